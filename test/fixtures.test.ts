@@ -138,7 +138,7 @@ describe('fixtures', async () => {
     expect(known).toEqual(expect.arrayContaining(cases.map(({ op }) => op)));
   });
 
-  it.each(cases.filter(({ op }) => op in reference))('the reference gives $name', async (options) => {
+  it.each(cases.filter(({ op }) => op in reference))('the reference agrees: $name', async (options) => {
     const file = await read(options.name);
     const arrays = entriesOf(file, 'in.').map(([name, entry]) => {
       const data = entry.data();

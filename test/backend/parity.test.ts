@@ -22,19 +22,19 @@ describeWith(['WebAssembly'], 'the addon and WebAssembly', () => {
     for (const device of devices) device.dispose();
   });
 
-  it('give the shipped model the same logits, but for roundings', async () => {
+  it('gives the shipped model the same logits up to rounding', async () => {
     const targets = targetsOf(sources);
     const [expected, ...others] = await Promise.all(models.map((model) => model.forward(sources, targets).data()));
     for (const logits of others) assertLogits(logits, expected!, models[0]!.config);
   });
 
-  it.each([1, 5])('let the shipped model say the same, with %i beams', async (numBeams) => {
+  it.each([1, 5])('gives the shipped model the same outputs with %i beams', async (numBeams) => {
     const [expected, ...others] = await Promise.all(models.map((model) => model.generate(sources, { numBeams })));
     expect(expected!.sequences.length).toBeGreaterThan(50);
     for (const { sequences } of others) expect(sequences).toEqual(expected!.sequences);
   });
 
-  it('give the same tokens for the same seed: weights, greedy, beams and samples', async () => {
+  it('gives the same weights and tokens for the same seed, with greedy search, beams and samples', async () => {
     const told = await Promise.all(
       devices.map(async (device) => {
         const sizes = { dModel: 32, heads: 2, encoderLayers: 1, decoderLayers: 1, dFF: 64, maxLength: 24 };

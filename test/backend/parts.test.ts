@@ -54,7 +54,7 @@ const products = {
 };
 
 describeWith(['WebAssembly'], 'parts of the kernels', () => {
-  it.each([1, 3])('load when a command needs them, and give the same bits on %i threads', async (threads) => {
+  it.each([1, 3])('loads when a command needs it, and gives the same bits on %i threads', async (threads) => {
     const added = countParts();
     const device = await createDevice({ backend: 'wasm', threads });
     const other = await createDevice({ backend: 'wasm', threads: 1 });
@@ -68,14 +68,14 @@ describeWith(['WebAssembly'], 'parts of the kernels', () => {
     expect(added()).toBe(before + 2);
   });
 
-  it('give the bits of the addon for packed weights', async () => {
+  it('gives the bits of the addon for packed weights', async () => {
     const wasm = await createDevice({ backend: 'wasm', threads: 3 });
     const native = await createDevice({ backend: 'native' });
     onTestFinished(() => [wasm, native].forEach((each) => void each.dispose()));
     expect(await products.packed(wasm).data()).toEqual(await products.packed(native).data());
   });
 
-  it('that are not there fail only what needs them, by name', async () => {
+  it('names a missing part, and fails only the commands that need it', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     copyFileSync('wasm/dist/simd128.wasm', join(folder, 'simd128.wasm'));

@@ -34,7 +34,7 @@ describe('spare cores', () => {
     [0.6, 3],
     [3, 1],
     [4, 1],
-  ])('while others keep %s of 4 cores busy there are %s, however much this process works', (others, count) => {
+  ])('with %s of 4 cores busy by other processes, finds %s, regardless of its own work', (others, count) => {
     for (const own of [0, 4 - others]) {
       let [times, now]: [CpuTimes, number] = [{ all: 9000, busy: 5000, own: 100, cores: 4 }, 0];
       const spare = new SpareCores(
@@ -54,7 +54,7 @@ describe('spare cores', () => {
     }
   });
 
-  it('are at most those of the device, also if this process has used more time than the machine counts', () => {
+  it('finds at most the threads of the device, even if this process has used more time than was measured in total', () => {
     let [times, now]: [CpuTimes, number] = [{ all: 0, busy: 0, own: 0, cores: 4 }, 0];
     const spare = new SpareCores(
       2,
@@ -69,7 +69,7 @@ describe('spare cores', () => {
   });
 });
 
-it("threads: 'auto' computes the same bits, with all cores at most", async () => {
+it("threads: 'auto' computes the same bits, on at most all cores", async () => {
   const auto = await opened({ threads: 'auto' });
   expect(auto.info.threads).toBe(Math.min(64, availableParallelism()));
   const expected = await product(await opened({ threads: 1 }));
@@ -78,7 +78,7 @@ it("threads: 'auto' computes the same bits, with all cores at most", async () =>
   expect(await product(auto)).toEqual(expected);
 });
 
-it("WebAssembly takes 'auto' and priorities, and ignores them", async () => {
+it("WebAssembly accepts 'auto' and priorities, and ignores them", async () => {
   const device = await opened({ backend: 'wasm', threads: 'auto', priority: 'background' });
   expect(device.info.threads).toBe((await opened({ backend: 'wasm' })).info.threads);
   expect((await product(device)).length).toBe(40_000);
@@ -92,7 +92,7 @@ describe.runIf(process.platform === 'linux')('threads of this process', () => {
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
   };
 
-  it("those of a device with priority 'background' are nicer; no others are", async () => {
+  it("priority 'background' makes only the threads of that device nicer", async () => {
     const normal = await opened({ threads: 3 });
     await product(normal);
     const before = threads();
@@ -106,7 +106,7 @@ describe.runIf(process.platform === 'linux')('threads of this process', () => {
     expect(niceOf(String(process.pid))).toBe(nice);
   });
 
-  it('several devices have one pool', async () => {
+  it('several devices share one pool', async () => {
     const devices = await Promise.all([4, 4, 3, 2].map((count) => opened({ threads: count })));
     await product(devices[0] as Device);
     const before = threads().length;

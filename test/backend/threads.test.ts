@@ -7,7 +7,7 @@ vi.mock('../../src/backend/workers.js', () => ({ hasWorkers: true, startWorker }
 const start = () => startThreads({} as never, {} as never, [1, 2, 3]);
 const worker = () => ({ post: vi.fn(), keepAlive: vi.fn(), terminate: vi.fn() });
 
-it('threads of which one cannot be made end together', async () => {
+it('if one thread cannot be created, all threads end', async () => {
   const [early, late] = [worker(), worker()];
   startWorker
     .mockResolvedValueOnce(early)
@@ -17,7 +17,7 @@ it('threads of which one cannot be made end together', async () => {
   for (const { terminate } of [early, late]) expect(terminate).toHaveBeenCalledOnce();
 });
 
-it('a thread that does not take its memory ends, too', async () => {
+it('a thread that does not get its memory ends', async () => {
   const workers = [worker(), worker(), worker()];
   workers[1]!.post.mockImplementation(() => {
     throw new Error('cannot be cloned');

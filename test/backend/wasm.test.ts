@@ -22,14 +22,14 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
   });
   afterAll(() => device.dispose());
 
-  it('says what it is', () => {
+  it('describes itself', () => {
     expect(device.info).toMatchObject({ backend: 'wasm', threads: 1, version: '0.1.0' });
     expect(device.info.isas).toContain('simd128');
     expect(device.info.isa).toBe(device.info.isas[0]);
     expect(device.info.reason).toBeUndefined();
   });
 
-  it('takes an instruction set that the runtime has, and refuses others', async () => {
+  it('accepts an instruction set that the runtime has, and refuses others', async () => {
     for (const isa of device.info.isas) {
       const forced = await createDevice({ backend: 'wasm', isa });
       expect(forced.info.isa).toBe(isa);
@@ -39,7 +39,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     await expect(createDevice({ backend: 'wasm', isa: 'avx2' })).rejects.toThrow(DeviceError);
   });
 
-  it('grows while commands are queued, and keeps what it holds', async () => {
+  it('grows while commands are queued, and keeps its contents', async () => {
     const own = await createDevice({ backend: 'wasm', threads: 1 });
     const small = own.tensor([1, 2, 3]);
     const sums = [];
@@ -50,7 +50,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     own.dispose();
   });
 
-  it('reaches nearly 4 GiB, says when there is no more, and goes on', async () => {
+  it('reaches nearly 4 GiB, reports when memory runs out, and continues', async () => {
     const own = await createDevice({ backend: 'wasm', threads: 1 });
     const blocks: Tensor[] = [];
     const fill = () => {
@@ -68,7 +68,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     own.dispose();
   });
 
-  it('computes in full memory, however long the list of commands', async () => {
+  it('computes with full memory, for command lists of any length', async () => {
     const own = await createDevice({ backend: 'wasm', threads: 1 });
     const held: Tensor[] = [];
     for (let size = 1 << 26; size >= 16; size /= 2) {
@@ -95,7 +95,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     own.dispose();
   });
 
-  it('asks for less shared memory where addresses are few, and says so where there are none', async () => {
+  it('asks for less shared memory if addresses are scarce, and reports if there are none', async () => {
     const { Memory } = WebAssembly;
     let most = 1 << 13; // pages of 64 KiB
     WebAssembly.Memory = class extends Memory {
@@ -122,7 +122,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     }
   });
 
-  it('computes without a thread that does not load, and says so once', async () => {
+  it('computes without a thread that does not load, and warns once', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
     copyFileSync('wasm/dist/simd128.wasm', join(folder, 'simd128.wasm'));
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
@@ -139,7 +139,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
     }
   });
 
-  it('ends what is under way when it is disposed of', async () => {
+  it('ends running work when it is disposed of', async () => {
     const own = await createDevice({ backend: 'wasm', threads: 1 });
     const reads = [own.full([3], 1).data(), own.full([3], 2).data()];
     own.dispose();
@@ -163,7 +163,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
 });
 
 describeWith(['WebAssembly'], 'WebAssembly', () => {
-  it('stands in for an addon that does not load, and says why', () => {
+  it('replaces an addon that does not load, and gives the reason', () => {
     const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
     .then(({ createDevice }) => createDevice())
     .then(({ info }) => console.log(info.backend, info.reason), (error) => console.log(error.name, error.message));`;

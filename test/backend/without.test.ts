@@ -23,7 +23,7 @@ it('without WebAssembly, as with `node --jitless`, the package loads, and only d
   );
 });
 
-it('a process that may start no workers has one thread, and says so', async () => {
+it('a process that may not start workers has one thread, and gives the reason', async () => {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
   const permission = { value: { has: (scope: string) => scope !== 'worker' } };
   vi.stubGlobal('process', Object.create(process, { permission }));

@@ -22,7 +22,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
   });
   afterAll(() => device.dispose());
 
-  it('computes without blocking the thread that asked', async () => {
+  it('computes without blocking the calling thread', async () => {
     expect(device.info).toMatchObject({ backend: 'wasm', threads: 2 });
     const n = 512;
     const start = device.full([n, n], 1 / n);
@@ -49,12 +49,12 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(values).toEqual([2, ...Array.from({ length: 19 }, (_, i) => i + 1)]);
   });
 
-  it('says that it cannot be waited for', () => {
+  it('refuses blocking calls', () => {
     expect(() => device.tensor([1]).dataSync()).toThrow(/worker.*data\(\)/);
     expect(() => device.flushSync()).toThrow(simdformer.DeviceError);
   });
 
-  it('runs by itself when much is queued, and reports what went wrong', async () => {
+  it('runs a full queue without being asked, and reports failures', async () => {
     const x = device.tensor([0]);
     const affine = { rows: 1, cols: 1, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 };
     for (let i = 0; i < 150_000; i++) device.emit('affine', { x, y: x, ...affine });
@@ -64,7 +64,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(await x.data()).toEqual(Float32Array.of(150_000));
   });
 
-  it('leaves parameters alone once a part of much that is queued has failed', async () => {
+  it('leaves parameters unchanged after a part of a full queue has failed', async () => {
     const p = device.tensor([1, 2], [2], { requiresGrad: true });
     const x = device.tensor([0]);
     const affine = { rows: 1, cols: 1, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 };
@@ -76,7 +76,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(await p.data()).toEqual(Float32Array.of(1, 2));
   });
 
-  it('refuses what the engine would refuse', async () => {
+  it('refuses the same inputs as the engine', async () => {
     await expect(simdformer.createDevice({ backend: 'wasm', worker: true, isa: 'avx2' })).rejects.toThrow(
       /isa is 'avx2'/,
     );
@@ -100,7 +100,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     return [...(await simdformer.add(end, 1).data())];
   }
 
-  it('takes no more than there is where addresses are few', async () => {
+  it('takes at most the available memory if addresses are scarce', async () => {
     const own = await behind(`const { Memory } = WebAssembly;
       WebAssembly.Memory = class extends Memory {
         constructor(descriptor) {
@@ -117,7 +117,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     own.dispose();
   });
 
-  it('goes on where the system gives less than was taken for granted, until that is used', async () => {
+  it('continues if the system gives less memory than assumed, until that memory is used', async () => {
     const own = await behind(`const { Memory } = WebAssembly;
       WebAssembly.Memory = class extends Memory {
         constructor(descriptor) {
@@ -139,7 +139,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     own.dispose();
   });
 
-  it('copies large tensors in pieces, as messages of 2 GiB are refused', async () => {
+  it('copies large tensors in pieces, because messages of 2 GiB are refused', async () => {
     const { postMessage } = Worker.prototype;
     const post = vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (
       this: Worker,
@@ -168,7 +168,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(await device.tensor([1, 2]).data()).toEqual(Float32Array.of(1, 2));
   });
 
-  it('hears answers to its questions alone, whatever fails', async () => {
+  it('matches answers with its requests, even after failures', async () => {
     const worker = new Worker('./wasm/dist/worker.js');
     const answers: unknown[] = [];
     worker.on('message', (answer) => answers.push(answer));
@@ -182,7 +182,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     await worker.terminate();
   });
 
-  it('ends what is under way when it is disposed of', async () => {
+  it('ends running work when it is disposed of', async () => {
     const own = await simdformer.createDevice({ backend: 'wasm', worker: true, threads: 1 });
     const reads = [1, 2, 3].map((value) => own.full([3], value).data());
     own.dispose();

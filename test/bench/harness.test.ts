@@ -7,7 +7,7 @@ import { Peer } from '../../bench/harness/peer.js';
 import { geometricMean, median, quantile, summarize } from '../../bench/harness/statistics.js';
 
 describe('statistics', () => {
-  test('quantiles lie between neighbours in proportion', () => {
+  test('interpolates quantiles between neighbours', () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 2, 3])).toBe(2.5);
     expect(quantile([10, 20, 30, 40, 50], 0.25)).toBe(20);
@@ -18,7 +18,7 @@ describe('statistics', () => {
     expect(geometricMean([4, 0.25])).toBeCloseTo(1, 12);
   });
 
-  test('durations have the unit that people would choose', () => {
+  test('formats durations in a suitable unit', () => {
     expect(['1.5e-6', '0.0123', '2'].map((seconds) => duration(Number(seconds)))).toEqual([
       '1.50 µs',
       '12.3 ms',
@@ -37,7 +37,7 @@ describe('a contest', () => {
     },
   });
 
-  test('is won by the ratio, and everybody goes first in turn', async () => {
+  test('is decided by the ratio, and the contestants take turns at going first', async () => {
     const asked: string[] = [];
     const contestants = [telling('a', 0.01, [1, 2], asked), telling('b', 0.03, [1, 2], asked)];
     const { times, ratios } = await contest(contestants, { rounds: 4 });
@@ -46,14 +46,14 @@ describe('a contest', () => {
     expect(asked.slice(-8).join('')).toBe('abbaabba'); // after both have warmed up
   });
 
-  test('has no ratio beside what is no peer', async () => {
+  test('has no ratio for a row without a peer', async () => {
     const reference = { ...telling('copy', 0.02, [1, 2], []), isReference: true };
     const { times, ratios } = await contest([telling('a', 0.01, [1, 2], []), reference], { rounds: 1 });
     expect(times.copy?.median).toBe(0.02);
     expect(ratios).toEqual({});
   });
 
-  test('is refused where answers differ', async () => {
+  test('is refused if the answers differ', async () => {
     const contestants = [telling('a', 0.01, [1, 2], []), telling('b', 0.01, [1, 2.1], [])];
     await expect(contest(contestants, { rounds: 1 })).rejects.toThrow('a and b disagree by 0.05');
     expect(() => agree('a', [1], 'b', [Number.NaN], 1)).toThrow('disagree');
@@ -68,7 +68,7 @@ describe('a peer', () => {
     peer.close();
   });
 
-  test('that cannot be started, or ends, says why', async () => {
+  test('reports why it cannot be started, or has ended', async () => {
     await expect(new Peer('/no/such/program', []).ask({})).rejects.toThrow('ENOENT');
     const ending = new Peer(process.execPath, ['-e', 'console.error("no library"); process.exitCode = 1']);
     await expect(ending.hear()).rejects.toThrow('no library');
@@ -91,7 +91,7 @@ describe('npm run bench', () => {
     expect(status).toBe(2);
   });
 
-  test('names the rows there are if none is wanted', () => {
+  test('lists the rows if none matches', () => {
     const { status, stderr } = bench('pointwise', '--only', 'no such row');
     expect(stderr).toMatch(/no row matches .*\n {2}layerNorm/);
     expect(status).toBe(1);

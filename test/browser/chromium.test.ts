@@ -111,7 +111,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
   it.each([
     ['cross-origin isolated', true],
     ['not isolated', false],
-  ])('%s: computes in WebAssembly, and says how', async (_, isolated) => {
+  ])('%s: computes in WebAssembly, and reports how', async (_, isolated) => {
     const { page, warnings } = await open(isolated);
     const found = await page.evaluate(async () => {
       const { createDevice, matmul } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
@@ -137,7 +137,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     );
   });
 
-  it('trains and generates as the addon does', async () => {
+  it('trains and generates like the addon', async () => {
     const { page } = await open(true);
     const { losses, sequences } = (await page.evaluate(`(${trainAndGenerate})(globalThis.simdformer)`)) as Awaited<
       ReturnType<typeof trainAndGenerate>
@@ -166,7 +166,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
   it.each([
     ['cross-origin isolated', true],
     ['not isolated', false],
-  ])('%s: reaches nearly 4 GiB, says when there is no more, and goes on', async (_, isolated) => {
+  ])('%s: reaches nearly 4 GiB, reports when memory runs out, and continues', async (_, isolated) => {
     const { page } = await open(isolated);
     const { blocks, error, last, again } = await page.evaluate(async () => {
       const { add, createDevice, OutOfMemoryError } = (globalThis as unknown as { simdformer: typeof Simdformer })
@@ -236,13 +236,13 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     }, options);
   }
 
-  it('a policy that forbids WebAssembly is a DeviceError that names the file', async () => {
+  it('a policy that forbids WebAssembly gives a DeviceError that names the file', async () => {
     expect(await refusal('', { threads: 1 })).toMatch(
       /^DeviceError: .*did not load from .*\/wasm\/dist\/\w+\.wasm: .*Content Security Policy/i,
     );
   });
 
-  it('a policy that forbids the worker is a DeviceError that names the file', async () => {
+  it('a policy that forbids the worker gives a DeviceError that names the file', async () => {
     const trusted = "'wasm-unsafe-eval'; require-trusted-types-for 'script'";
     expect(await refusal(trusted, { worker: true })).toMatch(
       /^DeviceError: the worker .*\/worker\.js does not run: .*TrustedScriptURL/,
@@ -256,7 +256,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     ['a policy', { threads: 2 }, "worker-src 'none'"],
     ['a file that is not there', { threads: 2, wasmUrl: '/partly/' }, ''],
     ['a file that is not there, in a worker', { worker: true, threads: 2, wasmUrl: '/partly/' }, ''],
-  ])('%s that keeps threads from loading leaves a device that computes', async (_, options, policy) => {
+  ])('a device still computes with %s that keeps threads from loading', async (_, options, policy) => {
     const { page, warnings } = await open(true, {
       'Content-Security-Policy': `script-src 'self' 'wasm-unsafe-eval'; ${policy}`,
     });
@@ -275,7 +275,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
       .toEqual([expect.stringMatching(/fewer threads: the worker .*\/thread\.js does not run/)]);
   });
 
-  it('a page that is a file computes, in a worker, too', async () => {
+  it('a page opened as a file computes, also in a worker', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
     const page = await browser.newPage();
     try {
@@ -301,7 +301,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     }
   });
 
-  it('a service worker, which has no workers and no import(), says so and what to do', async () => {
+  it('a service worker, which has no workers and no import(), gets an error with a remedy', async () => {
     await writeFile(
       `${output}/service.js`,
       `import { createDevice, loadTokenizer } from './index.js';

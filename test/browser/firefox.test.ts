@@ -51,7 +51,7 @@ describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000
     return { found, warnings };
   }
 
-  it('workers and threads come with a package from another origin', async () => {
+  it('workers and threads load with a package from another origin', async () => {
     const cdn = await serve(files, false, {
       'Access-Control-Allow-Origin': '*',
       'Cross-Origin-Resource-Policy': 'cross-origin',
@@ -69,7 +69,7 @@ describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000
     }
   });
 
-  it('threads that a policy forbids leave a device that computes', async () => {
+  it('a device computes if a policy forbids its threads', async () => {
     const policy = "script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; worker-src 'none'";
     const site = await serve(files, true, { 'Content-Security-Policy': policy });
     try {

@@ -76,7 +76,7 @@ describe('in Node', () => {
   afterAll(() => device.dispose());
   const load = (url: string | URL, options?: { signal: AbortSignal }) => Transformer.load(device, url, options);
 
-  it('a model comes by http, with or without a slash and a query, from a path, and from a file: URL', async () => {
+  it('loads a model by http, with or without a slash and a query, from a path, and from a file: URL', async () => {
     const letters = CharTokenizer.train('hello');
     const sizes = { dModel: 8, heads: 2, encoderLayers: 1, decoderLayers: 0, sourceVocab: letters.vocabSize };
     const small = new Transformer(device, sizes);
@@ -102,13 +102,13 @@ describe('in Node', () => {
     ['/broken', FetchError, /broken\/config.json cannot be fetched: HTTP status 500/],
     ['/closed', FetchError, /closed\/config.json cannot be fetched: HTTP status 403/],
     ['/cut', FetchError, /cut\/config.json cannot be fetched: /],
-  ])('%s says what is wrong', async (path, type, message) => {
+  ])('%s gives a clear error', async (path, type, message) => {
     const error = await load(origin + path).catch((error) => error);
     expect(error).toBeInstanceOf(type);
     expect(error.message).toMatch(message);
   });
 
-  it('a server that is not there, and what is no URL, say so', async () => {
+  it('refuses an unreachable server, and an invalid URL', async () => {
     const closed = createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
@@ -120,7 +120,7 @@ describe('in Node', () => {
     await expect(load(undefined as never)).rejects.toThrow(ArgumentError);
   });
 
-  it('a signal ends it, with its reason', async () => {
+  it('a signal aborts loading with its reason', async () => {
     const controller = new AbortController();
     const loading = load(`${origin}/slow`, { signal: controller.signal });
     controller.abort(new Error('no more'));
@@ -128,14 +128,14 @@ describe('in Node', () => {
     await expect(load('models/g2p-en', { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
   });
 
-  it('nothing is saved to a server', async () => {
+  it('refuses to save to a server', async () => {
     const model = new Transformer(device, { dModel: 8, heads: 2, encoderLayers: 1, decoderLayers: 0, sourceVocab: 3 });
     await expect(model.save(`${origin}/models/new`)).rejects.toThrow(ArgumentError);
   });
 });
 
 describeWith(['WebAssembly', 'Chromium'], 'in Chromium', () => {
-  it('a model comes by a URL relative to the page, and errors are the same', async () => {
+  it('loads a model by a URL relative to the page, with the same errors', async () => {
     await pagePackage();
     const browser = await playwright.launch(chromium);
     try {

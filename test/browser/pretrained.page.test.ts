@@ -36,7 +36,7 @@ afterEach(async () => {
   await caches.delete('test');
 });
 
-it('keeps what it downloads of the hub in Cache storage', async () => {
+it('keeps downloads from the hub in Cache storage', async () => {
   const state = hub();
   const first = await openSource('org/model', { cacheDir: 'test' });
   expect(await first.json('config.json')).toEqual({ model_type: 'bert' });

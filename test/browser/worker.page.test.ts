@@ -70,7 +70,7 @@ describe('a model in a worker', () => {
     expect(device.info.threads).toBe(Math.max(1, cores - 1));
   });
 
-  it('is saved and loaded, with the same weights', async () => {
+  it('saves and loads a model with the same weights', async () => {
     const again = await Transformer.fromFiles(device, await model.toFiles());
     const [a, b] = [model, again].map((one) => Object.entries(one.stateDict()));
     expect(b!.map(([name]) => name)).toEqual(a!.map(([name]) => name));
@@ -84,7 +84,7 @@ describe('a model in a worker', () => {
     again.dispose();
   });
 
-  it('takes tokens that are tensors where it can wait for them, and says what to do where not', async () => {
+  it('accepts tensors as tokens in asynchronous calls, and refuses them with a remedy in others', async () => {
     const rows = [
       [3, 4, 5],
       [6, 7, 0],

@@ -87,7 +87,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     return given;
   };
 
-  it('does each job once, whichever worker is killed and when, and while Redis restarts', async () => {
+  it('does each job once, even if workers are killed and Redis restarts', async () => {
     const queue = 'killed';
     expect(await submit(words, { redis, queue })).toBe(words.length);
     expect(await submit(words, { redis, queue })).toBe(words.length); // adds nothing
@@ -119,7 +119,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect(codes).toEqual([0, 0]);
   });
 
-  it('fails a poisoned job alone, and at once if its input is wrong', async () => {
+  it('fails only the bad job of a batch, and immediately if its input is invalid', async () => {
     const queue = 'poisoned';
     const runs: string[][] = [];
     const task: BulkTask<string, string> = {
@@ -149,7 +149,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect(alone.filter((input) => input === 'unlucky')).toHaveLength(2);
   });
 
-  it('tells of progress, and keeps its locks, while a batch runs', async () => {
+  it('reports progress, and keeps its locks, while a batch runs', async () => {
     const queue = 'slow';
     let runs = 0;
     const task: BulkTask<string, string> = {
@@ -176,7 +176,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     await Promise.all([...workers.map((worker) => worker.close()), events.close()]);
   });
 
-  it('leaves long jobs to others, but for those of two batches', async () => {
+  it('takes at most two batches of long jobs, and leaves the others', async () => {
     const queue = 'long';
     const task: BulkTask<string, string> = {
       name: 'run',
@@ -198,7 +198,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     await Promise.all([worker.close(), jobs.close()]);
   });
 
-  it('waits for a Redis that is away, and ends without it', async () => {
+  it('waits for an unreachable Redis, and can be closed without it', async () => {
     const away = await free();
     const [queue, task] = ['away', transformerTask(model)];
     const late = createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task });
@@ -217,7 +217,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // which has never had one
   });
 
-  it('knows passwords, databases, TLS and clusters', async () => {
+  it('supports passwords, databases, TLS and clusters', async () => {
     const [plain, secure, inCluster] = [await free(), await free(), await free()];
     const files = { key: join(folder, 'key.pem'), certificate: join(folder, 'certificate.pem') };
     const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
@@ -296,7 +296,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     return count;
   };
 
-  it('takes jobs of BullMQ’s own Queue', async () => {
+  it('accepts jobs of BullMQ’s own Queue', async () => {
     const queue = 'own';
     const worker = await createWorker({ redis, queue, task: transformerTask(model) });
     const connection = { port };
@@ -309,7 +309,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     await Promise.all([worker.close(), jobs.close(), events.close()]);
   });
 
-  it('is a file in and a file out on the command line, which can be stopped anywhere', async () => {
+  it('reads and writes files on the command line, and can be stopped at any time', async () => {
     const queue = 'lines';
     const some = words.slice(0, 40);
     const [file, out] = [join(folder, 'in.jsonl'), join(folder, 'out.jsonl')];
@@ -339,7 +339,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect((await once(again, 'close'))[0]).toBe(0);
   });
 
-  it('says that Redis refuses to write, without a stack', async () => {
+  it('reports that Redis refuses to write, without a stack', async () => {
     const full = await free();
     const memory = ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'];
     const there = spawn('redis-server', ['--port', `${full}`, '--save', '', ...memory], { stdio: 'ignore' });
@@ -360,7 +360,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     }
   });
 
-  it('says what is wrong', async () => {
+  it('refuses invalid options with clear errors', async () => {
     const task = transformerTask(model);
     await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/not a redis:/);
     await expect(submit(['a'], { redis: 'redis://127.0.0.1:1', queue: 'q' })).rejects.toThrow(/there is no Redis at/);

@@ -34,7 +34,7 @@ describe('the folder of an adapter', () => {
     await adapter.save(at('writer'), { baseModel: '../base' });
   });
 
-  it('writes by run, as the merged model does, and unlike the base', async () => {
+  it('generates with run like the merged model, and unlike the base', async () => {
     const written = (model: string) => run('run', model, 'Tom had a', '--max-tokens', '12');
     await run('merge', at('writer'), '--out', at('merged'));
     const [base, adapted, merged] = [
@@ -55,7 +55,7 @@ describe('the folder of an adapter', () => {
     expect(await run('info', at('packed'))).toMatch(/packed as +int8/);
   });
 
-  it('is a classifier with its labels for classify, embed and eval, and what finetune refuses to go on from', async () => {
+  it('is a classifier with its labels for classify, embed and eval, and is refused by finetune', async () => {
     writeFileSync(at('rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
     const task = ['--model', 'test/data/checkpoints/rxnmapper-albert', '--task', 'sequence-classification'];
     const training = ['--data', at('rows.jsonl'), '--lora', '--epochs', '6', '--batch', '4', '--lr', '5e-3'];
@@ -86,7 +86,7 @@ describe('the folder of an adapter', () => {
     expect(again.stderr).toContain('is an adapter: convert it to a model with `simdformer merge`');
   });
 
-  it('keeps the labels of a new head, about which loading then does not warn', async () => {
+  it('keeps the labels of a new head, so that loading does not warn', async () => {
     const device = await deviceFor(isas[0] as string, 2);
     const from = 'test/data/checkpoints/rxnmapper-albert';
     const head = { head: 'sequence-classification', labels: ['ring', 'chain', 'salt'] } as const;
@@ -102,7 +102,7 @@ describe('the folder of an adapter', () => {
     expect(Object.values(renamed.config.id2label as object)).toEqual(labels);
   });
 
-  it('says what is wrong with it', async () => {
+  it('reports damaged files', async () => {
     const config = JSON.parse(readFileSync(at('writer/adapter_config.json'), 'utf8'));
     cpSync(at('writer'), at('lost'), { recursive: true });
     writeFileSync(

@@ -24,12 +24,12 @@ describe('arguments', () => {
     },
   );
 
-  it.concurrent('--version is that of the package', async () => {
+  it.concurrent('--version prints the version of the package', async () => {
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(await simdformer(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  it.concurrent('without any, shows what there is', async () => {
+  it.concurrent('prints the help without arguments', async () => {
     const { code, stdout } = await simdformer([], { threads: null });
     expect(code).toBe(0);
     for (const command of COMMANDS) expect(stdout).toContain(`  ${command} `);
@@ -50,7 +50,7 @@ describe('arguments', () => {
     ['info --isa mmx', /Allowed choices are avx512/],
     ['info --matmul float16', /Allowed choices are float32, bfloat16/],
     ['attention g2p-en hello -o x.png', /'x\.png' is invalid.*pictures are SVG, not png/],
-  ])('%s: an error of usage', async (args, message) => {
+  ])('%s: is a usage error', async (args, message) => {
     const { code, stdout, stderr } = await simdformer(args.split(' '));
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
@@ -68,7 +68,7 @@ describe('arguments', () => {
     ['train characters -o x', /give its file with --data/],
     ['train characters -o x --data no-such.txt', /no-such.txt: there is no such file/],
     ['train characters -o x --data test', /: test: it is a folder \(EISDIR\)/],
-  ])('%s: an error that says what is missing', async (args, message) => {
+  ])('%s: reports the missing file', async (args, message) => {
     const { code, stdout, stderr } = await simdformer(args.split(' '));
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(message);
@@ -77,14 +77,14 @@ describe('arguments', () => {
 });
 
 describe('without a model', () => {
-  it.concurrent('info says what runs here', async () => {
+  it.concurrent('info describes the device', async () => {
     const { code, stdout } = await simdformer(['info', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ threads: 1, version: expect.any(String), isa: expect.any(String) });
   });
 
   if (hasWasm)
-    it.concurrent('info says why it is not the addon that runs', async () => {
+    it.concurrent('info gives the reason why the addon is not used', async () => {
       const { stdout } = await promisify(execFile)(process.execPath, ['--no-addons', ...argumentsOf(['info'])]);
       expect(stdout).toContain('wasm backend');
       expect(stdout).toMatch(/^why not native {3}the native addon .* did not load from/m);
@@ -104,14 +104,14 @@ describe('without a model', () => {
     '--batch 1000000000',
     '--length 1000000000',
     '--batch 1000000000 --length 1 --d-model 2 --heads 1',
-  ])('bench says when %s is too large', async (sizes) => {
+  ])('bench reports a %s that is too large', async (sizes) => {
     const { code, stdout, stderr } = await simdformer(['bench', ...sizes.split(' ')]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
     expect(stderr).toMatch(/memory|does not fit/);
   });
 
-  it.concurrent('bench --train says what gradient checkpointing saves', async () => {
+  it.concurrent('bench --train shows the memory that gradient checkpointing saves', async () => {
     const sizes = '--d-model 16 --heads 2 --layers 4 --batch 4 --length 32'.split(' ');
     const { code, stdout } = await simdformer(['bench', '--train', '--json', ...sizes]);
     expect(code).toBe(0);

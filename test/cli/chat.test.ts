@@ -17,7 +17,7 @@ const template =
   '{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}' +
   '{% if add_generation_prompt %}assistant: {% endif %}';
 
-it('refuses a message that does not fit by default, as the library does', () => {
+it('refuses a message that does not fit by default, like the library', () => {
   const option = chatCommand().options.find(({ long }) => long === '--when-full');
   expect([option?.defaultValue, option?.argChoices]).toEqual(['refuse', ['refuse', 'shift']]);
   expect(option?.defaultValue).toBe(WHEN_FULL[0]);
@@ -35,7 +35,7 @@ describe('simdformer chat', () => {
   });
   afterAll(() => folder.remove());
 
-  it('answers lines, saves, goes on, and says what is wrong', async () => {
+  it('answers lines, saves, resumes, and reports errors', async () => {
     const [model, saved] = [folder.at('stories'), folder.at('saved chat.json')];
     const talk = (lines: string[], ...args: string[]) =>
       simdformer(['chat', model, '--max-tokens', '8', ...args], { input: lines.join('\n') });

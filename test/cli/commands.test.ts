@@ -60,7 +60,7 @@ function expectFailure({ code, stdout, stderr }: Ended, message: RegExp): void {
 }
 
 describe('train', () => {
-  it('reports, and leaves model, checkpoint, log and picture', async () => {
+  it('prints a report, and writes model, checkpoint, log and picture', async () => {
     expect(trained.code).toBe(0);
     expect(JSON.parse(trained.stdout)).toMatchObject({ reason: 'done', step: 400, metrics: { wordError: 0 } });
     expect(trained.stderr).toMatch(/^step 1\/400, smoothed loss \d/);
@@ -70,11 +70,11 @@ describe('train', () => {
     expect(await readFile(folder.at('pairs/loss.svg'), 'utf8')).toContain('validation wordError');
   });
 
-  it('does not replace a training that is there', async () => {
+  it('does not replace an existing training', async () => {
     expectFailure(await train('pairs', 'pairs'), /--resume continues it, --overwrite discards it/);
   });
 
-  it('stops at Ctrl-C, and goes on', async () => {
+  it('stops at Ctrl-C, and resumes', async () => {
     const stopped = await simdformer(
       ['train', folder.at('pairs.json'), '-o', folder.at('stopped'), '--steps', '100000'],
       { interruptAt: /step 40, / },
@@ -91,7 +91,7 @@ describe('train', () => {
     expect(losses.map(({ step }) => step)).toEqual(Array.from({ length: steps + 10 }, (_, i) => i + 1));
   });
 
-  it('stops in order when it is told to end, before and after its first steps', async () => {
+  it('stops in order at a signal, before and after its first steps', async () => {
     const args = ['train', folder.at('pairs.json'), '-o', folder.at('ended'), '--steps', '100000'];
     const ended = await simdformer(args, { interruptAt: /step 20, /, signal: 'SIGTERM' });
     expect(ended.code).toBe(143);
@@ -111,7 +111,7 @@ describe('train', () => {
     expect(await readFile(folder.at('model/model.safetensors'))).toEqual(weights);
   });
 
-  it('refuses to go on with another model or other batches, and nothing changes', async () => {
+  it('refuses to resume with another model or other batches, without any change', async () => {
     const before = await readFile(folder.at('pairs/checkpoint.safetensors'));
     const task = { ...pairTask, model: { ...pairModel, dFF: 48 }, data: folder.at('pairs.tsv') };
     await writeFile(folder.at('other.json'), JSON.stringify(task));
@@ -138,14 +138,14 @@ describe('train', () => {
     expectFailure(await train('pairs', 'bad', '--data', folder.at('bad.tsv')), message);
   });
 
-  it('refuses a text that is too short, or none', async () => {
+  it('refuses a text that is too short or missing', async () => {
     await writeFile(folder.at('noise.txt'), Uint8Array.of(0x61, 0xff, 0xfe));
     expectFailure(await train('text', 'bad', '--data', folder.at('noise.txt')), /noise\.txt is not text in UTF-8/);
     await writeFile(folder.at('short.txt'), 'too short');
     expectFailure(await train('text', 'bad', '--data', folder.at('short.txt')), /expected more than maxLength, 16/);
   });
 
-  it('names a folder that cannot be made', async () => {
+  it('names a folder that cannot be created', async () => {
     expectFailure(await train('pairs', 'text.txt/model'), /text\.txt\/model: a part of the path is a file/);
   });
 
@@ -177,7 +177,7 @@ describe('a trained model', () => {
     expect(outputs[0]?.score).toBeGreaterThan(outputs[1]?.score as number);
   });
 
-  it('leaves out lines that it cannot read, and goes on', async () => {
+  it('skips lines that it cannot read, and continues', async () => {
     const input = `${'ab\n'.repeat(300)}abc\nba`;
     const [plain, json] = await Promise.all([
       simdformer(['run', model()], { input }),
@@ -192,7 +192,7 @@ describe('a trained model', () => {
     expect(binary.stderr).toMatch(/line 2 is left out: it is not text in UTF-8/);
   });
 
-  it('names what it cannot read', async () => {
+  it('quotes text that it cannot read', async () => {
     const [capital, blank] = await Promise.all([
       simdformer(['score', model(), 'AB', 'AH ZZ']),
       simdformer(['run', model(), 'ab', '']),
@@ -226,7 +226,7 @@ describe('a trained model', () => {
     expect(JSON.parse(info.stdout)).toMatchObject({ config: { dModel: 16 }, parameters: expect.any(Number) });
   });
 
-  it('is measured on sources as they stand, and on words however they are separated', async () => {
+  it('is measured on unchanged sources, and on words with any separators', async () => {
     await writeFile(folder.at('capitals.tsv'), 'ab\tAH  B\u00a0\nAB\tAH\u2003B\naB\tB\n');
     const [json, lines] = await Promise.all([
       simdformer(['eval', model(), folder.at('capitals.tsv'), '--outputs', '--json']),
@@ -237,7 +237,7 @@ describe('a trained model', () => {
     expect(lines.stdout).toMatch(/^aB\tAH B\tB\nword error 33\.33 %/);
   });
 
-  it('shows where it looks', async () => {
+  it('draws its attention', async () => {
     const [json, picture, missing] = await Promise.all([
       simdformer(['attention', model(), 'ab', '--json', '-o', folder.at('both.svg')]),
       simdformer(['attention', model(), 'ab', '-o', folder.at('heads.svg')]),
@@ -288,7 +288,7 @@ describe('a trained model', () => {
     expect((await shown({ NO_COLOR: '1' })).stdout).not.toContain('\u001b');
   });
 
-  it('of characters goes on with a text, and is measured on one', async () => {
+  it('of characters continues a text, and is measured on one', async () => {
     expect(text.code).toBe(0);
     const [run, evaluation, attention, score] = await Promise.all([
       simdformer(['run', folder.at('text'), 'to be', '--max-tokens', '50']),

@@ -33,7 +33,7 @@ describe('readTask', () => {
     );
   });
 
-  it('puts a file on the task, and options on the file, setting by setting', async () => {
+  it('combines the task, a file and command options, setting by setting', async () => {
     const path = await fileOf({
       task: 'pronunciation',
       model: { dModel: 64 },
@@ -49,14 +49,14 @@ describe('readTask', () => {
     expect({ batch, seed }).toEqual({ batch: 100, seed: 4 });
   });
 
-  it('takes steps or epochs from the nearest that has one', async () => {
+  it('takes steps or epochs from the source with the highest priority', async () => {
     const path = await fileOf({ task: 'characters', epochs: 2 });
     expect(await readTask(path)).toMatchObject({ steps: undefined, epochs: 2 });
     expect(await readTask(path, { steps: 5 })).toMatchObject({ steps: 5, epochs: undefined });
     expect(await readTask('pronunciation', { steps: 5 })).toMatchObject({ steps: 5, epochs: undefined });
   });
 
-  it('reads back what it gave', async () => {
+  it('reads its own output', async () => {
     const task = await readTask('characters', { data: 'text.txt', seed: 1 });
     expect(await readTask(await fileOf(task))).toEqual(task);
   });

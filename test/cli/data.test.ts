@@ -19,7 +19,7 @@ async function fileOf(text: string): Promise<string> {
 }
 
 describe('readText', () => {
-  it('tells a text that is too long from one that is none', async () => {
+  it('distinguishes a text that is too long from invalid UTF-8', async () => {
     const path = await fileOf('a');
     await truncate(path, 2 ** 31); // which takes no space on the disk
     await expect(readText(path)).rejects.toThrow(/pairs\.tsv is too long: a text has at most \d+ characters, give/);
@@ -27,7 +27,7 @@ describe('readText', () => {
     expect(() => decodeText('it', Uint8Array.of(0xff))).toThrow(/^it is not text in UTF-8$/);
   });
 
-  it("takes Deno's error, which has no code, for what it is", () => {
+  it("recognizes Deno's error, which has no code", () => {
     vi.spyOn(TextDecoder.prototype, 'decode').mockImplementationOnce(() => {
       throw new TypeError('The encoded data is not valid');
     });
@@ -48,7 +48,7 @@ describe('readPairs', () => {
     ]);
   });
 
-  it('makes sources lower case if asked to', async () => {
+  it('converts sources to lower case on request', async () => {
     const path = await fileOf('Ab\tX\naB\tY\n');
     expect(await readPairs(path)).toHaveLength(2);
     expect(await readPairs(path, { lowerCase: true })).toEqual([{ source: 'ab', targets: ['X', 'Y'] }]);
@@ -69,7 +69,7 @@ describe('readPairs', () => {
   });
 });
 
-it('words are what the tokenizer of pronunciations takes for them', () => {
+it('splits words like the tokenizer of pronunciations', () => {
   const text = ' HH\u00a0AH  L\u2003OW\u0085\ufeff ';
   const tokenizer = WordTokenizer.train(text, { split: 'whitespace' });
   expect(words(text)).toEqual(['HH', 'AH', 'L', 'OW', '\ufeff']);
@@ -77,7 +77,7 @@ it('words are what the tokenizer of pronunciations takes for them', () => {
   expect(words(' \u00a0')).toEqual([]);
 });
 
-it('readDictionary gives words with their pronunciations, without stress', async () => {
+it('readDictionary returns words with their pronunciations, without stress', async () => {
   const pairs = new Map((await readDictionary()).map(({ source, targets }) => [source, targets]));
   expect(pairs.size).toBeGreaterThan(100_000);
   expect(pairs.get('hello')).toEqual(['HH AH L OW', 'HH EH L OW']);

@@ -27,7 +27,7 @@ const lastStep = async (out: string) =>
   JSON.parse((await readFile(folder.at(`${out}/log.jsonl`), 'utf8')).trimEnd().split('\n').at(-1)!).step;
 
 describe('a training', () => {
-  it('stops with a checkpoint when its terminal closes, however often that is said', async () => {
+  it('stops with a checkpoint when its terminal closes, even if the signal repeats', async () => {
     const options = { interruptAt: /step 1\//, signal: 'SIGHUP', times: 3 } as const;
     const { code, stdout } = await train('closed', ['--steps', '1000000'], options);
     expect(code).toBe(129);
@@ -69,12 +69,12 @@ describe('a training', () => {
     },
   );
 
-  it('that is complete when it is told to stop is done', async () => {
+  it('counts as done if it was complete when it was told to stop', async () => {
     const { code, stdout } = await train('complete', [], { interruptAt: /step 4\/4/ });
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Done\. Step 4/) });
   });
 
-  it('has its folder for itself, unless the one before was killed, and removes what that has left', async () => {
+  it('locks its folder, takes over the lock of a killed process, and removes its leftovers', async () => {
     await mkdir(folder.at('shared'));
     await writeFile(folder.at('shared/lock'), `${process.ppid}`);
     const second = await train('shared');
@@ -119,7 +119,7 @@ describe('a training', () => {
     expect(existsSync(folder.at('fat/lock'))).toBe(false);
   });
 
-  it('gives up its own lock, but not that of another which took the folder after it was removed', async () => {
+  it('removes its own lock, but not that of another training that has taken the folder', async () => {
     const lock = folder.at('removed/lock');
     const own = await takeFolder(folder.at('removed'));
     await writeFile(lock, `${process.ppid}`);
@@ -130,7 +130,7 @@ describe('a training', () => {
     expect(existsSync(lock)).toBe(false);
   });
 
-  it('says why it ended where its folder is no more, though its lock is in there', async () => {
+  it('gives the reason for its end if its folder with the lock was removed', async () => {
     const running = train('moved', ['--steps', '1000000']);
     await expect.poll(() => existsSync(folder.at('moved/log.jsonl')), { timeout: 10_000 }).toBe(true);
     await rename(folder.at('moved'), folder.at('elsewhere'));
@@ -156,7 +156,7 @@ describe('a training', () => {
     }
   });
 
-  it('that diverges ends at that step and says what to do; its checkpoint stays as it was', async () => {
+  it('ends at the diverging step with advice, and keeps its checkpoint', async () => {
     const schedule = { kind: 'constant', peak: 1e30, warmup: 0 };
     const diverging = { ...task, data: folder.at('text.txt'), schedule, clipNorm: null };
     await writeFile(folder.at('diverging.json'), JSON.stringify(diverging));
@@ -173,7 +173,7 @@ describe('a training', () => {
     expect(await readFile(checkpoint)).toEqual(left);
   });
 
-  it.each([2, 0])('of pronunciations that diverges does the same, %i of them held out', async (validation) => {
+  it.each([2, 0])('of pronunciations does the same when it diverges, with %i of them held out', async (validation) => {
     await writeFile(folder.at('pairs.tsv'), 'ab\tA B\nba\tB A\nabb\tA B B\nbba\tB B A\n');
     const schedule = { kind: 'constant', peak: 1e30, warmup: 0 };
     const sizes = { ...model, encoderLayers: 1, tieEmbeddings: false };
@@ -186,7 +186,7 @@ describe('a training', () => {
     expect(stderr).not.toContain('no next token');
   });
 
-  it('names a checkpoint that is damaged, and what to do', async () => {
+  it('names a damaged checkpoint and a remedy', async () => {
     await mkdir(folder.at('damaged'));
     const checkpoint = folder.at('damaged/checkpoint.safetensors');
     await saveSafetensors(checkpoint, {}, { 'simdformer.checkpoint': '{"state": {"step": -1}, "optimizer": {}}' });

@@ -23,7 +23,7 @@ const model = [
 ];
 
 describe('simdformer finetune', () => {
-  it('teaches labels, keeps what eval measures, and goes on to the same bits', async () => {
+  it('trains labels, reaches the metrics of eval, and resumes with the same bits', async () => {
     const out = at('whole');
     const options = ['--epochs', '4', '--batch', '4', '--lr', '2e-4', '--validation', file, '--json'];
     const ended = await runCli(['finetune', ...model, ...options, '--out', out]);
@@ -45,7 +45,7 @@ describe('simdformer finetune', () => {
     expect((await runCli(['finetune', ...model, '--out', out])).stderr).toContain('--resume goes on');
   });
 
-  it('names the line of a row that cannot be learnt, before anything is', async () => {
+  it('names the line of an invalid row before training', async () => {
     const refused = async (lines: readonly object[], options: readonly string[] = []) => {
       writeFileSync(at('odd.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
       const args = ['finetune', ...model.slice(0, 4), '--data', at('odd.jsonl'), ...options, '--out', at('odd')];
@@ -64,7 +64,7 @@ describe('simdformer finetune', () => {
     expect(await refused(many)).toContain('150 rows have 150 labels: expected fewer labels; is this the right column?');
   });
 
-  it('stops early by what is measured, where that is no loss', async () => {
+  it('stops early by a metric other than the loss', async () => {
     const words = [0, 1, 2, 3].map((i) => ({ tokens: ['CC', 'O'], labels: i % 2 ? ['B-A', 'O'] : ['O', 'O'] }));
     writeFileSync(at('words.jsonl'), words.map((row) => JSON.stringify(row)).join('\n'));
     const data = ['--data', at('words.jsonl'), '--validation', at('words.jsonl'), '--out', at('early')];
@@ -73,7 +73,7 @@ describe('simdformer finetune', () => {
     expect(JSON.parse(stdout || stderr)).toMatchObject({ reason: 'early', step: 2 });
   });
 
-  it('refuses to learn packed weights, which adapters are for', async () => {
+  it('refuses to train packed weights, and recommends adapters', async () => {
     const ended = await runCli(['finetune', ...model, '--weights', 'int8', '--out', at('packed')]);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toContain('--weights int8 needs --lora: packed weights are not learnt');
@@ -91,7 +91,7 @@ describe('simdformer finetune', () => {
 });
 
 describe('simdformer finetune of encoders and decoders', () => {
-  it('teaches sources and their targets, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
+  it('trains targets of sources, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
     mkdirSync(at('mbart'));
     for (const name of ['config.json', 'generation_config.json', 'model.safetensors'])
       copyFileSync(`test/data/reference/mbart/${name}`, at(`mbart/${name}`));

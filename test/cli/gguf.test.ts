@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cli-gguf-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('GGUF files on the command line', () => {
-  it('are written by quantize and told by info', async () => {
+  it('are written by quantize and described by info', async () => {
     const given = fileURLToPath(new URL('../data/gguf/llama.Q8_0.gguf', import.meta.url));
     const file = join(folder, 'model.gguf');
     expect((await simdformer(['quantize', given, file, '--type', 'q4_0'])).code).toBe(0);

@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 describe('info', () => {
-  it('tells by the headers of a model on the hub if it loads', async () => {
+  it('checks by the headers of a model on the hub if it loads', async () => {
     const weights = file('reference/llama/model.safetensors');
     const { code, stdout } = await simdformer(['info', 'org/model']);
     expect(code).toBe(0);
@@ -45,7 +45,7 @@ describe('info', () => {
     expect(told.memory.float32).toBe(4 * told.parameters);
   });
 
-  it('ends with code 1 and the reason for one that does not', async () => {
+  it('exits with code 1 and the reason for a model that does not load', async () => {
     const absent = await simdformer(['info', 'org/other']);
     expect(absent).toMatchObject({ code: 1, stdout: '' });
     expect(absent.stderr).toMatch(/404.*org\/other is not there/);

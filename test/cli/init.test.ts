@@ -40,7 +40,7 @@ const prepare = (config: object, data = 'pairs.tsv') =>
   prepareTask(device, { ...task, init: folder.at('saved'), data: folder.at(data), ...config });
 
 describe('train --init', () => {
-  it('begins with the sizes, weights and tokenizers of the saved model, whatever the data lacks', async () => {
+  it('starts with the sizes, weights and tokenizers of the saved model, even if the data lacks tokens', async () => {
     const { model } = await prepare({ seed: 3 });
     expect(model.config).toMatchObject({ ...sizes, encoderLayers: 1, sourceVocab: 6, targetVocab: 6, seed: 3 });
     expect(model.tokenizers.source?.encode('c')).toEqual(letters.encode('c'));
@@ -52,13 +52,13 @@ describe('train --init', () => {
     model.dispose();
   });
 
-  it('takes another seed, of the model or the task', async () => {
+  it('accepts another seed, of the model or the task', async () => {
     const { model } = await prepare({ model: { seed: 3 } });
     expect(model.config.seed).toBe(3);
     model.dispose();
   });
 
-  it('takes another dropout, and sizes that agree', async () => {
+  it('accepts another dropout, and equal sizes', async () => {
     const { model } = await prepare({ model: { dropout: 0.5, dModel: 16, positions: 'sinusoidal' } });
     expect(model.config).toMatchObject({ dropout: 0.5, activationDropout: 0.5, dModel: 16 });
     expect(model.dropout.forward(device.tensor(new Float32Array(100).fill(1))).dataSync()).toContain(2);
@@ -81,7 +81,7 @@ describe('train --init', () => {
     await expect(prepare({ ...config, init: folder.at(init) })).rejects.toThrow(message);
   });
 
-  it('names what the model does not know, in source and target', async () => {
+  it('names tokens that the model does not know, in source and target', async () => {
     await writeFile(folder.at('letter.tsv'), `${pairs}abd\tAH B\n`);
     await writeFile(folder.at('sound.tsv'), `${pairs}abc\tAH B D\n`);
     await expect(prepare({ validation: 0 }, 'letter.tsv')).rejects.toThrow(/does not know "d", character 3 of "abd"/);

@@ -87,7 +87,7 @@ describe('a job that is killed', () => {
 });
 
 describe('a job', () => {
-  it('goes on where inputs were added, and computes no other again', async () => {
+  it('continues after inputs were appended, and computes only those', async () => {
     worked.length = 0;
     expect(await runLineJob(job(['a', 'b', 'c'], 'added.txt'))).toEqual({ done: 3, stopped: false });
     expect(await runLineJob(job(['a', 'b', 'c', '', 'e'], 'added.txt'))).toEqual({ done: 5, stopped: false });
@@ -95,7 +95,7 @@ describe('a job', () => {
     expect(await read('added.txt')).toBe('A\nB\nC\n\nE\n');
   });
 
-  it('goes on with the same inputs and settings only', async () => {
+  it('resumes only with the same inputs and settings', async () => {
     await runLineJob(job(['a', 'b', 'c'], 'same.txt'));
     await expect(runLineJob(job(['a', 'x', 'c'], 'same.txt'))).rejects.toThrow('made from other inputs');
     await expect(runLineJob(job(['a', 'b'], 'same.txt'))).rejects.toThrow('made from other inputs');
@@ -106,7 +106,7 @@ describe('a job', () => {
     expect(await read('same.txt')).toBe('Z\n');
   });
 
-  it('replaces no file that it did not write, and no damaged one', async () => {
+  it('does not replace files of other programs or damaged ones', async () => {
     await writeFile(folder.at('other.txt'), 'mine');
     await expect(runLineJob(job(['a'], 'other.txt'))).rejects.toThrow('has no index to continue from');
     expect(await read('other.txt')).toBe('mine');
@@ -117,7 +117,7 @@ describe('a job', () => {
     await expect(runLineJob(job(['a', 'b'], 'cut.txt'))).rejects.toThrow('damaged');
   });
 
-  it('drops what a batch that was cut short has left behind the index', async () => {
+  it('drops the output of an interrupted batch, which is not in the index', async () => {
     await runLineJob(job(['a', 'b'], 'tail.txt'));
     await appendFile(folder.at('tail.txt'), 'half a resu');
     await runLineJob(job(['a', 'b', 'c'], 'tail.txt'));
@@ -137,7 +137,7 @@ describe('a job', () => {
     expect(await read('stopped.txt')).toBe('A\nB\nC\n');
   });
 
-  it('keeps what was done before an error', async () => {
+  it('keeps results from before an error', async () => {
     const format = npyRows<string>((text) => new Float32Array(text.length));
     await expect(runLineJob(job(['a', 'b', 'cc', 'd'], 'odd.npy', { format }))).rejects.toThrow('2 numbers');
     expect((await readFile(folder.at('odd.npy'))).length).toBe(128 + 8);

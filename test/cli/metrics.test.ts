@@ -16,7 +16,7 @@ describe('editDistance', () => {
 });
 
 describe('errorRates', () => {
-  it('takes the nearest reference, and counts the tokens of that one', () => {
+  it('uses the nearest reference, and counts its tokens', () => {
     const rates = errorRates(
       [
         ['A', 'B'],

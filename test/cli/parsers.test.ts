@@ -15,7 +15,7 @@ describe('values of options', () => {
     expect(() => integer(1, 64)(text)).toThrow(InvalidArgumentError);
   });
 
-  it('are told the upper limit of what has none where it is too small for them', () => {
+  it('report the upper limit only if a value exceeds it', () => {
     expect(() => integer(1)('0')).toThrow('Expected an integer, 1 or more.');
     expect(() => integer(1)('1e18')).toThrow('Expected an integer, 1 to 9007199254740991.');
   });

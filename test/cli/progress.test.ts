@@ -53,7 +53,7 @@ describe.runIf(platform() === 'linux')('progress on a terminal', () => {
     for (const bar of drawn.slice(0, -1)) expect(bar.replaceAll('\x1b[0K', '').length).toBeLessThanOrEqual(COLUMNS);
   });
 
-  it('that can draw nothing is lines', async () => {
+  it('prints lines if it cannot draw', async () => {
     const text = await shown('SIGTERM', { TERM: 'dumb' });
     expect(text).toMatch(/^step 1\/1000000, smoothed loss /m);
     expect(text).not.toContain('\x1b');

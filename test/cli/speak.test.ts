@@ -37,7 +37,7 @@ describe('speak', () => {
     expect(channels[0]?.length).toBeGreaterThan(0);
   });
 
-  it('tells what is missing or wrong', async () => {
+  it('reports missing and invalid arguments', async () => {
     expect((await simdformer(['speak', path, 'Hello'])).stderr).toContain('--out');
     const silent = await simdformer(['speak', path, '123', '-o', join(folder, 'none.wav')]);
     expect(silent.code).not.toBe(0);
@@ -46,7 +46,7 @@ describe('speak', () => {
 });
 
 describe('transcribe', () => {
-  it('spells with Parakeet, with times of words', async () => {
+  it('transcribes with Parakeet, with times of words', async () => {
     const pieces = Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`${i % 3 ? '' : '▁'}t${i}`, i]));
     const space = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
     const path = modelOf('parakeet_ctc', {

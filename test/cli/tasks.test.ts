@@ -32,21 +32,21 @@ async function prepare(config: Partial<TaskConfig>, lines = pairs) {
 }
 
 describe('a task', () => {
-  it('sees all data once an epoch, however many batches make a step', async () => {
+  it('uses all data once per epoch, for any number of batches per step', async () => {
     const { batches, steps } = await prepare({ epochs: 3 });
     const accumulated = await prepare({ epochs: 3, gradientAccumulation: 4 });
     expect(steps).toBe(3 * batches.perEpoch);
     expect(accumulated.steps).toBe(Math.ceil((3 * batches.perEpoch) / 4));
   });
 
-  it('warms up as long as is asked for, by default a quarter of the steps at most', async () => {
+  it('warms up for the given steps, by default at most a quarter of them', async () => {
     const schedule = { kind: 'constant', peak: 1 } as const;
     expect((await prepare({ steps: 40, schedule })).schedule(5)).toBe(0.5);
     expect((await prepare({ steps: 40, schedule: { ...schedule, warmup: 20 } })).schedule(5)).toBe(0.25);
     expect((await prepare({ steps: 5000, schedule })).schedule(500)).toBe(0.5);
   });
 
-  it('knows its data, held out or not', async () => {
+  it('has a fingerprint that depends on all data, including held-out data', async () => {
     const fingerprintOf = async (lines: string[]) => (await prepare({}, lines)).batches.fingerprint;
     const all = await Promise.all([fingerprintOf(pairs)]);
     for (let i = 0; i < pairs.length; i++) {
@@ -58,7 +58,7 @@ describe('a task', () => {
     expect(all.length).toBeGreaterThan(30);
   });
 
-  it('refuses pairs that are too long, those held out, too', async () => {
+  it('refuses pairs that are too long, including held-out ones', async () => {
     const long = words.map((word) => `${word.repeat(5)}\ta`);
     await expect(prepare({}, [...pairs.slice(0, 2), ...long])).rejects.toThrow(/has 10 tokens, but maxLength is 8/);
     for (let i = 0; i < pairs.length; i++) {
@@ -70,7 +70,7 @@ describe('a task', () => {
     await expect(prepare({}, [...pairs, endless])).rejects.toThrow(named);
   });
 
-  it('draws its model by the seed of the model, or else by that of the task', async () => {
+  it("initializes its model by the model's seed, or else by the task's", async () => {
     const seedOf = async (config: object, seed?: number) =>
       (await prepare({ model: { ...model, ...config }, ...(seed !== undefined && { seed }) })).model.config.seed;
     expect(await seedOf({ seed: 3 })).toBe(3);
@@ -86,7 +86,7 @@ describe('a task', () => {
     }
   });
 
-  it('gives a model of characters no special tokens, and lets files say so', async () => {
+  it('gives a model of characters no special tokens, and accepts files that say so', async () => {
     await writeFile(folder.at('text.txt'), 'abcab'.repeat(30));
     const characters = { task: 'characters', data: folder.at('text.txt') };
     const none = { padId: null, bosId: null, eosId: null };
@@ -101,7 +101,7 @@ describe('a task', () => {
     await expect(refused).rejects.toThrow('model.eosId is 2, but the data require null: omit it');
   });
 
-  it('measures a text as it is learnt, without the label that is not', async () => {
+  it('measures a text as it is trained, without ignored labels', async () => {
     await writeFile(folder.at('text.txt'), 'abcab'.repeat(30));
     const prepareText = async (ignoreIndex?: number) => {
       const given = {
@@ -119,7 +119,7 @@ describe('a task', () => {
     expect(c!.loss).not.toBe(a!.loss);
   });
 
-  it('refuses what needs validations where nothing is held out', async () => {
+  it('refuses options that need validations if nothing is held out', async () => {
     const refused = /needs validations, but validation is 0/;
     await expect(prepare({ validation: 0, averageLast: 2 })).rejects.toThrow(refused);
     const earlyStopping = { metric: 'wordError', patience: 2 };

@@ -18,7 +18,7 @@ describe('simdformer', () => {
   });
   afterAll(() => folder.remove());
 
-  it('classify says the class of each line, in text or as JSON', async () => {
+  it('classify prints the class of each line, as text or JSON', async () => {
     const input = 'the cat sat\n\na big dog\n';
     const text = await simdformer(['classify', folder.at('bert-sequence')], { input });
     expect(text.stdout).toMatch(/^(LABEL_\d\t0\.\d{6}\n){3}$/);
@@ -35,7 +35,7 @@ describe('simdformer', () => {
     expect(json.stderr).toContain('1 done');
   });
 
-  it('embed writes an array of NumPy, and goes on with lines that were added', async () => {
+  it('embed writes a NumPy array, and continues with appended lines', async () => {
     const [lines, out] = [folder.at('lines.txt'), folder.at('out.npy')];
     await writeFile(lines, 'the cat sat\na big dog\n');
     const command = ['embed', folder.at('bert-pooler'), lines, '-o', out];
@@ -53,7 +53,7 @@ describe('simdformer', () => {
     expect(other.stderr).toContain('was made with normalize false');
   });
 
-  it('says what is wrong', async () => {
+  it('reports invalid inputs', async () => {
     const nobody = await simdformer(['embed', folder.at('nobody')]);
     expect(nobody).toMatchObject({ code: 1 });
     expect(nobody.stderr).toContain('nobody');

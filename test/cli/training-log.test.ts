@@ -13,7 +13,7 @@ const stepped = (step: number) => ({ step, loss: 1 / step, ...REST });
 const REST = { steps: 3, epoch: 0, learningRate: 0.1, tokens: 1, examples: 1, seconds: 1 };
 
 describe('a log', () => {
-  it('has the last validation once, though its run was killed before it ended', async () => {
+  it('has the last validation once, even if its run was killed before its end', async () => {
     const path = folder.at('log.jsonl');
     const fail = () => expect.unreachable();
     const validation = { step: 3, metrics: { wordError: 0.5 } };
@@ -35,7 +35,7 @@ describe('a log', () => {
       'with lines that are none of its own',
       ([first, second]) => [first!, 'null\n', '{"step":2,"metrics":5}\n', second!],
     ],
-  ])('%s goes on after its last whole line', async (_, damage) => {
+  ])('%s continues after its last complete line', async (_, damage) => {
     const path = folder.at('damaged.jsonl');
     const fail = () => expect.unreachable();
     const before = new TrainingLog(path, fail);

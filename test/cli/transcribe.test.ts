@@ -45,7 +45,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(stdout).toMatch(/^And so my/);
     });
 
-    it('says what is no recording, and what subtitles are for', async () => {
+    it('refuses other files, and several files for subtitles', async () => {
       expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain('this is no WAV file');
       const two = await simdformer(['transcribe', path, recording, recording, '--format', 'srt']);
       expect(two.stderr).toContain('srt is for one recording');

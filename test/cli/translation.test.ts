@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => folder.remove());
 
 describe('train translation', () => {
-  it('reports the loss, BLEU and chrF of what was held out', () => {
+  it('reports the loss, BLEU and chrF of the held-out pairs', () => {
     expect(trained.code, trained.stderr).toBe(0);
     const { step, metrics } = JSON.parse(trained.stdout);
     expect(step).toBe(300);
@@ -60,7 +60,7 @@ describe('train translation', () => {
     expect(metrics.loss).toBeLessThan(1);
   });
 
-  it('makes a model that eval measures, and that translates plain sentences', async () => {
+  it('makes a model that eval measures and that translates plain sentences', async () => {
     const command = ['eval', folder.at('m'), folder.at('dev.tsv'), '--beams', '5', '--json', '--outputs'];
     const { count, bleu, chrf, outputs } = JSON.parse((await simdformer(command)).stdout);
     expect(count).toBe(25);
@@ -75,7 +75,7 @@ describe('train translation', () => {
     expect(named.stderr).toContain('omit --from and --to');
   });
 
-  it('prefers lengths as the paper does, unless it is told otherwise', async () => {
+  it('uses the length penalty of the paper by default', async () => {
     const config = JSON.parse(await readFile(folder.at('m/config.json'), 'utf8'));
     expect(config.generation).toEqual({ lengthPenalty: 0.6 });
     const measured = async (...options: string[]) => {
@@ -88,7 +88,7 @@ describe('train translation', () => {
     expect(own).not.toEqual(await measured('--length-penalty', '20'));
   });
 
-  it('draws the same tokens for a batch whenever it is asked for', async () => {
+  it('draws the same tokens for a batch each time it is requested', async () => {
     using device = await createDevice({ threads: 1 });
     const prepared = async (bpeDropout: number) => {
       const config = await readTask(folder.at('task.json'), {
@@ -105,7 +105,7 @@ describe('train translation', () => {
     expect(some.fingerprint).toBe(same.fingerprint);
   });
 
-  it('saves the weights that it measured, after a short run and one that was resumed', async () => {
+  it('saves the measured weights, after a short run and after a resumed one', async () => {
     const task = { ...settings, averageLast: 5, validateEvery: 20 };
     await writeFile(folder.at('short.json'), JSON.stringify(task));
     const data = ['--data', folder.at('train.tsv'), '--validation', folder.at('dev.tsv')];
@@ -127,7 +127,7 @@ describe('train translation', () => {
     expect((await simdformer(again)).stdout).toContain('Saved the weights of the last step. Model: ');
   });
 
-  it('takes as many steps as fit into some minutes', async () => {
+  it('takes as many steps as fit into the given minutes', async () => {
     const data = ['--data', folder.at('train.tsv'), '--validation', folder.at('dev.tsv')];
     const command = ['train', folder.at('task.json'), ...data, '--minutes', '0.05', '--json'];
     const start = performance.now();
@@ -140,7 +140,7 @@ describe('train translation', () => {
     expect(both.stderr).toContain("option '--minutes <n>' cannot be used with option '--epochs <n>'");
   });
 
-  it('needs data, and leaves some of them to learn from', async () => {
+  it('needs data, and keeps some of it for training', async () => {
     const empty = await simdformer(['train', 'translation', '-o', folder.at('x')]);
     expect(empty.stderr).toContain('give their file with --data');
     using device = await createDevice({ threads: 1 });
@@ -161,7 +161,7 @@ describe('the tokenizer of translations', () => {
     'Der U-Bahn-Fahrer trägt ein T-Shirt.',
   ];
 
-  it('reads plain text as what was tokenized before, which it leaves as it is', async () => {
+  it('normalizes plain text, and leaves tokenized text unchanged', async () => {
     const tokenizer = await trainTranslationTokenizer(tokenized, { vocabSize: 320, special, lowerCase: true });
     for (const [i, text] of tokenized.entries()) {
       expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
@@ -169,14 +169,14 @@ describe('the tokenizer of translations', () => {
     }
   });
 
-  it('writes quotes and capitals as they are where its text has no entities and wants them', async () => {
+  it('keeps quotes and capitals if its text has no entities and requires them', async () => {
     const tokenizer = await trainTranslationTokenizer(plain, { vocabSize: 320, special, lowerCase: false });
     const text = tokenizer.decode(tokenizer.encode(plain[1] as string));
     expect(text).toBe('A man \'s dog says " hello " & runs ( fast ) : 10,000 people watch !');
     expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
   });
 
-  it('finds the same tokens word by word, and with merges left out others of the same text', async () => {
+  it('finds the same tokens word by word, and with dropped merges other tokens of the same text', async () => {
     const tokenizer = await trainTranslationTokenizer(tokenized, { vocabSize: 330, special, lowerCase: true });
     const json = tokenizer.toJSON();
     const { Random } = await import('../../src/core/random.js');

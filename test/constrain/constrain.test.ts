@@ -18,7 +18,7 @@ describe('a JSON Schema', () => {
   // SCHEMAS=100000 tries more of them, SCHEMAS_FROM=100000 others. 56,100 from 1,000,000 on were tried on 2026-11-30.
   const schemas = Number(process.env.SCHEMAS ?? 300);
   const first = Number(process.env.SCHEMAS_FROM ?? 0);
-  it('is satisfied by whatever comes out, within maxNewTokens', { timeout: 60_000 + 500 * schemas }, async () => {
+  it('is satisfied by every output, within maxNewTokens', { timeout: 60_000 + 500 * schemas }, async () => {
     const counts = { written: 0, refused: 0 };
     for (let seed = first; seed < first + schemas; seed++) {
       const { outcome, details } = await tryDocument(tokenizer, seed);
@@ -28,7 +28,7 @@ describe('a JSON Schema', () => {
     expect(counts.written, JSON.stringify(counts)).toBeGreaterThan(schemas / 3);
   });
 
-  it('can be one of zod', async () => {
+  it('can be a zod schema', async () => {
     const schema = z.object({
       name: z.string().min(2).max(9),
       age: z.number().int().min(0).max(150),
@@ -54,7 +54,7 @@ describe('a JSON Schema', () => {
       },
       /nothing that ends/,
     ],
-  ])('is refused by name where it is not supported: %j', async (schema, message) => {
+  ])('is refused by name if it is not supported: %j', async (schema, message) => {
     await expect(constrain(tokenizer, { type: 'json_schema', schema })).rejects.toThrow(message);
   });
 });
@@ -69,7 +69,7 @@ it('a regular expression, choices and a grammar are obeyed', async () => {
   }
 });
 
-it('every text of a format can come out', async () => {
+it('allows every text of a format', async () => {
   const { logitsProcessors } = await constrain(tokenizer, { regex: 'tr(ue|"),?' });
   const allowed = (text: string) => {
     const tokens = [5, ...tokenizer.encode(text)];
@@ -82,7 +82,7 @@ it('every text of a format can come out', async () => {
   expect(allowed('true')).toEqual([',']);
 });
 
-it('says what is wrong with a format', async () => {
+it('refuses invalid formats with clear errors', async () => {
   const refused = (format: unknown) => expect(constrain(tokenizer, format as ResponseFormat)).rejects;
   await refused({ grammar: 'root ::= root "a" | "a"' }).toThrow("the rule 'root' begins with itself");
   await refused({ grammar: 'root ::= (' }).toThrow('grammar, line 1');
@@ -94,7 +94,7 @@ it('says what is wrong with a format', async () => {
 });
 
 describe('a model under a constraint', () => {
-  it('is an option of generate', async () => {
+  it('generates with the option of generate', async () => {
     const device = await createDevice({ threads: 1 });
     const model = await loadModel(device, 'test/data/gguf/qwen2.Q8_0.gguf');
     const prompt = [3, 4, 5];

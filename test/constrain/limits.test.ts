@@ -76,7 +76,7 @@ describe('a large format', () => {
     expect(countSteps(jsonSchemaGrammar(schema))).toBeGreaterThan(19_000 / 512);
   });
 
-  it('is right', async () => {
+  it('gives correct masks', async () => {
     expect(words(2300).split('|')).toContain(
       await write(tokenizer, accepted['a regular expression of many words']!, 1),
     );

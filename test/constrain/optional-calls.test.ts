@@ -50,7 +50,7 @@ const templates = {
   bare: ['', '{'],
 } as const;
 
-it.each(Object.entries(templates))('%s: what begins as a call is one', async (_, [template, begin]) => {
+it.each(Object.entries(templates))('%s: text that begins as a call becomes a call', async (_, [template, begin]) => {
   const named = new Set<string>();
   for (let seed = 0; seed < 12; seed++) {
     const answer = await write(template, begin, seed);
@@ -64,12 +64,12 @@ it.each(Object.entries(templates))('%s: what begins as a call is one', async (_,
   expect([...named].sort()).toEqual(['other', 'weather']);
 });
 
-it.each(Object.entries(templates))('%s: other text is free', async (_, [template]) => {
+it.each(Object.entries(templates))('%s: other text is unrestricted', async (_, [template]) => {
   for (const begin of ['Hello! <tool_cal [TOOL_CALL] é {', '<<b>1 < 2</b> [[1], 2]', 'x {"name": "weather"}'])
     expect(await write(template, begin, 3)).toContain(begin);
 });
 
-it('JSON that begins an answer is a call where calls have no mark, and one call is enough where more are not asked for', async () => {
+it('JSON at the beginning of an answer is a call if calls have no mark, and only one call is allowed unless more are requested', async () => {
   await expect(write('', '{"a', 1)).rejects.toThrow('is not allowed');
   for (let seed = 0; seed < 6; seed++)
     expect(parseToolCalls(await write('<tool_call>', '<tool_call>', seed, false), ['weather']).calls.length).toBe(1);

@@ -27,7 +27,7 @@ const cases = Object.entries(whole).flatMap(([name, format]) =>
   Object.keys(format).map((option) => [name, option] as const),
 );
 
-it.each(cases)('%s: %s must have a value of its kind', async (name, option) => {
+it.each(cases)('%s: %s refuses values of the wrong type', async (name, option) => {
   const format = whole[name] as Record<string, unknown>;
   for (const [value, shown] of [
     [7, '7'],
@@ -42,7 +42,7 @@ it.each(cases)('%s: %s must have a value of its kind', async (name, option) => {
   }
 });
 
-it.each(Object.entries(whole))('%s: an option that is misspelt is refused', async (_, format) => {
+it.each(Object.entries(whole))('%s: refuses a misspelt option', async (_, format) => {
   expect((await refusal({ ...format, sintax: 1 })).message).toContain('there is no option sintax');
 });
 
@@ -69,7 +69,7 @@ it('names the accepted values', async () => {
   expect((await refusal({ type: 'json_schema', schema: { const: 1n } })).message).toContain('1n in it, expected JSON');
 });
 
-it('calls of tools have a named syntax, or the one of the chat template', async () => {
+it('tool calls have a named syntax, or that of the chat template', async () => {
   const own = await byteTokenizer();
   const text = (format: object) => write(own, { type: 'tool_calls', tools, ...format }, 1);
   expect(JSON.parse(await text({ syntax: 'json' }))).toMatchObject({

@@ -64,7 +64,7 @@ it.each(Object.entries(schemas))('%s', async (_, schema) => {
     }
 });
 
-it('a date that JSON cannot have is refused with what zod says', async () => {
+it('refuses a date that JSON cannot represent, with the error of zod', async () => {
   await expect(constrain(tokenizer, { type: 'json_schema', schema: z.object({ at: z.date() }) })).rejects.toThrow(
     /responseFormat: .*Date/,
   );

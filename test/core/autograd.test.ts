@@ -36,7 +36,7 @@ const leaf = (...values: number[]) => device.tensor(values, [values.length], { r
 const gradient = (x: Tensor) => [...x.grad!.dataSync()];
 
 describe('backward', () => {
-  it('adds up what reaches a tensor by several ways', () => {
+  it('adds the gradients that reach a tensor by several paths', () => {
     const x = leaf(1, 2, 3);
     const y = mul(x, x);
     sum(add(add(y, x), y)).backward(); // 2x² + x
@@ -54,7 +54,7 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([5, 5]);
   });
 
-  it('gives views their part of the gradient, and zeros to what was not used', () => {
+  it('gives views their part of the gradient, and zeros to unused parts', () => {
     const x = device.tensor(new Float32Array(12).fill(1), [3, 4], { requiresGrad: true });
     sum(mul(x.columns(1, 3), 2)).backward();
     expect(gradient(x)).toEqual([0, 2, 2, 0, 0, 2, 2, 0, 0, 2, 2, 0]);
@@ -67,7 +67,7 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([0, 4, 0, 1, 0, 4, 0, 1, 0, 4, 0, 1]);
   });
 
-  it('gives views of a result that overlap each their due', () => {
+  it('gives overlapping views of a result their gradients', () => {
     const x = leaf(1, 2, 3, 4);
     const y = mul(x, 10).reshape(2, 2);
     const z = add(sum(mul(y.columns(0, 1), 2)), sum(mul(y, 3)));
@@ -75,7 +75,7 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([60, 40, 50, 30]);
   });
 
-  it('takes an upstream gradient of the tensor’s shape', () => {
+  it('accepts an upstream gradient of the tensor’s shape', () => {
     const x = leaf(1, 2);
     mul(x, x).backward([10, 100]);
     expect(gradient(x)).toEqual([20, 400]);
@@ -88,14 +88,14 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([2, 4]);
   });
 
-  it('goes through a graph once', () => {
+  it('uses a graph only once', () => {
     const x = leaf(1);
     const y = mul(x, x);
     y.backward();
     expect(() => y.backward()).toThrow(/used before/);
   });
 
-  it('refuses a part of a graph that was used, rather than leaving its gradient out', () => {
+  it('refuses a graph with a part that was used before', () => {
     const x = leaf(1);
     const shared = mul(x, x);
     const [a, b] = [mul(shared, 2), add(mul(shared, 3), x)];
@@ -104,7 +104,7 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([4]);
   });
 
-  it('refuses to go through a result whose graph was used before; detached it is a constant', () => {
+  it('refuses to pass through a result whose graph was used before; a detached result is a constant', () => {
     const [w, u] = [leaf(2), leaf(3)];
     const h = mul(w, w);
     h.backward();
@@ -114,7 +114,7 @@ describe('backward', () => {
     expect(gradient(w)).toEqual([4]); // only h contributes
   });
 
-  it('refuses tensors that were written to since they were used', () => {
+  it('refuses tensors that were written to after their use', () => {
     const x = leaf(1, 2);
     const loss = sum(mul(x, x));
     x.write([10, 10]);
@@ -159,7 +159,7 @@ describe('backward', () => {
     });
   });
 
-  it('detaches in the same memory, without a graph', () => {
+  it('detaches as a view of the same memory, without a graph', () => {
     const x = leaf(1, 2, 3, 4);
     const y = mul(x, 2);
     const d = y.detach();
@@ -176,7 +176,7 @@ describe('backward', () => {
     }).toThrow(AutogradError);
   });
 
-  it('makes another gradient when the one it gave was disposed of', () => {
+  it('makes a new gradient after the earlier one was disposed of', () => {
     const x = leaf(1, 2);
     sum(mul(x, 3)).backward();
     x.grad!.dispose();
@@ -185,14 +185,14 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([4, 4]);
   });
 
-  it('starts at a leaf, too', () => {
+  it('can start at a leaf', () => {
     const x = leaf(1, 2);
     x.backward([3, 4]);
     x.backward([1, 1]);
     expect(gradient(x)).toEqual([4, 5]);
   });
 
-  it('leaves nothing behind when an op fails in it', () => {
+  it('leaves nothing behind when an op in it fails', () => {
     const x = leaf(2, 3);
     const shared = mul(x, x);
     const failing = differentiable(device.zeros([2]), [shared], (dy) => {
@@ -207,7 +207,7 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([4, 6]);
   });
 
-  it('leaves zeros where it failed before it came there', async () => {
+  it('leaves zeros if it fails before it reaches a gradient', async () => {
     for (const junk of Array.from({ length: 20 }, () => device.full([2, 3], 777))) junk.dispose();
     const x = device.tensor([1, 2, 3, 4, 5, 6], [2, 3], { requiresGrad: true });
     const w = device.tensor([1, 1], [2, 1], { requiresGrad: true });
@@ -217,7 +217,7 @@ describe('backward', () => {
     expect(await x.grad?.data()).toEqual(Float32Array.of(1, 0, 0, 1, 0, 0));
   });
 
-  it('computes no gradient that nobody wants', () => {
+  it('computes no gradient that is not required', () => {
     const [x, w] = [leaf(1, 2), device.tensor([3, 4])];
     sum(mul(x, w)).backward();
     expect(w.grad).toBeNull();
@@ -235,7 +235,7 @@ describe('backward', () => {
     expect(device.tensor([1]).dataSync()).toEqual(Float32Array.of(1));
   });
 
-  it('refuses a view of a leaf that was disposed of, whose gradient nobody could free', () => {
+  it('refuses a view of a disposed leaf, whose gradient could not be freed', () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
     const view = x.columns(0, 1);

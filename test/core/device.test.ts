@@ -23,21 +23,21 @@ import { contiguous } from '../../src/ops/index.js';
 import { isas } from '../describe-op.js';
 
 describe('createDevice', () => {
-  it('says what it made', async () => {
+  it('describes the device', async () => {
     const device = await createDevice({ backend: 'native', threads: 3, isa: 'scalar' });
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
     expect(device.info).toMatchObject({ backend: 'native', threads: 3, isa: 'scalar', version });
     device.dispose();
   });
 
-  it('takes the best instruction set unless told otherwise', async () => {
+  it('uses the best instruction set by default', async () => {
     const device = await createDevice();
     expect(device.info.isa).toBe(process.env.SIMDFORMER_ISA || device.info.isas[0]);
     for (const isa of device.info.isas) expect(INSTRUCTION_SETS).toContain(isa);
     expect(device.info.threads).toBeGreaterThanOrEqual(1);
   });
 
-  it('has as many threads as may be asked for', async () => {
+  it('has as many threads as requested', async () => {
     using device = await createDevice({ threads: 64 });
     expect(device.info.threads).toBe(64);
     expect(await device.full([1 << 20], 2).data()).toEqual(new Float32Array(1 << 20).fill(2));
@@ -75,7 +75,7 @@ describe('createDevice', () => {
   });
 });
 
-it('blames an instruction set for what is its fault alone, whichever realm says so', () => {
+it('reports an unsupported instruction set only if it is the cause, in any realm', () => {
   const create = (error: string, isa?: InstructionSet) => {
     const Engine = class {
       constructor() {
@@ -103,13 +103,13 @@ describe('SIMDFORMER_ISA', () => {
   }
 
   it.each(isas)('forces %s', (isa) => expect(isaWith(isa)).toBe(isa));
-  it('fails loudly for one that the machine lacks', () => {
+  it('refuses one that the machine lacks', () => {
     expect(isaWith('sve9')).toMatch(/^DeviceError .*SIMDFORMER_ISA is 'sve9'.*scalar/);
   });
 });
 
 describe('devices', () => {
-  it('live side by side, with different instruction sets', async () => {
+  it('coexist with different instruction sets', async () => {
     const [a, b] = await Promise.all([createDevice({ isa: isas[0] }), createDevice({ isa: isas.at(-1)!, threads: 1 })]);
     const x = a.tensor([1, 2, 3]);
     const y = b.tensor([4, 5, 6]);
@@ -122,7 +122,7 @@ describe('devices', () => {
     b.dispose();
   });
 
-  it('finish or refuse what is under way when they are disposed of', async () => {
+  it('finish or refuse running work when they are disposed of', async () => {
     for (let round = 0; round < 20; round++) {
       const device = await createDevice({ threads: 2 });
       const wide = device.full([1 << 10, 1 << 10], 3);
@@ -159,7 +159,7 @@ describe('devices', () => {
     expect(await Promise.all(seeds.map(run))).toEqual(seeds.map(expected));
   });
 
-  it('leave the process be when a worker thread that computes is terminated', async () => {
+  it('do not disturb the process when a computing worker thread is terminated', async () => {
     const script = `import('tsx/esm/api').then(async ({ register }) => {
       register();
       const { createDevice } = await import('${new URL('../../src/index.ts', import.meta.url)}');
@@ -181,7 +181,7 @@ describe('devices', () => {
     expect(await Promise.all(computing)).toEqual(computing.map(() => 1));
   });
 
-  it('leave the process be when it ends, whoever disposed of them or not', () => {
+  it('do not disturb the end of the process, disposed of or not', () => {
     const script = `
       const { createDevice } = await import('${new URL('../../src/index.ts', import.meta.url)}');
       const devices = await Promise.all([1, 2, 3].map(() => createDevice({ backend: 'native', threads: 2 })));
@@ -224,7 +224,7 @@ describe('devices', () => {
     }
   });
 
-  it('report memory that is not to be had, and go on', async () => {
+  it('report a lack of memory, and continue', async () => {
     const device = await createDevice({ threads: 1 });
     expect(() => device.empty([2 ** 20, 2 ** 20])).toThrow(OutOfMemoryError);
     expect(() => device.empty([2 ** 30, 2 ** 30])).toThrow(SimdformerError);
@@ -233,7 +233,7 @@ describe('devices', () => {
     device.dispose();
   });
 
-  it('refuse shapes, dtypes and functions that are none, naming what was called', async () => {
+  it('refuse invalid shapes, dtypes and functions, and name the called function', async () => {
     const device = await createDevice({ threads: 1 });
     const before = device.memory().used;
     const shape = [2, 0];
@@ -261,7 +261,7 @@ describe('devices', () => {
     device.dispose();
   });
 
-  it('cannot be used after dispose, and say so', async () => {
+  it('refuse use after dispose', async () => {
     const device = await createDevice({ threads: 1 });
     const x = device.tensor([[1, 2]]);
     const program = device.record(() => device.zeros([1]));

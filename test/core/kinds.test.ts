@@ -19,7 +19,7 @@ describe('values of another realm', async () => {
   const device = await createDevice({ threads: 1 });
   afterAll(() => device.dispose());
 
-  it('are tensors of their types', async () => {
+  it('are recognized as tensors of their types', async () => {
     const floats = device.tensor((await elsewhere('Float32Array.of(1, 2)')) as Float32Array);
     expect([floats.dtype, ...(await floats.data())]).toEqual(['float32', 1, 2]);
     const ints = device.tensor((await elsewhere('Int32Array.of(1, 2)')) as Int32Array);
@@ -28,7 +28,7 @@ describe('values of another realm', async () => {
     expect(() => device.tensor(doubles)).toThrow('expected a Float32Array for a float32 tensor, got a Float64Array');
   });
 
-  it('are tokens, signals and files', async () => {
+  it('are recognized as tokens, signals and files', async () => {
     const model = new Transformer(device, { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
     const rows = (await elsewhere('[Int32Array.of(1, 2)]')) as Int32Array[];
     const { signal } = (await elsewhere(controller)) as AbortController;
@@ -43,7 +43,7 @@ describe('values of another realm', async () => {
     expect(again.config).toEqual(model.config);
   });
 
-  it('are refused where they are promises', async () => {
+  it('are refused if they are promises', async () => {
     const fn = (await elsewhere('(async () => { throw new Error("unheard") })')) as () => never;
     expect(() => device.scope(fn)).toThrow(/^scope: fn is asynchronous/);
   });

@@ -20,7 +20,7 @@ function valid(): unknown[] {
   ];
 }
 
-it('gives what JSON.parse gives, with the same order of names', async () => {
+it('gives the result of JSON.parse, with the same order of names', async () => {
   for (const value of valid())
     for (const space of ['', ' ', '\n\t']) {
       const text = `${space}${JSON.stringify(value, null, space)}${space}`;

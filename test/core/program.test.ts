@@ -29,7 +29,7 @@ describe('device.record', () => {
     expect(await count.data()).toEqual(Float32Array.of(2));
   });
 
-  it('gives what eager ops give, bit by bit, at every run', async () => {
+  it('gives the results of eager ops, bit for bit, in every run', async () => {
     const [x, w, b] = [tensorOf(9, 17), tensorOf(17, 33), tensorOf(33)];
     for (const leaf of [w, b]) leaf.requiresGrad = true;
     const step = () => {
@@ -49,7 +49,7 @@ describe('device.record', () => {
     program.dispose();
   });
 
-  it('takes named scalars anew at each run and keeps those that are not named', async () => {
+  it('uses new values of named scalars in each run, and keeps the others', async () => {
     const x = device.tensor([1, 2]);
     const program = device.record(() => scale(scale(x, device.scalar('a', 3)), device.scalar('b', 5)));
     expect(program.scalars).toEqual(['a', 'b']);
@@ -62,7 +62,7 @@ describe('device.record', () => {
     expect(await odd.run().data()).toEqual(Float32Array.of(3, 6));
   });
 
-  it('sets all scalars or none, and no integer to what is none', async () => {
+  it('sets all scalars or none, and refuses numbers that are not integers for integer operands', async () => {
     const x = device.full([64], 1);
     const scalars = { factor: device.scalar('factor', 2), seed: device.scalar('seed', 7) };
     const program = device.record(() => dropout(scale(x, scalars.factor), { p: 0.5, seed: scalars.seed }));
@@ -77,7 +77,7 @@ describe('device.record', () => {
     expect(() => dropout(x, { p: 0.5, seed: wrong })).toThrow('dropout: seed is 1.5, expected an integer');
   });
 
-  it('leaves nothing of a command behind that was refused', async () => {
+  it('leaves no trace of a refused command', async () => {
     const x = device.tensor([1, 2, 3, 4]);
     const y = device.zeros([4]);
     const operands = { x, y, rows: 1, cols: 4, xStride: 4, yStride: 4, shift: 0 };
@@ -91,7 +91,7 @@ describe('device.record', () => {
     expect(await program.run().data()).toEqual(Float32Array.of(2, 4, 6, 8));
   });
 
-  it('adds to gradients that others have dropped meanwhile, and leaves no memory behind', async () => {
+  it('adds to gradients that were dropped meanwhile, and leaves no memory behind', async () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
     const backward = () => device.scope(() => sum(mul(x, x)).backward());
@@ -108,7 +108,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('keeps its memory to itself between runs, and gives it back', async () => {
+  it('does not share its memory between runs, and frees it at the end', async () => {
     const x = tensorOf(8, 8);
     const before = device.memory().used;
     const program = device.record(() => matmul(matmul(x, x), x));
@@ -125,7 +125,7 @@ describe('device.record', () => {
     expect(() => program.result.dataSync()).toThrow(DisposedError);
   });
 
-  it('has tensors of its own in unscoped(), too, and leaves that as it was', () => {
+  it('owns tensors made in unscoped(), and leaves that state unchanged', () => {
     const x = tensorOf(8, 8);
     const before = device.memory().used;
     const others: Tensor[] = [];
@@ -144,7 +144,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('leaves alone what is made for longer in it, when it runs', async () => {
+  it('does not change longer-lived tensors made in it when it runs', async () => {
     const state: Tensor[] = [];
     const program = device.record(() => {
       const make = () => [device.tensor([1, 2]), device.zeros([2]), device.full([2], 3, 'int32')];
@@ -165,7 +165,7 @@ describe('device.record', () => {
     ]);
   });
 
-  it('lets go of what the graphs of its scopes held, used or not', () => {
+  it("releases the tensors of its scopes' graphs, used or not", () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
     const part = () => device.scope(() => mul(x.columns(0, 1), 2));
@@ -179,7 +179,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('holds on to what it reads', async () => {
+  it('retains the tensors that it reads', async () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2]);
     const program = device.record(() => mul(x, 2));
@@ -191,7 +191,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('holds on to what it reads a part of', async () => {
+  it('retains the tensors of which it reads a part', async () => {
     const before = device.memory().used;
     const x = tensorOf(2, 3, 4);
     const program = device.record(() => slice(x, 1, 1, 2));
@@ -204,7 +204,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('holds on to what it writes values to, which count as written when it runs', async () => {
+  it('retains the tensors that it writes to; its runs count as writes', async () => {
     const x = device.tensor([1, 2], [2], { requiresGrad: true });
     const loss = sum(mul(x, x));
     const program = device.record(() => x.write([7, 8]));
@@ -223,7 +223,7 @@ describe('device.record', () => {
     other.dispose();
   });
 
-  it('gives back the gradients of leaves that were made in it', () => {
+  it('frees the gradients of leaves that were made in it', () => {
     const before = device.memory().used;
     const program = device.record(() => {
       const w = device.tensor([1, 2], [2], { requiresGrad: true });
@@ -235,7 +235,7 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('leaves gradients behind at every run, for optimisers outside of it', async () => {
+  it('leaves gradients after every run, for optimizers outside of it', async () => {
     const trained = async (steps: (w: Tensor, step: () => void) => void) => {
       const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
       const sgd = new SGD([w], { lr: 0.1 });
@@ -263,7 +263,7 @@ describe('device.record', () => {
     expect(recorded).toEqual(eager);
   });
 
-  it('forgets gradients at every run, though there was none when it was recorded', async () => {
+  it('clears gradients in every run, even if there was none at recording', async () => {
     const w = device.tensor([1, 2], [2], { requiresGrad: true });
     const program = device.record(() => w.zeroGrad());
     for (let i = 0; i < 2; i++) {
@@ -274,7 +274,7 @@ describe('device.record', () => {
     }
   });
 
-  it('counts as writing when it runs, not when it is recorded', async () => {
+  it('counts as a write when it runs, not when it is recorded', async () => {
     const w = device.tensor([1, 2], [2], { requiresGrad: true });
     const sgd = new SGD([w], { lr: 0.1 });
     const before = sum(mul(w, w));
@@ -292,7 +292,7 @@ describe('device.record', () => {
     expect([...(await w.data())]).toEqual([0.5, 1.5]);
   });
 
-  it('adds to gradients as it did when recorded, and leaves none behind if recording fails', async () => {
+  it('adds to gradients as when it was recorded, and leaves none behind if recording fails', async () => {
     const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
     expect(() =>
       device.record(() => {
@@ -326,7 +326,7 @@ describe('device.record', () => {
     expect(program.flops).toBeGreaterThanOrEqual(480);
   });
 
-  it('has no values to read, does not nest, and survives an error inside', async () => {
+  it('refuses reads, does not nest, and survives an error inside', async () => {
     const x = tensorOf(2, 2);
     const before = device.memory().used;
     expect(() => device.record(() => add(x, 1).dataSync())).toThrow(SimdformerError);

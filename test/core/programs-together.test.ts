@@ -9,7 +9,7 @@ afterAll(() => device.dispose());
 const leaf = (data: number[]) => device.tensor(data, [data.length], { requiresGrad: true });
 
 describe('programs', () => {
-  it('keep what they use of others that are disposed of', async () => {
+  it('keep tensors of disposed programs that they use', async () => {
     const before = device.memory().used;
     const x = device.tensor(new Float32Array(64).fill(2));
     const inner = device.record(() => mul(x, x));
@@ -26,7 +26,7 @@ describe('programs', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('write to their results, which backward notices', async () => {
+  it('write to their results, which backward detects', async () => {
     const x = device.tensor([1, 2, 3]);
     const program = device.record(() => mul(x, 2));
     program.run();
@@ -39,7 +39,7 @@ describe('programs', () => {
     expect(await w.grad?.data()).toEqual(Float32Array.of(20, 40, 60));
   });
 
-  it('can be differentiated after they were run, as their own runs are no change', async () => {
+  it('can be differentiated after runs, because their own runs do not count as changes', async () => {
     const x = leaf([1, 2, 3]);
     const program = device.record(() => sum(mul(x, x)));
     program.run();
@@ -56,7 +56,7 @@ describe('programs', () => {
     expect(await program.run().data()).toEqual(Float32Array.of(2, 4, 6));
   });
 
-  it('give back views that they made of what is outside', () => {
+  it('free the views that they made of outer tensors', () => {
     const before = device.memory().used;
     const x = device.tensor(new Float32Array(1000));
     const program = device.record(() => sum(mul(x.columns(0, 500), x.detach().rows(500, 1000))));

@@ -35,7 +35,7 @@ const { backend } = (await deviceFor(isas[0]!, 1)).info;
 describe('asynchronous runs', () => {
   // WebAssembly computes on the caller's thread unless it is given a worker.
   if (backend === 'native') {
-    it('leave the event loop to others', async () => {
+    it('do not block the event loop', async () => {
       const device = await createDevice({ threads: 1 });
       const read = watched(slow(device).data());
       for (let turn = 0; turn < 10; turn++) await nextTurn();
@@ -44,7 +44,7 @@ describe('asynchronous runs', () => {
       device.dispose();
     });
 
-    it('do not hold up who needs more memory', async () => {
+    it('do not delay a caller that needs more memory', async () => {
       const device = await createDevice({ threads: 1 });
       const read = watched(slow(device).data());
       const { capacity, used } = device.memory();
@@ -57,7 +57,7 @@ describe('asynchronous runs', () => {
     });
   }
 
-  it('are not waited for by a large tensor, whose values join the queue', async () => {
+  it('are not delayed by a large tensor, whose values are queued', async () => {
     const device = await createDevice({ threads: 1 });
     const ids = device.scope(() => add(device.tensor(Int32Array.of(4)), device.tensor(Int32Array.of(5))));
     embedding(device.zeros([3, 2]), ids); // fails where it runs, which is not here
@@ -69,7 +69,7 @@ describe('asynchronous runs', () => {
     device.dispose();
   });
 
-  it('give every reader the value of its moment, whatever is queued after', async () => {
+  it('give every reader the values at its position in the queue', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor([1]);
     const busy = slow(device);
@@ -83,7 +83,7 @@ describe('asynchronous runs', () => {
     expect(values.map(([value]) => value)).toEqual(Array.from({ length: 48 }, (_, i) => i + 1));
   });
 
-  it('reject their own reader only', async () => {
+  it('reject only their own reader', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor([1, 2]);
     const bad = device.tensor(Int32Array.of(7), [1]);
@@ -106,7 +106,7 @@ describe('asynchronous runs', () => {
     ]);
   });
 
-  it('run by themselves when much is queued', async () => {
+  it('start without being asked when the queue is full', async () => {
     const device = await createDevice({ threads: 1 });
     const x = device.tensor([0]);
     for (let i = 0; i < 150_000; i++)
@@ -140,7 +140,7 @@ describe('a training step', () => {
 });
 
 describe('a command', () => {
-  it('has every operand that the engine knows, and no other', async () => {
+  it('has exactly the operands that the engine knows', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const y = device.empty([2]);
     const fill = { y, rows: 1, cols: 2, stride: 2, value: 0 };
@@ -176,7 +176,7 @@ describe('a queue whose engine fails or is busy', () => {
     throw new Error('lost');
   };
 
-  it('tells everybody who waits', async () => {
+  it('rejects all waiting callers', async () => {
     const queue = new Queue({ ...engine, run: (_, count) => (count > 0 ? fail() : null) });
     queue.run(); // is running for ever
     const jobs = [1, 2, 3].map((value) => {
@@ -187,7 +187,7 @@ describe('a queue whose engine fails or is busy', () => {
     for (const job of jobs) await expect(job).rejects.toThrow('lost');
   });
 
-  it('lets its device close all the same, and nobody wait in vain', async () => {
+  it('lets its device close, and leaves no caller waiting', async () => {
     let closed = false;
     const device = new EngineDevice({
       ...engine,
@@ -203,7 +203,7 @@ describe('a queue whose engine fails or is busy', () => {
     await expect(waiting).rejects.toThrow('the device has already been disposed');
   });
 
-  it('is run when much was written while it was busy', () => {
+  it('runs when much was written while it was busy', () => {
     const counts: number[] = [];
     const run = (_: unknown, count: number) => {
       if (count > 0) counts.push(count);

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { ArgumentError } from '../../src/index.js';
 import { Random } from '../../src/nn/index.js';
 
-it('Random.below draws each integer as often, and refuses what is no limit', () => {
+it('Random.below draws each integer equally often, and refuses invalid limits', () => {
   const random = new Random(1);
   const counts = [0, 0, 0];
   for (let i = 0; i < 3000; i++) (counts[random.below(3)] as number)++;

@@ -77,7 +77,7 @@ describe('recompute', () => {
     expect(gradient(recompute)).toEqual(gradient(plainly));
   });
 
-  it('leaves alone what needs no gradient, and results that are not its own', async () => {
+  it('leaves tensors that need no gradient unchanged, and results that it did not make', async () => {
     const x = device.tensor([1, 2], [2], { requiresGrad: true });
     sum(
       add(
@@ -93,7 +93,7 @@ describe('recompute', () => {
     expect(() => recompute([x], () => 5 as unknown as Tensor)).toThrow(/what fn returned is 5, expected a tensor/);
   });
 
-  it('refuses to have no inputs', () => {
+  it('refuses an empty list of inputs', () => {
     expect(() => recompute([], () => device.zeros([1]))).toThrow(ArgumentError);
     expect(() => recompute([], () => device.zeros([1]))).toThrow(
       'recompute: inputs is [], expected at least one tensor',

@@ -37,7 +37,7 @@ const ints = (...values: number[]) => device.tensor(Int32Array.from(values), [va
 /** An id that only the run knows, int32 [1]. */
 const computed = (id: number) => argmax(device.tensor([[...new Array(id).fill(0), 1]]), { axis: 1 });
 
-it('is a line of text, in the console of Node, too', () => {
+it('prints as a line of text, also in the console of Node', () => {
   const x = device.tensor([[1, 2, 3]]);
   const inspect = (x as unknown as Record<symbol, () => string>)[Symbol.for('nodejs.util.inspect.custom')];
   for (const text of [String(x), inspect?.call(x)])
@@ -45,7 +45,7 @@ it('is a line of text, in the console of Node, too', () => {
 });
 
 describe('tensors', () => {
-  it('come from typed arrays and nested numbers', async () => {
+  it('are made from typed arrays and nested numbers', async () => {
     const nested = device.tensor([
       [1, 2],
       [3, 4],
@@ -69,7 +69,7 @@ describe('tensors', () => {
     expect(await x.data()).toEqual(Float32Array.of(0, 0, 0));
   });
 
-  it('are refused by name, whatever was given, and leave nothing behind', () => {
+  it('refuse invalid values by name, and leave nothing behind', () => {
     const before = device.memory().used;
     expect(() => device.tensor(Int32Array.of(1), [1], { requiresGrad: true })).toThrow(DTypeError);
     const x = device.tensor([1, 2]);
@@ -83,7 +83,7 @@ describe('tensors', () => {
     expect(() => leaf.backward(x)).toThrow(/backward: upstream: a tensor \[2\] has already been disposed/);
   });
 
-  it('are viewed in other shapes, by columns and by rows', () => {
+  it('have views of other shapes, of columns and of rows', () => {
     const x = device.tensor(
       Float32Array.from({ length: 12 }, (_, i) => i),
       [3, 4],

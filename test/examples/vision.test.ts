@@ -4,7 +4,7 @@ import { accuracy, drawAttention, learn } from '../../examples/vision/main.js';
 import { createDevice } from '../../src/index.js';
 
 describe('examples/vision', () => {
-  it('splits the digits, and moves them by a pixel', () => {
+  it('splits the digits, and shifts them by a pixel', () => {
     const { train, test } = readDigits();
     expect([train.length, test.length]).toEqual([1437, 360]);
     const [digit] = train.slice(0, 1);
@@ -18,7 +18,7 @@ describe('examples/vision', () => {
     }
   });
 
-  it('reads most digits after a short training, and draws what it looks at', { timeout: 180_000 }, async () => {
+  it('reads most digits after a short training, and draws its attention', { timeout: 180_000 }, async () => {
     const { train, test } = readDigits();
     using device = await createDevice({ threads: 1 });
     using model = await learn(device, train, { epochs: 3 });

@@ -50,7 +50,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
     return names.join(' ');
   }
 
-  it('from chosen files, and every part works on it', async () => {
+  it('loads a model from chosen files, and every part works on it', async () => {
     await give(files);
     await news('now shows “my model”');
     expect(await brought.page.locator('.model-card').textContent()).toMatch(/1 encoder, 2 decoder.*relativeBias/);
@@ -62,7 +62,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
     expect(brought.trouble).toEqual([]);
   });
 
-  it('from dropped files', async () => {
+  it('loads a model from dropped files', async () => {
     const other = make({ norm: 'pre', positions: 'learned' });
     const dropped = payload(await other.toFiles()).map(({ name, buffer }) => [name, [...buffer]] as const);
     await brought.page.locator('.drop').evaluate((target, list) => {
@@ -75,7 +75,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
     await brought.page.locator('.model-card').getByText('relativeBias').waitFor();
   });
 
-  it('stays where it is when files are dropped elsewhere', async () => {
+  it('keeps its model when files are dropped elsewhere', async () => {
     const refused = await brought.page.locator('h1').evaluate((target) => {
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(['{}'], 'config.json'));
@@ -107,14 +107,14 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
     ['no tokenizers', () => without('source-tokenizer.json'), /saved without tokenizers/],
     ['a broken tokenizer', () => ({ ...files, 'source-tokenizer.json': text('{}') }), /tokenizer/],
     ['an encoder alone', () => make({ decoderLayers: 0 }).toFiles(), /“my model” has no decoder/],
-  ])('says what is wrong with %s, and keeps the model before', async (_, bring, complaint) => {
+  ])('reports %s, and keeps the previous model', async (_, bring, complaint) => {
     await give(await bring());
     await news(complaint);
     expect(await brought.say('cab')).toBe(await inNode('cab'));
     expect(brought.trouble).toEqual([]);
   });
 
-  it('says so if its weights are no numbers, and does not wait for an answer', async () => {
+  it('reports weights that are not finite, and does not wait for an answer', async () => {
     const weights = Buffer.from(files['model.safetensors'] as Uint8Array);
     for (let at = weights.length - 4000; at < weights.length; at += 4) weights.writeFloatLE(Number.NaN, at);
     await brought.say('cab');

@@ -30,7 +30,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
     server?.close();
   });
 
-  it('learns, answers, and gives its adapter away', { timeout: 180_000 }, async () => {
+  it('trains, answers, and downloads its adapter', { timeout: 180_000 }, async () => {
     const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
     const trouble: string[] = [];
     page.on('pageerror', (error) => trouble.push(String(error)));

@@ -28,7 +28,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 1
     return page.$eval('#said', (element) => element.textContent ?? '');
   }
 
-  it('pronounces as the model in Node does', async () => {
+  it('pronounces like the model in Node', async () => {
     await page.waitForSelector('#said[aria-busy=false]', { timeout: 60_000 });
     const input = (await page.$('#word'))!;
     await input.evaluate((element) => (element as HTMLInputElement).select());
@@ -47,7 +47,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 1
     expect(trouble).toEqual([]);
   });
 
-  it('teaches a model', async () => {
+  it('trains a model', async () => {
     await page.evaluate(() => {
       location.hash = 'teach';
     });

@@ -78,7 +78,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     }
   }
 
-  it('of a letter: from the embedding to what the decoder gets', async () => {
+  it('shows the numbers of a letter, from the embedding to the decoder', async () => {
     const [token, layer, head] = [3, 2, 1];
     await choose('letter', token, layer, head);
     const { embedding, layers, output } = traced.encoder!;
@@ -139,7 +139,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     await expectStrips('What the decoder gets', 'Output of the encoder.', ofToken(output));
   });
 
-  it('in the order of the model: norms come first', async () => {
+  it('shows norms first in a pre-norm model', async () => {
     const titles = await page.getByRole('heading', { level: 3 }).allTextContents();
     expect(model.config.norm).toBe('pre');
     expect(titles.map((title) => title.slice(0, 9))).toEqual([
@@ -153,7 +153,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     ['not scaled', false, true],
     ['not masked', true, false],
     ['neither', false, false],
-  ])('of a sound: scores and weights, %s', async (_, scaled, masked) => {
+  ])('shows scores and weights of a sound, %s', async (_, scaled, masked) => {
     const [token, layer, head] = [2, 1, 3];
     await choose('sound', token, layer, head, 'Masked self-attention');
     const scores = figure('Scores, scaled and masked');
@@ -188,7 +188,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
       .toContain(`Entropy of the weights: ${bits.toFixed(2)} bits`);
   });
 
-  it('what batch norm would have done, with all tokens and with every second one', async () => {
+  it('shows the result of batch norm, with all tokens and with every second one', async () => {
     const token = 2;
     await choose('letter', token, 0, 0);
     const { input, weight, bias } = traced.encoder!.layers[0]!.selfAttention.norm;
@@ -218,7 +218,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     expectNear(says?.match(/by ([\d.]+) on average/)?.[1] as string, moved.reduce((a, b) => a + b) / dModel, 0.0051);
   });
 
-  it('the last softmax', async () => {
+  it('shows the last softmax', async () => {
     const token = 1;
     await choose('sound', token, 0, 0, 'Cross attention');
     const rows: string[][] = await figure('The last softmax')
@@ -235,7 +235,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     }
   });
 
-  it('complains of nothing, whatever the word', async () => {
+  it('logs no errors, for any word', async () => {
     for (const word of ['a', 'x'.repeat(64)]) {
       await explorerPage.say(word);
       await figure('The last softmax').waitFor();

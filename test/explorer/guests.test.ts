@@ -86,7 +86,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   const rowOf = ({ data, shape }: { data: Float32Array; shape: readonly number[] }, row: number) =>
     data.slice(row * shape[1]!, (row + 1) * shape[1]!);
 
-  it('a Llama: what comes next, and every head', { timeout: 120_000 }, async () => {
+  it('shows the next tokens and every head of a Llama', { timeout: 120_000 }, async () => {
     const folder = testData('checkpoints/tinystories-656k').path;
     const model = await loadModel(device, folder);
     await bring(await filesOf(folder));
@@ -109,7 +109,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     model.dispose();
   });
 
-  it('a GGUF file', { timeout: 60_000 }, async () => {
+  it('shows a GGUF file', { timeout: 60_000 }, async () => {
     const path = `${testData('checkpoints/tinystories-656k').path}/tinystories-656k-Q8_0.gguf`;
     const model = await loadModel(device, path);
     await bring([payload('tiny.gguf', await readFile(path))]);
@@ -122,7 +122,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     model.dispose();
   });
 
-  it('an ALBERT: hidden tokens', { timeout: 60_000 }, async () => {
+  it('shows the masked tokens of an ALBERT', { timeout: 60_000 }, async () => {
     const folder = testData('checkpoints/rxnmapper-albert').path;
     const model = await loadModel(device, folder);
     await bring(await filesOf(folder));
@@ -149,7 +149,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       't5',
       'mpnet',
     ],
-  ])('%s, by numbers, as it has no tokenizer', { timeout: 60_000 }, async (name) => {
+  ])('shows %s by numbers, because it has no tokenizer', { timeout: 60_000 }, async (name) => {
     const folder = testData(`reference/${name}`).path;
     const model = await loadModel(device, folder, { onWarning: () => {} });
     await bring(await filesOf(folder));
@@ -204,7 +204,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ['two GGUF files', async () => ['a', 'b'].map((name) => payload(`${name}.gguf`, 'GGUF')), /2 GGUF files/],
     ['a GGUF file that is none', async () => [payload('a.gguf', 'no')], /a\.gguf|GGUF/],
     ['a recording, but no Whisper', async () => [payload('a.wav', 'RIFF')], /bring a Whisper first/],
-  ])('says what is wrong with %s, and keeps what it had', { timeout: 60_000 }, async (_, files, complaint) => {
+  ])('reports %s, and keeps the previous model', { timeout: 60_000 }, async (_, files, complaint) => {
     await give(await files());
     await news(complaint);
     expect(await brought.say('cab')).toMatch(/^[A-Z ]+$/);
@@ -217,7 +217,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     );
   }
 
-  it('a Whisper, which says what it lacks for listening', { timeout: 60_000 }, async () => {
+  it('reports which files a Whisper lacks for listening', { timeout: 60_000 }, async () => {
     await bring(await filesOf(testData('reference/whisper').path));
     const recording = brought.page.locator('input[aria-label="A recording"]');
     await recording.setInputFiles([payload('a.wav', 'RIFF')]);
@@ -245,7 +245,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   it.each([
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
     ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
-  ] as const)('is accessible and fits, %s', { timeout: 120_000 }, async (screen, options) => {
+  ] as const)('is accessible and fits the page: %s', { timeout: 120_000 }, async (screen, options) => {
     const { page } = await explorer.open('bring', options);
     await page.addScriptTag({ path: axe });
     await page

@@ -60,7 +60,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     { attention: 'cross', layer: 1, head: 3 },
     { attention: 'encoder', layer: 3, head: 0 },
     { attention: 'decoder', layer: 0, head: 2 },
-  ])('%o: the weight of each cell, and the q·k behind it', async (id) => {
+  ])('%o: shows the weight of each cell, and the q·k of it', async (id) => {
     const { source, read } = await answerOf('phoenix');
     expect(await explorerPage.say('phoenix')).toBe(names(read.slice(1)));
     const { weights, products, scores, causal } = attentionOf(await trace(model, source, read), id);
@@ -90,7 +90,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     }
   });
 
-  it('statistics of every head, sorted as asked', async () => {
+  it('shows statistics of every head, in the requested order', async () => {
     const { source, read } = await answerOf('through');
     await explorerPage.say('through');
     const maps = model.attentionMaps([source], [read]);
@@ -131,7 +131,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
       .toBe('descending');
   });
 
-  it('the answer without heads, and the same as before when they are on again', async () => {
+  it('shows the answer without heads, and the original answer when they are on again', async () => {
     const { source, target, read } = await answerOf('colonel');
     await explorerPage.say('colonel');
     const now = page.locator('[data-now]');
@@ -164,7 +164,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     await expect.poll(sure).toEqual(before);
   });
 
-  it('two heads side by side, and how much they agree', async () => {
+  it('compares two heads, and shows their agreement', async () => {
     const { source, read } = await answerOf('attention');
     await explorerPage.say('attention');
     const [a, b] = [
@@ -190,7 +190,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     expect(await page.locator('.head').count()).toBe(1);
   });
 
-  it('heads are reached by keyboard, arcs say where a token looks', async () => {
+  it('heads are reached by keyboard, and arcs show the attention of a token', async () => {
     await choose({ attention: 'encoder', layer: 0, head: 0 });
     await page.locator('.thumbnail[aria-pressed=true]').focus();
     await page.keyboard.press('ArrowDown');
@@ -202,7 +202,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     expect(says).toMatch(/^t looks at \w [\d.]+ %, \w [\d.]+ %, \w [\d.]+ %$/);
   });
 
-  it('leads to the numbers of a token in a head, and back', async () => {
+  it('links to the numbers of a token in a head, and back', async () => {
     await explorerPage.say('phoenix');
     const figure = await choose({ attention: 'encoder', layer: 2, head: 1 });
     const grid = figure.getByRole('grid').first();
@@ -222,12 +222,12 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
     expect(await page.locator('.products p').first().getAttribute('data-at')).toMatch(/^3 /);
   });
 
-  it('keeps the head that was chosen while words come that it cannot read', async () => {
+  it('keeps the chosen head while the word cannot be read', async () => {
     await choose({ attention: 'decoder', layer: 1, head: 2 });
     for (const word of ['', '🙂', 'bee']) await explorerPage.say(word);
     await expect.poll(() => page.locator('.head .tokens.sound').first().textContent()).toMatch(/^startBIY$/);
     await page.getByRole('heading', { name: 'Layer 2, head 3', level: 3 }).waitFor();
   });
 
-  it('complains of nothing', () => expect(explorerPage.trouble).toEqual([]));
+  it('logs no errors', () => expect(explorerPage.trouble).toEqual([]));
 });

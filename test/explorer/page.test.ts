@@ -35,24 +35,27 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
   });
   afterAll(() => explorer?.close());
 
-  it.each(Object.entries(SCREENS))('%s: every part fits, is accessible, and is pictured', async (screen, options) => {
-    const { page, trouble } = await explorer.open('pronounce', { ...options, reducedMotion: 'reduce' });
-    await page.addScriptTag({ path: axe });
-    for (const part of PARTS) {
-      await page.evaluate((hash) => {
-        location.hash = hash;
-      }, part);
-      await page.locator('main .waiting').waitFor({ state: 'detached' });
-      await page.locator('main .figure, main .drop').first().waitFor();
-      await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
-      await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
-      if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);
-    }
-    expect(trouble).toEqual([]);
-    await page.context().close();
-  });
+  it.each(Object.entries(SCREENS))(
+    '%s: every part fits, is accessible, and matches its picture',
+    async (screen, options) => {
+      const { page, trouble } = await explorer.open('pronounce', { ...options, reducedMotion: 'reduce' });
+      await page.addScriptTag({ path: axe });
+      for (const part of PARTS) {
+        await page.evaluate((hash) => {
+          location.hash = hash;
+        }, part);
+        await page.locator('main .waiting').waitFor({ state: 'detached' });
+        await page.locator('main .figure, main .drop').first().waitFor();
+        await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
+        await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
+        if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);
+      }
+      expect(trouble).toEqual([]);
+      await page.context().close();
+    },
+  );
 
   it.each(['light', 'dark'] as const)(
     '%s: accessible with the beam tree shown, while a model learns, and at a token in a head',
@@ -78,7 +81,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     },
   );
 
-  it('bad words get a friendly answer, and good ones work afterwards', async () => {
+  it('reports bad words in a friendly way, and continues with good ones', async () => {
     const explorerPage = await explorer.open();
     const before = await explorerPage.said();
     expect(await explorerPage.say('')).toMatch(/Type a word/);
@@ -101,7 +104,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(await explorerPage.said()).toBe(expected);
   });
 
-  it('the theme can be chosen, and the parts reached by keyboard', async () => {
+  it('the theme can be chosen, and parts are reached by keyboard', async () => {
     const { page } = await explorer.open('pronounce', { colorScheme: 'light' });
     await page.getByRole('button', { name: 'Switch to the dark theme' }).click();
     await expect.poll(() => page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark');
@@ -113,7 +116,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     await expect.poll(() => page.title()).toMatch(/^Positions/);
   });
 
-  it('works where pages are not cross-origin isolated', async () => {
+  it('works in pages that are not cross-origin isolated', async () => {
     const isolated = await explorer.open();
     const alone = await explorer.open('pronounce', {}, false);
     expect(await alone.page.evaluate(() => crossOriginIsolated)).toBe(false);
@@ -121,7 +124,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(alone.trouble).toEqual([]);
   });
 
-  it('looks the same whatever was shown before: the styles of a part are its own', async () => {
+  it('looks the same after any other part, because the styles of a part are its own', async () => {
     const looks = (page: Page) =>
       page.locator('main *').evaluateAll((all) =>
         all.map((element) => {
@@ -149,7 +152,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     await seen.page.context().close();
   });
 
-  it('bars, and what is chosen, are seen where the system chooses the colours', async () => {
+  it('bars and selections are visible with forced colours', async () => {
     const { page } = await explorer.open('pronounce', { forcedColors: 'active' });
     const background = (selector: string) =>
       page
@@ -162,7 +165,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(await label(true)).not.toBe(await label(false));
   });
 
-  it('nothing lies over what has the focus, and the header leaves room on low screens', async () => {
+  it('nothing covers the focused element, and the header leaves room on low screens', async () => {
     const { page } = await explorer.open('pronounce', { viewport: { width: 1280, height: 720 } });
     await page.getByRole('link', { name: /^Next/ }).focus();
     for (let i = 0; i < 60; i++) {
@@ -193,7 +196,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(await heightOfNames(3840, 2160)).toBeCloseTo(await heightOfNames(1280, 900), 1);
   });
 
-  it('shows the name of the part that is open where there is no room for all', async () => {
+  it('shows the name of the open part if there is no room for all', async () => {
     const { page } = await explorer.open('teach', { viewport: { width: 360, height: 740 } });
     const name = page.getByRole('navigation').getByRole('link', { name: 'Teach it' });
     const inside = () =>
@@ -207,7 +210,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     await expect.poll(inside).toBe(true);
   });
 
-  it('shows the cell that arrow keys lead to, and Escape puts away what it says of one', async () => {
+  it('shows the cell that arrow keys select, and Escape hides its text', async () => {
     const { page } = await explorer.open('positions', { viewport: { width: 1280, height: 300 } });
     const grid = page.getByRole('grid', { name: /^Sinusoidal/ });
     await grid.focus();
@@ -238,7 +241,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     await page.getByRole('heading', { name: 'Layer 1, head 2', level: 3 }).waitFor();
   });
 
-  it('downloads less than 5.5 MB, the model included', async () => {
+  it('downloads less than 5.5 MB, including the model', async () => {
     const { page } = await explorer.open();
     for (const part of PARTS) {
       await page.evaluate((hash) => {
@@ -256,7 +259,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(bytes).toBeLessThan(5.5e6);
   });
 
-  it('says so when its model cannot be had', async () => {
+  it('reports that its model cannot be loaded', async () => {
     const page = await explorer.openWithout('model.safetensors');
     await page.getByRole('alert').getByText('model.safetensors gave HTTP status 404').waitFor();
     await page.getByRole('navigation').getByRole('link', { name: 'Bring a model' }).click();
@@ -264,7 +267,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     expect(await page.locator('#said[aria-busy=false]').textContent()).toBe('There is no model.');
   });
 
-  it('says so when there is no connection, and goes on when there is one', async () => {
+  it('reports a lost connection, and continues when it returns', async () => {
     const { page } = await explorer.open();
     await page.context().setOffline(true);
     const open = (name: string) => page.getByRole('navigation').getByRole('link', { name }).click();

@@ -50,7 +50,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await page.getByText(`${id} is loaded.`).waitFor();
   }
 
-  it('chats: it streams, edits and retries, and obeys a schema', { timeout: 120_000 }, async () => {
+  it('chats: streams, edits, retries, and follows a schema', { timeout: 120_000 }, async () => {
     const { page, trouble, close } = await open('Chat');
     await page.getByLabel('Model', { exact: true }).fill('nobody/nothing');
     await page.getByRole('button', { name: 'Load' }).click();

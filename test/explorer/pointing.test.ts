@@ -14,7 +14,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60
   const openHead = (options = {}) =>
     explorer.open('look-inside/encoder/1/1/1', { reducedMotion: 'reduce', ...options });
 
-  it('goes on while other words come, with other cells and with fewer', async () => {
+  it('continues while words change, with other and with fewer cells', async () => {
     const seen = await openHead();
     const { width, height } = (await head(seen).boundingBox())!;
     await head(seen).hover({ position: { x: width - 6, y: height - 6 } });
@@ -39,7 +39,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60
         await page.locator('.beam-name').nth(1).hover();
       },
     ],
-  ])('ends when the picture goes: of %s', async (_, point) => {
+  ])('ends when the picture of %s is removed', async (_, point) => {
     const seen = await openHead();
     await point(seen);
     await tooltip(seen).waitFor();
@@ -50,7 +50,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60
     await tooltip(seen).waitFor({ state: 'detached' });
   });
 
-  it('with a finger: a tap tells what a cell says, one elsewhere puts it away', async () => {
+  it("a tap of a finger shows a cell's text, and a tap elsewhere hides it", async () => {
     const seen = await openHead({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
     await head(seen).tap();
     expect(await tooltip(seen).textContent()).toMatch(/looks at/);

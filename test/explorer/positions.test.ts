@@ -33,7 +33,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { time
   it.each<['interleaved' | 'halves', string, number]>([
     ['interleaved', 'Sines and cosines in turn', 128],
     ['halves', 'Sines first, cosines after', 64],
-  ])('sinusoids and their dot products, %s', async (layout, name, width) => {
+  ])('shows sinusoids and their dot products, %s', async (layout, name, width) => {
     await page.getByText(name).click();
     await page.getByRole('slider', { name: 'Features' }).fill(String(width));
     const table = sinusoids(LENGTH, width, resolvePositions({ kind: 'sinusoidal', layout }));
@@ -56,7 +56,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { time
     }
   });
 
-  it('what small models learn instead begins as it is made, and changes', async () => {
+  it('shows the initial learned positions of small models, and their change', async () => {
     const bias = page.getByRole('grid', { name: /^Relative bias, before training: 2 rows by 17 columns/ });
     await bias.waitFor();
     expect(await cell(/^Relative bias/, 0, 7)).toBe('head 1, distance −1: 0.000');
@@ -68,7 +68,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { time
     expect(shown.trouble).toEqual([]);
   });
 
-  it('they learn one lesson, however often they are told to', async () => {
+  it('trains one lesson, even if it is started repeatedly', async () => {
     const { page, trouble } = await explorer.open('positions');
     await page.locator('#variants').waitFor();
     const button = page.locator('button.main');

@@ -79,7 +79,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
     }
   });
 
-  it('another sound is chosen, and the model goes on from it', async () => {
+  it('continues the output after another sound is chosen', async () => {
     const { page } = explorerPage;
     await explorerPage.say('record');
     const second = page.locator('.step').nth(1).locator('.candidate').nth(1);
@@ -94,7 +94,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
     expect(await explorerPage.said()).toBe(names(free.sequences[0] as number[]));
   });
 
-  it('by beams: the hypotheses, their scores, and the tree', async () => {
+  it('shows the hypotheses of beam search, their scores, and the tree', async () => {
     const { page } = explorerPage;
     await explorerPage.say('colonel');
     await page.getByText('Beam search').click();
@@ -123,7 +123,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
     expect(await page.locator('.beam-spot:focus').getAttribute('aria-label')).toMatch(/log-probability −\d/);
   });
 
-  it('by sampling: the same seed draws the same, and bars show what the sliders make of the probabilities', async () => {
+  it('draws the same sample for the same seed, and shows the effect of the sliders as bars', async () => {
     const { page } = explorerPage;
     await explorerPage.say('photograph');
     await page.getByText('Sampling').click();
@@ -153,5 +153,5 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
     expect(Math.max(...heights)).toBeCloseTo(Math.min(...heights)); // none needs two lines
   });
 
-  it('complains about nothing', () => expect(explorerPage.trouble).toEqual([]));
+  it('logs no errors', () => expect(explorerPage.trouble).toEqual([]));
 });

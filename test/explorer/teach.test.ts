@@ -44,7 +44,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     await page.getByRole('button', { name: 'Start teaching' }).click();
   }
 
-  it('on pasted pairs: it learns, pauses, goes on, is saved, and is shown by the other parts', async () => {
+  it('trains on pasted pairs: pauses, resumes, is saved, and is shown by the other parts', async () => {
     const taught: ExplorerPage = await explorer.open('teach');
     const { page } = taught;
     await paste(page, PAIRS);
@@ -77,7 +77,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     expect(taught.trouble).toEqual([]);
   });
 
-  it('on the built-in words, while the page is used; all parts follow it as it learns', async () => {
+  it('trains on the built-in words while the page is used; all parts follow', async () => {
     const taught: ExplorerPage = await explorer.open('teach');
     const { page } = taught;
     await page.getByText('Small', { exact: true }).click();
@@ -101,7 +101,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     expect(taught.trouble).toEqual([]);
   });
 
-  it('begins once, however often it is told to', async () => {
+  it('starts once, even if it is started repeatedly', async () => {
     const { page, trouble } = await explorer.open('teach');
     await page.getByText('Small', { exact: true }).click();
     await page.getByRole('button', { name: 'Start teaching' }).dblclick();
@@ -112,7 +112,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     expect(trouble).toEqual([]);
   });
 
-  it('is not lost with the page unasked, but for what was saved', async () => {
+  it('asks before the page is left, except for saved training', async () => {
     const { page } = await explorer.open('teach');
     let asked = 0;
     page.on('dialog', async (dialog) => {
@@ -133,7 +133,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     await page.context().close();
   });
 
-  it('pairs that a model cannot learn stay, with what is wrong with them', async () => {
+  it('keeps pairs that cannot be learned, with the reasons', async () => {
     const { page } = await explorer.open('teach');
     await page.getByText('The model on this page').click();
     await page.getByText('Pairs of your own').click();
@@ -144,7 +144,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     expect(await page.getByLabel('Your pairs').inputValue()).toBe(pairs);
   });
 
-  it('keeps back words, with all of their answers', async () => {
+  it('holds out words with all of their answers', async () => {
     const { page } = await explorer.open('teach');
     const word = (i: number) => [...String(i)].map((digit) => 'abcdefghij'[+digit]).join('');
     await paste(page, Array.from({ length: 300 }, (_, i) => `${word(i % 60)} ${i % 60}${i % 7}`).join('\n'));
@@ -157,7 +157,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     await page.context().close();
   });
 
-  it('a model that is there goes on learning', async () => {
+  it('continues to train a loaded model', async () => {
     const { page, trouble } = await explorer.open('teach');
     await page.getByText('The model on this page').click();
     await page.getByRole('button', { name: 'Start teaching' }).click();
@@ -181,7 +181,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     ],
   ];
 
-  it('says what is wrong with pairs, and learns from better ones', async () => {
+  it('reports invalid pairs, and trains on corrected ones', async () => {
     const { page, trouble } = await explorer.open('teach');
     for (const [text, complaint] of complaints) {
       await paste(page, text);

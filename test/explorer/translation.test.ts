@@ -55,7 +55,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
   }, 180_000);
   afterAll(() => explorer?.close());
 
-  it('words of two languages, and what the cross attention puts between them', async () => {
+  it('shows words of two languages and the cross attention between them', async () => {
     const { page } = brought;
     const payload = Object.entries(files).map(([name, bytes]) => ({
       name,

@@ -87,7 +87,7 @@ describe('adapters', () => {
     },
   );
 
-  it('several are switched for each call, and generation has those of its own call', async () => {
+  it('are switched for each call, and generation uses those of its own call', async () => {
     using model = await load('qwen3');
     const first = lora(model, { name: 'first', seed: 1 });
     await train(model, first.parameters());
@@ -117,7 +117,7 @@ describe('adapters', () => {
     expect(() => model.forward(inputs, { adapter: 'third' })).toThrow(ArgumentError);
   });
 
-  it('a tied output projection learns as a copy, beside a table that stays', async () => {
+  it('train a tied output projection as a copy, and leave the table unchanged', async () => {
     using model = await load('gpt2');
     const table = await tokensOf(model).data();
     const adapter = lora(model, { targets: ['c_attn'], modulesToSave: ['lm_head'] });
@@ -132,7 +132,7 @@ describe('adapters', () => {
     expect(await logitsOf(model)).toEqual(trained);
   });
 
-  it('each has its own copy of a head, and two that replace one module are not active together', async () => {
+  it('have their own copies of a head, and two that replace the same module cannot be active together', async () => {
     using model = await load('bert-sequence');
     const before = await logitsOf(model);
     const [first, second] = ['first', 'second'].map((name, seed) => lora(model, { name, seed }));
@@ -150,7 +150,7 @@ describe('adapters', () => {
     expect(model.parameters().every(({ requiresGrad }) => requiresGrad)).toBe(true);
   });
 
-  it('a packed head is trained as a float32 copy, and is packed again without the adapter', async () => {
+  it('train a packed head as a float32 copy, and pack it again without the adapter', async () => {
     using model = quantize(await load('bert-sequence'), { weights: 'int8' });
     const before = await logitsOf(model);
     const adapter = lora(model, { r: 2 });
@@ -162,7 +162,7 @@ describe('adapters', () => {
     expect(await logitsOf(model)).toEqual(before);
   });
 
-  it('magnitudes on packed weights learn what they learn on the same weights unpacked', async () => {
+  it('train the same magnitudes on packed weights as on the unpacked ones', async () => {
     const folder = join(temporary, 'packed');
     using packed = quantize(await load('qwen3'), { weights: 'int8', activations: 'float32' });
     await packed.save(folder);
@@ -183,7 +183,7 @@ describe('adapters', () => {
     expect(learnt[0]).not.toEqual(before);
   });
 
-  it("has PEFT's names and layouts, and those of checkpoints for heads", async () => {
+  it("have PEFT's names and layouts, and those of checkpoints for heads", async () => {
     using model = await load('bert-sequence');
     const adapter = lora(model, { r: 2 });
     const folder = join(temporary, 'bert');
@@ -200,7 +200,7 @@ describe('adapters', () => {
     expect(config.modules_to_save).toEqual(['classifier']);
   });
 
-  it('refuses targets that are not there, and options that make no sense', async () => {
+  it('refuse missing targets and invalid options', async () => {
     using model = await load('qwen3');
     for (const targets of [['query'], 'query', ['q_proj', 'query'], /query/])
       expect(() => lora(model, { targets })).toThrow(/query.*its linears are q_proj, .*its embeddings embed_tokens/);

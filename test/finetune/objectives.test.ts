@@ -43,7 +43,7 @@ const stories = ['Tom had a red ball.', 'Lily saw a big dog.', 'The sun was hot.
 
 describe('objectives', () => {
   describe('of writers', () => {
-    it('texts, and answers alone of conversations, whose labels begin and end with what is said', async () => {
+    it('train on texts, and only on the answers of conversations', async () => {
       using model = await load('tinystories-656k');
       model.tokenizer!.chatTemplate =
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
@@ -67,7 +67,7 @@ describe('objectives', () => {
       expect(before.exactMatch).toBeGreaterThanOrEqual(0);
     });
 
-    it('sequences of a batch do not see each other', async () => {
+    it('keep the sequences of a batch separate', async () => {
       using model = await load('tinystories-656k');
       const objective = new CausalLanguageModel(model);
       const rows = stories.map((text) => ({ text }));
@@ -78,7 +78,7 @@ describe('objectives', () => {
       expect((await loss(rows)) * objective.weightOf(rows)).toBeCloseTo(sum, 3);
     });
 
-    it('refuses options that are not there, and rows that are no array', async () => {
+    it('refuse unknown options, and rows that are not an array', async () => {
       using model = await load('tinystories-656k');
       lora(model, {});
       const wrong = { maxLen: 5 } as object;
@@ -88,7 +88,7 @@ describe('objectives', () => {
       expect(() => objective.lossOf([{ text: 'Tom' }], { rDrop: 1 })).toThrow(/rDrop/);
     });
 
-    it('which answer is better, against the model without its adapter', async () => {
+    it('train the preferred answer, against the model without its adapter', async () => {
       using model = await load('tinystories-656k');
       expect(() => new Preference(model)).toThrow(/reference/);
       lora(model, { r: 4, alpha: 16 });
@@ -122,7 +122,7 @@ describe('objectives', () => {
       },
     );
 
-    it('what a teacher says, of a stream that is read as it is needed', async () => {
+    it("train on a teacher's outputs, with a stream that is read on demand", async () => {
       using teacher = await load('tinystories-656k');
       using student = await load('tinystories-656k');
       await learn(new CausalLanguageModel(student), [{ text: 'zzz zzz zzz' }], { steps: 8 });
@@ -149,7 +149,7 @@ describe('objectives of encoders', () => {
   const reactions = ['CCO.CC(=O)O>>CC(=O)OCC', 'CCN.CC(=O)Cl>>CC(=O)NCC', 'CO.O=C=O>>COC(=O)O', 'C=C.Br>>CCBr'];
 
   describe('of readers', () => {
-    it('one label, several, and numbers', async () => {
+    it('train one label, several labels, and numbers', async () => {
       const kinds = [
         [{ labels: ['acid', 'other'] }, (i: number) => ({ label: i % 2 ? 'acid' : 'other' })],
         [
@@ -166,7 +166,7 @@ describe('objectives of encoders', () => {
       }
     });
 
-    it('labels of words', async () => {
+    it('train labels of words', async () => {
       using model = await load('rxnmapper-albert', { head: 'token-classification', labels: ['O', 'B-X'] });
       const rows = reactions.map((text) => {
         const tokens = text.split(/[.>]+/);
@@ -177,7 +177,7 @@ describe('objectives of encoders', () => {
       expect((await evaluateTokens(model, rows)).accuracy).toBeGreaterThan(0.8);
     });
 
-    it('what is hidden: whole words, other ones each time, the same for the same seed', async () => {
+    it('mask whole words, different ones each time, and the same ones for the same seed', async () => {
       using model = await load('rxnmapper-albert', { head: 'masked-language-model' });
       const objective = new MaskedLanguageModel(model, { probability: 0.3 });
       const rows = reactions.map((text) => ({ text }));

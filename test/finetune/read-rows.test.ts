@@ -17,7 +17,7 @@ async function rowsOf(name: string, content: string | Uint8Array): Promise<unkno
 }
 
 describe('rows of files', () => {
-  it('JSON lines, packed or not, and lists', async () => {
+  it('reads JSON lines, gzipped or not, and lists', async () => {
     const rows = [
       { text: 'a "b"', label: 1 },
       { text: 'ü\n', label: 0 },
@@ -28,7 +28,7 @@ describe('rows of files', () => {
     expect(await rowsOf('a.json', JSON.stringify(rows))).toEqual(rows);
   });
 
-  it('columns, with names or without, and those of GLUE', async () => {
+  it('reads columns with and without names, and those of GLUE', async () => {
     expect(await rowsOf('a.csv', 'text,label\n"one, ""two""",x\nthree,y\n')).toEqual([
       { text: 'one, "two"', label: 'x' },
       { text: 'three', label: 'y' },
@@ -42,7 +42,7 @@ describe('rows of files', () => {
     ]);
   });
 
-  it('columns as published sets call them, and whichever comes first', async () => {
+  it('knows the column names of published data sets, and uses the first', async () => {
     expect(await rowsOf('c.tsv', 'Quality\t#1 ID\t#1 String\t#2 String\n1\t7\ta\tb\n')).toEqual([
       { label: '1', '#1 ID': '7', text: 'a', pair: 'b' },
     ]);
@@ -65,7 +65,7 @@ describe('rows of files', () => {
     ]);
   });
 
-  it('columns by names that are given, without which those of a CSV must be known', async () => {
+  it('reads columns by given names, and refuses a CSV with unknown ones', async () => {
     const csv = 'review,sentiment\n"a, b",positive\n';
     await expect(rowsOf('i.csv', csv)).rejects.toThrow(
       /i.csv: the columns are called review, sentiment: expected text/,
@@ -78,7 +78,7 @@ describe('rows of files', () => {
     await expect(readRows('i.csv', { names: {} } as never).next()).rejects.toThrow(ArgumentError);
   });
 
-  it('words and their labels, line by line', async () => {
+  it('reads words and their labels, line by line', async () => {
     const lines = '-DOCSTART- -X- O\n\nAda NNP B-PER\nwrites VBZ O\n\n\nParis NNP B-LOC';
     const rows = (await rowsOf('a.conll', lines)) as Record<string, unknown>[];
     expect(rows).toEqual([
@@ -89,7 +89,7 @@ describe('rows of files', () => {
     await expect(rowsOf('bad.conll', 'Ada B-PER\nalone\n')).rejects.toThrow(/bad.conll: line 2/);
   });
 
-  it('and remembers where each was', async () => {
+  it('remembers the line of each row', async () => {
     const place = async (name: string, content: string) =>
       ((await rowsOf(name, content)) as Record<string, unknown>[]).map((row) => placeOfRow(row)?.split(': ')[1]);
     expect(await place('j.jsonl', '{"text": "a"}\n\n{"text": "b"}')).toEqual(['line 1', 'line 3']);
@@ -97,14 +97,14 @@ describe('rows of files', () => {
     expect(await place('j.json', '[{"text": "a"}, {"text": "b"}]')).toEqual(['row 1', 'row 2']);
   });
 
-  it('lines of a label and a text', async () => {
+  it('reads lines of a label and a text', async () => {
     expect(await rowsOf('a.txt', '1 good film .\n0 bad\n')).toEqual([
       { text: 'good film .', label: '1' },
       { text: 'bad', label: '0' },
     ]);
   });
 
-  it('Parquet, group after group (make_rows.py)', async () => {
+  it('reads Parquet, group by group (make_rows.py)', async () => {
     const rows = [];
     for await (const row of readRows('test/finetune/rows.parquet')) rows.push(row);
     expect(rows).toEqual([
@@ -121,7 +121,7 @@ describe('rows of files', () => {
     await expect(first(join(folder, 'none.parquet'))).rejects.toThrow('ENOENT');
   });
 
-  it('says where they are damaged', async () => {
+  it('names the position of damage', async () => {
     await expect(rowsOf('bad.jsonl', '{"text": "a"}\n{"text"')).rejects.toThrow(/bad.jsonl: line 2/);
     await expect(rowsOf('number.jsonl', '3\n')).rejects.toThrow(FormatError);
     await expect(rowsOf('bad.csv', 'text,label\n"a,b\n')).rejects.toThrow(FormatError);

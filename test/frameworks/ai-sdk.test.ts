@@ -40,7 +40,7 @@ afterAll(async () => {
 });
 
 describe('text', () => {
-  it('is what the model writes, by a folder and by a loaded model', async () => {
+  it("equals the model's output, for a folder and for a loaded model", async () => {
     for (const model of [provider(models.folder), provider.languageModel(models.stories)]) {
       const { text, usage, finishReason, warnings } = await generateText({ model, ...greedy });
       expect(text).toBe(story);
@@ -59,7 +59,7 @@ describe('text', () => {
     expect(await finishReason).toBe('length');
   });
 
-  it('ends at a stop sequence, which is no part of it', async () => {
+  it('ends before a stop sequence', async () => {
     const stop = story.slice(12, 20);
     const { text, finishReason } = await generateText({
       ...{ model: provider(models.stories), ...greedy },
@@ -90,7 +90,7 @@ describe('text', () => {
     expect(three!.text).not.toBe(four!.text);
   });
 
-  it('has options of generate and of the template', async () => {
+  it('accepts options of generate and of the template', async () => {
     const call = (options: object) =>
       generateText({ model: provider(models.stories), ...greedy, providerOptions: { simdformer: options as never } });
     const repeated = await call({ draft: 'prompt' });
@@ -102,7 +102,7 @@ describe('text', () => {
 describe('a format', () => {
   const schema = z.object({ name: z.string().max(8), legs: z.int().min(0).max(9) });
 
-  it('is followed by every answer', async () => {
+  it('is satisfied by every answer', async () => {
     for (const seed of [1, 2, 3]) {
       const { output } = await generateText({
         model: provider(models.writer),
@@ -145,7 +145,7 @@ describe('tools', () => {
     execute: async ({ city, days }) => ({ city, days, sky: 'blue' }),
   });
 
-  it('are called by an agent, which goes on with their results', async () => {
+  it('are called by an agent, which continues with their results', async () => {
     const agent = new ToolLoopAgent({
       model: provider(models.writer),
       tools: { weather },
@@ -208,7 +208,7 @@ describe('tools', () => {
     ]);
   });
 
-  it('that the chat template does not show give a warning', async () => {
+  it('cause a warning if the chat template does not show them', async () => {
     const model = await loadModel(models.device, models.folder);
     model.tokenizer.chatTemplate = '{{ messages[0].content }}';
     const { warnings } = await generateText({ model: provider(model), ...greedy, tools: { weather } });
@@ -256,7 +256,7 @@ describe('reasoning', () => {
 });
 
 describe('abort', () => {
-  it('ends a stream, and frees its place', async () => {
+  it('ends a stream, and frees its row', async () => {
     const controller = new AbortController();
     const { fullStream } = streamText({
       ...{ model: provider(models.stories), prompt, temperature: 0, maxOutputTokens: 400 },

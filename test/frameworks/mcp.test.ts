@@ -59,14 +59,14 @@ describe('simdformer mcp', () => {
     expect(tools.map(({ name }) => name)).toEqual(['search', 'answer']);
   });
 
-  it('finds a passage, with its place', async () => {
+  it('finds a passage, with its position', async () => {
     const [best, ...others] = await search('CCO');
     expect(best).toEqual({ path: 'alcohols.md', firstLine: 1, lastLine: 1, text: 'CCO', score: expect.closeTo(1, 5) });
     expect(new Set(others.map(({ path }) => path))).toEqual(new Set(['rings/benzene.txt', 'rings/long.txt']));
     expect((await search('CCO', 1)).length).toBe(1);
   });
 
-  it('sees what has changed since', async () => {
+  it('finds changes of files', async () => {
     writeFileSync(join(folder, 'new.md'), 'ClCCl\n');
     rmSync(join(folder, 'alcohols.md'));
     const results = await search('ClCCl');
@@ -74,13 +74,13 @@ describe('simdformer mcp', () => {
     expect(results.map(({ path }) => path)).not.toContain('alcohols.md');
   });
 
-  it('answers from what it finds', async () => {
+  it('answers from the passages found', async () => {
     const { content, isError } = await client.callTool({ name: 'answer', arguments: { question: 'ClCCl' } });
     expect(isError).toBeFalsy();
     expect((content as { text: string }[])[0]!.text).not.toBe('');
   });
 
-  it('tells what is wrong with a call', async () => {
+  it('reports invalid calls', async () => {
     for (const [given, reason] of [
       [{}, /'query' is undefined, expected text/],
       [{ query: 'C', limit: 0 }, /'limit' is 0, expected an integer from 1 to 50/],
@@ -91,7 +91,7 @@ describe('simdformer mcp', () => {
     }
   });
 
-  it('refuses a folder that is none', async () => {
+  it('refuses a path that is not a folder', async () => {
     const { code, stderr } = await simdformer(['mcp', '--folder', join(folder, 'nowhere')]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/--folder is '.*nowhere', expected a folder/);
@@ -115,5 +115,5 @@ describe('passages', () => {
     expect(passages.map((each) => each.text).join('')).toBe(text.replaceAll('\n', ''));
   });
 
-  it('are none in an empty text', () => expect(passagesOf(' \n\n')).toEqual([]));
+  it('do not exist in an empty text', () => expect(passagesOf(' \n\n')).toEqual([]));
 });

@@ -31,7 +31,7 @@ async function read(stream: ReadableStream<string>, most = Number.POSITIVE_INFIN
 }
 
 describe('promptApi', () => {
-  it('loads the model of a folder when a session is created, and says how far it is', async () => {
+  it('loads the model of a folder when a session is created, and reports progress', async () => {
     const own = promptApi(models.folder, { device: models.device });
     expect(await own.availability()).toBe('downloadable');
     const shares: number[] = [];
@@ -45,7 +45,7 @@ describe('promptApi', () => {
     expect(await nameOf(session.prompt(prompt))).toBe('InvalidStateError');
   });
 
-  it('uses the model of the browser if it is told to', async () => {
+  it('uses the model of the browser on request', async () => {
     const session = {} as LanguageModelSession;
     const builtIn = { availability: async () => 'available', create: async () => session };
     Object.assign(globalThis, { LanguageModel: builtIn });
@@ -57,7 +57,7 @@ describe('promptApi', () => {
     }
   });
 
-  it('refuses other inputs than text, and contradicting settings', async () => {
+  it('refuses inputs other than text, and contradicting settings', async () => {
     const image = { expectedInputs: [{ type: 'image' }] };
     expect(await LanguageModel.availability(image)).toBe('unavailable');
     expect(await nameOf(LanguageModel.create(image))).toBe('NotSupportedError');
@@ -69,7 +69,7 @@ describe('promptApi', () => {
 });
 
 describe('a session', () => {
-  it('answers, in one piece and in a stream, as the model by itself', async () => {
+  it('answers in one piece and in a stream, like the model itself', async () => {
     const session = await LanguageModel.create(greedy);
     const answer = await session.prompt(prompt);
     expect(answer.length).toBeGreaterThan(50);
@@ -88,7 +88,7 @@ describe('a session', () => {
     expect(session.contextUsage).toBe(before + added);
   });
 
-  it('continues in a clone by itself', async () => {
+  it('continues separately in a clone', async () => {
     const session = await LanguageModel.create(greedy);
     await session.append([{ role: 'user', content: 'There was a dog.' }]);
     const clone = await session.clone();
@@ -107,7 +107,7 @@ describe('a session', () => {
     expect([await again.prompt(prompt), await again.prompt('And then?')]).toEqual(both);
   });
 
-  it('leaves no trace of a prompt that was aborted, or whose reader left', async () => {
+  it('keeps no trace of an aborted or abandoned prompt', async () => {
     const session = await LanguageModel.create(greedy);
     const usage = session.contextUsage;
     const signal = AbortSignal.abort();
@@ -153,7 +153,7 @@ describe('a session', () => {
     expect(calls).toEqual([{ city: 'Rome' }]);
   });
 
-  it('forgets its oldest messages when the context is full, and says so', async () => {
+  it('drops its oldest messages when the context is full, and reports it', async () => {
     const session = await LanguageModel.create({
       ...greedy,
       initialPrompts: [{ role: 'system', content: 'Be brief.' }],
@@ -187,7 +187,7 @@ describe('a session', () => {
     expect(overflows).toBe(1);
   });
 
-  it('makes room for the results of tools, or says that they are too long', async () => {
+  it('makes room for results of tools, or reports that they are too long', async () => {
     const { scripted } = models;
     const { tokenizer, maxLength } = scripted;
     const write = (text: string) => [...tokenizer.encode(text, { addSpecial: false }), tokenizer.eosId as number];

@@ -38,7 +38,7 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
   });
 });
 
-it('tokens after the signal are not given, though they may be there', async () => {
+it('does not yield tokens after the signal, even if they were computed', async () => {
   const model = makeModel();
   for (let i = 0; i < 4; i++) {
     const controller = new AbortController();
@@ -53,7 +53,7 @@ it('tokens after the signal are not given, though they may be there', async () =
   model.dispose();
 });
 
-it('says when there is nothing to choose from', async () => {
+it('reports that no token can be chosen', async () => {
   const model = makeModel();
   const all = Array.from({ length: model.config.targetVocab }, (_, token) => token);
   for (const numBeams of [1, 2]) {

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { CLOSE, decoderOnly, expectClose, inputs, makeModel } from './small-model.js';
 
 describe('beam search', () => {
-  it('with one beam is greedy', async () => {
+  it('equals greedy search with one beam', async () => {
     const model = makeModel();
     expect(await model.generate(inputs, { numBeams: 1 })).toEqual(await model.generate(inputs));
     model.dispose();
   });
 
-  it('finds nothing worse than greedy does', async () => {
+  it('finds no worse output than greedy search', async () => {
     for (let seed = 0; seed < 5; seed++) {
       const model = makeModel({ seed });
       const options = { maxNewTokens: 10, lengthPenalty: 0 };
@@ -72,7 +72,7 @@ describe('beam search', () => {
     model.dispose();
   });
 
-  it('goes on without a beam that has no way to go on', async () => {
+  it('continues without a beam that has no continuation', async () => {
     const model = makeModel(decoderOnly);
     const options = { numBeams: 2, numReturnSequences: 2, maxNewTokens: 4, stopTokens: [] };
     const [best, second] = (await model.generate([[3]], { ...options, maxNewTokens: 1 })).sequences as number[][];
@@ -88,7 +88,7 @@ describe('beam search', () => {
     model.dispose();
   });
 
-  it('gives fewer where there are fewer outputs, and says whose they are', async () => {
+  it('returns fewer sequences if fewer exist, with the index of their input', async () => {
     const model = makeModel({ ...decoderOnly, targetVocab: 3 });
     const options = { numBeams: 20, numReturnSequences: 20, noRepeatNgramSize: 2, stopTokens: [] };
     // All 9 pairs, each once: most walks reach a dead end before, so beams drop out on their way.
@@ -104,7 +104,7 @@ describe('beam search', () => {
     model.dispose();
   });
 
-  it('takes a forced token as certain', async () => {
+  it('gives a forced token the log-probability 0', async () => {
     const model = makeModel(decoderOnly);
     const force = (scores: Float32Array, tokens: readonly number[]) => {
       if (tokens.length === 1) scores[7] = Number.POSITIVE_INFINITY;
@@ -127,7 +127,7 @@ describe('beam search', () => {
     model.dispose();
   });
 
-  it.each([1, 2])('takes forced tokens while no other is allowed: %i beams', async (numBeams) => {
+  it.each([1, 2])('accepts forced tokens that are the only allowed ones: %i beams', async (numBeams) => {
     const model = makeModel({ ...decoderOnly, targetVocab: 6 });
     const options = { numBeams, minNewTokens: 2, stopTokens: [0, 1, 2, 3, 4, 5] };
     expect((await model.generate([[3]], { ...options, prefix: [4, 5] })).sequences).toEqual([[4, 5]]);
@@ -135,7 +135,7 @@ describe('beam search', () => {
     model.dispose();
   });
 
-  it('stops earlier when told to', async () => {
+  it('stops earlier on request', async () => {
     const model = makeModel();
     const lengths: number[] = [];
     for (const earlyStopping of [true, false, 'never'] as const) {
@@ -152,7 +152,7 @@ describe('beam search', () => {
 });
 
 describe('beam sampling', () => {
-  it('draws ways to go on without replacement, by their probabilities', async () => {
+  it('draws continuations without replacement, by their probabilities', async () => {
     const model = makeModel({ ...decoderOnly, targetVocab: 6 });
     const logits = ((await model.forward([[3]]).data()) as Float32Array).slice(-6).map((logit) => logit / 4);
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
@@ -196,7 +196,7 @@ describe('beam sampling', () => {
     model.dispose();
   });
 
-  it('is reproducible, ranked by score, and beam search where nothing is left to chance', async () => {
+  it('is reproducible, ranked by score, and equals beam search if nothing is random', async () => {
     const model = makeModel();
     const options = { numBeams: 4, numReturnSequences: 4, doSample: true, seed: 1 };
     const first = await model.generate(inputs, options);

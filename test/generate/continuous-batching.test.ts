@@ -65,7 +65,7 @@ async function alone(model: Transformer, { prompt, options }: ReturnType<typeof 
 const bitsOf = ({ tokens, finishReason }: Answer) => ({ tokens, finishReason });
 
 describe('continuous batching', () => {
-  it('gives the same bits where memory grows with the sequences, and returns most of it afterwards', async () => {
+  it('gives the same bits if memory grows with the sequences, and frees most of it afterwards', async () => {
     const model = makeModel(sizes);
     const all = requests(24, 3);
     const expected: Answer[] = [];
@@ -103,7 +103,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('begins with what a cache holds, and leaves there what it read and wrote', async () => {
+  it('begins with the content of a cache, and stores its tokens there', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 4, context: 65, reserve: false });
     const prompt = [3, 4, 5, 6, 7, 8, 9, 10];
@@ -139,7 +139,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('gives every request the bits that it gets alone, whatever comes, goes or is cancelled beside it', async () => {
+  it('gives every request the bits that it gets alone, while others join, finish or are cancelled', async () => {
     const model = makeModel(sizes);
     const all = requests(40, 1);
     const expected: Answer[] = [];
@@ -164,7 +164,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('chooses as generate does', async () => {
+  it('chooses the tokens of generate', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model);
     for (const { prompt, options } of requests(12, 2)) {
@@ -180,7 +180,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('tells the most probable tokens, of which greedily the first is chosen', async () => {
+  it('reports the most probable tokens, of which greedy search chooses the first', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model);
     const options = { maxNewTokens: 8, stopTokens: [], topLogProbabilities: 11 };
@@ -197,7 +197,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('does not read again what a prompt begins with, from a row that is free, running or the same', async () => {
+  it('copies a common prefix of a prompt from a free row, a running one or its own', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 2 });
     const prompt = [5, 6, 7, 8, 9, 10, 4, 3];
@@ -214,7 +214,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('reads a prompt once that several begin with at the same time', async () => {
+  it('reads a common prefix of simultaneous prompts once', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 4, chunk: 8 });
     const prompt = Array.from({ length: 30 }, (_, i) => 3 + ((i * i) % 8));
@@ -240,7 +240,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('refuses what is too much, and takes it once there is room', async () => {
+  it('refuses too many requests, and accepts them when there is room', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 1, maxWaiting: 1 });
     const running = [0, 1].map(() => answer(batching, [5, 6], { maxNewTokens: 20, minNewTokens: 20 }));
@@ -251,7 +251,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('frees the place of who leaves, by a signal or from the loop, running or waiting', async () => {
+  it('frees the row of a client that leaves, by a signal or from the loop, running or waiting', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 1, maxWaiting: 8 });
     const long = { maxNewTokens: 50, minNewTokens: 50 };
@@ -275,7 +275,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('gives all its memory back, and ends what runs', async () => {
+  it('frees all its memory, and ends running requests', async () => {
     const model = makeModel(sizes);
     const once = new ContinuousBatching(model, { parallel: 4 });
     await answer(once, [5], { maxNewTokens: 2 });
@@ -291,7 +291,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('fails the request whose hook throws, and no other', async () => {
+  it('fails only the request whose hook throws', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model);
     const others = answer(batching, [5, 6], { maxNewTokens: 5, minNewTokens: 5 });
@@ -304,7 +304,7 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
-  it('says what it refuses', async () => {
+  it('refuses invalid requests with clear errors', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { context: 16 });
     const refused = (options: object, prompt = [5]) => expect(() => batching.stream(prompt, options));

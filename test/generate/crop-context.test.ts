@@ -27,7 +27,7 @@ it.each<GenerateOptions>([
   { doSample: true, numReturnSequences: 2 },
   { numBeams: 3 },
   { numBeams: 2, doSample: true },
-])('goes on with what the model can read: %o', async (search) => {
+])('continues with the last tokens that the model can read: %o', async (search) => {
   const model = makeModel({ ...decoderOnly, maxLength }).eval();
   const result = await model.generate(prompts, { ...options, ...search });
   for (const [i, tokens] of result.sequences.entries()) {
@@ -37,7 +37,7 @@ it.each<GenerateOptions>([
   model.dispose();
 });
 
-it('is what a shorter output would have been, and greedy is the most probable', async () => {
+it('equals a shorter output at first, and greedy search chooses the most probable token', async () => {
   const model = makeModel({ ...decoderOnly, maxLength, positions: 'learned' }).eval();
   const short = await model.generate([[3]], { maxNewTokens: 8, stopTokens: [] });
   const long = await model.generate([[3]], options);
@@ -50,7 +50,7 @@ it('is what a shorter output would have been, and greedy is the most probable', 
   model.dispose();
 });
 
-it('streams, stops and leaves the batch as ever', async () => {
+it('streams, stops and leaves the batch as usual', async () => {
   const model = makeModel({ ...decoderOnly, maxLength });
   const whole = await model.generate(prompts, options);
   const stop = (tokens: readonly number[]) => tokens.length > tokens[0]!;
@@ -64,7 +64,7 @@ it('streams, stops and leaves the batch as ever', async () => {
   model.dispose();
 });
 
-it('is not there unasked, and has no attention maps beyond the model', async () => {
+it("is off by default, and has no attention maps beyond the model's length", async () => {
   const model = makeModel({ ...decoderOnly, maxLength });
   await expect(model.generate([prompts[3]!])).rejects.toThrow("longer than the model's maxLength");
   await expect(model.generate([[3]], { ...options, outputAttentions: true })).rejects.toThrow('outputAttentions');
@@ -73,7 +73,7 @@ it('is not there unasked, and has no attention maps beyond the model', async () 
   model.dispose();
 });
 
-it('is what more tokens than fit are told of, where it can help', async () => {
+it('is recommended by the error for too many tokens, if it can help', async () => {
   for (const [kind, ends] of [
     [decoderOnly, 'maxLength is 8; cropContext: true goes on beyond it'],
     [{}, 'maxLength is 8'],

@@ -3,7 +3,7 @@ import { ArgumentError, CharTokenizer } from '../../src/index.js';
 import { decoderOnly, inputs, makeModel } from './small-model.js';
 
 describe('where outputs end', () => {
-  it('at stop tokens, which are left out, at the stop function, or at the greatest length', async () => {
+  it('ends before stop tokens, at the stop function, or at the maximum length', async () => {
     const model = makeModel();
     const long = await model.generate(inputs, { stopTokens: [], maxNewTokens: 10 });
     expect(long.finishReasons).toEqual(['length', 'length', 'length']);
@@ -22,7 +22,7 @@ describe('where outputs end', () => {
     model.dispose();
   });
 
-  it('not within a forced prefix', async () => {
+  it('does not end within a forced prefix', async () => {
     const model = makeModel(decoderOnly);
     const prefix = [5, 6, 7];
     for (const numBeams of [1, 2]) {
@@ -37,7 +37,7 @@ describe('where outputs end', () => {
     model.dispose();
   });
 
-  it("at the target tokenizer's end, if there is a tokenizer", async () => {
+  it("ends at the target tokenizer's end token, if there is a tokenizer", async () => {
     const model = makeModel();
     model.tokenizers = { target: new CharTokenizer([...'abcdefghijk']) };
     const endless = await model.generate(inputs, { maxNewTokens: 10 });
@@ -51,7 +51,7 @@ describe('where outputs end', () => {
     model.dispose();
   });
 
-  it('not before minNewTokens', async () => {
+  it('does not end before minNewTokens', async () => {
     const model = makeModel();
     const push = (scores: Float32Array) => scores.fill(100, 2, 3);
     for (const numBeams of [1, 3]) {
@@ -66,7 +66,7 @@ describe('where outputs end', () => {
     model.dispose();
   });
 
-  it('by default at 256 tokens or where the model ends', async () => {
+  it("ends by default at 256 tokens or at the model's maximum length", async () => {
     const model = makeModel({ ...decoderOnly, maxLength: 300 });
     const { sequences } = await model.generate([[3], Array(290).fill(4)], { stopTokens: [] });
     expect(sequences.map((tokens) => tokens.length)).toEqual([11, 11]);
@@ -89,7 +89,7 @@ describe('what comes first', () => {
     model.dispose();
   });
 
-  it('nowhere, and from nothing but a prompt, if the vocabulary has no special tokens', async () => {
+  it('is only a prompt, and never ends, if the vocabulary has no special tokens', async () => {
     const model = makeModel({ ...decoderOnly, bosId: null, eosId: null });
     expect([model.startId, model.endIds, model.config.eosId]).toEqual([null, [], null]);
     const end = (scores: Float32Array) => scores.fill(100, 2, 3); // 2 is where models end by default
@@ -99,7 +99,7 @@ describe('what comes first', () => {
     model.dispose();
   });
 
-  it('must be a token, if it is the start', async () => {
+  it('refuses a start that is not a token', async () => {
     const model = makeModel({ targetVocab: 1 });
     const wrong = expect(model.generate(inputs)).rejects;
     await wrong.toThrow(ArgumentError);
@@ -113,7 +113,7 @@ describe('what comes first', () => {
 });
 
 describe('penalties', () => {
-  it('no n-gram comes twice', async () => {
+  it('prevent repeated n-grams', async () => {
     const model = makeModel();
     for (const numBeams of [1, 3]) {
       const options = { numBeams, noRepeatNgramSize: 2, stopTokens: [], maxNewTokens: 20 };
@@ -125,7 +125,7 @@ describe('penalties', () => {
     model.dispose();
   });
 
-  it('a token is forced by +Infinity, the first of several if it is not drawn', async () => {
+  it('a score of +Infinity forces a token, and the first of several without sampling', async () => {
     const model = makeModel(decoderOnly);
     const force = (scores: Float32Array) => scores.fill(Number.POSITIVE_INFINITY, 7, 9);
     const options = { logitsProcessors: [force], maxNewTokens: 3 };
@@ -139,7 +139,7 @@ describe('penalties', () => {
     model.dispose();
   });
 
-  it('own processors see scores and what was read', async () => {
+  it('custom processors get scores and the tokens read', async () => {
     const model = makeModel(decoderOnly);
     const seen: number[][] = [];
     const only = (scores: Float32Array, tokens: readonly number[]) => {

@@ -29,7 +29,7 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
     },
   );
 
-  it('greedy takes the most probable token of a full pass', async () => {
+  it('greedy search takes the most probable token of a full pass', async () => {
     const model = makeModel(kind);
     const { sequences } = await model.generate(inputs, { maxNewTokens: 8, stopTokens: [] });
     for (const [i, input] of inputs.entries()) {
@@ -44,7 +44,7 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
     model.dispose();
   });
 
-  it('a batch gives what its items give alone', async () => {
+  it('a batch gives the results of its items alone', async () => {
     const model = makeModel(kind);
     for (const options of [{}, { numBeams: 3 }, { numBeams: 3, repetitionPenalty: 1.3, noRepeatNgramSize: 2 }]) {
       const together = await model.generate(inputs, { maxNewTokens: 10, ...options });
@@ -57,7 +57,7 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
     model.dispose();
   });
 
-  it('more inputs than a batch holds come in their order', async () => {
+  it('returns more inputs than a batch holds in their order', async () => {
     const model = makeModel(kind);
     const many = Array.from({ length: 11 }, (_, i) =>
       Array.from({ length: 1 + ((i * 5) % 7) }, (_, j) => 3 + ((i + j) % 8)),

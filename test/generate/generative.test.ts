@@ -41,7 +41,7 @@ class Bigram implements Generative {
   }
 }
 
-it('whatever says what follows a token is generated with: greedily, by beams, by sampling', async () => {
+it('generates with any model that gives the next token: greedily, by beams, by sampling', async () => {
   const device = await deviceFor(isas[0]!, 1);
   const next = [1, 2, 3, 4, 4]; // each token's likeliest successor
   const logits = next.map((likely) => Array.from({ length: 5 }, (_, token) => (token === likely ? 5 : 0)));

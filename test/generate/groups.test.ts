@@ -33,7 +33,7 @@ describe('diverse beam search', async () => {
     for (const [i, score] of scores.entries()) expect(result.scores[i]).toBeCloseTo(score, 4);
   });
 
-  it('with one group is beam search, and gives an input in a batch what it gives it alone', async () => {
+  it('equals beam search with one group, and gives an input the same result in a batch', async () => {
     using model = makeModel();
     const options = { numBeams: 4, numReturnSequences: 4, maxNewTokens: 10 };
     expect(await model.generate(inputs, { ...options, numBeamGroups: 1 })).toEqual(
@@ -47,7 +47,7 @@ describe('diverse beam search', async () => {
     }
   });
 
-  it('refuses groups that make no sense', async () => {
+  it('refuses invalid groups', async () => {
     using model = makeModel();
     const refused = (options: GenerateOptions, message: string) =>
       expect(model.generate(inputs, options)).rejects.toThrow(message);

@@ -34,7 +34,7 @@ async function countTurns<T>(run: (turn: () => number) => Promise<T>): Promise<T
   });
 }
 
-it('records a step in slices of one layer at least, which compute what a whole step does', async () => {
+it('records a step in slices of at least one layer, which compute the same as a complete step', async () => {
   const model = makeModel({ ...decoderOnly, decoderLayers: 4 });
   const [sliced, whole] = [0, 1].map(() => model.startDecoding({ sequences: 2, maxLength: 16 })) as [
     ReturnType<typeof model.startDecoding>,
@@ -122,7 +122,7 @@ it('reads prompts of a fresh state in slices, with the bits of prefill', async (
   model.dispose();
 });
 
-it('makes long tables of positions in slices, each once for all who wait for it', async () => {
+it('makes long tables of positions in slices, once for all waiting callers', async () => {
   const tables = () => {
     const init = new Initializer(device, 1);
     const rotary = new RotaryEmbedding(init, { headSize: 64, maxLength: 4096 });
@@ -147,7 +147,7 @@ it('makes long tables of positions in slices, each once for all who wait for it'
   for (const each of [init, other.init]) each.dispose();
 });
 
-it('tells many readers of a batch their tokens in many turns, because each may work on them', async () => {
+it('delivers tokens to the readers of a batch in separate turns of the event loop', async () => {
   const model = makeModel(decoderOnly);
   const batching = new ContinuousBatching(model, { parallel: 8, context: 20, reserve: false });
   const readers = new Map<number, number>();

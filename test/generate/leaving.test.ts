@@ -18,7 +18,7 @@ const searches: [string, GenerateOptions][] = [
 ];
 
 for (const [kind, options] of Object.entries(kinds)) {
-  it.each(searches)(`${kind}, %s: as if all stayed to the end`, async (_, search) => {
+  it.each(searches)(`${kind}, %s: gives the results of a batch that nothing leaves`, async (_, search) => {
     const model = makeModel(options);
     const settings = { ...search, maxNewTokens: 14, stopTokens: [] };
     const whole = await model.generate(many, settings);
@@ -33,18 +33,21 @@ for (const [kind, options] of Object.entries(kinds)) {
     model.dispose();
   });
 
-  it.each<GenerateOptions>([{}, { doSample: true, seed: 3 }])(`${kind}, beams: as alone, %o`, async (search) => {
-    const model = makeModel(options);
-    const settings = { numBeams: 3, numReturnSequences: 3, earlyStopping: true, ...search };
-    const together = await model.generate(many.slice(0, 1).concat(many.slice(3)), { ...settings, stop });
-    const alone = await model.generate(many.slice(0, 1), { ...settings, stop });
-    expect(together.sequences.slice(0, 3)).toEqual(alone.sequences);
-    for (const [i, values] of alone.logProbabilities.entries()) expectClose(values, together.logProbabilities[i]!);
-    model.dispose();
-  });
+  it.each<GenerateOptions>([{}, { doSample: true, seed: 3 }])(
+    `${kind}, beams: gives the results of each input alone, %o`,
+    async (search) => {
+      const model = makeModel(options);
+      const settings = { numBeams: 3, numReturnSequences: 3, earlyStopping: true, ...search };
+      const together = await model.generate(many.slice(0, 1).concat(many.slice(3)), { ...settings, stop });
+      const alone = await model.generate(many.slice(0, 1), { ...settings, stop });
+      expect(together.sequences.slice(0, 3)).toEqual(alone.sequences);
+      for (const [i, values] of alone.logProbabilities.entries()) expectClose(values, together.logProbabilities[i]!);
+      model.dispose();
+    },
+  );
 }
 
-it('a decoder computes for those that are left', async () => {
+it('a decoder computes only the remaining sequences', async () => {
   const model = makeModel();
   const step = async (tokens: readonly number[], order: readonly number[] | null = null) => {
     const ahead = {
@@ -69,7 +72,7 @@ it('a decoder computes for those that are left', async () => {
   model.dispose();
 });
 
-it('several of one prompt leave one by one, several of one source together', async () => {
+it('sequences of one prompt leave one by one, those of one source together', async () => {
   const lengths = async (model: Transformer) => {
     const plan = resolveOptions(model, many, { doSample: true, numReturnSequences: 4 });
     const decoder = await startBatch(model, plan);
@@ -83,7 +86,7 @@ it('several of one prompt leave one by one, several of one source together', asy
   expect(await lengths(makeModel())).toEqual([9, 4]);
 });
 
-it('more sequences than can change places stay where they are', async () => {
+it('sequences keep their rows if there are more than can be reordered', async () => {
   const model = makeModel({ ...decoderOnly, dModel: 4, dFF: 4, decoderLayers: 1 });
   const options = { doSample: true, numReturnSequences: 4100, maxNewTokens: 4, stopTokens: [] };
   const whole = await model.generate([[3]], options);
@@ -94,7 +97,7 @@ it('more sequences than can change places stay where they are', async () => {
   model.dispose();
 });
 
-it('beams of many inputs are taken in turns', async () => {
+it('beams of many inputs are processed in batches', async () => {
   const model = makeModel({ ...decoderOnly, dModel: 4, dFF: 4, decoderLayers: 1 });
   const options = { numBeams: 100, maxNewTokens: 2 };
   const { sequences } = await model.generate(Array(50).fill([3, 4]), options);

@@ -10,7 +10,7 @@ const spoil = (rows: number[][]) => {
   rows[1]!.push(4, 4);
 };
 
-it('inputs and options of generate and stream are those of the call', async () => {
+it('generate and stream use the inputs and options at the time of the call', async () => {
   const model = makeModel();
   const options = () => ({ maxNewTokens: 5, prefix: [3, 4], stopTokens: [2], logitsProcessors: [] }) as GenerateOptions;
   const expected = await model.generate(inputs, options());
@@ -34,7 +34,7 @@ it('inputs and options of generate and stream are those of the call', async () =
   model.dispose();
 });
 
-it('packed and typed inputs as well', async () => {
+it('also for packed and typed inputs', async () => {
   const model = makeModel(decoderOnly);
   const expected = await model.generate(inputs, { maxNewTokens: 3 });
   const typed = inputs.map((row) => Int32Array.from(row));
@@ -53,7 +53,7 @@ it('packed and typed inputs as well', async () => {
   model.dispose();
 });
 
-it('sources and targets of score', async () => {
+it('also for sources and targets of score', async () => {
   const model = makeModel();
   const targets = () => [
     [1, 3, 4, 2],

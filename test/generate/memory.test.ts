@@ -13,7 +13,7 @@ describe('models and memory', () => {
     model.dispose();
   });
 
-  it('memory is used again, and given back with the model', async () => {
+  it('memory is reused, and freed with the model', async () => {
     const before = device.memory().used;
     const model = makeModel();
     await model.generate(inputs);
@@ -33,7 +33,7 @@ describe('models and memory', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('tables of long texts do not pass through the queue, which would keep the room', async () => {
+  it('tables of long texts are not uploaded through the queue, which would keep their memory', async () => {
     const model = makeModel({ ...decoderOnly, positions: 'rotary', maxLength: 1024 });
     const append = vi.spyOn(CommandList.prototype, 'append');
     await model.generate(inputs, { maxNewTokens: 4, maxLength: 1024 });
@@ -44,7 +44,7 @@ describe('models and memory', () => {
     model.dispose();
   });
 
-  it('reading a prompt takes no more of many layers than of a few', () => {
+  it('reading a prompt takes the same memory for many layers as for few', () => {
     const prompt = Array.from({ length: 200 }, (_, i) => 3 + (i % 7));
     const [few, many] = [2, 8].map((decoderLayers) => {
       const model = makeModel({ ...decoderOnly, decoderLayers, maxLength: 256 });
@@ -60,7 +60,7 @@ describe('models and memory', () => {
     expect(many).toBe(few);
   });
 
-  it('a long prompt takes no more for activations than a piece of it, and gives the bits of one pass', async () => {
+  it('a long prompt takes the activation memory of one piece, and gives the bits of one pass', async () => {
     const activations = [];
     for (const length of [1024, 3072]) {
       const prompt = Array.from({ length }, (_, i) => 3 + ((i * i) % 7));
@@ -97,7 +97,7 @@ describe('models and memory', () => {
     },
   );
 
-  it.each(Object.entries(kinds))('a model can go while it generates: %s', async (_, kind) => {
+  it.each(Object.entries(kinds))('a model can be disposed of while it generates: %s', async (_, kind) => {
     const before = device.memory().used;
     for (const options of [{}, { numBeams: 3 }, { doSample: true }] as GenerateOptions[]) {
       const model = makeModel({ ...kind, maxLength: 1024 });
@@ -114,7 +114,7 @@ describe('models and memory', () => {
     }
   });
 
-  it.each(Object.entries(kinds))('and while it streams to nobody: %s', async (_, kind) => {
+  it.each(Object.entries(kinds))('and while it streams without a reader: %s', async (_, kind) => {
     const before = device.memory().used;
     const model = makeModel(kind);
     const [left, ended] = [model.stream(inputs, { stopTokens: [] }), model.stream(inputs, { stopTokens: [] })];
@@ -142,7 +142,7 @@ describe('models and memory', () => {
     }
   });
 
-  it('dropout is off, and training goes on afterwards', async () => {
+  it('dropout is off, and training continues afterwards', async () => {
     const model = makeModel({ dropout: 0.5 });
     const [first, second] = [await model.generate(inputs), await model.generate(inputs)];
     expect(first).toEqual(second);
@@ -164,7 +164,7 @@ describe('models and memory', () => {
     model.dispose();
   });
 
-  it('follows the parameters', async () => {
+  it('uses changed parameters', async () => {
     const [model, other] = [makeModel(), makeModel({ seed: 9 })];
     const expected = await other.generate(inputs);
     expect(await model.generate(inputs)).not.toEqual(expected);
@@ -174,7 +174,7 @@ describe('models and memory', () => {
     other.dispose();
   });
 
-  it('takes inputs in every form', async () => {
+  it('accepts inputs in every form', async () => {
     const model = makeModel();
     const expected = await model.generate([
       [3, 4],

@@ -39,14 +39,14 @@ async function eachEnd(use: () => Promise<unknown> | unknown, used: () => number
 
 const used = () => device.memory().used;
 
-it.each(Object.entries(kinds))('a state that finds no memory leaves none taken: %s', async (_, kind) => {
+it.each(Object.entries(kinds))('a state frees its memory if there is too little: %s', async (_, kind) => {
   const model = makeModel(kind);
   const memory = model.transformer.encoder ? model.encode(inputs) : undefined;
   await eachEnd(() => model.startDecoding({ memory, beams: 2 }).dispose(), used);
   model.dispose();
 });
 
-it.each(Object.entries(kinds))('a generation that finds no memory leaves none taken: %s', async (_, kind) => {
+it.each(Object.entries(kinds))('a generation frees its memory if there is too little: %s', async (_, kind) => {
   const calls: [GenerateOptions, typeof inputs][] = [
     [{ maxNewTokens: 3 }, inputs],
     [{ numBeams: 2, maxNewTokens: 3 }, inputs],
@@ -75,7 +75,7 @@ it.each(Object.entries(kinds))('a generation that finds no memory leaves none ta
   }
 });
 
-it('a first batch that finds no memory leaves none taken', async () => {
+it('a first batch frees its memory if there is too little', async () => {
   const model = makeModel();
   const before = used();
   endsAt(device, 4);

@@ -27,7 +27,7 @@ async function logProbabilities(model: Transformer, rows: number[][], more: Gene
 }
 
 describe.each(Object.entries(kinds))('packed keys and values, %s', (_, kind) => {
-  it('are near to float32, and not the same', async () => {
+  it('are near to float32, but not equal', async () => {
     const model = makeModel(kind);
     const { plain, ...others } = await logProbabilities(model, inputs);
     for (const type of packed) {
@@ -37,7 +37,7 @@ describe.each(Object.entries(kinds))('packed keys and values, %s', (_, kind) => 
     model.dispose();
   });
 
-  it.each(packed)('%s: are what the model is set to, alone and in a batch, with beams and samples', async (type) => {
+  it.each(packed)("%s: are used by the model's setting, alone and in a batch, with beams and samples", async (type) => {
     const model = makeModel(kind);
     for (const more of [{}, { numBeams: 3, numReturnSequences: 2 }, { doSample: true, numReturnSequences: 2 }]) {
       const together = await model.generate(inputs, { ...options, ...more, cache: type });
@@ -57,7 +57,7 @@ describe.each(Object.entries(kinds))('packed keys and values, %s', (_, kind) => 
 });
 
 describe.each(packed)('%s of a decoder', (type) => {
-  it('are a half, or about a quarter, of the memory', () => {
+  it('take a half, or about a quarter, of the memory', () => {
     const model = makeModel({ ...rotary, dModel: 256 });
     const words = (cache: CacheType) => {
       using state = model.startDecoding({ cache });
@@ -67,7 +67,7 @@ describe.each(packed)('%s of a decoder', (type) => {
     model.dispose();
   });
 
-  it('are read in chunks as at once, and go on from what was read', async () => {
+  it('give the same results in chunks as at once, and can be continued', async () => {
     const model = makeModel(rotary);
     const prompt = text(40);
     using whole = model.startDecoding({ cache: type });
@@ -82,7 +82,7 @@ describe.each(packed)('%s of a decoder', (type) => {
     model.dispose();
   });
 
-  it('serve prompt caches, their forks, and drafts', async () => {
+  it('work with prompt caches, their forks, and drafts', async () => {
     const model = makeModel(rotary);
     using cache = new PromptCache(model, { cache: type });
     expect(cache.type).toBe(type);
@@ -106,7 +106,7 @@ describe.each(packed)('%s of a decoder', (type) => {
     model.dispose();
   });
 
-  it('give a request what it gets alone, whatever runs beside it', async () => {
+  it('give a request its results alone, beside any other requests', async () => {
     const model = makeModel(rotary);
     const prompts = [text(9), text(17, 2), text(3, 3), [...text(9), 4, 5], text(12, 5)];
     const answers = async (parallel: number) => {
@@ -127,7 +127,7 @@ describe.each(packed)('%s of a decoder', (type) => {
   });
 });
 
-it('refuses other types', async () => {
+it('refuse other types', async () => {
   const model = makeModel(rotary);
   const cache = 'int4' as 'int8';
   await expect(model.generate([text(3)], { ...options, cache })).rejects.toThrow(

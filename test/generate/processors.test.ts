@@ -30,7 +30,7 @@ function kept(processor: ScoreProcessor, scores: Float32Array, tokens: number[] 
 }
 
 describe('topK', () => {
-  it('keeps the k best, and what equals the last of them', () => {
+  it('keeps the k best, and those equal to the last of them', () => {
     expect(kept(topK(2), scoresOf(0.1, 0.4, 0.2, 0.3))).toEqual([1, 3]);
     expect(kept(topK(2), scoresOf(0.2, 0.4, 0.2, 0.2))).toEqual([0, 1, 2, 3]);
     expect(kept(topK(9), scoresOf(0.5, 0.5))).toEqual([0, 1]);
@@ -38,7 +38,7 @@ describe('topK', () => {
 });
 
 describe('topP', () => {
-  it('keeps the fewest tokens that have probability p together', () => {
+  it('keeps the fewest tokens that together have probability p', () => {
     const scores = () => scoresOf(0.1, 0.4, 0.2, 0.3);
     expect(kept(topP(0.01), scores())).toEqual([1]);
     expect(kept(topP(0.39), scores())).toEqual([1]);
@@ -48,11 +48,11 @@ describe('topP', () => {
     expect(kept(topP(0.95), scores())).toEqual([0, 1, 2, 3]);
   });
 
-  it('takes the first of equals', () => {
+  it('takes the first of equal scores', () => {
     expect(kept(topP(0.45), scoresOf(0.25, 0.25, 0.25, 0.25))).toEqual([0, 1]);
   });
 
-  it('counts what other processors left', () => {
+  it('uses the scores that other processors left', () => {
     const scores = scoresOf(0.1, 0.4, 0.2, 0.3);
     scores[1] = Number.NEGATIVE_INFINITY;
     expect(kept(topP(0.49), scores)).toEqual([3]);
@@ -74,7 +74,7 @@ describe('topP', () => {
 });
 
 describe('topK and topP', () => {
-  it('keep what sorting all scores says, however far they are apart, equal or forbidden', () => {
+  it('keep the same tokens as a complete sort, for any scores', () => {
     const random = new Random(7);
     for (let round = 0; round < 300; round++) {
       const spread = 10 ** (random.below(6) - 2);
@@ -106,7 +106,7 @@ describe('topK and topP', () => {
 });
 
 describe('minP', () => {
-  it('keeps tokens with a share of the greatest probability', () => {
+  it('keeps tokens with a fraction of the greatest probability', () => {
     expect(kept(minP(0.5), scoresOf(0.1, 0.4, 0.21, 0.29))).toEqual([1, 2, 3]);
     expect(kept(minP(1), scoresOf(0.1, 0.4, 0.4, 0.1))).toEqual([1, 2]);
   });
@@ -126,7 +126,7 @@ describe('noRepeatNgram', () => {
     return [0, 1, 2, 3, 4].filter((token) => !left.includes(token));
   };
 
-  it('forbids what would complete a sequence that is there', () => {
+  it('forbids tokens that would repeat an n-gram', () => {
     expect(forbidden(3, [0, 1, 2, 3, 0, 1])).toEqual([2]);
     expect(forbidden(3, [0, 1, 2, 0, 1, 4, 0, 1])).toEqual([2, 4]);
     expect(forbidden(2, [1, 1])).toEqual([1]);
@@ -147,7 +147,7 @@ describe('temperature and forbidBefore', () => {
 });
 
 describe('draw', () => {
-  it('follows the probabilities and never takes what is forbidden', () => {
+  it('follows the probabilities and never draws a forbidden token', () => {
     const probabilities = [0.5, 0, 0.3, 0.15, 0.05];
     const random = new Random(1);
     const counts = new Array(5).fill(0);
@@ -164,7 +164,7 @@ describe('draw', () => {
 });
 
 describe('gumbel', () => {
-  it('leaves out only what is not above its bound', () => {
+  it('drops only draws that are below its bound', () => {
     const [exact, quick] = [new Random(3), new Random(3)];
     let left = 0;
     for (let i = 0; i < 10_000; i++) {
@@ -181,7 +181,7 @@ describe('gumbel', () => {
 describe('typical, epsilon and eta sampling', () => {
   const processors = { typicalP, epsilonCutoff, etaCutoff };
 
-  it.each(samplers.map((_, i) => i))("keep what transformers' warpers keep: %i", (i) => {
+  it.each(samplers.map((_, i) => i))("keep the tokens of transformers' warpers: %i", (i) => {
     const { scores, kept: wanted } = samplers[i]!;
     for (const [name, value, tokens] of wanted as [keyof typeof processors, number, number[]][]) {
       const given = Float32Array.from(scores, (score) => score ?? Number.NEGATIVE_INFINITY);

@@ -19,7 +19,7 @@ function countRead(model: Transformer): number[] {
 }
 
 describe('a prompt cache', () => {
-  it('reads what is new, and gives what generation without it gives', async () => {
+  it('reads only new tokens, and gives the results of generation without it', async () => {
     const model = makeModel(rotary);
     const read = countRead(model);
     using cache = new PromptCache(model);
@@ -60,7 +60,7 @@ describe('a prompt cache', () => {
     await expect(model.generate([[3]], { cache })).rejects.toThrow(DisposedError);
   });
 
-  it('forks, shares and forgets', async () => {
+  it('forks, shares and truncates', async () => {
     const model = makeModel(rotary);
     const read = countRead(model);
     const options = { maxNewTokens: 5, stopTokens: [] };
@@ -86,7 +86,7 @@ describe('a prompt cache', () => {
     model.dispose();
   });
 
-  it('holds what was read when a generation is aborted', async () => {
+  it('holds the tokens that were read when a generation is aborted', async () => {
     const model = makeModel(rotary);
     const cache = new PromptCache(model);
     const controller = new AbortController();

@@ -21,7 +21,7 @@ describe.each(['lfm2', 'mamba2', 'falcon_h1', 'qwen3_5'])('%s', async (name) => 
   const options = { maxNewTokens: 12, stopTokens: [] };
   const alone = async (prompt: readonly number[]) => (await model.generate([[...prompt]], options)).sequences[0];
 
-  it('reads a text in chunks as at once, and token by token as by steps', () => {
+  it('reads a text in chunks as in one pass, and token by token as in steps', () => {
     const ids = text(150);
     using whole = model.startDecoding({ maxLength: 200 });
     const expected = model.prefill(whole, [ids]).dataSync();
@@ -46,7 +46,7 @@ describe.each(['lfm2', 'mamba2', 'falcon_h1', 'qwen3_5'])('%s', async (name) => 
     expect([...every]).toEqual(steps);
   });
 
-  it('goes on from checkpoints and the latest tokens, and refuses other lengths', () => {
+  it('continues from checkpoints and the latest tokens, and refuses other lengths', () => {
     const ids = text(150);
     using fresh = model.startDecoding({ maxLength: 200 });
     const next = [...ids.slice(0, 64), 5, 6, 7];
@@ -60,7 +60,7 @@ describe.each(['lfm2', 'mamba2', 'falcon_h1', 'qwen3_5'])('%s', async (name) => 
     expect(() => model.extend(state, [[5]], { starts: [40] }).dataSync()).toThrow(CommandError);
   });
 
-  it('goes on from a cache, its forks and what they were cut to', async () => {
+  it('continues from a cache, its forks, and truncated ones', async () => {
     using cache = new PromptCache(model);
     const prompt = text(140);
     const first = (await model.generate([prompt], { ...options, cache })).sequences[0]!;
@@ -74,13 +74,13 @@ describe.each(['lfm2', 'mamba2', 'falcon_h1', 'qwen3_5'])('%s', async (name) => 
     expect(fork.tokens).toHaveLength(64);
   });
 
-  it('is not changed by drafts', async () => {
+  it('gives the same results with drafts', async () => {
     const prompt = [...text(20), ...text(20), ...text(12)];
     const drafted = await model.generate([prompt], { ...options, maxNewTokens: 30, draft: 'prompt' });
     expect(drafted.sequences).toEqual((await model.generate([prompt], { ...options, maxNewTokens: 30 })).sequences);
   });
 
-  it('writes in a shared batch what it writes alone', async () => {
+  it('generates in a shared batch as alone', async () => {
     const batching = new ContinuousBatching(model, { parallel: 3, context: 256, chunk: 16 });
     const start = text(130, 3);
     const prompts = [text(9), text(70, 2), [...start, 3], [...start, 4, 5], text(33, 5), [...start, 6]];

@@ -54,7 +54,7 @@ describe('bad input', () => {
     model.dispose();
   });
 
-  it('inputs that make no batch', async () => {
+  it('refuses inputs that form no batch', async () => {
     const model = makeModel();
     await expect(model.generate([])).rejects.toThrow(ArgumentError);
     await expect(model.generate([[]])).rejects.toThrow(ShapeError);
@@ -87,7 +87,7 @@ describe('bad input', () => {
     for (const each of [model, decoder, encoder]) each.dispose();
   });
 
-  it('ids that are none, though they look like the padding that a model has not', async () => {
+  it('refuses invalid ids, even if they look like padding that the model lacks', async () => {
     const model = makeModel(decoderOnly);
     for (const id of [null, 5n, '5', -1]) {
       const rows = [[3], [5, id as never]];
@@ -97,7 +97,7 @@ describe('bad input', () => {
     model.dispose();
   });
 
-  it('more sequences than there is memory for', async () => {
+  it('refuses more sequences than fit into memory', async () => {
     const model = makeModel();
     await model.generate(inputs);
     const { used } = device.memory();
@@ -107,7 +107,7 @@ describe('bad input', () => {
     model.dispose();
   });
 
-  it('scores that allow no choice', async () => {
+  it('reports scores that allow no choice', async () => {
     const model = makeModel();
     for (const options of [{}, { numBeams: 2 }, { doSample: true }]) {
       const forbid = (scores: Float32Array) => scores.fill(Number.NEGATIVE_INFINITY);

@@ -41,7 +41,7 @@ describe('sampling', () => {
     model.dispose();
   });
 
-  it('from the best token alone is greedy', async () => {
+  it('equals greedy search if only the best token is left', async () => {
     const model = makeModel();
     const greedy = await model.generate(inputs);
     for (const options of [{ topK: 1 }, { topP: 1e-6 }, { minP: 1 }, { temperature: 1e-4 }]) {

@@ -25,12 +25,12 @@ describe.each([
   const alone = async (prompt: readonly number[], more: object = {}) =>
     (await model.generate([[...prompt]], { ...options, ...more })).sequences[0];
 
-  it('keeps keys of the layers that have their own', () => {
+  it('keeps only the keys of layers that have their own', () => {
     using state = model.startDecoding({ maxLength: 8 });
     expect(state.memories).toHaveLength(owners);
   });
 
-  it('reads a text in chunks as at once, and token by token as by steps', () => {
+  it('reads a text in chunks as in one pass, and token by token as in steps', () => {
     const ids = text(90);
     using whole = model.startDecoding({ maxLength: 100 });
     const expected = model.prefill(whole, [ids]).dataSync();
@@ -55,7 +55,7 @@ describe.each([
     expect([...every]).toEqual(steps);
   });
 
-  it('goes on from a cache, its forks and what they were cut to', async () => {
+  it('continues from a cache, its forks, and truncated ones', async () => {
     using cache = new PromptCache(model);
     const prompt = text(60);
     const first = (await model.generate([prompt], { ...options, cache })).sequences[0]!;
@@ -65,7 +65,7 @@ describe.each([
     expect((await model.generate([other], { ...options, cache: fork })).sequences[0]).toEqual(await alone(other));
   });
 
-  it('is not changed by drafts, shared batches and other beams', async () => {
+  it('gives the same results with drafts, in shared batches and beside other beams', async () => {
     const drafted = [...text(20), ...text(20), ...text(12)];
     expect(await alone(drafted, { draft: 'prompt' })).toEqual(await alone(drafted));
     const batching = new ContinuousBatching(model, { parallel: 3, context: 128, chunk: 16 });
@@ -119,7 +119,7 @@ describe.each([
     expect(again).toEqual(plain);
   });
 
-  it('gives its memory back', () => {
+  it('frees its memory', () => {
     const usedAfterPasses = () => {
       device.scope(() => model.forward({ inputIds: [text(30)] }, { hiddenStates: true }).logits!.dataSync());
       device.noGrad(() => device.scope(() => model.forward({ inputIds: [text(30)] }).logits!.dataSync()));

@@ -10,7 +10,7 @@ it.each<[string, GenerateOptions]>([
   ['greedy', {}],
   ['beams', { numBeams: 3 }],
   ['drawn', { doSample: true, seed: 5 }],
-])('%s: the same bits whatever was read before', async (_, options) => {
+])('%s: gives the same bits after any earlier sources', async (_, options) => {
   const used = makeModel();
   for (const sources of [inputs, shifted(1), shifted(2), [[3, 4], [5], [6, 7]], shifted(3), shifted(4), shifted(4)]) {
     const fresh = makeModel();
@@ -20,7 +20,7 @@ it.each<[string, GenerateOptions]>([
   used.dispose();
 });
 
-it('reads with the weights of now, and leaves training as it is', async () => {
+it('uses the present weights, and does not change training', async () => {
   const model = makeModel({ dropout: 0.5 });
   for (let i = 0; i < 3; i++) await model.generate(shifted(i));
   expect(model.training).toBe(true);
@@ -32,7 +32,7 @@ it('reads with the weights of now, and leaves training as it is', async () => {
   for (const each of [model, fresh]) each.dispose();
 });
 
-it('refuses what is no token, and goes on', async () => {
+it('refuses invalid tokens, and continues', async () => {
   const model = makeModel();
   for (let i = 0; i < 3; i++) await model.generate(inputs);
   const expected = await model.generate(inputs);

@@ -25,7 +25,7 @@ const choices: Record<string, GenerateOptions> = {
 
 describe.each(Object.entries(architectures))('%s', (_, architecture) => {
   describe.each(Object.entries(choices))('%s', (_, options) => {
-    it('gives what generation without guesses gives, to the bit', async () => {
+    it('gives the bits of generation without guesses', async () => {
       let guessed = 0;
       for (let seed = 0; seed < 4; seed++) {
         const model = makeModel({ ...larger, ...architecture, seed });
@@ -44,7 +44,7 @@ describe.each(Object.entries(architectures))('%s', (_, architecture) => {
   });
 });
 
-it('a model that writes the same drafts all of it', async () => {
+it('an identical draft model guesses every token', async () => {
   const model = makeModel({ ...larger, seed: 1 });
   const twin = new Transformer(device, { ...model.config });
   const state = Object.fromEntries(model.namedTensors().map(([name, tensor]) => [name, tensor]));
@@ -64,7 +64,7 @@ it('a model that writes the same drafts all of it', async () => {
 });
 
 describe('prompt look-up', () => {
-  it('guesses what followed the longest ending before, where it was last', () => {
+  it('guesses the tokens after the latest occurrence of the longest ending', () => {
     const lookup = new PromptLookup();
     expect(lookup.propose([1, 2, 3, 9, 8, 2, 3, 7, 7, 1, 2, 3], 3)).toEqual([9, 8, 2]);
     expect(lookup.propose([2, 3, 4, 5, 2, 3, 6, 7, 2, 3], 2)).toEqual([6, 7]);
@@ -73,7 +73,7 @@ describe('prompt look-up', () => {
     expect(lookup.propose([1], 4)).toEqual([]);
   });
 
-  it('guesses less after bad guesses, and more after good ones', () => {
+  it('guesses fewer tokens after bad guesses, and more after good ones', () => {
     const lookup = new PromptLookup();
     const again = [...Array.from({ length: 40 }, (_, i) => i), 0, 1];
     expect(lookup.propose(again, 30)).toHaveLength(8);
@@ -86,7 +86,7 @@ describe('prompt look-up', () => {
   });
 });
 
-it('refuses what cannot be guessed for', async () => {
+it('refuses inputs that cannot be drafted', async () => {
   const model = makeModel(larger);
   const translator = makeModel();
   const other = makeModel({ ...larger, targetVocab: 12 });

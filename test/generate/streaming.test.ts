@@ -3,7 +3,7 @@ import type { TokenEvent } from '../../src/index.js';
 import { device, inputs, makeModel } from './small-model.js';
 
 describe('streaming', () => {
-  it('gives every token as it is chosen, and the result at the end', async () => {
+  it('yields every token when it is chosen, and the result at the end', async () => {
     const model = makeModel();
     const expected = await model.generate(inputs, { doSample: true });
     const events: TokenEvent[] = [];
@@ -43,7 +43,7 @@ describe('streaming', () => {
     model.dispose();
   });
 
-  it('waits for an asynchronous callback, and ends with what it rejects', async () => {
+  it('awaits an asynchronous callback, and ends with its rejection', async () => {
     const model = makeModel();
     const [sequence] = (await model.generate([inputs[0]!], { maxNewTokens: 5, stopTokens: [] })).sequences;
     for (const limit of [3, 9]) {
@@ -90,7 +90,7 @@ describe('streaming', () => {
     model.dispose();
   });
 
-  it('leaves the event loop free, however short its steps', async () => {
+  it('does not block the event loop, even with short steps', async () => {
     const model = makeModel();
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);

@@ -89,7 +89,7 @@ describe('calls that begin together', () => {
 });
 
 describe('calls that begin later', () => {
-  it('are joined by one that runs already, wherever it is', async () => {
+  it('are joined by a running call at any position', async () => {
     const model = makeModel(sizes);
     const long: Call = [inputs, { maxNewTokens: 50, stopTokens: [] }];
     const calls = callsOf();
@@ -111,7 +111,7 @@ describe('calls that begin later', () => {
     model.dispose();
   });
 
-  it('and sequences that have ended stay behind', async () => {
+  it('leave finished sequences behind', async () => {
     const model = makeModel(sizes);
     const stop = (tokens: readonly number[]) => tokens.length > (tokens[0]! * 5) % 12;
     const many = Array.from({ length: 9 }, (_, i) => inputs[i % 3]!.map((token) => 3 + ((token + i) % 8)));
@@ -148,7 +148,7 @@ it('calls that cannot join run beside the batch', async () => {
   model.dispose();
 });
 
-it('a call that fails, is aborted or left ends alone', async () => {
+it('a call that fails, is aborted or abandoned does not affect the others', async () => {
   const model = makeModel(sizes);
   const calls = callsOf();
   const alone = await oneByOne(model, calls);
@@ -176,7 +176,7 @@ it('a call that fails, is aborted or left ends alone', async () => {
   model.dispose();
 });
 
-it('a model that is disposed of frees the memory at once, and ends the calls', async () => {
+it('disposing of the model frees the memory at once, and ends the calls', async () => {
   const before = device.memory().used;
   const model = makeModel({ ...sizes, maxLength: 1024 });
   const long = { maxNewTokens: 1000, stopTokens: [] };
@@ -197,7 +197,7 @@ it('a model that is disposed of frees the memory at once, and ends the calls', a
   expect(device.memory().used).toBe(before);
 });
 
-it('a batch of a model that has changed gets no new calls', async () => {
+it('no new calls join the batch of a changed model', async () => {
   const before = device.memory().used;
   const model = makeModel(sizes);
   const calls = callsOf().slice(0, 3);

@@ -37,7 +37,7 @@ describe('aren-transliteration', async () => {
       return model;
     }
 
-    it('greedy and beam outputs', async () => {
+    it('gives the greedy and beam outputs', async () => {
       const model = await load();
       for (const [pairs, numBeams] of [
         [expected.greedy, 1],
@@ -50,7 +50,7 @@ describe('aren-transliteration', async () => {
       model.dispose();
     });
 
-    it('log-probabilities', async () => {
+    it('gives the log-probabilities', async () => {
       const model = await load();
       const words = expected.logProbabilities.map((pair) => source.encode(pair.source));
       const targets = expected.logProbabilities.map((pair) => target.encode(pair.target, { addSpecial: true }));

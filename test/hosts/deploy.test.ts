@@ -75,7 +75,7 @@ describe('the manifests', () => {
     expect(terminationGracePeriodSeconds).toBeGreaterThan(lifecycle.preStop.sleep.seconds + drain);
   });
 
-  it('run without rights, on a file system that cannot be written', () => {
+  it('run without privileges, on a read-only file system', () => {
     const { securityContext } = ofKind('Deployment').spec.template.spec;
     expect(securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 65532 });
     expect(container().securityContext).toMatchObject({

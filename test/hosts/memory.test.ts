@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => models?.end());
 
-it('compiles under strict', async () => {
+it('compiles in strict mode', async () => {
   const paths = { simdformer: ['../../../src/index.ts'], 'simdformer/*': ['../../../src/*/index.ts'] };
   const compilerOptions = { paths, typeRoots: ['../../../node_modules/@types'] };
   writeFileSync(
@@ -77,7 +77,7 @@ describe.each(['sqlite', 'lancedb'])('a memory in %s', (store) => {
     expect(await index()).toEqual({ read: 2, unchanged: 0, forgotten: 1 });
   });
 
-  it('answers from its passages, and names one of them', async () => {
+  it('answers from its passages, and cites one of them', async () => {
     const { status, result } = await command('ask', 'ClCCl');
     expect(status).toBe(0);
     const texts = Object.fromEntries(

@@ -18,7 +18,7 @@ it('draws large matrices', () => {
   expect(renderHeatMap(weights, { rows, columns }).split('\n')).toHaveLength(131);
 });
 
-it('refuses weights that do not fill it, or are none', () => {
+it('refuses weights that do not fill it, and invalid ones', () => {
   expect(() => renderHeatMap([1, 2], { rows: ['a'], columns: ['x'] })).toThrow(ArgumentError);
   for (const color of [false, true]) {
     for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {

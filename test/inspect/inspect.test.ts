@@ -17,7 +17,7 @@ afterAll(() => device.dispose());
 const encoder = { encoderLayers: 1, decoderLayers: 0, dModel: 8, heads: 2, dFF: 16, sourceVocab: 5, maxLength: 32 };
 
 describe('headStatistics', () => {
-  it('tells a previous-token head from one that looks everywhere', async () => {
+  it('distinguishes a previous-token head from a uniform one', async () => {
     const T = 8;
     const previous = Array.from({ length: T }, (_, q) =>
       Array.from({ length: T }, (_, k) => Number(k === Math.max(0, q - 1))),
@@ -30,7 +30,7 @@ describe('headStatistics', () => {
     expect(second?.previous).toBeCloseTo(1 / T, 6);
   });
 
-  it('leaves padding out', async () => {
+  it('ignores padding', async () => {
     const [head] = await headStatistics(
       device.tensor([
         [
@@ -44,7 +44,7 @@ describe('headStatistics', () => {
     expect(head).toEqual({ entropy: 0, distance: 0, previous: 0 });
   });
 
-  it('refuses what are no weights', async () => {
+  it('refuses invalid weights', async () => {
     const of = (shape: number[], ...weights: number[]) => headStatistics({ shape, data: Float32Array.from(weights) });
     await expect(of([2, 1, 2], 1, 0)).rejects.toThrow(ShapeError);
     await expect(of([2, 1, 2], 1, 0)).rejects.toThrow('2 weights do not fill [2, 1, 2]');
@@ -67,7 +67,7 @@ describe('modelCost', () => {
     expect(forwardFlops).toBeLessThan(1.3 * (products + attention));
   });
 
-  it('leaves dropout out, and the dropout of later passes as it was', () => {
+  it('ignores dropout, and does not change the dropout of later passes', () => {
     const model = new Transformer(device, { ...encoder, dropout: 0.5 });
     const cost = modelCost(model);
     expect(model.training).toBe(true);
@@ -79,7 +79,7 @@ describe('modelCost', () => {
     expect(modelCost(model.eval())).toEqual(cost);
   });
 
-  it('refuses lengths beyond maxLength before it makes a batch of them', () => {
+  it('refuses lengths beyond maxLength before it makes a batch', () => {
     const model = new Transformer(device, encoder);
     for (const source of [model.config.maxLength + 1, 2 ** 31]) {
       expect(() => modelCost(model, { source })).toThrow(ShapeError);
@@ -105,13 +105,13 @@ describe('profile', () => {
   });
 });
 
-it('profile gives 0 where the clock saw no time pass', () => {
+it('profile gives 0 if the clock measured no time', () => {
   const timing = { op: 'fill', milliseconds: 0, flops: 8, operands: [] };
   const [op] = profile({ profile: () => [timing] } as never);
   expect([op?.share, op?.gflopsPerSecond]).toEqual([0, 0]);
 });
 
-it('profile takes any number of runs, the fastest of which counts', () => {
+it('profile takes any number of runs, and reports the fastest', () => {
   let runs = 0;
   const program = { profile: () => [{ op: 'fill', milliseconds: 1 + (runs++ % 5), flops: 8, operands: [] }] };
   expect(profile(program as never, 200_000)[0]?.milliseconds).toBe(1);
@@ -119,7 +119,7 @@ it('profile takes any number of runs, the fastest of which counts', () => {
 });
 
 describe('pictures', () => {
-  it('draws a cell for each weight, with what it means', () => {
+  it('draws a cell for each weight, with its meaning', () => {
     const maps = [{ title: 'layer 1, head <1>', weights: [1, 0, 0.25, 0.75] }];
     const drawn = heatMapGridSvg(maps, { queries: ['A', '&'], keys: ['x', 'y'] });
     expect(drawn.match(/<rect x=/g)).toHaveLength(4);
@@ -135,7 +135,7 @@ describe('pictures', () => {
     }
   });
 
-  it('are XML whatever the text', () => {
+  it('are valid XML for any text', () => {
     const text = (codes: number[]) => String.fromCharCode(...codes);
     const wrong = [...Array(0x20).keys()].filter((code) => ![9, 10, 13].includes(code)).concat(0xd800, 0xfffe, 0xffff);
     const title = `${text(wrong)}|\t\n\r|\u{1f600}é\ue000\ufffd|${text([0xdc00])}`;

@@ -45,7 +45,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     traced = await trace(model, ...inputsOf(model));
   });
 
-  it('comes to the logits of forward, and to their softmax', async () => {
+  it('gives the logits of forward, and their softmax', async () => {
     const [from, to] = inputsOf(model);
     const logits = await model.forward(from && [from], to && [to]).data();
     expect(traced.logits.shape).toEqual([(to ?? (from as number[])).length, model.config.targetVocab]);
@@ -97,7 +97,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     }
   });
 
-  it('has scores that are what its queries, keys and distances say', () => {
+  it('has scores that follow from its queries, keys and distances', () => {
     const { heads, dModel } = model.config;
     for (const { q, k, products, relative, relativeKeys, bias, scale, scores } of attentionsOf(traced)) {
       expect(scale).toBe(1 / Math.sqrt(dModel / heads));
@@ -125,7 +125,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     }
   });
 
-  it('has norms that are what mean and variance say, and sums that are input and output', () => {
+  it('has norms that follow from mean and variance, and sums of input and output', () => {
     const { norm: place, layerNormEps, normalization } = model.config;
     for (const stack of [traced.encoder, traced.decoder]) {
       let stream = stack?.embedding.sum;
@@ -159,7 +159,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
   });
 });
 
-it('leaves no memory behind and no mark on the model', async () => {
+it('leaves no memory behind, and does not change the model', async () => {
   const model = build(device, { norm: 'pre' });
   await trace(model, source, target);
   const { used } = device.memory();
@@ -182,7 +182,7 @@ it('adds position vectors to the scaled rows of the table', async () => {
   });
 });
 
-it('says what it cannot trace', async () => {
+it('refuses layers that it cannot trace', async () => {
   const model = build(device, {});
   await expect(trace(model, null, target)).rejects.toThrow(ArgumentError);
   await expect(trace(model, undefined as never, target)).rejects.toThrow(ArgumentError);

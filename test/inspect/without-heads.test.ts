@@ -29,7 +29,7 @@ function crossBias(model: Transformer) {
 }
 
 describe.each(Object.entries(models))('%s', (_, options) => {
-  it('is to the bit what it was, afterwards', async () => {
+  it('restores the model bit for bit', async () => {
     const model = build(device, options);
     const before = await logitsOf(model);
     const heads = all(model.transformer.encoder ? 'encoder' : 'decoder', 1).slice(1, 3);
@@ -39,14 +39,14 @@ describe.each(Object.entries(models))('%s', (_, options) => {
   });
 });
 
-it('leaves the bias of the output projection, if all heads are off', async () => {
+it('keeps the bias of the output projection if all heads are off', async () => {
   const model = build(device, {});
   const { output } = await withoutHeads(model, all('cross', 0), () => crossOf(model));
   const bias = await crossBias(model);
   expect(output.data).toEqual(Float32Array.from(target.flatMap(() => [...bias])));
 });
 
-it('takes away what the head gave, and nothing else', async () => {
+it('removes only the contribution of the head', async () => {
   const model = build(device, { norm: 'pre' });
   const whole = await crossOf(model);
   const heads = all('cross', 0);
@@ -61,7 +61,7 @@ it('takes away what the head gave, and nothing else', async () => {
   assertClose('heads one by one', sum, expected, () => allowedError(200, 4 * largest(expected)));
 });
 
-it('changes what is generated', async () => {
+it('changes the generated output', async () => {
   const model = build(device, { norm: 'pre' });
   const write = async () => (await model.generate([source], { maxNewTokens: 6 })).scores;
   const before = await write();
@@ -88,7 +88,7 @@ it('nests, overlaps and survives exceptions', async () => {
   expect(await logitsOf(model)).toEqual(before);
 });
 
-it('works again after an op that was queued before it has failed', async () => {
+it('works again after an earlier queued op has failed', async () => {
   const model = build(device, {});
   const before = await logitsOf(model);
   const heads = all('cross', 0);
@@ -100,7 +100,7 @@ it('works again after an op that was queued before it has failed', async () => {
   expect(await logitsOf(model)).toEqual(before);
 });
 
-it('refuses heads that there are not, before it changes anything', async () => {
+it('refuses heads that do not exist, before any change', async () => {
   const model = build(device, {});
   const before = await logitsOf(model);
   const refuse = (head: HeadId) =>

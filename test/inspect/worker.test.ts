@@ -21,7 +21,7 @@ describeWith(['WebAssembly'], 'a model on a device in a worker', () => {
   });
   afterAll(() => device.dispose());
 
-  it('is traced as here', async () => {
+  it('gives the trace of this thread', async () => {
     const addon = await here.createDevice();
     const expected = await here.trace(build(addon, { positions: 'shaw', norm: 'pre' }), source, target);
     const traced = await there.trace(model, source, target);

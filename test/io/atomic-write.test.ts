@@ -50,7 +50,7 @@ describe('writeAtomically', () => {
     expect(await content('a')).toBe('old');
   });
 
-  it('throws what went wrong first, even if cleaning up fails, too', async () => {
+  it('throws the first error, even if cleaning up fails, too', async () => {
     const failing = (async function* () {
       const temporary = (await readdir(folder)).find((name) => name.endsWith('.tmp')) as string;
       await rm(join(folder, temporary));
@@ -65,7 +65,7 @@ describe('writeAtomically', () => {
 describe.skipIf(process.platform === 'win32')('a path that is no plain file', () => {
   const isLink = async (name: string) => (await lstat(join(folder, name))).isSymbolicLink();
 
-  it('leads by links to what is written, there yet or not', async () => {
+  it('follows links to the written file, even if it does not exist yet', async () => {
     await mkdir(join(folder, 'disk'));
     await symlink('a', join(folder, 'link'));
     await symlink('disk/../disk/new', join(folder, 'first'));
@@ -76,7 +76,7 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     expect(await readdir(join(folder, 'disk'))).toEqual(['new']);
   });
 
-  it('leads back from where a link leads', async () => {
+  it('resolves `..` after a link', async () => {
     await mkdir(join(folder, 'disk/deep'), { recursive: true });
     await symlink('disk/deep', join(folder, 'deep'));
     await symlink('deep/../new', join(folder, 'relative'));
@@ -85,7 +85,7 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     expect([await content('disk/new'), await content('disk/newer')]).toEqual(['A', 'B']);
   });
 
-  it('is refused where links go round', async () => {
+  it('refuses cycles of links', async () => {
     await symlink('round', join(folder, 'round'));
     await expect(write({ a: [bytes('new')], 'round/b': [] })).rejects.toThrow('ELOOP');
     await expect(write({ a: [bytes('new')], round: [] })).rejects.toThrow('ELOOP');
@@ -105,7 +105,7 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     expect(await readdir(folder)).toEqual(['a', 'stdout']);
   });
 
-  it('is named as it was given where it cannot be written to', async () => {
+  it('names the given path if it cannot be written to', async () => {
     const server = createServer().listen(join(folder, 'socket'));
     await once(server, 'listening');
     await symlink('socket', join(folder, 'link'));
@@ -113,7 +113,7 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     server.close();
   });
 
-  it('is written to where it is a pipe', async () => {
+  it('writes to a pipe', async () => {
     execFileSync('mkfifo', [join(folder, 'pipe')]);
     const [read] = await Promise.all([content('pipe'), write({ pipe: [bytes('through'), bytes(' it')] })]);
     expect(read).toBe('through it');
@@ -135,7 +135,7 @@ it('names the file that the system refuses to write', async () => {
 it.each([
   ["Node's permission model", Object.assign(new Error('fsync API is disabled'), { code: 'ERR_ACCESS_DENIED' })],
   ["Yarn's Plug'n'Play", new Error('Method not implemented.')],
-])('writes where nobody can wait for the disk: %s', async (_, error) => {
+])('writes if flushing to the disk is forbidden: %s', async (_, error) => {
   vi.spyOn(await fileMethods(), 'sync').mockImplementation(() => {
     throw error;
   });
@@ -144,7 +144,7 @@ it.each([
 });
 
 describe('writeWhole', () => {
-  it('brings a file to the disk before it replaces another', async () => {
+  it('flushes a file to the disk before it replaces another', async () => {
     const before: string[] = [];
     const sync = vi.spyOn(await fileMethods(), 'sync').mockImplementation(async () => {
       before.push(await content('a'));
@@ -156,7 +156,7 @@ describe('writeWhole', () => {
     expect(await readdir(folder)).toEqual(['a']);
   });
 
-  it('leaves what was there, and nothing else, if it fails', async () => {
+  it('keeps the old file, and nothing else, if it fails', async () => {
     vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(new Error('disk full'));
     await expect(writeWhole(join(folder, 'a'), 'new')).rejects.toThrow('disk full');
     expect(await content('a')).toBe('old');

@@ -87,7 +87,7 @@ async function read(signal?: AbortSignal, from = url): Promise<Buffer> {
 
 const inParts = [0, PART, 2 * PART, 3 * PART];
 
-it('come in parts, one of them ahead of what is read', async () => {
+it('are fetched one ahead of the reader', async () => {
   const file = await fetchInParts(url);
   const head = Buffer.alloc(1000);
   for (let again = 0; again < 2; again++) await file.readAsync?.(0, head);
@@ -108,12 +108,12 @@ it.each([{ etag: '"1"' }, { etag: 'W/"1"' }, { 'last-modified': 'Sun, 29 Nov 202
   },
 );
 
-it('are all of where the first one was redirected to', async () => {
+it('all come from the target of the first redirect', async () => {
   expect((await read(undefined, new URL('/latest.gguf', url))).equals(content)).toBe(true);
   expect([asked, redirected]).toEqual([inParts, 1]);
 });
 
-it('are no more than the file has', async () => {
+it('end at the end of the file', async () => {
   const small = content.subarray(0, 10);
   answer = (response, part) => send({}, small, '10')(response, part && { from: part.from, to: 10 });
   expect((await read()).equals(small)).toBe(true);
@@ -131,7 +131,7 @@ it.each<[string, typeof answer]>([
   ['sends another part', (response, part) => send()(response, part && { from: 7, to: part.to })],
   ['refuses ranges', (response, part) => (part ? response.writeHead(416).end() : send()(response, part))],
   ['breaks off where it is asked for one', (response, part) => (part ? response.destroy() : send()(response, part))],
-])('are one where a server %s', async (_, other) => {
+])('are one if a server %s', async (_, other) => {
   answer = (response, part) => (part ? other : send())(response, part);
   expect((await read()).equals(content)).toBe(true);
   expect(asked.slice(1)).toEqual(asked.length > 1 ? [null] : []);
@@ -146,7 +146,7 @@ it.each<[string, typeof answer]>([
       response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': body.length }).end(body);
     },
   ],
-])('are refused where a server %s', async (_, other) => {
+])('are refused if a server %s', async (_, other) => {
   answer = other;
   const error = await read().catch((error: unknown) => error);
   expect(error).toBeInstanceOf(FormatError);
@@ -172,20 +172,20 @@ it.each<[string, typeof answer, RegExp]>([
     },
     /broke off after 2097152 bytes/,
   ],
-])('are never of two versions: the file %s', async (_, other, message) => {
+])('never mix two versions: the file %s', async (_, other, message) => {
   answer = then(other);
   const error = await read().catch((error: unknown) => error);
   expect(error).toBeInstanceOf(FetchError);
   expect(error).toHaveProperty('message', expect.stringMatching(message));
 });
 
-it('has another date, where there is no tag', async () => {
+it('are compared by date if there is no tag', async () => {
   answer = (response, part) =>
     send({ 'last-modified': `Sun, 29 Nov 2026 12:00:0${part?.from ? 1 : 0} GMT` })(response, part);
   await expect(read()).rejects.toThrow(/it has changed meanwhile/);
 });
 
-it('are asked for again where a connection broke', async () => {
+it('are requested again after a lost connection', async () => {
   const broken = new Set<number>();
   answer = (response, part) => {
     const { from, to } = part as Part;
@@ -199,7 +199,7 @@ it('are asked for again where a connection broke', async () => {
   expect(asked).toEqual(inParts.flatMap((from) => [from, from]));
 });
 
-it('go on where a part is shorter than it says', async () => {
+it('continue after a part that is shorter than announced', async () => {
   answer = (response, part) => {
     const { from, to } = part as Part;
     response.writeHead(206, { 'content-range': `bytes ${from}-${to - 1}/${content.length}` });
@@ -209,17 +209,17 @@ it('go on where a part is shorter than it says', async () => {
   expect(asked).toEqual([0, 1_500_000, 3_000_000, 4_500_000, 6_000_000]);
 });
 
-it('are refused where the file ends early', async () => {
+it('are refused if the file ends early', async () => {
   answer = then((response, part) => send({ etag: '"1"' }, content.subarray(0, part?.from))(response, part));
   await expect(read()).rejects.toThrow(/ends after 2097152 of 6292456 bytes/);
 });
 
-it('are as long as a server likes', async () => {
+it('may have any length', async () => {
   answer = (response, part) => send()(response, part && { ...part, to: Math.min(part.to, part.from + 1_000_000) });
   expect((await read()).equals(content)).toBe(true);
 });
 
-it('end with the signal', async () => {
+it('end at the signal', async () => {
   const [controller, reason] = [new AbortController(), new Error('enough')];
   answer = then(hang);
   const reading = read(controller.signal);
@@ -228,7 +228,7 @@ it('end with the signal', async () => {
   await expect(read(controller.signal)).rejects.toBe(reason);
 });
 
-it('are dropped with the file', async () => {
+it('are dropped when the file is closed', async () => {
   let isClosed = false;
   answer = then((response, part) => {
     response.on('close', () => {
@@ -243,7 +243,7 @@ it('are dropped with the file', async () => {
   await expect.poll(() => isClosed).toBe(true);
 });
 
-it('cannot come from a server that is not there', async () => {
+it('report an unreachable server', async () => {
   url = new URL('http://127.0.0.1:9/model.gguf');
   await expect(read()).rejects.toThrow(FetchError);
 });

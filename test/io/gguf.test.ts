@@ -25,7 +25,7 @@ const tensors = [
 ];
 const file = await ggufBytes(metadata, tensors);
 
-it('reads what was written', () => {
+it('reads written files', () => {
   const gguf = parseGguf(file);
   expect(gguf.version).toBe(3);
   const values = [...gguf.metadata].map(([name, value]) => [
@@ -48,7 +48,7 @@ it('reads what was written', () => {
   expect(gguf.tensors.get('blocks')!.byteLength).toBe(68);
 });
 
-it('reads the same of a file that is longer than what is read at first', async () => {
+it('reads a file whose header is longer than the first read', async () => {
   const texts = Array.from({ length: 200_000 }, (_, i) => `token ${i}`);
   const long = await ggufBytes(new Map<string, GgufEntry>([...metadata, ['tokens', { strings: texts }]]), tensors);
   let most = 0;
@@ -64,7 +64,7 @@ it('reads the same of a file that is longer than what is read at first', async (
   expect(most).toBeLessThanOrEqual(long.byteLength);
 });
 
-it('reads a Buffer of Node, whose parts are no copies', () => {
+it('reads a Buffer of Node without copies', () => {
   expect(parseGguf(Buffer.from(file)).metadata.get('some.ints')).toEqual(Int32Array.of(-1, 3));
 });
 
@@ -117,7 +117,7 @@ for (const [what, bytes, message] of lies) {
   });
 }
 
-it('refuses an alignment that is no power of two, and metadata that is there twice', async () => {
+it('refuses an alignment that is not a power of two, and duplicate metadata', async () => {
   const odd = await ggufBytes(new Map([['general.alignment', { uint32: 24 }]]), []);
   expect(() => parseGguf(odd)).toThrow(/alignment is 24, expected a power of two/);
   const two = await ggufBytes(
@@ -131,7 +131,7 @@ it('refuses an alignment that is no power of two, and metadata that is there twi
   expect(() => parseGguf(twice)).toThrow(/has the key "a" twice/);
 });
 
-it('refuses to write a name twice, and bytes that a shape does not have', async () => {
+it('refuses to write a name twice, and bytes that do not fit a shape', async () => {
   const [matrix] = tensors;
   await expect(async () => ggufBytes(metadata, [matrix!, matrix!])).rejects.toThrow(/given twice/);
   await expect(ggufBytes(metadata, [{ ...matrix!, shape: [3, 3] }])).rejects.toThrow(

@@ -43,7 +43,7 @@ const external = (name: string, entries: Readonly<Record<string, string>>) =>
 const open = async (files: Readonly<Record<string, Uint8Array>>) =>
   openWeights(await openSource({ 'config.json': utf8.encode('{}'), ...files }));
 
-it('reads raw data, numbers in fields of their kind, and constants', async () => {
+it('reads raw data, typed fields, and constants', async () => {
   const constant = message(
     [2, 'c'],
     [4, 'Constant'],
@@ -66,7 +66,7 @@ it('reads raw data, numbers in fields of their kind, and constants', async () =>
   expect(nodes.map(({ op, outputs }) => [op, ...outputs])).toEqual([['Constant', 'c']]);
 });
 
-it('finds integers that are widened and multiplied with the scales of their rows', async () => {
+it('finds integers that are converted and multiplied with scales of their rows', async () => {
   const node = (op: string, inputs: readonly string[], output: string) =>
     message(...inputs.map((input) => [1, input] as const), [2, output], [4, op]);
   const file = model(
@@ -78,7 +78,7 @@ it('finds integers that are widened and multiplied with the scales of their rows
   expect([...(await tensors.get('a.weight')!.data())]).toEqual([0.5, 1, 6, -2]);
 });
 
-it('reads data from a file beside it', async () => {
+it('reads data from a file in the same folder', async () => {
   const weights = await open({
     'onnx/model.onnx': model([external('a.weight', { location: 'model.onnx_data', offset: '4', length: '8' })]),
     'onnx/model.onnx_data': Uint8Array.from(floats(1, 2, 3)),
@@ -107,7 +107,7 @@ it.each<[string, Uint8Array, RegExp]>([
   await expect(opening).rejects.toThrow(message);
 });
 
-it('refuses graphs that are nested deeply', async () => {
+it('refuses deeply nested graphs', async () => {
   let graph = message([2, 'inner']);
   for (let i = 0; i < 20; i++) graph = message([1, message([5, message([6, graph])])]);
   await expect(readOnnx(inMemory(Uint8Array.from(message([7, graph]))))).rejects.toThrow(/nested deeper/);

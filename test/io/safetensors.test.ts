@@ -49,7 +49,7 @@ describe('parseSafetensors', () => {
     expect(tensors.get('none')!.data()).toEqual(new Float32Array(0));
   });
 
-  it('views the file where it is aligned, and copies where it is not', () => {
+  it('views aligned data, and copies other data', () => {
     const file = serializeSafetensors({ x: { dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) } });
     expect(parseSafetensors(file).tensors.get('x')!.data().buffer).toBe(file.buffer);
     for (let shift = 0; shift < 8; shift++) {
@@ -100,7 +100,7 @@ describe('parseSafetensors', () => {
     expect(decoded('BOOL', Uint8Array.of(0, 1))).toEqual(Int32Array.of(0, 1));
   });
 
-  it('refuses integers that do not fit an int32, naming tensor and value', () => {
+  it('refuses integers that do not fit an int32, and names tensor and value', () => {
     expect(() => decoded('I64', BigInt64Array.of(2n ** 31n))).toThrow(/"x": 2147483648 does not fit/);
     expect(() => decoded('I64', BigInt64Array.of(-(2n ** 53n) - 1n))).toThrow(FormatError);
     expect(() => decoded('U64', BigUint64Array.of(2n ** 63n))).toThrow(FormatError);
@@ -172,7 +172,7 @@ describe('parseSafetensors', () => {
     expect(metadata.size).toBe(3);
   });
 
-  it('reads raw bytes into memory of the caller, and nothing past the tensor', () => {
+  it("reads raw bytes into the caller's memory, and nothing beyond the tensor", () => {
     const entry = parseSafetensors(
       serializeSafetensors({
         x: { dtype: 'U8', shape: [4], data: Uint8Array.of(1, 2, 3, 4) },
@@ -187,7 +187,7 @@ describe('parseSafetensors', () => {
 });
 
 describe('serializeSafetensors', () => {
-  it('aligns all data, whatever the names and dtypes', () => {
+  it('aligns all data, for any names and dtypes', () => {
     const file = serializeSafetensors(
       {
         a: { dtype: 'U8', shape: [3], data: Uint8Array.of(1, 2, 3) },
@@ -208,7 +208,7 @@ describe('serializeSafetensors', () => {
     expect(metadata.get('note')).toBe('ä"\n');
   });
 
-  it('refuses data that is not what the header would say', () => {
+  it('refuses data that does not fit its header', () => {
     const data = Float32Array.of(1, 2);
     expect(() => serializeSafetensors({ x: { dtype: 'F32', shape: [3], data } })).toThrow(ShapeError);
     expect(() => serializeSafetensors({ x: { dtype: 'I32', shape: [2], data } })).toThrow(DTypeError);
@@ -228,7 +228,7 @@ describe('files', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
   const one = { x: { dtype: 'F32' as const, shape: [2], data: Float32Array.of(1, 2) } };
 
-  it('are read tensor by tensor, and are what serializeSafetensors writes', async () => {
+  it('are read tensor by tensor, and equal the output of serializeSafetensors', async () => {
     const path = join(folder, 'a.safetensors');
     await saveSafetensors(path, one, { step: '3' });
     expect(new Uint8Array(readFileSync(path))).toEqual(serializeSafetensors(one, { step: '3' }));
@@ -252,7 +252,7 @@ describe('files', () => {
     }
   });
 
-  it('take URLs and data of another realm, as in tests with a DOM of their own', async () => {
+  it('accept URLs and data of another realm, as in tests with a separate DOM', async () => {
     const url = pathToFileURL(join(folder, 'of a realm.safetensors'));
     vi.stubGlobal('URL', class extends URL {}); // jsdom does the same; Node's own functions return theirs
     try {
@@ -266,7 +266,7 @@ describe('files', () => {
     }
   });
 
-  it('that are folders are named', async () => {
+  it('are refused by name if they are folders', async () => {
     await expect(openSafetensors(folder)).rejects.toMatchObject({ code: 'EISDIR', path: folder });
   });
 
@@ -285,7 +285,7 @@ describe('files', () => {
     },
   );
 
-  it('that lie, or shrink while open, are FormatErrors', async () => {
+  it('give FormatErrors if they shrink while open or have a wrong size', async () => {
     const path = join(folder, 'lie.safetensors');
     writeFileSync(path, fileOf({ a: f32([2], 0, 8) }, 4));
     await expect(openSafetensors(path)).rejects.toThrow(FormatError);
@@ -297,7 +297,7 @@ describe('files', () => {
     file.close();
   });
 
-  it('give nothing once they are closed, least of all what another file has', async () => {
+  it('cannot be read after closing, even if another file has the descriptor', async () => {
     const paths = ['first', 'second'].map((name) => join(folder, `${name}.safetensors`));
     for (const [i, path] of paths.entries())
       await saveSafetensors(path, { x: { dtype: 'F32', shape: [1], data: Float32Array.of(i) } });
@@ -312,7 +312,7 @@ describe('files', () => {
     second.close();
   });
 
-  it('are left as they were when writing fails, and no temporary file stays', async () => {
+  it('stay unchanged when writing fails, without a temporary file', async () => {
     const path = join(folder, 'kept.safetensors');
     await saveSafetensors(path, one);
     const before = readFileSync(path);
@@ -348,7 +348,7 @@ it.each<[string, number[], RegExp]>([
   ['pickle', [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46], /pickle, .*, which loadModel reads/],
   ['GGUF file', [0x47, 0x47, 0x55, 0x46, 3, 0, 0, 0], /a GGUF file, expected a safetensors file/],
   ['Git LFS pointer', [...new TextEncoder().encode('version https://git-lfs')], /Git LFS pointer: .*git lfs pull/],
-])('a %s is called by its name, with what to do', (_, bytes, message) => {
+])('a %s is refused by name, with a remedy', (_, bytes, message) => {
   expect(() => parseSafetensors(Uint8Array.from(bytes))).toThrow(FormatError);
   expect(() => parseSafetensors(Uint8Array.from(bytes))).toThrow(message);
 });

@@ -120,7 +120,7 @@ const SOUND: Readonly<Record<string, Readonly<Record<string, readonly number[]>>
   'ok-memo.bin': { a: [1, 2, 3, 4, 5, 6], b: [1, 2, 3, 4, 5, 6] },
 };
 
-it.each(named.filter(([, { refuse }]) => refuse === false))('reads %s, which is sound', async (name) => {
+it.each(named.filter(([, { refuse }]) => refuse === false))('reads %s, which is valid', async (name) => {
   const values = await readAll(name);
   const expected = SOUND[name];
   if (expected !== undefined) expect(Object.fromEntries(values)).toEqual(expected);
@@ -139,6 +139,6 @@ it.each([
   ['torchscript.bin', /TorchScript/],
   ['tar.bin', /tar archive/],
   ['crc-data.bin', /"archive\/data\/0" is damaged/],
-])('says what is wrong with %s', async (name, message) => {
+])('reports %s', async (name, message) => {
   await expect(readAll(name)).rejects.toThrow(message);
 });
