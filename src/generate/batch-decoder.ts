@@ -8,7 +8,7 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
+import { encodeInSlices, extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
 import { decodersOf, disposedMeanwhile, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import { pieceStarts } from './pieces.js';
@@ -113,20 +113,19 @@ export class BatchDecoder implements Decoder {
   #disposed = false;
 
   /**
-   * `shape` is the shape of each source of features, or null for token ids. Models without an encoder ignore `sources`.
+   * `memory` is the encoder's output for `sources`, or null for models without an encoder. `shape` is the shape of each
+   * source of features, or null for token ids.
    */
   constructor(
     readonly sizes: Sizes,
     private readonly model: Generative,
+    memory: Memory | null,
     sources: Sources,
     shape: readonly number[] | null,
   ) {
     const { groups, beams, maxLength, sourceLength, ranked, stops, suppressed, cache } = sizes;
     this.state = inference(model, () => {
-      const from =
-        sourceLength > 0
-          ? { memory: encode(model, joined(model, sources, shape)), sourceLength }
-          : { sequences: groups };
+      const from = memory === null ? { sequences: groups } : { memory, sourceLength };
       return model.startDecoding({ beams, maxLength, cache, ...from });
     });
     const { device } = model;
@@ -415,13 +414,32 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
   if (known) {
     known.restart(sources, sourceShape); // stays idle if this throws
     idle.splice(idle.indexOf(known), 1);
+    decodersOf(model).busy.add(known);
   }
-  if (!known) await prepareInSlices(model, sizes.maxLength);
-  const { busy } = decodersOf(model); // throws if the model was disposed of meanwhile
-  const decoder = known ?? new BatchDecoder(sizes, model, sources, sourceShape);
-  busy.add(decoder);
+  const decoder = known ?? (await newDecoder(model, sizes, sources, sourceShape));
   decoder.setStops(stopTokens, suppressTokens);
   return decoder;
+}
+
+/** Makes a decoder that has read the sources, in slices, and adds it to the busy ones. */
+async function newDecoder(
+  model: Generative,
+  sizes: Sizes,
+  sources: Sources,
+  shape: readonly number[] | null,
+): Promise<BatchDecoder> {
+  await prepareInSlices(model, sizes.maxLength);
+  const reads = sizes.sourceLength > 0;
+  const memory = reads ? await encodeInSlices(model, () => joined(model, sources, shape)) : null;
+  try {
+    const { busy } = decodersOf(model); // throws if the model was disposed of meanwhile
+    const decoder = new BatchDecoder(sizes, model, memory, sources, shape);
+    busy.add(decoder);
+    return decoder;
+  } finally {
+    memory?.hidden.dispose();
+    memory?.batch.dispose();
+  }
 }
 
 /**

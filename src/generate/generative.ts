@@ -101,6 +101,8 @@ export interface Generative {
   readonly readsImages?: boolean | undefined;
   /** Encodes sources. Needed if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
+  /** Like `encode`, but yields after each layer. The caller runs it in a scope. */
+  encodeByParts?(source: Tokens): Generator<unknown, Memory>;
   /**
    * Makes the tensors that all states for texts of `length` tokens share, such as rotary tables. Yields after each
    * part. Default: `startDecoding` makes them.

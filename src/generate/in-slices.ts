@@ -6,7 +6,8 @@ import type { Program } from '../core/program.js';
 import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
-import type { DecoderState } from '../nn/decoder-state.js';
+import type { DecoderState, Memory } from '../nn/decoder-state.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
@@ -30,6 +31,15 @@ export async function prepareInSlices(model: Generative, length: number): Promis
 async function prepareAfter(before: Promise<void> | undefined, model: Generative, length: number): Promise<void> {
   await before;
   if (model.prepareByParts !== undefined) await inSlices(model.prepareByParts(length));
+}
+
+/** Like `model.encode` for the result of `sources`, in slices. The caller disposes of the result. */
+export async function encodeInSlices(model: Generative, sources: () => Tokens): Promise<Memory> {
+  return inferenceInSlices(model, function* () {
+    if (model.encodeByParts) return yield* model.encodeByParts(sources());
+    if (model.encode) return model.encode(sources());
+    throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
+  });
 }
 
 /** Like `model.prefill`, in slices. */

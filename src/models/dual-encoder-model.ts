@@ -26,10 +26,15 @@ export abstract class DualEncoderModel extends TowerModel {
   /** The loss of logits [n, n], where text i belongs to image i. */
   protected abstract contrastLoss(logits: Tensor): Tensor;
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const { text, vision } = this;
-    if (!text || !vision) return super.run(inputs, options, layout);
-    const [read, seen] = [this.readText(text, inputs, options, layout), this.readImages(vision, inputs, options)];
+    if (!text || !vision) return yield* super.runByParts(inputs, options, layout);
+    const read = yield* this.readText(text, inputs, options, layout);
+    const seen = yield* this.readImages(vision, inputs, options);
     const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];
     const { logits, embeds } = this.compare(texts, images);
     const output: ModelOutput = {

@@ -1,4 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { type AttentionMaps, type AttentionsByKind, observeAttention } from '../inspect/attention-maps.js';
 import { MultiHeadAttention } from '../nn/attention.js';
@@ -21,15 +22,23 @@ export abstract class ImageModel extends PretrainedModel {
     checkHead(context, heads);
   }
 
-  /** Outputs for images. `pixels`: float32 [B, channels, height, width]. */
-  protected abstract see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput;
+  /** Outputs for images, yielding after each layer or stage. `pixels`: float32 [B, channels, height, width]. */
+  protected abstract see(
+    pixels: Tensor,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput>;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    return this.see(checkPixels(inputs.pixelValues), inputs, options);
+    return atOnce(this.runByParts(inputs, options));
+  }
+
+  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+    return yield* this.see(checkPixels(inputs.pixelValues), inputs, options);
   }
 
   override get attentions(): AttentionsByKind {
@@ -44,7 +53,7 @@ export abstract class ImageModel extends PretrainedModel {
   /** `source`: images, float32 [B, channels, height, width]. See `PretrainedModel.attentionMaps`. */
   override attentionMaps(source: Tokens | Tensor | null): AttentionMaps {
     const pixels = checkPixels(source as Tensor);
-    return inference(this, () => observeAttention(this.attentions, () => this.see(pixels, {}, {})));
+    return inference(this, () => observeAttention(this.attentions, () => atOnce(this.see(pixels, {}, {}))));
   }
 
   protected override embedSource(): Tensor {

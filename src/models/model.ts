@@ -6,6 +6,7 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import { orDispose } from '../core/or-dispose.js';
 import { Random } from '../core/random.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
@@ -84,6 +85,12 @@ export abstract class Model extends Module implements Generative {
       this.beginPass();
       return this.encodeBatch(source);
     });
+  }
+
+  /** @internal Same as `encode`, yielding after each layer. The caller runs it in a scope. */
+  *encodeByParts(source: Tokens): Generator<unknown, Memory> {
+    this.beginPass();
+    return yield* this.encodeBatchByParts(source);
   }
 
   /**
@@ -366,12 +373,17 @@ export abstract class Model extends Module implements Generative {
   }
 
   protected encodeBatch(source: Tokens): Encoded {
+    return atOnce(this.encodeBatchByParts(source));
+  }
+
+  /** Same as `encodeBatch`, yielding after each layer. */
+  protected *encodeBatchByParts(source: Tokens): Generator<unknown, Encoded> {
     const { encoder } = this;
     if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
     if (!(encoder instanceof Stack)) throw new ArgumentError('encode: the encoder reads no tokens');
     const batch = this.toBatch('source', source, 'maxSourceLength');
     const x = this.embedSource(batch.ids, batch.positions);
-    return { hidden: encoder.forward(x, this.sourceOf(batch)), batch };
+    return { hidden: yield* encoder.forwardByLayers(x, this.sourceOf(batch)), batch };
   }
 
   /** A source as the encoder's layers take it. */

@@ -1,5 +1,6 @@
 import { checkDType, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import { sameShape, Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
@@ -59,9 +60,13 @@ export abstract class SoundModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    return atOnce(this.runByParts(inputs, options));
+  }
+
+  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const isRead = options.hiddenStates || this.layerWeights !== null;
     const hiddenStates: Tensor[] | undefined = isRead ? [] : undefined;
-    const { x: features, batch } = this.hear(inputs, hiddenStates);
+    const { x: features, batch } = yield* this.hear(inputs, hiddenStates);
     const rows = (x: Tensor) => x.reshape(batch.size, batch.longest, -1); // [B, frames, d]
     const output: ModelOutput = {};
     if (hiddenStates && options.hiddenStates) output.hiddenStates = hiddenStates.map(rows);
@@ -94,14 +99,15 @@ export abstract class SoundModel extends PretrainedModel {
     });
   }
 
-  /** The encoder's output for the sound among the inputs, [B · frames, dModel]. */
-  protected hear(inputs: ModelInputs, hiddenStates?: Tensor[]): Frames {
+  /** The encoder's output for the sound among the inputs, [B · frames, dModel]. Yields after each layer. */
+  protected *hear(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
     const { x, batch } = this.#embed(inputs[this.soundInput], inputs.attentionMask);
-    return { x: this.#encode(x, batch, hiddenStates), batch };
+    return { x: yield* this.#encode(x, batch, hiddenStates), batch };
   }
 
-  #encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Tensor {
-    const y = this.encoder.forward(x, batch, { hiddenStates });
+  *#encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+    yield;
+    const y = yield* this.encoder.forwardByLayers(x, batch, { hiddenStates });
     return this.endNorm?.forward(y) ?? y;
   }
 
@@ -143,7 +149,7 @@ export abstract class SoundModel extends PretrainedModel {
 
   protected override readSource(source: Tokens): Memory {
     const { x, batch } = this.#embed(source);
-    return { hidden: this.#encode(x, batch), batch };
+    return { hidden: atOnce(this.#encode(x, batch)), batch };
   }
 
   /** @internal Input of the layers for samples, [1, samples]. */

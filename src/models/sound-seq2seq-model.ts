@@ -1,5 +1,6 @@
 import { checkDType, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { SourceShape } from '../generate/generative.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
@@ -124,18 +125,23 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => {
-      this.beginPass();
-      if (!(source instanceof Tensor && source.shape.length === 3)) return this.#read(source);
-      const [size, frames] = source.shape as [number, number, number];
-      const batch = Sequences.of(this.device, Array<number>(size).fill(frames));
-      return this.#memoryOf(source.reshape(size * frames, -1), batch);
-    });
+    return this.device.scope(() => atOnce(this.encodeByParts(source)));
   }
 
-  #read(values: unknown): Memory {
+  /** @internal See `Model.encodeByParts`. */
+  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+    this.beginPass();
+    if (!(source instanceof Tensor && source.shape.length === 3)) return yield* this.#read(source);
+    const [size, frames] = source.shape as [number, number, number];
+    const batch = Sequences.of(this.device, Array<number>(size).fill(frames));
+    return this.#memoryOf(source.reshape(size * frames, -1), batch);
+  }
+
+  /** Yields after each layer. */
+  *#read(values: unknown): Generator<unknown, Memory> {
     const { x, batch } = this.#embed(values);
-    return this.#memoryOf(this.placed(this.encoder.forward(x, batch), batch), batch);
+    yield;
+    return this.#memoryOf(this.placed(yield* this.encoder.forwardByLayers(x, batch), batch), batch);
   }
 
   /** Sources are samples of any number. */
@@ -156,7 +162,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   }
 
   protected override readSource(source: unknown): Memory {
-    return this.#read(source);
+    return atOnce(this.#read(source));
   }
 
   /** @internal Input of the layers for samples, [1, samples]. */

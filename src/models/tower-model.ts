@@ -1,4 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import { lastOf, Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
@@ -62,8 +63,16 @@ export abstract class TowerModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    const text = this.text && this.readText(this.text, inputs, options, layout);
-    const vision = this.vision && this.readImages(this.vision, inputs, options);
+    return atOnce(this.runByParts(inputs, options, layout));
+  }
+
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
+    const text = this.text && (yield* this.readText(this.text, inputs, options, layout));
+    const vision = this.vision && (yield* this.readImages(this.vision, inputs, options));
     const { output, tower, pooled } = (text ?? vision) as TowerRun;
     if (this.head !== null) {
       const logits = this.head.forward(tower.features, tower.batch);
@@ -83,21 +92,27 @@ export abstract class TowerModel extends PretrainedModel {
     return 'keptAhead';
   }
 
-  protected readText(
+  /** Reads texts, yielding after each layer. */
+  protected *readText(
     text: TextTower,
     { inputIds, attentionMask }: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
-  ): TowerRun {
+  ): Generator<unknown, TowerRun> {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, this.textPadding);
     layout.source = padded;
-    const tower = text.forward(this.toBatch('inputIds', padded.batch), padded.sequences);
+    const tower = yield* text.forwardByParts(this.toBatch('inputIds', padded.batch), padded.sequences);
     const pooled = text.pooler.forward(tower.features, padded.batch);
     return outputOf(tower, pooled, options, (x) => padded.unpack(x));
   }
 
-  protected readImages(vision: ImageTower, inputs: ModelInputs, options: ForwardOptions): TowerRun {
-    const tower = vision.forward(inputs);
+  /** Reads images, yielding after each layer or stage. */
+  protected *readImages(
+    vision: ImageTower,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, TowerRun> {
+    const tower = yield* vision.forwardByParts(inputs);
     const pooled = this.head === null ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
     const { batch, time } = tower;
     // Stages may differ in their numbers of rows, which are equal for all images.

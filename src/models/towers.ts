@@ -2,6 +2,7 @@
 
 import { checkDType, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
 import type { Randomness } from '../nn/dropout.js';
@@ -68,8 +69,13 @@ export class TextTower extends Module {
 
   /** `sequences` are the rows of the batch again, if some are padding. */
   forward(batch: TokenBatch, sequences: Sequences = batch): TowerOutput<TokenBatch> {
+    return atOnce(this.forwardByParts(batch, sequences));
+  }
+
+  /** Same as `forward`, yielding after each layer. */
+  *forwardByParts(batch: TokenBatch, sequences: Sequences = batch): Generator<unknown, TowerOutput<TokenBatch>> {
     const hiddenStates: Tensor[] = [];
-    const x = this.encoder.forward(this.embed(batch), sequences, { hiddenStates });
+    const x = yield* this.encoder.forwardByLayers(this.embed(batch), sequences, { hiddenStates });
     return { features: this.norm.forward(x), batch, hiddenStates };
   }
 }
@@ -97,6 +103,8 @@ export interface ImageTower extends Encoder {
   embed(images: ImageInputs): { x: Tensor; batch: Sequences };
   /** Takes the arguments of `embed` and throws its errors. */
   forward(images: ImageInputs): TowerOutput;
+  /** Same as `forward`, yielding after each layer or stage. */
+  forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput>;
 }
 
 export interface VisionParts {
@@ -157,9 +165,13 @@ export class VisionTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
+    return atOnce(this.forwardByParts(images));
+  }
+
+  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     const hiddenStates: Tensor[] = [];
     const { x: embedded, batch } = this.embed(images);
-    const x = this.encoder.forward(embedded, batch, { hiddenStates });
+    const x = yield* this.encoder.forwardByLayers(embedded, batch, { hiddenStates });
     return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
   }
 }

@@ -5,7 +5,7 @@ import { FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
-import { inference } from '../nn/module.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { ImageProcessor } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
 import { decoded, type ImageInput } from './image-inputs.js';
@@ -49,12 +49,15 @@ export function detectorOf({ task, model }: TaskContext): { model: PretrainedMod
   );
 }
 
-/** Applies `run` to the pixels of each image, float32 [1, 3, height, width], and `read` to what it predicts. */
+/**
+ * Applies `run`, which yields after each layer, to the pixels of each image, float32 [1, 3, height, width], and `read`
+ * to its predictions.
+ */
 export function detect<Result>(
   context: TaskContext,
   images: readonly ImageInput[],
   { percentage, ...options }: CallOptions & { percentage: boolean },
-  run: (pixelValues: Tensor) => ModelOutput,
+  run: (pixelValues: Tensor) => Generator<unknown, ModelOutput>,
   read: (predictions: Predictions) => Result,
 ): Promise<Result[]> {
   const { model, processor } = detectorOf(context);
@@ -62,8 +65,8 @@ export function detect<Result>(
     const raw = await decoded(context.task, image, options.signal);
     const { data, shape } = processor.process([raw]);
     await new Promise<void>((resolve) => afterEvents(resolve));
-    const { logits, predBoxes } = inference(model, () => {
-      const output = run(model.device.tensor(data, shape));
+    const { logits, predBoxes } = await inferenceInSlices(model, function* () {
+      const output = yield* run(model.device.tensor(data, shape));
       return { logits: output.logits as Tensor, predBoxes: output.predBoxes as Tensor };
     });
     try {

@@ -38,7 +38,9 @@ export const imageClassification: Task<ImageClassification> = {
         ...callOptionKinds,
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
-      const run = (given: ImageInputs) => model.forward(given).logits as Tensor;
+      const run = function* (given: ImageInputs) {
+        return (yield* model.forwardByParts(given)).logits as Tensor;
+      };
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);
         return largest(scores, count || scores.length).map((id) => ({

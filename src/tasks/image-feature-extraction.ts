@@ -30,8 +30,8 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
     return async (images, options = {}) => {
       checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
-      const run = (given: ImageInputs): Tensor => {
-        const tower = model.vision?.forward(given) ?? missing('images');
+      const run = function* (given: ImageInputs): Generator<unknown, Tensor> {
+        const tower = yield* model.vision?.forwardByParts(given) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
         const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
         return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);

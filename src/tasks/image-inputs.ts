@@ -6,7 +6,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
-import { inference } from '../nn/module.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
@@ -47,14 +47,14 @@ export async function decoded(task: string, image: ImageInput, signal?: AbortSig
 }
 
 /**
- * Applies `run` to batches of images, and `read` to its result, [images, …], on the host. No tensor stays on the
- * device.
+ * Applies `run`, which yields after each layer, to batches of images, and `read` to its result, [images, …], on the
+ * host. No tensor stays on the device.
  */
 export function look<Result>(
   context: TaskContext,
   images: readonly ImageInput[],
   options: CallOptions,
-  run: (images: ImageInputs) => Tensor,
+  run: (images: ImageInputs) => Generator<unknown, Tensor>,
   read: (values: Float32Array, shape: readonly number[]) => Result,
 ): Promise<Result[]> {
   const { model, processor } = viewerOf(context);
@@ -79,7 +79,7 @@ export function look<Result>(
       const all = new Float32Array(pixels.reduce((sum, { length }) => sum + length, 0));
       for (const [i, each] of pixels.entries()) all.set(each, i * each.length);
       const spatialShapes = grids.length > 0 ? grids : undefined;
-      const result = inference(model, () => {
+      const result = await inferenceInSlices(model, () => {
         const pixelValues = model.device.tensor(all, [batch.length, ...shape]);
         return run(spatialShapes ? { pixelValues, spatialShapes } : { pixelValues });
       });

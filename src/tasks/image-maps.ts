@@ -4,7 +4,8 @@ import { afterEvents } from '../backend/after-events.js';
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
-import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import type { ModelOutput } from '../models/inputs.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { inference } from '../nn/module.js';
 import { argmax, max } from '../ops/axis.js';
 import { interpolate } from '../ops/interpolate.js';
@@ -45,10 +46,9 @@ export async function eachImage<Result>(
     await new Promise<void>((resolve) => afterEvents(resolve));
     const kept: Tensor[] = [];
     try {
-      const output = inference(model, () => {
-        const inputs: ModelInputs = { pixelValues: model.device.tensor(data, shape) };
-        return model.forward(inputs);
-      });
+      const output = await inferenceInSlices(model, () =>
+        model.forwardByParts({ pixelValues: model.device.tensor(data, shape) }),
+      );
       kept.push(
         ...Object.values(output)
           .flat()

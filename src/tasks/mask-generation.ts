@@ -6,6 +6,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { Sam } from '../models/families/sam.js';
 import type { ModelInputs } from '../models/inputs.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { inference } from '../nn/module.js';
 import { contiguous } from '../ops/contiguous.js';
 import { interpolate } from '../ops/interpolate.js';
@@ -279,8 +280,8 @@ async function withEmbeddings(
 ): Promise<void> {
   const { data, shape } = processor.process([image]);
   await new Promise<void>((resolve) => afterEvents(resolve));
-  const embeddings = model.device.unscoped(() =>
-    inference(model, () => model.imageEmbeddings(model.device.tensor(data, shape))),
+  const embeddings = await inferenceInSlices(model, () =>
+    model.imageEmbeddingsByParts(model.device.tensor(data, shape)),
   );
   try {
     const { width, height } = processor.sizeFor(image);

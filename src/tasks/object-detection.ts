@@ -45,7 +45,7 @@ export const objectDetection: Task<ObjectDetection> = {
         context,
         imagesOf(TASK, images),
         { ...rest, percentage },
-        (pixelValues: Tensor) => model.forward({ pixelValues }),
+        (pixelValues: Tensor) => model.forwardByParts({ pixelValues }),
         (predictions) => objectsOf(context, predictions, threshold),
       );
       return Array.isArray(images) ? results : (results[0] as DetectedObject[]);

@@ -2,7 +2,7 @@ import { checkArray, checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { Clap } from '../models/families/clap.js';
-import { inference } from '../nn/module.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { softmax } from './scores.js';
@@ -62,13 +62,14 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
-        const logits = inference(model, () => {
+        const logits = await inferenceInSlices(model, function* () {
           const { data, shape } = extractor.process([samples]);
+          yield;
           const heard = {
             inputFeatures: model.device.tensor(data, shape),
             ...(extractor.fuses && { isLonger: [[1]] }),
           };
-          return model.forward({ inputIds, ...heard }, { loss: false }).logitsPerAudio as Tensor;
+          return (yield* model.forwardByParts({ inputIds, ...heard }, { loss: false })).logitsPerAudio as Tensor;
         });
         const scores = softmax((await logits.data()) as Float32Array);
         logits.dispose();

@@ -61,8 +61,9 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         labels.map((label) => template.replaceAll('{}', () => label)),
         isSiglip,
       );
-      const run = (images: ImageInputs) =>
-        model.forward({ inputIds, ...images }, { loss: false }).logitsPerImage as Tensor;
+      const run = function* (images: ImageInputs) {
+        return (yield* model.forwardByParts({ inputIds, ...images }, { loss: false })).logitsPerImage as Tensor;
+      };
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);
         return largest(scores, scores.length).map((i) => ({ label: labels[i] as string, score: scores[i] as number }));

@@ -64,7 +64,7 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
         context,
         imagesOf(TASK, images),
         { ...rest, percentage },
-        (pixelValues: Tensor) => model.forward({ inputIds, pixelValues }),
+        (pixelValues: Tensor) => model.forwardByParts({ inputIds, pixelValues }),
         ({ logits, classes, boxOf }) => {
           const found = Array.from(logits, (logit, at) => ({ at, score: sigmoid(logit) }));
           const best = found

@@ -1,5 +1,6 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import { Tensor } from '../../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../../inspect/attention-maps.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
@@ -97,9 +98,17 @@ export class Clap extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    return atOnce(this.runByParts(inputs, options, layout));
+  }
+
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const { text, audio } = this;
-    const read = text && this.#read(text, inputs, options, layout);
-    const heard = audio && this.#hear(audio, inputs, options);
+    const read = text && (yield* this.#read(text, inputs, options, layout));
+    const heard = audio && (yield* this.#hear(audio, inputs, options));
     if (read && heard) return this.#compare(read, heard, options);
     const output = (read ?? heard) as TowerResult;
     const projection = this.textProjection ?? this.audioProjection;
@@ -108,12 +117,17 @@ export class Clap extends PretrainedModel {
     return { ...rest, [text ? 'textEmbeds' : 'audioEmbeds']: projection.forward(poolerOutput) };
   }
 
-  #read(text: ClapText, inputs: ModelInputs, { hiddenStates }: ForwardOptions, layout: BatchLayout): TowerResult {
+  *#read(
+    text: ClapText,
+    inputs: ModelInputs,
+    { hiddenStates }: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, TowerResult> {
     const { inputIds, attentionMask } = inputs;
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'keptAhead');
     layout.source = padded;
     const states: Tensor[] = [];
-    const features = text.forward(padded, states);
+    const features = yield* text.forward(padded, states);
     return {
       lastHiddenState: padded.unpack(features),
       poolerOutput: text.pooler.forward(features, padded.batch),
@@ -121,8 +135,12 @@ export class Clap extends PretrainedModel {
     };
   }
 
-  #hear(audio: ClapAudio, { inputFeatures, isLonger }: ModelInputs, { hiddenStates }: ForwardOptions): TowerResult {
-    const { states, x, batch, grid } = audio.forward(inputFeatures, isLonger);
+  *#hear(
+    audio: ClapAudio,
+    { inputFeatures, isLonger }: ModelInputs,
+    { hiddenStates }: ForwardOptions,
+  ): Generator<unknown, TowerResult> {
+    const { states, x, batch, grid } = yield* audio.forward(inputFeatures, isLonger);
     return {
       lastHiddenState: audio.byFrequency(x, batch.size, grid),
       poolerOutput: pool(x, batch, 'mean'),
@@ -227,7 +245,7 @@ class ClapText extends Module {
   }
 
   /** Returns float32 [N, hidden]. `hiddenStates` receives the input of each layer and the result. Throws ShapeError. */
-  forward(padded: PaddedBatch, hiddenStates: Tensor[]): Tensor {
+  *forward(padded: PaddedBatch, hiddenStates: Tensor[]): Generator<unknown, Tensor> {
     const { ids, counts } = padded.batch;
     const limit = this.embeddings.positionLimit;
     const long = padded.isToken === null ? counts.findIndex((count) => count > limit) : -1;
@@ -236,7 +254,7 @@ class ClapText extends Module {
         `forward: sequence ${long} of inputIds has ${counts[long]} tokens, expected at most ${limit}`,
       );
     const x = this.embeddings.forward(ids, padded.placesWithout(this.#paddingId), null);
-    return this.encoder.forward(x, padded.sequences, { hiddenStates });
+    return yield* this.encoder.forwardByLayers(x, padded.sequences, { hiddenStates });
   }
 }
 
@@ -291,12 +309,15 @@ class ClapAudio extends Module {
 
   /**
    * `features`: float32 [B, channels, frames, mel bins]. The result also has the input of the first stage and the output
-   * of each. Throws ArgumentError, DTypeError, ShapeError.
+   * of each. Yields after each layer. Throws ArgumentError, DTypeError, ShapeError.
    */
-  forward(features: Tensor | undefined, isLonger: Rows | undefined): Patches & { states: readonly Patches[] } {
+  *forward(
+    features: Tensor | undefined,
+    isLonger: Rows | undefined,
+  ): Generator<unknown, Patches & { states: readonly Patches[] }> {
     const folded = this.#fold(this.batchNorm.forward(this.#checked(features)));
     const states = [this.patches.forward(folded, isLonger)];
-    for (const stage of this.stages) states.push(stage.forward(states.at(-1) as Patches));
+    for (const stage of this.stages) states.push(yield* stage.forwardByLayers(states.at(-1) as Patches));
     const last = states.at(-1) as Patches;
     return { ...last, x: this.norm.forward(last.x), states };
   }

@@ -67,12 +67,17 @@ export class ConvNext extends ImageModel {
     return { scale: this.settings.number('layer_scale_init_value'), responseNorm: false };
   }
 
-  protected override see(pixels: Tensor, { labels }: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(
+    pixels: Tensor,
+    { labels }: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     let x = this.patchNorm.forward(this.patches.forward(permute(pixels, [0, 2, 3, 1]))); // [B, H, W, C]
     const states = [x];
     for (const stage of this.stages) {
       x = stage.forward(x);
       states.push(x);
+      yield;
     }
     const channelsFirst = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: states.map(channelsFirst) } : {};

@@ -52,10 +52,10 @@ export class DepthAnything extends ImageModel {
     return ['pixelValues'];
   }
 
-  protected override see(pixels: Tensor, _: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(pixels: Tensor, _: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const { vision } = this.backbone;
     const [size, , height, width] = pixels.shape as [number, number, number, number];
-    const { hiddenStates } = vision.forward({ pixelValues: pixels });
+    const { hiddenStates } = yield* vision.forwardByParts({ pixelValues: pixels });
     const states = hiddenStates.map((rows) => rows.reshape(size, -1, rows.shape[1] as number)); // [B, tokens, dModel]
     const grid = [height, width].map((side) => Math.floor(side / this.settings.size('patch_size'))) as [number, number];
     const norm = this.settings.object('backbone_config').apply_layernorm === false ? null : vision.norm;

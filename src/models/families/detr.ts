@@ -100,9 +100,14 @@ export class Detr extends DetectionModel {
     return ['pixelMask', ...super.inputNames];
   }
 
-  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(
+    pixels: Tensor,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     const { device } = this;
     const map = this.inputProjection.forward(this.backbone.forward(permute(pixels, [0, 2, 3, 1])).at(-1) as Tensor);
+    yield;
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
     const grid: Grid = [height, width];
     const masks = smallMasks(inputs.pixelMask, pixels, grid);
@@ -112,7 +117,10 @@ export class Detr extends DetectionModel {
     const mask = masks ? device.tensor(seen, [batch, 1, 1, height * width]) : null;
 
     const encoded = [this.dropout.forward(map.reshape(batch, height * width, dModel))];
-    for (const layer of this.encoderLayers) encoded.push(layer.forward(encoded.at(-1) as Tensor, positions, mask));
+    for (const layer of this.encoderLayers) {
+      encoded.push(layer.forward(encoded.at(-1) as Tensor, positions, mask));
+      yield;
+    }
     const memory: Keys = { x: encoded.at(-1) as Tensor, positions, mask };
 
     const decoded = [device.zeros([batch, this.queries.shape[0] as number, dModel])];
@@ -123,6 +131,7 @@ export class Detr extends DetectionModel {
       const isKept = this.settings.flag('auxiliary_loss');
       if (isKept) auxiliary.push(this.decoderNorm.forward(x));
       decoded.push(isKept ? (auxiliary.at(-1) as Tensor) : x);
+      yield;
     }
     const features = this.decoderNorm.forward(decoded.at(-1) as Tensor);
     const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };

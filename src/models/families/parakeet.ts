@@ -11,6 +11,7 @@ import { RelativeAttention } from '../../nn/frame-attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { Lstm, type LstmState } from '../../nn/lstm.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import { inference, Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { PointwiseConv } from '../../nn/pointwise-conv.js';
@@ -289,9 +290,9 @@ export class ParakeetTransducer extends ParakeetEncoder {
     return ['inputFeatures', 'attentionMask', 'decoderInputIds'];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const { x, batch } = this.hear(inputs, hiddenStates);
+    const { x, batch } = yield* this.hear(inputs, hiddenStates);
     const { size, longest } = batch;
     const rows = (y: Tensor) => y.reshape(size, longest, -1); // [B, frames, d]
     const frames = rows(this.encoderProjector.forward(x));
@@ -325,12 +326,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
    */
   async transcribe(inputs: Pick<ModelInputs, 'inputFeatures' | 'attentionMask'>): Promise<TransducerText[]> {
     checkKnown('transcribe', inputs, ['inputFeatures', 'attentionMask']);
-    const { frames, counts } = inference(this, () => {
-      this.beginPass();
-      const { x, batch } = this.hear(inputs);
-      const own = batch.isToken?.map((row) => row.filter(Boolean).length) ?? batch.counts;
-      return { frames: this.encoderProjector.forward(x).reshape(batch.size, batch.longest, -1), counts: own };
-    });
+    const { frames, counts } = await inferenceInSlices(this, () => this.#framesOf(inputs));
     try {
       const texts: TransducerText[] = [];
       for (const [i, count] of counts.entries()) texts.push(await this.#write(frames, i, count));
@@ -338,6 +334,14 @@ export class ParakeetTransducer extends ParakeetEncoder {
     } finally {
       frames.dispose();
     }
+  }
+
+  /** The encoder's output, [B, frames, features], and the number of frames of each sound. Yields after each layer. */
+  *#framesOf(inputs: ModelInputs): Generator<unknown, { frames: Tensor; counts: readonly number[] }> {
+    this.beginPass();
+    const { x, batch } = yield* this.hear(inputs);
+    const counts = batch.isToken?.map((row) => row.filter(Boolean).length) ?? batch.counts;
+    return { frames: this.encoderProjector.forward(x).reshape(batch.size, batch.longest, -1), counts };
   }
 
   /** Transcribes the first `count` frames of item `row` of `frames`, [B, frames, features]. */

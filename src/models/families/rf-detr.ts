@@ -88,9 +88,13 @@ export class RfDetr extends DetectionModel {
     return ['pixelValues', 'pixelMask'];
   }
 
-  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(
+    pixels: Tensor,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     const { device } = pixels;
-    const map = this.projector.forward(this.backbone.forward(pixels)); // [B, H, W, dModel]
+    const map = this.projector.forward(yield* this.backbone.forward(pixels)); // [B, H, W, dModel]
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
     const grid: Grid = [height, width];
     const tokens = map.reshape(batch, height * width, dModel);
@@ -116,8 +120,10 @@ export class RfDetr extends DetectionModel {
     const maps: Maps = { tokens, grids: [grid], mask: masks && seen };
 
     const states = [add(this.queries.rows(0, count), device.zeros([batch, 1, 1]))];
-    for (const layer of this.decoderLayers)
+    for (const layer of this.decoderLayers) {
       states.push(layer.forward(states.at(-1) as Tensor, positions, given, maps, groups.length));
+      yield;
+    }
     const normed = states.slice(1).map((state) => this.decoderNorm.forward(state));
     const features = normed.at(-1) as Tensor;
     const stacked = (parts: readonly Tensor[]) => concat(parts.map((part) => part.reshape(1, ...part.shape)));
@@ -233,8 +239,11 @@ class WindowedDinov2 extends Module {
     this.#isLocal = this.layers.map((_, i) => local.includes(i));
   }
 
-  /** `pixels`: float32 [B, channels, H, W]. Returns maps [B, H', W', dModel] of some layers. Throws ShapeError. */
-  forward(pixels: Tensor): Tensor[] {
+  /**
+   * `pixels`: float32 [B, channels, H, W]. Returns maps [B, H', W', dModel] of some layers. Yields after each layer.
+   * Throws ShapeError.
+   */
+  *forward(pixels: Tensor): Generator<unknown, Tensor[]> {
     const { device } = pixels;
     const tokens = this.patches.forward(pixels); // [B, 1 + patches, dModel]
     const [batch, , height, width] = pixels.shape as [number, number, number, number];
@@ -249,8 +258,10 @@ class WindowedDinov2 extends Module {
     const local = Sequences.of(device, Array<number>(count).fill(length));
     const whole = Sequences.of(device, Array<number>(batch).fill((length * count) / batch));
     const states = [this.start.forward(placed.reshape(count * length, dModel))];
-    for (const [i, layer] of this.layers.slice(0, this.#stages.at(-1)).entries())
+    for (const [i, layer] of this.layers.slice(0, this.#stages.at(-1)).entries()) {
       states.push(layer.forward(states.at(-1) as Tensor, this.#isLocal[i] ? local : whole));
+      yield;
+    }
     return this.#stages.map((stage) => {
       const state = states[stage] as Tensor;
       const normed = this.#normalizes ? this.norm.forward(state) : state;

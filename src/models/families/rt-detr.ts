@@ -59,8 +59,8 @@ export class RtDetr extends DetectionModel {
     return ['pixelValues'];
   }
 
-  protected override see(pixels: Tensor): ModelOutput {
-    return this.model.forward(pixels);
+  protected override *see(pixels: Tensor): Generator<unknown, ModelOutput> {
+    return yield* this.model.forward(pixels);
   }
 
   protected override get stateNames(): StateNames {
@@ -149,13 +149,15 @@ class RtDetrBody extends Module {
     return { denoising: 'denoising_class_embed.weight', queries: 'weight_embedding.weight' };
   }
 
-  /** `pixels`: float32 [B, channels, H, W]. */
-  forward(pixels: Tensor): ModelOutput {
+  /** `pixels`: float32 [B, channels, H, W]. Yields after the backbone, the encoder and the choice of queries. */
+  *forward(pixels: Tensor): Generator<unknown, ModelOutput> {
     const images = permute(pixels, [0, 2, 3, 1]); // maps are [B, H, W, C]
     const maps = this.backbone.model
       .forward(images)
       .map((map, i) => (this.encoderInputProj[i] as MapProjection).forward(map));
+    yield;
     const mixed = this.encoder.forward(maps);
+    yield;
     const sources = this.decoderInputProj.map((project, i) => project.forward(mixed[i] ?? (mixed.at(-1) as Tensor)));
     const batch = pixels.shape[0] as number;
     const grids = sources.map(({ shape }) => [shape[1], shape[2]] as unknown as Grid);
@@ -173,6 +175,7 @@ class RtDetrBody extends Module {
     const start = this.queries ? add(this.queries, tokens.device.zeros([batch, 1, 1])) : features.detach();
     const initial = boxes.detach();
     const output: ModelOutput = { initReferencePoints: initial, encTopkLogits: logits, encTopkBboxes: sigmoid(boxes) };
+    yield;
     return { ...output, ...this.decoder.forward(start, sigmoid(initial), { tokens, grids }) };
   }
 

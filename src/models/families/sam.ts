@@ -1,5 +1,6 @@
 import { checkShape, describeShape } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import { Conv2d, ConvTranspose2d } from '../../nn/conv.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
@@ -66,14 +67,17 @@ export class Sam extends ImageModel {
 
   /** Encodes images once for any number of prompts. `pixels`: float32 [B, channels, height, width]. Returns [B, features, rows, columns]. */
   imageEmbeddings(pixels: Tensor): Tensor {
-    return this.device.scope(() =>
-      contiguous(permute(this.visionEncoder.forward(checkPixels(pixels), []), [0, 3, 1, 2])),
-    );
+    return this.device.scope(() => atOnce(this.imageEmbeddingsByParts(pixels)));
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  /** @internal Same as `imageEmbeddings`, yielding after each layer. The caller runs it in a scope. */
+  *imageEmbeddingsByParts(pixels: Tensor): Generator<unknown, Tensor> {
+    return contiguous(permute(yield* this.visionEncoder.forward(checkPixels(pixels), []), [0, 3, 1, 2]));
+  }
+
+  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const { imageEmbeddings, pixelValues } = inputs;
-    if (imageEmbeddings === undefined) return super.run(inputs, options);
+    if (imageEmbeddings === undefined) return yield* super.runByParts(inputs, options);
     if (pixelValues !== undefined)
       throw new ArgumentError('forward: pixelValues and imageEmbeddings are given, expected one of them');
     const side = this.promptEncoder.grid;
@@ -82,9 +86,13 @@ export class Sam extends ImageModel {
     return this.#cut(permute(imageEmbeddings, [0, 2, 3, 1]), inputs);
   }
 
-  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(
+    pixels: Tensor,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     const states: Tensor[] = [];
-    const output = this.#cut(this.visionEncoder.forward(pixels, states), inputs);
+    const output = this.#cut(yield* this.visionEncoder.forward(pixels, states), inputs);
     return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
   }
 
@@ -170,8 +178,11 @@ class SamEncoder extends Module {
     };
   }
 
-  /** `pixels`: float32 [B, channels, image, image]. Returns float32 [B, rows, columns, channels]. */
-  forward(pixels: Tensor, states: Tensor[]): Tensor {
+  /**
+   * `pixels`: float32 [B, channels, image, image]. Returns float32 [B, rows, columns, channels]. Yields after each
+   * layer.
+   */
+  *forward(pixels: Tensor, states: Tensor[]): Generator<unknown, Tensor> {
     const { device } = pixels;
     checkShape('forward', 'pixelValues', pixels, [
       pixels.shape[0] as number,
@@ -185,6 +196,7 @@ class SamEncoder extends Module {
     for (const layer of this.layers) {
       x = device.scope(() => layer.forward(x));
       states.push(x);
+      yield;
     }
     const narrow = this.layerNorm1.forward(this.conv1.forward(x));
     return this.layerNorm2.forward(this.conv2.forward(narrow));

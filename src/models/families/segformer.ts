@@ -52,9 +52,16 @@ export class Segformer extends ImageModel {
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
   }
 
-  protected override see(pixels: Tensor, { labels }: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override *see(
+    pixels: Tensor,
+    { labels }: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     const maps: Tensor[] = []; // [B, H, W, features] of each stage
-    for (const stage of this.stages) maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
+    for (const stage of this.stages) {
+      maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
+      yield;
+    }
     const last = maps.at(-1) as Tensor;
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map((map) => this.#shown(map)) } : {};
     const wantsLoss = labels !== undefined && (options.loss ?? true);

@@ -1,5 +1,6 @@
 import { describeShape } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import type { Randomness } from '../../nn/dropout.js';
@@ -79,9 +80,13 @@ export class NaflexTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
+    return atOnce(this.forwardByParts(images));
+  }
+
+  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     const hiddenStates: Tensor[] = [];
     const { x, batch } = this.embed(images);
-    const features = this.norm.forward(this.encoder.forward(x, batch, { hiddenStates }));
+    const features = this.norm.forward(yield* this.encoder.forwardByLayers(x, batch, { hiddenStates }));
     return { features, batch, time: images.pixelValues?.shape[1], hiddenStates };
   }
 }

@@ -1,4 +1,5 @@
 import { ShapeError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
@@ -143,10 +144,14 @@ export class SwinTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
+    return atOnce(this.forwardByParts(images));
+  }
+
+  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     let stage: Patches = this.embed(images);
     const hiddenStates = [stage.x];
     for (const each of this.stages) {
-      stage = each.forward(stage);
+      stage = yield* each.forwardByLayers(stage);
       hiddenStates.push(stage.x);
     }
     const { x, batch } = stage;
@@ -174,8 +179,8 @@ export class SwinStage extends Module {
     super();
   }
 
-  /** Throws ShapeError for a grid that is smaller than a window. */
-  forward({ x, batch, grid }: Patches): Patches {
+  /** Yields after each layer. Throws ShapeError for a grid that is smaller than a window. */
+  *forwardByLayers({ x, batch, grid }: Patches): Generator<unknown, Patches> {
     const { window, layers, merging } = this;
     const smallest = Math.min(...grid);
     if (smallest < window)
@@ -185,10 +190,12 @@ export class SwinStage extends Module {
     const place = (shift: number) => windowsOf(x, batch.size, grid, window, shift);
     const whole = place(0);
     const shifted = smallest > window && layers.length > 1 ? place(Math.floor(window / 2)) : whole;
-    const y = layers.reduce((input, layer, i) => {
+    let y = x;
+    for (const [i, layer] of layers.entries()) {
       (layer.selfAttn as WindowAttention).start(i % 2 === 0 ? whole : shifted);
-      return layer.forward(input, batch);
-    }, x);
+      y = layer.forward(y, batch);
+      yield;
+    }
     return merging ? merging.forward({ x: y, batch, grid }) : { x: y, batch, grid };
   }
 }

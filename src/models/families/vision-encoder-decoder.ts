@@ -1,5 +1,6 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { TraceInput } from '../../inspect/trace-types.js';
 import type { Memory } from '../../nn/decoder-state.js';
@@ -118,23 +119,30 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => {
-      this.beginPass();
-      return this.#read({ pixelValues: source as Tensor }).memory;
-    });
+    return this.device.scope(() => atOnce(this.encodeByParts(source)));
+  }
+
+  /** @internal See `Model.encodeByParts`. */
+  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+    this.beginPass();
+    return (yield* this.#read({ pixelValues: source as Tensor })).memory;
   }
 
   protected override readSource(source: unknown): Memory {
-    return this.#read({ pixelValues: source as Tensor }).memory;
+    return atOnce(this.#read({ pixelValues: source as Tensor })).memory;
   }
 
   protected override encodeInputs(inputs: ModelInputs, hiddenStates?: Tensor[]): EncodedSource {
-    const { memory, own } = this.#read(inputs, hiddenStates);
+    const { memory, own } = atOnce(this.#read(inputs, hiddenStates));
     return { memory, own, unpack: (x) => x.reshape(memory.batch.size, -1, x.shape[1] as number) };
   }
 
-  #read({ pixelValues }: ModelInputs, hiddenStates?: Tensor[]): { memory: Memory; own: Tensor } {
-    const { features, batch, hiddenStates: states } = this.#tower.forward({ pixelValues });
+  /** Yields after each layer or stage. */
+  *#read(
+    { pixelValues }: ModelInputs,
+    hiddenStates?: Tensor[],
+  ): Generator<unknown, { memory: Memory; own: Tensor }> {
+    const { features, batch, hiddenStates: states } = yield* this.#tower.forwardByParts({ pixelValues });
     hiddenStates?.push(...states);
     return { memory: { hidden: this.projection?.forward(features) ?? features, batch }, own: features };
   }

@@ -1,5 +1,6 @@
 import { describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import { sameShape, Tensor } from '../../core/tensor.js';
 import type { EmbeddingTrace, TraceInput } from '../../inspect/trace-types.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
@@ -84,13 +85,15 @@ export class Whisper extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => {
-      this.beginPass();
-      const given = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
-      return given
-        ? { hidden: given.reshape(-1, given.shape[2] as number), batch: this.#places(given) }
-        : this.#read(source);
-    });
+    return this.device.scope(() => atOnce(this.encodeByParts(source)));
+  }
+
+  /** @internal See `Model.encodeByParts`. */
+  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+    this.beginPass();
+    const given = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
+    if (given === null) return yield* this.#read(source);
+    return { hidden: given.reshape(-1, given.shape[2] as number), batch: this.#places(given) };
   }
 
   /** Returns the sequences of the encoder's output: one per source, all of the same length. */
@@ -131,11 +134,11 @@ export class Whisper extends Seq2SeqModel {
   }
 
   protected override readSource(source: unknown): Memory {
-    return this.#read(source);
+    return atOnce(this.#read(source));
   }
 
   protected override encodeInputs({ inputFeatures }: ModelInputs, hiddenStates?: Tensor[]): EncodedSource {
-    const memory = this.#read(inputFeatures, hiddenStates);
+    const memory = atOnce(this.#read(inputFeatures, hiddenStates));
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
   }
 
@@ -145,9 +148,10 @@ export class Whisper extends Seq2SeqModel {
     return { embedding: { token, position, sum }, batch, stack: this.encoder, norm: this.encoder.norm };
   }
 
-  #read(features: unknown, hiddenStates?: Tensor[]): Memory {
+  /** Yields after each layer. */
+  *#read(features: unknown, hiddenStates?: Tensor[]): Generator<unknown, Memory> {
     const { sum, batch } = this.#embed(features);
-    return { hidden: this.encoder.forward(sum, batch, { hiddenStates }), batch };
+    return { hidden: yield* this.encoder.forwardByLayers(sum, batch, { hiddenStates }), batch };
   }
 
   #embed(features: unknown): EmbeddingTrace<Tensor> & { batch: Sequences } {

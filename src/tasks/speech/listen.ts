@@ -3,6 +3,7 @@
 
 import type { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import { inference } from '../../nn/module.js';
 import type { Features } from '../../pretrained/processors/features.js';
 import {
@@ -109,7 +110,7 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
   for (let open = tracks.filter(isOpen); open.length > 0; open = tracks.filter(isOpen)) {
     signal?.throwIfAborted();
     const batch = open.slice(0, batchSize);
-    const encoded = encode(listener, batch);
+    const encoded = await encode(listener, batch);
     try {
       const silences = await atStart(listener, batch, encoded, options);
       for (const group of grouped(listener, batch, options)) {
@@ -143,7 +144,7 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
 }
 
 /** Encodes the next window of each track, with zeros after its end. The caller disposes of the result. */
-function encode({ model, extractor }: Listener, tracks: readonly Track[]): Tensor {
+async function encode({ model, extractor }: Listener, tracks: readonly Track[]): Promise<Tensor> {
   const { featureSize, frames } = extractor;
   const windows = new Float32Array(tracks.length * featureSize * frames);
   for (const [i, { sound, seek }] of tracks.entries()) {
@@ -154,8 +155,8 @@ function encode({ model, extractor }: Listener, tracks: readonly Track[]): Tenso
       windows.set(row, (i * featureSize + bin) * frames);
     }
   }
-  return inference(model, () => {
-    const { hidden } = model.encode(model.device.tensor(windows, [tracks.length, featureSize, frames]));
+  return inferenceInSlices(model, function* () {
+    const { hidden } = yield* model.encodeByParts(model.device.tensor(windows, [tracks.length, featureSize, frames]));
     return hidden.reshape(tracks.length, ...model.encodedShape);
   });
 }

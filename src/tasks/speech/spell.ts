@@ -6,7 +6,7 @@ import { checkOptions, describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { SoundModel } from '../../models/sound-model.js';
-import { inference } from '../../nn/module.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
@@ -164,9 +164,11 @@ export class Speller {
   /** Returns the logits of the frames that are not ignored. */
   async #read({ samples, left, right }: Part): Promise<FrameScores> {
     const model = this.#model;
-    const logits = inference(model, () => {
-      const input = inputOf(model, this.#hearing, samples);
-      return model.forward({ [model.soundInput]: input }).logits as Tensor; // [1, frames, vocabulary]
+    const hearing = this.#hearing;
+    const logits = await inferenceInSlices(model, function* () {
+      const input = inputOf(model, hearing, samples);
+      yield;
+      return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor; // [1, frames, vocabulary]
     });
     const [, frames, vocabulary] = logits.shape as [number, number, number];
     const values = (await logits.data()) as Float32Array;
