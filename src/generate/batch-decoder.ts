@@ -8,7 +8,14 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { encodeInSlices, extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
+import {
+  encodeInSlices,
+  extendInSlices,
+  prefillInSlices,
+  prepareInSlices,
+  type RecordedStep,
+  recordStep,
+} from './in-slices.js';
 import { decodersOf, disposedMeanwhile, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import { pieceStarts } from './pieces.js';

@@ -23,11 +23,7 @@ export abstract class ImageModel extends PretrainedModel {
   }
 
   /** Outputs for images, yielding after each layer or stage. `pixels`: float32 [B, channels, height, width]. */
-  protected abstract see(
-    pixels: Tensor,
-    inputs: ModelInputs,
-    options: ForwardOptions,
-  ): Generator<unknown, ModelOutput>;
+  protected abstract see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput>;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];

@@ -138,10 +138,7 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   }
 
   /** Yields after each layer or stage. */
-  *#read(
-    { pixelValues }: ModelInputs,
-    hiddenStates?: Tensor[],
-  ): Generator<unknown, { memory: Memory; own: Tensor }> {
+  *#read({ pixelValues }: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, { memory: Memory; own: Tensor }> {
     const { features, batch, hiddenStates: states } = yield* this.#tower.forwardByParts({ pixelValues });
     hiddenStates?.push(...states);
     return { memory: { hidden: this.projection?.forward(features) ?? features, batch }, own: features };

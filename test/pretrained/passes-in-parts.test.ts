@@ -1,0 +1,85 @@
+// Passes give way to the event loop between layers, in all families, with the bits of passes in one piece.
+import { afterAll, describe, expect, it } from 'vitest';
+import { createDevice, type Tensor } from '../../src/index.js';
+import type { ModelInputs } from '../../src/models/inputs.js';
+import { TransformerLayer } from '../../src/nn/layer.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { testData } from '../test-data.js';
+import { filesOf, inputsOf, referenceOf } from './reference.js';
+import lists from './reference3.json' with { type: 'json' };
+
+const device = await createDevice({ threads: 2 });
+afterAll(() => device.dispose());
+
+const { encoders, decoders, images, sounds, listeners } = lists;
+/** Passes with images in a prompt: the language model reads them as a whole. */
+const seeing = /_vl$|paligemma|smolvlm/;
+const older = ['bert-sequence', 'clip', 'dinov2', 'llama', 'siglip', 'vit-image'];
+const cases = [
+  ...[...encoders, ...decoders, ...images, ...sounds]
+    .filter((name) => !seeing.test(name))
+    .map((name) => ['reference3', name]),
+  ...older.map((name) => ['reference', name]),
+] as [string, string][];
+
+/** The result of a pass with a pause after each part, and the number of pauses. */
+async function inParts<Result>(pass: Iterator<unknown, Result>) {
+  let pauses = 0;
+  for (;;) {
+    const { done, value } = pass.next();
+    if (done) return { result: value, pauses };
+    pauses++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const open = async (folder: string, name: string) => {
+  const data = testData(folder);
+  const model = await loadModel(device, await filesOf(data, name), { onWarning: () => {} });
+  const given = inputsOf(model.device, await referenceOf(data, name));
+  return { model, given };
+};
+
+describe.each(cases)('%s %s', (folder, name) => {
+  it('pauses after each layer', async () => {
+    const { model, given } = await open(folder, name);
+    const { labels: _, startPositions: __, endPositions: ___, ...inputs } = given as ModelInputs;
+    model.eval();
+    const whole = model.device.noGrad(() => model.forward(inputs));
+    const { result, pauses } = await inParts(model.device.scopeByParts(quietly(model, model.forwardByParts(inputs))));
+    const layers = model.modules().filter((part) => part instanceof TransformerLayer).length;
+    expect(pauses).toBeGreaterThanOrEqual(Math.max(2, layers));
+    for (const key of ['logits', 'lastHiddenState', 'predBoxes', 'predMasks', 'imageEmbeds'] as const) {
+      const [expected, actual] = [whole[key], result[key]] as (Tensor | undefined)[];
+      expect(actual === undefined).toBe(expected === undefined);
+      if (expected && actual) expect(await actual.data(), key).toEqual(await expected.data());
+    }
+    model.dispose();
+  });
+});
+
+/** A pass without gradients, whoever takes its steps. */
+function* quietly<Result>(model: { device: { noGrad<T>(fn: () => T): T } }, pass: Iterator<unknown, Result>) {
+  for (;;) {
+    const { done, value } = model.device.noGrad(() => pass.next());
+    if (done) return value;
+    yield;
+  }
+}
+
+it.each([
+  ...[...listeners, 'trocr', 'blenderbot', 't5gemma'].map((name) => ['reference3', name]),
+  ...['whisper', 'bart', 't5'].map((name) => ['reference', name]),
+] as [string, string][])('%s %s reads sources in parts', async (folder, name) => {
+  const { model, given } = await open(folder, name);
+  const source = given.inputFeatures ?? given.inputValues ?? given.pixelValues ?? given.inputIds;
+  model.eval();
+  const whole = device.noGrad(() => model.encode(source as number[][]));
+  const { result, pauses } = await inParts(
+    device.scopeByParts(quietly(model, model.encodeByParts(source as number[][]))),
+  );
+  const layers = (model as unknown as { encoder: { layers: readonly unknown[] } }).encoder.layers.length;
+  expect(pauses).toBeGreaterThanOrEqual(layers);
+  expect(await result.hidden.data()).toEqual(await whole.hidden.data());
+  model.dispose();
+});
