@@ -43,8 +43,7 @@ export const audioClassification: Task<AudioClassification> = {
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
         const logits = await inferenceInSlices(model, function* () {
-          const input = inputOf(model, extractor, samples);
-          yield;
+          const input = yield* inputOf(model, extractor, samples);
           return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor;
         });
         const scores = scoresOf(context.model, (await logits.data()) as Float32Array);

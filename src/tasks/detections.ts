@@ -2,6 +2,7 @@
 
 import { afterEvents } from '../backend/after-events.js';
 import { FormatError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
@@ -63,7 +64,7 @@ export function detect<Result>(
   const { model, processor } = detectorOf(context);
   const one = async (image: ImageInput): Promise<Result> => {
     const raw = await decoded(context.task, image, options.signal);
-    const { data, shape } = processor.process([raw]);
+    const { data, shape } = await inSlices(processor.processByParts([raw]));
     await new Promise<void>((resolve) => afterEvents(resolve));
     const { logits, predBoxes } = await inferenceInSlices(model, function* () {
       const output = yield* run(model.device.tensor(data, shape));

@@ -3,6 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
@@ -67,7 +68,7 @@ export function look<Result>(
       let shape: readonly number[] = [];
       for (const image of batch) {
         const raw = await decoded(context.task, image, options.signal);
-        const features = processor.process([raw]);
+        const features = await inSlices(processor.processByParts([raw]));
         const own = features.shape.slice(1);
         if (pixels.length > 0 && `${own}` !== `${shape}`)
           throw new ArgumentError(`${context.task}: images become ${shape} and ${own}: give them one by one`);

@@ -3,6 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { inferenceInSlices } from '../nn/inference-in-slices.js';
@@ -42,7 +43,7 @@ export async function eachImage<Result>(
   for (const input of images) {
     signal?.throwIfAborted();
     const image = await decoded(task, input, signal);
-    const { data, shape } = processor.process([image]);
+    const { data, shape } = await inSlices(processor.processByParts([image]));
     await new Promise<void>((resolve) => afterEvents(resolve));
     const kept: Tensor[] = [];
     try {

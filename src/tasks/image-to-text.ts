@@ -2,6 +2,7 @@
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
@@ -136,7 +137,7 @@ async function describe(
     async (batch) => {
       const raw = [];
       for (const image of batch) raw.push(await decoded(task, image, signal));
-      const { data, shape } = processor.process(raw);
+      const { data, shape } = await inSlices(processor.processByParts(raw));
       const pixels = model.device.unscoped(() => model.device.tensor(data, shape));
       try {
         const result = await model.generate(pixels as Tensor, { ...generate, signal });

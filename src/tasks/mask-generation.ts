@@ -3,6 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { checkOptions, describeValue, type OptionRule } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { atOnce, inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { Sam } from '../models/families/sam.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -278,7 +279,7 @@ async function withEmbeddings(
   image: RawImage,
   use: (embeddings: Tensor, scales: readonly [number, number]) => Promise<void>,
 ): Promise<void> {
-  const { data, shape } = processor.process([image]);
+  const { data, shape } = await inSlices(processor.processByParts([image]));
   await new Promise<void>((resolve) => afterEvents(resolve));
   const embeddings = await inferenceInSlices(model, () =>
     model.imageEmbeddingsByParts(model.device.tensor(data, shape)),
@@ -333,7 +334,7 @@ async function eachMask(
 
 /** Returns a part of an image. */
 function cutOut(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
-  const { width, data } = rgbOf(raw);
+  const { width, data } = atOnce(rgbOf(raw));
   const [wide, high] = [right - left, bottom - top];
   const part = new Uint8Array(wide * high * 3);
   for (let y = 0; y < high; y++) {

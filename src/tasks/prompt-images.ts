@@ -3,6 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { atIds, type ReadImages } from '../models/image-tokens.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { PromptModel } from '../models/prompt-model.js';
@@ -129,7 +130,7 @@ export class PromptImages {
 
   async #entryOf(image: RawImage): Promise<Entry> {
     const key = (await keyOf(image)) ?? `unknown ${this.#unknown++}`;
-    const known = this.#entries.get(key) ?? Promise.resolve().then(() => this.#make(key, image));
+    const known = this.#entries.get(key) ?? this.#make(key, image);
     this.#entries.delete(key);
     this.#entries.set(key, known);
     try {
@@ -142,9 +143,9 @@ export class PromptImages {
     }
   }
 
-  #make(key: string, image: RawImage): Entry {
+  async #make(key: string, image: RawImage): Promise<Entry> {
     const { model, processor } = this.reader;
-    const ready = processor.process(image);
+    const ready = await inSlices(processor.processByParts(image));
     const inputs = inputsOf(model, ready);
     try {
       const images = model.readImages(inputs);

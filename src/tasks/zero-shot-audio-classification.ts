@@ -63,8 +63,7 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
         const logits = await inferenceInSlices(model, function* () {
-          const { data, shape } = extractor.process([samples]);
-          yield;
+          const { data, shape } = yield* extractor.processByParts([samples]);
           const heard = {
             inputFeatures: model.device.tensor(data, shape),
             ...(extractor.fuses && { isLonger: [[1]] }),

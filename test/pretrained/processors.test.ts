@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
+import { atOnce } from '../../src/core/slices.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { openSource } from '../../src/pretrained/open-source.js';
+import { ClapFeatureExtractor } from '../../src/pretrained/processors/clap.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
+import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
 import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
 import { imageTextProcessor } from '../../src/pretrained/processors/image-text.js';
 import { imageProcessor, loadProcessor } from '../../src/pretrained/processors/load-processor.js';
@@ -116,6 +119,44 @@ describe('Whisper on a real recording', () => {
   });
 });
 
+describe('a large image', () => {
+  const image = pictureOf(1600, 1200, 4, 1);
+  it.each([
+    ['ViT', {}],
+    ['ConvNext', {}],
+    ['Sam', {}],
+    ['Siglip2', {}],
+    ['RfDetr', { size: { height: 560, width: 560 } }],
+    ['Owlv2', { size: { height: 480, width: 480 } }],
+  ])('is processed in parts, with the numbers of one piece: %s', (name, config) => {
+    const processor = imageProcessor({ image_processor_type: `${name}ImageProcessor`, ...config }, '', 'the file');
+    const parts = processor.processByParts([image]);
+    for (let pauses = 0; ; pauses++) {
+      const { done, value } = parts.next();
+      if (!done) continue;
+      // Alpha alone pauses for each of 4 parts; resizing or normalizing adds more.
+      expect(pauses).toBeGreaterThan(6);
+      expect(value.data).toEqual(processor.process([image]).data);
+      break;
+    }
+  });
+});
+
+describe('a long recording', () => {
+  const extractors = [new ParakeetFeatureExtractor(), new SeamlessM4TFeatureExtractor(), new ClapFeatureExtractor({})];
+  it.each(extractors)('is processed in parts: %o', (extractor) => {
+    const samples = soundOf(10 * extractor.samplingRate, 3);
+    const parts = extractor.processByParts([samples]);
+    for (let pauses = 0; ; pauses++) {
+      const { done, value } = parts.next();
+      if (!done) continue;
+      expect(pauses).toBeGreaterThanOrEqual(7);
+      expect(value.data).toEqual(extractor.process([samples]).data);
+      break;
+    }
+  });
+});
+
 describe('resize', () => {
   const filters = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'];
   it.each([...filters.entries()])('filter %i, %s, gives the bytes of PIL', (resample, name) => {
@@ -129,7 +170,7 @@ describe('resize', () => {
         number,
       ];
       const image = pictureOf(width, height, 3, 1);
-      const { data } = resize({ ...image, channels: 3 }, toWidth, toHeight, resample);
+      const { data } = atOnce(resize({ ...image, channels: 3 }, toWidth, toHeight, resample));
       expect(Array.from(data), entry.name).toEqual(Array.from(entry.data()));
     }
   });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
 import { type RawImage, rgbOf } from '../../pretrained/processors/image.js';
@@ -53,7 +54,7 @@ export function detectCommand(): Command {
 
 /** Returns the image with a colored frame around each object. Frames of objects with higher scores cover others. */
 function withBoxes(image: RawImage, objects: readonly DetectedObject[]): RawImage {
-  const { width, height, data } = rgbOf(image);
+  const { width, height, data } = atOnce(rgbOf(image));
   const drawn = Uint8Array.from(data);
   const thickness = Math.max(1, Math.round(Math.max(width, height) / 400));
   const fill = (left: number, top: number, right: number, bottom: number, color: readonly number[]) => {

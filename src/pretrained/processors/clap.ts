@@ -1,8 +1,9 @@
 // CLAP's features: decibels of a spectrogram on the mel scale, as transformers' ClapFeatureExtractor computes them.
 
 import { ArgumentError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
-import { Spectrum, single } from './filter-banks.js';
+import { PART, Spectrum, single } from './filter-banks.js';
 import { htkFilters, slaneyFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
@@ -59,10 +60,15 @@ export class ClapFeatureExtractor {
    * finite numbers.
    */
   process(recordings: readonly [Float32Array]): Features {
+    return atOnce(this.processByParts(recordings));
+  }
+
+  /** @internal Same as `process`, with a pause after every few milliseconds of work. */
+  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('clap', recordings);
     if (samples.length === 0) throw new ArgumentError('clap: the recording is empty, expected at least one sample');
     const frames = this.#framesOf(this.samples);
-    const channels = this.#channels(samples, frames);
+    const channels = yield* this.#channels(samples, frames);
     const data = new Float32Array(channels.length * frames * this.#bins);
     for (const [i, channel] of channels.entries()) data.set(channel, i * frames * this.#bins);
     return { data, shape: [1, channels.length, frames, this.#bins] };
@@ -72,19 +78,20 @@ export class ClapFeatureExtractor {
     return 1 + Math.floor(samples / this.#hop);
   }
 
-  #channels(samples: Float32Array, frames: number): readonly Float32Array[] {
+  *#channels(samples: Float32Array, frames: number): Generator<undefined, readonly Float32Array[]> {
     const overflow = samples.length - this.samples;
     if (!this.fuses) {
       const start = Math.floor(Math.max(0, overflow) / 2);
       const own = overflow > 0 ? samples.subarray(start, start + this.samples) : this.#padded(samples);
-      return [this.#columns(own, 0, frames)];
+      return [yield* this.#columns(own, 0, frames)];
     }
     const total = this.#framesOf(samples.length);
     if (overflow > 0 && total > frames) {
-      const crops = middles(total - frames + 1).map((first) => this.#columns(samples, first, frames));
-      return [this.#shrunk(samples, total, frames), ...crops];
+      const channels = [yield* this.#shrunk(samples, total, frames)];
+      for (const first of middles(total - frames + 1)) channels.push(yield* this.#columns(samples, first, frames));
+      return channels;
     }
-    const whole = this.#columns(overflow > 0 ? samples : this.#padded(samples), 0, frames);
+    const whole = yield* this.#columns(overflow > 0 ? samples : this.#padded(samples), 0, frames);
     return Array<Float32Array>(1 + CROPS).fill(whole);
   }
 
@@ -101,9 +108,12 @@ export class ClapFeatureExtractor {
   }
 
   /** Returns `count` columns from column `first` on, [count, bins]. */
-  #columns(samples: Float32Array, first: number, count: number): Float32Array {
+  *#columns(samples: Float32Array, first: number, count: number): Generator<undefined, Float32Array> {
     const values = new Float64Array(count * this.#bins);
-    for (let i = 0; i < count; i++) this.#column(samples, first + i, values, i * this.#bins);
+    for (let i = 0; i < count; i++) {
+      if (i % PART === PART - 1) yield;
+      this.#column(samples, first + i, values, i * this.#bins);
+    }
     return Float32Array.from(values);
   }
 
@@ -120,11 +130,12 @@ export class ClapFeatureExtractor {
   }
 
   /** Resizes all `total` columns to `count` by linear interpolation. */
-  #shrunk(samples: Float32Array, total: number, count: number): Float32Array {
+  *#shrunk(samples: Float32Array, total: number, count: number): Generator<undefined, Float32Array> {
     const bins = this.#bins;
     const pair = new Float64Array(2 * bins);
     const result = new Float32Array(count * bins);
     for (let i = 0; i < count; i++) {
+      if (i % PART === PART - 1) yield;
       const place = Math.max(0, ((i + 0.5) * total) / count - 0.5);
       const column = Math.floor(place);
       this.#column(samples, column, pair, 0);

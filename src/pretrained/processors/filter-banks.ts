@@ -3,6 +3,7 @@
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { Fft } from './fft.js';
 import { kaldiFilters, type MelFilter, slaneyFilters } from './mel.js';
@@ -18,7 +19,12 @@ export interface FilterBank {
   columnsOf(samples: number): number;
   /** Features of one recording, [1, columns, width]. Throws ArgumentError for values that are no Float32Array. */
   process(recordings: readonly [Float32Array]): Features;
+  /** @internal Same as `process`, with a pause after every few milliseconds of work. */
+  processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features>;
 }
+
+/** Columns between two pauses: a few milliseconds. */
+export const PART = 128;
 
 /** Sums of filters over the power spectrum of a frame. */
 export class Spectrum {
@@ -82,6 +88,10 @@ export class ParakeetFeatureExtractor implements FilterBank {
   }
 
   process(recordings: readonly [Float32Array]): Features {
+    return atOnce(this.processByParts(recordings));
+  }
+
+  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('parakeet', recordings);
     const bins = this.#bins;
     const columns = this.columnsOf(samples.length);
@@ -90,6 +100,7 @@ export class ParakeetFeatureExtractor implements FilterBank {
     const { re } = this.#spectrum;
     const at = (i: number) => (i < 0 || i >= samples.length ? 0 : (samples[i] as number));
     for (let column = 0; column < columns; column++) {
+      if (column % PART === PART - 1) yield;
       const start = column * this.step - window.length / 2;
       for (let i = 0; i < window.length; i++) {
         const place = start + i;
@@ -134,12 +145,17 @@ export class SeamlessM4TFeatureExtractor implements FilterBank {
   }
 
   process(recordings: readonly [Float32Array]): Features {
+    return atOnce(this.processByParts(recordings));
+  }
+
+  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('wav2vec2-bert', recordings);
     const bins = this.#bins;
     const frames = this.#framesOf(samples.length);
     const values = new Float64Array(frames * bins);
     const { re } = this.#spectrum;
     for (let frame = 0; frame < frames; frame++) {
+      if (frame % PART === PART - 1) yield;
       const own = samples.subarray(frame * HOP, frame * HOP + FRAME);
       const mean = own.reduce((sum, sample) => sum + sample, 0) / FRAME;
       const at = (i: number) => ((own[i] as number) - mean) * 2 ** 15;

@@ -69,8 +69,8 @@ export class Florence2Processor extends ImageTextProcessor {
     this.#smallestText = new Settings(`${where}: post_processor_config.ocr`, part('ocr')).number('AREA_THRESHOLD', 0);
   }
 
-  protected ready(image: Pixels): ReadyImage {
-    return { pixelValues: this.#images.process([image]), pieces: [{ rows: this.#rows }] };
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+    return { pixelValues: yield* this.#images.processByParts([image]), pieces: [{ rows: this.#rows }] };
   }
 
   /** A task's token alone, or before the user's text, becomes the prompt of the task. Throws ArgumentError. */

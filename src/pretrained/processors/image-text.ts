@@ -1,6 +1,7 @@
 // Images for language models: pixels, and the text that stands for an image in a prompt, as transformers' processors make them.
 
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { type RawImage, rgbOf } from './image.js';
 import { isResample, type Pixels, resize } from './resize.js';
@@ -52,11 +53,17 @@ export abstract class ImageTextProcessor {
   /** The text that templates write for an image: a token's id, or its text. */
   abstract readonly mark: number | string;
 
-  protected abstract ready(image: Pixels): ReadyImage;
+  /** Pauses after every few milliseconds of work. */
+  protected abstract ready(image: Pixels): Generator<undefined, ReadyImage>;
 
   /** Throws ArgumentError for a value that is no image, and for an image that cannot be resized. */
   process(image: RawImage): ReadyImage {
-    return this.ready(rgbOf(image));
+    return atOnce(this.processByParts(image));
+  }
+
+  /** @internal Same as `process`, with a pause after every few milliseconds of work. */
+  *processByParts(image: RawImage): Generator<undefined, ReadyImage> {
+    return yield* this.ready(yield* rgbOf(image));
   }
 
   /** A prompt without a chat template, for `count` images. `mark`: the text of `mark`; `begin`: that of the start token. */
@@ -73,7 +80,7 @@ export abstract class ImageTextProcessor {
   }
 
   /** Images of one size as float32 [images, 3, height, width]. */
-  protected planes(images: readonly Pixels[]): Features {
+  protected *planes(images: readonly Pixels[]): Generator<undefined, Features> {
     const { width, height } = images[0] as Pixels;
     const values = this.values();
     const size = width * height;
@@ -83,6 +90,7 @@ export abstract class ImageTextProcessor {
         const own = values[channel] as Float32Array;
         const start = (i * 3 + channel) * size;
         for (let at = 0; at < size; at++) data[start + at] = own[bytes[at * 3 + channel] as number] as number;
+        yield;
       }
     return { data, shape: [images.length, 3, height, width] };
   }
@@ -114,11 +122,12 @@ class Gemma3Processor extends ImageTextProcessor {
     this.#rows = model.count('mm_tokens_per_image', 256);
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
     const crops = this.settings.boolean('do_pan_and_scan', false) ? this.#crops(image) : [];
     const isResized = this.settings.boolean('do_resize', true);
-    const all = [image, ...crops].map((each) => (isResized ? resize(each, ...size, this.resample) : each));
+    const all: Pixels[] = [];
+    for (const each of [image, ...crops]) all.push(isResized ? yield* resize(each, ...size, this.resample) : each);
     const whole: Piece[] = ['\n\n', { token: this.mark }, { rows: this.#rows }, { token: this.#end }, '\n\n'];
     const pieces =
       crops.length === 0
@@ -129,7 +138,7 @@ class Gemma3Processor extends ImageTextProcessor {
             ' and here are some crops to help you see better ',
             ...crops.flatMap((_, i) => (i === 0 ? whole : [' ', ...whole])),
           ];
-    return { pixelValues: this.planes(all), pieces };
+    return { pixelValues: yield* this.planes(all), pieces };
   }
 
   /** Crops side by side along the longer side. */
@@ -161,10 +170,10 @@ class PaliGemmaProcessor extends ImageTextProcessor {
     this.#rows = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 16)) ** 2;
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
-    const resized = this.settings.boolean('do_resize', true) ? resize(image, ...size, this.resample) : image;
-    return { pixelValues: this.planes([resized]), pieces: [{ rows: this.#rows }] };
+    const resized = this.settings.boolean('do_resize', true) ? yield* resize(image, ...size, this.resample) : image;
+    return { pixelValues: yield* this.planes([resized]), pieces: [{ rows: this.#rows }] };
   }
 
   override prompt(text: string, count: number, mark: string, begin: string): string {
@@ -186,16 +195,16 @@ class TilesProcessor extends ImageTextProcessor {
     this.#rows = Math.floor(patches / model.count('scale_factor', 2) ** 2);
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const tile = this.side('max_image_size', 'longest_edge', 364);
-    const sized = this.settings.boolean('do_resize', true) ? this.#sized(image) : image;
+    const sized = this.settings.boolean('do_resize', true) ? yield* this.#sized(image) : image;
     const whole = (of: Pixels) => resize(of, tile, tile, this.resample);
     if (!this.settings.boolean('do_image_splitting', true))
-      return { pixelValues: this.planes([whole(sized)]), pieces: this.#global() };
+      return { pixelValues: yield* this.planes([yield* whole(sized)]), pieces: this.#global() };
     const [width, height] = wholeTiles(sized, tile);
-    const large = resize(sized, width, height, this.resample);
+    const large = yield* resize(sized, width, height, this.resample);
     const [rows, columns] = [height / tile, width / tile];
-    if (rows === 1 && columns === 1) return { pixelValues: this.planes([large]), pieces: this.#global() };
+    if (rows === 1 && columns === 1) return { pixelValues: yield* this.planes([large]), pieces: this.#global() };
     const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
     const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
     const pieces = places.flatMap(([row, column]): Piece[] => [
@@ -203,7 +212,10 @@ class TilesProcessor extends ImageTextProcessor {
       { rows: this.#rows },
       ...(column === columns - 1 ? ['\n'] : []),
     ]);
-    return { pixelValues: this.planes([...tiles, whole(large)]), pieces: [...pieces, '\n', ...this.#global()] };
+    return {
+      pixelValues: yield* this.planes([...tiles, yield* whole(large)]),
+      pieces: [...pieces, '\n', ...this.#global()],
+    };
   }
 
   #global(): Piece[] {
@@ -211,7 +223,7 @@ class TilesProcessor extends ImageTextProcessor {
   }
 
   /** The image with its longer side as `size` says, the other one even. */
-  #sized(image: Pixels): Pixels {
+  *#sized(image: Pixels): Generator<undefined, Pixels> {
     const longest = this.side('size', 'longest_edge', 4 * 364);
     const ratio = image.width / image.height;
     const even = (side: number) => Math.max(1, Math.trunc(side) + (Math.trunc(side) % 2));
@@ -220,7 +232,7 @@ class TilesProcessor extends ImageTextProcessor {
     const own = width / height;
     if (width >= height && width > LARGEST) [width, height] = [LARGEST, Math.max(1, Math.trunc(LARGEST / own))];
     else if (height > width && height > LARGEST) [width, height] = [Math.max(1, Math.trunc(LARGEST * own)), LARGEST];
-    return resize(image, width, height, this.resample);
+    return yield* resize(image, width, height, this.resample);
   }
 }
 
@@ -245,12 +257,12 @@ class QwenProcessor extends ImageTextProcessor {
     this.mark = model.count('image_token_id', 151655, MOST);
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('patch_size', 14);
     const frames = settings.count('temporal_patch_size', 2);
     const merge = settings.count('merge_size', 2);
-    const resized = settings.boolean('do_resize', true) ? this.#sized(image, patch * merge) : image;
+    const resized = settings.boolean('do_resize', true) ? yield* this.#sized(image, patch * merge) : image;
     const [rows, columns] = [resized.height / patch, resized.width / patch];
     if (rows % merge !== 0 || columns % merge !== 0)
       throw new ArgumentError(
@@ -276,7 +288,7 @@ class QwenProcessor extends ImageTextProcessor {
     };
   }
 
-  #sized(image: Pixels, factor: number): Pixels {
+  *#sized(image: Pixels, factor: number): Generator<undefined, Pixels> {
     const least = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MOST);
     const most = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MOST);
     const { width, height } = image;
@@ -285,7 +297,7 @@ class QwenProcessor extends ImageTextProcessor {
         `image processor: an image is ${width} × ${height}, expected sides that differ by a factor of at most 200`,
       );
     const [wide, high] = smartSize(image, factor, least, most, 0);
-    return resize(image, wide, high, this.resample);
+    return yield* resize(image, wide, high, this.resample);
   }
 }
 
@@ -395,7 +407,7 @@ class Lfm2Processor extends ImageTextProcessor {
     this.#factor = this.settings.count('downsample_factor', 2);
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('encoder_patch_size', 16);
     const [least, most] = [settings.count('min_image_tokens', 64), settings.count('max_image_tokens', 256)];
@@ -405,7 +417,7 @@ class Lfm2Processor extends ImageTextProcessor {
     const factor = patch * this.#factor;
     const area = factor * factor;
     const [width, height] = smartSize(image, factor, least * area, most * area, factor);
-    const small = resize(image, width, height, this.resample);
+    const small = yield* resize(image, width, height, this.resample);
     const rowsOf = ({ width: wide, height: high }: Pick<Pixels, 'width' | 'height'>) =>
       Math.ceil(Math.floor(wide / patch) / this.#factor) * Math.ceil(Math.floor(high / patch) / this.#factor);
     const patches = Math.max(most * this.#factor ** 2, splits ? Math.floor(tile / patch) ** 2 : 0);
@@ -415,7 +427,7 @@ class Lfm2Processor extends ImageTextProcessor {
       !(fewest === 1 && largest === 1);
     if (!isLarge) return this.#packed([small], patch, patches, [START, { rows: rowsOf(small) }, END]);
     const [columns, rows] = tilesFor(image, fewest, largest, tile);
-    const large = resize(image, columns * tile, rows * tile, this.resample);
+    const large = yield* resize(image, columns * tile, rows * tile, this.resample);
     const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
     const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
     const hasSmall = settings.boolean('use_thumbnail', true) && places.length > 1;

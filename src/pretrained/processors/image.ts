@@ -3,6 +3,7 @@
 import { describeValue, isCount, isObject } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { isResample, type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
@@ -126,9 +127,15 @@ export class ImageProcessor {
    * images. Throws it, too, if results differ in size, which is possible only without resizing to a fixed size.
    */
   process(images: readonly RawImage[]): Features {
+    return atOnce(this.processByParts(images));
+  }
+
+  /** @internal Same as `process`, with a pause after every few milliseconds of work. */
+  *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
-    const cut = images.map((image) => this.#cut(this.resized(rgbOf(image))));
+    const cut: Pixels[] = [];
+    for (const image of images) cut.push(this.#cut(yield* this.resized(yield* rgbOf(image))));
     const { height, width } = cut[0] as Pixels;
     const data = new Float32Array(cut.length * 3 * height * width);
     for (const [i, pixels] of cut.entries()) {
@@ -136,7 +143,7 @@ export class ImageProcessor {
         const sizes = `${width} × ${height} and ${pixels.width} × ${pixels.height}`;
         throw new ArgumentError(`image processor: images become ${sizes}, expected one size: give them one by one`);
       }
-      this.#normalize(pixels, data.subarray(i * 3 * height * width));
+      yield* this.#normalize(pixels, data.subarray(i * 3 * height * width));
     }
     return { data, shape: [cut.length, 3, height, width] };
   }
@@ -147,10 +154,10 @@ export class ImageProcessor {
   }
 
   /** The image in the size of the file, before its middle is cut out. */
-  protected resized(image: Pixels): Pixels {
+  protected *resized(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null) return image;
     const { width, height } = this.sizeFor(image);
-    return resize(image, width, height, this.resample);
+    return yield* resize(image, width, height, this.resample);
   }
 
   /** The size that the file gives an image, before its middle is cut out. Throws ArgumentError for a long image. */
@@ -163,7 +170,7 @@ export class ImageProcessor {
   }
 
   /** The image with `shortest` pixels on its shorter side, in its own proportions. Throws ArgumentError for a long one. */
-  protected shortened(image: Pixels, shortest: number): Pixels {
+  protected shortened(image: Pixels, shortest: number): Generator<undefined, Pixels> {
     const { width, height } = shortenedSize(image, shortest);
     return resize(image, width, height, this.resample);
   }
@@ -198,12 +205,16 @@ export class ImageProcessor {
   }
 
   /** Writes the three colours one after another. */
-  #normalize({ width, height, data }: Pixels, into: Float32Array): void {
+  *#normalize({ width, height, data }: Pixels, into: Float32Array): Generator<undefined, void> {
     const size = width * height;
     for (let channel = 0; channel < 3; channel++) {
       const normalize = this.normalizer(channel);
       const values = Float32Array.from({ length: 256 }, (_, byte) => normalize(byte));
-      for (let i = 0; i < size; i++) into[channel * size + i] = values[data[i * 3 + channel] as number] as number;
+      for (let start = 0; start < size; start += SLICE) {
+        const end = Math.min(size, start + SLICE);
+        for (let i = start; i < end; i++) into[channel * size + i] = values[data[i * 3 + channel] as number] as number;
+        yield;
+      }
     }
   }
 }
@@ -277,8 +288,11 @@ function halfToEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** Red, green and blue of an image. Throws ArgumentError for other values. */
-export function rgbOf(image: RawImage): Pixels {
+/** Pixels of a channel between two pauses: a few milliseconds. */
+const SLICE = 1 << 19;
+
+/** Red, green and blue of an image. Pauses after some thousands of pixels. Throws ArgumentError for other values. */
+export function* rgbOf(image: RawImage): Generator<undefined, Pixels> {
   const { width, height, data } = (image ?? {}) as RawImage;
   const isImage =
     isSide(width) && isSide(height) && (isTyped(data, 'Uint8Array') || isTyped(data, 'Uint8ClampedArray'));
@@ -292,6 +306,7 @@ export function rgbOf(image: RawImage): Pixels {
   if (channels === 3) return { width, height, channels, data };
   const rgb = new Uint8Array(width * height * 3);
   for (let i = 0; i < width * height; i++) {
+    if (i % SLICE === SLICE - 1) yield;
     const alpha = channels === 4 ? (data[i * 4 + 3] as number) : 255;
     for (let c = 0; c < 3; c++)
       rgb[i * 3 + c] = onWhite(data[i * channels + (channels === 1 ? 0 : c)] as number, alpha);

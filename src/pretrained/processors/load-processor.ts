@@ -1,6 +1,7 @@
 import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
 import type { ClapFeatureExtractor } from './clap.js';
+import { prepareDecoder } from './decode-image.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor, type Kind, kindOf } from './image.js';
 import type { ImageTextProcessor } from './image-text.js';
@@ -36,14 +37,21 @@ const READ_AS_TEXT: readonly string[] = [
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
 
 /**
- * The processor that a model's folder brings, in preprocessor_config.json or, since transformers 5, as a part of processor_config.json;
- * null if it brings none. `model`: the content of config.json. Throws FormatError for one that is not known.
+ * The processor in a model's folder: preprocessor_config.json or, since transformers 5, a part of processor_config.json.
+ * Null if there is none. `model`: the content of config.json. Also loads the decoder of image files if the model reads
+ * images, so that the first image does not wait for it. Throws FormatError for an unknown processor.
  */
 export async function loadProcessor(
   source: ModelSource,
   modelType: string,
   model: Json = {},
 ): Promise<Processor | null> {
+  const processor = await processorIn(source, modelType, model);
+  if (processor !== null && !('samplingRate' in processor)) await prepareDecoder();
+  return processor;
+}
+
+async function processorIn(source: ModelSource, modelType: string, model: Json): Promise<Processor | null> {
   if (SPEAKING.includes(modelType)) return null;
   for (const file of FILES) {
     if (!(await source.has(file))) continue;

@@ -19,29 +19,34 @@ export class Owlv2ImageProcessor extends ImageProcessor {
     return this.#pads;
   }
 
-  override process(images: readonly RawImage[]): Features {
+  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     const { size } = this;
-    if (!this.#pads || size === null || !('height' in size)) return super.process(images);
+    if (!this.#pads || size === null || !('height' in size)) return yield* super.processByParts(images);
     const { height, width } = size;
     const data = new Float32Array(images.length * 3 * height * width);
-    images.forEach((image, i) => {
-      const square = squareOf(rgbOf(image));
+    for (const [i, image] of images.entries()) {
+      const square = squareOf(yield* rgbOf(image));
+      yield;
       for (let channel = 0; channel < 3; channel++) {
         const plane = Float64Array.from(
           square.data.subarray(channel * square.side ** 2, (channel + 1) * square.side ** 2),
         );
-        const smooth = smoothed(smoothed(plane, square.side, width, 'rows'), square.side, height, 'columns');
-        const resized = interpolated(smooth, square.side, height, width);
+        const across = yield* smoothed(plane, square.side, width, 'rows');
+        const smooth = yield* smoothed(across, square.side, height, 'columns');
+        const resized = yield* interpolated(smooth, square.side, height, width);
         const into = data.subarray((i * 3 + channel) * height * width);
         const values = this.normalizer(channel);
         resized.forEach((value, place) => {
           into[place] = values(value);
         });
       }
-    });
+    }
     return { data, shape: [images.length, 3, height, width] };
   }
 }
+
+/** Rows between two pauses. */
+const ROWS = 64;
 
 /** The colours of an image one after another, with black to the right and below. */
 function squareOf({ width, height, data }: Pixels): { side: number; data: Float64Array } {
@@ -63,7 +68,12 @@ function mirrored(place: number, count: number): number {
 }
 
 /** A Gaussian along rows or columns, as wide as the square shrinks: scipy's `gaussian_filter`. */
-function smoothed(plane: Float64Array, side: number, to: number, along: 'rows' | 'columns'): Float64Array {
+function* smoothed(
+  plane: Float64Array,
+  side: number,
+  to: number,
+  along: 'rows' | 'columns',
+): Generator<undefined, Float64Array> {
   const sigma = Math.max(0, (side / to - 1) / 2);
   const reach = Math.trunc(4 * sigma + 0.5);
   if (sigma === 0 || reach === 0) return plane;
@@ -72,6 +82,7 @@ function smoothed(plane: Float64Array, side: number, to: number, along: 'rows' |
   const [step, apart] = along === 'rows' ? [1, side] : [side, 1];
   const result = new Float64Array(plane.length);
   for (let place = 0; place < side; place++) {
+    if (place % ROWS === ROWS - 1) yield;
     for (let tap = -reach; tap <= reach; tap++) {
       const weight = (weights[tap + reach] as number) / total;
       const from = mirrored(place + tap, side) * step;
@@ -85,7 +96,12 @@ function smoothed(plane: Float64Array, side: number, to: number, along: 'rows' |
 }
 
 /** Bilinear interpolation of a square, in which pixels are areas: scipy's `zoom` with `grid_mode`. */
-function interpolated(plane: Float64Array, side: number, height: number, width: number): Float64Array {
+function* interpolated(
+  plane: Float64Array,
+  side: number,
+  height: number,
+  width: number,
+): Generator<undefined, Float64Array> {
   const tapsOf = (to: number) =>
     Array.from({ length: to }, (_, i) => {
       const place = ((i + 0.5) * side) / to - 0.5;
@@ -94,7 +110,8 @@ function interpolated(plane: Float64Array, side: number, height: number, width: 
     });
   const [rows, columns] = [tapsOf(height), tapsOf(width)];
   const result = new Float64Array(height * width);
-  rows.forEach((row, y) => {
+  for (const [y, row] of rows.entries()) {
+    if (y % ROWS === ROWS - 1) yield;
     columns.forEach((column, x) => {
       const across = (line: number) => {
         const [a, b] = [plane[line * side + column.first] as number, plane[line * side + column.second] as number];
@@ -103,6 +120,6 @@ function interpolated(plane: Float64Array, side: number, height: number, width: 
       const [above, below] = [across(row.first), across(row.second)];
       result[y * width + x] = above + (below - above) * row.share;
     });
-  });
+  }
   return result;
 }

@@ -34,15 +34,19 @@ const filters: Readonly<Record<number, Filter>> = {
 
 export const isResample = (resample: number): boolean => resample === 0 || Object.hasOwn(filters, resample);
 
-/** Resizes by one of PIL's filters, `resample`. */
-export function resize(image: Pixels, width: number, height: number, resample: number): Pixels {
+/** Resizes by one of PIL's filters, `resample`. Pauses after some thousands of pixels. */
+export function* resize(image: Pixels, width: number, height: number, resample: number): Generator<undefined, Pixels> {
   const filter = filters[resample];
   if (filter === undefined) return nearest(image, width, height);
-  const across = (from: Pixels) => (width === from.width ? from : horizontal(from, width, filter));
-  const down = (from: Pixels) => (height === from.height ? from : vertical(from, height, filter));
+  const across = function* (from: Pixels) {
+    return width === from.width ? from : yield* horizontal(from, width, filter);
+  };
+  const down = function* (from: Pixels) {
+    return height === from.height ? from : yield* vertical(from, height, filter);
+  };
   // Pillow 13's rule. The order decides how bytes are rounded between the two directions.
   const isFlatter = image.height - height > Math.max(0, 2 * (image.width - width));
-  return isFlatter ? across(down(image)) : down(across(image));
+  return isFlatter ? yield* across(yield* down(image)) : yield* down(yield* across(image));
 }
 
 /** 32 bits hold a pixel's 8, and 2 for sums that overshoot. */
@@ -82,24 +86,37 @@ function weightsOf(from: number, to: number, { support, weight }: Filter): Weigh
   return result;
 }
 
-function horizontal(image: Pixels, width: number, filter: Filter): Pixels {
+function* horizontal(image: Pixels, width: number, filter: Filter): Generator<undefined, Pixels> {
   const { channels, height } = image;
   const data = new Uint8ClampedArray(width * height * channels);
   const weights = weightsOf(image.width, width, filter);
-  for (let y = 0; y < height; y++)
-    along(image.data, y * image.width * channels, channels, data, y * width * channels, channels, channels, weights);
+  const all = { start: 0, end: width };
+  const rows = Math.max(1, Math.floor(SLICE / (width * weights.taps * channels)));
+  for (let y = 0; y < height; y++) {
+    if (y % rows === rows - 1) yield;
+    const from = y * image.width * channels;
+    along(image.data, from, channels, data, y * width * channels, channels, channels, weights, all);
+  }
   return { width, height, channels, data };
 }
 
-function vertical(image: Pixels, height: number, filter: Filter): Pixels {
+function* vertical(image: Pixels, height: number, filter: Filter): Generator<undefined, Pixels> {
   const { channels, width } = image;
   const row = width * channels;
   const data = new Uint8ClampedArray(row * height);
-  along(image.data, 0, row, data, 0, row, row, weightsOf(image.height, height, filter));
+  const weights = weightsOf(image.height, height, filter);
+  const rows = Math.max(1, Math.floor(SLICE / (row * weights.taps)));
+  for (let start = 0; start < height; start += rows) {
+    along(image.data, 0, row, data, 0, row, row, weights, { start, end: Math.min(height, start + rows) });
+    yield;
+  }
   return { width, height, channels, data };
 }
 
-/** Writes weighted sums along one direction, for `lines` that lie side by side. */
+/** Products between two pauses: a few milliseconds. */
+const SLICE = 1 << 21;
+
+/** Writes weighted sums along one direction, for `lines` that lie side by side, from one new pixel to another. */
 function along(
   from: Pixels['data'],
   fromStart: number,
@@ -109,8 +126,9 @@ function along(
   toStride: number,
   lines: number,
   { taps, first, counts, weights }: Weights,
+  { start: begin, end }: { readonly start: number; readonly end: number },
 ): void {
-  for (let i = 0; i < first.length; i++) {
+  for (let i = begin; i < end; i++) {
     const count = counts[i] as number;
     const start = fromStart + (first[i] as number) * fromStride;
     for (let line = 0; line < lines; line++) {

@@ -16,10 +16,11 @@ export class RfDetrImageProcessor extends ImageProcessor {
     if (config.pad_size != null) settings.refuse('pad_size', config.pad_size, 'null');
   }
 
-  override process(images: readonly RawImage[]): Features {
+  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
-    const each = images.map((image) => rgbOf(image));
+    const each: Pixels[] = [];
+    for (const image of images) each.push(yield* rgbOf(image));
     const sizes = each.map((image) => this.sizeFor(image));
     const { height, width } = sizes[0] as PixelSize;
     const other = sizes.find((size) => size.height !== height || size.width !== width);
@@ -28,20 +29,17 @@ export class RfDetrImageProcessor extends ImageProcessor {
       throw new ArgumentError(`image processor: images become ${given}, expected one size: give them one by one`);
     }
     const data = new Float32Array(each.length * 3 * height * width);
-    each.forEach((image, i) => {
-      for (let channel = 0; channel < 3; channel++)
-        interpolate(
-          image,
-          channel,
-          [height, width],
-          this.normalizer(channel),
-          data,
-          (i * 3 + channel) * height * width,
-        );
-    });
+    for (const [i, image] of each.entries())
+      for (let channel = 0; channel < 3; channel++) {
+        const start = (i * 3 + channel) * height * width;
+        yield* interpolate(image, channel, [height, width], this.normalizer(channel), data, start);
+      }
     return { data, shape: [each.length, 3, height, width] };
   }
 }
+
+/** Rows between two pauses. */
+const ROWS = 64;
 
 /** The two pixels next to each place along a side, and the share of the second one. */
 function tapsOf(from: number, to: number) {
@@ -53,23 +51,24 @@ function tapsOf(from: number, to: number) {
 }
 
 /** Writes one colour in another size, bilinear, by torch's rule, through `normalize`. */
-function interpolate(
+function* interpolate(
   image: Pixels,
   channel: number,
   [height, width]: readonly [number, number],
   normalize: (value: number) => number,
   into: Float32Array,
   start: number,
-): void {
+): Generator<undefined, void> {
   const { data, width: wide } = image;
   const [rows, columns] = [tapsOf(image.height, height), tapsOf(wide, width)];
   const at = (row: number, column: number) => data[(row * wide + column) * 3 + channel] as number;
-  rows.forEach((row, y) => {
+  for (const [y, row] of rows.entries()) {
+    if (y % ROWS === ROWS - 1) yield;
     columns.forEach((column, x) => {
       const across = (line: number) =>
         at(line, column.first) + (at(line, column.second) - at(line, column.first)) * column.share;
       const above = across(row.first);
       into[start + y * width + x] = normalize(above + (across(row.second) - above) * row.share);
     });
-  });
+  }
 }

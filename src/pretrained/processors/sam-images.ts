@@ -38,25 +38,26 @@ export class SamImageProcessor extends ImageProcessor {
     return { width: side(width), height: side(height) };
   }
 
-  protected override resized(image: Pixels): Pixels {
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
     const { width, height } = this.sizeFor(image);
-    return resize(image, width, height, this.resample);
+    return yield* resize(image, width, height, this.resample);
   }
 
   /** Padding is zero after normalization. Throws ArgumentError as `ImageProcessor`, and for images larger than the padded size. */
-  override process(images: readonly RawImage[]): Features {
+  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const [rows, columns] = this.padded;
     const data = new Float32Array(images.length * 3 * rows * columns);
     for (const [i, image] of images.entries()) {
-      const { width, height, data: bytes } = this.resized(rgbOf(image));
+      const { width, height, data: bytes } = yield* this.resized(yield* rgbOf(image));
       if (width > columns || height > rows)
         throw new ArgumentError(
           `image processor: an image becomes ${width} × ${height}, expected ${columns} × ${rows} or less`,
         );
       for (let channel = 0; channel < 3; channel++) {
         const normalize = this.normalizer(channel);
+        yield;
         for (let y = 0, at = (i * 3 + channel) * rows * columns; y < height; y++, at += columns)
           for (let x = 0; x < width; x++) data[at + x] = normalize(bytes[(y * width + x) * 3 + channel] as number);
       }

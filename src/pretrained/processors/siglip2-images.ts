@@ -25,13 +25,14 @@ export class Siglip2ImageProcessor extends ImageProcessor {
    * Makes lists of patches, [images, patches, height · width · 3], with zeros after them. `spatialShapes` has the rows and
    * columns of each image. Throws ArgumentError for values that are not images, or that have too many patches.
    */
-  override process(images: readonly RawImage[]): Features {
+  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const width = this.#patch * this.#patch * 3;
     const data = new Float32Array(images.length * this.#patches * width);
-    const spatialShapes = images.map((image, i) => {
-      const pixels = super.process([image]); // [1, 3, height, width]
+    const spatialShapes: [number, number][] = [];
+    for (const [i, image] of images.entries()) {
+      const pixels = yield* super.processByParts([image]); // [1, 3, height, width]
       const grid = pixels.shape.slice(2).map((side) => Math.floor(side / this.#patch)) as [number, number];
       const count = grid[0] * grid[1];
       if (count < 1 || count > this.#patches) {
@@ -39,8 +40,8 @@ export class Siglip2ImageProcessor extends ImageProcessor {
         throw new ArgumentError(`image processor: an image has ${count} patches, ${expected}`);
       }
       this.#cutInto(data.subarray(i * this.#patches * width), pixels, grid);
-      return grid;
-    });
+      spatialShapes.push(grid);
+    }
     return { data, shape: [images.length, this.#patches, width], spatialShapes };
   }
 
@@ -56,10 +57,10 @@ export class Siglip2ImageProcessor extends ImageProcessor {
               into[at++] = data[(colour * height + row * side + y) * width + column * side + x] as number;
   }
 
-  protected override resized(image: Pixels): Pixels {
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
     if (!this.#resizes) return image;
     const [height, width] = this.#sizeFor(image);
-    return resize(image, width, height, this.resample);
+    return yield* resize(image, width, height, this.resample);
   }
 
   /** The largest size in whole patches that has no more than the greatest number. A search, as in transformers. */

@@ -18,11 +18,12 @@ export class ConvNextImageProcessor extends ImageProcessor {
     if (this.size && !('shortest' in this.size)) settings.refuse('size', config.size, '{ shortest_edge }, in pixels');
   }
 
-  protected override resized(image: Pixels): Pixels {
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null || !('shortest' in this.size)) return image;
     const { shortest: side } = this.size;
-    if (side >= 384) return resize(image, side, side, this.resample);
-    return this.middleOf(this.shortened(image, Math.trunc(side / this.#cropShare)), { height: side, width: side });
+    if (side >= 384) return yield* resize(image, side, side, this.resample);
+    const shortened = yield* this.shortened(image, Math.trunc(side / this.#cropShare));
+    return this.middleOf(shortened, { height: side, width: side });
   }
 }
 
@@ -40,7 +41,7 @@ export class DptImageProcessor extends ImageProcessor {
     if (this.size && !('height' in this.size)) settings.refuse('size', config.size, '{ height, width }, in pixels');
   }
 
-  protected override resized(image: Pixels): Pixels {
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null || !('height' in this.size)) return image;
     let [down, right] = [this.size.height / image.height, this.size.width / image.width];
     if (this.#keepsRatio) {
@@ -49,7 +50,7 @@ export class DptImageProcessor extends ImageProcessor {
     }
     const [height, width] = [this.#fitting(down * image.height), this.#fitting(right * image.width)];
     if (Math.max(height, width) <= LONGEST && Math.min(height, width) > 0)
-      return resize(image, width, height, this.resample);
+      return yield* resize(image, width, height, this.resample);
     const given = `${image.width} × ${image.height}`;
     throw new ArgumentError(`image processor: an image of ${given} would become ${width} × ${height}`);
   }
@@ -91,11 +92,11 @@ export class DonutImageProcessor extends ImageProcessor {
     return true;
   }
 
-  protected override resized(image: Pixels): Pixels {
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
     const { height, width } = this.#page;
     let page = this.#aligns && isAcross(image, this.#page) ? rotated(image) : image;
-    if (this.#resizes) page = this.shortened(page, Math.min(height, width));
-    if (this.#fits) page = this.#fitted(page);
+    if (this.#resizes) page = yield* this.shortened(page, Math.min(height, width));
+    if (this.#fits) page = yield* this.#fitted(page);
     if (!this.#pads) return page;
     if (page.height > height || page.width > width) {
       const fix = 'set do_thumbnail to true';
@@ -105,12 +106,12 @@ export class DonutImageProcessor extends ImageProcessor {
   }
 
   /** The page in its own proportions, within the size. */
-  #fitted(image: Pixels): Pixels {
+  *#fitted(image: Pixels): Generator<undefined, Pixels> {
     let [height, width] = [Math.min(image.height, this.#page.height), Math.min(image.width, this.#page.width)];
     if (height === image.height && width === image.width) return image;
     if (image.height > image.width) width = Math.trunc((image.width * height) / image.height);
     else if (image.width > image.height) height = Math.trunc((image.height * width) / image.width);
-    return resize(image, Math.max(1, width), Math.max(1, height), this.resample || 3);
+    return yield* resize(image, Math.max(1, width), Math.max(1, height), this.resample || 3);
   }
 }
 

@@ -16,7 +16,8 @@ export interface Hearing {
   readonly step: number;
   /** Returns the number of the model's frames for a number of samples. */
   framesOf(samples: number): number;
-  features(samples: Float32Array): Features;
+  /** Pauses after every few milliseconds of work. */
+  features(samples: Float32Array): Generator<undefined, Features>;
 }
 
 /** Returns the feature extractor of a model. Throws FormatError if there is none. */
@@ -30,7 +31,9 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       samplingRate: processor.samplingRate,
       step: strides.reduce((product, stride) => product * stride, 1),
       framesOf: frames,
-      features: (samples) => processor.process([samples]),
+      *features(samples) {
+        return processor.process([samples]);
+      },
     };
   }
   if (processor instanceof ParakeetFeatureExtractor || processor instanceof SeamlessM4TFeatureExtractor) {
@@ -39,14 +42,19 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       samplingRate: processor.samplingRate,
       step: processor.step * factor,
       framesOf: (samples) => frames(processor.columnsOf(samples)),
-      features: (samples) => processor.process([samples]),
+      features: (samples) => processor.processByParts([samples]),
     };
   }
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json for sound`);
 }
 
-/** Returns the model's input for a sound. */
-export function inputOf({ device }: Pick<SoundModel, 'device'>, hearing: Hearing, samples: Float32Array): Tensor {
-  const { data, shape } = hearing.features(samples);
+/** Returns the model's input for a sound. Pauses after every few milliseconds of work. */
+export function* inputOf(
+  { device }: Pick<SoundModel, 'device'>,
+  hearing: Hearing,
+  samples: Float32Array,
+): Generator<undefined, Tensor> {
+  const { data, shape } = yield* hearing.features(samples);
+  yield;
   return device.tensor(data, shape);
 }

@@ -166,8 +166,7 @@ export class Speller {
     const model = this.#model;
     const hearing = this.#hearing;
     const logits = await inferenceInSlices(model, function* () {
-      const input = inputOf(model, hearing, samples);
-      yield;
+      const input = yield* inputOf(model, hearing, samples);
       return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor; // [1, frames, vocabulary]
     });
     const [, frames, vocabulary] = logits.shape as [number, number, number];
