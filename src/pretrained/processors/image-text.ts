@@ -338,12 +338,12 @@ class Gemma4Processor extends ImageTextProcessor {
     if (!SOFT_TOKENS.includes(most)) this.settings.refuse('max_soft_tokens', most, `one of ${SOFT_TOKENS.join(', ')}`);
   }
 
-  protected ready(image: Pixels): ReadyImage {
+  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('patch_size', 16);
     const pool = settings.count('pooling_kernel_size', 3);
     const most = settings.count('max_soft_tokens', 280) * pool ** 2;
-    const resized = settings.boolean('do_resize', true) ? this.#sized(image, patch, pool, most) : image;
+    const resized = settings.boolean('do_resize', true) ? yield* this.#sized(image, patch, pool, most) : image;
     const [rows, columns] = [Math.floor(resized.height / patch), Math.floor(resized.width / patch)];
     if (rows * columns > most || rows % pool !== 0 || columns % pool !== 0 || rows * columns === 0) {
       const given = `an image is ${resized.width} × ${resized.height}`;
@@ -372,7 +372,7 @@ class Gemma4Processor extends ImageTextProcessor {
   }
 
   /** The largest size in whole blocks with at most `most` patches. */
-  #sized(image: Pixels, patch: number, pool: number, most: number): Pixels {
+  #sized(image: Pixels, patch: number, pool: number, most: number): Generator<undefined, Pixels> {
     const { width, height } = image;
     const block = patch * pool;
     const factor = Math.sqrt((most * patch ** 2) / (height * width));

@@ -32,6 +32,7 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       step: strides.reduce((product, stride) => product * stride, 1),
       framesOf: frames,
       *features(samples) {
+        yield;
         return processor.process([samples]);
       },
     };
