@@ -1,6 +1,10 @@
 """Writes qwen3.TQ1_0.gguf of ../gguf3 in three parts, by the writer of the package gguf. The first part has no tensors."""
+import argparse
 import pathlib
+
 import gguf
+
+argparse.ArgumentParser(description=__doc__).parse_args()
 
 here = pathlib.Path(__file__).parent
 reader = gguf.GGUFReader(here.parent / "gguf3" / "qwen3.TQ1_0.gguf")

@@ -3,6 +3,7 @@
 Run in this folder, with peft 0.21, transformers 5.24 and torch 2.13: python make_adapters.py
 """
 
+import argparse
 import json
 import pathlib
 import shutil
@@ -12,6 +13,8 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
+
+argparse.ArgumentParser(description=__doc__).parse_args()
 
 warnings.filterwarnings("ignore")
 HERE = pathlib.Path(__file__).parent

@@ -1,8 +1,10 @@
 """Writes gte-new: a small random GTE in the form of repositories with model type `new`, and what transformers' GTE computes with its frequencies."""
-import json, pathlib, shutil
+import argparse, json, pathlib, shutil
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import GteConfig, GteModel
+
+argparse.ArgumentParser(description=__doc__).parse_args()
 
 torch.manual_seed(11)
 folder = pathlib.Path(__file__).parent / "gte-new"

@@ -2,10 +2,12 @@
 
 transformers has no code for them. The formulas below are those of the papers and of the repositories' own code, in float64.
 """
-import json, math, pathlib, shutil
+import argparse, json, math, pathlib, shutil
 import torch
 from safetensors.torch import save_file
 from torch.nn.functional import gelu, layer_norm
+
+argparse.ArgumentParser(description=__doc__).parse_args()
 
 HERE = pathlib.Path(__file__).parent
 VOCABULARY, WIDTH, HIDDEN, HEADS, LAYERS, EPS = 60, 24, 20, 6, 2, 1e-12  # 6 heads: no power of 2

@@ -5,13 +5,17 @@
 
 Float64 arithmetic, stored as float32. Image tokens have the id 17. Each prompt is one row of the inputs.
 """
+import argparse
 import json
 import pathlib
-import sys
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("names", nargs="*", metavar="NAME", help="folders to write; default: all")
+wanted = parser.parse_args().names
 
 HERE = pathlib.Path(__file__).parent
 IMAGE, NEW = 17, 5
@@ -113,7 +117,7 @@ CASES = {
 }
 
 for seed, (name, (cls, settings, rows, images, kinds)) in enumerate(CASES.items()):
-    if sys.argv[1:] and name not in sys.argv[1:]:
+    if wanted and name not in wanted:
         continue
     torch.manual_seed(seed)
     kind = getattr(transformers, cls)

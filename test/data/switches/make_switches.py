@@ -5,6 +5,7 @@
 
 Each folder is as those of ../reference: float64 arithmetic, stored as float32.
 """
+import argparse
 import json
 import pathlib
 import sys
@@ -13,6 +14,10 @@ import tempfile
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("names", nargs="*", metavar="NAME", help="folders to write; default: all")
+wanted = parser.parse_args().names
 
 HERE = pathlib.Path(__file__).parent
 TIME = 9
@@ -703,7 +708,7 @@ def written(model, ids):
 
 
 for seed, (name, (cls, settings)) in enumerate(CASES.items()):
-    if sys.argv[1:] and name not in sys.argv[1:]:
+    if wanted and name not in wanted:
         continue
     torch.manual_seed(seed)
     kind = getattr(transformers, cls)

@@ -2,13 +2,17 @@
 
     python make_text_only.py [NAME …]
 """
+import argparse
 import json
 import os
-import sys
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("names", nargs="*", metavar="NAME", help="folders to write; default: all")
+wanted = parser.parse_args().names
 
 TEXT = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             head_dim=8, vocab_size=61, max_position_embeddings=64)
@@ -68,5 +72,5 @@ def make(name, build, in_memory_names):
 for name, build, in_memory_names in [
     ('gemma3', gemma3, False), ('gemma3-in-memory-names', gemma3, True), ('gemma4', gemma4, False), ('mistral3', mistral3, False),
 ]:
-    if not sys.argv[1:] or name in sys.argv[1:]:
+    if not wanted or name in wanted:
         make(name, build, in_memory_names)
