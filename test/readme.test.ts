@@ -23,7 +23,7 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
 }
 
 describe('the examples of README.md and docs/', () => {
-  it('are there', () => expect(examples.length).toBeGreaterThanOrEqual(20));
+  it('exist', () => expect(examples.length).toBeGreaterThanOrEqual(20));
 
   // Settings of a user's project: strict, and nothing else.
   const usual = { strict: true, exactOptionalPropertyTypes: false, noUncheckedIndexedAccess: false };

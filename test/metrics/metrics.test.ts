@@ -92,7 +92,7 @@ describe('metrics', () => {
     expect(entityScores(references, references).f1).toBe(1);
   });
 
-  it('refuse what cannot be compared', () => {
+  it('refuse unequal numbers of outputs and references', () => {
     expect(() => accuracy([1], [1, 2])).toThrow(ArgumentError);
     expect(() => bleu([], [])).toThrow(ArgumentError);
   });

@@ -3,7 +3,7 @@ import { Transformer } from '../../src/index.js';
 import { deviceFor } from '../describe-op.js';
 import { best, build, inputsOf } from './small-models.js';
 
-it('without biases a layer has the names that PyTorch gives it', async () => {
+it('a layer without biases has PyTorch’s names', async () => {
   const model = build(await deviceFor(best, 1), { bias: false, encoderLayers: 1, decoderLayers: 1 });
   const layer = (name: string, parts: string[]) => parts.map((part) => `transformer.${name}.layers.0.${part}.weight`);
   const attention = (name: string) => [`${name}.in_proj_weight`, `${name}.out_proj.weight`];
@@ -19,7 +19,7 @@ it('without biases a layer has the names that PyTorch gives it', async () => {
   expect(Object.keys(model.stateDict()).filter((name) => name.endsWith('bias'))).toEqual([]);
 });
 
-it('is the model whose biases are 0', async () => {
+it('equals the model whose biases are 0', async () => {
   const device = await deviceFor(best, 2);
   const without = build(device, { bias: false, norm: 'pre' });
   const zero = build(device, { norm: 'pre' });
@@ -28,7 +28,7 @@ it('is the model whose biases are 0', async () => {
   expect(await zero.forward(...inputsOf(zero)).data()).toEqual(await without.forward(...inputsOf(without)).data());
 });
 
-it('is saved, and a model saved before there was the option has biases', async () => {
+it('is saved, and a model saved without the option has biases', async () => {
   const device = await deviceFor(best, 1);
   const without = await Transformer.fromFiles(device, await build(device, { bias: false }).toFiles());
   expect(without.config.bias).toBe(false);

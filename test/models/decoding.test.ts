@@ -35,7 +35,7 @@ const sources = [[3, 4, 5, 6, 7], [8], [2, 9, 10]];
 
 describe.each(isas)('%s', (isa) => {
   describe.each(Object.entries(variants))('%s', (_, options) => {
-    it('steps of an encoder–decoder with beams that change places', async () => {
+    it('steps of an encoder–decoder with reordered beams equal a full pass', async () => {
       const device = await deviceFor(isa, 2);
       const model = build(device, options);
       const state = model.startDecoding({ memory: model.encode(sources), beams: 2, maxLength: 8 });
@@ -65,7 +65,7 @@ describe.each(isas)('%s', (isa) => {
       state.dispose();
     });
 
-    it('a prompt and steps of a decoder-only model', async () => {
+    it('a prompt and steps of a decoder-only model equal a full pass', async () => {
       const device = await deviceFor(isa, 2);
       const model = build(device, { ...options, encoderLayers: 0 });
       const prompts = [[1, 2, 3], [4], [5, 6, 7, 8, 0]];
@@ -87,7 +87,7 @@ describe.each(isas)('%s', (isa) => {
 });
 
 describe('a decoder state', () => {
-  it('serves other sources with the same program', async () => {
+  it('can be reused for other sources with the same program', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, {});
     const state = model.startDecoding({ memory: model.encode(sources), maxLength: 4, sourceLength: 6 });
@@ -131,7 +131,7 @@ describe('a decoder state', () => {
     expect(() => device.flushSync()).not.toThrow();
   });
 
-  it('refuses options and states that are not for the model, and queues nothing', async () => {
+  it('refuses options and states of other models, and queues nothing', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, {});
     const other = build(device, { encoderLayers: 0, dModel: 16 });
@@ -172,7 +172,7 @@ describe('a decoder state', () => {
     own.dispose();
   });
 
-  it('outlives scopes and gives its memory back', async () => {
+  it('outlives scopes and frees its memory', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, {});
     const before = device.memory().used;
@@ -183,7 +183,7 @@ describe('a decoder state', () => {
   });
 });
 
-it('what a scope returns of encoders and batches can be used outside of it', async () => {
+it('encodings and batches that a scope returns can be used outside of it', async () => {
   const device = await deviceFor(isas[0] as string, 2);
   const model = build(device, {});
   const source = [[1, 2, 3], [4]];

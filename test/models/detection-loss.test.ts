@@ -14,7 +14,7 @@ const folder = new URL('../data/reference3/detr/', import.meta.url);
 const read = (file: string) => new Uint8Array(readFileSync(new URL(file, folder)));
 
 describe('the loss of DETR', () => {
-  it.each(cases)('is that of transformers: auxiliary $auxiliary', async ({ auxiliary, labels, loss, norms }) => {
+  it.each(cases)('equals that of transformers: auxiliary $auxiliary', async ({ auxiliary, labels, loss, norms }) => {
     const config = { ...JSON.parse(new TextDecoder().decode(read('config.json'))), auxiliary_loss: auxiliary };
     const files = {
       'config.json': new TextEncoder().encode(JSON.stringify(config)),
@@ -55,7 +55,7 @@ describe('the loss of DETR', () => {
   });
 });
 
-it('leastCost finds the cheapest of all matchings', () => {
+it('leastCost finds the matching with the lowest cost', () => {
   const random = new Random('leastCost');
   for (const [rows, columns] of [
     [1, 1],

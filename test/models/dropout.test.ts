@@ -8,7 +8,7 @@ describe('dropout', () => {
   const options = { dropout: 0.3, positions: 'sinusoidal' } as const;
   const lossAt = (model: Transformer) => lossOf(model).dataSync()[0]!;
 
-  it('is there in training mode only, and new in each pass', async () => {
+  it('is on only in training mode, and drawn again in each pass', async () => {
     const device = await deviceFor(best, 2);
     const model = build(device, options);
     const plain = build(device, { dropout: 0 });
@@ -19,7 +19,7 @@ describe('dropout', () => {
     expect(lossAt(model)).not.toBe(lossAt(plain));
   });
 
-  it('is not there in inference, whatever mode parts are in, and each keeps its own', async () => {
+  it('is off in inference for any mode of the parts, and does not change these modes', async () => {
     const device = await deviceFor(best, 2);
     const model = build(device, options);
     const { encoder } = model.transformer;
@@ -35,7 +35,7 @@ describe('dropout', () => {
     expect(modes).toEqual([true, false, true]);
   });
 
-  it('repeats itself from the same seed, whatever the threads', async () => {
+  it('is equal for equal seeds, with any number of threads', async () => {
     const losses = [1, 2, 3].map(async (threads) => {
       const model = build(await deviceFor(best, threads), options);
       return [lossAt(model), lossAt(model)];
@@ -50,7 +50,7 @@ describe('dropout', () => {
     expect(lossAt(model)).toBe(one);
   });
 
-  it('can be drawn anew for each run of a program', async () => {
+  it('can be drawn again for each run of a program', async () => {
     const device = await deviceFor(best, 2);
     const model = build(device, options);
     const [batch, shifted] = [model.batch(sources), model.shift(targets)];
@@ -66,7 +66,7 @@ describe('dropout', () => {
     expect(pair[0].dataSync()).not.toEqual(pair[1].dataSync());
   });
 
-  it('is the same in backward where that is recorded in another program, and in the order of eager passes', async () => {
+  it('is the same in a backward pass recorded in another program, in the order of eager passes', async () => {
     const device = await deviceFor(best, 2);
     for (const gradientCheckpointing of [false, true]) {
       const model = build(device, options);
@@ -91,7 +91,7 @@ describe('dropout', () => {
     }
   });
 
-  it('is drawn by runs alone: a program recorded in between changes nothing', async () => {
+  it('is drawn only by runs: recording a program in between changes nothing', async () => {
     const device = await deviceFor(best, 2);
     const lossesOf = (model: Transformer) => [1, 2, 3].map(() => lossAt(model));
     const [model, other] = [build(device, options), build(device, options)];
@@ -100,13 +100,13 @@ describe('dropout', () => {
     expect([before, program.run().dataSync()[0], lossAt(other)]).toEqual(lossesOf(model));
   });
 
-  it('is new in each pass where only a part is in training mode', async () => {
+  it('is drawn again in each pass if only a part is in training mode', async () => {
     const model = build(await deviceFor(best, 2), options).eval();
     model.transformer.decoder!.train();
     expect(lossAt(model)).not.toBe(lossAt(model));
   });
 
-  it('of hidden features has a share of its own', async () => {
+  it('of hidden features has its own probability', async () => {
     const device = await deviceFor(best, 2);
     const plain = lossAt(build(device, { dropout: 0 }));
     const hidden = build(device, { dropout: 0, activationDropout: 0.3 });

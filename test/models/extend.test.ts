@@ -85,13 +85,13 @@ function checkDrafts(model: Decoder, ids: readonly number[]): void {
 
 describe.each(isas)('%s', (isa) => {
   describe.each(Object.entries(variants))('%s', (_, options) => {
-    it('chunks give what the whole text gives', async () => {
+    it('chunks give the results of the whole text', async () => {
       const model = build(await deviceFor(isa, 2), options);
       checkChunks(model, text(90));
       model.dispose();
     });
 
-    it('logits of every token are those of steps', async () => {
+    it('logits of every token equal those of steps', async () => {
       const model = build(await deviceFor(isa, 2), options);
       checkDrafts(model, text(70));
       model.dispose();
@@ -100,7 +100,7 @@ describe.each(isas)('%s', (isa) => {
 });
 
 describe('a state in use', () => {
-  it('lets some sequences read on while others stay, forget and step', async () => {
+  it('lets some sequences read on while others stay, drop tokens and step', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, variants['rotary, gated']);
     const state = model.startDecoding({ sequences: 3 });
@@ -125,7 +125,7 @@ describe('a state in use', () => {
     state.dispose();
   });
 
-  it('begins with what another sequence has', async () => {
+  it('begins with the tokens of another sequence', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, variants['rotary, gated']);
     const [one, other] = [model.startDecoding({ sequences: 2 }), model.startDecoding({ sequences: 2, maxLength: 64 })];

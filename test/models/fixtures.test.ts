@@ -62,7 +62,7 @@ describe('transformer fixtures', async () => {
         return model;
       }
 
-      it('forward: padded, ragged and packed give the same bits, near to PyTorch', async () => {
+      it('forward: padded, ragged and packed inputs give the same bits, near to PyTorch', async () => {
         const device = await deviceFor(isa, 2);
         const model = build(device);
         const all = entry('out.logits').data();
@@ -133,7 +133,7 @@ describe('transformer fixtures', async () => {
         });
       }
 
-      it('learns as PyTorch does', async () => {
+      it('trains like PyTorch', async () => {
         const device = await deviceFor(isa, 2);
         const losses = train(device);
         // Adam's first steps have the size of the learning rate however small a gradient is, and ReLUs have kinks.
@@ -148,7 +148,7 @@ describe('transformer fixtures', async () => {
         });
       });
 
-      it('learns the same in a recorded program', async () => {
+      it('trains equally in a recorded program', async () => {
         const device = await deviceFor(isa, 2);
         const model = build(device);
         const optimizer = optimizerOf(model);
@@ -163,7 +163,7 @@ describe('transformer fixtures', async () => {
         expect(rates.map((lr) => step.run(optimizer.advance({ lr })).dataSync()[0]!)).toEqual(train(device));
       });
 
-      it('saves what it loaded', async () => {
+      it('saves the loaded weights', async () => {
         const model = build(await deviceFor(isa, 1));
         const saved = model.stateDict();
         expect(Object.keys(saved).sort()).toEqual([...under('param.').keys()].sort());

@@ -40,7 +40,7 @@ function angle(a: Float32Array, b: Float32Array): number {
 for (const family of families) {
   describe(family, () => {
     const data = testData(`reference/${family}`);
-    it('int8 moves results no further than its rounding is coarser than float16’s', async () => {
+    it('the error of int8 grows no more than its rounding does relative to float16', async () => {
       const index = 'model.safetensors.index.json';
       const shards = await data.json<{ weight_map: Record<string, string> }>(index).catch(() => null);
       const weights = shards ? [index, ...new Set(Object.values(shards.weight_map))] : ['model.safetensors'];

@@ -22,7 +22,7 @@ function give(count: number): void {
   vi.spyOn(device, 'reserve').mockImplementation(counted(device.reserve.bind(device)));
 }
 
-it.each(Object.entries(models))('if memory ends in the middle: %s', (_, options) => {
+it.each(Object.entries(models))('frees its memory if memory runs out in the middle: %s', (_, options) => {
   const before = device.memory().used;
   for (const count of [0, 1, 3, 10]) {
     give(count);
@@ -32,7 +32,7 @@ it.each(Object.entries(models))('if memory ends in the middle: %s', (_, options)
   }
 });
 
-it('if files are read', async () => {
+it('frees its memory if reading files fails', async () => {
   const model = build(device, {});
   const files = await model.toFiles();
   model.dispose();
@@ -42,7 +42,7 @@ it('if files are read', async () => {
   expect(device.memory().used).toBe(before);
 });
 
-it('if there is a frequency too few', () => {
+it('frees its memory if a frequency is missing', () => {
   const before = device.memory().used;
   for (const kind of ['sinusoidal', 'rotary'] as const) {
     const make = () => build(device, { positions: { kind, frequencies: [1] } });
@@ -52,7 +52,7 @@ it('if there is a frequency too few', () => {
   expect(device.memory().used).toBe(before);
 });
 
-it('if it is more than any device has', () => {
+it('refuses sizes beyond the memory of any device', () => {
   const before = device.memory().used;
   const huge: TransformerOptions[] = [
     { targetVocab: 1e9 },

@@ -50,7 +50,7 @@ it.each([
   ['int8', null, 0.9995],
   ['int8', 32, 0.9995],
   ['int4', undefined, 0.98],
-] as const)('a module of one’s own, %s %s', async (weights, groupSize, least) => {
+] as const)('packs a custom module, %s %s', async (weights, groupSize, least) => {
   const device = await best();
   const before = device.memory().used;
   const model = new Tied(device);
@@ -74,7 +74,7 @@ it.each([
   expect(device.memory().used).toBe(before);
 });
 
-it('skips what it is told to, by path or by a function', async () => {
+it('skips modules by path or by a function', async () => {
   const device = await best();
   const packed = (model: Tied) => [model.tokens, ...model.layers].map(({ weight }) => !(weight instanceof Tensor));
   for (const skip of [['layers.0'], (path: string) => path === 'layers.0']) {
@@ -87,7 +87,7 @@ it('skips what it is told to, by path or by a function', async () => {
   model.dispose();
 });
 
-it('the paper’s Transformer generates with packed weights, after a session with others', async () => {
+it('the paper’s Transformer generates with packed weights, after a session with float32 weights', async () => {
   const device = await best();
   const model = new Transformer(device, {
     sourceVocab: 40,
@@ -105,7 +105,7 @@ it('the paper’s Transformer generates with packed weights, after a session wit
   model.dispose();
 });
 
-it('refuses what makes no sense, and optimizers refuse packed weights', async () => {
+it('refuses invalid arguments, and optimizers refuse packed weights', async () => {
   const device = await best();
   const model = new Tied(device);
   const options = (given: object) => () => quantize(model, given);
@@ -120,7 +120,7 @@ it('refuses what makes no sense, and optimizers refuse packed weights', async ()
   model.dispose();
 });
 
-it('shows no half of a model as a state dict', async () => {
+it('refuses a state dict of a packed model', async () => {
   const model = quantize(new Tied(await best()), { weights: 'int8' });
   expect(() => model.stateDict()).toThrow(/^stateDict: tokens\.weight is packed as int8, which is not a tensor/);
 });

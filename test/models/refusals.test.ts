@@ -12,7 +12,7 @@ import { deviceFor } from '../describe-op.js';
 import { best, build, sources, targets } from './small-models.js';
 
 describe('what cannot be', () => {
-  it('configurations', async () => {
+  it('refuses configurations', async () => {
     const device = await deviceFor(best, 1);
     const impossible: Record<string, TransformerOptions> = {
       'a multiple of heads': { heads: 5 },
@@ -68,7 +68,7 @@ describe('what cannot be', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('inputs', async () => {
+  it('refuses inputs', async () => {
     const device = await deviceFor(best, 1);
     const model = build(device, {});
     const tagger = build(device, { decoderLayers: 0 });
@@ -129,7 +129,7 @@ describe('what cannot be', () => {
     }
   });
 
-  it('ids outside the vocabulary at the call, so that what others have queued on the device is not lost', async () => {
+  it('refuses ids outside the vocabulary at the call, so that commands of other callers are not lost', async () => {
     const device = await deviceFor(best, 1);
     const model = build(device, {});
     const tagger = build(device, { decoderLayers: 0 });
@@ -154,7 +154,7 @@ describe('what cannot be', () => {
     expect(others.dataSync().every(Number.isFinite)).toBe(true);
   });
 
-  it('ids that are written later as they are then, and those of a recorded program by the run', async () => {
+  it('checks ids that are written later, and those of a recorded program at the run', async () => {
     const device = await deviceFor(best, 1);
     const model = build(device, { encoderLayers: 0 });
     const batch = model.batch([[3, 4]]);
@@ -171,7 +171,7 @@ describe('what cannot be', () => {
     expect(program.run().dataSync()).toEqual(good);
   });
 
-  it('labels that are not those of the tokens, in whatever form', async () => {
+  it('refuses labels that do not fit the tokens, in any form', async () => {
     const tagger = build(await deviceFor(best, 1), { decoderLayers: 0 });
     const source = [[1, 2], [3]];
     const wrong = [[1], [2, 3]];
@@ -185,7 +185,7 @@ describe('what cannot be', () => {
     expect(tagger.loss(source, tagger.shift(labels.map((row) => [1, ...row]))).dataSync()).toEqual(expected);
   });
 
-  it('batches, of which nothing stays', async () => {
+  it('refuses batches, and leaves no memory behind', async () => {
     const device = await deviceFor(best, 1);
     const model = build(device, {});
     const decoder = build(device, { encoderLayers: 0 });
@@ -202,7 +202,7 @@ describe('what cannot be', () => {
     expect(batch.ids.disposed).toBe(false);
   });
 
-  it('a side that the model does not have', async () => {
+  it('refuses a side that the model does not have', async () => {
     const device = await deviceFor(best, 1);
     const [source, target] = [[[3, 4]], [[1, 3, 2]]];
     const decoder = build(device, { encoderLayers: 0 });
@@ -221,7 +221,7 @@ describe('what cannot be', () => {
     expect(() => encoder.forward(source, target)).toThrow('takes a source only; it has no decoder');
   });
 
-  it('state dicts', async () => {
+  it('refuses state dicts', async () => {
     const model = build(await deviceFor(best, 1), {});
     const state = model.stateDict();
     const { 'generator.bias': bias, ...others } = state;

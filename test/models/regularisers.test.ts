@@ -46,7 +46,7 @@ describe('gradientCheckpointing', () => {
 });
 
 describe('rDrop', () => {
-  it('is the mean of two losses and how far their predictions lie apart', async () => {
+  it('is the mean of two losses plus the divergence of their predictions', async () => {
     const model = smallModel(device, { dropout: 0.3 });
     model.seedDropout(5);
     const loss = await model.loss(sources, targets, { rDrop: 2 }).item();
@@ -80,7 +80,7 @@ describe('rDrop', () => {
     });
   }
 
-  it('changes nothing where nothing is dropped', async () => {
+  it('changes nothing without dropout', async () => {
     const model = smallModel(device, { dropout: 0.3 });
     model.eval();
     const plain = await model.loss(sources, targets).item();
@@ -88,7 +88,7 @@ describe('rDrop', () => {
     model.dispose();
   });
 
-  it('trains to predictions that depend less on what is dropped', async () => {
+  it('makes predictions depend less on dropout', async () => {
     const apartAfter = async (rDrop: number) => {
       const model = smallModel(device, { dropout: 0.2 });
       await fit(model, batch, { steps: 40, batchTokens: 300, seed: 2, rDrop });
@@ -125,7 +125,7 @@ describe('headDiversity', () => {
     expect(await similarity.item()).toBeCloseTo(expected, 5);
   });
 
-  it('makes heads differ', async () => {
+  it('makes heads different', async () => {
     const similarityAfter = async (headDiversity: number) => {
       const model: Transformer = smallModel(device);
       const options = { steps: 40, batchTokens: 300, seed: 2 };
@@ -137,7 +137,7 @@ describe('headDiversity', () => {
     expect(await similarityAfter(1)).toBeLessThan((await similarityAfter(0)) - 0.01);
   });
 
-  it('refuses what it cannot do', () => {
+  it('refuses unsupported models', () => {
     const model = smallModel(device);
     expect(() => model.loss(sources, targets, { headDiversity: -1 })).toThrow(ArgumentError);
     model.gradientCheckpointing = true;

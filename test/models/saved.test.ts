@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 
 describe('save and load', () => {
-  it('take URLs and Blobs of others, as Node gives them to tests with a DOM of their own', async () => {
+  it('accept URLs and Blobs of other realms, as in tests with a separate DOM', async () => {
     const url = pathToFileURL(join(folder, 'of a URL'));
     const blobs = Object.entries(await model.toFiles()).map(([name, bytes]) => [name, new Blob([bytes as BlobPart])]);
     vi.stubGlobal('URL', class extends URL {});
@@ -51,7 +51,7 @@ describe('save and load', () => {
     }
   });
 
-  it('give back how the model generates, and refuse what says nothing of it', async () => {
+  it('restore the settings of generation, and refuse invalid ones', async () => {
     const files = await model.toFiles();
     expect((await Transformer.fromFiles(device, files)).generationConfig).toEqual({});
     const short = await Transformer.fromFiles(device, files);
@@ -72,7 +72,7 @@ describe('save and load', () => {
     }
   });
 
-  it('give the same model and tokenizers back', async () => {
+  it('restore the same model and tokenizers', async () => {
     const path = join(folder, 'whole');
     await model.save(path);
     await model.save(path); // over an older one
@@ -100,7 +100,7 @@ describe('save and load', () => {
     expect((await readdir(path)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
 
-  it('are taken as Blobs, as a page gets them from its user, and refused as what has no bytes', async () => {
+  it('accept Blobs, as pages get them from users, and refuse other values', async () => {
     const files = await model.toFiles();
     const blobs = Object.entries(files).map(([name, bytes]) => [name, new Blob([bytes as BlobPart])] as const);
     const again = await Transformer.fromFiles(device, Object.fromEntries(blobs));
@@ -112,7 +112,7 @@ describe('save and load', () => {
     await expect(Transformer.fromFiles(device, text)).rejects.toThrow(/the file is "text", expected its bytes/);
   });
 
-  it('keep what tokenizers were loaded with: without it generation would not know the end', async () => {
+  it('keep the configs of tokenizers, without which generation would not know the end token', async () => {
     const roles = { bos_token: '<s>', eos_token: { content: '</s>' }, pad_token: '<s>' };
     const config = { ...roles, clean_up_tokenization_spaces: true };
     const json = { ...CharTokenizer.train('a .', { special }).toJSON(), padding: null, post_processor: null };
@@ -144,7 +144,7 @@ describe('save and load', () => {
     expect(new TextDecoder().decode((await model.toFiles())['config.json'])).not.toContain('tokenizers');
   });
 
-  it('give weights of several pieces back, from a folder, from memory, and as halves', async () => {
+  it('restore weights of several pieces, from a folder, from memory, and as float16', async () => {
     // The generator's weights, which files hold transposed, are 1.3 million.
     const sizes = { dModel: 64, heads: 2, encoderLayers: 1, decoderLayers: 0, sourceVocab: 20_500 };
     const wide = new Transformer(device, { ...sizes, maxLength: 8 });
@@ -174,7 +174,7 @@ describe('save and load', () => {
     wide.dispose();
   });
 
-  it('say so if the device is disposed of meanwhile', async () => {
+  it('report that the device was disposed of meanwhile', async () => {
     const brief = await createDevice({ threads: 1 });
     const norm = new LayerNorm(new Initializer(brief, 1), 2);
     const entry = {
@@ -191,7 +191,7 @@ describe('save and load', () => {
     await expect(reading).rejects.toThrow(DeviceError);
   });
 
-  it('store float16 in half the bytes, near the same', async () => {
+  it('store float16 in half the bytes, with nearly the same values', async () => {
     const half = await model.toFiles({ dtype: 'float16' });
     const full = await model.toFiles();
     const weights = 'model.safetensors';
@@ -230,7 +230,7 @@ describe('save and load', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('say which file is wrong', async () => {
+  it('name the wrong file', async () => {
     const path = join(folder, 'broken');
     await expect(Transformer.load(device, join(folder, 'nowhere'))).rejects.toThrow(/no config.json/);
     await model.save(path);

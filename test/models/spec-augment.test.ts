@@ -15,7 +15,7 @@ function runs(marks: ArrayLike<number>): [number, number][] {
 }
 
 describe('hiddenSpans', () => {
-  it('hides whole spans within each row', () => {
+  it('masks whole spans within each row', () => {
     for (let seed = 0; seed < 50; seed++) {
       const marks = hiddenSpans(new Random(seed), 100, [100, 40], { share: 0.3, length: 10, least: 2 });
       const [first, second] = [marks.subarray(0, 100), marks.subarray(100)];
@@ -27,7 +27,7 @@ describe('hiddenSpans', () => {
     }
   });
 
-  it('hides at least `least` spans, no more than fit, and other ones for each seed', () => {
+  it('masks at least `least` spans, at most as many as fit, and different ones for each seed', () => {
     const spans = { share: 0, length: 5, least: 2 };
     const marks = hiddenSpans(new Random(1), 20, [20, 5, 3], spans);
     expect(runs(marks.subarray(0, 20)).length).toBeGreaterThanOrEqual(1);
@@ -37,7 +37,7 @@ describe('hiddenSpans', () => {
     expect(() => hiddenSpans(new Random(1), 4, [4], spans)).toThrow(/longer than the 4 elements/);
   });
 
-  it('rounds the number of spans up as often as its fraction says', () => {
+  it('rounds the number of spans up with the probability of its fraction', () => {
     let rows = 0;
     for (let seed = 0; seed < 400; seed++) {
       const marks = hiddenSpans(new Random(seed), 100, [100], { share: 0.25, length: 50, least: 0 });

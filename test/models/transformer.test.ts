@@ -62,7 +62,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
   });
 
   if (options.decoderLayers !== 0)
-    it('tells no target token what comes after it', async () => {
+    it('hides later tokens from each target token', async () => {
       const model = build(await deviceFor(best, 2), options);
       const source = options.encoderLayers === 0 ? null : [[3, 4, 5]];
       const earlier = (last: number) => {
@@ -73,7 +73,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     });
 
   if (options.encoderLayers !== 0)
-    it('lets source tokens look both ways', async () => {
+    it('lets source tokens attend in both directions', async () => {
       const model = build(await deviceFor(best, 2), options);
       const first = (last: number) =>
         model
@@ -83,7 +83,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
       expect(first(6)).not.toEqual(first(7));
     });
 
-  it('shows what it looks at', async () => {
+  it('returns its attention maps', async () => {
     const model = build(await deviceFor(best, 2), options);
     const [source, target] = inputsOf(model);
     const { encoder = 2, decoder = 2 } = { encoder: options.encoderLayers, decoder: options.decoderLayers };
@@ -117,7 +117,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     for (const map of maps.cross) await checkRows(map, targets, sources, false);
   });
 
-  it('goes through a state dict unchanged', async () => {
+  it('is unchanged by saving and loading a state dict', async () => {
     const device = await deviceFor(best, 2);
     const model = build(device, options);
     const copy = build(device, { ...options, seed: 6 });
@@ -129,7 +129,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
 });
 
 describe('loss', () => {
-  it('counts no padding labels, and no sequence twice', async () => {
+  it('ignores padding labels, and counts each sequence once', async () => {
     const model = build(await deviceFor(best, 2), {});
     const each = targets.map((target, b) => model.loss([sources[b]!], [target]).dataSync()[0]! * (target.length - 1));
     const labels = targets.reduce((sum, target) => sum + target.length - 1, 0);
@@ -141,7 +141,7 @@ describe('loss', () => {
   });
 });
 
-it('takes more sequences than a function takes arguments', async () => {
+it('accepts more sequences than a function can have arguments', async () => {
   const model = build(await deviceFor(best, 2), { encoderLayers: 0, dModel: 4, heads: 1, dFF: 1, decoderLayers: 1 });
   const count = 150_000;
   const { logProbabilities } = await model.score(null, Array<number[]>(count).fill([1, 2]));
@@ -150,7 +150,7 @@ it('takes more sequences than a function takes arguments', async () => {
   model.dispose();
 });
 
-it('learns labels of source tokens, but not where the label is ignoreIndex', async () => {
+it('trains labels of source tokens, except those equal to ignoreIndex', async () => {
   const device = await deviceFor(best, 2);
   const model = build(device, { decoderLayers: 0, targetVocab: 9 });
   const labels = [
@@ -172,7 +172,7 @@ it('learns labels of source tokens, but not where the label is ignoreIndex', asy
   expect(() => model.loss(sources, labels.slice(1))).toThrow(ShapeError);
 });
 
-it('learns class 0, and by default leaves out the label -100', async () => {
+it('trains class 0, and ignores the label -100 by default', async () => {
   const device = await deviceFor(best, 2);
   const model = build(device, { decoderLayers: 0, targetVocab: 9 });
   const labels = sources.map((row, b) => row.map((_, i) => (i === b ? -100 : 0)));
@@ -189,7 +189,7 @@ it('learns class 0, and by default leaves out the label -100', async () => {
   expect(gradient.grad!.dataSync()[0]).toBeLessThan(0); // which makes class 0 more probable
 });
 
-it('refuses labels without a token, and takes the id of padding for one like others where it does not pad', async () => {
+it('refuses labels without a token, and treats the padding id as ordinary if there is no padding', async () => {
   const device = await deviceFor(best, 2);
   const tagger = build(device, { decoderLayers: 0, targetVocab: 9 });
   const surplus = sources.map((row) => [...row, 0]);
@@ -210,7 +210,7 @@ it('refuses labels without a token, and takes the id of padding for one like oth
   expect(model.loss(source, target).dataSync()).toEqual(model.loss(source, target, { ignoreIndex: null }).dataSync());
 });
 
-it('gives its memory back', async () => {
+it('frees its memory', async () => {
   const device = await deviceFor(best, 2);
   const before = device.memory().used;
   device.scope(() => {
@@ -227,7 +227,7 @@ function norm(values: ArrayLike<number>): number {
   return Math.hypot(...Array.from(values));
 }
 
-it('takes seeds of more than 31 bits, all of which count', async () => {
+it('uses all bits of seeds of more than 31 bits', async () => {
   const device = await deviceFor(best, 2);
   const weights = [3, 2 ** 31 + 3, 2 ** 32 + 3].map((seed) => build(device, { seed }).parameters()[0]!.dataSync());
   expect(weights[1]).not.toEqual(weights[0]);

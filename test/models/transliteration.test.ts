@@ -51,7 +51,7 @@ describe('transliteration', async () => {
       });
     });
 
-    it('says what it should, token by token', async () => {
+    it('generates the expected tokens', async () => {
       const device = await deviceFor(isa, 2);
       const model = build(device);
       const state = model.startDecoding({

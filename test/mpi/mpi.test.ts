@@ -62,7 +62,7 @@ function run(command: readonly string[], env: NodeJS.ProcessEnv = environment): 
 
 if (mpis.length === 0) untested('training on MPI', 'there is no mpicxx: apt-get install libopenmpi-dev openmpi-bin');
 
-it('is a world of one outside a job, for which nothing is loaded', async () => {
+it('is a world of one process outside a job, and loads nothing', async () => {
   const world: Mpi = await mpi();
   expect([world.rank, world.size, await world.exchangeText('a')]).toEqual([0, 1, ['a']]);
   await expect(mpi({ timeuot: 3 } as object)).rejects.toThrow(/mpi: .*timeuot/);
@@ -83,7 +83,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     expect((await buildMpi(compiler)).name).toBe(name);
   });
 
-  it('give the bits of one process that adds up as many batches', async () => {
+  it('give the bits of one process that accumulates the same batches', async () => {
     const { size: _, memory: __, ...one } = await outcome(1, { options: { ...options, gradientAccumulation: 4 } });
     for (const size of [2, 4]) {
       const given = { options: { ...options, gradientAccumulation: 4 / size } };
@@ -91,7 +91,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     }
   });
 
-  it('give the same bits, with less memory, where each has a part of the optimizer’s state', async () => {
+  it('give the same bits with less memory if the optimizer’s state is sharded', async () => {
     for (const optimizer of ['adamw', 'adafactor', 'lion', 'sgd'] as const) {
       const whole = await outcome(2, { options, optimizer });
       const { memory, ...sharded } = await outcome(2, { options: { ...options, zeroStage: 1 }, optimizer });
@@ -101,7 +101,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     }
   });
 
-  it('go on, sharded or not, from the checkpoint of other numbers of ranks, which is whole', async () => {
+  it('resume, sharded or not, from the complete checkpoint of another number of ranks', async () => {
     const whole = await outcome(1, { options: { ...options, steps: 6, gradientAccumulation: 4 } });
     const checkpoint = join(folder, `${name}-sharded.safetensors`);
     const steps = { ...options, checkpoint, resume: true };
@@ -112,14 +112,14 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     await outcome(2, { options: { ...steps, steps: 8, gradientAccumulation: 2, zeroStage: 1 } }); // from a whole one
   });
 
-  it('give these of a model whose gradients travel in many buckets', async () => {
+  it('give the same bits if gradients are sent in many buckets', async () => {
     const sizes = { dModel: 256, dFF: 1024, decoderLayers: 4 };
     const { hash } = await outcome(1, { options: { ...options, gradientAccumulation: 2 }, sizes });
     for (const zeroStage of [0, 1] as const)
       expect((await outcome(2, { options: { ...options, zeroStage }, sizes })).hash).toBe(hash);
   });
 
-  it('go on as another number of them from a checkpoint, with the same bits', async () => {
+  it('resume with another number of ranks, with the same bits', async () => {
     const whole = await outcome(1, { options: { ...options, gradientAccumulation: 2 } });
     const checkpoint = join(folder, `${name}.safetensors`);
     await outcome(2, { options: { ...options, steps: 3, checkpoint } });
@@ -128,7 +128,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     expect([losses, hash]).toEqual([whole.losses.slice(3), whole.hash]);
   });
 
-  it('train nearly alike where gradients travel in 16 bits', async () => {
+  it('give nearly the same results if gradients are sent in 16 bits', async () => {
     const exact = await outcome(2, { options });
     for (const wire of ['float16', 'bfloat16'] as const) {
       const { losses, hash } = await outcome(2, { options: { ...options, wire } });
@@ -137,7 +137,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     }
   });
 
-  it('end, naming the one that differs', async () => {
+  it('end and name a rank with other options', async () => {
     for (const [odd, reason] of [
       [{ rank: 1, options: { seed: 4 } }, 'rank 1 differs from the others: its seed is 4, theirs 3'],
       [
@@ -156,25 +156,25 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     }
   });
 
-  it('end, with its reason, where one of them fails', async () => {
+  it('end with the reason if one of them fails', async () => {
     const { code, stderr } = await ranks(2, { options, odd: { rank: 1, step: 2, does: 'throws' } });
     expect(code).not.toBe(0);
     expect(stderr).toContain('rank 0: WorldError: mpi: rank 1 has failed: of the user');
   });
 
-  it('end where one of them ends', async () => {
+  it('end if one of them ends', async () => {
     const { code, stderr } = await ranks(2, { options, odd: { rank: 1, step: 2, does: 'exits' } });
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/rank 1/);
   });
 
-  it('end, naming the one that hangs', async () => {
+  it('end and name a rank that hangs', async () => {
     const { code, stderr } = await ranks(2, { options, timeout: 2, odd: { rank: 1, step: 2, does: 'stops' } });
     expect(code).not.toBe(0);
     expect(stderr).toContain('rank 0: WorldError: mpi: rank 1 has not been heard of for 2 s');
   });
 
-  it('leave a checkpoint that the next job goes on from, whichever is killed and when', async () => {
+  it('leave a checkpoint that the next job resumes from, if any rank is killed at any time', async () => {
     const checkpoint = join(folder, `${name}-killed.safetensors`);
     const job = { ...options, checkpoint, checkpointEvery: 1, resume: true };
     const whole = await outcome(2, { options });
@@ -192,7 +192,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     expect(losses).toEqual(whole.losses.slice(whole.losses.length - losses.length));
   });
 
-  it('are what the command line trains with', async () => {
+  it('are used by the command line', async () => {
     const out = join(folder, `${name}-model`);
     const train = [
       'train',
@@ -214,7 +214,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     expect(JSON.parse(stdout)).toMatchObject({ reason: 'done', step: 2, model: out });
   });
 
-  it('say what to build where the addon is missing', async () => {
+  it('report the command that builds a missing addon', async () => {
     const env = { ...environment, SIMDFORMER_MPI: join(folder, 'nothing') };
     const command = [...launcher, '-n', '2', process.execPath, RANK, JSON.stringify({ options })];
     const { code, stderr } = await run(command, env);

@@ -94,7 +94,7 @@ function roundedInputs(x: Float32Array, inputs: number, together: number): Float
 describe.each(formats)('%s', (format) => {
   const all = format === 'int8' ? [...cases, ...oddCases] : cases;
 
-  it.each(all)('is the product of the rounded inputs: %j', async (sizes) => {
+  it.each(all)('equals the product of the rounded inputs: %j', async (sizes) => {
     const device = await deviceOf(isas[0] as string, 2);
     const { rows, out, inputs } = sizes;
     const weight = weightOn(device, format, sizes);
@@ -117,7 +117,7 @@ describe.each(formats)('%s', (format) => {
     weight.dispose();
   });
 
-  it.each(all)('the same bits on every instruction set, for any threads and batch: %j', async (sizes) => {
+  it.each(all)('gives the same bits on every instruction set, for any threads and batch: %j', async (sizes) => {
     const x = inputsOf(sizes);
     let expected: Int32Array | null = null;
     for (const isa of [...isas, ...(hasWasm ? ['wasm auto'] : [])]) {
@@ -178,7 +178,7 @@ it.each(['int8', 'q4_1'] as const)(
   },
 );
 
-it('rows of zeros, of the smallest numbers and of inputs that fill no group', async () => {
+it('handles rows of zeros, of the smallest numbers, and inputs that do not fill a group', async () => {
   for (const isa of isas) {
     const device = await deviceOf(isa, 2);
     for (const format of ['int8', 'q8_0', 'q4_0', 'q4_1'] as const) {

@@ -31,7 +31,7 @@ it('gives each sequence the same bits as without the others', () => {
   }
 });
 
-it('sees nothing beyond the window but global tokens', () => {
+it('attends only to the window and to global tokens', () => {
   const rows = 40;
   const result = (changed: number | null, globals: number[]) => {
     const values = inputOf(rows, 7).dataSync() as Float32Array;
@@ -51,7 +51,7 @@ it('sees nothing beyond the window but global tokens', () => {
   expect(changedRows([20])).toHaveLength(rows);
 });
 
-it('takes memory in proportion to the length', () => {
+it('needs memory in proportion to the length', () => {
   const cost = (rows: number) =>
     device.noGrad(() =>
       device.scope(() => {

@@ -29,7 +29,7 @@ it('steps give the results of one pass', () => {
   }
 });
 
-it('writes the same for a batch of sources of different lengths as for each source, also by beams', async () => {
+it('generates the same for a batch of sources of different lengths as for each source, also with beams', async () => {
   const sources = [text(9, 2), text(3, 4), text(14, 5)];
   for (const numBeams of [1, 3]) {
     const options = { maxNewTokens: 10, stopTokens: [], numBeams };

@@ -42,7 +42,7 @@ describe('Module', () => {
   const dropout = new Dropout(0.5, { seed: 1, streams: 0 });
   const module = new Part(dropout);
 
-  it('counts as written to once weights are loaded into it: what was computed before has no gradient', () => {
+  it('counts as written to after loading weights, so earlier results cannot be differentiated', () => {
     const linear = new Linear(new Initializer(device, 1), 2, 2);
     const loss = sum(linear.forward(device.tensor([[1, 2]])));
     linear.loadStateDict(linear.stateDict());
@@ -60,7 +60,7 @@ describe('Module', () => {
     expect(state['shared_weight.weight']!.dataSync()).toEqual(state['layers.0.weight']!.dataSync());
   });
 
-  it('finds parameters in arrays; int32 tensors are constants, which no state dict has', () => {
+  it('finds parameters in arrays; int32 tensors are constants and not in the state dict', () => {
     class Mix extends Module {
       readonly weights = [device.tensor([1, 2]), device.tensor([3])];
       readonly ids = device.tensor(Int32Array.of(1, 2, 3));
@@ -75,7 +75,7 @@ describe('Module', () => {
     expect(() => mix.loadStateDict({ ...state, ids })).toThrow(/unexpected: ids/);
   });
 
-  it('passes its mode on', () => {
+  it('passes its mode to its parts', () => {
     const parts = [module, module.firstLinear, ...module.layers, module.sharedWeight];
     expect(new Set(module.modules())).toEqual(new Set(parts));
     module.eval();
@@ -88,14 +88,14 @@ describe('Module', () => {
   });
 });
 
-it('Dropout refuses values that are not probabilities when it is made', () => {
+it('Dropout refuses values that are not probabilities at construction', () => {
   for (const p of [1.5, -0.1, Number.NaN, '0.5' as never]) {
     expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(ArgumentError);
     expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(/^Dropout: p is .*, expected a number from 0 to 1$/);
   }
 });
 
-it('norms have the epsilon of their ops by default', () => {
+it('norms use the epsilon of their ops by default', () => {
   const init = new Initializer(device, 1);
   const x = device.tensor([[1e-3, 2e-3, -1e-3]]);
   expect(new LayerNorm(init, 3).forward(x).dataSync()).toEqual(layerNorm(x).dataSync());
@@ -129,7 +129,7 @@ it('Embedding gives the rows of ids, scaled if asked', () => {
   expect(rows.dataSync()).toEqual(Float32Array.of(...values.slice(12), ...values.slice(0, 3)).map((x) => 2 * x));
 });
 
-it('MultiHeadAttention has as many heads of keys as of queries unless told otherwise', () => {
+it('MultiHeadAttention has equal numbers of key and query heads by default', () => {
   const [own, told] = [{}, { kvHeads: 2 }].map((more) => {
     const attention = new MultiHeadAttention(new Initializer(device, 1), {
       dModel: 8,
@@ -151,7 +151,7 @@ describe('Initializer', () => {
     expect(draw(3)).not.toEqual(draw(4));
   });
 
-  it('draws from the distributions that it says', () => {
+  it('draws from the documented distributions', () => {
     const init = new Initializer(device, 7);
     const moments = (values: ArrayLike<number>) => {
       const all = Array.from(values);
@@ -201,7 +201,7 @@ describe('TokenBatch', () => {
     expect(read(TokenBatch.from(device, 'test', tensors, 0))).toEqual({ ...expected, time: null });
   });
 
-  it('gives its memory back', () => {
+  it('frees its memory', () => {
     const before = device.memory().used;
     const batch = TokenBatch.from(device, 'test', [[1, 2]], null);
     batch[Symbol.dispose]();
@@ -222,7 +222,7 @@ describe('TokenBatch', () => {
   });
 });
 
-it('FeedForward: a fused gate is the same as one apart', async () => {
+it('FeedForward: a fused gate equals a separate one', async () => {
   const options = { dModel: 3, dFF: 2, gated: true, activation: 'silu' } as const;
   const fused = new FeedForward(new Initializer(device, 1), { ...options, fused: true });
   const apart = new FeedForward(new Initializer(device, 2), options);
@@ -294,7 +294,7 @@ describe('parts refuse, for callers without types, too,', () => {
     expect(() => new Initializer(Promise.resolve(device) as never, 1)).toThrow(message);
   });
 
-  it('what does not fit, whose part that did is freed by the initializer', () => {
+  it('parameters that do not fit, and the initializer frees those made before', () => {
     const { used } = device.memory();
     const init = new Initializer(device, 1);
     const makeLayer = (i: number) => (i === 0 ? layerOf(init) : (new LayerNorm(init, 4) as never));
@@ -314,7 +314,7 @@ describe('parts refuse, for callers without types, too,', () => {
     );
   });
 
-  it('lengths for a batch, whose sequences would count as one, and no memory where there must be one', () => {
+  it('lengths for a batch that would count as one sequence, and a missing memory', () => {
     const x = device.zeros([3, 8]);
     expect(() => layerOf(init).forward(x, [2, 1] as never)).toThrow(ArgumentError);
     expect(() => layerOf(init).forward(x, [2, 1] as never)).toThrow(/the batch is an array, expected a TokenBatch/);
@@ -324,7 +324,7 @@ describe('parts refuse, for callers without types, too,', () => {
     expect(() => layer.forward(x, batch)).toThrow(/memory is null, expected the result of encode\(\)/);
   });
 
-  it('a residual of another shape, which RMSNorm took and repeated', () => {
+  it('a residual of another shape, which must not be broadcast', () => {
     for (const norm of [new RMSNorm(init, 4), new LayerNorm(init, 4)]) {
       const x = device.zeros([2, 4]);
       expect(() => norm.forward(x, device.zeros([1, 4]))).toThrow(ShapeError);

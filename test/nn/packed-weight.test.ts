@@ -30,7 +30,7 @@ function fromBlocks(device: Device, random: Random, format: FileFormat, rows: nu
 }
 
 describe.each(isas)('packed weights, %s', (isa) => {
-  it.each(formats)('%s: a product is that of the unpacked weight', async (format) => {
+  it.each(formats)('%s: a product equals that of the unpacked weight', async (format) => {
     const device = await deviceFor(isa, 2);
     const random = new Random(`product ${format}`);
     for (const [rows, out, inputs] of [
@@ -51,7 +51,7 @@ describe.each(isas)('packed weights, %s', (isa) => {
   });
 });
 
-it.each(formats)('%s: blocks come out as they went in, from any row on', async (format) => {
+it.each(formats)('%s: returns the blocks unchanged, beginning at any row', async (format) => {
   const device = await deviceFor(isas[0] as string, 2);
   const random = new Random(`blocks ${format}`);
   const bytes = anyBlocks(random, format, 37, 512);
@@ -79,7 +79,7 @@ it.each(['int8', 'q8_0', 'q4_0', 'q4_1'] as const)('%s: blocks of rows that they
   expect(device.memory().used).toBe(before);
 });
 
-it.each(isas)('%s: a few rows of halves have the bits that they have in a batch', async (isa) => {
+it.each(isas)('%s: a few rows of float16 have the same bits as in a batch', async (isa) => {
   const device = await deviceFor(isa, 2);
   for (const format of ['float16', 'bfloat16'] as const) {
     device.scope(() => {
@@ -97,7 +97,7 @@ it.each(isas)('%s: a few rows of halves have the bits that they have in a batch'
   }
 });
 
-it('gradients go through a packed weight to inputs and bias', async () => {
+it('gradients pass through a packed weight to inputs and bias', async () => {
   const device = await deviceFor(isas[0] as string, 2);
   const random = new Random('gradients');
   device.scope(() => {
@@ -187,7 +187,7 @@ it('refuses values that are not weights, by name', async () => {
   expect(() => PackedWeight.fromTensor(device.zeros([32, 32]), 'q6_k')).toThrow(/"q6_k", expected one of/);
 });
 
-it('modules take packed weights, which are no parameters, and free them', async () => {
+it('modules accept packed weights, which are not parameters, and free them', async () => {
   const device = await deviceFor(isas[0] as string, 1);
   const before = device.memory().used;
   const init = new Initializer(device, 1);

@@ -3,7 +3,7 @@ import { ArgumentError } from '../../src/index.js';
 import { resolvePositions, rotations, sinusoids } from '../../src/nn/index.js';
 
 describe('sinusoids', () => {
-  it('are those of the paper: sines on even features, cosines on odd ones', () => {
+  it('equal those of the paper: sines on even features, cosines on odd ones', () => {
     const table = sinusoids(50, 6, resolvePositions());
     for (const position of [0, 1, 49]) {
       for (const i of [0, 1, 2]) {
@@ -14,7 +14,7 @@ describe('sinusoids', () => {
     }
   });
 
-  it("are tensor2tensor's: halves, and a last wavelength of 2π·10000", () => {
+  it('equal tensor2tensor’s: sines, then cosines, and a last wavelength of 2π·10000', () => {
     const options = { kind: 'sinusoidal', layout: 'halves', firstPosition: 1, frequencies: 'tensor2tensor' } as const;
     const table = sinusoids(3, 8, resolvePositions(options));
     for (const row of [0, 1, 2]) {
@@ -43,7 +43,7 @@ describe('sinusoids', () => {
   });
 });
 
-it('sinusoids take the options of rotations, and refuse invalid ones', () => {
+it('accept the options of rotations, and refuse invalid ones', () => {
   expect(sinusoids(3, 4)).toEqual(sinusoids(3, 4, resolvePositions()));
   const halves = { kind: 'sinusoidal', layout: 'halves' } as const;
   expect(sinusoids(3, 4, { layout: 'halves' })).toEqual(sinusoids(3, 4, resolvePositions(halves)));
@@ -60,7 +60,7 @@ it('sinusoids take the options of rotations, and refuse invalid ones', () => {
   expect(() => rotations(2, 4, { frequencies: [1] })).toThrow('rotations: positions.frequencies has 1 numbers');
 });
 
-it('positions that make no sense are refused', () => {
+it('refuse invalid positions', () => {
   expect(() => resolvePositions('absolute' as 'none')).toThrow(ArgumentError);
   expect(() => resolvePositions({ kind: 'sinusoidal', firstPosition: Number.NaN })).toThrow('firstPosition');
   expect(() => resolvePositions({ kind: 'sinusoidal', frequencies: [Number.NaN] })).toThrow('frequencies[0] is NaN');

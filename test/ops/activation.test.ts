@@ -65,7 +65,7 @@ describe.each(isas.flatMap((isa) => names.map((name) => [isa, name] as const)))(
   });
 });
 
-it.each(isas)('%s gives an element the same bits among more than a cache of 32 MB holds', async (isa) => {
+it.each(isas)('%s gives an element the same bits in a tensor of more than 32 MB', async (isa) => {
   const device = await deviceFor(isa, 2);
   const size = 8_500_003;
   const values = Float32Array.from({ length: size }, (_, i) => 9 * Math.sin(i * 1.7));

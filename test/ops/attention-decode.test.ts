@@ -51,7 +51,7 @@ describe.each(isas)('attention of few queries, %s', (isa) => {
     }
   });
 
-  it('is not touched by distances that no key has', async () => {
+  it('ignores distances that no key has', async () => {
     const device = await deviceFor(isa, 1);
     for (const far of [3e38, Infinity, Number.NaN]) {
       const [q, v] = [device.full([1, 4], 1), device.full([1, 4], 7)];

@@ -119,7 +119,7 @@ describe.each(isas)('attention on %s', (isa) => {
     }
   });
 
-  it('gives zeros, and no gradient, where a mask hides all keys', async () => {
+  it('gives zeros and no gradient if a mask hides all keys', async () => {
     const device = await deviceFor(isa, 1);
     for (const queries of [1, 40]) {
       const q = device.tensor(random.normal([1, queries, 8]).data, [1, queries, 8], { requiresGrad: true });

@@ -256,7 +256,7 @@ describe.each(isas)('attention on %s', (isa) => {
     }
   });
 
-  it('gives the weights of its sums', async () => {
+  it('returns its weights', async () => {
     const device = await on(isa);
     for (const { bias, mask, distances, shaw, packed, dropout: _, ...sizes } of cases.map(full)) {
       if (packed || bias || mask || distances || shaw) continue;
@@ -287,7 +287,7 @@ describe.each(isas)('attention on %s', (isa) => {
     ]);
   });
 
-  it('takes huge scores, any finite scale and biases of -infinity', async () => {
+  it('accepts huge scores, any finite scale and biases of -infinity', async () => {
     const device = await on(isa);
     const x = device.tensor(random.normal([1, 40, 8], 1e4).data, [1, 40, 8], { requiresGrad: true });
     for (const factor of [1, 1e30, -1e38, 0]) {
@@ -303,7 +303,7 @@ describe.each(isas)('attention on %s', (isa) => {
     expect([...(await x.grad!.data())].every(Number.isFinite)).toBe(true);
   });
 
-  it('takes the least float as a bias for finite, as masks have it', async () => {
+  it('treats the lowest float as a finite bias, as in masks', async () => {
     const device = await on(isa);
     for (const queries of [1, 40]) {
       const q = device.tensor(random.normal([1, queries, 8]).data, [1, queries, 8]);

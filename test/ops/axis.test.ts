@@ -164,7 +164,7 @@ describe.each(isas)('%s', (isa) => {
   const nan = Number.NaN;
   const rows = [1, nan, 3, 3, 2, 5, 5, -1, -Infinity, -Infinity, -Infinity, -Infinity];
 
-  it('finds places, the first of equals, NaN before all', async () => {
+  it('finds indices, the first of equal values, and NaN before all', async () => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor(rows, [3, 4]);
     expect([...(await ops.argmax(x, { axis: 1 }).data())]).toEqual([1, 1, 0]);
@@ -175,7 +175,7 @@ describe.each(isas)('%s', (isa) => {
     expect(await ops.argmax(x).item()).toBe(1);
   });
 
-  it('topk says where its values are, NaN as the greatest', async () => {
+  it('topk returns the indices of its values, with NaN as the greatest', async () => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor(rows, [3, 4]);
     const best = ops.topk(x, 2);

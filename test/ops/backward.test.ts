@@ -10,7 +10,7 @@ function wordsOf({ size, shape, rowStride, offset }: Tensor): number[] {
 }
 
 describe('gradients that one command writes', () => {
-  it('lie apart if their inputs share a word, and not if they are columns of one matrix', async () => {
+  it('have separate memory if their inputs overlap, but not if these are columns of one matrix', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const root = device.zeros([6, 8]);
     root.requiresGrad = true;

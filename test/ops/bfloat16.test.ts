@@ -137,7 +137,7 @@ describe('withMatmul', () => {
   const a = random.normal([3, 8]);
   const b = random.normal([8, 4]);
 
-  it('lasts as long as its function, also an asynchronous one', async () => {
+  it('lasts as long as its function, including an asynchronous one', async () => {
     const device = await deviceFor(isas[0] as string, 1);
     expect(device.matmul).toBe('float32');
     const inside = device.withMatmul('bfloat16', () => {
@@ -179,7 +179,7 @@ describe('withMatmul', () => {
     await expect(createDevice({ matmul: 'bf16' as 'bfloat16' })).rejects.toThrow(ArgumentError);
   });
 
-  it('is remembered by recorded programs', async () => {
+  it('is kept by recorded programs', async () => {
     const device = await deviceFor(isas[0] as string, 1);
     const [x, w] = [tensorOf(device, a), tensorOf(device, b)];
     const eager = await valuesOf(device.withMatmul('bfloat16', () => matmul(x, w)));
@@ -190,7 +190,7 @@ describe('withMatmul', () => {
     program.dispose();
   });
 
-  it('covers gradients that are computed afterwards', async () => {
+  it('applies to gradients that are computed afterwards', async () => {
     const device = await deviceFor(isas[0] as string, 1);
     const gradients = async (x: Tensor, w: Tensor, inside: boolean) => {
       x.requiresGrad = w.requiresGrad = true;

@@ -178,7 +178,7 @@ describe.each(isas)('%s int32', (isa) => {
     expect([...(await broadcast.data())]).toEqual([...a].map((value) => f(value, 0x7f800001)));
   });
 
-  it('where and comparisons take numbers', async () => {
+  it('where and comparisons accept numbers', async () => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor(a, [6]);
     expect([...(await greater(x, 0).data())]).toEqual([1, 0, 1, 0, 1, 0]);
@@ -207,7 +207,7 @@ describeOp({
 });
 
 describe('binary ops', () => {
-  it('refuse shapes that do not broadcast, naming both', async () => {
+  it('refuse shapes that do not broadcast, and name both', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [a, b] = [device.zeros([2, 3]), device.zeros([2, 4])];
     expect(() => add(a, b)).toThrow(ShapeError);
@@ -223,7 +223,7 @@ describe('binary ops', () => {
     expect([...x.grad!.dataSync()]).toEqual([6, 100, 1400]);
   });
 
-  it('add up the gradients of a tensor and a part of it that is broadcast', async () => {
+  it('add the gradients of a tensor and a part of it that is broadcast', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor(
       Array.from({ length: 16 }, (_, i) => Math.sin(i) + 2),
@@ -278,7 +278,7 @@ describe.each(isas)('div by a number, %s', (isa) => {
   const divisors = [3, 7, 0.1, -49, 1e-39, 3e38, 2, -0.25, 2 ** 127, 2 ** -127, 2 ** -149, 2 ** 128, 0, -Infinity];
   const rounded = (a: readonly number[], b: number) => a.map((v) => Math.fround(Math.fround(v) / Math.fround(b)));
 
-  it.each(divisors)('is correctly rounded, and so is its gradient: %d', async (b) => {
+  it.each(divisors)('rounds correctly, forward and backward: %d', async (b) => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor(values, [values.length], { requiresGrad: true });
     const y = device.scope(() => div(x, b));
@@ -287,7 +287,7 @@ describe.each(isas)('div by a number, %s', (isa) => {
     expect([...x.grad!.dataSync()]).toEqual(rounded(values, b));
   });
 
-  it('costs a power of two no division, and is part of a program', async () => {
+  it('multiplies instead of dividing by a power of two, and can be recorded', async () => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor([1, 2]);
     const program = device.record(() => [div(x, 4), div(x, 3)] as const);

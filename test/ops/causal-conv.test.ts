@@ -39,7 +39,7 @@ describeOp({
 });
 
 describe.each(isas)('%s', (isa) => {
-  it('has the same bits for a sequence in pieces, with the states between them', async () => {
+  it('gives the same bits for a sequence in pieces, with the states between them', async () => {
     const device = await deviceFor(isa, 2);
     const [rows, cols, taps] = [23, 70, 4];
     const values = (size: number, seed: number) =>

@@ -99,7 +99,7 @@ describeOp({
 });
 
 describe('convolutions', () => {
-  it('takes no memory for patches that lie in the input', async () => {
+  it('takes no memory for patches that are contiguous in the input', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [x, w] = [device.zeros([2, 64, 32]), device.zeros([8, 32, 4])];
     device.resetPeak();

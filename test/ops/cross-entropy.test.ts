@@ -89,7 +89,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
     expect([...(await logits.grad!.data())]).toEqual([0, 0, 0]);
   });
 
-  it('ignores -100 unless told not to', async () => {
+  it('ignores -100 by default', async () => {
     const device = await deviceFor(isa, 1);
     const logits = device.tensor([1, 2, 3, 4, 5, 7], [2, 3]);
     const alone = crossEntropy(logits.rows(1, 2), device.tensor(Int32Array.of(1)));
@@ -100,7 +100,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
     );
   });
 
-  it("counts what torch's losses count", async () => {
+  it("counts the same labels as torch's losses", async () => {
     // torch.nn.functional.cross_entropy(x, t, w, reduction=r, ignore_index=2, label_smoothing=0.1) with torch 2.13
     const device = await deviceFor(isa, 1);
     const x = device.tensor([1, 2, 3, 0.5, -1, 0, 2, 2, -2], [3, 3]);
@@ -127,7 +127,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
     expect(await right.item()).toBeCloseTo(0.4076, 4);
   });
 
-  it('gives a row the same gradient among more than a cache of 32 MB holds', async () => {
+  it('gives a row the same gradient in a tensor of more than 32 MB', async () => {
     const device = await deviceFor(isa, 2);
     const [rows, classes, few] = [1700, 5170, 40];
     const values = Float32Array.from({ length: rows * classes }, (_, i) => 3 * Math.sin(i * 1.7));
@@ -146,7 +146,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
       expect(all.slice(from * classes, (from + few) * classes)).toEqual(await gradient(from, from + few));
   });
 
-  it('takes masked classes and huge logits', async () => {
+  it('accepts masked classes and huge logits', async () => {
     const device = await deviceFor(isa, 1);
     const logits = device.tensor([[-Infinity, 1e30, 1e30, -1e30]], [1, 4], { requiresGrad: true });
     const loss = crossEntropy(logits, device.tensor(Int32Array.of(1), [1]));

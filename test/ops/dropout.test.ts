@@ -43,7 +43,7 @@ describe('dropout', () => {
     expect(threefry([0x243f6a88, 0x85a308d3], [0x13198a2e, 0x03707344])).toEqual([0xc4923a9c, 0x483df7a0]);
   });
 
-  it('drops the share it should, differently for each seed and stream', async () => {
+  it('drops the given fraction, differently for each seed and stream', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.full([100, 1000], 1);
     const drawn = async (seed: number, stream: number) =>
@@ -61,7 +61,7 @@ describe('dropout', () => {
     expect(a.every((value) => value === 0 || value === 1.25)).toBe(true);
   });
 
-  it('draws anew for each run of a program, and the same forward and backward', async () => {
+  it('draws again for each run of a program, and equally forward and backward', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.full([64, 64], 1);
     x.requiresGrad = true;
@@ -78,7 +78,7 @@ describe('dropout', () => {
     program.dispose();
   });
 
-  it('drops the same backward when the seed has changed since', async () => {
+  it('drops the same elements backward after the seed has changed', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.full([16, 16], 1);
     const eye = device.tensor(
@@ -112,7 +112,7 @@ describe('dropout', () => {
     expect([...(await dropout(x, { p: 1, seed: 1 }).data())]).toEqual([0, 0]);
   });
 
-  it('refuses a p that is no probability and a seed that is no 32-bit integer', async () => {
+  it('refuses a p that is not a probability and a seed that is not a 32-bit integer', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2]);
     for (const p of [-0.1, 1.1, Number.NaN]) expect(() => dropout(x, { p, seed: 1 })).toThrow(ArgumentError);

@@ -49,7 +49,7 @@ describeOp({
 });
 
 describe('embedding', () => {
-  it('gives the row of the padding no gradient', async () => {
+  it('gives the padding row no gradient', async () => {
     for (const isa of isas) {
       const device = await deviceFor(isa, 2);
       const table = device.full([3, 2], 1);
@@ -66,7 +66,7 @@ describe('embedding', () => {
     }
   });
 
-  it('refuses an id outside its table that the host wrote, also to a part of what it is used as', async () => {
+  it('refuses an id outside its table that the host wrote, also through a view', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [table, ids] = [device.full([3, 4], 1), device.tensor(Int32Array.of(3, 2, 1, -1), [2, 2])];
     const others = embedding(table, ids.reshape(4).rows(1, 3));
@@ -95,7 +95,7 @@ describe('embedding', () => {
     }
   });
 
-  it('leaves gradients of ids outside the table out', async () => {
+  it('ignores gradients of ids outside the table', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const table = device.tensor([[1], [2]], undefined, { requiresGrad: true });
     const ids = computedIds(device, 1, 5, 1);

@@ -43,7 +43,7 @@ describeOp({
 });
 
 describe.each(isas)('%s', (isa) => {
-  it('sorts rows by group, those of one group in their order', async () => {
+  it('sorts rows by group, and keeps their order within a group', async () => {
     const device = await deviceFor(isa, 2);
     const ids = Int32Array.from({ length: 500 }, (_, i) => (i * 7919) % 13);
     const sorted = [...ids.keys()].sort((a, b) => ids[a]! - ids[b]! || a - b);

@@ -166,7 +166,7 @@ describe('misuse', async () => {
     [() => ops.gridSample(image, device.zeros([2, 1, 1, 2])), 'expected x [B, C, H, W] and grid'],
   ])('%s', (act, message) => expect(act).toThrow(message));
 
-  it('places that are no numbers give zeros, or the border', () => {
+  it('positions that are NaN give zeros, or the border', () => {
     const x = device.tensor([1, 2, 3, 4], [1, 1, 2, 2]);
     const grid = device.tensor([Number.NaN, 0, 0, Number.POSITIVE_INFINITY, -3e38, 9], [1, 3, 1, 2]);
     expect([...ops.gridSample(x, grid).dataSync()]).toEqual([0, 0, 0]);

@@ -7,7 +7,7 @@ import { Random } from '../random.js';
 const ints = (...values: number[]) => Int32Array.from(values);
 
 describe.each(isas)('key-value cache, %s', (isa) => {
-  it.each([...edges(), 300])('rows go to their slots: %i columns', async (cols) => {
+  it.each([...edges(), 300])('writes rows to their slots: %i columns', async (cols) => {
     const device = await deviceFor(isa, 2);
     const random = new Random('append');
     const cache = device.zeros([3, 4, cols]);
@@ -21,7 +21,7 @@ describe.each(isas)('key-value cache, %s', (isa) => {
     expect(await cache.data()).toEqual(expected);
   });
 
-  it.each([...edges(), 300])('sequences change places, split and end: %i columns', async (cols) => {
+  it.each([...edges(), 300])('reorders, copies and ends sequences: %i columns', async (cols) => {
     for (const threads of [1, 3]) {
       const device = await deviceFor(isa, threads);
       const random = new Random('reorder');
@@ -38,7 +38,7 @@ describe.each(isas)('key-value cache, %s', (isa) => {
     }
   });
 
-  it('packed rows fill it', async () => {
+  it('accepts packed rows', async () => {
     const device = await deviceFor(isa, 2);
     const cache = device.full([2, 3, 2], 9);
     const x = device
@@ -59,7 +59,7 @@ describe.each(isas)('key-value cache, %s', (isa) => {
     expect(await x.data()).toEqual(ints(0, 1, -(2 ** 31)));
   });
 
-  it('refuses bad shapes, and bad numbers when it meets them', async () => {
+  it('refuses bad shapes at the call, and bad numbers at the run', async () => {
     const device = await deviceFor(isa, 2);
     const cache = device.zeros([2, 3, 4]);
     const x = device.zeros([2, 4]);

@@ -135,7 +135,7 @@ describeOp({
 });
 
 describe.each(isas)('layerNorm, %s', (isa) => {
-  it('turns a constant row into beta, even with a tiny eps', async () => {
+  it('maps a constant row to beta, even with a tiny eps', async () => {
     const device = await deviceFor(isa, 1);
     const cols = 37;
     const beta = device.tensor(new Float32Array(cols).fill(0.5), [cols]);
@@ -146,7 +146,7 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     for (const gradient of await x.grad!.data()) expect(gradient).toBeCloseTo(0, 1);
   });
 
-  it('gives NaN for a row whose squares float32 cannot add up, and for its gradients', async () => {
+  it('gives NaN for a row whose sum of squares overflows float32, and for its gradients', async () => {
     const device = await deviceFor(isa, 1);
     const cols = 37;
     const values = Float32Array.from({ length: 2 * cols }, (_, i) => Math.sin(i) * (i < cols ? 1e20 : 1));
@@ -168,7 +168,7 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     expect((await gamma!.grad!.data()).every(Number.isNaN)).toBe(true);
   });
 
-  it('gives a row the same bits among more than a cache of 32 MB holds', async () => {
+  it('gives a row the same bits in a tensor of more than 32 MB', async () => {
     const device = await deviceFor(isa, 2);
     const [rows, cols, few] = [17_000, 517, 40];
     const values = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7));
@@ -209,7 +209,7 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     'rows, the later ones first': [[150, 24], (x) => [x.rows(1, 150), x.rows(0, 149)]],
     'columns of several rows': [[5, 20], (x) => [x.columns(0, 16), x.columns(4, 20)]],
   };
-  it.each(Object.entries(views))('adds up the gradients of inputs that overlap: %s', async (_, [shape, parts]) => {
+  it.each(Object.entries(views))('adds the gradients of inputs that overlap: %s', async (_, [shape, parts]) => {
     const device = await deviceFor(isa, 2);
     const size = shape.reduce((a, b) => a * b);
     const x = device.tensor(

@@ -10,7 +10,7 @@ import { deviceFor, isas } from '../describe-op.js';
 const device = await deviceFor(isas[0]!, 1);
 const [MAX_TOP_K, MAX_CACHE_ROWS] = [maxTopK(device), maxCacheRows(device)];
 
-it('constants are those of the loaded engine, the same in every instruction set', async () => {
+it('constants equal those of the loaded engine, in every instruction set', async () => {
   for (const isa of isas) {
     const other = await deviceFor(isa, 1);
     for (const name of ['engine.maxThreads', 'broadcast.rank', 'activation.gelu_tanh', 'attentionBackward.blockKeys'])
@@ -22,7 +22,7 @@ it('constants are those of the loaded engine, the same in every instruction set'
   expect(() => device.constant('newest')).toThrow(/no constant 'newest'.* rebuild it/);
 });
 
-it('the best tokens of a row', async () => {
+it('limits the number of best tokens of a row', async () => {
   const best = (k: number) => ({
     values: device.empty([1, 1, k]),
     ids: device.empty([1, 1, k], 'int32'),
@@ -35,7 +35,7 @@ it('the best tokens of a row', async () => {
   expect(() => topKInto(x, best(MAX_TOP_K + 1))).toThrow(ArgumentError);
 });
 
-it('sequences that change places', async () => {
+it('limits the number of reordered sequences', async () => {
   const numbers = Int32Array.from({ length: MAX_CACHE_ROWS }, (_, row) => row);
   const cache = device.tensor(Float32Array.from(numbers), [MAX_CACHE_ROWS, 1, 1]);
   const backwards = numbers.toReversed();
@@ -46,7 +46,7 @@ it('sequences that change places', async () => {
   expect(() => cacheReorder(more, order, order)).toThrow(ArgumentError);
 });
 
-it('the width of a head, and distances', async () => {
+it('limits the width of a head, and distances', async () => {
   const head = (width: number) => device.full([1, 2, width], 0.5);
   const distances = (count: number) => device.zeros([1, count]);
   const [q, relativeBias] = [head(1024), distances(65537)];

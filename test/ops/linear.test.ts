@@ -41,7 +41,7 @@ describeOp({
 });
 
 describe('linear', () => {
-  it('takes columns of a fused weight, and fills their part of its gradient', async () => {
+  it('accepts columns of a fused weight, and writes their part of its gradient', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.cos(i));
     const x = device.tensor(values(5 * 8), [5, 8]);

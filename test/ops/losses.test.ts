@@ -101,7 +101,7 @@ describeOp({
 });
 
 describe('losses', () => {
-  it('do not cancel: the loss of a confident, right logit is small, but not 0', async () => {
+  it('avoid cancellation: the loss of a confident, right logit is small, but not 0', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const losses = ops.bceWithLogits(device.tensor([-30, 30]), device.tensor([0, 1]), { reduction: 'none' });
     for (const loss of await losses.data()) expect(Math.abs(loss / Math.exp(-30) - 1)).toBeLessThan(1e-6);

@@ -102,7 +102,7 @@ describe('matmul', () => {
     }
   });
 
-  it('gives one row the same bits with all that is fused', async () => {
+  it('gives one row the same bits with all fused operations', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
     for (const [depth, cols] of [
@@ -119,7 +119,7 @@ describe('matmul', () => {
     }
   });
 
-  it('gives the same bits when it has laid out a weight anew, which all others find as it was', async () => {
+  it('gives the same bits with a weight in another layout, and does not change the weight', async () => {
     const values = (count: number, from = 0) =>
       Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7 + from));
     for (const isa of isas) {

@@ -211,7 +211,7 @@ describe('rearranging ops', () => {
     device.dispose();
   });
 
-  it('count as writing to nothing that they read', async () => {
+  it('do not count as writes to their inputs', async () => {
     const device = await open();
     const x = device.tensor([[1, 2, 3]], undefined, { requiresGrad: true });
     const before = mul(x, x);
@@ -220,7 +220,7 @@ describe('rearranging ops', () => {
     expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 5, 6]);
   });
 
-  it('copy the arrays that the backward pass needs', async () => {
+  it('copy arrays that the backward pass needs', async () => {
     const device = await open();
     const x = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
     const gradientOf = (y: Tensor, change: () => void) => {
@@ -239,7 +239,7 @@ describe('rearranging ops', () => {
     expect(gradientOf(permute(x, axes), () => axes.reverse())).toEqual([1, 3, 2, 4]);
   });
 
-  it('split the first dimension unless told otherwise', async () => {
+  it('split the first dimension by default', async () => {
     const x = (await open()).zeros([4, 6]);
     expect(split(x, [1, 3]).map(({ shape }) => shape)).toEqual([
       [1, 6],
@@ -252,7 +252,7 @@ describe('rearranging ops', () => {
     for (const part of [slice(x, 1, 2, 4), slice(x, 0, 1, 3), ...split(x, [2, 4], -1)]) expect(part.root).toBe(x);
   });
 
-  it('fail on rows and lengths that do not fit, and go on', async () => {
+  it('fail on invalid rows and lengths, and the device stays usable', async () => {
     const device = await open();
     const x = device.full([2, 3, 4], 1);
     expect(() => gather(x, device.tensor(Int32Array.of(1, 2)))).toThrow('gather: row 1 of rows is 2, expected 0 to 1');

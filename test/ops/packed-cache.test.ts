@@ -120,7 +120,7 @@ const errorOf = {
 };
 
 describe.each(isas)('a packed cache, %s', (isa) => {
-  it.each(packed)('%s: rows are packed as by the reference', async (type) => {
+  it.each(packed)('%s: packs rows like the reference', async (type) => {
     const device = await deviceFor(isa, 2);
     for (const width of [1, 8, 20, 32, 40, 64, 80]) {
       const words = cacheWords(device, { type, headSize: width });
@@ -167,7 +167,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
     }
   });
 
-  it.each(packed)('%s: attention is as close to float64 as the precision of the cache allows', async (type) => {
+  it.each(packed)('%s: attention is within the precision of the cache', async (type) => {
     const device = await deviceFor(isa, 2);
     for (const [heads, kvHeads, width, keys] of [
       [3, 1, 64, 150],
@@ -201,7 +201,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
     }
   });
 
-  it.each(packed)('%s: what is kept is what is attended to, with all that scores can have', async (type) => {
+  it.each(packed)('%s: attends to the stored values, with all options of scores', async (type) => {
     const device = await deviceFor(isa, 2);
     const sizes = { batch: 2, keys: 90, heads: 6, kvHeads: 2, width: 40 };
     const { data } = makeCache(device, type, sizes);

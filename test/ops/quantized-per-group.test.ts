@@ -30,7 +30,7 @@ const cases = [
 ];
 
 describe.each(isas)('%s', (isa) => {
-  it.each(formats)('%s: rows meet the matrix of their group', async (format) => {
+  it.each(formats)('%s: multiplies rows by the matrix of their group', async (format) => {
     const device = await deviceFor(isa, 2);
     const random = new Random(`groups ${format}`);
     const depth = 512;

@@ -98,14 +98,14 @@ describe('sum', () => {
     }
   });
 
-  it('refuses an axis that is not there or is named twice', async () => {
+  it('refuses a missing or duplicate axis', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2, 3]);
     expect(() => sum(x, { axis: 2 })).toThrow('sum: axis 2 is not a dimension of [2, 3]');
     expect(() => mean(x, { axis: [0, -2] })).toThrow('mean: axis [0, 0] names a dimension twice');
   });
 
-  it('names the op that was called for more dimensions than a kernel walks', async () => {
+  it('names the called op if there are more dimensions than a kernel supports', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2, 2, 2, 2, 2, 2, 2]);
     expect(() => mean(x, { axis: [0, 2, 4, 6] })).toThrow('mean: more than 6 dimensions ([2, 2, 2, 2, 2, 2, 2])');

@@ -49,7 +49,7 @@ describeOp({
   cancelling: ({ x }, { shape }) => (lastOf(shape) === 1 ? Math.max(...x.data.map((value) => 1 / Math.abs(value))) : 0),
 });
 
-it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB holds', async (isa) => {
+it.each(isas)('%s gives a row the same bits in a tensor of more than 32 MB', async (isa) => {
   const device = await deviceFor(isa, 2);
   const [rows, cols, few] = [17_000, 517, 40];
   const x = device.tensor(
@@ -65,7 +65,7 @@ it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB hol
 });
 
 describe('rmsNorm', () => {
-  it('leaves a row of zeros zero', async () => {
+  it('maps a row of zeros to zeros', async () => {
     const device = await deviceFor(isas[0]!, 1);
     expect([...(await rmsNorm(device.zeros([2, 3]), null).data())]).toEqual([0, 0, 0, 0, 0, 0]);
   });

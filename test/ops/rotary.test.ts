@@ -92,7 +92,7 @@ describe('rotary', () => {
     expect(queries.subarray(0, features)).toEqual(q); // the first position turns nothing
   });
 
-  it('turns pairs by the angles of the paper, or any', () => {
+  it('rotates pairs by the angles of the paper, or any others', () => {
     const turned = (i: number) => 3 / 10000 ** ((2 * i) / 6);
     const interleaved = rotations(4, 6).subarray(36);
     const halves = rotations(4, 6, { layout: 'halves' }).subarray(36);

@@ -58,7 +58,7 @@ describeOp({
 describe.each(isas)('softmax, %s', (isa) => {
   const { NaN: nan, NEGATIVE_INFINITY: never } = Number;
   // Once along the rows, once down the columns, which are other code.
-  it.each([-1, 0])('survives infinities and huge values along axis %d', async (axis) => {
+  it.each([-1, 0])('handles infinities and huge values along axis %d', async (axis) => {
     const device = await deviceFor(isa, 1);
     const apply = async (op: typeof softmax, values: number[]) => {
       const shape = axis === 0 ? [values.length, 2] : [2, values.length];
@@ -79,7 +79,7 @@ describe.each(isas)('softmax, %s', (isa) => {
   });
 });
 
-it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB holds, there and back', async (isa) => {
+it.each(isas)('%s gives a row the same bits in a tensor of more than 32 MB, forward and backward', async (isa) => {
   const device = await deviceFor(isa, 2);
   const [rows, cols, few] = [17_000, 517, 40];
   const values = Float32Array.from({ length: rows * cols }, (_, i) => 3 * Math.sin(i * 1.7));
@@ -101,7 +101,7 @@ it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB hol
 });
 
 describe('softmax', () => {
-  it('refuses an axis that is not there', async () => {
+  it('refuses a missing axis', async () => {
     const device = await deviceFor(isas[0]!, 1);
     expect(() => softmax(device.zeros([2, 3]), { axis: 2 })).toThrow('softmax: axis 2 is not a dimension of [2, 3]');
     expect(() => logSoftmax(device.zeros([]))).toThrow('logSoftmax: axis -1 is not a dimension of []');

@@ -56,7 +56,7 @@ for (const [name, [op, f]] of Object.entries(functions)) {
   });
 }
 
-it('keeps reduced dimensions if asked, and refuses other orders', async () => {
+it('keeps reduced dimensions on request, and refuses other orders', async () => {
   const device = await deviceFor(isas[0]!, 1);
   const x = device.tensor([3, 4, 6, 8], [2, 2]);
   const kept = ops.norm(x, { axis: 1, keepDims: true });

@@ -61,7 +61,7 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     expect((await best.logSums.data())[1]).toBeNaN();
   });
 
-  it('a run ends when all are finished', async () => {
+  it('ends a run when all sequences are finished', async () => {
     const device = await deviceFor(isa, 3);
     const best = bestFor(device, 2, 3, 1);
     best.ids.write(ints(4, 5, 6, 9, 5, 9));

@@ -129,7 +129,7 @@ describe('functions of one tensor', () => {
     expect(() => ops.pow(x, '2' as never)).toThrow(ArgumentError);
   });
 
-  it('keep nothing but the result', async () => {
+  it('keep only the result', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2, 4]).columns(0, 2);
     const before = device.memory().used;

@@ -21,7 +21,7 @@ it('has an example of each option that is an object with required fields', () =>
   expect(names.filter((name) => !examples.has(name))).toEqual([]);
 });
 
-it('undefined counts as left out, by type too', () => {
+it('undefined counts as omitted, also in types', () => {
   const refusing = functions.flatMap(({ name, options }) =>
     options.filter(({ takesUndefined }) => !takesUndefined).map((option) => `${name}: ${option.name}`),
   );

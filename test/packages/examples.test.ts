@@ -79,7 +79,7 @@ if (folder) {
       ['webpack', '.'],
       ['esbuild', '.'],
       ['rollup', '.'],
-    ])('%s: in isolated pages and in others', async (name, place) => {
+    ])('%s: works in isolated pages and in others', async (name, place) => {
       if (name !== 'script') await build(name);
       expect(await open(join(project(name), place), true)).toEqual(best);
       const reason = expect.stringMatching(
@@ -89,7 +89,7 @@ if (folder) {
       expect(await open(join(project(name), place), false)).toEqual(plain);
     });
 
-    it("vite: while developing, from Vite's own server", async () => {
+    it("vite: works in development, from Vite's own server", async () => {
       const vite: typeof import('vite') = await import(
         pathToFileURL(`${folder}/node_modules/vite/dist/node/index.js`).href
       );
@@ -103,7 +103,7 @@ if (folder) {
       expect(await resultOf(await newPage(), server.resolvedUrls?.local[0] as string)).toEqual(best);
     });
 
-    it('extension: under the policy of extensions, with threads', async () => {
+    it('extension: works under the policy of extensions, with threads', async () => {
       await build('extension');
       const path = join(project('extension'), 'dist');
       const args = [...(chromium?.args ?? []), `--disable-extensions-except=${path}`, `--load-extension=${path}`];
@@ -118,7 +118,7 @@ if (folder) {
       expect(await resultOf(page, `chrome-extension://${id}/index.html`)).toEqual(best);
     });
 
-    it('esbuild without wasmUrl: computes with what the bundle holds, and says what would be better', async () => {
+    it('esbuild without wasmUrl: computes with the engine in the bundle, and recommends wasmUrl', async () => {
       const place = join(project('esbuild'), 'plain');
       await mkdir(join(place, 'dist'), { recursive: true });
       const page = (name: string) => readFile(join(project('esbuild'), name), 'utf8');

@@ -16,7 +16,7 @@ if (folder) {
       return JSON.parse(stdout);
     };
 
-    it('computes in WebAssembly without the addon, and says why; asked for the addon, it says what to do', async () => {
+    it('computes in WebAssembly without the addon, with the reason, and gives a remedy if the addon is requested', async () => {
       const [info, error] = await script(`
       import { createDevice } from 'simdformer';
       const { info } = await createDevice();
@@ -30,7 +30,7 @@ if (folder) {
       );
     });
 
-    it('says once on stderr that WebAssembly stands in, and how to build the addon, unless it is to be quiet', async () => {
+    it('writes once to stderr that WebAssembly replaces the addon, unless quiet is set', async () => {
       const opened = (options: string) => `import { createDevice } from 'simdformer';
       await createDevice(${options}); await createDevice(${options}); process.exit();`;
       const told = async (text: string, env = {}) => {
@@ -68,7 +68,7 @@ if (folder) {
       });
     });
 
-    it('trains in a CommonJS program of tsx, which requires what is imported', async () => {
+    it('trains in a CommonJS program of tsx, which uses require()', async () => {
       const place = join(folder as string, 'commonjs');
       await mkdir(place, { recursive: true });
       await writeFile(join(place, 'package.json'), '{}');
@@ -139,21 +139,21 @@ if (folder) {
       );
     });
 
-    it('has no files of modules that are no more, though the build before had', async () => {
+    it('has no files of removed modules, even after an earlier build', async () => {
       const files = await readdir(join(folder as string, 'node_modules/simdformer/dist'), { recursive: true });
       const modules = files.filter((file) => file.endsWith('.d.ts')).map((file) => file.replace(/\.d\.ts$/, '.ts'));
       expect(modules).toContain(join('core', 'tensor.ts'));
       expect(modules.filter((module) => !existsSync(join('src', module)))).toEqual([]);
     });
 
-    it('is compiled by no installer: pnpm 9 and Yarn 1 would, of a binding.gyp in its root, and fail without a compiler', async () => {
+    it('is not compiled by installers: pnpm 9 and Yarn 1 would compile a binding.gyp in its root', async () => {
       const own = join(folder as string, 'node_modules/simdformer');
       const { scripts } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
       for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
       expect(existsSync(join(own, 'binding.gyp'))).toBe(false);
     });
 
-    it('brings nothing that embedding a text does not need', async () => {
+    it('installs only the packages that embedding a text needs', async () => {
       const own = join(folder as string, 'node_modules/simdformer');
       const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
       expect(dependencies).toBeUndefined(); // they are in the bundles, with their licences
@@ -177,7 +177,7 @@ if (folder) {
       expect(message).toMatch(/npm install hono@4 @hono\/node-server@2 pino@10 prom-client@15$/);
     });
 
-    it('has its C++ sources in a package of their own, complete', async () => {
+    it('has its complete C++ sources in a separate package', async () => {
       await run(process.execPath, ['scripts/packages.mjs']);
       const source = 'build/npm/simdformer-source';
       const [{ sources }] = JSON.parse(await readFile(join(source, 'binding.gyp'), 'utf8')).targets;
@@ -189,13 +189,13 @@ if (folder) {
       expect(existsSync('build/npm/simdformer-g2p-en/model.safetensors')).toBe(true);
     });
 
-    it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {
+    it('gives the same files to tools that ignore exports: Parcel, and TypeScript with the module resolution node10', async () => {
       const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
       const { types, node, browser } = own.exports['.'];
       expect(own).toMatchObject({ types, main: node.default, module: browser });
     });
 
-    it('has types that need no library but those of ES2022 and the DOM', { timeout: 300_000 }, async () => {
+    it('has types that need only the libraries ES2022 and DOM', { timeout: 300_000 }, async () => {
       const place = join(folder as string, 'types');
       await mkdir(place, { recursive: true });
       const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'dom'], types: [] };
@@ -205,7 +205,7 @@ if (folder) {
       expect(stdout).toBe('');
     });
 
-    it("has types for one's own ops, and for options that are undefined in the strictest projects", async () => {
+    it('has types for custom ops, and for undefined options in strict projects', async () => {
       const place = join(folder as string, 'strict');
       await mkdir(place, { recursive: true });
       const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
@@ -228,7 +228,7 @@ import { type Example } from 'simdformer/train';
       await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
     });
 
-    it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
+    it('computes in WebAssembly from the folder in wasmUrl, and reports a wrong folder', async () => {
       const results = await script(`
       import { createDevice } from 'simdformer';
       const open = (wasmUrl, threads) => createDevice({ backend: 'wasm', wasmUrl, threads })

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
-it('nothing is compiled when the C++ sources are installed: npx simdformer-source does it', () => {
+it('installing the C++ sources compiles nothing; npx simdformer-source does', () => {
   execFileSync(process.execPath, ['scripts/packages.mjs']);
   const folders = ['.', ...readdirSync('build/npm').map((name) => `build/npm/${name}`)];
   const withSources = folders.filter((folder) => existsSync(`${folder}/binding.gyp`));

@@ -108,7 +108,7 @@ describe('checkModel', () => {
     expect(hub.sent.get(name)).toBeLessThan(Math.min(most, file.length / 8));
   });
 
-  it('reads no data beside an ONNX file', async () => {
+  it('reads no external data of an ONNX file', async () => {
     hub.files['onnx/model.onnx'] = onnxFile(shapes, 'model.onnx_data');
     hub.files['onnx/model.onnx_data'] = Buffer.alloc(8_000_000);
     expect(await reportOf()).toMatchObject({ fits: true, missing: [] });
@@ -134,7 +134,7 @@ describe('checkModel', () => {
     expect(hub.sent.get('model.safetensors')).toBe(8 + Number(file.readBigUInt64LE(0)));
   });
 
-  it('names what is missing, unexpected or of another shape', async () => {
+  it('names tensors that are missing, unexpected or of another shape', async () => {
     const changed = new Map(shapes);
     const layer = 'bert.encoder.layer.3.output.dense';
     changed.delete(`${layer}.bias`);
@@ -152,7 +152,7 @@ describe('checkModel', () => {
     expect(report.newHead).toEqual(['classifier.weight', 'classifier.bias']);
   });
 
-  it('says why a model cannot be read', async () => {
+  it('gives the reason why a model cannot be read', async () => {
     expect((await reportOf()).problem).toMatch(/^org\/model has no weights, expected one of model.safetensors/);
     hub.files['tf_model.h5'] = Buffer.alloc(2000);
     expect((await reportOf()).problem).toMatch(/weights in tf_model.h5.*To convert it: python -c/);

@@ -43,12 +43,12 @@ describe('completeConfig', () => {
     },
   );
 
-  it('covers every family, and files of before', () => {
+  it('covers every family, and older files', () => {
     expect(recorded.cases.filter(({ name }) => name.endsWith('of nothing')).length).toBe(35);
     expect(recorded.cases.filter(({ name }) => name.includes('legacy')).length).toBeGreaterThan(5);
   });
 
-  it('refuses other models by name, and sizes that are none', async () => {
+  it('refuses other models by name, and invalid sizes', async () => {
     await expect(completeConfig({ model_type: 'mamba' })).rejects.toThrow(
       /model_type is "mamba", expected one of .*albert, bart, /,
     );
@@ -71,7 +71,7 @@ describe('completeConfig', () => {
     await expect(rope(3)).rejects.toThrow(/rope_scaling is 3/);
   });
 
-  it('knows Gemma 1 by its second activation, and Phi-3 by the first name of LongRoPE', async () => {
+  it('recognizes Gemma 1 by its second activation, and Phi-3 by the first name of LongRoPE', async () => {
     const gemma = { model_type: 'gemma', hidden_act: 'gelu', hidden_activation: 'gelu_pytorch_tanh' };
     expect((await completeConfig(gemma)).hidden_act).toBe('gelu_pytorch_tanh');
     const su = { model_type: 'phi3', rope_scaling: { type: 'su', short_factor: [1], long_factor: [1] } };
@@ -81,7 +81,7 @@ describe('completeConfig', () => {
     });
   });
 
-  it('lets what CLIP’s files of before repeat count', async () => {
+  it('uses the duplicate settings of CLIP’s older files', async () => {
     const config = await completeConfig({
       model_type: 'clip',
       text_config: { hidden_size: 8 },
@@ -98,7 +98,7 @@ describe('rotaryScaling', () => {
     return scaledFrequencies(features, rope.number('rope_theta'), rotaryScaling(rope, features, most), length);
   };
 
-  it.each(recorded.rope.map((one) => [one.name, one] as const))('gives those of transformers: %s', async (_, one) => {
+  it.each(recorded.rope.map((one) => [one.name, one] as const))('equals that of transformers: %s', async (_, one) => {
     const { rope_parameters: rope, max_position_embeddings: most } = await completeConfig(one.given);
     const found = frequenciesOf(rope as Json, most as number, one.length);
     expect(found.amplitude).toBeCloseTo(one.scale, 12);
@@ -108,7 +108,7 @@ describe('rotaryScaling', () => {
       expect(Math.abs(found.frequencies[i]! / f - 1)).toBeLessThan(8 * 2 ** -23);
   });
 
-  it('names what is missing', () => {
+  it('names missing settings', () => {
     const linear = { rope_type: 'linear', rope_theta: 10000 };
     expect(() => frequenciesOf(linear, 64)).toThrow(/factor is undefined, expected a number/);
     const long = { rope_type: 'longrope', rope_theta: 1e4, original_max_position_embeddings: 8, short_factor: [1] };
@@ -156,7 +156,7 @@ describe('generationOptions', () => {
     model: Parameters<typeof generationOptions>[2] = vocabulary,
   ) => generationOptions(file as never, config as never, model);
 
-  it('has the defaults of transformers, but for the length', () => {
+  it('has the defaults of transformers, except for the length', () => {
     expect(optionsOf({}, {})).toMatchObject({
       stopTokens: [],
       forcedBosTokenId: null,
@@ -183,7 +183,7 @@ describe('generationOptions', () => {
     });
   });
 
-  it('takes several end ids, and of config.json what the file does not name', () => {
+  it('accepts several end ids, and falls back to config.json', () => {
     const file = { eos_token_id: [128001, 128009], do_sample: true, temperature: 0.6, top_p: 0.9 };
     const config = { eos_token_id: 2, bos_token_id: 1, num_beams: 5 };
     expect(optionsOf(file, config)).toMatchObject({
@@ -196,7 +196,7 @@ describe('generationOptions', () => {
     });
   });
 
-  it('takes config.json where there is no file, as of old BARTs', () => {
+  it('uses config.json if there is no file, as for old BARTs', () => {
     const config = {
       forced_eos_token_id: 2,
       num_beams: 4,
@@ -211,7 +211,7 @@ describe('generationOptions', () => {
     expect(optionsOf(null, given).decoderStartTokenId).toBe(1);
   });
 
-  it('takes Whisper’s and Marian’s', () => {
+  it('reads Whisper’s and Marian’s settings', () => {
     const whisper = { suppress_tokens: [1, 2], begin_suppress_tokens: [220, 50256], forced_bos_token_id: 5 };
     const options = { suppressTokens: [1, 2], beginSuppressTokens: [220, 50256], forcedBosTokenId: 5 };
     expect(optionsOf(whisper, {})).toMatchObject(options);

@@ -14,7 +14,7 @@ const kinds = { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor };
 describe.each(recorded)('$name $config', ({ name, config, samples, shape, values }) => {
   const extractor = new kinds[name as keyof typeof kinds](config);
 
-  it('gives what transformers gives', () => {
+  it('gives the results of transformers', () => {
     const found = extractor.process([soundOf(samples)]);
     expect(found.shape).toEqual([1, ...shape]);
     expect(extractor.columnsOf(samples)).toBe(shape[0]);
@@ -22,7 +22,7 @@ describe.each(recorded)('$name $config', ({ name, config, samples, shape, values
       expect(Math.abs((found.data[7 * i] as number) - value), `value ${7 * i}`).toBeLessThan(1e-2); // float32 logs of about 20, divided by deviations from 1e-3 on
   });
 
-  it('takes silence and short sounds, and refuses samples that are no numbers', () => {
+  it('accepts silence and short sounds, and refuses samples that are not finite', () => {
     expect(extractor.process([new Float32Array(50)]).shape[1]).toBe(0);
     const silence = extractor.process([new Float32Array(3200)]).data;
     expect(silence.every(Number.isFinite)).toBe(true);
@@ -31,7 +31,7 @@ describe.each(recorded)('$name $config', ({ name, config, samples, shape, values
   });
 });
 
-it('refuses settings that make no sense', () => {
+it('refuses invalid settings', () => {
   for (const config of [{ n_fft: 511 }, { win_length: 600 }, { feature_size: 0 }, { preemphasis: 'much' }])
     expect(() => new ParakeetFeatureExtractor(config)).toThrow(FormatError);
   expect(() => new SeamlessM4TFeatureExtractor({ stride: 0 })).toThrow(FormatError);

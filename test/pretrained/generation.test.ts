@@ -53,7 +53,7 @@ describe('generation_config.json', async () => {
     return tokens;
   };
 
-  it('gives way to options', async () => {
+  it('is overridden by options', async () => {
     const file = { suppress_tokens: [62], eos_token_id: [57, 90], max_new_tokens: 4, temperature: 0.5, top_k: 3 };
     expect(await generated(file)).toEqual([]);
     expect(await generated(file, { suppressTokens: [] })).toEqual([62]);
@@ -67,7 +67,7 @@ describe('generation_config.json', async () => {
     expect((await generated(forced))[0]).toBe(9);
   });
 
-  it('says what it does not follow', async () => {
+  it('warns about unsupported settings', async () => {
     const warnings: string[][] = [];
     const file = { top_h: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
     const given = { ...files, 'generation_config.json': bytesOf(file) };
@@ -77,7 +77,7 @@ describe('generation_config.json', async () => {
     model.dispose();
   });
 
-  it('takes how sequences begin and end from what config.json says, not from its class', async () => {
+  it('takes the begin and end tokens from config.json, not from its class', async () => {
     const [config, weights] = await Promise.all(names.map((name) => data.bytes(`bart/${name}`)));
     const {
       decoder_start_token_id: _,
@@ -93,7 +93,7 @@ describe('generation_config.json', async () => {
     llama.dispose();
   });
 
-  it('draws as the file says: of top_k tokens, at its temperature', async () => {
+  it("samples by the file's top_k and temperature", async () => {
     const first = [];
     for (let seed = 0; seed < 12; seed++)
       first.push(...(await generated({ do_sample: true, top_k: 2, max_new_tokens: 1 }, { seed, stopTokens: [] })));
@@ -102,7 +102,7 @@ describe('generation_config.json', async () => {
     expect(await generated(cold, { stopTokens: [] })).toEqual([62, 90, 40, 66]);
   });
 
-  it('streams without beams, and has room for no more than the model', async () => {
+  it("streams without beams, up to the model's length", async () => {
     await withModel({ num_beams: 4, max_length: 5000 }, async (model) => {
       const tokens: number[] = [];
       for await (const { token } of model.stream([prompt], { stopTokens: [] })) tokens.push(token);
@@ -111,7 +111,7 @@ describe('generation_config.json', async () => {
     });
   });
 
-  it('refuses tokens that are none, and lengths below the prompt', async () => {
+  it('refuses invalid tokens, and lengths below the prompt', async () => {
     await withModel({}, async (model) => {
       const refused = (options: object, message: RegExp) =>
         expect(() => model.generate([prompt], options)).rejects.toThrow(message);

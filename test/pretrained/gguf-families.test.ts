@@ -659,7 +659,7 @@ const logitsOf = (model: PretrainedModel) => {
   return (logits ?? lastHiddenState)!.dataSync() as Float32Array;
 };
 
-it.each(Object.keys(conversions))('%s: a file computes what its checkpoint does', async (name) => {
+it.each(Object.keys(conversions))('%s: a file gives the results of its checkpoint', async (name) => {
   const { file, files } = await converted(name);
   const warnings: string[] = [];
   const onWarning = (message: string) => warnings.push(message);
@@ -673,7 +673,7 @@ it.each(Object.keys(conversions))('%s: a file computes what its checkpoint does'
   wanted.dispose();
 });
 
-it('qwen3_5: blocks that heads of another order cut become halves', async () => {
+it('qwen3_5: blocks that reordered heads would split become float16', async () => {
   const { file } = await converted('qwen3_5', 'Q8_0');
   const warnings: string[] = [];
   const onWarning = (message: string) => warnings.push(message);

@@ -58,7 +58,7 @@ describe('GGUF files whose blocks stay packed', () => {
     });
   }
 
-  it('come from a stream, which is read from front to back', async () => {
+  it('can be read from a stream, in order', async () => {
     const file = await data.bytes('llama.Q4_K_M.gguf');
     const headers = { 'content-length': String(file.byteLength) };
     using streamed = await loadModel(device, new Response(blobOf(file).stream(), { headers }));
@@ -68,7 +68,7 @@ describe('GGUF files whose blocks stay packed', () => {
     expect(logits(streamed)).toEqual(logits(model));
   });
 
-  it('leaves nothing behind where a load ends early', async () => {
+  it('free all memory if a load ends early', async () => {
     const file = await data.bytes('llama.Q4_K_M.gguf');
     const before = device.memory().used;
     const headers = { 'content-length': String(file.byteLength) };
@@ -77,7 +77,7 @@ describe('GGUF files whose blocks stay packed', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('are packed as something else, or unpacked, where that is asked for', async () => {
+  it('are packed to another format, or unpacked, on request', async () => {
     const file = blobOf(await data.bytes('llama.Q4_K_M.gguf'));
     for (const [weights, format] of [
       ['int8', 'int8'],
@@ -118,7 +118,7 @@ for (const [path, name] of [
   describeReal(path, async (file) => {
     describe('as transformers has it', () => {
       const data = testData('checkpoints/real');
-      it('gives the logits, and the tokens wherever the margin is no hair', async () => {
+      it('gives the logits, and the tokens unless the margin is tiny', async () => {
         const device = await deviceFor(isas[0] as string, 2);
         const before = device.memory().used;
         using model = await loadModel(device, file, { activations: 'float32' });

@@ -24,7 +24,7 @@ async function logits(from: Parameters<typeof loadModel>[1]): Promise<Float32Arr
 }
 
 describe('a GGUF file in parts', () => {
-  it('gives the bits of the whole, by any part, by its folder, and by its files', async () => {
+  it('gives the bits of the whole file, by any part, by its folder, and by its files', async () => {
     const whole = await logits('test/data/gguf3/qwen3.TQ1_0.gguf');
     for (const name of names) expect(await logits(join(parts.path, name))).toEqual(whole);
     expect(await logits(parts.path)).toEqual(whole);
@@ -32,7 +32,7 @@ describe('a GGUF file in parts', () => {
     expect(await logits(files)).toEqual(whole);
   });
 
-  it('needs all parts, each in its place', async () => {
+  it('needs all parts in the right order', async () => {
     const [first, second] = names as [string, string];
     await expect(logits(new Blob([await parts.bytes(first)]))).rejects.toThrow(/one of 3 parts, but 1 were given/);
     symlinkSync(resolve(parts.path, first), join(temporary, first));
@@ -49,7 +49,7 @@ describe('a GGUF file in parts', () => {
     await expect(logits(alone)).rejects.toThrow(/no part of a file, but its name says that there are 2/);
   });
 
-  it('is told by its name', () => {
+  it('is recognized by its name', () => {
     expect(partNames('a-00002-of-00002.gguf')).toEqual(['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']);
     for (const name of ['a.gguf', 'a-00001-of-00001.gguf', 'a-1-of-2.gguf']) expect(partNames(name)).toBe(null);
   });

@@ -33,7 +33,7 @@ const files = await Promise.all(
     .map(async (file) => ({ name: file.slice(0, -'.gguf'.length), bytes: await data.bytes(file) })),
 );
 
-it('there are files of these types', () => {
+it('has files of these types', () => {
   const read = files.map(({ name }) => name.split('.')[1]);
   const packed = ['IQ4_NL', 'IQ4_XS', 'Q2_K', 'Q3_K_M', 'MXFP4', 'NVFP4', 'TQ2_0'];
   const converted = ['IQ1_M', 'IQ1_S', 'IQ2_S', 'IQ2_XS', 'IQ2_XXS', 'IQ3_S', 'IQ3_XXS', 'TQ1_0'];
@@ -41,7 +41,7 @@ it('there are files of these types', () => {
 });
 
 describe.each(files)('$name', ({ name, bytes }) => {
-  it('tensors have the bits of ggml', async () => {
+  it('has tensors with the bits of ggml', async () => {
     const described = await data.json<Described>(`${name}.json`);
     for (const [tensor, { type, shape, position, byteLength }] of parseGguf(bytes).tensors) {
       const format = formatOf(type);
@@ -55,7 +55,7 @@ describe.each(files)('$name', ({ name, bytes }) => {
     }
   });
 
-  it('blocks stay packed, and logits are those of the unpacked file', async () => {
+  it('keeps blocks packed, and gives the logits of the unpacked file', async () => {
     const before = device.memory().used;
     const warnings: string[] = [];
     const onWarning = (message: string) => void warnings.push(message);
@@ -91,7 +91,7 @@ it.each(files.filter(({ name }) => /IQ|TQ1/.test(name)))(
   },
 );
 
-it('a type that nothing reads is refused by its name', async () => {
+it('refuses an unsupported type by name', async () => {
   const { bytes } = files.find(({ name }) => name.endsWith('TQ1_0'))!;
   const other = bytes.slice();
   const view = new DataView(other.buffer);

@@ -32,7 +32,7 @@ it.each<[string, (string | [string, number])[], number[]]>([
   expect(endIds(metadata).sort((a, b) => a - b)).toEqual(ids);
 });
 
-it("Gemma 4's byte pairs: spaces are marked, lines are apart, other characters become bytes", async () => {
+it("reads Gemma 4's BPE: spaces are marked, lines are split, other characters become bytes", async () => {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
   const own = ['<bos>', '\u2581', 'a', 'b', '\u2581a', '\u2581ab', '\n', '\n\n'];
   const metadata = await metadataOf({

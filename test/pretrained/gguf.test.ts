@@ -50,7 +50,7 @@ describe('GGUF files of small models', () => {
 describe('tinystories-656k', () => {
   const data = testData('checkpoints/tinystories-656k');
   for (const type of ['BF16', 'Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1']) {
-    it(`reads ${type} as safetensors has it, or as near as so many bits come`, async () => {
+    it(`reads ${type} with the values of safetensors, within its precision`, async () => {
       const names = ['config.json', 'model.safetensors'];
       const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await data.bytes(name)])));
       using plain = await loadModel(device, files);

@@ -55,7 +55,7 @@ it('keeps files in parts, and reads them as one', async () => {
   expect(hub.requests).toEqual([]);
 });
 
-it('goes on, after a cut at once, after a closed page with the parts that are there', async () => {
+it('resumes at once after a lost connection, and later with the cached parts', async () => {
   const controller = new AbortController();
   hub.faults = [cutting(weights, 1 << 20, 1)];
   const first = await open(controller.signal);
@@ -83,7 +83,7 @@ it('remembers a revision and its files', async () => {
   expect(await cache.remembered('main')).toEqual(found);
 });
 
-it('says so where there is no Cache storage', async () => {
+it('reports that there is no Cache storage', async () => {
   vi.stubGlobal('caches', undefined);
   await expect(openPageCache('x', hub.endpoint, 'org/model')).rejects.toThrow(/Cache storage is not available/);
 });

@@ -79,7 +79,7 @@ async function rejected(action: Promise<unknown>): Promise<HubError> {
 }
 
 describe('openHub', () => {
-  it('downloads what is opened into the layout of Hugging Face’s cache', async () => {
+  it('downloads opened files into the layout of Hugging Face’s cache', async () => {
     const source = await openHub('org/model');
     expect(await source.list()).toEqual(['1_Pooling/config.json', 'config.json', 'model.safetensors']);
     expect(await source.has('tokenizer.json')).toBe(false);
@@ -97,7 +97,7 @@ describe('openHub', () => {
     expect(blobs()).toHaveLength(3); // no partial file stays
   });
 
-  it('asks for nothing but the commit once files are there, and for nothing at all offline', async () => {
+  it('requests only the commit if files are cached, and nothing offline', async () => {
     await (await openHub('org/model')).bytes('model.safetensors');
     hub.requests.length = 0;
     await (await openHub('org/model')).bytes('model.safetensors');
@@ -116,7 +116,7 @@ describe('openHub', () => {
     expect(hub.requests).toEqual([]);
   });
 
-  it('takes what is in the cache when the hub cannot be reached', async () => {
+  it('uses the cache when the hub is unreachable', async () => {
     await (await openHub('org/model')).bytes('config.json');
     hub.faults = [(request) => !!request.socket.destroy()];
     const source = await openHub('org/model');
@@ -137,7 +137,7 @@ describe('openHub', () => {
     expect(hub.requests.filter(({ host }) => host === 'store')).toMatchObject([{ range: 'bytes=1234-' }]);
   });
 
-  it('asks each file for its tag and length where the list has none', async () => {
+  it('requests tag and length of each file that the list lacks', async () => {
     hub.withBlobs = false;
     const source = await openHub('org/model');
     await source.bytes('config.json');
@@ -151,7 +151,7 @@ describe('openHub', () => {
     expect(blobs().sort()).toEqual(names.sort());
   });
 
-  it('follows a revision, keeps others, and refuses what is none', async () => {
+  it('follows a revision, keeps others, and refuses invalid ones', async () => {
     await (await openHub('org/model')).bytes('config.json');
     hub.sha = 'f'.repeat(40);
     hub.files['config.json'] = Buffer.from('{"model_type": "gpt2"}');
@@ -166,7 +166,7 @@ describe('openHub', () => {
       await expect(openHub('org/model', { revision })).rejects.toThrow(ArgumentError);
   });
 
-  it('gives its token to the hub alone', async () => {
+  it('sends its token only to the hub', async () => {
     hub.token = 'hf_secret';
     const refused = await rejected(openHub('org/model'));
     expect(refused).toMatchObject({ status: 401 });
@@ -188,7 +188,7 @@ describe('openHub', () => {
     await expect(openHub('org/model', { token: 'two words' })).rejects.toThrow(ArgumentError);
   });
 
-  it('goes on where a connection was cut', async () => {
+  it('continues after a lost connection', async () => {
     hub.faults = [cutting(weights, 100_000, 2)];
     const progress: DownloadProgress[] = [];
     const source = await openHub('org/model', { onProgress: (now) => progress.push(now) });
@@ -203,7 +203,7 @@ describe('openHub', () => {
       expect(progress[i]!.loaded).toBeGreaterThanOrEqual(progress[i - 1]!.loaded);
   });
 
-  it('goes on with what another run has downloaded', async () => {
+  it('continues the download of an earlier run', async () => {
     const controller = new AbortController();
     const stop = new Error('enough');
     const onProgress = ({ loaded }: DownloadProgress) => loaded > 0 && controller.abort(stop);
@@ -222,7 +222,7 @@ describe('openHub', () => {
   it.each<[string, Fault]>([
     ['knows no ranges', (request) => !delete request.headers.range],
     ['refuses the rest', (request, response) => !!request.headers.range && failing(416, 1)(request, response)],
-  ])('reads on where a server %s', async (_, fault) => {
+  ])('continues if a server %s', async (_, fault) => {
     hub.faults = [
       cutting(weights, 100_000, 1),
       (request, response) => !!request.url?.endsWith('?signed') && fault(request, response),
@@ -230,13 +230,13 @@ describe('openHub', () => {
     expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
   });
 
-  it('gives up on a connection that is always cut', async () => {
+  it('gives up on a connection that is always lost', async () => {
     hub.faults = [cutting(weights, 0, 99)];
     const error = await rejected((await openHub('org/model')).bytes('model.safetensors'));
     expect(error.message).toMatch(/ends after 0 bytes, each time, expected 300000/);
   }, 20_000);
 
-  it('waits as long as a server asks it to, and tries again what fails for a moment', async () => {
+  it('waits as long as a server requests, and retries temporary failures', async () => {
     hub.faults = [failing(429, 1, { 'retry-after': '1' }), failing(503, 2)];
     const start = performance.now();
     await (await openHub('org/model')).bytes('config.json');
@@ -247,7 +247,7 @@ describe('openHub', () => {
     expect(error).toMatchObject({ status: 429, message: expect.stringMatching(/too many requests/) });
   });
 
-  it('ends its waiting with the signal', async () => {
+  it('stops waiting at the signal', async () => {
     hub.faults = [failing(429, 1, { 'retry-after': '100' })];
     const signal = AbortSignal.timeout(100);
     await expect(openHub('org/model', { signal })).rejects.toThrow(/timeout/);
@@ -280,7 +280,7 @@ describe('openHub', () => {
     expect((await rejected((await openHub('org/model')).bytes('model.safetensors'))).message).toMatch(/has more bytes/);
   });
 
-  it('refuses a large file that is not what its tag says, and does not keep it', async () => {
+  it('refuses and removes a large file with a wrong hash', async () => {
     hub.faults = [
       (request, response) => {
         if (!request.url?.endsWith('?signed')) return false;
@@ -295,7 +295,7 @@ describe('openHub', () => {
     expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
   });
 
-  it('downloads again what is not as long as it should be in the cache', async () => {
+  it('downloads cached files of a wrong length again', async () => {
     await (await openHub('org/model')).bytes('model.safetensors');
     const blob = join(repository(), 'blobs', blobs()[0]!);
     writeFileSync(blob, weights.subarray(0, 100));
@@ -303,14 +303,14 @@ describe('openHub', () => {
     expect(existsSync(`${blob}.incomplete`)).toBe(false);
   });
 
-  it('lets two at once download the same file', async () => {
+  it('lets two callers download the same file at once', async () => {
     const [a, b] = await Promise.all([openHub('org/model'), openHub('org/model')]);
     const both = await Promise.all([a.bytes('model.safetensors'), b.bytes('model.safetensors')]);
     for (const bytes of both) expect(Buffer.from(bytes).equals(weights)).toBe(true);
     expect(blobs()).toHaveLength(1);
   });
 
-  it('lets processes download the same file, one of which is killed', async () => {
+  it('lets processes download the same file, even if one is killed', async () => {
     const waiting: (() => void)[] = [];
     let allCame = () => {};
     const reached = new Promise<void>((resolve) => {
@@ -335,7 +335,7 @@ describe('openHub', () => {
     expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
   }, 60_000);
 
-  it('says which file cannot be written, and goes on with it later', async () => {
+  it('names a file that cannot be written, and resumes it later', async () => {
     const blob = join(repository(), 'blobs', createHash('sha256').update(weights).digest('hex'));
     mkdirSync(`${blob}.incomplete`, { recursive: true });
     const source = await openHub('org/model');
@@ -352,7 +352,7 @@ describe('openHub', () => {
     expect(hub.requests).toEqual([]); // all of it was there
   });
 
-  it('stays in its folder, whatever a server calls its files', async () => {
+  it('stays in its folder for any names of files on a server', async () => {
     hub.files['../../../evil.json'] = config;
     const source = await openHub('org/model');
     expect(await source.list()).not.toContain('../../../evil.json');
@@ -368,7 +368,7 @@ describe('openHub', () => {
     expect((await rejected(openHub('org/model'))).message).toMatch(/something other than JSON/);
   });
 
-  it('puts its files where it is told', async () => {
+  it('stores its files in the given folder', async () => {
     await (await openHub('org/model', { cacheDir: join(home, 'given') })).bytes('config.json');
     vi.stubEnv('HF_HUB_CACHE', join(home, 'by environment'));
     await (await openHub('org/model')).bytes('config.json');

@@ -47,7 +47,7 @@ const changed = (file: Uint8Array, at: number, bytes: readonly number[]) => {
 const frameOf = (jpeg: Uint8Array) => jpeg.findIndex((byte, i) => byte === 0xff && jpeg[i + 1] === 0xc0);
 
 describe('decodeImage', () => {
-  it.each(recorded.map((each) => [each.name, each] as const))('reads %s as transformers does', async (name, each) => {
+  it.each(recorded.map((each) => [each.name, each] as const))('reads %s like transformers', async (name, each) => {
     const { width, height, data } = await decodeImage(bytesOf(each.file));
     expect([width, height]).toEqual([each.width, each.height]);
     const expected = bytesOf(each.pixels);

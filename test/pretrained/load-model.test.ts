@@ -20,7 +20,7 @@ async function filesOf(data: TestData, ...names: string[]): Promise<Record<strin
 
 describe('tinystories-656k', () => {
   const data = testData('checkpoints/tinystories-656k');
-  it('goes on with a text as transformers does', async () => {
+  it('continues a text like transformers', async () => {
     const names = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'];
     const warnings: string[] = [];
     const files = await filesOf(data, ...names, 'special_tokens_map.json', 'model.safetensors');
@@ -50,11 +50,11 @@ describe('files beside the weights', async () => {
     return { tokenizer, processor, warnings };
   };
 
-  it('are no tokenizer and no processor where there are none', async () => {
+  it('give no tokenizer and no processor if they are missing', async () => {
     expect(await load({})).toEqual({ tokenizer: null, processor: null, warnings: [] });
   });
 
-  it('make BERT’s tokenizer of a vocab.txt', async () => {
+  it('make BERT’s tokenizer from vocab.txt', async () => {
     const vocab = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'wor', '##ld', '中', '!', 'E', '##e'];
     const files = { 'vocab.txt': `${vocab.join('\n')}\n` };
     const { tokenizer } = await load(files);
@@ -64,7 +64,7 @@ describe('files beside the weights', async () => {
     expect(cased.tokenizer?.padId).toBe(0);
   });
 
-  it('say what is wrong with a tokenizer, which keeps no model from running', async () => {
+  it('cause a warning if the tokenizer is damaged, but the model works', async () => {
     const { tokenizer, warnings } = await load({ 'spiece.model': 'x' });
     expect(tokenizer).toBeNull();
     expect(warnings).toEqual([expect.stringMatching(/spiece\.model of SentencePiece .*save_pretrained/)]);

@@ -25,13 +25,13 @@ describe('longrope', async () => {
     for (const [i, value] of expected.entries()) expect(Math.abs((given[i] as number) - value)).toBeLessThan(1e-4);
   };
 
-  it.each(all)('writes from $prompts what transformers does', async ({ prompts, written, logProbabilities }) => {
+  it.each(all)('generates from $prompts the tokens of transformers', async ({ prompts, written, logProbabilities }) => {
     const given = await model.generate(prompts, options);
     expect(given.sequences).toEqual(written);
     for (const [i, expected] of logProbabilities.entries()) close(given.logProbabilities[i] as number[], expected);
   });
 
-  it('writes the same with a prompt cache, whatever that held, and with guesses', async () => {
+  it('generates the same with any prompt cache, and with drafts', async () => {
     const single = all.filter(({ prompts }) => prompts.length === 1);
     using cache = new PromptCache(model);
     for (const at of [0, 1, 2, 0, 2, 1, 0, 0]) {

@@ -102,7 +102,7 @@ const sha = (values: ArrayBufferView) =>
     .digest('hex');
 
 describe.each(readdirSync(data.path))('%s', (name) => {
-  it('has the weights of the original state dict, and computes the same', async () => {
+  it('has the weights of the original state dict, and gives the same results', async () => {
     const { state_dict, files } = await data.json<Expected>(`${name}/expected.json`);
     const lists = Object.entries(files).flatMap(([file, { weights_not_found }]) =>
       /_(quantized|uint8|q4)\./.test(file) || weights_not_found === undefined ? [] : [weights_not_found],
@@ -178,7 +178,7 @@ it.each([
   [4, 32],
   [4, 64],
   [8, 32],
-])('MatMulNBits with %i bits in blocks of %i stays packed to the bit', async (bits, block) => {
+])('MatMulNBits with %i bits in blocks of %i stays packed, bit for bit', async (bits, block) => {
   const [rows, columns] = [5, 128];
   const bytes = Uint8Array.from({ length: (rows * columns * bits) / 8 }, (_, i) => (i * 167 + 13) % 256);
   const halves = Uint16Array.from({ length: (rows * columns) / block }, (_, i) => 0x2c00 + 37 * i);
@@ -209,7 +209,7 @@ it.each([
   expect([...(await floatsOfBlocks(device, stored!.format, [rows, columns], all))]).toEqual([...(await entry.data())]);
 });
 
-it('takes a variant for each file', async () => {
+it('accepts a variant for each file', async () => {
   const model = await load('whisper', { dtype: { encoder_model: 'uint8', decoder_model: 'fp32' } });
   const reference = parseSafetensors(await data.bytes('whisper/expected.safetensors')).tensors;
   const name = 'model.encoder.conv1.weight';
@@ -217,7 +217,7 @@ it('takes a variant for each file', async () => {
   expect([...(await model.stateDict()[name]!.data())]).toEqual([...expected]);
 });
 
-it('refuses a variant that is not there, and says which are', async () => {
+it('refuses a missing variant, and names those that exist', async () => {
   await expect(load('gpt2', { dtype: 'q4' })).rejects.toThrow(ArgumentError);
   await expect(load('gpt2', { dtype: 'q4' })).rejects.toThrow(
     /no ONNX files for dtype "q4": there is onnx\/model.onnx/,

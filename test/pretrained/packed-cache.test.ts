@@ -35,7 +35,7 @@ const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
 
 describe.each([...decoders, ...others])('%s', (name) => {
-  it('writes with packed keys and values', async () => {
+  it('generates with packed keys and values', async () => {
     const model = await loadModel(device, fileURLToPath(new URL(`../data/reference/${name}`, import.meta.url)), {
       cache: 'float16',
     });

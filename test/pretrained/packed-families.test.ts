@@ -16,7 +16,7 @@ const mxfp4 = testData('formats/quantized');
 it.each([
   ...['gemma3n', 'gemma4', 'gemma4_moe', 't5gemma', 't5gemma2'],
   ...['gpt_oss', 'granitemoehybrid', 'lfm2_moe', 'olmoe', 'qwen3_moe'],
-])('%s writes with packed weights, and adapters train on them', async (name) => {
+])('%s generates with packed weights, and adapters train on them', async (name) => {
   for (const weights of ['int8', 'bfloat16'] as const) {
     const model = (await loadModel(device, await filesOf(data, name), { weights })) as PretrainedModel;
     const owned = model.weightNames().map(({ part }) => (part as { weight?: unknown }).weight);
@@ -55,7 +55,7 @@ it('keeps MXFP4 experts as they are stored, with the same values', async () => {
   floats.dispose();
 });
 
-it('a step reads the chosen experts alone', async () => {
+it('a step reads only the chosen experts', async () => {
   const model = (await loadModel(device, await filesOf(data, 'qwen3_moe'), { weights: 'int8' })) as PretrainedModel;
   const [mixture] = model.modules().filter((part) => part instanceof MixtureOfExperts);
   const x = device.tensor(

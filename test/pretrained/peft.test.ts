@@ -61,14 +61,14 @@ describe.each(cases)('%s', (name) => {
   /** PyTorch's own error by float32, or the bound, if that is more. */
   const limit = (key: string) => Math.max(CLOSE, (4 * values(`lost.${key}`)[0]!) / largestOf(key));
 
-  it('loads as a model, and computes as PEFT', async () => {
+  it('loads as a model, and gives the results of PEFT', async () => {
     using model = await loadModel(device, join(data, name), { onWarning });
     expect(error(logitsOf(model), values('logits'))).toBeLessThan(limit('logits'));
     const loss = device.scope(() => (model.forward(inputsOf(model)).loss as Tensor).dataSync());
     expect(error(loss, values('loss'))).toBeLessThan(limit('loss'));
   });
 
-  it('is the base, to the bit, while it is off and once it is gone', async () => {
+  it('equals the base bit for bit while it is off and after its removal', async () => {
     using model = await loadModel(device, base(name), { onWarning });
     const [before, used] = [logitsOf(model), device.memory().used];
     const parameters = model.parameters();
@@ -114,7 +114,7 @@ describe.each(cases)('%s', (name) => {
     }
   });
 
-  it('is written as it was read, and merged into a model of its own', async () => {
+  it('is saved unchanged, and merged into a separate model', async () => {
     using model = await loadModel(device, join(data, name), { onWarning });
     const on = logitsOf(model);
     const adapter = model.adapters.get('default') as Lora;
@@ -144,7 +144,7 @@ describe('adapters and bases on the hub', () => {
   const name = 'gpt2-output';
   const cacheDir = join(temporary, 'hub');
 
-  it('a folder names its base by an id', async () => {
+  it('loads a base that a folder names by its id', async () => {
     const hub = await serving(filesOf(join(reference, 'gpt2')));
     const folder = join(temporary, 'of-the-hub');
     cpSync(join(data, name), folder, { recursive: true });
@@ -157,7 +157,7 @@ describe('adapters and bases on the hub', () => {
     await hub.stop();
   });
 
-  it('an id is that of an adapter, and so are files by name', async () => {
+  it('loads an adapter by its id, and from files by name', async () => {
     const files = filesOf(join(data, name));
     const hub = await serving(files);
     const options = { baseModel: join(reference, 'gpt2'), onWarning };
@@ -169,7 +169,7 @@ describe('adapters and bases on the hub', () => {
   });
 });
 
-it('lies in the repository with what it is for', () => {
+it('loads an adapter from the repository of its base', () => {
   expect(cases.length).toBeGreaterThan(12);
   expect(readdirSync(reference)).toContain('gpt2');
 });

@@ -53,7 +53,7 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 describe('Fft', () => {
-  it.each([1, 2, 3, 8, 30, 49, 97, 400])('is the sum of its definition for %i numbers', (n) => {
+  it.each([1, 2, 3, 8, 30, 49, 97, 400])('equals its definition for %i numbers', (n) => {
     const words = wordsOf(n);
     const random = () => Float64Array.from({ length: n }, () => words.next().value / 32768 - 1);
     const [re, im] = [random(), random()];
@@ -74,7 +74,7 @@ describe('Fft', () => {
 
 describe('WhisperFeatureExtractor', () => {
   const frames = [...Array.from({ length: 50 }, (_, i) => i * 5), ...Array.from({ length: 10 }, (_, i) => 2990 + i)];
-  it.each([80, 128])('gives what transformers gives, of %i bins, padded and cut', (bins) => {
+  it.each([80, 128])('gives the results of transformers with %i bins, padded and truncated', (bins) => {
     const extractor = new WhisperFeatureExtractor({ feature_size: bins });
     const { data, shape } = extractor.process([soundOf(20011, 5), soundOf(600000, 5)]);
     expect(shape).toEqual([2, bins, 3000]);
@@ -87,13 +87,13 @@ describe('WhisperFeatureExtractor', () => {
     }
   });
 
-  it('gives a recording alone what it gives it beside others', () => {
+  it('gives a recording the same result alone and in a batch', () => {
     const extractor = new WhisperFeatureExtractor();
     const both = extractor.process([soundOf(5000, 1), soundOf(7000, 2)]).data;
     expect(both.slice(both.length / 2)).toEqual(extractor.process([soundOf(7000, 2)]).data);
   });
 
-  it('takes silence, and refuses what is no number', () => {
+  it('accepts silence, and refuses samples that are not finite', () => {
     const extractor = new WhisperFeatureExtractor({
       feature_extractor_type: 'WhisperFeatureExtractor',
       chunk_length: 1,
@@ -248,7 +248,7 @@ describe('ImageProcessor', () => {
     [41, 12],
   ] as const;
   for (const [name, config] of Object.entries(configs)) {
-    it.each(sizes)(`${name} gives what transformers gives of %i × %i`, (width, height) => {
+    it.each(sizes)(`${name} gives the results of transformers for %i × %i`, (width, height) => {
       const expected = recorded.get(`image.${name}.${width}x${height}`)!;
       const processor = imageProcessor(config, 'vit', 'preprocessor_config.json');
       const { data, shape, spatialShapes } = processor.process([pictureOf(width, height, 3, 2)]);
@@ -269,7 +269,7 @@ describe('ImageProcessor', () => {
     expect(largestDifference(data, recorded.get(`image.clip.${name}`)!.data())).toBeLessThan(1e-6);
   });
 
-  it('makes one batch of images of several sizes, if they become one', () => {
+  it('batches images of several sizes if they get the same size', () => {
     const images = [pictureOf(37, 53, 3, 2), pictureOf(41, 12, 3, 2)];
     const { data, shape } = new ImageProcessor(configs.clip!).process(images);
     expect(shape).toEqual([2, 3, 16, 16]);
@@ -278,7 +278,7 @@ describe('ImageProcessor', () => {
     expect(() => new ImageProcessor(configs['vit-plain']!).process(images)).toThrow(/37 × 53 and 41 × 12/);
   });
 
-  it('goes by the model where the file names no processor', () => {
+  it("uses the model's processor if the file names none", () => {
     const by = (modelType: string) =>
       new ImageProcessor({ ...small, ...imagenet }, modelType).process([pictureOf(37, 53, 3, 2)]);
     expect(largestDifference(by('dinov2').data, recorded.get('image.dinov2.37x53')!.data())).toBeLessThan(1e-6);
@@ -326,7 +326,7 @@ describe('loadProcessor', () => {
       }),
       modelType,
     );
-  it('takes either file, and none', async () => {
+  it('reads either file, and works without one', async () => {
     expect(await load({}, 'bert')).toBeNull();
     expect(await load({ 'processor_config.json': { processor_class: 'X' } }, 'bert')).toBeNull();
     expect(await load({ 'preprocessor_config.json': { feature_size: 80 } }, 'whisper')).toBeInstanceOf(
@@ -351,7 +351,7 @@ describe('decodeImage', async () => {
     () => true,
     () => false,
   );
-  it('says what to install where sharp is not', async () => {
+  it('reports how to install sharp if it is missing', async () => {
     if (hasSharp) await expect(decodeImage(png.subarray(0, 20))).rejects.toThrow(FormatError);
     else await expect(decodeImage(png)).rejects.toThrow(/npm install sharp/);
     await expect(decodeImage('image.png' as never)).rejects.toThrow(ArgumentError);
@@ -404,7 +404,7 @@ describe('readWav', () => {
     ['float', 3, 32, bytesOf(Float32Array.of(-1, 0.25, 1.5, 0)), [-1, 0.25, 1.5, 0]],
     ['double', 3, 64, bytesOf(Float64Array.of(-1, 0.25, 1.5, 0)), [-1, 0.25, 1.5, 0]],
   ];
-  it.each(files)('reads %s samples, of one channel and of two', (_, kind, bits, data, expected) => {
+  it.each(files)('reads %s samples with one and two channels', (_, kind, bits, data, expected) => {
     const mono = readWav(riff(['LIST', Uint8Array.of(1, 2, 3)], ['fmt ', format(kind, 1, bits)], ['data', data]));
     expect(mono).toEqual({ samplingRate: 8000, channels: [Float32Array.from(expected)] });
     expect(mixDown(mono)).toEqual(Float32Array.from(expected));
@@ -459,7 +459,7 @@ describe('resample', () => {
     [16000, 44100],
     [47999, 16000],
   ] as const;
-  it.each(rates)('keeps low tones and removes those that would fold, from %i to %i Hz', (from, to) => {
+  it.each(rates)('keeps low frequencies and removes those that would alias, from %i to %i Hz', (from, to) => {
     const half = Math.min(from, to) / 2;
     const inner = (samples: Float32Array) => samples.subarray(200, -200); // both ends hear the silence beyond them
     for (const hertz of [0, 0.1 * half, 0.5 * half, 0.9 * half]) {
@@ -475,7 +475,7 @@ describe('resample', () => {
     }
   });
 
-  it('gives what it got at the same rate, and nothing of nothing', () => {
+  it('returns its input at the same rate, and nothing for an empty input', () => {
     const samples = soundOf(10, 1);
     expect(resample(samples, 16000, 16000)).toBe(samples);
     expect(resample(new Float32Array(0), 8000, 16000).length).toBe(0);
@@ -526,7 +526,7 @@ describe('ImageTextProcessor', () => {
     const [model, settings] = readers[name] as (typeof readers)[string];
     const processor = imageTextProcessor(settings, model, 'preprocessor_config.json');
 
-    it.each(sizes)('gives what transformers gives of an image of %i × %i', (width, height) => {
+    it.each(sizes)('gives the results of transformers for an image of %i × %i', (width, height) => {
       const { pixelValues, imageGridThw, spatialShapes, imagePositionIds, pieces } = processor.process(
         pictureOf(width, height, 3, 7),
       );
@@ -555,7 +555,7 @@ describe('ImageTextProcessor', () => {
     expect(largestDifference(blended, recorded.get('reader.gemma3.rgba')!.data())).toBeLessThan(1e-6);
   });
 
-  it('gives the text of an image as transformers expands it', () => {
+  it('expands the text of an image like transformers', () => {
     const text = (name: string, width: number, height: number) => {
       const [model, settings] = readers[name] as (typeof readers)[string];
       const sized = { ...model, vision_config: { image_size: 24, patch_size: 12 } };

@@ -95,7 +95,7 @@ it('is reached by HTTP_PROXY, but not for the hosts of NO_PROXY', async () => {
   expect(proxy.asked.length).toBe(before);
 });
 
-it('says what a proxy is if the variable is none', async () => {
+it('refuses an invalid proxy and describes the expected value', async () => {
   vi.stubEnv('HF_ENDPOINT', 'https://hub.invalid');
   vi.stubEnv('HTTPS_PROXY', 'proxy.example:3128');
   await expect(load()).rejects.toThrow(/HTTPS_PROXY is "proxy.example:3128", expected a URL such as http:/);

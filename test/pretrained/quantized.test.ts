@@ -37,7 +37,7 @@ const sha = (values: ArrayBufferView) =>
     .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     .digest('hex');
 
-it.each(names)('%s is dequantized to the bits of its library', async (name) => {
+it.each(names)('%s is dequantized with the bits of its library', async (name) => {
   const { dequantized, quantization_config } = await data.json<Expected>(`${name}/expected.json`);
   const weights = await dequantizing(await openWeights(await openSource(`${data.path}/${name}`)), quantization_config);
   for (const [key, [, shape, expected]] of Object.entries(dequantized)) {
@@ -53,7 +53,7 @@ it.each(names)('%s is dequantized to the bits of its library', async (name) => {
 /** The family of gpt-oss is not there yet. */
 const loadable = names.filter((name) => !name.endsWith('gpt-oss'));
 
-it.each(loadable)('%s computes what the original class computes', async (name) => {
+it.each(loadable)('%s gives the results of the original class', async (name) => {
   const reference = parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors;
   const onWarning = (warning: string) => expect.unreachable(warning);
   const model = await loadModel(device, `${data.path}/${name}`, { onWarning });
@@ -75,7 +75,7 @@ it.each(loadable)('%s computes what the original class computes', async (name) =
 
 const KEPT = { 'gptq-g32-sym': 'q4_0', 'gptq-8bit': 'q8_0', 'ct-int8-channel': 'int8' };
 
-it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', to the bit", async (name, format) => {
+it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', bit for bit", async (name, format) => {
   const { dequantized } = await data.json<Expected>(`${name}/expected.json`);
   const model = await loadModel<LoadedModel>(device, `${data.path}/${name}`, {
     weights: 'auto',
@@ -91,7 +91,7 @@ it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', to th
   }
 });
 
-it("a file that says that it is symmetric and is not, is refused with weights: 'auto' only", async () => {
+it("a file that is wrongly marked as symmetric is refused, but only with weights: 'auto'", async () => {
   const files = changed('gptq-v2-asym', { sym: true });
   await expect(loadModel(device, files, { weights: 'auto' })).rejects.toThrow(/zero point .* weights: 'float32'/);
   models.push(await loadModel<LoadedModel>(device, files));
@@ -157,7 +157,7 @@ it.each<[string, ReturnType<typeof changed>, RegExp]>([
   await expect(loading).rejects.toThrow(message);
 });
 
-it('is saved as what it is in memory', async () => {
+it('is saved in its format in memory', async () => {
   const model = await loadModel(device, `${data.path}/gptq-g32-sym`);
   models.push(model);
   expect(model.origin?.config).not.toHaveProperty('quantization_config');

@@ -12,7 +12,7 @@ const filesOf = async (data: TestData, names: readonly string[]) =>
 
 describe('misaki-g2p-bart-us', () => {
   const data = testData('checkpoints/misaki-g2p-bart-us');
-  it('writes the phonemes of words', async () => {
+  it('generates the phonemes of words', async () => {
     const model = await loadModel(
       await deviceFor(isas[0] as string, 2),
       await filesOf(data, ['config.json', 'model.safetensors']),

@@ -55,7 +55,7 @@ describe('refuses', () => {
     await expect(loadWith(changes)).rejects.toThrow(message);
   });
 
-  it('images that windows do not divide, or that are too small', async () => {
+  it('refuses images that windows do not divide, or that are too small', async () => {
     const model = await loadWith({});
     const see = (height: number, width: number) => model.forward({ pixelValues: device.zeros([1, 3, height, width]) });
     expect(() => see(24, 32)).toThrow('pixelValues have 3 × 4 patches, expected sides that 2 windows divide');

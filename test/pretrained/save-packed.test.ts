@@ -73,7 +73,7 @@ for (const family of [...plainFamilies, ...mixtures]) {
 describe('GGUF files', () => {
   const data = testData('gguf');
   for (const name of ['llama.Q4_K_M', 'gpt2.Q4_K_M', 'phi3.Q4_K_M', 'qwen2.F16', 'gemma2.Q5_K_M', 'llama.Q8_0']) {
-    it(`${name} becomes a folder of the same bits`, async () => {
+    it(`${name} becomes a folder with the same bits`, async () => {
       const file = await data.bytes(`${name}.gguf`);
       using model = await loadModel(device, new Blob([file as Uint8Array<ArrayBuffer>]));
       using again = await savedAgain(model);
@@ -116,7 +116,7 @@ it.each([
 
 describe('lies', () => {
   const data = testData('reference/llama');
-  it('are refused before memory is taken, and so is what others quantized', async () => {
+  it('are refused before memory is taken, and so are weights that other libraries quantized', async () => {
     using model = await loadModel(device, await filesOf(data), { weights: 'int8', ...silent });
     await model.save(folder);
     const file = parseSafetensors(new Uint8Array(readFileSync(join(folder, OWN))));

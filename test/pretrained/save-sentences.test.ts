@@ -42,7 +42,7 @@ async function sentenceModel(): Promise<string> {
 }
 
 describe('saving models of sentences', () => {
-  it('writes projections that were taught into their own files', async () => {
+  it('writes trained projections into their own files', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const given = await sentenceModel();
     const onWarning = (message: string) => {
@@ -85,7 +85,7 @@ describe('saving models of sentences', () => {
 });
 
 describe('models of sentences that are decoders', () => {
-  it('are bodies whose last token counts, as Qwen3-Embedding', async () => {
+  it('are bodies with last-token pooling, as Qwen3-Embedding', async () => {
     const folder = join(temporary, 'decoder');
     cpSync('test/data/reference/qwen3', folder, { recursive: true });
     const kinds = ['Transformer', 'Pooling', 'Normalize'];

@@ -86,7 +86,7 @@ describe('saving pretrained models', () => {
     model.dispose();
   });
 
-  it('names the class and the labels of a head that was put on anew', async () => {
+  it('stores the class and the labels of a new head', async () => {
     const folder = join(temporary, 'labelled');
     const model = await load(folderOf('bert-mlm'), {
       head: 'sequence-classification',
@@ -104,7 +104,7 @@ describe('saving pretrained models', () => {
     again.dispose();
   });
 
-  it('reads what predicts hidden words and pairs of texts as what predicts hidden words', async () => {
+  it('loads a class for masked words and pairs of texts as one for masked words', async () => {
     const [folder, files] = [join(temporary, 'pairs'), folderOf('bert-mlm')];
     const config = JSON.stringify({ ...configOf(files), architectures: ['BertForPreTraining'] });
     const weights = readFileSync(join(files, 'model.safetensors'));
@@ -115,7 +115,7 @@ describe('saving pretrained models', () => {
     model.dispose();
   });
 
-  it('keeps no labels of a classifier for a head that finds answers, which would be as many numbers there', async () => {
+  it('drops the labels of a classifier for a question-answering head, where they would change the size', async () => {
     const model = await load(folderOf('bert-sequence'), { head: 'question-answering' });
     const folder = join(temporary, 'answers');
     await model.save(folder);
@@ -130,12 +130,12 @@ describe('saving pretrained models', () => {
     ['dinov2', 'language-model', /dinov2 has no head for language-model/],
     ['clip', 'projection', /clip has no head for projection/],
     ['siglip', 'sequence-classification', /siglip has no head for sequence-classification/],
-  ])('%s: a head that its family has not is refused', async (name, head, message) => {
+  ])('%s: refuses a head that its family does not have', async (name, head, message) => {
     await expect(load(folderOf(name), { head })).rejects.toThrow(message);
   });
 
   describe('in a folder that has a model', () => {
-    it('copies what lies beside the weights, and leaves no shards of before', async () => {
+    it('copies the other files of the folder, and removes old shards', async () => {
       const [from, to] = [join(temporary, 'from'), join(temporary, 'to')];
       const plain = await load(folderOf('llama'));
       await plain.save(from);

@@ -85,7 +85,7 @@ describe('openSource', () => {
       () => openSource([picked('m/config.json', config), picked('m/1_Pooling/config.json', pooling)]),
     ],
   ];
-  it.each(places)('gives the files of %s', async (_, open) => {
+  it.each(places)('reads the files of %s', async (_, open) => {
     write({ 'config.json': config, '1_Pooling/config.json': pooling });
     const source = await open();
     expect([null, ['1_Pooling/config.json', 'config.json']]).toContainEqual((await source.list())?.toSorted() ?? null);
@@ -113,7 +113,7 @@ describe('openSource', () => {
     vi.unstubAllEnvs();
   });
 
-  it('follows links, as those of Hugging Face’s cache', async () => {
+  it('follows links, as in Hugging Face’s cache', async () => {
     write({ 'blobs/1': config, 'snapshot/1_Pooling/x': '' });
     symlinkSync('../blobs/1', join(folder, 'snapshot/config.json'));
     symlinkSync('../../blobs/1', join(folder, 'snapshot/1_Pooling/config.json'));
@@ -122,7 +122,7 @@ describe('openSource', () => {
     expect(await source.json('1_Pooling/config.json')).toMatchObject({ model_type: 'bert' });
   });
 
-  it('refuses what is neither', async () => {
+  it('refuses other values', async () => {
     for (const from of ['./nowhere', '/nowhere/at/all', 'a/b/c', ''])
       await expect(openSource(from)).rejects.toThrow(
         /does not exist, expected an existing folder or GGUF file, a URL, or an id/,
@@ -136,7 +136,7 @@ describe('openSource', () => {
     await expect(openSource(folder, { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
   });
 
-  it('says which file is not JSON', async () => {
+  it('names a file that is not JSON', async () => {
     write({ 'config.json': '{"a": 1', 'list.json': '[1]', 'latin1.json': Uint8Array.of(0x22, 0xe9, 0x22) });
     const source = await openSource(folder);
     await expect(source.json('config.json')).rejects.toThrow(/config\.json is not JSON in UTF-8/);
@@ -146,7 +146,7 @@ describe('openSource', () => {
 });
 
 describe('a Blob', () => {
-  it('is read in parts, where it lies', async () => {
+  it('is read in parts, without a copy', async () => {
     const values = Float32Array.from({ length: 400_000 }, (_, i) => i);
     const data = serializeSafetensors({ big: { dtype: 'F32', shape: [values.length], data: values } });
     const content = new Blob([data as Uint8Array<ArrayBuffer>]);
@@ -179,7 +179,7 @@ describe('openWeights', () => {
     expect(() => weights.tensors.get('a')!.data()).toThrow(/closed/);
   });
 
-  it('reads shards as one map; of what two have, that which the index names', async () => {
+  it('reads shards as one map, and resolves duplicates by the index', async () => {
     write({
       'model.safetensors.index.json': index({ b: two, a: one, c: two }),
       [one]: serializeSafetensors({ a: f32(1), c: f32(9), stray: f32(4) }),
@@ -196,7 +196,7 @@ describe('openWeights', () => {
     weights.close();
   });
 
-  it('names what is missing', async () => {
+  it('names missing files', async () => {
     const full = { 'model.safetensors.index.json': index({ a: one, b: two, c: two }) };
     write({ ...full, [one]: serializeSafetensors({ a: f32(1) }) });
     await expect(openWeights(await openSource(folder))).rejects.toThrow(/lacks 1 of 2 files .*model-00002-of-00002/);
@@ -248,14 +248,14 @@ describe('openWeights', () => {
     expect([...map]).toEqual([['__proto__', one]]);
   });
 
-  it('refuses the formats of others with the command that converts them', async () => {
+  it('refuses unsupported formats with the command that converts them', async () => {
     write({ 'config.json': config, 'flax_model.msgpack': '' });
     const command = `python -c "from transformers import BertModel as M; M.from_pretrained('${folder}', from_flax=True).save_pretrained('folder')"`;
     await expect(openWeights(await openSource(folder))).rejects.toThrow(command);
     await expect(openWeights(await openSource({ 'config.json': config }))).rejects.toThrow(/has no weights/);
   });
 
-  it('takes ONNX where there is nothing else, and needs a config', async () => {
+  it('uses ONNX if there are no other weights, and needs a config', async () => {
     write({ 'config.json': config, 'onnx/model_quantized.onnx': '' });
     await expect(openWeights(await openSource(folder))).rejects.toThrow(/onnx\/model_quantized.onnx: .* no graph/);
     const device = await createDevice();

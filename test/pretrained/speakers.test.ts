@@ -21,7 +21,7 @@ describe('SpeechT5', async () => {
   const voices = (await (inputs.speakerEmbeddings as Tensor).data()) as Float32Array;
   const width = voices.length / 2;
 
-  it('writes the spectrogram of each text', async () => {
+  it('generates the spectrogram of each text', async () => {
     const entry = reference.get('generated_spectrogram');
     const wanted = entry?.data() as Float32Array;
     const size = wanted.length / 2;
@@ -55,7 +55,7 @@ describe('VITS', async () => {
   afterAll(() => model.dispose());
   const ids = [[3, 0, 7, 0, 12, 0, 5]];
 
-  it('speaks alike for equal seeds, and otherwise for others', async () => {
+  it('gives equal speech for equal seeds, and different speech for others', async () => {
     const [one, again, other] = [await model.speak(ids), await model.speak(ids), await model.speak(ids, { seed: 5 })];
     expect(again).toEqual(one);
     expect(other).not.toEqual(one);
@@ -63,7 +63,7 @@ describe('VITS', async () => {
     expect((one[0] as Float32Array).every((sample) => Math.abs(sample) <= 1)).toBe(true);
   });
 
-  it('makes of its noise the sound that transformers makes', async () => {
+  it('converts its noise to the sound of transformers', async () => {
     // VitsModel in float64, with the numbers of `new Random(0).normal()` in place of torch's.
     const wanted = [
       0.8136701, 0.5556233, 0.2249285, 0.9795507, -0.9244749, 0.3956967, 0.991282, -0.8317513, 0.9573184, 0.931956,
@@ -83,7 +83,7 @@ describe('VITS', async () => {
     expect((slow as Float32Array).length).toBeGreaterThan(2 * (fast as Float32Array).length);
   });
 
-  it('refuses options that make no sense', async () => {
+  it('refuses invalid options', async () => {
     await expect(model.speak(ids, { speakingRate: 0 })).rejects.toThrow(/speakingRate is 0/);
     await expect(model.speak(ids, { speakerId: 1 })).rejects.toThrow(/speakerId is 1/);
     await expect(model.speak(ids, { seed: -1 })).rejects.toThrow(/seed/);

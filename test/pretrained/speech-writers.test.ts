@@ -21,7 +21,7 @@ describe.each(lists.listeners)('%s', async (name) => {
   const masks = inputs.attentionMask as number[][];
   const counts = masks.map((mask) => mask.filter(Boolean).length);
 
-  it('writes the tokens of each sound from what the encoder gave', async () => {
+  it('generates the tokens of each sound from its encoding', async () => {
     for (const [row, ids] of expected.entries()) {
       const encoded = encodedRow(model, row);
       const { sequences } = await model.generate(encoded, options);
@@ -30,7 +30,7 @@ describe.each(lists.listeners)('%s', async (name) => {
     }
   });
 
-  it('writes the tokens of a sound without padding, alone and in a batch, by steps and from a kept state', async () => {
+  it('generates the tokens of a sound without padding, alone and in a batch, by steps and from a kept state', async () => {
     const longest = counts.indexOf(Math.max(...counts));
     expect(counts[longest]).toBe(masks[longest]?.length);
     const { data: values } = { data: (await (inputs.inputValues as Tensor).data()) as Float32Array };
@@ -47,7 +47,7 @@ describe.each(lists.listeners)('%s', async (name) => {
     expect(streamed).toEqual(expected[longest]);
   });
 
-  it('refuses sounds that are too short, and masks that are none', () => {
+  it('refuses sounds that are too short, and invalid masks', () => {
     const short = device.zeros([1, 3]);
     expect(() => model.forward({ inputValues: short, decoderInputIds: [[1]] })).toThrow(/enough samples for a frame/);
     const wrong = masks.map((mask) => mask.map((_, i) => (i === 0 ? 0 : 1)));

@@ -39,7 +39,7 @@ it.each(['gemma3', 'gemma3-in-memory-names', 'gemma4', 'mistral3'])('%s gives th
   });
 });
 
-it('names the type of a model whose language model is not known either', async () => {
+it('names the type of a model whose language model is also unsupported', async () => {
   const config = { model_type: 'other', text_config: { model_type: 'other_text' } };
   const files = { 'config.json': new TextEncoder().encode(JSON.stringify(config)) };
   await expect(loadModel(device, files)).rejects.toThrow(/model_type is .other., expected one of/);

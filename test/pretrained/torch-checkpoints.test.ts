@@ -72,7 +72,7 @@ async function expectOutput(output: ModelOutput, name: keyof ModelOutput, entry:
     if (mask[Math.floor(i / width)] !== 0) expect(Math.abs(values[i]! - expected[i]!)).toBeLessThan(limit);
 }
 
-it.each(names)('%s computes what transformers computes', async (name) => {
+it.each(names)('%s gives the results of transformers', async (name) => {
   const { expected } = cases[name] as Case;
   const path = expected.startsWith('../') ? expected.slice(3) : `${name}/${expected}`;
   const reference = parseSafetensors(await data.bytes(path)).tensors;

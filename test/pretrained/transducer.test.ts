@@ -18,7 +18,7 @@ const { inputFeatures, attentionMask, decoderInputIds } = inputsOf(device, refer
 const sound = { inputFeatures, attentionMask };
 const frames = (attentionMask as number[][]).map((mask) => model.framesOf(mask.filter(Boolean).length));
 
-it('gives the logits of frames and tokens', async () => {
+it('returns the logits of frames and tokens', async () => {
   const logits = model.forward({ ...sound, decoderInputIds }).logits as Tensor;
   const entry = reference.get('logits') as SafetensorsEntry;
   expect(logits.shape).toEqual(entry.shape);
@@ -31,7 +31,7 @@ it('gives the logits of frames and tokens', async () => {
   }
 });
 
-it('writes the tokens and their durations', async () => {
+it('generates the tokens and their durations', async () => {
   const expected = await data.json<{ greedy: number[][]; durations: number[][] }>('parakeet_tdt/reference.json');
   const texts = await model.transcribe(sound);
   expect(texts).toHaveLength(2);

@@ -20,7 +20,7 @@ describe('Whisper', async () => {
   const options = { maxNewTokens: 16, stopTokens: [] };
   const expected = greedy.map((ids) => ids.slice(1)); // the start is no part of what is written
 
-  it('writes the tokens from features', async () => {
+  it('generates the tokens from features', async () => {
     const features = device.tensor(values, shape);
     const { sequences } = await model.generate(features, options);
     expect(sequences).toEqual(expected);
@@ -43,14 +43,14 @@ describe('Whisper', async () => {
     expect(beams.inputs).toEqual([0, 0, 1, 1]);
   });
 
-  it('counts no forced first token where others are forbidden as the first, as transformers', async () => {
+  it('ignores a forced first token when the first tokens are suppressed, as transformers does', async () => {
     const first = device.tensor(values.subarray(0, values.length / 2), [1, ...shape.slice(1)]);
     const forced = { ...options, maxNewTokens: 6, forcedBosTokenId: 27 };
     const { sequences } = await model.generate(first, { ...forced, beginSuppressTokens: [71] });
     expect(sequences).toEqual([[27, 71, 71, 82, 71, 82]]);
   });
 
-  it('writes the same from what was encoded before, and shows what tokens look at', async () => {
+  it('generates the same from an earlier encoding, and returns attention maps', async () => {
     const features = device.tensor(values, shape);
     const { hidden } = model.encode(features);
     const encoded = hidden.reshape(shape[0]!, 30, 32);
@@ -95,7 +95,7 @@ describe('Whisper', async () => {
     expect(() => whisper.crossAttention(encoded, rows, [[2, 0]])).toThrow(/no head 0 in layer 2/);
   });
 
-  it('begins with the tokens that generation_config.json forces, and leaves out what it suppresses', async () => {
+  it('begins with the forced tokens of generation_config.json, and never chooses suppressed ones', async () => {
     const [first, second] = [expected[0]![0]!, expected[0]![1]!];
     const given = {
       decoder_start_token_id: 3,
@@ -119,7 +119,7 @@ describe('Whisper', async () => {
     }
   });
 
-  it('refuses what are no features of its size', async () => {
+  it('refuses features of other sizes', async () => {
     const [batch, bins, frames] = shape as [number, number, number];
     await expect(model.generate([[1, 2]], options)).rejects.toThrow(
       /the sources are .*expected float32 features \[sources, 16, 60\]/,

@@ -17,7 +17,7 @@ describe('vectors of tokens', () => {
     model.dispose();
   });
 
-  it('other models give the bare vectors of their tokens', async () => {
+  it('other models return the plain vectors of their tokens', async () => {
     const model = await load('pooling-cls');
     const tokens = await model.encodeTokens('the river');
     expect(Array.from(tokens[0]!)).toEqual(Array.from(await model.encode('the river')));

@@ -20,7 +20,7 @@ it.each(['int8', 'uint8', 'binary', 'ubinary'] as const)('%s', (precision) => {
   expect(found.map((vector) => Array.from(vector as Int8Array))).toEqual(expected[precision]);
 });
 
-it('encode takes the precision, and refuses 256 steps for one text', async () => {
+it('encode accepts the precision, and refuses 256 steps for one text', async () => {
   const model = await load('pooling-cls');
   const texts = ['the river', 'an old red house'];
   const bits: Int8Array[] = await model.encode(texts, { precision: 'binary' });

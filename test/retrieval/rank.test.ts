@@ -57,7 +57,7 @@ describe('scores of pairs', () => {
     model.dispose();
   });
 
-  it('refuses what is no pair, and models that score none', async () => {
+  it('refuses inputs that are not pairs, and models that cannot score them', async () => {
     const model = await load('cross-encoder-default');
     await expect(model.predict([['a', 'b'], ['c']] as never)).rejects.toThrow(/pair 1 .*expected two texts/);
     await expect(

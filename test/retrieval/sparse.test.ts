@@ -69,7 +69,7 @@ describe('BGE-M3', () => {
     model.dispose();
   });
 
-  it('combines them as FlagEmbedding does', async () => {
+  it('combines them like FlagEmbedding', async () => {
     const expected = expectedOf('bge-m3');
     const model = await load('bge-m3');
     const [queries, documents] = [expected.queries as string[], expected.documents as string[]];

@@ -10,7 +10,7 @@ const cut = (text: string, size: number) => text.match(new RegExp(`[^]{1,${size}
 const sizes = [1, 2, 3, 7, 100];
 
 describe('text of tokens as they come', () => {
-  it('is never half a character, and all of it in the end', () => {
+  it('has only whole characters, and is complete at the end', () => {
     const tokenizer = new ByteTokenizer() as unknown as PretrainedTokenizer;
     const text = 'aé漢😀b';
     const pieces = textAfter(tokenizer, tokenizer.encode('before: ü'), true);

@@ -76,7 +76,7 @@ describe('a hostile client', () => {
     }
   });
 
-  it('sends 50,000 fields of a form, and is refused at once', async () => {
+  it('is refused at once with a form of 50,000 fields', async () => {
     const part = '--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper\r\n';
     const response = await fetch(`${server.url}/v1/audio/transcriptions`, {
       method: 'POST',
@@ -86,7 +86,7 @@ describe('a hostile client', () => {
     expect(await errorOf(response)).toMatchObject({ status: 400, code: 'too_many_fields' });
   });
 
-  it('leaves while it sends a body, which is no fault of the server', async () => {
+  it('does not cause a server error by leaving while it sends a body', async () => {
     const { hostname, port } = new URL(server.url);
     const before = entries.length;
     const head =
@@ -111,7 +111,7 @@ describe('a hostile client', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  it("does not learn what other keys' requests begin with, unless prefixes are shared", async () => {
+  it('cannot learn the prefixes of requests with other keys, unless prefixes are shared', async () => {
     const cached = async (options: object, second: string) => {
       const api = await openai({ models: { stories: server.models.stories }, apiKeys: ['k1', 'k2'], ...options });
       const ask = async (key: string) => {
@@ -138,7 +138,7 @@ describe('a hostile client', () => {
     await api.close();
   });
 
-  it('is a web page of an allowed origin, or not', async () => {
+  it('may be a web page only of an allowed origin', async () => {
     const api = await openai({ models: { stories: server.models.stories }, apiKeys: ['k'], cors: 'https://a.example' });
     const app = new Hono().route('/ai', api);
     const preflight = (origin: string) =>
@@ -164,7 +164,7 @@ describe('a hostile client', () => {
     );
   });
 
-  it('embeds a text that is too long, if it may be cut', async () => {
+  it('can embed a text that is too long only if truncation is allowed', async () => {
     const input = 'C'.repeat(3000);
     const error = await errorOf(await server.post('/v1/embeddings', { model: 'vectors', input }));
     expect(error).toMatchObject({ status: 400, code: 'context_length_exceeded' });
@@ -184,7 +184,7 @@ describe('closing a server', () => {
       socket.on('error', () => {});
     });
 
-  it('does not wait for connections that say nothing, or half of a request', async () => {
+  it('does not wait for idle connections and incomplete requests', async () => {
     const server = await startServer({ drainSeconds: 60 });
     const head = 'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
     const sockets = await Promise.all(
@@ -220,7 +220,7 @@ describe('a lower bound of the number of tokens', () => {
     }
   };
 
-  it('is sound and useful for byte-level tokenizers, with NFC, too', async () => {
+  it('is correct and useful for byte-level tokenizers, also with NFC', async () => {
     const tokenizer = await byteTokenizer();
     const bound = await tokenBoundOf(tokenizer);
     isSound(bound, (text) => tokenizer.encode(text).length);

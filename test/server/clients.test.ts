@@ -69,7 +69,7 @@ describe('clients of the server', () => {
       expect(usage).toMatchObject({ completion_tokens: 48 });
     });
 
-    it('streams by its helper, which checks the events', async () => {
+    it('streams through its helper, which checks the events', async () => {
       const stream = client.chat.completions.stream({ ...greedy, messages });
       expect(await stream.finalContent()).toBe(answer);
     });
@@ -83,7 +83,7 @@ describe('clients of the server', () => {
       expect(choices[0]!.text.length).toBeGreaterThan(20);
     });
 
-    it('embeds, in base64 by itself or as numbers', async () => {
+    it('embeds, in base64 by default or as numbers', async () => {
       const input = ['CCO', 'c1ccccc1'];
       const packed = await client.embeddings.create({ model: 'vectors', input });
       const plain = await client.embeddings.create({ model: 'vectors', input, encoding_format: 'float' });
@@ -94,7 +94,7 @@ describe('clients of the server', () => {
       }
     });
 
-    it('lists models, and tells errors by their classes', async () => {
+    it('lists models, and gives errors of the right classes', async () => {
       const ids = [];
       for await (const { id } of client.models.list()) ids.push(id);
       expect(ids).toEqual(['stories', 'vectors']);
@@ -107,7 +107,7 @@ describe('clients of the server', () => {
       await expect(stranger.models.list()).rejects.toThrow(OpenAI.AuthenticationError);
     });
 
-    it('leaves a stream, whose place is free at once', async () => {
+    it('leaves a stream, which frees its row at once', async () => {
       const stream = await client.completions.create({ ...greedy, prompt: 'Once', max_tokens: 500, stream: true });
       for await (const _ of stream) break;
       const running = async () =>
@@ -162,7 +162,7 @@ describe('clients of the server', () => {
     });
   });
 
-  it('curl', async () => {
+  it('answers curl', async () => {
     const run = promisify(execFile);
     const body = JSON.stringify({ ...greedy, messages, stream: true });
     const headers = ['-H', `authorization: Bearer ${KEY}`, '-H', 'content-type: application/json'];

@@ -112,7 +112,7 @@ describe('simdformer serve', () => {
     expect(await told([])).toEqual(await byItself('float32', 'float32'));
   });
 
-  it('serves the models and the adapters of a folder, each when it is first asked for', async () => {
+  it('serves the models and adapters of a folder, each loaded at its first request', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-models-'));
     cpSync(server.folder, join(folder, 'stories'), { recursive: true });
     cpSync(`${testData('gguf').path}/qwen2.Q8_0.gguf`, join(folder, 'qwen.gguf'));
@@ -145,7 +145,7 @@ describe('simdformer serve', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('documents the default of --weights that the code has', async () => {
+  it('documents the actual default of --weights', async () => {
     const { stdout } = await simdformer(['serve', '--help']);
     const help = stdout.replace(/\s+/g, ' ');
     expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other}`);
@@ -184,7 +184,7 @@ describe('simdformer serve', () => {
   const schemathesis = process.env.SCHEMATHESIS ?? 'schemathesis';
   const hasSchemathesis = spawnSync(schemathesis, ['--version'], { stdio: 'ignore' }).status === 0;
   const reason = hasSchemathesis ? '' : ': not tested, schemathesis is missing (pip install schemathesis)';
-  it.runIf(hasSchemathesis)(`keeps what its OpenAPI document says, as schemathesis finds${reason}`, async () => {
+  it.runIf(hasSchemathesis)(`satisfies its OpenAPI document, checked by schemathesis${reason}`, async () => {
     // A text that is too long for a model is refused, and no JSON Schema can express its number of tokens.
     const args = ['run', `${server.url}/openapi.json`, '--seed', '1', '--max-examples', '2'];
     const child = spawn(schemathesis, [...args, '--exclude-checks', 'positive_data_acceptance'], {

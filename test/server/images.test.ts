@@ -54,7 +54,7 @@ describe('images of messages', () => {
     return { status: response.status, ...json };
   };
 
-  it('answers as a conversation does, of data URLs and of allowed hosts, and shares what was read', async () => {
+  it('answers like a conversation, for data URLs and allowed hosts, and shares prefixes', async () => {
     const chat = new Chat(model);
     let wanted = '';
     const content = [
@@ -81,7 +81,7 @@ describe('images of messages', () => {
     return { status: response.status, json: (await response.json()) as Record<string, never> };
   };
 
-  it("answers the same in Anthropic's and the Responses API", async () => {
+  it("gives the same answers in Anthropic's and the Responses API", async () => {
     const data = png.toString('base64');
     const wanted = (await ask(`data:image/png;base64,${data}`)).choices?.[0]?.message.content;
     const settings = { model: 'eyes', temperature: 0 };

@@ -105,7 +105,7 @@ async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
 }
 
 describe('models in memory', () => {
-  it('load once at their first requests, and leave the memory as it was when they go', async () => {
+  it('load once at their first requests, and free all memory when they are unloaded', async () => {
     const stories = managed('stories');
     const client = await start({ models: { stories, vectors: managed('vectors') } });
     await device.flush();
@@ -132,7 +132,7 @@ describe('models in memory', () => {
     expect(device.memory().used).toBe(used);
   });
 
-  it('follow keep_alive, as Ollama does', async () => {
+  it('follow keep_alive, as in Ollama', async () => {
     const client = await start({ models: { stories: managed('stories') }, keepAliveSeconds: 3600 });
     const chat = (keep_alive: string | number) =>
       client.ollama.chat({
@@ -156,13 +156,13 @@ describe('models in memory', () => {
     await expect(chat('soon')).rejects.toThrow(/keep_alive/);
   });
 
-  it('reads durations', () => {
+  it('accept durations', () => {
     expect(['5m', '1h30m', '500ms', '90', '0', 7].map(keepAliveOf)).toEqual([300, 5400, 0.5, 90, 0, 7]);
     expect(['-1', '-5m', -1].map(keepAliveOf)).toEqual([Infinity, Infinity, Infinity]);
     expect(['', '5', 'm5', '5 m', '1x'].map(keepAliveOf)).toEqual([null, 5, null, null, null]);
   });
 
-  it('leave for others when memory is short, from the one that was unused for longest', async () => {
+  it('are unloaded when memory is short, the least recently used first', async () => {
     const first = managed('stories');
     const [a, b, c] = [managed('stories'), managed('stories'), managed('stories')];
     let client = await start({ models: { first } });
@@ -176,7 +176,7 @@ describe('models in memory', () => {
     expect([a, b, c].map((each) => loads.get(each))).toEqual([1, 2, 1]);
   });
 
-  it('stay while they are used, and are refused if they cannot fit', async () => {
+  it('stay loaded while they are used, and are refused if they cannot fit', async () => {
     let client = await start({ models: { first: managed('stories') } });
     await ask(client.openai, 'first');
     const { size } = (await client.ollama.ps()).models[0]!;
@@ -213,7 +213,7 @@ describe('models in memory', () => {
     expect(await states(client)).toEqual({ pinned: 'loaded', b: 'unloaded' });
   });
 
-  it('answer all that wait when a load fails, and load again later', async () => {
+  it('answer all waiting requests when a load fails, and load again later', async () => {
     let isBroken = true;
     const stories = managed('stories');
     const source = { load: () => (isBroken ? Promise.reject(new Error('no disk')) : stories.load()) };
@@ -226,7 +226,7 @@ describe('models in memory', () => {
 });
 
 describe('adapters', () => {
-  it('are selected by name, and requests with different ones take turns', async () => {
+  it('are selected by name, and requests with different adapters alternate', async () => {
     const client = await start({ models: { stories: managed('stories', { adapters: adapters() }) } });
     const names = ['stories', 'stories:red', 'stories:blue'];
     expect(Object.keys(await states(client))).toEqual(names);

@@ -83,12 +83,12 @@ describe("OpenAI's Responses API", () => {
     expect(numbers).toEqual(numbers.map((_, i) => i));
   });
 
-  it('streams by its helper, which checks the events', async () => {
+  it('streams through its helper, which checks the events', async () => {
     const stream = client().responses.stream({ ...greedy, input: prompt });
     expect((await stream.finalResponse()).output_text).toBe(story);
   });
 
-  it('continues a response, for the same client only', async () => {
+  it('continues a response only for the same client', async () => {
     const first = await client().responses.create({ ...greedy, input: prompt });
     const more = { ...greedy, max_output_tokens: 8, input: 'Go on.' };
     const next = await client().responses.create({ ...more, previous_response_id: first.id });
@@ -110,7 +110,7 @@ describe("OpenAI's Responses API", () => {
     await expect(missing).rejects.toThrow(OpenAI.NotFoundError);
   });
 
-  it('calls tools, whose outputs are read', async () => {
+  it('calls tools, and reads their outputs', async () => {
     const tools = [{ type: 'function' as const, name: 'weather', parameters: schema, strict: true }];
     const base = { model: 'writer', max_output_tokens: 160, tools };
     const called = await client().responses.create({
@@ -137,7 +137,7 @@ describe("OpenAI's Responses API", () => {
     arguments_.parse(JSON.parse((streamed as OpenAI.Responses.ResponseFunctionToolCall).arguments));
   });
 
-  it('gives JSON of a schema', async () => {
+  it('returns JSON of a schema', async () => {
     const { output_text } = await client().responses.create({
       ...{ model: 'writer', input: 'Weather?', max_output_tokens: 160 },
       text: { format: { type: 'json_schema', name: 'weather', schema, strict: true } },
@@ -166,7 +166,7 @@ describe("Anthropic's Messages API", () => {
     expect([message.stop_reason, message.usage.output_tokens]).toEqual(['max_tokens', 24]);
   });
 
-  it('streams by its helper, which checks the events', async () => {
+  it('streams through its helper, which checks the events', async () => {
     const stream = client().messages.stream(greedy);
     const pieces: string[] = [];
     stream.on('text', (piece) => pieces.push(piece));
@@ -184,7 +184,7 @@ describe("Anthropic's Messages API", () => {
     expect(message.content).toMatchObject([{ text: story.slice(0, story.indexOf(stop)) }]);
   });
 
-  it('calls tools, whose results are read', async () => {
+  it('calls tools, and reads their results', async () => {
     const tools = [{ name: 'weather', input_schema: { ...schema, required: [...schema.required] } }];
     const base = { model: 'writer', max_tokens: 160, tools };
     const asked = { role: 'user' as const, content: 'Weather?' };
@@ -208,7 +208,7 @@ describe("Anthropic's Messages API", () => {
     arguments_.parse((streamed as Anthropic.ToolUseBlock).input);
   });
 
-  it('refuses by the errors of the client', async () => {
+  it('refuses requests with the errors of the client', async () => {
     await expect(client().messages.create({ ...greedy, model: 'nobody' })).rejects.toThrow(Anthropic.NotFoundError);
     const stranger = new Anthropic({ baseURL: server.url, apiKey: 'wrong', maxRetries: 0 });
     await expect(stranger.messages.create(greedy)).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe("Ollama's API", () => {
   const options = { temperature: 0, num_predict: 24 };
   const messages = [{ role: 'user', content: prompt }];
 
-  it('chats, whole and in lines', async () => {
+  it('chats, in one piece and in lines', async () => {
     const whole = await client().chat({ model: 'stories', messages, options });
     expect(whole.message).toEqual({ role: 'assistant', content: story });
     expect(whole).toMatchObject({ done: true, done_reason: 'length', eval_count: 24 });
@@ -252,7 +252,7 @@ describe("Ollama's API", () => {
     expect(streamed).toBe(story);
   });
 
-  it('gives JSON of a schema', async () => {
+  it('returns JSON of a schema', async () => {
     const { message } = await client().chat({
       model: 'writer',
       messages,
@@ -306,7 +306,7 @@ describe('reranking', () => {
     return (await rank('the cat', documents, { top_k })).map(({ corpus_id, score }) => [corpus_id, score]);
   };
 
-  it("by Cohere's client", async () => {
+  it("works with Cohere's client", async () => {
     const client = new CohereClientV2({ token: KEY, environment: server.url });
     const { results } = await client.rerank({ model: 'ranker', query: 'the cat', documents, topN: 2 });
     expect(results.map(({ index, relevanceScore }) => [index, relevanceScore])).toEqual(await expected(2));
@@ -315,7 +315,7 @@ describe('reranking', () => {
     });
   });
 
-  it("in Jina's form", async () => {
+  it("works in Jina's format", async () => {
     const response = await fetch(`${server.url}/v1/rerank`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
@@ -342,7 +342,7 @@ describe('reasoning of a template that begins with it', () => {
     thought = (await storyAfter(models.stories, before, 24)).trim();
   });
 
-  it('is reasoning_content of chats, whole and in chunks', async () => {
+  it('is reasoning_content of chats, in one piece and in chunks', async () => {
     const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: KEY, maxRetries: 0 });
     const { choices } = await client.chat.completions.create({ ...settings, messages, max_tokens: 24 });
     expect(choices[0]!.message).toMatchObject({ content: '', reasoning_content: thought });

@@ -34,7 +34,7 @@ describe('requests', () => {
     return { status: response.status, ...error };
   };
 
-  it('same seed, same text, whatever runs beside it; several answers differ', async () => {
+  it('gives equal texts for equal seeds, beside any other requests; several answers differ', async () => {
     const seeded = { seed: 7, n: 3, max_tokens: 20 };
     const alone = await complete(seeded);
     const beside = [1, 2, 3, 4, 5].map((seed) => complete({ seed, prompt: `The ${seed} dogs`, max_tokens: 9 + seed }));
@@ -45,7 +45,7 @@ describe('requests', () => {
     expect(await textOf({ seed: 8, max_tokens: 20 })).not.toBe(alone[0]!.text);
   });
 
-  it('stops before a stop string, of which nothing comes out, streaming too', async () => {
+  it('stops before a stop string, and never sends a part of it, also in streams', async () => {
     const whole = await textOf({ temperature: 0, max_tokens: 40 });
     const stop = whole.slice(15, 19);
     const before = whole.slice(0, whole.indexOf(stop));
@@ -63,14 +63,14 @@ describe('requests', () => {
     expect(texts.join('')).toBe(before);
   });
 
-  it('tells log-probabilities, and where tokens begin', async () => {
+  it('returns log-probabilities, and the positions of tokens', async () => {
     const [{ text, logprobs }] = (await complete({ temperature: 0, logprobs: 2 })) as [Choice];
     expect(logprobs.tokens.join('')).toBe(text);
     expect(logprobs.text_offset).toEqual(logprobs.tokens.map((_, i) => logprobs.tokens.slice(0, i).join('').length));
     expect(logprobs.token_logprobs.every((value) => value < 0)).toBe(true);
   });
 
-  it('tells log-probabilities of what comes before a stop string, over borders of tokens', async () => {
+  it('returns log-probabilities of the text before a stop string that spans tokens', async () => {
     const [{ text, logprobs }] = (await complete({ temperature: 0, logprobs: 0, max_tokens: 30 })) as [Choice];
     const at = logprobs.tokens.slice(0, 8).join('').length; // from the middle of one token into the next
     const stop = text.slice(at - 1, at + 2);
@@ -81,7 +81,7 @@ describe('requests', () => {
     expect(cut.logprobs.tokens).toEqual(logprobs.tokens.slice(0, cut.logprobs.tokens.length));
   });
 
-  it("echoes a prompt as it was given, and refuses what it cannot do by OpenAI's names", async () => {
+  it("echoes the given prompt, and refuses unsupported fields by OpenAI's names", async () => {
     const prompt = 'Once  upon\na TIME é';
     expect(await textOf({ prompt, echo: true, temperature: 0 })).toBe(
       prompt + (await textOf({ prompt, temperature: 0 })),
@@ -124,7 +124,7 @@ describe('requests', () => {
     expect([choices[0]!.finish_reason, usage.total_tokens]).toEqual(['length', 512]);
   });
 
-  it('refuses in the shape that OpenAI has', async () => {
+  it("refuses with errors in OpenAI's format", async () => {
     const path = '/v1/completions';
     expect(await refusal(path, { ...base, temprature: 1 })).toMatchObject({
       ...{ status: 400, code: 'unknown_parameter', param: 'temprature' },
@@ -189,7 +189,7 @@ describe('requests', () => {
     await expect.poll(async () => (await server.post('/v1/completions', base)).status).toBe(200);
   });
 
-  it('hears that a client has gone that waits for an answer as a whole', async () => {
+  it('notices that a client without streaming has disconnected', async () => {
     const body = JSON.stringify({ ...base, max_tokens: 500, logit_bias: { 2: -100 }, n: 8 });
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     const going = request(`${server.url}/v1/completions`, { method: 'POST', headers });
@@ -204,7 +204,7 @@ describe('requests', () => {
     await expect.poll(running, { interval: 5 }).toBe(0);
   });
 
-  it('takes conversations with calls of tools, and tells the template of tools', async () => {
+  it('accepts conversations with tool calls, and passes tools to the template', async () => {
     const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
     const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city": "Oslo"}' } };
     const messages = [
@@ -221,7 +221,7 @@ describe('requests', () => {
     expect(await tokens({ messages, tools })).toBeGreaterThan(without);
   });
 
-  it("is mounted in one's own app, behind keys of one's own", async () => {
+  it('can be mounted in an app with its own keys', async () => {
     const { stories } = server.models;
     const told: object[] = [];
     const api = await openai({ models: { stories }, apiKeys: ['k1', 'k2'], onRequest: (entry) => told.push(entry) });

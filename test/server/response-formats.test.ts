@@ -31,7 +31,7 @@ describe('response formats', () => {
     server?.end();
   });
 
-  it('answers are JSON of the schema: greedy, sampled, several at once', async () => {
+  it('answers with JSON of the schema: greedy, sampled, several at once', async () => {
     const schema = z.object({ city: z.string(), degrees: z.int().min(-60).max(60), kind: z.enum(['sun', 'rain']) });
     for (const temperature of [0, 1.5]) {
       const { choices } = await client.chat.completions.parse({
@@ -47,7 +47,7 @@ describe('response formats', () => {
     }
   });
 
-  it("takes llama.cpp's fields grammar and json_schema, in chats and completions", async () => {
+  it("accepts llama.cpp's fields grammar and json_schema, in chats and completions", async () => {
     const grammar = 'root ::= day " " [0-9]{1,2}\nday ::= "Mon" | "Tue"';
     const schema = { type: 'object', properties: { n: { type: 'integer', minimum: 1, maximum: 9 } }, required: ['n'] };
     const chat = async (more: object) => {
@@ -90,7 +90,7 @@ describe('response formats', () => {
     expect(JSON.parse(answer)).toBeTypeOf('object');
   });
 
-  it("speaks of max_tokens, and of OpenAI's fields, where a format does not fit or is impossible", async () => {
+  it("names max_tokens and OpenAI's fields if a format does not fit or is impossible", async () => {
     const refusal = async (schema: Record<string, unknown>) => {
       const response_format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } };
       return client.chat.completions.create({ ...base, max_tokens: 10, response_format }).catch((error) => error);
@@ -106,7 +106,7 @@ describe('response formats', () => {
     });
   });
 
-  it('gives objects of zod schemas to the AI SDK', async () => {
+  it('returns objects of zod schemas to the AI SDK', async () => {
     const provider = createOpenAICompatible({
       name: 'simdformer',
       baseURL: `${server.url}/v1`,
@@ -130,7 +130,7 @@ describe('response formats', () => {
     }
   });
 
-  it('refuses schemas that it does not know', async () => {
+  it('refuses unsupported schemas', async () => {
     const schema = { type: 'object', patternProperties: { x: {} } };
     const format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } };
     await expect(client.chat.completions.create({ ...base, response_format: format })).rejects.toMatchObject({

@@ -75,7 +75,7 @@ describe('calls that are asked for', () => {
   };
 
   describe.each(Object.keys(TEMPLATES))('%s', (model) => {
-    it('required: one call at least; one at most without parallel_tool_calls', async () => {
+    it('required: gives at least one call, and exactly one without parallel_tool_calls', async () => {
       const counts: number[] = [];
       for (const parallel_tool_calls of [true, false]) {
         const { choices } = await client.chat.completions.create({
@@ -94,7 +94,7 @@ describe('calls that are asked for', () => {
       }
     });
 
-    it('a named function, whose call streams as it is written', async () => {
+    it('streams the call of a named function while it is generated', async () => {
       const stream = client.chat.completions.stream({
         ...{ ...base, model, tool_choice: { type: 'function', function: { name: 'sum' } }, seed: 2 },
       });
@@ -122,7 +122,7 @@ describe('calls that are asked for', () => {
     });
   });
 
-  it('auto: what the model begins as a call of a strict tool fits its schema', async () => {
+  it('auto: calls of strict tools satisfy their schemas', async () => {
     const strict = tools.map(({ type, function: called }) => ({ type, function: { ...called, strict: true } }));
     const brace = tokenizers.bare!.encode('{', { addSpecial: false })[0]!;
     const given = { ...base, model: 'bare', tools: strict, seed: 3, temperature: 1.5, n: 4 };
@@ -144,7 +144,7 @@ describe('calls that are asked for', () => {
     });
   });
 
-  it('allowed_tools, and what cannot be', async () => {
+  it('supports allowed_tools, and refuses impossible choices', async () => {
     const only = {
       type: 'allowed_tools' as const,
       allowed_tools: { mode: 'required' as const, tools: [{ type: 'function', function: { name: 'sum' } }] },
@@ -188,7 +188,7 @@ describe('calls that are asked for', () => {
     expect(streamed.map(({ input }) => ajv.validate(place, input))).toEqual([true]);
   });
 
-  it('LangChain has answers of a schema, by a call and by JSON', async () => {
+  it('LangChain gets answers of a schema, by a call and by JSON', async () => {
     const schema = z.object({ city: z.string().max(6), sunny: z.boolean() });
     const model = new ChatOpenAI({
       model: 'hermes',

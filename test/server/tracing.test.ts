@@ -86,7 +86,7 @@ it('records streams, embeddings and failures', async () => {
   expect(wrong?.attributes['error.type']).toBe('unsupported_model');
 });
 
-it('shows a page for people without scripts, and without model names to strangers', async () => {
+it('shows a page without scripts, and hides model names from clients without a key', async () => {
   const open = await fetch(`${server.url}/`);
   const page = await (await fetch(`${server.url}/`, { headers })).text();
   expect(open.headers.get('content-type')).toBe('text/html; charset=utf-8');

@@ -35,7 +35,7 @@ describeReal('whisper-tiny.en', async (path) => {
       server?.end();
     });
 
-    it('refuses a few bytes that are hours of work', async () => {
+    it('refuses small files that would need hours of work', async () => {
       const slow = Buffer.from(wav);
       slow.writeUInt32LE(1, 24); // the sampling rate
       const form = { ...base, file: await toFile(slow, 'slow.wav', { type: 'audio/wav' }) };
@@ -45,7 +45,7 @@ describeReal('whisper-tiny.en', async (path) => {
       });
     });
 
-    it('writes JSON and text, at once and one after the other', async () => {
+    it('writes JSON and text, simultaneously and sequentially', async () => {
       const [json, text] = await Promise.all([
         client.audio.transcriptions.create({ ...base, file: await file(), language: 'en', temperature: 0 }),
         client.audio.transcriptions.create({ ...base, file: await file(), response_format: 'text' }),
@@ -69,7 +69,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(vtt).toBe(`WEBVTT\n\n${asVtt.join('\n')}`);
     });
 
-    it('tells words and segments with their times', async () => {
+    it('returns words and segments with their times', async () => {
       const verbose = await client.audio.transcriptions.create({
         ...base,
         file: await file(),
@@ -88,7 +88,7 @@ describeReal('whisper-tiny.en', async (path) => {
         expect([0 <= start, start <= end, end <= 11]).toEqual([true, true, true]);
     });
 
-    it('tells how sure it is of segments, as openai-whisper does', async () => {
+    it('returns the confidence of segments, like openai-whisper', async () => {
       const { segments } = await client.audio.transcriptions.create({
         ...{ ...base, file: await file(), response_format: 'verbose_json' as const },
       });
@@ -103,7 +103,7 @@ describeReal('whisper-tiny.en', async (path) => {
       }
     });
 
-    it('streams, and takes a prompt', async () => {
+    it('streams, and accepts a prompt', async () => {
       const stream = await client.audio.transcriptions.create({ ...base, file: await file(), stream: true });
       const events = [];
       for await (const event of stream) events.push(event);
@@ -144,7 +144,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(json.status).toBe(415);
     });
 
-    it('lets those who wait go, and refuses where too many do', async () => {
+    it('lets waiting clients leave, and refuses too many of them', async () => {
       const controller = new AbortController();
       const ask = async (signal?: AbortSignal) =>
         client.audio.transcriptions.create({ ...base, file: await file() }, { signal: signal ?? null });
@@ -161,7 +161,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(await waiting()).toBe('0');
     });
 
-    it('is in the document', async () => {
+    it('is described in the OpenAPI document', async () => {
       const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
         paths: Record<string, { post: { requestBody: { content: Record<string, { schema: object }> } } }>;
       };

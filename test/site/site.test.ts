@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 describe('snippets', () => {
-  it('are on the pages', () => expect(snippets.length).toBeGreaterThanOrEqual(12));
+  it('exist on the pages', () => expect(snippets.length).toBeGreaterThanOrEqual(12));
 
   it.each(snippets)('%s, number %i, runs in the page', { timeout: 120_000 }, async (name, i) => {
     const page = await context.newPage();
@@ -52,7 +52,7 @@ describe('snippets', () => {
 });
 
 describe.each(['light', 'dark'] as const)('pages in %s colours', (colorScheme) => {
-  it.each(pages)('%s has no barriers, and fits 360 pixels', { timeout: 60_000 }, async (name) => {
+  it.each(pages)('%s is accessible, and fits 360 pixels', { timeout: 60_000 }, async (name) => {
     const page = await browser.newPage({ colorScheme, viewport: { width: 360, height: 740 } });
     await page.goto(`${server.origin}/${name}`);
     await page.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' });

@@ -23,7 +23,7 @@ const sound = (samples: number, seed: number) =>
     (_, i) => Math.sin((seed * i * i) / 900) * 0.5 + 0.3 * Math.sin(i / (3 + seed)),
   );
 
-it('gives the scores of transformers, the likeliest first', async () => {
+it('gives the scores of transformers, the most probable first', async () => {
   await using classify = await pipeline('audio-classification', files, { device });
   const sounds = classes.map(({ samples, seed }) => sound(samples, seed));
   const results = await classify(sounds);
@@ -34,7 +34,7 @@ it('gives the scores of transformers, the likeliest first', async () => {
   expect(await classify(sounds[0]!, { top_k: 1 })).toEqual(results[0]?.slice(0, 1));
 });
 
-it('refuses models of text, and options that it does not have', async () => {
+it('refuses models of text, and unknown options', async () => {
   await using classify = await pipeline('audio-classification', files, { device });
   await expect(classify(sound(400, 1), { top_k: -1 })).rejects.toThrow(/top_k is -1/);
   await expect(classify('no-such-file.wav')).rejects.toThrow(/no-such-file/);

@@ -9,14 +9,14 @@ import { smallModel } from './small-model.js';
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
 
-it('makes batches by tokens, with a long row by itself', () => {
+it('makes batches by tokens, with a long row alone', () => {
   const lengths = [1500, 500, 49, 2000, 5000, 1, 2, 3];
   const batches = tokenBatches(lengths, (length) => length);
   expect(batches).toEqual([[1500, 500], [49], [2000], [5000], [1, 2, 3]]);
   expect(tokenBatches([], Number)).toEqual([]);
 });
 
-it('reads no more tokens side by side than a batch may have, with the results of single texts', async () => {
+it('reads at most the tokens of a batch at once, with the results of single texts', async () => {
   await using extract = await pipeline('feature-extraction', smallModel('bert-pooler'), { device });
   await using classify = await pipeline('text-classification', smallModel('bert-sequence'), { device });
   const words = ['the cat sat on the mat', 'a dog', 'it is so good that we go there every day, is it not?'];

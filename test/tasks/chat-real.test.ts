@@ -30,7 +30,7 @@ describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
     }
   });
 
-  it('writes the same tokens with guesses', async () => {
+  it('generates the same tokens with drafts', async () => {
     const code = 'Repeat: const a = 1; const b = 2; const c = a + b; const d = 4; const e = c + d;';
     const ids = await model.tokenizer!.applyChatTemplate([{ role: 'user', content: code }], {
       addGenerationPrompt: true,

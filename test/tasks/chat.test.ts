@@ -120,7 +120,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('streams whole characters, which together are the text', async () => {
+  it('streams whole characters, which together form the text', async () => {
     const model = makeModel();
     for (let seed = 0; seed < 5; seed++) {
       const chat = new Chat(model);
@@ -133,7 +133,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('forks, rewinds and begins anew', async () => {
+  it('forks, rewinds and starts again', async () => {
     const model = makeModel();
     const chat = new Chat(model);
     await say(chat, 'One', short);
@@ -273,7 +273,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('with guesses says the same', async () => {
+  it('generates the same with drafts', async () => {
     const model = makeModel();
     const answers = [];
     for (const generation of [{}, { draft: 'prompt' }] as const) {
@@ -316,7 +316,7 @@ describe('tools', () => {
     expect(chat.messages).toEqual([]);
   });
 
-  it('are not called by text that looks alike', async () => {
+  it('are not called by similar text', async () => {
     const model = new Scripted(device, tokenizer);
     const chat = new Chat(model, { tools, chatTemplate: await templateOf('qwen3') });
     const texts = [

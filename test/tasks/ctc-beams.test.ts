@@ -61,7 +61,7 @@ it.each([1, 2, 3, 4, 5])(
   },
 );
 
-it('differs from the likeliest token of each frame where many alignments add up', () => {
+it('differs from the most probable token of each frame if many alignments add up', () => {
   // P(blank) is the largest of each frame, but the token's alignments sum up to more.
   const row = [Math.log(0.5), Math.log(0.4), Math.log(0.1)];
   const scores = { values: Float32Array.from([...row, ...row, ...row]), vocabulary: 3 };

@@ -82,7 +82,7 @@ describe.each(['detr', 'rf_detr', 'rt_detr'] as const)('object-detection by %s',
     compare(await detect(imageOf(name), { threshold }), expected);
   });
 
-  it('takes several images, and gives shares', async () => {
+  it('accepts several images, and returns relative boxes', async () => {
     const [wide, tall] = await detect([imageOf('wide'), imageOf('tall')], { threshold });
     compare(wide!, images.wide);
     compare(tall!, images.tall);
@@ -105,7 +105,7 @@ describe.each(['detr', 'rf_detr', 'rt_detr'] as const)('object-detection by %s',
 describe('zero-shot-object-detection by OWLv2', async () => {
   const { threshold, labels, images } = content.found.owlv2;
   const detect = await pipeline('zero-shot-object-detection', filesOf('owlv2'), { device });
-  it.each(Object.entries(images))('finds what texts name: %s', async (name, expected) => {
+  it.each(Object.entries(images))('finds the objects that texts name: %s', async (name, expected) => {
     compare(await detect(imageOf(name), labels, { threshold }), expected);
   });
 

@@ -95,7 +95,7 @@ describe('with a small model', () => {
     expect(result?.generated_text).toBe(result?.answer?.['<CAPTION>']);
   });
 
-  it('reads several images for a task, each with the other ids of its own', async () => {
+  it('reads several images for a task, each with its own other ids', async () => {
     const images = [picture(31, 20, 3, 1), picture(20, 40, 4, 2), picture(9, 9, 1, 3)];
     const results = await describeImage(images, { prompt: '<OD>', maxNewTokens: 8 });
     const prompt = 'Locate the objects with category name in the image .'.split(' ');
@@ -117,7 +117,7 @@ describe('with a small model', () => {
     expect(new Set(results.map((each) => each[0]?.generated_text)).size).toBeGreaterThan(1);
   });
 
-  it('gives other images other texts where the encoder would be recorded', async () => {
+  it('gives different images different texts, although encoder passes are recorded', async () => {
     const seen = new Set<string>();
     for (let seed = 0; seed < 4; seed++) seen.add((await written(picture(24, 24, 3, seed * 50), ['What'])).join(' '));
     expect(seen.size).toBeGreaterThan(1);

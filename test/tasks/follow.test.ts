@@ -70,7 +70,7 @@ describe('transcribe(stream)', async () => {
     [0.7, 0],
   ]);
 
-  it('gives text while it goes on, and the text of each part at the end', async () => {
+  it('yields text during a part, and the final text at its end', async () => {
     const found = await all(transcribe(inPieces(sound, 1000), options));
     const last = found.at(-1) as PartialTranscript;
     expect(last.final).toBe(last.text);
@@ -133,7 +133,7 @@ describe('transcribe(stream)', async () => {
     await expect(stopped.next()).rejects.toThrow(/timeout/);
   });
 
-  it('passes errors on, and refuses other items and options', async () => {
+  it('passes errors on, and refuses invalid items and options', async () => {
     async function* broken() {
       yield sound.slice(0, 100);
       throw new Error('unplugged');

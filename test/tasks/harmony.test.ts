@@ -63,7 +63,7 @@ it.each(gemma)('translates %j of Gemma 4', (answer, wanted) => {
   }
 });
 
-it('reasoning and calls are then found as those of other models', () => {
+it('finds reasoning and calls as for other models', () => {
   const filter = new HarmonyFilter();
   const said = filter.push(cases.find(([answer]) => answer.includes('get_weather'))![0]) + filter.end();
   const reasoning = new ReasoningFilter();
@@ -85,7 +85,7 @@ const tokenizer = (chatTemplate: string) =>
   }) as unknown as PretrainedTokenizer;
 const ids = [0, 1, 2, 3, 4, 5, 6, 0, 7, 2, 8];
 
-it('the template decides, and tokens of the prompt are no part of the answer', () => {
+it('is used by the chat template, and tokens of the prompt are not in the answer', () => {
   for (const [template, wanted] of [
     ["'<|start|>assistant<|channel|>final<|message|>'", '<think>\nHm.\n</think>\n\n Yes.'],
     ['plain', 'analysisHm.assistantfinal Yes.'],

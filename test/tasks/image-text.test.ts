@@ -69,7 +69,7 @@ const GREEDY = { doSample: false, stopTokens: [] };
 
 describe.each(names)('%s', (name) => {
   const photos = picturesFor(name);
-  it('answers a conversation with images as it continues the inputs of forward', async () => {
+  it('answers a conversation with images with the tokens that continue the inputs of forward', async () => {
     const model = await load(name);
     const [first, second, third] = photos as [RawImage, RawImage, RawImage];
     const content = [
@@ -164,7 +164,7 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-it('refuses images for a model of text, and other numbers of images than there are places', async () => {
+it('refuses images for a text model, and wrong numbers of images', async () => {
   const model = await load('gemma3_vl');
   const ids = [[1, 94, 94, 94, 94, 2]];
   const pixelValues = model.device.tensor(new Float32Array(2 * 3 * 24 * 24), [2, 3, 24, 24]);

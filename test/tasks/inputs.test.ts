@@ -34,7 +34,7 @@ describe('a text that is too long', () => {
     ['sentence-similarity', 'bert-pooler', {}, ['a', [long]]],
     ['summarization', 't5', {}, [['a', long.repeat(20)], { max_new_tokens: 2 }]],
   ];
-  it.each(cases)('is cut by %s, or named if truncate is false', async (task, name, changes, args) => {
+  it.each(cases)('is truncated by %s, or refused by name if truncate is false', async (task, name, changes, args) => {
     await using pipe = await pipeline(task, smallModel(name, changes), { device });
     const call = pipe as unknown as (...args: unknown[]) => Promise<unknown>;
     const [last] = args.slice(-1);
@@ -49,7 +49,7 @@ describe('a text that is too long', () => {
     );
   });
 
-  it('is named by the model itself, with its length and the limit', async () => {
+  it('is refused by the model itself, with its length and the limit', async () => {
     using model = await loadModel(device, smallModel('bert-pooler'));
     const limit = model.maxLength;
     const inputIds = [[1, 2], Array<number>(limit + 1).fill(3)];
@@ -60,7 +60,7 @@ describe('a text that is too long', () => {
 });
 
 describe('an item that is no text', () => {
-  it('is named by its place', async () => {
+  it('is named by its index', async () => {
     await using embed = await pipeline('feature-extraction', smallModel('bert-pooler'), { device });
     await expect(embed(['a', null as unknown as string])).rejects.toThrow('texts[1] is null, expected a string');
     await expect(embed(new Array(2))).rejects.toThrow('texts[0] is undefined');
@@ -68,7 +68,7 @@ describe('an item that is no text', () => {
     await expect(classify(['a', 3 as unknown as string])).rejects.toThrow('texts[1] is 3');
   });
 
-  it('is named by its place among messages and conversations, too', async () => {
+  it('is named by its index among messages and conversations, too', async () => {
     const template = '{% for m in messages %}{{ m.content }}{% endfor %}';
     await using write = await pipeline('text-generation', smallModel('llama', {}, { chat_template: template }), {
       device,
@@ -95,7 +95,7 @@ describe('zero-shot-classification', () => {
     );
   });
 
-  it('finds the label wherever it is', async () => {
+  it('finds the label at any index', async () => {
     for (const changes of [
       NLI,
       labels('Entailment', 'neutral', 'b', 'c'),
@@ -168,7 +168,7 @@ describe('a recording without speech', () => {
 });
 
 describeReal('whisper-tiny.en', (path) => {
-  it('hears nothing in silence and in noise, where it would write " you"', async () => {
+  it('transcribes nothing in silence and in noise, where it would write " you"', async () => {
     await using recognize = await pipeline('automatic-speech-recognition', path, { device });
     const noise = Float32Array.from({ length: 80_000 }, (_, i) => 0.02 * Math.sin(i * i * 12.9898));
     for (const sound of [new Float32Array(1600), new Float32Array(40 * 16_000), noise.map((x) => x / 100), noise]) {

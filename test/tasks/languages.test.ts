@@ -33,7 +33,7 @@ function sound(step: number, seconds: number): Float32Array {
 const recognize = await pipeline('automatic-speech-recognition', files());
 afterAll(() => recognize.dispose());
 
-it('the sounds are of several languages', () => {
+it('has recordings in several languages', () => {
   expect(new Set(cases.map(({ detected }) => detected)).size).toBeGreaterThan(2);
 });
 
@@ -43,7 +43,7 @@ it.each(cases)('$seconds s of $step, $options', async ({ step, seconds, options,
   expect(heard).toEqual(output);
 });
 
-it('hears several recordings at once, each in its own language', async () => {
+it('transcribes several recordings at once, each in its own language', async () => {
   const plain = cases.filter(({ options, seconds }) => Object.keys(options).length === 0 && seconds <= 3);
   const heard = await recognize(
     plain.map(({ step, seconds }) => sound(step, seconds)),

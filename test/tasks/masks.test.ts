@@ -94,7 +94,7 @@ describe('refuses', () => {
     await expect(generate(image, options as object)).rejects.toThrow(message);
   });
 
-  it('another model', async () => {
+  it('refuses another model', async () => {
     const bytes = (file: string) => new Uint8Array(readFileSync(`test/data/reference3/detr/${file}`));
     const files = { 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') };
     await expect(pipeline('mask-generation', files, { device })).rejects.toThrow(/the model is detr, expected SAM/);

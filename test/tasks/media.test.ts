@@ -117,7 +117,7 @@ for (const { model, processor, shape, first, sums } of recorded['image-feature-e
 for (const { model, processor, tokenizer, config, labels, output } of recorded['zero-shot-image-classification'])
   describe(`zero-shot labels by ${model}`, () => {
     const data = testData(`reference/${model}`);
-    it('has the scores, and refuses what are no labels or images', async () => {
+    it('gives the scores, and refuses invalid labels and images', async () => {
       const files = await filesOf(data, {
         'preprocessor_config.json': processor,
         'tokenizer.json': tokenizer,
@@ -136,7 +136,7 @@ for (const { model, processor, tokenizer, config, labels, output } of recorded['
 for (const { model, task, options, tokenizer, parameters, output } of recorded.texts)
   describe(`${task} by ${model}`, () => {
     const data = testData(`reference/${model}`);
-    it(`writes what transformers writes, ${JSON.stringify(options)}`, async () => {
+    it(`gives the text of transformers, ${JSON.stringify(options)}`, async () => {
       const own = parameters && {
         task_specific_params: parameters,
       };

@@ -54,7 +54,7 @@ describe('a pipeline', () => {
     expect((await extract([], { pooling: 'mean' })).dims).toEqual([0, 32]);
   });
 
-  it('gives a vector for each token, zeros behind shorter texts', async () => {
+  it('gives a vector for each token, and zeros after shorter texts', async () => {
     const tokens = await extract(['a cat', 'a big red dog']);
     expect(tokens.dims).toEqual([2, 6, 32]);
     expect(
@@ -71,7 +71,7 @@ describe('a pipeline', () => {
     expect([first.at(0), last.at(0)]).toEqual([cls.at(0), cls.at(3)]);
   });
 
-  it('normalizes vectors, and makes bits of them', async () => {
+  it('normalizes and binarizes vectors', async () => {
     const mean = await extract('a cat', { pooling: 'mean' });
     const unit = await extract('a cat', { pooling: 'mean', normalize: true });
     expect(Math.hypot(...unit.data)).toBeCloseTo(1, 6);
@@ -85,7 +85,7 @@ describe('a pipeline', () => {
     await expect(extract('a cat', { quantize: true })).rejects.toThrow("pooling is 'none'");
   });
 
-  it('tells how far it is, and lets others have their turn between batches', async () => {
+  it('reports progress, and lets the event loop run between batches', async () => {
     const progress: TaskProgress[] = [];
     let turns = 0;
     let running = true;
@@ -100,7 +100,7 @@ describe('a pipeline', () => {
     expect(turns).toBeGreaterThanOrEqual(10);
   });
 
-  it('ends by its signal', async () => {
+  it('ends at its signal', async () => {
     const aborter = new AbortController();
     const onProgress = vi.fn(() => aborter.abort(new Error('enough')));
     await expect(extract(texts, { batchSize: 5, signal: aborter.signal, onProgress })).rejects.toThrow('enough');
@@ -170,7 +170,7 @@ describe('a pipeline', () => {
     await expect(pipeline('embeddings', without, { device })).rejects.toThrow('has no tokenizer');
   });
 
-  it('has the shapes of transformers.js for classes', async () => {
+  it('returns the shapes of transformers.js for classes', async () => {
     await using classify = await pipeline('sentiment-analysis', smallModel('bert-sequence'), { device });
     const one = await classify('a cat');
     expectTypeOf(one).toEqualTypeOf<ClassScore[]>();
@@ -186,7 +186,7 @@ describe('a pipeline', () => {
     await expect(classify(mixed)).rejects.toThrow('expected one kind');
   });
 
-  it('says which sentences are similar', async () => {
+  it('finds similar sentences', async () => {
     await using similar = await pipeline('sentence-similarity', smallModel('bert-pooler'), { device });
     const scores = await similar('a cat', ['the dog sat', 'a cat']);
     expect(scores[1]).toBeCloseTo(1, 6);
@@ -216,7 +216,7 @@ describe('text-generation', () => {
 
   const options = { max_new_tokens: 6, add_special_tokens: false } as const;
 
-  it('takes a string, strings, messages and conversations', async () => {
+  it('accepts a string, strings, messages and conversations', async () => {
     const [one] = await write('the cat', options);
     expectTypeOf(one).toEqualTypeOf<GeneratedText | undefined>();
     expect(one?.generated_text).toMatch(/^the cat /);
@@ -234,7 +234,7 @@ describe('text-generation', () => {
     await expect(write([1] as unknown as string)).rejects.toThrow('inputs[0] is 1, expected text');
   });
 
-  it('takes options by their names here and there', async () => {
+  it('accepts options by our names and by those of transformers.js', async () => {
     const there = { max_new_tokens: 4, num_beams: 3, num_return_sequences: 2, repetition_penalty: 1.2 };
     const here = { maxNewTokens: 4, numBeams: 3, numReturnSequences: 2, repetitionPenalty: 1.2 };
     const texts = await write('the cat', there);

@@ -31,7 +31,7 @@ it.each(cases)('splits %j', (answer, reasoning, text, isOpen = false) => {
   }
 });
 
-it('the text-generation pipeline gives the reasoning apart from the answer', async () => {
+it('the text-generation pipeline separates the reasoning from the answer', async () => {
   using device = await createDevice();
   const model = await loadModel(device, { 'model.gguf': await testData('gguf').bytes('qwen2.Q8_0.gguf') });
   const said = '{% for message in messages %}{{ message.content }}{% endfor %}';

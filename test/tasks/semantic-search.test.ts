@@ -16,7 +16,7 @@ const captions = [
 ];
 
 describeReal('all-MiniLM-L6-v2', (path) => {
-  it('finds captions that say the same in other words', async () => {
+  it('finds captions with the same meaning in other words', async () => {
     await using extract = await pipeline('feature-extraction', path);
     const search = await searchable(extract, captions);
     const [best, second] = await search('a kid goes down a slide', 2);

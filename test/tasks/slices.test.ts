@@ -73,7 +73,7 @@ it.each(cases)('%s of %s', async (task, name, args) => {
   expect(turns.size).toBe(stack.layers.length + 1);
 });
 
-it('vectors and scores of texts do so, too', async () => {
+it('vectors and scores of texts are computed in slices, too', async () => {
   const model = (await loadModel(device, smallModel('bert-pooler'), { head: 'none' })) as PretrainedModel;
   const alone = await model.encode([text]);
   const turns = await turnsOf(async () => {
@@ -83,7 +83,7 @@ it('vectors and scores of texts do so, too', async () => {
   model.dispose();
 });
 
-it('a pass in slices has the bits of one in a piece, beside others, and leaves no memory', async () => {
+it('a pass in slices has the bits of an undivided one, beside others, and frees its memory', async () => {
   const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
   const rows = Array.from({ length: 5 }, (_, i) => [[2, 5 + i, 9, 3]]);
   const pass = (inputIds: number[][]) => inferenceInSlices(model, () => model.forwardByParts({ inputIds }));
@@ -107,7 +107,7 @@ it('a pass in slices has the bits of one in a piece, beside others, and leaves n
   model.dispose();
 });
 
-it('a pass during which the parts change begins again', async () => {
+it('a pass starts again if the parts change during it', async () => {
   const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
   const inputIds = [[2, 5, 9, 3]];
   const expected = device.scope(() => model.forward({ inputIds }).logits!.dataSync());

@@ -38,7 +38,7 @@ const sound = Float32Array.from({ length: 16000 }, (_, i) => 0.3 * Math.sin(0.05
 describe('automatic-speech-recognition', async () => {
   const device = await createDevice();
 
-  it('writes with Moonshine, part by part', async () => {
+  it('transcribes with Moonshine, part by part', async () => {
     const files = await filesOf('moonshine', {
       feature_extractor_type: 'Wav2Vec2FeatureExtractor',
       do_normalize: false,
@@ -67,7 +67,7 @@ describe('automatic-speech-recognition', async () => {
     model.dispose();
   });
 
-  it('writes with Moonshine Streaming, which reads whole frames', async () => {
+  it('transcribes with Moonshine Streaming, which reads whole frames', async () => {
     const files = await filesOf('moonshine_streaming', { do_normalize: false, sampling_rate: 4000 });
     const model = await loadModel(device, files);
     const recognize = await pipeline('automatic-speech-recognition', model);
@@ -80,7 +80,7 @@ describe('automatic-speech-recognition', async () => {
     model.dispose();
   });
 
-  it('writes with a transducer, and knows when each word was said', async () => {
+  it('transcribes with a transducer, with times of words', async () => {
     const processor = { feature_extractor_type: 'ParakeetFeatureExtractor', feature_size: 16 };
     const model = await loadModel(device, await filesOf('parakeet_tdt', processor));
     const recognize = await pipeline('automatic-speech-recognition', model);
@@ -96,7 +96,7 @@ describe('automatic-speech-recognition', async () => {
     model.dispose();
   });
 
-  it('spells with Parakeet and wav2vec2-BERT: the likeliest token of each frame, each run of tokens once', async () => {
+  it('transcribes with Parakeet and wav2vec2-BERT: the most probable token of each frame, without repetitions', async () => {
     const cases = [
       ['parakeet_ctc', { feature_extractor_type: 'ParakeetFeatureExtractor', feature_size: 16 }],
       ['wav2vec2_bert', { feature_extractor_type: 'SeamlessM4TFeatureExtractor', num_mel_bins: 10 }],

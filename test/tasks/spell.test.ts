@@ -37,7 +37,7 @@ describe('models that spell', () => {
     expect(result.chunks ?? null).toEqual(given.chunks);
   });
 
-  it('search by beams, with times of the alignment that spells the text', async () => {
+  it('search by beams, with times from the alignment of the text', async () => {
     const samples = sound(1500, 3);
     for (const numBeams of [2, 8]) {
       const { text, chunks = [] } = await recognize(samples, { num_beams: numBeams, return_timestamps: 'char' });
@@ -68,11 +68,11 @@ describe('models that spell', () => {
     expect(readWav(wav).channels[0]?.length).toBe(Math.floor((1 << 20) / 65535));
   });
 
-  it('encode letters, and words apart by their delimiter', () => {
+  it('encode letters, with a delimiter between words', () => {
     expect(model.tokenizer?.encode('ab c|x')).toEqual(expected.encoded);
   });
 
-  it('hear several recordings, of other rates and too short ones', async () => {
+  it('transcribe several recordings, with other rates and too short ones', async () => {
     const [one, two] = [sound(700, 1), sound(1500, 3)];
     const texts: string[] = [];
     const onText = ({ text }: { text: string }) => texts.push(text);
@@ -81,7 +81,7 @@ describe('models that spell', () => {
     expect(texts).toEqual(results.map(({ text }) => text));
   });
 
-  it('refuse options of Whisper, strides that are too long, and samples that are no numbers', async () => {
+  it('refuse options of Whisper, strides that are too long, and samples that are not finite', async () => {
     const samples = sound(700, 1);
     await expect(recognize(samples, { language: 'de' } as object)).rejects.toThrow(/language/);
     await expect(recognize(samples, { chunk_length_s: 1, stride_length_s: 0.5 })).rejects.toThrow(ArgumentError);
@@ -94,7 +94,7 @@ describe('models that spell', () => {
     await expect(recognize(new Float32Array(700).fill(Number.NaN))).rejects.toThrow(/not finite/);
   });
 
-  it('are refused where they lack their tokenizer, or a head', async () => {
+  it('are refused without a tokenizer or a head', async () => {
     const { 'vocab.json': _, ...mute } = files;
     const without = await loadModel(device, mute);
     await expect(pipeline('automatic-speech-recognition', without)).rejects.toThrow(FormatError);

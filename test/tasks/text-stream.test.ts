@@ -36,7 +36,7 @@ describe('a text that grows by tokens', () => {
     ['bytes', new ByteTokenizer()],
     ['words', WordTokenizer.train(text)],
     ['a mark for spaces, and bytes', metaspace],
-  ] as const)('comes in whole characters: %s', (_, tokenizer) => {
+  ] as const)('consists of whole characters: %s', (_, tokenizer) => {
     const ids = tokenizer.encode(text);
     const stream = new TextStream(tokenizer);
     const pieces = [...ids.map((id) => stream.push(id)), stream.end()];
@@ -45,7 +45,7 @@ describe('a text that grows by tokens', () => {
     expect(pieces.at(-1)).toBe('');
   });
 
-  it('ends without half a character', () => {
+  it('ends with a whole character', () => {
     const tokenizer = new ByteTokenizer();
     const stream = new TextStream(tokenizer);
     const pieces = tokenizer
@@ -56,7 +56,7 @@ describe('a text that grows by tokens', () => {
     expect(stream.end()).toBe('');
   });
 
-  it('does not wait for ever where bytes are no text', () => {
+  it('does not wait forever for bytes that are not text', () => {
     const stream = new TextStream({ decode: (ids) => '\ufffd'.repeat([...ids].length) });
     const shown = Array.from({ length: 100 }, (_, i) => stream.push(i)).join('');
     expect(shown.length).toBeGreaterThan(90);

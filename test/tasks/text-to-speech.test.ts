@@ -35,7 +35,7 @@ describe('the tokenizer of VITS', () => {
     expect(await idsOf('É1?', { normalize: false })).toEqual([0, 29, 0, 29, 0, 29, 0]);
   });
 
-  it('is none for a model of phonemes, and refuses damaged vocabularies', () => {
+  it('does not exist for a model of phonemes, and refuses damaged vocabularies', () => {
     expect(vitsTokenizerJson(vocab)).toBe(null);
     expect(() => vitsTokenizerJson([1.5], { phonemize: false } as never)).toThrow(/vocab.json/);
     expect(() => vitsTokenizerJson({ a: 1 }, { phonemize: false } as never)).toThrow(/no token 0/);

@@ -137,7 +137,7 @@ describe('a program of transformers.js', () => {
     await Promise.all([model.dispose(), translator.dispose()]);
   });
 
-  it('stays with local models if it says so', async () => {
+  it('uses only local models on request', async () => {
     await expect(pipeline('fill-mask')).rejects.toThrow(
       /there is no folder google-bert\/bert-base-uncased .* env.allowRemoteModels is false/,
     );
@@ -148,7 +148,7 @@ describe('a program of transformers.js', () => {
 });
 
 describe('loadTokenizer', () => {
-  it('takes a folder, its tokenizer.json, the text of that, files, and refuses what is none', async () => {
+  it('accepts a folder, its tokenizer.json, its text, and files, and refuses other values', async () => {
     const folder = join(models, 'org/bert-pooler');
     const files = smallModel('bert-pooler');
     const text = new TextDecoder().decode(files['tokenizer.json']);

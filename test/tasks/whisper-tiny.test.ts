@@ -50,7 +50,7 @@ describeReal('whisper-tiny.en', async (path) => {
       await recognize.dispose();
     });
 
-    it('goes on over windows, with what was said before in mind, passes over silence, and knows how sure it is', async () => {
+    it('transcribes several windows with the earlier text as prompt, skips silence, and reports its confidence', async () => {
       const recognize = await pipeline('automatic-speech-recognition', path);
       const jfk = mixDown(readWav(wav));
       const long = new Float32Array(4 * (jfk.length + 24_000));

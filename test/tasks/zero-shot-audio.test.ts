@@ -24,14 +24,14 @@ describe('ClapFeatureExtractor', () => {
       expect(Math.abs((data[each.step * i] as number) - value), `value ${each.step * i}`).toBeLessThan(1e-3);
   });
 
-  it('takes silence, and refuses recordings without samples and those that are no numbers', () => {
+  it('accepts silence, and refuses recordings without samples or with samples that are not finite', () => {
     const extractor = new ClapFeatureExtractor(recorded.processor);
     expect(new Set(extractor.process([new Float32Array(50)]).data)).toEqual(new Set([-100]));
     for (const wrong of [new Float32Array(), Float32Array.of(Number.NaN), [1] as never])
       expect(() => extractor.process([wrong])).toThrow(ArgumentError);
   });
 
-  it('refuses settings that make no sense', () => {
+  it('refuses invalid settings', () => {
     for (const config of [
       { truncation: 'cut' },
       { padding: 'mirror' },

@@ -61,7 +61,7 @@ describe('added tokens', () => {
     expect((await load(parts)).encode(text)).toEqual(ids);
   });
 
-  it('leave text alone, whatever the config says of slow tokenizers', async () => {
+  it('leave text unchanged, even if the config has settings for slow tokenizers', async () => {
     const config = { remove_space: true, do_lowercase_and_remove_accent: true };
     expect((await load({}, config)).encode(' a  b ')).toEqual([3, 1, 3, 3, 2, 3]);
   });

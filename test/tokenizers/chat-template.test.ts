@@ -62,7 +62,7 @@ describe('applyChatTemplate', () => {
     { name: 'rag', template: 'rag' },
   ];
 
-  it('chooses among several templates as transformers does', async () => {
+  it('chooses among several templates like transformers', async () => {
     const tokenizer = await load(named);
     const render = (options: Given = {}) => tokenizer.applyChatTemplate(hello, { ...options, tokenize: false });
     expect(await render()).toBe('plain hi');
@@ -75,7 +75,7 @@ describe('applyChatTemplate', () => {
     await expect(render()).rejects.toThrow(/has no chat template; set tokenizer\.chatTemplate/);
   });
 
-  it('finds the template where folders have it', async () => {
+  it('finds the template in all files that may contain it', async () => {
     const text = (value: unknown) =>
       new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
     const load = async (files: Record<string, unknown>) => {
@@ -115,7 +115,7 @@ describe('applyChatTemplate', () => {
   });
 });
 
-it('dates are written as Python writes them', () => {
+it('formats dates like Python', () => {
   const { of, formats } = recorded.dates;
   for (const [format, expected] of Object.entries(formats)) expect(strftime(new Date(of), format)).toBe(expected);
 });

@@ -46,7 +46,7 @@ describe('parseTokenizer', () => {
     expect([bosId, eosId]).toEqual([undefined, undefined]);
   });
 
-  it('pads before the texts of XLNet, whose files do not say so', async () => {
+  it('pads XLNet on the left, although its files do not say so', async () => {
     const piece = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
     const single = [{ Sequence: { id: 'A', type_id: 0 } }, piece('<sep>', 0), piece('<cls>', 2)];
     const special_tokens = Object.fromEntries(
@@ -81,14 +81,14 @@ describe('parseTokenizer', () => {
     expect(() => without.encode('abx')).toThrow(UnknownTokenError);
   });
 
-  it('keeps its config, and refuses what is none', async () => {
+  it('keeps its config, and refuses invalid ones', async () => {
     const config = { pad_token: 'a' };
     expect((await parseTokenizer(letters, config)).config).toEqual(config);
     expect((await parseTokenizer(letters)).config).toBeUndefined();
     await expect(parseTokenizer(letters, 'config' as never)).rejects.toThrow(ArgumentError);
   });
 
-  it('says where unknown text is, if it was normalized, too', async () => {
+  it('gives the position of unknown text, also after normalization', async () => {
     const words = WordTokenizer.train('this was it', { special });
     const json = parsed(words);
     const loaded = await parseTokenizer(json);
@@ -103,7 +103,7 @@ describe('parseTokenizer', () => {
     expect(positionIn(() => lower.encode('this is'))).toBe(5);
   });
 
-  it('leaves no text out that byte pairs cannot spell', async () => {
+  it('omits no text that byte pairs cannot encode', async () => {
     const vocab = { a: 0, b: 1, ab: 2, '👩': 3 };
     const json = (model: object) => ({
       ...letters,
@@ -189,7 +189,7 @@ describe('a saved BpeTokenizer', () => {
     }
   });
 
-  it('is read in the form that was written before', async () => {
+  it('is read in the form of earlier versions', async () => {
     const gpt2 = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
     const older = { ...parsed(tokenizer), pre_tokenizer: gpt2, decoder: gpt2 };
     const restored = BpeTokenizer.fromJSON(older);
@@ -220,7 +220,7 @@ it.each([undefined, null, 3, []])('%j instead of a tokenizer.json is refused', a
   await expect(parseTokenizer(json as never)).rejects.toThrow(/^parseTokenizer: json is .*, expected the text/);
 });
 
-it('decodes batches, with special tokens or without, and cleans up if it is to', async () => {
+it('decodes batches, with or without special tokens, and cleans up on request', async () => {
   const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   const tokenizer = await parseTokenizer({
     version: '1.0',

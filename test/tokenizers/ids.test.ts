@@ -16,7 +16,7 @@ const kinds = recorded.tokenizers;
 describe.each(Object.entries(kinds))('%s', async (_, { json, ids, decoded }) => {
   const tokenizer = await parseTokenizer(json);
 
-  it('makes the same ids of every text', () => {
+  it('gives the same ids for every text', () => {
     const { inputIds } = tokenizer.encodeBatch(recorded.texts);
     const wrong = recorded.texts.flatMap((text, i) =>
       `${inputIds[i]}` === `${ids[i]}` ? [] : [{ text, got: inputIds[i], expected: ids[i] }],
@@ -24,7 +24,7 @@ describe.each(Object.entries(kinds))('%s', async (_, { json, ids, decoded }) => 
     expect(wrong).toEqual([]);
   });
 
-  it('makes the same texts of ids', () => {
+  it('gives the same texts for ids', () => {
     const wrong = ids.flatMap((each, i) => {
       const got = tokenizer.decode(each, { skipSpecial: false });
       return got === decoded[i] ? [] : [{ ids: each, got, expected: decoded[i] }];

@@ -37,17 +37,17 @@ const named = cases.map(
 describe.each(named)('%s', async (_, { model, parts, rows, decoded, pairs }) => {
   const tokenizer = await parseTokenizer({ ...models[model]?.json, ...parts });
 
-  it('makes the same tokens of every text, in the same places', () => {
+  it('gives the same tokens for every text, at the same positions', () => {
     const got = rowsOf(tokenizer.encodeBatch(texts));
     for (const [i, text] of texts.entries()) expect({ text, row: got[i] }).toEqual({ text, row: rows[i] });
   });
 
-  it('makes the same texts of ids', () => {
+  it('gives the same texts for ids', () => {
     const full = rows.filter(([ids]) => ids.length > 0);
     expect(full.map(([ids]) => tokenizer.decode(ids))).toEqual(decoded);
   });
 
-  it('cuts pairs alike', () => {
+  it('truncates pairs equally', () => {
     const cut = { textPair: texts.slice(43, 49), maxLength: 12, stride: 1, returnOverflowingTokens: true };
     expect(rowsOf(tokenizer.encodeBatch(texts.slice(23, 29), cut))).toEqual(pairs.flat());
   });

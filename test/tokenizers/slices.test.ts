@@ -33,7 +33,7 @@ it('cuts between a letter and a space before a letter', () => {
 const sliced: string[] = [];
 
 describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
-  it('has the same tokens, places and words', async () => {
+  it('gives the same tokens, positions and words', async () => {
     const engine = new Engine(checkTokenizerJson(json));
     for (const seed of [1, 2, 3]) {
       const text = longText(seed);
@@ -63,7 +63,7 @@ describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
   });
 });
 
-it('reads no more of a text than is kept of it', async () => {
+it('reads only the part of a text that is kept', async () => {
   const tokenizer = await parseTokenizer(byteLevelJson());
   const text = longText(1).repeat(50);
   const { itemsInSlices } = Engine.prototype;

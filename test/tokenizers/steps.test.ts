@@ -155,17 +155,17 @@ describe('parseTokenizer gives the ids of Hugging Face for', () => {
       },
       [0, 1],
     ],
-  ])('%s models that do not say that they are', async (_, model, ids) => {
+  ])('%s models whose files do not name the type', async (_, model, ids) => {
     expect((await parseTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
   });
 
-  it('a file with nothing but a model', async () => {
+  it('a file with only a model', async () => {
     const tokenizer = await parseTokenizer({ model: wordLevel(['a']) });
     expect(tokenizer.encode('a', { addSpecial: true })).toEqual([1]);
     expect(tokenizer.decode([1, 1])).toBe('a a');
   });
 
-  it('long pieces, which Unigram models make many tokens of', async () => {
+  it('long pieces, which Unigram models split into many tokens', async () => {
     const tokenizer = await parseTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
     expect(tokenizer.encode('ab'.repeat(100_000))).toHaveLength(200_000);
   });
@@ -176,7 +176,7 @@ describe('parseTokenizer gives the ids of Hugging Face for', () => {
     expect(tokenizer.encode('éé x! a')).toEqual([0, 0, 0, 1]);
   });
 
-  it('a Metaspace before the first of the parts that added tokens leave', async () => {
+  it('a Metaspace before the first part between added tokens', async () => {
     const flags = { special: false, normalized: true, single_word: false, lstrip: false, rstrip: false };
     const tokenizer = await parseTokenizer({
       ...plain,

@@ -20,7 +20,7 @@ function textsOf(texts: readonly Uint8Array[]): GgufTexts {
 const encoder = new TextEncoder();
 const inUtf8 = (texts: readonly string[]) => textsOf(texts.map((text) => encoder.encode(text)));
 
-it('finds what a Map of strings has, whatever bytes tokens are of', () => {
+it('finds the same as a Map of strings, for tokens of any bytes', () => {
   let seed = 1;
   const random = (below: number) => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
@@ -56,13 +56,13 @@ it('finds what a Map of strings has, whatever bytes tokens are of', () => {
   expect([table.at(-1), table.at(0.5), table.at(tokens.length)]).toEqual([undefined, undefined, undefined]);
 });
 
-it('refuses a token that is there twice, by its bytes or by what they become', () => {
+it('refuses duplicate tokens, by their bytes or by the decoded text', () => {
   expect(() => new TokenTable(inUtf8(['a', 'b', 'a']), 'the list')).toThrow(/the list has "a" twice/);
   const odd = [Uint8Array.of(0xff), encoder.encode('\ufffd')];
   expect(() => new TokenTable(textsOf(odd), 'the list')).toThrow(/twice/);
 });
 
-it('takes no longer for tokens that are chosen to have one hash', () => {
+it('needs no more time for tokens that are chosen to collide', () => {
   const fnv1a = (bytes: Uint8Array) => bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5);
   const slotOf = (bytes: Uint8Array) => ((hash) => (hash ^ (hash >>> 15)) & 0xfff)(fnv1a(bytes));
   const tokens: Uint8Array[] = [];
@@ -86,7 +86,7 @@ it('takes no longer for tokens that are chosen to have one hash', () => {
   }
 });
 
-it('hashes as HalfSipHash-1-3, however a text is split', () => {
+it('hashes like HalfSipHash-1-3, for any split of a text', () => {
   // From lib/siphash_kunit.c of Linux: the hashes of '', 0, 0 1, 0 1 2, … with the key 0 1 2 … 7.
   const expected = [
     ...[0x5814c896, 0xe7e864ca, 0xbc4b0e30, 0x01539939, 0x7e059ea6, 0x88e3d89b, 0xa0080b65, 0x9d38d9d6],
@@ -98,7 +98,7 @@ it('hashes as HalfSipHash-1-3, however a text is split', () => {
     for (let cut = 0; cut <= length; cut++) expect(hash.ofBytes(bytes, 0, cut, cut, length) >>> 0).toBe(value);
 });
 
-it('ranks merges as the strings of a tokenizer.json are', () => {
+it('ranks merges like the strings of a tokenizer.json', () => {
   const tokens = ['a', 'b', 'é', 'ab', 'éa', 'éab', 'a b', ' ', ' a'];
   const merges = ['a b', 'é a', 'éa b', 'a b', '  a'];
   const ranks = atOnce(ranksOfTexts(inUtf8(merges), new TokenTable(inUtf8(tokens), 'tokens')));
@@ -113,7 +113,7 @@ it('ranks merges as the strings of a tokenizer.json are', () => {
     expect(() => atOnce(ranksOfTexts(inUtf8([merge]), table))).toThrow(/the merge/);
 });
 
-it('makes the tables of merges in slices, the same as at once', async () => {
+it('makes the same tables of merges in slices as at once', async () => {
   const letters = [...'abcdefghijklmnopqrstuvwxyz'];
   const pairs = letters.flatMap((left) => letters.map((right) => [left, right]));
   const triples = pairs.flatMap(([left, right]) => letters.map((third) => [`${left}${right}`, third]));

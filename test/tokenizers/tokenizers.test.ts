@@ -24,7 +24,7 @@ const texts = [
 ];
 
 describe('CharTokenizer', () => {
-  it('has one token a code point, the most frequent first', () => {
+  it('has one token per code point, the most frequent first', () => {
     const tokenizer = CharTokenizer.train('banana 👩👩', { special });
     const vocabulary = ['<pad>', '<s>', '</s>', 'a', 'n', '👩', ' ', 'b'];
     expect(Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.idToToken(id))).toEqual(vocabulary);
@@ -35,7 +35,7 @@ describe('CharTokenizer', () => {
     expect([tokenizer.padId, tokenizer.bosId, tokenizer.eosId, tokenizer.unkId]).toEqual([0, 1, 2, undefined]);
   });
 
-  it('names an unknown character and where it is, in code points', () => {
+  it('names an unknown character and its position in code points', () => {
     const tokenizer = CharTokenizer.train('ab👩', { special });
     const encode = () => tokenizer.encode('a👩<s>bxa');
     expect(encode).toThrow(UnknownTokenError);
@@ -47,7 +47,7 @@ describe('CharTokenizer', () => {
     }
   });
 
-  it('uses unk where there is one', () => {
+  it('uses unk if there is one', () => {
     const tokenizer = CharTokenizer.train('ab', { special: { unk: '?' } });
     expect(tokenizer.encode('axb')).toEqual([1, 0, 2]);
   });
@@ -79,7 +79,7 @@ describe('WordTokenizer', () => {
     expect(byWhitespace.decode(byWhitespace.encode(` ${text}\n`))).toBe(text);
   });
 
-  it('know every option that is given', () => {
+  it('refuse unknown options', () => {
     const wrong: [string, () => unknown][] = [
       ['additional is "<x>", expected an array', () => new ByteTokenizer({ additional: '<x>' as never })],
       ['special tokens: pad is 3n, expected text', () => new ByteTokenizer({ pad: 3n as never })],
@@ -96,7 +96,7 @@ describe('WordTokenizer', () => {
     }
   });
 
-  it('takes a given list', () => {
+  it('accepts a list of words', () => {
     const tokenizer = new WordTokenizer(['</s>', 'HH', 'AH0', 'L', 'OW1'], { eos: '</s>' }, 'whitespace');
     expect(tokenizer.encode('HH AH0 L OW1', { addSpecial: true })).toEqual([1, 2, 3, 4, 0]);
     expect(() => tokenizer.encode('HH XX')).toThrow('"XX" at position 3');
@@ -109,7 +109,7 @@ describe('WordTokenizer', () => {
     expect(() => new WordTokenizer(['a'], {}, 'letters' as never)).toThrow(ArgumentError);
   });
 
-  it('does not take a word for the unknown token', async () => {
+  it('does not confuse a word with the unknown token', async () => {
     const tokenizer = WordTokenizer.train('the <unk> <<unk>> sat', { split: 'whitespace' });
     const json = JSON.parse(JSON.stringify(tokenizer));
     for (const restored of [tokenizer, WordTokenizer.fromJSON(json), await parseTokenizer(json)]) {
@@ -132,7 +132,7 @@ describe('ByteTokenizer', () => {
     for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
   });
 
-  it('replaces what is not UTF-8', () => {
+  it('replaces invalid UTF-8', () => {
     expect(new ByteTokenizer().decode([0x61, 0xc3, 0x62])).toBe('a\ufffdb');
   });
 });
@@ -166,12 +166,12 @@ describe('BpeTokenizer', () => {
     expect(BpeTokenizer.train('ab ab cd', { vocabSize: 1000, minFrequency: 1 }).tokenToId('Ġcd')).toBeDefined();
   });
 
-  it('gives every text back', () => {
+  it('restores every text', () => {
     const tokenizer = BpeTokenizer.train(texts, { vocabSize: 400, special });
     for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
   });
 
-  it('refuses what cannot be', () => {
+  it('refuses invalid arguments', () => {
     expect(() => BpeTokenizer.train('ab', { vocabSize: 255 })).toThrow(ArgumentError);
     expect(() => BpeTokenizer.train('ab', { vocabSize: 300, minFrequency: 0 })).toThrow(ArgumentError);
     expect(() => new BpeTokenizer([['ab', 'c']])).toThrow('merge 0 joins ab and c');
@@ -184,7 +184,7 @@ describe('BpeTokenizer', () => {
     );
   });
 
-  it('merges nothing that spells a special token', () => {
+  it('skips merges whose result is a special token', () => {
     const train = () => BpeTokenizer.train('xbb bb bb bb bbb bbb', { vocabSize: 300, special: { pad: 'Ġbb' } });
     const tokenizer = train();
     const learnt = Array.from({ length: tokenizer.vocabSize - 257 }, (_, i) => tokenizer.idToToken(257 + i));
@@ -277,7 +277,7 @@ describe('every tokenizer', () => {
     expect(() => tokenizer.encode('👩x')).toThrow('"x" at position 1');
   });
 
-  it('takes roles from tokenizer_config.json', async () => {
+  it('reads roles from tokenizer_config.json', async () => {
     const json = tokenizers['bpe without special tokens'].toJSON();
     const id = Object.keys(json.model.vocab).length;
     const added_tokens = [{ id, content: '<|endoftext|>', special: true }];
@@ -343,7 +343,7 @@ describe('BpeTokenizer of a large text', async () => {
   const { bytes } = testData('corpora/tinyshakespeare');
   const shakespeare = new TextDecoder().decode(await bytes('input.txt'));
 
-  it('is quick on megabytes and on words without end', () => {
+  it('is fast on megabytes and on very long words', () => {
     const begin = process.cpuUsage(); // whatever else runs takes no part in it
     const tokenizer = BpeTokenizer.train(shakespeare.repeat(3), { vocabSize: 4096 });
     expect(tokenizer.vocabSize).toBe(4096);

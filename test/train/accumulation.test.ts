@@ -45,7 +45,7 @@ function failingInRun(model: Transformer): Transformer {
 it.each([
   ['is wrong', ArgumentError, (model: Transformer) => model],
   ['fails when it runs', CommandError, failingInRun],
-])('fails for the one whose batch %s, and leaves its weights alone', async (_, Kind, prepare) => {
+])('fails only the run whose batch %s, without changing its weights', async (_, Kind, prepare) => {
   const [good, bad] = [smallModel(device), prepare(smallModel(device))];
   const before = await weights(bad);
   let ended = false;
@@ -86,7 +86,7 @@ it('does nothing more once it has failed', async () => {
   optimizer.dispose();
 });
 
-it('trains with the options and on the examples of its call', async () => {
+it('uses the options and examples at the time of the call', async () => {
   const [given, data] = [{ ...common, steps: 2 }, [...examples]];
   const training = fit(smallModel(device), data, given);
   given.steps = 7;

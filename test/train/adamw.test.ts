@@ -62,7 +62,7 @@ async function train(device: Device, steps: number, options: AdamWOptions, maxNo
 describe('AdamW', () => {
   const options = { lr: 3e-3, beta1: 0.9, beta2: 0.98, eps: 1e-9, weightDecay: 0.05 };
 
-  it.each(isas)('%s: is PyTorch’s, with and without clipping, for any number of threads', async (isa) => {
+  it.each(isas)('%s: equals PyTorch’s, with and without clipping, for any number of threads', async (isa) => {
     const { params, grads } = draw(5);
     for (const maxNorm of [undefined, 1.5]) {
       const expected = reference(params, grads, options, maxNorm);
@@ -92,7 +92,7 @@ describe('AdamW', () => {
     [0.9, 0],
     [0, 0.98],
     [0, 0],
-  ])('forgets what β %d and %d say, however large it was', async (beta1, beta2) => {
+  ])('decays by β %d and %d, even after huge values', async (beta1, beta2) => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([0], undefined, { requiresGrad: true });
     const settings = { ...options, beta1, beta2, weightDecay: 0 };
@@ -107,7 +107,7 @@ describe('AdamW', () => {
     assertClose('the parameter', x.dataSync(), [expected!], () => allowedError(4, Math.abs(expected!)));
   });
 
-  it('leaves parameters without a gradient alone', async () => {
+  it('does not change parameters without a gradient', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([3], undefined, { requiresGrad: true });
     new AdamW([x]).step();
@@ -173,7 +173,7 @@ describe('AdamW', () => {
     });
   });
 
-  it('is run by programs for some of its parameters, with rates of their own, too', async () => {
+  it('can run in programs for some of its parameters, also with their own rates', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
     const adamw = new AdamW(
@@ -194,7 +194,7 @@ describe('AdamW', () => {
     for (const x of [a, b]) assertClose('a first step', await x.data(), [0.9], () => 1e-6);
   });
 
-  it('counts the steps of a parameter in the programs that update it alone', async () => {
+  it('counts the steps of a parameter only in programs that update it', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const make = () => [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true }));
     const [eager, replayed] = [make(), make()];
@@ -267,7 +267,7 @@ describe('AdamW', () => {
     expect(table.dataSync()[1]).toBeLessThan(2);
   });
 
-  it('recorded and replayed gives the same bits as step by step', async () => {
+  it('gives the same bits recorded and replayed as step by step', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const make = () => device.tensor([1, -2, 3], undefined, { requiresGrad: true });
     const [eager, replayed] = [make(), make()];
@@ -290,7 +290,7 @@ describe('AdamW', () => {
     program.dispose();
   });
 
-  it('is recorded by apply alone: a step would count once for all runs', async () => {
+  it('can be recorded only with apply: a step would count once for all runs', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([1], undefined, { requiresGrad: true });
     const optimizer = new AdamW([x]);
@@ -379,7 +379,7 @@ describe('AdamW', () => {
     expect(device.memory().used).toBe(used);
   });
 
-  it('refuses what it cannot optimise', async () => {
+  it('refuses values that it cannot optimize', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([1], undefined, { requiresGrad: true });
     expect(() => new AdamW([])).toThrow(ArgumentError);

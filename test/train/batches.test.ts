@@ -8,7 +8,7 @@ const examples: Example[] = Array.from({ length: 500 }, (_, i) => ({
 }));
 
 describe('lengthBatches', () => {
-  it('sees every example once an epoch, within the budget, among its like', () => {
+  it('yields every example once per epoch, within the budget, with similar ones', () => {
     const batches = lengthBatches(examples, { tokens: 100, seed: 3 });
     for (const epoch of [0, 1]) {
       const seen = new Set<Example>();
@@ -23,7 +23,7 @@ describe('lengthBatches', () => {
     }
   });
 
-  it('depends on the seed and the number alone', () => {
+  it('depends only on the seed and the number', () => {
     const a = lengthBatches(examples, { tokens: 100, seed: 3 });
     const b = lengthBatches(examples, { tokens: 100, seed: 3 });
     const other = lengthBatches(examples, { tokens: 100, seed: 4 });
@@ -34,7 +34,7 @@ describe('lengthBatches', () => {
     expect(a.batch(far)).not.toEqual(a.batch(2));
   });
 
-  it('tells other data, other batches and another order of examples apart', () => {
+  it('distinguishes other data, other batches and another order of examples', () => {
     const [first, ...rest] = examples;
     const last = { source: [1], target: [1, 499, 3] };
     const data = [examples, [...rest, first!], [...examples.slice(0, -1), last], rest];
@@ -48,7 +48,7 @@ describe('lengthBatches', () => {
     expect(windows[0]!.fingerprint).not.toBe(windows[1]!.fingerprint);
   });
 
-  it('refuses an empty corpus and what can never fit', () => {
+  it('refuses an empty corpus and examples that never fit', () => {
     expect(() => lengthBatches([])).toThrow(ArgumentError);
     expect(() => lengthBatches([{ target: [] }])).toThrow(ArgumentError);
     expect(() => lengthBatches(examples, { tokens: Number.NaN })).toThrow(/tokens is NaN, expected a positive integer/);

@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 describe('a checkpoint', () => {
-  it('is not written over by a run whose options are refused', async () => {
+  it('is not replaced by a run whose options are refused', async () => {
     const path = join(folder, 'refused.safetensors');
     await writeFile(path, 'of another run');
     const refused: FitOptions[] = [
@@ -98,7 +98,7 @@ describe('a checkpoint', () => {
     }
   }, 60_000);
 
-  it('of another run stays until the first that is due, unless there is none', async () => {
+  it('of another run stays until the first new one is due', async () => {
     const path = join(folder, 'again.safetensors');
     await fit(smallModel(device), examples, { ...common, steps: 3, checkpoint: path });
     const before = await readFile(path);
@@ -120,7 +120,7 @@ describe('a checkpoint', () => {
     await expect(never).rejects.toThrow(/ENAMETOOLONG/);
   });
 
-  it('of something else is refused, and changes nothing', async () => {
+  it('of another model is refused, without any change', async () => {
     const path = join(folder, 'other.safetensors');
     const small = smallModel(device);
     await fit(small, examples, { ...common, steps: 1, checkpoint: path });
@@ -163,7 +163,7 @@ describe('a checkpoint', () => {
     await resumed.toThrow(`the checkpoint ${path} cannot be used: `);
   });
 
-  it('knows metrics that are not finite, and that patience is at its end', async () => {
+  it('keeps metrics that are not finite, and the state of early stopping', async () => {
     const path = join(folder, 'metrics.safetensors');
     const scores = [Infinity, 5, Number.NaN, 6, 7, 8];
     const options: FitOptions = {
@@ -193,7 +193,7 @@ describe('a checkpoint', () => {
     expect(await weights(again)).toEqual(await weights(model));
   });
 
-  it('removes what killed writers of it have left, and nothing else', async () => {
+  it('removes only the temporary files of killed writers', async () => {
     const own = await mkdtemp(join(folder, 'left-'));
     const path = join(own, 'checkpoint.safetensors');
     const id = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';

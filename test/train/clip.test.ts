@@ -27,7 +27,7 @@ describe('clipGradNorm', () => {
     }
   });
 
-  it('refuses views, whose gradients may have gaps, and takes no memory for what it refuses', async () => {
+  it('refuses views, whose gradients may have gaps, without taking memory', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([3, 100, 4, 100], [2, 2], { requiresGrad: true });
     mul(x, x).backward(Float32Array.of(1, 1, 1, 1));
@@ -54,7 +54,7 @@ describe('clipGradNorm', () => {
     program.dispose();
   });
 
-  it('neither overflows nor underflows where the norm fits a float', async () => {
+  it('neither overflows nor underflows if the norm fits a float', async () => {
     const device = await deviceFor(isas[0]!, 1);
     for (const size of [1e30, 1e-30]) {
       const x = device.tensor([0, 0], undefined, { requiresGrad: true });
@@ -63,7 +63,7 @@ describe('clipGradNorm', () => {
     }
   });
 
-  it('leaves gradients that are not finite as they are', async () => {
+  it('does not change gradients that are not finite', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([0, 0], undefined, { requiresGrad: true });
     setGradients([x], [Float32Array.of(Infinity, 5)]);

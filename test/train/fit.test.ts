@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 describe('fit', () => {
-  it('learns to reverse', async () => {
+  it('learns to reverse sequences', async () => {
     const model = smallModel(device);
     const { losses, reason, step } = await fit(model, examples, { ...common, labelSmoothing: 0, epochs: 25 });
     expect(reason).toBe('done');
@@ -31,7 +31,7 @@ describe('fit', () => {
     model.dispose();
   });
 
-  it('has the same bits for the same seed, on any number of threads, and leaves no memory behind', async () => {
+  it('gives the same bits for the same seed, on any number of threads, and frees its memory', async () => {
     const runs = [];
     for (const threads of [1, 2, 3]) {
       const own = await createDevice({ threads });
@@ -53,7 +53,7 @@ describe('fit', () => {
     expect(losses).not.toEqual(runs[0]?.losses);
   });
 
-  it('leaves the event loop to others between the batches of a step', async () => {
+  it('does not block the event loop between the batches of a step', async () => {
     const model = smallModel(device);
     let turns = 0;
     const seen: number[] = [];
@@ -69,7 +69,7 @@ describe('fit', () => {
     expect(seen.at(-1)).toBeGreaterThan(seen[0] as number);
   });
 
-  it('accumulates gradients of several batches as of one large batch', async () => {
+  it('accumulates the gradients of several batches like those of one large batch', async () => {
     const batches = { perEpoch: 4, batch: (n: number) => examples.slice((n % 4) * 7, (n % 4) * 7 + 3 + (n % 2) * 4) };
     const joined = { perEpoch: 1, batch: () => [0, 1, 2, 3].flatMap(batches.batch) };
     const one = smallModel(device);
@@ -84,7 +84,7 @@ describe('fit', () => {
   it.each([
     ['an encoder', { decoderLayers: 0 }],
     ['padded targets', {}],
-  ])('weighs batches of %s by the labels that their loss is over', async (kind, layers) => {
+  ])('weights batches of %s by the labels of their losses', async (kind, layers) => {
     const padded = (ids: readonly number[], i: number) => [...ids, ...Array.from({ length: i % 4 }, () => 0)];
     const labelled = examples.slice(0, 14).map(({ source = [], target }, i) => {
       if (kind === 'an encoder')
@@ -102,7 +102,7 @@ describe('fit', () => {
     });
   });
 
-  it('learns from single labels, and refuses a batch without any', async () => {
+  it('trains on single labels, and refuses a batch without labels', async () => {
     const model = smallModel(device, { decoderLayers: 0 });
     const { losses } = await fit(model, [{ source: [3], target: [4] }], { ...common, steps: 3 });
     expect(losses.every(Number.isFinite)).toBe(true);
@@ -112,7 +112,7 @@ describe('fit', () => {
     await expect(none).rejects.toThrow(/fit: there is no label to learn in batch 0/);
   });
 
-  it('teaches an encoder all its classes, 0 too', async () => {
+  it('trains an encoder on all its classes, including 0', async () => {
     const model = smallModel(device, { decoderLayers: 0, targetVocab: 2 });
     const labelled = examples.map(({ source = [] }) => ({ source, target: source.map((id) => id % 2) }));
     const { losses } = await fit(model, labelled, { ...common, labelSmoothing: 0, epochs: 4 });
@@ -201,7 +201,7 @@ describe('fit', () => {
     }
   });
 
-  it('takes NaN for worse than any number, and does not go on where patience is at its end', async () => {
+  it('treats NaN as worse than any number, and does not resume after early stopping', async () => {
     const model = smallModel(device);
     const scores = [Number.NaN, 4, Number.NaN, Number.NaN];
     const options: FitOptions = {
@@ -216,7 +216,7 @@ describe('fit', () => {
     expect(validations.map(({ metrics }) => metrics.wer)).toEqual(scores);
   });
 
-  it('leaves frozen parameters, and those that the optimizer does not own, alone', async () => {
+  it('does not change frozen parameters and those that the optimizer does not own', async () => {
     const model = smallModel(device);
     const [frozen, foreign, ...own] = model.parameters();
     frozen!.requiresGrad = false;
@@ -236,7 +236,7 @@ describe('fit', () => {
     await expect(fit(model, examples, { ...common, optimizer })).rejects.toThrow(/has none of the parameters/);
   });
 
-  it('begins without the gradients that were there before', async () => {
+  it('clears earlier gradients', async () => {
     const [clean, other] = [smallModel(device), smallModel(device)];
     const { source, target } = examples[0]!;
     device.scope(() => other.loss([source!], [target]).backward());
@@ -246,7 +246,7 @@ describe('fit', () => {
     expect(await weights(other)).toEqual(await weights(clean));
   });
 
-  it('ends with what a callback throws, and the device stays usable', async () => {
+  it('ends with the error of a callback, and the device stays usable', async () => {
     const model = smallModel(device);
     const onStep = () => {
       throw new Error('enough');
@@ -255,7 +255,7 @@ describe('fit', () => {
     expect((await fit(model, examples, { ...common, steps: 2 })).reason).toBe('done');
   });
 
-  it('waits for callbacks, and ends with what they reject', async () => {
+  it('awaits callbacks, and ends with their rejections', async () => {
     const model = smallModel(device);
     const late = async () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -266,7 +266,7 @@ describe('fit', () => {
     await expect(fit(model, examples, { ...validated, onValidation: late })).rejects.toThrow('disk full');
   });
 
-  it('trains with none of the gradients, and in no mode, that callbacks leave', async () => {
+  it('ignores gradients and modes that callbacks leave behind', async () => {
     const trainedWith = async (name: 'validate' | 'onValidation' | 'onStep', leave: (model: Transformer) => void) => {
       const model = smallModel(device, { dropout: 0.2 });
       const call = () => {
@@ -285,7 +285,7 @@ describe('fit', () => {
     expect(await trainedWith('onValidation', (model) => model.eval())).toEqual(expected);
   });
 
-  it('refuses a rate that is none', async () => {
+  it('refuses an invalid rate', async () => {
     const schedule = (() => undefined) as unknown as () => number;
     await expect(fit(smallModel(device), examples, { ...common, steps: 1, schedule })).rejects.toThrow(
       /schedule returned for step 1 is undefined/,
@@ -300,7 +300,7 @@ describe('fit', () => {
     expect((await fit(model, examples, { ...common, steps: 1 })).step).toBe(1);
   });
 
-  it('gives all memory back if the batches throw at once', async () => {
+  it('frees all memory if the batches throw at once', async () => {
     const model = smallModel(device);
     const { used } = device.memory();
     const fail = () => {
@@ -319,7 +319,7 @@ describe('fit', () => {
     expect(device.memory().used).toBe(used);
   });
 
-  it('leaves gradient checkpointing as the model has it, or as it was, and the model in evaluation mode', async () => {
+  it('restores gradient checkpointing, and leaves the model in evaluation mode', async () => {
     const model = smallModel(device);
     const during: boolean[] = [];
     const note = () => void during.push(model.gradientCheckpointing);
@@ -344,7 +344,7 @@ describe('fit', () => {
     expect(model.training).toBe(true);
   });
 
-  it('refuses options that make no sense', async () => {
+  it('refuses invalid options', async () => {
     const model = smallModel(device);
     await expect(fit(model, [], common)).rejects.toThrow(ArgumentError);
     const mixed = [{ source: [3], target: [1, 3] }, { target: [1, 3] }];

@@ -63,7 +63,7 @@ describe('a loss that is not finite', () => {
     },
   );
 
-  it('costs no bits of a run that has none', async () => {
+  it('does not change the bits of a finite run', async () => {
     const runs = [];
     for (const skipNonFinite of [false, true]) {
       const model = smallModel(device, { dropout: 0.1 });
@@ -117,7 +117,7 @@ describe('weights that are not finite', () => {
     expect(await readFile(checkpoint)).toEqual(before);
   });
 
-  it('of an update that is too large end the run with the loss that follows', async () => {
+  it('of an update that is too large end the run at the next loss', async () => {
     const options = { ...common, clipNorm: null, schedule: constant(1e30), steps: 5 };
     const error = await fit(smallModel(device), examples, options).catch((e) => e);
     expect(error).toBeInstanceOf(NonFiniteError);

@@ -21,44 +21,47 @@ const device = await deviceFor(isas[0]!, 2);
 const optimizers = { Adafactor, AdamW, Lion, SGD };
 
 describe('optimizers', () => {
-  it.each(cases.map((_, i) => i))('give the parameters of the reference, and go on from their state: %i', async (i) => {
-    const { name, options, shapes, before, gradients, after } = cases[i]!;
-    const begin = () => {
-      const params = before.map((values, n) => {
-        const param = device.tensor(Float32Array.from(values), shapes[n]!);
-        param.requiresGrad = true;
-        return param;
-      });
-      return { params, optimizer: new optimizers[name as keyof typeof optimizers](params, options) };
-    };
-    let { params, optimizer } = begin();
-    for (const [step, all] of gradients.entries()) {
-      if (step === 2) {
-        // Same as in a resumed run: other objects with equal values.
-        const { tensors, numbers } = optimizer.state();
-        const saved = new Map<string, Float32Array>();
-        for (const [key, tensor] of tensors) saved.set(key, (await tensor.data()) as Float32Array);
-        const values = await Promise.all(params.map((param) => param.data()));
-        ({ params, optimizer } = begin());
-        params.forEach((param, n) => {
-          param.write(values[n] as Float32Array);
+  it.each(cases.map((_, i) => i))(
+    'give the parameters of the reference, and continue from their state: %i',
+    async (i) => {
+      const { name, options, shapes, before, gradients, after } = cases[i]!;
+      const begin = () => {
+        const params = before.map((values, n) => {
+          const param = device.tensor(Float32Array.from(values), shapes[n]!);
+          param.requiresGrad = true;
+          return param;
         });
-        optimizer.loadState({ tensors: saved, numbers });
-      }
-      device.scope(() => {
-        for (const [n, values] of all.entries()) {
-          const upstream = Float32Array.from(values);
-          params[n]!.reshape(...shapes[n]!).backward(upstream);
+        return { params, optimizer: new optimizers[name as keyof typeof optimizers](params, options) };
+      };
+      let { params, optimizer } = begin();
+      for (const [step, all] of gradients.entries()) {
+        if (step === 2) {
+          // Same as in a resumed run: other objects with equal values.
+          const { tensors, numbers } = optimizer.state();
+          const saved = new Map<string, Float32Array>();
+          for (const [key, tensor] of tensors) saved.set(key, (await tensor.data()) as Float32Array);
+          const values = await Promise.all(params.map((param) => param.data()));
+          ({ params, optimizer } = begin());
+          params.forEach((param, n) => {
+            param.write(values[n] as Float32Array);
+          });
+          optimizer.loadState({ tensors: saved, numbers });
         }
-        optimizer.step();
-        optimizer.zeroGrad();
-      });
-    }
-    for (const [n, values] of after.entries()) {
-      const given = await params[n]!.data();
-      for (const [k, value] of values.entries()) expect(Math.abs(given[k]! - value)).toBeLessThanOrEqual(2e-6);
-    }
-  });
+        device.scope(() => {
+          for (const [n, values] of all.entries()) {
+            const upstream = Float32Array.from(values);
+            params[n]!.reshape(...shapes[n]!).backward(upstream);
+          }
+          optimizer.step();
+          optimizer.zeroGrad();
+        });
+      }
+      for (const [n, values] of after.entries()) {
+        const given = await params[n]!.data();
+        for (const [k, value] of values.entries()) expect(Math.abs(given[k]! - value)).toBeLessThanOrEqual(2e-6);
+      }
+    },
+  );
 
   it.each(Object.entries(optimizers))('%s skips a step whose gradients are not finite', async (_, Optimizer) => {
     const params = [
@@ -88,7 +91,7 @@ describe('optimizers', () => {
     optimizer.dispose();
   });
 
-  it('refuse options that make no sense together', () => {
+  it('refuse contradicting options', () => {
     const params = [device.tensor([1, 2])];
     expect(() => new Adafactor(params, { lr: 1, relativeStep: true })).toThrow(ArgumentError);
     expect(() => new Lion(params, { beta1: 1 })).toThrow(ArgumentError);
@@ -102,7 +105,7 @@ describe('optimizers', () => {
 describe('groups of parameters', () => {
   const sizes = { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 3, targetVocab: 9, maxLength: 8 };
 
-  it('by pattern, the first that fits', () => {
+  it('are assigned by the first matching pattern', () => {
     using model = new Transformer(device, sizes);
     const rules = [
       { pattern: /bias$|norm/, weightDecay: 0 },
@@ -118,7 +121,7 @@ describe('groups of parameters', () => {
     expect(() => parameterGroups(model, [{ pattern: 'classifier', lr: 1 }])).toThrow(/classifier/);
   });
 
-  it('rates that fall from the last layer to the embeddings', () => {
+  it('have rates that decrease from the last layer to the embeddings', () => {
     using model = new Transformer(device, sizes);
     const rates = layerwiseGroups(model, { lr: 1, decay: 0.5 });
     const rateOf = (wanted: string) => {
@@ -129,7 +132,7 @@ describe('groups of parameters', () => {
     expect(rateOf('tgt_embed')).toBe(0.0625);
   });
 
-  it('freezing by name, and back', () => {
+  it('are frozen and unfrozen by name', () => {
     using model = new Transformer(device, sizes);
     const all = model.parameters().length;
     const count = freeze(model, ['transformer.decoder.layers.0', /embed/]);

@@ -25,7 +25,7 @@ describe('schedules', () => {
     expect(constant(3, { warmup: 4 })(1)).toBe(0.75);
   });
 
-  it('refuse what makes no sense', () => {
+  it('refuse invalid values', () => {
     expect(() => cosine(1, { steps: 10, warmup: 10 })).toThrow(ArgumentError);
     for (const final of [Number.NaN, -1, Infinity]) {
       expect(() => cosine(1, { steps: 10, final })).toThrow(`cosine: final is ${final}, expected a number, 0 or more`);

@@ -62,7 +62,7 @@ it('scales gradients down to a norm, and skips a step whose norm is not finite',
   device.dispose();
 });
 
-it('has groups with rates and decays of their own, and states by the names that PyTorch has', async () => {
+it('supports groups with their own rates and decays, and states with PyTorch’s names', async () => {
   const device = await createDevice({ threads: 1 });
   const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
   const sgd = new SGD([{ params: [a], lr: 0.5, weightDecay: 0.1 }, { params: [b] }], { lr: 0.25, momentum: 0.5 });
@@ -98,7 +98,7 @@ it('checks a step before it changes anything', async () => {
   device.dispose();
 });
 
-it('without momentum remembers nothing: parameters that are written anew go on after a step that ruined them', async () => {
+it('has no state without momentum: rewritten parameters continue after a step that ruined them', async () => {
   const device = await createDevice({ threads: 2 });
   const param = device.tensor([1, 2], [2], { requiresGrad: true });
   const sgd = new SGD([param], { lr: 0.5 });

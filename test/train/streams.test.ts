@@ -71,7 +71,7 @@ describe('streams', () => {
     expect(runs[0]!.weights).toEqual(runs[1]!.weights);
   });
 
-  it('hold no more than their buffer, and go back to any batch', async () => {
+  it('hold at most their buffer, and can go back to any batch', async () => {
     let [read, drawn, most] = [0, 0, 0];
     const batches = streamBatches<Point>(
       function* () {
@@ -95,7 +95,7 @@ describe('streams', () => {
     await batches.close();
   });
 
-  it('pack examples of like length into as many tokens as there may be', async () => {
+  it('pack examples of similar length into the allowed number of tokens', async () => {
     const lengths = [5, 1, 3, 9, 2, 8, 4, 7, 6, 1];
     const batches = streamBatches(lengths, { tokens: 10, tokensOf: (length) => length, seed: 2 });
     const all = [];
@@ -107,7 +107,7 @@ describe('streams', () => {
     );
   });
 
-  it('that can be read once are refused in the second epoch, with the way out', async () => {
+  it('that can be read only once are refused in the second epoch, with a remedy', async () => {
     const once = () =>
       (function* () {
         yield* points;

@@ -49,7 +49,7 @@ describe('a model of another kind', () => {
     });
   });
 
-  it('has the same gradient of one batch as of parts, which count by their labels', async () => {
+  it('gives the same gradient for one batch as for its parts, weighted by labels', async () => {
     const sizes = [4, 20, 8];
     const parts = sizes.map((size, i) => {
       const start = sizes.slice(0, i).reduce((sum, each) => sum + each, 0);
@@ -67,7 +67,7 @@ describe('a model of another kind', () => {
     });
   });
 
-  it('tells data apart whose numbers differ behind the point', async () => {
+  it('distinguishes data whose numbers differ in fractions', async () => {
     const { fingerprintOf } = await import('../../src/train/fingerprint.js');
     const changed = examples.with(7, { ...examples[7]!, target: Float32Array.of(0.25) });
     const again = examples.with(7, { ...examples[7]!, target: Float32Array.of(0.5) });
@@ -98,14 +98,14 @@ describe('is refused', () => {
     await failure.toThrow(`fit: ${message}`);
   });
 
-  it('a loss that is no number', async () => {
+  it('a loss that is not a number', async () => {
     const vector = changed({ loss: () => device.zeros([2]) });
     await expect(fit(vector, examples)).rejects.toThrow(ShapeError);
     const integer = changed({ loss: () => device.tensor([1], [], { dtype: 'int32' }) });
     await expect(fit(integer, examples)).rejects.toThrow(DTypeError);
   });
 
-  it('gradient checkpointing where the model has none', async () => {
+  it('gradient checkpointing if the model has none', async () => {
     const failure = fit(model(), examples, { gradientCheckpointing: true });
     await expect(failure).rejects.toThrow('fit: gradientCheckpointing is given, but this model has no such property');
   });
