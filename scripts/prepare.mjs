@@ -1,18 +1,19 @@
-// npm's `prepare`: builds the package for installations from git, such as `npm install github:<owner>/simdformer`. It
-// builds the files for runtimes, the engine as WebAssembly if Emscripten is installed, and the addon if there is a
-// compiler. An installation in the repository itself, `npm ci`, needs nothing of this: `npm test` and other commands
-// build their parts.
+// Builds the package for installations from git, such as `npm install github:<owner>/simdformer`. It makes the files for
+// runtimes, the engine as WebAssembly if Emscripten is installed, and the addon if there is a compiler. Installations in
+// the repository itself, `npm ci`, need none of these: `npm test` and other commands build what they use.
+//
+// npm runs this as `postprepare` after it has installed the packages of a clone. If it was called `prepare`, npm would
+// warn users of a tarball about a script that it never runs.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The folder in which npm was called. For a dependency from git it is the project that depends on it. */
-const { INIT_CWD } = process.env;
-if (INIT_CWD === undefined || `${resolve(INIT_CWD)}/`.startsWith(`${root}/`)) process.exit(0);
+/** npm sets this variable if it prepares a clone for a project that depends on it. */
+if (process.env._PACOTE_NO_PREPARE_ === undefined) process.exit(0);
 
 /** Runs a script or a package's program in the repository; whether it succeeded. What it prints belongs to no result. */
 function node(...args) {

@@ -118,6 +118,22 @@ if (folder) {
       ]);
     });
 
+    it('has no script that npm runs or warns about when it installs a package', async () => {
+      const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
+      const run = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare'];
+      expect(Object.keys(own.scripts).filter((name) => run.includes(name))).toEqual([]);
+    });
+
+    it('takes at most 9.5 MB with the addon', async () => {
+      const own = join(folder as string, 'node_modules/simdformer');
+      const entries = await readdir(own, { recursive: true, withFileTypes: true });
+      const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+      const sizes = await Promise.all(
+        [...files, 'build/Release/simdformer.node'].map(async (path) => (await stat(path)).size),
+      );
+      expect(sizes.reduce((sum, size) => sum + size)).toBeLessThan(9.5e6);
+    });
+
     it('has its files as subpaths, and its types', async () => {
       const names = [
         ...['relaxed', 'simd128'].flatMap((set) =>
