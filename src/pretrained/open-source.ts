@@ -44,7 +44,12 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}, 
   }
   const source = await folderOf(from, options, inParts);
   const single = await singleGguf(source);
-  return single === null ? source : openGguf(`${source.name}/${single}`, (name) => source.open(name), single);
+  if (single === null) return source;
+  const { model, projector } = single;
+  const language = await openGguf(`${source.name}/${model}`, (name) => source.open(name), model);
+  if (projector === undefined) return language;
+  const { withProjector } = await import('./gguf/projector.js');
+  return withProjector(language, `${source.name}/${projector}`, () => source.open(projector));
 }
 
 /**
@@ -68,21 +73,30 @@ async function openGguf(
   return ggufSource(name, files);
 }
 
+/** The name of a file that reads images for a language model beside it. */
+const PROJECTOR = /mmproj[^/]*\.gguf$/i;
+
 /**
- * Returns the name of the GGUF file of a folder without config.json; null if there is none. Throws ArgumentError if
- * there are several.
+ * Returns the name of the GGUF file of a folder without config.json; null if there is none. `projector`: the file that
+ * reads images for it. Throws ArgumentError if there are several.
  */
-async function singleGguf(source: ModelSource): Promise<string | null> {
+async function singleGguf(source: ModelSource): Promise<{ model: string; projector: string | undefined } | null> {
   const names = source.weights === undefined ? await source.list() : null;
   if (names === null || names.includes('config.json')) return null;
-  const [first, ...others] = names.filter((name) => name.endsWith('.gguf'));
-  if (first === undefined) return null;
-  if (others.length === 0) return first;
+  const files = names.filter((name) => name.endsWith('.gguf'));
+  const [projector, ...moreProjectors] = files.filter((name) => PROJECTOR.test(name));
+  const [model, ...others] = files.filter((name) => !PROJECTOR.test(name));
+  if (model === undefined) return projector === undefined ? null : { model: projector, projector: undefined };
+  if (moreProjectors.length > 0)
+    throw new ArgumentError(
+      `loadModel: ${source.name} has ${1 + moreProjectors.length} mmproj files, expected one: give the file of the model and one of them`,
+    );
+  if (others.length === 0) return { model, projector };
   const { partNames } = await import('./gguf/split.js');
-  const parts = partNames(first);
-  if (parts !== null && names.every((name) => !name.endsWith('.gguf') || parts.includes(name))) return first;
+  const parts = partNames(model);
+  if (parts !== null && others.every((name) => parts.includes(name))) return { model, projector };
   throw new ArgumentError(
-    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of one, such as ${first}, or its URL on the hub, …/resolve/main/${first}`,
+    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of one, such as ${model}, or its URL on the hub, …/resolve/main/${model}`,
   );
 }
 

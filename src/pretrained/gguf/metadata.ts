@@ -6,12 +6,14 @@ import { type GgufNumbers, GgufTexts, type GgufValue } from '../../io/gguf-value
 /** Reads the metadata of a GGUF file by name and type. Throws FormatError for values of another type. */
 export class GgufMetadata {
   readonly #values: ReadonlyMap<string, GgufValue>;
-  /** The value of `general.architecture`, a prefix of many names. */
+  /** The prefix of many names. */
   readonly architecture: string;
 
-  constructor({ metadata }: Gguf) {
+  /** `architecture`: the prefix of names, if it is not the value of `general.architecture`. */
+  constructor({ metadata }: Gguf, architecture?: string) {
     this.#values = metadata;
-    this.architecture = this.text('general.architecture') ?? refuse('general.architecture', undefined, 'a text');
+    this.architecture =
+      architecture ?? this.text('general.architecture') ?? refuse('general.architecture', undefined, 'a text');
   }
 
   has(name: string): boolean {
