@@ -182,7 +182,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       expect((await guesses()).percents[0]).toBeCloseTo(100 * most, 0);
     }
     await field().fill('5 nine');
-    expect(await said()).toMatch(/reads numbers of tokens, 0 to \d+: not “nine”/);
+    expect(await said()).toMatch(/reads token ids from 0 to \d+, not “nine”/);
     expect(brought.trouble).toEqual([]);
     model.dispose();
   });

@@ -35,27 +35,24 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
   });
   afterAll(() => explorer?.close());
 
-  it.each(Object.entries(SCREENS))(
-    '%s: every part fits, is accessible, and matches its picture',
-    async (screen, options) => {
-      const { page, trouble } = await explorer.open('pronounce', { ...options, reducedMotion: 'reduce' });
-      await page.addScriptTag({ path: axe });
-      for (const part of PARTS) {
-        await page.evaluate((hash) => {
-          location.hash = hash;
-        }, part);
-        await page.locator('main .waiting').waitFor({ state: 'detached' });
-        await page.locator('main .figure, main .drop').first().waitFor();
-        await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
-        await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
-        if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);
-      }
-      expect(trouble).toEqual([]);
-      await page.context().close();
-    },
-  );
+  it.each(Object.entries(SCREENS))('%s: every part fits and is accessible', async (screen, options) => {
+    const { page, trouble } = await explorer.open('pronounce', { ...options, reducedMotion: 'reduce' });
+    await page.addScriptTag({ path: axe });
+    for (const part of PARTS) {
+      await page.evaluate((hash) => {
+        location.hash = hash;
+      }, part);
+      await page.locator('main .waiting').waitFor({ state: 'detached' });
+      await page.locator('main .figure, main .drop').first().waitFor();
+      await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
+      await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
+      if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);
+    }
+    expect(trouble).toEqual([]);
+    await page.context().close();
+  });
 
   it.each(['light', 'dark'] as const)(
     '%s: accessible with the beam tree shown, while a model learns, and at a token in a head',

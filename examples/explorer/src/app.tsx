@@ -72,7 +72,7 @@ function PartView({ load, session }: PartProps & { load: () => Promise<{ default
   if (!failed) return <p class="waiting">Loading…</p>;
   return (
     <p role="alert" class="trouble">
-      This part did not load. Check the connection, then open it again or reload the page.
+      This part did not load. Check the connection, then open the part again or reload the page.
     </p>
   );
 }

@@ -33,7 +33,7 @@ function say(id: string, text: string, isWrong = false): void {
 
 /** Runs what takes its time, alone, and shows what goes wrong where it belongs. */
 async function alone(news: string, task: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  if (busy) return say(news, 'It is still at work: stop it first.', true);
+  if (busy) return say(news, 'The training is still running: stop it first.', true);
   const mine = new AbortController();
   busy = mine;
   update();
@@ -85,7 +85,7 @@ async function open(from: Origin): Promise<void> {
     if (model.tokenizer === null || !(isClassifier(model) || model.headKind === 'language-model')) {
       model.dispose();
       throw new Error(
-        'This model is not one to teach here: bring a decoder, such as a Llama, or a BERT, with its tokenizer.',
+        'This model cannot be trained here: use a decoder such as a Llama, or a BERT, with its tokenizer.',
       );
     }
     state.model?.dispose();

@@ -55,7 +55,7 @@ export async function answersOf(
   adapter?: string | null,
 ): Promise<string[]> {
   const { tokenizer, device } = model;
-  if (tokenizer === null) throw new Error('The model came without a tokenizer.');
+  if (tokenizer === null) throw new Error('The model has no tokenizer.');
   const options = adapter === undefined ? {} : { adapter };
   if (model.headKind === 'sequence-classification') {
     const { inputIds, attentionMask } = tokenizer.encodeBatch(prompts, { padding: true });

@@ -25,7 +25,7 @@ export const parts: readonly Part[] = [
   {
     id: 'look-inside',
     title: 'Look inside',
-    promise: 'Every head of every layer decides where to look: watch them, compare them, switch them off.',
+    promise: 'Every head of every layer attends to other tokens: watch the heads, compare them, switch them off.',
     load: () => import('./look-inside/index.js'),
   },
   {
@@ -49,7 +49,7 @@ export const parts: readonly Part[] = [
   {
     id: 'bring',
     title: 'Bring a model',
-    promise: 'Drop a model of your own, BERT, GPT-2, Llama, Whisper or one saved here, and look inside it.',
+    promise: 'Drop your own model (BERT, GPT-2, Llama, Whisper, or one saved here) and look inside it.',
     load: () => import('./bring/index.js'),
   },
 ];

@@ -73,7 +73,7 @@ export class Course {
       validate: validate && ((step) => validate(done + step)),
       onStep: ({ step, loss, examples, seconds }) => {
         if (!Number.isFinite(loss)) {
-          throw new Complaint('The loss is no number any more. Lower the learning rate and start over.');
+          throw new Complaint('The loss is not a number any more. Lower the learning rate and start again.');
         }
         this.#step = done + step;
         onStep?.(done + step, loss, seconds > 1 ? examples / seconds : null);

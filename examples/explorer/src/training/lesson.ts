@@ -46,7 +46,7 @@ export function parsePairs(text: string): Pair[] {
     }
     if (Array.from(source).length > LONGEST || target.split(/\s+/).length > LONGEST) {
       throw new Complaint(
-        `Line ${i + 1}, “${shorten(line)}”, is too long: ${LONGEST} letters and ${LONGEST} sounds at most.`,
+        `Line ${i + 1}, “${shorten(line)}”, is too long: at most ${LONGEST} letters and ${LONGEST} sounds are allowed.`,
       );
     }
     pairs.push({ source, target: target.replace(/\s+/g, ' ') });

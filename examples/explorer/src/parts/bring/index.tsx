@@ -103,7 +103,7 @@ export default function Bring({ session }: PartProps) {
       {model && !guest && (
         <Figure
           title="The model on this page"
-          says="What its config.json says, and what follows from it. Save gives you its files, to be loaded in Node with Transformer.load or dropped here again."
+          says="The settings in its config.json, and values derived from them. Save gives you its files, to be loaded in Node with Transformer.load or dropped here again."
         >
           <ModelCard model={model} />
           <div class="controls">

@@ -29,7 +29,7 @@ function Vectors({ way, inside, relativeKeys, relativeValues }: VectorsProps) {
   return (
     <Figure
       title="Distances instead of places"
-      says={`Seen from “${way.name}”, a token so many places further on (+) or back (−) gets these trained vectors: layer ${way.layer + 1} adds the first to its key and the second to its value. Distances beyond ${most} share theirs; move along the word and the same vectors move along.`}
+      says={`Relative to “${way.name}”, a token at this distance after (+) or before (−) it gets these trained vectors: layer ${way.layer + 1} adds the first to its key and the second to its value. All distances beyond ${most} share one vector. Choose another token: the same vectors move with it.`}
     >
       <div class="pair">
         <div>
@@ -52,7 +52,7 @@ function Biases({ way, inside, bias }: { way: Way; inside: AttentionTrace; bias:
   return (
     <Figure
       title="Distances instead of places"
-      says={`Seen from “${way.name}”, a token so many places further on (+) or back (−) gets these trained numbers, one for each head: layer ${way.layer + 1} adds them to the scores. A head with a strong number at −1 looks at the place before, whatever stands there.`}
+      says={`Relative to “${way.name}”, a token at this distance after (+) or before (−) it gets these trained numbers, one for each head: layer ${way.layer + 1} adds them to the scores. A head with a high number at −1 attends to the previous token, whatever it is.`}
     >
       <Strips
         label="Numbers of distances, a column for each head."

@@ -15,7 +15,7 @@ export function FeedForward({ way }: { way: Way }) {
   return (
     <Figure
       title="Feed-forward"
-      says={`The token goes, alone, through ${dFF} detectors, of which ${activation} lets only those speak that found something: ${on} of them here. What they say is added up into a vector of ${dModel} numbers again.`}
+      says={`Each token is processed separately by ${dFF} detectors. ${activation} passes on only those that detect something: ${on} of them here. A second matrix combines them to a vector of ${dModel} numbers.`}
     >
       <h4>
         {dFF} detectors, before {activation}

@@ -20,7 +20,7 @@ export default function FollowNumbers({ session }: PartProps) {
   const traced = useTrace(session);
   const [choices, setChoices] = useState<Choices>(() => choicesOf(placeInAddress()));
   const way = useMemo(() => traced && wayOf(traced, choices), [traced, choices]);
-  if (way === null) return <p class="empty">As soon as the model has pronounced a word, its numbers are here.</p>;
+  if (way === null) return <p class="empty">The numbers appear here when the model has pronounced a word.</p>;
   const attention = way.attention === 'cross' && way.side === 'decoder' ? 'cross attention' : 'self-attention';
   return (
     <div class="follow-numbers">

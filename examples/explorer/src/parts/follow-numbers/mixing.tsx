@@ -15,7 +15,7 @@ export function Mixing({ way }: { way: Way }) {
   return (
     <Figure
       title="The weighted sum"
-      says={`Each value counts as much as its weight, and their sum is what this head found for “${way.name}”. All heads side by side go through one more matrix, whose result is what attention adds to the token.`}
+      says={`The values are multiplied by their weights and added. The sum is the output of this head for “${way.name}”. The outputs of all heads are concatenated and multiplied by one more matrix. Attention adds the result to the token.`}
     >
       <h4>Values × weights</h4>
       <Strips label="Values times weights." names={way.keys} values={shares} most={full} />

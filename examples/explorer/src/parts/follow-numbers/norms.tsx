@@ -31,7 +31,7 @@ export function Norm({ way, norm }: NormProps) {
   return (
     <Figure
       title={`${kind.name}, and why not batch norm`}
-      says={`${kind.name} ${kind.does} by itself, then scales every feature by a learned weight. Batch norm would do that to each column over all tokens, so that a token’s numbers depend on which others happen to be there: leave some out and see.`}
+      says={`${kind.name} ${kind.does}, independent of other tokens. Then it scales every feature by a learned weight. Batch norm would normalize each column over all tokens, so that a token’s numbers depend on the other tokens: leave some out to see this.`}
     >
       <BeforeAndAfter way={way} norm={norm} />
       <p class="finding">
@@ -67,7 +67,7 @@ export function NormAgain({ way, norm }: NormProps) {
   return (
     <Figure
       title={`${kindOf(way).name} again`}
-      says="Every sub-layer has a norm with weights of its own. It keeps the numbers in a range that the next matrix was trained for, however much was added before."
+      says="Every sub-layer has a norm with its own weights. It keeps the numbers in the range for which the next matrix was trained, however much earlier layers have added."
     >
       <BeforeAndAfter way={way} norm={norm} />
     </Figure>

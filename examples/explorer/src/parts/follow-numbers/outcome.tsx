@@ -13,7 +13,7 @@ export function Outcome({ way }: { way: Way }) {
     return (
       <Figure
         title="What the decoder gets"
-        says={`This is what the encoder has made of “${way.name}” and its neighbours. Every decoder layer makes keys and values of it: choose a sound and cross attention above to see who reads it.`}
+        says={`This is the encoder’s output for “${way.name}”. Every decoder layer computes keys and values from it. Choose a sound and cross attention above to see which sounds read it.`}
       >
         <Strips label="Output of the encoder." names={[way.name]} values={rowOf(way.stack.output, way.token)} />
       </Figure>
@@ -29,7 +29,7 @@ export function Outcome({ way }: { way: Way }) {
   return (
     <Figure
       title="The last softmax"
-      says={`One matrix gives every sound a score, and softmax makes probabilities of the scores. Having read “${way.name}”, the model thinks that “${tokenName(target, best[0] as number)}” comes next.`}
+      says={`One matrix gives every sound a score, and softmax converts the scores to probabilities. Having read “${way.name}”, the model thinks that “${tokenName(target, best[0] as number)}” comes next.`}
     >
       <table class="scores outcome">
         <caption class="visually-hidden">Most probable tokens after {way.name}</caption>

@@ -18,7 +18,7 @@ export function Embedding({ way }: { way: Way }) {
       says={
         position
           ? `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers, and place ${way.token + 1} adds a vector of its own. Choose the same token elsewhere in the word: the first strip stays, the second changes.`
-          : `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers. ${relative ? 'This model adds no vector for the place: attention itself knows the distances, as shown next.' : 'This model does not know where a token stands.'}`
+          : `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers. ${relative ? 'This model adds no vector for the place: attention itself knows the distances, as shown next.' : 'This model has no information about the position of a token.'}`
       }
     >
       <Strips label="Embedding and position." names={Object.keys(parts)} values={joined(...rows)} />
@@ -32,7 +32,7 @@ export function Projections({ way }: { way: Way }) {
   return (
     <Figure
       title="Query, keys and values"
-      says={`Three learned matrices turn vectors of ${way.config.dModel} numbers into shorter ones for this head: what “${way.name}” asks for, what each token offers, and what each will hand over. A key that looks like the query, colour by colour, will get much weight.`}
+      says={`Three learned matrices map vectors of ${way.config.dModel} numbers to shorter ones for this head: the query of “${way.name}”, and a key and a value of each token. A key that resembles the query, colour by colour, gets a high weight.`}
     >
       <div class="pair">
         <div>
@@ -63,7 +63,7 @@ export function Sum({ way, of, what }: SumProps) {
   return (
     <Figure
       title={`Add what ${what} found`}
-      says={`The token’s vector is not replaced: ${what} adds to it. So whatever earlier layers wrote stays readable, and gradients have a straight way back.`}
+      says={`The token’s vector is not replaced: ${what} adds to it. So the results of earlier layers stay readable, and gradients have a direct path back.`}
     >
       <Strips label="Before, added, and sum." names={['before', 'added', 'sum']} values={joined(...rows)} />
     </Figure>

@@ -31,10 +31,10 @@ interface HeadFigureProps {
 }
 
 const ofWords = {
-  encoder: 'Each row is a letter, and its colours say how much it looks at the letters above.',
+  encoder: 'Each row is a letter. Its colours show how much it attends to the letters above.',
   decoder:
-    'Each row is a sound that was said, looking back; the corner is empty, for what comes later does not exist yet.',
-  cross: 'Each row is the sound about to be said, and its colours say which letters it is read from.',
+    'Each row is a sound of the output, which attends to earlier ones. The corner is empty, because later sounds do not exist yet.',
+  cross: 'Each row is the next sound. Its colours show from which letters it is read.',
 };
 
 /** One head, large: its weights as a heat map and as arcs, and the vectors behind the weight that is pointed at. */
@@ -76,7 +76,7 @@ export function HeadFigure({
           </a>
         )}
       </div>
-      {isOff && <p class="note">Switched off: it looks, but what it finds is not passed on.</p>}
+      {isOff && <p class="note">Switched off: it attends, but its output is not passed on.</p>}
       <div class="head-pictures">
         <HeatMap
           label={`${attentions[id.attention]}, layer ${id.layer + 1}, head ${id.head + 1}: rows look at columns.`}

@@ -34,7 +34,7 @@ export function HeadTable({ rows, chosen, onChoose }: HeadTableProps) {
   return (
     <Figure
       title="What each head does"
-      says="Entropy is low where a head looks at one place and high where it looks everywhere; distance is how many places away it looks. The last column is its weight on the place before its own: a head near 100 % always looks at the previous letter or sound."
+      says="Entropy is low if a head attends to one position, and high if it attends to all. Distance is the mean distance to the positions that it attends to. The last column is the weight on the previous position: a head near 100 % always attends to the previous letter or sound."
     >
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
       <section class="head-table" tabIndex={0} aria-label="Table of heads">

@@ -22,9 +22,10 @@ export function promise(attention: Attention, readsText: boolean): string {
 
 /** Captions of a head's picture if tokens are words or pieces of words. */
 export const ofTokens: Readonly<Record<Attention, string>> = {
-  encoder: 'Each row is a token, and its colours say how much it looks at the tokens above.',
-  decoder: 'Each row is a token, looking back; the corner is empty, for what comes later does not exist yet.',
-  cross: 'Each row is a token about to be written, and its colours say what it is read from.',
+  encoder: 'Each row is a token. Its colours show how much it attends to the tokens above.',
+  decoder:
+    'Each row is a token, which attends to earlier ones. The corner is empty, because later tokens do not exist yet.',
+  cross: 'Each row is the next token. Its colours show from which input tokens it is read.',
 };
 
 export function layersOf(trace: Trace, attention: Attention): AttentionTrace[] {

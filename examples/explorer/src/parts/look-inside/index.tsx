@@ -41,7 +41,7 @@ export interface Without {
 /** Attention of every layer and head on the word. */
 export default function LookInside({ session }: PartProps) {
   const before = useTrace(session);
-  if (before === null) return <p class="empty">As soon as the model has pronounced a word, its heads are here.</p>;
+  if (before === null) return <p class="empty">The heads appear here when the model has pronounced a word.</p>;
   const { encoderLayers, decoderLayers, heads } = before.said.model.transformer.config;
   // The selection stays while the model learns, and is lost with a model that has other heads.
   return <Heads key={`${encoderLayers} ${decoderLayers} ${heads}`} session={session} before={before} />;
@@ -108,7 +108,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
     <div class="look-inside">
       <Figure
         title="All heads at once"
-        says="Every small picture is one head, a row for each layer; the stronger a spot, the more the token of its row looks at that of its column. Choose a head to see it large, and pin it to compare it with another."
+        says="Every small picture is one head; each row of pictures is a layer. A strong spot means that the token of its row attends much to the token of its column. Choose a head to enlarge it, and pin it to compare it with another."
       >
         <div class="controls">
           <Choice<Attention>

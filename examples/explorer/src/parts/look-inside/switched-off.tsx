@@ -27,7 +27,7 @@ export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffPro
       says="The bars show how sure the model is of each sound it said, before and after heads are switched off. Heads that matter move the bars and change the answer; many can go unnoticed."
     >
       {off.length === 0 ? (
-        <p class="empty">All heads are on. Choose a head above and switch it off to see what it was good for.</p>
+        <p class="empty">All heads are on. Choose a head above and switch it off to see its effect.</p>
       ) : (
         <ul class="off-list" aria-label="Heads that are switched off">
           {off.map((head) => (

@@ -26,7 +26,7 @@ export function ProductsFigures({ session, table }: { session: Session; table: T
     <div class="columns">
       <Figure
         title="Every position with every other"
-        says="The dot product of two rows of the table says how alike two positions are. It is the same along each diagonal: what counts is the distance, not the place."
+        says="The dot product of two rows of the table shows how similar two positions are. It is the same along each diagonal: it depends on the distance, not on the position."
       >
         <HeatMap
           label={`Dot products of position vectors, ${length} by ${length}.`}

@@ -25,7 +25,7 @@ const distances = (length: number) => Array.from({ length }, (_, i) => decimal(i
 const LOOKS: Readonly<Record<Kind, Look>> = {
   learned: {
     title: 'Learned vectors',
-    says: 'A vector for each position, added like the sinusoids but found by training; rows are positions. It begins as noise, and only positions that occur in words take shape.',
+    says: 'A vector for each position, added like the sinusoids but learned; rows are positions. Training starts from noise, and only positions that occur in words get a pattern.',
     rows: ({ rows }) => count(rows),
     columns: ({ columns }) => count(columns),
     describe: (position, feature, value) => `position ${position}, feature ${feature}: ${value}`,
@@ -33,7 +33,7 @@ const LOOKS: Readonly<Record<Kind, Look>> = {
   },
   relativeBias: {
     title: 'Relative bias',
-    says: 'A number for each head and distance, added to the attention scores of the first encoder layer. A blue cell left of the middle means that the head likes to look so many letters back, an orange one that it avoids that.',
+    says: 'A number for each head and distance, added to the attention scores of the first encoder layer. A blue cell left of the middle means that the head prefers letters at this distance before; an orange one means that it avoids them.',
     rows: ({ rows }) => Array.from({ length: rows }, (_, head) => `head ${head + 1}`),
     columns: ({ columns }) => distances(columns),
     describe: (head, distance, value) => `${head}, distance ${distance}: ${value}`,
@@ -59,7 +59,7 @@ export function Variants({ session }: { session: Session }) {
   return (
     <section aria-labelledby="variants">
       <h3 id="variants" class="variants-title">
-        What can be learnt instead
+        Learned positions
       </h3>
       <div class="controls">
         <button
@@ -75,7 +75,7 @@ export function Variants({ session }: { session: Session }) {
         </button>
         <p class="hint" role="status">
           {step.value === 0
-            ? 'Three small models, fresh from their random numbers. Let them learn to pronounce, and watch their tables.'
+            ? 'Three small models with random weights. Train them to pronounce words, and watch their tables.'
             : `After ${step.value} steps of pronouncing English words.`}
         </p>
       </div>

@@ -12,7 +12,7 @@ const FIRST: Readonly<Record<Decoding['kind'], Decoding>> = {
 };
 
 const MEANING: Readonly<Record<Decoding['kind'], string>> = {
-  greedy: 'Always takes the most probable sound. Fast, and sometimes sorry later.',
+  greedy: 'Always takes the most probable sound. Fast, but an early choice can turn out wrong.',
   beam: 'Follows the best few beginnings side by side and keeps the one that ends best.',
   sample: 'Draws each sound by its probability. Low temperature is cautious, high temperature is wild.',
 };

@@ -26,8 +26,8 @@ export function StepsFigure({ session, said }: StepsProps) {
       title="Step by step"
       says={
         sampling
-          ? 'Outlines are the model’s probabilities; filled bars are those that temperature, top-k and top-p make of them. Choose another sound to see how the model would go on from it.'
-          : 'Each card is one step of the decoder: the sound it chose on top, and the most probable ones below with their probabilities. Choose another sound to see how the model would go on from it.'
+          ? 'Outlines are the model’s probabilities. Filled bars are the probabilities after temperature, top-k and top-p. Choose another sound to see how the model would continue.'
+          : 'Each card is one step of the decoder: the sound it chose on top, and the most probable ones below with their probabilities. Choose another sound to see how the model would continue.'
       }
     >
       {forced.length > 0 && (

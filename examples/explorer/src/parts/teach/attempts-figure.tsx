@@ -9,7 +9,7 @@ export function AttemptsFigure({ report }: { report: Report }) {
   return (
     <Figure
       title="What it answers"
-      says="Your word and some that it is not taught: what they should be, what the model says now, and what it said before, the latest first. A check mark means right, a cross means not yet."
+      says="Your word, and some words that are not in the training data: the right answer, the model’s present answer, and its earlier answers, latest first. A check mark means right, a cross means wrong."
     >
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: narrow screens scroll it sideways */}
       <section class="attempts-scroll" tabIndex={0} aria-label="Answers">

@@ -13,7 +13,7 @@ export function CurvesFigure({ report }: { report: Report }) {
     <div class="columns">
       <Figure
         title="Loss"
-        says="How surprised the model is by the right next sound, on the words it is taught. It falls steeply while the model learns which sounds are frequent, then slowly as it learns to read."
+        says="The loss measures how unexpected the right next sound is for the model, on the training words. It falls fast while the model learns which sounds are frequent, then slowly while it learns to read."
       >
         <LineChart
           label={loss ? `Loss by step, ${decimal(loss[1], 3)} at step ${loss[0]}.` : 'Loss by step, nothing yet.'}
@@ -26,7 +26,7 @@ export function CurvesFigure({ report }: { report: Report }) {
       </Figure>
       <Figure
         title="Test words that are wrong"
-        says="The share of words kept back from training that come out wrong, if only in one sound. When the loss falls but this does not, the model learns its words by heart."
+        says="The fraction of held-out words with at least one wrong sound. If the loss falls but this does not, the model only memorizes its words."
       >
         <LineChart
           label={error ? `Word error by step, ${percent(error[1])} at step ${error[0]}.` : 'Word error by step.'}

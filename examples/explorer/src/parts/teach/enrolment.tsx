@@ -18,7 +18,7 @@ const SIZE_HINT: Readonly<Record<keyof typeof PUPILS, string>> = {
   small: '1 + 1 layers of width 32. Learns within a minute what a word looks like; never very well.',
   medium: '2 + 2 layers of width 64. A good pupil for some minutes.',
   large: '3 + 3 layers of width 128. Slow, and the best in the end.',
-  current: 'A copy goes on from what it knows, with its own letters and sounds.',
+  current: 'A copy of the model continues to learn, with its own letters and sounds.',
 };
 
 const SAMPLE = 'Pairs, one a line. For example, words and their plurals:\ncat cats\nbox boxes\nbaby babies\n…';

@@ -67,7 +67,7 @@ export function Heads({ views, heads, children }: HeadsProps) {
     <>
       <Figure
         title="All heads at once"
-        says="Every small picture is one head, a row for each layer; the stronger a spot, the more the token of its row looks at that of its column. Choose a head to see it large."
+        says="Every small picture is one head; each row of pictures is a layer. A strong spot means that the token of its row attends much to the token of its column. Choose a head to enlarge it."
       >
         {children}
         <HeadGrid

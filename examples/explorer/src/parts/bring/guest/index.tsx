@@ -25,7 +25,7 @@ export default function GuestView({ guest, recording }: { guest: Guest; recordin
     <div class="guest look-inside">
       <Figure
         title="The model you brought"
-        says="What its files say. It computes here in the page, on a device of its own; the other parts keep showing the model that they had."
+        says="The settings in its files. The model runs in this page, on a separate device. The other parts keep the previous model."
       >
         <Facts class="model-card" facts={facts} />
       </Figure>

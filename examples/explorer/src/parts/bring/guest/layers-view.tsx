@@ -29,7 +29,7 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
   return (
     <Figure
       title="Guesses, layer by layer"
-      says="Each row is a layer, each column a token: how sure the model would be of the next token if it ended there. Point at a cell for what it would say."
+      says="Each row is a layer, each column a token. A cell shows how sure the model would be of the next token if it ended at this layer. Point at a cell to see that token."
     >
       <HeatMap
         label="Certainty of the next token, layers by tokens."

@@ -41,7 +41,7 @@ export async function listen(guest: Guest, name: string, file: Uint8Array): Prom
   const { model, device } = guest;
   const extractor = model.processor as unknown as Extractor | null;
   if (extractor === null || !('samplingRate' in extractor))
-    throw new Complaint(`“${guest.name}” came without its preprocessor_config.json, which says how it hears.`);
+    throw new Complaint(`“${guest.name}” has no preprocessor_config.json, which describes how it reads sound.`);
   const recording = readWav(file);
   const samples = resample(mixDown(recording), recording.samplingRate, extractor.samplingRate);
   const { text } = await transcribe(guest, samples, extractor.samplingRate);

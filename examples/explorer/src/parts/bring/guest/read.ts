@@ -57,7 +57,7 @@ function idsOf({ model, name }: Guest, text: string): number[] {
       const id = Number(number);
       if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
       throw new Complaint(
-        `“${name}” came without a tokenizer, so it reads numbers of tokens, 0 to ${vocabSize - 1}: not “${number}”.`,
+        `“${name}” has no tokenizer, so it reads token ids from 0 to ${vocabSize - 1}, not “${number}”.`,
       );
     });
 }

@@ -27,7 +27,7 @@ export function SoundView({ guest, recording }: { guest: Guest; recording: File 
     <>
       <Figure
         title="What it hears"
-        says="Choose a WAV file, or drop one above: the model writes what is said in it. Nothing leaves your computer."
+        says="Choose a WAV file, or drop one above: the model writes down the speech in it. Nothing leaves your computer."
       >
         <div class="controls">
           <button type="button" class="main" onClick={() => picker.current?.click()}>

@@ -41,9 +41,7 @@ export function TextView({ guest }: { guest: Guest }) {
     <>
       <div class="guest-text">
         <label for="guest-text">
-          {guest.model.tokenizer
-            ? 'Text for it to read'
-            : 'Numbers of tokens for it to read (it came without a tokenizer)'}
+          {guest.model.tokenizer ? 'Text for it to read' : 'Token ids for the model to read (it has no tokenizer)'}
         </label>
         <textarea
           id="guest-text"
@@ -81,7 +79,7 @@ function saidOf(reading: Reading | null): string {
   const { left, written, source, target } = reading;
   if (written !== null) return `It writes: ${written || '(nothing)'}`;
   const count = (source ?? target)?.length ?? 0;
-  return left > 0 ? `The first ${count} tokens are shown; ${left} more have no room here.` : `${count} tokens.`;
+  return left > 0 ? `The first ${count} tokens are shown; ${left} more are hidden.` : `${count} tokens.`;
 }
 
 /** Returns the latest result. It stays until the next one is computed. */
@@ -115,14 +113,14 @@ interface WordsProps {
 }
 
 const titles = {
-  'language-model': ['What comes next', 'Choose a token for what the model expects behind it.'],
-  'masked-language-model': ['Hidden words', 'Choose a token to hide it, and the model says what it takes it for.'],
-  'token-classification': ['What each token is', 'Choose a token for the labels that the model gives it.'],
+  'language-model': ['What comes next', 'Choose a token to see which tokens the model expects after it.'],
+  'masked-language-model': ['Hidden words', 'Choose a token to mask it and see the model’s predictions for it.'],
+  'token-classification': ['What each token is', 'Choose a token to see the labels that the model gives it.'],
   'question-answering': [
     'Where the answer is',
-    'Write a question, [SEP] and a text, and choose a token for how likely the answer begins and ends there.',
+    'Write a question, [SEP] and a text. Choose a token to see how probably the answer begins or ends there.',
   ],
-  discriminator: ['Which tokens were put there', 'Choose a token for how sure the model is that it was replaced.'],
+  discriminator: ['Which tokens were put there', 'Choose a token to see how sure the model is that it was replaced.'],
 } as Readonly<Record<string, readonly [string, string]>>;
 
 /** Shows the tokens of a text, and the predictions at the chosen token. */
@@ -131,7 +129,7 @@ function Words({ reading, hidden, onHide }: WordsProps) {
   const { headKind, tokenizer } = guest.model;
   const [title, hint] = titles[headKind] ?? [
     'Tokens',
-    'What the model reads: pieces of the text, each with its number.',
+    'The input of the model: pieces of the text, each with its number.',
   ];
   const [chosen, setChosen] = useState<number | null>(null);
   const isMasked = headKind === 'masked-language-model';
@@ -149,7 +147,7 @@ function Words({ reading, hidden, onHide }: WordsProps) {
   };
   const found: readonly Guess[] = usual === null && chosen === null ? [] : guesses(at);
   return (
-    <Figure title={title} says={`${hint} ${tokenizer ? 'Small numbers are their places in its vocabulary.' : ''}`}>
+    <Figure title={title} says={`${hint} ${tokenizer ? 'The small numbers are their ids in the vocabulary.' : ''}`}>
       {source && target && <Chips label="What it reads" tokens={source} kind="letter" />}
       <Chips
         label={source && target ? 'What it writes' : 'Tokens'}
