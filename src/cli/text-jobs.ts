@@ -49,7 +49,7 @@ export function textJobCommand(command: Command, formats: readonly string[]): Co
 }
 
 /** Texts of inputs. Throws ArgumentError, naming the input, if one is not text. */
-export function textsOfInputs(inputs: readonly JobInput[], field: string | undefined): string[] {
+function textsOfInputs(inputs: readonly JobInput[], field: string | undefined): string[] {
   return inputs.map(({ name, bytes }) => {
     const line = decodeText(name, bytes);
     if (field === undefined) return line;

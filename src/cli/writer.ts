@@ -21,7 +21,7 @@ export interface Writer {
 }
 
 /** True if a model is a GGUF file or a folder in the layout of Hugging Face. */
-export const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
+const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
 
 /** A hub id contains an organisation. Other names are those of model packages. */
 const isOnHub = (name: string) => name.includes('/') && !existsSync(name) && isHubId(name);

@@ -14,7 +14,7 @@ export const CALL_SYNTAXES: Readonly<Record<ToolCallSyntaxName, ToolCallSyntax>>
 };
 
 /** The name of the syntax that a chat template shows. */
-export function callSyntaxNameOf(template: string): ToolCallSyntaxName {
+function callSyntaxNameOf(template: string): ToolCallSyntaxName {
   if (template.includes('<tool_call>')) return 'hermes';
   if (template.includes('[ARGS]')) return 'mistral-args';
   if (template.includes('[TOOL_CALLS]')) return 'mistral';

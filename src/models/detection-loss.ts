@@ -71,7 +71,7 @@ type Box = readonly [number, number, number, number];
 const cornersOf = ([x, y, width, height]: Box): Box => [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
 
 /** Generalized intersection over union of two boxes by their corners (Rezatofighi et al. 2019, arXiv 1902.09630). */
-export function generalizedOverlap(a: Box, b: Box): number {
+function generalizedOverlap(a: Box, b: Box): number {
   const area = ([left, top, right, bottom]: Box) => (right - left) * (bottom - top);
   const within = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
   const shared = within * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));

@@ -199,7 +199,7 @@ export function stagesOf(config: ModelConfig, stages: number): number[] {
 }
 
 /** Names of a backbone's parts in checkpoints. `path` is its property, `prefix` its name. */
-export function resNetNames(path: string, prefix: string, deep = false): StateNames {
+function resNetNames(path: string, prefix: string, deep = false): StateNames {
   const layer = `${prefix}.encoder.stages.*.layers.*`;
   return {
     ...(deep
@@ -220,7 +220,7 @@ const timm: Readonly<Record<string, Json>> = {
 };
 
 /** Names of a backbone's parts in checkpoints of timm. */
-export function timmNames(path: string, prefix: string, stages: number): StateNames {
+function timmNames(path: string, prefix: string, stages: number): StateNames {
   const names: Record<string, string> = {
     [`${path}.stem.0.convolution`]: `${prefix}.conv1`,
     [`${path}.stem.0.normalization`]: `${prefix}.bn1`,

@@ -63,7 +63,7 @@ export class DistanceRows extends Module implements DistanceTables {
  * Returns sinusoids of the distances T − 1 … −(T − 1), where a distance is the query's position minus the key's: [2·T −
  * 1, features]. `time`: T.
  */
-export function distanceSinusoids(time: number, features: number): Float32Array {
+function distanceSinusoids(time: number, features: number): Float32Array {
   const rows = 2 * time - 1;
   const table = new Float32Array(rows * features);
   for (let row = 0; row < rows; row++)

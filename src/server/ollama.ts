@@ -148,113 +148,139 @@ type Body = Read<ReturnType<typeof chatBody>>;
 /** All endpoints of Ollama. `chats` names the models for conversations. */
 export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
   const { models } = backend;
-  const all = nameOf(models.names);
-  const common = { method: 'post', dialect: OLLAMA, streams: true } as const;
   return [
-    endpoint({
-      ...common,
-      path: '/api/chat',
-      operation: 'chat',
-      operationId: 'ollamaChat',
-      summary: "Continues a conversation, by Ollama's API.",
-      body: chatBody(chats),
-      response: shape({ model: text, message: { type: 'object' }, done: { const: true } }),
-      handle(given) {
-        const { body } = given;
-        const place = (fields: Fields) => ({ message: fields });
-        if (body.messages.length === 0) return loadOnly(given, body, place);
-        return answer(backend, given, body, requestOf(body), place);
-      },
-    }),
-    endpoint({
-      ...common,
-      path: '/api/generate',
-      operation: 'text_completion',
-      operationId: 'ollamaGenerate',
-      summary: "Answers a prompt, by Ollama's API.",
-      body: generateBody(chats),
-      response: shape({ model: text, response: text, done: { const: true } }),
-      handle(given) {
-        const { prompt = '', system } = given.body;
-        const place = ({ content, thinking }: Fields) => {
-          return { response: content, ...(thinking === undefined ? {} : { thinking }) };
-        };
-        if (prompt === '') return loadOnly(given, given.body, place);
-        const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
-        const messages = [...first, { role: 'user' as const, content: prompt }] as Body['messages'];
-        const request = requestOf({ ...given.body, messages, tools: undefined });
-        return answer(backend, given, given.body, request, place);
-      },
-    }),
-    endpoint({
-      method: 'post',
-      path: '/api/embed',
-      operation: 'embeddings',
-      operationId: 'ollamaEmbed',
-      summary: "Computes an embedding of each text, by Ollama's API.",
-      dialect: OLLAMA,
-      body: embedBody(nameOf(models.namesOf(isEmbedder))),
-      response: shape({ model: text, embeddings: listOf(listOf({ type: 'number' })) }),
-      async handle(given) {
-        const { model, input, truncate = true, dimensions } = given.body;
-        const { vectors, tokens } = await embedTexts(given, {
-          model,
-          input,
-          truncate,
-          dimensions,
-          use: { task: null },
-          keepAliveSeconds: secondsOf(given.body),
-        });
-        return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
-      },
-    }),
+    chatEndpoint(backend, chats),
+    generateEndpoint(backend, chats),
+    embedEndpoint(backend),
     tags('/api/tags', 'ollamaTags', 'Lists the models.', () => models.names.map((name) => tagOf(models, name))),
     tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', () => running(models)),
-    endpoint({
-      method: 'post',
-      path: '/api/show',
-      operationId: 'ollamaShow',
-      summary: 'Describes a model.',
-      dialect: OLLAMA,
-      body: object({
-        model: optional(all),
-        name: optional(all),
-        verbose: optional(boolean()),
-        system: optional(string()),
-        template: optional(string()),
-      }),
-      response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
-      handle: async ({ body, use }) => ({ json: shown(await use(nameIn(body))) }),
-    }),
-    endpoint({
-      method: 'post',
-      path: '/api/pull',
-      operationId: 'ollamaPull',
-      summary: 'Succeeds for models that are served. The server fetches no others.',
-      dialect: OLLAMA,
-      body: object({
-        model: optional(all),
-        name: optional(all),
-        insecure: optional(boolean()),
-        stream: optional(boolean()),
-      }),
-      response: shape({ status: text }),
-      streams: true,
-      async handle({ body }) {
-        models.entry(nameIn(body));
-        return body.stream === false ? { json: { status: 'success' } } : { events: success() };
-      },
-    }),
-    endpoint({
-      method: 'get',
-      path: '/api/version',
-      operationId: 'ollamaVersion',
-      summary: 'Tells the version of the server.',
-      dialect: OLLAMA,
-      response: shape({ version: text }),
-      handle: async () => ({ json: { version: models.version } }),
-    }),
+    showEndpoint(models),
+    pullEndpoint(models),
+    versionEndpoint(models),
   ];
+}
+
+const common = { method: 'post', dialect: OLLAMA, streams: true } as const;
+
+function chatEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
+  return endpoint({
+    ...common,
+    path: '/api/chat',
+    operation: 'chat',
+    operationId: 'ollamaChat',
+    summary: "Continues a conversation, by Ollama's API.",
+    body: chatBody(chats),
+    response: shape({ model: text, message: { type: 'object' }, done: { const: true } }),
+    handle(given) {
+      const { body } = given;
+      const place = (fields: Fields) => ({ message: fields });
+      if (body.messages.length === 0) return loadOnly(given, body, place);
+      return answer(backend, given, body, requestOf(body), place);
+    },
+  });
+}
+
+function generateEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
+  return endpoint({
+    ...common,
+    path: '/api/generate',
+    operation: 'text_completion',
+    operationId: 'ollamaGenerate',
+    summary: "Answers a prompt, by Ollama's API.",
+    body: generateBody(chats),
+    response: shape({ model: text, response: text, done: { const: true } }),
+    handle(given) {
+      const { prompt = '', system } = given.body;
+      const place = ({ content, thinking }: Fields) => {
+        return { response: content, ...(thinking === undefined ? {} : { thinking }) };
+      };
+      if (prompt === '') return loadOnly(given, given.body, place);
+      const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
+      const messages = [...first, { role: 'user' as const, content: prompt }] as Body['messages'];
+      const request = requestOf({ ...given.body, messages, tools: undefined });
+      return answer(backend, given, given.body, request, place);
+    },
+  });
+}
+
+function embedEndpoint({ models }: Backend): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/api/embed',
+    operation: 'embeddings',
+    operationId: 'ollamaEmbed',
+    summary: "Computes an embedding of each text, by Ollama's API.",
+    dialect: OLLAMA,
+    body: embedBody(nameOf(models.namesOf(isEmbedder))),
+    response: shape({ model: text, embeddings: listOf(listOf({ type: 'number' })) }),
+    async handle(given) {
+      const { model, input, truncate = true, dimensions } = given.body;
+      const { vectors, tokens } = await embedTexts(given, {
+        model,
+        input,
+        truncate,
+        dimensions,
+        use: { task: null },
+        keepAliveSeconds: secondsOf(given.body),
+      });
+      return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
+    },
+  });
+}
+
+function showEndpoint(models: ModelPool): Endpoint {
+  const all = nameOf(models.names);
+  return endpoint({
+    method: 'post',
+    path: '/api/show',
+    operationId: 'ollamaShow',
+    summary: 'Describes a model.',
+    dialect: OLLAMA,
+    body: object({
+      model: optional(all),
+      name: optional(all),
+      verbose: optional(boolean()),
+      system: optional(string()),
+      template: optional(string()),
+    }),
+    response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
+    handle: async ({ body, use }) => ({ json: shown(await use(nameIn(body))) }),
+  });
+}
+
+function pullEndpoint(models: ModelPool): Endpoint {
+  const all = nameOf(models.names);
+  return endpoint({
+    method: 'post',
+    path: '/api/pull',
+    operationId: 'ollamaPull',
+    summary: 'Succeeds for models that are served. The server fetches no others.',
+    dialect: OLLAMA,
+    body: object({
+      model: optional(all),
+      name: optional(all),
+      insecure: optional(boolean()),
+      stream: optional(boolean()),
+    }),
+    response: shape({ status: text }),
+    streams: true,
+    async handle({ body }) {
+      models.entry(nameIn(body));
+      return body.stream === false ? { json: { status: 'success' } } : { events: success() };
+    },
+  });
+}
+
+function versionEndpoint(models: ModelPool): Endpoint {
+  return endpoint({
+    method: 'get',
+    path: '/api/version',
+    operationId: 'ollamaVersion',
+    summary: 'Tells the version of the server.',
+    dialect: OLLAMA,
+    response: shape({ version: text }),
+    handle: async () => ({ json: { version: models.version } }),
+  });
 }
 
 /** Returns the name of a request's model. Older clients use another field. Throws ApiError. */

@@ -30,7 +30,7 @@ export const model = shape({
 
 const tokenLogprob = { token: text, logprob: { type: 'number' }, bytes: nullable(listOf(count)) };
 
-export const chatLogprobs = shape({
+const chatLogprobs = shape({
   content: listOf(shape({ ...tokenLogprob, top_logprobs: listOf(shape(tokenLogprob)) })),
   refusal: { type: 'null' },
 });

@@ -6,7 +6,7 @@ import { type AnyRow, OPTION_ROWS, type ServerField } from '../generate/option-t
 import { anyOf, array, integer, number, optional, type Read, record, type Schema, string } from './schema.js';
 
 /** The maximum number of answers to one prompt. */
-export const MAX_CHOICES = 16;
+const MAX_CHOICES = 16;
 
 /** At lower temperatures the most probable token has all of the probability, within the precision of floats. */
 const MIN_TEMPERATURE = 1e-3;

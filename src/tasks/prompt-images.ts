@@ -194,7 +194,7 @@ function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
 }
 
 /** Returns the pixels of an image. */
-export async function rawOf(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
+async function rawOf(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
   return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : (image as RawImage);
 }
 

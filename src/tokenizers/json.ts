@@ -44,7 +44,7 @@ export function typeOf(model: TokenizerModel): string {
 }
 
 /** Tokens of a Unigram model by id. Null for other models, whose vocabularies are not read. */
-export function scoredTokensOf(model: TokenizerModel): ScoredTokens | null {
+function scoredTokensOf(model: TokenizerModel): ScoredTokens | null {
   return typeOf(model) === 'Unigram' ? (model.vocab as ScoredTokens) : null;
 }
 

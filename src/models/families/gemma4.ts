@@ -222,7 +222,7 @@ function usesKeysAsValues(config: ModelConfig, i: number): boolean {
  * Returns the layer whose keys and values layer `i` reuses: the last one of the same kind with its own. Returns null if
  * layer `i` has its own.
  */
-export function keySourceOf(config: ModelConfig, i: number): number | null {
+function keySourceOf(config: ModelConfig, i: number): number | null {
   const first = config.size('num_hidden_layers') - (config.numberOrNull('num_kv_shared_layers') ?? 0);
   if (i < first) return null;
   const types = config.list('layer_types');

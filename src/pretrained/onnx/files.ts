@@ -17,7 +17,7 @@ const SUFFIXES = {
 } as const;
 
 export type OnnxDType = keyof typeof SUFFIXES;
-export const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
+const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
 
 /** A variant for all files, or for each by its name: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
 export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType | 'auto'>>;

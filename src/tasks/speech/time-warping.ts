@@ -37,7 +37,7 @@ export function alignmentMatrix(
  * Replaces each value by the median of `width` neighbours, an odd number. The ends are mirrored. A line that is not
  * longer than width / 2 stays unchanged.
  */
-export function medianFilter(line: Float64Array, width: number): Float64Array {
+function medianFilter(line: Float64Array, width: number): Float64Array {
   const half = (width - 1) / 2;
   const last = line.length - 1;
   if (last < half) return line;
