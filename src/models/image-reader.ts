@@ -1,5 +1,6 @@
 // Images as tokens of a language model: towers and projections give rows that take the places of placeholders.
 
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Grid } from '../nn/interpolation.js';
 import { Module } from '../nn/module.js';
@@ -36,7 +37,12 @@ export abstract class ImageReader extends Module {
   readonly twoSided: TwoSided = 'none';
 
   /** Throws ArgumentError, ShapeError or DTypeError for inputs that are not valid images for the model. */
-  abstract read(inputs: ModelInputs): ImageRows;
+  read(inputs: ModelInputs): ImageRows {
+    return atOnce(this.readByParts(inputs));
+  }
+
+  /** Same as `read`, yielding after each layer or stage. */
+  abstract readByParts(inputs: ModelInputs): Generator<unknown, ImageRows>;
 }
 
 /** Settings of the whole model that its language model shares. */

@@ -148,7 +148,7 @@ export class PromptImages {
     const ready = await inSlices(processor.processByParts(image));
     const inputs = inputsOf(model, ready);
     try {
-      const images = model.readImages(inputs);
+      const images = await model.readImagesInSlices(inputs);
       const placeholder = this.#nameOf((model.images as NonNullable<PromptModel['images']>).placeholder);
       const text = ready.pieces.map((piece) => {
         if (typeof piece === 'string') return piece;

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, type Tensor } from '../../src/index.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
+import type { PromptModel } from '../../src/models/prompt-model.js';
 import { TransformerLayer } from '../../src/nn/layer.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { testData } from '../test-data.js';
@@ -81,5 +82,17 @@ it.each([
   const layers = (model as unknown as { encoder: { layers: readonly unknown[] } }).encoder.layers.length;
   expect(pauses).toBeGreaterThanOrEqual(layers);
   expect(await result.hidden.data()).toEqual(await whole.hidden.data());
+  model.dispose();
+});
+
+it.each([...decoders.filter((name) => seeing.test(name)), 'florence2'])('%s reads images in parts', async (name) => {
+  const { model, given } = await open('reference3', name);
+  const { images } = model as unknown as PromptModel;
+  const inputs = Object.fromEntries(Object.entries(given).filter(([key]) => images?.inputNames.includes(key as never)));
+  model.eval();
+  const whole = device.noGrad(() => images!.read(inputs));
+  const { result, pauses } = await inParts(device.scopeByParts(quietly(model, images!.readByParts(inputs))));
+  expect(pauses).toBeGreaterThanOrEqual(2);
+  expect(await result.rows.data()).toEqual(await whole.rows.data());
   model.dispose();
 });

@@ -142,9 +142,13 @@ class FlorenceImages extends ImageReader {
    * `pixelValues`: float32 [images, channels, height, width]. The rows of an image are the mean of its map, then the
    * map's cells, row by row.
    */
-  read({ pixelValues }: ModelInputs): ImageRows {
+  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = permute(checkPixels(pixelValues), [0, 2, 3, 1]);
-    const map = this.stages.reduce((x, stage) => stage.forward(x), pixels); // [B, H, W, C]
+    let map: Tensor = pixels; // [B, H, W, C]
+    for (const stage of this.stages) {
+      map = stage.forward(map);
+      yield;
+    }
     const [size, height, width, features] = map.shape as [number, number, number, number];
     const most = this.rows.weight.shape[0] as number;
     if (Math.max(height, width) > most)

@@ -58,8 +58,8 @@ class Gemma3Images extends ImageReader {
   }
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
-  read({ pixelValues }: ModelInputs): ImageRows {
-    const { features, batch } = this.tower.forward({ pixelValues });
+  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
+    const { features, batch } = yield* this.tower.forwardByParts({ pixelValues });
     const grid = this.tower.patches.grid(this.tower.patches.image);
     const blocks = patchBlocks(features, Array(batch.size).fill(grid), Math.floor(grid[0] / this.#tokensPerSide));
     const rows = matmul(this.norm.forward(mean(blocks, { axis: 1 })), this.projection); // [N, dModel]

@@ -123,7 +123,7 @@ class Gemma4Images extends ImageReader {
    * `pixelValues`: float32 [images, patches, height · width · 3], from 0 to 1. `imagePositionIds`: int32 [images, patches, 2],
    * column and row of each patch, -1 for padding.
    */
-  read({ pixelValues, imagePositionIds }: ModelInputs): ImageRows {
+  *readByParts({ pixelValues, imagePositionIds }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = checkTensor('pixelValues', pixelValues, 'float32');
     const images = placesOf(pixels, checkTensor('imagePositionIds', imagePositionIds, 'int32'));
     const { device } = pixels;
@@ -150,7 +150,7 @@ class Gemma4Images extends ImageReader {
     const angles = this.rotary.anglesAt(axes, longest);
     const { positions, lengths } = Sequences.of(device, counts);
     const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
-    const pooled = this.#pooled(this.encoder.forward(x, batch), images);
+    const pooled = this.#pooled(yield* this.encoder.forwardByLayers(x, batch), images);
     const vectors = this.projection.forward(this.norm.forward(scale(pooled.rows, Math.sqrt(features))));
     return { rows: vectors, counts: pooled.counts };
   }

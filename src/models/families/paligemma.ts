@@ -47,8 +47,8 @@ class PaliGemmaImages extends ImageReader {
   }
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
-  read({ pixelValues }: ModelInputs): ImageRows {
-    const { features, batch } = this.tower.forward({ pixelValues });
+  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
+    const { features, batch } = yield* this.tower.forwardByParts({ pixelValues });
     return { rows: this.projection.forward(features), counts: batch.counts };
   }
 }
