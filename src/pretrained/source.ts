@@ -54,8 +54,10 @@ export function sourceOf(
   };
   const open = async (file: string): Promise<OpenFile> => {
     const found = await opened(file);
-    if (found === null) throw new FormatError(`${name} has no ${file}`);
-    return found;
+    if (found !== null) return found;
+    // A service worker has no import().
+    const hints = file === 'config.json' ? await import('./no-config.js').catch(() => null) : null;
+    throw new FormatError(`${name} has no ${file}${hints?.withoutConfig(names) ?? ''}`);
   };
   const bytes = async (file: string, most = Number.POSITIVE_INFINITY): Promise<Uint8Array> => {
     const found = await open(file);
