@@ -429,6 +429,34 @@ describe('readWav', () => {
     expect(readWav(file.subarray(0, -3)).channels[0]!.length).toBe(1);
   });
 
+  it('reads floats and 24 bits in extensible formats, at 8 kHz, between chunks of odd lengths', () => {
+    const extensible = (kind: number, channels: number, bits: number) =>
+      Uint8Array.from([
+        ...format(0xfffe, channels, bits),
+        ...[...le(22, 2), ...le(bits, 2), ...le(3, 4), ...le(kind, 2)],
+        ...Buffer.from('000000001000800000aa00389b71', 'hex'),
+      ]);
+    const odd: [string, Uint8Array] = ['LIST', Uint8Array.of(1, 2, 3, 4, 5)];
+    const floats = bytesOf(Float32Array.of(0.25, -0.5, 1, 0));
+    const stereo = readWav(riff(odd, ['fmt ', extensible(3, 2, 32)], odd, ['data', floats], odd));
+    expect(stereo).toEqual({ samplingRate: 8000, channels: [Float32Array.of(0.25, 1), Float32Array.of(-0.5, 0)] });
+    const bytes = Uint8Array.of(0, 0, 0x40, 0, 0, 0xc0, 7); // the last sample is not whole
+    expect(readWav(riff(odd, ['fmt ', extensible(1, 1, 24)], ['data', bytes])).channels).toEqual([
+      Float32Array.of(0.5, -0.5),
+    ]);
+  });
+
+  it('takes memory for the samples that are there, not for those that a file declares', () => {
+    const file = riff(['fmt ', format(1, 1, 16)], ['data', bytesOf(Int16Array.of(1, 2, 3))]);
+    const view = new DataView(file.buffer);
+    for (const at of [4, file.length - 10]) view.setUint32(at, 2 ** 32 - 1, true); // 4 GB
+    const before = process.memoryUsage().arrayBuffers;
+    expect(readWav(file).channels).toEqual([Float32Array.of(1, 2, 3).map((sample) => sample / 2 ** 15)]);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 20);
+    const many = riff(['fmt ', format(1, 65535, 16)], ['data', new Uint8Array(6)]); // more channels than samples
+    expect(readWav(many).channels).toHaveLength(65535);
+  });
+
   it('refuses everything else', () => {
     const data: [string, Uint8Array] = ['data', new Uint8Array(4)];
     const wrong = [
