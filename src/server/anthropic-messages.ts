@@ -1,6 +1,7 @@
 // Anthropic's Messages API.
 
 import { randomUUID } from 'node:crypto';
+import { type ChatRequest, promptTokens } from './chat-completions.js';
 import { type Backend, type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
 import { ANTHROPIC } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
@@ -22,6 +23,7 @@ import {
   string,
   tagged,
 } from './schema.js';
+import { writerOf } from './served-model.js';
 
 const MAX_PARTS = 256;
 const CALL_ID = { maxLength: 256 };
@@ -103,26 +105,30 @@ const thinking = tagged(
 
 const format = object({ type: oneOf(['json_schema']), schema: anyObject });
 
+const promptFields = (model: Schema<string>) => ({
+  model,
+  messages: array(message, { min: 1, max: 2048 }),
+  system: optional(texts),
+  stop_sequences: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
+  stream: optional(boolean()),
+  temperature: optional(number({ min: 0, max: 2 })),
+  top_k: optional(integer({ min: 0, max: 2 ** 31 - 1 })),
+  top_p: optional(number({ min: 0, max: 1, above: true })),
+  tools: optional(array(tool, { max: 128 })),
+  tool_choice: optional(toolChoice),
+  thinking: optional(thinking),
+  output_config: optional(object({ format: optional(format), effort: refusedField("the model's template decides") })),
+  metadata: optional(object({ user_id: optional(string({ maxLength: 512 })) })),
+  service_tier: optional(oneOf(['auto', 'standard_only'])),
+  container: refusedField('leave it out'),
+  mcp_servers: refusedField('let the client call them'),
+});
+
 const messagesBody = (model: Schema<string>) =>
-  object({
-    model,
-    messages: array(message, { min: 1, max: 2048 }),
-    max_tokens: integer({ min: 1, max: 2 ** 31 - 1 }),
-    system: optional(texts),
-    stop_sequences: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
-    stream: optional(boolean()),
-    temperature: optional(number({ min: 0, max: 2 })),
-    top_k: optional(integer({ min: 0, max: 2 ** 31 - 1 })),
-    top_p: optional(number({ min: 0, max: 1, above: true })),
-    tools: optional(array(tool, { max: 128 })),
-    tool_choice: optional(toolChoice),
-    thinking: optional(thinking),
-    output_config: optional(object({ format: optional(format), effort: refusedField("the model's template decides") })),
-    metadata: optional(object({ user_id: optional(string({ maxLength: 512 })) })),
-    service_tier: optional(oneOf(['auto', 'standard_only'])),
-    container: refusedField('leave it out'),
-    mcp_servers: refusedField('let the client call them'),
-  });
+  object({ ...promptFields(model), max_tokens: integer({ min: 1, max: 2 ** 31 - 1 }) });
+
+/** A request whose prompt is counted: the same without a limit of the answer. */
+const countBody = (model: Schema<string>) => object(promptFields(model));
 
 type MessagesRequest = Read<ReturnType<typeof messagesBody>>;
 
@@ -165,6 +171,23 @@ export function anthropicMessages(backend: Backend, name: Schema<string>): Endpo
           stop_sequence: stop,
         },
       };
+    },
+  });
+}
+
+export function countMessageTokens(name: Schema<string>): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/messages/count_tokens',
+    operationId: 'countMessageTokens',
+    summary: "Counts the tokens of a conversation, by Anthropic's API.",
+    dialect: ANTHROPIC,
+    body: countBody(name),
+    response: shape({ input_tokens: count }),
+    async handle(call) {
+      const body = requestOf({ ...call.body, max_tokens: 1 }) as ChatRequest;
+      const writer = writerOf(await call.use(body.model));
+      return { json: { input_tokens: await promptTokens({ ...call, body }, writer) } };
     },
   });
 }

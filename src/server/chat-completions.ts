@@ -155,14 +155,7 @@ export async function begin(
   constrain: Constrain,
 ): Promise<Begun> {
   const { served } = writer;
-  const { chatTemplate: template } = writer.tokenizer;
-  if (template === null)
-    throw new ApiError(
-      400,
-      `The model '${served.id}' has no chat template, expected a model for conversations: use /v1/completions`,
-      'unsupported_model',
-      'model',
-    );
+  const template = templateOf(writer);
   const written = templateMessages(body.messages);
   const read = await readImages(served.model, written, served.imageHosts, signal);
   try {
@@ -171,6 +164,54 @@ export async function begin(
     read.lease?.release();
     throw error;
   }
+}
+
+/** Returns the number of tokens of a request's prompt. Throws ApiError 400. */
+export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: Writer): Promise<number> {
+  const template = templateOf(writer);
+  const { model, imageHosts } = writer.served;
+  const { messages: shown, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
+  try {
+    const text = await promptOf(body, shown, chosenOf(body, template), writer);
+    return (lease ? await lease.encode(text) : await writer.tokenizer.encodeAsync(text)).length;
+  } finally {
+    lease?.release();
+  }
+}
+
+/** Returns the template of conversations. Throws ApiError 400 for a model without one. */
+function templateOf({ served, tokenizer: { chatTemplate } }: Writer): ChatTemplate {
+  if (chatTemplate !== null) return chatTemplate;
+  throw new ApiError(
+    400,
+    `The model '${served.id}' has no chat template, expected a model for conversations: use /v1/completions`,
+    'unsupported_model',
+    'model',
+  );
+}
+
+function chosenOf(
+  { tools, tool_choice: choice, parallel_tool_calls: parallel = true }: ChatRequest,
+  template: ChatTemplate,
+) {
+  return chosenTools(templateTools(tools), strictTools(tools), choice, parallel, template);
+}
+
+/** Writes the prompt of a request. Throws ApiError 400 for one that cannot fit. */
+async function promptOf(
+  body: ChatRequest,
+  messages: ReadMessages['messages'],
+  { tools }: ChosenTools,
+  writer: Writer,
+): Promise<string> {
+  const text = await writer.tokenizer.applyChatTemplate(messages, {
+    addGenerationPrompt: true,
+    tools: tools.length > 0 ? tools : null,
+    variables: body.chat_template_kwargs,
+    tokenize: false,
+  });
+  checkFits(text, writer);
+  return text;
 }
 
 async function beginRead(
@@ -182,21 +223,9 @@ async function beginRead(
 ): Promise<Begun> {
   const { tokenizer, served } = writer;
   const { parallel_tool_calls: isParallel = true } = body;
-  const chosen = chosenTools(
-    templateTools(body.tools),
-    strictTools(body.tools),
-    body.tool_choice,
-    isParallel,
-    template,
-  );
+  const chosen = chosenOf(body, template);
   const calls = toolCallsOf(chosen, body, isParallel);
-  const text = await tokenizer.applyChatTemplate(shown, {
-    addGenerationPrompt: true,
-    tools: chosen.tools.length > 0 ? chosen.tools : null,
-    variables: body.chat_template_kwargs,
-    tokenize: false,
-  });
-  checkFits(text, writer);
+  const text = await promptOf(body, shown, chosen, writer);
   const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
     writer,

@@ -27,6 +27,13 @@ const content = anyOf(
   string(),
   array(textPart, { min: 1, max: MAX_PARTS }),
 );
+/** A part of an answer in which a model refuses. Clients send it back. */
+const refusalPart = object({ type: oneOf(['refusal']), refusal: string() });
+const assistantContent = anyOf(
+  `text, or an array of 1 to ${MAX_PARTS} text and refusal parts`,
+  string(),
+  array(tagged('type', object({ type: oneOf(['text']), text: string() }), refusalPart), { min: 1, max: MAX_PARTS }),
+);
 const imagePart = object({
   type: oneOf(['image_url']),
   image_url: object({ url: string(), detail: optional(oneOf(['auto', 'low', 'high'])) }),
@@ -51,7 +58,7 @@ const message = tagged(
   object({ role: oneOf(['user']), content: userContent, name }),
   object({
     role: oneOf(['assistant']),
-    content: optional(content),
+    content: optional(assistantContent),
     name,
     refusal: optional(string()),
     reasoning_content: optional(string()),
@@ -111,11 +118,14 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
 
 /** Joins parts to one text, unless some are images. */
 function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
-  if (parts.some(({ type }) => type !== 'text')) return parts as readonly Readonly<Record<string, unknown>>[];
-  return parts.map((part) => ('text' in part ? part.text : '')).join('');
+  if (parts.some(({ type }) => type === 'image_url')) return parts as readonly Readonly<Record<string, unknown>>[];
+  return parts.map((part) => ('text' in part ? part.text : 'refusal' in part ? part.refusal : '')).join('');
 }
 
-type PartOfMessage = { readonly type: 'text'; readonly text: string } | Read<typeof imagePart>;
+type PartOfMessage =
+  | { readonly type: 'text'; readonly text: string }
+  | Read<typeof imagePart>
+  | Read<typeof refusalPart>;
 
 export function templateTools(given: Read<typeof tools>): ChatTool[] {
   return (given ?? []).map(({ type, function: called }) => ({

@@ -45,7 +45,7 @@ const completionBody = (model: Schema<string>, limits: Limits) =>
     max_tokens: maxTokens,
     echo: optional(boolean()),
     suffix: refusedField('models continue a prompt, and do not fill gaps'),
-    best_of: refusedField("give 'n' and 'logprobs'"),
+    best_of: optional(integer({ min: 1, max: 1 })),
     logprobs: optional(integer({ min: 0, max: 5 })),
     ...grammarFields,
     ...samplingFields,

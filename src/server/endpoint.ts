@@ -54,7 +54,7 @@ export type Reply =
 
 /** A path of the API with the forms of its requests and answers, and its handler. */
 export interface Endpoint<Body = unknown> {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly operationId: string;
   readonly summary: string;

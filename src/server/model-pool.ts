@@ -188,7 +188,8 @@ export class ModelPool {
   }
 
   #find(name: string): Named {
-    const found = this.#names.get(name);
+    // Clients of Ollama add the tag of the newest version.
+    const found = this.#names.get(name) ?? this.#names.get(name.replace(/:latest$/, ''));
     if (found) return found;
     const known = this.names.join(', ');
     throw new ApiError(404, `The model '${name}' does not exist, expected one of ${known}`, 'model_not_found', 'model');

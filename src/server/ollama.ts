@@ -41,6 +41,13 @@ const DURATION = '^-?(\\d+(\\.\\d+)?|(\\d+(\\.\\d+)?(h|ms|m|s|us|ns))+)$';
 
 const noEffect = optional(anyOf('a number or true or false', number({ min: -(2 ** 53), max: 2 ** 53 }), boolean()));
 
+/** Options that clients send with every request, and that change nothing here: penalties count all tokens. */
+const WITHOUT_EFFECT = [
+  ...['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'num_thread', 'num_keep', 'use_mmap', 'use_mlock', 'numa'],
+  ...['low_vram', 'f16_kv', 'logits_all', 'vocab_only', 'repeat_last_n', 'penalize_newline'],
+  ...['mirostat_eta', 'mirostat_tau'],
+];
+
 /** Sampling by Ollama's names. Sizes of the context and of batches were chosen when the server began. */
 const options = optional(
   object({
@@ -54,12 +61,9 @@ const options = optional(
     seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1 })),
     num_predict: optional(integer({ min: -2, max: INT.max })),
     stop: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
-    ...Object.fromEntries(
-      ['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'num_thread', 'num_keep', 'use_mmap', 'numa'].map((name) => [
-        name,
-        noEffect,
-      ]),
-    ),
+    mirostat: optional(integer({ min: 0, max: 0 })),
+    tfs_z: optional(integer({ min: 1, max: 1 })),
+    ...Object.fromEntries(WITHOUT_EFFECT.map((name) => [name, noEffect])),
   }),
 );
 
@@ -152,6 +156,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
     chatEndpoint(backend, chats),
     generateEndpoint(backend, chats),
     embedEndpoint(backend),
+    formerEmbedEndpoint(backend),
     tags('/api/tags', 'ollamaTags', 'Lists the models.', () => models.names.map((name) => tagOf(models, name))),
     tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', () => running(models)),
     showEndpoint(models),
@@ -224,6 +229,31 @@ function embedEndpoint({ models }: Backend): Endpoint {
         keepAliveSeconds: secondsOf(given.body),
       });
       return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
+    },
+  });
+}
+
+function formerEmbedEndpoint({ models }: Backend): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/api/embeddings',
+    operation: 'embeddings',
+    operationId: 'ollamaEmbeddings',
+    summary: "Computes the embedding of one text, by Ollama's former API.",
+    dialect: OLLAMA,
+    body: object({
+      model: nameOf(models.namesOf(isEmbedder)),
+      prompt: string({ minLength: 1 }),
+      options,
+      keep_alive: shared.keep_alive,
+    }),
+    response: shape({ embedding: listOf({ type: 'number' }) }),
+    async handle(given) {
+      const { model, prompt: input } = given.body;
+      const keepAliveSeconds = secondsOf(given.body);
+      const use = { task: null };
+      const { vectors } = await embedTexts(given, { model, input, truncate: true, use, keepAliveSeconds });
+      return { json: { embedding: [...(vectors[0] as Float32Array)] } };
     },
   });
 }

@@ -9,7 +9,7 @@ import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { PromptImages } from '../tasks/prompt-images.js';
 import type { Constrain } from './answer-format.js';
-import { anthropicMessages } from './anthropic-messages.js';
+import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
 import { embeddings } from './embeddings.js';
@@ -132,8 +132,9 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     chatCompletions(models, constrain),
     completions(models, constrain),
     embeddings(models),
-    responses(backend, chats),
+    ...responses(backend, chats),
     anthropicMessages(backend, chats),
+    countMessageTokens(chats),
     rerank(models, '1'),
     rerank(models, '2'),
     ...ollama(backend, chats),
@@ -201,7 +202,7 @@ async function allowOrigins(app: Hono<Bindings>, origin: string | readonly strin
     '*',
     cors({
       origin: typeof origin === 'string' ? origin : [...origin],
-      allowMethods: ['GET', 'HEAD', 'POST'],
+      allowMethods: ['GET', 'HEAD', 'POST', 'DELETE'],
       exposeHeaders: ['x-request-id', 'retry-after'],
       maxAge: 600,
     }),
@@ -271,14 +272,17 @@ function checkModel(name: string, model: LoadedModel | ManagedModel | null): voi
 
 /** 405 with the allowed methods for known paths, and 404 for unknown paths below /v1. */
 function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[]): void {
-  const paths = new Map<string, string>([
-    ['/openapi.json', 'GET'],
-    ['/metrics', 'GET'],
-    ...endpoints.map(({ path, method }) => [path, method.toUpperCase()] as const),
+  const paths = new Map<string, string[]>([
+    ['/openapi.json', ['GET', 'HEAD']],
+    ['/metrics', ['GET', 'HEAD']],
   ]);
+  for (const { path, method } of endpoints) {
+    const methods = method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()];
+    paths.set(path, [...(paths.get(path) ?? []), ...methods]);
+  }
   for (const [path, allowed] of paths)
     app.all(path.replace(/{(\w+)}/g, ':$1'), ({ req }) => {
-      const headers = { allow: allowed === 'GET' ? 'GET, HEAD' : allowed };
+      const headers = { allow: allowed.join(', ') };
       return refused(new ApiError(405, `Not allowed: ${req.method} ${path}`, 'method_not_allowed', null, headers));
     });
   app.all('/v1/*', ({ req }) =>

@@ -3,9 +3,18 @@ import { ApiError } from './errors.js';
 /** The messages of a conversation, in the form of OpenAI's chats. */
 export type Messages = readonly object[];
 
+/** A response with the conversation up to it. */
+export interface KeptResponse {
+  readonly messages: Messages;
+  /** The response as its client got it. */
+  readonly response: object;
+  /** The items of its request. */
+  readonly input: readonly object[];
+}
+
 interface Stored {
   readonly scope: string;
-  readonly messages: Messages;
+  readonly kept: KeptResponse;
   readonly bytes: number;
 }
 
@@ -17,9 +26,9 @@ export class ResponseStore {
   constructor(private readonly maxBytes = 32 * 2 ** 20) {}
 
   /** Keeps a conversation for clients of `scope`. */
-  add(id: string, scope: string, messages: Messages): void {
-    const bytes = Buffer.byteLength(JSON.stringify(messages));
-    this.#stored.set(id, { scope, messages, bytes });
+  add(id: string, scope: string, kept: KeptResponse): void {
+    const bytes = Buffer.byteLength(JSON.stringify(kept));
+    this.#stored.set(id, { scope, kept, bytes });
     this.#bytes += bytes;
     for (const [oldest, { bytes: freed }] of this.#stored) {
       if (this.#bytes <= this.maxBytes) break;
@@ -28,11 +37,18 @@ export class ResponseStore {
     }
   }
 
-  /** Returns the conversation up to an answer. Throws ApiError 404 if it was dropped, or belongs to another client. */
-  get(id: string, scope: string): Messages {
+  /** Returns a response. Throws ApiError 404 if it was dropped, or belongs to another client. */
+  get(id: string, scope: string): KeptResponse {
     const found = this.#stored.get(id);
-    if (found?.scope === scope) return found.messages;
+    if (found?.scope === scope) return found.kept;
     const message = `The response '${id}' is not kept (any more): send the whole conversation as 'input'`;
     throw new ApiError(404, message, 'previous_response_not_found', 'previous_response_id');
+  }
+
+  /** Forgets a response. Throws the errors of `get`. */
+  delete(id: string, scope: string): void {
+    this.get(id, scope);
+    this.#bytes -= this.#stored.get(id)?.bytes ?? 0;
+    this.#stored.delete(id);
   }
 }

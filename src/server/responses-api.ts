@@ -166,8 +166,55 @@ const responseBody = (model: Schema<string>) =>
 
 type ResponseRequest = Read<ReturnType<typeof responseBody>>;
 
-export function responses(backend: Backend, name: Schema<string>): Endpoint {
+const RESPONSE = shape({
+  id: text,
+  object: constant('response'),
+  created_at: count,
+  status: { enum: ['completed', 'incomplete'] },
+  model: text,
+  output: listOf({ type: 'object' }),
+  previous_response_id: nullable(text),
+  usage: shape({ input_tokens: count, output_tokens: count, total_tokens: count }),
+});
+
+/** The endpoints of responses, which share what is kept of them. */
+export function responses(backend: Backend, name: Schema<string>): Endpoint[] {
   const store = new ResponseStore();
+  return [createResponse(backend, name, store), ...keptResponses(store)];
+}
+
+function keptResponses(store: ResponseStore): Endpoint[] {
+  const parameters = [{ name: 'response_id', schema: { type: 'string' } }];
+  const path = '/v1/responses/{response_id}';
+  return [
+    endpoint({
+      ...{ method: 'get', path, parameters, operationId: 'retrieveResponse', response: RESPONSE },
+      summary: 'Returns a response that the server keeps.',
+      handle: async ({ prefixScope }, { response_id: id = '' }) => ({ json: store.get(id, prefixScope).response }),
+    }),
+    endpoint({
+      ...{ method: 'delete', path, parameters, operationId: 'deleteResponse' },
+      summary: 'Forgets a response.',
+      response: shape({ id: text, object: constant('response'), deleted: { const: true } }),
+      async handle({ prefixScope }, { response_id: id = '' }) {
+        store.delete(id, prefixScope);
+        return { json: { id, object: 'response', deleted: true } };
+      },
+    }),
+    endpoint({
+      ...{ method: 'get', path: `${path}/input_items`, parameters, operationId: 'listInputItems' },
+      summary: 'Lists the items of the request of a response.',
+      response: shape({ object: constant('list'), data: listOf({ type: 'object' }), has_more: { const: false } }),
+      async handle({ prefixScope }, { response_id: id = '' }) {
+        const data = store.get(id, prefixScope).input as readonly { id: string }[];
+        const ends = { first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+        return { json: { object: 'list', data, ...ends, has_more: false } };
+      },
+    }),
+  ];
+}
+
+function createResponse(backend: Backend, name: Schema<string>, store: ResponseStore): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/responses',
@@ -176,32 +223,36 @@ export function responses(backend: Backend, name: Schema<string>): Endpoint {
     summary: 'Continues a conversation, by the Responses API.',
     dialect: RESPONSES,
     body: responseBody(name),
-    response: shape({
-      id: text,
-      object: constant('response'),
-      created_at: count,
-      status: { enum: ['completed', 'incomplete'] },
-      model: text,
-      output: listOf({ type: 'object' }),
-      previous_response_id: nullable(text),
-      usage: shape({ input_tokens: count, output_tokens: count, total_tokens: count }),
-    }),
+    response: RESPONSE,
     streams: true,
     async handle(call) {
       const { body, prefixScope } = call;
-      const before = body.previous_response_id ? store.get(body.previous_response_id, prefixScope) : [];
+      const before = body.previous_response_id ? store.get(body.previous_response_id, prefixScope).messages : [];
       const messages = [...before, ...messagesOf(body.input)];
       const conversation = await converse(backend, call, requestOf(body, messages));
       const answer = new ResponseAnswer(conversation, call);
       const keep = () => {
-        if (body.store !== false)
-          store.add(answer.id, prefixScope, [...messages, ...messagesOf(answer.items as never)]);
+        if (body.store === false) return;
+        const whole = [...messages, ...messagesOf(answer.items as never)];
+        store.add(answer.id, prefixScope, { messages: whole, response: answer.json, input: inputItems(body.input) });
       };
       if (body.stream) return { events: answer.events(keep) };
       answer.add(await wholeAnswer(conversation));
       keep();
       return { json: answer.json };
     },
+  });
+}
+
+/** Returns the items of a request with ids and with their text in parts. */
+function inputItems(input: ResponseRequest['input']): object[] {
+  const items: Items = typeof input === 'string' ? [{ role: 'user', content: input } as Items[number]] : input;
+  return items.map((each) => {
+    if (!('role' in each)) return { ...each, id: each.id ?? idOf('item') };
+    const type = each.role === 'assistant' ? 'output_text' : 'input_text';
+    const parts = typeof each.content === 'string' ? [{ type, text: each.content }] : each.content;
+    const { id = idOf('msg'), status: given = 'completed', role } = each;
+    return { id, type: 'message', status: given, role, content: parts };
   });
 }
 

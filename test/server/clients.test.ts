@@ -83,6 +83,18 @@ describe('clients of the server', () => {
       expect(choices[0]!.text.length).toBeGreaterThan(20);
     });
 
+    it('reads refusals of earlier answers, and a best_of that changes nothing', async () => {
+      const before = { role: 'assistant' as const, content: [{ type: 'refusal' as const, refusal: 'No cats.' }] };
+      const chat = (said: OpenAI.ChatCompletionAssistantMessageParam) =>
+        client.chat.completions.create({ ...greedy, messages: [...messages, said, ...messages] });
+      const [refused, text] = [await chat(before), await chat({ role: 'assistant', content: 'No cats.' })];
+      expect(refused.choices).toEqual(text.choices);
+      const { choices } = await client.completions.create({ ...greedy, prompt: 'Once', best_of: 1 });
+      expect(choices.length).toBe(1);
+      const best = client.completions.create({ ...greedy, prompt: 'Once', best_of: 2 });
+      await expect(best).rejects.toThrow(OpenAI.BadRequestError);
+    });
+
     it('embeds, in base64 by default or as numbers', async () => {
       const input = ['CCO', 'c1ccccc1'];
       const packed = await client.embeddings.create({ model: 'vectors', input });

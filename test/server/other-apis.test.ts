@@ -110,6 +110,39 @@ describe("OpenAI's Responses API", () => {
     await expect(missing).rejects.toThrow(OpenAI.NotFoundError);
   });
 
+  it('returns a response that is kept, and its input, and forgets it, for the same client only', async () => {
+    const input = [{ role: 'user' as const, content: prompt }];
+    const made = await client().responses.create({ ...greedy, input, metadata: { topic: 'cats' } });
+    const {
+      output_text: said,
+      _request_id: _,
+      ...plain
+    } = made as OpenAI.Responses.Response & { _request_id?: string };
+    const kept = await client().responses.retrieve(made.id);
+    expect(kept).toMatchObject(plain);
+    expect(kept.output_text).toBe(said);
+    const items = [];
+    for await (const item of client().responses.inputItems.list(made.id)) items.push(item);
+    expect(items).toEqual([
+      {
+        ...{ type: 'message', role: 'user', id: expect.stringMatching(/^msg_/), status: 'completed' },
+        content: [{ type: 'input_text', text: prompt }],
+      },
+    ]);
+    await expect(client('other').responses.retrieve(made.id)).rejects.toThrow(OpenAI.NotFoundError);
+    await expect(client('other').responses.delete(made.id)).rejects.toThrow(OpenAI.NotFoundError);
+    await client().responses.delete(made.id);
+    await expect(client().responses.retrieve(made.id)).rejects.toThrow(OpenAI.NotFoundError);
+    const refused = await fetch(`${server.url}/v1/responses/${made.id}`, { method: 'PUT' });
+    expect([refused.status, refused.headers.get('allow')]).toEqual([405, 'GET, HEAD, DELETE']);
+  });
+
+  it('keeps a response that was streamed', async () => {
+    const stream = client().responses.stream({ ...greedy, input: prompt });
+    const { id } = await stream.finalResponse();
+    expect(await client().responses.retrieve(id)).toMatchObject({ id, status: 'incomplete', output_text: story });
+  });
+
   it('calls tools, and reads their outputs', async () => {
     const tools = [{ type: 'function' as const, name: 'weather', parameters: schema, strict: true }];
     const base = { model: 'writer', max_output_tokens: 160, tools };
@@ -218,9 +251,34 @@ describe("Anthropic's Messages API", () => {
     const call = client().messages.create({ ...greedy, messages: [{ role: 'user', content: [image] }] });
     await expect(call).rejects.toThrow(/messages\[0\]\.content\[0\]/);
   });
+
+  it('counts the tokens that a message reads', async () => {
+    const tools = [{ name: 'weather', description: 'Tells it.', input_schema: schema as never }];
+    const said = { model: 'stories', system: 'Be brief.', messages: [{ role: 'user' as const, content: prompt }] };
+    for (const given of [said, { ...said, tools }]) {
+      const { usage } = await client().messages.create({ ...given, max_tokens: 1 });
+      const { input_tokens } = await client().messages.countTokens(given);
+      expect(input_tokens).toBe(usage.input_tokens + (usage.cache_read_input_tokens ?? 0));
+    }
+    await expect(client().messages.countTokens({ ...said, model: 'none' })).rejects.toThrow(Anthropic.NotFoundError);
+  });
 });
 
 describe("Ollama's API", () => {
+  it('takes the tag of the newest version, and options that programs send with each request', async () => {
+    const options = { num_predict: 24, temperature: 0, repeat_last_n: 64, mirostat: 0, num_ctx: 512, use_mlock: false };
+    const given = { model: 'stories:latest', messages: [{ role: 'user', content: prompt }], options };
+    const { message, model } = await client().chat(given);
+    expect([message.content, model]).toEqual([story, 'stories']);
+    const sampling = client().chat({ ...given, options: { mirostat: 2 } });
+    await expect(sampling).rejects.toThrow(/mirostat/);
+  });
+
+  it('embeds one text by the former path', async () => {
+    const { embedding } = await client().embeddings({ model: 'vectors', prompt: 'CCO' });
+    expect(embedding).toEqual((await client().embed({ model: 'vectors', input: 'CCO' })).embeddings[0]);
+  });
+
   const client = () => new Ollama({ host: server.url, headers: { authorization: `Bearer ${KEY}` } });
   const options = { temperature: 0, num_predict: 24 };
   const messages = [{ role: 'user', content: prompt }];

@@ -88,7 +88,6 @@ describe('requests', () => {
     );
     for (const [path, fields] of [
       ['completions', { suffix: 'x' }],
-      ['completions', { best_of: 2 }],
       ['completions', { echo: true, logprobs: 1 }],
       ['chat/completions', { functions: [] }],
       ['chat/completions', { audio: {} }],
