@@ -6,10 +6,10 @@
 // Clang's attribute takes one string only, which is longer than a line.
 // clang-format off
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx512vnni,avx512bf16,amx-tile,amx-bf16,avx2,fma,f16c,bmi,bmi2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx512vnni,avx512bf16,amx-tile,amx-bf16,amx-int8,avx2,fma,f16c,bmi,bmi2"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx512vnni,avx512bf16,amx-tile,amx-bf16,avx2,fma,f16c,bmi,bmi2,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx512vnni,avx512bf16,amx-tile,amx-bf16,amx-int8,avx2,fma,f16c,bmi,bmi2,prefer-vector-width=512")
 #endif
 // clang-format on
 

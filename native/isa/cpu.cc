@@ -59,8 +59,8 @@ Cpu identify() {
   constexpr unsigned kVnni = 1u << 11;
   cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
   const bool usesVnni = isWanted("SIMDFORMER_VNNI"), usesBf16 = isWanted("SIMDFORMER_BF16");
-  constexpr unsigned kAmx = 1u << 24 | 1u << 22;    // tiles, and their products of bfloat16
-  constexpr unsigned kTiles = 1u << 17 | 1u << 18;  // registers that the system saves
+  constexpr unsigned kAmx = 1u << 25 | 1u << 24 | 1u << 22;  // products of bytes, tiles, products of bfloat16
+  constexpr unsigned kTiles = 1u << 17 | 1u << 18;           // registers that the system saves
   cpu.amx = cpu.avx512 && usesBf16 && isWanted("SIMDFORMER_AMX") && (d & kAmx) == kAmx && (low & kTiles) == kTiles;
   cpu.vnni = cpu.avx512 && usesVnni && (c & kVnni) != 0;
   constexpr unsigned kAvxVnni = 1u << 4, kBf16 = 1u << 5;

@@ -10,7 +10,7 @@ struct Cpu {
   bool vnni = false;     // AVX512-VNNI
   bool avxVnni = false;  // AVX-VNNI
   bool bf16 = false;     // AVX512-BF16
-  bool amx = false;      // AMX with bfloat16; see allowsAmx()
+  bool amx = false;      // AMX with bfloat16 and bytes; see allowsAmx()
   bool dotProd = false;  // arm64: sdot and udot
   size_t cache = 0;      // bytes of the largest cache; 0 if unknown
 };

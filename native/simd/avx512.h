@@ -133,6 +133,47 @@ SIMD_INLINE void configureTiles() {
 }
 SIMD_INLINE void releaseTiles() { _tile_release(); }
 
+// Products of bytes by AMX: kByteRows rows with up to kByteTiles tiles of 16 features. Registers 0 to 2 have the sums, 3
+// the rows, 4 to 6 the weights of 32 inputs.
+#define SIMD_HAS_BYTE_TILES
+inline constexpr size_t kByteRows = 16, kByteTiles = 3;
+SIMD_INLINE void configureByteTiles() {
+  struct {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t rowBytes[16] = {64, 64, 64, 32, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 8, 8, 8};
+  } config;
+  _tile_loadconfig(&config);
+}
+
+// sums [tiles, 16, 16] = the products of 16 rows with `tiles` tiles of the weight, which are bytesStep bytes apart. A
+// group of 32 inputs has the words of one row after another.
+inline void multiplyByteTiles(const int32_t* words, const uint8_t* bytes, size_t bytesStep, size_t groups, size_t tiles,
+                              int32_t* sums) {
+  constexpr size_t kGroupBytes = 512, kGroupOfRows = kByteRows * 8, kSums = kByteRows * 16;
+  asm volatile("" ::: "memory");  // GCC does not know that tiles are loaded from memory
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  for (; groups > 0; --groups, words += kGroupOfRows, bytes += kGroupBytes) {
+    _tile_loadd(3, words, 32);
+    _tile_loadd(4, bytes, 64);
+    _tile_dpbsud(0, 3, 4);
+    if (tiles > 1) {
+      _tile_loadd(5, bytes + bytesStep, 64);
+      _tile_dpbsud(1, 3, 5);
+    }
+    if (tiles > 2) {
+      _tile_loadd(6, bytes + 2 * bytesStep, 64);
+      _tile_dpbsud(2, 3, 6);
+    }
+  }
+  _tile_stored(0, sums, 64);
+  if (tiles > 1) _tile_stored(1, sums + kSums, 64);
+  if (tiles > 2) _tile_stored(2, sums + 2 * kSums, 64);
+  asm volatile("" ::: "memory");
+}
+
 // sums [32, 32] += a·b for blocks of 32 inputs: a [32, 32] in pairs of inputs, b [16 pairs, 32]. Only the first 16 rows
 // or columns are computed if the others are not needed.
 inline void multiplyTiles(const float* a, const float* b, size_t blocks, float* sums, bool bothRows, bool bothCols) {

@@ -3,6 +3,7 @@
 // compiled once for all formats.
 #pragma once
 #include "kernels/shared/fetch.h"
+#include "kernels/shared/int8_ready.h"
 #include "kernels/shared/int8_tile.h"
 
 // Groups per pass, and rows that are multiplied with them.
@@ -12,13 +13,17 @@ inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
 // meanwhile. The processor prefetches a stream into level 2 by itself. Instructions prefetch it into level 1, kAhead
 // bytes ahead: Q4_K is read 1.17 times as fast as with 8 KB ahead into level 2.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024;
-// Maximum number of rows for which weights are unpacked in registers.
-inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
+// Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
+inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
+inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
 
 struct Int8Memory {
   alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
   float scales[kInt8Tiles][2 * kUnpackedGroups * kTile], minima[kInt8Tiles][2 * kUnpackedGroups * kTile];
   float sums[kInt8BlockRows * kInt8Cols];
+#ifdef SIMD_HAS_BYTE_TILES
+  alignas(64) int32_t products[kUnpackedGroups / kRowGroups * kInt8Tiles * kReadySums];
+#endif
 };
 
 // Consecutive tiles of a packed weight, at most kInt8Tiles.
@@ -113,7 +118,7 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
 template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
-  constexpr size_t kSteps = kQuads / Format::kParts, kQuadsOfHalf = kHalf / 4;
+  constexpr size_t kSteps = kQuads / Format::kParts;
   Vf total[kRows][kVecs];
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
   for (size_t record = 0; record * Format::kGroups < groups; ++record) {
@@ -133,11 +138,10 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
           Vi weights[kVecs];
           eachAccumulator<1, kVecs>(
               [&](size_t, size_t v) { weights[v] = Format::bytes(at.group, k, lane + v * kWidth); });
-          const int32_t* x = words + k % kQuadsOfHalf * Dots::kWords;
+          const int32_t* x = words + k * Dots::kWords;
           eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-            Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kHalfWords);
+            Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kGroupWords);
           });
-          if (k % kQuadsOfHalf == kQuadsOfHalf - 1) words += height * kHalfWords;
         }
         Vf scales[kVecs];
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { scales[v] = Format::scale(at, part, lane + v * kWidth); });
@@ -153,6 +157,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
               [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
         }
       }
+      words += height * kGroupWords;
     }
   }
   eachAccumulator<kRows, kVecs>(
@@ -161,16 +166,16 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
 
 // The product of all features of a tile with all `height` rows of a block. It processes as many rows at once as fit
 // into registers, then half as many, and so on.
-template <class Products, class Format, size_t kRows = kInt8Rows>
+template <class Products, class Format, size_t kRows = kFewTogether>
 void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
-  constexpr size_t kSums = 2 * kInt8Rows, kAll = kTile / kWidth,
+  constexpr size_t kSums = 2 * kFewTogether, kAll = kTile / kWidth,
                    kVecs = kRows * kAll < kSums ? kAll : kSums / kRows / 2;
   static_assert(kAll % kVecs == 0);
   const int32_t* heads = block + layout.quadWords() * height;
   for (; height - row >= kRows; row += kRows)
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kHalfWords, heads + row * kHeadWords, height,
+      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kGroupWords, heads + row * kHeadWords, height,
                                               layout.groups, sums + row * kInt8Cols);
   if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
 }
@@ -222,6 +227,10 @@ class Int8Product {
         return done_(size_t{0}, rows_.count, memory_.sums);
       }
     }
+#ifdef SIMD_HAS_BYTE_TILES
+    const ByteTiles session(kind_);
+    hasTiles_ = session.used();
+#endif
     for (group_ = 0; group_ < layout_.groups; group_ += count_) {
       count_ = atMost(each_, layout_.groups - group_);
       multiplyGroups();
@@ -256,10 +265,24 @@ class Int8Product {
       point(in, row);
       // If this is the only pass, all rows share the memory of their sums, which then stays in level 1.
       float* sums = memory_.sums + (each_ < layout_.groups ? row * kInt8Cols : 0);
-      const Int8Tile tile = height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
+      const Int8Tile tile = tileFor(in, row, height, wholeTile);
       tile(in, tiles_.count, group_ > 0, sums);
       if (isLast()) done_(row, height, sums);
     }
+  }
+
+  // Returns the register tile for `height` rows from `row` on. If AMX multiplies, it has multiplied their block.
+  Int8Tile tileFor([[maybe_unused]] Int8Operands& in, [[maybe_unused]] size_t row, size_t height,
+                   Int8Tile wholeTile) const {
+#ifdef SIMD_HAS_BYTE_TILES
+    if (hasTiles_ && in.height == kInt8Rows) {
+      const size_t inBlock = row % kInt8Rows;
+      if (inBlock == 0) multiplyReady(in, tiles_.count, memory_.products);
+      in.products = memory_.products + inBlock * kTile;
+      return int8Tile<ReadySums, 8, kInt8TileRows>;
+    }
+#endif
+    return height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
   }
 
   // Points the operands to the current groups, for rows from `row` on.
@@ -268,7 +291,7 @@ class Int8Product {
     const size_t part = kind_.parts == 0 ? group_ / kRowGroups : group_ * kind_.parts;
     const int32_t* block = rows_.x + first * layout_.rowWords();
     in.height = atMost(kInt8Rows, rows_.count - first);
-    in.words = block + group_ * 2 * kHalfWords * in.height + inBlock * kHalfWords;
+    in.words = block + group_ * kGroupWords * in.height + inBlock * kGroupWords;
     in.heads = block + (layout_.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
   }
 
@@ -282,4 +305,7 @@ class Int8Product {
   const Done& done_;
   const size_t each_ = groupsOfPass();
   size_t group_ = 0, count_ = 0;  // the groups of the current pass
+#ifdef SIMD_HAS_BYTE_TILES
+  bool hasTiles_ = false;  // true if AMX multiplies
+#endif
 };

@@ -11,12 +11,13 @@
 //     parts. The bias comes last.
 //
 // Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
-// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 15 for each row, then those of inputs
-// 16 to 31, and so on. Heads follow, one for each part and row.
+// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 31 for each row, then those of inputs
+// 32 to 63, and so on. Heads follow, one for each part and row.
 #pragma once
 #include "formats/formats.h"
 
-inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfWords = kHalf / 4 * Dots::kWords;
+inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfWords = kHalf / 4 * Dots::kWords,
+                        kGroupWords = 2 * kHalfWords;
 
 struct Int8Head {
   float scale;
@@ -29,7 +30,7 @@ inline constexpr size_t kHeadWords = sizeof(Int8Head) / 4;
 inline constexpr size_t kRowGroups = 2;
 CONSTANT("int8.rowGroups", kRowGroups)
 
-CONSTANT("int8.groupWords", 2 * kHalfWords)
+CONSTANT("int8.groupWords", kGroupWords)
 CONSTANT("int8.headWords", kHeadWords)
 
 // The size of a row: groups of inputs, parts, and words.
@@ -38,7 +39,7 @@ struct Int8Layout {
 
   Int8Layout(IntegerKind kind, size_t inputs)
       : groups(divideUp(inputs, kGroup)), parts(kind.parts == 0 ? divideUp(groups, kRowGroups) : groups * kind.parts) {}
-  size_t quadWords() const { return groups * 2 * kHalfWords; }
+  size_t quadWords() const { return groups * kGroupWords; }
   size_t rowWords() const { return quadWords() + parts * kHeadWords; }
 };
 
@@ -98,7 +99,9 @@ struct Int8Block {
   size_t height;  // number of rows
   int offset;     // offset of the weights' bytes
 
-  int32_t* words(const Int8Part& part, size_t half) const { return part.words + half * height * kHalfWords; }
+  int32_t* words(const Int8Part& part, size_t half) const {
+    return part.words + half / 2 * height * kGroupWords + half % 2 * kHalfWords;
+  }
   void putHead(int32_t* to, float scale, int32_t total) const {
     const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};
     memcpy(to, &head, sizeof head);
@@ -171,7 +174,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
   withDots([&](auto products) { block.offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
   const size_t groups = kind.parts == 0 ? kRowGroups : 1, each = groups * kGroup, heads = kind.parts == 2 ? 2 : 1;
   const auto partOf = [&](size_t row, size_t part) {
-    return Int8Part{x + row * stride + part * each, to + (part * groups * 2 * height + row) * kHalfWords,
+    return Int8Part{x + row * stride + part * each, to + (part * groups * height + row) * kGroupWords,
                     to + (layout.quadWords() + part * heads * kHeadWords) * height + row * kHeadWords};
   };
   size_t whole = 0;  // number of complete parts per row, which are done at once

@@ -14,6 +14,7 @@ struct Int8Operands {
   const uint8_t* bytes;          // unpacked weights, 64 bytes for each 4 inputs
   const float *scales, *minima;  // scales and minima of each part; either may be null
   const int32_t *words, *heads;  // words and heads of consecutive rows of a block
+  const int32_t* products;       // sums of products, for ReadySums (int8_ready.h)
   size_t height;                 // number of rows of that block
   size_t parts, halves, tail;    // number of parts; halves (16 inputs) per part; halves of the last part
   size_t bytesStep, scalesStep;  // distances from one tile to the next
@@ -47,9 +48,13 @@ class Int8Lanes {
   SIMD_INLINE void multiply() {
     if constexpr (kHolds) eachSum([&](size_t r, size_t v) { held_[r][v] = load(from_ + place(r, v)); });
     for (size_t part = 0; part < in_.parts; ++part) {
-      eachSum([&](size_t r, size_t v) { products_[r][v] = Products::template begin<kBits>(head(r)[2]); });
-      const size_t halves = part + 1 < in_.parts ? in_.halves : in_.tail;
-      for (size_t half = 0; half < halves; ++half) multiplyHalf();
+      if constexpr (requires { Products::load(in_, part, size_t{0}, size_t{0}); }) {
+        eachSum([&](size_t r, size_t v) { products_[r][v] = Products::load(in_, part, r, v); });
+      } else {
+        eachSum([&](size_t r, size_t v) { products_[r][v] = Products::template begin<kBits>(head(r)[2]); });
+        const size_t halves = part + 1 < in_.parts ? in_.halves : in_.tail;
+        for (size_t half = 0; half < halves; ++half) multiplyHalf();
+      }
       addPart();
     }
     if constexpr (kHolds) eachSum([&](size_t r, size_t v) { store(sums_ + place(r, v), held_[r][v]); });
@@ -76,10 +81,11 @@ class Int8Lanes {
       eachAccumulator<1, kVecs>(
           [&](size_t, size_t v) { weights[v] = loadInts(bytes_ + k * kTile * 4 + v * bytesStep()); });
       eachSum([&](size_t r, size_t v) {
-        Products::template add<kBits>(products_[r][v], weights[v], words_ + r * kHalfWords + k * Dots::kWords);
+        Products::template add<kBits>(products_[r][v], weights[v], words_ + r * kGroupWords + k * Dots::kWords);
       });
     }
-    words_ += in_.height * kHalfWords;
+    words_ += isSecond_ ? in_.height * kGroupWords - kHalfWords : kHalfWords;
+    isSecond_ = !isSecond_;
     bytes_ += kHalf * kTile;
   }
 
@@ -123,7 +129,8 @@ class Int8Lanes {
   const int32_t *words_, *heads_;
   const float *scales_, *minima_;
   float* sums_;
-  const float* from_;  // the sums before the current part
+  const float* from_;      // the sums before the current part
+  bool isSecond_ = false;  // true in the second half of a group
   typename Products::Sums products_[kRows][kVecs];
   Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
 };
