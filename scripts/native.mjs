@@ -3,7 +3,7 @@
 //   node scripts/native.mjs check                      the self test: ASan + UBSan, TSan
 //   node scripts/native.mjs arm64                      the self test for arm64, run where qemu-aarch64 is installed
 //   node scripts/native.mjs fuzz run 30 [options]      libFuzzer on Engine::run, 30 seconds
-//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on a reader of files, 30 seconds: safetensors, gguf, pickle or onnx
+//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on a reader (`readers` below), 30 seconds
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -67,8 +67,11 @@ const sanitizers = [
   ...['-fsanitize-trap=undefined', '-fno-sanitize=null,vptr,object-size,return', '-fno-omit-frame-pointer'],
 ];
 
-/** Readers of files that jazzer.js tests, with its options: --sync where a reader never waits. */
-const readers = { safetensors: ['--sync'], gguf: [], pickle: [], onnx: [] };
+/** Readers of untrusted input that jazzer.js tests, with its options: --sync where a reader never waits. */
+const readers = {
+  ...{ safetensors: ['--sync'], gguf: [], pickle: [], onnx: [], tokenizer: [], template: [], config: [] },
+  ...{ wav: [], image: [], schema: [], http: [] },
+};
 
 const commands = {
   async check() {
@@ -95,9 +98,11 @@ const commands = {
     const limits = [`-max_total_time=${seconds}`, '-timeout=10', `-artifact_prefix=${corpus}-`, ...options];
     if (target in readers) {
       const file = `test/fuzz/${target}.fuzz`; // jazzer appends .js, for which tsx finds .ts
-      return run('node_modules/.bin/jazzer', [...readers[target], '--timeout=10000', file, corpus, '--', ...limits], {
-        NODE_OPTIONS: '--import tsx',
-      });
+      // New inputs go to the first folder. The second one is the seed corpus in git.
+      const kept = join('test/fuzz/corpus', target);
+      const folders = existsSync(kept) ? [corpus, kept] : [corpus];
+      const args = [...readers[target], '--timeout=10000', file, ...folders, '--', ...limits];
+      return run('node_modules/.bin/jazzer', args, { NODE_OPTIONS: '--import tsx' });
     }
     const clang = compiler('clang++-19', 'clang++');
     const linked = ['-fsanitize=fuzzer,address,undefined'];
@@ -109,7 +114,7 @@ const commands = {
 
 const [command, ...rest] = process.argv.slice(2);
 if (!(command in commands)) {
-  console.error('usage: node scripts/native.mjs check | arm64 | fuzz run|safetensors|gguf|pickle|onnx [seconds]');
+  console.error(`usage: node scripts/native.mjs check | arm64 | fuzz run|${Object.keys(readers).join('|')} [seconds]`);
   process.exit(1);
 }
 await commands[command](...rest);
