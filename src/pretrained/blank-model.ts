@@ -95,6 +95,7 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
   checkOneOf('loadModel', 'head', head, headKinds);
   const opened = await openWeights(source, { single: file ?? undefined, dtype: from.dtype });
   const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
+  const init = new Initializer(device, 0, true);
   try {
     stored.check?.(device);
     const weights =
@@ -105,10 +106,11 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     const untied = isUntied ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });
     const Model = modelOf(family, architectureOf(family, json, head), json);
-    const model = new Model({ init: new Initializer(device, 0, true), config, head });
+    const model = new Model({ init, config, head });
     const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };
     return { family, model, config, head, weights, stored, saved };
   } catch (error) {
+    init.dispose(); // parts may own tensors when a later part refuses a setting
     stored.close();
     throw error;
   }

@@ -285,9 +285,10 @@ function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[])
       const headers = { allow: allowed.join(', ') };
       return refused(new ApiError(405, `Not allowed: ${req.method} ${path}`, 'method_not_allowed', null, headers));
     });
-  app.all('/v1/*', ({ req }) =>
-    refused(new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url')),
-  );
+  const unknown = ({ req }: Context) =>
+    refused(new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url'));
+  app.all('/v1/*', unknown); // also if the app is mounted in another one, whose notFound would answer
+  app.notFound(unknown);
 }
 
 /** Supports every response format of the library. */

@@ -70,12 +70,19 @@ function run(program: unknown, values: object): string {
   }
 }
 
+/** The limit of Jinja's sandbox, which transformers uses. A template could fill the memory otherwise. */
+const MAX_RANGE = 100_000;
+
 /** The globals that transformers adds to Jinja's own filters and tests. */
 const globals = {
   ...{ true: true, false: false, none: null, True: true, False: false, None: null },
   range(first: number, last?: number, step = 1): number[] {
     const [from, to] = last === undefined ? [0, first] : [first, last];
     const count = Math.max(0, Math.ceil((to - from) / step));
+    if (!(count <= MAX_RANGE))
+      throw new FormatError(
+        `the chat template cannot be rendered: range() has ${count} numbers, at most ${MAX_RANGE} are allowed`,
+      );
     return Array.from({ length: count }, (_, i) => from + i * step);
   },
   raise_exception(message: string): never {

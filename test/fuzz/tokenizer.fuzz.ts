@@ -5,7 +5,6 @@
 import assert from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { parseTokenizer, type TokenizerConfig } from '../../src/tokenizers/index.js';
-import { recordedIn } from '../tokenizers/recorded.js';
 import { checked, withoutTraces } from './checked.js';
 import { jsonVariants } from './json-variants.js';
 
@@ -16,15 +15,11 @@ interface Files {
 
 const read = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
 
-const folders = ['test/tasks/wordpiece', ...['bge-m3', 'splade'].map((name) => `test/data/formats/sentence/${name}`)];
+const folders = ['test/tasks/wordpiece', ...['bge-m3', 'splade', 'model2vec'].map((name) => `test/data/formats/sentence/${name}`)];
 const seeds: Files[] = folders.map((path) => ({
   json: read(`${path}/tokenizer.json`),
   config: read(`${path}/tokenizer_config.json`),
 }));
-// Small files with one normalizer, pre-tokenizer, post-processor or decoder each.
-const { steps } = recordedIn<{ steps: readonly { tokenizer: object }[] }>('steps.json.gz');
-for (const { tokenizer } of steps) seeds.push({ json: tokenizer, config: {} });
-
 const TEXTS = ['Hello, world! 12 é\u0301\n', '<s> a</s>[CLS] \u{1F600}', ''];
 
 export function fuzz(bytes: Buffer): Promise<void> {

@@ -50,6 +50,15 @@ describe('files beside the weights', async () => {
     return { tokenizer, processor, warnings };
   };
 
+  it('give all memory back if a setting is refused after some parts are made', async () => {
+    const files = await filesOf(data, 'mpnet/config.json', 'mpnet/model.safetensors');
+    const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+    const before = device.memory().used;
+    const broken = { ...files, 'config.json': text({ ...config, attention_probs_dropout_prob: {} }) };
+    await expect(loadModel(device, broken)).rejects.toThrow(/attention_probs_dropout_prob is an object/);
+    expect(device.memory().used).toBe(before);
+  });
+
   it('give no tokenizer and no processor if they are missing', async () => {
     expect(await load({})).toEqual({ tokenizer: null, processor: null, warnings: [] });
   });

@@ -159,7 +159,8 @@ describe('requests', () => {
     expect(await refusal(path, { ...base, prompt: 'x'.repeat(30_000) })).toMatchObject({ status: 413 });
     expect(await refusal(path, base, { headers: { 'content-type': 'text/plain' } })).toMatchObject({ status: 415 });
     expect(await refusal(path, null, { body: '{' })).toMatchObject({ status: 400, code: 'invalid_json' });
-    expect(await refusal('/v1/nothing', {})).toMatchObject({ status: 404, code: 'unknown_url' });
+    for (const unknown of ['/v1/nothing', '/nothing'])
+      expect(await refusal(unknown, {})).toMatchObject({ status: 404, code: 'unknown_url' });
     const chat = { model: 'stories', messages: [{ role: 'user', content: 'x' }] };
     const image = { type: 'image_url', image_url: { url: 'file:///etc/passwd' } };
     const shown = { model: 'stories', messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, image] }] };

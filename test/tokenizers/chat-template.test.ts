@@ -111,6 +111,8 @@ describe('applyChatTemplate', () => {
     );
     await expect(apply([{ role: 'user' }], { continueFinalMessage: true })).rejects.toThrow(/needs text/);
     await expect(apply(hello, { chatTemplate: '{% if %}' })).rejects.toThrow(FormatError);
+    const endless = { chatTemplate: '{{ range(100001)|length }}' };
+    await expect(apply(hello, endless)).rejects.toThrow(/range\(\) has 100001 numbers, at most 100000 are allowed/);
     await expect(apply(hello, { chatTemplate: '{{ messages | unheard_of }}' })).rejects.toThrow(FormatError);
   });
 });
