@@ -26,7 +26,13 @@ function tinyChat(): Files {
   const files = folder('test/data/checkpoints/tinystories-656k');
   const settings = JSON.parse(`${files['tokenizer_config.json']}`);
   settings.chat_template ??= '{% for message in messages %}{{ message.content }} {% endfor %}';
-  return { ...files, 'tokenizer_config.json': Buffer.from(JSON.stringify(settings)) };
+  // Answers end long before the context is full, as those of a real chat model do.
+  const generation = { ...JSON.parse(`${files['generation_config.json'] ?? '{}'}`), max_new_tokens: 24 };
+  return {
+    ...files,
+    'tokenizer_config.json': Buffer.from(JSON.stringify(settings)),
+    'generation_config.json': Buffer.from(JSON.stringify(generation)),
+  };
 }
 
 const buffersOf = (files: Record<string, Uint8Array>): Files =>
