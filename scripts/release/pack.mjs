@@ -1,6 +1,6 @@
 // The tarballs of a release, and what is checked about them without running them.
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { run } from './tools.mjs';
 
@@ -23,20 +23,6 @@ function pack(folder) {
 const sha256 = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
 const manifestIn = (tarball) => JSON.parse(run('tar', ['xzOf', tarball, 'package/package.json']));
 
-/**
- * Copies the main package into a folder of its own and returns its path. Its package.json has no scripts: npm would run
- * `prepare` for some users, and the others need packages of development.
- */
-function stagedMain() {
-  const folder = resolve('build/package');
-  rmSync(folder, { recursive: true, force: true });
-  const { scripts: _, devDependencies: __, ...manifest } = JSON.parse(readFileSync('package.json', 'utf8'));
-  for (const path of [...manifest.files, 'README.md', 'LICENSE'])
-    cpSync(path, join(folder, path), { recursive: true });
-  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  return folder;
-}
-
 /** Builds and packs the main package, the addons of these platforms, the sources and the models. Returns their paths. */
 export function packAll(platforms) {
   rmSync(out, { recursive: true, force: true });
@@ -45,7 +31,7 @@ export function packAll(platforms) {
   node('scripts/addons.mjs', ...platforms);
   node('scripts/packages.mjs');
   run('npm', ['run', 'prepack'], { stdio: 'inherit' });
-  const main = pack(stagedMain());
+  const main = pack('.');
   const addons = new Map(platforms.map((platform) => [platform, pack(join(npmFolder, platform))]));
   const others = readdirSync(npmFolder).filter((name) => name.startsWith('simdformer-'));
   return { main, addons, others: others.map((name) => pack(join(npmFolder, name))) };

@@ -185,6 +185,7 @@ export async function checkExports({ main }) {
   });
   const bad = messages.filter(({ type, code }) => type !== 'suggestion' && !INTENDED.has(code));
   if (bad.length > 0) throw new Error(`publint: ${bad.map((message) => formatMessage(message, pkg)).join('\n')}`);
-  run(join(folder, '.bin/attw'), [main, '--profile', 'esm-only', '--format', 'ascii']);
+  // attw's rule false-esm is publint's EXPORTS_TYPES_INVALID_FORMAT.
+  run(join(folder, '.bin/attw'), [main, '--profile', 'esm-only', '--ignore-rules', 'false-esm', '--format', 'ascii']);
   console.log(`publint and attw accept ${main.slice(out.length + 1)}`);
 }

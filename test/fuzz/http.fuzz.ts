@@ -40,7 +40,10 @@ const sampling = { temperature: 0.5, top_p: 0.9, seed: 1, stop: ['a'], logit_bia
 const bodies: readonly (readonly [path: string, body: object])[] = [
   ['/v1/completions', { model, prompt: 'Once', max_tokens: 2, ...sampling, logprobs: 1, n: 1, echo: false }],
   ['/v1/chat/completions', { model, messages, max_tokens: 2, tools, tool_choice: 'auto', stream: true }],
-  ['/v1/chat/completions', { model, messages, max_tokens: 8, response_format: schema, top_logprobs: 1, logprobs: true }],
+  [
+    '/v1/chat/completions',
+    { model, messages, max_tokens: 8, response_format: schema, top_logprobs: 1, logprobs: true },
+  ],
   ['/v1/responses', { model, input: 'Once', max_output_tokens: 2, instructions: 'Be kind.', tools: [] }],
   ['/v1/messages', { model, messages, max_tokens: 2, system: 'Be kind.', stop_sequences: ['a'] }],
   ['/v1/embeddings', { model: 'vectors', input: ['C'], encoding_format: 'float', dimensions: 3 }],

@@ -15,7 +15,7 @@ interface Files {
 
 const read = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
 
-const folders = ['test/tasks/wordpiece', ...['bge-m3', 'splade', 'model2vec'].map((name) => `test/data/formats/sentence/${name}`)];
+const folders = ['test/tasks/wordpiece', ...['bge-m3', 'splade'].map((name) => `test/data/formats/sentence/${name}`)];
 const seeds: Files[] = folders.map((path) => ({
   json: read(`${path}/tokenizer.json`),
   config: read(`${path}/tokenizer_config.json`),

@@ -114,13 +114,17 @@ const lies: readonly (readonly [what: string, file: Uint8Array, message: RegExp]
 const MAX = 2n ** 64n - 1n;
 const wrapping: typeof lies = [
   ['a file of 4 bytes (CVE-2024-39720)', file.slice(0, 4), /bytes/],
-  ['2^64 - 1 tensors (CVE-2024-21836)', lying(8, MAX), /more than any file holds/],
-  ['2^64 - 1 metadata entries (CVE-2024-23605)', lying(16, MAX), /more than any file holds/],
-  ['a name of 2^64 - 1 bytes, which are 0 with a terminator (CVE-2024-23496)', lying(24, MAX), /more than any file/],
-  ['a list of 2^64 - 1 texts (CVE-2024-21825)', lying(placeOf('some.texts') + 8, MAX), /more than any file holds/],
-  ['2^32 - 1 dimensions (CVE-2024-21802)', lying(placeOf('matrix'), 2n ** 32n - 1n, 4), /dimensions, expected 4/],
-  ['a size that wraps to 0 (CVE-2026-33298)', lying(placeOf('matrix') + 4, 2n ** 63n), /more than any file holds/],
-  ['an offset near 2^64 (CVE-2025-53630)', lying(placeOf('blocks') + 24, 2n ** 64n - 32n), /more than any file holds/],
+  ['2^64 - 1 tensors (CVE-2024-21836)', lying(8, MAX), /expected less than 2⁵³/],
+  ['2^64 - 1 metadata entries (CVE-2024-23605)', lying(16, MAX), /expected less than 2⁵³/],
+  [
+    'a name of 2^64 - 1 bytes, which are 0 with a terminator (CVE-2024-23496)',
+    lying(24, MAX),
+    /expected less than 2⁵³/,
+  ],
+  ['a list of 2^64 - 1 texts (CVE-2024-21825)', lying(placeOf('some.texts') + 8, MAX), /expected less than 2⁵³/],
+  ['2^32 - 1 dimensions (CVE-2024-21802)', lying(placeOf('matrix'), 2n ** 32n - 1n, 4), /dimensions, expected at most 4/],
+  ['a size that wraps to 0 (CVE-2026-33298)', lying(placeOf('matrix') + 4, 2n ** 63n), /expected less than 2⁵³/],
+  ['an offset near 2^64 (CVE-2025-53630)', lying(placeOf('blocks') + 24, 2n ** 64n - 32n), /expected less than 2⁵³/],
   [
     'an alignment of 0 (CVE-2025-0317)',
     await ggufBytes(new Map([['general.alignment', { uint32: 0 }]]), []),
