@@ -122,7 +122,11 @@ const wrapping: typeof lies = [
     /expected less than 2⁵³/,
   ],
   ['a list of 2^64 - 1 texts (CVE-2024-21825)', lying(placeOf('some.texts') + 8, MAX), /expected less than 2⁵³/],
-  ['2^32 - 1 dimensions (CVE-2024-21802)', lying(placeOf('matrix'), 2n ** 32n - 1n, 4), /dimensions, expected at most 4/],
+  [
+    '2^32 - 1 dimensions (CVE-2024-21802)',
+    lying(placeOf('matrix'), 2n ** 32n - 1n, 4),
+    /dimensions, expected at most 4/,
+  ],
   ['a size that wraps to 0 (CVE-2026-33298)', lying(placeOf('matrix') + 4, 2n ** 63n), /expected less than 2⁵³/],
   ['an offset near 2^64 (CVE-2025-53630)', lying(placeOf('blocks') + 24, 2n ** 64n - 32n), /expected less than 2⁵³/],
   [
