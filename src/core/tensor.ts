@@ -1,5 +1,5 @@
-// This reference stays in the package's types, for projects whose `lib` setting lacks Symbol.dispose. / <reference
-// lib="esnext.disposable" preserve="true" />
+// The package's types keep this reference, for projects whose `lib` setting lacks Symbol.dispose.
+/// <reference lib="esnext.disposable" preserve="true" />
 
 import { describeShape, describeValue } from './check-values.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';

@@ -4,6 +4,7 @@ import { isNode } from '../../backend/node.js';
 import { describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { isBlob, isTyped } from '../../core/kinds.js';
+import { importPackage } from '../../io/optional-package.js';
 import type { RawImage } from './image.js';
 
 /** The part of sharp's interface that is used here. */
@@ -67,8 +68,7 @@ export async function encodePng({ width, height, data }: RawImage): Promise<Uint
 }
 
 async function loadSharp(): Promise<Sharp> {
-  const name = 'sharp'; // a variable, so that no bundler looks for it
-  const loaded = await import(/* @vite-ignore */ /* webpackIgnore: true */ name).catch((cause) => {
+  const loaded = await importPackage<{ default: Sharp }>('sharp').catch((cause) => {
     const instead = 'npm install sharp, or give { width, height, data }';
     throw new ArgumentError(
       `decodeImage: Node reads and writes images by the package sharp, which cannot be loaded: ${instead}`,
@@ -77,7 +77,7 @@ async function loadSharp(): Promise<Sharp> {
       },
     );
   });
-  return loaded.default as Sharp;
+  return loaded.default;
 }
 
 async function bySharp(bytes: Uint8Array): Promise<RawImage> {
