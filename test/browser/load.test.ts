@@ -98,7 +98,7 @@ describe('in Node', () => {
       FormatError,
       /empty contains no model: there is no config.json \(HTTP status 404 for http.*\/empty\/config.json\)/,
     ],
-    ['/app', FormatError, /no config.json in it \(http.*config.json is a page, text\/html\)/],
+    ['/app', FormatError, /there is no config.json \(http.*config.json is a page, text\/html\)/],
     ['/broken', FetchError, /broken\/config.json cannot be fetched: HTTP status 500/],
     ['/closed', FetchError, /closed\/config.json cannot be fetched: HTTP status 403/],
     ['/cut', FetchError, /cut\/config.json cannot be fetched: /],
