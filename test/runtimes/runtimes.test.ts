@@ -92,7 +92,7 @@ if (folder) {
           expect(result.info).toMatchObject({ backend: 'wasm', isa: 'relaxed', threads: 1 });
           expectNear(result);
         }
-        expect(await ask({ isa: 'simd128' })).toMatch(/^DeviceError: .*only the engine of 'relaxed'/);
+        expect(await ask({ isa: 'simd128' })).toMatch(/^DeviceError: .*only the engine for 'relaxed'/);
         expect(await ask({ worker: true })).toMatch(/^DeviceError: .*no workers/);
       } finally {
         server.kill();
