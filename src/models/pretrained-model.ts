@@ -116,12 +116,12 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /**
-   * @internal Same as `forward` without adapters of its own, but yields after each layer, where the caller can pause. The
-   * caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again.
+   * @internal Same as `forward` without a loss and without adapters of its own, but yields after each layer, where the
+   * caller can pause. The caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again.
    */
-  *forwardByParts(inputs: ModelInputs, options: Pick<ForwardOptions, 'loss'> = {}): Generator<unknown, ModelOutput> {
+  *forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput> {
     checkKnown('forward', inputs, this.inputNames);
-    return yield* this.#unchanged(() => this.runByParts(inputs, options, { source: null, target: null }));
+    return yield* this.#unchanged(() => this.runByParts(inputs, { loss: false }, { source: null, target: null }));
   }
 
   /** @internal See `TextReader`. */

@@ -68,7 +68,7 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
             inputFeatures: model.device.tensor(data, shape),
             ...(extractor.fuses && { isLonger: [[1]] }),
           };
-          return (yield* model.forwardByParts({ inputIds, ...heard }, { loss: false })).logitsPerAudio as Tensor;
+          return (yield* model.forwardByParts({ inputIds, ...heard })).logitsPerAudio as Tensor;
         });
         const scores = softmax((await logits.data()) as Float32Array);
         logits.dispose();

@@ -62,7 +62,7 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         isSiglip,
       );
       const run = function* (images: ImageInputs) {
-        return (yield* model.forwardByParts({ inputIds, ...images }, { loss: false })).logitsPerImage as Tensor;
+        return (yield* model.forwardByParts({ inputIds, ...images })).logitsPerImage as Tensor;
       };
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);
