@@ -11,6 +11,7 @@ import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
+import { joinFloats } from './join-floats.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, TaskContext } from './task.js';
 
@@ -77,8 +78,7 @@ export function look<Result>(
         grids.push(...(features.spatialShapes ?? []));
         await new Promise<void>((resolve) => afterEvents(resolve));
       }
-      const all = new Float32Array(pixels.reduce((sum, { length }) => sum + length, 0));
-      for (const [i, each] of pixels.entries()) all.set(each, i * each.length);
+      const all = joinFloats(pixels);
       const spatialShapes = grids.length > 0 ? grids : undefined;
       const result = await inferenceInSlices(model, () => {
         const pixelValues = model.device.tensor(all, [batch.length, ...shape]);

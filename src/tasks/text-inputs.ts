@@ -13,6 +13,7 @@ import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { inBatches } from './batches.js';
+import { joinFloats } from './join-floats.js';
 import type { CallOptions, TaskContext } from './task.js';
 
 /** Returns the tokenizer of a task's model. Throws FormatError if it has none. */
@@ -132,18 +133,7 @@ export async function readRows(
     const of = <T>(rows: readonly T[]) => batch.map((row) => rows[row] as T);
     found.push(await read(model, () => compute({ inputIds: of(inputIds), tokenTypeIds: of(tokenTypeIds) })));
   }
-  return (found[0] ?? []).map((_, i) => joined(found.map((parts) => parts[i] as Float32Array)));
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0] as Float32Array;
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return (found[0] ?? []).map((_, i) => joinFloats(found.map((parts) => parts[i] as Float32Array)));
 }
 
 /**

@@ -1,7 +1,7 @@
 // Products of 8-bit rows by AMX, for weights with one scale per feature. Its instructions multiply whole tiles and write
 // integer sums of 64 inputs to memory. The register tile (int8_tile.h) reads these sums, scales them and adds them up as
-// usual, so the bits are those of any other way. For weights whose groups of 32 inputs have scales, AMX is slower than
-// VNNI: writing and reading the sums takes longer than their products.
+// usual, so the bits are those of any other way. Weights whose groups of 32 inputs have scales are multiplied by VNNI,
+// which was faster in measurements (docs/performance.md).
 #pragma once
 #include "kernels/shared/int8_tile.h"
 

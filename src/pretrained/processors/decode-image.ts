@@ -31,9 +31,9 @@ interface SharpImage {
   };
 }
 
-/** Most pixels of an image: Pillow's limit. A header that declares more is refused before its pixels take memory. */
+/** Maximum number of pixels of an image: Pillow's limit. A header that declares more is refused before memory is allocated. */
 const MAX_PIXELS = 178_956_970;
-/** Formats that Pillow and browsers read, by sharp's names. SVG is missing, because drawing it runs a stranger's program. */
+/** Formats that Pillow and browsers read, by sharp's names. Pillow does not read SVG, and its markup is untrusted. */
 const FORMATS: readonly unknown[] = ['jpeg', 'png', 'webp', 'gif', 'heif', 'tiff'];
 
 /**

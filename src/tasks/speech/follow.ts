@@ -4,6 +4,7 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { joinFloats } from '../join-floats.js';
 import { quietest } from './quietest.js';
 
 /** Samples of one channel at the model's rate, piece by piece, as a microphone gives them. */
@@ -66,12 +67,12 @@ export async function* follow(
     return [now];
   };
   try {
-    let open = new Float32Array(0);
+    let open: Float32Array = new Float32Array(0);
     let seen = 0; // samples of `open` in which no end was found
     for (let isOver = false; !isOver; ) {
       const more = await source.next();
       isOver = more === null;
-      open = concatenated(open, more ?? new Float32Array(0));
+      if (more !== null) open = joinFloats([open, more]);
       let changed = false;
       for (; seen + step <= open.length; seen += step) {
         changed = true;
@@ -119,13 +120,6 @@ function loudest(samples: Float32Array, width: number): number {
   return Math.sqrt(most);
 }
 
-function concatenated(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
-  const all = new Float32Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
-}
-
 /** Reads a stream while the model works, up to a number of samples. */
 class Source {
   readonly #iterator: AsyncIterator<unknown>;
@@ -163,12 +157,7 @@ class Source {
     while (this.#count === 0 && this.#state === 'open') await Promise.race([this.#changed(), this.#stopped]);
     await Promise.race([this.#stopped, null]); // throws if the signal came in the meantime
     if (this.#count > 0) {
-      const all = new Float32Array(this.#count);
-      let at = 0;
-      for (const piece of this.#pieces.splice(0)) {
-        all.set(piece, at);
-        at += piece.length;
-      }
+      const all = joinFloats(this.#pieces.splice(0));
       this.#count = 0;
       this.#wake();
       return all;

@@ -10,6 +10,7 @@ import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
+import { joinFloats } from '../join-floats.js';
 import type { CallOptions } from '../task.js';
 import { ctcAlignment, ctcBeams, type FrameScores } from './ctc-beams.js';
 import { type Hearing, hearingOf, inputOf } from './hearing.js';
@@ -127,7 +128,7 @@ export class Speller {
       else ids.push(...best(scores));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
-    return this.#lettersOf(numBeams > 1 ? this.#searched(joined(rows), vocabulary, numBeams) : ids);
+    return this.#lettersOf(numBeams > 1 ? this.#searched(joinFloats(rows), vocabulary, numBeams) : ids);
   }
 
   /** The token of each frame in the likeliest alignment of the text that beam search finds. */
@@ -235,14 +236,4 @@ function logProbabilities({ values, vocabulary }: FrameScores): Float32Array {
     for (const [i, value] of row.entries()) result[start + i] = value - sum;
   }
   return result;
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
