@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CpuTimes, SpareCores } from '../../src/backend/spare-cores.js';
 import { createDevice, type Device, type DeviceOptions } from '../../src/index.js';
 import { matmul } from '../../src/ops/index.js';
+import { describeWith } from '../equipment.js';
 
 const opened = async (options: DeviceOptions): Promise<Device> => {
   const device = await createDevice(options);
@@ -78,10 +79,12 @@ it("threads: 'auto' computes the same bits, on at most all cores", async () => {
   expect(await product(auto)).toEqual(expected);
 });
 
-it("WebAssembly accepts 'auto' and priorities, and ignores them", async () => {
-  const device = await opened({ backend: 'wasm', threads: 'auto', priority: 'background' });
-  expect(device.info.threads).toBe((await opened({ backend: 'wasm' })).info.threads);
-  expect((await product(device)).length).toBe(40_000);
+describeWith(['WebAssembly'], 'devices in WebAssembly', () => {
+  it("accept 'auto' and priorities, and ignore them", async () => {
+    const device = await opened({ backend: 'wasm', threads: 'auto', priority: 'background' });
+    expect(device.info.threads).toBe((await opened({ backend: 'wasm' })).info.threads);
+    expect((await product(device)).length).toBe(40_000);
+  });
 });
 
 describe.runIf(process.platform === 'linux')('threads of this process', () => {
