@@ -64,13 +64,15 @@ export interface Endpoint<Body = unknown> {
   readonly body?: Schema<Body>;
   readonly isForm?: boolean;
   readonly parameters?: readonly { readonly name: string; readonly schema: JsonSchema }[];
-  /** The JSON Schema of an answer. */
-  readonly response: JsonSchema;
+  /** The JSON Schema of an answer. Default: none, because answers have the media types of `texts`. */
+  readonly response?: JsonSchema;
+  /** The operations on an answer, which take its `id` as a parameter of this name. */
+  readonly links?: { readonly parameter: string; readonly operationIds: readonly string[] };
   /** The form of errors and streams. Default: OpenAI's. */
   readonly dialect?: Dialect;
   /** True if the answer may be events instead. */
   readonly streams?: boolean;
-  /** Media types of text that the answer may have instead. */
+  /** Media types that the answer may have instead of JSON. */
   readonly texts?: readonly string[];
   /** `path` has the values of the path's parameters by name. */
   handle(call: Call<Body>, path: Readonly<Record<string, string>>): Promise<Reply>;

@@ -12,7 +12,6 @@ import {
 import { OLLAMA } from './dialect.js';
 import { embedTexts, isEmbedder } from './embeddings.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
-import { ApiError } from './errors.js';
 import { keepAliveOf } from './keep-alive.js';
 import type { ModelEntry, ModelPool } from './model-pool.js';
 import { count, listOf, shape, text } from './responses.js';
@@ -32,14 +31,17 @@ import {
   type Schema,
   string,
   withJson,
+  withOneOf,
 } from './schema.js';
 import type { ServedModel } from './served-model.js';
 
 const INT = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+/** Beyond these limits, different numbers of a request's JSON would become the same number. */
+const SAFE = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
 /** A duration in the form of Go. */
 const DURATION = '^-?(\\d+(\\.\\d+)?|(\\d+(\\.\\d+)?(h|ms|m|s|us|ns))+)$';
 
-const noEffect = optional(anyOf('a number or true or false', number({ min: -(2 ** 53), max: 2 ** 53 }), boolean()));
+const noEffect = optional(anyOf('a number or true or false', number(SAFE), boolean()));
 
 /** Options that clients send with every request, and that change nothing here: penalties count all tokens. */
 const WITHOUT_EFFECT = [
@@ -58,7 +60,7 @@ const options = optional(
     repeat_penalty: optional(number({ min: 0, max: 100, above: true })),
     presence_penalty: optional(number({ min: -2, max: 2 })),
     frequency_penalty: optional(number({ min: -2, max: 2 })),
-    seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1 })),
+    seed: optional(integer(SAFE)),
     num_predict: optional(integer({ min: -2, max: INT.max })),
     stop: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
     mirostat: optional(integer({ min: 0, max: 0 })),
@@ -77,7 +79,7 @@ const shared = {
     withJson(
       anyOf(
         "a number of seconds, or a duration such as '5m'; negative ones mean forever",
-        number({ min: -(2 ** 53), max: 2 ** 53 }),
+        number(SAFE),
         string({ maxLength: 32, pattern: DURATION }),
       ),
       { description: 'How long the model stays in memory after its last use.' },
@@ -266,13 +268,17 @@ function showEndpoint(models: ModelPool): Endpoint {
     operationId: 'ollamaShow',
     summary: 'Describes a model.',
     dialect: OLLAMA,
-    body: object({
-      model: optional(all),
-      name: optional(all),
-      verbose: optional(boolean()),
-      system: optional(string()),
-      template: optional(string()),
-    }),
+    body: withOneOf(
+      object({
+        model: optional(all),
+        name: optional(all),
+        verbose: optional(boolean()),
+        system: optional(string()),
+        template: optional(string()),
+      }),
+      'model',
+      'name',
+    ),
     response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
     handle: async ({ body, use }) => ({ json: shown(await use(nameIn(body))) }),
   });
@@ -286,12 +292,16 @@ function pullEndpoint(models: ModelPool): Endpoint {
     operationId: 'ollamaPull',
     summary: 'Succeeds for models that are served. The server fetches no others.',
     dialect: OLLAMA,
-    body: object({
-      model: optional(all),
-      name: optional(all),
-      insecure: optional(boolean()),
-      stream: optional(boolean()),
-    }),
+    body: withOneOf(
+      object({
+        model: optional(all),
+        name: optional(all),
+        insecure: optional(boolean()),
+        stream: optional(boolean()),
+      }),
+      'model',
+      'name',
+    ),
     response: shape({ status: text }),
     streams: true,
     async handle({ body }) {
@@ -313,11 +323,9 @@ function versionEndpoint(models: ModelPool): Endpoint {
   });
 }
 
-/** Returns the name of a request's model. Older clients use another field. Throws ApiError. */
+/** Returns the name of a request's model. Older clients use the field `name`. */
 function nameIn(body: { model?: string | undefined; name?: string | undefined }): string {
-  const id = body.model ?? body.name;
-  if (id !== undefined) return id;
-  throw new ApiError(400, "'model' is missing, expected text", 'missing_required_parameter', 'model');
+  return (body.model ?? body.name) as string;
 }
 
 async function* success() {

@@ -2,12 +2,37 @@
 
 import { ANTHROPIC, OLLAMA, OPENAI, RERANK } from './dialect.js';
 import type { Endpoint } from './endpoint.js';
+import { shape, text } from './responses.js';
 import { type JsonSchema, jsonOf } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
 
-/** An event: `data` is JSON or [DONE]. */
-const EVENT: JsonSchema = { type: 'object', properties: { data: { type: 'string' } }, required: ['data'] };
+/** Streams by their media types. An event's `data` is JSON or [DONE]. The others have one JSON object in each line. */
+const STREAMS = {
+  'text/event-stream': { schema: shape({ data: text }) },
+  'application/x-ndjson': { schema: text },
+} as const;
+
+/** A path that is described, but answered elsewhere. */
+type Described = Omit<Endpoint, 'handle'>;
+
+/** Paths outside of the APIs. */
+const OWN: readonly Described[] = [
+  {
+    method: 'get',
+    path: '/openapi.json',
+    operationId: 'describe',
+    summary: 'Returns this document.',
+    response: shape({ openapi: text, paths: { type: 'object' } }),
+  },
+  {
+    method: 'get',
+    path: '/metrics',
+    operationId: 'metrics',
+    summary: "Returns counts and times in Prometheus' format.",
+    texts: ['text/plain'],
+  },
+];
 
 const REFUSALS: Readonly<Record<string, string>> = {
   '400': 'The request is wrong, or the model does not support it.',
@@ -25,7 +50,7 @@ const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, RERANK];
 
 export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean, version: string): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const each of endpoints) {
+  for (const each of [...endpoints, ...OWN]) {
     const own = operation(each, hasKeys && each.path !== '/health');
     paths[each.path] = { ...paths[each.path], [each.method]: own };
   }
@@ -48,9 +73,9 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
   };
 }
 
-function operation(each: Endpoint, hasKey: boolean) {
+function operation(each: Described, hasKey: boolean) {
   const { operationId, summary, body, isForm = false, parameters = [], response, texts = [], streams = false } = each;
-  const { method, dialect: { errorName } = OPENAI } = each;
+  const { method, links, dialect: { errorName, mediaType } = OPENAI } = each;
   const refusals = Object.keys(REFUSALS).filter(
     (status) => (status !== '401' || hasKey) && (method === 'post' || !['400', '413', '415', '429'].includes(status)),
   );
@@ -71,16 +96,22 @@ function operation(each: Endpoint, hasKey: boolean) {
       : {}),
     responses: {
       '200': {
-        description: streams ? 'The answer. With `stream`, its parts as Server-Sent Events.' : 'The answer.',
+        description: streams ? 'The answer. With `stream`, its parts one by one.' : 'The answer.',
         content: {
-          ...json(response),
+          ...(response ? json(response) : {}),
           ...Object.fromEntries(texts.map((type) => [type, { schema: { type: 'string' } }])),
-          ...(streams ? { 'text/event-stream': { schema: EVENT } } : {}),
+          ...(streams ? { [mediaType]: STREAMS[mediaType] } : {}),
         },
+        ...(links ? { links: linksOf(links) } : {}),
       },
       ...Object.fromEntries(
         refusals.map((status) => [status, { $ref: `#/components/responses/${errorName}${status}` }]),
       ),
     },
   };
+}
+
+function linksOf({ parameter, operationIds }: NonNullable<Endpoint['links']>) {
+  const parameters = { [parameter]: '$response.body#/id' };
+  return Object.fromEntries(operationIds.map((operationId) => [operationId, { operationId, parameters }]));
 }

@@ -224,6 +224,10 @@ function createResponse(backend: Backend, name: Schema<string>, store: ResponseS
     dialect: RESPONSES,
     body: responseBody(name),
     response: RESPONSE,
+    links: {
+      parameter: 'response_id',
+      operationIds: ['retrieveResponse', 'deleteResponse', 'listInputItems'],
+    },
     streams: true,
     async handle(call) {
       const { body, prefixScope } = call;

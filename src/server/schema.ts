@@ -207,6 +207,21 @@ export function onlyWith<T extends object>(of: Schema<T>, name: keyof T & string
   });
 }
 
+/** Refuses objects that have neither of two fields. The error names `first`. */
+export function withOneOf<T extends object>(
+  of: Schema<T>,
+  first: keyof T & string,
+  second: keyof T & string,
+): Schema<T> {
+  const params: Refused = {
+    describe: (param) => `'${param}' is missing, expected text`,
+    code: 'missing_required_parameter',
+  };
+  const fits = (value: T) => value[first] !== undefined || value[second] !== undefined;
+  const has = (name: string) => ({ required: [name], properties: { [name]: { not: { type: 'null' } } } });
+  return withJson(of.check(z.refine(fits, { path: [first], params })), { anyOf: [has(first), has(second)] });
+}
+
 interface RecordRules {
   readonly max: number;
   /** A pattern of the names. */

@@ -3,7 +3,6 @@ import { pcm16 } from '../pretrained/processors/wav.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { ModelPool } from './model-pool.js';
-import { shape } from './responses.js';
 import {
   integer,
   nameOf,
@@ -51,7 +50,6 @@ export function speech(models: ModelPool): Endpoint {
     operationId: 'createSpeech',
     summary: 'Speaks a text. The answer is sound: audio/wav, or audio/pcm.',
     body: speechBody(name),
-    response: shape({}),
     texts: ['audio/wav', 'audio/pcm'],
     handle: speak,
   });

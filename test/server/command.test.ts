@@ -184,7 +184,8 @@ describe('simdformer serve', () => {
   const schemathesis = process.env.SCHEMATHESIS ?? 'schemathesis';
   const hasSchemathesis = spawnSync(schemathesis, ['--version'], { stdio: 'ignore' }).status === 0;
   const reason = hasSchemathesis ? '' : ': not tested, schemathesis is missing (pip install schemathesis)';
-  it.runIf(hasSchemathesis)(`satisfies its OpenAPI document, checked by schemathesis${reason}`, async () => {
+  const checked = { timeout: 400_000 }; // 4,500 requests
+  it.runIf(hasSchemathesis)(`satisfies its OpenAPI document, checked by schemathesis${reason}`, checked, async () => {
     // A text that is too long for a model is refused, and no JSON Schema can express its number of tokens.
     const args = ['run', `${server.url}/openapi.json`, '--seed', '1', '--max-examples', '2'];
     const child = spawn(schemathesis, [...args, '--exclude-checks', 'positive_data_acceptance'], {

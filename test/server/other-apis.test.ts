@@ -7,7 +7,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { loadModel } from '../../src/index.js';
-import { type RunningServer, serve } from '../../src/server/index.js';
+import { openai, type RunningServer, serve } from '../../src/server/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { type SmallModels, smallModels, storyAfter, TEMPLATE } from '../frameworks/small-models.js';
 
@@ -445,4 +445,16 @@ it('has errors of the forms that its OpenAPI document describes', async () => {
     const fits = ajv.validate({ $ref: place }, await response.json());
     expect([path, fits, ajv.errors]).toEqual([path, true, null]);
   }
+});
+
+it('describes every path of the server in its OpenAPI document', async () => {
+  const app = await openai({ models: { stories: models.stories } });
+  const { paths } = (await (await app.request('/openapi.json')).json()) as { paths: Record<string, object> };
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace(/{(\w+)}/g, ':$1')}`),
+  );
+  const answered = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`);
+  expect(described.sort()).toEqual(answered.sort());
+  expect(described.length).toBeGreaterThan(25);
+  await app.close();
 });
