@@ -59,7 +59,7 @@ const others: Shape[] = [
  * Minimum operations of a recorded program. Peers repeat a product in C. Our program has so many products that the cost
  * of a call from JavaScript is negligible.
  */
-const LEAST_FLOPS = 1e8;
+const MIN_FLOPS = 1e8;
 const MAX_COPIES = 64;
 /** Rounding of sums of up to 3072 terms, relative to the largest. */
 const TOLERANCE = 1e-4;
@@ -88,7 +88,7 @@ export default {
       const b = patterned(device, transposeB ? [n, k] : [k, n], 1019);
       const bias = device.zeros([n]);
       const flops = 2 * m * n * k;
-      const copies = Math.ceil(Math.min(MAX_COPIES, LEAST_FLOPS / flops));
+      const copies = Math.ceil(Math.min(MAX_COPIES, MIN_FLOPS / flops));
       const program = device.record(() => {
         const all = Array.from({ length: copies }, () =>
           isLinear ? linear(a, b, bias) : matmul(a, b, { transposeA, transposeB }),

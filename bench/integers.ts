@@ -20,7 +20,7 @@ const layers = [
   [768, 3072],
 ] as const;
 /** Products in one recorded program. Their number makes the cost of a call from JavaScript negligible. */
-const LEAST = 2e8;
+const MIN_OPERATIONS = 2e8;
 const MAX_COPIES = 32;
 
 export default {
@@ -49,7 +49,7 @@ async function products(run: Run, device: Device, format: PackedFormat, suffix: 
       const weight = PackedWeight.fromTensor(floats, format);
       const w = device.noGrad(() => transpose(floats));
       const operations = 2 * count * inputs * outputs;
-      const copies = Math.ceil(Math.min(MAX_COPIES, LEAST / operations));
+      const copies = Math.ceil(Math.min(MAX_COPIES, MIN_OPERATIONS / operations));
       const contestants = (
         [
           [OURS, () => weight.linear(x, null)],

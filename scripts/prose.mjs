@@ -16,7 +16,9 @@ const ABOLISHED = [
   [/\bstorePast\b|\bkStoresPast\b/, 'non-temporal store'],
   [/\bgiveWay\b/, 'yieldToEventLoop'],
   [/\bTurnOptions\b/, 'RotaryOptions'],
-  [/\b(MOST|LONGEST)_[A-Z]/, 'MAX_'],
+  [/\b(MOST|LONGEST|GREATEST|LARGEST)(?=_[A-Z]|\b)/, 'MAX_'],
+  [/\b(LEAST|FEWEST|SMALLEST)(?=_[A-Z]|\b)/, 'MIN_'],
+  [/\bturned\((?!['"`])/, 'transposed'],
 ];
 
 const READERS = {

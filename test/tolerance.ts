@@ -16,11 +16,11 @@ const UNIT_ROUNDOFF = 2 ** -24;
 const STEPS = 8;
 const LAMBDA = 4;
 /** Results below the smallest normal float32 may be flushed to zero. */
-const SMALLEST_NORMAL = 2 ** -126;
+const MIN_NORMAL = 2 ** -126;
 
 /** The error allowed at the end of sums of `length` terms whose absolute values sum to `magnitude`. */
 export function allowedError(length: number, magnitude: number): number {
-  return (STEPS + LAMBDA * Math.sqrt(length)) * UNIT_ROUNDOFF * magnitude + SMALLEST_NORMAL;
+  return (STEPS + LAMBDA * Math.sqrt(length)) * UNIT_ROUNDOFF * magnitude + MIN_NORMAL;
 }
 
 /**

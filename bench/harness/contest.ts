@@ -32,7 +32,7 @@ export interface ContestOptions {
    * Default 0.1.
    */
   readonly turn?: number;
-  /** Seconds after which the contest ends, once it had FEWEST rounds. Default: 10. */
+  /** Seconds after which the contest ends, once it had MIN_ROUNDS rounds. Default: 10. */
   readonly seconds?: number;
   /** Seconds of warm-up before measurements, in which code is compiled and weights are laid out. Default: 0.3. */
   readonly warming?: number;
@@ -49,7 +49,7 @@ export interface Outcome {
 
 /** Pause in seconds between turns, because threads of the last turn may still spin while they wait for work. */
 const REST = 0.05;
-const FEWEST = 3;
+const MIN_ROUNDS = 3;
 
 /** Times every contestant in every round, after checking that their results agree with those of the first one. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
@@ -69,7 +69,7 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   }
   const times = contestants.map((): number[] => []);
   const end = performance.now() + 1e3 * budget;
-  for (let round = 0; round < rounds && (round < FEWEST || performance.now() < end); round++) {
+  for (let round = 0; round < rounds && (round < MIN_ROUNDS || performance.now() < end); round++) {
     for (let i = 0; i < contestants.length; i++) {
       const who = (i + round) % contestants.length; // a different contestant goes first in each round
       await setTimeout(REST * 1e3);

@@ -10,15 +10,15 @@ const model = await loadModel(device, path);
 const all = people(300);
 const [learnt, unseen] = [all.slice(0, 200), all.slice(200)];
 const began = performance.now();
-const spent = () => `${((performance.now() - began) / 1000).toFixed(0)} s`;
+const elapsed = () => `${((performance.now() - began) / 1000).toFixed(0)} s`;
 await teach(model, learnt, {
   passes: Number(passes),
   rate: Number(rate),
   onStep: ({ step, loss }, steps) => {
-    if (step % 5 === 0) console.log(`step ${step} of ${steps}: loss ${loss.toFixed(4)}, ${spent()}`);
+    if (step % 5 === 0) console.log(`step ${step} of ${steps}: loss ${loss.toFixed(4)}, ${elapsed()}`);
   },
 });
-console.log(`learnt in ${spent()}`);
+console.log(`learnt in ${elapsed()}`);
 const prompts = unseen.map(({ prompt }) => prompt);
 const answers = await answersOf(model, prompts);
 const right = unseen.filter(({ answer }, i) => answer === answers[i]).length;

@@ -3,7 +3,7 @@ import { ruleOf, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Batcher } from './batcher.js';
 import type { BulkTask } from './bulk-task.js';
-import { checkQueueOptions, connect, loadBullMQ, PATIENCE, QUEUE_DEFAULTS, QUEUE_KINDS } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, QUEUE_DEFAULTS, QUEUE_KINDS, TIMEOUT_MS } from './redis.js';
 
 /** The data of a job. */
 export interface JobData {
@@ -109,7 +109,7 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
   });
   worker.on('closing', () => {
     // Without a server, results cannot be reported, so closing must not wait for them.
-    const patience = setInterval(() => isAway() && close(), PATIENCE);
+    const patience = setInterval(() => isAway() && close(), TIMEOUT_MS);
     worker.once('closed', () => clearInterval(patience));
   });
   worker.on('closed', close);

@@ -61,7 +61,7 @@ export async function loadBullMQ(): Promise<BullMQ> {
 }
 
 /** Milliseconds to wait for the first answer of a server, and for an unreachable server when a worker closes. */
-export const PATIENCE = 5000;
+export const TIMEOUT_MS = 5000;
 
 /**
  * Connects to the Redis at a URL: `redis://localhost:6379`, `rediss://user:password@host:6380/1` with TLS, or
@@ -124,7 +124,7 @@ async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluste
   const { hostname, port, protocol, username, password, pathname } = parsed(first, url);
   const shared = {
     maxRetriesPerRequest: null,
-    connectTimeout: PATIENCE,
+    connectTimeout: TIMEOUT_MS,
     ...(username && { username: decodeURIComponent(username) }),
     ...(password && { password: decodeURIComponent(password) }),
     ...(protocol === 'rediss:' && { tls: {} }),
@@ -157,7 +157,7 @@ async function opened(client: Redis | Cluster, url: string, { isPatient = false 
   let reason: Error | undefined;
   let timer: NodeJS.Timeout | undefined;
   const ready = new Promise<boolean>((resolve, reject) => {
-    timer = setTimeout(() => (isPatient ? resolve(false) : reject(reason ?? new Error('no answer'))), PATIENCE);
+    timer = setTimeout(() => (isPatient ? resolve(false) : reject(reason ?? new Error('no answer'))), TIMEOUT_MS);
     client.once('ready', () => resolve(true));
     client.on('error', (error: Error & { lastNodeError?: Error }) => {
       reason = error.lastNodeError ?? error; // without a listener it would be thrown

@@ -87,12 +87,12 @@ export interface Bounds {
   readonly isBelow: boolean;
 }
 
-const GREATEST = 10 ** EXACT - 1;
+const MAX_INTEGER = 10 ** EXACT - 1;
 
 /** The integers within bounds, or null if there is none. */
 export function integersWithin({ min, max, isAbove, isBelow }: Bounds): Expression | null {
-  const first = Math.max(-GREATEST, Math.ceil(min) + (isAbove && Number.isInteger(min) ? 1 : 0));
-  const last = Math.min(GREATEST, Math.floor(max) - (isBelow && Number.isInteger(max) ? 1 : 0));
+  const first = Math.max(-MAX_INTEGER, Math.ceil(min) + (isAbove && Number.isInteger(min) ? 1 : 0));
+  const last = Math.min(MAX_INTEGER, Math.floor(max) - (isBelow && Number.isInteger(max) ? 1 : 0));
   if (first > last) return null;
   const options: Expression[] = [];
   if (first < 0) options.push(sequence(text('-'), naturals(Math.max(1, -Math.min(last, -1)), -first)));

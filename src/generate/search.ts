@@ -234,7 +234,7 @@ const noneFor = (input: number) => `generate: no next token can be chosen for in
 /** Number of tokens of a block in `draw`. */
 const BLOCK = 256;
 /** In float64, e to the power of this or less is 0. */
-const LEAST = -746;
+const MIN_EXPONENT = -746;
 
 /**
  * Draws a token with probability proportional to exp(score). It first draws a block of tokens, then a token of that
@@ -250,7 +250,7 @@ export function draw(scores: Float32Array, random: Random): number {
     let sum = 0;
     for (let token = from; token < end; token++) {
       const below = (scores[token] as number) - greatest;
-      if (below > LEAST) sum += Math.exp(below);
+      if (below > MIN_EXPONENT) sum += Math.exp(below);
     }
     if (sum > 0) last = sums.length;
     sums.push(sum);

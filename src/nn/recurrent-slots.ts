@@ -17,7 +17,7 @@ const RING_WORDS = 2 ** 24;
 const MAX_RECENT = 17;
 /** Approximate words of checkpoints per token, which decides their spacing. */
 const WORDS_PER_TOKEN = 2 ** 14;
-const LEAST_SPACING = 64;
+const MIN_SPACING = 64;
 
 export interface SlotSizes {
   readonly sequences: number;
@@ -48,7 +48,7 @@ export class RecurrentSlots {
     whole: RecurrentSlots | null,
   ) {
     this.ring = Math.max(1, Math.min(MAX_RECENT, Math.floor(RING_WORDS / stateWords)));
-    this.#spacing = Math.max(LEAST_SPACING, 2 ** Math.ceil(Math.log2(stateWords / WORDS_PER_TOKEN)));
+    this.#spacing = Math.max(MIN_SPACING, 2 ** Math.ceil(Math.log2(stateWords / WORDS_PER_TOKEN)));
     this.count = this.ring + Math.floor(capacity / this.#spacing);
     const tensors = device.unscoped(() =>
       device.scope(() => [

@@ -12,7 +12,7 @@ const RANGE_REFUSED = 416;
 /** Milliseconds without data after which a connection is considered lost. */
 const STALLED = 60_000;
 /** Maximum seconds that a server may ask to wait. The hub limits the number of requests in five minutes. */
-const PATIENCE = 300;
+const MAX_WAIT_SECONDS = 300;
 
 interface HubRequest {
   readonly method?: 'GET' | 'HEAD' | undefined;
@@ -257,7 +257,7 @@ function waitOf({ status, headers }: Response, attempt: number): number | undefi
   if (after === null) return backOff(attempt);
   const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
   if (Number.isNaN(seconds)) return backOff(attempt);
-  return seconds > PATIENCE ? undefined : Math.max(0, seconds * 1000);
+  return seconds > MAX_WAIT_SECONDS ? undefined : Math.max(0, seconds * 1000);
 }
 
 const backOff = (attempt: number) => 200 * 2 ** (attempt - 1);

@@ -16,10 +16,10 @@ import {
   toolsOf,
 } from './prompt-input.js';
 
-/** Answers in a row that may call tools. */
+/** Maximum number of answers in a row that may call tools. */
 const MAX_ROUNDS = 16;
 
-/** Ends the call that it is given to. */
+/** Cancels the call that receives it. */
 export interface SignalOption {
   readonly signal?: AbortSignal | undefined;
 }
@@ -39,17 +39,17 @@ export interface LanguageModelSession extends EventTarget {
   readonly inputQuota: number;
   /** Earlier name of `contextUsage`. */
   readonly inputUsage: number;
-  /** Called when the oldest messages were removed, because the context was full. */
+  /** Called when the oldest messages were removed because the context was full. */
   oncontextoverflow: ((event: Event) => unknown) | null;
   /**
-   * Answers, and adds both messages to the conversation. A prompt that fails leaves no trace. Rejects with ArgumentError and
-   * with the reason of the signal. Rejects with an InvalidStateError after `destroy()`, and with a QuotaExceededError for a
-   * prompt that is longer than the context.
+   * Answers, and adds both messages to the conversation. A prompt that fails leaves the conversation unchanged. Rejects
+   * with ArgumentError, or with the reason of the signal. Rejects with an InvalidStateError after `destroy()`, and with
+   * a QuotaExceededError for a prompt that is longer than the context.
    */
   prompt(input: PromptInput, options?: PromptOptions): Promise<string>;
   /** Same as `prompt`, as a stream of pieces. */
   promptStreaming(input: PromptInput, options?: PromptOptions): ReadableStream<string>;
-  /** Adds messages without an answer. Rejects as `prompt`. */
+  /** Adds messages without asking for an answer. Rejects as `prompt` does. */
   append(input: PromptInput, options?: SignalOption): Promise<void>;
   /** Number of tokens that `input` would add. */
   measureContextUsage(input: PromptInput): Promise<number>;
@@ -154,7 +154,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
     return signal ? AbortSignal.any([this.#end.signal, signal]) : this.#end.signal;
   }
 
-  /** Waits for the end of earlier prompts. Returns the function that lets the next one begin. */
+  /** Waits for the end of earlier prompts. Returns the function that starts the next one. */
   async #turn(): Promise<() => void> {
     const before = this.#last;
     let leave: () => void = () => {};
@@ -225,9 +225,9 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
   }
 
   /**
-   * The conversation without as many of the oldest messages as necessary. The system message and the `kept` newest
-   * messages stay. If an answer follows, there is room for its first tokens, which the template writes with `variables`.
-   * Rejects with a QuotaExceededError if these do not fit.
+   * The conversation without its oldest messages, until it fits. The system message and the `kept` newest messages
+   * always stay. If an answer follows, there is room for the tokens with which the template begins it, given
+   * `variables`. Rejects with a QuotaExceededError if these do not fit.
    */
   async #fitting(
     messages: readonly ChatMessage[],
@@ -244,7 +244,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
       const first = left[0]?.role === 'system' ? 1 : 0;
       const older = left.length - first - kept;
       if (older <= 0) throw quotaExceeded(usage, this.contextWindow);
-      // A question leaves with its answers.
+      // A question is removed together with its answers.
       const next = left.findIndex(({ role }, i) => i > first && role === 'user');
       const end = next < 0 ? first + older : Math.min(next, first + older);
       left = [...left.slice(0, first), ...left.slice(end)];

@@ -19,13 +19,13 @@ export interface PromptApi {
   dispose(): Promise<void>;
 }
 
-/** Options of `promptApi`: those of `loadModel`, and the following. */
+/** Options of `promptApi`, in addition to those of `loadModel`. */
 export interface PromptApiOptions extends LocalModelsOptions {
-  /** True to use the browser's own model where it has one. Default: false. */
+  /** True to use the browser's own model if it has one. Default: false. */
   builtIn?: boolean | undefined;
 }
 
-/** Progress of the download. */
+/** The event `downloadprogress`. `loaded` is the share of the download that is complete. */
 class ProgressOfDownload extends Event {
   readonly lengthComputable = true;
   readonly total = 1;
@@ -50,63 +50,74 @@ export function promptApi(model: ModelId, options: PromptApiOptions = {}): Promp
   const { builtIn = false, ...load } = checkOptions('promptApi', options);
   if (typeof builtIn !== 'boolean')
     throw new ArgumentError(`promptApi: builtIn is ${describeValue(builtIn)}, expected true or false`);
-  const monitors = new Set<EventTarget>();
-  const { onProgress = () => {} } = load;
-  const told: typeof onProgress = (progress) => {
-    onProgress(progress);
-    const share = progress.total ? progress.loaded / progress.total : 0;
-    for (const monitor of monitors) monitor.dispatchEvent(new ProgressOfDownload(share));
-  };
-  // Another value than a function is left to loadModel, which refuses it.
-  const models = new LocalModels({ ...load, onProgress: typeof onProgress === 'function' ? told : onProgress });
+  const local = new LocalPromptApi(model, load);
   const own = builtIn ? (globalThis as { LanguageModel?: PromptApi }).LanguageModel : undefined;
-  const sessions = new Set<LanguageModelSession>();
-  let state: Availability = 'downloadable';
-
-  const useBuiltIn = async (options?: CreateOptions) =>
-    own !== undefined && (await own.availability(options)) !== 'unavailable';
-
+  const choose = async (options?: CreateOptions): Promise<PromptApi> =>
+    own !== undefined && (await own.availability(options)) !== 'unavailable' ? own : local;
   return {
-    async availability(options = {}) {
-      if (await useBuiltIn(options)) return (own as PromptApi).availability(options);
-      try {
-        checkCreation('availability', options);
-        return state;
-      } catch (error) {
-        if (error instanceof DOMException) return 'unavailable';
-        throw error;
-      }
-    },
-
-    async create(options = {}) {
-      if (await useBuiltIn(options)) return (own as PromptApi).create(options);
-      checkCreation('create', options);
-      options.signal?.throwIfAborted();
-      const monitor = new EventTarget();
-      options.monitor?.(monitor);
-      monitors.add(monitor);
-      try {
-        if (state === 'downloadable') state = 'downloading';
-        const loaded = await models.chat(model);
-        state = 'available';
-        monitor.dispatchEvent(new ProgressOfDownload(1));
-        options.signal?.throwIfAborted();
-        const session = await LocalSession.create(loaded, options);
-        sessions.add(session);
-        return session;
-      } catch (error) {
-        if (state === 'downloading') state = 'downloadable';
-        throw error;
-      } finally {
-        monitors.delete(monitor);
-      }
-    },
-
-    async dispose() {
-      for (const session of sessions) session.destroy();
-      sessions.clear();
-      state = 'downloadable';
-      await models.dispose();
-    },
+    availability: async (options) => (await choose(options)).availability(options),
+    create: async (options) => (await choose(options)).create(options),
+    dispose: () => local.dispose(),
   };
+}
+
+/** The Prompt API on a model of this package. */
+class LocalPromptApi implements PromptApi {
+  readonly #models: LocalModels;
+  readonly #monitors = new Set<EventTarget>();
+  readonly #sessions = new Set<LanguageModelSession>();
+  #state: Availability = 'downloadable';
+
+  constructor(
+    private readonly model: ModelId,
+    { onProgress = () => {}, ...load }: LocalModelsOptions,
+  ) {
+    const told: typeof onProgress = (progress) => {
+      onProgress(progress);
+      const share = progress.total ? progress.loaded / progress.total : 0;
+      for (const monitor of this.#monitors) monitor.dispatchEvent(new ProgressOfDownload(share));
+    };
+    // loadModel refuses a value that is not a function.
+    this.#models = new LocalModels({ ...load, onProgress: typeof onProgress === 'function' ? told : onProgress });
+  }
+
+  async availability(options: CreateOptions = {}): Promise<Availability> {
+    try {
+      checkCreation('availability', options);
+      return this.#state;
+    } catch (error) {
+      if (error instanceof DOMException) return 'unavailable';
+      throw error;
+    }
+  }
+
+  async create(options: CreateOptions = {}): Promise<LanguageModelSession> {
+    checkCreation('create', options);
+    options.signal?.throwIfAborted();
+    const monitor = new EventTarget();
+    options.monitor?.(monitor);
+    this.#monitors.add(monitor);
+    try {
+      if (this.#state === 'downloadable') this.#state = 'downloading';
+      const loaded = await this.#models.chat(this.model);
+      this.#state = 'available';
+      monitor.dispatchEvent(new ProgressOfDownload(1));
+      options.signal?.throwIfAborted();
+      const session = await LocalSession.create(loaded, options);
+      this.#sessions.add(session);
+      return session;
+    } catch (error) {
+      if (this.#state === 'downloading') this.#state = 'downloadable';
+      throw error;
+    } finally {
+      this.#monitors.delete(monitor);
+    }
+  }
+
+  async dispose(): Promise<void> {
+    for (const session of this.#sessions) session.destroy();
+    this.#sessions.clear();
+    this.#state = 'downloadable';
+    await this.#models.dispose();
+  }
 }

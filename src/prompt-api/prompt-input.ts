@@ -1,4 +1,5 @@
-// The inputs of the Prompt API (https://webmachinelearning.github.io/prompt-api), checked and in the form of chat templates.
+// Checks the inputs of the Prompt API (https://webmachinelearning.github.io/prompt-api), and converts them to chat
+// messages.
 
 import type { ResponseFormat } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject, listOf, type OptionRule } from '../core/check.js';
@@ -8,23 +9,23 @@ import { ArgumentError } from '../index.js';
 import type { ChatGenerateOptions } from '../tasks/index.js';
 import type { ChatMessage } from '../tokenizers/index.js';
 
-/** A text, or messages of which the last one asks. */
+/** A text, or a list of messages that ends with the question. */
 export type PromptInput = string | readonly PromptMessage[];
 
 export interface PromptMessage {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string | readonly { readonly type: string; readonly value: unknown }[];
-  /** True for the beginning of the answer. Not supported. */
+  /** True to give the beginning of the answer. Not supported. */
   readonly prefix?: boolean | undefined;
 }
 
-/** A tool, which the session calls itself. */
+/** A tool that the session calls itself. */
 export interface PromptTool {
   readonly name: string;
   readonly description: string;
-  /** JSON schema of the argument of `execute`. */
+  /** JSON Schema of the argument of `execute`. */
   readonly inputSchema: object;
-  /** Receives the arguments by their names in one object. Returns text for the model. */
+  /** Receives one object with the arguments by name. Returns text for the model. */
   execute(args: Record<string, unknown>): Promise<string>;
 }
 
@@ -35,7 +36,7 @@ export interface CreateOptions {
   readonly initialPrompts?: readonly PromptMessage[] | undefined;
   /** Default: none. */
   readonly tools?: readonly PromptTool[] | undefined;
-  /** Default: 'balanced', the model's own settings. */
+  /** Default: 'balanced', which stands for the model's own settings. */
   readonly samplingMode?: SamplingMode | undefined;
   /** Default: the model's own setting. */
   readonly temperature?: number | undefined;
@@ -43,16 +44,16 @@ export interface CreateOptions {
   readonly topK?: number | undefined;
   readonly expectedInputs?: readonly { readonly type: string; readonly languages?: readonly string[] }[] | undefined;
   readonly expectedOutputs?: readonly { readonly type: string; readonly languages?: readonly string[] }[] | undefined;
-  /** Ends the creation, and later the session. */
+  /** Cancels the creation, and later destroys the session. */
   readonly signal?: AbortSignal | undefined;
-  /** Receives a target of `downloadprogress` events, whose `loaded` is a share of `total`, 1. */
+  /** Receives an event target whose `downloadprogress` events have `loaded` from 0 to 1, and `total` 1. */
   readonly monitor?: ((monitor: EventTarget) => void) | undefined;
 }
 
 export interface PromptOptions {
-  /** A JSON schema that the answer satisfies, or a regular expression that it matches as a whole. Default: any text. */
+  /** A JSON Schema that the answer satisfies, or a regular expression that it matches entirely. Default: any text. */
   readonly responseConstraint?: object | RegExp | undefined;
-  /** Accepted, and without effect: the constraint is enforced, and never a part of the prompt. */
+  /** Accepted without effect: the constraint is always enforced, and never added to the prompt. */
   readonly omitResponseConstraintInput?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -104,7 +105,7 @@ export function checkPrompt(op: string, options: PromptOptions): PromptOptions {
   });
 }
 
-/** The messages of a prompt. Throws ArgumentError for other values, and a NotSupportedError for images and audio. */
+/** The messages of a prompt. Throws ArgumentError for invalid values, and a NotSupportedError for images and audio. */
 export function messagesOf(input: PromptInput, name = 'prompt'): ChatMessage[] {
   if (typeof input === 'string') return [{ role: 'user', content: input }];
   if (Array.isArray(input) && input.length > 0) return input.map((message, i) => messageOf(message, `${name}[${i}]`));
@@ -137,7 +138,7 @@ export function initialMessages({ initialPrompts = [] }: CreateOptions): ChatMes
   return messages;
 }
 
-/** Temperatures of the modes. 'balanced' is absent: it stands for the model's own settings. */
+/** Temperatures of the sampling modes. 'balanced' is absent, because it stands for the model's own settings. */
 const temperatures = { 'most-predictable': 0, predictable: 0.4, creative: 1, 'most-creative': 1.4 } as const;
 
 export function samplingFor({ samplingMode = 'balanced', temperature, topK }: CreateOptions): ChatGenerateOptions {

@@ -31,7 +31,7 @@ export interface TokenLogprobs extends TokenLogprob {
 }
 
 /** The log-probability of a token that is practically impossible, as in OpenAI's documentation. JSON has no −∞. */
-const LEAST = -9999;
+const MIN_LOGPROB = -9999;
 
 const encoder = new TextEncoder();
 
@@ -43,7 +43,7 @@ export function logprobsOf(
   const told = (id: number, logprob: number): TokenLogprob => {
     const text = tokenText(tokenizer, before, id);
     const bytes = text.includes(INCOMPLETE) ? null : [...encoder.encode(text)];
-    return { token: text, logprob: Math.max(logprob, LEAST), bytes };
+    return { token: text, logprob: Math.max(logprob, MIN_LOGPROB), bytes };
   };
   return {
     ...told(token, logProbability),

@@ -7,9 +7,9 @@ import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
 
 /** Maximum bytes of a remote image. */
-const MOST = 20 * 2 ** 20;
+const MAX_BYTES = 20 * 2 ** 20;
 /** Time limit in milliseconds for fetching a remote image. */
-const PATIENCE = 30_000;
+const TIMEOUT_MS = 30_000;
 
 /** Messages as the template expects them, and their images. */
 export interface ReadMessages {
@@ -63,7 +63,7 @@ async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal
     throw refused(
       `images at ${host} are not fetched: send a data URL, or ask the operator to allow the host (imageHosts)`,
     );
-  return download(url, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
+  return download(url, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
 }
 
 /** Downloads an image. Redirects are not followed, because they could lead to other hosts. */
@@ -75,7 +75,7 @@ async function download(url: string, signal: AbortSignal): Promise<Uint8Array> {
     let size = 0;
     for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
       size += part.length;
-      if (size > MOST) throw new Error(`more than ${MOST} bytes`);
+      if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`);
       parts.push(part);
     }
     return new Uint8Array(Buffer.concat(parts));

@@ -7,7 +7,7 @@ import { closeModel, idle, type ServingSettings, serveModel } from './serve-mode
 import type { ServedModel } from './served-model.js';
 
 /** Maximum time of a timer in milliseconds. */
-const LONGEST = 2 ** 31 - 1;
+const MAX_DELAY = 2 ** 31 - 1;
 
 /** A model in memory, with its requests. */
 export class MemoryModel {
@@ -107,7 +107,7 @@ export class MemoryModel {
     this.#cancelTimer();
     if (this.leaving || this.users > 0 || seconds === Number.POSITIVE_INFINITY) return;
     this.expires = Date.now() + seconds * 1000;
-    this.#timer = setTimeout(expired, Math.min(LONGEST, seconds * 1000));
+    this.#timer = setTimeout(expired, Math.min(MAX_DELAY, seconds * 1000));
     this.#timer.unref?.();
   }
 

@@ -126,24 +126,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
-  const backend = { models, constrain };
-  const chats = nameOf(models.namesOf(hasTemplate));
-  const endpoints = [
-    chatCompletions(models, constrain),
-    completions(models, constrain),
-    embeddings(models),
-    ...responses(backend, chats),
-    anthropicMessages(backend, chats),
-    countMessageTokens(chats),
-    rerank(models, '1'),
-    rerank(models, '2'),
-    ...ollama(backend, chats),
-    transcriptions(models),
-    speech(models),
-    listModels(models),
-    retrieveModel(models),
-    health(models, () => isClosing),
-  ];
+  const endpoints = endpointsOf(models, constrain, () => isClosing);
   const clientOf = (context: Context<Bindings>, key: string | null) =>
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
@@ -178,6 +161,27 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const status = ({ req }: Context) =>
     statusPage(keys === null || keys.accepts(req.header('authorization')) ? models : null, { isClosing, started });
   return Object.assign(app, { close, status });
+}
+
+function endpointsOf(models: ModelPool, constrain: Constrain, isClosing: () => boolean): Endpoint[] {
+  const backend = { models, constrain };
+  const chats = nameOf(models.namesOf(hasTemplate));
+  return [
+    chatCompletions(models, constrain),
+    completions(models, constrain),
+    embeddings(models),
+    ...responses(backend, chats),
+    anthropicMessages(backend, chats),
+    countMessageTokens(chats),
+    rerank(models, '1'),
+    rerank(models, '2'),
+    ...ollama(backend, chats),
+    transcriptions(models),
+    speech(models),
+    listModels(models),
+    retrieveModel(models),
+    health(models, isClosing),
+  ];
 }
 
 function serveDocument(app: Hono<Bindings>, endpoints: readonly Endpoint[], keys: Keys | null, version: string): void {

@@ -131,13 +131,13 @@ function isInOrder(first: string, second: string): boolean {
   return (first + second).normalize('NFD') === first + second;
 }
 
-const MOST = 1 << 14;
+const MAX_REMEMBERED = 1 << 14;
 
 function remembered<T>(known: Map<string, T>, key: string, find: (key: string) => T): T {
   let value = known.get(key);
   if (value === undefined) {
     value = find(key);
-    if (known.size >= MOST) known.clear();
+    if (known.size >= MAX_REMEMBERED) known.clear();
     known.set(key, value);
   }
   return value;

@@ -138,12 +138,12 @@ it('makes long tables of positions in slices, once for all waiting callers', asy
   expect(device.memory().used - before).toBe(4096 * 128 * 4);
   const other = tables();
   other.rotary.reserve(4096);
-  const turned = ({ rotary: of }: typeof other) =>
+  const rotated = ({ rotary: of }: typeof other) =>
     device.scope(() => {
       const positions = device.tensor([0, 511, 512, 4095], undefined, { dtype: 'int32' });
       return of.forward(device.full([4, 64], 1), positions, 4096).dataSync();
     });
-  expect(turned({ init, rotary, model })).toEqual(turned(other));
+  expect(rotated({ init, rotary, model })).toEqual(rotated(other));
   for (const each of [init, other.init]) each.dispose();
 });
 

@@ -15,7 +15,7 @@ interface Sizes extends Conv2dOptions {
 }
 
 /** [B, C, ...] → [B, ..., C], or back. */
-function turned({ shape, data }: Reals, back = false): Reals {
+function transposed({ shape, data }: Reals, back = false): Reals {
   const space = back ? shape.slice(1, -1) : shape.slice(2);
   const [batch, channels] = [shape[0]!, back ? shape.at(-1)! : shape[1]!];
   const positions = sizeOf(space);
@@ -29,7 +29,7 @@ function turned({ shape, data }: Reals, back = false): Reals {
 /** Computes by conv2d on images; sequences have height 1. */
 function expected({ x, w, bias }: { x: Reals; w: Reals; bias: Reals | null }, sizes: Sizes): Reals {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, channelsLast = false } = sizes;
-  const first = channelsLast ? turned(x, true) : x;
+  const first = channelsLast ? transposed(x, true) : x;
   const isSequence = w.shape.length === 3;
   const image = (of: Reals): Reals =>
     isSequence ? { shape: [of.shape[0]!, of.shape[1]!, 1, of.shape[2]!], data: of.data } : of;
@@ -38,7 +38,7 @@ function expected({ x, w, bias }: { x: Reals; w: Reals; bias: Reals | null }, si
   const geometry = { stride: pair(stride, 1), padding: pair(padding, 0), dilation: pair(dilation, 1), groups };
   const y = reference(image(first), image(w), bias, geometry);
   const shaped = isSequence ? { shape: y.shape.toSpliced(2, 1), data: y.data } : y;
-  return channelsLast ? turned(shaped) : shaped;
+  return channelsLast ? transposed(shaped) : shaped;
 }
 
 const sequences: Sizes[] = [

@@ -93,11 +93,11 @@ describe('rotary', () => {
   });
 
   it('rotates pairs by the angles of the paper, or any others', () => {
-    const turned = (i: number) => 3 / 10000 ** ((2 * i) / 6);
+    const angle = (i: number) => 3 / 10000 ** ((2 * i) / 6);
     const interleaved = rotations(4, 6).subarray(36);
     const halves = rotations(4, 6, { layout: 'halves' }).subarray(36);
     for (const i of [0, 1, 2]) {
-      const [cosine, sine] = [Math.fround(Math.cos(turned(i))), Math.fround(Math.sin(turned(i)))];
+      const [cosine, sine] = [Math.fround(Math.cos(angle(i))), Math.fround(Math.sin(angle(i)))];
       expect([0, 1, 6, 7].map((at) => interleaved[2 * i + at])).toEqual([cosine, cosine, -sine, sine]);
       expect([0, 3, 6, 9].map((at) => halves[i + at])).toEqual([cosine, cosine, -sine, sine]);
     }

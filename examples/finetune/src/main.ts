@@ -129,13 +129,13 @@ async function learn(): Promise<void> {
         say('teach-news', `Step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${Math.ceil(left / 1000)} s left.`);
       },
     });
-    const spent = `${signal.aborted ? 'Stopped' : 'Learnt'} after ${((performance.now() - began) / 1000).toFixed(0)} s.`;
-    if (held.length === 0) return say('teach-news', spent);
-    say('teach-news', `${spent} Asking what was held back…`);
+    const summary = `${signal.aborted ? 'Stopped' : 'Learnt'} after ${((performance.now() - began) / 1000).toFixed(0)} s.`;
+    if (held.length === 0) return say('teach-news', summary);
+    say('teach-news', `${summary} Asking what was held back…`);
     const prompts = held.map((example) => example.prompt);
     const answers = await answersOf(state.model, prompts);
     const right = held.filter(({ answer }, i) => answer === answers[i]).length;
-    say('teach-news', `${spent} Of ${held.length} examples that it never saw it answers ${right} to the letter.`);
+    say('teach-news', `${summary} Of ${held.length} examples that it never saw it answers ${right} to the letter.`);
   });
 }
 

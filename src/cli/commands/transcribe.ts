@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
-import type { SpeechRecognitionOutput } from '../../tasks/index.js';
+import type { Pipeline, SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
 import { openDevice } from '../common.js';
 import { decodeText } from '../data.js';
@@ -57,48 +57,60 @@ export function transcribeCommand(): Command {
     .option('--language <language>', 'the spoken language, such as de or german (default: detected)')
     .option('--translate', 'translate to English')
     .option('--revision <name>', 'branch, tag or commit on the hub')
-    .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
-      const { out, format, words, language, translate, revision, overwrite = false } = options;
-      if (options.follow) return follow(model, files, options, command);
-      const isSubtitles = format === 'srt' || format === 'vtt';
-      if (isSubtitles && files.length !== 1)
-        throw new ArgumentError(`${format} is for one recording, but ${files.length} files are given: give one file`);
-      using device = await openDevice(command);
-      using stop = stopping();
-      await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
-      const spells = hear.model.headKind === 'ctc'; // such models give times of words, but no segments
-      const work = async (inputs: readonly JobInput[]) => {
-        const results: Transcribed[] = [];
-        for (const { name, bytes } of inputs) {
-          const heard = await hear(bytes, {
-            return_timestamps: words || (spells && format !== 'text') ? 'word' : format !== 'text',
-            ...(language === undefined ? {} : { language }),
-            ...(translate ? { task: 'translate' as const } : {}),
-            signal: stop.signal,
-          }).catch((error: unknown) => {
-            throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
-          });
-          results.push({ file: name, ...heard });
-        }
-        return results;
-      };
-      const { done, stopped } = await runLineJob<Transcribed>({
-        inputs: recordings(files),
-        work,
-        format: formats[format],
-        settings: {
-          ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
-          ...{ language: language ?? null, translate: translate ?? false },
-        },
-        ...{ out, overwrite, together: 1, signal: stop.signal },
+    .action((model: string, files: string[], options: TranscribeOptions, command: Command) =>
+      options.follow ? follow(model, files, options, command) : transcribe(model, files, options, command),
+    );
+}
+
+async function transcribe(model: string, files: string[], options: TranscribeOptions, command: Command): Promise<void> {
+  const { out, format, words, language, translate, revision, overwrite = false } = options;
+  const isSubtitles = format === 'srt' || format === 'vtt';
+  if (isSubtitles && files.length !== 1)
+    throw new ArgumentError(`${format} is for one recording, but ${files.length} files are given: give one file`);
+  using device = await openDevice(command);
+  using stop = stopping();
+  await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+  const { done, stopped } = await runLineJob<Transcribed>({
+    inputs: recordings(files),
+    work: transcriber(hear, options, stop.signal),
+    format: formats[format],
+    settings: {
+      ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
+      ...{ language: language ?? null, translate: translate ?? false },
+    },
+    ...{ out, overwrite, together: 1, signal: stop.signal },
+  }).catch((error: unknown) => {
+    if (!stop.signal.aborted) throw error;
+    return { done: 0, stopped: true }; // stopped in the middle of a recording
+  });
+  if (!stopped) return;
+  console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
+  process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
+}
+
+/** Returns a function that transcribes recordings. An error in a file names the file. */
+function transcriber(
+  hear: Pipeline<'automatic-speech-recognition'>,
+  { format, words, language, translate }: TranscribeOptions,
+  signal: AbortSignal,
+) {
+  const isCtc = hear.model.headKind === 'ctc'; // such models give times of words, but no segments
+  const timestamps = words || (isCtc && format !== 'text') ? 'word' : format !== 'text';
+  return async (inputs: readonly JobInput[]) => {
+    const results: Transcribed[] = [];
+    for (const { name, bytes } of inputs) {
+      const heard = await hear(bytes, {
+        return_timestamps: timestamps,
+        ...(language === undefined ? {} : { language }),
+        ...(translate ? { task: 'translate' as const } : {}),
+        signal,
       }).catch((error: unknown) => {
-        if (!stop.signal.aborted) throw error;
-        return { done: 0, stopped: true }; // stopped in the middle of a recording
+        throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
       });
-      if (!stopped) return;
-      console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
-      process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
-    });
+      results.push({ file: name, ...heard });
+    }
+    return results;
+  };
 }
 
 /** Options of `transcribe` that mean nothing for a recording that goes on. */

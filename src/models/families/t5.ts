@@ -22,8 +22,8 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** Maximum length of a sequence. Relative positions have no limit, but the interface needs a number. */
-const LONGEST = 2 ** 20;
+/** Maximum length of a sequence. Relative positions have no limit, but `maxLength` must be a number. */
+const MAX_LENGTH = 2 ** 20;
 /** Length of the training texts of the published models, in tokens. */
 const TRAINED = 512;
 
@@ -93,7 +93,7 @@ export class T5 extends Seq2SeqModel {
   }
 
   override get maxLength(): number {
-    return LONGEST;
+    return MAX_LENGTH;
   }
 
   /** Starts decoding. Without a `maxLength` there is room for T5's training length. */
@@ -152,7 +152,7 @@ export class T5Encoder extends EncoderModel {
   }
 
   override get maxLength(): number {
-    return LONGEST;
+    return MAX_LENGTH;
   }
 
   protected override get bodyName(): string {

@@ -264,7 +264,7 @@ class SplineFlow extends Module {
 }
 
 /** Minimum width, height and slope of a bin. */
-const LEAST = 1e-3;
+const MIN_BIN = 1e-3;
 
 interface Knots {
   /** `widths` and `heights` of the bins before the softmax, [B, T, bins]. */
@@ -283,9 +283,9 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   const inside = where(isInside, x, 0);
   const places = edges(widths, bound);
   const levels = edges(heights, bound);
-  const end = Math.log(Math.exp(1 - LEAST) - 1); // slopes at both ends are 1
+  const end = Math.log(Math.exp(1 - MIN_BIN) - 1); // slopes at both ends are 1
   const ends = x.device.full([...x.shape.slice(0, 2), 1], end);
-  const all = add(softplus(concat([ends, slopes, ends], 2)), LEAST); // [B, T, bins + 1]
+  const all = add(softplus(concat([ends, slopes, ends], 2)), MIN_BIN); // [B, T, bins + 1]
   // `isBin` is 1 for the bin that contains the value, else 0.
   const last = bins + 1;
   const lower = columns(levels, 0, bins);
@@ -310,11 +310,11 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
 
 /**
  * Returns the knots between bins, [B, T, bins + 1], from −bound to bound. The sizes of the bins are softmax(x), at
- * least LEAST.
+ * least MIN_BIN.
  */
 function edges(x: Tensor, bound: number): Tensor {
   const bins = x.shape[2] as number;
-  const sizes = add(scale(softmax(x), 1 - LEAST * bins), LEAST);
+  const sizes = add(scale(softmax(x), 1 - MIN_BIN * bins), MIN_BIN);
   const inner = add(scale(columns(cumsum(sizes, { axis: 2 }), 0, bins - 1), 2 * bound), -bound);
   const at = (value: number) => x.device.full([...x.shape.slice(0, 2), 1], value);
   return concat([at(-bound), inner, at(bound)], 2);

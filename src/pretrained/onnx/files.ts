@@ -1,10 +1,10 @@
-// The files of an ONNX export: which of them a model is made of, and which variant of each.
+// Finds the files of an ONNX export: the graphs that make up the model, and one variant of each.
 
 import { checkOneOf, describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { ModelSource } from '../source.js';
 
-/** Ends of file names by `dtype`, as in transformers.js. */
+/** Suffixes of file names by `dtype`, as in transformers.js. */
 const SUFFIXES = {
   fp32: '',
   fp16: '_fp16',
@@ -19,10 +19,10 @@ const SUFFIXES = {
 export type OnnxDType = keyof typeof SUFFIXES;
 const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
 
-/** A variant for all files, or for each by its name: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
+/** One variant for all files, or one per file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
 export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType | 'auto'>>;
 
-/** Files that a model is made of, the first of these that are there. */
+/** Files that together make up a model, without folder and suffix. The first complete set is taken. */
 const PARTS = [
   ['model'],
   ['encoder_model', 'decoder_model_merged'],
@@ -35,7 +35,7 @@ const PARTS = [
 ];
 const FOLDERS = ['onnx/', ''];
 
-/** Throws ArgumentError for what no file can be chosen by. */
+/** Throws ArgumentError for an unknown variant, or for a value of another type. */
 export function checkOnnxChoice(choice: unknown): void {
   const known = [...onnxDTypes, 'auto'];
   const named = isObject(choice)
@@ -45,7 +45,7 @@ export function checkOnnxChoice(choice: unknown): void {
     if (each !== undefined) checkOneOf('loadModel', name, each, known);
 }
 
-/** The files of a variant, null if there are none. 'auto' is the most exact one that is there. */
+/** The files of a variant, or null if there are none. 'auto' takes the variant with the highest precision. */
 export async function onnxFiles(source: ModelSource, choice: OnnxChoice = 'auto'): Promise<readonly string[] | null> {
   for (const folder of FOLDERS) {
     for (const parts of PARTS) {
@@ -56,7 +56,7 @@ export async function onnxFiles(source: ModelSource, choice: OnnxChoice = 'auto'
   return null;
 }
 
-/** Throws ArgumentError with the variants that are there. */
+/** Throws an ArgumentError that lists the variants of the source. */
 export async function noSuchVariant(source: ModelSource, choice: OnnxChoice): Promise<never> {
   const names = (await source.list())?.filter((name) => name.endsWith('.onnx')) ?? [];
   const there = names.length === 0 ? 'none that can be listed' : names.join(', ');

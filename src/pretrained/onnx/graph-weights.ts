@@ -1,6 +1,6 @@
-// The weights of a model in the graph of an ONNX file, by the names of its state dict. Exporters keep the names of
-// embeddings, norms and biases. A matrix that they transposed has none: the node that multiplies with it, or the bias
-// that is added then, says which it is.
+// Finds a model's weights in the graph of an ONNX file, by their names in the state dict. Exporters keep the names of
+// embeddings, norms and biases. They drop the name of a matrix that they transpose. That name follows from the node
+// that multiplies with the matrix, or from the bias that is added to the product.
 
 import { FormatError } from '../../core/errors.js';
 import type { ByteSource } from '../../io/byte-source.js';
@@ -13,10 +13,10 @@ import { ComputedWeight } from '../computed-weight.js';
 import { symmetricBlocks } from '../quantized/kept-blocks.js';
 import { dequantized, elementsOf, type NBits, type Spread, unpackNBits } from './values.js';
 
-/** The file that has the data of a tensor. */
+/** Returns the file that holds the data of a tensor. */
 export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
 
-/** Weights of a graph: by name, and those whose names are lost. */
+/** The weights of a graph: those with a name, and those whose names are lost. */
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
@@ -26,24 +26,24 @@ export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): GraphWeights
   return new WeightFinder(graph, besideOf).find();
 }
 
-/** Floats, as which weights are stored that are not quantized. */
+/** Dtypes of weights that are not quantized. */
 const FLOATS = ['F32', 'F16', 'BF16', 'F64'];
 
 const INTEGERS = ['I8', 'U8'];
 
-/** A name that an exporter made up, or gave to a value between nodes. */
+/** True for a name that an exporter made up, and for the name of an intermediate value. */
 const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d)/.test(name);
 
-/** A name of the state dict, without what merging two decoders or transposing have added. */
+/** A name of the state dict. Suffixes that come from merging two decoders, or from transposing, are removed. */
 const stateName = (name: string) => name.replace(/(_merged_\d+|_transposed)$/i, '');
 
-/** `onnx::MatMul_1_quantized` is a number of `onnx::MatMul_1`, whose scale and zero point are called likewise. */
+/** Suffix of quantized integers. Their scale and zero point have the same stem with `_scale` and `_zero_point`. */
 const QUANTIZED = '_quantized';
 
 class WeightFinder {
   /** Weights by the names of values in the graph. */
   readonly #values = new Map<string, WeightEntry>();
-  /** Integers that are widened to floats, by the names of these. */
+  /** Integers that a Cast widens to floats, by the names of the floats. */
   readonly #integers = new Map<string, OnnxTensor>();
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
@@ -62,13 +62,13 @@ class WeightFinder {
     }
     for (const [name, weight] of this.#values)
       if (!isMadeUp(name) && this.#isStored(name))
-        this.#name(stateName(name), /_transposed$/i.test(name) ? turned(weight) : weight, weight);
+        this.#name(stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
     for (const node of this.graph.nodes) this.#addProduct(node);
     const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
     return { named: this.#named, unnamed };
   }
 
-  /** True for names of initializers, and of what is computed under the name of a weight. */
+  /** True for names of initializers, and of values that are computed under the name of a weight. */
   #isStored(name: string): boolean {
     if (/\.(weight|bias)$/.test(name)) return true;
     const { tensors } = this.graph;
@@ -89,7 +89,7 @@ class WeightFinder {
     if (name.endsWith(QUANTIZED)) {
       const base = name.slice(0, -QUANTIZED.length);
       const [scale, zero] = [this.graph.tensors.get(`${base}_scale`), this.graph.tensors.get(`${base}_zero_point`)];
-      // The scales of the last axis belong to the columns of a matrix that MatMulInteger reads.
+      // MatMulInteger has one scale per column, so scales belong to the last axis.
       if (scale)
         this.#values.set(base, this.#dequantized(tensor, scale, zero, { axis: tensor.shape.length - 1, block: 0 }));
       return;
@@ -111,7 +111,7 @@ class WeightFinder {
     });
   }
 
-  /** Integers that are widened and multiplied with their scales: one for all, for each row, or for each column. */
+  /** Adds integers that a Cast widens and a Mul scales: by one scale, or by one per row or column. */
   #addScaled(output: string, [a = '', b = '']: readonly string[]): void {
     const [q, by] = this.#integers.has(a) ? [this.#integers.get(a), b] : [this.#integers.get(b), a];
     const scale = this.graph.tensors.get(by);
@@ -128,7 +128,7 @@ class WeightFinder {
     return elementsOf(tensor, this.besideOf(tensor));
   }
 
-  /** Values that a node makes of weights alone: dequantized, widened or transposed ones. */
+  /** Adds values that a node computes from weights alone, by scaling integers or by widening them. */
   #addResult(node: OnnxNode): void {
     const [output] = node.outputs;
     const [first = '', scale = '', zero = ''] = node.inputs;
@@ -146,10 +146,10 @@ class WeightFinder {
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
-    // A named table that is transposed is the tied output of a language model.
+    // A named table that is transposed is the tied output layer of a language model. It needs no second entry.
   }
 
-  /** Names the matrix that a node multiplies with. */
+  /** Gives the matrix of a product its name. */
   #addProduct(node: OnnxNode): void {
     const { op, attributes } = node;
     const input = node.inputs[1] ?? '';
@@ -159,7 +159,7 @@ class WeightFinder {
     const name = this.#moduleOf(node);
     if (weight === undefined || this.#used.has(weight) || weight.shape.length !== 2 || name === null) return;
     const isOutIn = attributes.get('transB') === 1;
-    this.#name(`${name}.weight`, isOutIn ? weight : turned(weight), weight);
+    this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
   }
 
   #addNBits(node: OnnxNode): void {
@@ -190,7 +190,7 @@ class WeightFinder {
     if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
 
-  /** The blocks of a matrix whose zero is the middle. Undefined if its rows or groups do not consist of whole blocks. */
+  /** The blocks of a matrix without zero points. Undefined if its rows or groups do not consist of whole blocks. */
   #keptNBits({ rows, columns, block, bits }: NBits, packed: OnnxTensor, scales: OnnxTensor): StoredBlocks | undefined {
     const groups = Math.ceil(columns / block);
     const rowBytes = (groups * block * bits) / 8;
@@ -217,7 +217,7 @@ class WeightFinder {
       : { values: await this.#elements(zeros) };
   }
 
-  /** The path of the module that a node belongs to. */
+  /** The path of the module that a node computes, or null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
     const bias = this.#biasAfter(node);
     if (bias !== null) return stateName(bias).replace(/\.bias$/, '');
@@ -226,7 +226,7 @@ class WeightFinder {
     return path.length === 0 ? null : path.join('.');
   }
 
-  /** The name of the bias that is added to what a node computes, behind the scaling of quantized products. */
+  /** The name of the bias that is added to a node's output. Quantized products are scaled before that. */
   #biasAfter(node: OnnxNode): string | null {
     let [output] = node.outputs;
     for (let steps = 0; steps < 3; steps++) {
@@ -242,7 +242,7 @@ class WeightFinder {
 }
 
 /** The transpose of a matrix. */
-function turned(weight: WeightEntry): WeightEntry {
+function transposed(weight: WeightEntry): WeightEntry {
   return new ComputedWeight([...weight.shape].reverse(), async () =>
     transpose((await weight.data()) as Float32Array, weight.shape),
   );

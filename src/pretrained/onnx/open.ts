@@ -1,4 +1,4 @@
-// Opens the ONNX files of a model and gives their weights the names that the model wants.
+// Opens the ONNX files of a model, and maps the names of their weights to the names that the model expects.
 
 import { FormatError } from '../../core/errors.js';
 import type { OpenFile } from '../../io/file.js';
@@ -7,7 +7,7 @@ import type { WeightEntry, Weights } from '../../models/weight-entry.js';
 import type { ModelSource } from '../source.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
 
-/** Opens all of them. Throws FormatError, naming the file, for what is damaged or missing. */
+/** Opens all files. Throws a FormatError that names the file if it is damaged or missing. */
 export async function openOnnx(source: ModelSource, names: readonly string[]): Promise<Weights> {
   const open: OpenFile[] = [];
   const close = () => {
@@ -56,7 +56,7 @@ function checkInside({ name, position, byteLength }: OnnxTensor, { size }: OpenF
     );
 }
 
-/** Exporters leave out the prefix of the module that they export, or put the name of a wrapper before all. */
+/** Changes of names: exporters drop the prefix of the exported module, or add the name of a wrapper. */
 const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => name,
   (name) => name.slice(name.indexOf('.') + 1),
@@ -68,7 +68,7 @@ const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => `vision_model.${name}`,
 ];
 
-/** The weights of all files. Names of each file are changed as most of its weights are wanted. */
+/** The weights of all files. Each file's names are changed in the way that matches the most wanted names. */
 function namedFor(graphs: readonly GraphWeights[], wanted: ReadonlySet<string>): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
   for (const { named } of graphs) {

@@ -1,4 +1,4 @@
-// Values of tensors in ONNX files as float32, quantized ones by the formulas of their operators.
+// Reads tensors of ONNX files as float32. Quantized tensors follow the formulas of their operators.
 
 import { FormatError } from '../../core/errors.js';
 import type { ByteSource } from '../../io/byte-source.js';
@@ -75,8 +75,8 @@ export interface NBits {
 }
 
 /**
- * The matrix of MatMulNBits. The numbers of a block fill bytes from their low bits on, and the last block of a row is
- * padded. `zeros` are numbers, or bytes that zero points fill in the same way, row by row; null is the middle.
+ * The matrix of MatMulNBits. Numbers fill the bytes of a block from the low bits on. The last block of a row is padded.
+ * `zeros` are numbers, or bytes that hold the zero points of each row in the same way. Null is the middle of the range.
  */
 export function unpackNBits(
   name: string,

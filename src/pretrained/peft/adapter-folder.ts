@@ -1,4 +1,4 @@
-// The folder of an adapter as a model: its base, and the adapter on it.
+// Opens the folder of an adapter as a model: the base model with the adapter applied.
 
 import { isNode, nodeModule } from '../../backend/node.js';
 import { describeValue, isObject } from '../../core/check.js';
@@ -29,7 +29,7 @@ export async function isAdapter(source: ModelSource): Promise<boolean> {
   return names.includes(ADAPTER_CONFIG) && !names.some((name) => /^model(-\d+-of-\d+)?\.safetensors$/.test(name));
 }
 
-/** Options of `loadModel` for the base. */
+/** Options of `loadModel` that apply to the base. */
 interface BaseOptions {
   readonly head?: HeadKind | undefined;
   readonly labels?: readonly string[] | undefined;
@@ -38,15 +38,16 @@ interface BaseOptions {
   readonly revision?: string | undefined;
 }
 
-/** The base of an adapter, and the options that it is loaded with. */
+/** The base of an adapter, and the options to load it with. */
 export interface AdapterBase {
   readonly from: string;
   readonly options: BaseOptions;
 }
 
 /**
- * The base that an adapter names, with the head that the adapter was trained with. It is a URL, a hub id, or a folder:
- * absolute, or relative to the adapter's or the working directory. Throws FormatError if it names none.
+ * The base that an adapter names, with the head that the adapter was trained with. A base is a URL, a hub id, or a
+ * folder. The folder's path is absolute, or relative to the adapter or the working directory. Throws FormatError if the
+ * adapter names no base.
  */
 export async function adapterBase(source: ModelSource, given: string | undefined): Promise<AdapterBase> {
   const config = await source.json(ADAPTER_CONFIG);
@@ -84,7 +85,7 @@ async function besides(source: ModelSource, base: string): Promise<string> {
   return (await stat(path).catch(() => null)) ? path : base;
 }
 
-/** Names for the labels of the head that an adapter brings, unless the base has a head of this size. */
+/** Default labels, LABEL_0 and so on, for the head of an adapter. Undefined if the base has a head of this size. */
 async function labelsOf(source: ModelSource, base: string): Promise<string[] | undefined> {
   const shapes = await adapterShapes(source);
   const matrix = [...shapes].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];

@@ -3,13 +3,13 @@ import type { ModelSource } from '../source.js';
 import { openTensors } from '../weights.js';
 import { ADAPTER_WEIGHTS } from './lora-parts.js';
 
-/** The file of older versions of PEFT. */
+/** The file name that older versions of PEFT use. */
 const TORCH_WEIGHTS = 'adapter_model.bin';
 
 /** A tensor of an adapter, in memory. */
 export type AdapterTensor = Pick<SafetensorsEntry, 'shape' | 'data'>;
 
-/** The shapes of an adapter's tensors by name, from the header of its file. Throws FormatError if there is none. */
+/** Shapes of an adapter's tensors by name, from the header of its file. Throws FormatError if the file is missing. */
 export async function adapterShapes(source: ModelSource): Promise<ReadonlyMap<string, readonly number[]>> {
   const isOlder = !(await source.has(ADAPTER_WEIGHTS)) && (await source.has(TORCH_WEIGHTS));
   const file = await openTensors(source, isOlder ? TORCH_WEIGHTS : ADAPTER_WEIGHTS);
@@ -17,7 +17,7 @@ export async function adapterShapes(source: ModelSource): Promise<ReadonlyMap<st
   return new Map([...file.tensors].map(([name, { shape }]) => [name, shape]));
 }
 
-/** Tensors of an adapter: of safetensors or, without that file, of torch.save. Throws FormatError if both files are missing. */
+/** The tensors of an adapter, from safetensors or else from a file of torch.save. Throws FormatError without either. */
 export async function adapterTensors(source: ModelSource): Promise<ReadonlyMap<string, AdapterTensor>> {
   if ((await source.has(ADAPTER_WEIGHTS)) || !(await source.has(TORCH_WEIGHTS)))
     return parseSafetensors(await source.bytes(ADAPTER_WEIGHTS)).tensors;

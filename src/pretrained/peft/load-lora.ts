@@ -1,4 +1,4 @@
-// Reads adapters that PEFT wrote, or this package.
+// Reads adapters that PEFT or this package wrote.
 
 import { checkOptions, describeValue, isObject } from '../../core/check.js';
 import { FormatError, ShapeError } from '../../core/errors.js';
@@ -16,9 +16,9 @@ import { moduleNames, ownNames } from './module-names.js';
 import { within } from './trained-copies.js';
 
 /**
- * Reads an adapter that PEFT or `Lora.save` wrote, from a folder, the hub or files by name, and puts it on a model. The
- * adapter is then active. `name`: default 'default'. Throws FormatError for a file that is damaged, of another model,
- * or of a kind that is not supported.
+ * Reads an adapter that PEFT or `Lora.save` wrote, and adds it to a model. The source is a folder, a hub id, or files
+ * by name. The adapter is then active. `name`: default 'default'. Throws FormatError for a file that is damaged,
+ * belongs to another model, or has a kind that is not supported.
  */
 export async function loadLora(
   model: PretrainedModel,
@@ -29,7 +29,7 @@ export async function loadLora(
   return loraFrom(model, await openSource(from, { signal }), name);
 }
 
-/** Same as `loadLora`, from opened files. */
+/** Same as `loadLora`, for a source that is already open. */
 export async function loraFrom(model: PretrainedModel, source: ModelSource, name?: string): Promise<Lora> {
   const options = optionsOf(await source.json(ADAPTER_CONFIG), source.name);
   const tensors = renamed(model, await adapterTensors(source), source.name);
@@ -39,7 +39,7 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
     if (target !== undefined) ranks.set(target, shape[0] as number);
   }
   if (ranks.size === 0) throw new FormatError(`${source.name}: ${ADAPTER_WEIGHTS} has no matrices of LoRA`);
-  // PEFT lists the names of heads that other models have, too.
+  // PEFT lists the heads of all tasks, including those that this model does not have.
   const isStored = (module: string) => [...tensors.keys()].some((key) => within(key.slice(PEFT_PREFIX.length), module));
   const modulesToSave = (options.modulesToSave ?? []).filter(isStored);
   const adapter = new Lora(model, { ...options, modulesToSave, name }, ranks);
@@ -53,7 +53,7 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
   return adapter;
 }
 
-/** The tensors by the names that the model has for them, without those of a head that it does not have. */
+/** The tensors by the model's own names. Tensors of a head that the model does not have are left out. */
 function renamed(
   model: PretrainedModel,
   tensors: ReadonlyMap<string, AdapterTensor>,
@@ -97,10 +97,10 @@ function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, AdapterTe
   if (unused.size > 0) throw new FormatError(`${source}: the model has no ${[...unused].slice(0, 5).join(', ')}`);
 }
 
-/** Tensors that PEFT writes beside those of the adapter: the base's own, and second copies. */
+/** Tensors that PEFT writes in addition to the adapter's: parameters of the base, and second copies. */
 const REPEATED = /\.(base_layer\.weight|original_module\.\w+|modules_to_save\.\w+)$/;
 
-/** PEFT writes the weights of embeddings that an adapter changes, for bases of another size. They must be this base's. */
+/** PEFT also saves the base's embeddings if their number of rows was changed. They must be equal to this model's. */
 function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterTensor>, source: string): void {
   const nameOf = moduleNames(model);
   const pieces = new Map(
@@ -126,7 +126,7 @@ function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterT
   }
 }
 
-/** Settings of PEFT that change numbers and are not supported, with the values that they must have. */
+/** Settings of PEFT that change results and are not supported, with the only values that are accepted. */
 const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
   bias: ['none', 'all', 'lora_only', null, undefined],
@@ -138,7 +138,7 @@ const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   alora_invocation_tokens: [null, undefined],
 };
 
-/** The options of an adapter by its adapter_config.json. Throws FormatError for settings that are not supported. */
+/** The options of an adapter, from its adapter_config.json. Throws FormatError for settings that are not supported. */
 export function optionsOf(config: Readonly<Record<string, unknown>>, source: string): LoraOptions {
   const refuse = (key: string, expected: unknown): never => {
     throw new FormatError(

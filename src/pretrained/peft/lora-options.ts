@@ -1,51 +1,51 @@
-// The options of `lora`, with PEFT's meaning.
+// The options of `lora`. Their meaning is PEFT's.
 
 import { checkKnown, checkNumber, checkOneOf, describeValue, isCount, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 
 export interface LoraOptions {
-  /** Rank of the change. Default: 8. */
+  /** Rank of the adapter's matrices. Default: 8. */
   r?: number | undefined;
-  /** The change is multiplied by alpha / r. Default: 8. */
+  /** The product of the matrices is multiplied by alpha / r. Default: 8. */
   alpha?: number | undefined;
-  /** Dropout of the input of a change, in training. Default: 0. */
+  /** Dropout of the adapter's input during training. Default: 0. */
   dropout?: number | undefined;
   /**
-   * The linears and embeddings to change. A list has names as in checkpoints, or their ends, such as `q_proj`. A
-   * regular expression is for the whole name. 'all-linear' is all but the head. Default: queries and values, as in
-   * PEFT.
+   * The linear layers and embeddings to adapt. A list has module names of the checkpoint, or their endings, such as
+   * `q_proj`. A regular expression must match the whole name. 'all-linear' is every linear layer except the head.
+   * Default: queries and values, as in PEFT.
    */
   targets?: string | readonly string[] | RegExp | undefined;
   /** True to multiply the change by alpha / √r (Kalajdzievski 2023). Default: false. */
   rsLora?: boolean | undefined;
-  /** True to train magnitudes of the columns, too (DoRA). Default: false. */
+  /** True to train the magnitudes of the columns, too (DoRA, Liu et al. 2024). Default: false. */
   dora?: boolean | undefined;
   /**
-   * Biases to train: those of the targets, or all of the model. The adapter has copies of them: switched off, the model is
-   * the base. Default: 'none'.
+   * Biases to train: none, those of the targets, or all of the model. The adapter trains copies, so the base model is
+   * unchanged while the adapter is off. Default: 'none'.
    */
   bias?: 'none' | 'lora_only' | 'all' | undefined;
-  /** Other ranks for some targets: `{ 'layers.0.self_attn.q_proj': 4 }`. A key is the end of a name, or a regular expression for it. */
+  /** Ranks of some targets: `{ 'layers.0.self_attn.q_proj': 4 }`. A key is a name's end, or a regular expression. */
   rankPattern?: Readonly<Record<string, number>> | undefined;
-  /** Other alphas for some targets, as `rankPattern`. */
+  /** Alphas for some targets, with the keys of `rankPattern`. */
   alphaPattern?: Readonly<Record<string, number>> | undefined;
   /**
-   * Modules that are trained and saved whole. The adapter has copies of them: switched off, the model is the base. Default:
-   * the head of a classifier.
+   * Modules to train and save as a whole. The adapter trains copies, so the base model is unchanged while the adapter
+   * is off. Default: the head of a classifier.
    */
   modulesToSave?: readonly string[] | undefined;
-  /** Default: 'default'. */
+  /** Name of the adapter, for `model.setAdapter`. Default: 'default'. */
   name?: string | undefined;
-  /** Draws the matrices. Default: 0. */
+  /** Seed of the initial matrices. Default: 0. */
   seed?: number | undefined;
 }
 
 export interface SaveLoraOptions {
-  /** The folder or hub id of the model that the adapter belongs to. Default: what the model was loaded from. */
+  /** The base model's folder or hub id, for adapter_config.json. Default: the source that the model was loaded from. */
   readonly baseModel?: string | undefined;
 }
 
-/** Options of `lora`, complete, but for the targets and the modules to save, which depend on the model. */
+/** Options of `lora` with defaults. Targets and modules to save stay open, because they depend on the model. */
 export interface LoraSettings {
   readonly r: number;
   readonly alpha: number;
@@ -64,7 +64,7 @@ const NAMES = [
   ...(['modulesToSave', 'name', 'seed'] as const),
 ];
 
-/** Fills in defaults. Throws ArgumentError for options that make no sense. */
+/** Fills in defaults. Throws ArgumentError for invalid options. */
 export function loraSettings(options: LoraOptions): LoraSettings {
   const given = checkKnown('lora', options, NAMES);
   const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, bias = 'none' } = given;
@@ -102,7 +102,7 @@ function patternOf(option: string, key: string): RegExp {
   }
 }
 
-/** The number that a pattern has for a name: that of the first key that fits, as in PEFT. */
+/** The number that a pattern gives a name: the first matching key decides, as in PEFT. */
 export function patternValue(option: string, pattern: Readonly<Record<string, number>>, name: string): number | null {
   const key = Object.keys(pattern).find((each) => patternOf(option, each).test(name));
   return key === undefined ? null : (pattern[key] as number);

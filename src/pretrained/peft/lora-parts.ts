@@ -1,4 +1,4 @@
-// The parts of an adapter, for the code that reads and writes it.
+// Parts of an adapter that reading and writing share.
 
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import type { LoraLayer } from '../../nn/lora-layer.js';
@@ -9,17 +9,17 @@ import type { LoraTarget } from './lora-targets.js';
 import { moduleNames } from './module-names.js';
 import type { TrainedCopies } from './trained-copies.js';
 
-/** The files of PEFT. */
+/** The names of PEFT's files. */
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
-/** The file of ours that names the labels of a head that an adapter brings: `head`, `labels` and `problemType` of `loadModel`. */
+/** This package's file with the labels of an adapter's head: `head`, `labels` and `problemType` of `loadModel`. */
 export const ADAPTER_HEAD = 'head.json';
 
-/** The beginning of all names of parameters in PEFT's files. */
+/** The prefix of all parameter names in PEFT's files. */
 export const PEFT_PREFIX = 'base_model.model.';
 
-/** The change of a target, and the module that adds it. */
+/** The adapter's matrices for a target, and the module that applies them. */
 export interface LoraPart {
   readonly target: LoraTarget;
   readonly layer: LoraLayer;
@@ -34,13 +34,13 @@ export interface LoraParts {
   readonly copies: TrainedCopies;
 }
 
-/** An adapter's parameters as they are stored, by PEFT's names. */
+/** An adapter's parameters in the stored layout, by PEFT's names. */
 export function piecesOfLora({ parts, copies, model }: LoraParts): StatePiece[] {
   const nameOf = moduleNames(model);
   const ofTargets = parts.flatMap(({ layer, module, target }) =>
     layer.tensors().flatMap(([name, tensor]) => {
       const stored = { path: name, names: [name], tensor, leading: [], transposed: tensor.shape.length > 1 };
-      // Outputs are stored head by head where the projection's own are.
+      // If the projection stores its outputs head by head, so does the adapter.
       const isOut = tensor !== layer.a;
       return piecesOf({ ...stored, sections: module.sections, perHead: isOut ? target.perHead : null });
     }),

@@ -1,4 +1,4 @@
-// The linears and embeddings of a model that an adapter can change.
+// The linear layers and embeddings of a model that an adapter can change.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -9,9 +9,9 @@ import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '..
 import { isTexts, type LoraOptions } from './lora-options.js';
 import { moduleNames } from './module-names.js';
 
-/** A linear, a section of one that is computed side by side with others, or an embedding. */
+/** A linear layer, a section of a fused one, or an embedding. */
 export interface LoraTarget {
-  /** PEFT's name of the module, which is the checkpoint's. */
+  /** The module's name in PEFT and in the checkpoint. */
   readonly name: string;
   readonly path: string;
   readonly module: WeightModule;
@@ -21,13 +21,13 @@ export interface LoraTarget {
   readonly perHead: number | null;
 }
 
-/** The ends of the names of queries and values, or of linears that contain them: PEFT's defaults. */
+/** Endings of the names of query and value projections, or of fused layers that contain them: PEFT's defaults. */
 const QUERIES_AND_VALUES = [
   ...['query', 'value', 'q_proj', 'v_proj', 'q', 'v', 'q_lin', 'v_lin', 'query_proj', 'value_proj'],
   ...['c_attn', 'query_key_value', 'qkv_proj', 'Wqkv', 'in_proj'],
 ];
 
-/** All targets of a model. Tables of positions are none: they are added to other embeddings as they are. */
+/** All targets of a model. Position tables are left out: they are added to embeddings as a whole, without a look-up. */
 export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const names = moduleNames(model);
   const grouped = new Set(
@@ -47,13 +47,13 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
   });
 }
 
-/** Features that a module gives. */
+/** Number of features that a module returns. */
 function outputsOf(module: WeightModule): number {
   const [rows, cols] = module.weight.shape as [number, number];
   return isEmbedding(module) ? cols : rows;
 }
 
-/** The targets that an option chooses. Throws ArgumentError, with the names that there are, for a name that fits none. */
+/** The targets that an option selects. Throws an ArgumentError that lists the known names if a name matches none. */
 export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['targets']): readonly LoraTarget[] {
   if (targets === undefined) return found(all, endsWith(QUERIES_AND_VALUES), 'queries and values');
   if (targets === 'all-linear')
@@ -89,10 +89,10 @@ function found(
   );
 }
 
-/** The last part of a name. */
+/** The last component of a name. */
 const lastOf = (name: string) => name.slice(name.lastIndexOf('.') + 1);
 
-/** The shortest list of ends of names that chooses exactly `targets`: last parts of names, or the names themselves. */
+/** The shortest list of name endings that selects exactly `targets`: last components, or else whole names. */
 export function targetNames(all: readonly LoraTarget[], targets: readonly LoraTarget[]): string[] {
   const ends = [...new Set(targets.map(({ name }) => lastOf(name)))];
   return all.filter(endsWith(ends)).length === targets.length ? ends : targets.map(({ name }) => name);

@@ -1,4 +1,5 @@
-// Adapters: small matrices that are trained beside the frozen weights of a model, with PEFT's names and meaning.
+// Adapters (LoRA): small matrices that are trained while a model's own weights are frozen, with PEFT's names and
+// meaning.
 
 import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
@@ -23,7 +24,7 @@ import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
 import { headModules } from './module-names.js';
 import { TrainedCopies, within } from './trained-copies.js';
 
-/** Parameters that were trained before a model got its first adapter. */
+/** Parameters that were trainable before a model got its first adapter. */
 const frozen = new WeakMap<PretrainedModel, Tensor[]>();
 
 /** One adapter of a model. */
@@ -41,7 +42,7 @@ export class Lora implements Adapter {
   constructor(
     readonly model: PretrainedModel,
     options: LoraOptions,
-    /** The ranks of all targets by name, where a file says them. */
+    /** Ranks of all targets by name, if a file gives them. */
     ranks: ReadonlyMap<string, number> | null = null,
   ) {
     this.settings = loraSettings(options);
@@ -50,7 +51,7 @@ export class Lora implements Adapter {
     this.name = name;
     this.modulesToSave = options.modulesToSave ?? headModules(model);
     const isSaved = (target: LoraTarget) => this.modulesToSave.some((module) => within(target.name, module));
-    // PEFT's order: what is saved whole is no target.
+    // PEFT's order: a module that is saved as a whole is no target.
     const all = loraTargets(model).filter((target) => !isSaved(target));
     const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
     const copies = new TrainedCopies(model, this.modulesToSave, bias === 'all');
@@ -87,7 +88,7 @@ export class Lora implements Adapter {
     });
   }
 
-  /** True while the model computes with it. To switch adapters, use `model.setAdapter`. */
+  /** True while the model computes with this adapter. `model.setAdapter` switches adapters. */
   get isActive(): boolean {
     return this.#isActive;
   }
@@ -112,20 +113,20 @@ export class Lora implements Adapter {
     }
   }
 
-  /** The copies of modules and biases that it trains. */
+  /** The adapter's copies of modules and biases. */
   get saved(): readonly Tensor[] {
     return this.copies.tensors;
   }
 
-  /** All that is trained: its matrices, and the copies of modules that are saved whole. */
+  /** All trained tensors: the adapter's matrices, and the copies of modules that are saved as a whole. */
   parameters(): Tensor[] {
     return [...this.parts.flatMap(({ layer }) => layer.tensors().map(([, tensor]) => tensor)), ...this.saved];
   }
 
   /**
-   * Adds its changes to the model's weights, which then cost no more than without it. They stay until `unmerge`, whatever
-   * adapters are active. Packed weights are unpacked for that: rounded once more, they would forget small changes. `quantize`
-   * packs them again. Throws OutOfMemoryError.
+   * Adds the adapter to the model's weights, so that it costs no time. The sum stays until `unmerge`, whichever
+   * adapters are active. Packed weights are unpacked for this, because rounding them again would lose small changes.
+   * `quantize` packs them again. Throws OutOfMemoryError.
    */
   merge(): this {
     this.#isMerged = true;
@@ -135,7 +136,7 @@ export class Lora implements Adapter {
     return this;
   }
 
-  /** Takes its changes out of the weights, which are then the same to the bit as before `merge`. */
+  /** Removes the adapter from the weights, which then have the same bits as before `merge`. */
   unmerge(): this {
     this.#isMerged = false;
     for (const { layer, module } of this.parts) module.unmerge(layer);
@@ -149,22 +150,22 @@ export class Lora implements Adapter {
   }
 
   /**
-   * Writes `adapter_config.json` and `adapter_model.safetensors`, and the tokenizer's files, to a folder, as PEFT does. If the adapter
-   * brings a classifier, `head.json` names its labels.
-   * `loadModel` and `loadLora` read it, and so does Python's `PeftModel.from_pretrained`.
+   * Writes the adapter to a folder as PEFT does: `adapter_config.json`, `adapter_model.safetensors` and the tokenizer's
+   * files. If the adapter includes a classifier's head, `head.json` has its labels. `loadModel`, `loadLora` and
+   * Python's `PeftModel.from_pretrained` read the folder.
    */
   async save(folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {
     const { saveLora } = await import('./save-lora.js');
     await saveLora(this, folder, options);
   }
 
-  /** The files of `save`, in memory, by name: for pages, which have no folders. */
+  /** The files of `save` by name, in memory. Use it in pages, which have no folders. */
   async toFiles(options: SaveLoraOptions = {}): Promise<Record<string, Uint8Array>> {
     const { loraFiles } = await import('./save-lora.js');
     return loraFiles(this, options);
   }
 
-  /** Takes it off the model, which is then as it was before. Without another adapter, its parameters are trained again. */
+  /** Removes the adapter from the model. Removing the last adapter makes the model's own parameters trainable again. */
   dispose(): void {
     this.unmerge();
     this.isActive = false;
@@ -186,9 +187,9 @@ export class Lora implements Adapter {
 }
 
 /**
- * Adds an adapter to a model (LoRA): a linear x·W becomes x·W + x·a·b·alpha/r. Only a and b are trained, and a copy of
- * a classifier's head; all other parameters are frozen. Weights may be packed. A model can have several adapters by
- * name. `model.setAdapter`, or the option `adapter` of a call, switches between them.
+ * Adds an adapter to a model (LoRA, Hu et al. 2021): a linear layer x·W becomes x·W + x·a·b·alpha/r. Only a, b and a
+ * copy of a classifier's head are trained. All other parameters are frozen, and may be packed. A model can have several
+ * adapters by name. `model.setAdapter`, or the option `adapter` of a call, selects one.
  *
  *     const adapter = lora(model, { r: 8, alpha: 16, targets: ['q_proj', 'v_proj'] });
  *     await fit(new CausalLanguageModel(model), rows, { epochs: 3 });
@@ -200,14 +201,14 @@ export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
   return new Lora(model, options);
 }
 
-/** The targets of a file. Throws ArgumentError for one that the model does not have. */
+/** The targets that a file names. Throws ArgumentError if the model lacks one of them. */
 function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
   const missing = [...ranks.keys()].find((name) => !all.some((each) => each.name === name));
   if (missing !== undefined) chosenTargets(all, [missing]); // throws
   return all.filter(({ name }) => ranks.has(name));
 }
 
-/** Gives the module with adapters in the place of another module, and puts it there if it is not there yet. */
+/** Returns the wrapper that holds a module's adapters. Replaces the module by a new wrapper if there is none yet. */
 function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule {
   const places = [...placesIn(model)];
   const found = new Map<Module, LoraModule>();
@@ -233,14 +234,14 @@ function replace(places: readonly Place[], module: Module, other: Module): void 
   for (const place of places) if (place.module === module) substitute(place, other);
 }
 
-/** The number of features that a module reads, or of rows of a table. Packed weights are [out, in]. */
+/** Number of features that a module reads, or number of rows of a table. Packed weights are [out, in]. */
 function inputsOf(module: WeightModule): number {
   const [rows, cols] = module.weight.shape as [number, number];
   if (isEmbedding(module)) return rows;
   return isProjection(module) && !(module.weight instanceof PackedWeight) ? rows : cols;
 }
 
-/** Freezes all but adapters. */
+/** Freezes all parameters except those of adapters. */
 function freeze(model: PretrainedModel): void {
   const adapters = [...model.adapters.values()].flatMap((each) => (each instanceof Lora ? each.saved : []));
   const before = frozen.get(model) ?? [];

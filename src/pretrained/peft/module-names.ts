@@ -1,13 +1,13 @@
-// PEFT's names of the modules of a model: those of its checkpoint, by the class of transformers.
+// PEFT's names of a model's modules: those of its checkpoint, for the model's class in transformers.
 
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 
-/** Heads that a task brings, which are trained whole. */
+/** Names of heads that belong to a task. PEFT trains them as a whole. */
 const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classification', 'question-answering'];
 
 /**
- * Maps names of the family's table to names of modules, without `.weight` or `.bias`. In a model without a head, they
- * lack the body's prefix, too.
+ * Returns a function that maps names of weights to names of modules, without `.weight` or `.bias`. In a model without a
+ * head, module names lack the prefix of the body, too.
  */
 export function moduleNames(model: PretrainedModel): (name: string) => string {
   const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
@@ -18,8 +18,8 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
 }
 
 /**
- * Maps names in an adapter's file to those of this model. In a model without a head, names lack the body's prefix, such
- * as `bert.`. Null for parts of a head that the model does not have.
+ * Returns a function that maps names in an adapter's file to names in this model. In a model without a head, names lack
+ * the prefix of the body, such as `bert.`. The result is null for parts of a head that the model does not have.
  */
 export function ownNames(model: PretrainedModel, given: readonly string[]): Map<string, string | null> {
   const prefix = commonPrefix(model);
@@ -34,7 +34,7 @@ export function ownNames(model: PretrainedModel, given: readonly string[]): Map<
   return new Map(given.map((name) => [name, rename(name)]));
 }
 
-/** The names of a classifier's modules that are outside of its body. */
+/** Names of a classifier's modules outside of its body. */
 export function headModules(model: PretrainedModel): string[] {
   if (!NEW_HEADS.includes(model.headKind)) return [];
   const pieces = model.statePieces();
@@ -44,7 +44,7 @@ export function headModules(model: PretrainedModel): string[] {
   return [...new Set(heads)].filter((root) => !body.has(root));
 }
 
-/** The prefix of all names of a body, such as `bert.`; '' if they differ. */
+/** The prefix of all names of a body, such as `bert.`, or '' if they have no common prefix. */
 function commonPrefix(model: PretrainedModel): string {
   const body = model.statePieces().filter(({ path }) => !path.startsWith('head.'));
   const roots = new Set(body.map(({ name }) => name.slice(0, name.indexOf('.') + 1)));

@@ -13,7 +13,7 @@ import type { SaveLoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_HEAD, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
 import { loraTargets, targetNames } from './lora-targets.js';
 
-/** `task_type` by what a model predicts. */
+/** PEFT's `task_type` for each kind of head. */
 const TASKS: Readonly<Record<string, string>> = {
   'sequence-classification': 'SEQ_CLS',
   'token-classification': 'TOKEN_CLS',
@@ -58,7 +58,7 @@ export async function loraFiles(
   return files;
 }
 
-/** The labels of a classifier that the adapter brings, which PEFT's files do not name. Null if it brings none. */
+/** The labels of an adapter's classifier, for which PEFT's files have no field. Null if there is no classifier. */
 function labelledHead({ model, modulesToSave }: LoraParts): object | null {
   const { headKind: head, config } = model;
   const isClassifier = head === 'sequence-classification' || head === 'token-classification';
@@ -69,7 +69,7 @@ function labelledHead({ model, modulesToSave }: LoraParts): object | null {
 function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
   const { r, alpha, dropout, rsLora, dora, bias, rankPattern, alphaPattern } = settings;
   const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
-  // PEFT's class for writers calls their input input_ids, which Whisper does not have.
+  // PEFT's class for SEQ_2_SEQ_LM names the input input_ids, which Whisper does not have.
   const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
   const task = TASKS[model.headKind] ?? (isTextWriter ? writes : null);
   return {

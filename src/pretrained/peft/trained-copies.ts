@@ -1,5 +1,5 @@
-// Parameters of a model of which an adapter trains copies: those of `modulesToSave`, and biases. While the adapter is active the
-// model has the copies, otherwise the originals, as with PEFT's `disable_adapter`.
+// An adapter trains copies of some parameters: those of `modulesToSave`, and biases. The model uses the copies while
+// the adapter is active, and otherwise the originals, as with PEFT's `disable_adapter`.
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
@@ -12,7 +12,7 @@ import { PackedWeight } from '../../nn/weight.js';
 import { affineInto } from '../../ops/binary.js';
 import { moduleNames } from './module-names.js';
 
-/** A property of a module, and its two values. */
+/** A property of a module with its original and its trained value. */
 interface Exchange {
   readonly owner: Module;
   readonly key: string;
@@ -21,17 +21,17 @@ interface Exchange {
   readonly trained: Tensor | Module;
 }
 
-/** The copies of one adapter. */
+/** The copies that belong to one adapter. */
 export class TrainedCopies {
-  /** The copies, each once. */
+  /** Each copy once. */
   readonly tensors: readonly Tensor[];
   readonly #exchanges: readonly Exchange[];
   readonly #parameters: readonly ParameterPlace[];
   #inPlace = false;
 
   /**
-   * `modules`: names of modules, or ends of names. Throws ArgumentError for a name that no module has, and for a part of a
-   * linear that is computed side by side with others.
+   * `modules`: names of modules, or endings of names. Throws ArgumentError for a name that matches no module, and for a
+   * part of a fused linear layer.
    */
   constructor(model: PretrainedModel, modules: readonly string[], biases: boolean) {
     const nameOf = moduleNames(model);
@@ -40,7 +40,7 @@ export class TrainedCopies {
     checkModules(model, modules);
     const exchanges = unpacked(model, isSaved);
     const own = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
-    // With these in place, all that is to be copied is a tensor.
+    // With unpacked modules in place, each parameter to copy is a float32 tensor.
     for (const exchange of exchanges) put(exchange, exchange.trained);
     const copies = new Map<Module, Map<string, Tensor>>(); // a parameter under several names has one copy
     const parameters: ParameterPlace[] = [];
@@ -72,20 +72,20 @@ export class TrainedCopies {
     for (const exchange of [...exchanges].reverse()) put(exchange, exchange.original);
   }
 
-  /** The copies as PEFT's files have them. A parameter under several names comes with each. */
+  /** The copies in the form of PEFT's files. A parameter with several names appears under each of them. */
   pieces(): StatePiece[] {
     const seen = new Set<string>();
     return this.#parameters.flatMap(piecesOf).filter(({ name }) => !seen.has(name) && seen.add(name));
   }
 
-  /** True if both exchange the same parameter. */
+  /** True if both adapters replace the same parameter. */
   clashWith(other: TrainedCopies): boolean {
     return this.#exchanges.some(({ owner, key, index }) =>
       other.#exchanges.some((each) => each.owner === owner && each.key === key && each.index === index),
     );
   }
 
-  /** Puts the copies, or the originals, into the model. */
+  /** Puts the copies or the originals into the model. */
   set inPlace(inPlace: boolean) {
     if (inPlace === this.#inPlace) return;
     this.#inPlace = inPlace;
@@ -126,7 +126,7 @@ function besideOthers(names: readonly string[], saved: string): ArgumentError {
   );
 }
 
-/** Packed weights are not trained: float32 modules take the place of those that are to be. */
+/** Replaces packed modules that are to be trained by float32 modules, because packed weights cannot be trained. */
 function unpacked(model: PretrainedModel, isSaved: (name: string) => boolean): Exchange[] {
   const wanted = new Map<Module, Module>();
   for (const { part, names } of model.weightNames()) {

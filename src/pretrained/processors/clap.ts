@@ -14,7 +14,7 @@ const CROPS = 3;
 const PADDINGS = ['repeatpad', 'repeat', 'pad'] as const;
 
 /**
- * Turns recordings into log-mel features. Each recording is padded or cut to one length. transformers cuts at random
+ * Converts recordings to log-mel features. Each recording is padded or cut to one length. transformers cuts at random
  * positions. Here cuts are in the middle of the allowed range, so that equal recordings have equal features.
  */
 export class ClapFeatureExtractor {
@@ -95,7 +95,7 @@ export class ClapFeatureExtractor {
     return Array<Float32Array>(1 + CROPS).fill(whole);
   }
 
-  /** Repeats a short recording as the setting `padding` says, and pads it with silence. */
+  /** Repeats a short recording if the setting `padding` says so, and pads it with silence. */
   #padded(samples: Float32Array): Float32Array {
     const all = new Float32Array(this.samples);
     const times = this.samples / samples.length;

@@ -1,4 +1,4 @@
-// Files of images → pixels: by what browsers have, in Node by the package sharp, if it is installed.
+// Decodes image files to pixels: in pages by the browser, in Node by the optional package sharp.
 
 import { isNode } from '../../backend/node.js';
 import { describeValue } from '../../core/check.js';
@@ -31,16 +31,16 @@ interface SharpImage {
   };
 }
 
-/** Maximum number of pixels of an image: Pillow's limit. A header that declares more is refused before memory is allocated. */
+/** Maximum number of pixels: Pillow's limit. Headers that declare more are refused before memory is allocated. */
 const MAX_PIXELS = 178_956_970;
 /** Formats that Pillow and browsers read, by sharp's names. Pillow does not read SVG, and its markup is untrusted. */
 const FORMATS: readonly unknown[] = ['jpeg', 'png', 'webp', 'gif', 'heif', 'tiff'];
 
 /**
- * Decodes a JPEG, PNG, WebP, AVIF, GIF or TIFF file as transformers' `load_image` does: red, green and blue, rotated by the EXIF
- * orientation. Alpha and colour profiles are dropped, and the first picture of an animation is read. Throws FormatError for a file
- * that is damaged, has another format or more than 178,956,970 pixels. Throws ArgumentError for other values, and in Node if sharp
- * is not installed.
+ * Decodes a JPEG, PNG, WebP, AVIF, GIF or TIFF file as transformers' `load_image` does: red, green and blue, rotated by
+ * the EXIF orientation. Alpha and colour profiles are dropped, and the first picture of an animation is read. Throws
+ * FormatError for a file that is damaged, has another format or more than 178,956,970 pixels. Throws ArgumentError for
+ * other values, and in Node if sharp is not installed.
  */
 export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
   if (!(isBlob(file) || isTyped(file, 'Uint8Array')))
@@ -54,12 +54,12 @@ export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
   }
 }
 
-/** Loads the decoder of Node. Its first import blocks for 60 to 100 ms. Does nothing if the package is not installed. */
+/** Loads Node's decoder, because its first import blocks for 60 to 100 ms. Does nothing if it is not installed. */
 export async function prepareDecoder(): Promise<void> {
   if (isNode) await loadSharp().catch(() => {});
 }
 
-/** A PNG file of an image, in Node. Throws ArgumentError if sharp is not installed. */
+/** Encodes an image as a PNG file, in Node. Throws ArgumentError if sharp is not installed. */
 export async function encodePng({ width, height, data }: RawImage): Promise<Uint8Array> {
   const sharp = await loadSharp();
   const channels = data.length / (width * height);
@@ -99,7 +99,7 @@ async function pixelsOf(image: ReturnType<SharpImage['raw']>): Promise<RawImage 
   return { width: info.width, height: info.height, data };
 }
 
-/** Red, green and blue of cyan, magenta, yellow and black, by Pillow's rule. */
+/** Converts cyan, magenta, yellow and black to red, green and blue by Pillow's rule. */
 function fromCmyk({ width, height, data }: RawImage): RawImage {
   const rgb = new Uint8ClampedArray(width * height * 3);
   for (let i = 0; i < width * height; i++) {
@@ -112,7 +112,7 @@ function fromCmyk({ width, height, data }: RawImage): RawImage {
   return { width, height, data: rgb };
 }
 
-/** Grey of 16 bits. Pillow clips values above 255, and models get what transformers gives them. */
+/** Converts 16-bit grey to 8 bits. Pillow clips values above 255, so models see the same pixels as in transformers. */
 function fromGrey16({ width, height, data }: RawImage): RawImage {
   const grey = new Uint16Array(Uint8Array.from(data).buffer); // a copy, because 16-bit numbers need an even offset
   return { width, height, data: Uint8ClampedArray.from(grey) };

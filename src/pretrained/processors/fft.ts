@@ -32,7 +32,7 @@ export class Fft {
     im.set(from[1]);
   }
 
-  /** Makes of `radix` transforms of `done` numbers each one of `radix · done`. */
+  /** Combines `radix` transforms of length `done` into one of length `radix · done`. */
   #stage(
     [fromRe, fromIm]: readonly [Float64Array, Float64Array],
     [toRe, toIm]: readonly [Float64Array, Float64Array],

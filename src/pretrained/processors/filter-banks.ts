@@ -1,4 +1,4 @@
-// Logarithms of mel filter banks, column by column of 10 ms: Parakeet's, and Kaldi's as wav2vec2-BERT reads it.
+// Log-mel filter banks, one column per 10 ms: Parakeet's, and Kaldi's for wav2vec2-BERT.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -9,13 +9,13 @@ import { Fft } from './fft.js';
 import { kaldiFilters, type MelFilter, slaneyFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
-/** Turns recordings into columns of features. */
+/** Converts recordings to columns of features. */
 export interface FilterBank {
   /** Hertz of the expected samples. */
   readonly samplingRate: number;
-  /** Samples from one column to the next. */
+  /** Number of samples from one column to the next. */
   readonly step: number;
-  /** Number of columns of so many samples. */
+  /** Number of columns for this number of samples. */
   columnsOf(samples: number): number;
   /** Features of one recording, [1, columns, width]. Throws ArgumentError for values that are no Float32Array. */
   process(recordings: readonly [Float32Array]): Features;
@@ -113,7 +113,7 @@ export class ParakeetFeatureExtractor implements FilterBank {
   }
 }
 
-/** Kaldi's filter banks, each normalized over the recording; neighbouring columns are joined. */
+/** Kaldi's filter banks. Each is normalized over the recording, and neighbouring columns are joined. */
 export class SeamlessM4TFeatureExtractor implements FilterBank {
   readonly samplingRate: number;
   readonly step: number;
@@ -172,12 +172,12 @@ export class SeamlessM4TFeatureExtractor implements FilterBank {
   }
 }
 
-/** Samples of a frame and between frames, and the share of a sample that is taken from the next one. */
+/** Samples of a frame and between frames, and the pre-emphasis coefficient. */
 const [FRAME, HOP, EMPHASIS] = [400, 160, 0.97];
 
 const hann = (i: number, length: number) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / (length - 1));
 
-/** Subtracts the mean of each column of [rows, width], and divides by `scale` of its deviation. */
+/** Normalizes each column of [rows, width]: subtracts its mean, and divides by its deviation times `scale`. */
 function normalized(values: Float64Array, width: number, scale: (deviation: number) => number, alone: number) {
   const rows = values.length / width;
   const result = new Float32Array(values.length);
@@ -193,7 +193,7 @@ function normalized(values: Float64Array, width: number, scale: (deviation: numb
   return result;
 }
 
-/** The samples of a single recording. Throws ArgumentError for other values. */
+/** The samples of the only recording. Throws ArgumentError for other values. */
 export function single(family: string, recordings: readonly Float32Array[]): Float32Array {
   const [samples] = recordings;
   if (!Array.isArray(recordings) || recordings.length !== 1 || !isTyped(samples, 'Float32Array'))

@@ -1,4 +1,4 @@
-// Florence-2's processor: images, prompts for its tasks, and the boxes and polygons in what it writes.
+// Florence-2's processor: images, prompts of its tasks, and boxes and polygons in the generated text.
 
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -7,10 +7,10 @@ import { CLIP_COLORS, ImageTextProcessor, type ReadyImage } from './image-text.j
 import type { Pixels } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
-/** Left, upper, right and lower edge, in pixels. */
+/** Left, top, right and bottom edge in pixels. */
 export type FlorenceBox = readonly number[];
 
-/** The answer of a task, by the names of transformers. Lists have an entry for each object. */
+/** The answer of a task, with transformers' field names. Lists have one entry per object. */
 export type FlorenceAnswer =
   | string
   | { readonly bboxes: readonly FlorenceBox[]; readonly labels: readonly string[] }
@@ -27,7 +27,7 @@ export type FlorenceAnswer =
 type Size = readonly [width: number, height: number];
 type Kind = 'text' | 'ocr' | 'boxes' | 'proposals' | 'grounding' | 'polygons' | 'boxesOrPolygons';
 
-/** Tasks by their tokens: the prompt, in which `{}` stands for the user's text, and the kind of the answer. */
+/** Tasks by their tokens: the prompt, where `{}` stands for the user's text, and the kind of the answer. */
 const tasks: Readonly<Record<string, readonly [prompt: string, kind: Kind]>> = {
   '<OCR>': ['What is the text in the image?', 'text'],
   '<OCR_WITH_REGION>': ['What is the text in the image, with regions?', 'ocr'],
@@ -46,8 +46,8 @@ const tasks: Readonly<Record<string, readonly [prompt: string, kind: Kind]>> = {
   '<REGION_TO_OCR>': ['What text is in the region {}?', 'text'],
 };
 
-/** Largest id, and most tokens of an image, in a file of settings. */
-const MOST = 1 << 26;
+/** Maximum of ids and token counts in a settings file. */
+const MAX_COUNT = 1 << 26;
 
 export class Florence2Processor extends ImageTextProcessor {
   readonly mark: number;
@@ -61,8 +61,8 @@ export class Florence2Processor extends ImageTextProcessor {
   constructor(config: Json, where: string, model: Json, parsing: Json = {}) {
     super(config, where, { resample: 3, ...CLIP_COLORS });
     this.#images = new ImageProcessor(config, 'clip', where);
-    this.mark = new Settings('config.json', model).count('image_token_id', 51289, MOST);
-    this.#rows = this.settings.count('image_seq_length', 577, MOST);
+    this.mark = new Settings('config.json', model).count('image_token_id', 51289, MAX_COUNT);
+    this.#rows = this.settings.count('image_seq_length', 577, MAX_COUNT);
     const part = (name: string) => (isObject(parsing[name]) ? (parsing[name] as Json) : {});
     const banned = part('phrase_grounding').banned_grounding_tokens;
     this.#banned = new Set(Array.isArray(banned) ? banned.map(String) : []);
@@ -73,14 +73,14 @@ export class Florence2Processor extends ImageTextProcessor {
     return { pixelValues: yield* this.#images.processByParts([image]), pieces: [{ rows: this.#rows }] };
   }
 
-  /** A task's token alone, or before the user's text, becomes the prompt of the task. Throws ArgumentError. */
+  /** Replaces a task's token, and a user's text behind it, by the prompt of the task. Throws ArgumentError. */
   override prompt(text: string, count: number, mark: string): string {
     return `${mark.repeat(count)}<s>${promptOf(text)}</s>`;
   }
 
   /**
-   * The answer of a task in the text that the model wrote, with the special tokens of the text. `task`: its token, such as `<OD>`;
-   * one that is not known has a text. `size`: width and height of the image in pixels.
+   * Reads the answer of a task from generated text, which must include special tokens. `task`: its token, such as
+   * `<OD>`. The answer of an unknown task is the text. `size`: width and height of the image in pixels.
    */
   postProcessGeneration(text: string, task: string, size: Size): Readonly<Record<string, FlorenceAnswer>> {
     const [, kind = 'text'] = Object.hasOwn(tasks, task) ? (tasks[task] ?? []) : [];
@@ -120,7 +120,7 @@ export class Florence2Processor extends ImageTextProcessor {
   }
 }
 
-/** The task at the beginning of a prompt; null if there is none. */
+/** The task token at the beginning of a prompt, or null. */
 export function florenceTask(prompt: string): string | null {
   return Object.keys(tasks).find((task) => prompt.includes(task)) ?? null;
 }
@@ -134,7 +134,7 @@ function promptOf(text: string): string {
   throw new ArgumentError(`the prompt is ${describeValue(text)}, expected ${task} alone, which takes no text`);
 }
 
-/** Pixels of places, which are numbers from 0 to 999: the middles of their bins, as transformers rounds them in float32. */
+/** Converts positions from 0 to 999 to pixels: the middles of their bins, with transformers' float32 rounding. */
 function pixelsOf(places: readonly string[], size: Size): number[] {
   return places.map((place, i) => {
     const bin = Math.fround((size[i % 2] as number) / 1000);
@@ -149,7 +149,7 @@ interface TextAt {
 
 const placesIn = (text: string) => [...text.matchAll(/<loc_(\d+)>/g)].map(([, place]) => place as string);
 
-/** Texts, each with the four corners around it. */
+/** Recognized texts with their four corners. */
 function textsIn(text: string, size: Size): TextAt[] {
   return [...text.matchAll(/(.+?)((?:<loc_\d+>){8})/g)].map(([, label, corners]) => ({
     box: pixelsOf(placesIn(corners as string), size),
@@ -157,7 +157,7 @@ function textsIn(text: string, size: Size): TextAt[] {
   }));
 }
 
-/** transformers' measure of a quadrangle, which leaves out its last side. */
+/** transformers' area of a quadrangle. Its formula leaves out the last side, and we match it. */
 function isSmall(box: readonly number[], [width, height]: Size, share: number): boolean {
   if (share <= 0) return false;
   const at = (i: number) => box[i] as number;
@@ -165,17 +165,17 @@ function isSmall(box: readonly number[], [width, height]: Size, share: number): 
   return Math.abs(twice) / 2 < width * height * share;
 }
 
-/** Parts of a text before places, or before other marks. */
+/** The part of a text before positions or other marks. */
 const LABEL = /^\s*(.*?)(?=<od>|<\/od>|<box>|<\/box>|<bbox>|<\/bbox>|<loc_)/;
 const POLYGON_LABEL = /^\s*(.*?)(?=<od>|<\/od>|<box>|<\/box>|<bbox>|<\/bbox>|<loc_|<poly>)/;
 const BOX = /<loc_(\d+)><loc_(\d+)><loc_(\d+)><loc_(\d+)>/g;
 
 interface BoxAt extends TextAt {
-  /** The label before characters other than ASCII are left out. */
+  /** The label before non-ASCII characters are removed. */
   readonly raw: string;
 }
 
-/** Boxes, each with the text before it. `bare`: boxes have no text. */
+/** Boxes with the text before them. `bare`: there is no text. */
 function boxesIn(text: string, size: Size, bare: boolean): BoxAt[] {
   const phrases = text.match(bare ? /(?:<loc_\d+>){4,}/g : /[^<]+(?:<loc_\d+>){4,}/g) ?? [];
   return phrases.flatMap((phrase) => {
@@ -205,7 +205,7 @@ interface Shape {
   readonly label: string;
 }
 
-/** Polygons, each with the text before it. `bare`: they need no text. */
+/** Polygons with the text before them. `bare`: text is optional. */
 function polygonsIn(text: string, size: Size, bare: boolean): Shape[] {
   const marks = '(?:<loc_\\d+>|<sep>|<poly>|</poly>){4,}';
   const phrases = text.match(new RegExp(bare ? marks : `[^<]+${marks}`, 'g')) ?? [];

@@ -1,4 +1,4 @@
-// Images for language models: pixels, and the text that stands for an image in a prompt, as transformers' processors make them.
+// Images for vision-language models: pixels, and the tokens that stand for an image in a prompt, as in transformers.
 
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { atOnce } from '../../core/slices.js';
@@ -7,10 +7,10 @@ import { type RawImage, rgbOf } from './image.js';
 import { isResample, type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
-/** A part of the text that stands for an image: text, a token by its id, or so many rows of an image. */
+/** A part of an image's placeholder: text, a token by id, or a number of image features. */
 export type Piece = string | { readonly token: number } | { readonly rows: number };
 
-/** An image as a model reads it. */
+/** An image in the form that a model reads. */
 export interface ReadyImage {
   readonly pixelValues: Features;
   /** Further inputs of the model. Lists have a row for each image or tile. */
@@ -19,11 +19,11 @@ export interface ReadyImage {
   readonly imageGridThw?: readonly (readonly number[])[] | undefined;
   /** Column and row of each patch, -1 for padding. */
   readonly imagePositionIds?: readonly (readonly [column: number, row: number])[] | undefined;
-  /** The text that stands for the image. */
+  /** The placeholder of the image in the prompt. */
   readonly pieces: readonly Piece[];
 }
 
-/** Prepares images for a language model. */
+/** Prepares images for a vision-language model. */
 export abstract class ImageTextProcessor {
   protected readonly settings: Settings;
   protected readonly resample: number;
@@ -48,15 +48,15 @@ export abstract class ImageTextProcessor {
     if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
   }
 
-  /** False if prompts have all special tokens already, so that the tokenizer adds none. */
+  /** False if prompts already have all special tokens, so that the tokenizer must not add any. */
   readonly addsSpecial: boolean = true;
-  /** The text that templates write for an image: a token's id, or its text. */
+  /** The placeholder that chat templates write for an image: a token's id, or its text. */
   abstract readonly mark: number | string;
 
   /** Pauses after every few milliseconds of work. */
   protected abstract ready(image: Pixels): Generator<undefined, ReadyImage>;
 
-  /** Throws ArgumentError for a value that is no image, and for an image that cannot be resized. */
+  /** Throws ArgumentError if the value is no image, or cannot be resized. */
   process(image: RawImage): ReadyImage {
     return atOnce(this.processByParts(image));
   }
@@ -66,12 +66,12 @@ export abstract class ImageTextProcessor {
     return yield* this.ready(yield* rgbOf(image));
   }
 
-  /** A prompt without a chat template, for `count` images. `mark`: the text of `mark`; `begin`: that of the start token. */
+  /** A prompt with `count` images for models without a chat template. `mark` and `begin`: texts of those tokens. */
   prompt(text: string, count: number, mark: string, _begin: string): string {
     return text.includes(mark) ? text : mark.repeat(count) + text;
   }
 
-  /** The value of each byte, by channel. */
+  /** The normalized value of each byte, by channel. */
   protected values(): Float32Array[] {
     return [0, 1, 2].map((channel) => {
       const [mean, std] = [this.#mean[channel] as number, this.#std[channel] as number];
@@ -79,7 +79,7 @@ export abstract class ImageTextProcessor {
     });
   }
 
-  /** Images of one size as float32 [images, 3, height, width]. */
+  /** Images of equal size as float32 [images, 3, height, width]. */
   protected *planes(images: readonly Pixels[]): Generator<undefined, Features> {
     const { width, height } = images[0] as Pixels;
     const values = this.values();
@@ -95,21 +95,21 @@ export abstract class ImageTextProcessor {
     return { data, shape: [images.length, 3, height, width] };
   }
 
-  /** One of the two sides of a size, in pixels. */
+  /** One side of a size in a settings file, in pixels. */
   protected side(name: string, key: string, fallback: number): number {
     const given = this.config[name];
     const value = typeof given === 'object' && given !== null ? (given as Json)[key] : given;
-    return new Settings(`${name} of the image processor`, { [key]: value ?? fallback }).count(key, fallback, MOST);
+    return new Settings(`${name} of the image processor`, { [key]: value ?? fallback }).count(key, fallback, MAX_COUNT);
   }
 }
 
 const HALVES = [0.5, 0.5, 0.5];
-/** Means and deviations of colors that CLIP has. */
+/** CLIP's mean and standard deviation of colours. */
 export const CLIP_COLORS = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] };
-/** Most pixels of a side, or of an image, in a file of settings. */
-const MOST = 1 << 26;
+/** Maximum of ids, and of pixels per side or image, in a settings file. */
+const MAX_COUNT = 1 << 26;
 
-/** Gemma 3's: the whole image, and with pan and scan some crops of a long one. */
+/** Gemma 3: the whole image. Pan and scan adds crops of an image that is much longer than wide. */
 class Gemma3Processor extends ImageTextProcessor {
   readonly mark: number;
   readonly #end: number;
@@ -117,8 +117,8 @@ class Gemma3Processor extends ImageTextProcessor {
 
   constructor(config: Json, where: string, model: Settings) {
     super(config, where, { resample: 2, mean: HALVES, std: HALVES });
-    this.mark = model.count('boi_token_index', 255999, MOST);
-    this.#end = model.count('eoi_token_index', 256000, MOST);
+    this.mark = model.count('boi_token_index', 255999, MAX_COUNT);
+    this.#end = model.count('eoi_token_index', 256000, MAX_COUNT);
     this.#rows = model.count('mm_tokens_per_image', 256);
   }
 
@@ -141,7 +141,7 @@ class Gemma3Processor extends ImageTextProcessor {
     return { pixelValues: yield* this.planes(all), pieces };
   }
 
-  /** Crops side by side along the longer side. */
+  /** Crops of equal size along the longer side. */
   #crops(image: Pixels): Pixels[] {
     const least = this.settings.count('pan_and_scan_min_crop_size', 256);
     const most = this.settings.count('pan_and_scan_max_num_crops', 4);
@@ -159,14 +159,14 @@ class Gemma3Processor extends ImageTextProcessor {
   }
 }
 
-/** PaliGemma's: each patch is a token, and the prompt follows the images. */
+/** PaliGemma: each patch is a token, and the text of the prompt follows the images. */
 class PaliGemmaProcessor extends ImageTextProcessor {
   readonly mark: number;
   readonly #rows: number;
 
   constructor(config: Json, where: string, model: Settings, vision: Settings) {
     super(config, where, { resample: 3, mean: HALVES, std: HALVES });
-    this.mark = model.count('image_token_index', 256000, MOST);
+    this.mark = model.count('image_token_index', 256000, MAX_COUNT);
     this.#rows = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 16)) ** 2;
   }
 
@@ -183,14 +183,14 @@ class PaliGemmaProcessor extends ImageTextProcessor {
   }
 }
 
-/** The processor of SmolVLM and Idefics3: tiles row by row, and the whole image. */
+/** SmolVLM and Idefics3: tiles row by row, then the whole image. */
 class TilesProcessor extends ImageTextProcessor {
   readonly mark: number;
   readonly #rows: number;
 
   constructor(config: Json, where: string, model: Settings, vision: Settings) {
     super(config, where, { resample: 1, mean: HALVES, std: HALVES });
-    this.mark = model.count('image_token_id', 128257, MOST);
+    this.mark = model.count('image_token_id', 128257, MAX_COUNT);
     const patches = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 32)) ** 2;
     this.#rows = Math.floor(patches / model.count('scale_factor', 2) ** 2);
   }
@@ -222,7 +222,7 @@ class TilesProcessor extends ImageTextProcessor {
     return [`${FAKE}<global-img>`, { rows: this.#rows }, FAKE];
   }
 
-  /** The image with its longer side as `size` says, the other one even. */
+  /** Resizes the longer side to `size`, and the other side to an even number. */
   *#sized(image: Pixels): Generator<undefined, Pixels> {
     const longest = this.side('size', 'longest_edge', 4 * 364);
     const ratio = image.width / image.height;
@@ -230,17 +230,17 @@ class TilesProcessor extends ImageTextProcessor {
     const isWide = image.width >= image.height;
     let [width, height] = isWide ? [longest, even(longest / ratio)] : [even(longest * ratio), longest];
     const own = width / height;
-    if (width >= height && width > LARGEST) [width, height] = [LARGEST, Math.max(1, Math.trunc(LARGEST / own))];
-    else if (height > width && height > LARGEST) [width, height] = [Math.max(1, Math.trunc(LARGEST * own)), LARGEST];
+    if (width >= height && width > MAX_SIDE) [width, height] = [MAX_SIDE, Math.max(1, Math.trunc(MAX_SIDE / own))];
+    else if (height > width && height > MAX_SIDE) [width, height] = [Math.max(1, Math.trunc(MAX_SIDE * own)), MAX_SIDE];
     return yield* resize(image, width, height, this.resample);
   }
 }
 
 const FAKE = '<fake_token_around_image>';
-/** Longest side of an image before it is cut into tiles. */
-const LARGEST = 4096;
+/** Maximum side of an image before it is cut into tiles, in pixels. */
+const MAX_SIDE = 4096;
 
-/** The width and the height in whole tiles. */
+/** Width and height, rounded up to whole tiles. */
 function wholeTiles({ width, height }: Pixels, tile: number): [number, number] {
   const ratio = width / height;
   const up = (side: number) => Math.ceil(side / tile) * tile;
@@ -248,13 +248,13 @@ function wholeTiles({ width, height }: Pixels, tile: number): [number, number] {
   return [up(Math.trunc(up(height) * ratio)), up(height)];
 }
 
-/** Qwen-VL's: sizes that are multiples of a block, and patches block by block. */
+/** Qwen-VL: sides are multiples of a block, and patches come block by block. */
 class QwenProcessor extends ImageTextProcessor {
   readonly mark: number;
 
   constructor(config: Json, where: string, model: Settings) {
     super(config, where, { resample: 3, ...CLIP_COLORS });
-    this.mark = model.count('image_token_id', 151655, MOST);
+    this.mark = model.count('image_token_id', 151655, MAX_COUNT);
   }
 
   protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
@@ -289,8 +289,8 @@ class QwenProcessor extends ImageTextProcessor {
   }
 
   *#sized(image: Pixels, factor: number): Generator<undefined, Pixels> {
-    const least = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MOST);
-    const most = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MOST);
+    const least = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MAX_COUNT);
+    const most = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MAX_COUNT);
     const { width, height } = image;
     if (Math.max(width, height) / Math.min(width, height) > 200)
       throw new ArgumentError(
@@ -301,7 +301,7 @@ class QwenProcessor extends ImageTextProcessor {
   }
 }
 
-/** Both sides as multiples of `factor`, between `least` and `most` pixels. A side is at least `smallest`. */
+/** Rounds sides to multiples of `factor`, with `least` to `most` pixels in all. `smallest`: minimum of a side. */
 function smartSize(
   { width, height }: Pixels,
   factor: number,
@@ -322,18 +322,18 @@ function smartSize(
   return [up(width), up(height)];
 }
 
-/** Gemma 4's: lists of patches, as many as fit in the image's own proportions. */
+/** Gemma 4: lists of patches, as many as the limit allows in the image's own aspect ratio. */
 class Gemma4Processor extends ImageTextProcessor {
   readonly mark: number;
   readonly #begin: number;
   readonly #end: number;
 
   constructor(config: Json, where: string, model: Settings) {
-    // Pixels go from 0 to 1 unless the file says otherwise.
+    // Pixels range from 0 to 1 unless the file normalizes them.
     super({ do_normalize: false, ...config }, where, { resample: 3, mean: [0, 0, 0], std: [1, 1, 1] });
-    this.mark = model.count('image_token_id', 258880, MOST);
-    this.#begin = model.count('boi_token_id', 255999, MOST);
-    this.#end = model.count('eoi_token_id', 258882, MOST);
+    this.mark = model.count('image_token_id', 258880, MAX_COUNT);
+    this.#begin = model.count('boi_token_id', 255999, MAX_COUNT);
+    this.#end = model.count('eoi_token_id', 258882, MAX_COUNT);
     const most = this.settings.count('max_soft_tokens', 280);
     if (!SOFT_TOKENS.includes(most)) this.settings.refuse('max_soft_tokens', most, `one of ${SOFT_TOKENS.join(', ')}`);
   }
@@ -371,7 +371,7 @@ class Gemma4Processor extends ImageTextProcessor {
     };
   }
 
-  /** The largest size in whole blocks with at most `most` patches. */
+  /** The largest size in whole blocks that has at most `most` patches. */
   #sized(image: Pixels, patch: number, pool: number, most: number): Generator<undefined, Pixels> {
     const { width, height } = image;
     const block = patch * pool;
@@ -386,24 +386,24 @@ class Gemma4Processor extends ImageTextProcessor {
   }
 }
 
-/** Numbers of tokens that Gemma 4's images can have. */
+/** Token counts that Gemma 4 allows for an image. */
 const SOFT_TOKENS: readonly number[] = [70, 140, 280, 560, 1120];
 
-/** Python's `round`: halves go to the even number. */
+/** Python's `round`: halves become even. */
 function roundEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
   return floor + (floor % 2);
 }
 
-/** LFM2-VL's: one image of its own proportions, or tiles and a small image of the whole. */
+/** LFM2-VL: one image in its own aspect ratio, or tiles and a thumbnail. */
 class Lfm2Processor extends ImageTextProcessor {
   readonly mark: number;
   readonly #factor: number;
 
   constructor(config: Json, where: string, model: Settings) {
     super(config, where, { resample: 2, mean: HALVES, std: HALVES });
-    this.mark = model.count('image_token_id', 396, MOST);
+    this.mark = model.count('image_token_id', 396, MAX_COUNT);
     this.#factor = this.settings.count('downsample_factor', 2);
   }
 
@@ -439,7 +439,7 @@ class Lfm2Processor extends ImageTextProcessor {
     return this.#packed(hasSmall ? [...tiles, small] : tiles, patch, patches, [START, ...pieces, ...rest, END]);
   }
 
-  /** Images as lists of patches, padded to `most` patches. */
+  /** Lists of patches, padded to `most` patches. */
   #packed(images: readonly Pixels[], patch: number, most: number, pieces: readonly Piece[]): ReadyImage {
     const values = this.values();
     const size = patch * patch * 3;
@@ -467,12 +467,12 @@ class Lfm2Processor extends ImageTextProcessor {
 
 const [START, END] = ['<|image_start|>', '<|image_end|>'];
 
-/** Columns and rows of tiles whose proportions are nearest to the image's. */
+/** Columns and rows of tiles with the aspect ratio nearest to the image's. */
 function tilesFor({ width, height }: Pixels, least: number, most: number, tile: number): readonly [number, number] {
   const grids: [number, number][] = [];
   for (let wide = 1; wide <= most; wide++)
     for (let high = 1; wide * high <= most; high++) if (wide * high >= least) grids.push([wide, high]);
-  // Sorted by their number alone, in the order in which a set of pairs lists them, grids of equal proportions keep their order.
+  // A stable sort by count alone keeps the order of Python's set of pairs for grids of equal aspect ratio.
   grids.sort((a, b) => a[0] * a[1] - b[0] * b[1]);
   let best: [number, number] = [1, 1];
   let nearest = Number.POSITIVE_INFINITY;
@@ -485,7 +485,7 @@ function tilesFor({ width, height }: Pixels, least: number, most: number, tile: 
   return best;
 }
 
-/** Rows and columns of patches in square blocks, which are in rows. */
+/** Rows and columns of patches in row-major square blocks. */
 function* blockPlaces(rows: number, columns: number, side: number): Generator<readonly [number, number]> {
   for (let top = 0; top < rows; top += side)
     for (let left = 0; left < columns; left += side)
@@ -493,7 +493,7 @@ function* blockPlaces(rows: number, columns: number, side: number): Generator<re
         for (let column = left; column < left + side; column++) yield [row, column];
 }
 
-/** A part of an image. What lies beyond its edges is left out. */
+/** Crops an image. Parts beyond its edges are left out. */
 function crop(image: Pixels, left: number, top: number, width: number, height: number): Pixels {
   const [wide, high] = [Math.min(width, image.width - left), Math.min(height, image.height - top)];
   const data = new Uint8ClampedArray(wide * high * 3);
@@ -515,7 +515,7 @@ const processors = {
   lfm2_vl: Lfm2Processor,
 } as const;
 
-/** The processor of a model with this config.json. Throws FormatError for settings that are not supported. */
+/** The processor for a model's config.json. Throws FormatError for settings that are not supported. */
 export function imageTextProcessor(config: Json, model: Json, where: string): ImageTextProcessor {
   const { model_type: type, vision_config: vision } = model;
   if (!Object.hasOwn(processors, String(type)))

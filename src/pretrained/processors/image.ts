@@ -1,4 +1,4 @@
-// Images for ViT, CLIP, SigLIP and DINOv2, by preprocessor_config.json, as transformers' image processors on PIL make them.
+// Images for ViT, CLIP, SigLIP, DINOv2 and others, by preprocessor_config.json, as in transformers' PIL processors.
 
 import { describeValue, isCount, isObject } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
@@ -9,8 +9,7 @@ import { isResample, type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
 /**
- * An image as rows of pixels from the top, with bytes for red, green and blue, or for these and alpha, or for grey.
- * Alpha is blended with white. A canvas's ImageData is one.
+ * An image as rows of bytes from the top: RGB, RGBA or grey. Alpha is blended with white. A canvas's ImageData is one.
  */
 export interface RawImage {
   readonly width: number;
@@ -26,7 +25,7 @@ const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as 
 const HALF = { mean: HALVES, std: HALVES } as const;
 const DETECTOR = { ...IMAGENET, resample: 2, crop: false } as const;
 
-/** Defaults of each kind of processor, for settings that its file lacks. `squares`: a size of one number counts for both sides. */
+/** Defaults of each processor for missing settings. `squares`: a size of one number is both sides. */
 const kinds = {
   ViT: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, mean: HALVES, std: HALVES },
   CLIP: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
@@ -57,14 +56,14 @@ const kinds = {
 
 /** Processors that do not normalize by default. */
 const PLAIN: readonly Kind[] = ['RTDetr'];
-/** Processors that pad a batch below and to the right of its images. Images go through one by one here. */
+/** Processors that pad images of a batch on the right and at the bottom. Here each image is a batch of its own. */
 const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr'];
-/** Processors whose files of old have two numbers for the size. */
+/** Processors whose older files give the size as two numbers. */
 const LIMITED: readonly Kind[] = ['Detr', 'RfDetr'];
 
 export type Kind = keyof typeof kinds;
 
-/** The processors of models whose file does not name one. */
+/** Processors of models whose file does not name one. */
 const ofModels: Readonly<Record<string, Kind>> = {
   ...({ vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit', swin: 'ViT', beit: 'Beit', deit: 'DeiT' } as const),
   ...({
@@ -78,7 +77,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
   ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2', sam: 'Sam' } as const),
 };
 
-/** A size to resize to: both sides, or the shorter one, perhaps with a limit of the longer one. */
+/** A target size: both sides, or the shorter side with an optional limit of the longer one. */
 export type Size =
   | { readonly height: number; readonly width: number }
   | { readonly shortest: number; readonly longest?: number | undefined };
@@ -86,8 +85,8 @@ export type Size =
 /** Width and height of an image, in pixels. */
 export type PixelSize = Pick<Pixels, 'width' | 'height'>;
 
-/** More pixels than this a side are no photograph's. */
-export const LONGEST = 1 << 16;
+/** Maximum side of an image after resizing. No photograph needs more. */
+export const MAX_SIDE = 1 << 16;
 
 export class ImageProcessor {
   /** Null if images keep their size. */
@@ -99,8 +98,8 @@ export class ImageProcessor {
   readonly #std: readonly number[];
 
   /**
-   * Takes what preprocessor_config.json holds; `modelType`, as config.json has it, says what is meant where that names no
-   * processor. Throws FormatError for other processors than those of the families above, and for settings that they have not.
+   * Takes the content of preprocessor_config.json. If it names no processor, `modelType` of config.json selects one.
+   * Throws FormatError for unknown processors and unsupported settings.
    */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     const settings = new Settings(where, config);
@@ -123,8 +122,8 @@ export class ImageProcessor {
   }
 
   /**
-   * Makes the model's pixels of images, [images, 3, height, width]. Throws ArgumentError for values that are not
-   * images. Throws it, too, if results differ in size, which is possible only without resizing to a fixed size.
+   * Converts images to the model's pixels, [images, 3, height, width]. Throws ArgumentError for values that are not
+   * images, and for results that differ in size. Sizes can differ if images are not resized to a fixed size.
    */
   process(images: readonly RawImage[]): Features {
     return atOnce(this.processByParts(images));
@@ -148,19 +147,19 @@ export class ImageProcessor {
     return { data, shape: [cut.length, 3, height, width] };
   }
 
-  /** True for processors that put black around images. */
+  /** True for processors that pad images with black. */
   protected get mayPad(): boolean {
     return false;
   }
 
-  /** The image in the size of the file, before its middle is cut out. */
+  /** Resizes an image by the file's settings. Cropping follows. */
   protected *resized(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null) return image;
     const { width, height } = this.sizeFor(image);
     return yield* resize(image, width, height, this.resample);
   }
 
-  /** The size that the file gives an image, before its middle is cut out. Throws ArgumentError for a long image. */
+  /** The size of an image after resizing, before cropping. Throws ArgumentError if a side becomes too long. */
   protected sizeFor(image: PixelSize): PixelSize {
     const { size } = this;
     if (size === null) return image;
@@ -169,7 +168,9 @@ export class ImageProcessor {
     return longest === undefined ? shortenedSize(image, shortest) : limitedSize(image, shortest, longest);
   }
 
-  /** The image with `shortest` pixels on its shorter side, in its own proportions. Throws ArgumentError for a long one. */
+  /**
+   * Resizes the shorter side to `shortest` and keeps the aspect ratio. Throws ArgumentError if a side becomes too long.
+   */
   protected shortened(image: Pixels, shortest: number): Generator<undefined, Pixels> {
     const { width, height } = shortenedSize(image, shortest);
     return resize(image, width, height, this.resample);
@@ -179,18 +180,18 @@ export class ImageProcessor {
     return this.#crop === null ? image : this.middleOf(image, this.#crop);
   }
 
-  /** True if an image becomes a square by black at its right and below. */
+  /** True if black is added on the right or at the bottom to make the image square. */
   get padsToSquare(): boolean {
     return false;
   }
 
-  /** From a byte of a channel, or a mean of bytes, to the model's number. */
+  /** Maps a byte of a channel, or a mean of bytes, to the model's input value. */
   protected normalizer(channel: number): (value: number) => number {
     const [mean, std] = [this.#mean[channel] as number, this.#std[channel] as number];
     return (value) => (value * this.#scale - mean) / std;
   }
 
-  /** The middle of the image; where it is smaller than that, black around it. */
+  /** Crops the middle of the image. Smaller images are padded with black on all sides. */
   protected middleOf(image: Pixels, { height, width }: { readonly height: number; readonly width: number }): Pixels {
     const top = cropStart(image.height, height);
     const left = cropStart(image.width, width);
@@ -204,7 +205,7 @@ export class ImageProcessor {
     return { height, width, channels: 3, data };
   }
 
-  /** Writes the three colours one after another. */
+  /** Writes the three colour planes one after another. */
   *#normalize({ width, height, data }: Pixels, into: Float32Array): Generator<undefined, void> {
     const size = width * height;
     for (let channel = 0; channel < 3; channel++) {
@@ -219,7 +220,7 @@ export class ImageProcessor {
   }
 }
 
-/** The kind that a file names, or that its model has. Throws FormatError for another one. */
+/** The processor that a file names, or that its model has by default. Throws FormatError if it is unknown. */
 export function kindOf(config: Json, modelType: string | undefined, where: string): Kind {
   const named = config.image_processor_type ?? config.feature_extractor_type;
   if (named === undefined && modelType !== undefined && Object.hasOwn(ofModels, modelType))
@@ -232,9 +233,9 @@ export function kindOf(config: Json, modelType: string | undefined, where: strin
   );
 }
 
-const isSide = (value: unknown): value is number => isCount(value as number) && (value as number) <= LONGEST;
+const isSide = (value: unknown): value is number => isCount(value as number) && (value as number) <= MAX_SIDE;
 
-/** Files of old have one number. */
+/** Older files have one number. */
 function sizeOf(settings: Settings, size: unknown, squares: boolean): Size {
   if (isSide(size)) return squares ? { height: size, width: size } : { shortest: size };
   if (isObject(size)) {
@@ -258,15 +259,15 @@ function cropOf(settings: Settings, size: unknown): { height: number; width: num
   return settings.refuse('crop_size', JSON.stringify(size)?.slice(0, 200), '{ height, width }, in pixels');
 }
 
-/** The start of a crop; negative if the image is smaller. transformers rounds both the cut and the black down to whole pixels. */
+/** The first pixel of a centre crop, negative if there is padding. Rounded down as in transformers. */
 function cropStart(size: number, crop: number): number {
   return crop <= size ? Math.floor((size - crop) / 2) : -Math.ceil((crop - size) / 2);
 }
 
-/** The size with `shortest` pixels on the shorter side, in an image's proportions. Throws ArgumentError for a long one. */
+/** The size with `shortest` on the shorter side and the same aspect ratio. Throws ArgumentError if it is too long. */
 function shortenedSize({ width, height }: PixelSize, shortest: number): PixelSize {
   const long = Math.trunc((shortest * Math.max(width, height)) / Math.min(width, height));
-  if (long > LONGEST)
+  if (long > MAX_SIDE)
     throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
   return width <= height ? { width: shortest, height: long } : { width: long, height: shortest };
 }
@@ -281,7 +282,7 @@ function limitedSize({ width, height }: PixelSize, shortest: number, longest: nu
   return width < height ? { width: side, height: other } : { width: other, height: side };
 }
 
-/** Rounds to the nearest integer, and halves to the even one, as Python does. */
+/** Rounds to the nearest integer. Halves become even, as in Python. */
 function halfToEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
@@ -291,7 +292,7 @@ function halfToEven(value: number): number {
 /** Pixels of a channel between two pauses: a few milliseconds. */
 const SLICE = 1 << 19;
 
-/** Red, green and blue of an image. Pauses after some thousands of pixels. Throws ArgumentError for other values. */
+/** RGB of an image. Pauses after some thousands of pixels. Throws ArgumentError for other values. */
 export function* rgbOf(image: RawImage): Generator<undefined, Pixels> {
   const { width, height, data } = (image ?? {}) as RawImage;
   const isImage =

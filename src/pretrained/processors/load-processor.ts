@@ -14,7 +14,7 @@ import { ConvNextImageProcessor, DonutImageProcessor, DptImageProcessor } from '
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
-/** Turns a model's sounds or images into numbers. */
+/** Converts a model's sounds or images to numbers. */
 export type Processor =
   | WhisperFeatureExtractor
   | Wav2Vec2FeatureExtractor
@@ -24,12 +24,12 @@ export type Processor =
   | ImageProcessor
   | ImageTextProcessor;
 
-/** Families that read samples of sound. */
+/** Families that read raw samples. */
 const SAMPLED: readonly string[] = ['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming'];
-/** Families that speak, which need no processor. */
+/** Families that only generate speech. They need no processor. */
 const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
-/** Families whose images are tokens of a language model. */
+/** Vision-language families, whose images become tokens. */
 const READ_AS_TEXT: readonly string[] = [
   ...['gemma3', 'gemma4', 'paligemma', 'smolvlm', 'idefics3', 'qwen3_vl', 'qwen3_5', 'lfm2_vl'],
 ];
@@ -37,9 +37,10 @@ const READ_AS_TEXT: readonly string[] = [
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
 
 /**
- * The processor in a model's folder: preprocessor_config.json or, since transformers 5, a part of processor_config.json.
- * Null if there is none. `model`: the content of config.json. Also loads the decoder of image files if the model reads
- * images, so that the first image does not wait for it. Throws FormatError for an unknown processor.
+ * The processor of a model's folder, from preprocessor_config.json or, since transformers 5, from
+ * processor_config.json. Null if there is none. `model`: the content of config.json. If the model reads images, this
+ * also loads the decoder of image files, so that the first image does not wait for it. Throws FormatError for an
+ * unknown processor.
  */
 export async function loadProcessor(
   source: ModelSource,
@@ -85,7 +86,7 @@ async function processorIn(source: ModelSource, modelType: string, model: Json):
   return null;
 }
 
-/** Processors that resize in ways of their own. */
+/** Processors with their own ways of resizing. */
 const special: { readonly [Name in Kind]?: new (...args: [Json, string, string]) => ImageProcessor } = {
   ConvNext: ConvNextImageProcessor,
   DPT: DptImageProcessor,
@@ -95,7 +96,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   Siglip2: Siglip2ImageProcessor,
 };
 
-/** The image processor that a file describes. Throws FormatError for one that is not known. */
+/** The image processor that a file describes. Throws FormatError if it is unknown. */
 export function imageProcessor(config: Json, modelType: string, where: string): ImageProcessor {
   const kind = kindOf(config, modelType, where);
   if (kind === 'Owlv2') return new Owlv2ImageProcessor(config, where);
@@ -103,7 +104,7 @@ export function imageProcessor(config: Json, modelType: string, where: string): 
   return new Processor(config, modelType, where);
 }
 
-/** The part of processor_config.json that is read. `ofImages`: the images' part, if there is one for sounds, too. */
+/** The relevant part of processor_config.json. `ofImages`: only the part for images counts. */
 function partOf({ feature_extractor: sounds, image_processor: images }: Json, ofImages: boolean): Json | undefined {
   const parts = ofImages ? [images] : [sounds, images];
   return parts.find((part): part is Json => isObject(part));

@@ -1,4 +1,4 @@
-/** A filter: the weights of some bins that follow one another. */
+/** A filter: weights of consecutive bins of a spectrum. */
 export interface MelFilter {
   readonly first: number;
   readonly weights: Float64Array;
@@ -36,13 +36,13 @@ export function htkFilters(
   return triangles(corners, bins, samplingRate, () => 1);
 }
 
-/** The places at which `count` overlapping triangles begin, peak and end. */
+/** The bins at which `count` overlapping triangles begin, peak and end. */
 function cornersOf(count: number, low: number, high: number): number[] {
   const step = (high - low) / (count + 1);
   return Array.from({ length: count + 2 }, (_, i) => low + step * i);
 }
 
-/** Filters whose edges are straight in hertz. `height`: the height of a filter between two corners. */
+/** Filters whose edges are linear in hertz. `height`: the peak of a filter between two corners. */
 function triangles(
   corners: readonly number[],
   bins: number,
@@ -60,7 +60,7 @@ function triangles(
   });
 }
 
-/** A filter without the zeros at both ends. */
+/** A filter without zeros at its ends. */
 function filterOf(all: Float64Array): MelFilter {
   const first = Math.max(0, all.findIndex(isPositive));
   return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
@@ -68,7 +68,7 @@ function filterOf(all: Float64Array): MelFilter {
 
 const isPositive = (weight: number) => weight > 0;
 
-/** Linear to 1000 Hz, 15 mel; logarithmic from there, 27 steps for a factor of 6.4. */
+/** Slaney's scale: linear up to 1000 Hz (15 mel), then logarithmic with 27 steps per factor of 6.4. */
 const toMel = (hertz: number) =>
   hertz < 1000 ? (hertz * 3) / 200 : 15 + (Math.log(hertz / 1000) * 27) / Math.log(6.4);
 const toHertz = (mel: number) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp((mel - 15) * (Math.log(6.4) / 27)));

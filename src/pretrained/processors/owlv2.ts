@@ -1,5 +1,5 @@
-// Images for OWLv2, as its processor of transformers on NumPy makes them. Black at the right and below completes a
-// square, which is smoothed and interpolated in floating point.
+// Images for OWLv2, as in transformers' NumPy processor. Black pixels on the right and at the bottom make a square. The
+// square is smoothed and interpolated in floating point.
 
 import type { Features } from './features.js';
 import { ImageProcessor, type RawImage, rgbOf } from './image.js';
@@ -9,7 +9,7 @@ import { type Json, Settings } from './settings.js';
 export class Owlv2ImageProcessor extends ImageProcessor {
   readonly #pads: boolean;
 
-  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor` does. */
   constructor(config: Json, where = 'preprocessor_config.json') {
     super({ ...config, do_pad: false }, 'owlv2', where);
     this.#pads = new Settings(where, config).boolean('do_pad', true);
@@ -48,7 +48,7 @@ export class Owlv2ImageProcessor extends ImageProcessor {
 /** Rows between two pauses. */
 const ROWS = 64;
 
-/** The colours of an image one after another, with black to the right and below. */
+/** The colour planes of an image, padded with black on the right and at the bottom. */
 function squareOf({ width, height, data }: Pixels): { side: number; data: Float64Array } {
   const side = Math.max(width, height);
   const square = new Float64Array(3 * side * side);
@@ -59,7 +59,7 @@ function squareOf({ width, height, data }: Pixels): { side: number; data: Float6
   return { side, data: square };
 }
 
-/** The pixel at a place outside the image: that of the mirror at the centre of the outermost one. */
+/** Maps an index outside of the image to the pixel that mirrors it at the centre of the border pixel. */
 function mirrored(place: number, count: number): number {
   if (count === 1) return 0;
   const period = 2 * (count - 1);
@@ -67,7 +67,7 @@ function mirrored(place: number, count: number): number {
   return within < count ? within : period - within;
 }
 
-/** A Gaussian along rows or columns, as wide as the square shrinks: scipy's `gaussian_filter`. */
+/** A Gaussian filter along rows or columns, whose width grows with the reduction: scipy's `gaussian_filter`. */
 function* smoothed(
   plane: Float64Array,
   side: number,
@@ -95,7 +95,7 @@ function* smoothed(
   return result;
 }
 
-/** Bilinear interpolation of a square, in which pixels are areas: scipy's `zoom` with `grid_mode`. */
+/** Bilinear interpolation of a square whose pixels are areas: scipy's `zoom` with `grid_mode`. */
 function* interpolated(
   plane: Float64Array,
   side: number,

@@ -1,6 +1,7 @@
-// Resizing as PIL does (Pillow's Resample.c), bit for bit: weights in fixed point, rounded to 8 bits after each direction.
+// Resizes images with the same bits as Pillow's Resample.c: fixed-point weights, rounding to 8 bits after each
+// direction.
 
-/** Pixels in rows, each of as many bytes as there are channels. */
+/** Rows of pixels, with one byte per channel. */
 export interface Pixels {
   readonly width: number;
   readonly height: number;
@@ -23,7 +24,7 @@ function bicubic(x: number): number {
   return t < 2 ? (((t - 5) * t + 8) * t - 4) * -0.5 : 0;
 }
 
-/** Filters by PIL's numbers, which are `resample` of preprocessor_config.json. Number 0 takes the nearest pixel. */
+/** Filters by PIL's numbers, which are `resample` in preprocessor_config.json. Number 0 selects the nearest pixel. */
 const filters: Readonly<Record<number, Filter>> = {
   1: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) }, // Lanczos
   2: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) }, // bilinear
@@ -34,7 +35,7 @@ const filters: Readonly<Record<number, Filter>> = {
 
 export const isResample = (resample: number): boolean => resample === 0 || Object.hasOwn(filters, resample);
 
-/** Resizes by one of PIL's filters, `resample`. Pauses after some thousands of pixels. */
+/** Resizes with PIL's filter number `resample`. Pauses after some thousands of pixels. */
 export function* resize(image: Pixels, width: number, height: number, resample: number): Generator<undefined, Pixels> {
   const filter = filters[resample];
   if (filter === undefined) return nearest(image, width, height);
@@ -44,15 +45,15 @@ export function* resize(image: Pixels, width: number, height: number, resample: 
   const down = function* (from: Pixels) {
     return height === from.height ? from : yield* vertical(from, height, filter);
   };
-  // Pillow 13's rule. The order decides how bytes are rounded between the two directions.
+  // Pillow 13's rule. The order of the two directions changes how bytes are rounded between them.
   const isFlatter = image.height - height > Math.max(0, 2 * (image.width - width));
   return isFlatter ? yield* across(yield* down(image)) : yield* down(yield* across(image));
 }
 
-/** 32 bits hold a pixel's 8, and 2 for sums that overshoot. */
+/** Fraction bits of weights. 32 bits also hold a pixel's 8 bits, and 2 bits for sums that overshoot. */
 const PRECISION = 22;
 
-/** For each new pixel the first old one that matters, and the weights of those from there on, `taps` for each. */
+/** For each new pixel: the first old pixel with a weight, and `taps` weights from there on. */
 interface Weights {
   readonly taps: number;
   readonly first: Int32Array;
@@ -116,7 +117,7 @@ function* vertical(image: Pixels, height: number, filter: Filter): Generator<und
 /** Products between two pauses: a few milliseconds. */
 const SLICE = 1 << 21;
 
-/** Writes weighted sums along one direction, for `lines` that lie side by side, from one new pixel to another. */
+/** Writes the weighted sums along one direction for `lines` adjacent lines, for a range of new pixels. */
 function along(
   from: Pixels['data'],
   fromStart: number,

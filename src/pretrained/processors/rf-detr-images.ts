@@ -1,4 +1,4 @@
-// Images for RF-DETR, as transformers' processor makes them: interpolated in floating point, without smoothing.
+// Images for RF-DETR, as in transformers' processor: interpolated in floating point, without smoothing.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -8,7 +8,7 @@ import type { Pixels } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
 export class RfDetrImageProcessor extends ImageProcessor {
-  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor` does. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     super(config, modelType, where);
     const settings = new Settings(where, config);
@@ -41,7 +41,7 @@ export class RfDetrImageProcessor extends ImageProcessor {
 /** Rows between two pauses. */
 const ROWS = 64;
 
-/** The two pixels next to each place along a side, and the share of the second one. */
+/** The two pixels next to each position along a side, and the weight of the second one. */
 function tapsOf(from: number, to: number) {
   return Array.from({ length: to }, (_, i) => {
     const place = Math.max(0, ((i + 0.5) * from) / to - 0.5);
@@ -50,7 +50,7 @@ function tapsOf(from: number, to: number) {
   });
 }
 
-/** Writes one colour in another size, bilinear, by torch's rule, through `normalize`. */
+/** Resizes one colour plane by torch's bilinear rule, and maps it by `normalize`. */
 function* interpolate(
   image: Pixels,
   channel: number,

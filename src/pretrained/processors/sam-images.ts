@@ -1,4 +1,4 @@
-// Images for SAM: the longer side has a fixed length, and zeros at the right and below complete a square.
+// Images for SAM: the longer side has a fixed length. Zeros on the right and at the bottom make a square.
 
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -14,7 +14,7 @@ export class SamImageProcessor extends ImageProcessor {
   readonly padded: readonly [height: number, width: number];
   readonly #resizes: boolean;
 
-  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor` does. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     super({ ...config, size: undefined, do_resize: false }, modelType, where);
     const settings = new Settings(where, config);
@@ -43,7 +43,10 @@ export class SamImageProcessor extends ImageProcessor {
     return yield* resize(image, width, height, this.resample);
   }
 
-  /** Padding is zero after normalization. Throws ArgumentError as `ImageProcessor`, and for images larger than the padded size. */
+  /**
+   * Padding is zero after normalization. Throws as `ImageProcessor`, and ArgumentError for images above the padded
+   * size.
+   */
   override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);

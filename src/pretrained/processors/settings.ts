@@ -1,15 +1,15 @@
-// Settings of a preprocessor_config.json, which a stranger wrote.
+// Reads the settings of a preprocessor_config.json. The file is untrusted.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 
-/** A file's object. */
+/** The content of a file. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** Reads settings by name, with the defaults of transformers for those that are missing. Throws FormatError for others. */
+/** Reads settings by name. Missing settings have transformers' defaults. Throws FormatError for invalid values. */
 export class Settings {
   constructor(
-    /** The file's name in messages. */
+    /** Name of the file, for messages. */
     private readonly where: string,
     private readonly json: Json,
   ) {}
@@ -22,14 +22,14 @@ export class Settings {
     return this.#checked(name, fallback, (value): value is number => Number.isFinite(value), 'a number');
   }
 
-  /** A count, as of pixels: no more than any real file has. */
+  /** A count, such as of pixels, up to a limit that no real file exceeds. */
   count(name: string, fallback: number, most = 1 << 20): number {
     const isCount = (value: unknown): value is number =>
       Number.isInteger(value) && (value as number) > 0 && (value as number) <= most;
     return this.#checked(name, fallback, isCount, `an integer from 1 to ${most}`);
   }
 
-  /** A number for each channel; one number is that of all three. */
+  /** A number for each channel. A single number applies to all three. */
   channels(name: string, fallback: readonly number[]): readonly number[] {
     const value = this.json[name] ?? fallback;
     const each = typeof value === 'number' ? [value, value, value] : value;

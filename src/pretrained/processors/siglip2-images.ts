@@ -1,4 +1,4 @@
-// Images of SigLIP 2 (NaFlex) as lists of patches: as many as fit, in the image's own proportions.
+// Images for SigLIP 2 (NaFlex) as lists of patches, as many as the limit allows in the image's own aspect ratio.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -12,7 +12,7 @@ export class Siglip2ImageProcessor extends ImageProcessor {
   readonly #patches: number;
   readonly #resizes: boolean;
 
-  /** Throws FormatError for settings that are not known. */
+  /** Throws FormatError for settings that are not supported. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     super({ ...config, do_resize: true, size: 1 }, modelType, where);
     const settings = new Settings(where, config);
@@ -22,8 +22,9 @@ export class Siglip2ImageProcessor extends ImageProcessor {
   }
 
   /**
-   * Makes lists of patches, [images, patches, height · width · 3], with zeros after them. `spatialShapes` has the rows and
-   * columns of each image. Throws ArgumentError for values that are not images, or that have too many patches.
+   * Converts images to lists of patches, [images, patches, height · width · 3], padded with zeros. `spatialShapes` has
+   * the rows and columns of each image's patches. Throws ArgumentError for values that are not images, or have too many
+   * patches.
    */
   override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
@@ -45,7 +46,7 @@ export class Siglip2ImageProcessor extends ImageProcessor {
     return { data, shape: [images.length, this.#patches, width], spatialShapes };
   }
 
-  /** Writes the patches row by row, the colours of a pixel side by side. */
+  /** Writes the patches row by row. The colours of a pixel are adjacent. */
   #cutInto(into: Float32Array, { data, shape }: Features, [rows, columns]: readonly [number, number]): void {
     const [side, height, width] = [this.#patch, shape[2] as number, shape[3] as number];
     let at = 0;
@@ -63,7 +64,7 @@ export class Siglip2ImageProcessor extends ImageProcessor {
     return yield* resize(image, width, height, this.resample);
   }
 
-  /** The largest size in whole patches that has no more than the greatest number. A search, as in transformers. */
+  /** The largest size in whole patches that keeps to the maximum. Found by bisection, as in transformers. */
   #sizeFor({ height, width }: Pixels): [height: number, width: number] {
     const patch = this.#patch;
     const fitting = (scale: number, size: number) => Math.max(patch, Math.ceil((size * scale) / patch) * patch);

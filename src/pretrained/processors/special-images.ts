@@ -1,15 +1,15 @@
-// Image processors of ConvNeXt, Depth Anything (DPT) and Donut, which resize in ways of their own.
+// Image processors of ConvNeXt, Depth Anything (DPT) and Donut, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
-import { ImageProcessor, LONGEST } from './image.js';
+import { ImageProcessor, MAX_SIDE } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
-/** Resizes more than needed and cuts the middle out; images of 384 pixels and more are resized without a cut. */
+/** ConvNeXt: resizes to a larger size and crops the middle. From 384 pixels on, it resizes without cropping. */
 export class ConvNextImageProcessor extends ImageProcessor {
   readonly #cropShare: number;
 
-  /** Throws FormatError for settings that are not known. */
+  /** Throws FormatError for settings that are not supported. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     super(config, modelType, where);
     const settings = new Settings(where, config);
@@ -27,12 +27,12 @@ export class ConvNextImageProcessor extends ImageProcessor {
   }
 }
 
-/** Resizes to multiples of a size, in the image's own proportions if the file says so. */
+/** DPT: resizes to multiples of a size, and keeps the aspect ratio if the file says so. */
 export class DptImageProcessor extends ImageProcessor {
   readonly #multiple: number;
   readonly #keepsRatio: boolean;
 
-  /** Throws FormatError for settings that are not known. */
+  /** Throws FormatError for settings that are not supported. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     super(config, modelType, where);
     const settings = new Settings(where, config);
@@ -49,13 +49,13 @@ export class DptImageProcessor extends ImageProcessor {
       else right = down;
     }
     const [height, width] = [this.#fitting(down * image.height), this.#fitting(right * image.width)];
-    if (Math.max(height, width) <= LONGEST && Math.min(height, width) > 0)
+    if (Math.max(height, width) <= MAX_SIDE && Math.min(height, width) > 0)
       return yield* resize(image, width, height, this.resample);
     const given = `${image.width} × ${image.height}`;
     throw new ArgumentError(`image processor: an image of ${given} would become ${width} × ${height}`);
   }
 
-  /** The nearest multiple. Halves go to the even one, as in Python. */
+  /** The nearest multiple. Halves become even, as in Python. */
   #fitting(size: number): number {
     const times = size / this.#multiple;
     const floor = Math.floor(times);
@@ -64,7 +64,9 @@ export class DptImageProcessor extends ImageProcessor {
   }
 }
 
-/** Fits a page into a size, with black around it, after an optional rotation to the size's orientation. */
+/**
+ * Donut: fits a page into a size with a black border. The page may be rotated first to match the size's orientation.
+ */
 export class DonutImageProcessor extends ImageProcessor {
   readonly #resizes: boolean;
   readonly #fits: boolean;
@@ -72,10 +74,10 @@ export class DonutImageProcessor extends ImageProcessor {
   readonly #pads: boolean;
   readonly #page: { readonly height: number; readonly width: number };
 
-  /** Throws FormatError for settings that are not known. */
+  /** Throws FormatError for settings that are not supported. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     const { size } = config;
-    // Old files have [width, height].
+    // Older files have [width, height].
     const given = Array.isArray(size) ? { ...config, size: { height: size[1], width: size[0] } } : config;
     super({ ...given, do_resize: true }, modelType, where);
     const settings = new Settings(where, config);
@@ -105,7 +107,7 @@ export class DonutImageProcessor extends ImageProcessor {
     return padded(page, this.#page);
   }
 
-  /** The page in its own proportions, within the size. */
+  /** Resizes the page to fit the size, with its own aspect ratio. */
   *#fitted(image: Pixels): Generator<undefined, Pixels> {
     let [height, width] = [Math.min(image.height, this.#page.height), Math.min(image.width, this.#page.width)];
     if (height === image.height && width === image.width) return image;
@@ -115,14 +117,14 @@ export class DonutImageProcessor extends ImageProcessor {
   }
 }
 
-/** True if one of the two is wider than high, and the other one higher than wide. */
+/** True if one is wider than high, and the other is higher than wide. */
 function isAcross(image: Pixels, page: { readonly height: number; readonly width: number }): boolean {
   return (
     (page.width < page.height && image.width > image.height) || (page.width > page.height && image.width < image.height)
   );
 }
 
-/** The image, rotated clockwise by 90°. */
+/** The image rotated clockwise by 90°. */
 function rotated({ width, height, channels, data }: Pixels): Pixels {
   const result = new Uint8Array(data.length);
   for (let y = 0; y < width; y++)
@@ -132,7 +134,7 @@ function rotated({ width, height, channels, data }: Pixels): Pixels {
   return { width: height, height: width, channels, data: result };
 }
 
-/** The image in the middle of a black page. */
+/** The image centred on a black page. */
 function padded(image: Pixels, page: { readonly height: number; readonly width: number }): Pixels {
   const { channels } = image;
   const [top, left] = [Math.floor((page.height - image.height) / 2), Math.floor((page.width - image.width) / 2)];

@@ -4,7 +4,7 @@ import { describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
 
-/** A recording: samples from −1 to 1 of each channel, of the same number. */
+/** A recording: one array of samples from −1 to 1 per channel, of equal lengths. */
 export interface Recording {
   readonly samplingRate: number;
   readonly channels: readonly Float32Array[];
@@ -12,7 +12,7 @@ export interface Recording {
 
 const PCM = 1;
 const FLOAT = 3;
-/** A format chunk that has the true number later on. */
+/** WAVE_FORMAT_EXTENSIBLE: the format chunk has the real number in its extension. */
 const EXTENSIBLE = 0xfffe;
 
 interface Format {
@@ -23,8 +23,9 @@ interface Format {
 }
 
 /**
- * Reads a file of integers of 8, 16, 24 or 32 bits, or floats of 32 or 64, of any number of channels. A file that ends early, as
- * of a recording that was stopped hard, gives the samples it has. Throws FormatError for other formats, and for what is no such file.
+ * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. A
+ * truncated file gives the samples that it has. Throws FormatError for other formats, and for bytes that are no WAV
+ * file.
  */
 export function readWav(file: Uint8Array): Recording {
   if (!isTyped(file, 'Uint8Array'))
@@ -104,8 +105,8 @@ export function mixDown({ channels }: Recording): Float32Array {
 }
 
 /**
- * A file of 16-bit integers of one channel. Samples beyond −1 and 1 are clipped. Throws ArgumentError for values that are no
- * Float32Array, and for more samples than such a file can have.
+ * Makes a WAV file with one channel of 16-bit integers. Samples beyond −1 and 1 are clipped. Throws ArgumentError for
+ * values that are no Float32Array, and for more samples than the file's header can count.
  */
 export function writeWav(samples: Float32Array, samplingRate: number): Uint8Array {
   if (!isTyped(samples, 'Float32Array'))
@@ -132,7 +133,7 @@ export function writeWav(samples: Float32Array, samplingRate: number): Uint8Arra
   return file;
 }
 
-/** Samples as 16-bit integers, the lower byte first. Samples beyond −1 and 1 are clipped. */
+/** Samples as little-endian 16-bit integers. Samples beyond −1 and 1 are clipped. */
 export function pcm16(samples: Float32Array): Uint8Array {
   const bytes = new Uint8Array(2 * samples.length);
   const view = new DataView(bytes.buffer);
@@ -141,5 +142,5 @@ export function pcm16(samples: Float32Array): Uint8Array {
   return bytes;
 }
 
-/** Bytes before the samples. */
+/** Bytes of the header, before the samples. */
 const HEADER = 44;

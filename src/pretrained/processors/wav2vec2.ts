@@ -1,5 +1,4 @@
-// Samples of sound as wav2vec 2.0 reads them: as they are, or with mean 0 and variance 1, as transformers'
-// Wav2Vec2FeatureExtractor prepares them.
+// Samples for wav2vec 2.0, unchanged or with mean 0 and variance 1, as in transformers' Wav2Vec2FeatureExtractor.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -7,13 +6,13 @@ import { isTyped } from '../../core/kinds.js';
 import type { Features } from './features.js';
 import { type Json, Settings } from './settings.js';
 
-/** Added to the variance of samples. */
+/** Constant that is added to the variance, against division by zero. */
 const EPSILON = 1e-7;
 
 export class Wav2Vec2FeatureExtractor {
   /** Hertz of the expected samples. */
   readonly samplingRate: number;
-  /** True if a batch with padding comes with a mask. Other models read padding as silence. */
+  /** True if padded batches come with a mask. Other models read padding as silence. */
   readonly hasMask: boolean;
   readonly #normalizes: boolean;
 

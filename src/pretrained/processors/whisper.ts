@@ -1,5 +1,5 @@
-// Whisper's features: the logarithm of a spectrogram on the mel scale (Radford et al., 2022, section 2.2), as transformers'
-// WhisperFeatureExtractor computes it.
+// Whisper's features: a logarithmic mel spectrogram (Radford et al., 2022, section 2.2), as in transformers'
+// WhisperFeatureExtractor.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { describeValue } from '../../core/check.js';
@@ -10,15 +10,15 @@ import { Fft } from './fft.js';
 import { type MelFilter, slaneyFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
-/** Sums of a filter below this are taken for it. */
+/** Lower limit of a filter's sum. */
 const FLOOR = 1e-10;
-/** Frames that take a few milliseconds. */
+/** Number of frames that take a few milliseconds. */
 const PART = 128;
 
 export class WhisperFeatureExtractor {
-  /** Filters on the mel scale: 80, or 128 for large-v3. */
+  /** Number of mel filters: 80, or 128 for large-v3. */
   readonly featureSize: number;
-  /** Hertz of the samples that are expected. */
+  /** Expected sampling rate, in hertz. */
   readonly samplingRate: number;
   /** Samples of a window, 30 seconds. */
   readonly samples: number;
@@ -29,7 +29,7 @@ export class WhisperFeatureExtractor {
   readonly #filters: readonly MelFilter[];
   readonly #fft: Fft;
 
-  /** Takes what preprocessor_config.json holds. Throws FormatError for settings that no Whisper has. */
+  /** Takes the content of preprocessor_config.json. Throws FormatError for settings that no Whisper has. */
   constructor(config: Json = {}, where = 'preprocessor_config.json') {
     const settings = new Settings(where, config);
     this.featureSize = settings.count('feature_size', 80, 1024);
@@ -46,9 +46,9 @@ export class WhisperFeatureExtractor {
   }
 
   /**
-   * Features of recordings: samples of one channel from −1 to 1 at `samplingRate`. Each is one window: what is shorter is padded
-   * with silence, what is longer is cut. Returns [recordings, featureSize, frames]. Throws ArgumentError for what is no
-   * Float32Array, and for samples that are no numbers.
+   * Features of recordings, [recordings, featureSize, frames]. Samples are one channel from −1 to 1 at `samplingRate`.
+   * Each recording becomes one window: shorter ones are padded with silence, longer ones are cut. Throws ArgumentError
+   * for values that are no Float32Array, and for samples that are not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
     if (!Array.isArray(recordings) || !recordings.every((samples) => isTyped(samples, 'Float32Array')))
@@ -81,14 +81,14 @@ export class WhisperFeatureExtractor {
     return { data, shape: [this.featureSize, frames] };
   }
 
-  /** Frames of a window in which so many samples lie; what comes behind them is padding. */
+  /** Number of frames of a window that the samples cover. The frames behind them are padding. */
   framesOf(samples: number): number {
     return Math.ceil(samples / this.#hop);
   }
 
   /**
-   * Writes log₁₀ of the filters' sums, [featureSize, frames], no less than the largest − 8, scaled to about −1…1. Samples
-   * are padded to `length`. Stops after each part of the work.
+   * Writes log₁₀ of the filters' sums, [featureSize, frames]. Values are clipped to 8 below the largest, and scaled to
+   * about −1 to 1. Samples are padded to `length`. Pauses after each part of the work.
    */
   *#logMel(samples: Float32Array, length: number, into: Float32Array): Generator<void, void, void> {
     const { n } = this.#fft;
@@ -110,7 +110,7 @@ export class WhisperFeatureExtractor {
         if (value > largest) largest = value;
       }
     };
-    // Two frames make the real and the imaginary part of one transform.
+    // One complex transform computes two frames, as its real and imaginary part.
     for (let frame = 0; frame < frames; frame += 2) {
       if (frame % PART === 0) yield;
       const some = this.#frame(samples, length, frame, re);
@@ -123,7 +123,9 @@ export class WhisperFeatureExtractor {
     for (let i = 0; i < into.length; i++) into[i] = (Math.max(into[i] as number, largest - 8) + 4) / 4;
   }
 
-  /** Samples around the middle of a frame times the window; beyond both ends of the padded recording it is mirrored. Whether any is not 0. */
+  /**
+   * Writes a frame's samples times the window. Beyond both ends, samples are mirrored. Returns true if any is not 0.
+   */
   #frame(samples: Float32Array, length: number, frame: number, into: Float64Array): boolean {
     const { n } = this.#fft;
     const last = length - 1;
@@ -139,8 +141,8 @@ export class WhisperFeatureExtractor {
 }
 
 /**
- * |X[k]|² of one of two real signals whose transform as real and imaginary part of one is Z: X[k] = (Z[k] + Z*[n−k]) / 2 for the first,
- * (Z[k] − Z*[n−k]) / 2i for the second.
+ * |X[k]|² of one of two real signals. Z is the transform of the first signal plus i times the second. The first one has
+ * X[k] = (Z[k] + Z*[n−k]) / 2, the second one X[k] = (Z[k] − Z*[n−k]) / 2i.
  */
 function powerOf(re: Float64Array, im: Float64Array, sign: 1 | -1, into: Float64Array): void {
   const n = re.length;

@@ -2,14 +2,14 @@ import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
 import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
-/** Places of eight outputs in a 32-bit word. */
+/** Positions of eight outputs in a 32-bit word. */
 const ORDER = [0, 4, 1, 5, 2, 6, 3, 7];
 const BITS = 4;
 const PER_WORD = 32 / BITS;
 
 /**
- * AWQ (Lin et al. 2023, arXiv 2306.00978) in the layout for matrix products: `w = (q − z) · s`. Codes of a word belong to
- * outputs that lie side by side, in an order that suits a GPU.
+ * AWQ (Lin et al. 2023, arXiv 2306.00978) in the `gemm` layout: `w = (q − z) · s`. A word has the codes of eight
+ * adjacent outputs, in an order that suits a GPU.
  */
 export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<void> {
   const { bits = config.w_bit, version = 'gemm' } = config;

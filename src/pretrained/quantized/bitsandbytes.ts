@@ -3,7 +3,7 @@ import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
-/** A state is JSON of a few hundred bytes. */
+/** Limit in bytes. A real state is JSON of a few hundred bytes. */
 const MAX_STATE = 1 << 16;
 
 /** The formats of bitsandbytes (https://github.com/bitsandbytes-foundation/bitsandbytes): NF4, FP4 and int8. */
@@ -13,7 +13,9 @@ export async function readBitsAndBytes(tensors: QuantizedTensors): Promise<void>
   for (const stem of tensors.stems('.SCB')) readRows(tensors, stem);
 }
 
-/** Values of a table, by codes of four bits, times the largest magnitude of their block. The high half comes first. */
+/**
+ * Values of 4-bit codes from a table, times the largest magnitude of the block. The high half of a byte comes first.
+ */
 async function readFourBits(tensors: QuantizedTensors, name: string, kind: string): Promise<void> {
   const state = await stateOf(name, tensors.take(`${name}.quant_state.bitsandbytes__${kind}`));
   const { shape, block } = state;
@@ -72,7 +74,7 @@ async function stateOf(name: string, entry: SafetensorsEntry): Promise<FourBitSt
   throw new FormatError(`the quant_state of ${name} lacks a shape or a block size`);
 }
 
-/** Rows of int8 with their largest magnitudes, which stand for 127. */
+/** Rows of int8. The largest magnitude of a row corresponds to 127. */
 function readRows(tensors: QuantizedTensors, stem: string): void {
   const weight = tensors.take(`${stem}.weight`);
   const [rows, columns] = matrixOf(`${stem}.weight`, weight);

@@ -5,11 +5,13 @@ import { bitsOfHalves, symmetricBlocks } from './kept-blocks.js';
 import { putScaled } from './scaled.js';
 import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
-/** Formats whose weights are numbers beside scales. */
+/** Formats that store one number per weight, beside scales. */
 const PLAIN = ['int-quantized', 'float-quantized', 'naive-quantized'];
 const PACKED = 'pack-quantized';
 
-/** The formats of vLLM's compressed-tensors (https://github.com/vllm-project/compressed-tensors), without sparse ones. */
+/**
+ * The formats of vLLM's compressed-tensors (https://github.com/vllm-project/compressed-tensors), without sparse ones.
+ */
 export async function readCompressedTensors(tensors: QuantizedTensors, config: Json): Promise<void> {
   const groups = Object.values(isObject(config.config_groups) ? config.config_groups : {}).filter(isObject);
   const formats = new Set(groups.map(({ format }) => format ?? config.format));
@@ -28,7 +30,7 @@ export async function readCompressedTensors(tensors: QuantizedTensors, config: J
   tensors.drop('.input_scale', '.input_zero_point', '.output_scale', '.k_scale', '.v_scale', '.weight_g_idx');
 }
 
-/** Codes of 32-bit words follow one another along the inputs, zero points along the outputs. Half of the range is zero. */
+/** Codes fill 32-bit words along the inputs, zero points along the outputs. The middle of the range is zero. */
 async function readPacked(tensors: QuantizedTensors, allBits: readonly unknown[]): Promise<void> {
   for (const stem of tensors.stems('.weight_packed')) {
     const name = `${stem}.weight`;
@@ -38,7 +40,7 @@ async function readPacked(tensors: QuantizedTensors, allBits: readonly unknown[]
     const perWord = 32 / bits;
     const packed = tensors.take(`${name}_packed`);
     const [rows, words] = matrixOf(`${name}_packed`, packed);
-    // The last word of a row may be filled up.
+    // The last word of a row may be padded.
     const [outputs, inputs] = await valuesOf(tensors.take(`${name}_shape`, [2]));
     if (outputs !== rows || inputs === undefined || Math.ceil(inputs / perWord) !== words)
       throw new FormatError(`${name}_shape is [${outputs}, ${inputs}], which [${rows}, ${words}] words do not hold`);

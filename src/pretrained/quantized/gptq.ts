@@ -4,13 +4,13 @@ import { bitsOfHalves, checkMiddle, symmetricBlocks } from './kept-blocks.js';
 import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /**
- * GPTQ (Frantar et al. 2022, arXiv 2210.17323), as AutoGPTQ and GPTQModel write it: `w = (q − z) · s`. Codes of 32-bit words
- * follow one another along the inputs, zero points along the outputs. `g_idx` has the group of each input.
+ * GPTQ (Frantar et al. 2022, arXiv 2210.17323), as AutoGPTQ and GPTQModel write it: `w = (q − z) · s`. Codes fill
+ * 32-bit words along the inputs, zero points along the outputs. `g_idx` has the group of each input.
  */
 export async function readGptq(tensors: QuantizedTensors, config: Json): Promise<void> {
   const bits = Number(config.bits);
   if (![2, 4, 8].includes(bits)) throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected 2, 4 or 8`);
-  // The first version stores zero points less one.
+  // Version 1 of the format stores each zero point less one.
   const offset = config.checkpoint_format === 'gptq_v2' ? 0 : 1;
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);

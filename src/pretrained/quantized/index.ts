@@ -1,4 +1,4 @@
-// Folders whose weights other libraries have quantized: config.json says how. Their weights become float32.
+// Reads weights that other libraries quantized. config.json names the method. The weights become float32.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -21,7 +21,7 @@ const METHODS: Readonly<Record<string, (tensors: QuantizedTensors, config: Json)
   mxfp4: readMxfp4,
 };
 
-/** Weights with the quantized ones replaced by what they mean. Throws FormatError for methods that are not known. */
+/** Replaces quantized weights by their values. Throws FormatError for unknown methods. */
 export async function dequantizing(weights: Weights, config: Json): Promise<Weights> {
   const { quant_method: method = 'bits' in config ? 'gptq' : undefined } = config;
   const read = typeof method === 'string' && Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;

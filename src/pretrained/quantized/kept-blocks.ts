@@ -1,4 +1,4 @@
-// Weights of other libraries that one of our packed formats represents exactly. They stay packed with `weights: 'auto'`.
+// Weights of other libraries that one of our packed formats can hold exactly. With `weights: 'auto'` they stay packed.
 
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
@@ -7,16 +7,16 @@ import type { StoredBlocks } from '../../models/weight-entry.js';
 /** Inputs that share a scale in a block of q4_0 or q8_0. */
 const BLOCK = 32;
 
-/** Codes whose middle stands for zero, and a float16 scale for each group of inputs. */
+/** Codes whose middle stands for zero, with one float16 scale per group of inputs. */
 export interface Codebook {
   code(row: number, input: number): number;
-  /** The bits of a group's scale. */
+  /** The float16 bits of a group's scale. */
   scale(row: number, group: number): number;
 }
 
 /**
- * Symmetric codes of 4 or 8 bits as blocks of q4_0 or q8_0. Undefined if groups of inputs do not consist of whole blocks. `load`
- * is called at the first read; its result is dropped after the last one.
+ * Symmetric codes of 4 or 8 bits as blocks of q4_0 or q8_0. Undefined if groups of inputs do not consist of whole
+ * blocks. `load` runs at the first read. Its result is released after the last one.
  */
 export function symmetricBlocks(
   [rows, inputs]: readonly [number, number],
@@ -50,7 +50,7 @@ export function symmetricBlocks(
   return { format: bits === 4 ? 'q4_0' : 'q8_0', shape: [rows, inputs], unit: 1, read };
 }
 
-/** A float16 scale and the codes: of 4 bits with the low halves first, of 8 bits less their middle. */
+/** Writes a float16 scale and its codes. 4-bit codes have their low halves first, 8-bit codes are reduced by 128. */
 function writeBlock(to: Uint8Array, codes: Codebook, row: number, input: number, group: number, bits: number): void {
   const scale = codes.scale(row, group);
   to[0] = scale & 255;
@@ -61,14 +61,14 @@ function writeBlock(to: Uint8Array, codes: Codebook, row: number, input: number,
   else for (let i = 0; i < BLOCK; i++) to[2 + i] = codes.code(row, input + i) - 128;
 }
 
-/** The bits of float16 numbers. */
+/** The bits of a tensor's float16 numbers. */
 export async function bitsOfHalves(entry: SafetensorsEntry): Promise<Uint16Array> {
   const bytes = new Uint8Array(entry.byteLength);
   await entry.readAsync(bytes);
   return new Uint16Array(bytes.buffer);
 }
 
-/** Numbers of int8 with a scale for each row, as blocks of our format int8. Undefined for other scales. */
+/** An int8 matrix with one scale per row, as blocks of our format int8. Undefined for other scales. */
 export function int8Rows(
   [rows, columns]: readonly [number, number],
   weight: SafetensorsEntry,
@@ -92,7 +92,7 @@ export function int8Rows(
   return { format: 'int8', shape: [rows, columns], unit: 1, padded: true, read };
 }
 
-/** Bytes of a block of int8. */
+/** Bytes of a block of the format int8. */
 const INT8_BLOCK = 64;
 
 async function floatsOf(entry: SafetensorsEntry): Promise<Float32Array> {
@@ -105,7 +105,7 @@ async function floatsOf(entry: SafetensorsEntry): Promise<Float32Array> {
   return all;
 }
 
-/** Throws FormatError for a code of zero that is not the middle, in a file that says that it is symmetric. */
+/** Throws FormatError for a zero point that is not the middle, although the file declares itself symmetric. */
 export function checkMiddle(name: string, zero: number, bits: number): void {
   const middle = 2 ** (bits - 1);
   if (zero === middle) return;

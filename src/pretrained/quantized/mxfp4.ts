@@ -3,14 +3,14 @@ import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { StoredBlocks } from '../../models/weight-entry.js';
 import { type QuantizedTensors, valuesOf } from './tensors.js';
 
-/** The values of four bits: a sign, two bits of exponent, one of mantissa. */
+/** The values of 4-bit codes: one bit of sign, two of exponent, one of mantissa. */
 const VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6];
-/** Values that share an exponent, two in a byte, the low half first. */
+/** Number of values that share an exponent. A byte has two, the low half first. */
 const BLOCK = 32;
 
 /**
- * MXFP4 (OCP Microscaling Formats 1.0) as gpt-oss has it: `_blocks` [experts, out, in / 32, 16] and exponents `_scales`
- * [experts, out, in / 32]. The parameter that they stand for is the transpose [experts, in, out].
+ * MXFP4 (OCP Microscaling Formats 1.0) in gpt-oss's layout: `_blocks` [experts, out, in / 32, 16], and exponents
+ * `_scales` [experts, out, in / 32]. The model's parameter is the transpose, [experts, in, out].
  */
 export function readMxfp4(tensors: QuantizedTensors): void {
   for (const name of tensors.stems('_blocks')) {
@@ -41,7 +41,7 @@ export function readMxfp4(tensors: QuantizedTensors): void {
   }
 }
 
-/** The weights as blocks of ggml: an exponent, then 16 bytes whose low halves are the first 16 values. */
+/** The weights as ggml's blocks: an exponent, then 16 bytes whose low halves are the first 16 values. */
 function ggmlBlocks(
   blocks: SafetensorsEntry,
   scales: SafetensorsEntry,

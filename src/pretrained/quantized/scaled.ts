@@ -1,4 +1,4 @@
-// Weights that are stored as int8 or float8, beside scales: one for all, one for each output, or one for each block.
+// Weights that are stored as int8 or float8 with scales: one for the matrix, one per output, or one per block.
 
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
@@ -6,8 +6,8 @@ import { int8Rows } from './kept-blocks.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /**
- * Replaces `stem.weight` by `(q − zero point) · scale`. `block` has the sizes of blocks, where a row of blocks has a row
- * of scales; without it there are as many blocks as scales.
+ * Replaces `stem.weight` by `(q − zero point) · scale`. `block` has the rows and columns of a block that shares a
+ * scale. Without it, the shape of the scales gives the number of blocks.
  */
 export function putScaled(
   tensors: QuantizedTensors,
@@ -42,7 +42,7 @@ export function putScaled(
   tensors.put(name, [rows, columns], values, kept);
 }
 
-/** Float8 as DeepSeek-V3 and Qwen3 have it. `weight_scale_inv` multiplies, in spite of its name. */
+/** The float8 weights of DeepSeek-V3 and Qwen3. `weight_scale_inv` is multiplied, although its name says inverse. */
 export function readFp8(
   tensors: QuantizedTensors,
   { weight_block_size: block }: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-// The tensors of a quantized folder: which belong together, what they hold, and the weights that are made of them.
+// The tensors of a quantized folder: how they belong together, their values, and the weights that replace them.
 
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
@@ -8,10 +8,10 @@ import { ComputedWeight } from '../computed-weight.js';
 
 export type Numbers = Float32Array | Int32Array;
 
-/** Values of a tensor that are read at a time. */
+/** Number of values that are read at a time. */
 const PART = 1 << 17;
 
-/** All values of a tensor, without blocking where reading takes time. */
+/** All values of a tensor. Returns to the event loop while it reads. */
 export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
   const parts: Numbers[] = [];
   for await (const part of entry.stream(new Uint8Array(8 * PART), 1)) parts.push(part.slice());
@@ -26,10 +26,10 @@ export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
   return all;
 }
 
-/** Tensors by name, from which a format takes its own and puts back the weights that they mean. */
+/** Tensors by name. A format removes its own tensors, and adds the weights that they represent. */
 export class QuantizedTensors {
   readonly #tensors: Map<string, WeightEntry>;
-  /** Names of tensors of zeros, which a model may leave out. */
+  /** Names of tensors that are all zeros. A model may ignore them. */
   readonly unneeded = new Set<string>();
 
   constructor(tensors: ReadonlyMap<string, WeightEntry>) {
@@ -40,19 +40,19 @@ export class QuantizedTensors {
     return this.#tensors;
   }
 
-  /** Names that end in `suffix`, without it. */
+  /** Names that end in `suffix`, with the suffix removed. */
   stems(suffix: string): string[] {
     return [...this.#tensors.keys()].flatMap((name) => (name.endsWith(suffix) ? [name.slice(0, -suffix.length)] : []));
   }
 
-  /** Takes a tensor out, null if there is none. */
+  /** Removes and returns a tensor, or returns null if there is none. */
   takeOptional(name: string): SafetensorsEntry | null {
     const entry = this.#tensors.get(name);
     this.#tensors.delete(name);
     return entry instanceof SafetensorsEntry ? entry : null;
   }
 
-  /** Takes a tensor out. Throws FormatError if it is missing, or has another shape than expected. */
+  /** Removes and returns a tensor. Throws FormatError if it is missing or has an unexpected shape. */
   take(name: string, shape?: readonly number[]): SafetensorsEntry {
     const entry = this.takeOptional(name);
     if (entry === null) throw new FormatError(`tensor ${quote(name)} of a quantized weight is missing`);
@@ -61,26 +61,26 @@ export class QuantizedTensors {
     return entry;
   }
 
-  /** Drops tensors that only matter to quantized activations or caches. */
+  /** Removes tensors that only matter to quantized activations or caches. */
   drop(...suffixes: readonly string[]): void {
     for (const name of this.#tensors.keys())
       if (suffixes.some((suffix) => name.endsWith(suffix))) this.#tensors.delete(name);
   }
 
-  /** Notes a bias of zeros: some libraries write one for each layer, also where the model has none. */
+  /** Records a bias of zeros. Some libraries write one for each layer, even if the model has none. */
   async noteBias(name: string): Promise<void> {
     const entry = this.#tensors.get(name);
     if (entry instanceof SafetensorsEntry && (await valuesOf(entry)).every((value) => value === 0))
       this.unneeded.add(name);
   }
 
-  /** Puts a weight back: its values, and its blocks if the engine multiplies with them as they are. */
+  /** Adds a weight: its values, and its blocks if the engine can multiply with them directly. */
   put(name: string, shape: readonly number[], data: () => Promise<Float32Array>, blocks?: StoredBlocks): void {
     this.#tensors.set(name, new ComputedWeight(shape, data, blocks));
   }
 }
 
-/** The sizes of a matrix. Throws FormatError for other tensors. */
+/** The sizes of a matrix. Throws FormatError if the tensor is no matrix. */
 export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: number, columns: number] {
   const [rows, columns, ...others] = shape;
   if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && others.length === 0)
@@ -88,7 +88,7 @@ export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: 
   throw new FormatError(`tensor ${quote(name)} is [${shape.join(', ')}], expected a matrix`);
 }
 
-/** Codes that fill 32-bit words from their low bits on. */
+/** Codes that fill 32-bit words from the low bits on. */
 export class Codes {
   readonly perWord: number;
   readonly #mask: number;
@@ -101,7 +101,7 @@ export class Codes {
     this.#mask = 2 ** bits - 1;
   }
 
-  /** The code in a place of a word. */
+  /** The code at a position of a word. */
   at(word: number, place: number): number {
     return ((this.words[word] as number) >>> (place * this.bits)) & this.#mask;
   }

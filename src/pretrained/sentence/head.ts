@@ -1,4 +1,4 @@
-// The modules of sentence-transformers behind a model, read from its folder.
+// Reads the modules that sentence-transformers runs after a model.
 
 import { FormatError } from '../../core/errors.js';
 import type { HeadKind, PretrainedModel } from '../../models/pretrained-model.js';
@@ -24,7 +24,7 @@ import { inside, partOf, routerConfig, type SentenceLayout } from './layout.js';
 import { type FolderSettings, folderSettings, type LateInteraction, readingSettings } from './settings.js';
 import { staticSource } from './static-source.js';
 
-/** A folder with modules, and the model that was loaded from it. */
+/** A folder of sentence-transformers, and the model that was loaded from it. */
 export interface SentenceFolder {
   readonly source: ModelSource;
   /** Null for a folder without modules.json. */
@@ -32,11 +32,11 @@ export interface SentenceFolder {
   readonly model: PretrainedModel;
   /** The weights of the model's own file. */
   readonly weights: Weights;
-  /** Loads another model of the folder: a router may have several. */
+  /** Loads another model of the folder. Routers can have several. */
   loadPart(source: ModelSource, head: HeadKind): Promise<PretrainedModel>;
 }
 
-/** The modules of a folder; null if it has none. Throws FormatError for what is damaged or not known. */
+/** The modules of a folder, or null if it has none. Throws FormatError for damaged files and unknown modules. */
 export async function sentenceHead(folder: SentenceFolder): Promise<SentenceHead | null> {
   const { layout, model, source } = folder;
   if (isColbert(model.config)) return colbertHead(folder);
@@ -64,7 +64,7 @@ async function rootConfig(source: ModelSource): Promise<PretrainedModel['config'
   return (await source.has('config.json')) ? source.json('config.json') : {};
 }
 
-/** Makes the modules of a folder. */
+/** Builds the modules of a folder. */
 class Builder {
   readonly #init: Initializer;
 
@@ -76,7 +76,7 @@ class Builder {
     this.#init = new Initializer(folder.model.device, 0, true);
   }
 
-  /** Null for a module that does nothing. */
+  /** Null for a module that has no effect. */
   async module(type: string, path: string): Promise<SentenceModule | null> {
     return INPUT_TYPES.includes(shortType(type))
       ? this.#input(type, path)
@@ -140,7 +140,9 @@ class Builder {
   }
 }
 
-/** Entries that can be read after their file is closed. Those of integers, which no module needs, are left out. */
+/**
+ * Entries that stay readable after their file is closed. Integer tensors are left out, because no module needs them.
+ */
 async function inMemory(tensors: ReadonlyMap<string, WeightEntry>): Promise<ReadonlyMap<string, WeightEntry>> {
   const { ComputedWeight } = await import('../computed-weight.js');
   const read = [...tensors].filter(([, { dtype }]) => /^B?F/.test(dtype));
@@ -152,14 +154,14 @@ async function inMemory(tensors: ReadonlyMap<string, WeightEntry>): Promise<Read
   return new Map(entries);
 }
 
-/** The modules that PyLate and ColBERT have without saying so. */
+/** Modules that PyLate and ColBERT apply without listing them. */
 function impliedModules(late: LateInteraction | null, { tokenizer }: PretrainedModel): SentenceModule[] {
   if (late === null || late.skipped === null) return [];
   const skipped = idsOfWords(late.skipped, tokenizer);
   return [new MultiVectorMask({ skipped, skippedIn: ['document'], keptOnly: null }), new Normalize('token_embeddings')];
 }
 
-/** Stanford's ColBERT: the projection of tokens lies in the model's own file. */
+/** Stanford's ColBERT. The projection of tokens is in the model's own file. */
 async function colbertHead({ source, model, weights }: SentenceFolder): Promise<SentenceHead> {
   const { sentence, lateInteraction } = await folderSettings(source, true);
   const late = lateInteraction as LateInteraction;
@@ -178,7 +180,7 @@ async function model2vecHead({ source, model }: SentenceFolder): Promise<Sentenc
   return new SentenceHead(normalize === false ? [input] : [input, new Normalize()]);
 }
 
-/** Tables read texts without [CLS] and the like, up to the limit of tokenizer.json. model2vec leaves out unknown words. */
+/** Static embeddings read texts without special tokens, up to tokenizer.json's limit. model2vec drops unknown words. */
 async function staticSettings(source: ModelSource): Promise<ReadingSettings> {
   const { truncation } = await source.json('tokenizer.json');
   const limit = (truncation as { max_length?: number } | null)?.max_length;
@@ -189,7 +191,7 @@ async function staticSettings(source: ModelSource): Promise<ReadingSettings> {
 const SPARSE = 'sparse_linear.pt';
 const COLBERT = 'colbert_linear.pt';
 
-/** BGE-M3's other outputs; null for other models. */
+/** BGE-M3's sparse and multi-vector outputs, or null for other models. */
 async function bgeM3(source: ModelSource, model: PretrainedModel): Promise<BgeM3 | null> {
   if (!(await source.has(SPARSE)) || !(await source.has(COLBERT))) return null;
   const linears: Linear[] = [];
@@ -217,7 +219,7 @@ async function bgeM3(source: ModelSource, model: PretrainedModel): Promise<BgeM3
   );
 }
 
-/** The places of the modules' parameters, by their names in the model that has them. */
+/** The places of the modules' parameters, by their names in the whole model. */
 export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
   const modules = (model.sentenceHead?.modules() ?? []) as (SentenceModule & { folder?: string | null })[];
   const pieces = model.statePieces();

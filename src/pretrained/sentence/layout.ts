@@ -1,4 +1,4 @@
-// The folder of a model of sentence-transformers: which modules it has, and which of them is the model itself.
+// The folder of a sentence-transformers model: its modules, and the module that is the model itself.
 
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -7,20 +7,20 @@ import { INPUT_TYPES, shortType } from '../../models/retrieval/module-folder.js'
 import { checkFileName } from '../file-name.js';
 import { type ModelSource, parseJson } from '../source.js';
 
-/** A module of modules.json. */
+/** An entry of modules.json. */
 export interface ListedModule {
   readonly type: string;
-  /** Folder of the module; '' for that of the model. */
+  /** The module's folder, or '' for the model's own folder. */
   readonly path: string;
 }
 
 export interface SentenceLayout {
   readonly modules: readonly ListedModule[];
-  /** The module that is the model: the first that reads texts, of a router that of its default route. */
+  /** The module that is the model: the first one that reads text. In a router, it is that of the default route. */
   readonly backbone: ListedModule;
 }
 
-/** The modules of a folder; null if it has no modules.json. Throws FormatError for a damaged file. */
+/** The modules of a folder, or null without modules.json. Throws FormatError for a damaged file. */
 export async function sentenceLayout(source: ModelSource): Promise<SentenceLayout | null> {
   if (!(await source.has('modules.json'))) return null;
   const list = await parseJson(`${source.name}: modules.json`, await source.bytes('modules.json'));
@@ -52,16 +52,16 @@ async function backboneOf(source: ModelSource, first: ListedModule): Promise<Lis
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The settings of a router; older versions call the file config.json. */
+/** The settings of a router. Older versions name the file config.json. */
 export async function routerConfig(source: ModelSource, path: string): Promise<Json> {
   const name = inside(path, 'router_config.json');
   return source.json((await source.has(name)) ? name : inside(path, 'config.json'));
 }
 
-/** The name of a file in a folder of the model. */
+/** The path of a file inside a module's folder. */
 export const inside = (path: string, name: string) => (path === '' ? name : `${path}/${name}`);
 
-/** A folder of a model as a source of its own. */
+/** A module's folder as a source of its own. */
 export function partOf(source: ModelSource, path: string): ModelSource {
   if (path === '') return source;
   return {
@@ -77,16 +77,14 @@ export function partOf(source: ModelSource, path: string): ModelSource {
 }
 
 const SETTINGS = /^sentence_\w+_config\.json$/;
-/** Names of versions before 2, for folders that cannot be listed. */
+/** File names of sentence-transformers before version 2, for folders that cannot be listed. */
 const SETTINGS_NAMES = [
   'sentence_bert_config.json',
   'sentence_roberta_config.json',
   'sentence_xlm-roberta_config.json',
 ];
 
-/**
- * Returns the settings with which a Transformer module of sentence-transformers reads texts; {} if its folder has none.
- */
+/** The settings that control how a Transformer module reads texts, or {} if its folder has none. */
 export async function readingConfig(source: ModelSource): Promise<Json> {
   const names = (await source.list())?.filter((name) => SETTINGS.test(name)) ?? SETTINGS_NAMES;
   for (const name of names) if (await source.has(name)) return source.json(name);
@@ -100,7 +98,7 @@ const HEADS: Readonly<Record<string, HeadKind>> = {
   'text-generation': 'language-model',
 };
 
-/** The head of the model that the modules work on. Throws FormatError for a task that is not known. */
+/** The head of the model that the modules expect. Throws FormatError for an unknown task. */
 export async function headOfLayout(source: ModelSource, { backbone }: SentenceLayout): Promise<HeadKind> {
   if (shortType(backbone.type) === 'MLMTransformer') return 'masked-language-model';
   if (shortType(backbone.type) === 'StaticEmbedding') return 'none';

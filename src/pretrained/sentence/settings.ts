@@ -1,4 +1,4 @@
-// Settings of sentence-transformers, PyLate and ColBERT, in one form.
+// Reads the settings of sentence-transformers, PyLate and ColBERT into one form.
 
 import { describeValue, isCount, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -13,27 +13,27 @@ type Json = Readonly<Record<string, unknown>>;
 const FILE = 'config_sentence_transformers.json';
 const COLBERT_FILE = 'artifact.metadata';
 
-/** Further settings of late interaction, for older folders that store them elsewhere. */
+/** Settings of late interaction that older folders store elsewhere. */
 export interface LateInteraction {
-  /** Markers of queries and documents that are one token each. */
+  /** The single tokens that mark queries and documents. */
   readonly markers: readonly string[];
   readonly reading: Pick<ReadingSettings, 'queryTokens' | 'documentTokens' | 'expansion'>;
-  /** Words that documents are not compared by, where no module says it; null where modules do. */
+  /** Words of documents that are not compared. Null if a module decides that. */
   readonly skipped: readonly string[] | null;
 }
 
 export interface FolderSettings {
   readonly sentence: SentenceSettings;
-  /** Null for a model of single vectors. */
+  /** Null for a model that makes one vector per text. */
   readonly lateInteraction: LateInteraction | null;
 }
 
-/** ASCII's punctuation, which ColBERT skips. */
+/** ASCII punctuation, which ColBERT skips. */
 const PUNCTUATION = [...'!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'];
-/** The length of ColBERT's queries by default. */
+/** Default length of ColBERT's queries, in tokens. */
 const QUERY_LENGTH = 32;
 
-/** The settings of a folder. `isColbert`: the folder is one of Stanford's ColBERT. Throws FormatError for those that make no sense. */
+/** The settings of a folder. `isColbert`: Stanford's ColBERT wrote it. Throws FormatError for invalid settings. */
 export async function folderSettings(source: ModelSource, isColbert: boolean): Promise<FolderSettings> {
   const config = (await source.has(FILE)) ? await source.json(FILE) : {};
   const sentence = sentenceSettings(config);
@@ -55,7 +55,7 @@ function sentenceSettings(config: Json): SentenceSettings {
   const isText = (value: unknown) => value === null || typeof value === 'string';
   if (!isObject(prompts) || !Object.values(prompts).every(isText))
     throw new FormatError(`${FILE}: prompts is ${describeValue(prompts)}, expected texts by name`);
-  // sentence-transformers knows these two without being told.
+  // sentence-transformers always defines these two prompts.
   const texts = Object.entries({ query: '', document: '', ...prompts }).map(([key, text]) => [key, `${text ?? ''}`]);
   const all = Object.fromEntries(texts) as Record<string, string>;
   if (!isText(name) || (name !== null && !Object.hasOwn(all, name as string)))
@@ -81,7 +81,7 @@ function countOrNull(config: Json, key: string, file = FILE): number | null {
   throw new FormatError(`${file}: ${key} is ${describeValue(value)}, expected a positive integer`);
 }
 
-/** PyLate to version 3 has its settings at the top of the file, and inserts its markers as tokens. */
+/** PyLate up to version 3 has its settings at the top of the file, and inserts its markers as tokens. */
 function pylateSettings(config: Json, sentence: SentenceSettings): FolderSettings {
   const { query_prefix: query, document_prefix: document, skiplist_words: words, do_query_expansion: expands } = config;
   const markers = [query, document].map((each) => (typeof each === 'string' ? each : ''));
@@ -102,7 +102,7 @@ function pylateSettings(config: Json, sentence: SentenceSettings): FolderSetting
   };
 }
 
-/** Stanford's ColBERT. */
+/** The settings of Stanford's ColBERT. */
 async function colbertSettings(source: ModelSource, sentence: SentenceSettings): Promise<FolderSettings> {
   const config = (await source.has(COLBERT_FILE)) ? await source.json(COLBERT_FILE) : {};
   const { query_token_id: query, doc_token_id: document, mask_punctuation: masks = true } = config;
@@ -132,7 +132,7 @@ function withMarkers(sentence: SentenceSettings, [query, document]: readonly str
   };
 }
 
-/** Returns the settings with which a Transformer module reads texts, from the settings file in its folder. */
+/** The settings that control how a Transformer module reads texts, from the settings file in its folder. */
 export async function readingSettings(source: ModelSource): Promise<ReadingSettings> {
   const config = await readingConfig(source);
   const file = 'sentence_bert_config.json';

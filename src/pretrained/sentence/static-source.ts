@@ -1,4 +1,4 @@
-// A table of vectors as a model's folder: its config.json is made from the table.
+// Presents a table of vectors as a model's folder. Its config.json is derived from the table.
 
 import { FormatError } from '../../core/errors.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
@@ -6,7 +6,9 @@ import { ComputedWeight } from '../computed-weight.js';
 import type { ModelSource } from '../source.js';
 import { openWeights } from '../weights.js';
 
-/** The folder of StaticEmbedding or of model2vec. Its weights are open until they are closed. Throws FormatError without a table. */
+/**
+ * The folder of StaticEmbedding or model2vec. Its weights stay open until closed. Throws FormatError without a table.
+ */
 export async function staticSource(source: ModelSource): Promise<ModelSource> {
   const weights = await openWeights(source);
   try {

@@ -5,7 +5,7 @@
 const MARK =
   /<\|(?:channel|tool_call|turn|tool_response|think)>|<(?:channel|tool_call|turn|tool_response)\|>|<(?:eos|bos|pad)>/;
 /** Maximum number of characters of a mark. */
-const LONGEST = '<|tool_response>'.length;
+const MAX_MARK_LENGTH = '<|tool_response>'.length;
 const QUOTE = '<|"|>';
 /** Name of the channel for reasoning. */
 const THOUGHT = 'thought';
@@ -28,7 +28,8 @@ export class GemmaFilter {
       this.#held = this.#held.slice(mark.index + mark[0].length);
     }
     const begun = this.#held.lastIndexOf('<');
-    const mayBegin = begun >= 0 && this.#held.length - begun < LONGEST && !this.#held.slice(begun).includes('>');
+    const mayBegin =
+      begun >= 0 && this.#held.length - begun < MAX_MARK_LENGTH && !this.#held.slice(begun).includes('>');
     const safe = mayBegin ? begun : this.#held.length;
     shown += this.#content(this.#held.slice(0, safe));
     this.#held = this.#held.slice(safe);

@@ -4,7 +4,7 @@ const MARK = /<\|(start|channel|message|end|return|call|constrain)\|>/;
 /** Matches the beginning of an answer that may be a recipient. Its header began in the prompt. */
 const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
 /** Maximum number of characters of a mark. */
-const LONGEST = '<|constrain|>'.length;
+const MAX_MARK_LENGTH = '<|constrain|>'.length;
 
 /**
  * Translates an answer that arrives in pieces, with its special tokens. The channel `analysis` becomes reasoning between
@@ -31,7 +31,8 @@ export class HarmonyFilter {
       this.#held = this.#held.slice(mark.index + mark[0].length);
     }
     const begun = this.#held.lastIndexOf('<');
-    const isMark = begun >= 0 && this.#held.length - begun < LONGEST && /^<(\||$)/.test(this.#held.slice(begun));
+    const isMark =
+      begun >= 0 && this.#held.length - begun < MAX_MARK_LENGTH && /^<(\||$)/.test(this.#held.slice(begun));
     const safe = isMark ? begun : this.#held.length;
     if (this.#isFirst && RECIPIENT.test(this.#held.slice(0, safe))) return shown;
     this.#isFirst = false;

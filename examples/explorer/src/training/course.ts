@@ -1,7 +1,7 @@
 import { AdamW, type Device, fit, Transformer, type TransformerOptions } from 'simdformer';
 import { type Batches, lengthBatches } from 'simdformer/train';
 import { Complaint, type Model } from '../model.js';
-import { examplesOf, type Lesson, LONGEST } from './lesson.js';
+import { examplesOf, type Lesson, MAX_LETTERS } from './lesson.js';
 
 /** Settings of a new model. */
 export interface Settings {
@@ -25,7 +25,7 @@ export function newModel(device: Device, lesson: Lesson, { size, positions: kind
   const { source, target } = lesson;
   const transformer = new Transformer(device, {
     ...SIZES[size],
-    ...{ norm: 'pre', positions: { kind, maxDistance: MAX_DISTANCE }, dropout: 0.1, maxLength: LONGEST + 2 },
+    ...{ norm: 'pre', positions: { kind, maxDistance: MAX_DISTANCE }, dropout: 0.1, maxLength: MAX_LETTERS + 2 },
     ...{ sourceVocab: source.vocabSize, targetVocab: target.vocabSize },
   });
   transformer.tokenizers = { source, target };

@@ -21,9 +21,9 @@ export interface Lesson {
 }
 
 /** Maximum number of letters, and of tokens of an answer. */
-export const LONGEST = 46;
+export const MAX_LETTERS = 46;
 const MAX_PAIRS = 20_000;
-const LEAST_PAIRS = 20;
+const MIN_PAIRS = 20;
 const TESTED = 200;
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
@@ -44,15 +44,15 @@ export function parsePairs(text: string): Pair[] {
     if (source === undefined || target === undefined) {
       throw new Complaint(`Line ${i + 1}, “${shorten(line)}”, has no answer. Write a word, a space, and its answer.`);
     }
-    if (Array.from(source).length > LONGEST || target.split(/\s+/).length > LONGEST) {
+    if (Array.from(source).length > MAX_LETTERS || target.split(/\s+/).length > MAX_LETTERS) {
       throw new Complaint(
-        `Line ${i + 1}, “${shorten(line)}”, is too long: at most ${LONGEST} letters and ${LONGEST} sounds are allowed.`,
+        `Line ${i + 1}, “${shorten(line)}”, is too long: at most ${MAX_LETTERS} letters and ${MAX_LETTERS} sounds are allowed.`,
       );
     }
     pairs.push({ source, target: target.replace(/\s+/g, ' ') });
   }
-  if (pairs.length < LEAST_PAIRS) {
-    throw new Complaint(`${count(pairs.length)} to learn from are too few. Give ${LEAST_PAIRS} or more.`);
+  if (pairs.length < MIN_PAIRS) {
+    throw new Complaint(`${count(pairs.length)} to learn from are too few. Give ${MIN_PAIRS} or more.`);
   }
   if (pairs.length > MAX_PAIRS) {
     throw new Complaint(
@@ -67,12 +67,12 @@ export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenize
   const targets = pairs.map(({ target }) => target);
   const spaced = targets.some((target) => target.includes(' '));
   const longest = Math.max(...targets.map((target) => (spaced ? target.split(' ') : Array.from(target)).length));
-  if (longest > LONGEST)
-    throw new Complaint(`An answer has ${longest} letters; ${LONGEST} are possible. Put spaces between its parts.`);
+  if (longest > MAX_LETTERS)
+    throw new Complaint(`An answer has ${longest} letters; ${MAX_LETTERS} are possible. Put spaces between its parts.`);
   const answers = new Map<string, Set<string>>();
   for (const { source, target } of pairs) answers.set(source, (answers.get(source) ?? new Set()).add(target));
-  if (answers.size < LEAST_PAIRS)
-    throw new Complaint(`The pairs have too few different words: ${answers.size}. Give ${LEAST_PAIRS} or more.`);
+  if (answers.size < MIN_PAIRS)
+    throw new Complaint(`The pairs have too few different words: ${answers.size}. Give ${MIN_PAIRS} or more.`);
   const shuffled = new Random(1).shuffle([...pairs]);
   const tested = new Set<string>();
   const most = Math.min(TESTED, Math.ceil(answers.size / 10));
