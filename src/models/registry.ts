@@ -87,6 +87,7 @@ const families: Readonly<Record<string, Entry>> = {
   mbart: { load: async () => (await import('./families/mbart.js')).mBart },
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3, gguf: ['mistral3'] },
   mistral: { load: async () => (await import('./families/mistral.js')).mistral },
+  mixtral: { load: async () => (await import('./families/mixtral.js')).mixtral },
   mobilebert: { load: async () => (await import('./families/mobilebert.js')).mobileBert },
   modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert, gguf: ['modern-bert'] },
   moonshine: { load: async () => (await import('./families/moonshine.js')).moonshine },

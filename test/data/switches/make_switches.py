@@ -133,6 +133,8 @@ CASES = {
         "SmolLM3ForCausalLM",
         dict(grouped, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=4, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
     ),
+    "mixtral-window": ("MixtralForCausalLM", dict(grouped, head_dim=6, sliding_window=4, num_local_experts=3, num_experts_per_tok=2, hidden_act="gelu", tie_word_embeddings=True)),
+    "mixtral-question": ("MixtralForQuestionAnswering", dict(grouped, num_local_experts=4, num_experts_per_tok=1)),
     "gpt-neox-odd": ("GPTNeoXForCausalLM", dict(base, num_attention_heads=1, **rope(rope_type="default", partial_rotary_factor=0.25))),
     # Written texts outgrow what turns by the short factors.
     "phi3-outgrown": (
@@ -777,7 +779,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
     if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors.values()):
         sys.exit(f"{name}: transformers gives NaN")
-    if cls.startswith("T5Gemma2") or "Moe" in cls:  # in files, the encoder's text model has no name of its own, and each expert has one
+    if cls.startswith(("T5Gemma2", "Mixtral")) or "Moe" in cls:  # in files, the encoder's text model has no name of its own, and each expert has one
         with tempfile.TemporaryDirectory() as temporary:
             tensors = {key: value for key, value in tensors.items() if not key.startswith("grad.")} | gradients_in_files(model, pathlib.Path(temporary))
     if "Nomic" in cls:

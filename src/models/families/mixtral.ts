@@ -1,0 +1,79 @@
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { routerLoss } from '../router-loss.js';
+import { decoderDefaults, Llama, llamaAttention, llamaNames, type MakeNorm } from './llama.js';
+
+/** Mixtral (Jiang et al. 2024, arXiv 2401.04088): Mistral, whose feed-forward networks are mixtures of experts. */
+export class Mixtral extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const noise = config.number('router_jitter_noise');
+    if (noise !== 0)
+      throw new FormatError(`config.json: router_jitter_noise is ${noise}, expected 0: noise is not supported`);
+    const rotary = rotaryOf(init, config);
+    const window = config.sizeOrNull('sliding_window');
+    const experts = {
+      dModel: config.size('hidden_size'),
+      dFF: config.size('intermediate_size'),
+      experts: config.size('num_local_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      activation: activationOf(config.text('hidden_act')),
+      normalized: true,
+    };
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
+        feedForward: () => new MixtureOfExperts(init, experts),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override withFurtherLoss(pass: () => Tensor) {
+    return routerLoss(this, this.settings, pass);
+  }
+
+  protected override get stateNames(): StateNames {
+    const block = 'model.layers.*.block_sparse_moe';
+    const own = 'decoder.layers.*.feed_forward';
+    const ofExperts = (matrix: string) =>
+      Array.from({ length: this.settings.size('num_local_experts') }, (_, i) => `${block}.experts.${i}.${matrix}`);
+    return {
+      ...super.stateNames,
+      ...llamaNames('model'),
+      [`${own}.router`]: `${block}.gate`,
+      [`${own}.gates`]: ofExperts('w1'),
+      [`${own}.ups`]: ofExperts('w3'),
+      [`${own}.downs`]: ofExperts('w2'),
+    };
+  }
+}
+
+export const mixtral: Family = {
+  model: Mixtral,
+  className: 'Mixtral',
+  defaults: {
+    ...decoderDefaults,
+    intermediate_size: 14336,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131072,
+    rms_norm_eps: 1e-5,
+    sliding_window: null,
+    num_experts_per_tok: 2,
+    num_local_experts: 8,
+    output_router_logits: false,
+    router_aux_loss_coef: 0.001,
+    router_jitter_noise: 0,
+  },
+  complete: (config, given) => {
+    config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
+  },
+  rope: { theta: 1e6 },
+};
