@@ -13,7 +13,7 @@ import type {
 } from '@ai-sdk/provider';
 import { countTokens, type EmbedOptions, embed } from '../frameworks/embed.js';
 import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
-import { readWav } from '../pretrained/index.js';
+import { decodeAudio } from '../pretrained/index.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
 import { PROVIDER } from './call-options.js';
 import { bytesOf } from './prompt.js';
@@ -71,11 +71,11 @@ export type SimdformerTranscriptionOptions = Omit<
 >;
 
 export class SimdformerTranscriptionModel extends SimdformerModel implements TranscriptionModelV4 {
-  /** Transcribes WAV files. The result has `words` if word times are requested, otherwise `segments`. */
+  /** Transcribes files that `decodeAudio` reads. The result has `words` if word times are requested, otherwise `segments`. */
   async doGenerate(options: TranscriptionModelV4CallOptions): Promise<TranscriptionModelV4Result> {
     const { audio, timestampGranularities = [], abortSignal, providerOptions } = options;
     abortSignal?.throwIfAborted();
-    const recording = readWav(bytesOf(audio));
+    const recording = await decodeAudio(bytesOf(audio), undefined, abortSignal);
     const recognize = await this.models.pipeline('automatic-speech-recognition', this.id);
     // CTC models give times of words, but no segments.
     const hasWords = timestampGranularities.includes('word') || recognize.model.headKind === 'ctc';

@@ -12,6 +12,7 @@ export {
   type TextModel,
 } from './load-later.js';
 export type { FileContent, ModelFileSet } from './open-source.js';
+export { decodeAudio } from './processors/decode-audio.js';
 export { decodeImage } from './processors/decode-image.js';
 export type { RawImage } from './processors/image.js';
 export type { Processor } from './processors/load-processor.js';

@@ -1,4 +1,4 @@
-// Images in conversations: data URLs, and addresses at hosts that the operator allows.
+// Images and sounds in requests: data URLs, base64, and addresses at hosts that the operator allows.
 
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/index.js';
@@ -33,12 +33,12 @@ export async function readImages(
   }
   const { images, shown } = imagesIn(messages);
   const files: Uint8Array[] = [];
-  for (const image of images) files.push(await fileOf(String(image), hosts, signal));
+  for (const image of images) files.push(await mediaOf(String(image), hosts, 'messages', signal));
   try {
     return { messages: shown, lease: await own.read('messages', files, signal) };
   } catch (error) {
     if (!(error instanceof ArgumentError || error instanceof FormatError)) throw error;
-    throw refused(error.message);
+    throw refusal(error.message, 'messages');
   }
 }
 
@@ -51,23 +51,32 @@ function placeOf(messages: readonly ChatMessage[]): string | null {
   return null;
 }
 
-/** Reads the bytes of an image by its URL. */
-async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
-  const [, base64] = /^data:image\/[\w.+-]+;base64,([A-Za-z0-9+/=\s]+)$/.exec(url) ?? [];
+/**
+ * Reads the bytes of an image or a sound: a data URL, base64, or the address of an image at one of `hosts`. Throws ApiError 400, which
+ * names `param`.
+ */
+export async function mediaOf(
+  source: string,
+  hosts: readonly string[],
+  param: string,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const refused = (what: string) => refusal(what, param);
+  const [, base64] = /^(?:data:(?:image|audio)\/[\w.+-]+;base64,)?([A-Za-z0-9+/=\s]+)$/.exec(source) ?? [];
   if (base64 !== undefined) return new Uint8Array(Buffer.from(base64, 'base64'));
-  if (url.startsWith('data:')) throw refused("a data URL is damaged, expected 'data:image/png;base64,…'");
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+  if (source.startsWith('data:')) throw refused("a data URL is damaged, expected 'data:image/png;base64,…'");
+  if (!URL.canParse(source) || !/^https?:$/.test(new URL(source).protocol))
     throw refused("an image's URL is no address, expected a data URL or https://…");
-  const { host } = new URL(url);
+  const { host } = new URL(source);
   if (!hosts.includes(host))
     throw refused(
       `images at ${host} are not fetched: send a data URL, or ask the operator to allow the host (imageHosts)`,
     );
-  return download(url, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
+  return download(source, param, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
 }
 
 /** Downloads an image. Redirects are not followed, because they could lead to other hosts. */
-async function download(url: string, signal: AbortSignal): Promise<Uint8Array> {
+async function download(url: string, param: string, signal: AbortSignal): Promise<Uint8Array> {
   try {
     const response = await fetch(url, { signal, redirect: 'error' });
     if (!response.ok || response.body === null) throw new Error(`status ${response.status}`);
@@ -80,10 +89,10 @@ async function download(url: string, signal: AbortSignal): Promise<Uint8Array> {
     }
     return new Uint8Array(Buffer.concat(parts));
   } catch (error) {
-    throw refused(`the image at ${new URL(url).host} cannot be fetched: ${(error as Error).message}`);
+    throw refusal(`the image at ${new URL(url).host} cannot be fetched: ${(error as Error).message}`, param);
   }
 }
 
-function refused(what: string): ApiError {
-  return new ApiError(400, `An image cannot be read: ${what}`, 'invalid_image', 'messages');
+function refusal(what: string, param: string): ApiError {
+  return new ApiError(400, `An image cannot be read: ${what}`, 'invalid_image', param);
 }

@@ -22,6 +22,7 @@ import { ModelPool } from './model-pool.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { ollama } from './ollama.js';
 import { openApiDocument } from './openapi.js';
+import { pipelines } from './pipelines.js';
 import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
 import { rerank } from './rerank.js';
 import { responses } from './responses-api.js';
@@ -95,9 +96,14 @@ export type OpenAIApp = Hono<Bindings> & {
 
 const BODY_BYTES = 4 * 2 ** 20;
 const AUDIO_BYTES = 25 * 2 ** 20;
-const IMAGE_BYTES = 32 * 2 ** 20;
+const MEDIA_BYTES = 32 * 2 ** 20;
 /** The default of `keepAliveSeconds`, as at Ollama. */
 export const KEEP_ALIVE_SECONDS = 300;
+
+/** True for a model that reads images or sounds. */
+const readsMedia = (model: LoadedModel) => PromptImages.of(model) !== null || MEDIA.some((name) => model.takes(name));
+
+const MEDIA = ['pixelValues', 'inputValues', 'inputFeatures'] as const;
 
 const SECONDS = {
   accepts: (value: unknown) => typeof value === 'number' && value >= 0,
@@ -131,8 +137,8 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
     sharePrefixes ? '' : (client?.(context) ?? key ?? '');
-  const hasImages = !models.isComplete || models.inMemory.some(({ model }) => PromptImages.of(model) !== null);
-  const { maxBodyBytes = hasImages ? IMAGE_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
+  const hasMedia = !models.isComplete || models.inMemory.some(({ model }) => readsMedia(model));
+  const { maxBodyBytes = hasMedia ? MEDIA_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
   const limits = { maxBodyBytes, maxAudioBytes };
   const tracing = await Tracing.create();
   const settings = {
@@ -178,6 +184,7 @@ function endpointsOf(models: ModelPool, constrain: Constrain, isClosing: () => b
     ...ollama(backend, chats),
     transcriptions(models),
     speech(models),
+    ...pipelines(models),
     listModels(models),
     retrieveModel(models),
     health(models, isClosing),

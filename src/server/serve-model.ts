@@ -2,6 +2,7 @@ import { ContinuousBatching } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { tokenBoundOf } from '../tasks/chat/token-bound.js';
 import { Embedder } from './embedder.js';
+import { PipelineRunner } from './pipeline-runner.js';
 import { Ranker } from './ranker.js';
 import type { ServedModel } from './served-model.js';
 import { Speaker } from './speaker.js';
@@ -36,6 +37,7 @@ export async function serveModel(
     ranker: Ranker.of(model, maxWaiting),
     transcriber: await Transcriber.of(model, maxWaiting),
     speaker: await Speaker.of(model, maxWaiting),
+    pipelines: new PipelineRunner(model, maxWaiting),
     imageHosts,
     tokenBound: await tokenBoundOf(model.tokenizer),
   };
@@ -49,8 +51,15 @@ export async function closeModel(served: ServedModel): Promise<void> {
 }
 
 /** Resolves when no pass of the model runs. */
-export async function idle({ batching, embedder, ranker, transcriber, speaker }: ServedModel): Promise<void> {
+export async function idle({
+  batching,
+  embedder,
+  ranker,
+  transcriber,
+  speaker,
+  pipelines,
+}: ServedModel): Promise<void> {
   await batching?.idle();
   await embedder?.idle();
-  for (const turns of [ranker?.turns, transcriber?.turns, speaker?.turns]) await turns?.idle();
+  for (const turns of [ranker?.turns, transcriber?.turns, speaker?.turns, pipelines.turns]) await turns?.idle();
 }

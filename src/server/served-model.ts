@@ -4,6 +4,7 @@ import type { TokenBound } from '../tasks/chat/token-bound.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
+import type { PipelineRunner } from './pipeline-runner.js';
 import type { Ranker } from './ranker.js';
 import type { Speaker } from './speaker.js';
 import type { Transcriber } from './transcriber.js';
@@ -22,6 +23,8 @@ export interface ServedModel {
   readonly ranker: Ranker | null;
   /** Null for models that do not transcribe speech. */
   readonly transcriber: Transcriber | null;
+  /** Pipelines of images and sounds. */
+  readonly pipelines: PipelineRunner;
   /** The hosts that images are fetched from. */
   readonly imageHosts: readonly string[];
   /** Null for models that do not speak. */

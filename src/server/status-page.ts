@@ -53,8 +53,8 @@ function tableOf(models: ModelPool): string {
 }
 
 function cellsOf({ id, adapters, state, bytes, served }: ModelEntry): string[] {
-  const { batching, embedder, ranker, transcriber, speaker } = served ?? {};
-  const turns = [ranker?.turns, transcriber?.turns, speaker?.turns];
+  const { batching, embedder, ranker, transcriber, speaker, pipelines } = served ?? {};
+  const turns = [ranker?.turns, transcriber?.turns, speaker?.turns, pipelines?.turns];
   const sum = (counts: readonly (number | undefined)[]) =>
     counts.reduce<number>((total, each) => total + (each ?? 0), 0);
   const running = sum([batching?.load.running, ...turns.map((each) => each?.running)]);

@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { FormatError } from '../core/errors.js';
-import { type Recording, readWav } from '../pretrained/processors/wav.js';
+import { MissingPackageError } from '../io/optional-package.js';
+import { decodeAudio } from '../pretrained/processors/decode-audio.js';
+import type { Recording } from '../pretrained/processors/wav.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -37,7 +39,7 @@ const FORMATS = ['json', 'text', 'srt', 'verbose_json', 'vtt'] as const;
 const transcriptionBody = (model: Schema<string>) =>
   object({
     model,
-    file: file('A WAV file.'),
+    file: file('A WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file.'),
     language: field(string({ maxLength: 64 })),
     response_format: field(oneOf(FORMATS)),
     temperature: field(numeral({ min: 0, max: 1 })),
@@ -79,7 +81,7 @@ async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Re
   const { transcriber } = served;
   if (!transcriber)
     throw new ApiError(400, `The model '${served.id}' does not transcribe speech`, 'unsupported_model', 'model');
-  const recording = recordingOf(new Uint8Array(await body.file.arrayBuffer()));
+  const recording = await recordingOf(new Uint8Array(await body.file.arrayBuffer()), signal);
   const options = optionsOf(body, transcriber);
   const hear: Hear = (timestamps, more = {}) =>
     transcriber.transcribe(
@@ -203,11 +205,14 @@ function segmentsOf(chunks: readonly TranscriptChunk[] = [], duration: number): 
   return chunks.map(({ text, timestamp: [start, end] }) => ({ start: start ?? 0, end: end ?? duration, text }));
 }
 
-/** Reads a recording. Throws ApiError 400 for a file that is not WAV, too long, or has a low sampling rate. */
-function recordingOf(bytes: Uint8Array): Recording {
+/**
+ * Reads a recording. Rejects with ApiError 400 for a file that cannot be decoded, is too long, or has a low sampling rate. Rejects with
+ * ApiError 415 if the package for its format is not installed.
+ */
+async function recordingOf(bytes: Uint8Array, signal: AbortSignal): Promise<Recording> {
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'file');
   try {
-    const recording = readWav(bytes);
+    const recording = await decodeAudio(bytes, undefined, signal);
     const { samplingRate } = recording;
     if (samplingRate < MIN_RATE)
       throw refused(`'file' has a sampling rate of ${samplingRate} Hz, expected at least ${MIN_RATE} Hz`);
@@ -217,7 +222,10 @@ function recordingOf(bytes: Uint8Array): Recording {
     if (duration === 0) throw refused("'file' has no samples");
     return recording;
   } catch (error) {
-    throw error instanceof FormatError ? refused(`'file': ${error.message}`) : error;
+    if (error instanceof FormatError) throw refused(`'file': ${error.message}`);
+    if (error instanceof MissingPackageError)
+      throw new ApiError(415, `'file': ${error.message}`, 'unsupported_format', 'file');
+    throw error;
   }
 }
 

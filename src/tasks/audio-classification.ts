@@ -18,8 +18,8 @@ export interface AudioClassificationOptions extends CallOptions {
 
 /**
  * Returns the classes of a recording, the most likely first. An array of recordings gives an array of such lists.
- * Rejects with ArgumentError for values that are not recordings and for invalid options, FormatError for files that are
- * not WAV, and the reason of `signal`.
+ * Rejects with ArgumentError for values that are not recordings and for invalid options, FormatError for files that
+ * `decodeAudio` cannot read, and the reason of `signal`.
  */
 export interface AudioClassification {
   (recording: SoundInput, options?: AudioClassificationOptions): Promise<ClassScore[]>;

@@ -3,8 +3,8 @@ import type { Tensor } from '../core/tensor.js';
 import type { RawImage } from '../pretrained/processors/image.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { HostTensor } from './host-tensor.js';
-import { type ImageInput, imagesOf } from './image-inputs.js';
-import { eachImage, processorOf, resizedMap } from './image-maps.js';
+import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
+import { eachImage, resizedMap } from './image-maps.js';
 import type { CallOptions, Task } from './task.js';
 
 /** The depth of an image. */

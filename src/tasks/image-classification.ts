@@ -2,7 +2,7 @@ import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import { type ImageInput, imagesOf, look, processorOf } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import type { CallOptions, Task } from './task.js';
@@ -29,7 +29,8 @@ const TASK = 'image-classification';
 export const imageClassification: Task<ImageClassification> = {
   head: 'image-classification',
   create: (context) => {
-    const { model } = viewerOf(context);
+    const { model } = context;
+    processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageClassificationOptions = {}) {
       checkCallOptions(TASK, options);
       const { top_k: count = 5, function_to_apply: how } = checkOptions(TASK, options, {

@@ -1,11 +1,12 @@
 import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
 import { unpack } from '../ops/move.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { HostTensor } from './host-tensor.js';
-import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import { type ImageInput, imagesOf, look, processorOf } from './image-inputs.js';
 import type { CallOptions, Task } from './task.js';
 
 export interface ImageFeatureExtractionOptions extends CallOptions {
@@ -15,7 +16,8 @@ export interface ImageFeatureExtractionOptions extends CallOptions {
 
 /**
  * Returns vectors of images. Models that compare images with texts give float32 [images, features]; so does `pool`.
- * Other models give a vector for the class token and for each patch, [images, 1 + patches, features].
+ * Other models give a vector for the class token and for each patch, [images, 1 + patches, features]. ConvNeXt gives maps, [images,
+ * features, height, width].
  */
 export type ImageFeatureExtraction = (
   images: ImageInput | readonly ImageInput[],
@@ -26,11 +28,16 @@ const TASK = 'image-feature-extraction';
 
 export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
   create: (context) => {
-    const { model } = viewerOf(context);
+    const { model } = context;
+    processorOf(context);
     return async (images, options = {}) => {
       checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
       const run = function* (given: ImageInputs): Generator<unknown, Tensor> {
+        if (!(model instanceof TowerModel)) {
+          const { lastHiddenState, poolerOutput } = yield* model.forwardByParts(given);
+          return (pool ? poolerOutput : lastHiddenState) ?? missing('one vector of an image');
+        }
         const tower = yield* model.vision?.forwardByParts(given) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
         const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');

@@ -3,6 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { joinFloats } from '../core/join-floats.js';
 import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
@@ -11,7 +12,6 @@ import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
-import { joinFloats } from './join-floats.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, TaskContext } from './task.js';
 
@@ -22,15 +22,23 @@ import type { CallOptions, TaskContext } from './task.js';
 export type ImageInput = RawImage | MediaFile;
 
 /**
- * Returns the image model of a task. Throws FormatError for a model that reads no images, or has no
+ * Returns the processor of a model that reads single images. Throws FormatError for a model that reads no images, or has no
  * preprocessor_config.json.
  */
-export function viewerOf({ task, model }: TaskContext): { model: TowerModel; processor: ImageProcessor } {
+export function processorOf({ task, model }: TaskContext): ImageProcessor {
   const { processor, config } = model;
-  if (!(model instanceof TowerModel && model.vision))
+  if (!model.takes('pixelValues'))
     throw new FormatError(`${task}: the model is ${config.model_type}, expected one that reads images`);
-  if (processor instanceof ImageProcessor) return { model, processor };
+  if (processor instanceof ImageProcessor) return processor;
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
+}
+
+/** Returns the model of a task with a tower for images, and its processor. Throws FormatError for other models. */
+export function viewerOf(context: TaskContext): { model: TowerModel; processor: ImageProcessor } {
+  const { task, model } = context;
+  const processor = processorOf(context);
+  if (model instanceof TowerModel && model.vision) return { model, processor };
+  throw new FormatError(`${task}: the model is ${model.config.model_type}, expected one with a tower for images`);
 }
 
 /** Returns one image or several as a list. Throws ArgumentError for the first item that is not an image. */
@@ -59,7 +67,8 @@ export function look<Result>(
   run: (images: ImageInputs) => Generator<unknown, Tensor>,
   read: (values: Float32Array, shape: readonly number[]) => Result,
 ): Promise<Result[]> {
-  const { model, processor } = viewerOf(context);
+  const { model } = context;
+  const processor = processorOf(context);
   return inBatches(
     images,
     () => 1,

@@ -2,7 +2,7 @@
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
@@ -11,8 +11,8 @@ import { inference } from '../nn/module.js';
 import { argmax, max } from '../ops/axis.js';
 import { interpolate } from '../ops/interpolate.js';
 import { slice } from '../ops/move.js';
-import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
-import { decoded, type ImageInput } from './image-inputs.js';
+import type { RawImage } from '../pretrained/processors/image.js';
+import { decoded, type ImageInput, processorOf } from './image-inputs.js';
 import type { CallOptions, TaskContext } from './task.js';
 
 /** Height and width of a map. */
@@ -20,15 +20,6 @@ export type MapSize = readonly [height: number, width: number];
 
 /** Maximum number of values of a map that are on the device at one time. */
 const PART = 1 << 26;
-
-/** The processor of a model that takes single images. Throws FormatError if the folder has none. */
-export function processorOf({ task, model }: TaskContext): ImageProcessor {
-  const { processor, config } = model;
-  if (!model.takes('pixelValues'))
-    throw new FormatError(`${task}: the model is ${config.model_type}, expected one that reads images`);
-  if (processor instanceof ImageProcessor) return processor;
-  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
-}
 
 /** Applies `read` to the model's output for each image, one by one, because their maps differ in size. */
 export async function eachImage<Result>(

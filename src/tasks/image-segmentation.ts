@@ -3,8 +3,8 @@ import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { RawImage } from '../pretrained/processors/image.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type ImageInput, imagesOf } from './image-inputs.js';
-import { classMap, eachImage, type MapSize, processorOf, targetSizes } from './image-maps.js';
+import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
+import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
 import { labelOf } from './labels.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 

@@ -8,8 +8,7 @@ import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
 import { florenceReader, type TextOfImage } from './florence-texts.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
-import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
-import { processorOf } from './image-maps.js';
+import { decoded, type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 

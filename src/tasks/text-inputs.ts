@@ -2,6 +2,7 @@
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { joinFloats } from '../core/join-floats.js';
 import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EncoderModel } from '../models/encoder-model.js';
@@ -13,7 +14,6 @@ import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { inBatches } from './batches.js';
-import { joinFloats } from './join-floats.js';
 import type { CallOptions, TaskContext } from './task.js';
 
 /** Returns the tokenizer of a task's model. Throws FormatError if it has none. */

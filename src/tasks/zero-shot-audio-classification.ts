@@ -19,7 +19,7 @@ export interface ZeroShotAudioClassificationOptions extends CallOptions {
 /**
  * Scores the caller's labels for a recording, in the order of the labels. Scores add up to 1. An array of recordings
  * gives an array of such lists. Rejects with ArgumentError for values that are not recordings and for invalid options,
- * FormatError for files that are not WAV, and the reason of `signal`.
+ * FormatError for files that `decodeAudio` cannot read, and the reason of `signal`.
  */
 export interface ZeroShotAudioClassification {
   (

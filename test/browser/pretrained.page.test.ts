@@ -1,7 +1,9 @@
 // Features of pages that pretrained models need: Cache storage, dropped files, and a canvas.
 import { afterEach, expect, it, vi } from 'vitest';
 import { openSource } from '../../src/pretrained/open-source.js';
+import { decodeAudio } from '../../src/pretrained/processors/decode-audio.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
+import audioFiles from '../pretrained/audio-files.json' with { type: 'json' };
 
 const sha = '0123456789abcdef0123456789abcdef01234567';
 const weights = new Uint8Array((1 << 24) + 1000).map((_, i) => i >> 8); // two parts
@@ -67,4 +69,23 @@ it('reads files that were dropped, and decodes an image by a canvas', async () =
   const image = await decodeImage(await canvas.convertToBlob({ type: 'image/png' }));
   expect({ ...image, data: [...image.data] }).toEqual({ width: 2, height: 1, data: [255, 0, 0, 0, 10, 250] });
   await expect(decodeImage(new Uint8Array(10))).rejects.toThrow(/no image that can be read/);
+});
+
+const sounds = audioFiles.flatMap((each) => ('values' in each && each.values ? [[each.name, each] as const] : []));
+
+it.each(sounds)('the browser decodes %s', async (name, { rate, samples, values, every, file }) => {
+  const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+  const { samplingRate, channels } = await decodeAudio(bytes, rate);
+  expect(samplingRate).toBe(rate);
+  const [sound] = channels as [Float32Array];
+  // Browsers cut lossy files at the ends of their blocks.
+  expect(Math.abs(sound.length - samples)).toBeLessThanOrEqual(name.endsWith('.flac') ? 0 : 0.1 * rate);
+  expect(Math.max(...sound.map(Math.abs))).toBeGreaterThan(0.1);
+  if (!name.endsWith('.flac')) return;
+  for (const [i, value] of values.entries()) expect(Math.abs(sound[i * every]! - value)).toBeLessThan(2 ** -14);
+});
+
+it('damaged sounds are refused', async () => {
+  const bytes = new TextEncoder().encode('fLaC and nothing else');
+  await expect(decodeAudio(bytes)).rejects.toThrow(/the file is damaged/);
 });

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
+import type { RawImage } from '../../src/pretrained/processors/image.js';
+import masks from '../tasks/masks.json' with { type: 'json' };
 import { simdformer } from './run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-images-'));
@@ -18,11 +20,19 @@ function checkpoint(name: string, files: Record<string, object>): string {
   return path;
 }
 
+/** Pixels whose color is halfway between that of the picture and the given one. */
+function covered({ data: drawn }: RawImage, color: string): number[] {
+  const wanted = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+  return Array.from({ length: WIDTH * HEIGHT }, (_, i) => i).filter((i) =>
+    wanted.every((byte, c) => drawn[i * 3 + c] === (data[i * 3 + c]! + byte) >> 1),
+  );
+}
+
 const [WIDTH, HEIGHT] = [23, 31];
+const data = Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => (i * i) % 251);
 const image = join(folder, 'picture.png');
 
 describe('commands for images', async () => {
-  const data = Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => (i * i) % 251);
   writeFileSync(image, await encodePng({ width: WIDTH, height: HEIGHT, data }));
 
   it('segment prints the share of each label and writes a PNG', async () => {
@@ -39,12 +49,56 @@ describe('commands for images', async () => {
     expect([mask.width, mask.height]).toEqual([WIDTH, HEIGHT]);
     for (const [share, label, color] of lines) {
       expect(label).toMatch(/^LABEL_\d$/);
-      const wanted = [1, 3, 5].map((at) => Number.parseInt(color!.slice(at, at + 2), 16));
-      const pixels = Array.from({ length: WIDTH * HEIGHT }, (_, i) => i).filter((i) =>
-        wanted.every((byte, c) => mask.data[i * 3 + c] === byte),
-      );
+      const pixels = covered(mask, color!);
       expect(share).toBe(`${((100 * pixels.length) / (WIDTH * HEIGHT)).toFixed(1)} %`);
     }
+  });
+
+  it('segment cuts out what points and boxes mark, by SAM', async () => {
+    const model = checkpoint('sam', { 'preprocessor_config.json': masks.processor });
+    const out = join(folder, 'points.png');
+    const two = ['--point', '4,5', '--point', '20,28'];
+    const { code, stdout, stderr } = await simdformer(['segment', model, image, ...two, '--out', out]);
+    expect(code, stderr).toBe(0);
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(2);
+    const drawn = await decodeImage(readFileSync(out));
+    const [share, score, color] = lines[0]!.split('\t');
+    expect(share).toBe(`${((100 * covered(drawn, color!).length) / (WIDTH * HEIGHT)).toFixed(1)} %`);
+    expect(Number(score)).not.toBeNaN();
+    const boxed = await simdformer(['segment', model, image, '--box', '2,2,18,20']);
+    expect(boxed.stdout.trim().split('\n')).toHaveLength(1);
+    const both = await simdformer(['segment', model, image, '--box', '2,2,18,20', '--everything']);
+    expect(both.stderr).toContain('--box and --everything are given, expected one of them');
+    const odd = await simdformer(['segment', model, image, '--point', '2']);
+    expect(odd.stderr).toContain('not 2 numbers separated by commas');
+  });
+
+  it('segment --cut-out makes the background transparent', async () => {
+    const processor = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
+    const path = checkpoint('segformer', { 'preprocessor_config.json': processor });
+    const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
+    const names = Object.keys(config.id2label ?? { 0: '', 1: '' });
+    config.id2label = Object.fromEntries(names.map((id, i) => [id, i === 0 ? 'background' : `thing ${id}`]));
+    writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+    const out = join(folder, 'cut.png');
+    const { code, stderr } = await simdformer(['segment', path, image, '--cut-out', '--out', out]);
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(out)[25]).toBe(6); // red, green, blue and alpha
+    const nowhere = await simdformer(['segment', path, image, '--cut-out']);
+    expect(nowhere.stderr).toContain('--cut-out needs --out');
+  });
+
+  it('classify --images prints the classes of each image', async () => {
+    const processor = { image_processor_type: 'ConvNextImageProcessor', size: { shortest_edge: 32 } };
+    const model = checkpoint('convnext', { 'preprocessor_config.json': processor });
+    const { code, stdout, stderr } = await simdformer(['classify', model, '--images', '--top-k', '2', image, image]);
+    expect(code, stderr).toBe(0);
+    const [first, second, ...rest] = stdout.trim().split('\n');
+    expect(first).toMatch(/^LABEL_\d\t0\.\d{6}\tLABEL_\d\t0\.\d{6}$/);
+    expect([second, rest]).toEqual([first, []]);
+    const both = await simdformer(['classify', model, '--images', '--sounds', image]);
+    expect(both.stderr).toContain('expected one of them');
   });
 
   it('detect prints objects and draws their boxes', async () => {

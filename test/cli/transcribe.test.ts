@@ -1,7 +1,7 @@
 // The recording of JFK, written down from the command line.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -45,8 +45,21 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(stdout).toMatch(/^And so my/);
     });
 
+    it('reads an Opus file', async () => {
+      const files: { name: string; file: string }[] = JSON.parse(
+        readFileSync('test/pretrained/audio-files.json', 'utf8'),
+      );
+      const opus = join(folder, 'jfk.opus');
+      writeFileSync(opus, Buffer.from(files.find(({ name }) => name === 'jfk.opus')!.file, 'base64'));
+      const { code, stdout, stderr } = await simdformer(['transcribe', path, opus]);
+      expect(code, stderr).toBe(0);
+      expect(stdout).toMatch(/^And so,? my fellow Americans,? ask not what your country can do for you/);
+    });
+
     it('refuses other files, and several files for subtitles', async () => {
-      expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain('this is no WAV file');
+      expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain(
+        'this is no sound that can be read',
+      );
       const two = await simdformer(['transcribe', path, recording, recording, '--format', 'srt']);
       expect(two.stderr).toContain('srt is for one recording');
     });

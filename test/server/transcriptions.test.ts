@@ -54,6 +54,15 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(text).toBe(`${said}\n`);
     });
 
+    it('reads an Opus file', async () => {
+      const files: { name: string; file: string }[] = JSON.parse(
+        readFileSync(new URL('../pretrained/audio-files.json', import.meta.url), 'utf8'),
+      );
+      const opus = Buffer.from(files.find(({ name }) => name === 'jfk.opus')!.file, 'base64');
+      const form = { ...base, file: await toFile(opus, 'jfk.opus', { type: 'audio/ogg' }) };
+      expect((await client.audio.transcriptions.create(form)).text).toMatch(/^And so,? my fellow Americans,? ask not/);
+    });
+
     it('writes subtitles', async () => {
       const srt = await client.audio.transcriptions.create({ ...base, file: await file(), response_format: 'srt' });
       const times = String.raw`\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}`;
@@ -115,7 +124,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(loud.text).not.toBe(said);
     });
 
-    it('refuses files that are not WAV, too large files, and unknown fields', async () => {
+    it('refuses files that are no sound, too large files, and unknown fields', async () => {
       const refusal = async (fields: Record<string, string | Blob>) => {
         const body = new FormData();
         for (const [name, value] of Object.entries(fields)) body.append(name, value);

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { ClassScore } from '../../tasks/index.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { ClassScore, Pipeline } from '../../tasks/index.js';
 import { HYPOTHESIS } from '../../tasks/zero-shot-classification.js';
 import { openDevice } from '../common.js';
 import { integer } from '../parsers.js';
@@ -12,6 +14,8 @@ interface ClassifyOptions extends TextJobOptions {
   labels?: string;
   template?: string;
   multiLabel?: boolean;
+  images?: boolean;
+  sounds?: boolean;
 }
 
 interface Classified {
@@ -21,10 +25,18 @@ interface Classified {
 }
 
 export function classifyCommand(): Command {
-  return textJobCommand(new Command('classify').description('classify texts: classes and scores'), ['text', 'jsonl'])
+  return textJobCommand(new Command('classify').description('classify texts, images or sounds: classes and scores'), [
+    'text',
+    'jsonl',
+  ])
     .option('--top-k <n>', 'classes for each text, the most probable first', integer(1), 1)
     .option('--labels <list>', 'classes of your own, separated by commas, for a model of natural language inference')
     .option('--template <text>', `hypothesis for each class, with {} for its name (default: "${HYPOTHESIS}")`)
+    .option(
+      '--images',
+      'the files are images, a line of output for each; --labels needs a model such as CLIP or SigLIP',
+    )
+    .option('--sounds', 'the files are recordings, a line of output for each; --labels needs CLAP')
     .option('--multi-label', 'score classes independently, so that several can apply')
     .action(async (model: string, files: string[], options: ClassifyOptions, command: Command) => {
       const { topK, labels, template, multiLabel = false, batch: batchSize, revision } = options;
@@ -32,6 +44,10 @@ export function classifyCommand(): Command {
         command.error('error: --template and --multi-label need --labels');
       const own = labels?.split(',').map((label) => label.trim());
       const format = options.format ?? formatOf(options.out) ?? 'text';
+      if (options.images || options.sounds) {
+        await classifyFiles(model, files, options, own, command);
+        return;
+      }
       if (format === 'npy') command.error('error: classes are no array, expected --format text or jsonl');
       using device = await openDevice(command);
       using stop = stopping();
@@ -49,6 +65,54 @@ export function classifyCommand(): Command {
       });
     });
 }
+
+/** Options that mean nothing for images and sounds. */
+const OF_TEXTS = ['out', 'format', 'multiLabel', 'overwrite'] as const;
+
+/** Classifies images or sounds, by the model's own classes or by given ones. Prints a line for each file. */
+async function classifyFiles(
+  model: string,
+  files: readonly string[],
+  options: ClassifyOptions,
+  labels: readonly string[] | undefined,
+  command: Command,
+): Promise<void> {
+  const { images, sounds, template, topK, revision } = options;
+  if (images && sounds) throw new ArgumentError('--images and --sounds are both given, expected one of them');
+  if (files.length === 0) throw new ArgumentError('classify: --images and --sounds read files, expected at least one');
+  const unused = OF_TEXTS.find((name) => options[name]);
+  if (unused)
+    throw new ArgumentError(
+      `classify: --images and --sounds print lines and take no --${unused === 'multiLabel' ? 'multi-label' : unused}`,
+    );
+  using device = await openDevice(command);
+  using stop = stopping();
+  const source = { device, revision, stop };
+  const { signal } = stop;
+  const print = (scores: readonly ClassScore[]) => {
+    const best = scores.toSorted((a, b) => b.score - a.score).slice(0, topK);
+    console.log(lineOf({ text: '', labels: best }));
+  };
+  if (labels) {
+    const task = images ? 'zero-shot-image-classification' : 'zero-shot-audio-classification';
+    await using classify = await ofEither(task, model, source);
+    const call = { signal, ...(template === undefined ? {} : { hypothesis_template: template }) };
+    for (const file of files) print(await classify(await readFile(file), labels, call));
+    return;
+  }
+  const task = images ? 'image-classification' : 'audio-classification';
+  await using classify = await ofEither(task, model, source);
+  for (const file of files) print(await classify(await readFile(file), { top_k: topK, signal }));
+}
+
+/** Loads a pipeline of images or sounds. Both kinds take a file and the same options here. */
+async function ofEither<Name extends FileTask>(task: Name, model: string, source: Source) {
+  return (await loadPipeline<FileTask>(task, model, source)) as Pipeline<
+    Name extends `zero-shot-${string}` ? 'zero-shot-image-classification' : 'image-classification'
+  >;
+}
+
+type FileTask = `${'zero-shot-' | ''}${'image' | 'audio'}-classification`;
 
 type Source = Parameters<typeof loadPipeline>[2];
 

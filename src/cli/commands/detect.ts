@@ -1,13 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { atOnce } from '../../core/slices.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
-import { type RawImage, rgbOf } from '../../pretrained/processors/image.js';
 import type { DetectedObject } from '../../tasks/index.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
+import { withBoxes } from '../drawing.js';
 import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -50,24 +49,4 @@ export function detectCommand(): Command {
       for (const [i, { score, label, box }] of objects.entries())
         console.log([score.toFixed(3), label, Object.values(box).join(','), hexOf(colorOf(i))].join('\t'));
     });
-}
-
-/** Returns the image with a colored frame around each object. Frames of objects with higher scores cover others. */
-function withBoxes(image: RawImage, objects: readonly DetectedObject[]): RawImage {
-  const { width, height, data } = atOnce(rgbOf(image));
-  const drawn = Uint8Array.from(data);
-  const thickness = Math.max(1, Math.round(Math.max(width, height) / 400));
-  const fill = (left: number, top: number, right: number, bottom: number, color: readonly number[]) => {
-    for (let y = Math.max(0, top); y < Math.min(height, bottom); y++)
-      for (let x = Math.max(0, left); x < Math.min(width, right); x++) drawn.set(color, (y * width + x) * 3);
-  };
-  for (let i = objects.length - 1; i >= 0; i--) {
-    const { xmin, ymin, xmax, ymax } = (objects[i] as DetectedObject).box;
-    const color = colorOf(i);
-    fill(xmin, ymin, xmax, ymin + thickness, color);
-    fill(xmin, ymax - thickness, xmax, ymax, color);
-    fill(xmin, ymin, xmin + thickness, ymax, color);
-    fill(xmax - thickness, ymin, xmax, ymax, color);
-  }
-  return { width, height, data: drawn };
 }

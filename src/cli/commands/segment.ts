@@ -1,44 +1,110 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
-import { encodePng } from '../../pretrained/processors/decode-image.js';
+import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
 import type { RawImage } from '../../pretrained/processors/image.js';
-import type { Segment } from '../../tasks/index.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
+import { withMasks } from '../drawing.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
 interface SegmentOptions {
   readonly out?: string;
+  readonly point?: number[][];
+  readonly box?: number[][];
+  readonly everything?: boolean;
+  readonly cutOut?: boolean;
   readonly revision?: string;
+}
+
+/** A mask with the text that is printed beside its share and color. */
+interface NamedMask {
+  readonly mask: RawImage;
+  readonly name: string;
 }
 
 export function segmentCommand(): Command {
   return new Command('segment')
-    .description('label the pixels of an image: prints the share of each label')
-    .argument('<model>', 'a folder, or an id on the hub, of a model such as SegFormer')
+    .description('label the pixels of an image, or find the masks of objects: prints the share of each')
+    .argument('<model>', 'a folder, or an id on the hub, of a model such as SegFormer, or SAM for points and boxes')
     .argument('<image>', 'a PNG, JPEG, WebP or AVIF file')
-    .option('-o, --out <file>', 'PNG file with a color for each label')
+    .option('-o, --out <file>', 'PNG file of the image with a color over each mask')
+    .option('--point <x,y>', 'a point of an object in pixels, for SAM; several are several objects', numbers(2))
+    .option('--box <left,top,right,bottom>', 'the box around an object in pixels, for SAM', numbers(4))
+    .option('--everything', 'the masks of all objects, for SAM')
+    .option('--cut-out', 'write the image with a transparent background to --out')
     .option('--revision <name>', 'branch, tag or commit on the hub')
-    .action(async (model: string, image: string, { out, revision }: SegmentOptions, command: Command) => {
+    .action(async (model: string, path: string, options: SegmentOptions, command: Command) => {
+      const { out, cutOut = false, revision } = options;
+      checkKinds(options);
       using device = await openDevice(command);
       using stop = stopping();
-      await using label = await loadPipeline('image-segmentation', model, { device, revision, stop });
-      const segments = await label(await readFile(image), { signal: stop.signal });
-      if (out !== undefined) await writeAtomically(new Map([[out, [await encodePng(colored(segments))]]]));
-      for (const [i, { label: name, mask }] of segments.entries()) {
+      const given = { device, revision, stop };
+      const image = await decodeImage(await readFile(path));
+      if (cutOut) {
+        await using remove = await loadPipeline('background-removal', model, given);
+        const cut = await remove(image, { signal: stop.signal });
+        await writeAtomically(new Map([[out as string, [await encodePng(cut)]]]));
+        return;
+      }
+      const found = isPrompted(options)
+        ? await promptedMasks(model, image, options, given)
+        : await classMasks(model, image, given);
+      const drawn = found.map(({ mask }) => mask);
+      if (out !== undefined) await writeAtomically(new Map([[out, [await encodePng(withMasks(image, drawn))]]]));
+      for (const [i, { name, mask }] of found.entries()) {
         const pixels = Array.from(mask.data).filter((byte) => byte === 255).length;
         console.log(`${((100 * pixels) / mask.data.length).toFixed(1)} %\t${name}\t${hexOf(colorOf(i))}`);
       }
     });
 }
 
-/** Returns the image with its segments colored. */
-function colored(segments: readonly Segment[]): RawImage {
-  const { width, height } = segments[0]?.mask ?? { width: 1, height: 1 };
-  const data = new Uint8Array(width * height * 3);
-  for (const [i, { mask }] of segments.entries())
-    for (let at = 0; at < mask.data.length; at++) if (mask.data[at] === 255) data.set(colorOf(i), at * 3);
-  return { width, height, data };
+type Source = Parameters<typeof loadPipeline>[2];
+
+const isPrompted = ({ point, box, everything }: SegmentOptions) => Boolean(point ?? box ?? everything);
+
+/** Throws ArgumentError for options that exclude each other. */
+function checkKinds({ point, box, everything, cutOut, out }: SegmentOptions): void {
+  const kinds = Object.entries({ '--point': point, '--box': box, '--everything': everything, '--cut-out': cutOut });
+  const given = kinds.flatMap(([name, value]) => (value ? [name] : []));
+  if (given.length > 1) throw new ArgumentError(`${given.join(' and ')} are given, expected one of them`);
+  if (cutOut && out === undefined) throw new ArgumentError('--cut-out needs --out, the PNG file to write');
+}
+
+/** The masks of classes. */
+async function classMasks(model: string, image: RawImage, given: Source): Promise<NamedMask[]> {
+  await using label = await loadPipeline('image-segmentation', model, given);
+  const segments = await label(image, { signal: given.stop.signal });
+  return segments.map(({ label: name, mask }) => ({ name, mask }));
+}
+
+/** The best mask of each point or box, or of all objects, with the predicted IoU as the name. */
+async function promptedMasks(
+  model: string,
+  image: RawImage,
+  { point, box }: SegmentOptions,
+  given: Source,
+): Promise<NamedMask[]> {
+  await using cut = await loadPipeline('mask-generation', model, given);
+  const prompts = point ? { input_points: point.map((each) => [each]) } : box ? { input_boxes: box } : {};
+  const { masks, scores } = await cut(image, { ...prompts, signal: given.stop.signal });
+  const count = (point ?? box)?.length ?? masks.length;
+  const each = masks.length / Math.max(1, count);
+  return Array.from({ length: count }, (_, i) => {
+    const own = scores.slice(i * each, (i + 1) * each);
+    const best = i * each + own.indexOf(Math.max(...own));
+    return { name: (scores[best] as number).toFixed(3), mask: masks[best] as RawImage };
+  });
+}
+
+/** Parses an option with `count` numbers, which may be given several times. */
+function numbers(count: number) {
+  return (text: string, before: number[][] = []): number[][] => {
+    const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+    if (values.length !== count || !values.every(Number.isFinite))
+      throw new ArgumentError(`'${text}' is not ${count} numbers separated by commas`);
+    return [...before, values];
+  };
 }

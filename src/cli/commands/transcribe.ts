@@ -37,7 +37,7 @@ export function transcribeCommand(): Command {
     .argument('<model>', 'a folder, or an id on the hub, of Whisper, Moonshine, Parakeet or wav2vec 2.0')
     .argument(
       '[file...]',
-      'WAV files of any rate and length, - for one on standard input (default: their names on standard input, one a line)',
+      'recordings (WAV, MP3, FLAC, Ogg, Opus or WebM), - for one on standard input (default: their names on standard input, one a line)',
     )
     .option(
       '-o, --out <file>',

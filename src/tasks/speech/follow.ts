@@ -3,8 +3,8 @@
 
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import { joinFloats } from '../../core/join-floats.js';
 import { isTyped } from '../../core/kinds.js';
-import { joinFloats } from '../join-floats.js';
 import { quietest } from './quietest.js';
 
 /** Samples of one channel at the model's rate, piece by piece, as a microphone gives them. */

@@ -3,8 +3,9 @@
 import { checkNumber, describeValue, isCount, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { decodeAudio } from '../../pretrained/processors/decode-audio.js';
 import { resampleMeanwhile } from '../../pretrained/processors/resample.js';
-import { mixDown, type Recording, readWav } from '../../pretrained/processors/wav.js';
+import { mixDown, type Recording } from '../../pretrained/processors/wav.js';
 import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
 
 /** Samples of one channel, from -1 to 1, at the rate of the model: 16,000 a second for Whisper. */
@@ -16,7 +17,7 @@ type RatedSamples =
   | { readonly raw: Samples; readonly sampling_rate: number }
   | Recording;
 
-/** A recording: samples, or a WAV file. */
+/** A recording: samples, or a file that `decodeAudio` reads. */
 export type SoundInput = Samples | RatedSamples | MediaFile;
 
 /** Maximum factor by which resampling increases the number of samples. */
@@ -34,7 +35,8 @@ export async function samplesOf(
   name = 'the recording',
 ): Promise<Float32Array> {
   if (isSamples(input)) return single(input);
-  if (isMediaFile(input)) return resampled(task, readWav(await bytesOf(task, input, signal)), rate, signal);
+  if (isMediaFile(input))
+    return resampled(task, await decodeAudio(await bytesOf(task, input, signal), rate, signal), rate, signal);
   if (isObject(input)) {
     const { array, raw = array, sampling_rate: given } = input as Partial<Record<string, unknown>>;
     if (isSamples(raw)) {
@@ -45,7 +47,7 @@ export async function samplesOf(
     if (Array.isArray(channels) && channels.every(isSamples) && isCount(samplingRate as number))
       return resampled(task, { channels: channels.map(single), samplingRate: samplingRate as number }, rate, signal);
   }
-  const expected = 'a Float32Array, { array, sampling_rate } or a WAV file';
+  const expected = 'a Float32Array, { array, sampling_rate } or a file of sound';
   throw new ArgumentError(`${task}: ${name} is ${describeValue(input)}, expected ${expected}`);
 }
 

@@ -4,13 +4,13 @@
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions, describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import { joinFloats } from '../../core/join-floats.js';
 import type { Tensor } from '../../core/tensor.js';
 import { SoundModel } from '../../models/sound-model.js';
 import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
-import { joinFloats } from '../join-floats.js';
 import type { CallOptions } from '../task.js';
 import { ctcAlignment, ctcBeams, type FrameScores } from './ctc-beams.js';
 import { type Hearing, hearingOf, inputOf } from './hearing.js';
