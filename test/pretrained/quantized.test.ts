@@ -50,10 +50,7 @@ it.each(names)('%s is dequantized with the bits of its library', async (name) =>
   weights.close();
 });
 
-/** The family of gpt-oss is not there yet. */
-const loadable = names.filter((name) => !name.endsWith('gpt-oss'));
-
-it.each(loadable)('%s gives the results of the original class', async (name) => {
+it.each(names)('%s gives the results of the original class', async (name) => {
   const reference = parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors;
   const onWarning = (warning: string) => expect.unreachable(warning);
   const model = await loadModel(device, `${data.path}/${name}`, { onWarning });

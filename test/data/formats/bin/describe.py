@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads the checkpoints beside this file with torch.load(weights_only=True), describes their tensors again, and compares with expected.json.
 
-  pip install torch && python3 describe.py [--write] [NAME ...]
+  pip install torch && python3 describe.py [--write] [--from FOLDER] [NAME ...]
 
 A description is the dtype, the shape, the SHA-256 of the row-major little-endian bytes, and the sum in float64. --write replaces the
 stored descriptions. Adapters (lora-*) and the folder hostile are left out.
@@ -40,6 +40,7 @@ def close(stored, found):
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--write", action="store_true")
+parser.add_argument("--from", dest="folder", type=pathlib.Path, default=HERE, help="where the files lie; default: here")
 parser.add_argument("names", nargs="*")
 given = parser.parse_args()
 file = HERE / "expected.json"
@@ -49,7 +50,7 @@ for name, case in content["cases"].items():
         continue
     found = {}
     try:
-        for path in sorted((HERE / name).glob("*.bin")):
+        for path in sorted((given.folder / name).glob("*.bin")):
             found.update(tensors_of(torch.load(path, weights_only=True)))
     except pickle.UnpicklingError:
         print(f"{name}: torch.load(weights_only=True) refuses it")
