@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { defines, flags, sources } from './binding.mjs';
+import { defines, flags, flagsOf, sources } from './binding.mjs';
 import { installed, run } from './release/tools.mjs';
 import { inParallel } from './tools.mjs';
 
@@ -19,8 +19,6 @@ const packagesFolder = 'build/npm';
 /** Linker options for Linux: no functions that nothing calls. For macOS: Node provides the symbols of Node-API. */
 const linux = ['-Wl,--gc-sections'];
 const macos = ['-undefined', 'dynamic_lookup'];
-/** Options of single files. Processors of these platforms have better sets than the scalar one, so that is made small. */
-const ownOptions = { 'native/isa/scalar.cc': ['-Os'] };
 /** Zig's name of each platform, and further linker options. */
 const targets = {
   'linux-x64-gnu': ['x86_64-linux-gnu.2.17', ...linux],
@@ -100,7 +98,7 @@ async function build(platform) {
   const objectOf = (source) => join(objects, `${basename(source)}.o`);
   // The longest, the instruction sets, first.
   await inParallel([...sources].reverse(), (source) =>
-    zig('c++', ...options, ...(ownOptions[source] ?? []), '-c', source, '-o', objectOf(source)),
+    zig('c++', ...options, ...flagsOf(source), '-c', source, '-o', objectOf(source)),
   );
   const linked = sources.map(objectOf);
   if (platform.startsWith('win32')) linked.push(await nodeLibrary(objects, target));

@@ -4,8 +4,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const at = (path) => new URL(`../${path}`, import.meta.url);
 /** binding.gyp is written as plain JSON. */
-const [target] = JSON.parse(readFileSync(at('binding.gyp'), 'utf8')).targets;
-const isas = readdirSync(at('native/isa')).map((name) => `native/isa/${name}`); // which a command lists there
+const { target_defaults: common, targets } = JSON.parse(readFileSync(at('binding.gyp'), 'utf8'));
+const [addon, kernels] = targets;
 
-export const sources = [...target.sources, ...isas].filter((name) => name.endsWith('.cc'));
-export const { defines, cflags_cc: flags } = target;
+/** A command in binding.gyp lists the instruction sets. */
+const sets = readdirSync(at('native/isa')).filter((name) => name.endsWith('.cc'));
+
+export const sources = [...addon.sources, ...sets.map((name) => `native/isa/${name}`)];
+export const { defines, cflags_cc: flags } = common;
+
+/** Further flags for a source. Kernels throw nothing, so they need no tables for exceptions. */
+export const flagsOf = (source) => (source.startsWith('native/isa/') ? kernels.cflags_cc : []);

@@ -57,6 +57,7 @@ if (fix || format.status !== 0) process.exit(format.status ?? 1);
 const left = /wasm|mpi|isa\/(sse2|avx512|neon|simd128|relaxed)/;
 const units = files.filter((name) => name.endsWith('.cc') && !left.test(name));
 const flags = ['-std=c++20', '-Wall', '-Wextra', '-Wno-psabi', '-Wno-unknown-warning-option', '-Inative'];
+flags.push('-DSIMDFORMER_SCALAR');
 const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');
 const addonApi = createRequire(import.meta.url)('node-addon-api').include_dir;
 flags.push('-isystem', nodeHeaders, '-isystem', addonApi, '-DNAPI_VERSION=8', '-DNAPI_DISABLE_CPP_EXCEPTIONS');

@@ -2,33 +2,29 @@
 // dist/browser/. These share the files in dist/chunks/ with the command line. Node's start takes few files: finding some
 // two hundred took three quarters of the time from import to the first result (`npm run bench -- start`).
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { bundlePackage, commonJs, embedded, vendored } from './bundle.mjs';
 import { licenses } from './licenses.mjs';
+import { publicTypes } from './public-types.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 for (const folder of ['node', 'browser', 'chunks', 'cli', 'addon', 'vendor'])
   rmSync(join(dist, folder), { recursive: true, force: true });
-/** Paths of the type files that the package's entries need. */
-function publicTypes() {
+/** The package's entries for TypeScript. */
+function typeEntries() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const needed = new Set(Object.values(exports).flatMap(({ types = '' }) => (types.includes('*') ? [] : [types])));
-  needed.delete('');
-  for (const file of needed) {
-    const imports = readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import\()\s*["'](\.[^"']+)\.js["']/g);
-    for (const [, path] of imports) needed.add(`./${posix.join(posix.dirname(file), path)}.d.ts`);
-  }
-  return needed;
+  return [...new Set(Object.values(exports).flatMap(({ types = '*' }) => (types.includes('*') ? [] : [types])))];
 }
 
-// Other types, and outputs of deleted modules, must not be published. They are removed after tsc, so that dist/ is never
-// empty.
-const types = publicTypes();
+// Types that no user can reach, and outputs of deleted modules, must not be published. They are removed after tsc, so that
+// dist/ is never empty.
+const types = publicTypes(root, typeEntries());
 for (const file of readdirSync(dist, { recursive: true }))
-  if (/\.(js|ts)$/.test(file) && !types.has(`./dist/${file.replaceAll('\\', '/')}`)) rmSync(join(dist, file));
+  if (/\.(js|ts)$/.test(file) && !types.has(join(dist, file))) rmSync(join(dist, file));
+for (const [path, text] of types) writeFileSync(path, text);
 
 /** The packages are CommonJS, for which the banner makes a `require`. */
 const vendor = await build({

@@ -4,6 +4,7 @@
 
 #include "engine.h"
 #include "isa/cpu.h"
+#include "isa/has_scalar.h"
 
 namespace simdformer {
 
@@ -15,7 +16,7 @@ const Isa& isa();
 namespace simd128 {
 const Isa& isa();
 }
-#else
+#elif defined(SIMDFORMER_SCALAR)
 namespace scalar {
 const Isa& isa();
 }
@@ -58,7 +59,7 @@ constexpr Built kBuilt[] = {
     {relaxed::isa, always},
 #elif defined(__wasm__)
     {simd128::isa, always},
-#else
+#elif defined(SIMDFORMER_SCALAR)
     {scalar::isa, always},
 #endif
 };

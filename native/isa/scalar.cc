@@ -1,6 +1,9 @@
-// Portable C++, one float at a time: the fallback for every machine, and the reference for other sets. The compiler
-// optimizes for size, which changes no result.
+// Portable C++, one float at a time: the fallback for processors without another set, and the reference for all sets.
+// The compiler optimizes for size, which changes no result.
 #include "isa/begin.h"
+#include "isa/has_scalar.h"
+
+#if defined(SIMDFORMER_SCALAR)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
@@ -15,4 +18,6 @@
 
 #if defined(__clang__)
 #pragma clang attribute pop
+#endif
+
 #endif

@@ -169,7 +169,7 @@ it.each(['int8', 'q4_1'] as const)(
         const weight = weightOn(device, format, most);
         const x = inputsOf(most);
         const all = bitsOf(device, weight, x, most);
-        for (let rows = 1; rows < most.rows; rows += isa === 'scalar' ? 13 : 1) {
+        for (let rows = 1; rows < most.rows; rows++) {
           const some = bitsOf(device, weight, x.subarray(0, rows * most.inputs), { ...most, rows });
           expect(some, `${isa}, ${threads} threads, ${rows} rows`).toEqual(all.subarray(0, rows * most.out));
         }
