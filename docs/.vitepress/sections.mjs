@@ -35,7 +35,12 @@ export const guides = [
   },
   {
     text: 'In other programs',
-    items: [page('The server', '/server'), page('Frameworks', '/frameworks'), page('Many machines', '/many-machines')],
+    items: [
+      page('The server', '/server'),
+      page('Frameworks', '/frameworks'),
+      page('Hosts', '/hosts'),
+      page('Many machines', '/many-machines'),
+    ],
   },
   {
     text: 'Checkpoints',

@@ -1,9 +1,13 @@
 // Access to Node, which may be absent.
 
-/** True if Node's own modules exist: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look similar. */
+/**
+ * True if Node's own modules can be imported: in Node, Bun and Deno. Cloudflare's workerd and the windows of Electron
+ * look similar, but `import` finds no modules of Node there.
+ */
 export const isNode: boolean =
   typeof process !== 'undefined' &&
   process.versions?.node !== undefined &&
+  (process as { readonly type?: string }).type !== 'renderer' &&
   globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
 /**

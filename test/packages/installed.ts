@@ -30,6 +30,12 @@ async function pack(): Promise<void> {
   if (await isOutdated(tarball, more)) await npm(['pack', '--pack-destination', folder], '.');
 }
 
+/** The path of the packed package. */
+export async function packed(): Promise<string> {
+  await alone(`${folder}.lock`, pack);
+  return tarball;
+}
+
 /** The examples' files by path; their package.json names the tarball, and one above them makes them one installation. */
 async function projects(): Promise<Map<string, string>> {
   const root = { private: true, type: 'module', workspaces: examples };

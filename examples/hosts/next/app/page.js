@@ -1,0 +1,3 @@
+export default function Page() {
+  return <a href="/embed?text=hello">The embedding of hello</a>;
+}
