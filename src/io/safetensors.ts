@@ -36,6 +36,16 @@ export class SafetensorsEntry {
     this.size = byteLength / dtypes[dtype].bytes;
   }
 
+  /**
+   * @internal The part of `shape` that begins at element `start`, under another name, or all of it in another shape. The
+   * caller checks that it lies inside.
+   */
+  part(name: string, shape: readonly number[], start = 0): SafetensorsEntry {
+    const { bytes } = dtypes[this.dtype];
+    const length = bytes * shape.reduce((size, n) => size * n, 1);
+    return new SafetensorsEntry(name, this.dtype, shape, length, this.source, this.position + start * bytes);
+  }
+
   /** Fills `into` with stored bytes, beginning at byte `start` of the data. */
   read(into: Uint8Array, start = 0): void {
     if (!(Number.isInteger(start) && start >= 0 && start + into.byteLength <= this.byteLength)) {

@@ -14,6 +14,8 @@ export interface Family {
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
+  /** True if classes that label tokens have the encoder alone, whatever `is_encoder_decoder` says (T5). */
+  readonly labelsByEncoder?: boolean;
   /** Models by the `model_type` of `text_config`, if they differ from `model`. */
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */

@@ -115,7 +115,7 @@ export abstract class Seq2SeqModel extends PromptModel {
       case 'question-answering':
         return answerOutput(head.forward(features, target.batch), target, inputs, wanted);
       case 'sequence-classification': {
-        const logits = head.forward(this.#lastEnds(features, target.batch, inputs), target.batch);
+        const logits = head.forward(this.representing(features, target, inputs), target.batch);
         return labels && wanted ? { logits, loss: sequenceLoss(logits, labels, this.settings) } : { logits };
       }
       default: {
@@ -127,8 +127,9 @@ export abstract class Seq2SeqModel extends PromptModel {
     }
   }
 
-  /** Features of the last end token of each sequence, which represent it. */
-  #lastEnds(features: Tensor, { counts, starts }: TokenBatch, { inputIds }: ModelInputs): Tensor {
+  /** The features that represent each sequence, [B, d]: by default those of its last end token. */
+  protected representing(features: Tensor, { batch }: PaddedBatch, { inputIds }: ModelInputs): Tensor {
+    const { counts, starts } = batch;
     const [end] = this.endIds;
     const ends = rowsGiven('inputIds', inputIds).rows.map((row) =>
       Array.from(row).flatMap((id, i) => (id === end ? [i] : [])),
@@ -202,7 +203,8 @@ export abstract class Seq2SeqModel extends PromptModel {
   }
 }
 
-function rowsGiven(name: string, tokens: Tokens | undefined): ReturnType<typeof rowsOf> {
+/** The rows of ids. Throws ArgumentError for a batch of tokens without padding. */
+export function rowsGiven(name: string, tokens: Tokens | undefined): ReturnType<typeof rowsOf> {
   if (tokens !== undefined && !(tokens instanceof TokenBatch)) return rowsOf(name, tokens, null);
   throw new ArgumentError(
     `forward: ${name} are ${describeValue(tokens)}, expected rows of ids; or give decoderInputIds`,

@@ -1,7 +1,7 @@
 import { checkOptions, checkSizes } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { sigmoid, silu } from '../ops/activation.js';
+import { type Activation, activate, checkActivation, sigmoid, silu } from '../ops/activation.js';
 import { add, mul, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { gatedDeltaRule } from '../ops/linear-scan.js';
@@ -28,14 +28,16 @@ export interface GatedDeltaNetOptions {
   readonly valueSize: number;
   /** Kernel size of the convolution, in tokens. Default: 4. */
   readonly taps?: number | undefined;
+  /** Activation after the convolution. Default: 'silu'. */
+  readonly activation?: Activation | undefined;
   /** Epsilon of the norm of outputs. Default: 1e-6. */
   readonly eps?: number | undefined;
 }
 
 const kinds = {
   ...({ dModel: 'any', heads: 'any', keyHeads: 'any', keySize: 'any', valueSize: 'any', taps: 'any' } as const),
-  eps: 'positive',
-} as const;
+  ...({ activation: 'any', eps: 'positive' } as const),
+};
 
 /** Epsilon of the normalization of queries and keys to length 1. */
 const UNIT_EPS = 1e-6;
@@ -57,17 +59,20 @@ export class GatedDeltaNet extends RecurrentMixer {
   /** Norm of each head of the output. */
   readonly norm: RMSNorm;
   readonly outProj: Projection;
-  readonly #options: Readonly<Record<'heads' | 'keyHeads' | 'keySize' | 'valueSize', number>>;
+  readonly #options: Readonly<Record<'heads' | 'keyHeads' | 'keySize' | 'valueSize', number>> & {
+    readonly activation: Activation;
+  };
 
   /** Throws ArgumentError, ShapeError, OutOfMemoryError. */
   constructor(init: Initializer, options: GatedDeltaNetOptions) {
     super();
     const { dModel, heads, keySize, valueSize, ...rest } = checkOptions('GatedDeltaNet', options, kinds);
-    const { keyHeads = heads, taps = 4, eps = 1e-6 } = rest;
+    const { keyHeads = heads, taps = 4, activation = 'silu', eps = 1e-6 } = rest;
+    checkActivation('GatedDeltaNet', activation);
     checkSizes('GatedDeltaNet', { dModel, heads, keyHeads, keySize, valueSize, taps }, 1);
     if (heads % keyHeads !== 0)
       throw new ArgumentError(`GatedDeltaNet: heads is ${heads}, expected a multiple of keyHeads, ${keyHeads}`);
-    this.#options = { heads, keyHeads, keySize, valueSize };
+    this.#options = { heads, keyHeads, keySize, valueSize, activation };
     const inner = heads * valueSize;
     const convolved = 2 * keyHeads * keySize + inner;
     this.inProj = new Linear(init, dModel, [convolved, inner, heads, heads], false);
@@ -91,11 +96,12 @@ export class GatedDeltaNet extends RecurrentMixer {
   }
 
   protected mix(x: Tensor, reading: Reading): Tensor {
-    const { heads, keyHeads, keySize, valueSize } = this.#options;
+    const { heads, keyHeads, keySize, valueSize, activation } = this.#options;
     const [keys, inner] = [keyHeads * keySize, heads * valueSize];
     const all = this.inProj.forward(x); // [N, q | k | v | gate | beta | decay]
     const gateAt = 2 * keys + inner;
-    const read = silu(this.conv.forward(all.columns(0, gateAt), reading)); // [N, q | k | v]
+    const convolved = this.conv.forward(all.columns(0, gateAt), reading);
+    const read = activate('GatedDeltaNet', convolved, activation); // [N, q | k | v]
     const [betaAt, decayAt] = [gateAt + inner, gateAt + inner + heads];
     const rate = softplus(add(all.columns(decayAt, decayAt + heads), this.dtBias)); // [N, heads]
     const inputs = {

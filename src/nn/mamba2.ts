@@ -1,7 +1,7 @@
 import { checkOptions, checkSizes } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { silu } from '../ops/activation.js';
+import { type Activation, activate, checkActivation, silu } from '../ops/activation.js';
 import { add, mul, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { selectiveStateSpace } from '../ops/linear-scan.js';
@@ -30,6 +30,8 @@ export interface Mamba2Options {
   readonly taps?: number | undefined;
   /** True if the convolution adds a bias. Default true. */
   readonly convBias?: boolean | undefined;
+  /** Activation after the convolution. Default: 'silu'. */
+  readonly activation?: Activation | undefined;
   /** True if the projection of the input adds a bias. Default false. */
   readonly bias?: boolean | undefined;
   /** True if the projection of the output adds a bias. Default: as `bias`. */
@@ -50,7 +52,7 @@ export interface Mamba2Options {
 const kinds = {
   ...({ dModel: 'any', heads: 'any', headSize: 'any', stateSize: 'any', groups: 'any', taps: 'any' } as const),
   ...({ convBias: [true, false], bias: [true, false], outBias: [true, false], eps: 'positive' } as const),
-  ...({ norm: ['afterGate', 'beforeGate', null], timeLimit: 'any', multipliers: 'any' } as const),
+  ...({ norm: ['afterGate', 'beforeGate', null], activation: 'any', timeLimit: 'any', multipliers: 'any' } as const),
 };
 
 /**
@@ -73,7 +75,7 @@ export class Mamba2 extends RecurrentMixer {
   /** float32 [1, features of `inProj`]: the option `multipliers`, repeated for each feature. Null: none. */
   readonly #multipliers: Tensor | null;
   readonly #options: Readonly<Record<'heads' | 'headSize' | 'stateSize' | 'groups' | 'eps', number>> &
-    Pick<Mamba2Options, 'norm' | 'timeLimit'>;
+    Pick<Mamba2Options, 'norm' | 'timeLimit'> & { readonly activation: Activation };
 
   /** Throws ArgumentError, ShapeError, OutOfMemoryError. */
   constructor(init: Initializer, options: Mamba2Options) {
@@ -88,10 +90,12 @@ export class Mamba2 extends RecurrentMixer {
       ...rest
     } = checkOptions('Mamba2', options, kinds);
     const { convBias = true, bias = false, outBias = bias, norm = 'afterGate', eps = 1e-5, multipliers } = rest;
+    const { activation = 'silu', timeLimit } = rest;
+    checkActivation('Mamba2', activation);
     checkSizes('Mamba2', { dModel, heads, headSize, stateSize, groups, taps }, 1);
     if (heads % groups !== 0)
       throw new ArgumentError(`Mamba2: heads is ${heads}, expected a multiple of groups, ${groups}`);
-    this.#options = { heads, headSize, stateSize, groups, eps, norm, timeLimit: rest.timeLimit };
+    this.#options = { heads, headSize, stateSize, groups, eps, norm, timeLimit, activation };
     const inner = heads * headSize;
     const convolved = inner + 2 * groups * stateSize;
     this.inProj = new Linear(init, dModel, [inner, convolved, heads], bias);
@@ -119,12 +123,13 @@ export class Mamba2 extends RecurrentMixer {
   }
 
   protected mix(x: Tensor, reading: Reading): Tensor {
-    const { heads, headSize, stateSize, groups, timeLimit } = this.#options;
+    const { heads, headSize, stateSize, groups, timeLimit, activation } = this.#options;
     const [inner, keys] = [heads * headSize, groups * stateSize];
     const projected = this.inProj.forward(x); // [N, gate | x | B | C | dt]
     const all = this.#multipliers ? mul(projected, this.#multipliers) : projected;
     const end = 2 * inner + 2 * keys;
-    const read = silu(this.conv.forward(all.columns(inner, end), reading)); // [N, x | B | C]
+    const convolved = this.conv.forward(all.columns(inner, end), reading);
+    const read = activate('Mamba2', convolved, activation); // [N, x | B | C]
     const free = softplus(add(all.columns(end, end + heads), this.dtBias)); // [N, heads]
     const dt = timeLimit ? clamp(free, { min: timeLimit[0], max: timeLimit[1] }) : free;
     const values = contiguous(read.columns(0, inner)).reshape(-1, heads, headSize);

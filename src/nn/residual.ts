@@ -38,6 +38,15 @@ export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   return branch ? add(x, branch) : x;
 }
 
+/** n + f(n), where n = norm(x), sub-layer by sub-layer: the residual connection begins after the norm (BLOOM). */
+export function normedResidual(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+  for (const { run, norm, post } of subLayers) {
+    const normed = norm.forward(x);
+    x = add(normed, post(run(normed)));
+  }
+  return x;
+}
+
 /** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656). Only the output of a sub-layer is normalized. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post } of subLayers) x = add(x, norm.forward(post(run(x))));
@@ -68,5 +77,5 @@ export interface WiringPart extends Module {
   forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor;
 }
 
-export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, parallel } as const;
+export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, normed: normedResidual, parallel } as const;
 export type Wiring = keyof typeof wirings;

@@ -64,8 +64,15 @@ export function architectureOf(
 }
 
 /** Returns our class that computes the same as transformers' class of that name. */
-export function modelOf({ model, encoder, variants }: Family, architecture: string, config: Config): Family['model'] {
+export function modelOf(
+  { model, encoder, labelsByEncoder, variants }: Family,
+  architecture: string,
+  config: Config,
+): Family['model'] {
   const { model_type: text } = (config.text_config ?? {}) as Config;
   if (variants && typeof text === 'string' && Object.hasOwn(variants, text)) return variants[text] as Family['model'];
-  return encoder !== undefined && /(EncoderModel|ForTokenClassification)$/.test(architecture) ? encoder : model;
+  if (encoder === undefined) return model;
+  const isAlone = config.is_encoder_decoder === false && /(EncoderModel|Classification)$/.test(architecture);
+  const labels = labelsByEncoder === true && architecture.endsWith('ForTokenClassification');
+  return isAlone || labels || architecture.endsWith('EncoderModel') ? encoder : model;
 }

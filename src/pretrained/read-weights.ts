@@ -50,6 +50,14 @@ export interface WeightMatch {
   readonly renamed: Map<string, string>;
 }
 
+/** The tensors, where experts that lie in one tensor are separate, as in checkpoints. */
+async function asInCheckpoints(tensors: Weights['tensors'], model: PretrainedModel): Promise<Weights['tensors']> {
+  const isFused = [...tensors.keys()].some((name) => /\.experts\.(gate_up|down)_proj$/.test(name));
+  if (!isFused) return tensors;
+  const { withSplitExperts } = await import('./fused-experts.js');
+  return withSplitExperts(tensors, wantedNames(model));
+}
+
 /** Matches the tensors of a file with a model by their names and shapes. No data are read. */
 export async function matchWeights(
   model: PretrainedModel,
@@ -57,7 +65,7 @@ export async function matchWeights(
   weights: Weights,
   isPacked: boolean,
 ): Promise<WeightMatch> {
-  const tensors = weights.named?.(wantedNames(model)) ?? weights.tensors;
+  const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
   const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
   const unnamed = unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();

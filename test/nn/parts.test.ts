@@ -141,6 +141,7 @@ const kinds: Record<string, Kind> = {
   'vectors by distance': { attention: (init) => ({ relative: () => new RelativeVectors(init, 6, 3) }) },
   'norms before': { layer: () => ({ wiring: 'pre' }) },
   'norms of branches': { layer: () => ({ wiring: 'branch' }) },
+  'residual connections after norms': { layer: () => ({ wiring: 'normed' }) },
   'parallel branches': { layer: () => ({ wiring: 'parallel' }) },
   'a sandwich of norms': {
     layer: (init) => ({ wiring: 'pre', postNorm: () => new RMSNorm(init, dModel, 1e-6, 1) }),

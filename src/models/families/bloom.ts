@@ -25,7 +25,6 @@ export class Bloom extends CausalModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    config.expect('apply_residual_connection_post_layernorm', false);
     const [dModel, heads] = [config.size('hidden_size'), config.size('n_head')];
     const positionBias = new LinearBias(init, heads, config.size('seq_length'));
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));
@@ -39,7 +38,7 @@ export class Bloom extends CausalModel {
         feedForward: () => new FeedForward(init, { dModel, activation: 'gelu_tanh' }),
         norm,
         dropout: () => new Dropout(config.number('hidden_dropout'), this.randomness),
-        wiring: 'pre',
+        wiring: config.flag('apply_residual_connection_post_layernorm') ? 'normed' : 'pre',
         randomness: this.randomness,
       });
     this.decoder = new Stack(config.size('n_layer'), layer, norm);

@@ -46,7 +46,7 @@ export class EuroBert extends EncoderModel {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
-          out: vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), false),
+          out: vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), config.flag('mlp_bias')),
         }),
       'sequence-classification': () =>
         new PredictionHead({ pick, dense: new Linear(init, features, features), activation: 'gelu', out: labels() }),

@@ -44,10 +44,11 @@ export class Exaone4 extends Llama {
   }
 
   protected override get stateNames(): StateNames {
+    const layer = `${this.bodyName}.layers.*`;
     return {
       ...super.stateNames,
-      'decoder.layers.*.norm1': 'model.layers.*.post_attention_layernorm',
-      'decoder.layers.*.norm2': 'model.layers.*.post_feedforward_layernorm',
+      'decoder.layers.*.norm1': `${layer}.post_attention_layernorm`,
+      'decoder.layers.*.norm2': `${layer}.post_feedforward_layernorm`,
     };
   }
 }

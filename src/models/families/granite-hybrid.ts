@@ -57,9 +57,10 @@ export class GraniteHybrid extends Granite {
       [`${own}.experts.router`]: `${layer}.block_sparse_moe.router.layer`,
       [`${own}.experts.gates.weight`]: { name: `${layer}.block_sparse_moe.input_linear.weight`, leading: [experts] },
       [`${own}.experts.downs.weight`]: { name: `${layer}.block_sparse_moe.output_linear.weight`, leading: [experts] },
+      ...super.stateNames,
+      // After Llama's names, because these replace them in models without experts.
       [`${shared}.linear1`]: `${layer}.shared_mlp.input_linear`,
       [`${shared}.linear2`]: `${layer}.shared_mlp.output_linear`,
-      ...super.stateNames,
     };
   }
 }

@@ -96,6 +96,7 @@ export const gte: Family = {
   defaults: {
     ...bert.defaults,
     attention_probs_dropout_prob: 0,
+    add_pooling_layer: false,
     type_vocab_size: 1,
     pad_token_id: 1,
     max_position_embeddings: 8192,

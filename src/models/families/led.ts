@@ -98,5 +98,8 @@ export const led: Family = {
     max_decoder_position_embeddings: 1024,
     attention_window: 512,
   },
+  complete: (config) => {
+    config.scale_embedding = false; // transformers ignores it
+  },
   vocabulary: 'roberta',
 };

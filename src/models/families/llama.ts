@@ -84,9 +84,14 @@ export class Llama extends CausalModel {
     return this.tokens.forward(ids, { paddingId: this.paddingId });
   }
 
+  /** The path of the model without its head. Most classes of transformers that answer questions have an older one. */
+  protected override get bodyName(): string {
+    const isOlder = this.headKind === 'question-answering' && !/^mini?stral/.test(this.settings.type);
+    return isOlder ? 'transformer' : 'model';
+  }
+
   protected override get stateNames(): StateNames {
-    const isOlder = this.headKind === 'question-answering' && this.settings.type !== 'mistral';
-    return { ...llamaNames(isOlder ? 'transformer' : 'model'), 'head.out': headName(this.headKind) };
+    return { ...llamaNames(this.bodyName), 'head.out': headName(this.headKind) };
   }
 }
 

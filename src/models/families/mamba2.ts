@@ -7,7 +7,7 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
-import { timeLimitOf } from '../config-values.js';
+import { activationOf, timeLimitOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufSettings } from '../family.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
@@ -22,7 +22,6 @@ export class Mamba2 extends CausalModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    config.expect('hidden_act', 'silu');
     const dModel = config.size('hidden_size');
     const eps = config.number('layer_norm_epsilon');
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
@@ -35,6 +34,7 @@ export class Mamba2 extends CausalModel {
       groups: config.size('n_groups'),
       taps: config.size('conv_kernel'),
       convBias: config.flag('use_conv_bias'),
+      activation: activationOf(config.text('hidden_act')),
       bias: config.flag('use_bias'),
       timeLimit: timeLimitOf(config),
       eps,
@@ -81,6 +81,7 @@ export function mamba2Settings(config: ModelConfig) {
     groups: config.size('mamba_n_groups'),
     taps: config.size('mamba_d_conv'),
     convBias: config.flag('mamba_conv_bias'),
+    activation: activationOf(config.text('hidden_act')),
     bias: config.flag('mamba_proj_bias'),
     timeLimit: timeLimitOf(config),
     eps: config.number('rms_norm_eps'),

@@ -21,7 +21,7 @@ export class Ministral3 extends Llama {
         : new QueryScale(init, {
             beta,
             interval: rope.size('original_max_position_embeddings'),
-            maxLength: config.size('max_position_embeddings'),
+            maxLength: this.maxLength,
           });
     const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, window });
     return () =>

@@ -10,7 +10,7 @@ import { sigmoid } from '../../ops/activation.js';
 import { mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
-import { rotaryOf } from '../config-values.js';
+import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufHeads, GgufSettings } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
@@ -39,6 +39,7 @@ export class Qwen35 extends Llama {
         keySize: config.size('linear_key_head_dim'),
         valueSize: config.size('linear_value_head_dim'),
         taps: config.size('linear_conv_kernel_dim'),
+        activation: activationOf(config.text('hidden_act')),
         eps: config.number('rms_norm_eps'),
       });
     return (i) =>

@@ -29,7 +29,7 @@ export class Qwen3Moe extends Qwen3 {
   }
 
   protected override get stateNames(): StateNames {
-    return { ...expertNames('model.layers.*.mlp', this.settings.size('num_experts')), ...super.stateNames };
+    return { ...expertNames(`${this.bodyName}.layers.*.mlp`, this.settings.size('num_experts')), ...super.stateNames };
   }
 }
 

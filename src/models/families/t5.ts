@@ -287,6 +287,7 @@ function ggufConfig(file: GgufSettings): Json {
 export const t5: Family = {
   model: T5,
   encoder: T5Encoder,
+  labelsByEncoder: true,
   className: 'T5',
   writer: 'T5ForConditionalGeneration',
   defaults: {
@@ -320,6 +321,7 @@ export const t5: Family = {
 export const mt5: Family = {
   model: T5,
   encoder: T5Encoder,
+  labelsByEncoder: true,
   className: 'MT5',
   writer: 'MT5ForConditionalGeneration',
   defaults: {

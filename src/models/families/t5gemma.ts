@@ -1,27 +1,100 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { CrossAttention } from '../../nn/cross-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { Initializer } from '../../nn/init.js';
 import { type LayerParts, TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
+import { gather } from '../../ops/move.js';
+import { activationOf, dropoutOf, labelsOf, rotaryOf, windowOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs } from '../inputs.js';
+import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
-import { Seq2SeqModel } from '../seq2seq-model.js';
+import type { BatchLayout, FamilyContext, HeadKind } from '../pretrained-model.js';
+import { rowsGiven, Seq2SeqModel } from '../seq2seq-model.js';
 import { capped, gemma2, gemmaNorm } from './gemma.js';
 import { llamaAttention, llamaAttentionOptions, llamaFeedForward, llamaNames } from './llama.js';
+
+/** T5Gemma and T5Gemma 2: their heads, which read the decoder's output. */
+export abstract class GemmaSeq2Seq extends Seq2SeqModel {
+  /** The settings of the decoder. */
+  protected abstract readonly target: ModelConfig;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'language-model', 'sequence-classification', 'token-classification']);
+  }
+
+  /** `tokens`: the embedding of targets. */
+  protected headOf({ init, config, head }: FamilyContext, tokens: Embedding): PredictionHead | null {
+    const out = () => vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), false);
+    const labels = labelHeads(init, config, this.randomness, tokens.weight.shape[1] as number);
+    return chooseHead(config, head, {
+      'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }),
+      ...labels,
+      'sequence-classification': labels['token-classification'], // `representing` picks the row
+    });
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    const cap = this.headKind === 'language-model' ? this.target.numberOrNull('final_logit_softcapping') : null;
+    return capped(super.logitsOf(features), cap);
+  }
+
+  /** The features of the token after the last one that is no padding. The decoder reads the source, shifted by one. */
+  protected override representing(features: Tensor, { batch }: PaddedBatch, { inputIds }: ModelInputs): Tensor {
+    const pad = this.settings.numberOrNull('pad_token_id');
+    const { rows } = rowsGiven('inputIds', inputIds);
+    const places = rows.map((row, i) => {
+      const last = Array.from(row).findLastIndex((id) => id !== pad);
+      return (batch.starts[i] as number) + Math.min(last + 1, (batch.counts[i] as number) - 1);
+    });
+    return gather(features, this.device.tensor(Int32Array.from(places)));
+  }
+
+  /** In classifiers, transformers names only the decoder's hidden states and attention maps. */
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    const output = super.run(inputs, options, layout);
+    const { decoderHiddenStates: states } = output;
+    return this.#isClassifier && states ? { ...output, hiddenStates: states } : output;
+  }
+
+  protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
+    const all = super.mapsOf(maps, output, layout);
+    const { decoderAttentions: own } = all;
+    return this.#isClassifier && own ? { ...all, attentions: own } : all;
+  }
+
+  get #isClassifier(): boolean {
+    return this.headKind.endsWith('-classification');
+  }
+}
+
+/** Heads that give a label to each token, or to a sequence by its last token. */
+function labelHeads(init: Initializer, config: ModelConfig, randomness: Randomness, features: number) {
+  const head = (pick: 'tokens' | 'last') => () =>
+    new PredictionHead({
+      pick,
+      dropout: dropoutOf(config, 'classifier_dropout_rate', randomness),
+      out: new Linear(init, features, labelsOf(config).length),
+    });
+  return { 'token-classification': head('tokens'), 'sequence-classification': head('last') };
+}
+
+/** Returns the name of the output projection of a head. */
+export function gemmaHeadName(head: HeadKind): string {
+  return head === 'language-model' ? 'lm_head.out_proj' : 'score.out_proj';
+}
 
 /**
  * T5Gemma (Zhang et al. 2025, arXiv 2504.06225): an encoder and a decoder of Gemma 2's layers, which may differ in
  * size. Windows of the encoder extend to both sides.
  */
-export class T5Gemma extends Seq2SeqModel {
+export class T5Gemma extends GemmaSeq2Seq {
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
   readonly sourceDropout: Dropout;
@@ -29,23 +102,20 @@ export class T5Gemma extends Seq2SeqModel {
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
-  readonly #target: ModelConfig;
+  protected readonly target: ModelConfig;
 
   constructor(context: FamilyContext) {
-    super(context, ['none', 'language-model']);
-    const { init, config, head } = context;
+    super(context);
+    const { init, config } = context;
     const [source, target] = [sideOf(config, 'encoder'), sideOf(config, 'decoder')];
-    this.#target = target;
+    this.target = target;
     this.sourceTokens = tokensOf(init, source);
     this.targetTokens = tokensOf(init, target);
     this.sourceDropout = new Dropout(source.number('dropout_rate'), this.randomness);
     this.targetDropout = new Dropout(target.number('dropout_rate'), this.randomness);
     this.encoder = t5GemmaStack(init, source, this.randomness, null);
     this.decoder = t5GemmaStack(init, target, this.randomness, source.size('hidden_size'));
-    const out = () => vocabularyOutput(init, this.targetTokens, config.flag('tie_word_embeddings'), false);
-    this.head = chooseHead(config, head, {
-      'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }),
-    });
+    this.head = this.headOf(context, this.targetTokens);
   }
 
   protected embedSource(ids: Tensor): Tensor {
@@ -56,16 +126,12 @@ export class T5Gemma extends Seq2SeqModel {
     return this.targetDropout.forward(embedded(this.targetTokens, ids, this.settings));
   }
 
-  override logitsOf(features: Tensor): Tensor {
-    return capped(super.logitsOf(features), this.head && this.#target.numberOrNull('final_logit_softcapping'));
-  }
-
   protected override get stateNames(): StateNames {
-    return { ...t5GemmaNames('encoder'), ...t5GemmaNames('decoder'), 'head.out': 'lm_head.out_proj' };
+    return { ...t5GemmaNames('encoder'), ...t5GemmaNames('decoder'), 'head.out': gemmaHeadName(this.headKind) };
   }
 }
 
-/** T5Gemma's encoder alone: vectors of tokens. */
+/** T5Gemma's encoder alone: vectors of tokens, or labels. */
 export class T5GemmaEncoder extends EncoderModel {
   readonly sourceTokens: Embedding;
   readonly sourceDropout: Dropout;
@@ -79,7 +145,7 @@ export class T5GemmaEncoder extends EncoderModel {
     this.sourceTokens = tokensOf(init, source);
     this.sourceDropout = new Dropout(source.number('dropout_rate'), this.randomness);
     this.encoder = t5GemmaStack(init, source, this.randomness, null);
-    this.head = chooseHead(config, head, {});
+    this.head = chooseHead(config, head, labelHeads(init, config, this.randomness, source.size('hidden_size')));
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
@@ -91,7 +157,7 @@ export class T5GemmaEncoder extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    return t5GemmaNames('encoder');
+    return { ...t5GemmaNames('encoder'), 'head.out': gemmaHeadName(this.headKind) };
   }
 }
 

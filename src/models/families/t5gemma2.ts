@@ -15,19 +15,18 @@ import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { PredictionHead } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
-import { Seq2SeqModel } from '../seq2seq-model.js';
-import { capped, gemmaNorm } from './gemma.js';
+import { gemmaNorm } from './gemma.js';
 import { llamaAttention, llamaAttentionOptions } from './llama.js';
-import { completeFromDecoder, gemmaSideStack, t5GemmaNames } from './t5gemma.js';
+import { completeFromDecoder, GemmaSeq2Seq, gemmaHeadName, gemmaSideStack, t5GemmaNames } from './t5gemma.js';
 
 /**
  * T5Gemma 2 (Zhang et al. 2025, arXiv 2512.14856), text only: an encoder and a decoder of Gemma 3's layers. One softmax
  * covers the decoder's self-attention and cross-attention. If embeddings are tied, encoder and decoder share one table
  * of tokens.
  */
-export class T5Gemma2 extends Seq2SeqModel {
+export class T5Gemma2 extends GemmaSeq2Seq {
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
   /** float32 [hidden]: vector of the token that ends an image. It replaces the token's row in the table. */
@@ -38,11 +37,11 @@ export class T5Gemma2 extends Seq2SeqModel {
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
-  readonly #target: ModelConfig;
+  protected readonly target: ModelConfig;
 
   constructor(context: FamilyContext) {
-    super(context, ['none', 'language-model']);
-    const { init, config, head } = context;
+    super(context);
+    const { init, config } = context;
     const { dropout_rate, attention_dropout } = config.values;
     const [source, target] = ['encoder_text_config', 'decoder'].map(
       (name) => new ModelConfig({ ...config.object(name), dropout_rate, attention_dropout }),
@@ -52,7 +51,7 @@ export class T5Gemma2 extends Seq2SeqModel {
         throw new FormatError(
           `config.json: ${name} is ${target.size(name)}, expected ${source.size(name)} as in encoder`,
         );
-    this.#target = target;
+    this.target = target;
     const isTied = config.flag('tie_word_embeddings');
     const [rows, features] = [target.size('vocab_size'), target.size('hidden_size')];
     this.sourceTokens = new Embedding(init, rows, features);
@@ -63,15 +62,12 @@ export class T5Gemma2 extends Seq2SeqModel {
     this.targetDropout = new Dropout(config.number('dropout_rate'), this.randomness);
     this.encoder = stackOf(init, source, this.randomness, false);
     this.decoder = stackOf(init, target, this.randomness, true);
-    const out = () => vocabularyOutput(init, this.sourceTokens, isTied, false);
-    this.head = chooseHead(config, head, {
-      'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }),
-    });
+    this.head = this.headOf(context, this.sourceTokens);
   }
 
   #embedded(ids: Tensor, tokens: Embedding, imageEnd: Tensor): Tensor {
-    const scale = Math.sqrt(this.#target.size('hidden_size'));
-    const x = tokens.forward(ids, { scale, paddingId: this.#target.numberOrNull('pad_token_id') });
+    const scale = Math.sqrt(this.target.size('hidden_size'));
+    const x = tokens.forward(ids, { scale, paddingId: this.target.numberOrNull('pad_token_id') });
     const end = ids.device.tensor(Int32Array.of(this.settings.number('eoi_token_index')));
     return where(equal(ids, end).reshape(-1, 1), imageEnd, x);
   }
@@ -82,10 +78,6 @@ export class T5Gemma2 extends Seq2SeqModel {
 
   protected embedTarget(ids: Tensor): Tensor {
     return this.targetDropout.forward(this.#embedded(ids, this.targetTokens, this.targetImageEnd));
-  }
-
-  override logitsOf(features: Tensor): Tensor {
-    return capped(super.logitsOf(features), this.head && this.#target.numberOrNull('final_logit_softcapping'));
   }
 
   /** Splits the decoder's attention maps into self-attention and cross-attention. */
@@ -112,7 +104,7 @@ export class T5Gemma2 extends Seq2SeqModel {
       ...t5GemmaNames('decoder', false),
       source_image_end: 'model.encoder.embed_tokens.eoi_embedding',
       target_image_end: 'model.decoder.embed_tokens.eoi_embedding',
-      'head.out': 'lm_head.out_proj',
+      'head.out': gemmaHeadName(this.headKind),
     };
   }
 }

@@ -458,6 +458,21 @@ CASES = {
         "Ernie4_5_MoeForCausalLM",
         dict(ernie_moe, moe_num_shared_experts=0, use_bias=True, moe_layer_start_index=0, moe_layer_end_index=0, moe_norm_min=0.7, tie_word_embeddings=False),
     ),
+    # The activation of networks is that of convolutions, too.
+    "qwen3-5-gelu": ("Qwen3_5ForCausalLM", dict(delta, hidden_act="gelu", **rope(rope_type="default", partial_rotary_factor=0.5))),
+    "mamba2-gelu": ("Mamba2ForCausalLM", dict(common, hidden_size=8, num_hidden_layers=2, num_heads=4, head_dim=4, state_size=4, n_groups=2, hidden_act="gelu", initializer_range=0.3)),
+    # Granite 4 without experts.
+    "granite-hybrid-dense": (
+        "GraniteMoeHybridForCausalLM",
+        dict(
+            grouped, num_local_experts=0, shared_intermediate_size=7, layer_types=["linear_attention", "full_attention"], mamba_n_heads=4, mamba_d_head=6, mamba_d_state=4, mamba_d_conv=3,
+            position_embedding_type="rope", hidden_act="gelu",
+        ),
+    ),
+    "qwen3-moe-question": ("Qwen3MoeForQuestionAnswering", dict(grouped, head_dim=4, moe_intermediate_size=5, num_experts=3, num_experts_per_tok=2, mlp_only_layers=[0])),
+    "gte-body": ("GteModel", dict(base, type_vocab_size=2)),
+    "t5gemma-classes": ("T5GemmaForSequenceClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3)),
+    "t5gemma-encoder-labels": ("T5GemmaForTokenClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3, is_encoder_decoder=False)),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
@@ -779,7 +794,8 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
     if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors.values()):
         sys.exit(f"{name}: transformers gives NaN")
-    if cls.startswith(("T5Gemma2", "Mixtral")) or "Moe" in cls:  # in files, the encoder's text model has no name of its own, and each expert has one
+    # In files, the encoder's text model has no name of its own, and each expert has one.
+    if cls.startswith(("T5Gemma2", "Mixtral")) or "Moe" in cls or "mamba" in str(settings):
         with tempfile.TemporaryDirectory() as temporary:
             tensors = {key: value for key, value in tensors.items() if not key.startswith("grad.")} | gradients_in_files(model, pathlib.Path(temporary))
     if "Nomic" in cls:
