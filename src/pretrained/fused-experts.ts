@@ -1,5 +1,5 @@
-// Experts in the layout that transformers 5 has in memory and may save: one tensor for the gates and the projections that
-// they multiply, and one for the projections back. Most checkpoints have a tensor for each expert instead.
+// Experts in the layout that transformers 5 has in memory and may save. One tensor holds the gates and the projections
+// that they multiply, and one the projections back. Most checkpoints have a tensor for each expert instead.
 
 import { FormatError } from '../core/errors.js';
 import { quote } from '../io/dtypes.js';
@@ -14,12 +14,16 @@ const EACH = [
   ['w1', 'w3', 'w2'],
 ] as const;
 
+/** The path of Mixtral's mixtures, which is `mlp` in memory. */
+const MIXTRAL = '.block_sparse_moe.';
+
 /** Names that differ in memory from those in checkpoints. */
 const RENAMED: readonly (readonly [memory: RegExp, checkpoint: string])[] = [
   [/block_sparse_moe\.experts\.gate_up_proj$/, 'block_sparse_moe.input_linear.weight'],
   [/block_sparse_moe\.experts\.down_proj$/, 'block_sparse_moe.output_linear.weight'],
   [/block_sparse_moe\.router\.weight$/, 'block_sparse_moe.router.layer.weight'],
   [/mlp\.gate\.moe_statics\./, 'mlp.moe_statics.'],
+  [/\.mlp\.(?=gate\.weight$)/, MIXTRAL],
 ];
 
 /**
@@ -32,7 +36,9 @@ export function withSplitExperts(
 ): Map<string, WeightEntry> {
   const found = new Map<string, WeightEntry>();
   for (const [name, entry] of tensors) {
-    const [, block, kind] = FUSED.exec(name) ?? [];
+    const [, path, kind] = FUSED.exec(name) ?? [];
+    const isWanted = (block: string | undefined) => EACH.some(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
+    const block = isWanted(path) ? path : path?.replace('.mlp.', MIXTRAL);
     const each = EACH.find(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
     if (wanted.has(name) || each === undefined || !(entry instanceof SafetensorsEntry)) {
       found.set(wanted.has(name) ? name : renamed(name, wanted), entry);

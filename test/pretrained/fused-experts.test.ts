@@ -14,6 +14,7 @@ const cases = [
   ['reference3', 'granitemoehybrid'],
   ['switches', 'qwen3-5-moe'],
   ['switches', 'ernie4-5-moe'],
+  ['switches', 'mixtral-window'],
 ] as const;
 
 let device: Device;
@@ -30,6 +31,9 @@ const renamed: Readonly<Record<string, string>> = {
   'mlp.moe_statics.e_score_correction_bias': 'mlp.gate.moe_statics.e_score_correction_bias',
 };
 
+/** Mixtral's mixtures have another path in memory. */
+const inMemory = (name: string) => name.replace(/block_sparse_moe\.(?=gate\.weight$|experts$)/, 'mlp.');
+
 /** The tensors under the names, and in the layout, that transformers 5 has in memory. */
 function fused(file: Uint8Array): Uint8Array {
   const { tensors } = parseSafetensors(file);
@@ -37,7 +41,7 @@ function fused(file: Uint8Array): Uint8Array {
   for (const [name, entry] of tensors) {
     const [, block, index, part] = EXPERT.exec(name) ?? [];
     const own = Object.entries(renamed).find(([end]) => name.endsWith(end));
-    const other = own ? name.slice(0, -own[0].length) + own[1] : name;
+    const other = own ? name.slice(0, -own[0].length) + own[1] : inMemory(name);
     if (block === undefined)
       found[other] = { dtype: 'F32', shape: [...entry.shape], data: entry.data() as Float32Array };
     if (index !== '0' || part === 'up_proj' || part === 'w3') continue;
@@ -51,7 +55,11 @@ function fused(file: Uint8Array): Uint8Array {
     );
     const [out, columns] = entry.shape as [number, number];
     const shape = [experts.length, parts.length * out, columns];
-    found[`${block}.${isDown ? 'down_proj' : 'gate_up_proj'}`] = { dtype: 'F32', shape, data: Float32Array.from(all) };
+    found[`${inMemory(block as string)}.${isDown ? 'down_proj' : 'gate_up_proj'}`] = {
+      dtype: 'F32',
+      shape,
+      data: Float32Array.from(all),
+    };
   }
   return serializeSafetensors(found);
 }
