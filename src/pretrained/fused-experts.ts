@@ -14,7 +14,7 @@ const EACH = [
   ['w1', 'w3', 'w2'],
 ] as const;
 
-/** The path of Mixtral's mixtures, which is `mlp` in memory. */
+/** The path of mixtures in Mixtral, which is `mlp` in memory. */
 const MIXTRAL = '.block_sparse_moe.';
 
 /** Names that differ in memory from those in checkpoints. */

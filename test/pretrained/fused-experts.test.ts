@@ -31,7 +31,7 @@ const renamed: Readonly<Record<string, string>> = {
   'mlp.moe_statics.e_score_correction_bias': 'mlp.gate.moe_statics.e_score_correction_bias',
 };
 
-/** Mixtral's mixtures have another path in memory. */
+/** Mixtures in Mixtral have another path in memory. */
 const inMemory = (name: string) => name.replace(/block_sparse_moe\.(?=gate\.weight$|experts$)/, 'mlp.');
 
 /** The tensors under the names, and in the layout, that transformers 5 has in memory. */
