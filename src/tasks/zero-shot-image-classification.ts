@@ -39,7 +39,7 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
   head: 'none',
   create: (context) => {
     const { model } = viewerOf(context);
-    const isSiglip = context.model.config.model_type === 'siglip';
+    const isSiglip = /siglip/.test(String(context.model.config.model_type));
     if (model.text === null)
       throw new FormatError(`${TASK}: the model is ${context.model.config.model_type}, which reads no texts`);
     tokenizerOf(context);

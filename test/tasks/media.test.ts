@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageProcessor, RawImage } from '../../src/pretrained/processors/image.js';
 import { type ClassScore, pipeline, TextStreamer } from '../../src/tasks/index.js';
 import { type TestData, testData } from '../test-data.js';
 
@@ -132,6 +132,45 @@ for (const { model, processor, tokenizer, config, labels, output } of recorded['
       await classify.dispose();
     });
   });
+
+describe('zero-shot labels by siglip2', () => {
+  const data = testData('reference3/siglip2');
+  it('are independent, and texts are padded to 64 tokens, as in transformers', async () => {
+    const { text_config: text } = await data.json<{ text_config: { vocab_size: number } }>('config.json');
+    const vocab = Object.fromEntries(Array.from({ length: text.vocab_size }, (_, i) => [`w${i}`, i]));
+    const files = await filesOf(data, {
+      'preprocessor_config.json': { image_processor_type: 'Siglip2ImageProcessor', patch_size: 4, max_num_patches: 15 },
+      'tokenizer.json': {
+        ...{ version: '1.0', added_tokens: [], pre_tokenizer: { type: 'WhitespaceSplit' } },
+        model: { type: 'WordLevel', vocab, unk_token: 'w9' },
+      },
+      'tokenizer_config.json': { pad_token: 'w1', unk_token: 'w9' },
+    });
+    const classify = await pipeline('zero-shot-image-classification', files, { device });
+    const labels = ['w20 w31', 'w40'];
+    const options = { hypothesis_template: '{}' };
+    const found = await classify(pictures[0]!, labels, options);
+    // A softmax would make the score of a single label 1.
+    for (const { label, score } of found) {
+      const [alone] = await classify(pictures[0]!, [label], options);
+      expect(alone!.score).toBeCloseTo(score, 6);
+      expect(score).toBeLessThan(0.999);
+    }
+    const length = Math.min(64, classify.model.maxLength);
+    const padded = labels.map((label) => label.split(' ').map((word) => Number(word.slice(1))));
+    const inputIds = padded.map((ids) => [...ids, ...Array<number>(length - ids.length).fill(1)]);
+    const { data: values, shape, spatialShapes } = (classify.processor as ImageProcessor).process([pictures[0]!]);
+    const output = await classify.model.forward({
+      inputIds,
+      pixelValues: device.tensor(values, shape),
+      spatialShapes: spatialShapes as readonly (readonly number[])[],
+    });
+    const logits = await output.logitsPerImage!.data();
+    for (const [i, label] of labels.entries())
+      expect(found.find((each) => each.label === label)!.score).toBeCloseTo(1 / (1 + Math.exp(-logits[i]!)), 5);
+    await classify.dispose();
+  });
+});
 
 for (const { model, task, options, tokenizer, parameters, output } of recorded.texts)
   describe(`${task} by ${model}`, () => {
