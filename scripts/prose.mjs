@@ -17,6 +17,7 @@ const ABOLISHED = [
   [/\bgiveWay\b/, 'yieldToEventLoop'],
   [/\bTurnOptions\b/, 'RotaryOptions'],
   [/\b(MOST|LONGEST|GREATEST|LARGEST)(?=_[A-Z]|\b)/, 'MAX_'],
+  [/\bk(Most|Longest)[A-Z]/, 'kMax'],
   [/\b(LEAST|FEWEST|SMALLEST)(?=_[A-Z]|\b)/, 'MIN_'],
   [/\bturned\((?!['"`])/, 'transposed'],
 ];

@@ -244,7 +244,7 @@ struct Attention {
                                    relativeWeights, dropping};
     if (!inBfloat16 && attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
       return withCells(in.sizes.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
-    if (in.workOf(1) < kLeastWork) return attendShort(context, output, inBfloat16);
+    if (in.workOf(1) < kMinWork) return attendShort(context, output, inBfloat16);
     // Blocks are smaller if there are few, so that more threads share them.
     const bool many = in.totalQ() * in.sizes.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
@@ -275,10 +275,10 @@ struct Attention {
     });
   }
 
-  static constexpr double kLeastWork = 1 << 18;  // minimum number of multiply-adds per chunk
+  static constexpr double kMinWork = 1 << 18;  // minimum number of multiply-adds per chunk
 
   void attendShort(Context& context, const attention::Output& output, bool inBfloat16) const {
-    const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.sizes.heads) + 1)) + 1;
+    const uint64_t together = static_cast<uint64_t>(kMinWork / (in.workOf(in.sizes.heads) + 1)) + 1;
     context.team.parallelRange(in.sizes.batch, together, [&](uint64_t b, uint64_t end) {
       const attention::Session session(inBfloat16);
       for (; b < end; ++b) {

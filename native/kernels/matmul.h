@@ -59,7 +59,7 @@ struct MatMul {
 
   Weight weightOperand() const {
     if (transposeA != 0 || transposeB != 0 || batch != 1 || bStride != cols) return {};
-    if (cols < kLeastPanels * kPanelCols || cols * depth < kLeastWeight) return {};
+    if (cols < kMinPanels * kPanelCols || cols * depth < kMinWeight) return {};
     return {offsetof(MatMul, b) / 4, depth, cols};
   }
 
@@ -94,8 +94,8 @@ struct MatMul {
   }
 
  private:
-  static constexpr uint64_t kLeastPanels = 4,
-                            kLeastWeight = 1 << 14;  // minimum size of a weight that is laid out in panels
+  static constexpr uint64_t kMinPanels = 4,
+                            kMinWeight = 1 << 14;  // minimum size of a weight that is laid out in panels
 
   // False for gradients of weights, which sum columns and read A across its rows.
   bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }

@@ -25,12 +25,12 @@ struct Permute {
   }
 
   void run(Context& context) const {
-    constexpr uint64_t kTile = 64, kLeast = 512;  // rows and columns of a tile; columns in a chunk
+    constexpr uint64_t kTile = 64, kMin = 512;  // rows and columns of a tile; columns in a chunk
     const bool transposes = xStep[4] == 1 && yStep[5] == 1 && xStep[5] != 1;
     const bool copies = xStep[5] == 1 && yStep[5] == 1;
     const uint64_t tiles = divideUp(n[4], kTile);
     const uint64_t outer = product(n, 0, 4);
-    const uint64_t grain = copies && n[5] > kLeast ? kTile * kLeast / (atMost(kTile - 1, n[4]) + 1) : kLeast;
+    const uint64_t grain = copies && n[5] > kMin ? kTile * kMin / (atMost(kTile - 1, n[4]) + 1) : kMin;
     const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
         const BroadcastWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);

@@ -49,7 +49,8 @@
 //   lookUp(v, table)           replaces each byte of v, from 0 to 15, by table[byte]
 //
 // Dot products of bytes
-//   Each lane of `weights` holds four unsigned bytes of one output feature. `x` points to the four signed bytes of the input that all lanes multiply with.
+//   Each lane of `weights` holds four unsigned bytes of one output feature. All lanes multiply them with the same four
+//   signed bytes of the input, to which `x` points.
 //
 //   withDots(body)             calls body(Dots()) with the fastest implementation that this machine supports
 //   Dots::Sums                 one running 32-bit sum per lane

@@ -171,8 +171,8 @@ std::vector<uint32_t> integerProducts(const Isa& isa) {
 // Products in bfloat16, of which all instruction sets are to give the same bits. The factors have all exponents, or are
 // near the limits of floats. NaNs may differ.
 std::vector<uint32_t> bfloat16Products(const Isa& isa) {
-  constexpr uint32_t kDepth = 1100, kCols = 70, kMostRows = 45;
-  constexpr uint32_t kB = kMostRows * kDepth, kC = kB + kDepth * kCols, kCount = kC + kMostRows * kCols;
+  constexpr uint32_t kDepth = 1100, kCols = 70, kMaxRows = 45;
+  constexpr uint32_t kB = kMaxRows * kDepth, kC = kB + kDepth * kCols, kCount = kC + kMaxRows * kCols;
   Engine engine(isa, 2);
   expect(engine.grow(uint64_t{4} * kCount), "an engine has memory", isa.name);
   std::vector<uint32_t> all;
@@ -183,7 +183,7 @@ std::vector<uint32_t> bfloat16Products(const Isa& isa) {
       bits[i] = (mixed & 0x807fffff) | (exponent + (mixed >> 8) % (2 * exponents + 1) % 256) << 23;
     }
     engine.write(0, bits.data(), bits.size() * 4);
-    for (const uint32_t rows : {1u, 17u, kMostRows}) {
+    for (const uint32_t rows : {1u, 17u, kMaxRows}) {
       std::vector<uint32_t> list, y(size_t{rows} * kCols);
       encode(list, isa, "matmulBfloat16", {0,      rows * kDepth,
                                            kB,     kDepth * kCols,

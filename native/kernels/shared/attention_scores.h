@@ -56,8 +56,8 @@ SIMD_INLINE Vf capped(Vf score, Vf cap) { return cap * tanh(score / cap); }
 // Adds a bias to a score. Masks often consist of the lowest float, which must stay finite after the multiplication by
 // log₂ e. If all keys of a query have this bias, it attends to them equally, as in PyTorch.
 SIMD_INLINE Vf biased(Vf score, Vf bias) {
-  constexpr float kLeast = -2.3e38f;
-  const Vf held = bias > splat(-INFINITY) ? max(splat(kLeast), bias) : bias;
+  constexpr float kMin = -2.3e38f;
+  const Vf held = bias > splat(-INFINITY) ? max(splat(kMin), bias) : bias;
   return fma(held, splat(kLog2E), min(splat(kLargest), score));
 }
 

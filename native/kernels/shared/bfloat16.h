@@ -20,7 +20,7 @@
 namespace bfloat16 {
 
 inline constexpr size_t kBlock = 32;         // inputs
-inline constexpr size_t kMostBlocks = 16;    // number of blocks that large products pack at a time
+inline constexpr size_t kMaxBlocks = 16;     // number of blocks that large products pack at a time
 inline constexpr size_t kTileFloats = 1024;  // room for any tile
 
 // A way to multiply. Operands are packed in strips: rows of the left factor, or columns of the right one, as many as a
@@ -115,8 +115,8 @@ inline void findExponents(const float* block, size_t count, float* head) {
 // True if no product of these blocks overflows, and all sums are multiples of the least normal float. Exponents count
 // from -127, and elements have 8 bits.
 inline bool areOrdinary(const float* left, const float* right) {
-  constexpr float kLeast = 2 * 127 + 2 * 7 - 126, kMost = 2 * 127 + 126;
-  return left[0] + right[0] >= kLeast && left[1] + right[1] <= kMost;
+  constexpr float kMin = 2 * 127 + 2 * 7 - 126, kMax = 2 * 127 + 126;
+  return left[0] + right[0] >= kMin && left[1] + right[1] <= kMax;
 }
 
 // sum + x·y, rounded once, with a subnormal result as zero. A product is exact in double precision, and rounding the sum
@@ -191,7 +191,7 @@ void packAcross(const float* in, size_t stride, size_t count, size_t n, float* o
     });
 }
 
-inline constexpr size_t kMostLanes = 32 > kWidth ? 32 : kWidth;  // rows or columns of a strip, in whole vectors
+inline constexpr size_t kMaxLanes = 32 > kWidth ? 32 : kWidth;  // rows or columns of a strip, in whole vectors
 
 // A strip of the left factor: blocks [kRows, units].
 template <class Form, size_t kRows>
@@ -200,9 +200,9 @@ void packLeft(const float* in, size_t stride, bool crossed, size_t count, size_t
   for (size_t k = 0; k < depth; k += kBlock, out += kSize + Form::kHead) {
     const size_t n = atMost(kBlock, depth - k);
     if (crossed) {
-      float columns[Form::kUnits * kMostLanes];
-      packAcross<Form>(in + k * stride, stride, count, n, columns, kMostLanes);
-      packTransposed(columns, kMostLanes, Form::kUnits, count, out, Form::kUnits);
+      float columns[Form::kUnits * kMaxLanes];
+      packAcross<Form>(in + k * stride, stride, count, n, columns, kMaxLanes);
+      packTransposed(columns, kMaxLanes, Form::kUnits, count, out, Form::kUnits);
     } else {
       packAlong<Form>(in + k, stride, count, n, out);
     }
@@ -221,7 +221,7 @@ void packRight(const float* in, size_t stride, bool crossed, size_t count, size_
     if (crossed) {
       packAcross<Form>(in + k * stride, stride, count, n, out, kCols);
     } else {
-      float rows[Form::kUnits * kMostLanes];
+      float rows[Form::kUnits * kMaxLanes];
       packAlong<Form>(in + k, stride, count, n, rows);
       packTransposed(rows, Form::kUnits, count, Form::kUnits, out, kCols);
     }
@@ -231,7 +231,7 @@ void packRight(const float* in, size_t stride, bool crossed, size_t count, size_
 
 template <class Form, size_t kRows, size_t kCols>
 constexpr Way wayOf(decltype(Way::multiply) multiply) {
-  static_assert(kRows <= kMostLanes && kCols <= kMostLanes && kRows * kCols <= kTileFloats);
+  static_assert(kRows <= kMaxLanes && kCols <= kMaxLanes && kRows * kCols <= kTileFloats);
   return {kRows,
           kCols,
           kRows * Form::kUnits + Form::kHead,

@@ -6,13 +6,13 @@
 
 namespace bfloat16 {
 
-inline constexpr size_t kMostRows = 384, kMostCols = 384;  // largest block of C
-inline constexpr size_t kMostInputs = kBlock * kMostBlocks;
+inline constexpr size_t kMaxRows = 384, kMaxCols = 384;  // largest block of C
+inline constexpr size_t kMaxInputs = kBlock * kMaxBlocks;
 
 // Packed rows take at most one word for each input, and a head for each block.
-inline constexpr size_t kHeads = kMostBlocks * (kMostRows + kMostCols) * 2;
+inline constexpr size_t kHeads = kMaxBlocks * (kMaxRows + kMaxCols) * 2;
 inline constexpr size_t kGemmFloats =
-    kMostRows * kMostInputs + kMostLanes * kMostInputs + kHeads + kMostRows * kMostCols + 2 * kTileFloats;
+    kMaxRows * kMaxInputs + kMaxLanes * kMaxInputs + kHeads + kMaxRows * kMaxCols + 2 * kTileFloats;
 static_assert(kGemmFloats <= kScratchFloats);
 
 // Stores a tile of sums of C at (i, j), with all that is added to it.
@@ -34,14 +34,14 @@ template <class Finish>
 void multiplyBlock(const Gemm& g, float* memory, const Finish& finish) {
   const Way& by = way();
   const size_t tile = by.rows * by.cols, across = divideUp(g.cols, by.cols);
-  const size_t leftStrip = by.leftBlock * kMostBlocks;
+  const size_t leftStrip = by.leftBlock * kMaxBlocks;
   // Sums of all tiles wait for the next inputs. If there are no more, one tile after the other uses the same memory.
-  const size_t nextSums = g.depth > kMostInputs ? tile : 0;
+  const size_t nextSums = g.depth > kMaxInputs ? tile : 0;
   float* sums = memory;
   float* right = sums + (nextSums > 0 ? tile * across * divideUp(g.rows, by.rows) : tile);
-  float* left = right + by.rightBlock * kMostBlocks;
+  float* left = right + by.rightBlock * kMaxBlocks;
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
-    depth = atMost(kMostInputs, g.depth - k);
+    depth = atMost(kMaxInputs, g.depth - k);
     const size_t blocks = divideUp(depth, kBlock);
     const float* a = g.a + k * g.aCol;
     const bool acrossA = g.aCol != 1;
@@ -72,17 +72,17 @@ inline void multiplyBlock(const Gemm& g, float* memory) {
   multiplyBlock(g, memory, [](size_t, size_t, size_t, size_t) {});
 }
 
-inline constexpr uint64_t kLeastWork = 1 << 20;  // multiply-adds that are worth a task
+inline constexpr uint64_t kMinWork = 1 << 20;  // multiply-adds that are worth a task
 
 // The number of matrices of a batch, of one block each, that make a task.
-inline uint64_t together(const ProductSize& size) { return kLeastWork / (size.rows * size.cols * size.depth) + 1; }
+inline uint64_t together(const ProductSize& size) { return kMinWork / (size.rows * size.cols * size.depth) + 1; }
 
 // Blocks of C that keep the threads busy. They affect no bit.
 inline Blocks blocksOf(const ProductSize& size, uint64_t threads) {
   constexpr uint64_t kPerThread = 4;
   const Way& by = way();
-  uint64_t high = atMost(kMostRows / by.rows, divideUp(size.rows, by.rows));
-  uint64_t wide = atMost(kMostCols / by.cols, divideUp(size.cols, by.cols));
+  uint64_t high = atMost(kMaxRows / by.rows, divideUp(size.rows, by.rows));
+  uint64_t wide = atMost(kMaxCols / by.cols, divideUp(size.cols, by.cols));
   const auto blocks = [&] {
     const uint64_t rowStep = high * by.rows, colStep = wide * by.cols;
     return Blocks{rowStep, colStep, divideUp(size.rows, rowStep), divideUp(size.cols, colStep)};
@@ -90,7 +90,7 @@ inline Blocks blocksOf(const ProductSize& size, uint64_t threads) {
   while (threads > 1 && high * wide > 1) {
     const Blocks now = blocks();
     if (now.down * now.across * size.batch >= kPerThread * threads) break;
-    if (now.rowStep * now.colStep * size.depth < 2 * kLeastWork) break;
+    if (now.rowStep * now.colStep * size.depth < 2 * kMinWork) break;
     uint64_t& longer = now.colStep >= now.rowStep && wide > 1 ? wide : high > 1 ? high : wide;
     longer = (longer + 1) / 2;
   }

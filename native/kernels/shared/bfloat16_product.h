@@ -7,7 +7,7 @@ namespace attention {
 
 // One factor, packed as a whole, has at most 64 × 1024 or 128 × 128 elements. Each strip of the other is packed in turn.
 inline constexpr size_t kBfloat16Floats =
-    (64 + 2 * bfloat16::kMostLanes) * (kMaxWidth + kMaxWidth / 8) + bfloat16::kTileFloats;
+    (64 + 2 * bfloat16::kMaxLanes) * (kMaxWidth + kMaxWidth / 8) + bfloat16::kTileFloats;
 
 // Stores a tile of sums.
 inline void putTile(const float* sums, size_t stride, const Result& result, size_t height, size_t width) {

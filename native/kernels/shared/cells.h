@@ -91,14 +91,14 @@ SIMD_INLINE void storeHalves(void* to, Vf v) {
 // Packs a group of n features as bytes. Returns their scale as the upper half of a float32. If the group contains
 // infinity or NaN, the whole group becomes NaN.
 inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
-  constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰: groups with a smaller maximum become 0
+  constexpr int32_t kMin = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰: groups with a smaller maximum become 0
   Vi most = {};
   eachVector(n, [&](size_t c, size_t lanes) {
     const Vi size = asInt(loadLanes(x + c, lanes)) & splatInt(0x7fffffff);
     most = size > most ? size : most;
   });
   const int32_t bits = maximum(most);
-  if (bits < kLeast) return 0;
+  if (bits < kMin) return 0;
   if (bits >= kInfinity) {
     memset(to, 1, n);
     return 0x7fc0;

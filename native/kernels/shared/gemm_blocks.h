@@ -59,12 +59,12 @@ class GemmCut {
   }
 
   // The number of matrices of a batch per task, if each is one block.
-  uint64_t together() const { return kLeastWork / (size_.rows * size_.cols * size_.depth) + 1; }
+  uint64_t together() const { return kMinWork / (size_.rows * size_.cols * size_.depth) + 1; }
 
  private:
-  static constexpr uint64_t kWaitingRows = 64;     // up to so many rows, the time is that of reading panels
-  static constexpr uint64_t kLongRun = 192;        // floats
-  static constexpr uint64_t kLeastWork = 1 << 17;  // minimum number of multiply-adds per task: two microseconds
+  static constexpr uint64_t kWaitingRows = 64;   // up to so many rows, the time is that of reading panels
+  static constexpr uint64_t kLongRun = 192;      // floats
+  static constexpr uint64_t kMinWork = 1 << 17;  // minimum number of multiply-adds per task: two microseconds
 
   // Height and width of a block in tiles.
   struct TilesOfBlock {
@@ -80,12 +80,12 @@ class GemmCut {
 
   // The maximum number of tasks that are worth their overhead. Fewer than eight rows take as long as eight, because
   // they wait for B.
-  uint64_t tasksWorth() const { return (size_.rows < 8 ? 8 : size_.rows) * size_.cols * size_.depth / kLeastWork + 1; }
+  uint64_t tasksWorth() const { return (size_.rows < 8 ? 8 : size_.rows) * size_.cols * size_.depth / kMinWork + 1; }
 
   // True if there are fewer than `perThread` blocks of this size per thread, and they are large enough to be halved.
   bool areTooFew(const TilesOfBlock& block, uint64_t perThread) const {
     const uint64_t tasks = divideUp(tilesDown(), block.high) * divideUp(tilesAcross(), block.wide) * size_.batch;
-    const bool isLong = block.high * block.wide * kTileRows * tileCols_ * size_.depth > 2 * kLeastWork;
+    const bool isLong = block.high * block.wide * kTileRows * tileCols_ * size_.depth > 2 * kMinWork;
     return threads_ > 1 && tasks < perThread * threads_ && isLong;
   }
 
