@@ -16,9 +16,6 @@ export const vendored = {
   'cli-progress': "export { default } from 'cli-progress'",
   commander: "export * from 'commander'",
   hyparquet: "export * from 'hyparquet'",
-  undici:
-    "export { default as EnvHttpProxyAgent } from './node_modules/undici/lib/dispatcher/env-http-proxy-agent.js';" +
-    "export { fetch } from './node_modules/undici/lib/web/fetch/index.js'",
 };
 
 /** Packages that users install. */
@@ -144,7 +141,7 @@ const filesAreProvided = {
 
 /** Pages leave out packages that `importPackage` names. In dist/, vendored ones are files. */
 const withVendor = (text) =>
-  text.replace(/(importPackage<.+>)\('(undici|hyparquet)'\)/, (_, call, name) => `${call}('../vendor/${name}.js')`);
+  text.replace(/(importPackage<.+>)\('(hyparquet)'\)/, (_, call, name) => `${call}('../vendor/${name}.js')`);
 
 const vendorIsAside = {
   name: 'vendor is aside',

@@ -41,10 +41,6 @@ const vendor = await build({
     {
       name: 'vendored',
       setup(build) {
-        // Replies of a proxy need no fast parser: one in plain WebAssembly serves all machines.
-        build.onResolve({ filter: /llhttp_simd-wasm\.js$/ }, ({ resolveDir }) => ({
-          path: join(resolveDir, '../llhttp/llhttp-wasm.js'),
-        }));
         build.onResolve({ filter: /^vendored:/ }, ({ path }) => ({ path: path.slice(9), namespace: 'vendored' }));
         build.onLoad({ filter: /.*/, namespace: 'vendored' }, ({ path }) => ({
           contents: vendored[path],

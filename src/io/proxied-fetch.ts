@@ -2,7 +2,6 @@
 
 import { environment, isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
-import { importPackage } from './optional-package.js';
 
 type Fetch = typeof fetch;
 
@@ -29,10 +28,8 @@ async function throughProxy(values: readonly (string | undefined)[]): Promise<Fe
     if (value !== undefined && !/^https?:\/\/./.test(value))
       throw new FetchError(`${NAMES[i]} is ${JSON.stringify(value)}, expected a URL such as http://proxy.example:3128`);
   }
-  const undici = await importPackage<typeof import('undici')>('undici');
+  const { fetchByTunnel } = await import('./tunnel.js');
   const [https, HTTPS, http, HTTP, no, NO] = values;
-  const [httpsProxy = '', httpProxy = '', noProxy = ''] = [https ?? HTTPS, http ?? HTTP, no ?? NO];
-  const dispatcher = new undici.EnvHttpProxyAgent({ httpsProxy, httpProxy, noProxy });
-  return ((url: string | URL, init?: RequestInit) =>
-    undici.fetch(url, { ...(init as object), dispatcher })) as unknown as Fetch;
+  const proxies = { https: https ?? HTTPS ?? '', http: http ?? HTTP ?? '', not: no ?? NO ?? '' };
+  return (url, init) => fetchByTunnel(proxies, url as string | URL, init);
 }

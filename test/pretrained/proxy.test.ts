@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { FetchError } from '../../src/core/errors.js';
 import { loadTokenizer } from '../../src/index.js';
+import { fetchByTunnel } from '../../src/io/tunnel.js';
 import { Hub } from './hub-server.js';
 
 const wordpiece = (name: string) => readFileSync(`test/tasks/wordpiece/${name}`);
@@ -100,4 +101,33 @@ it('refuses an invalid proxy and describes the expected value', async () => {
   vi.stubEnv('HTTPS_PROXY', 'proxy.example:3128');
   await expect(load()).rejects.toThrow(/HTTPS_PROXY is "proxy.example:3128", expected a URL such as http:/);
   await expect(load()).rejects.toBeInstanceOf(FetchError);
+});
+
+it('gives the status of a proxy that refuses', async () => {
+  const server = createServer();
+  server.on('connect', (_, client) => client.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
+  const place = `127.0.0.1:${await started(server)}`;
+  const proxies = { https: `http://${place}`, http: '', not: '' };
+  await expect(fetchByTunnel(proxies, 'https://hub.invalid/file')).rejects.toThrow(
+    `the proxy ${place} refused a connection to hub.invalid:443 (HTTP status 403)`,
+  );
+});
+
+it('follows redirects, without credentials for another origin, and streams what arrives', async () => {
+  const seen: (string | undefined)[] = [];
+  const target = createServer(({ url, headers }, response) => {
+    seen.push(`${headers.host}${url} ${headers.authorization}`);
+    if (url === '/a') response.writeHead(302, { location: 'http://two.invalid/b' });
+    response.end(url === '/b' ? 'bytes' : '');
+  });
+  const proxy = await proxyTo(await started(target));
+  const proxies = { https: '', http: `http://127.0.0.1:${proxy.port}`, not: 'three.invalid,*.four.invalid:81' };
+  const init = { headers: { authorization: 'Bearer key' } };
+  const response = await fetchByTunnel(proxies, 'http://one.invalid/a', init);
+  expect([response.status, response.url, await response.text()]).toEqual([200, 'http://two.invalid/b', 'bytes']);
+  expect(seen).toEqual(['one.invalid/a Bearer key', 'two.invalid/b undefined']);
+  const manual = await fetchByTunnel(proxies, 'http://one.invalid/a', { ...init, redirect: 'manual' });
+  expect([manual.status, manual.headers.get('location')]).toEqual([302, 'http://two.invalid/b']);
+  const signal = AbortSignal.abort(new Error('enough'));
+  await expect(fetchByTunnel(proxies, 'http://one.invalid/a', { signal })).rejects.toThrow('enough');
 });
