@@ -1,6 +1,7 @@
 // The models of a server by name. A model is loaded at its first request, and unloaded if it is unused for a while. All
 // models together stay within a limit of memory.
 
+import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
 import { QueueFullError } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { ApiError } from './errors.js';
@@ -164,8 +165,8 @@ export class ModelPool {
    */
   async use(name: string, signal: AbortSignal): Promise<ModelLease> {
     const { entry, adapter } = this.#find(name);
-    const { parallel = 0, maxWaiting } = this.settings;
-    if (entry.waiting > maxWaiting + parallel)
+    const { parallel = BATCHING_DEFAULTS.parallel, maxWaiting } = this.settings;
+    if (entry.waiting >= maxWaiting + parallel)
       throw new QueueFullError(`${entry.waiting} requests are waiting for the model`, 1);
     entry.waiting++;
     try {

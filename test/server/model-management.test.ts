@@ -213,6 +213,38 @@ describe('models in memory', () => {
     expect(await states(client)).toEqual({ pinned: 'loaded', b: 'unloaded' });
   });
 
+  it('wait for room in the order of their requests, up to a limit', async () => {
+    let client = await start({ models: { first: managed('stories') } });
+    await ask(client.openai, 'first');
+    const { size } = (await client.ollama.ps()).models[0]!;
+    const names = ['a', 'b', 'c', 'd'];
+    const models = Object.fromEntries(names.map((name) => [name, managed('stories')]));
+    client = await start({ models, maxMemoryBytes: 1.5 * size, maxWaiting: 1, parallel: 1 });
+    const stream = await client.openai.completions.create({
+      ...{ model: 'a', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },
+    });
+    const pieces = stream[Symbol.asyncIterator]();
+    await pieces.next();
+    const order: string[] = [];
+    const asked: Promise<unknown>[] = [];
+    for (const name of ['b', 'd', 'c']) {
+      asked.push(ask(client.openai, name).then(() => order.push(name)));
+      await until(async () => (await states(client))[name] === 'loading');
+    }
+    // Two requests for `b` may wait, of which one is there already: one for `parallel`, one for `maxWaiting`.
+    const more = Array.from({ length: 4 }, () => ask(client.openai, 'b'));
+    const settled = Promise.allSettled(more);
+    for (let piece = await pieces.next(); !piece.done; piece = await pieces.next());
+    await Promise.all(asked);
+    expect(order).toEqual(['b', 'd', 'c']);
+    const refused = (await settled).flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    expect(refused.length).toBe(3);
+    for (const error of refused) {
+      expect(error).toMatchObject({ status: 429, code: 'queue_full' });
+      expect(Number(error.headers.get('retry-after'))).toBeGreaterThan(0);
+    }
+  });
+
   it('answer all waiting requests when a load fails, and load again later', async () => {
     let isBroken = true;
     const stories = managed('stories');
