@@ -21,6 +21,7 @@
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
 #include "formats/tq2_0.h"
+#include "formats/uint4.h"
 //
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
@@ -31,7 +32,7 @@
 #define EACH_FORMAT(FORMAT) \
   FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
   FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
-  FORMAT(NVFP4) FORMAT(TQ2_0)
+  FORMAT(NVFP4) FORMAT(TQ2_0) FORMAT(Uint4)
 // clang-format on
 
 // The number of a format in commands is its position in the list.

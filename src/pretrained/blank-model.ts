@@ -93,7 +93,8 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
   const family = await familyOfConfig(json);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const opened = await openWeights(source, { single: file ?? undefined, dtype: from.dtype });
+  const plusOne = family.gguf?.plusOne === true;
+  const opened = await openWeights(source, { single: file ?? undefined, dtype: from.dtype, plusOne });
   const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
   const init = new Initializer(device, 0, true);
   try {

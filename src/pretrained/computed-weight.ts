@@ -1,20 +1,25 @@
+import type { Device } from '../core/tensor.js';
 import type { StoredBlocks, WeightEntry } from '../models/weight-entry.js';
 
 /** A tensor that is computed from others of its file when it is read. */
 export class ComputedWeight implements WeightEntry {
-  readonly dtype = 'F32';
   readonly size: number;
 
+  /**
+   * `data` computes the floats, and `packed` the blocks of a format that has exactly these values. `dtype` is the type of
+   * the file whose precision is enough for them.
+   */
   constructor(
     readonly shape: readonly number[],
     readonly data: () => Promise<Float32Array>,
-    private readonly packed?: StoredBlocks,
+    private readonly packed?: (device: Device) => StoredBlocks | undefined,
+    readonly dtype: string = 'F32',
   ) {
     this.size = shape.reduce((product, n) => product * n, 1);
   }
 
-  blocks(): StoredBlocks | undefined {
-    return this.packed;
+  blocks(device: Device): StoredBlocks | undefined {
+    return this.packed?.(device);
   }
 
   async *stream(): AsyncGenerator<Float32Array> {

@@ -26,6 +26,8 @@ interface WeightOptions {
   readonly single?: string | undefined;
   /** The variant of ONNX files to read. */
   readonly dtype?: OnnxChoice | undefined;
+  /** True if norms of the family add 1 to their weight. Some ONNX files contain the sum. */
+  readonly plusOne?: boolean | undefined;
 }
 
 /**
@@ -33,13 +35,16 @@ interface WeightOptions {
  * or their index are damaged. If there are only weights in other formats, the message has the command that converts
  * them.
  */
-export async function openWeights(source: ModelSource, { single, dtype }: WeightOptions = {}): Promise<Weights> {
+export async function openWeights(
+  source: ModelSource,
+  { single, dtype, plusOne }: WeightOptions = {},
+): Promise<Weights> {
   if (source.weights !== undefined) return source.weights;
   for (const file of single === undefined ? FILES : [single]) {
     if (await source.has(file)) return openTensors(source, file);
     if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
   }
-  const onnx = await onnxWeights(source, dtype);
+  const onnx = await onnxWeights(source, dtype, plusOne);
   if (onnx !== null) return onnx;
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
   throw new FormatError(
@@ -74,12 +79,16 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
  * Opens weights in ONNX files; null if there are none. Throws ArgumentError if there are ONNX files, but none of the
  * requested variant.
  */
-async function onnxWeights(source: ModelSource, dtype: OnnxChoice | undefined): Promise<Weights | null> {
+async function onnxWeights(
+  source: ModelSource,
+  dtype: OnnxChoice | undefined,
+  plusOne: boolean | undefined,
+): Promise<Weights | null> {
   const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
   const files = await onnxFiles(source, dtype);
   if (files === null) return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto');
   const { openOnnx } = await import('./onnx/open.js');
-  return openOnnx(source, files);
+  return openOnnx(source, files, plusOne);
 }
 
 /** The file that contains each tensor, by tensor name. */

@@ -20,8 +20,11 @@ const blocks = {
   mxfp4: [17, 32, [], 0],
   nvfp4: [36, 64, []],
   tq2_0: [66, 256, [64]],
+  uint4: [21, 32, [2]],
 } as const satisfies Readonly<Record<string, readonly [number, number, readonly number[], number?]>>;
 export type FileFormat = keyof typeof blocks;
+/** The high byte of small scales that are no float16. */
+const HIGH: Readonly<Record<string, number>> = { bfloat16: 0x3c, uint4: 0x3c };
 export const formats = Object.keys(blocks) as FileFormat[];
 
 /** Any blocks, with small scales. */
@@ -29,7 +32,8 @@ export function anyBlocks(random: Random, format: FileFormat, rows: number, cols
   const [size, inputs, scales, exponent] = blocks[format] as readonly [number, number, readonly number[], number?];
   const bytes = Uint8Array.from({ length: (rows * cols * size) / inputs }, () => random.below(256));
   for (let at = 0; at < bytes.length; at += size) {
-    for (const scale of scales) bytes[at + scale + 1] = (format === 'bfloat16' ? 0x3c : 0x18) + random.below(3);
+    for (const scale of scales) bytes[at + scale + 1] = (HIGH[format] ?? 0x18) + random.below(3);
+    if (format === 'uint4') bytes[at + 4] = random.below(17); // a zero point
     if (exponent !== undefined) bytes[at + exponent] = 120 + random.below(3);
   }
   return bytes;

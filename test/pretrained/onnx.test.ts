@@ -199,7 +199,7 @@ it.each([
     nodes: [node({ N: rows, K: columns, block_size: block, bits })],
     tensors: new Map(tensors.map((each) => [each.name, each])),
   };
-  const entry = graphWeights(graph, () => undefined).named.get(stem)!;
+  const entry = (await graphWeights(graph, () => undefined)).named.get(stem)!;
   const stored = entry.blocks?.(device);
   expect(stored).toMatchObject({ format: bits === 4 ? 'q4_0' : 'q8_0', shape: [rows, columns] });
   const width = (columns / 32) * (2 + 4 * bits);

@@ -70,7 +70,11 @@ it.each(names)('%s gives the results of the original class', async (name) => {
     if (attentionMask.flat()[Math.floor(i / width)] !== 0) expect(Math.abs(value - expected[i]!)).toBeLessThan(limit);
 });
 
-const KEPT = { 'gptq-g32-sym': 'q4_0', 'gptq-8bit': 'q8_0', 'ct-int8-channel': 'int8' };
+const KEPT = {
+  ...{ 'gptq-g32-sym': 'q4_0', 'gptq-8bit': 'q8_0', 'gptq-v2-asym': 'uint4', 'awq-g32': 'uint4', 'awq-g128': 'uint4' },
+  ...{ 'ct-int4-group-sym': 'uint4', 'ct-int4-group-asym': 'uint4', 'ct-int8-channel': 'int8' },
+  ...{ 'ct-int8-packed': 'int8', 'bnb-int8': 'int8' },
+};
 
 it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', bit for bit", async (name, format) => {
   const { dequantized } = await data.json<Expected>(`${name}/expected.json`);
@@ -118,7 +122,7 @@ it.each<[string, ReturnType<typeof changed>, RegExp]>([
     changed('gptq-g32-sym', { quant_method: 'aqlm' }),
     /quant_method is .aqlm., .* expected gptq, awq/,
   ],
-  ['GPTQ with 3 bits', changed('gptq-g32-sym', { bits: 3 }), /GPTQ with 3 bits/],
+  ['GPTQ with 5 bits', changed('gptq-g32-sym', { bits: 5 }), /GPTQ with 5 bits/],
   ['AWQ for vectors', changed('awq-g32', { version: 'gemv' }), /version gemv is not read/],
   [
     'missing scales',

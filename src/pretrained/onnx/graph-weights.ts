@@ -7,22 +7,35 @@ import type { ByteSource } from '../../io/byte-source.js';
 import { quote } from '../../io/dtypes.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
-import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { ComputedWeight } from '../computed-weight.js';
-import { symmetricBlocks } from '../quantized/kept-blocks.js';
-import { dequantized, elementsOf, type NBits, type Spread, unpackNBits } from './values.js';
+import { groupedWeight } from '../quantized/grouped.js';
+import { fromBuilder, isBuilderName } from './builder-names.js';
+import { packedIntegers, TransposableWeight } from './integers.js';
+import { dequantized, elementsOf, type NBits, type Spread, sizeOf } from './values.js';
 
 /** Returns the file that holds the data of a tensor. */
 export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
 
-/** The weights of a graph: those with a name, and those whose names are lost. */
+/** Heads of queries, and of keys and values. */
+export interface HeadCounts {
+  readonly queries: number;
+  readonly keys: number;
+}
+
+/** Weights of a graph: by name, and those whose names are lost. */
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
+  /** True for a graph of the model builder. Its norms contain a 1 that families such as Gemma add to the weight. */
+  readonly isBuilt: boolean;
+  /** The heads of attention modules, by the path of a module. */
+  readonly heads: ReadonlyMap<string, HeadCounts>;
 }
 
-export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): GraphWeights {
+/** Finds the weights of a graph. Zero points are read, because the packed format depends on them. */
+export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): Promise<GraphWeights> {
   return new WeightFinder(graph, besideOf).find();
 }
 
@@ -31,11 +44,27 @@ const FLOATS = ['F32', 'F16', 'BF16', 'F64'];
 
 const INTEGERS = ['I8', 'U8'];
 
-/** True for a name that an exporter made up, and for the name of an intermediate value. */
+/** Names of matrices that the model builder transposed for a product. The node that multiplies names them. */
+const OF_PRODUCT = /\.MatMul\.weight$/;
+
+/** A name that an exporter made up, or gave to a value between nodes. */
 const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d)/.test(name);
 
-/** A name of the state dict. Suffixes that come from merging two decoders, or from transposing, are removed. */
-const stateName = (name: string) => name.replace(/(_merged_\d+|_transposed)$/i, '');
+/** Returns the name in a state dict, without additions of merging two decoders, of transposing, or of the builder. */
+const stateName = (name: string) => fromBuilder(name.replace(/(_merged_\d+|_transposed)$/i, ''));
+
+/** Inputs of operators that describe quantized weights: scales, zero points and orders. */
+const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
+  ...{ DequantizeLinear: [1, 2], MatMulNBits: [2, 3, 4], GatherBlockQuantized: [2, 3] },
+};
+
+/** Operators that add a bias, with the index of that input. */
+const BIASED: Readonly<Record<string, number>> = {
+  ...{ BiasGelu: 1, FastGelu: 1, SkipLayerNormalization: 4, SkipSimplifiedLayerNormalization: 3 },
+};
+
+/** Zero points that are read at once. */
+const MAX_ZEROS = 1 << 20;
 
 /** Suffix of quantized integers. Their scale and zero point have the same stem with `_scale` and `_zero_point`. */
 const QUANTIZED = '_quantized';
@@ -48,13 +77,23 @@ class WeightFinder {
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
   readonly #used = new Set<WeightEntry>();
+  /** Names of scales, zero points and orders. */
+  readonly #descriptions = new Set<string>();
+  /** Names of zero points that are all the middle of their integers. */
+  readonly #middles = new Set<string>();
+  /** Tensors that a node gives another shape. */
+  readonly #reshaped = new Map<string, OnnxTensor>();
+  readonly #heads = new Map<string, HeadCounts>();
 
   constructor(
     private readonly graph: OnnxGraph,
     private readonly besideOf: BesideOf,
   ) {}
 
-  find(): GraphWeights {
+  async find(): Promise<GraphWeights> {
+    for (const { op, inputs } of this.graph.nodes)
+      for (const index of DESCRIPTIONS[op] ?? []) this.#descriptions.add(inputs[index] ?? '');
+    for (const tensor of this.graph.tensors.values()) await this.#noteZeros(tensor);
     for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
     for (const node of this.graph.nodes) {
       for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
@@ -65,11 +104,22 @@ class WeightFinder {
         this.#name(stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
     for (const node of this.graph.nodes) this.#addProduct(node);
     const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
-    return { named: this.#named, unnamed };
+    const isBuilt = [...this.graph.tensors.keys()].some(isBuilderName);
+    return { named: this.#named, unnamed, isBuilt, heads: this.#heads };
+  }
+
+  /** Notes zero points that are all the middle of their integers: 0 of int8, 128 of uint8. */
+  async #noteZeros(tensor: OnnxTensor): Promise<void> {
+    const { name, dtype, byteLength } = tensor;
+    const isZero = this.#descriptions.has(name) || name.endsWith('_zero_point');
+    if (!isZero || !INTEGERS.includes(dtype) || byteLength > MAX_ZEROS) return;
+    const middle = dtype === 'U8' ? 128 : 0;
+    if ((await this.#elements(tensor)).every((zero) => zero === middle)) this.#middles.add(name);
   }
 
   /** True for names of initializers, and of values that are computed under the name of a weight. */
   #isStored(name: string): boolean {
+    if (OF_PRODUCT.test(name)) return false;
     if (/\.(weight|bias)$/.test(name)) return true;
     const { tensors } = this.graph;
     const tensor = tensors.get(name) ?? tensors.get(name + QUANTIZED);
@@ -83,6 +133,7 @@ class WeightFinder {
 
   #addTensor(tensor: OnnxTensor): void {
     const { name, dtype } = tensor;
+    if (this.#descriptions.has(name)) return;
     const scaled = /^(.*)_(scale|zero_point)$/.exec(name)?.[1];
     const isOfAnother = scaled !== undefined && this.graph.tensors.has(scaled + QUANTIZED);
     if (isOfAnother || /_(scales|zero_points)$/.test(name)) return;
@@ -104,11 +155,18 @@ class WeightFinder {
   }
 
   #dequantized(q: OnnxTensor, scale: OnnxTensor, zero: OnnxTensor | undefined, spread: Spread): WeightEntry {
-    return new ComputedWeight(q.shape, async () => {
+    const { name, shape } = q;
+    const load = async () => {
       const [numbers, scales] = [await this.#elements(q), await this.#elements(scale)];
-      const zeros = zero === undefined ? null : await this.#elements(zero);
-      return dequantized(q.name, q.shape, numbers, scales, zeros, spread);
-    });
+      return { numbers, scales, zeros: zero === undefined ? null : await this.#elements(zero) };
+    };
+    const values = async () => {
+      const { numbers, scales, zeros } = await load();
+      return dequantized(name, shape, numbers, scales, zeros, spread);
+    };
+    const isMiddle = zero === undefined ? !q.dtype.startsWith('U') : this.#middles.has(zero.name);
+    const quantized = { ...q, isHalf: scale.dtype === 'F16', isMiddle, isSingle: sizeOf(scale) === 1, spread, load };
+    return new TransposableWeight(shape, values, packedIntegers(quantized, 0), packedIntegers(quantized, 1));
   }
 
   /** Adds integers that a Cast widens and a Mul scales: by one scale, or by one per row or column. */
@@ -146,7 +204,11 @@ class WeightFinder {
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
-    // A named table that is transposed is the tied output layer of a language model. It needs no second entry.
+    else if (node.op === 'Transpose' && weight instanceof TransposableWeight && isMadeUp(first)) {
+      this.#values.set(output, weight.transposed());
+      this.#used.add(weight);
+    } else if (node.op === 'Reshape' && q !== undefined) this.#reshaped.set(output, q);
+    // A named table that is transposed is the tied output of a language model.
   }
 
   /** Gives the matrix of a product its name. */
@@ -154,6 +216,8 @@ class WeightFinder {
     const { op, attributes } = node;
     const input = node.inputs[1] ?? '';
     if (op === 'MatMulNBits') this.#addNBits(node);
+    else if (op === 'GatherBlockQuantized') this.#addBlockTable(node);
+    else if (op === 'GroupQueryAttention') this.#addHeads(node);
     if (!/^(MatMul|MatMulInteger|FusedMatMul|Gemm)$/.test(op)) return;
     const weight = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
     const name = this.#moduleOf(node);
@@ -178,43 +242,73 @@ class WeightFinder {
       throw new FormatError(
         `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
       );
-    const values = async () => {
-      const bytes = await tensorBytes(packed, this.besideOf(packed));
-      const own = zeros === undefined ? null : await this.#zeros(zeros);
-      return unpackNBits(packed.name, sizes, bytes, await this.#elements(scales), own);
-    };
-    const isKept = zeros === undefined && scales.dtype === 'F16';
-    const kept = isKept ? this.#keptNBits(sizes, packed, scales) : undefined;
-    const weight = new ComputedWeight([sizes.rows, sizes.columns], values, kept);
+    const weight = this.#nBitsWeight(sizes, packed, scales, zeros);
     const name = this.#moduleOf(node) ?? (isMadeUp(packed.name) ? null : packed.name.replace(/\.weight_Q\d$/, ''));
     if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
 
-  /** The blocks of a matrix without zero points. Undefined if its rows or groups do not consist of whole blocks. */
-  #keptNBits({ rows, columns, block, bits }: NBits, packed: OnnxTensor, scales: OnnxTensor): StoredBlocks | undefined {
-    const groups = Math.ceil(columns / block);
-    const rowBytes = (groups * block * bits) / 8;
-    if (columns % block !== 0 || packed.byteLength !== rows * rowBytes || scales.byteLength !== 2 * rows * groups)
-      return undefined;
-    return symmetricBlocks([rows, columns], bits, groups, async () => {
-      const bytes = await tensorBytes(packed, this.besideOf(packed));
-      const own = await tensorBytes(scales, this.besideOf(scales));
-      const mask = 2 ** bits - 1;
-      return {
-        code: (row, input) =>
-          ((bytes[row * rowBytes + ((input * bits) >> 3)] as number) >> ((input * bits) & 7)) & mask,
-        scale: (row, group) => {
-          const at = 2 * (row * groups + group);
-          return (own[at] as number) | ((own[at + 1] as number) << 8);
-        },
-      };
-    });
+  /** Adds a table of tokens whose rows are quantized in blocks. Its codes may also be those of a product, reshaped. */
+  #addBlockTable(node: OnnxNode): void {
+    const [table = '', , scale = '', zero = ''] = node.inputs;
+    const { graph } = this;
+    const [packed, scales] = [this.#reshaped.get(table) ?? graph.tensors.get(table), graph.tensors.get(scale)];
+    const name = this.#moduleOf(node);
+    if (packed === undefined || scales === undefined || name === null) return;
+    const { attributes } = node;
+    const [bits, block] = [attributes.get('bits') ?? 4, attributes.get('block_size') ?? 128];
+    const isBytes = packed.dtype === 'U8';
+    const rows = packed.shape[0] ?? 0;
+    const columns = sizeOf(packed) / Math.max(1, rows) * (isBytes ? 8 / bits : 1);
+    const isRight = (attributes.get('gather_axis') ?? 0) === 0 && [4, 8].includes(bits) && block >= 16 && rows > 0;
+    if (!isRight || !Number.isSafeInteger(columns) || columns === 0)
+      throw new FormatError(`node ${quote(node.name)} is GatherBlockQuantized of ${bits} bits in blocks of ${block}, which is not read`);
+    const zeros = graph.tensors.get(zero);
+    const weight = isBytes
+      ? this.#nBitsWeight({ rows, columns, block, bits }, packed, scales, zeros)
+      : this.#dequantized(packed, scales, zeros, { axis: 1, block });
+    this.#name(`${name}.weight`, weight, weight);
   }
 
-  async #zeros(zeros: OnnxTensor) {
-    return zeros.dtype === 'U8'
-      ? { packed: await tensorBytes(zeros, this.besideOf(zeros)) }
-      : { values: await this.#elements(zeros) };
+  #addHeads(node: OnnxNode): void {
+    const queries = node.attributes.get('num_heads') ?? 0;
+    const keys = node.attributes.get('kv_num_heads') ?? queries;
+    const path = this.#moduleOf(node);
+    if (path !== null && queries > 0 && keys > 0) this.#heads.set(path, { queries, keys });
+  }
+
+  /**
+   * The matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a row is
+   * padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the middle is zero.
+   */
+  #nBitsWeight({ rows, columns, block, bits }: NBits, packed: OnnxTensor, scales: OnnxTensor, zeros?: OnnxTensor) {
+    const blocks = Math.ceil(columns / block);
+    const rowBytes = blocks * Math.ceil((block * bits) / 8);
+    const zeroRow = Math.ceil((blocks * bits) / 8);
+    const isPackedZero = zeros?.dtype === 'U8';
+    const isComplete = packed.byteLength === rows * rowBytes && sizeOf(scales) === rows * blocks;
+    if (!isComplete || (zeros && sizeOf(zeros) !== (isPackedZero ? rows * zeroRow : rows * blocks)))
+      throw new FormatError(
+        `tensor ${quote(packed.name)} has not the size of [${rows}, ${columns}] in blocks of ${block}`,
+      );
+    const mask = 2 ** bits - 1;
+    const codeAt = (bytes: ArrayLike<number>, start: number, i: number) =>
+      ((bytes[start + ((i * bits) >> 3)] as number) >> ((i * bits) & 7)) & mask;
+    const load = async () => {
+      const bytes = await tensorBytes(packed, this.besideOf(packed));
+      const factors = await this.#elements(scales);
+      const own = zeros && (await this.#elements(zeros));
+      return {
+        code: (row: number, input: number) => codeAt(bytes, row * rowBytes, input),
+        scale: (row: number, group: number) => factors[row * blocks + group] as number,
+        zero: (row: number, group: number) => {
+          if (own === undefined) return 2 ** (bits - 1);
+          return isPackedZero ? codeAt(own, row * zeroRow, group) : (own[row * blocks + group] as number);
+        },
+      };
+    };
+    const zeroKind = zeros === undefined ? 'middle' : isPackedZero ? 'codes' : 'any';
+    const matrix = { name: packed.name, shape: [rows, columns] as const, bits, groupSize: block, load };
+    return groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16', isOrdered: false });
   }
 
   /** The path of the module that a node computes, or null if the graph does not tell. */
@@ -223,7 +317,7 @@ class WeightFinder {
     if (bias !== null) return stateName(bias).replace(/\.bias$/, '');
     if (!node.name.startsWith('/')) return null;
     const path = node.name.slice(1).split('/').slice(0, -1);
-    return path.length === 0 ? null : path.join('.');
+    return path.length === 0 ? null : stateName(`${path.join('.')}.`).slice(0, -1);
   }
 
   /** The name of the bias that is added to a node's output. Quantized products are scaled before that. */
@@ -234,6 +328,8 @@ class WeightFinder {
       if (next === undefined || others.length > 0) return null;
       if (next.op === 'Add')
         return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isMadeUp(input)) ?? null;
+      const given = next.inputs[BIASED[next.op] ?? -1] ?? '';
+      if (/\.bias$/.test(given) && !isMadeUp(given)) return given;
       if (next.op !== 'Cast' && next.op !== 'Mul') return null;
       [output] = next.outputs;
     }
@@ -242,8 +338,8 @@ class WeightFinder {
 }
 
 /** The transpose of a matrix. */
-function transposed(weight: WeightEntry): WeightEntry {
-  return new ComputedWeight([...weight.shape].reverse(), async () =>
-    transpose((await weight.data()) as Float32Array, weight.shape),
-  );
+function turned(weight: WeightEntry): WeightEntry {
+  if (weight instanceof TransposableWeight) return weight.transposed();
+  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
+  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
 }

@@ -5,10 +5,16 @@ import type { OpenFile } from '../../io/file.js';
 import { type OnnxTensor, readOnnx } from '../../io/onnx.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
 import type { ModelSource } from '../source.js';
+import { ComputedWeight } from '../computed-weight.js';
+import { partsOf } from './builder-names.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
+import { joinedRows, rowsOf } from './rows.js';
 
-/** Opens all files. Throws a FormatError that names the file if it is damaged or missing. */
-export async function openOnnx(source: ModelSource, names: readonly string[]): Promise<Weights> {
+/**
+ * Opens the files. `plusOne`: norms of the family add 1 to their weight. Throws FormatError, naming the file, if one is
+ * damaged or missing.
+ */
+export async function openOnnx(source: ModelSource, names: readonly string[], plusOne = false): Promise<Weights> {
   const open: OpenFile[] = [];
   const close = () => {
     for (const file of open) file.close();
@@ -18,7 +24,8 @@ export async function openOnnx(source: ModelSource, names: readonly string[]): P
     for (const name of names) graphs.push(await openGraph(source, name, open));
     const tensors = new Map(graphs.toReversed().flatMap(({ named }) => [...named]));
     const unnamed = graphs.flatMap((graph) => graph.unnamed);
-    return { tensors, metadata: new Map(), unnamed, named: (wanted) => namedFor(graphs, wanted), close };
+    const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, plusOne);
+    return { tensors, metadata: new Map(), unnamed, named, close };
   } catch (error) {
     close();
     throw error;
@@ -42,7 +49,7 @@ async function openGraph(source: ModelSource, name: string, open: OpenFile[]): P
       }
       checkInside(tensor, beside.get(other) as OpenFile, other);
     }
-    return graphWeights(graph, ({ source: from }) => ('file' in from ? beside.get(from.file) : undefined));
+    return await graphWeights(graph, ({ source: from }) => ('file' in from ? beside.get(from.file) : undefined));
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new FormatError(`${source.name}: ${name}: ${cause.message}`, { cause });
@@ -68,14 +75,49 @@ const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => `vision_model.${name}`,
 ];
 
-/** The weights of all files. Each file's names are changed in the way that matches the most wanted names. */
-function namedFor(graphs: readonly GraphWeights[], wanted: ReadonlySet<string>): Map<string, WeightEntry> {
+/** The weights of all files. Names of each file are changed as most of its weights are wanted. */
+function namedFor(
+  graphs: readonly GraphWeights[],
+  wanted: ReadonlySet<string>,
+  plusOne: boolean,
+): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
-  for (const { named } of graphs) {
+  for (const { named, isBuilt, heads } of graphs) {
     const names = [...named.keys()];
     const hits = PREFIXES.map((prefix) => names.filter((name) => wanted.has(prefix(name))).length);
     const prefix = PREFIXES[hits.indexOf(Math.max(...hits))] as (typeof PREFIXES)[number];
-    for (const [name, weight] of named) if (!all.has(prefix(name))) all.set(prefix(name), weight);
+    const fitted = new Map<string, WeightEntry>();
+    for (const [name, given] of named) {
+      const weight = isBuilt && plusOne && name.endsWith('norm.weight') ? lessOne(given) : given;
+      const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
+      for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) fitted.set(prefix(part), rows);
+    }
+    for (const name of wanted) if (!fitted.has(name)) join(fitted, name);
+    for (const [name, weight] of fitted) if (!all.has(name)) all.set(name, weight);
   }
   return all;
+}
+
+/** The weights of queries, keys and values, if `name` is a projection to all three. */
+function split(name: string, weight: WeightEntry, heads: GraphWeights['heads']): [string, WeightEntry][] {
+  const parts = partsOf(name);
+  const counts = heads.get(name.slice(0, name.lastIndexOf('.', name.lastIndexOf('.') - 1)));
+  if (parts?.length !== 3 || counts === undefined) return [];
+  const size = (weight.shape[0] as number) / (counts.queries + 2 * counts.keys);
+  if (!Number.isInteger(size)) return [];
+  const ends = [counts.queries, counts.queries + counts.keys, counts.queries + 2 * counts.keys];
+  return parts.map((part, i) => [part, rowsOf(weight, size * (ends[i - 1] ?? 0), size * (ends[i] as number))]);
+}
+
+/** Adds the projection `name` if there are the projections whose rows it joins. */
+function join(weights: Map<string, WeightEntry>, name: string): void {
+  const parts = partsOf(name);
+  const found = parts?.flatMap((part) => weights.get(part) ?? []) ?? [];
+  if (parts === null || found.length !== parts.length) return;
+  for (const part of parts) weights.delete(part);
+  weights.set(name, joinedRows(found));
+}
+
+function lessOne(weight: WeightEntry): WeightEntry {
+  return new ComputedWeight(weight.shape, async () => ((await weight.data()) as Float32Array).map((value) => value - 1));
 }

@@ -1,6 +1,7 @@
 import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
-import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
+import { groupedWeight } from './grouped.js';
+import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /** Positions of eight outputs in a 32-bit word. */
 const ORDER = [0, 4, 1, 5, 2, 6, 3, 7];
@@ -12,7 +13,8 @@ const PER_WORD = 32 / BITS;
  * adjacent outputs, in an order that suits a GPU.
  */
 export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<void> {
-  const { bits = config.w_bit, version = 'gemm' } = config;
+  const layout = config.backend === 'llm-awq' ? config.backend : (config.format ?? 'gemm');
+  const { bits = config.w_bit ?? BITS, version = layout } = config;
   if (bits !== BITS || String(version).toLowerCase() !== 'gemm')
     throw new FormatError(`AWQ with ${bits} bits in version ${version} is not read, expected 4 bits in version gemm`);
   for (const stem of tensors.stems('.qweight')) {
@@ -23,22 +25,24 @@ export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<
     const scales = tensors.take(`${stem}.scales`);
     const [groups] = matrixOf(`${stem}.scales`, scales);
     const zeros = tensors.take(`${stem}.qzeros`, [groups, words]);
-    if (scales.size !== groups * outputs || inputs % groups !== 0)
+    checkWords(`${stem}.qweight`, packed);
+    checkWords(`${stem}.qzeros`, zeros);
+    if (scales.size !== groups * outputs)
       throw new FormatError(`the scales of ${stem} do not fit [${outputs}, ${inputs}]`);
-    tensors.put(`${stem}.weight`, [outputs, inputs], async () => {
+    const groupSize = groupSizeOf(stem, inputs, groups, config.group_size ?? config.q_group_size);
+    const load = async () => {
       const [codes, zeroCodes] = [new Codes(BITS, await valuesOf(packed)), new Codes(BITS, await valuesOf(zeros))];
-      const scaleValues = await valuesOf(scales);
-      const values = new Float32Array(outputs * inputs);
-      for (let input = 0; input < inputs; input++) {
-        const group = Math.floor((input * groups) / inputs);
-        for (let output = 0; output < outputs; output++) {
-          const word = Math.floor(output / PER_WORD);
-          const place = ORDER[output % PER_WORD] as number;
-          const q = codes.at(input * words + word, place) - zeroCodes.at(group * words + word, place);
-          values[output * inputs + input] = q * (scaleValues[group * outputs + output] as number);
-        }
-      }
-      return values;
-    });
+      const factors = await valuesOf(scales);
+      return {
+        code: (row: number, input: number) => codes.at(placeOf(row), input * words),
+        scale: (row: number, group: number) => factors[group * outputs + row] as number,
+        zero: (row: number, group: number) => zeroCodes.at(placeOf(row), group * words),
+      };
+    };
+    const matrix = { name: stem, shape: [outputs, inputs] as const, bits: BITS, groupSize, isOrdered: false, load };
+    tensors.put(`${stem}.weight`, groupedWeight({ ...matrix, zeros: 'codes', isHalf: scales.dtype === 'F16' }));
   }
 }
+
+/** The place of an output's code in a row of codes. */
+const placeOf = (output: number) => output - (output % PER_WORD) + (ORDER[output % PER_WORD] as number);

@@ -1,6 +1,8 @@
 import { isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
+import { ComputedWeight } from '../computed-weight.js';
+import { groupedWeight } from './grouped.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /** Limit in bytes. A real state is JSON of a few hundred bytes. */
@@ -25,10 +27,15 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
   const largest = tensors.take(`${name}.absmax`, [Math.ceil(size / block)]);
   const nested = tensors.takeOptional(`${name}.nested_absmax`);
   const nestedTable = nested && tensors.take(`${name}.nested_quant_map`, [256]);
-  if (packed.size !== Math.ceil(size / 2) || (nested && nested.size !== Math.ceil(largest.size / state.nestedBlock)))
-    throw new FormatError(`tensor ${name} has ${packed.size} bytes, expected those of [${shape.join(', ')}]`);
-  tensors.put(name, shape, async () => {
-    const [codes, values] = [await valuesOf(packed), await valuesOf(table)];
+  // Bytes may be stored as elements of a wider type, with `bnb_4bit_quant_storage`. The last element is filled up.
+  const element = packed.byteLength / Math.max(1, packed.size);
+  if (packed.byteLength !== Math.ceil(size / 2 / element) * element)
+    throw new FormatError(`tensor ${name} has ${packed.byteLength} bytes, expected those of [${shape.join(', ')}]`);
+  if (nested && nested.size !== Math.ceil(largest.size / state.nestedBlock))
+    throw new FormatError(`tensor ${name}.nested_absmax has ${nested.size} scales of ${largest.size} in blocks of ${state.nestedBlock}`);
+  const floats = async () => {
+    const [codes, values] = [new Uint8Array(packed.byteLength), await valuesOf(table)];
+    await packed.readAsync(codes);
     const scales = Float32Array.from(await valuesOf(largest));
     if (nested !== null && nestedTable !== null) {
       const [outer, levels] = [await valuesOf(nested), await valuesOf(nestedTable)];
@@ -41,7 +48,8 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
       const code = ((codes[i >> 1] as number) >> (i % 2 === 0 ? 4 : 0)) & 15;
       return (values[code] as number) * (scales[Math.floor(i / block)] as number);
     });
-  });
+  };
+  tensors.put(name, new ComputedWeight(shape, floats));
 }
 
 interface FourBitState {
@@ -80,11 +88,17 @@ function readRows(tensors: QuantizedTensors, stem: string): void {
   const [rows, columns] = matrixOf(`${stem}.weight`, weight);
   const largest = tensors.take(`${stem}.SCB`, [rows]);
   const format = tensors.takeOptional(`${stem}.weight_format`);
-  tensors.put(`${stem}.weight`, [rows, columns], async () => {
+  const load = async () => {
     const layout = format && (await valuesOf(format))[0];
     if (layout) throw new FormatError(`${stem}.weight_format is ${layout}, expected 0: rows`);
     const [q, scales] = [await valuesOf(weight), await valuesOf(largest)];
     const steps = Float32Array.from(scales, (scale) => scale / 127);
-    return Float32Array.from(q, (code, i) => code * (steps[Math.floor(i / columns)] as number));
-  });
+    return {
+      code: (row: number, column: number) => 128 + (q[row * columns + column] as number),
+      scale: (row: number) => steps[row] as number,
+      zero: () => 128,
+    };
+  };
+  const matrix = { name: `${stem}.weight`, shape: [rows, columns] as const, bits: 8, groupSize: columns, load };
+  tensors.put(`${stem}.weight`, groupedWeight({ ...matrix, zeros: 'middle', isHalf: false, isOrdered: false }));
 }

@@ -1,83 +1,131 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
-import { bitsOfHalves, symmetricBlocks } from './kept-blocks.js';
+import { readFp4 } from './fp4.js';
+import { groupedWeight } from './grouped.js';
 import { putScaled } from './scaled.js';
-import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
+import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
 
-/** Formats that store one number per weight, beside scales. */
-const PLAIN = ['int-quantized', 'float-quantized', 'naive-quantized'];
 const PACKED = 'pack-quantized';
+/** Formats of weights as floats of 4 bits. Codes of both are packed alike. */
+const FP4 = ['nvfp4-pack-quantized', 'mxfp4-pack-quantized'];
+/** Formats whose weights are numbers beside scales. */
+const PLAIN = ['int-quantized', 'float-quantized', 'naive-quantized', 'mxfp8-quantized'];
+const FORMATS = [PACKED, ...PLAIN, ...FP4];
 
 /**
  * The formats of vLLM's compressed-tensors (https://github.com/vllm-project/compressed-tensors), without sparse ones.
  */
 export async function readCompressedTensors(tensors: QuantizedTensors, config: Json): Promise<void> {
+  checkPlain(config);
   const groups = Object.values(isObject(config.config_groups) ? config.config_groups : {}).filter(isObject);
-  const formats = new Set(groups.map(({ format }) => format ?? config.format));
-  for (const format of formats)
-    if (format !== PACKED && !PLAIN.includes(format as string))
+  for (const { format = config.format } of groups)
+    if (!FORMATS.includes(format as string))
       throw new FormatError(
-        `compressed-tensors in format ${describeValue(format)} is not read, expected ${[PACKED, ...PLAIN].join(', ')}`,
+        `compressed-tensors in format ${describeValue(format)} is not read, expected ${FORMATS.join(', ')}`,
       );
-  const bits = [...new Set(groups.map(({ weights }) => (isObject(weights) ? weights.num_bits : undefined)))];
-  await readPacked(tensors, bits);
+  const schemes = groups.map(({ weights }) => (isObject(weights) ? weights : {}));
+  for (const stem of tensors.stems('.weight_packed')) {
+    const packed = tensors.take(`${stem}.weight_packed`);
+    if (packed.dtype === 'U8') readFp4(tensors, `${stem}.weight`, packed);
+    else await readPacked(tensors, `${stem}.weight`, packed, schemes);
+  }
+  const blocks = schemes.map((scheme) => scheme.block_structure).filter(isBlock);
   for (const stem of tensors.stems('.weight_scale')) {
     const name = `${stem}.weight`;
     const [weight, scale] = [tensors.take(name), tensors.take(`${name}_scale`)];
-    putScaled(tensors, name, weight, scale, tensors.takeOptional(`${name}_zero_point`));
-  }
-  tensors.drop('.input_scale', '.input_zero_point', '.output_scale', '.k_scale', '.v_scale', '.weight_g_idx');
-}
-
-/** Codes fill 32-bit words along the inputs, zero points along the outputs. The middle of the range is zero. */
-async function readPacked(tensors: QuantizedTensors, allBits: readonly unknown[]): Promise<void> {
-  for (const stem of tensors.stems('.weight_packed')) {
-    const name = `${stem}.weight`;
-    const [bits] = allBits;
-    if (allBits.length !== 1 || !(bits === 4 || bits === 8))
-      throw new FormatError(`${name} is packed with ${allBits.join(' or ')} bits, which is not read, expected 4 or 8`);
-    const perWord = 32 / bits;
-    const packed = tensors.take(`${name}_packed`);
-    const [rows, words] = matrixOf(`${name}_packed`, packed);
-    // The last word of a row may be padded.
-    const [outputs, inputs] = await valuesOf(tensors.take(`${name}_shape`, [2]));
-    if (outputs !== rows || inputs === undefined || Math.ceil(inputs / perWord) !== words)
-      throw new FormatError(`${name}_shape is [${outputs}, ${inputs}], which [${rows}, ${words}] words do not hold`);
-    const scale = tensors.take(`${name}_scale`);
-    const [, groups] = matrixOf(`${name}_scale`, scale);
     const zero = tensors.takeOptional(`${name}_zero_point`);
     const order = tensors.takeOptional(`${name}_g_idx`);
-    const zeroWords = Math.ceil(rows / perWord);
-    const isSized = scale.size === rows * groups && inputs % groups === 0 && (order === null || order.size === inputs);
-    if (!isSized || (zero !== null && zero.size !== zeroWords * groups))
-      throw new FormatError(`the scales of ${name} do not fit [${rows}, ${inputs}]`);
-    const isKept = zero === null && order === null && scale.dtype === 'F16';
-    const blocks = async () => {
-      const [codes, halves] = [new Codes(bits, await valuesOf(packed)), await bitsOfHalves(scale)];
-      return {
-        code: (row: number, input: number) => codes.at(row * words + Math.floor(input / perWord), input % perWord),
-        scale: (row: number, group: number) => halves[row * groups + group] as number,
-      };
-    };
-    const kept = isKept ? symmetricBlocks([rows, inputs], bits, groups, blocks) : undefined;
-    const values = async () => {
-      const [codes, scales] = [new Codes(bits, await valuesOf(packed)), await valuesOf(scale)];
-      const [zeros, groupOf] = [zero && new Codes(bits, await valuesOf(zero)), order && (await valuesOf(order))];
-      const floats = new Float32Array(rows * inputs);
-      for (let row = 0; row < rows; row++) {
-        for (let input = 0; input < inputs; input++) {
-          const group = groupOf ? (groupOf[input] as number) : Math.floor((input * groups) / inputs);
-          if (!(group >= 0 && group < groups))
-            throw new FormatError(`g_idx of ${name} has group ${group}, of ${groups}`);
-          const word = Math.floor(row / perWord) * groups + group;
-          const middle = zeros ? zeros.at(word, row % perWord) : 2 ** (bits - 1);
-          const code = codes.at(row * words + Math.floor(input / perWord), input % perWord);
-          floats[row * inputs + input] = (code - middle) * (scales[row * groups + group] as number);
-        }
-      }
-      return floats;
-    };
-    tensors.put(name, [rows, inputs], values, kept);
+    putScaled(tensors, name, weight, scale, { zero, order, blocks });
   }
+  const caches = ['.q_scale', '.k_scale', '.v_scale', '.q_zero_point', '.k_zero_point', '.v_zero_point'];
+  const activations = ['.input_scale', '.input_zero_point', '.input_global_scale', '.output_scale'];
+  tensors.drop(...activations, '.output_zero_point', ...caches);
+}
+
+const isBlock = (value: unknown): value is [number, number] =>
+  Array.isArray(value) && value.length === 2 && value.every((n) => Number.isInteger(n) && n > 0);
+
+/** Throws FormatError for weights with zeros left out, and for rotations that a model applies to activations. */
+function checkPlain({ sparsity_config: sparsity, transform_config: transform }: Json): void {
+  const { format = 'dense' } = isObject(sparsity) ? sparsity : {};
+  if (format !== 'dense')
+    throw new FormatError(`compressed-tensors in the sparse format ${describeValue(format)} is not read, expected dense`);
+  const { config_groups: rotations = {} } = isObject(transform) ? transform : {};
+  if (Object.keys(isObject(rotations) ? rotations : {}).length > 0)
+    throw new FormatError('compressed-tensors with a transform_config is not read, expected weights without transforms');
+}
+
+interface Layout {
+  readonly scheme: Json;
+  readonly bits: number;
+  /** Codes of a word; null if a code may begin in one word and end in the next one. */
+  readonly perWord: number | null;
+}
+
+/** The layouts with this number of bits in which codes of a row fill so many words. */
+function layoutsOf(scheme: Json, inputs: number, words: number): Layout[] {
+  const bits = Number(scheme.num_bits);
+  if (!(Number.isInteger(bits) && bits >= 1 && bits <= 8)) return [];
+  const dense = { scheme, bits, perWord: null };
+  const perWord = Math.floor(32 / bits);
+  if (wordsFor(inputs, bits) === words) return [dense];
+  return Math.ceil(inputs / perWord) === words ? [{ ...dense, perWord }] : [];
+}
+
+/**
+ * Integers of 1 to 8 bits in words of 32 bits: codes follow one another along the inputs, zero points along the outputs.
+ * Half of the range is zero. Codes fill words without gaps. Older versions begin each word with a code.
+ */
+async function readPacked(
+  tensors: QuantizedTensors,
+  name: string,
+  packed: SafetensorsEntry,
+  schemes: readonly Json[],
+): Promise<void> {
+  checkWords(`${name}_packed`, packed);
+  const [rows, words] = matrixOf(`${name}_packed`, packed);
+  const [outputs, inputs] = await valuesOf(tensors.take(`${name}_shape`, [2]));
+  const scale = tensors.take(`${name}_scale`);
+  const zero = tensors.takeOptional(`${name}_zero_point`);
+  const order = tensors.takeOptional(`${name}_g_idx`);
+  const layouts = schemes.flatMap((scheme) => layoutsOf(scheme, inputs ?? 0, words));
+  const [layout] = layouts;
+  if (outputs !== rows || inputs === undefined || layout === undefined) {
+    const bits = schemes.map((each) => each.num_bits).join(' or ');
+    throw new FormatError(
+      `${name}_shape is [${outputs}, ${inputs}], which [${rows}, ${words}] words do not hold with ${bits} bits`,
+    );
+  }
+  const { bits, perWord, scheme } = layout;
+  if (layouts.some((each) => each.bits !== bits))
+    throw new FormatError(`${name} may have ${layouts.map((each) => each.bits).join(' or ')} bits, which its shape does not tell`);
+  const groups = scale.size === 1 ? 1 : matrixOf(`${name}_scale`, scale)[1];
+  const zeroWords = perWord === null ? wordsFor(rows, bits) : Math.ceil(rows / perWord);
+  const isPackedZero = zero?.dtype === 'I32';
+  const isSized = (scale.size === 1 || scale.size === rows * groups) && (order === null || order.size === inputs);
+  if (!isSized || (zero !== null && zero.size !== (isPackedZero ? zeroWords * groups : scale.size)))
+    throw new FormatError(`the scales of ${name} do not fit [${rows}, ${inputs}]`);
+  const middle = 2 ** (bits - 1);
+  const perRow = scale.size === 1 ? 0 : groups;
+  const load = async () => {
+    const codes = new Codes(bits, await valuesOf(packed), perWord);
+    const [factors, groupOf] = [await valuesOf(scale), order && (await valuesOf(order))];
+    const zeros = zero && (await valuesOf(zero));
+    const zeroCodes = zeros && isPackedZero ? new Codes(bits, zeros, perWord) : null;
+    return {
+      code: (row: number, input: number) => codes.at(input, row * words),
+      scale: (row: number, group: number) => factors[row * perRow + group] as number,
+      zero: (row: number, group: number) =>
+        zeroCodes?.at(row, group, groups) ?? middle + (zeros?.[row * perRow + group] ?? 0),
+      groupOf: groupOf ? (input: number) => groupOf[input] as number : undefined,
+    };
+  };
+  const matrix = { name, shape: [rows, inputs] as const, bits, isOrdered: order !== null, load };
+  const groupSize = groupSizeOf(name, inputs, groups, scheme.group_size);
+  tensors.put(
+    name,
+    groupedWeight({ ...matrix, groupSize, zeros: zero === null ? 'middle' : 'codes', isHalf: scale.dtype === 'F16' }),
+  );
 }

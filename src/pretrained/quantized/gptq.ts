@@ -1,69 +1,73 @@
+import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
-import { bitsOfHalves, checkMiddle, symmetricBlocks } from './kept-blocks.js';
-import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
+import { groupedWeight } from './grouped.js';
+import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
+
+const BITS = [2, 3, 4, 8];
+/** Amounts to add to stored zero points, by `checkpoint_format`. The first version stores zero points less one. */
+const OFFSETS: ReadonlyMap<unknown, number> = new Map([
+  ['gptq', 1],
+  ['gptq_v2', 0],
+]);
 
 /**
  * GPTQ (Frantar et al. 2022, arXiv 2210.17323), as AutoGPTQ and GPTQModel write it: `w = (q − z) · s`. Codes fill
  * 32-bit words along the inputs, zero points along the outputs. `g_idx` has the group of each input.
  */
 export async function readGptq(tensors: QuantizedTensors, config: Json): Promise<void> {
-  const bits = Number(config.bits);
-  if (![2, 4, 8].includes(bits)) throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected 2, 4 or 8`);
-  // Version 1 of the format stores each zero point less one.
-  const offset = config.checkpoint_format === 'gptq_v2' ? 0 : 1;
+  const { checkpoint_format: stored = config.format ?? 'gptq' } = config;
+  const layout = config.is_marlin_format === true ? 'marlin' : `${stored}`.toLowerCase();
+  const offset = OFFSETS.get(layout);
+  if (offset === undefined)
+    throw new FormatError(
+      `GPTQ in format ${describeValue(layout)} is not read, expected ${[...OFFSETS.keys()].join(' or ')}`,
+    );
+  const given = Number(config.bits);
+  if (!BITS.includes(given))
+    throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected one of ${BITS.join(', ')}`);
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);
     await tensors.noteBias(`${stem}.bias`);
-    const perWord = 32 / bits;
     const [words, outputs] = matrixOf(`${stem}.qweight`, packed);
-    const inputs = words * perWord;
     const scales = tensors.take(`${stem}.scales`);
     const [groups] = matrixOf(`${stem}.scales`, scales);
-    const zeros = tensors.take(`${stem}.qzeros`, [groups, Math.ceil(outputs / perWord)]);
+    const zeros = tensors.take(`${stem}.qzeros`);
+    const [zeroRows, width] = matrixOf(`${stem}.qzeros`, zeros);
+    checkWords(`${stem}.qweight`, packed);
+    checkWords(`${stem}.qzeros`, zeros);
+    const bits = bitsOf(stem, outputs, width, given);
+    const inputs = Math.floor((words * 32) / bits);
     const order = tensors.takeOptional(`${stem}.g_idx`);
-    const isSized = scales.size === groups * outputs && (order === null || order.size === inputs);
-    if (!isSized) throw new FormatError(`the scales or g_idx of ${stem} do not fit [${outputs}, ${inputs}]`);
-    const blocks = async () => {
-      const codes = new Codes(bits, await valuesOf(packed));
-      const zeroCodes = new Codes(bits, await valuesOf(zeros));
-      const halves = await bitsOfHalves(scales);
-      const groupOf = order && (await valuesOf(order));
-      if (groupOf?.some((group, input) => group !== Math.floor((input * groups) / inputs)))
-        throw new FormatError(
-          `g_idx of ${stem} orders inputs, in a file without desc_act: load it with weights: 'float32'`,
-        );
-      const width = Math.ceil(outputs / perWord);
+    const isSized = scales.size === groups * outputs && zeroRows === groups && wordsFor(inputs, bits) === words;
+    if (!isSized || (order !== null && order.size !== inputs))
+      throw new FormatError(`the scales, qzeros or g_idx of ${stem} do not fit [${outputs}, ${inputs}]`);
+    const groupSize = groupSizeOf(stem, inputs, groups, config.group_size);
+    const isOrdered = order !== null && config.desc_act === true;
+    const load = async () => {
+      const [codes, zeroCodes] = [new Codes(bits, await valuesOf(packed)), new Codes(bits, await valuesOf(zeros))];
+      const [factors, groupOf] = [await valuesOf(scales), order && (await valuesOf(order))];
+      // A file without desc_act has the groups of all inputs, too, in order.
+      const isUnexpected = groupOf?.some((group, input) => group !== Math.floor(input / groupSize)) && !isOrdered;
       return {
-        code: (row: number, input: number) => codes.at(Math.floor(input / perWord) * outputs + row, input % perWord),
-        scale: (row: number, group: number) => {
-          const zero = zeroCodes.at(group * width + Math.floor(row / perWord), row % perWord) + offset;
-          checkMiddle(`${stem}.qzeros`, zero, bits);
-          return halves[group * outputs + row] as number;
-        },
+        code: (row: number, input: number) => codes.at(input, row, outputs),
+        scale: (row: number, group: number) => factors[group * outputs + row] as number,
+        zero: (row: number, group: number) => (zeroCodes.at(row, group * width) + offset) & (2 ** bits - 1),
+        groupOf: isOrdered || isUnexpected ? (input: number) => groupOf?.[input] as number : undefined,
       };
     };
-    const isKept = config.sym === true && config.desc_act !== true && scales.dtype === 'F16';
-    const kept = isKept ? symmetricBlocks([outputs, inputs], bits, groups, blocks) : undefined;
-    const values = async () => {
-      const codes = new Codes(bits, await valuesOf(packed));
-      const zeroCodes = new Codes(bits, await valuesOf(zeros));
-      const scaleValues = await valuesOf(scales);
-      const groupOf = order && (await valuesOf(order));
-      const floats = new Float32Array(outputs * inputs);
-      for (let input = 0; input < inputs; input++) {
-        const group = groupOf ? (groupOf[input] as number) : Math.floor((input * groups) / inputs);
-        if (!(group >= 0 && group < groups)) throw new FormatError(`g_idx of ${stem} has group ${group}, of ${groups}`);
-        const row = Math.floor(input / perWord) * outputs;
-        for (let output = 0; output < outputs; output++) {
-          const zeroWord = group * Math.ceil(outputs / perWord) + Math.floor(output / perWord);
-          const zero = zeroCodes.at(zeroWord, output % perWord) + offset;
-          const scale = scaleValues[group * outputs + output] as number;
-          floats[output * inputs + input] = (codes.at(row + output, input % perWord) - zero) * scale;
-        }
-      }
-      return floats;
-    };
-    tensors.put(`${stem}.weight`, [outputs, inputs], values, kept);
+    const zeroKind = config.sym === true ? 'middle' : 'codes';
+    const matrix = { name: stem, shape: [outputs, inputs] as const, bits, groupSize, isOrdered, load };
+    tensors.put(
+      `${stem}.weight`,
+      groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16' }),
+    );
   }
+}
+
+/** The bits of a weight, which GPTQModel can choose for each module: those of config.json if they fit its zero points. */
+function bitsOf(stem: string, outputs: number, width: number, given: number): number {
+  const bits = [given, ...BITS].find((each) => wordsFor(outputs, each) === width);
+  if (bits !== undefined) return bits;
+  throw new FormatError(`${stem}.qzeros has ${width} words in a row, expected ${wordsFor(outputs, given)}`);
 }

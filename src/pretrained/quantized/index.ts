@@ -1,4 +1,4 @@
-// Reads weights that other libraries quantized. config.json names the method. The weights become float32.
+// Folders whose weights other libraries have quantized: config.json says how. Their weights become float32, or one of our packed formats.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -17,11 +17,12 @@ const METHODS: Readonly<Record<string, (tensors: QuantizedTensors, config: Json)
   awq: readAwq,
   'compressed-tensors': readCompressedTensors,
   fp8: readFp8,
+  fbgemm_fp8: readFp8,
   bitsandbytes: readBitsAndBytes,
   mxfp4: readMxfp4,
 };
 
-/** Replaces quantized weights by their values. Throws FormatError for unknown methods. */
+/** Returns the weights with quantized ones replaced by their values. Throws FormatError for unknown methods. */
 export async function dequantizing(weights: Weights, config: Json): Promise<Weights> {
   const { quant_method: method = 'bits' in config ? 'gptq' : undefined } = config;
   const read = typeof method === 'string' && Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;

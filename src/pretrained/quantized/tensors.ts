@@ -3,8 +3,7 @@
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
-import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
-import { ComputedWeight } from '../computed-weight.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
 
 export type Numbers = Float32Array | Int32Array;
 
@@ -74,9 +73,9 @@ export class QuantizedTensors {
       this.unneeded.add(name);
   }
 
-  /** Adds a weight: its values, and its blocks if the engine can multiply with them directly. */
-  put(name: string, shape: readonly number[], data: () => Promise<Float32Array>, blocks?: StoredBlocks): void {
-    this.#tensors.set(name, new ComputedWeight(shape, data, blocks));
+  /** Puts a weight back. */
+  put(name: string, weight: WeightEntry): void {
+    this.#tensors.set(name, weight);
   }
 }
 
@@ -88,21 +87,49 @@ export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: 
   throw new FormatError(`tensor ${quote(name)} is [${shape.join(', ')}], expected a matrix`);
 }
 
-/** Codes that fill 32-bit words from the low bits on. */
+/**
+ * Codes that fill 32-bit words from their low bits on. A code may begin in one word and end in the next one, unless words
+ * have `perWord` codes each.
+ */
 export class Codes {
-  readonly perWord: number;
   readonly #mask: number;
 
   constructor(
     readonly bits: number,
     private readonly words: Numbers,
+    private readonly perWord: number | null = null,
   ) {
-    this.perWord = 32 / bits;
     this.#mask = 2 ** bits - 1;
   }
 
-  /** The code at a position of a word. */
-  at(word: number, place: number): number {
-    return ((this.words[word] as number) >>> (place * this.bits)) & this.#mask;
+  /** Returns code `index` of a series whose words begin at `first` and lie `stride` words apart. */
+  at(index: number, first: number, stride = 1): number {
+    const { perWord, bits } = this;
+    const bit = perWord === null ? index * bits : Math.floor(index / perWord) * 32 + (index % perWord) * bits;
+    const shift = bit & 31;
+    const at = first + (bit >>> 5) * stride;
+    let code = (this.words[at] as number) >>> shift;
+    if (shift + bits > 32) code |= (this.words[at + stride] as number) << (32 - shift);
+    return code & this.#mask;
   }
+}
+
+/** Returns the number of 32-bit words that `count` codes fill. */
+export const wordsFor = (count: number, bits: number) => Math.ceil((count * bits) / 32);
+
+/**
+ * Returns the inputs of a group. The last group may be smaller. `wanted` is the size in config.json, -1 for one group.
+ * Throws FormatError if there is no size that gives this number of groups.
+ */
+export function groupSizeOf(name: string, inputs: number, groups: number, wanted: unknown): number {
+  const size = typeof wanted === 'number' && wanted > 0 ? wanted : inputs / groups;
+  if (Number.isInteger(size) && Math.ceil(inputs / size) === groups) return size;
+  if (Number.isInteger(inputs / groups)) return inputs / groups;
+  throw new FormatError(`${name} has ${groups} groups, which do not divide ${inputs} inputs`);
+}
+
+/** Throws FormatError unless a tensor consists of 32-bit words. */
+export function checkWords(name: string, { dtype }: WeightEntry): void {
+  if (dtype !== 'I32')
+    throw new FormatError(`tensor ${quote(name)} is ${dtype}, expected codes in words of 32 bits, I32`);
 }

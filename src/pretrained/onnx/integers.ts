@@ -1,0 +1,78 @@
+// Matrices of integers that DequantizeLinear or MatMulInteger reads. The file may have them transposed.
+
+import type { Device } from '../../core/tensor.js';
+import type { OnnxTensor } from '../../io/onnx.js';
+import type { StoredBlocks } from '../../models/weight-entry.js';
+import { transpose } from '../../nn/stored-layout.js';
+import { ComputedWeight } from '../computed-weight.js';
+import { groupedBlocks } from '../quantized/grouped.js';
+import type { elementsOf, Spread } from './values.js';
+
+type Packed = ((device: Device) => StoredBlocks) | undefined;
+type Numbers = Awaited<ReturnType<typeof elementsOf>>;
+
+/** A computed matrix whose transpose may be packed, too. */
+export class TransposableWeight extends ComputedWeight {
+  constructor(
+    shape: readonly number[],
+    values: () => Promise<Float32Array>,
+    private readonly own: Packed,
+    private readonly packedTranspose: Packed,
+  ) {
+    super(shape, values, own);
+  }
+
+  transposed(): TransposableWeight {
+    const { shape, data, own, packedTranspose } = this;
+    const values = async () => transpose(await data(), shape);
+    return new TransposableWeight([...shape].reverse(), values, packedTranspose, own);
+  }
+}
+
+/** Integers of a graph, with their scales and zero points. */
+interface QuantizedTensor extends Pick<OnnxTensor, 'name' | 'dtype' | 'shape'> {
+  readonly isHalf: boolean;
+  /** True if all zero points are the middle of the integers. */
+  readonly isMiddle: boolean;
+  /** True if all integers share a scale. */
+  readonly isSingle: boolean;
+  readonly spread: Spread;
+  load(): Promise<{ numbers: Numbers; scales: Numbers; zeros: Numbers | null }>;
+}
+
+/** Bits of integers, and the amount to add to get a code. */
+const CODES: Readonly<Record<string, readonly [bits: number, offset: number]>> = {
+  ...{ I8: [8, 128], U8: [8, 0], I4: [4, 8], U4: [4, 0] },
+};
+
+/** The blocks of a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has its values. */
+export function packedIntegers(quantized: QuantizedTensor, output: 0 | 1): Packed {
+  const { name, dtype, shape, isHalf, isMiddle, isSingle, spread, load } = quantized;
+  const [rows, columns, ...others] = shape;
+  const code = CODES[dtype];
+  if (rows === undefined || columns === undefined || others.length > 0 || code === undefined) return undefined;
+  const [bits, offset] = code;
+  const [outputs, inputs] = output === 0 ? [rows, columns] : [columns, rows];
+  const isShared = isSingle || (spread.axis === output && spread.block === 0);
+  if (!isShared && (spread.axis === output || spread.block === 0)) return undefined; // a scale for each input
+  const groupSize = isShared ? inputs : spread.block;
+  const groups = Math.ceil(inputs / groupSize);
+  /** The index of a scale: blocks of the first axis lie one below the other, those of the last side by side. */
+  const scaleAt = (row: number, group: number) => {
+    if (isSingle) return 0;
+    if (isShared) return row;
+    return output === 0 ? row * groups + group : group * outputs + row;
+  };
+  const read = async () => {
+    const { numbers, scales, zeros } = await load();
+    return {
+      code: (row: number, input: number) =>
+        offset + (numbers[output === 0 ? row * columns + input : input * columns + row] as number),
+      scale: (row: number, group: number) => scales[scaleAt(row, group)] as number,
+      zero: (row: number, group: number) => offset + (zeros?.[scaleAt(row, group)] ?? 0),
+    };
+  };
+  const zeros = isMiddle ? 'middle' : bits === 4 ? 'codes' : 'any';
+  const matrix = { name, shape: [outputs, inputs] as const, bits, groupSize, zeros, isHalf, isOrdered: false } as const;
+  return groupedBlocks({ ...matrix, load: read });
+}

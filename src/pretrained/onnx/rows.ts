@@ -1,0 +1,64 @@
+// Weights that are rows of another one, or several that lie one below the other.
+
+import type { Device } from '../../core/tensor.js';
+import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
+import { blockRowBytes, formatOf } from '../../ops/packed.js';
+import { ComputedWeight } from '../computed-weight.js';
+
+const columnsOf = ({ shape }: WeightEntry) => shape.slice(1).reduce((product, n) => product * n, 1);
+
+/** Rows `first` to `end` of a matrix or a vector. */
+export function rowsOf(weight: WeightEntry, first: number, end: number): WeightEntry {
+  const columns = columnsOf(weight);
+  const values = async () => ((await weight.data()) as Float32Array).slice(first * columns, end * columns);
+  const blocks = (device: Device): StoredBlocks | undefined => {
+    const given = weight.blocks?.(device);
+    if (given === undefined) return undefined;
+    const width = rowBytesOf(device, given);
+    let open: StoredBlocks | undefined = given;
+    const read = async (buffer: Uint8Array, from: number) => {
+      open ??= weight.blocks?.(device) as StoredBlocks;
+      await open.read(buffer, from + first * width);
+      if (from + buffer.length === (end - first) * width) open = undefined; // it may hold the whole matrix
+    };
+    return { ...given, shape: [end - first, given.shape[1]], read };
+  };
+  return new ComputedWeight([end - first, ...weight.shape.slice(1)], values, blocks, weight.dtype);
+}
+
+/** The weights, one below the other. */
+export function joinedRows(weights: readonly WeightEntry[]): WeightEntry {
+  const [first] = weights as [WeightEntry];
+  const rows = weights.reduce((sum, { shape }) => sum + (shape[0] as number), 0);
+  const values = async () => {
+    const all = new Float32Array(rows * columnsOf(first));
+    let at = 0;
+    for (const weight of weights) {
+      all.set((await weight.data()) as Float32Array, at);
+      at += weight.size;
+    }
+    return all;
+  };
+  const blocks = (device: Device): StoredBlocks | undefined => {
+    const parts = weights.map((weight) => weight.blocks?.(device));
+    const [one] = parts;
+    if (one === undefined || parts.some((part) => part?.format !== one.format)) return undefined;
+    const width = rowBytesOf(device, one);
+    const read = async (buffer: Uint8Array, from: number) => {
+      let start = 0;
+      for (const part of parts as StoredBlocks[]) {
+        const end = start + part.shape[0] * width;
+        const [a, b] = [Math.max(from, start), Math.min(from + buffer.length, end)];
+        if (a < b) await part.read(buffer.subarray(a - from, b - from), a - start);
+        start = end;
+      }
+    };
+    return { ...one, shape: [rows, one.shape[1]], read };
+  };
+  const dtype = weights.every((weight) => weight.dtype === first.dtype) ? first.dtype : 'F32';
+  return new ComputedWeight([rows, ...first.shape.slice(1)], values, blocks, dtype);
+}
+
+function rowBytesOf(device: Device, { format, shape, padded }: StoredBlocks): number {
+  return blockRowBytes(formatOf(device, format), shape[1], padded);
+}

@@ -1,0 +1,68 @@
+// Floats of 4 bits, two in a byte: MXFP4 and NVFP4.
+
+import { FormatError } from '../../core/errors.js';
+import type { SafetensorsEntry } from '../../io/safetensors.js';
+import type { StoredBlocks } from '../../models/weight-entry.js';
+import { ComputedWeight } from '../computed-weight.js';
+import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
+
+/** The values of four bits: a sign, two bits of exponent, one of mantissa. */
+export const FP4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6];
+/** Values that share an exponent in MXFP4. */
+export const MXFP4_BLOCK = 32;
+
+/** The scale of an exponent of 8 bits. */
+export const scaleOfExponent = (exponent: number) => (exponent === 255 ? Number.NaN : 2 ** (exponent - 127));
+
+/**
+ * A weight of compressed-tensors: `packed` [out, in / 2], and a scale for each 32 inputs that is an exponent (MXFP4), or
+ * a float8 for each 16 inputs that is divided by `_global_scale` (NVFP4).
+ */
+export function readFp4(tensors: QuantizedTensors, name: string, packed: SafetensorsEntry): void {
+  const [rows, bytes] = matrixOf(`${name}_packed`, packed);
+  const scale = tensors.take(`${name}_scale`);
+  const global = tensors.takeOptional(`${name}_global_scale`);
+  const inputs = 2 * bytes;
+  const [scaleRows, groups] = matrixOf(`${name}_scale`, scale);
+  const isExponent = scale.dtype === 'U8';
+  const size = inputs / groups;
+  const isSized = scaleRows === rows && Number.isInteger(size) && (global === null || global.size === 1);
+  if (!isSized || (isExponent && (size !== MXFP4_BLOCK || global !== null)))
+    throw new FormatError(`the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${inputs}]`);
+  const values = async () => {
+    const [codes, given] = [await valuesOf(packed), await valuesOf(scale)];
+    const [divisor = 1] = global ? await valuesOf(global) : [];
+    const scales = Float32Array.from(given, isExponent ? scaleOfExponent : (each) => each / divisor);
+    const floats = new Float32Array(rows * inputs);
+    for (let i = 0; i < floats.length; i++) {
+      const code = ((codes[i >> 1] as number) >> (4 * (i & 1))) & 15;
+      floats[i] = (FP4[code] as number) * (scales[Math.floor(i / size)] as number);
+    }
+    return floats;
+  };
+  const kept = isExponent ? () => mxfp4Blocks(packed, scale, [rows, inputs]) : undefined;
+  tensors.put(name, new ComputedWeight([rows, inputs], values, kept));
+}
+
+/** Weights of MXFP4 as blocks of ggml: an exponent, then 16 bytes whose low halves are the first 16 values. */
+export function mxfp4Blocks(
+  packed: SafetensorsEntry,
+  scales: SafetensorsEntry,
+  shape: readonly [rows: number, inputs: number],
+): StoredBlocks {
+  const half = MXFP4_BLOCK / 2;
+  const width = 1 + half;
+  const read = async (buffer: Uint8Array, from: number) => {
+    const [first, count] = [from / width, buffer.length / width];
+    const [codes, exponents] = [new Uint8Array(count * half), new Uint8Array(count)];
+    await packed.readAsync(codes, first * half);
+    await scales.readAsync(exponents, first);
+    const code = (block: number, value: number) =>
+      ((codes[block * half + (value >> 1)] as number) >> (4 * (value & 1))) & 15;
+    for (let block = 0; block < count; block++) {
+      buffer[block * width] = exponents[block] as number;
+      for (let i = 0; i < half; i++) buffer[block * width + 1 + i] = code(block, i) | (code(block, half + i) << 4);
+    }
+  };
+  return { format: 'mxfp4', shape, unit: 1, read };
+}
