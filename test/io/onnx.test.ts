@@ -4,33 +4,11 @@ import { inMemory } from '../../src/io/byte-source.js';
 import { readOnnx, tensorBytes } from '../../src/io/onnx.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import { openWeights } from '../../src/pretrained/weights.js';
+import { floats, message, ONNX_TYPES, onnxModel as model, tensor } from '../onnx-file.js';
 
 const utf8 = new TextEncoder();
 
-function varint(value: number): number[] {
-  return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
-}
-
-type Value = number | string | readonly number[];
-
-/** Fields of a message of protobuf: numbers, texts, and bytes of messages within. */
-function message(...fields: readonly (readonly [number: number, value: Value])[]): number[] {
-  return fields.flatMap(([number, value]) => {
-    if (typeof value === 'number') return [...varint(8 * number), ...varint(value)];
-    const bytes = typeof value === 'string' ? [...utf8.encode(value)] : value;
-    return [...varint(8 * number + 2), ...varint(bytes.length), ...bytes];
-  });
-}
-
-const floats = (...values: number[]) => [...new Uint8Array(Float32Array.from(values).buffer)];
-const [FLOAT, INT8] = [1, 3];
-/** A model whose graph has these initializers, and nodes. */
-const model = (initializers: readonly number[][], nodes: readonly number[][] = []) =>
-  Uint8Array.from(
-    message([7, message(...nodes.map((n) => [1, n] as const), ...initializers.map((t) => [5, t] as const))]),
-  );
-const tensor = (name: string, dims: number[], type: number, data: readonly number[]) =>
-  message(...dims.map((n) => [1, n] as const), [2, type], [8, name], [9, data]);
+const [FLOAT, INT8] = [ONNX_TYPES.float, ONNX_TYPES.int8];
 const external = (name: string, entries: Readonly<Record<string, string>>) =>
   message(
     [1, 2],
