@@ -34,9 +34,7 @@ export async function fuzz(bytes: Buffer): Promise<void> {
 async function checkFile(file: Uint8Array): Promise<void> {
   files++;
   try {
-    const { named, unnamed } = await graphWeights(await readOnnx(inMemory(file)), () =>
-      inMemory(new Uint8Array(64)),
-    );
+    const { named, unnamed } = await graphWeights(await readOnnx(inMemory(file)), () => inMemory(new Uint8Array(64)));
     for (const weight of [...named.values(), ...unnamed]) {
       if (weight.size > 1e6) continue; // sizes of matrices in blocks are held against their data when those are read
       const values = await orFormatError(() => weight.data());

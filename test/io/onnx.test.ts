@@ -4,7 +4,7 @@ import { inMemory } from '../../src/io/byte-source.js';
 import { readOnnx, tensorBytes } from '../../src/io/onnx.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import { openWeights } from '../../src/pretrained/weights.js';
-import { floats, message, ONNX_TYPES, onnxModel as model, tensor } from '../onnx-file.js';
+import { floats, message, onnxModel as model, ONNX_TYPES, tensor } from '../onnx-file.js';
 
 const utf8 = new TextEncoder();
 

@@ -36,7 +36,7 @@ interface Matrix {
   readonly values: Float32Array;
 }
 
-/** What the file means: weights of a state dict by name. Quantized ones are not those of the folder. */
+/** Expected weights of a state dict by name. Quantized ones differ from those of the folder. */
 type Meaning = Map<string, Float32Array>;
 
 /** Codes of 4 bits of each block, low half first, whose scales are powers of two: float16 holds them exactly. */
@@ -130,13 +130,22 @@ async function built(model: LoadedModel, layout: Layout): Promise<{ file: Uint8A
   const plus = model.config.model_type === 'gemma3_text' ? 1 : 0;
   const norm = (path: string, given: string) => {
     const { values } = state.get(`${given}.weight`)!;
-    builder.floats(`${path}.weight`, [values.length], values.map((value) => value + plus));
+    builder.floats(
+      `${path}.weight`,
+      [values.length],
+      values.map((value) => value + plus),
+    );
     meaning.set(`${given}.weight`, plus ? values.map((value) => Math.fround(value + 1) - 1) : values);
   };
   const { num_attention_heads: heads, num_key_value_heads: keys } = model.config as Record<string, number>;
   const layers = Number(model.config.num_hidden_layers);
   const isTied = model.config.tie_word_embeddings === true;
-  if (!isTied) builder.floats('model.embed_tokens.weight', state.get('model.embed_tokens.weight')!.shape, take('model.embed_tokens.weight').values);
+  if (!isTied)
+    builder.floats(
+      'model.embed_tokens.weight',
+      state.get('model.embed_tokens.weight')!.shape,
+      take('model.embed_tokens.weight').values,
+    );
   for (let layer = 0; layer < layers; layer++) {
     const at = `model.layers.${layer}`;
     for (const each of ['input', 'post_attention', 'pre_feedforward', 'post_feedforward'])
@@ -160,8 +169,7 @@ async function built(model: LoadedModel, layout: Layout): Promise<{ file: Uint8A
       for (const name of names) linear(name.replace('.self_attn.', '.attn.'), name);
     }
     for (const each of ['q_norm', 'k_norm'])
-      if (state.has(`${at}.self_attn.${each}.weight`))
-        norm(`${at}.attn.${each}.layernorm`, `${at}.self_attn.${each}`);
+      if (state.has(`${at}.self_attn.${each}.weight`)) norm(`${at}.attn.${each}.layernorm`, `${at}.self_attn.${each}`);
     const attributes = { num_heads: heads!, kv_num_heads: keys! };
     const name = `/model/layers.${layer}/attn/GroupQueryAttention`;
     builder.nodes.push(node({ name, op: 'GroupQueryAttention', inputs: [], output: `${name}/output_0`, attributes }));
@@ -178,18 +186,21 @@ async function built(model: LoadedModel, layout: Layout): Promise<{ file: Uint8A
     linear(`${at}.mlp.down_proj`, `${at}.mlp.down_proj`);
   }
   norm(`model.layers.${layers}.final_norm_layernorm`, 'model.norm');
-  const output = isTied ? 'model.embed_tokens.weight' : 'lm_head.weight';
-  meaning.set(output, builder.product('lm_head', take(output)));
+  const head = builder.product('lm_head', take(isTied ? 'model.embed_tokens.weight' : 'lm_head.weight'));
+  for (const name of isTied ? ['model.embed_tokens.weight', 'lm_head.weight'] : ['lm_head.weight'])
+    meaning.set(name, head);
   if (isTied && !layout.block) {
     const name = '/model/embed_tokens/Transpose';
     builder.nodes.push(node({ name, op: 'Transpose', inputs: ['lm_head.MatMul.weight'], output: `${name}/output_0` }));
   } else if (isTied) {
     const name = '/model/embed_tokens/GatherBlockQuantized';
     const reshaped = '/model/embed_tokens/Reshape/output_0';
+    const zeros = layout.hasZeros ? ['lm_head.MatMul.weight_zero_points'] : [];
+    const inputs = [reshaped, 'input_ids', 'lm_head.MatMul.weight_scales', ...zeros];
     builder.nodes.push(
       node({ op: 'Reshape', inputs: ['lm_head.MatMul.weight_Q4', 'shape'], output: reshaped }),
       node({
-        ...{ name, op: 'GatherBlockQuantized', inputs: [reshaped, 'input_ids', 'lm_head.MatMul.weight_scales'] },
+        ...{ name, op: 'GatherBlockQuantized', inputs },
         ...{ output: `${name}/output_0`, attributes: { bits: 4, block_size: layout.block! } },
       }),
     );

@@ -258,10 +258,12 @@ class WeightFinder {
     const [bits, block] = [attributes.get('bits') ?? 4, attributes.get('block_size') ?? 128];
     const isBytes = packed.dtype === 'U8';
     const rows = packed.shape[0] ?? 0;
-    const columns = sizeOf(packed) / Math.max(1, rows) * (isBytes ? 8 / bits : 1);
+    const columns = (sizeOf(packed) / Math.max(1, rows)) * (isBytes ? 8 / bits : 1);
     const isRight = (attributes.get('gather_axis') ?? 0) === 0 && [4, 8].includes(bits) && block >= 16 && rows > 0;
     if (!isRight || !Number.isSafeInteger(columns) || columns === 0)
-      throw new FormatError(`node ${quote(node.name)} is GatherBlockQuantized of ${bits} bits in blocks of ${block}, which is not read`);
+      throw new FormatError(
+        `node ${quote(node.name)} is GatherBlockQuantized of ${bits} bits in blocks of ${block}, which is not read`,
+      );
     const zeros = graph.tensors.get(zero);
     const weight = isBytes
       ? this.#nBitsWeight({ rows, columns, block, bits }, packed, scales, zeros)
@@ -338,7 +340,7 @@ class WeightFinder {
 }
 
 /** The transpose of a matrix. */
-function turned(weight: WeightEntry): WeightEntry {
+function transposed(weight: WeightEntry): WeightEntry {
   if (weight instanceof TransposableWeight) return weight.transposed();
   const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
   return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);

@@ -4,8 +4,8 @@ import { FormatError } from '../../core/errors.js';
 import type { OpenFile } from '../../io/file.js';
 import { type OnnxTensor, readOnnx } from '../../io/onnx.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
-import type { ModelSource } from '../source.js';
 import { ComputedWeight } from '../computed-weight.js';
+import type { ModelSource } from '../source.js';
 import { partsOf } from './builder-names.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
 import { joinedRows, rowsOf } from './rows.js';
@@ -119,5 +119,7 @@ function join(weights: Map<string, WeightEntry>, name: string): void {
 }
 
 function lessOne(weight: WeightEntry): WeightEntry {
-  return new ComputedWeight(weight.shape, async () => ((await weight.data()) as Float32Array).map((value) => value - 1));
+  return new ComputedWeight(weight.shape, async () =>
+    ((await weight.data()) as Float32Array).map((value) => value - 1),
+  );
 }

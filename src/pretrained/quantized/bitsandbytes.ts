@@ -32,7 +32,9 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
   if (packed.byteLength !== Math.ceil(size / 2 / element) * element)
     throw new FormatError(`tensor ${name} has ${packed.byteLength} bytes, expected those of [${shape.join(', ')}]`);
   if (nested && nested.size !== Math.ceil(largest.size / state.nestedBlock))
-    throw new FormatError(`tensor ${name}.nested_absmax has ${nested.size} scales of ${largest.size} in blocks of ${state.nestedBlock}`);
+    throw new FormatError(
+      `tensor ${name}.nested_absmax has ${nested.size} scales of ${largest.size} in blocks of ${state.nestedBlock}`,
+    );
   const floats = async () => {
     const [codes, values] = [new Uint8Array(packed.byteLength), await valuesOf(table)];
     await packed.readAsync(codes);

@@ -51,10 +51,14 @@ const isBlock = (value: unknown): value is [number, number] =>
 function checkPlain({ sparsity_config: sparsity, transform_config: transform }: Json): void {
   const { format = 'dense' } = isObject(sparsity) ? sparsity : {};
   if (format !== 'dense')
-    throw new FormatError(`compressed-tensors in the sparse format ${describeValue(format)} is not read, expected dense`);
+    throw new FormatError(
+      `compressed-tensors in the sparse format ${describeValue(format)} is not read, expected dense`,
+    );
   const { config_groups: rotations = {} } = isObject(transform) ? transform : {};
   if (Object.keys(isObject(rotations) ? rotations : {}).length > 0)
-    throw new FormatError('compressed-tensors with a transform_config is not read, expected weights without transforms');
+    throw new FormatError(
+      'compressed-tensors with a transform_config is not read, expected weights without transforms',
+    );
 }
 
 interface Layout {
@@ -100,7 +104,9 @@ async function readPacked(
   }
   const { bits, perWord, scheme } = layout;
   if (layouts.some((each) => each.bits !== bits))
-    throw new FormatError(`${name} may have ${layouts.map((each) => each.bits).join(' or ')} bits, which its shape does not tell`);
+    throw new FormatError(
+      `${name} may have ${layouts.map((each) => each.bits).join(' or ')} bits, which its shape does not tell`,
+    );
   const groups = scale.size === 1 ? 1 : matrixOf(`${name}_scale`, scale)[1];
   const zeroWords = perWord === null ? wordsFor(rows, bits) : Math.ceil(rows / perWord);
   const isPackedZero = zero?.dtype === 'I32';

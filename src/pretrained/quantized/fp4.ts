@@ -15,7 +15,7 @@ export const MXFP4_BLOCK = 32;
 export const scaleOfExponent = (exponent: number) => (exponent === 255 ? Number.NaN : 2 ** (exponent - 127));
 
 /**
- * A weight of compressed-tensors: `packed` [out, in / 2], and a scale for each 32 inputs that is an exponent (MXFP4), or
+ * Replaces a weight of compressed-tensors by its values. `packed` [out, in / 2], and a scale for each 32 inputs that is an exponent (MXFP4), or
  * a float8 for each 16 inputs that is divided by `_global_scale` (NVFP4).
  */
 export function readFp4(tensors: QuantizedTensors, name: string, packed: SafetensorsEntry): void {
@@ -28,7 +28,9 @@ export function readFp4(tensors: QuantizedTensors, name: string, packed: Safeten
   const size = inputs / groups;
   const isSized = scaleRows === rows && Number.isInteger(size) && (global === null || global.size === 1);
   if (!isSized || (isExponent && (size !== MXFP4_BLOCK || global !== null)))
-    throw new FormatError(`the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${inputs}]`);
+    throw new FormatError(
+      `the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${inputs}]`,
+    );
   const values = async () => {
     const [codes, given] = [await valuesOf(packed), await valuesOf(scale)];
     const [divisor = 1] = global ? await valuesOf(global) : [];

@@ -36,9 +36,9 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
     const [zeroRows, width] = matrixOf(`${stem}.qzeros`, zeros);
     checkWords(`${stem}.qweight`, packed);
     checkWords(`${stem}.qzeros`, zeros);
-    const bits = bitsOf(stem, outputs, width, given);
-    const inputs = Math.floor((words * 32) / bits);
     const order = tensors.takeOptional(`${stem}.g_idx`);
+    const bits = bitsOf(stem, [given, ...BITS], { outputs, width, words, inputs: order?.size });
+    const inputs = Math.floor((words * 32) / bits);
     const isSized = scales.size === groups * outputs && zeroRows === groups && wordsFor(inputs, bits) === words;
     if (!isSized || (order !== null && order.size !== inputs))
       throw new FormatError(`the scales, qzeros or g_idx of ${stem} do not fit [${outputs}, ${inputs}]`);
@@ -58,16 +58,23 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
     };
     const zeroKind = config.sym === true ? 'middle' : 'codes';
     const matrix = { name: stem, shape: [outputs, inputs] as const, bits, groupSize, isOrdered, load };
-    tensors.put(
-      `${stem}.weight`,
-      groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16' }),
-    );
+    tensors.put(`${stem}.weight`, groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16' }));
   }
 }
 
-/** The bits of a weight, which GPTQModel can choose for each module: those of config.json if they fit its zero points. */
-function bitsOf(stem: string, outputs: number, width: number, given: number): number {
-  const bits = [given, ...BITS].find((each) => wordsFor(outputs, each) === width);
+/** Sizes of a weight: words of a row of zero points, and of a column of codes. `inputs` is known if there is a g_idx. */
+interface Sizes {
+  readonly outputs: number;
+  readonly width: number;
+  readonly words: number;
+  readonly inputs: number | undefined;
+}
+
+/** The bits of a weight: the first candidate that fits its sizes. GPTQModel can choose the bits for each module. */
+function bitsOf(stem: string, candidates: readonly number[], { outputs, width, words, inputs }: Sizes): number {
+  const fits = (bits: number) =>
+    wordsFor(outputs, bits) === width && (inputs === undefined || wordsFor(inputs, bits) === words);
+  const bits = candidates.find(fits);
   if (bits !== undefined) return bits;
-  throw new FormatError(`${stem}.qzeros has ${width} words in a row, expected ${wordsFor(outputs, given)}`);
+  throw new FormatError(`the qweight, qzeros and g_idx of ${stem} do not have ${candidates[0]} bits for a code`);
 }

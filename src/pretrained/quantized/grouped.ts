@@ -102,7 +102,9 @@ function blocksOf(matrix: GroupedMatrix, format: KeptFormat, device: Device): St
     loading ??= matrix.load();
     const codes = await loading;
     if (codes.groupOf !== undefined)
-      throw new FormatError(`g_idx of ${matrix.name} orders inputs, but config.json says that they are in order: load it with weights: 'float32'`);
+      throw new FormatError(
+        `g_idx of ${matrix.name} orders inputs, but config.json says that they are in order: load it with weights: 'float32'`,
+      );
     const [first, count] = [from / width, buffer.length / width];
     buffer.fill(0);
     for (let row = first; row < first + count; row++) {
@@ -131,9 +133,7 @@ function checkZeros({ name, bits, zeros, shape, groupSize }: GroupedMatrix, code
     const zero = codes.zero(row, group);
     if (zeros === 'middle' ? zero === middle : Number.isInteger(zero) && zero >= 0 && zero <= MAX_ZERO) continue;
     const expected = zeros === 'middle' ? `${middle} of a symmetric file` : `0 to ${MAX_ZERO}`;
-    throw new FormatError(
-      `${name} has the zero point ${zero}, expected ${expected}: load it with weights: 'float32'`,
-    );
+    throw new FormatError(`${name} has the zero point ${zero}, expected ${expected}: load it with weights: 'float32'`);
   }
 }
 
