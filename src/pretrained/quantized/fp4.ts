@@ -15,8 +15,8 @@ export const MXFP4_BLOCK = 32;
 export const scaleOfExponent = (exponent: number) => (exponent === 255 ? Number.NaN : 2 ** (exponent - 127));
 
 /**
- * Replaces a weight of compressed-tensors by its values. `packed` [out, in / 2], and a scale for each 32 inputs that is an exponent (MXFP4), or
- * a float8 for each 16 inputs that is divided by `_global_scale` (NVFP4).
+ * Replaces a weight of compressed-tensors by its values. `packed` is [out, in / 2]. MXFP4 has an exponent for each 32
+ * inputs. NVFP4 has a float8 for each 16 inputs, which is divided by `_global_scale`.
  */
 export function readFp4(tensors: QuantizedTensors, name: string, packed: SafetensorsEntry): void {
   const [rows, bytes] = matrixOf(`${name}_packed`, packed);

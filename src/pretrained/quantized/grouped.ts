@@ -123,10 +123,7 @@ function blocksOf(matrix: GroupedMatrix, format: KeptFormat, device: Device): St
   return { format, shape, unit: 1, padded, read };
 }
 
-/**
- * Throws FormatError for a zero point that the format does not have: another than the middle, in a file that says that
- * it is symmetric, or a number that is no code.
- */
+/** Throws FormatError for a zero point that is not the middle, although the file is symmetric, or that is no code. */
 function checkZeros({ name, bits, zeros, shape, groupSize }: GroupedMatrix, codes: Codebook, row: number): void {
   const middle = 2 ** (bits - 1);
   for (let group = 0; group * groupSize < shape[1]; group++) {
