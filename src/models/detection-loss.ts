@@ -1,144 +1,32 @@
-// The loss of detectors: each target is matched with one prediction (Carion et al. 2020, arXiv 2005.12872).
+// Losses of detectors, from predictions that are matched with targets.
 
-import { isObject } from '../core/check.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { sigmoid } from '../ops/activation.js';
 import { add, div, maximum, minimum, mul, scale, sub } from '../ops/binary.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
+import { bceWithLogits } from '../ops/losses.js';
 import { gather } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
-import { abs, clamp } from '../ops/unary.js';
+import { abs, clamp, softplus } from '../ops/unary.js';
+import {
+  boxAt,
+  type Costs,
+  countOf,
+  type Found,
+  focalCost,
+  type Match,
+  match,
+  overlapOf,
+  softmaxCost,
+  targetsOf,
+  valuesOf,
+} from './detection-matching.js';
 import type { DetectionTarget, ModelInputs } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 
-/** Predictions of a detector: `logits` [B, queries, classes] and `predBoxes` [B, queries, 4] like those of targets. */
-export interface Found {
-  readonly logits: Tensor;
-  readonly predBoxes: Tensor;
-}
+export type { Found, Match } from './detection-matching.js';
 
-/**
- * The rows' columns of least total cost, by the Hungarian method (Kuhn 1955) with shortest augmenting paths. `costs`
- * has `rows` rows of `columns` numbers, and no more rows than columns.
- */
-export function leastCost(costs: Float64Array, rows: number, columns: number): Int32Array {
-  const [byRow, byColumn] = [new Float64Array(rows + 1), new Float64Array(columns + 1)]; // potentials
-  const rowOf = new Int32Array(columns + 1); // 0: no row
-  const before = new Int32Array(columns + 1);
-  for (let row = 1; row <= rows; row++) {
-    rowOf[0] = row;
-    let column = 0;
-    const least = new Float64Array(columns + 1).fill(Number.POSITIVE_INFINITY);
-    const used = new Uint8Array(columns + 1);
-    do {
-      used[column] = 1;
-      const current = rowOf[column] as number;
-      let [step, next] = [Number.POSITIVE_INFINITY, 0];
-      for (let j = 1; j <= columns; j++) {
-        if (used[j]) continue;
-        const cost = costs[(current - 1) * columns + j - 1] as number;
-        const reduced = cost - (byRow[current] as number) - (byColumn[j] as number);
-        if (reduced < (least[j] as number)) {
-          least[j] = reduced;
-          before[j] = column;
-        }
-        if ((least[j] as number) < step) {
-          step = least[j] as number;
-          next = j;
-        }
-      }
-      for (let j = 0; j <= columns; j++) {
-        if (used[j]) {
-          byRow[rowOf[j] as number] = (byRow[rowOf[j] as number] as number) + step;
-          byColumn[j] = (byColumn[j] as number) - step;
-        } else least[j] = (least[j] as number) - step;
-      }
-      column = next;
-    } while (rowOf[column] !== 0);
-    while (column !== 0) {
-      const previous = before[column] as number;
-      rowOf[column] = rowOf[previous] as number;
-      column = previous;
-    }
-  }
-  const found = new Int32Array(rows);
-  for (let j = 1; j <= columns; j++) if (rowOf[j]) found[(rowOf[j] as number) - 1] = j - 1;
-  return found;
-}
-
-type Box = readonly [number, number, number, number];
-
-const cornersOf = ([x, y, width, height]: Box): Box => [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
-
-/** Generalized intersection over union of two boxes by their corners (Rezatofighi et al. 2019, arXiv 1902.09630). */
-function generalizedOverlap(a: Box, b: Box): number {
-  const area = ([left, top, right, bottom]: Box) => (right - left) * (bottom - top);
-  const within = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
-  const shared = within * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  const union = area(a) + area(b) - shared;
-  const hull = (Math.max(a[2], b[2]) - Math.min(a[0], b[0])) * (Math.max(a[3], b[3]) - Math.min(a[1], b[1]));
-  return shared / union - (hull - union) / hull;
-}
-
-/** A prediction and the target that it is matched with. */
-interface Match {
-  readonly image: number;
-  readonly query: number;
-  readonly target: number;
-}
-
-/** Matches each target with a prediction. NaN costs count as the largest. */
-function match({ logits, predBoxes }: Found, targets: readonly DetectionTarget[], config: ModelConfig): Match[] {
-  const [, queries, classes] = logits.shape as [number, number, number];
-  const [scores, boxes] = [logits, predBoxes].map((values) => values.dataSync() as Float32Array) as [
-    Float32Array,
-    Float32Array,
-  ];
-  const [ofClass, ofBox, ofOverlap] = ['class_cost', 'bbox_cost', 'giou_cost'].map((name) => config.number(name));
-  return targets.flatMap(({ classLabels, boxes: wanted }, image) => {
-    const count = classLabels.length;
-    const costs = new Float64Array(count * queries);
-    for (let query = 0; query < queries; query++) {
-      const row = scores.subarray((image * queries + query) * classes, (image * queries + query + 1) * classes);
-      const most = row.reduce((max, score) => Math.max(max, score), Number.NEGATIVE_INFINITY);
-      const total = row.reduce((all, score) => all + Math.exp(score - most), 0);
-      const at = (image * queries + query) * 4;
-      const box = Array.from(boxes.subarray(at, at + 4)) as unknown as Box;
-      classLabels.forEach((label, target) => {
-        const other = wanted[target] as unknown as Box;
-        const share = Math.exp((row[label] as number) - most) / total;
-        const apart = box.reduce((all, value, i) => all + Math.abs(value - (other[i] as number)), 0);
-        const overlap = generalizedOverlap(cornersOf(box), cornersOf(other));
-        const cost = (ofBox as number) * apart - (ofClass as number) * share - (ofOverlap as number) * overlap;
-        costs[target * queries + query] = Number.isFinite(cost) ? cost : 3e38;
-      });
-    }
-    const taken = leastCost(costs, count, queries);
-    return Array.from(taken, (query, target) => ({ image, query, target }));
-  });
-}
-
-/** Throws ArgumentError or ShapeError unless the targets fit the predictions. */
-function checkTargets(labels: ModelInputs['labels'], { logits }: Found, classes: number): readonly DetectionTarget[] {
-  const [batch, queries] = logits.shape as [number, number];
-  const isTarget = (each: unknown) => isObject(each) && Array.isArray(each.classLabels) && Array.isArray(each.boxes);
-  if (!Array.isArray(labels) || !(labels as unknown[]).every(isTarget))
-    throw new ArgumentError('forward: labels are no targets, expected { classLabels, boxes } for each image');
-  const targets = labels as unknown as readonly DetectionTarget[];
-  if (targets.length !== batch)
-    throw new ShapeError(`forward: labels have ${targets.length} targets, expected one for each of ${batch} images`);
-  for (const [i, { classLabels, boxes }] of targets.entries()) {
-    const isLabel = (label: number) => Number.isInteger(label) && label >= 0 && label < classes;
-    if (!classLabels.every(isLabel))
-      throw new ArgumentError(`forward: labels[${i}] has other classes, expected integers from 0 to ${classes - 1}`);
-    const isBox = (box: readonly number[]) => box.length === 4 && box.every(Number.isFinite);
-    if (boxes.length !== classLabels.length || !boxes.every(isBox))
-      throw new ShapeError(`forward: labels[${i}] has no box of four numbers for each of its classes`);
-    if (boxes.length > queries)
-      throw new ShapeError(`forward: labels[${i}] has ${boxes.length} objects, expected at most ${queries}`);
-  }
-  return targets;
-}
+type Targets = readonly DetectionTarget[];
 
 /**
  * The loss of DETR: cross entropy of the classes, in which predictions without a target count `eos_coefficient`, and
@@ -150,33 +38,163 @@ export function detectionLoss(
   labels: ModelInputs['labels'],
   config: ModelConfig,
 ): Tensor {
-  const classes = (found[0].logits.shape[2] as number) - 1;
-  const targets = checkTargets(labels, found[0], classes);
-  const losses = found.map((each) => layerLoss(each, targets, config));
+  const [batch, , classes] = found[0].logits.shape as [number, number, number];
+  const targets = targetsOf(labels, batch, classes - 1);
+  const [ofClass, ofBox, ofOverlap] = numbersOf(config, ['class_cost', 'bbox_cost', 'giou_cost']);
+  const weights = numbersOf(config, ['bbox_loss_coefficient', 'giou_loss_coefficient']) as [number, number];
+  const costs = { classCost: softmaxCost, ofClass, ofBox, ofOverlap } as Costs;
+  const losses = found.map((each) => {
+    const matches = match(each, targets, costs);
+    const ofClasses = rejectingLoss(each, targets, matches, config.number('eos_coefficient'));
+    return add(ofClasses, boxLoss(each, targets, matches, weights, countOf(targets)));
+  });
   return losses.reduce((total, loss) => add(total, loss));
 }
 
-function layerLoss(found: Found, targets: readonly DetectionTarget[], config: ModelConfig): Tensor {
-  const { logits, predBoxes } = found;
+/** Cross entropy, in which the last class stands for no object and has the weight `emptyWeight`. */
+function rejectingLoss({ logits }: Found, targets: Targets, matches: readonly Match[], emptyWeight: number): Tensor {
   const { device } = logits;
   const [batch, queries, classes] = logits.shape as [number, number, number];
-  const matches = match(found, targets, config);
   const wanted = new Int32Array(batch * queries).fill(classes - 1);
   for (const { image, query, target } of matches)
     wanted[image * queries + query] = targets[image]?.classLabels[target] as number;
-  const weight = device.tensor(
-    Float32Array.from({ length: classes }, (_, i) => (i === classes - 1 ? config.number('eos_coefficient') : 1)),
-  );
-  const ofClasses = crossEntropy(logits.reshape(batch * queries, classes), device.tensor(wanted), { weight });
-  if (matches.length === 0) return ofClasses;
+  const weight = Float32Array.from({ length: classes }, (_, i) => (i === classes - 1 ? emptyWeight : 1));
+  return crossEntropy(logits.reshape(batch * queries, classes), device.tensor(wanted), {
+    weight: device.tensor(weight),
+  });
+}
+
+/** Predictions of RT-DETR that have a loss. */
+export interface RtDetrFound {
+  /** Predictions of the last layer, then of earlier layers and of the encoder. */
+  readonly found: readonly [Found, ...Found[]];
+  /** Predictions of all layers for denoising queries, which are matched beforehand. Null if there are none. */
+  readonly denoised: { readonly found: readonly Found[]; readonly matches: readonly Match[]; groups: number } | null;
+}
+
+/**
+ * The loss of RT-DETR: the varifocal loss of the classes (Zhang et al. 2020, arXiv 2008.13367), and differences and
+ * overlaps of the boxes.
+ */
+export function rtDetrLoss({ found, denoised }: RtDetrFound, targets: Targets, config: ModelConfig): Tensor {
+  const [ofClass, ofBox, ofOverlap] = numbersOf(config, ['class', 'bbox', 'giou'], (name) => `matcher_${name}_cost`);
+  const [alpha, gamma] = numbersOf(config, ['matcher_alpha', 'matcher_gamma']) as [number, number];
+  const classCost = config.flag('use_focal_loss') ? focalCost(alpha, gamma) : softmaxCost;
+  const costs = { classCost, ofClass, ofBox, ofOverlap } as Costs;
+  const count = countOf(targets);
+  const lossOf = (each: Found, matches: readonly Match[], divisor: number) => {
+    const weights = numbersOf(config, ['weight_loss_bbox', 'weight_loss_giou']) as [number, number];
+    const ofClasses = scale(varifocalLoss(each, targets, matches, config), config.number('weight_loss_vfl') / divisor);
+    return add(ofClasses, boxLoss(each, targets, matches, weights, divisor));
+  };
+  const losses = found.map((each) => lossOf(each, match(each, targets, costs), count));
+  if (denoised) {
+    const { matches, groups } = denoised;
+    losses.push(...denoised.found.map((each) => lossOf(each, matches, count * groups)));
+  }
+  return losses.reduce((total, loss) => add(total, loss));
+}
+
+/** Binary cross entropy with the overlap of a matched box as target. Other classes count α·probability^γ. */
+function varifocalLoss(found: Found, targets: Targets, matches: readonly Match[], config: ModelConfig): Tensor {
+  const { logits } = found;
+  const { scores, boxes } = valuesOf(found);
+  const [, queries, classes] = logits.shape as [number, number, number];
+  const [alpha, gamma] = numbersOf(config, ['focal_loss_alpha', 'focal_loss_gamma']) as [number, number];
+  const wanted = new Float32Array(scores.length);
+  const weight = Float32Array.from(scores, (score) => alpha * (1 / (1 + Math.exp(-score))) ** gamma);
+  for (const pair of matches) {
+    const at = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
+    weight[at] = wanted[at] = overlapWith(boxes, queries, targets, pair);
+  }
+  const like = (values: Float32Array) => logits.device.tensor(values, logits.shape);
+  return bceWithLogits(logits, like(wanted), { weight: like(weight), reduction: 'sum' });
+}
+
+/**
+ * The loss of LW-DETR (Chen et al. 2024, arXiv 2406.03459) and RF-DETR: cross entropy of classes, and differences and
+ * overlaps of boxes. Targets of classes grow with the overlap of the box. `found` are the predictions, then those of earlier
+ * layers and of the encoder. Their queries are split into `group_detr` groups, in evaluation, too, as in transformers.
+ */
+export function lwDetrLoss(
+  found: readonly [Found, ...Found[]],
+  labels: ModelInputs['labels'],
+  config: ModelConfig,
+): Tensor {
+  const [batch, queries, classes] = found[0].logits.shape as [number, number, number];
+  const targets = targetsOf(labels, batch, classes);
+  const groups = Math.min(config.size('group_detr'), queries);
+  const [ofClass, ofBox, ofOverlap] = numbersOf(config, ['class_cost', 'bbox_cost', 'giou_cost']);
+  const weights = numbersOf(config, ['bbox_loss_coefficient', 'giou_loss_coefficient']) as [number, number];
+  const costs = { classCost: focalCost(0.25, 2), ofClass, ofBox, ofOverlap, groups } as Costs;
+  const objects = targets.reduce((total, { boxes }) => total + boxes.length, 0);
+  const count = Math.max(1, objects * groups);
+  const losses = found.map((each) => {
+    const matches = match(each, targets, costs);
+    const ofClasses = qualityLoss(each, targets, matches, config.number('focal_alpha'));
+    const weighted = scale(ofClasses, config.number('class_loss_coefficient') / count);
+    return add(weighted, boxLoss(each, targets, matches, weights, count));
+  });
+  return losses.reduce((total, loss) => add(total, loss));
+}
+
+/**
+ * Σ -q·ln p - (1 - q)·ln(1 - p) of matched classes. q is the constant p^α · overlap^(1 - α). For all other classes, the
+ * sum has -p²·ln(1 - p).
+ */
+function qualityLoss(found: Found, targets: Targets, matches: readonly Match[], alpha: number): Tensor {
+  const { logits } = found;
+  const { scores, boxes } = valuesOf(found);
+  const [, queries, classes] = logits.shape as [number, number, number];
+  const [positive, negative] = [new Float32Array(scores.length), new Float32Array(scores.length)];
+  const isOther = new Float32Array(scores.length).fill(1);
+  for (const pair of matches) {
+    const at = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
+    const share = 1 / (1 + Math.exp(-(scores[at] as number)));
+    const overlap = overlapWith(boxes, queries, targets, pair);
+    const quality = Math.max(0.01, share ** alpha * overlap ** (1 - alpha));
+    [positive[at], negative[at], isOther[at]] = [quality, 1 - quality, 0];
+  }
+  const like = (values: Float32Array) => logits.device.tensor(values, logits.shape);
+  const share = sigmoid(logits);
+  const negativeWeights = add(mul(mul(share, share), like(isOther)), like(negative));
+  const surprise = (x: Tensor) => softplus(x, { threshold: Number.MAX_VALUE });
+  return sum(add(mul(like(positive), surprise(scale(logits, -1))), mul(negativeWeights, surprise(logits))));
+}
+
+function numbersOf(config: ModelConfig, names: readonly string[], keyOf = (name: string) => name): number[] {
+  return names.map((name) => config.number(keyOf(name)));
+}
+
+function classOf(targets: Targets, { image, target }: Match): number {
+  return targets[image]?.classLabels[target] as number;
+}
+
+/** Intersection over union of a prediction and its target. `boxes`: [B, queries, 4]. */
+function overlapWith(boxes: Float32Array, queries: number, targets: Targets, { image, query, target }: Match): number {
+  const other = targets[image]?.boxes[target] as unknown as readonly [number, number, number, number];
+  return overlapOf(boxAt(boxes, image * queries + query), other).overlap;
+}
+
+/**
+ * Differences and overlaps of matched boxes, by the `weights` of both, divided by `count`. 0 if nothing is matched.
+ */
+function boxLoss(
+  { predBoxes }: Found,
+  targets: Targets,
+  matches: readonly Match[],
+  [ofBox, ofOverlap]: readonly [number, number],
+  count: number,
+): Tensor {
+  const { device } = predBoxes;
+  if (matches.length === 0) return device.zeros([]);
+  const [batch, queries] = predBoxes.shape as [number, number, number];
   const rows = Int32Array.from(matches, ({ image, query }) => image * queries + query);
   const boxes = gather(predBoxes.reshape(batch * queries, 4), device.tensor(rows)); // [objects, 4]
   const given = matches.flatMap(({ image, target }) => targets[image]?.boxes[target] ?? []);
   const others = device.tensor(Float32Array.from(given), [matches.length, 4]);
   const apart = sum(abs(sub(boxes, others)));
-  const [ofBox, ofOverlap] = [config.number('bbox_loss_coefficient'), config.number('giou_loss_coefficient')];
-  const ofBoxes = add(scale(apart, ofBox), scale(overlapLoss(boxes, others), ofOverlap));
-  return add(ofClasses, scale(ofBoxes, 1 / matches.length));
+  return scale(add(scale(apart, ofBox), scale(overlapLoss(boxes, others), ofOverlap)), 1 / count);
 }
 
 /** Σ 1 - generalized overlap of boxes [objects, 4]. */

@@ -123,18 +123,23 @@ export class Detr extends DetectionModel {
     }
     const memory: Keys = { x: encoded.at(-1) as Tensor, positions, mask };
 
-    const decoded = [device.zeros([batch, this.queries.shape[0] as number, dModel])];
+    let x = device.zeros([batch, this.queries.shape[0] as number, dModel]);
+    const decoded = [x];
     const auxiliary: Tensor[] = [];
     for (const layer of this.decoderLayers) {
-      const x = layer.forward(decoded.at(-1) as Tensor, this.queries, memory);
+      x = layer.forward(x, this.queries, memory);
+      decoded.push(x);
       // If transformers needs the output of each layer for the loss, it also normalizes the input of the next layer.
-      const isKept = this.settings.flag('auxiliary_loss');
-      if (isKept) auxiliary.push(this.decoderNorm.forward(x));
-      decoded.push(isKept ? (auxiliary.at(-1) as Tensor) : x);
+      if (this.settings.flag('auxiliary_loss')) {
+        x = this.decoderNorm.forward(x);
+        auxiliary.push(x);
+      }
       yield;
     }
-    const features = this.decoderNorm.forward(decoded.at(-1) as Tensor);
+    const features = this.decoderNorm.forward(x);
     const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };
+    if (auxiliary.length > 0 && this.head === null)
+      output.intermediateHiddenStates = concat(auxiliary.map((each) => each.reshape(1, ...each.shape)));
     if (options.hiddenStates) {
       output.encoderHiddenStates = encoded;
       output.decoderHiddenStates = [...decoded.slice(0, -1), features]; // transformers normalizes the last one
@@ -144,7 +149,7 @@ export class Detr extends DetectionModel {
     if (inputs.labels && (options.loss ?? true)) {
       const earlier = auxiliary
         .slice(0, -1)
-        .map((x) => this.#find(x, this.head as PredictionHead, this.boxes as PerceptronHead));
+        .map((each) => this.#find(each, this.head as PredictionHead, this.boxes as PerceptronHead));
       output.loss = detectionLoss([found, ...earlier], inputs.labels, this.settings);
     }
     return { ...output, ...found };

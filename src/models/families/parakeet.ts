@@ -22,14 +22,16 @@ import { rowsOf, TokenBatch } from '../../nn/token-batch.js';
 import { type Activation, activate, relu } from '../../ops/activation.js';
 import { add, mul, scale } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
-import { permute } from '../../ops/move.js';
+import { permute, slice } from '../../ops/move.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import type { ForwardOptions, ModelInputs, ModelOutput, Rows } from '../inputs.js';
+import { IGNORED } from '../losses.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { SoundModel } from '../sound-model.js';
+import { rnntLoss, tdtLoss } from '../transducer-loss.js';
 
 /** A depthwise convolution, then a pointwise one, which mixes channels. */
 class SeparableConv extends Module {
@@ -287,7 +289,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['inputFeatures', 'attentionMask', 'decoderInputIds'];
+    return ['inputFeatures', 'attentionMask', 'decoderInputIds', 'labels'];
   }
 
   protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
@@ -298,8 +300,9 @@ export class ParakeetTransducer extends ParakeetEncoder {
     const frames = rows(this.encoderProjector.forward(x));
     const output: ModelOutput = { lastHiddenState: rows(x), poolerOutput: frames };
     if (hiddenStates) output.hiddenStates = hiddenStates.map(rows);
-    const { decoderInputIds } = inputs;
-    if (decoderInputIds === undefined) return output;
+    const labels = inputs.labels && (options.loss ?? true) ? this.#labelsOf(inputs.labels as Rows, size) : null;
+    const decoderInputIds = inputs.decoderInputIds ?? (labels && this.#inputsFor(labels));
+    if (!decoderInputIds) return output;
     if (decoderInputIds instanceof TokenBatch)
       throw new ArgumentError('forward: decoderInputIds are packed, expected rows of ids');
     const { rows: ids, time } = rowsOf('decoderInputIds', decoderInputIds, null);
@@ -307,8 +310,44 @@ export class ParakeetTransducer extends ParakeetEncoder {
       throw new ShapeError(`forward: decoderInputIds has ${ids.length} rows, expected ${size} of one length`);
     const tokens = this.device.tensor(Int32Array.from(ids.flatMap((row) => Array.from(row))));
     const { outputs } = this.predictor.forward(tokens, size);
-    output.logits = this.#join(frames.reshape(size, longest, 1, -1), outputs.reshape(size, 1, time, -1));
+    const logits = this.#join(frames.reshape(size, longest, 1, -1), outputs.reshape(size, 1, time, -1));
+    output.logits = logits;
+    if (labels) output.loss = this.#loss(logits, labels, countsOf(batch));
     return output;
+  }
+
+  /** Returns the labels of each sound, without padding: the padding token of TDT, and the blank of RNN-T, as in transformers. */
+  #labelsOf(labels: Rows, size: number): number[][] {
+    const padding = this.settings.size(this.#durations.length > 0 ? 'pad_token_id' : 'blank_token_id');
+    const rows = rowsOf('labels', labels, null).rows.map((row) =>
+      Array.from(row).filter((id) => id !== IGNORED && id !== padding),
+    );
+    if (rows.length !== size) throw new ShapeError(`forward: labels has ${rows.length} rows, expected ${size}`);
+    const vocabulary = this.settings.size('vocab_size');
+    const wrong = rows.flat().find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary));
+    if (wrong !== undefined)
+      throw new ArgumentError(`forward: labels have the id ${wrong}, expected integers from 0 to ${vocabulary - 1}`);
+    return rows;
+  }
+
+  /** Returns what the predictor reads: the blank, then the labels, then blanks as padding. */
+  #inputsFor(labels: readonly (readonly number[])[]): number[][] {
+    const longest = labels.reduce((most, { length }) => Math.max(most, length), 0);
+    const blank = this.startId;
+    return labels.map((row) => [blank, ...row, ...Array<number>(longest - row.length).fill(blank)]);
+  }
+
+  /** The loss of logits [B, frames, 1 + labels, vocabulary and durations]. */
+  #loss(logits: Tensor, labels: readonly (readonly number[])[], frames: readonly number[]): Tensor {
+    const [, , places, width] = logits.shape as [number, number, number, number];
+    const longest = labels.reduce((most, { length }) => Math.max(most, length), 0);
+    if (longest >= places)
+      throw new ShapeError(`forward: decoderInputIds has ${places} columns, expected ${longest + 1} for these labels`);
+    const targets = { labels, frames, blank: this.startId };
+    const vocabulary = this.settings.size('vocab_size');
+    if (this.#durations.length === 0) return rnntLoss(logits, targets);
+    const part = (from: number, to: number) => slice(logits, 3, from, to);
+    return tdtLoss(part(0, vocabulary), part(vocabulary, width), targets, this.#durations);
   }
 
   /** Returns the logits of tokens and durations. `frames` and `outputs` of the predictor broadcast. */
@@ -340,7 +379,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
   *#framesOf(inputs: ModelInputs): Generator<unknown, { frames: Tensor; counts: readonly number[] }> {
     this.beginPass();
     const { x, batch } = yield* this.hear(inputs);
-    const counts = batch.isToken?.map((row) => row.filter(Boolean).length) ?? batch.counts;
+    const counts = countsOf(batch);
     return { frames: this.encoderProjector.forward(x).reshape(batch.size, batch.longest, -1), counts };
   }
 
@@ -409,6 +448,11 @@ export class ParakeetTransducer extends ParakeetEncoder {
       joint: 'joint.head',
     };
   }
+}
+
+/** Number of frames of each sound that are not padding. */
+function countsOf({ isToken, counts }: Sequences): readonly number[] {
+  return isToken?.map((row) => row.filter(Boolean).length) ?? counts;
 }
 
 interface Read {

@@ -25,6 +25,7 @@ import { cos, exp, sin } from '../../ops/unary.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
 import { bestRows, type DetectionLayerOptions, DetectionModel, PerceptronHead, smallMasks } from '../detection.js';
+import { type Found, lwDetrLoss } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
@@ -85,7 +86,7 @@ export class RfDetr extends DetectionModel {
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['pixelValues', 'pixelMask'];
+    return ['pixelMask', ...super.inputNames];
   }
 
   protected override *see(
@@ -141,7 +142,20 @@ export class RfDetr extends DetectionModel {
     };
     if (options.hiddenStates) output.hiddenStates = [...states.slice(0, -1), features]; // transformers normalizes the last one
     if (!this.head || !this.boxes) return output;
-    return { ...output, logits: this.head.read(features), predBoxes: refined(start, this.boxes.forward(features)) };
+    const predicted = this.#find(features, start, this.head, this.boxes);
+    if (inputs.labels && (options.loss ?? true)) {
+      const earlier = this.settings.flag('auxiliary_loss') ? normed.slice(0, -1) : [];
+      const predictions = earlier.map((x) =>
+        this.#find(x, start, this.head as PredictionHead, this.boxes as PerceptronHead),
+      );
+      const encoder: Found = { logits: concat(classes, 1), predBoxes: proposed };
+      output.loss = lwDetrLoss([predicted, ...predictions, encoder], inputs.labels, this.settings);
+    }
+    return { ...output, ...predicted };
+  }
+
+  #find(features: Tensor, start: Tensor, head: PredictionHead, boxes: PerceptronHead): Found {
+    return { logits: head.read(features), predBoxes: refined(start, boxes.forward(features)) };
   }
 
   protected override get stateNames(): StateNames {
@@ -629,5 +643,13 @@ export const rfDetr: Family = {
     d_model: 256,
     layer_norm_eps: 1e-5,
     num_feature_levels: 1,
+    auxiliary_loss: true,
+    class_cost: 2,
+    bbox_cost: 5,
+    giou_cost: 2,
+    class_loss_coefficient: 1,
+    bbox_loss_coefficient: 5,
+    giou_loss_coefficient: 2,
+    focal_alpha: 0.25,
   },
 };

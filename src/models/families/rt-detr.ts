@@ -11,10 +11,11 @@ import { type Activation, activate, sigmoid } from '../../ops/activation.js';
 import { max } from '../../ops/axis.js';
 import { add, div, mul, neg } from '../../ops/binary.js';
 import { interpolate } from '../../ops/interpolate.js';
-import { concat, permute } from '../../ops/move.js';
+import { concat, permute, slice } from '../../ops/move.js';
 import { clamp, log } from '../../ops/unary.js';
 import { activationOf, labelsOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
+import { type Denoising, DenoisingQueries } from '../denoising.js';
 import {
   bestRows,
   DetectionEncoderLayer,
@@ -24,8 +25,10 @@ import {
   PerceptronHead,
   PositionedAttention,
 } from '../detection.js';
+import { type Found, type RtDetrFound, rtDetrLoss } from '../detection-loss.js';
+import { targetsOf } from '../detection-matching.js';
 import type { Family } from '../family.js';
-import type { ModelInputs, ModelOutput } from '../inputs.js';
+import type { DetectionTarget, ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, ConvNorm, type ConvNormOptions, type ResNet } from '../resnet.js';
@@ -55,12 +58,37 @@ export class RtDetr extends DetectionModel {
     this.model = new RtDetrBody(context, backbone, this.randomness);
   }
 
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['pixelValues'];
+  protected override *see(
+    pixels: Tensor,
+    { labels }: ModelInputs,
+    { loss = true }: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
+    const classes = labelsOf(this.settings).length;
+    const targets = labels && loss ? targetsOf(labels, pixels.shape[0] as number, classes) : null;
+    const { output, denoising } = yield* this.model.forward(pixels, targets);
+    if (targets) output.loss = rtDetrLoss(this.#predictions(output, denoising), targets, this.settings);
+    return output;
   }
 
-  protected override *see(pixels: Tensor): Generator<unknown, ModelOutput> {
-    return yield* this.model.forward(pixels);
+  /** Predictions that have a loss: of the last layer, and if the config asks for it, of earlier layers and the encoder. */
+  #predictions(output: ModelOutput, denoising: Denoising | null): RtDetrFound {
+    const [logits, boxes] = [output.intermediateLogits, output.intermediateReferencePoints] as [Tensor, Tensor];
+    const [, layers, total] = logits.shape as [number, number, number, number];
+    const first = denoising?.count ?? 0;
+    const at = (values: Tensor, layer: number, from: number, to: number) =>
+      slice(slice(values, 2, from, to), 1, layer, layer + 1).reshape(values.shape[0] as number, to - from, -1);
+    const each = (from: number, to: number, layer: number): Found => ({
+      logits: at(logits, layer, from, to),
+      predBoxes: at(boxes, layer, from, to),
+    });
+    const last = each(first, total, layers - 1);
+    if (!this.settings.flag('auxiliary_loss')) return { found: [last], denoised: null };
+    const earlier = Array.from({ length: layers - 1 }, (_, layer) => each(first, total, layer));
+    const encoder: Found = { logits: output.encTopkLogits as Tensor, predBoxes: output.encTopkBboxes as Tensor };
+    const found = [last, ...earlier, encoder] as const;
+    if (denoising === null) return { found, denoised: null };
+    const restored = Array.from({ length: layers }, (_, layer) => each(0, first, layer));
+    return { found, denoised: { found: restored, matches: denoising.matches, groups: denoising.groups } };
   }
 
   protected override get stateNames(): StateNames {
@@ -101,11 +129,8 @@ class RtDetrBody extends Module {
   readonly backbone: Holder<ResNet>;
   readonly encoderInputProj: readonly MapProjection[];
   readonly encoder: HybridEncoder;
-  /**
-   * float32 [classes + 1, dModel]: embeddings of labels for denoising training. Loaded and saved, but not used. Null if
-   * there is none.
-   */
-  readonly denoising: Tensor | null;
+  /** Queries that only training has. Null if the config asks for none. */
+  readonly denoising: DenoisingQueries | null;
   /** float32 [queries, dModel]: initial features of the queries. Null if they are features of the encoder. */
   readonly queries: Tensor | null;
   readonly encOutput: EncoderOutput;
@@ -129,7 +154,12 @@ class RtDetrBody extends Module {
     );
     this.encoder = new HybridEncoder(init, config, randomness);
     const classes = labelsOf(config).length;
-    this.denoising = config.number('num_denoising') > 0 ? init.normal([classes + 1, dModel], 1) : null;
+    const noise = {
+      queries: config.number('num_denoising'),
+      labels: config.number('label_noise_ratio'),
+      boxes: config.number('box_noise_scale'),
+    };
+    this.denoising = noise.queries > 0 ? new DenoisingQueries(init, classes, dModel, noise, randomness) : null;
     this.#count = config.size('num_queries');
     this.queries = config.flag('learn_initial_query') ? init.normal([this.#count, dModel], 1) : null;
     this.encOutput = new EncoderOutput(init, dModel, config.number('layer_norm_eps'));
@@ -146,11 +176,17 @@ class RtDetrBody extends Module {
   }
 
   protected override get stateNames(): StateNames {
-    return { denoising: 'denoising_class_embed.weight', queries: 'weight_embedding.weight' };
+    return { denoising: 'denoising_class_embed', queries: 'weight_embedding.weight' };
   }
 
-  /** `pixels`: float32 [B, channels, H, W]. Yields after the backbone, the encoder and the choice of queries. */
-  *forward(pixels: Tensor): Generator<unknown, ModelOutput> {
+  /**
+   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after the backbone,
+   * the encoder and the choice of queries.
+   */
+  *forward(
+    pixels: Tensor,
+    targets: readonly DetectionTarget[] | null,
+  ): Generator<unknown, { output: ModelOutput; denoising: Denoising | null }> {
     const images = permute(pixels, [0, 2, 3, 1]); // maps are [B, H, W, C]
     const maps = this.backbone.model
       .forward(images)
@@ -173,10 +209,14 @@ class RtDetrBody extends Module {
       Tensor,
     ];
     const start = this.queries ? add(this.queries, tokens.device.zeros([batch, 1, 1])) : features.detach();
-    const initial = boxes.detach();
+    const denoising = (targets && this.denoising?.of(targets, this.#count)) ?? null;
+    const [queries, initial] = denoising
+      ? [concat([denoising.features, start], 1), concat([denoising.boxes, boxes.detach()], 1)]
+      : [start, boxes.detach()];
     const output: ModelOutput = { initReferencePoints: initial, encTopkLogits: logits, encTopkBboxes: sigmoid(boxes) };
     yield;
-    return { ...output, ...this.decoder.forward(start, sigmoid(initial), { tokens, grids }) };
+    const decoded = this.decoder.forward(queries, sigmoid(initial), { tokens, grids }, denoising?.mask ?? null);
+    return { output: { ...output, ...decoded }, denoising };
   }
 
   /** Returns scores and boxes of all tokens. Tokens whose box would be near an edge have zeros as features. */
@@ -394,13 +434,16 @@ class RtDetrDecoder extends Module {
     this.bboxEmbed = predictions(() => new PerceptronHead(init, dModel, dModel, 4, 3));
   }
 
-  /** `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. Each layer refines the boxes for the next one. */
-  forward(x: Tensor, boxes: Tensor, maps: Maps): ModelOutput {
+  /**
+   * `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. `mask`: int32 [1, 1, queries, queries], 0 where a query
+   * may not attend to another. Each layer refines the boxes for the next one.
+   */
+  forward(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): ModelOutput {
     const [batch, queries] = x.shape as [number, number];
     const [logits, corners]: [Tensor[], Tensor[]] = [[], []];
     let [features, given] = [x, boxes];
     this.layers.forEach((layer, i) => {
-      features = layer.forward(features, this.queryPosHead.forward(given), given, maps);
+      features = layer.forward(features, this.queryPosHead.forward(given), given, maps, mask);
       const moved = this.bboxEmbed[i]?.forward(features);
       if (moved) {
         const box = sigmoid(add(moved, logitOf(given)));
@@ -458,9 +501,10 @@ class RtDetrDecoderLayer extends Module {
     return feedForwardNames;
   }
 
-  forward(x: Tensor, positions: Tensor, boxes: Tensor, maps: Maps): Tensor {
+  forward(x: Tensor, positions: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Tensor {
     const { dropout } = this;
-    const asked = this.selfAttnLayerNorm.forward(dropout.forward(this.selfAttn.forward(x, positions)), x);
+    const own = this.selfAttn.forward(x, positions, { x, positions, mask });
+    const asked = this.selfAttnLayerNorm.forward(dropout.forward(own), x);
     const seen = dropout.forward(this.encoderAttn.forward(add(asked, positions), boxes, maps));
     const mixed = this.encoderAttnLayerNorm.forward(seen, asked);
     return this.finalLayerNorm.forward(dropout.forward(this.feedForward.forward(mixed)), mixed);
@@ -495,6 +539,20 @@ const defaults: Json = {
   decoder_activation_function: 'relu',
   attention_dropout: 0,
   num_denoising: 100,
+  label_noise_ratio: 0.5,
+  box_noise_scale: 1,
+  use_focal_loss: true,
+  auxiliary_loss: true,
+  matcher_alpha: 0.25,
+  matcher_gamma: 2,
+  matcher_class_cost: 2,
+  matcher_bbox_cost: 5,
+  matcher_giou_cost: 2,
+  focal_loss_alpha: 0.75,
+  focal_loss_gamma: 2,
+  weight_loss_vfl: 1,
+  weight_loss_bbox: 5,
+  weight_loss_giou: 2,
   learn_initial_query: false,
 };
 

@@ -63,7 +63,9 @@ export class Segformer extends ImageModel {
       yield;
     }
     const last = maps.at(-1) as Tensor;
-    const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map((map) => this.#shown(map)) } : {};
+    const output: ModelOutput = options.hiddenStates
+      ? { hiddenStates: maps.map((map) => this.#shown(map, map === last)) }
+      : {};
     const wantsLoss = labels !== undefined && (options.loss ?? true);
     if (this.decodeHead) {
       const logits = this.decodeHead.forward(maps); // [B, H, W, labels]
@@ -71,7 +73,7 @@ export class Segformer extends ImageModel {
       if (wantsLoss) output.loss = this.#placeLoss(logits, labels);
       return output;
     }
-    if (this.head === null) return { ...output, lastHiddenState: this.#shown(last) };
+    if (this.head === null) return { ...output, lastHiddenState: this.#shown(last, true) };
     output.logits = this.head.read(mean(last, { axis: [1, 2] }));
     if (wantsLoss) output.loss = sequenceLoss(output.logits, labels, this.settings);
     return output;
@@ -81,13 +83,9 @@ export class Segformer extends ImageModel {
    * Returns a map in transformers' layout: [B, features, H, W], or [B, H · W, features] for the last map if the config
    * asks for it.
    */
-  #shown(map: Tensor): Tensor {
-    const isRows = lastOf(map.shape) === this.settings.sizes('hidden_sizes').at(-1) && !this.#reshapesLast;
+  #shown(map: Tensor, isLast: boolean): Tensor {
+    const isRows = isLast && !this.settings.flag('reshape_last_stage');
     return isRows ? map.reshape(map.shape[0] as number, -1, lastOf(map.shape)) : permute(map, [0, 3, 1, 2]);
-  }
-
-  get #reshapesLast(): boolean {
-    return this.settings.flag('reshape_last_stage');
   }
 
   /** Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. */

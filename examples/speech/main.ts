@@ -1,0 +1,155 @@
+// Teaches a small Parakeet with CTC to read digits that espeak-ng speaks:
+//
+//   npx tsx examples/speech/main.ts [--steps 1500] [--seed 0] [--threads n]
+
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createDevice, type Device } from '../../src/index.js';
+import { editDistance } from '../../src/metrics/index.js';
+import type { ModelInputs } from '../../src/models/inputs.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { AdamW, cosine, fit, type Objective, type Progress } from '../../src/train/index.js';
+import { newModel } from '../new-model.js';
+import { BINS, spokenDigits, type Utterance } from './digits.js';
+
+/** The token between digits. */
+const BLANK = 10;
+
+const config = {
+  model_type: 'parakeet_ctc',
+  architectures: ['ParakeetForCTC'],
+  vocab_size: 11,
+  pad_token_id: BLANK,
+  encoder_config: {
+    hidden_size: 96,
+    num_hidden_layers: 3,
+    num_attention_heads: 4,
+    intermediate_size: 192,
+    subsampling_factor: 4,
+    subsampling_conv_channels: 32,
+    num_mel_bins: BINS,
+    layerdrop: 0,
+  },
+};
+
+/** Spectrograms of equal length, padded with zeros. */
+function soundOf(device: Device, utterances: readonly Utterance[]): ModelInputs {
+  const longest = Math.max(...utterances.map(({ columns }) => columns));
+  const features = new Float32Array(utterances.length * longest * BINS);
+  utterances.forEach((each, i) => {
+    features.set(each.features, i * longest * BINS);
+  });
+  return {
+    inputFeatures: device.tensor(features, [utterances.length, longest, BINS]),
+    attentionMask: utterances.map(({ columns }) => Array.from({ length: longest }, (_, i) => (i < columns ? 1 : 0))),
+  };
+}
+
+/** The CTC loss of utterances. */
+class SpokenDigits implements Objective<Utterance> {
+  constructor(private readonly model: PretrainedModel) {}
+
+  get device(): Device {
+    return this.model.device;
+  }
+
+  namedParameters() {
+    return this.model.namedParameters();
+  }
+
+  namedTensors() {
+    return this.model.namedTensors();
+  }
+
+  train(): void {
+    this.model.train();
+  }
+
+  eval(): void {
+    this.model.eval();
+  }
+
+  seedDropout(seed: number): void {
+    this.model.seedDropout(seed);
+  }
+
+  lossOf(utterances: readonly Utterance[]) {
+    const labels = utterances.map(({ digits }) => [...digits]);
+    const { loss } = this.model.forward({ ...soundOf(this.device, utterances), labels });
+    if (loss === undefined) throw new Error('the model has no loss');
+    return loss;
+  }
+}
+
+/** Digits of each utterance: the best token of each frame, without repetitions and blanks. */
+export async function read(model: PretrainedModel, utterances: readonly Utterance[]): Promise<number[][]> {
+  const texts: number[][] = [];
+  for (const utterance of utterances) {
+    const { logits } = model.forward(soundOf(model.device, [utterance]));
+    if (logits === undefined) throw new Error('the model has no logits');
+    const values = (await logits.data()) as Float32Array;
+    logits.dispose();
+    const best = Array.from({ length: values.length / (BLANK + 1) }, (_, frame) => {
+      const row = values.subarray(frame * (BLANK + 1), (frame + 1) * (BLANK + 1));
+      return row.indexOf(Math.max(...row));
+    });
+    texts.push(best.filter((token, i) => token !== BLANK && token !== best[i - 1]));
+  }
+  return texts;
+}
+
+/** Insertions, deletions and substitutions per digit. */
+export async function errorRate(model: PretrainedModel, utterances: readonly Utterance[]): Promise<number> {
+  const texts = await read(model, utterances);
+  const edits = utterances.map(({ digits }, i) => editDistance(texts[i] as number[], digits));
+  const total = utterances.reduce((sum, { digits }) => sum + digits.length, 0);
+  return edits.reduce((sum, count) => sum + count, 0) / total;
+}
+
+/** Trains a new model. */
+export async function learn(
+  device: Device,
+  utterances: readonly Utterance[],
+  {
+    steps,
+    seed = 0,
+    batchSize = 16,
+    onStep,
+  }: { steps: number; seed?: number; batchSize?: number; onStep?: (progress: Progress) => void },
+): Promise<PretrainedModel> {
+  const model = await newModel(device, config, seed);
+  await fit(new SpokenDigits(model), utterances, {
+    ...{ steps, batchSize, seed },
+    optimizer: new AdamW(model.parameters(), { weightDecay: 1e-3 }),
+    schedule: cosine(2e-3, { steps, warmup: Math.ceil(steps / 10), final: 0 }),
+    clipNorm: 1,
+    onStep,
+  });
+  return model;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      steps: { type: 'string', default: '1500' },
+      seed: { type: 'string', default: '0' },
+      threads: { type: 'string' },
+    },
+  });
+  const start = performance.now();
+  const seconds = () => ((performance.now() - start) / 1000).toFixed(0);
+  const [train, test] = [spokenDigits(400, 1), spokenDigits(100, 2)];
+  console.log(`${train.length + test.length} sequences are spoken after ${seconds()} s`);
+  using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
+  const model = await learn(device, train, {
+    steps: Number(values.steps),
+    seed: Number(values.seed),
+    onStep({ step, steps, loss }) {
+      if (step % 100 === 0 || step === steps)
+        console.log(`step ${step} of ${steps}: loss ${loss.toFixed(4)}, ${seconds()} s`);
+    },
+  });
+  const rate = await errorRate(model, test);
+  console.log(`${(100 * rate).toFixed(2)} % errors in ${test.length} other sequences, after ${seconds()} s`);
+  model.dispose();
+}
