@@ -7,6 +7,7 @@ import { constrain, type ResponseFormat } from '../../src/constrain/index.js';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
 import { byteTokenizer } from './byte-tokenizer.js';
+import { repeatedNames } from './repeated-names.js';
 import { BEGIN, tryDocument, write as writeWith } from './write.js';
 
 const tokenizer = await byteTokenizer();
@@ -65,7 +66,9 @@ it('a regular expression, choices and a grammar are obeyed', async () => {
     expect(await write({ regex: '[a-f]+(-[^a-z]{2}|ü)?\\.' }, seed)).toMatch(/^[a-f]+(-[^a-z]{2}|ü)?\.$/u);
     expect(['yes', 'no', 'yesterday']).toContain(await write({ choices: ['yes', 'no', 'yesterday'] }, seed));
     expect(await write({ grammar }, seed)).toMatch(/^\d{1,3}([+-]\d{1,3})*(=\d{1,3}([+-]\d{1,3})*)?$/);
-    expect(JSON.parse(await write({ type: 'json_object' }, seed))).toBeTypeOf('object');
+    const json = await write({ type: 'json_object' }, seed);
+    expect(JSON.parse(json)).toBeTypeOf('object');
+    expect(repeatedNames(json), json).toEqual([]);
   }
 });
 
