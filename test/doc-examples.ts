@@ -15,9 +15,15 @@ const BLOCK = /(?:<!-- prelude\n(?<prelude>.*?)-->\s*)?```ts\n(?<code>.*?)```/gs
 /** All blocks of TypeScript of the pages, in order. */
 export function docExamples(root: string): DocExample[] {
   const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
-  return ['README.md', ...docs.map((name) => join('docs', name))].flatMap((page) =>
+  const api = readdirSync(join(root, 'docs/examples'));
+  const pages = [
+    'README.md',
+    ...docs.map((name) => join('docs', name)),
+    ...api.map((name) => join('docs/examples', name)),
+  ];
+  return pages.flatMap((page) =>
     [...readFileSync(join(root, page), 'utf8').matchAll(BLOCK)].map(({ groups = {} }, i) => ({
-      name: `${basename(page, '.md')}-${i + 1}`,
+      name: `${page.includes('examples') ? 'api-' : ''}${basename(page, '.md')}-${i + 1}`,
       code: `${groups.prelude ?? ''}${groups.code}\nexport {};\n`,
       hasPrelude: groups.prelude !== undefined,
     })),

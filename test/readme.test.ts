@@ -49,8 +49,9 @@ describe('the examples of README.md and docs/', () => {
 
   // Models of the hub, files and other machines are not at hand here.
   const runnable = examples.filter(
-    ({ code, hasPrelude }) =>
+    ({ name, code, hasPrelude }) =>
       !hasPrelude &&
+      !name.startsWith('api-') && // test/api-examples runs those
       !/loadModel|loadTokenizer|pipeline\(|from_pretrained|promptApi|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server|ai-sdk|langchain)/.test(
         code,
       ),

@@ -20,7 +20,7 @@ export default defineConfig({
   base: process.env.DOCS_BASE ?? '/',
   cleanUrls: false, // works on every static host
   lastUpdated: false,
-  srcExclude: ['node_modules/**'],
+  srcExclude: ['node_modules/**', 'examples/**'], // TypeDoc shows the examples,
   markdown: {
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     config: (md) => {

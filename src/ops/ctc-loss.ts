@@ -43,8 +43,6 @@ export interface CtcLossOptions {
  * `logProbs` float32 [B, T, classes], as `logSoftmax` gives them; `targets` int32 [B, S], without blanks. The result is
  * [] or, without reduction, [B]. Rows and labels beyond the lengths are ignored. Takes memory for B · T · (2S + 1)
  * numbers. Throws ShapeError, DTypeError, ArgumentError.
- *
- * @example const loss = ctcLoss(logSoftmax(logits), device.tensor(Int32Array.of(3, 1, 4), [1, 3]));
  */
 export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptions = {}): Tensor {
   const device = checkDevice('ctcLoss', { logProbs, targets });

@@ -20,9 +20,6 @@ export interface GroupedRows {
 /**
  * Sorts rows by their groups. `ids`: int32 [rows], or [rows, n] if each row belongs to n groups; each from 0 to below
  * `groups`. An id out of range fails the run (CommandError). There is no gradient. Throws DTypeError, ShapeError.
- *
- * @example const ids = device.tensor(Int32Array.of(1, 0, 1), [3]); const { rows, places, offsets } = groupRows(ids, 2);
- * // rows 1 0 2, places 1 0 2, offsets 0 1 3
  */
 export function groupRows(ids: Tensor, groups: number): GroupedRows {
   const device = checkDevice('groupRows', { ids });

@@ -38,10 +38,19 @@ function tinyChat(): Files {
 const buffersOf = (files: Record<string, Uint8Array>): Files =>
   Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes)]));
 
+const small =
+  (name: string, changes: object = {}) =>
+  () =>
+    buffersOf(smallModel(name, changes));
+
 /** Small models by the ids of the snippets. */
 const stored: Record<string, () => Files> = {
   'Xenova/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
-  'Xenova/distilbert-base-uncased-finetuned-sst-2-english': () => buffersOf(smallModel('distilbert-sequence')),
+  'Xenova/distilbert-base-uncased-finetuned-sst-2-english': small('distilbert-sequence'),
+  'google-bert/bert-base-uncased': small('bert-mlm'),
+  'dslim/bert-base-NER': small('bert-token'),
+  'distilbert/distilbert-base-cased-distilled-squad': small('bert-qa'),
+  'google-t5/t5-small': small('t5'),
   'HuggingFaceTB/SmolLM2-135M': tinyChat,
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),

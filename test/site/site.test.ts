@@ -51,6 +51,46 @@ describe('snippets', () => {
   });
 });
 
+/** The programs of the API's pages. One example can be on several pages. */
+function apiSnippets(): string[] {
+  const files = readdirSync(`${built}api`, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.html'),
+  );
+  const found = files.flatMap((name) =>
+    Array.from(readFileSync(`${built}api/${name}`, 'utf8').matchAll(/data-code="([^"]*)"/g), ([, code = '']) => code),
+  );
+  return [...new Set(found)];
+}
+
+describe('examples of the API', () => {
+  it('run in the page', { timeout: 600_000 }, async () => {
+    const codes = apiSnippets();
+    expect(codes.length).toBeGreaterThan(100);
+    const page = await context.newPage();
+    await page.goto(`${server.origin}/api/index.html`);
+    const failed = await page.evaluate(async (all) => {
+      const failures: string[] = [];
+      for (const escaped of all) {
+        const code = new DOMParser().parseFromString(escaped, 'text/html').documentElement.textContent ?? '';
+        const worker = new Worker('/run-worker.js', { type: 'module' });
+        const end = await new Promise<string>((resolve) => {
+          worker.onerror = ({ message }) => resolve(message);
+          worker.onmessage = ({ data }) => {
+            if ('error' in data) resolve(data.error);
+            else if ('isDone' in data) resolve('done');
+          };
+          worker.postMessage(code);
+        });
+        worker.terminate();
+        if (end !== 'done') failures.push(`${end}\n${code}`);
+      }
+      return failures;
+    }, codes);
+    expect(failed).toEqual([]);
+    await page.close();
+  });
+});
+
 describe.each(['light', 'dark'] as const)('pages in %s colours', (colorScheme) => {
   it.each(pages)('%s is accessible, and fits 360 pixels', { timeout: 60_000 }, async (name) => {
     const page = await browser.newPage({ colorScheme, viewport: { width: 360, height: 740 } });

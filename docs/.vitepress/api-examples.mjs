@@ -1,0 +1,25 @@
+// A plugin of TypeDoc: shows the example of an export (docs/examples) and its source file on its page.
+import { dirname, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';
+import { apiExamples, exampleOf } from '../../scripts/api-examples.mjs';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const documented = ReflectionKind.Class | ReflectionKind.Function | ReflectionKind.Variable | ReflectionKind.Interface;
+
+export function load({ converter }) {
+  const examples = apiExamples();
+  converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
+    for (const reflection of project.getReflectionsByKind(documented)) {
+      if (!reflection.parent?.kindOf(ReflectionKind.Module)) continue;
+      // A function's comment belongs to its signatures. The first one shows the example.
+      const owner = reflection.signatures?.[0] ?? reflection;
+      owner.comment ??= new Comment();
+      const show = (tag, text) => owner.comment.blockTags.push(new CommentTag(tag, [{ kind: 'code', text }]));
+      const example = exampleOf(examples, reflection.parent.name, reflection.name);
+      if (example) show('@example', `\`\`\`ts\n${example.code}\`\`\``);
+      const [declaration] = project.getSymbolFromReflection(reflection)?.getDeclarations() ?? [];
+      if (declaration) show('@source', `\`${relative(root, declaration.getSourceFile().fileName)}\``);
+    }
+  });
+}
