@@ -9,8 +9,8 @@ const documented = ReflectionKind.Class | ReflectionKind.Function | ReflectionKi
 
 export function load({ converter }) {
   const examples = apiExamples();
-  converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
-    for (const reflection of project.getReflectionsByKind(documented)) {
+  converter.on(Converter.EVENT_RESOLVE_BEGIN, (context) => {
+    for (const reflection of context.project.getReflectionsByKind(documented)) {
       if (!reflection.parent?.kindOf(ReflectionKind.Module)) continue;
       // A function's comment belongs to its signatures. The first one shows the example.
       const owner = reflection.signatures?.[0] ?? reflection;
@@ -18,7 +18,7 @@ export function load({ converter }) {
       const show = (tag, text) => owner.comment.blockTags.push(new CommentTag(tag, [{ kind: 'code', text }]));
       const example = exampleOf(examples, reflection.parent.name, reflection.name);
       if (example) show('@example', `\`\`\`ts\n${example.code}\`\`\``);
-      const [declaration] = project.getSymbolFromReflection(reflection)?.getDeclarations() ?? [];
+      const [declaration] = context.getSymbolFromReflection(reflection)?.getDeclarations() ?? [];
       if (declaration) show('@source', `\`${relative(root, declaration.getSourceFile().fileName)}\``);
     }
   });

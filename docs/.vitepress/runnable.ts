@@ -2,9 +2,9 @@
 import { transformSync } from 'esbuild';
 import type MarkdownIt from 'markdown-it';
 
-/** Modules and globals that pages do not have. */
+/** Modules and globals that pages do not have, and pictures, which pages load from a file of their own. */
 const NEEDS_NODE =
-  /'node:|\bprocess\.|'simdformer\/(server|mpi|bulk|ai-sdk|langchain)'|'(?!simdformer)[\w@][\w@/-]*';$/m;
+  /\w+Svg\(|'node:|\bprocess\.|'simdformer\/(server|mpi|bulk|ai-sdk|langchain)'|'(?!simdformer)[\w@][\w@/-]*';$/m;
 
 /** Files of the reader, which a page cannot open by their path, and placeholders for ids. */
 const NEEDS_FILES =

@@ -11,9 +11,9 @@ import { type Part, randomPart } from './parts.js';
 const SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40];
 const MAX_PARTS = 8;
 /** Evaluations with random roundings. */
-const DRAWS = 4;
+const DRAWS = 6;
 /** A rounding error may exceed the largest one of some draws by this factor. */
-const MARGIN = 4;
+const MARGIN = 8;
 
 interface Step {
   readonly part: Part;
@@ -146,7 +146,7 @@ export function compose(seed: string): Composition {
   const allowed = new Float64Array(result.data.length);
   let slopeError = 0;
   for (let draw = 0; draw < DRAWS; draw++) {
-    const signs = steps.map(({ errors }) => errors.map((error) => error * random.sign()));
+    const signs = steps.map(({ errors }) => errors.map((error) => error * (2 * random.next() - 1)));
     const rounding = (step: number, i: number) => signs[step]?.[i] as number;
     const y = interpret(steps, wide, rounding);
     for (let i = 0; i < allowed.length; i++)
@@ -178,9 +178,9 @@ export function runOn(device: Device, { inputs, steps, weights }: Composition): 
   }) as unknown as Outcome;
 }
 
-/** What is wrong with an outcome, or null. */
+/** Describes an error of an outcome. Returns null if there is none. */
 export function wrong(composition: Composition, { result, gradients }: Outcome): string | null {
-  const { result: expected, allowed, direction, slope, slopeError, steps } = composition;
+  const { result: expected, allowed, direction, slope, slopeError, steps, weights } = composition;
   if (result.length !== expected.data.length) return `${result.length} values, expected ${expected.data.length}`;
   for (let i = 0; i < result.length; i++) {
     const difference = Math.abs((result[i] as number) - (expected.data[i] as number));
@@ -194,7 +194,9 @@ export function wrong(composition: Composition, { result, gradients }: Outcome):
   );
   const found = products.reduce((a, b) => a + b, 0);
   const terms = steps.reduce((total, { part }) => total + part.terms, 0);
-  const bound = slopeError + allowedError(terms * steps.length, size * steps.length) + 2 ** -30 * size;
+  // Gradients begin as the weights, so their roundings are relative to those even if the gradients cancel.
+  const start = dot(weights.data, Array.from(weights.data, Math.sign));
+  const bound = slopeError + allowedError(terms * steps.length, (size + start) * steps.length);
   if (!(Math.abs(found - slope) <= bound)) return `the slope is ${found}, expected ${slope} ± ${bound}`;
   return null;
 }

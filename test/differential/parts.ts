@@ -41,10 +41,28 @@ const activations = [
   ...[ops.mish, ops.hardSwish, ops.quickGelu],
 ];
 const functions: readonly Part[] = [
-  ...activations.map((op) => plain(op.name, op, (x) => activation(op.name as ops.Activation, x))),
-  plain('abs', ops.abs, (x) => map(x, Math.abs)),
-  plain('sin', ops.sin, (x) => map(x, Math.sin)),
-  plain('cos', ops.cos, (x) => map(x, Math.cos)),
+  ...activations.map((op) =>
+    plain(
+      op.name,
+      (x) => op(x),
+      (x) => activation(op.name as ops.Activation, x),
+    ),
+  ),
+  plain(
+    'abs',
+    (x) => ops.abs(x),
+    (x) => map(x, Math.abs),
+  ),
+  plain(
+    'sin',
+    (x) => ops.sin(x),
+    (x) => map(x, Math.sin),
+  ),
+  plain(
+    'cos',
+    (x) => ops.cos(x),
+    (x) => map(x, Math.cos),
+  ),
   plain(
     'exp of clamp',
     (x) => ops.exp(ops.clamp(x, { min: -3, max: 3 })),
