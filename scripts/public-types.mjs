@@ -79,9 +79,10 @@ function reduced(file, checker, kept) {
       withNames(statement, ({ name }) => used.has(name.text)),
     );
   const text = file.statements.map((statement) => texts.get(statement) ?? '').join('');
-  return text.trim() === ''
-    ? EMPTY
-    : `${text.trim().replaceAll(/^(?: {4})+/gm, (indent) => '\t'.repeat(indent.length / 4))}\n`;
+  if (text.trim() === '') return EMPTY;
+  // The comment of the first statement is lost if it is an import.
+  const references = file.text.match(/^\/\/\/ <reference .*\n/gm)?.filter((line) => !text.includes(line.trim())) ?? [];
+  return `${references.join('')}${text.trim().replaceAll(/^(?: {4})+/gm, (indent) => '\t'.repeat(indent.length / 4))}\n`;
 }
 
 /** The files with types of `entries`, paths relative to `root`, as texts by path. */
