@@ -45,8 +45,8 @@ const OGG_START = 64;
 
 /**
  * Decodes a WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file. WAV files keep their channels and rate. The channels of other files are
- * averaged. Pages decode these by the browser, which resamples them to `samplingRate` (default: 48000). Node keeps the file's rate and
- * needs one package per format. A file that ends early gives the samples it has.
+ * averaged. Pages decode these by the browser, which resamples them to `samplingRate` (default: 48000), or to the nearest rate that
+ * browsers have, from 8000 to 96000. Node keeps the file's rate and needs one package per format. A file that ends early gives the samples it has.
  *
  * Rejects with FormatError for a damaged file, another format, and more than 691,200,000 samples (four hours at 48 kHz). Rejects with
  * ArgumentError for wrong arguments, with SimdformerError if the package is not installed, and with the reason of `signal`.
@@ -58,8 +58,7 @@ export async function decodeAudio(
 ): Promise<Recording> {
   if (!(isBlob(file) || isTyped(file, 'Uint8Array')))
     throw new ArgumentError(`decodeAudio: the file is ${describeValue(file)}, expected a Blob or a Uint8Array`);
-  const isRate = (rate: number) => isCount(rate) && rate >= 8000 && rate <= 96_000;
-  checkNumber('decodeAudio', 'samplingRate', samplingRate, isRate, 'a rate in hertz, from 8000 to 96000');
+  checkNumber('decodeAudio', 'samplingRate', samplingRate, isCount, 'a rate in hertz');
   const bytes = isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file;
   if (startsWith(bytes, 'RIFF')) return readWav(bytes);
   const codec = codecOf(bytes);
@@ -140,9 +139,9 @@ async function byBrowser(bytes: Uint8Array, samplingRate: number): Promise<Recor
     throw new ArgumentError(
       'decodeAudio: only a page decodes files other than WAV, and a worker does not: decode the file in the page and pass its samples',
     );
-  const context = new OfflineAudioContext(1, 1, samplingRate);
+  const context = new OfflineAudioContext(1, 1, Math.min(Math.max(samplingRate, 8000), 96_000));
   const sound = await context.decodeAudioData(Uint8Array.from(bytes).buffer);
   const channels = Array.from({ length: sound.numberOfChannels }, (_, i) => sound.getChannelData(i));
   if (sound.length === 0) throw new Error('no samples can be decoded');
-  return { samplingRate: sound.sampleRate, channels: [mixDown({ channels, samplingRate })] };
+  return { samplingRate: sound.sampleRate, channels: [mixDown({ channels, samplingRate: sound.sampleRate })] };
 }
