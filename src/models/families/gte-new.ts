@@ -37,6 +37,7 @@ export const gteNew: Family = {
   className: 'New',
   defaults: {
     ...gte.defaults,
+    add_pooling_layer: true,
     pad_token_id: 0,
     max_position_embeddings: 2048,
     layer_norm_type: 'layer_norm',
