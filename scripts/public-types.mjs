@@ -44,6 +44,13 @@ function isKept(symbol, checker, kept) {
   });
 }
 
+/** True for an `export *` of a file without public types. */
+function isEmptyStar({ exportClause, moduleSpecifier }, checker, kept) {
+  if (exportClause !== undefined) return false;
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier));
+  return !exported.some((symbol) => isKept(symbol, checker, kept));
+}
+
 /** The text of an import or export with those of its names that `isUsed` accepts. Statements without a list stay. */
 function withNames(statement, isUsed) {
   const clause = ts.isImportDeclaration(statement) ? statement.importClause : statement;
@@ -67,6 +74,7 @@ function reduced(file, checker, kept) {
   };
   const texts = new Map();
   for (const statement of file.statements) {
+    if (ts.isExportDeclaration(statement) && isEmptyStar(statement, checker, kept)) continue;
     if (ts.isExportDeclaration(statement)) texts.set(statement, withNames(statement, exported));
     else if (kept.has(statement)) {
       texts.set(statement, statement.getFullText());
