@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createDevice, type Device } from '../../src/index.js';
 import { type DetectionScores, detectionScores, type LabelledBox, type ScoredBox } from '../../src/metrics/index.js';
+import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { AdamW, cosine, fit, type Objective, type Progress } from '../../src/train/index.js';
-import { newModel } from '../new-model.js';
+import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
+import { newModel, objectiveOf } from '../new-model.js';
 import { type Drawing, drawings, KINDS, type Shape, SIDE } from './shapes.js';
 
 const WIDTH = 64;
@@ -47,43 +48,13 @@ function pixelsOf(device: Device, images: readonly Drawing[]) {
   return device.tensor(values, [images.length, 3, SIDE, SIDE]);
 }
 
-/** The loss of drawings. */
-class Shapes implements Objective<Drawing> {
-  constructor(private readonly model: PretrainedModel) {}
-
-  get device(): Device {
-    return this.model.device;
-  }
-
-  namedParameters() {
-    return this.model.namedParameters();
-  }
-
-  namedTensors() {
-    return this.model.namedTensors();
-  }
-
-  train(): void {
-    this.model.train();
-  }
-
-  eval(): void {
-    this.model.eval();
-  }
-
-  seedDropout(seed: number): void {
-    this.model.seedDropout(seed);
-  }
-
-  lossOf(images: readonly Drawing[]) {
-    const labels = images.map(({ shapes }) => ({
-      classLabels: shapes.map(({ kind }) => kind),
-      boxes: shapes.map(({ box }) => box),
-    }));
-    const { loss } = this.model.forward({ pixelValues: pixelsOf(this.device, images), labels });
-    if (loss === undefined) throw new Error('the model has no loss');
-    return loss;
-  }
+/** The inputs and targets of drawings. */
+function inputsOf(device: Device, images: readonly Drawing[]): ModelInputs {
+  const labels = images.map(({ shapes }) => ({
+    classLabels: shapes.map(({ kind }) => kind),
+    boxes: shapes.map(({ box }) => box),
+  }));
+  return { pixelValues: pixelsOf(device, images), labels };
 }
 
 function boxOf([x, y, width, height]: Shape['box']): LabelledBox['box'] {
@@ -132,7 +103,8 @@ export async function learn(
   }: { steps: number; seed?: number; batchSize?: number; onStep?: (progress: Progress) => void },
 ): Promise<PretrainedModel> {
   const model = await newModel(device, config, seed);
-  await fit(new Shapes(model), drawings(seed + 1), {
+  const objective = objectiveOf(model, (drawn: readonly Drawing[]) => inputsOf(device, drawn));
+  await fit(objective, drawings(seed + 1), {
     ...{ steps, batchSize, seed, shuffleBuffer: 64 },
     optimizer: new AdamW(model.parameters(), { weightDecay: 1e-4 }),
     schedule: cosine(1e-3, { steps, warmup: Math.ceil(steps / 20), final: 1e-5 }),

@@ -8,8 +8,8 @@ import { createDevice, type Device } from '../../src/index.js';
 import { editDistance } from '../../src/metrics/index.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { AdamW, cosine, fit, type Objective, type Progress } from '../../src/train/index.js';
-import { newModel } from '../new-model.js';
+import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
+import { newModel, objectiveOf } from '../new-model.js';
 import { BINS, spokenDigits, type Utterance } from './digits.js';
 
 /** The token between digits. */
@@ -45,40 +45,9 @@ function soundOf(device: Device, utterances: readonly Utterance[]): ModelInputs 
   };
 }
 
-/** The CTC loss of utterances. */
-class SpokenDigits implements Objective<Utterance> {
-  constructor(private readonly model: PretrainedModel) {}
-
-  get device(): Device {
-    return this.model.device;
-  }
-
-  namedParameters() {
-    return this.model.namedParameters();
-  }
-
-  namedTensors() {
-    return this.model.namedTensors();
-  }
-
-  train(): void {
-    this.model.train();
-  }
-
-  eval(): void {
-    this.model.eval();
-  }
-
-  seedDropout(seed: number): void {
-    this.model.seedDropout(seed);
-  }
-
-  lossOf(utterances: readonly Utterance[]) {
-    const labels = utterances.map(({ digits }) => [...digits]);
-    const { loss } = this.model.forward({ ...soundOf(this.device, utterances), labels });
-    if (loss === undefined) throw new Error('the model has no loss');
-    return loss;
-  }
+/** The sounds of utterances and the digits to read, for the CTC loss. */
+function inputsOf(device: Device, utterances: readonly Utterance[]): ModelInputs {
+  return { ...soundOf(device, utterances), labels: utterances.map(({ digits }) => [...digits]) };
 }
 
 /** Digits of each utterance: the best token of each frame, without repetitions and blanks. */
@@ -118,7 +87,8 @@ export async function learn(
   }: { steps: number; seed?: number; batchSize?: number; onStep?: (progress: Progress) => void },
 ): Promise<PretrainedModel> {
   const model = await newModel(device, config, seed);
-  await fit(new SpokenDigits(model), utterances, {
+  const objective = objectiveOf(model, (spoken: readonly Utterance[]) => inputsOf(device, spoken));
+  await fit(objective, utterances, {
     ...{ steps, batchSize, seed },
     optimizer: new AdamW(model.parameters(), { weightDecay: 1e-3 }),
     schedule: cosine(2e-3, { steps, warmup: Math.ceil(steps / 10), final: 0 }),
