@@ -67,8 +67,8 @@ export const packageEntries = {
     build.onLoad({ filter: /.*/, namespace: 'package' }, ({ path }) => {
       const [kind, name] = path.split('/');
       if (kind === '.') {
-        const shebang = path === './src/cli/main.ts' ? '#!/usr/bin/env node\n' : '';
-        return { contents: `${shebang}import 'package:root'; export * from '${path}';`, resolveDir: root };
+        const first = path === './src/cli/main.ts' ? "#!/usr/bin/env node\nimport 'package-files'; " : '';
+        return { contents: `${first}import 'package:root'; export * from '${path}';`, resolveDir: root };
       }
       return { contents: entry(kind, name), resolveDir: root, loader: 'ts' };
     });

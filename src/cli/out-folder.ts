@@ -23,6 +23,11 @@ const FILES = [
   ...['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'],
 ];
 
+/** Name of the file in which a training keeps its checkpoint. */
+export const CHECKPOINT_FILE = 'checkpoint.safetensors';
+
+export const checkpointIn = (folder: string): string => join(folder, CHECKPOINT_FILE);
+
 /**
  * Makes the folder and locks it for this process until the result is disposed of. The file `lock` in it contains the
  * process id. The lock of a process that has ended is taken over. Throws ArgumentError if another training uses the

@@ -270,12 +270,19 @@ async function checkAdapter(
   }
   try {
     optionsOf(config, source.name);
-    const found = adapterFit(model, await adapterShapes(source));
+    const shapes = await adapterShapes(source);
+    const names = ownNames(
+      model,
+      [...shapes.keys()].map((key) => key.replace(PEFT_PREFIX, '')),
+    );
+    const stored = new Set(names.values());
+    const found = adapterFit(model, shapes, names);
     const { fits } = base.report;
     const report = {
       ...base.report,
       ...about,
       ...found,
+      newHead: base.report.newHead.filter((name) => !stored.has(name)),
       fits: fits && found.misshapen.length + found.unexpected.length === 0,
     };
     return { ...base, report };
@@ -285,18 +292,17 @@ async function checkAdapter(
   }
 }
 
-/** Compares the matrices of LoRA with the modules that they change. */
+/** Compares the matrices of LoRA with the modules that they change. `names` has our name for each name in the file. */
 function adapterFit(
   model: PretrainedModel,
   shapes: ReadonlyMap<string, readonly number[]>,
+  names: ReadonlyMap<string, string | null>,
 ): Pick<ModelReport, 'unexpected' | 'misshapen'> {
   const targets = new Map(loraTargets(model).map((target) => [target.name, target]));
-  const given = [...shapes.keys()].map((key) => key.replace(PEFT_PREFIX, ''));
-  const names = ownNames(model, given);
   const misshapen: Misshapen[] = [];
   const unexpected: string[] = [];
-  for (const name of given) {
-    const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(names.get(name) ?? '') ?? [];
+  for (const [name, own] of names) {
+    const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(own ?? '') ?? [];
     if (path === undefined) continue;
     const target = targets.get(path);
     const shape = shapes.get(PEFT_PREFIX + name) ?? [];

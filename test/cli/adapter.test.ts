@@ -61,6 +61,8 @@ describe('the folder of an adapter', () => {
     const training = ['--data', at('rows.jsonl'), '--lora', '--epochs', '6', '--batch', '4', '--lr', '5e-3'];
     await run('finetune', ...task, ...training, '--out', at('labels'));
     writeFileSync(at('texts.txt'), 'CCO\nc1ccccc1N\n');
+    expect(await run('info', at('labels'))).not.toContain('new head');
+    expect(await run('quantize', at('labels'), at('labels-packed'))).not.toContain('→'); // its base is elsewhere
     const classes = (model: string) => run('classify', model, at('texts.txt'));
     await run('merge', at('labels'), '--out', at('labels-merged'));
     expect(await classes(at('labels'))).toMatch(/chain|ring/);

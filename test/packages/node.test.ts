@@ -155,6 +155,18 @@ if (folder) {
       );
     });
 
+    it('has a command that reads a folder and writes a file', async () => {
+      const command = join(folder as string, 'node_modules/simdformer/dist/cli/main.js');
+      const model = resolve('test/data/checkpoints/rxnmapper-albert');
+      const { stdout } = await run(process.execPath, [command, 'info', model]);
+      expect(stdout).toMatch(/^loads +yes/m);
+      const texts = join(folder as string, 'texts.txt');
+      await writeFile(texts, 'CCO\nCCN\n');
+      const out = join(folder as string, 'vectors.npy');
+      await run(process.execPath, [command, 'embed', model, texts, '-o', out]);
+      expect((await readFile(out)).subarray(0, 6).toString('latin1')).toBe('\x93NUMPY');
+    });
+
     it('has no files of removed modules, even after an earlier build', async () => {
       const files = await readdir(join(folder as string, 'node_modules/simdformer/dist'), { recursive: true });
       const modules = files.filter((file) => file.endsWith('.d.ts')).map((file) => file.replace(/\.d\.ts$/, '.ts'));

@@ -17,7 +17,7 @@ import { checkRows, collect } from '../collect.js';
 import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
-import { takeFolder } from '../out-folder.js';
+import { CHECKPOINT_FILE, checkpointIn, takeFolder } from '../out-folder.js';
 import { columnNames, integer, positive, share } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
@@ -235,8 +235,6 @@ async function drawCurves(log: TrainingLog, out: string): Promise<void> {
   if (curves !== undefined) await writeWhole(join(out, 'loss.svg'), curves);
 }
 
-const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
-
 /**
  * Saves the settings, so that a later resumption can be compared with them. Throws ArgumentError if this resumption has
  * different settings.
@@ -260,7 +258,7 @@ async function rememberSettings(
 function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
   if (overwrite || (resume && existsSync(checkpointIn(out)))) return;
   for (const [name, what] of [
-    ['checkpoint.safetensors', 'the checkpoint of another training: --resume goes on from it, --overwrite forgets it'],
+    [CHECKPOINT_FILE, 'the checkpoint of another training: --resume goes on from it, --overwrite forgets it'],
     ['model.safetensors', 'a model already: --overwrite replaces it'],
     ['adapter_model.safetensors', 'an adapter already: --overwrite replaces it'],
   ] as const)

@@ -9,6 +9,7 @@ import { quantize } from '../../models/quantize.js';
 import { fileTypes, type GgufFileType } from '../../pretrained/gguf/file-types.js';
 import { type LoadedModel, loadModel, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../common.js';
+import { CHECKPOINT_FILE } from '../out-folder.js';
 
 type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';
 
@@ -101,8 +102,9 @@ async function sizeOf(path: string): Promise<number | undefined> {
   const found = await stat(path);
   if (!found.isDirectory()) return found.size;
   const names = (await readdir(path)).filter((name) => /\.(safetensors|gguf|bin|onnx)$/.test(name));
-  if (names.every((name) => name.startsWith('adapter_'))) return undefined;
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(path, name))).size));
+  if (existsSync(join(path, 'adapter_config.json'))) return undefined;
+  const weights = names.filter((name) => name !== CHECKPOINT_FILE);
+  const sizes = await Promise.all(weights.map(async (name) => (await stat(join(path, name))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 

@@ -13,7 +13,7 @@ import type { WireFormat, World } from '../../train/world.js';
 import { openDevice } from '../common.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
-import { takeFolder } from '../out-folder.js';
+import { checkpointIn, takeFolder } from '../out-folder.js';
 import { integer, positive, share } from '../parsers.js';
 import type { PreparedTask } from '../prepared-task.js';
 import { showProgress } from '../progress.js';
@@ -164,8 +164,6 @@ function overridesOf(options: TrainOptions): Partial<TaskConfig> {
 function given(entries: readonly (readonly [name: string, value: unknown])[]): object {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
-
-const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
 /**
  * Throws ArgumentError if the folder has another training or a model, unless --overwrite is given. A training may have
