@@ -133,15 +133,21 @@ export function rotaryOf(
   // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.
   const theta = rope.number('rope_theta') * (alpha ? alpha ** (headSize / (headSize - 2)) : 1);
   const scaling = alpha ? null : rotaryScaling(rope, features, maxLength);
-  const isOddYarn = scaling?.type === 'yarn' && features % 2 === 1;
-  if (features === 0 || (isOddYarn && features === 1)) return null; // too few features for a pair
-  if (isOddYarn) {
-    const why = `YaRN turns ${features} features, expected an even number: transformers has no speeds for it either`;
-    throw new FormatError(`config.json: ${why}`);
-  }
+  if (features === 0 || (scaling?.type === 'yarn' && features === 1)) return null; // too few features for a pair
+  refuseUndefinedSpeeds(scaling, features);
   const axes = axesOf(rope, Math.ceil(features / 2));
   const table = { headSize, maxLength: limit ?? maxLength, layout, theta, rotaryDim: features };
   return new RotaryEmbedding(init, { ...table, scaling, axes });
+}
+
+/** Throws FormatError if the formulas of a scaling have no value for this number of features, in transformers either. */
+function refuseUndefinedSpeeds(scaling: RotaryScaling | null, features: number): void {
+  const isUndefined =
+    scaling?.type === 'yarn' ? features % 2 === 1 && features > 3 : scaling?.type === 'dynamic' && features === 2;
+  if (isUndefined)
+    throw new FormatError(
+      `config.json: RoPE of type ${scaling.type} rotates ${features} features, for which its frequencies are undefined`,
+    );
 }
 
 /**
@@ -202,7 +208,7 @@ export function rotaryScaling(rope: ModelConfig, rotaryDim: number, maxLength: n
         betaFast: rope.numberOrNull('beta_fast') ?? undefined,
         betaSlow: rope.numberOrNull('beta_slow') ?? undefined,
         attentionFactor: yarnFactor(rope, growth),
-        truncate: rope.values.truncate !== false,
+        truncate: rope.values.truncate === undefined || Boolean(rope.values.truncate),
       };
     case 'longrope': {
       const ownFactor = growth <= 1 ? 1 : Math.sqrt(1 + Math.log(growth) / Math.log(originalMaxLength));

@@ -350,7 +350,9 @@ function yarnShare(
   const [fast, slow] = [pairOf(betaFast), pairOf(betaSlow)];
   const first = Math.max(truncate ? Math.floor(fast) : fast, 0);
   const last = Math.min(truncate ? Math.ceil(slow) : slow, features - 1);
-  return (_, pair) => 1 - clamp((pair - first) / (last === first ? 0.001 : last - first));
+  const width = last === first ? 0.001 : last - first;
+  const lastPair = Math.floor(features / 2) - 1; // as in transformers, 3 features have one share for both speeds
+  return (_, pair) => 1 - clamp((Math.min(pair, lastPair) - first) / width);
 }
 
 function yarnAmplitude(factor: number): number {

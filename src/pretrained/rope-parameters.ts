@@ -53,7 +53,7 @@ export function ropeParameters(family: RopeDefaults, config: Json): RopeParamete
     rope_theta: config[thetaName] ?? theta,
     partial_rotary_factor: config.partial_rotary_factor ?? config[partialName] ?? partial,
   };
-  if (sliding === undefined) return standard(family, config, older, (scaling ?? given ?? {}) as Json);
+  if (sliding === undefined) return standard(family, config, older, (filled(scaling) ?? given ?? {}) as Json);
   const parts = (given ?? {}) as Json;
   const scaled = (scaling ?? {}) as Json;
   const ofKind = (kind: string, isScaled: boolean) => ({ ...(parts[kind] as Json), ...(isScaled && scaled) });
@@ -63,6 +63,9 @@ export function ropeParameters(family: RopeDefaults, config: Json): RopeParamete
     sliding_attention: standard(family, config, near, ofKind('sliding_attention', sliding.isScaled)),
   };
 }
+
+/** Undefined for null and for an object without settings. */
+const filled = (scaling: unknown) => (isObject(scaling) && Object.keys(scaling).length > 0 ? scaling : undefined);
 
 function standard(
   { typeNames, sections }: RopeDefaults,
