@@ -142,11 +142,10 @@ export function rotaryOf(
 
 /** Throws FormatError if the formulas of a scaling have no value for this number of features, in transformers either. */
 function refuseUndefinedSpeeds(scaling: RotaryScaling | null, features: number): void {
-  const isUndefined =
-    scaling?.type === 'yarn' ? features % 2 === 1 && features > 3 : scaling?.type === 'dynamic' && features === 2;
-  if (isUndefined)
+  const type = scaling?.type;
+  if ((type === 'yarn' && features % 2 === 1 && features > 3) || (type === 'dynamic' && features === 2))
     throw new FormatError(
-      `config.json: RoPE of type ${scaling.type} rotates ${features} features, for which its frequencies are undefined`,
+      `config.json: RoPE of type ${type} rotates ${features} features, for which its frequencies are undefined`,
     );
 }
 

@@ -116,6 +116,8 @@ export interface GgufJoin {
   readonly alternating?: boolean;
   /** True if the checkpoint stores the transpose of each matrix. */
   readonly inOut?: boolean;
+  /** True if the checkpoint has the matrices of all experts as one, [experts · rows, columns]. */
+  readonly flat?: boolean;
   /**
    * The single tensor has sections of heads, one section after the other. The checkpoint has all sections of a head, or of a
    * group of heads, together.

@@ -85,7 +85,8 @@ class PackedEntry implements WeightEntry {
     this.shape = shapeOf(piece);
     this.size = this.shape.reduce((product, n) => product * n, 1);
     this.#stacked = inOut ? (piece.stacked ?? 1) : 1;
-    const cols = (inOut ? this.shape.at(-2) : this.shape.at(-1)) as number;
+    const first = (this.shape.at(-2) as number) / (piece.flat ? this.#stacked : 1);
+    const cols = inOut ? first : (this.shape.at(-1) as number);
     const rows = this.size / cols;
     const isSplit = format.rowHead > 0;
     this.#rowBytes = blockRowBytes(format, cols, true);

@@ -7,7 +7,7 @@ import type { SafetensorsLater } from '../io/safetensors.js';
 import type { Module, WeightNames } from '../nn/module.js';
 import { PackedLinear } from '../nn/packed-modules.js';
 import { formatOf, type PackedRows, readFloats, readRows, rowsIn } from '../nn/packed-rows.js';
-import { perHeadOrder } from '../nn/state-names.js';
+import { perHeadOrder, stackedShape } from '../nn/state-names.js';
 import { transposedEach } from '../nn/stored-layout.js';
 import { PackedWeight } from '../nn/weight.js';
 import { blockRowBytes, type PackedFormat } from '../ops/packed.js';
@@ -37,7 +37,7 @@ export interface PackedPiece {
  */
 export function packedPieces(model: Module): PackedPiece[] {
   const seen = new Set<PackedWeight>();
-  return model.weightNames().flatMap(({ part, names, perHead, inOut, leading, stacked }) => {
+  return model.weightNames().flatMap(({ part, names, perHead, inOut, leading, stacked, flat }) => {
     const { weight } = part as Module & { weight?: unknown };
     if (!(weight instanceof PackedWeight) || seen.has(weight)) return [];
     seen.add(weight);
@@ -48,14 +48,14 @@ export function packedPieces(model: Module): PackedPiece[] {
       const start = end;
       end += width;
       const name = names[i];
-      const layout = { order, inOut: inOut && part instanceof PackedLinear, leading, stacked };
+      const layout = { order, inOut: inOut && part instanceof PackedLinear, leading, stacked, flat };
       return name ? [pieceOf(name, rowsIn(weight, start, end), layout)] : [];
     });
   });
 }
 
 /** The layout of a matrix in a checkpoint; see `StoredAs`. */
-interface Layout extends Pick<WeightNames, 'inOut' | 'leading' | 'stacked'> {
+interface Layout extends Pick<WeightNames, 'inOut' | 'leading' | 'stacked' | 'flat'> {
   readonly order: Int32Array | null;
 }
 
@@ -82,8 +82,8 @@ function pieceOf(name: string, rows: readonly PackedRows[], layout: Layout): Pac
   };
 }
 
-function shapeOf(rows: number, cols: number, { inOut, leading, stacked }: Layout): Shape {
-  if (inOut) return stacked > 1 ? [stacked, cols, rows / stacked] : [cols, rows];
+function shapeOf(rows: number, cols: number, { inOut, leading, stacked, flat }: Layout): Shape {
+  if (inOut) return stacked > 1 ? stackedShape(cols, rows, { stacked, flat }) : [cols, rows];
   return [...leading, rows / leading.reduce((product, size) => product * size, 1), cols];
 }
 

@@ -87,7 +87,7 @@ const families: Readonly<Record<string, Entry>> = {
   mbart: { load: async () => (await import('./families/mbart.js')).mBart },
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3, gguf: ['mistral3'] },
   mistral: { load: async () => (await import('./families/mistral.js')).mistral },
-  mixtral: { load: async () => (await import('./families/mixtral.js')).mixtral },
+  mixtral: { load: async () => (await import('./families/mixtral.js')).mixtral, gguf: ['llama'] },
   mobilebert: { load: async () => (await import('./families/mobilebert.js')).mobileBert },
   modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert, gguf: ['modern-bert'] },
   moonshine: { load: async () => (await import('./families/moonshine.js')).moonshine },
@@ -205,18 +205,27 @@ export async function familyOfConfig({ model_type: type, position_embedding_type
 /** Families whose repositories bring their own code, under the model type of another one, by the name in GGUF files. */
 const ownCode = {
   'jina-bert-v2': { type: 'bert', load: async () => (await import('./families/jina-bert.js')).jinaBert },
+  'nomic-bert-moe': { type: 'nomic_bert', load: async () => (await import('./families/nomic-bert.js')).nomicBertMoe },
 } as const;
 
-/** The family and model type of a GGUF file's architecture. Throws FormatError for an unknown one. */
-export async function familyOfGguf(architecture: string): Promise<{ type: string; family: GgufReadable }> {
+/**
+ * The family and model type of a GGUF file's architecture. Mixtral's files have Llama's architecture, with experts. Throws
+ * FormatError for an unknown architecture.
+ */
+export async function familyOfGguf(
+  architecture: string,
+  { hasExperts = false }: { readonly hasExperts?: boolean } = {},
+): Promise<{ type: string; family: GgufReadable }> {
   const own = Object.hasOwn(ownCode, architecture) ? ownCode[architecture as keyof typeof ownCode] : undefined;
-  const [type, entry] = own
-    ? [own.type, own]
-    : (Object.entries(families).find(([, { gguf }]) => gguf?.includes(architecture)) ?? []);
+  const reads = ([name, { gguf }]: [string, Entry]) =>
+    gguf?.includes(architecture) && (name === 'mixtral') === (architecture === 'llama' && hasExperts);
+  const [type, entry] = own ? [own.type, own] : (Object.entries(families).find(reads) ?? []);
   const family = await entry?.load();
   if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };
-  const known = [...ggufTypes.flatMap((each) => families[each]?.gguf ?? []), ...Object.keys(ownCode)].join(', ');
-  throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
+  const known = new Set([...ggufTypes.flatMap((each) => families[each]?.gguf ?? []), ...Object.keys(ownCode)]);
+  throw new FormatError(
+    `general.architecture is ${describeValue(architecture)}, expected one of ${[...known].join(', ')}`,
+  );
 }
 
 /** The first name of a model type in GGUF files, which `saveGguf` writes. Default: the type. */

@@ -36,6 +36,8 @@ export interface MixtureOfExpertsOptions {
   readonly chosen: number;
   /** Activation of the gate. Default `silu`. */
   readonly activation?: Activation | undefined;
+  /** False if an expert has no gate: its activation applies to one projection (Nomic's encoder). Default: true. */
+  readonly gated?: boolean | undefined;
   /**
    * True if one matrix holds an expert's gate and the projection that it multiplies, side by side. 'alternating': their
    * columns alternate (gpt-oss). Default: false.
@@ -82,12 +84,12 @@ const kinds = {
   ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
   ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
   ...({ routerNorm: orNull('function'), routerScale: 'positive', expertScales: [true, false] } as const),
-  leastSum: 'notNegative' as const,
+  ...({ leastSum: 'notNegative', gated: [true, false] } as const),
 };
 
 /**
  * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961). A router
- * sends each token to a few gated feed-forward networks and adds up their weighted outputs. Tokens are sorted by
+ * sends each token to a few feed-forward networks and adds up their weighted outputs. Tokens are sorted by
  * expert. Each expert is then one product, and only the weights of chosen experts are read, packed or not.
  */
 export class MixtureOfExperts extends Module {
@@ -100,10 +102,10 @@ export class MixtureOfExperts extends Module {
   readonly choiceBias: Tensor | null;
   /**
    * The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, it also holds the projections that they
-   * multiply, and is twice as wide.
+   * multiply, and is twice as wide. Without gates, it holds the only projections of the input.
    */
   readonly gates: Linear | PackedLinear;
-  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused. */
+  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused or without gates. */
   readonly ups: Linear | PackedLinear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear | PackedLinear;
@@ -115,22 +117,32 @@ export class MixtureOfExperts extends Module {
     super();
     const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
     const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
-    const { fused = false, bias = false, limit = null, routerScale = 1, expertScales = false, leastSum = 0 } = rest;
+    const {
+      gated = true,
+      fused = false,
+      bias = false,
+      limit = null,
+      routerScale = 1,
+      expertScales = false,
+      leastSum = 0,
+    } = rest;
     checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
     checkActivation('MixtureOfExperts', activation);
     checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
     if (chosen > experts)
       throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
+    if (!gated && (fused !== false || limit !== null))
+      throw new ArgumentError('MixtureOfExperts: gated is false, expected true with `fused` or `limit`');
     const sizes = { dModel, dFF, experts, chosen };
     const routing = { weights, normalized, leastSum, scale, choiceBias, routerScale, expertScales };
-    this.#options = { ...sizes, ...routing, activation, fused, bias, limit };
+    this.#options = { ...sizes, ...routing, activation, gated, fused, bias, limit };
     const sideBySide = (width: number) => Array<number>(experts).fill(width);
     this.routerNorm = rest.routerNorm?.() ?? null;
     this.router = new Linear(init, dModel, experts, bias);
     this.expertScales = expertScales ? init.constant([experts], 1) : null;
     this.choiceBias = choiceBias ? init.constant([experts], 0) : null;
     this.gates = new Linear(init, dModel, sideBySide(fused ? 2 * dFF : dFF), bias);
-    this.ups = fused ? null : new Linear(init, dModel, sideBySide(dFF), bias);
+    this.ups = fused || !gated ? null : new Linear(init, dModel, sideBySide(dFF), bias);
     this.downs = new Linear(init, dFF, sideBySide(dModel), bias);
   }
 
@@ -160,8 +172,9 @@ export class MixtureOfExperts extends Module {
 
   /** Returns the hidden features of tokens that are sorted by expert: [N · chosen, dFF]. */
   #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear | PackedLinear) => Tensor): Tensor {
-    const { dFF, activation, fused, limit } = this.#options;
+    const { dFF, activation, gated, fused, limit } = this.#options;
     const first = project(tokens, this.gates);
+    if (!gated) return activate('MixtureOfExperts', first, activation);
     const half = (i: number) => {
       if (fused !== 'alternating') return first.columns(i * dFF, (i + 1) * dFF);
       return contiguous(first.reshape(-1, dFF, 2).columns(i, i + 1)).reshape(-1, dFF);

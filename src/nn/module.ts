@@ -37,6 +37,7 @@ export interface WeightNames {
   /** See `StoredAs`. */
   readonly leading: readonly number[];
   readonly stacked: number;
+  readonly flat: boolean;
 }
 
 /** A parameter, and the property of the module that holds it. */
@@ -170,10 +171,10 @@ export abstract class Module {
 
   #allWeights(): WeightNames[] {
     const { stateNames } = this;
-    const flat = { leading: [], stacked: 1 };
+    const plain = { leading: [], stacked: 1, flat: false };
     const own =
       'weight' in this
-        ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false, ...flat }]
+        ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false, ...plain }]
         : [];
     const found: WeightNames[] = [...own];
     for (const [name, module] of this.#parts()) {
@@ -190,6 +191,7 @@ export abstract class Module {
         : {
             ...{ ...weight, names: told.name, perHead: told.perHead ?? null, inOut: told.inOut ?? weight.inOut },
             ...{ leading: told.leading ?? weight.leading, stacked: told.stacked ?? weight.stacked },
+            flat: told.flat ?? weight.flat,
           };
     });
   }
@@ -364,8 +366,8 @@ export abstract class Module {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
       const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading } = told;
-      const { stacked, split, trailing = parameter.trailing } = told;
-      return { ...parameter, names, transposed: !inOut, perHead, leading, split, stacked, trailing };
+      const { stacked, flat, split, trailing = parameter.trailing } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, leading, split, stacked, flat, trailing };
     });
   }
 

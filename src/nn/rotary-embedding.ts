@@ -351,7 +351,7 @@ function yarnShare(
   const first = Math.max(truncate ? Math.floor(fast) : fast, 0);
   const last = Math.min(truncate ? Math.ceil(slow) : slow, features - 1);
   const width = last === first ? 0.001 : last - first;
-  const lastPair = Math.floor(features / 2) - 1; // as in transformers, 3 features have one share for both speeds
+  const lastPair = Math.floor(features / 2) - 1; // 3 features have one share for both speeds, as in transformers
   return (_, pair) => 1 - clamp((Math.min(pair, lastPair) - first) / width);
 }
 

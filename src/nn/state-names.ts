@@ -29,6 +29,8 @@ export interface StoredAs {
    * Requires `inOut`.
    */
   readonly stacked?: number | undefined;
+  /** True if the stacked matrices are stored as one matrix [groups · in, out]. Default: false. */
+  readonly flat?: boolean | undefined;
 }
 
 /**
@@ -57,6 +59,8 @@ export interface StateParameter {
   /** See `StoredAs`; 1 if nothing is stacked. */
   readonly stacked?: number | undefined;
   /** See `StoredAs`. */
+  readonly flat?: boolean | undefined;
+  /** See `StoredAs`. */
   readonly trailing?: number | undefined;
 }
 
@@ -78,6 +82,8 @@ export interface StatePiece {
   readonly split?: readonly number[] | undefined;
   /** See `StoredAs`. */
   readonly stacked?: number | undefined;
+  /** See `StoredAs`. */
+  readonly flat?: boolean | undefined;
   /** See `StoredAs`. */
   readonly trailing?: number | undefined;
 }
@@ -137,6 +143,7 @@ export function piecesOf({
   leading,
   split,
   stacked,
+  flat,
   trailing,
 }: StateParameter): StatePiece[] {
   const width = tensor.shape.at(-1) ?? 1;
@@ -145,7 +152,7 @@ export function piecesOf({
     return names.flatMap((name) =>
       name === null
         ? []
-        : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, split, stacked, trailing }],
+        : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, split, stacked, flat, trailing }],
     );
   let end = 0;
   return names.flatMap((name, i) => {
@@ -153,6 +160,15 @@ export function piecesOf({
     end += sections?.[i] ?? 0;
     return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading, split, trailing }];
   });
+}
+
+/** The stored shape of matrices [rows, columns in all] that lie side by side in memory; see `StoredAs.stacked`. */
+export function stackedShape(
+  rows: number,
+  columns: number,
+  { stacked, flat }: { readonly stacked: number; readonly flat: boolean },
+): Shape {
+  return flat ? [stacked * rows, columns / stacked] : [stacked, rows, columns / stacked];
 }
 
 /** Returns the column of each stored row, for sections that are stored head by head. */
@@ -176,8 +192,8 @@ export function shapeOf(piece: StatePiece): Shape {
 }
 
 /** Returns the stored shape without trailing dimensions of size 1, and with its last dimension not split. */
-export function layoutOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
-  if (stacked > 1) return [stacked, tensor.shape[0] as number, (end - start) / stacked];
+export function layoutOf({ tensor, transposed, start, end, leading, stacked = 1, flat = false }: StatePiece): Shape {
+  if (stacked > 1) return stackedShape(tensor.shape[0] as number, end - start, { stacked, flat });
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
   const [first = 1, ...rest] = transposed ? shape.reverse() : shape;
   if (leading.length === 0) return shape.length === 0 ? [] : [first, ...rest];

@@ -36,6 +36,8 @@ interface Conversion {
   change?(name: string, tensor: Tensor, config: Config): Record<string, Tensor>;
   /** Changes of all tensors, before the others. */
   prepare?(tensors: Tensors, config: Config): Tensors;
+  /** Tensors of the checkpoint that are set to zero. */
+  readonly zeros?: RegExp;
 }
 
 const device = await deviceFor(isas.at(-1) as string, 2);
@@ -567,6 +569,43 @@ const conversions: Record<string, Conversion> = {
     metadata: (config) => epsilon(config.layer_norm_eps),
     prepare: withoutPooler,
   },
+  'nomic-moe': {
+    folder: 'remote-code/nomic-moe',
+    metadata: (config) => ({
+      ...epsilon(config.layer_norm_epsilon),
+      ...{ block_count: count(config.n_layer), context_length: count(config.n_positions) },
+      ...{ embedding_length: count(config.n_embd), feed_forward_length: count(config.n_inner) },
+      ...{ 'attention.head_count': count(config.n_head), 'rope.freq_base': real(config.rotary_emb_base) },
+      ...{ expert_count: count(config.num_experts), expert_used_count: count(config.moe_top_k) },
+      ...{ moe_every_n_layers: count(config.moe_every_n_layers), pooling_type: count(1) },
+    }),
+    // The file cannot hold the vector that the checkpoint adds to the experts' result.
+    zeros: /experts\.bias$/,
+    change(name, tensor, config) {
+      const layer = /layers\.(\d+)/.exec(name)?.[1];
+      const [experts, hidden, width] = [config.num_experts, config.n_inner, config.n_embd] as [number, number, number];
+      if (name.endsWith('experts.bias')) return {};
+      if (name.endsWith('mlp.w1'))
+        return { [`blk.${layer}.ffn_up_exps.weight`]: reshaped(tensor, experts, hidden, width) };
+      if (!name.endsWith('mlp.w2')) return { [name]: tensor };
+      const each = range(0, experts).flatMap((expert) => {
+        const data = tensor.data.subarray(expert * hidden * width, (expert + 1) * hidden * width);
+        return Array.from(transposed({ shape: [hidden, width], data }).data);
+      });
+      return {
+        [`blk.${layer}.ffn_down_exps.weight`]: { shape: [experts, width, hidden], data: Float32Array.from(each) },
+      };
+    },
+  },
+  'mixtral-window': {
+    folder: 'switches/mixtral-window',
+    settings: { hidden_act: 'silu', sliding_window: null },
+    metadata: (config) => ({
+      ...{ expert_count: count(config.num_local_experts), expert_used_count: count(config.num_experts_per_tok) },
+    }),
+    prepare: (tensors) => stacked(tensors, { w1: 'ffn_gate_exps', w2: 'ffn_down_exps', w3: 'ffn_up_exps' }),
+    change: permutes,
+  },
   smollm3: {
     settings: { no_rope_layers: null, layer_types: null, use_sliding_window: false, sliding_window: null },
     change: permutes,
@@ -600,10 +639,12 @@ async function converted(
   name: string,
   type: 'F32' | 'Q8_0' = 'F32',
 ): Promise<{ file: Blob; files: Record<string, Uint8Array> }> {
-  const { settings = {}, metadata, change, prepare, folder = `reference3/${name}` } = conversions[name]!;
+  const { settings = {}, metadata, change, prepare, zeros, folder = `reference3/${name}` } = conversions[name]!;
   const reference = testData(folder);
   const config: Config = { ...(await reference.json<Config>('config.json')), ...settings };
-  const weights = await reference.bytes('model.safetensors');
+  const weights = (await reference.bytes('model.safetensors')).slice();
+  if (zeros !== undefined)
+    for (const [each, entry] of parseSafetensors(weights).tensors) if (zeros.test(each)) entry.data().fill(0);
   const { architecture, names } = known[name]!;
   const read: Tensors = new Map(
     [...parseSafetensors(weights).tensors].map(([each, entry]) => [

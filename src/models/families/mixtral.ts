@@ -8,7 +8,7 @@ import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, Llama, llamaAttention, llamaNames, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaNames, type MakeNorm } from './llama.js';
 
 /** Mixtral (Jiang et al. 2024, arXiv 2401.04088): Mistral, whose feed-forward networks are mixtures of experts. */
 export class Mixtral extends Llama {
@@ -41,20 +41,21 @@ export class Mixtral extends Llama {
   }
 
   protected override get stateNames(): StateNames {
-    const block = 'model.layers.*.block_sparse_moe';
     const own = 'decoder.layers.*.feed_forward';
     const ofExperts = (matrix: string) =>
-      Array.from({ length: this.settings.size('num_local_experts') }, (_, i) => `${block}.experts.${i}.${matrix}`);
+      Array.from({ length: this.settings.size('num_local_experts') }, (_, i) => `${BLOCK}.experts.${i}.${matrix}`);
     return {
       ...super.stateNames,
       ...llamaNames('model'),
-      [`${own}.router`]: `${block}.gate`,
+      [`${own}.router`]: `${BLOCK}.gate`,
       [`${own}.gates`]: ofExperts('w1'),
       [`${own}.ups`]: ofExperts('w3'),
       [`${own}.downs`]: ofExperts('w2'),
     };
   }
 }
+
+const BLOCK = 'model.layers.*.block_sparse_moe';
 
 export const mixtral: Family = {
   model: Mixtral,
@@ -76,4 +77,19 @@ export const mixtral: Family = {
     config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
   },
   rope: { theta: 1e6 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.ffn_gate_inp': `${BLOCK}.gate`,
+      'blk.*.ffn_gate_exps': `${BLOCK}.experts.#.w1`,
+      'blk.*.ffn_up_exps': `${BLOCK}.experts.#.w3`,
+      'blk.*.ffn_down_exps': `${BLOCK}.experts.#.w2`,
+    },
+    pairedRows: ['attn_q', 'attn_k'],
+    config: (file) => ({
+      ...file.decoder(),
+      num_local_experts: file.needed('expert_count'),
+      num_experts_per_tok: file.needed('expert_used_count'),
+    }),
+  },
 };

@@ -228,7 +228,7 @@ function expertRows(tensor: GgufTensor): Composition[] {
 function joinedRows(
   given: string,
   tensors: Gguf['tensors'],
-  { of, alternating = false, inOut = false, perHead, byColumn = false }: GgufJoin,
+  { of, alternating = false, inOut = false, flat = false, perHead, byColumn = false }: GgufJoin,
   stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
@@ -262,7 +262,8 @@ function joinedRows(
   const lead = experts > 1 || shape.length === 3 ? [experts] : [];
   const out = count * each;
   const taps = stored === 'taps' ? [1] : [];
-  const checkpoint = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, ...taps, columns];
+  const nested = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, ...taps, columns];
+  const checkpoint = flat ? [nested.slice(0, -1).reduce((a, b) => a * b, 1), nested.at(-1) as number] : nested;
   return {
     ...{ shape: checkpoint, rows, columns, transposed: inOut && !isVector ? experts : 0 },
     sources: cut?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
