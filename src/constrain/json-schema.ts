@@ -37,6 +37,7 @@ import {
   isOfType,
   namedTypes,
   otherKeyword,
+  problem,
   refusal,
   type Schema,
   STRING_KEYWORDS,
@@ -176,7 +177,7 @@ class SchemaReader {
     for (const step of $ref.split('/').slice(1)) {
       const name = decoded(step).replaceAll('~1', '/').replaceAll('~0', '~');
       const holds = (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, name);
-      if (!holds) throw refusal(place, `a '$ref' to ${shown($ref)}, which is not there`);
+      if (!holds) throw problem(place, `a '$ref' to ${shown($ref)}, which is not there`);
       found = (found as Schema)[name];
     }
     return found;

@@ -120,7 +120,7 @@ function toolOf(tool: unknown, i: number): CallableTool {
   const place = `tools[${i}]`;
   if (!isObject(tool))
     throw new ResponseFormatError(`${place} is ${describeValue(tool)}, expected an object like { name, parameters }`);
-  check(`${place}.`, tool, { name: NAME, parameters: 'object' });
+  check(place, tool, { name: NAME, description: 'string', parameters: 'object' });
   if (tool.name === undefined) throw new ResponseFormatError(`${place}.name is missing, expected ${NAME.expected}`);
   const { name, parameters = {} } = tool as unknown as CallableTool;
   return { name, parameters: jsonCopy(`the schema of the tool '${name}'`, parameters) as Record<string, unknown> };
@@ -140,13 +140,15 @@ const SYNTAX: OptionRule = {
   expected: `one of ${Object.keys(CALL_SYNTAXES).join(', ')}, or an object of the texts ${SYNTAX_PARTS.join(', ')}`,
 };
 
-/** Refuses unknown options, and options of another kind. */
-function check(prefix: string, given: object, kinds: Readonly<Record<string, OptionKind>>): void {
+/** Refuses unknown options, and options of another kind. `place` is where the options are, '' for the format itself. */
+function check(place: string, given: object, kinds: Readonly<Record<string, OptionKind>>): void {
   try {
     checkOptions('responseFormat', given, kinds as never);
   } catch (cause) {
     if (!(cause instanceof ArgumentError)) throw cause;
-    throw new ResponseFormatError(`${prefix}${cause.message.slice('responseFormat: '.length)}`, { cause });
+    const problem = cause.message.slice('responseFormat: '.length);
+    const between = problem.startsWith('there is no option') ? ': ' : '.';
+    throw new ResponseFormatError(place === '' ? problem : `${place}${between}${problem}`, { cause });
   }
 }
 

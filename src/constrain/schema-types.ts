@@ -28,11 +28,15 @@ const SUPPORTED: ReadonlySet<string> = new Set([
   ...Object.values(KEYWORDS).flat(),
 ]);
 
-/** The error for a schema at a place (a JSON pointer) that is wrong or not supported. */
-export function refusal(place: string, what: string): ResponseFormatError {
+/** The error for a schema at a place (a JSON pointer) that has something wrong. */
+export function problem(place: string, what: string): ResponseFormatError {
   const shown = place.length > 200 ? `${place.slice(0, 200)}…` : place;
-  return new ResponseFormatError(`the schema at ${shown} has ${what}, which is not supported`);
+  return new ResponseFormatError(`the schema at ${shown} has ${what}`);
 }
+
+/** The error for a schema at a place (a JSON pointer) that has something which is not supported. */
+export const refusal = (place: string, what: string): ResponseFormatError =>
+  problem(place, `${what}, which is not supported`);
 
 /** A value in a message. */
 export function shown(value: unknown): string {

@@ -35,6 +35,8 @@ export interface ToolCallsFormat {
 
 export interface CallableTool {
   readonly name: string;
+  /** For the prompt. It does not change which calls are allowed. */
+  readonly description?: string | undefined;
   /** The JSON Schema of the arguments, an object. Default: any object. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
 }

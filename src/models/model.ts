@@ -108,9 +108,10 @@ export abstract class Model extends Module implements Generative {
    * NonFiniteError if scores are NaN or infinite. Rejects with SimdformerError if all tokens are forbidden,
    * DisposedError if the model is disposed of meanwhile, the reason of `signal`, and the errors of `forward`.
    */
-  generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
+  async generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     const [inputs, given] = [copied(input), copied(options)];
-    return writing().then(({ generate }) => generate(this, inputs, given));
+    const { generate } = await writing();
+    return generate(this, inputs, given);
   }
 
   /**

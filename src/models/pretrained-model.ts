@@ -242,7 +242,7 @@ export abstract class PretrainedModel extends RetrievalModel {
    * Continues each input; see `Model.generate`. `adapter` selects the adapters of this call, as in `forward`. A batch
    * has one choice of adapters. If a model has adapters, calls run one after the other.
    */
-  override generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
+  override async generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
     if (this.#adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
     const { adapter, ...rest } = { ...options };
     const given = copied(input);

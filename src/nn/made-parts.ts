@@ -44,8 +44,5 @@ export function checkMade<Part extends Module>(op: string, name: string, part: P
   throw new ArgumentError(`${op}: ${name} made ${describePart(part)}, expected ${expected}`);
 }
 
-function describePart(value: unknown): string {
-  if (!(value instanceof Module)) return describeValue(value);
-  const { name } = value.constructor;
-  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
-}
+/** Describes a value without the name of its class, because bundlers rename classes. */
+const describePart = (value: unknown) => (value instanceof Module ? 'a module' : describeValue(value));

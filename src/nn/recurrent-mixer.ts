@@ -18,7 +18,7 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   protected abstract mix(x: Tensor, reading: Reading): Tensor;
 
   forward(x: Tensor, batch: Sequences): Tensor {
-    return this.mix(x, { batch: checkSequences(this.constructor.name, batch) });
+    return this.mix(x, { batch: checkSequences('RecurrentMixer', batch) });
   }
 
   step(x: Tensor, state: DecoderState): Tensor {
@@ -26,7 +26,7 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   }
 
   extend(x: Tensor, { places }: Extension, state: DecoderState): Tensor {
-    if (!places) throw new ArgumentError(`${this.constructor.name}: the extension has no slots for states`);
+    if (!places) throw new ArgumentError('RecurrentMixer: the extension has no slots for states');
     return this.mix(x, { places, state });
   }
 }

@@ -224,7 +224,7 @@ async function beginRead(
   const { tokenizer, served } = writer;
   const { parallel_tool_calls: isParallel = true } = body;
   const chosen = chosenOf(body, template);
-  const calls = toolCallsOf(chosen, body, isParallel);
+  const calls = toolCallsOf(chosen, isParallel);
   const text = await promptOf(body, shown, chosen, writer);
   const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
@@ -283,11 +283,10 @@ async function optionsOf(
   };
 }
 
-function toolCallsOf({ tools: callable }: ChosenTools, { messages: said }: ChatRequest, isParallel: boolean) {
+function toolCallsOf({ tools: callable }: ChosenTools, isParallel: boolean) {
   if (callable.length === 0) return null;
-  const before = said.flatMap((message) => (message.role === 'assistant' ? (message.tool_calls ?? []) : []));
   const names = callable.map((tool) => tool.function.name);
-  return new ToolCalls(names, before.length, isParallel ? undefined : 1);
+  return new ToolCalls(names, isParallel ? undefined : 1);
 }
 
 function stopTokensOf(model: LoadedModel, template: ChatTemplate): number[] {

@@ -1,6 +1,6 @@
 // Conversations as clients send them, and as chat templates expect them.
 
-import { withParsedArguments } from '../tasks/chat/call-arguments.js';
+import { withReadyCalls } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
 import { checkNesting } from './nesting.js';
 import {
@@ -113,7 +113,7 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
       ...thought,
     };
   });
-  return withParsedArguments(written);
+  return withReadyCalls(written);
 }
 
 /** Joins parts to one text, unless some are images. */

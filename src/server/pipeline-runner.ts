@@ -44,6 +44,7 @@ export class PipelineRunner {
       throw cause instanceof SimdformerError ? new UnsupportedTaskError(cause.message, { cause }) : cause;
     }) as unknown as Promise<AnyCall>;
     this.#calls.set(task, opened);
+    opened.catch(() => this.#calls.delete(task)); // a package that was missing may be installed later
     return opened;
   }
 }

@@ -1,6 +1,6 @@
 // Calls of tools in generated text, in OpenAI's form.
 
-import { CallFilter, callIdOf, parseToolCalls } from '../tasks/chat/tool-calls.js';
+import { CallFilter, newCallId, parseToolCalls } from '../tasks/chat/tool-calls.js';
 
 export interface ToolCall {
   readonly id: string;
@@ -26,11 +26,10 @@ interface ReadPiece {
   readonly deltas: readonly CallDelta[];
 }
 
-/** Finds calls of a request's tools. The conversation has `before` calls already. */
+/** Finds calls of a request's tools. */
 export class ToolCalls {
   constructor(
     readonly names: readonly string[],
-    readonly before: number,
     /** The maximum number of calls of an answer. Further calls are dropped. */
     readonly maxCalls = Number.POSITIVE_INFINITY,
   ) {}
@@ -86,7 +85,7 @@ export class ToolCallReader {
   end(): ReadPiece {
     if (this.#count > 0) return { content: '', deltas: [] };
     // Calls with another order of members are only found in the whole answer.
-    const { calls } = parseToolCalls(this.#answer, this.tools.names, this.tools.before);
+    const { calls } = parseToolCalls(this.#answer, this.tools.names);
     if (calls.length === 0) return { content: this.#filter.end(), deltas: [] };
     const deltas = calls
       .slice(0, this.tools.maxCalls)
@@ -114,7 +113,7 @@ export class ToolCallReader {
 
   /** Returns the start of the next call, or null. */
   #header(held: string): CallDelta | null {
-    const { names, before, maxCalls } = this.tools;
+    const { names, maxCalls } = this.tools;
     HEADER.lastIndex = this.#at;
     const found = this.#count < maxCalls ? HEADER.exec(held) : null;
     const name = found?.[1] ?? found?.[2];
@@ -124,7 +123,7 @@ export class ToolCallReader {
     this.#at = HEADER.lastIndex;
     this.#arguments = new ObjectEnd();
     const index = this.#count++;
-    return deltaOf(index, callIdOf(before + index), name, '');
+    return deltaOf(index, newCallId(), name, '');
   }
 }
 

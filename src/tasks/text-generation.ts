@@ -7,7 +7,7 @@ import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { answerText, hasChannels } from './chat/answer-stream.js';
-import { withParsedArguments } from './chat/call-arguments.js';
+import { withReadyCalls } from './chat/call-arguments.js';
 import { withoutReasoning } from './chat/reasoning.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { HostTensor } from './host-tensor.js';
@@ -159,7 +159,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
   }
   const { tools, documents, chat_template: template, tokenizer_encode_kwargs: variables } = options;
   const chatTemplate = template ?? undefined;
-  const messages = withParsedArguments(input);
+  const messages = withReadyCalls(input);
   const ids = await tokenizer.applyChatTemplate(messages, {
     tools,
     documents,

@@ -64,6 +64,8 @@ it('names the accepted values', async () => {
   expect((await refusal({ type: 'tool_calls', tools: [{ name: 'f', parameters: 'x' }] })).message).toContain(
     'tools[0].parameters is "x", expected an object',
   );
+  const misspelt = { type: 'tool_calls', tools: [{ name: 'f', parametres: {} }] };
+  expect((await refusal(misspelt)).message).toContain('responseFormat: tools[0]: there is no option parametres, only');
   expect((await refusal({})).message).toContain('none of type, regex, choices, grammar is given');
   expect((await refusal('json')).message).toContain('the value is "json", expected an object with one of type');
   expect((await refusal({ type: 'json_schema', schema: { const: 1n } })).message).toContain('1n in it, expected JSON');
@@ -77,6 +79,8 @@ it('tool calls have a named syntax, or that of the chat template', async () => {
     arguments: { a: expect.any(Boolean) },
   });
   expect(JSON.parse(await text({}))).toMatchObject({ name: 'f', arguments: {} });
+  const described = tools.map((tool) => ({ ...tool, description: 'Does something' }));
+  expect(await text({ tools: described })).toBe(await text({}));
   expect(JSON.parse(await text({ syntax: 'llama' }))).toMatchObject({ name: 'f', parameters: {} });
   own.chatTemplate = '{{ "<tool_call>" }}';
   expect(await text({})).toMatch(/^<tool_call>\n\{"name": "f", "arguments": \{.*\}\}\n<\/tool_call>$/);

@@ -97,6 +97,14 @@ describe('bad input', () => {
     model.dispose();
   });
 
+  it('refuses options that are nested too deep, before they exceed the stack', async () => {
+    let schema: object = { type: 'string' };
+    for (let i = 0; i < 5000; i++) schema = { type: 'array', items: schema };
+    await expect(makeModel().generate([[1]], { responseFormat: { type: 'json_schema', schema } })).rejects.toThrow(
+      new ArgumentError('an argument is nested more than 500 levels deep, expected fewer'),
+    );
+  });
+
   it('refuses more sequences than fit into memory', async () => {
     const model = makeModel();
     await model.generate(inputs);

@@ -80,13 +80,13 @@ it('the error of a constructor names the given value and the expected one', () =
     (...args: unknown[]) =>
     () =>
       new nn.Stack(...(args as ConstructorParameters<typeof nn.Stack>));
-  expect(make(2, layer, norm())).toThrow(/^Stack: norm is a LayerNorm, expected null or a function that makes it/);
-  expect(make(2, layer())).toThrow(/^Stack: layer is a TransformerLayer, expected a function that makes it/);
-  expect(make(2, () => norm(), null)).toThrow(/^Stack: layer\(0\) made a LayerNorm, expected a TransformerLayer/);
+  expect(make(2, layer, norm())).toThrow(/^Stack: norm is a module, expected null or a function that makes it/);
+  expect(make(2, layer())).toThrow(/^Stack: layer is a module, expected a function that makes it/);
+  expect(make(2, () => norm(), null)).toThrow(/^Stack: layer\(0\) made a module, expected a TransformerLayer/);
   expect(make([layer()], layer, null)).toThrow(ArgumentError);
   const parts = { selfAttn: attention, feedForward, norm };
   const made = (others: object) => () => new nn.TransformerLayer({ ...parts, ...others } as nn.LayerParts);
-  expect(made({ norm: norm() })).toThrow(/TransformerLayer: norm is a LayerNorm, expected a function/);
+  expect(made({ norm: norm() })).toThrow(/TransformerLayer: norm is a module, expected a function/);
   expect(made({ selfAttn: () => undefined })).toThrow(
     /TransformerLayer: selfAttn made undefined, expected a MultiHeadAttention/,
   );

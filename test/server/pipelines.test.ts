@@ -5,6 +5,7 @@ import { createDevice, loadModel } from '../../src/index.js';
 import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
 import { writeWav } from '../../src/pretrained/processors/wav.js';
 import { type OpenAIApp, openai } from '../../src/server/index.js';
+import { PipelineRunner, UnsupportedTaskError } from '../../src/server/pipeline-runner.js';
 import { pipeline } from '../../src/tasks/index.js';
 import masks from '../tasks/masks.json' with { type: 'json' };
 import { testData } from '../test-data.js';
@@ -29,6 +30,7 @@ const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * i)
 const png = await encodePng({ width, height, data: pixels });
 const image = Buffer.from(png).toString('base64');
 const size = { height: 28, width: 28 };
+const NEVER = new AbortController().signal;
 
 const models = {
   classes: await load('convnext', { image_processor_type: 'ConvNextImageProcessor', size: { shortest_edge: 32 } }),
@@ -68,6 +70,16 @@ describe('/v1/pipelines', () => {
     });
     const inputs = `data:image/png;base64,${image}`;
     expect((await ask('image-classification', { model: 'classes', inputs, parameters })).body).toEqual(expected);
+  });
+
+  it('is opened again after a failure', async () => {
+    const runner = new PipelineRunner(models.classes, 1);
+    const classify = () => runner.run('image-classification', [{ width, height, data: pixels }], {}, '', NEVER);
+    const { processor } = models.classes;
+    models.classes.processor = null;
+    await expect(classify()).rejects.toThrow(UnsupportedTaskError);
+    models.classes.processor = processor;
+    expect(await classify()).toHaveLength(5);
   });
 
   it('refuses features of a model whose head hides them', async () => {

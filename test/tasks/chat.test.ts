@@ -305,9 +305,11 @@ describe('tools', () => {
     const end = [tokenizer.eosId!];
     model.writes([...tokenizer.encode(written), ...end], [...tokenizer.encode('Sunny {now}'), ...end]);
     expect(await say(chat, 'How is it?')).toBe(shown);
-    expect(chat.answer!.toolCalls).toEqual([{ id: 'call00001', name: 'get_weather', arguments: { city: 'Zürich' } }]);
+    const [{ id } = { id: '' }] = chat.answer!.toolCalls;
+    expect(id).toMatch(/^call_[A-Za-z0-9]{24}$/);
+    expect(chat.answer!.toolCalls).toEqual([{ id, name: 'get_weather', arguments: { city: 'Zürich' } }]);
     expect(chat.answer!.text).toBe(shown.trim());
-    const result: ChatMessage = { role: 'tool', content: 'sunny', name: 'get_weather', tool_call_id: 'call00001' };
+    const result: ChatMessage = { role: 'tool', content: 'sunny', name: 'get_weather', tool_call_id: id };
     expect(await say(chat, result)).toBe('Sunny {now}');
     expect(chat.answer!.toolCalls).toEqual([]);
     expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant']);

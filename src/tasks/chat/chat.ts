@@ -201,8 +201,7 @@ export class Chat {
     const { tokenizer } = this.model;
     const decode = (skipSpecial: boolean) => (tokenizer ? answerText(tokenizer, ids, skipSpecial) : '');
     const names = tools.map(({ function: { name } }) => name);
-    const before = messages.reduce((count, { tool_calls: calls }) => count + (calls?.length ?? 0), 0);
-    const { text, calls } = tools.length > 0 ? parseToolCalls(decode(false), names, before) : { text: '', calls: [] };
+    const { text, calls } = tools.length > 0 ? parseToolCalls(decode(false), names) : { text: '', calls: [] };
     const said = calls.length > 0 ? text : decode(true);
     const toolCalls = calls.map(({ id, name, arguments: args }) => {
       return { id, type: 'function' as const, function: { name, arguments: args } };

@@ -2,7 +2,7 @@
 
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
-import { withParsedArguments } from './call-arguments.js';
+import { withReadyCalls } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
 import type { ConversationImages } from './conversation-images.js';
 import type { TokenBound } from './token-bound.js';
@@ -81,7 +81,7 @@ async function encoded(
   await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
   const withImages = await images.of(model, all);
-  const text = await tokenizer.applyChatTemplate(withParsedArguments(withImages?.shown ?? all), {
+  const text = await tokenizer.applyChatTemplate(withReadyCalls(withImages?.shown ?? all), {
     ...{ tools, chatTemplate, variables },
     addGenerationPrompt: true,
     tokenize: false,

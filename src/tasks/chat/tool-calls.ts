@@ -5,7 +5,7 @@ import { isObject } from '../../core/check.js';
 
 /** A tool call of a model. */
 export interface ToolCall {
-  /** Nine letters and digits. The tool's answer repeats it as `tool_call_id`. */
+  /** The model's own id, or `call_` and 24 random letters and digits. The tool's answer repeats it as `tool_call_id`. */
   readonly id: string;
   readonly name: string;
   /** Arguments as the model wrote them, not checked against the tool's schema. */
@@ -24,17 +24,21 @@ export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as c
 /**
  * Splits `answer`, which includes special tokens, into tool calls and other text. Text that resembles a tool call but does
  * not parse is returned as plain text. `names` are the names of the tools: JSON alone is a call if it names one of them.
- * `before` is the number of earlier calls, from which ids count.
  */
-export function parseToolCalls(answer: string, names: readonly string[], before = 0): ParsedAnswer {
+export function parseToolCalls(answer: string, names: readonly string[]): ParsedAnswer {
   const found = inTags(answer) ?? afterMark(answer) ?? byItself(answer, names);
   if (found === null) return { text: answer, calls: [] };
-  const calls = found.calls.map(({ id, ...call }, i) => ({ id: id ?? callIdOf(before + i), ...call }));
+  const calls = found.calls.map(({ id, ...call }) => ({ id: id ?? newCallId(), ...call }));
   return { text: found.text.trim(), calls };
 }
 
-/** An id for a call without one. Mistral's templates need nine characters. */
-export const callIdOf = (number: number) => `call${String(number + 1).padStart(5, '0')}`;
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** Returns an id for a call without one. It is unique across conversations, as OpenAI's ids are. */
+export function newCallId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(24));
+  return `call_${Array.from(random, (byte) => LETTERS[byte % LETTERS.length]).join('')}`;
+}
 
 type Call = Omit<ToolCall, 'id'> & { readonly id?: string };
 interface Found {
