@@ -45,6 +45,8 @@ export interface Family {
   readonly readsImages?: boolean;
   /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
   readonly fileName?: (name: string) => string;
+  /** Settings that the names of a file's tensors imply. They have precedence over `defaults`, but not over config.json. */
+  readonly impliedBy?: (names: readonly string[]) => Json;
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
   readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc' | 'vits';
   /** Layout of its GGUF files, if there are any. */

@@ -105,7 +105,7 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null;
     const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, headersOnly ? null : device, signal));
     const untied = isUntied ? { tie_word_embeddings: false } : {};
-    const config = new ModelConfig({ ...values, ...untied });
+    const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, json), ...untied });
     const Model = modelOf(family, architectureOf(family, json, head), json);
     const model = new Model({ init, config, head });
     const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };
@@ -115,6 +115,12 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     stored.close();
     throw error;
   }
+}
+
+/** Settings that config.json lacks, and that the file's tensors imply. */
+function impliedSettings({ impliedBy }: Family, { tensors }: Weights, given: Json): Json {
+  const implied = Object.entries(impliedBy?.([...tensors.keys()]) ?? {});
+  return Object.fromEntries(implied.filter(([name]) => given[name] === undefined));
 }
 
 /** Renames weights of old files to the family's present names. */

@@ -14,16 +14,12 @@ const EACH = [
   ['w1', 'w3', 'w2'],
 ] as const;
 
-/** The path of mixtures in Mixtral, which is `mlp` in memory. */
-const MIXTRAL = '.block_sparse_moe.';
-
 /** Names that differ in memory from those in checkpoints. */
 const RENAMED: readonly (readonly [memory: RegExp, checkpoint: string])[] = [
   [/block_sparse_moe\.experts\.gate_up_proj$/, 'block_sparse_moe.input_linear.weight'],
   [/block_sparse_moe\.experts\.down_proj$/, 'block_sparse_moe.output_linear.weight'],
   [/block_sparse_moe\.router\.weight$/, 'block_sparse_moe.router.layer.weight'],
   [/mlp\.gate\.moe_statics\./, 'mlp.moe_statics.'],
-  [/\.mlp\.(?=gate\.weight$)/, MIXTRAL],
 ];
 
 /**
@@ -36,9 +32,7 @@ export function withSplitExperts(
 ): Map<string, WeightEntry> {
   const found = new Map<string, WeightEntry>();
   for (const [name, entry] of tensors) {
-    const [, path, kind] = FUSED.exec(name) ?? [];
-    const isWanted = (block: string | undefined) => EACH.some(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
-    const block = isWanted(path) ? path : path?.replace('.mlp.', MIXTRAL);
+    const [, block, kind] = FUSED.exec(name) ?? [];
     const each = EACH.find(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
     if (wanted.has(name) || each === undefined || !(entry instanceof SafetensorsEntry)) {
       found.set(wanted.has(name) ? name : renamed(name, wanted), entry);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadModel } from '../../src/index.js';
-import { parseSafetensors } from '../../src/io/safetensors.js';
+import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
 import { mul } from '../../src/ops/binary.js';
 import { sum } from '../../src/ops/reduce.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
@@ -39,6 +39,24 @@ it.each([
     // Two layers of float32 after float64, of values up to 4.
     for (const [i, value] of values.entries()) expect(Math.abs((found[i] as number) - value)).toBeLessThan(2e-5);
   }
+  model.dispose();
+});
+
+it('GTE of the model type new has no pooler if its file has none', async () => {
+  const data = testData('remote-code');
+  const { tensors } = parseSafetensors(await data.bytes('gte-new/model.safetensors'));
+  const kept = [...tensors].filter(([name]) => !name.includes('pooler'));
+  const file = serializeSafetensors(
+    Object.fromEntries(
+      kept.map(([name, entry]) => [name, { dtype: 'F32', shape: [...entry.shape], data: entry.data() }]),
+    ) as Record<string, SafetensorsSource>,
+  );
+  const device = await deviceFor(isas.at(-1) as string, 2);
+  const warnings: string[] = [];
+  const files = { 'config.json': await data.bytes('gte-new/config.json'), 'model.safetensors': file };
+  const model = await loadModel<LoadedModel>(device, files, { onWarning: (message) => warnings.push(message) });
+  const { lastHiddenState, poolerOutput } = model.forward({ inputIds: [[2, 5, 3]] });
+  expect([lastHiddenState?.shape, poolerOutput, warnings]).toEqual([[1, 3, 32], undefined, []]);
   model.dispose();
 });
 

@@ -37,7 +37,6 @@ export const gteNew: Family = {
   className: 'New',
   defaults: {
     ...gte.defaults,
-    add_pooling_layer: true,
     pad_token_id: 0,
     max_position_embeddings: 2048,
     layer_norm_type: 'layer_norm',
@@ -56,5 +55,7 @@ export const gteNew: Family = {
       ...length,
     };
   },
+  // The code of some repositories makes a pooler, although config.json does not mention it.
+  impliedBy: (names) => ({ add_pooling_layer: names.some((name) => name.endsWith('pooler.dense.weight')) }),
   rope: { theta: 10000 },
 };

@@ -77,6 +77,8 @@ export const mixtral: Family = {
     config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
   },
   rope: { theta: 1e6 },
+  // transformers 5 calls the mixture `mlp` in memory, and may save it so.
+  fileName: (name) => name.replace(/\.mlp\.(?=(gate\.weight|experts\.(gate_up|down)_proj)$)/, '.block_sparse_moe.'),
   gguf: {
     names: {
       ...ggufNames,
