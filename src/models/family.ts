@@ -89,6 +89,8 @@ export interface GgufFamily {
   readonly plusOne?: boolean | readonly string[];
   /** Matrices that transformers stores transposed. */
   readonly inOut?: readonly string[];
+  /** Other layouts, for files that have a tensor of this name. */
+  readonly variants?: readonly { readonly tensor: string; readonly gguf: GgufFamily }[];
   /** True if the model only encodes: vectors of tokens become one. */
   readonly isEncoder?: boolean;
   /**

@@ -569,6 +569,39 @@ const conversions: Record<string, Conversion> = {
     metadata: (config) => epsilon(config.layer_norm_eps),
     prepare: withoutPooler,
   },
+  'jina-bert-code': {
+    folder: 'remote-code/jina-bert-code',
+    metadata: (config) => epsilon(config.layer_norm_eps),
+    prepare: withoutPooler,
+    // The converter takes the gates out of the projections.
+    change(name, tensor, config) {
+      const [rows, layer] = [config.intermediate_size as number, /layer\.(\d+)/.exec(name)?.[1]];
+      if (!name.includes('up_gated_layer')) return { [name]: tensor };
+      return {
+        [`blk.${layer}.ffn_up.weight`]: rowsOf(tensor, range(0, rows)),
+        [`blk.${layer}.ffn_gate.weight`]: rowsOf(tensor, range(rows, 2 * rows)),
+      };
+    },
+  },
+  'falcon-two-norms': {
+    folder: 'switches/falcon-two-norms',
+    metadata: (config) => ({
+      ...epsilon(config.layer_norm_epsilon),
+      feed_forward_length: count(config.ffn_hidden_size),
+      'attention.head_count_kv': count(config.num_kv_heads),
+    }),
+    change(name, tensor, config) {
+      if (!name.includes('query_key_value')) return { [name]: tensor };
+      const groups = config.num_kv_heads as number;
+      const heads = config.num_attention_heads / groups;
+      const size = tensor.shape[0]! / groups / (heads + 2);
+      const of = (first: number, count: number) =>
+        range(0, groups).flatMap((group) =>
+          range(0, count * size).map((i) => (group * (heads + 2) + first) * size + i),
+        );
+      return { [name]: rowsOf(tensor, [...of(0, heads), ...of(heads, 1), ...of(heads + 1, 1)]) };
+    },
+  },
   'nomic-moe': {
     folder: 'remote-code/nomic-moe',
     metadata: (config) => ({
@@ -762,21 +795,43 @@ async function saved(files: Record<string, Uint8Array>): Promise<{ file: Uint8Ar
 /** Halves have 11 bits. A model of a few layers adds up as many roundings as it has matrices in a row. */
 const HALVES = 2 ** -11 * 40;
 
-it.each(['smollm3', 'granite', 'glm4', 'exaone4', 'ernie4_5', 'lfm2'])(
-  '%s: a saved file has the names, shapes and settings of the converter, and computes the same',
-  async (name) => {
-    const { file, files } = await converted(name);
-    const { file: own, logits } = await saved(files);
-    const [written, wanted] = [parseGguf(own), parseGguf(new Uint8Array(await file.arrayBuffer()))];
-    const shapes = ({ tensors }: Gguf) => [...tensors.values()].map((each) => `${each.name} [${each.shape}]`).sort();
-    expect(shapes(written)).toEqual(shapes(wanted));
-    for (const [key, value] of wanted.metadata) expect([key, written.metadata.get(key)]).toEqual([key, value]);
-    const again = (await loadModel(device, new Blob([own as BlobPart]), { weights: 'float32' })) as PretrainedModel;
-    const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
-    expect(difference / largest(logits)).toBeLessThan(HALVES);
-    again.dispose();
-  },
-);
+it.each([
+  ...['smollm3', 'granite', 'glm4', 'exaone4', 'ernie4_5', 'lfm2'],
+  ...['qwen3_moe', 'olmoe', 'lfm2_moe', 'mixtral-window'],
+])('%s: a saved file has the names, shapes and settings of the converter, and computes the same', async (name) => {
+  const { file, files } = await converted(name);
+  const { file: own, logits } = await saved(files);
+  const [written, wanted] = [parseGguf(own), parseGguf(new Uint8Array(await file.arrayBuffer()))];
+  const shapes = ({ tensors }: Gguf) => [...tensors.values()].map((each) => `${each.name} [${each.shape}]`).sort();
+  expect(shapes(written)).toEqual(shapes(wanted));
+  for (const [key, value] of wanted.metadata) expect([key, written.metadata.get(key)]).toEqual([key, value]);
+  const again = (await loadModel(device, new Blob([own as BlobPart]), { weights: 'float32' })) as PretrainedModel;
+  const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
+  expect(difference / largest(logits)).toBeLessThan(HALVES);
+  again.dispose();
+});
+
+it('blocks of experts are copied to a saved file', async () => {
+  const { file } = await converted('qwen3_moe', 'Q8_0');
+  const model = (await loadModel(device, file)) as PretrainedModel;
+  await saveGguf(model, path, { type: 'q8_0' });
+  model.dispose();
+  const [wanted, own] = [new Uint8Array(await file.arrayBuffer()), new Uint8Array(readFileSync(path))];
+  const bytesOf = (bytes: Uint8Array, name: string) => {
+    const { type, shape, position, byteLength } = parseGguf(bytes).tensors.get(name)!;
+    return [type, shape, Buffer.from(bytes.subarray(position, position + byteLength)).toString('hex')];
+  };
+  for (const name of ['ffn_gate_exps', 'ffn_up_exps'].map((each) => `blk.0.${each}.weight`))
+    expect(bytesOf(own, name)).toEqual(bytesOf(wanted, name));
+  expect(bytesOf(own, 'blk.0.ffn_gate_exps.weight')[0]).toBe('Q8_0');
+});
+
+it('mixtures that llama.cpp would compute in another way are not saved', async () => {
+  const { files } = await converted('qwen3_moe');
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const changed = new TextEncoder().encode(JSON.stringify({ ...config, norm_topk_prob: false }));
+  await expect(saved({ ...files, 'config.json': changed })).rejects.toThrow('norm_topk_prob is false, expected true');
+});
 
 it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its checkpoint does', async (name) => {
   const reference = testData(`reference/${name}`);

@@ -1,4 +1,3 @@
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -12,7 +11,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufFamily } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -133,12 +132,18 @@ export const falcon: Family = {
     if (config.new_decoder_architecture === true) config.num_ln_in_parallel_attn ??= 2;
   },
   rope: { theta: 10000 },
-  gguf: {
+  gguf: { ...ggufOf(1), variants: [{ tensor: 'blk.0.attn_norm_2.weight', gguf: ggufOf(2) }] },
+};
+
+/** The layout of GGUF files of models with so many norms of a layer's input: two in Falcon 40B. */
+function ggufOf(norms: 1 | 2): GgufFamily {
+  return {
     names: {
       token_embd: 'transformer.word_embeddings',
       output_norm: 'transformer.ln_f',
       output: 'lm_head',
-      'blk.*.attn_norm': 'transformer.h.*.input_layernorm',
+      'blk.*.attn_norm': `transformer.h.*.${norms === 1 ? 'input_layernorm' : 'ln_mlp'}`,
+      'blk.*.attn_norm_2': 'transformer.h.*.ln_attn',
       'blk.*.attn_output': 'transformer.h.*.self_attention.dense',
       'blk.*.ffn_up': 'transformer.h.*.mlp.dense_h_to_4h',
       'blk.*.ffn_down': 'transformer.h.*.mlp.dense_4h_to_h',
@@ -154,8 +159,6 @@ export const falcon: Family = {
       },
     ],
     config: (file) => {
-      if (file.tensors.has('blk.0.attn_norm_2.weight'))
-        throw new FormatError('the layers have two norms of their input, as in Falcon 40B: such files are not read');
       const [heads, groups] = [file.needed('attention.head_count'), file.number('attention.head_count_kv') ?? 1];
       const { rope_parameters, max_position_embeddings, tie_word_embeddings } = file.decoder();
       return {
@@ -166,9 +169,10 @@ export const falcon: Family = {
         num_kv_heads: groups,
         ffn_hidden_size: file.needed('feed_forward_length'),
         layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
-        ...{ multi_query: groups === 1, new_decoder_architecture: groups > 1, num_ln_in_parallel_attn: 1 },
-        ...{ parallel_attn: true, alibi: false, bias: false },
+        multi_query: groups === 1,
+        new_decoder_architecture: groups > 1 || norms === 2,
+        ...{ num_ln_in_parallel_attn: norms, parallel_attn: true, alibi: false, bias: false },
       };
     },
-  },
-};
+  };
+}

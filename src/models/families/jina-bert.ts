@@ -1,4 +1,3 @@
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -12,7 +11,7 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
-import type { Family, GgufReadable } from '../family.js';
+import type { Family, GgufFamily, GgufReadable, GgufSettings } from '../family.js';
 import type { Json } from '../model-config.js';
 import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -135,35 +134,45 @@ class NormedAttention extends MultiHeadAttention {
 
 const LAYER = 'bert.encoder.layer.*';
 
+const ggufNames = (bert as GgufReadable).gguf.names;
+
+const sizesOf = (file: GgufSettings): Json => ({
+  ...bertSizes(file),
+  ...{ position_embedding_type: 'alibi', feed_forward_type: 'geglu' },
+  max_position_embeddings: file.needed('context_length'),
+});
+
+/** GGUF files of variants for code, which normalize queries and keys. */
+const ggufTwice: GgufFamily = {
+  isEncoder: true,
+  names: {
+    ...ggufNames,
+    'blk.*.attn_q_norm': `${LAYER}.attention.self.layer_norm_q`,
+    'blk.*.attn_k_norm': `${LAYER}.attention.self.layer_norm_k`,
+    'blk.*.attn_norm_2': `${LAYER}.layer_norm_1`,
+    'blk.*.ffn_up': `${LAYER}.mlp.up_gated_layer`,
+    'blk.*.ffn_down': `${LAYER}.mlp.down_layer`,
+    'blk.*.layer_output_norm': `${LAYER}.layer_norm_2`,
+  },
+  joined: [{ name: `${LAYER}.mlp.up_gated_layer.weight`, of: ['blk.*.ffn_up.weight', 'blk.*.ffn_gate.weight'] }],
+  config: (file) => ({ ...sizesOf(file), _name_or_path: 'jinaai/jina-bert-v2-qk-post-norm' }),
+};
+
 export const jinaBert: Family = {
   model: JinaBert,
   className: 'JinaBert',
   defaults: { ...bert.defaults, feed_forward_type: 'original', max_position_embeddings: 8192 },
   vocabulary: 'bert',
   gguf: {
-    ...(bert as GgufReadable).gguf,
+    isEncoder: true,
+    variants: [{ tensor: 'blk.0.attn_q_norm.weight', gguf: ggufTwice }],
     names: {
-      ...(bert as GgufReadable).gguf.names,
+      ...ggufNames,
       'blk.*.ffn_up': `${LAYER}.mlp.gated_layers`,
       'blk.*.ffn_down': `${LAYER}.mlp.wo`,
       'blk.*.layer_output_norm': `${LAYER}.mlp.layernorm`,
     },
-    joined: [
-      {
-        name: `${LAYER}.mlp.gated_layers.weight`,
-        of: ['blk.*.ffn_gate.weight', 'blk.*.ffn_up.weight'],
-      },
-    ],
-    config: (file): Json => {
-      if (file.hasTensor('attn_q_norm.weight'))
-        throw new FormatError(
-          'the file normalizes queries and keys: GGUF files of this variant of jina-bert-v2 are not read',
-        );
-      return {
-        ...bertSizes(file),
-        ...{ position_embedding_type: 'alibi', feed_forward_type: 'geglu' },
-        max_position_embeddings: file.needed('context_length'),
-      };
-    },
+    joined: [{ name: `${LAYER}.mlp.gated_layers.weight`, of: ['blk.*.ffn_gate.weight', 'blk.*.ffn_up.weight'] }],
+    config: sizesOf,
   },
 };

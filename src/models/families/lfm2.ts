@@ -7,6 +7,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { headName } from '../causal-head.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
@@ -229,6 +230,18 @@ export const lfm2Moe: Family = {
   },
   rope: { theta: 1000000 },
   gguf: {
+    saved: 'decoder',
+    savedBeside: (config) => {
+      expectForGguf(config, { norm_topk_prob: true, routed_scaling_factor: 1, use_expert_bias: true });
+      const { feed_forward_length: _, ...sizes } = lfm2Saved(config);
+      return {
+        ...sizes,
+        ...ggufExpertCounts(config, 'num_experts'),
+        expert_feed_forward_length: { uint32: config.size('moe_intermediate_size') },
+        leading_dense_block_count: { uint32: config.number('num_dense_layers') },
+        expert_gating_func: { uint32: 2 }, // sigmoid
+      };
+    },
     names: {
       ...lfm2GgufNames,
       'blk.*.ffn_gate_inp': `${LAYER}.feed_forward.gate`,

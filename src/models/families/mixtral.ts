@@ -6,6 +6,7 @@ import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaNames, type MakeNorm } from './llama.js';
@@ -88,6 +89,11 @@ export const mixtral: Family = {
       'blk.*.ffn_down_exps': `${BLOCK}.experts.#.w2`,
     },
     pairedRows: ['attn_q', 'attn_k'],
+    saved: 'decoder',
+    savedBeside: (config) => {
+      expectForGguf(config, { hidden_act: 'silu', sliding_window: null });
+      return ggufExpertCounts(config, 'num_local_experts');
+    },
     config: (file) => ({
       ...file.decoder(),
       num_local_experts: file.needed('expert_count'),

@@ -8,6 +8,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { clamp } from '../../ops/unary.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
@@ -103,6 +104,14 @@ export const olmoe: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
+    saved: 'decoder',
+    savedBeside: (config) => {
+      expectForGguf(config, { hidden_act: 'silu', norm_topk_prob: false, clip_qkv: null });
+      return {
+        ...ggufExpertCounts(config, 'num_experts'),
+        expert_feed_forward_length: { uint32: config.size('intermediate_size') },
+      };
+    },
     names: { ...ggufNames, ...ggufExpertNames('model.layers.*.mlp') },
     config: (file) => ({
       ...file.decoder(),

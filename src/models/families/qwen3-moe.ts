@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
@@ -5,6 +6,7 @@ import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf } from '../config-values.js';
 import type { Family, GgufFamily } from '../family.js';
+import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { ggufNames, llamaFeedForward } from './llama.js';
@@ -93,6 +95,17 @@ export const qwen3Moe: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
+    saved: 'decoder',
+    savedBeside: (config) => {
+      const unusual = { hidden_act: 'silu', norm_topk_prob: true, use_sliding_window: false, decoder_sparse_step: 1 };
+      expectForGguf(config, { ...unusual, attention_bias: false });
+      if (config.list('mlp_only_layers').length > 0)
+        throw new ArgumentError('saveGguf: llama.cpp knows only files whose layers all have experts');
+      return {
+        ...ggufExpertCounts(config, 'num_experts'),
+        expert_feed_forward_length: { uint32: config.size('moe_intermediate_size') },
+      };
+    },
     names: { ...ggufNames, ...ggufExpertNames('model.layers.*.mlp') },
     config: (file) => ({
       ...file.decoder(),

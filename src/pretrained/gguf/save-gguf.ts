@@ -108,7 +108,12 @@ interface Written {
   readonly name: string;
   readonly shape: readonly number[];
   readonly floats: () => Promise<Float32Array>;
-  readonly packed?: PackedPiece;
+  readonly packed?: PackedPiece | undefined;
+}
+
+/** A tensor with its names in the file and within its layer. */
+interface Named extends Written {
+  readonly last: string;
 }
 
 function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufFileType): GgufPart[] {
@@ -118,8 +123,8 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
     return { name: piece.name, shape, floats: data };
   });
   const packed = packedPieces(model).map((piece): Written => ({ ...piece, packed: piece }));
-  return [...tensors, ...packed].map(({ name: own, shape, floats, packed }) => {
-    const { name, last } = nameOf(names, own);
+  const named = [...tensors, ...packed].map((each) => ({ ...each, ...nameOf(names, each.name) }));
+  return withStackedExperts(named).map(({ name, last, shape, floats, packed }) => {
     const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
     const isTaps = architecture.stored?.[name.replace(/(?<=blk\.)\d+/, '*')] === 'taps';
     const stored = isTransposed ? [...shape].reverse() : isTaps ? [shape[0] as number, ...shape.slice(2)] : shape;
@@ -144,10 +149,61 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
   });
 }
 
-/** The name in a GGUF file, and the tensor's name within its layer. */
-function nameOf(names: ReadonlyMap<string, string>, name: string): { name: string; last: string } {
+/** Tensors in which the matrices of a layer's experts are one tensor, [experts, out, in], as in GGUF files. */
+function withStackedExperts(tensors: readonly Named[]): Named[] {
+  const groups = new Map<string, Named[]>();
+  for (const tensor of tensors) groups.set(tensor.name, [...(groups.get(tensor.name) ?? []), tensor]);
+  return [...groups.values()].map((experts) => {
+    const [first] = experts as [Named];
+    if (experts.length === 1) return first;
+    const pieces = experts.flatMap(({ packed }) => packed ?? []);
+    const { format, inOut } = pieces[0] ?? {};
+    const isPacked = pieces.length === experts.length && !inOut && pieces.every((piece) => piece.format === format);
+    return {
+      ...first,
+      shape: [experts.length, ...first.shape],
+      floats: async () => joined(await eachOf(experts, ({ floats }) => floats())),
+      packed: isPacked ? stackedPiece(pieces) : undefined,
+    };
+  });
+}
+
+/** The blocks of experts, one after the other. */
+function stackedPiece(pieces: readonly PackedPiece[]): PackedPiece {
+  const [first] = pieces as [PackedPiece];
+  return {
+    ...first,
+    rows: pieces.length * first.rows,
+    blocks: async () => joined(await eachOf(pieces, (piece) => piece.blocks())),
+  };
+}
+
+/** Calls `read` for one element after the other, so that only one is unpacked at a time. */
+async function eachOf<Item, Result>(items: readonly Item[], read: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const item of items) results.push(await read(item));
+  return results;
+}
+
+function joined<Values extends Float32Array | Uint8Array>(parts: readonly Values[]): Values {
+  const [first] = parts as [Values];
+  const all = new (first.constructor as new (size: number) => Values)(
+    parts.reduce((sum, { length }) => sum + length, 0),
+  );
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** The name in a GGUF file, and the tensor's name within its layer. All experts of a layer have the same name. */
+function nameOf(names: ReadonlyMap<string, string>, given: string): { name: string; last: string } {
+  const name = given.replace(/(?<=\.experts\.)\d+/, '#');
+  const whole = names.get(name.replace(/(?<=\.layers\.)\d+/, '*'));
   const end = name.lastIndexOf('.');
-  const [stem, suffix] = [name.slice(0, end), name.slice(end)];
+  const [stem, suffix] = whole === undefined ? [name.slice(0, end), name.slice(end)] : [name, ''];
   const number = /(?<=\.(layers|h)\.)\d+/.exec(stem)?.[0] ?? '';
   const own = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
   if (own === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
@@ -175,11 +231,11 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
 }
 
 /**
- * Returns the type of a tensor. Vectors and tables of positions stay float32. Rows that are not whole blocks become
+ * Returns the type of a tensor. Vectors, tables of positions and routers stay float32. Rows that are not whole blocks become
  * float16.
  */
 function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): GgmlType {
-  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  if (shape.length < 2 || /^position_embd\.weight$|\.ffn_gate_inp\.weight$/.test(name)) return 'F32';
   const isTable = name === 'token_embd.weight' || name === 'output.weight';
   const type = (isTable && wanted !== 'f16' ? 'Q8_0' : wanted.toUpperCase()) as GgmlType;
   return (shape.at(-1) as number) % ggmlLayouts[type].elements === 0 ? type : 'F16';

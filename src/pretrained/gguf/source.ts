@@ -42,9 +42,11 @@ export async function ggufSource(name: string, files: readonly OpenFile[]): Prom
 
 async function openSource(name: string, { gguf, file }: OpenGguf): Promise<ModelSource> {
   const metadata = new GgufMetadata(gguf);
-  const { type, family } = await familyOfGguf(metadata.architecture, {
+  const { type, family: usual } = await familyOfGguf(metadata.architecture, {
     hasExperts: (metadata.own('expert_count') ?? 0) > 0,
   });
+  const variant = usual.gguf.variants?.find(({ tensor }) => gguf.tensors.has(tensor));
+  const family = variant === undefined ? usual : { ...usual, gguf: variant.gguf };
   const settings = await ggufSettings(gguf, metadata, family, file);
   const tensors = ggufWeights(gguf, metadata, family.gguf, file, settings);
   const config = ggufConfig(gguf, metadata, type, family, settings);
