@@ -6,7 +6,6 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { packables, packing, type WeightFormat } from '../models/quantize.js';
-import { checkModuleType } from '../models/retrieval/registry.js';
 import { packedFile } from '../models/saved-packing.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
@@ -16,6 +15,7 @@ import { architectureOf, modelOf } from './architectures.js';
 import { type BlankModel, backboneOf, blankModel } from './blank-model.js';
 import type { HubOptions } from './hub-options.js';
 import { companions } from './load-model.js';
+import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { openSource } from './open-source.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { adapterShapes } from './peft/adapter-tensors.js';
@@ -24,7 +24,7 @@ import { ADAPTER_CONFIG, PEFT_PREFIX } from './peft/lora-parts.js';
 import { loraTargets } from './peft/lora-targets.js';
 import { ownNames } from './peft/module-names.js';
 import { isOfHead, matchWeights } from './read-weights.js';
-import { isColbert } from './sentence/head.js';
+import { isColbert, sentenceHead } from './sentence/head.js';
 import type { ModelSource } from './source.js';
 import { textConfig } from './text-config.js';
 
@@ -96,6 +96,8 @@ export interface CheckedModel {
 export interface CheckOptions extends HubOptions {
   readonly head?: HeadKind | undefined;
   readonly baseModel?: string | undefined;
+  /** The variant of ONNX files, as in `loadModel`. Default: the file with the highest precision. */
+  readonly dtype?: OnnxChoice | undefined;
 }
 
 /**
@@ -105,12 +107,13 @@ export interface CheckOptions extends HubOptions {
  */
 export async function checkModel(device: Device, from: string, options: CheckOptions = {}): Promise<CheckedModel> {
   try {
-    const { head, baseModel, ...hub } = options;
+    const { head, baseModel, dtype, ...hub } = options;
+    checkOnnxChoice(dtype);
     const source = await openSource(from, hub, true);
     if (await isAdapter(source)) return await checkAdapter(device, source, baseModel, options);
     if (baseModel !== undefined)
       throw new ArgumentError(`baseModel is given, but ${source.name} is not an adapter: omit it`);
-    return await checkFolder(device, source, head);
+    return await checkFolder(device, source, head, dtype);
   } catch (error) {
     if (!(error instanceof SimdformerError)) throw error;
     const report = { ...EMPTY, name: from, problem: error.message };
@@ -124,7 +127,12 @@ const EMPTY: Omit<ModelReport, 'name'> = {
   ...{ missing: [], newHead: [], unexpected: [], misshapen: [], tokenizer: false, chatTemplate: false, warnings: [] },
 };
 
-async function checkFolder(device: Device, source: ModelSource, head: HeadKind | undefined): Promise<CheckedModel> {
+async function checkFolder(
+  device: Device,
+  source: ModelSource,
+  head: HeadKind | undefined,
+  dtype: OnnxChoice | undefined,
+): Promise<CheckedModel> {
   const { backbone, layout, sentence } = await backboneOf(source);
   const whole = await backbone.json('config.json');
   if (whole.format === 'simdformer')
@@ -134,10 +142,9 @@ async function checkFolder(device: Device, source: ModelSource, head: HeadKind |
   const text = await textConfig(whole, head);
   const json = text ?? whole;
   const file = packedFile(json);
-  for (const { type } of layout?.modules ?? []) checkModuleType(type);
   const warnings: string[] = [];
   const blank = await blankModel(device, {
-    ...{ source: backbone, json, labelled: json, isPart: text !== null, file, head, sentence, dtype: undefined },
+    ...{ source: backbone, json, labelled: json, isPart: text !== null, file, head, sentence, dtype },
     headersOnly: true,
   });
   const { model, weights, stored, family, config } = blank;
@@ -151,9 +158,20 @@ async function checkFolder(device: Device, source: ModelSource, head: HeadKind |
       tell(`some types are not computed with as they are: in memory is ${stored.converted}`);
     const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
     const missing = namesOf(match.missing.filter((piece) => !isOfHead(piece)));
-    const misshapen = match.misshapen.map(({ piece, shape }) => ({
+    const misshapen: Misshapen[] = match.misshapen.map(({ piece, shape }) => ({
       ...{ name: piece.name, shape, expected: shapeOf(piece) },
     }));
+    if (blank.head === sentence) {
+      const loadPart = async (part: ModelSource, partHead: HeadKind) => {
+        const checked = await checkFolder(device, part, partHead, dtype);
+        checked.body?.dispose();
+        const within = (name: string) => `${part.name.slice(source.name.length + 1)}/${name}`;
+        missing.push(...checked.report.missing.map(within));
+        misshapen.push(...checked.report.misshapen.map((each) => ({ ...each, name: within(each.name) })));
+        return checked.model as PretrainedModel;
+      };
+      model.sentenceHead = await sentenceHead({ source, layout, model, weights, loadPart, headersOnly: true });
+    }
     const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };
     model.origin = { from: source.name, config: json, names: match.renamed, companions: async () => new Map() };
     const body = bodyOf(blank, json);

@@ -3,6 +3,7 @@
 import { isObject } from '../core/check.js';
 import { SimdformerError } from '../core/errors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
+import { LogitScore } from '../models/retrieval/modules/logit-score.js';
 import { hasTemplate } from '../models/retrieval/rerank-templates.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { taskNames, taskOf } from './registry.js';
@@ -53,11 +54,12 @@ async function isSupported(name: (typeof taskNames)[number], model: PretrainedMo
 }
 
 /**
- * True for a classifier with one label, and for a language model that was trained to rank. Only the name reveals the
- * latter.
+ * True for a classifier with one label, and for a language model that was trained to rank. sentence-transformers lists a
+ * module for that. In other folders, only the name reveals it.
  */
-function isReranker({ headKind, config, origin }: PretrainedModel): boolean {
+function isReranker({ headKind, config, origin, sentenceHead }: PretrainedModel): boolean {
   const { id2label, num_labels: count, model_type: type } = config;
   if (headKind !== 'language-model') return (isObject(id2label) ? Object.keys(id2label).length : (count ?? 2)) === 1;
+  if (sentenceHead?.steps.some((step) => step instanceof LogitScore)) return true;
   return hasTemplate(type) && /rerank/i.test(origin?.from ?? '');
 }

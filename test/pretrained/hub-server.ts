@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 export const SHA = '0123456789abcdef0123456789abcdef01234567';
 /** Files from this length on lie in the store. */
 const LARGE = 1000;
+const OWN = 'org/model';
 
 /** Replaces an answer. Returns false to answer normally this time. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -26,7 +27,11 @@ export class Hub {
   #store!: Server;
   sha = SHA;
 
-  constructor(readonly files: Record<string, Buffer>) {}
+  /** `files` are those of org/model; `others` has the files of other repositories by id. */
+  constructor(
+    readonly files: Record<string, Buffer>,
+    readonly others: Readonly<Record<string, Record<string, Buffer>>> = {},
+  ) {}
 
   get endpoint(): string {
     return urlOf(this.#hub);
@@ -65,34 +70,41 @@ export class Hub {
     this.sent.set(name, (this.sent.get(name) ?? 0) + bytes);
   }
 
+  #filesOf(id: string | undefined): Record<string, Buffer> | undefined {
+    return id === OWN ? this.files : this.others[id ?? ''];
+  }
+
   #answer(request: IncomingMessage, response: ServerResponse): true {
     const url = new URL(request.url ?? '', this.endpoint);
     if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`)
       return refuse(response, 401, 'RepoNotFound', 'Repository not found');
-    const info = /^\/api\/models\/org\/model\/revision\/([^/]+)$/.exec(url.pathname);
-    if (info !== null) {
-      if (!['main', this.sha].includes(decodeURIComponent(info[1]!)))
+    const info = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/([^/]+)$/.exec(url.pathname);
+    const listed = this.#filesOf(info?.[1]);
+    if (info !== null && listed !== undefined) {
+      if (!['main', this.sha].includes(decodeURIComponent(info[2]!)))
         return refuse(response, 404, 'RevisionNotFound', 'Invalid rev id');
       const blobs = this.withBlobs && url.searchParams.has('blobs');
-      const siblings = Object.entries(this.files).map(([rfilename, data]) => ({
+      const siblings = Object.entries(listed).map(([rfilename, data]) => ({
         rfilename,
         ...(blobs && { size: data.length, blobId: gitHash(data) }),
         ...(blobs && data.length >= LARGE && { lfs: { sha256: sha256(data), size: data.length, pointerSize: 134 } }),
       }));
       response
         .setHeader('content-type', 'application/json')
-        .end(JSON.stringify({ id: 'org/model', sha: this.sha, siblings }));
+        .end(JSON.stringify({ id: info[1], sha: this.sha, siblings }));
       return true;
     }
-    const name = /^\/org\/model\/resolve\/(main|[\da-f]{40})\/(.+)$/.exec(decodeURIComponent(url.pathname))?.[2];
-    if (name === undefined) return refuse(response, 404, 'RepoNotFound', 'Repository not found');
-    const data = this.files[name];
+    const path = decodeURIComponent(url.pathname);
+    const [, id, name = ''] = /^\/([^/]+\/[^/]+)\/resolve\/(?:main|[\da-f]{40})\/(.+)$/.exec(path) ?? [];
+    const files = this.#filesOf(id);
+    if (files === undefined) return refuse(response, 404, 'RepoNotFound', 'Repository not found');
+    const data = files[name];
     if (data === undefined) return refuse(response, 404, 'EntryNotFound', 'Entry not found');
     response.setHeader('x-repo-commit', this.sha);
     if (data.length < LARGE) return send(request, response, data, `W/"${gitHash(data)}"`);
     response
       .writeHead(302, {
-        location: `${urlOf(this.#store)}/${name}?signed`,
+        location: `${urlOf(this.#store)}/${id === OWN ? '' : `${id}/`}${name}?signed`,
         'x-linked-size': data.length,
         'x-linked-etag': `"${sha256(data)}"`,
         etag: '"of the redirection"',
@@ -102,7 +114,9 @@ export class Hub {
   }
 
   #stored(request: IncomingMessage, response: ServerResponse): true {
-    const data = this.files[decodeURIComponent(new URL(request.url ?? '', 'http://store').pathname.slice(1))];
+    const path = decodeURIComponent(new URL(request.url ?? '', 'http://store').pathname.slice(1));
+    const [, id, name = path] = /^([^/]+\/[^/]+)\/(.+)$/.exec(path) ?? [];
+    const data = this.files[path] ?? this.#filesOf(id)?.[name];
     if (data === undefined) return refuse(response, 404, 'NoSuchKey', 'no such key');
     return send(request, response, data, '"of the store"');
   }

@@ -1,6 +1,7 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { FormatError } from '../../core/errors.js';
 import { modelCost } from '../../inspect/cost.js';
+import { type OnnxDType, onnxDTypes } from '../../pretrained/onnx/files.js';
 import { checkedReport } from '../checked-model.js';
 import { loadModel, namedModel, openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
@@ -13,6 +14,7 @@ interface InfoOptions {
   readonly length: number;
   readonly revision?: string;
   readonly base?: string;
+  readonly dtype?: OnnxDType;
   readonly json?: boolean;
 }
 
@@ -23,6 +25,9 @@ export function infoCommand(): Command {
     .option('--length <n>', 'length of the sequences for which operations are counted', integer(1), 32)
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .option('--base <model>', 'folder or id of the base of an adapter, in place of the one that it names')
+    .addOption(
+      new Option('--dtype <name>', 'variant of ONNX files to check (default: the most precise)').choices(onnxDTypes),
+    )
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: InfoOptions, command: Command) => {
       using device = await openDevice(command);
@@ -39,8 +44,8 @@ export function infoCommand(): Command {
       }
       const isJson = options.json === true;
       if (!isOwnFolder(name) && namedModel(name) === undefined) {
-        const { revision, base: baseModel } = options;
-        const report = await checkedReport(device, name, { revision, baseModel });
+        const { revision, base: baseModel, dtype } = options;
+        const report = await checkedReport(device, name, { revision, baseModel, dtype });
         if (!report.fits) process.exitCode = EXIT.failed;
         if (report.problem !== null && !isJson) throw new FormatError(report.problem);
         const gguf = report.problem === null ? ggufAt(name) : null;

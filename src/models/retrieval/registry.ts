@@ -33,11 +33,6 @@ export async function readModule(type: string, folder: ModuleFolder): Promise<Se
   return reader === null ? null : (await reader()).read(folder);
 }
 
-/** Throws FormatError for a type that is unknown. */
-export function checkModuleType(type: string): void {
-  if (!INPUT_TYPES.includes(shortType(type))) readerOf(type);
-}
-
 /** The reader of a type; null for one that does nothing. Throws FormatError for an unknown type. */
 function readerOf(type: string): (typeof readers)[string] | null {
   const name = shortType(type);

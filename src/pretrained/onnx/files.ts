@@ -17,7 +17,7 @@ const SUFFIXES = {
 } as const;
 
 export type OnnxDType = keyof typeof SUFFIXES;
-const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
+export const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
 
 /** One variant for all files, or one per file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
 export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType | 'auto'>>;

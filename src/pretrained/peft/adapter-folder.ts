@@ -90,8 +90,10 @@ async function labelsOf(source: ModelSource, base: string): Promise<string[] | u
   const shapes = await adapterShapes(source);
   const matrix = [...shapes].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
   if (matrix === undefined) return undefined;
-  const config = await (await openSource(base)).json('config.json').catch(() => ({}) as Record<string, unknown>);
-  const { id2label, num_labels: count } = config;
+  // If the base cannot be read, its loading tells why.
+  const { id2label, num_labels: count } = await openSource(base)
+    .then((opened) => opened.json('config.json'))
+    .catch((): Record<string, unknown> => ({}));
   const known = isObject(id2label) ? Object.keys(id2label).length : count;
   const labels = matrix[0] as number;
   return known === labels ? undefined : Array.from({ length: labels }, (_, i) => `LABEL_${i}`);

@@ -32,6 +32,8 @@ export interface SentenceFolder {
   readonly model: PretrainedModel;
   /** The weights of the model's own file. */
   readonly weights: Weights;
+  /** True to read only headers. The parameters of modules are then zeros. */
+  readonly headersOnly?: boolean | undefined;
   /** Loads another model of the folder. Routers can have several. */
   loadPart(source: ModelSource, head: HeadKind): Promise<PretrainedModel>;
 }
@@ -50,7 +52,7 @@ export async function sentenceHead(folder: SentenceFolder): Promise<SentenceHead
   }
   const { lateInteraction } = settings;
   const steps = [...made, ...impliedModules(lateInteraction, model)];
-  return new SentenceHead(steps, settings.sentence, await bgeM3(source, model));
+  return new SentenceHead(steps, settings.sentence, await bgeM3(folder));
 }
 
 /** True for a config.json of Stanford's ColBERT. */
@@ -124,14 +126,15 @@ class Builder {
 
   /** The tensors of a module, in memory. */
   async #tensors(path: string): Promise<ReadonlyMap<string, WeightEntry>> {
-    const { source } = this.folder;
-    const projection = source.projections?.get(path);
-    if (projection) return new Map([...projection].map(([name, entry]) => [`linear.${name}`, entry]));
+    const { source, headersOnly = false } = this.folder;
+    const given = source.projections?.get(path);
+    const projection = given && new Map([...given].map(([name, entry]) => [`linear.${name}`, entry]));
+    if (projection) return headersOnly ? zerosOf(projection) : projection;
     for (const name of ['model.safetensors', 'pytorch_model.bin']) {
       if (!(await source.has(inside(path, name)))) continue;
       const file = await openTensors(source, inside(path, name));
       try {
-        return await inMemory(file.tensors);
+        return headersOnly ? zerosOf(file.tensors) : await inMemory(file.tensors);
       } finally {
         file.close();
       }
@@ -145,13 +148,22 @@ class Builder {
  */
 async function inMemory(tensors: ReadonlyMap<string, WeightEntry>): Promise<ReadonlyMap<string, WeightEntry>> {
   const { ComputedWeight } = await import('../computed-weight.js');
-  const read = [...tensors].filter(([, { dtype }]) => /^B?F/.test(dtype));
   const entries: [string, WeightEntry][] = [];
-  for (const [name, entry] of read) {
+  for (const [name, entry] of tensors) {
+    if (!isFloat(entry)) continue;
     const values = Float32Array.from(await entry.data());
     entries.push([name, new ComputedWeight(entry.shape, async () => values)]);
   }
   return new Map(entries);
+}
+
+const isFloat = ({ dtype }: WeightEntry) => /^B?F/.test(dtype);
+
+/** Entries of the same shapes with zeros. The values in the file are not read. */
+async function zerosOf(tensors: ReadonlyMap<string, WeightEntry>): Promise<ReadonlyMap<string, WeightEntry>> {
+  const { ComputedWeight } = await import('../computed-weight.js');
+  const zeros = (entry: WeightEntry) => new ComputedWeight(entry.shape, async () => new Float32Array(entry.size));
+  return new Map([...tensors].flatMap(([name, entry]) => (isFloat(entry) ? [[name, zeros(entry)] as const] : [])));
 }
 
 /** Modules that PyLate and ColBERT apply without listing them. */
@@ -162,12 +174,13 @@ function impliedModules(late: LateInteraction | null, { tokenizer }: PretrainedM
 }
 
 /** Stanford's ColBERT. The projection of tokens is in the model's own file. */
-async function colbertHead({ source, model, weights }: SentenceFolder): Promise<SentenceHead> {
+async function colbertHead({ source, model, weights, headersOnly }: SentenceFolder): Promise<SentenceHead> {
   const { sentence, lateInteraction } = await folderSettings(source, true);
   const late = lateInteraction as LateInteraction;
-  const [outputs, inputs] = matrixSize('', weights.tensors, 'linear.weight', 2) as [number, number];
+  const tensors = headersOnly ? await zerosOf(weights.tensors) : weights.tensors;
+  const [outputs, inputs] = matrixSize('', tensors, 'linear.weight', 2) as [number, number];
   const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, false);
-  await linear.readState(new Map([['weight', weights.tensors.get('linear.weight') as WeightEntry]]));
+  await linear.readState(new Map([['weight', tensors.get('linear.weight') as WeightEntry]]));
   const reading: ReadingSettings = { ...late.reading, markers: late.markers };
   const steps = [new Transformer(model, reading), new Dense({ linear, input: 'token_embeddings', folder: '' })];
   return new SentenceHead([...steps, ...impliedModules(late, model)], sentence);
@@ -192,15 +205,16 @@ const SPARSE = 'sparse_linear.pt';
 const COLBERT = 'colbert_linear.pt';
 
 /** BGE-M3's sparse and multi-vector outputs, or null for other models. */
-async function bgeM3(source: ModelSource, model: PretrainedModel): Promise<BgeM3 | null> {
+async function bgeM3({ source, model, headersOnly }: SentenceFolder): Promise<BgeM3 | null> {
   if (!(await source.has(SPARSE)) || !(await source.has(COLBERT))) return null;
   const linears: Linear[] = [];
   for (const name of [SPARSE, COLBERT]) {
     const file = await openTensors(source, name);
     try {
-      const [outputs, inputs] = matrixSize(name, file.tensors, 'weight', 2) as [number, number];
-      const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, file.tensors.has('bias'));
-      await linear.readState(file.tensors);
+      const tensors = headersOnly ? await zerosOf(file.tensors) : file.tensors;
+      const [outputs, inputs] = matrixSize(name, tensors, 'weight', 2) as [number, number];
+      const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, tensors.has('bias'));
+      await linear.readState(tensors);
       linears.push(linear);
     } finally {
       file.close();
