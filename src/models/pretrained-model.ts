@@ -386,6 +386,11 @@ export abstract class PretrainedModel extends RetrievalModel {
     return false;
   }
 
+  /** @internal True for a parameter that inference does not use. Graphs for inference lack it. */
+  isOptional(name: string): boolean {
+    return name.endsWith('masked_spec_embed');
+  }
+
   /** True if the family takes this input. */
   override takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);

@@ -26,3 +26,8 @@ export class ComputedWeight implements WeightEntry {
     yield this.data();
   }
 }
+
+/** The elements of a weight with another shape of the same size. */
+export function reshaped(weight: WeightEntry, shape: readonly number[]): WeightEntry {
+  return new ComputedWeight(shape, async () => Float32Array.from(await weight.data()), undefined, weight.dtype);
+}

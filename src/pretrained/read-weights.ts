@@ -67,7 +67,7 @@ export async function matchWeights(
 ): Promise<WeightMatch> {
   const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
   const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
-  const unnamed = unnamedPieces(model, given, weights.unnamed ?? []);
+  const unnamed = await unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
   const misshapen: { piece: StatePiece; shape: readonly number[] }[] = [];
@@ -82,7 +82,9 @@ export async function matchWeights(
     const name = names.find((each) => given.has(each));
     const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
     if (entry === undefined) {
-      if (piece.tensor.requiresGrad) missing.push(piece); // parameters that are not learned keep their initial values
+      // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
+      const isNeeded = piece.tensor.requiresGrad && !(weights.named && model.isOptional(piece.name));
+      if (isNeeded) missing.push(piece);
       continue;
     }
     if (!sameShape(entry.shape, shapeOf(piece))) misshapen.push({ piece, shape: entry.shape });
@@ -131,14 +133,15 @@ function wantedNames(model: PretrainedModel): Set<string> {
 
 /**
  * Matches weights that have lost their names, by shape. A match counts only if one weight and one missing piece have
- * this shape.
+ * this shape. Exporters may add dimensions of 1.
  */
-function unnamedPieces(
+async function unnamedPieces(
   model: PretrainedModel,
   given: ReadonlyMap<string, WeightEntry>,
   unnamed: readonly WeightEntry[],
-): Map<string, WeightEntry> {
+): Promise<Map<string, WeightEntry>> {
   if (unnamed.length === 0) return new Map();
+  const { reshaped } = await import('./computed-weight.js');
   const shared = model.pieceNames();
   const missing = model
     .statePieces()
@@ -146,12 +149,16 @@ function unnamedPieces(
   const found = new Map<string, WeightEntry>();
   for (const piece of missing) {
     const shape = shapeOf(piece);
-    const pieces = missing.filter((each) => sameShape(shapeOf(each), shape));
-    const [entry, ...others] = unnamed.filter((each) => sameShape(each.shape, shape));
-    if (entry !== undefined && others.length === 0 && pieces.length === 1) found.set(piece.name, entry);
+    const isAlike = (other: readonly number[]) => sameShape(withoutOnes(other), withoutOnes(shape));
+    const pieces = missing.filter((each) => isAlike(shapeOf(each)));
+    const [entry, ...others] = unnamed.filter((each) => isAlike(each.shape));
+    if (entry !== undefined && others.length === 0 && pieces.length === 1)
+      found.set(piece.name, sameShape(entry.shape, shape) ? entry : reshaped(entry, shape));
   }
   return found;
 }
+
+const withoutOnes = (shape: readonly number[]) => shape.filter((n) => n !== 1);
 
 /** Returns the names that a tensor may have in files: with and without the prefix of the body, and older names. */
 function namesOf(name: string): string[] {
@@ -179,7 +186,7 @@ function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
 }
 
 /** True for a parameter of a head or a pooler, which a file may lack because training starts it at random. */
-export const isOfHead = ({ path }: StatePiece): boolean => /^(head|(vision\.)?pooler)\./.test(path);
+export const isOfHead = ({ path }: StatePiece): boolean => /^(head|(\w+\.)*pooler)\./.test(path);
 
 /** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */
 function drawMissing(

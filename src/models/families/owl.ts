@@ -95,6 +95,11 @@ export class Owl extends DualEncoderModel {
     return this.settings.type;
   }
 
+  /** Detection compares no whole images with texts, and finds objects by their texts alone. */
+  override isOptional(name: string): boolean {
+    return this.headKind !== 'none' && /(^|\.)(logit_scale|visual_projection|objectness_head)(\.|$)/.test(name);
+  }
+
   protected override get stateNames(): StateNames {
     const { bodyName } = this;
     const inBody = (names: StateNames) =>

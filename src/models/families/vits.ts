@@ -518,6 +518,11 @@ export class Vits extends PretrainedModel {
     return new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
   }
 
+  /** Speaking needs no encoder of spectrograms, and the inverse of the durations leaves out a flow. */
+  override isOptional(name: string): boolean {
+    return /^(posterior_encoder|duration_predictor\.(post_|flows\.1\.))/.test(name);
+  }
+
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['inputIds', 'attentionMask', 'speakerId'];
   }

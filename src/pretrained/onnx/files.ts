@@ -25,11 +25,13 @@ export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType 
 /** Files that together make up a model, without folder and suffix. The first complete set is taken. */
 const PARTS = [
   ['model'],
+  ['encoder_model', 'decoder_model_merged', 'decoder_postnet_and_vocoder'],
   ['encoder_model', 'decoder_model_merged'],
   ['encoder_model', 'decoder_model'],
   ['decoder_model_merged'],
   ['decoder_model'],
   ['text_model', 'vision_model'],
+  ['vision_encoder', 'prompt_encoder_mask_decoder'],
   ['text_model'],
   ['vision_model'],
 ];

@@ -12,6 +12,7 @@ import { transpose } from '../../nn/stored-layout.js';
 import { ComputedWeight } from '../computed-weight.js';
 import { groupedWeight } from '../quantized/grouped.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
+import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
 import { dequantized, elementsOf, type NBits, type Spread, sizeOf } from './values.js';
 
@@ -28,6 +29,8 @@ export interface HeadCounts {
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
+  /** Constants that an exporter has computed from weights. */
+  readonly folded: FoldedWeights;
   /** True for a graph of the model builder. Its norms contain a 1 that families such as Gemma add to the weight. */
   readonly isBuilt: boolean;
   /** The heads of attention modules, by the path of a module. */
@@ -48,10 +51,7 @@ const INTEGERS = ['I8', 'U8'];
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
 /** A name that an exporter made up, or gave to a value between nodes. */
-const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d)/.test(name);
-
-/** Returns the name in a state dict, without additions of merging two decoders, of transposing, or of the builder. */
-const stateName = (name: string) => fromBuilder(name.replace(/(_merged_\d+|_transposed)$/i, ''));
+const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_)/.test(name);
 
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
 const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
@@ -84,11 +84,14 @@ class WeightFinder {
   /** Tensors that a node gives another shape. */
   readonly #reshaped = new Map<string, OnnxTensor>();
   readonly #heads = new Map<string, HeadCounts>();
+  readonly #isBuilt: boolean;
 
   constructor(
     private readonly graph: OnnxGraph,
     private readonly besideOf: BesideOf,
-  ) {}
+  ) {
+    this.#isBuilt = [...graph.tensors.keys()].some(isBuilderName);
+  }
 
   async find(): Promise<GraphWeights> {
     for (const { op, inputs } of this.graph.nodes)
@@ -101,11 +104,20 @@ class WeightFinder {
     }
     for (const [name, weight] of this.#values)
       if (!isMadeUp(name) && this.#isStored(name))
-        this.#name(stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
+        this.#name(this.#stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
     for (const node of this.graph.nodes) this.#addProduct(node);
+    const folded = foldedWeights(this.graph.nodes, {
+      constant: (input) => this.#constant(input),
+      consumers: (output) => this.#consumers.get(output) ?? [],
+    });
     const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
-    const isBuilt = [...this.graph.tensors.keys()].some(isBuilderName);
-    return { named: this.#named, unnamed, isBuilt, heads: this.#heads };
+    return { named: this.#named, unnamed, folded, isBuilt: this.#isBuilt, heads: this.#heads };
+  }
+
+  /** Returns the name in a state dict, without additions of merging two decoders, of transposing, or of the builder. */
+  #stateName(given: string): string {
+    const name = given.replace(/(_merged_\d+|_transposed)$/i, '');
+    return this.#isBuilt ? fromBuilder(name) : name;
   }
 
   /** Notes zero points that are all the middle of their integers: 0 of int8, 128 of uint8. */
@@ -207,7 +219,11 @@ class WeightFinder {
     else if (node.op === 'Transpose' && weight instanceof TransposableWeight && isMadeUp(first)) {
       this.#values.set(output, weight.transposed());
       this.#used.add(weight);
-    } else if (node.op === 'Reshape' && q !== undefined) this.#reshaped.set(output, q);
+    } else if (node.op === 'Reshape' && q !== undefined) {
+      this.#reshaped.set(output, q);
+      // Quantized convolutions add their bias, which is reshaped before.
+      if (weight !== undefined && isMadeUp(first)) this.#values.set(output, weight);
+    }
     // A named table that is transposed is the tied output of a language model.
   }
 
@@ -224,6 +240,12 @@ class WeightFinder {
     if (weight === undefined || this.#used.has(weight) || weight.shape.length !== 2 || name === null) return;
     const isOutIn = attributes.get('transB') === 1;
     this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
+  }
+
+  /** The value of an input that has no name of its own, and is not used yet. */
+  #constant(input: string): WeightEntry | null {
+    const value = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
+    return isMadeUp(input) && value && !this.#used.has(value) ? value : null;
   }
 
   #addNBits(node: OnnxNode): void {
@@ -316,10 +338,9 @@ class WeightFinder {
   /** The path of the module that a node computes, or null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
     const bias = this.#biasAfter(node);
-    if (bias !== null) return stateName(bias).replace(/\.bias$/, '');
-    if (!node.name.startsWith('/')) return null;
-    const path = node.name.slice(1).split('/').slice(0, -1);
-    return path.length === 0 ? null : stateName(`${path.join('.')}.`).slice(0, -1);
+    if (bias !== null) return this.#stateName(bias).replace(/\.bias$/, '');
+    const path = modulePath(node.name);
+    return path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
   }
 
   /** The name of the bias that is added to a node's output. Quantized products are scaled before that. */
@@ -327,7 +348,9 @@ class WeightFinder {
     let [output] = node.outputs;
     for (let steps = 0; steps < 3; steps++) {
       const [next, ...others] = this.#consumers.get(output ?? '') ?? [];
-      if (next === undefined || others.length > 0) return null;
+      // Both branches of a merged decoder may have the node.
+      if (next === undefined || others.some(({ op, inputs }) => op !== next.op || `${inputs}` !== `${next.inputs}`))
+        return null;
       if (next.op === 'Add')
         return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isMadeUp(input)) ?? null;
       const given = next.inputs[BIASED[next.op] ?? -1] ?? '';

@@ -6,6 +6,7 @@ import { type OnnxTensor, readOnnx } from '../../io/onnx.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
 import { ComputedWeight } from '../computed-weight.js';
 import type { ModelSource } from '../source.js';
+import { addFolded } from './add-folded.js';
 import { partsOf } from './builder-names.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
 import { joinedRows, rowsOf } from './rows.js';
@@ -82,18 +83,28 @@ function namedFor(
   plusOne: boolean,
 ): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
-  for (const { named, isBuilt, heads } of graphs) {
+  for (const { named, folded, isBuilt, heads } of graphs) {
     const names = [...named.keys()];
     const hits = PREFIXES.map((prefix) => names.filter((name) => wanted.has(prefix(name))).length);
     const prefix = PREFIXES[hits.indexOf(Math.max(...hits))] as (typeof PREFIXES)[number];
     const fitted = new Map<string, WeightEntry>();
+    const isRaised = (name: string) => plusOne && name.endsWith('norm.weight');
     for (const [name, given] of named) {
-      const weight = isBuilt && plusOne && name.endsWith('norm.weight') ? lessOne(given) : given;
+      const weight = isBuilt && isRaised(name) ? lessOne(given) : given;
       const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
       for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) fitted.set(prefix(part), rows);
     }
     for (const name of wanted) if (!fitted.has(name)) join(fitted, name);
+    const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
+    const single = renamed(folded.single);
+    for (const [name, weight] of single) if (isRaised(name)) single.set(name, lessOne(weight));
+    addFolded(fitted, { single, attention: renamed(folded.attention) }, wanted);
     for (const [name, weight] of fitted) if (!all.has(name)) all.set(name, weight);
+  }
+  // A decoder's file names its table of tokens as the model's.
+  for (const name of wanted) {
+    const shared = all.get(name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight'));
+    if (shared !== undefined && !all.has(name)) all.set(name, shared);
   }
   return all;
 }

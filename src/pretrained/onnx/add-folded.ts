@@ -1,0 +1,75 @@
+// Gives constants that an exporter has computed the names that the model wants.
+
+import type { WeightEntry } from '../../models/weight-entry.js';
+import { ComputedWeight, reshaped } from '../computed-weight.js';
+import type { FoldedWeights } from './folded.js';
+import { rowsOf } from './rows.js';
+
+/** The standard epsilon of batch norms. With 1 − ε as its variance, a batch norm divides by 1. */
+const EPS = 1e-5;
+
+/** Names of the projections that an attention joins: queries, keys and values. */
+const PROJECTIONS = [
+  ['query', 'key', 'value'],
+  ['q_lin', 'k_lin', 'v_lin'],
+  ['q_proj', 'k_proj', 'v_proj'],
+  ['q', 'k', 'v'],
+];
+
+type Single = FoldedWeights['single'];
+
+/**
+ * Completes `found` by the constants that the model wants. Batch norms whose statistics the exporter has computed into
+ * a scale and a shift, or into the convolution before them, become this scale and shift.
+ */
+export function addFolded(
+  found: Map<string, WeightEntry>,
+  { single, attention }: FoldedWeights,
+  wanted: ReadonlySet<string>,
+): void {
+  const add = (name: string, weight: WeightEntry) => {
+    if (wanted.has(name) && !found.has(name)) found.set(name, weight);
+  };
+  for (const [name, weight] of single) add(name, /\.(weight|bias)$/.test(name) ? squeezed(weight) : weight);
+  for (const [path, joined] of attention)
+    for (const names of PROJECTIONS)
+      for (const [i, name] of names.entries())
+        for (const kind of ['weight', 'bias'] as const) {
+          const all = joined[kind];
+          const rows = (all?.shape[0] ?? 0) / names.length;
+          if (all && Number.isInteger(rows)) add(`${path}.${name}.${kind}`, rowsOf(all, i * rows, (i + 1) * rows));
+        }
+  for (const name of wanted) {
+    const norm = /^(.+)\.running_var$/.exec(name)?.[1];
+    if (norm === undefined || found.has(name)) continue;
+    const shift = found.has(`${norm}.bias`) ? null : biasBeside(norm, single, wanted);
+    if (shift) {
+      add(`${norm}.bias`, shift);
+      add(`${norm}.weight`, constant(shift.shape, 1));
+    }
+    const bias = found.get(`${norm}.bias`);
+    if (bias === undefined) continue;
+    add(`${norm}.running_mean`, constant(bias.shape, 0));
+    add(name, constant(bias.shape, 1 - EPS));
+  }
+}
+
+/** The bias of the only convolution beside a batch norm that has none in the model. */
+function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
+  const parent = norm.slice(0, norm.lastIndexOf('.') + 1);
+  const isBeside = (name: string) =>
+    name.startsWith(parent) && /^[^.]+\.bias$/.test(name.slice(parent.length)) && !wanted.has(name);
+  const biases = [...single].filter(([name, { shape }]) => isBeside(name) && shape.length === 1);
+  return biases.length === 1 ? (biases[0]?.[1] ?? null) : null;
+}
+
+/** A weight without dimensions of 1, if these are all but one. */
+function squeezed(weight: WeightEntry): WeightEntry {
+  const shape = weight.shape.filter((n) => n > 1);
+  return shape.length === 1 && weight.shape.length > 1 ? reshaped(weight, shape) : weight;
+}
+
+function constant(shape: readonly number[], value: number): WeightEntry {
+  const size = shape.reduce((product, n) => product * n, 1);
+  return new ComputedWeight(shape, async () => new Float32Array(size).fill(value));
+}

@@ -1,0 +1,138 @@
+// Weights that an exporter or an optimizer has computed ahead: constants whose names are lost. The path of the node that
+// reads a constant tells the module.
+
+import type { OnnxNode } from '../../io/onnx.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
+import { transpose } from '../../nn/stored-layout.js';
+import { ComputedWeight, reshaped } from '../computed-weight.js';
+
+/** Constants by the names of parameters that they probably are, and constants that join several parameters. */
+export interface FoldedWeights {
+  readonly single: ReadonlyMap<string, WeightEntry>;
+  /** By the path of an attention: [queries; keys; values], one below the other. */
+  readonly attention: ReadonlyMap<string, { readonly weight: WeightEntry | null; readonly bias: WeightEntry | null }>;
+}
+
+/** What is known of a graph. */
+interface GraphView {
+  /** The value of an input without a name of its own; null for other inputs. */
+  constant(input: string): WeightEntry | null;
+  consumers(output: string): readonly OnnxNode[];
+}
+
+/** Returns the path of the module that a node computes, from the node's name; null if the name has none. */
+export function modulePath(node: string): string | null {
+  if (!node.startsWith('/')) return null;
+  const scopes = node.slice(1).split('/').slice(0, -1);
+  // A module of a list within a list repeats the name of the list: /layers/layers.0/.
+  const own = scopes.filter((scope, i) => !scopes[i + 1]?.startsWith(`${scope}.`));
+  return own.length === 0 ? null : own.join('.');
+}
+
+/** Finds the constants of a graph that modules read. */
+export function foldedWeights(nodes: readonly OnnxNode[], view: GraphView): FoldedWeights {
+  const finder = new FoldedFinder(view);
+  for (const node of nodes) finder.add(node);
+  return finder;
+}
+
+class FoldedFinder implements FoldedWeights {
+  readonly single = new Map<string, WeightEntry>();
+  readonly attention = new Map<string, { weight: WeightEntry | null; bias: WeightEntry | null }>();
+
+  constructor(private readonly view: GraphView) {}
+
+  add({ name, op, inputs, outputs }: OnnxNode): void {
+    const [output = ''] = outputs;
+    const constants = inputs.map((input) => this.view.constant(input));
+    const path = modulePath(name);
+    if (op === 'Attention') this.#addAttention(output, constants[1], constants[2]);
+    else if (op === 'MultiHeadAttention') this.#addAttention(output, null, constants[3]);
+    else if (op === 'RelativePositionBias') this.#addPositions(output, constants[0]);
+    else if (op === 'Exp' && path === null) this.#addLogitScale(output, constants[0]);
+    else if (/^Conv/.test(op)) {
+      this.#note(path, 'weight', constants[1]);
+      this.#note(path, 'bias', constants[2]);
+    } else {
+      const [constant, ...others] = constants.filter((each) => each !== null);
+      if (others.length === 0) this.#addTerm(path, op, constant);
+    }
+  }
+
+  #note(path: string | null, suffix: string, weight: WeightEntry | null | undefined): void {
+    const name = `${path}.${suffix}`;
+    if (path !== null && weight && weight.size > 1 && !this.single.has(name)) this.single.set(name, weight);
+  }
+
+  #addTerm(path: string | null, op: string, constant: WeightEntry | undefined): void {
+    if (constant === undefined) return;
+    // The inverse of VITS' affine flow multiplies by exp(−log_scale).
+    if (op === 'Exp') this.#note(path, 'log_scale', negated(constant));
+    else if (op === 'Mul') this.#note(path, 'weight', constant);
+    else if (op === 'Add') {
+      this.#note(path, 'bias', constant);
+      this.#note(path, 'relative_position_bias_table', biasTable(constant));
+    }
+  }
+
+  /** The optimizer of ONNX Runtime keeps the module's path in the name of the output. */
+  #addAttention(output: string, weight: WeightEntry | null | undefined, bias: WeightEntry | null | undefined): void {
+    const path = modulePath(output);
+    if (path !== null && (weight || bias))
+      this.attention.set(path, { weight: weight ? transposed(weight) : null, bias: bias ?? null });
+  }
+
+  /**
+   * T5's table of biases belongs to the first attention that reads it. The optimizer of ONNX Runtime transposes the
+   * values, [heads, buckets], and leaves the dimensions, [buckets, heads].
+   */
+  #addPositions(output: string, table: WeightEntry | null | undefined): void {
+    const [reader] = this.view.consumers(output);
+    const path = modulePath(reader?.name ?? '') ?? modulePath(reader?.outputs[0] ?? '');
+    if (table?.shape.length === 2)
+      this.#note(path, 'relative_attention_bias.weight', transposed(reshaped(table, [...table.shape].reverse())));
+  }
+
+  /** The factor and the summand of the similarities of texts and images: exp(logit_scale) and logit_bias. */
+  #addLogitScale(output: string, scale: WeightEntry | null | undefined): void {
+    if (!scale) return;
+    this.single.set('logit_scale', scale);
+    const [product] = this.view.consumers(output);
+    const [sum] = this.view.consumers(product?.outputs[0] ?? '');
+    const bias = sum?.op === 'Add' ? sum.inputs.flatMap((input) => this.view.constant(input) ?? [])[0] : undefined;
+    if (bias) this.single.set('logit_bias', bias);
+  }
+}
+
+function transposed(weight: WeightEntry): WeightEntry {
+  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
+  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
+}
+
+/** −x for each element. */
+function negated(weight: WeightEntry): WeightEntry {
+  return new ComputedWeight(weight.shape, async () => Float32Array.from(await weight.data(), (value) => -value));
+}
+
+/**
+ * Swin's table of biases, [(2w − 1)², heads], from the biases of all pairs of positions in a window of w · w positions,
+ * [1, heads, w², w²]. Null for another shape.
+ */
+function biasTable(biases: WeightEntry): WeightEntry | null {
+  const [one, heads, rows, columns] = biases.shape as [number, number, number, number];
+  const width = Math.sqrt(rows);
+  if (biases.shape.length !== 4 || one !== 1 || rows !== columns || !Number.isInteger(width)) return null;
+  const span = 2 * width - 1;
+  return new ComputedWeight([span * span, heads], async () => {
+    const values = (await biases.data()) as Float32Array;
+    const table = new Float32Array(span * span * heads);
+    for (let head = 0; head < heads; head++)
+      for (let i = 0; i < rows; i++)
+        for (let j = 0; j < rows; j++) {
+          const down = Math.floor(i / width) - Math.floor(j / width) + width - 1;
+          const across = (i % width) - (j % width) + width - 1;
+          table[(down * span + across) * heads + head] = values[(head * rows + i) * rows + j] as number;
+        }
+    return table;
+  });
+}

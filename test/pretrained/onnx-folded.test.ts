@@ -1,0 +1,325 @@
+// Weights that exporters compute ahead. Each graph has the nodes of an export by optimum 2.3.0, or of ONNX Runtime's
+// optimizer, for the parameters in question. All others keep their names. Models get the weights of the folder from which
+// the graph was made, or compute what its model computes.
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseSafetensors } from '../../src/io/safetensors.js';
+import type { ModelInputs } from '../../src/models/inputs.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { transpose } from '../../src/nn/stored-layout.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
+import { testData } from '../test-data.js';
+import { largest } from '../tolerance.js';
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const models: PretrainedModel[] = [];
+afterAll(() => {
+  for (const model of models) model.dispose();
+});
+
+interface Value {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** A graph in the making. `take` removes a parameter from those that keep their names. */
+class Graph {
+  readonly #initializers: number[][] = [];
+  readonly #nodes: number[][] = [];
+  #count = 0;
+
+  constructor(readonly parameters: Map<string, Value>) {}
+
+  take(name: string): Value {
+    const value = this.parameters.get(name);
+    expect(value, name).toBeDefined();
+    this.parameters.delete(name);
+    return value as Value;
+  }
+
+  /** The names of parameters, which are taken while the graph grows. */
+  names(pattern: RegExp): string[] {
+    return [...this.parameters.keys()].filter((name) => pattern.test(name));
+  }
+
+  /** Adds a constant whose name means nothing. Returns the name. */
+  constant(op: string, { shape, values }: Value): string {
+    const name = `onnx::${op}_${++this.#count}`;
+    this.#initializers.push(tensor(name, shape, ONNX_TYPES.float, new Uint8Array(values.slice().buffer)));
+    return name;
+  }
+
+  node(name: string, op: string, inputs: readonly string[], output = `${name}_output_0`): string {
+    this.#nodes.push(node({ name, op, inputs, output }));
+    return output;
+  }
+
+  /** A node with constants, by the path of its module. */
+  read(path: string, op: string, ...constants: Value[]): string {
+    return this.node(`/${path}/${op}`, op, ['x', ...constants.map((each) => this.constant(op, each))]);
+  }
+
+  file(): Uint8Array {
+    const named = [...this.parameters].map(([name, { shape, values }]) =>
+      tensor(name, shape, ONNX_TYPES.float, new Uint8Array(values.slice().buffer)),
+    );
+    return onnxModel([...this.#initializers, ...named], this.#nodes);
+  }
+}
+
+const changed = ({ shape, values }: Value, change: (value: number, i: number) => number): Value => ({
+  ...{ shape, values: values.map(change) },
+});
+const shaped = ({ values }: Value, shape: readonly number[]): Value => ({ shape, values });
+/** The path of a module as nodes have it: /a/b.0/c. */
+const scope = (path: string) => path.replace(/\.(?!\d)/g, '/');
+
+/** The scale and the shift of a batch norm, which is taken. */
+function batchNorm(graph: Graph, path: string): { scale: Float32Array; shift: Float32Array } {
+  const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
+    (name) => graph.take(`${path}.${name}`).values,
+  ) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  if (graph.parameters.has(`${path}.num_batches_tracked`)) graph.take(`${path}.num_batches_tracked`);
+  const scale = weight.map((value, i) => value / Math.sqrt(variance[i]! + 1e-5));
+  return { scale, shift: bias.map((value, i) => value - mean[i]! * scale[i]!) };
+}
+
+/** A convolution with the batch norm behind it. */
+function folded(graph: Graph, path: string, norm: string, nodePath = scope(path)): void {
+  const { scale, shift } = batchNorm(graph, norm);
+  const weight = graph.take(`${path}.weight`);
+  const size = weight.values.length / scale.length;
+  graph.read(
+    nodePath,
+    'Conv',
+    changed(weight, (value, i) => value * scale[Math.floor(i / size)]!),
+    { shape: [shift.length], values: shift },
+  );
+}
+
+const images = (channels: number, height: number, width = height): ModelInputs => ({
+  pixelValues: device.tensor(
+    Float32Array.from({ length: channels * height * width }, (_, i) => Math.sin(0.37 * i)),
+    [1, channels, height, width],
+  ),
+});
+
+/** Exact: the weights are the same. Inputs: the outputs agree within rounding. */
+type Expected = 'exact' | { readonly without: RegExp } | (() => ModelInputs);
+
+const cases: readonly [name: string, folder: string, fold: (graph: Graph) => void, expected: Expected][] = [
+  [
+    'norms that add 1 to their weight',
+    'reference/gemma',
+    (graph) => {
+      for (const name of graph.names(/norm\.weight$/)) {
+        const raised = changed(graph.take(name), (value) => value + 1);
+        graph.node(`/${scope(name.replace(/\.weight$/, ''))}/Mul_1`, 'Mul', ['x', graph.constant('Mul', raised)]);
+      }
+    },
+    () => ({ inputIds: [[1, 5, 9, 2]] }),
+  ],
+  [
+    "the biases of Swin's windows",
+    'reference3/swin',
+    (graph) => {
+      for (const name of graph.names(/relative_position_bias_table$/)) {
+        const { shape, values } = graph.take(name);
+        const [places, heads] = shape as [number, number];
+        const width = (Math.sqrt(places) + 1) / 2;
+        const count = width * width;
+        const all = Float32Array.from({ length: heads * count * count }, (_, at) => {
+          const [head, i, j] = [Math.floor(at / (count * count)), Math.floor(at / count) % count, at % count];
+          const down = Math.floor(i / width) - Math.floor(j / width) + width - 1;
+          const across = (i % width) - (j % width) + width - 1;
+          return values[(down * (2 * width - 1) + across) * heads + head]!;
+        });
+        graph.read(scope(name.replace(/\.\w+$/, '')), 'Add', { shape: [1, heads, count, count], values: all });
+      }
+    },
+    'exact',
+  ],
+  [
+    'a batch norm in the convolution before it',
+    'reference3/segformer',
+    (graph) => folded(graph, 'decode_head.linear_fuse', 'decode_head.batch_norm'),
+    () => images(3, 64),
+  ],
+  [
+    'batch norms in lists of lists',
+    'reference3/rt_detr',
+    (graph) => {
+      for (const name of graph.names(/(lateral_convs|downsample_convs)\.\d\.conv\.weight$/)) {
+        const path = name.replace(/\.weight$/, '');
+        folded(graph, path, path.replace(/conv$/, 'norm'));
+      }
+      for (const name of graph.names(/input_proj\.\d\.0\.weight$/)) {
+        const list = name.replace(/\.0\.weight$/, '');
+        folded(graph, `${list}.0`, `${list}.1`, `${scope(list)}/${list.split('.').slice(1).join('.')}.0`);
+      }
+    },
+    () => images(3, 64),
+  ],
+  [
+    'frozen batch norms, and a table with another dimension',
+    'reference3/detr',
+    (graph) => {
+      for (const name of graph.names(/running_var$/)) {
+        const path = name.replace(/\.running_var$/, '');
+        const { scale, shift } = batchNorm(graph, path);
+        const shape = [1, scale.length, 1, 1];
+        graph.read(scope(path), 'Mul', { shape, values: scale });
+        graph.read(scope(path), 'Add', { shape, values: shift });
+      }
+      const table = graph.take('model.query_position_embeddings.weight');
+      graph.read('model', 'Expand', shaped(table, [1, ...table.shape]));
+    },
+    () => images(3, 64),
+  ],
+  [
+    'a group norm, and a vector that only training uses',
+    'reference3/wav2vec2',
+    (graph) => {
+      const path = 'wav2vec2.feature_extractor.conv_layers.0.layer_norm';
+      for (const [name, op] of [
+        ['weight', 'Mul'],
+        ['bias', 'Add'],
+      ] as const) {
+        const value = graph.take(`${path}.${name}`);
+        graph.read(scope(path), op, shaped(value, [...value.shape, 1]));
+      }
+      graph.take('wav2vec2.masked_spec_embed');
+    },
+    { without: /masked_spec_embed/ },
+  ],
+  [
+    'the scale of similarities',
+    'reference/siglip',
+    (graph) => {
+      const scale = graph.node('/Exp', 'Exp', [graph.constant('Exp', graph.take('logit_scale'))]);
+      const product = graph.node('/Mul', 'Mul', ['/MatMul_output_0', scale]);
+      graph.node('/Add', 'Add', [product, graph.constant('Add', graph.take('logit_bias'))]);
+    },
+    'exact',
+  ],
+  [
+    'an inverted flow',
+    'reference3/vits',
+    (graph) => {
+      const scale = changed(graph.take('duration_predictor.flows.0.log_scale'), (value) => -value);
+      graph.node('/duration_predictor/flows.0/Exp', 'Exp', [graph.constant('Exp', scale)]);
+      for (const name of graph.names(/^posterior_encoder\.|^duration_predictor\.(post_|flows\.1\.)/)) graph.take(name);
+    },
+    { without: /^posterior_encoder\.|^duration_predictor\.(post_|flows\.1\.)/ },
+  ],
+  [
+    "ONNX Runtime's Attention",
+    'reference/bert-token',
+    (graph) => {
+      for (const name of graph.names(/self\.query\.weight$/)) {
+        const path = name.replace(/\.query\.weight$/, '');
+        const parts = ['query', 'key', 'value'].map((part) => graph.take(`${path}.${part}.weight`));
+        const [rows, columns] = parts[0]!.shape as [number, number];
+        const all = Float32Array.from(parts.flatMap(({ values }) => [...values]));
+        const weight = { shape: [columns, 3 * rows], values: transpose(all, [3 * rows, columns]) as Float32Array };
+        const biases = ['query', 'key', 'value'].flatMap((part) => [...graph.take(`${path}.${part}.bias`).values]);
+        const bias = { shape: [3 * rows], values: Float32Array.from(biases) };
+        const inputs = ['x', graph.constant('Attention', weight), graph.constant('Attention', bias)];
+        graph.node('Attention_0', 'Attention', inputs, `/${scope(path)}/Reshape_3_output_0`);
+      }
+    },
+    'exact',
+  ],
+  [
+    'the prefix of another module in the names of products',
+    'reference/modernbert-mlm',
+    (graph) => {
+      for (const name of graph.names(/attn\.W(qkv|o)\.weight$/)) {
+        const { shape, values } = graph.take(name);
+        const matrix = { shape: [...shape].reverse(), values: transpose(values, shape) as Float32Array };
+        graph.read(scope(name.replace(/\.weight$/, '')), 'MatMul', matrix);
+      }
+    },
+    'exact',
+  ],
+];
+
+describe('a graph without the name of', () => {
+  it.each(cases)('%s (%s)', async (_, folder, fold, expected) => {
+    const data = testData(folder);
+    const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+    const floats = [...tensors].filter(([, { dtype }]) => dtype === 'F32');
+    const graph = new Graph(
+      new Map(floats.map(([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }])),
+    );
+    const before = graph.parameters.size;
+    fold(graph);
+    expect(graph.parameters.size).toBeLessThan(before);
+    const original = await loadModel<PretrainedModel & { processor: null }>(device, data.path, { onWarning() {} });
+    const files = { 'config.json': await data.bytes('config.json'), 'onnx/model.onnx': graph.file() };
+    const read = await loadModel<PretrainedModel & { processor: null }>(device, files, {
+      onWarning: (message) => expect(message).toBe(''),
+    });
+    models.push(original, read);
+    if (typeof expected === 'function') {
+      const inputs = expected();
+      const [actual, wanted] = await Promise.all(
+        [read, original].map(async (model) => (await model.forward(inputs).logits?.data()) as Float32Array),
+      );
+      expect(actual?.length).toBeGreaterThan(0);
+      const limit = 2e-5 * largest(wanted!);
+      for (const [i, value] of actual!.entries()) expect(Math.abs(value - wanted![i]!), `${i}`).toBeLessThan(limit);
+      return;
+    }
+    const state = read.stateDict();
+    for (const [name, entry] of Object.entries(original.stateDict())) {
+      if (typeof expected === 'object' && expected.without.test(name)) continue;
+      expect([name, ...(await state[name]!.data())]).toEqual([name, ...(await entry.data())]);
+    }
+  });
+});
+
+it('reads the two tables of a decoder whose output was quantized by itself', async () => {
+  const data = testData('reference/mbart');
+  const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+  const values = (name: string) => tensors.get(name)!.data() as Float32Array;
+  const all = new Map([...tensors].map(([name, { shape }]) => [name, { shape, values: values(name) }]));
+  const table = all.get('model.shared.weight')!;
+  const isOf = (stack: string) => (name: string) => name.startsWith(`model.${stack}.`) && !/embed_tokens/.test(name);
+  const part = (stack: string) => [...all].filter(([name]) => isOf(stack)(name));
+  const encoder = new Graph(
+    new Map(
+      [...part('encoder'), ['model.encoder.embed_tokens.weight', table] as const].map(([name, value]) => [
+        name.slice('model.encoder.'.length),
+        value,
+      ]),
+    ),
+  );
+  const output = changed(table, (value) => Math.fround(1.01 * value));
+  const bias = all.get('final_logits_bias');
+  const decoder = new Graph(
+    new Map([
+      ...part('decoder'),
+      ['model.shared.weight', table] as const,
+      ['lm_head.weight', output] as const,
+      ...(bias ? [['final_logits_bias', bias] as const] : []),
+    ]),
+  );
+  const model = await loadModel(
+    device,
+    {
+      'config.json': await data.bytes('config.json'),
+      'onnx/encoder_model_quantized.onnx': encoder.file(),
+      'onnx/decoder_model_merged_quantized.onnx': decoder.file(),
+    },
+    { dtype: 'q8', onWarning() {} },
+  );
+  models.push(model);
+  const state = model.stateDict();
+  const tables = ['model.encoder.embed_tokens.weight', 'model.decoder.embed_tokens.weight', 'lm_head.weight'];
+  const [source, target, head] = await Promise.all(tables.map(async (name) => state[name]!.data()));
+  expect(source).toEqual(table.values);
+  expect(target).toEqual(table.values);
+  expect(head).toEqual(output.values);
+});
