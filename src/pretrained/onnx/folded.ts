@@ -9,11 +9,11 @@ import { ComputedWeight, reshaped } from '../computed-weight.js';
 /** Constants by the names of parameters that they probably are, and constants that join several parameters. */
 export interface FoldedWeights {
   readonly single: ReadonlyMap<string, WeightEntry>;
-  /** By the path of an attention: [queries; keys; values], one below the other. */
+  /** Projections of attention modules by path: [queries; keys; values], one below the other. */
   readonly attention: ReadonlyMap<string, { readonly weight: WeightEntry | null; readonly bias: WeightEntry | null }>;
 }
 
-/** What is known of a graph. */
+/** Access to the values and the readers of a graph. */
 interface GraphView {
   /** The value of an input without a name of its own; null for other inputs. */
   constant(input: string): WeightEntry | null;
