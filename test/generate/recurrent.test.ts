@@ -11,7 +11,7 @@ import { testData } from '../test-data.js';
 const data = testData('reference3');
 const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 90));
 
-describe.each(['lfm2', 'mamba2', 'falcon_h1', 'qwen3_5'])('%s', async (name) => {
+describe.each(['lfm2', 'lfm2_moe', 'mamba2', 'falcon_h1', 'granitemoehybrid', 'qwen3_5'])('%s', async (name) => {
   const files = await filesOf(data, name);
   // Room for several checkpoints.
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as object;

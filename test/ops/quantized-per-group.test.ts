@@ -60,6 +60,28 @@ describe.each(isas)('%s', (isa) => {
     }
   });
 
+  it.each(['q4_k', 'mxfp4', 'q8_0'] as const)('%s: one row uses the matrix of its group alone', async (format) => {
+    const device = await deviceFor(isa, 2);
+    const random = new Random(`alone ${format}`);
+    const [groups, cols, depth, chosen] = [6, 40, 256, 4]; // groups share tiles
+    const blocks = anyBlocks(random, format, groups * cols, depth);
+    const poisoned = blocks.slice().fill(0xff); // scales are NaN
+    const size = blocks.length / groups;
+    poisoned.set(blocks.subarray(chosen * size, (chosen + 1) * size), chosen * size);
+    const x = device.tensor(random.normal([1, depth]).data, [1, depth]);
+    const offsets = offsetsOf(
+      device,
+      Array.from({ length: groups }, (_, group) => Number(group === chosen)),
+    );
+    const [given, wanted] = [poisoned, blocks].map((bytes) => {
+      const weight = PackedWeight.fromBlocks(device, format, [groups * cols, depth], bytes);
+      const y = perGroup(weight, x, offsets).dataSync().slice();
+      weight.dispose();
+      return y;
+    });
+    expect(given).toEqual(wanted);
+  });
+
   it('gives the gradient of x by the unpacked weights', async () => {
     const device = await deviceFor(isa, 2);
     const random = new Random('gradient');
