@@ -1,19 +1,21 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
-import { FeedForward } from '../../nn/feed-forward.js';
+import type { Queries } from '../../nn/attention.js';
+import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { Inserted } from '../../nn/inserted.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { Linear } from '../../nn/linear.js';
+import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
 import { RotaryEmbedding, type RotateOptions, type Rotation } from '../../nn/rotary-embedding.js';
 import { Sequences } from '../../nn/sequences.js';
-import { NormedValueAttention } from '../../nn/shared-keys.js';
+import { NormedValueAttention, type NormedValueOptions } from '../../nn/shared-keys.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { add, scale } from '../../ops/binary.js';
+import { activate } from '../../ops/activation.js';
+import { add, maximum, minimum, mul, scale, sub } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, gather, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
@@ -53,9 +55,103 @@ export class Gemma4Vision extends Gemma4 {
       [`${own}.feed_forward.linear1`]: `${layer}.mlp.gate_proj.linear`,
       [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_proj.linear`,
       [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj.linear`,
+      ...eachNamed(
+        `${own}.self_attn.limits`,
+        ['q', 'k', 'v', 'o'].map((name) => `${layer}.self_attn.${name}_proj`),
+      ),
+      ...eachNamed(
+        `${own}.feed_forward.limits`,
+        ['gate', 'up', 'down'].map((name) => `${layer}.mlp.${name}_proj`),
+      ),
+      'images.standard': 'model.vision_tower',
       'images.projection': 'model.embed_vision.embedding_projection',
       ...renamed(super.stateNames, ['', ''], ['model.', 'model.language_model.']),
     };
+  }
+}
+
+/** Names of the elements of a list. */
+const eachNamed = (list: string, names: readonly string[]): StateNames =>
+  Object.fromEntries(names.map((name, i) => [`${list}.${i}`, name]));
+
+/** Limits of the inputs and outputs of a projection, which are not trained. Each is a scalar. */
+class Limits extends Module {
+  readonly inputMin: Tensor;
+  readonly inputMax: Tensor;
+  readonly outputMin: Tensor;
+  readonly outputMax: Tensor;
+
+  constructor(init: Initializer) {
+    super();
+    this.inputMin = init.buffer([], Number.NEGATIVE_INFINITY);
+    this.inputMax = init.buffer([], Number.POSITIVE_INFINITY);
+    this.outputMin = init.buffer([], Number.NEGATIVE_INFINITY);
+    this.outputMax = init.buffer([], Number.POSITIVE_INFINITY);
+  }
+
+  /** The limited result of `project` for the limited `x`. */
+  around(x: Tensor, project: (x: Tensor) => Tensor): Tensor {
+    const y = project(minimum(maximum(x, this.inputMin), this.inputMax));
+    return minimum(maximum(y, this.outputMin), this.outputMax);
+  }
+}
+
+/** Attention whose four projections have limits. */
+class ClippedAttention extends NormedValueAttention {
+  readonly limits: readonly Limits[];
+
+  constructor(init: Initializer, options: NormedValueOptions) {
+    super(init, options);
+    this.limits = Array.from({ length: 4 }, () => new Limits(init));
+  }
+
+  override project(x: Tensor, positions: Tensor, length: number, grows = false, angles: Tensor | null = null) {
+    const parts = [0, 1, 2].map((i) => this.#limit(i).around(x, (each) => this.qkv.part(each, i, i + 1)));
+    return this.prepared(concat(parts, -1), { positions, length, grows, angles });
+  }
+
+  protected override out(mixed: Tensor, projected?: Queries): Tensor {
+    return this.#limit(3).around(mixed, (each) => super.out(each, projected));
+  }
+
+  #limit(i: number): Limits {
+    return this.limits[i] as Limits;
+  }
+}
+
+/** A gated network whose three projections have limits. */
+class ClippedFeedForward extends FeedForward {
+  readonly limits: readonly Limits[];
+
+  constructor(init: Initializer, options: FeedForwardOptions) {
+    super(init, options);
+    this.limits = Array.from({ length: 3 }, () => new Limits(init));
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [gate, up, down] = this.limits as [Limits, Limits, Limits];
+    const gates = gate.around(x, (each) => this.linear1.forward(each));
+    const hidden = up.around(x, (each) => (this.linear3 as Projection).forward(each));
+    const active = mul(activate('FeedForward', gates, this.activation), hidden);
+    return down.around(active, (each) => this.linear2.forward(each));
+  }
+}
+
+/** (x − mean) · factor, for vectors of images. Neither is trained. */
+class Standardized extends Module {
+  /** float32 [features] */
+  readonly stdBias: Tensor;
+  /** float32 [features] */
+  readonly stdScale: Tensor;
+
+  constructor(init: Initializer, features: number) {
+    super();
+    this.stdBias = init.buffer([features], 0);
+    this.stdScale = init.buffer([features], 1);
+  }
+
+  forward(x: Tensor): Tensor {
+    return mul(sub(x, this.stdBias), this.stdScale);
   }
 }
 
@@ -68,6 +164,7 @@ class Gemma4Images extends ImageReader {
   readonly positions: Tensor;
   readonly encoder: Stack;
   readonly rotary: AxisByAxis;
+  readonly standard: Standardized | null;
   readonly norm: PlainRMSNorm;
   readonly projection: Linear;
   readonly #pool: number;
@@ -76,7 +173,6 @@ class Gemma4Images extends ImageReader {
     super();
     const { init, config } = context;
     const [vision, text] = [visionConfig(context), textContext(context).config];
-    for (const name of ['use_clipped_linears', 'standardize']) vision.expect(name, false);
     const features = vision.size('hidden_size');
     const eps = vision.number('rms_norm_eps');
     this.placeholder = config.size('image_token_id');
@@ -87,10 +183,11 @@ class Gemma4Images extends ImageReader {
     this.rotary = new AxisByAxis(init, vision);
     const norm = (size = features) => new RMSNorm(init, size, eps);
     const headSize = vision.size('head_dim');
+    const isClipped = vision.flag('use_clipped_linears');
     const layer = () =>
       new TransformerLayer({
         selfAttn: () =>
-          new NormedValueAttention(init, {
+          new (isClipped ? ClippedAttention : NormedValueAttention)(init, {
             dModel: features,
             heads: vision.size('num_attention_heads'),
             kvHeads: vision.size('num_key_value_heads'),
@@ -103,7 +200,7 @@ class Gemma4Images extends ImageReader {
             rotary: this.rotary,
           }),
         feedForward: () =>
-          new FeedForward(init, {
+          new (isClipped ? ClippedFeedForward : FeedForward)(init, {
             dModel: features,
             dFF: vision.size('intermediate_size'),
             activation: activationOf(vision.text('hidden_activation')),
@@ -115,6 +212,7 @@ class Gemma4Images extends ImageReader {
         wiring: 'pre',
       });
     this.encoder = new Stack(vision.size('num_hidden_layers'), layer, null);
+    this.standard = vision.flag('standardize') ? new Standardized(init, features) : null;
     this.norm = new PlainRMSNorm(eps);
     this.projection = new Linear(init, features, text.size('hidden_size'), false);
   }
@@ -151,7 +249,8 @@ class Gemma4Images extends ImageReader {
     const { positions, lengths } = Sequences.of(device, counts);
     const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
     const pooled = this.#pooled(yield* this.encoder.forwardByLayers(x, batch), images);
-    const vectors = this.projection.forward(this.norm.forward(scale(pooled.rows, Math.sqrt(features))));
+    const scaled = scale(pooled.rows, Math.sqrt(features));
+    const vectors = this.projection.forward(this.norm.forward(this.standard?.forward(scaled) ?? scaled));
     return { rows: vectors, counts: pooled.counts };
   }
 

@@ -114,6 +114,21 @@ CASES = {
         ),
         runs([4], [2]), lambda: places([(4, 4), (2, 4)]), "mm_token_type_ids",
     ),
+    # Projections of the tower whose inputs and outputs have limits, and vectors of images that are standardized.
+    "image-text-gemma4-clipped": (
+        "Gemma4ForConditionalGeneration",
+        dict(
+            text_config=dict(
+                text, sliding_window=3, num_hidden_layers=1, layer_types=["full_attention"], hidden_size_per_layer_input=0, num_kv_shared_layers=0,
+                global_head_dim=8,
+            ),
+            vision_config=dict(
+                hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=4, intermediate_size=6, patch_size=2,
+                pooling_kernel_size=2, position_embedding_size=8, initializer_range=0.3, use_clipped_linears=True, standardize=True),
+            audio_config=None, image_token_id=IMAGE, video_token_id=14, audio_token_id=13, boi_token_id=15, eoi_token_id=16,
+        ),
+        runs([4], [2]), lambda: places([(4, 4), (2, 4)]), "mm_token_type_ids",
+    ),
 }
 
 for seed, (name, (cls, settings, rows, images, kinds)) in enumerate(CASES.items()):
@@ -125,6 +140,12 @@ for seed, (name, (cls, settings, rows, images, kinds)) in enumerate(CASES.items(
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.tie_weights()
+    for key, buffer in model.named_buffers():
+        limit = {"min": -1, "max": 1}.get(key[-3:])
+        if limit and ("input_" in key or "output_" in key):
+            buffer.fill_(limit * (0.2 + torch.rand(()).item()))
+        elif key.endswith(("std_bias", "std_scale")):
+            buffer.copy_(0.5 + torch.rand(buffer.shape))
     folder = HERE / name
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
