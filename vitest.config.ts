@@ -1,5 +1,6 @@
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { hasWasm } from './scripts/equipment.mjs';
 import { chromium } from './test/browser/chromium.js';
 import { filesOf, isolation } from './test/browser/server.js';
@@ -26,12 +27,12 @@ const inPages = [
   'test/fixtures.test.ts',
   'test/pretrained/families.test.ts',
 ];
-/** Fewer parts can differ without threads: from each folder the test that uses most of it. */
+/** Fewer parts can differ without threads: from each folder a short test that uses much of it. */
 const inPlainPages = [
   'test/core/{program,queue}.test.ts',
   'test/generate/{generate,streaming}.test.ts',
-  'test/models/{transformer,transliteration}.test.ts',
-  'test/ops/{attention-decode,matmul}.test.ts',
+  'test/models/{decoding,transliteration}.test.ts',
+  'test/ops/{attention-decode,softmax}.test.ts',
   'test/train/fit.test.ts',
   'test/pretrained/families.test.ts',
 ];
@@ -50,7 +51,7 @@ const relaxed = Number.parseInt(process.versions.node, 10) < 22 ? ['--experiment
 const pageOnly = ['test/browser/*.page.test.ts'];
 /** The documentation site has a configuration of its own: vitest.site.config.ts. */
 const site = ['test/site/*.test.ts'];
-/** Tests of a page in which models learn while a person clicks. They run one at a time, after the others. */
+/** Tests of a page in which models learn while a person clicks. They run after the others. */
 const explorer = ['test/explorer/*.test.ts'];
 const hasPages = hasWasm && chromium !== undefined;
 
@@ -84,14 +85,24 @@ function page(
   };
 }
 
+/** Runs the files of a project one after the other, so that they can share processes. */
+class ByProject extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).sort((a, b) => a.project.name.localeCompare(b.project.name));
+  }
+}
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],
     maxWorkers: '100%',
-    setupFiles: 'test/equality.ts',
+    setupFiles: 'test/set-up.ts',
     testTimeout: 60_000,
     hookTimeout: 180_000, // hooks build pages and packages
     server: { deps: { external: [/\/build\//] } }, // bundles are loaded unchanged
+    // Files of one project share a process, which imports src/ once. They leave no changed globals or environment behind.
+    isolate: false,
+    sequence: { sequencer: ByProject },
     projects: [
       {
         extends: true,
@@ -127,13 +138,7 @@ export default defineConfig({
       {
         extends: true,
         // Browsers act and draw in their own time. A test fails if it fails three times.
-        test: {
-          name: 'explorer',
-          include: hasPages ? explorer : [],
-          retry: 2,
-          fileParallelism: false,
-          sequence: { groupOrder: 3 },
-        },
+        test: { name: 'explorer', include: hasPages ? explorer : [], retry: 2, sequence: { groupOrder: 3 } },
       },
     ],
   },

@@ -9,6 +9,7 @@ import { environment } from '../src/backend/node.js';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';
 import { Random, sizeOf, type Values } from './random.js';
 import type { Reals } from './reference/reals.js';
+import { sharedDevice } from './shared-devices.js';
 import { allowedError, assertClose, conditionOf, largest } from './tolerance.js';
 
 type Inputs = Readonly<Record<string, Values | null>>;
@@ -44,12 +45,9 @@ export interface OpDescription<Case, In extends Inputs> {
 /** Pages that are not cross-origin isolated have no threads. */
 const threadCounts = globalThis.crossOriginIsolated === false ? [1] : [1, 2, 3, 8];
 
-const devices = new Map<string, Promise<Device>>();
 /** One device for each instruction set and number of threads, shared by the ops of a file. */
 export function deviceFor(isa: string, threads: number): Promise<Device> {
-  const key = `${isa} ${threads}`;
-  if (!devices.has(key)) devices.set(key, createDevice({ isa: isa as InstructionSet, threads }));
-  return devices.get(key)!;
+  return sharedDevice(`${isa} ${threads}`, () => createDevice({ isa: isa as InstructionSet, threads }));
 }
 
 /** Every instruction set that this machine and build have. */

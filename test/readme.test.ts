@@ -3,13 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { transform } from 'esbuild';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { docExamples } from './doc-examples.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const examples = docExamples(root);
-const tsx = fileURLToPath(import.meta.resolve('tsx'));
 
 const formatHost = { getCanonicalFileName: (name: string) => name, getNewLine: () => '\n' };
 
@@ -64,12 +64,12 @@ describe('the examples of README.md and docs/', () => {
     { timeout: 120_000 },
     (_, code) =>
       inFolder(async (folder) => {
-        const file = join(folder, 'example.mts');
-        const sources = code.replaceAll(/'simdformer(\/\w+)?'/g, (_, path = '') =>
-          JSON.stringify(join(root, `src${path}/index.ts`)),
+        const file = join(folder, 'example.mjs');
+        const bundled = code.replaceAll(/'simdformer(?:\/(\w+))?'/g, (_, path = 'index') =>
+          JSON.stringify(join(root, `build/tests/api-${path}.js`)),
         );
-        await writeFile(file, sources);
-        const { stdout } = await promisify(execFile)(process.execPath, ['--import', tsx, file], { cwd: folder });
+        await writeFile(file, (await transform(bundled, { loader: 'ts' })).code);
+        const { stdout } = await promisify(execFile)(process.execPath, [file], { cwd: folder });
         expect(stdout).not.toBe('');
         if (code.includes('badcafe')) expect(stdout).toContain('efacdab');
       }),

@@ -46,6 +46,13 @@ export class Initializer {
     return this.#fill(shape, () => value);
   }
 
+  /** @internal Makes a parameter of zeros. It is zero with `blank`, too, because files have only some of its entries. */
+  partlyStored(shape: Shape): Tensor {
+    const parameter = this.buffer(shape, 0);
+    parameter.requiresGrad = true;
+    return parameter;
+  }
+
   /** @internal Makes a tensor that is saved, but not trained (a buffer). Entries are `value`. Files may lack it. */
   buffer(shape: Shape, value: number): Tensor {
     return this.#make(shape, (size) => new Float32Array(size).fill(value));

@@ -63,10 +63,11 @@ export class Linear extends Module implements Projection {
     const width = columnsOf(this.#sections).to;
     this.weight = init.xavierUniform(inputs, width);
     const biased = this.#sections.map((_, i) => (Array.isArray(bias) ? bias[i] === true : Boolean(bias)));
-    this.bias = biased.includes(true) ? init.constant([width], 0) : null;
+    const isPartial = biased.includes(true) && biased.includes(false);
+    this.bias = isPartial ? init.partlyStored([width]) : biased.includes(true) ? init.constant([width], 0) : null;
     const marks = () =>
       Float32Array.from(this.#sections.flatMap((size, i) => Array<number>(size).fill(biased[i] ? 1 : 0)));
-    this.#biased = this.bias && biased.includes(false) ? init.table(1, width, marks).reshape(width) : null;
+    this.#biased = isPartial ? init.table(1, width, marks).reshape(width) : null;
   }
 
   override get sections(): readonly number[] {

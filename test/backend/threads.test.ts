@@ -1,8 +1,10 @@
-import { expect, it, vi } from 'vitest';
-import { startThreads } from '../../src/backend/wasm-threads.js';
+import { afterAll, expect, it, vi } from 'vitest';
 
 const { startWorker } = vi.hoisted(() => ({ startWorker: vi.fn() }));
 vi.mock('../../src/backend/workers.js', () => ({ hasWorkers: true, startWorker }));
+vi.resetModules(); // other files of this process may have loaded the module without the mock
+const { startThreads } = await import('../../src/backend/wasm-threads.js');
+afterAll(() => vi.resetModules());
 
 const start = () => startThreads({} as never, {} as never, [1, 2, 3]);
 const worker = () => ({ post: vi.fn(), keepAlive: vi.fn(), terminate: vi.fn() });

@@ -39,8 +39,8 @@ const read = (name: string) => readFile(folder.at(name), 'utf8');
 
 describe('a job that is killed', () => {
   it.each([
-    [100, 'out.npy'],
-    [20, 'out.txt'],
+    [30, 'out.npy'],
+    [10, 'out.txt'],
   ])('%i times writes everything once to %s', { timeout: 300_000 }, async (kills, name) => {
     const program = folder.at('slow-job.mjs');
     await build({

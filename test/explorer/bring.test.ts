@@ -15,7 +15,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
   let files: ModelFiles;
 
   beforeAll(async () => {
-    explorer = await Explorer.start('bring');
+    explorer = await Explorer.start();
     brought = await explorer.open('bring');
     device = await createDevice();
     model = make({ positions: 'relativeBias' });

@@ -1,20 +1,28 @@
 // The explorer, built and served as a static host would, open in Chromium.
+import { mkdir, readdir } from 'node:fs/promises';
 import { type Browser, type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
 import { expect } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { type StaticServer, serve } from '../browser/server.js';
+import { alone, isOutdated } from '../build-once.js';
 
 /** The shipped model in Node, to compare with. */
 export async function modelInNode(): Promise<Transformer> {
   return Transformer.load(await createDevice(), 'models/g2p-en');
 }
 
-/** Builds the explorer into a folder of its own, below build/explorer. */
-export async function buildExplorer(name: string): Promise<string> {
-  const outDir = `${process.cwd()}/build/explorer/${name}`;
-  await build({ configFile: 'examples/explorer/vite.config.ts', build: { outDir }, logLevel: 'error' });
+/** Builds the explorer, unless that was done since its sources changed. Returns the folder, which all files share. */
+export async function buildExplorer(): Promise<string> {
+  const outDir = `${process.cwd()}/build/explorer/page`;
+  const sources = await readdir('examples/explorer', { recursive: true });
+  const files = ['package-lock.json', ...sources.map((name) => `examples/explorer/${name}`)];
+  await mkdir('build/explorer', { recursive: true });
+  await alone(`${outDir}.lock`, async () => {
+    if (await isOutdated(`${outDir}/index.html`, files))
+      await build({ configFile: 'examples/explorer/vite.config.ts', build: { outDir }, logLevel: 'error' });
+  });
   return `${outDir}/`;
 }
 
@@ -32,8 +40,8 @@ export class Explorer {
     readonly folder: string,
   ) {}
 
-  static async start(name: string): Promise<Explorer> {
-    const folder = await buildExplorer(name);
+  static async start(): Promise<Explorer> {
+    const folder = await buildExplorer();
     return new Explorer(await playwright.launch(chromium), folder);
   }
 

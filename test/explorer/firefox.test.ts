@@ -12,7 +12,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 1
   const trouble: string[] = [];
 
   beforeAll(async () => {
-    server = await serveExplorer(await buildExplorer('firefox'));
+    server = await serveExplorer(await buildExplorer());
     browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
     page = await browser.newPage();
     page.on('pageerror', (error) => trouble.push(String(error)));

@@ -15,7 +15,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
   let read: number[];
 
   beforeAll(async () => {
-    explorer = await Explorer.start('follow-numbers');
+    explorer = await Explorer.start();
     explorerPage = await explorer.open('follow-numbers');
     page = explorerPage.page;
     model = await modelInNode();

@@ -39,7 +39,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   let brought: ExplorerPage;
   let device: Device;
   beforeAll(async () => {
-    explorer = await Explorer.start('guests');
+    explorer = await Explorer.start();
     brought = await explorer.open('bring');
     device = await createDevice({ threads: 2 });
     await mkdir(pictures, { recursive: true });

@@ -28,7 +28,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
   let folder: string;
 
   beforeAll(async () => {
-    explorer = await Explorer.start('kinds');
+    explorer = await Explorer.start();
     shipped = await modelInNode();
     folder = await mkdtemp(join(tmpdir(), 'simdformer-kinds-'));
   });

@@ -23,7 +23,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the pack
   let sounds: Tokenizer;
 
   beforeAll(async () => {
-    explorer = await Explorer.start('look-inside');
+    explorer = await Explorer.start();
     explorerPage = await explorer.open('look-inside');
     page = explorerPage.page;
     model = await modelInNode();

@@ -30,7 +30,7 @@ async function seriousViolations(page: Page): Promise<string[]> {
 describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
-    explorer = await Explorer.start('page');
+    explorer = await Explorer.start();
     await mkdir(pictures, { recursive: true });
   });
   afterAll(() => explorer?.close());

@@ -5,7 +5,7 @@ import { Explorer, type ExplorerPage } from './explorer.js';
 describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
-    explorer = await Explorer.start('pointing');
+    explorer = await Explorer.start();
   });
   afterAll(() => explorer?.close());
 

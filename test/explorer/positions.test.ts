@@ -11,7 +11,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { time
   let shown: ExplorerPage;
   let page: Page;
   beforeAll(async () => {
-    explorer = await Explorer.start('positions');
+    explorer = await Explorer.start();
     shown = await explorer.open('positions');
     page = shown.page;
   });

@@ -20,7 +20,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
   let sounds: Tokenizer;
 
   beforeAll(async () => {
-    explorer = await Explorer.start('pronounce');
+    explorer = await Explorer.start();
     explorerPage = await explorer.open('pronounce');
     model = await modelInNode();
     letters = model.tokenizers.source as Tokenizer;

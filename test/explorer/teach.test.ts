@@ -14,7 +14,7 @@ const PAIRS = Array.from({ length: 400 }, (_, i) => {
 describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
-    explorer = await Explorer.start('teach');
+    explorer = await Explorer.start();
   });
   afterAll(() => explorer?.close());
 

@@ -30,7 +30,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
   let files: ModelFiles;
 
   beforeAll(async () => {
-    explorer = await Explorer.start('translation');
+    explorer = await Explorer.start();
     await mkdir('build/explorer/pictures', { recursive: true });
     brought = await explorer.open('bring', { viewport: { width: 1280, height: 900 } });
     const pairs = sentences();

@@ -1,6 +1,6 @@
 // Shared parts of the generation tests.
 
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { createDevice, type GenerateResult, Transformer, type TransformerOptions } from '../../src/index.js';
 
 export const size: TransformerOptions = {
@@ -21,8 +21,8 @@ export function expectClose(actual: readonly number[], expected: readonly number
   for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!)).toBeLessThan(CLOSE);
 }
 
+/** Shared by all files of a process, so no test disposes of it. */
 export const device = await createDevice({ threads: 2 });
-afterAll(() => device.dispose());
 
 export function makeModel(options: TransformerOptions = {}): Transformer {
   const model = new Transformer(device, { ...size, ...options });

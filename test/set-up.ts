@@ -1,5 +1,10 @@
-// Set up for every file of tests. Vitest compares typed arrays by their keys, which takes a hundred times as long.
-import { expect } from 'vitest';
+// Set up for every file of tests.
+import { afterAll, expect } from 'vitest';
+import { disposeSharedDevices } from './shared-devices.js';
+
+afterAll(disposeSharedDevices);
+
+// Vitest compares typed arrays by their keys, which takes a hundred times as long.
 
 type Numbers = ArrayBufferView & ArrayLike<number>;
 const isNumbers = (value: unknown): value is Numbers => ArrayBuffer.isView(value) && !(value instanceof DataView);
