@@ -37,16 +37,13 @@ const START: TextState = { container: null, string: 'none', name: '', isEscaped:
 export class MemberNames {
   #tokens: readonly number[] = [];
   #state = START;
-  readonly #quoting: QuotingTokens;
 
   constructor(
     private readonly trie: TokenTrie,
     private readonly recognizer: Recognizer,
     /** True if the whole text is JSON. Otherwise, text outside of objects and arrays is ignored. */
     private readonly isWhole: boolean,
-  ) {
-    this.#quoting = quotingTokens(trie);
-  }
+  ) {}
 
   /** Reads a text as its tokens. */
   read(tokens: readonly number[]): void {
@@ -76,7 +73,7 @@ export class MemberNames {
     };
     const isPossible = (token: number) => token < scores.length && scores[token] !== Number.NEGATIVE_INFINITY;
     const isDeadEnd = (token: number) => !mayGoOn || !this.#canGoOn(places, token);
-    for (const token of this.#quoting(leastQuotes(state))) {
+    for (const token of this.trie.quoting[leastQuotes(state)] ?? []) {
       if (!isPossible(token)) continue;
       const next = this.#after(state, this.trie.bytes[token] as Uint8Array);
       if (next === null || (this.#isOpenRepetition(next) && isDeadEnd(token))) forbid(token);
@@ -188,23 +185,4 @@ function parsedName(name: string): string {
 /** A name in JSON, a character for each byte. */
 function jsonName(name: string): string {
   return String.fromCharCode(...new TextEncoder().encode(JSON.stringify(name).slice(1, -1)));
-}
-
-/** Tokens with at least `count` quotes. */
-type QuotingTokens = (quotes: number) => readonly number[];
-
-const quoting = new WeakMap<TokenTrie, QuotingTokens>();
-
-function quotingTokens(trie: TokenTrie): QuotingTokens {
-  const known = quoting.get(trie);
-  if (known) return known;
-  const byQuotes: number[][] = [[], [], [], []];
-  for (const token of trie.tokens) {
-    let quotes = 0;
-    for (const byte of trie.bytes[token] as Uint8Array) if (byte === QUOTE) quotes++;
-    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(token);
-  }
-  const found: QuotingTokens = (quotes) => byQuotes[quotes] ?? [];
-  quoting.set(trie, found);
-  return found;
 }

@@ -16,6 +16,8 @@ export interface TokenTrie {
   readonly size: number;
   /** 1 for each byte that a token contains. */
   readonly usedBytes: Uint8Array;
+  /** Entry n, from 1 to 3: tokens with at least n quotes. Entry 0 is empty. */
+  readonly quoting: readonly (readonly number[])[];
 }
 
 /** The number of tokens between two pauses. */
@@ -61,14 +63,25 @@ export function* tokenTrie(bytes: readonly (Uint8Array | null)[]): Sliced<TokenT
   tokenStart.push(tokens.length);
   const usedBytes = new Uint8Array(256);
   for (const each of byte.slice(1)) usedBytes[each] = 1;
-  return {
-    bytes,
-    first: Int32Array.from(first),
-    count: Int32Array.from(count),
-    byte: Uint8Array.from(byte),
-    tokenStart: Int32Array.from(tokenStart),
-    tokens: Int32Array.from(tokens),
-    size: count.length,
-    usedBytes,
-  };
+  yield;
+  const nodes = { first: Int32Array.from(first), count: Int32Array.from(count), byte: Uint8Array.from(byte) };
+  yield;
+  const ends = { tokenStart: Int32Array.from(tokenStart), tokens: Int32Array.from(tokens) };
+  return { bytes, ...nodes, ...ends, size: count.length, usedBytes, quoting: yield* quotingTokens(bytes, tokens) };
+}
+
+const QUOTE = 0x22;
+
+function* quotingTokens(
+  bytes: readonly (Uint8Array | null)[],
+  tokens: readonly number[],
+): Sliced<readonly (readonly number[])[]> {
+  const byQuotes: number[][] = [[], [], [], []];
+  for (const [i, token] of tokens.entries()) {
+    if (i % STEPS === 0) yield;
+    let quotes = 0;
+    for (const byte of bytes[token] as Uint8Array) if (byte === QUOTE) quotes++;
+    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(token);
+  }
+  return byQuotes;
 }

@@ -157,7 +157,7 @@ const families: Readonly<Record<string, Entry>> = {
   },
   t5gemma: { load: async () => (await import('./families/t5gemma.js')).t5Gemma },
   speecht5: { load: async () => (await import('./families/speecht5.js')).speechT5 },
-  hifigan: { load: async () => (await import('./families/speecht5.js')).speechT5HifiGan },
+  hifigan: { load: async () => (await import('./families/speecht5-hifigan.js')).speechT5HifiGan },
   vits: { load: async () => (await import('./families/vits.js')).vits },
   t5gemma2: { load: async () => (await import('./families/t5gemma2.js')).t5Gemma2 },
   vit: { load: async () => (await import('./families/vit.js')).vit },

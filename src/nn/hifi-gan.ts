@@ -98,17 +98,21 @@ export class HifiGan extends Module {
 
   /**
    * `x`: float32 [B, frames, inputs]. `condition`: added after the first convolution, [B | 1, 1, channels]. Returns samples
-   * from −1 to 1, [B, frames · product of rates].
+   * from −1 to 1, [B, frames · product of rates]. Yields after each block.
    */
-  forward(x: Tensor, condition: Tensor | null = null): Tensor {
+  *forwardByParts(x: Tensor, condition: Tensor | null = null): Generator<undefined, Tensor> {
     const { slope: negativeSlope, blockKernels } = this.options;
     const kinds = blockKernels.length;
     const first = this.convPre.forward(x);
     let y = condition ? add(first, condition) : first;
     for (const [i, upsample] of this.upsampler.entries()) {
       const wider = upsample.forward(leakyRelu(y, { negativeSlope }));
-      const blocks = this.resblocks.slice(i * kinds, (i + 1) * kinds);
-      y = scale(blocks.map((block) => block.forward(wider)).reduce(add), 1 / kinds);
+      const results: Tensor[] = [];
+      for (const block of this.resblocks.slice(i * kinds, (i + 1) * kinds)) {
+        results.push(block.forward(wider));
+        yield;
+      }
+      y = scale(results.reduce(add), 1 / kinds);
     }
     const samples = tanh(this.convPost.forward(leakyRelu(y))); // [B, T, 1], with the default slope
     return samples.reshape(samples.shape[0] as number, -1);

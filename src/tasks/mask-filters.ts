@@ -59,20 +59,25 @@ export function gridOf(side: number): [x: number, y: number][] {
   return Array.from({ length: side * side }, (_, i) => [place(i % side), place(Math.floor(i / side))]);
 }
 
+/** Rows between two pauses. */
+const ROWS = 64;
+
 /**
  * Returns the mask for logits, [height · width], of a crop. The mask has the size of the whole image. Returns null if
- * the mask is not stable, or if the crop cuts it: it ends at an edge of the crop, inside the image.
+ * the mask is not stable, or if the crop cuts it: it ends at an edge of the crop, inside the image. Pauses after every few
+ * milliseconds.
  */
-export function maskOf(
+export function* maskOf(
   logits: Float32Array,
   [width, height]: readonly [width: number, height: number],
   { threshold, offset, stability }: { readonly threshold: number; readonly offset: number; readonly stability: number },
   crop: Box,
   whole: Box,
-): Omit<Mask, 'score'> | null {
+): Generator<undefined, Omit<Mask, 'score'> | null> {
   let [inner, outer] = [0, 0];
   let [left, top, right, bottom] = [width, height, -1, -1];
-  for (let y = 0, i = 0; y < height; y++)
+  for (let y = 0, i = 0; y < height; y++) {
+    if (y % ROWS === 0) yield;
     for (let x = 0; x < width; x++, i++) {
       const value = logits[i] as number;
       if (value > threshold + offset) inner++;
@@ -81,15 +86,18 @@ export function maskOf(
       [left, right] = [Math.min(left, x), Math.max(right, x)];
       [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
     }
+  }
   if (stability > 0 && !(inner / outer > stability)) return null;
   const own: Box = right < 0 ? [0, 0, 0, 0] : [left, top, right, bottom];
   const box = own.map((side, i) => side + (crop[i % 2] as number)) as unknown as Box;
   if (isCut(box, crop, whole)) return null;
   const [across, down] = [whole[2], whole[3]];
   const data = new Uint8Array(across * down);
-  for (let y = 0, i = 0; y < height; y++)
+  for (let y = 0, i = 0; y < height; y++) {
+    if (y % ROWS === 0) yield;
     for (let x = 0; x < width; x++, i++)
       if ((logits[i] as number) > threshold) data[(y + crop[1]) * across + x + crop[0]] = 255;
+  }
   return { image: { width: across, height: down, data }, box };
 }
 

@@ -192,7 +192,8 @@ async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: Mas
       const inputPoints = Float32Array.from(places);
       const read = { inputPoints: { data: inputPoints, shape: [1, own.length, 1, 2] } };
       await eachMask(cutter, part, imageEmbeddings, read, quality, async (logits, score) => {
-        const mask = maskOf(logits, [right - left, bottom - top], { threshold, offset, stability }, crop.box, whole);
+        const size = [right - left, bottom - top] as const;
+        const mask = await inSlices(maskOf(logits, size, { threshold, offset, stability }, crop.box, whole));
         if (mask) found.push({ ...mask, score });
       });
     }
@@ -208,7 +209,8 @@ async function promptedMasks(cutter: Cutter, raw: RawImage, options: MaskGenerat
   const found: Mask[] = [];
   await withEmbeddings(cutter, raw, (imageEmbeddings, scales) =>
     eachMask(cutter, raw, imageEmbeddings, promptsOf(options, scales), quality, async (logits, score) => {
-      const mask = maskOf(logits, [raw.width, raw.height], { threshold, offset, stability }, whole, whole);
+      const size = [raw.width, raw.height] as const;
+      const mask = await inSlices(maskOf(logits, size, { threshold, offset, stability }, whole, whole));
       if (mask) found.push({ ...mask, score });
     }),
   );
@@ -302,11 +304,11 @@ async function eachMask(
   use: (logits: Float32Array, score: number) => Promise<void>,
 ): Promise<void> {
   const { device } = model;
-  const [masks, qualities] = inference(model, () => {
+  const [masks, qualities] = await inferenceInSlices(model, function* () {
     const inputs: ModelInputs = { imageEmbeddings };
     for (const [name, { data, shape }] of Object.entries(prompts))
       inputs[name as 'inputPoints'] = device.tensor(data, shape as number[]);
-    const { predMasks, iouScores } = model.forward(inputs);
+    const { predMasks, iouScores } = yield* model.forwardByParts(inputs);
     const [, , , height, width] = (predMasks as Tensor).shape as [number, number, number, number, number];
     return [(predMasks as Tensor).reshape(-1, 1, height, width), iouScores as Tensor] as const;
   });

@@ -1,7 +1,8 @@
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
-import type { SpeechT5, SpeechT5HifiGan } from '../models/families/speecht5.js';
+import type { SpeechT5 } from '../models/families/speecht5.js';
+import type { SpeechT5HifiGan } from '../models/families/speecht5-hifigan.js';
 import type { Vits } from '../models/families/vits.js';
 import { type LoadedModel, loadModel } from '../pretrained/load-later.js';
 import { writeWav } from '../pretrained/processors/wav.js';

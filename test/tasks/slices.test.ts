@@ -1,6 +1,9 @@
 // Calls of encoders give way to the event loop between layers, with the bits of `forward`, and read no more than they need.
 import { afterAll, expect, it, vi } from 'vitest';
 import { createDevice, loadModel, Tensor } from '../../src/index.js';
+import type { RtDetr } from '../../src/models/families/rt-detr.js';
+import type { SpeechT5 } from '../../src/models/families/speecht5.js';
+import type { Vits } from '../../src/models/families/vits.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { inferenceInSlices } from '../../src/nn/inference-in-slices.js';
 import { Stack } from '../../src/nn/stack.js';
@@ -71,6 +74,33 @@ it.each(cases)('%s of %s', async (task, name, args) => {
   });
   const stack = (pipe.model as unknown as { encoder: Stack }).encoder;
   expect(turns.size).toBe(stack.layers.length + 1);
+});
+
+it('speech is made in slices: after each layer, flow and block of convolutions', async () => {
+  using vits = (await loadModel(device, 'test/data/reference3/vits')) as unknown as Vits;
+  const { encoder, flow, vocoder } = vits;
+  const spoken = await turnsOf(() => vits.speak([[3, 4, 5]], { speakingRate: 1e9 }));
+  expect(spoken).toBeGreaterThanOrEqual(encoder.layers.length + flow.flows.length + vocoder.resblocks.length);
+  using speecht5 = (await loadModel(device, 'test/data/reference3/speecht5')) as unknown as SpeechT5;
+  const speakerEmbeddings = new Float32Array(speecht5.config.speaker_embedding_dim as number).fill(0.1);
+  const options = { speakerEmbeddings, minLengthRatio: 4, maxLengthRatio: 4 };
+  const steps = (4 * 2) / (speecht5.config.reduction_factor as number);
+  const layers = speecht5.encoder.layers.length + steps * speecht5.decoder.layers.length;
+  const written = await turnsOf(() => speecht5.speak([4, 5], options));
+  expect(written).toBeGreaterThanOrEqual(layers + speecht5.postnet.layers.length);
+});
+
+it('RT-DETR yields after each block of its backbone, map, and layer of its decoder', async () => {
+  using model = (await loadModel(device, 'test/data/reference3/rt_detr')) as unknown as RtDetr;
+  const { backbone, encoder, decoder } = model.model;
+  const blocks = backbone.model.stages.reduce((sum, { layers }) => sum + layers.length, 0);
+  const maps = encoder.fpnBlocks.length + encoder.panBlocks.length;
+  let parts = 0;
+  device.scope(() => {
+    const pass = model.forwardByParts({ pixelValues: device.zeros([1, 3, 64, 64]) });
+    while (!pass.next().done) parts++;
+  });
+  expect(parts).toBeGreaterThanOrEqual(blocks + maps + decoder.layers.length);
 });
 
 it('vectors and scores of texts are computed in slices, too', async () => {

@@ -106,7 +106,8 @@ export class Detr extends DetectionModel {
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const { device } = this;
-    const map = this.inputProjection.forward(this.backbone.forward(permute(pixels, [0, 2, 3, 1])).at(-1) as Tensor);
+    const maps = yield* this.backbone.forwardByParts(permute(pixels, [0, 2, 3, 1]));
+    const map = this.inputProjection.forward(maps.at(-1) as Tensor);
     yield;
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
     const grid: Grid = [height, width];

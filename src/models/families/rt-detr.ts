@@ -180,20 +180,18 @@ class RtDetrBody extends Module {
   }
 
   /**
-   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after the backbone,
-   * the encoder and the choice of queries.
+   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after each layer or
+   * block.
    */
   *forward(
     pixels: Tensor,
     targets: readonly DetectionTarget[] | null,
   ): Generator<unknown, { output: ModelOutput; denoising: Denoising | null }> {
     const images = permute(pixels, [0, 2, 3, 1]); // maps are [B, H, W, C]
-    const maps = this.backbone.model
-      .forward(images)
-      .map((map, i) => (this.encoderInputProj[i] as MapProjection).forward(map));
+    const seen = yield* this.backbone.model.forwardByParts(images);
+    const maps = seen.map((map, i) => (this.encoderInputProj[i] as MapProjection).forward(map));
     yield;
-    const mixed = this.encoder.forward(maps);
-    yield;
+    const mixed = yield* this.encoder.forwardByParts(maps);
     const sources = this.decoderInputProj.map((project, i) => project.forward(mixed[i] ?? (mixed.at(-1) as Tensor)));
     const batch = pixels.shape[0] as number;
     const grids = sources.map(({ shape }) => [shape[1], shape[2]] as unknown as Grid);
@@ -215,7 +213,12 @@ class RtDetrBody extends Module {
       : [start, boxes.detach()];
     const output: ModelOutput = { initReferencePoints: initial, encTopkLogits: logits, encTopkBboxes: sigmoid(boxes) };
     yield;
-    const decoded = this.decoder.forward(queries, sigmoid(initial), { tokens, grids }, denoising?.mask ?? null);
+    const decoded = yield* this.decoder.forwardByParts(
+      queries,
+      sigmoid(initial),
+      { tokens, grids },
+      denoising?.mask ?? null,
+    );
     return { output: { ...output, ...decoded }, denoising };
   }
 
@@ -298,24 +301,28 @@ class HybridEncoder extends Module {
     this.panBlocks = steps(block);
   }
 
-  forward(given: readonly Tensor[]): Tensor[] {
+  /** Yields after each map. */
+  *forwardByParts(given: readonly Tensor[]): Generator<undefined, Tensor[]> {
     const maps = [...given];
-    this.#attended.forEach((at, i) => {
+    for (const [i, at] of this.#attended.entries()) {
       maps[at] = (this.encoder[i] as MapAttention).forward(maps[at] as Tensor);
-    });
+      yield;
+    }
     const fine = [maps.at(-1) as Tensor];
-    this.lateralConvs.forEach((lateral, i) => {
+    for (const [i, lateral] of this.lateralConvs.entries()) {
       const coarse = lateral.forward(fine[0] as Tensor);
       fine[0] = coarse;
       const larger = interpolate(coarse, { scaleFactor: 2, channelsLast: true });
       const other = maps[maps.length - 2 - i] as Tensor;
       fine.unshift((this.fpnBlocks[i] as FusionBlock).forward(concat([larger, other], -1)));
-    });
+      yield;
+    }
     const result = [fine[0] as Tensor];
-    this.downsampleConvs.forEach((down, i) => {
+    for (const [i, down] of this.downsampleConvs.entries()) {
       const smaller = down.forward(result.at(-1) as Tensor);
       result.push((this.panBlocks[i] as FusionBlock).forward(concat([smaller, fine[i + 1] as Tensor], -1)));
-    });
+      yield;
+    }
     return result;
   }
 }
@@ -436,13 +443,13 @@ class RtDetrDecoder extends Module {
 
   /**
    * `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. `mask`: int32 [1, 1, queries, queries], 0 where a query
-   * may not attend to another. Each layer refines the boxes for the next one.
+   * may not attend to another. Each layer refines the boxes for the next one. Yields after each layer.
    */
-  forward(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): ModelOutput {
+  *forwardByParts(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Generator<undefined, ModelOutput> {
     const [batch, queries] = x.shape as [number, number];
     const [logits, corners]: [Tensor[], Tensor[]] = [[], []];
     let [features, given] = [x, boxes];
-    this.layers.forEach((layer, i) => {
+    for (const [i, layer] of this.layers.entries()) {
       features = layer.forward(features, this.queryPosHead.forward(given), given, maps, mask);
       const moved = this.bboxEmbed[i]?.forward(features);
       if (moved) {
@@ -452,7 +459,8 @@ class RtDetrDecoder extends Module {
       } else corners.push(given);
       const scores = this.classEmbed[i]?.forward(features);
       if (scores) logits.push(scores);
-    });
+      yield;
+    }
     const stacked = (parts: Tensor[]) =>
       concat(
         parts.map((part) => part.reshape(batch, 1, queries, -1)),

@@ -1,17 +1,19 @@
-import { checkDType, checkNumber, checkOptions, describeShape, describeValue, isFraction } from '../../core/check.js';
+import { checkDType, checkOptions, describeShape, describeValue, isFraction } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { joinFloats } from '../../core/join-floats.js';
 import { Random } from '../../core/random.js';
+import { atOnce } from '../../core/slices.js';
 import { Tensor } from '../../core/tensor.js';
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv1d } from '../../nn/conv.js';
-import type { Memory } from '../../nn/decoder-state.js';
+import type { DecoderState, Memory } from '../../nn/decoder-state.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { DistanceRows } from '../../nn/frame-attention.js';
-import { HifiGan } from '../../nn/hifi-gan.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
@@ -33,11 +35,9 @@ import { softmax } from '../../ops/softmax.js';
 import { abs, sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { HIFI_GAN_DEFAULTS, hifiGanOptions } from '../hifi-gan-config.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
-import { checkHead } from '../prediction-head.js';
-import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
+import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /**
@@ -207,13 +207,32 @@ class DecoderPostnet extends Module {
     });
   }
 
-  /** `frames` and the result: float32 [B, T, bins]. */
-  refine(frames: Tensor): Tensor {
-    return add(
-      frames,
-      this.layers.reduce((x, layer) => layer.forward(x), frames),
-    );
+  /** `frames` and the result: float32 [B, T, bins]. Yields after each layer. */
+  *refineByParts(frames: Tensor): Generator<undefined, Tensor> {
+    let x = frames;
+    for (const layer of this.layers) {
+      x = layer.forward(x);
+      yield;
+    }
+    return add(frames, x);
   }
+}
+
+/** What a step of `speak` depends on. */
+interface SpeechStep {
+  /** Number of the step, from 1 on. */
+  readonly step: number;
+  readonly state: DecoderState;
+  /** float32 [1, features], or null. */
+  readonly voice: Tensor | null;
+  readonly random: Random;
+}
+
+interface WrittenFrames {
+  /** float32 [1, frames · bins] */
+  readonly spectrum: Tensor;
+  /** float32 [1, frames]: logits of the end of speech. */
+  readonly ends: Tensor;
 }
 
 /** Options of `speak`. */
@@ -326,7 +345,7 @@ export class SpeechT5 extends Seq2SeqModel {
     );
     const rows = (x: Tensor) => x.reshape(size, steps.longest, -1);
     const before = this.postnet.featOut.forward(features).reshape(size, time, -1);
-    const after = this.postnet.refine(before);
+    const after = atOnce(this.postnet.refineByParts(before));
     const output: ModelOutput = { spectrogram: after, encoderLastHiddenState: padded(memory.hidden) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(padded);
@@ -468,7 +487,7 @@ export class SpeechT5 extends Seq2SeqModel {
     const { device, settings } = this;
     const [bins, factor] = [settings.size('num_mel_bins'), settings.size('reduction_factor')];
     const batch = this.toBatch('speak', [Array.from(ids)]);
-    const memory = inference(this, () => this.encodeBatch(batch));
+    const memory = await inferenceInSlices(this, () => this.encodeBatchByParts(batch));
     const voice = inference(this, () => this.#voicesOf(speakerEmbeddings as Tensor | Float32Array));
     const stepsOf = (ratio: number) => Math.floor((ids.length * ratio) / factor);
     const most = Math.max(1, Math.min(stepsOf(maxLengthRatio), settings.size('max_speech_positions')));
@@ -477,13 +496,9 @@ export class SpeechT5 extends Seq2SeqModel {
     let last = new Float32Array(bins);
     try {
       for (let step = 1; ; step++) {
-        const { spectrum, ends } = inference(this, () => {
-          state.advance();
-          const frame = device.tensor(last, [1, 1, bins]);
-          const x = this.prenet.forward(frame, voice, random, step - 1).reshape(1, -1);
-          const features = this.decoder.step(x, state);
-          return { spectrum: this.postnet.featOut.forward(features), ends: this.postnet.probOut.forward(features) };
-        });
+        const { spectrum, ends } = await inferenceInSlices(this, () =>
+          this.#step(last, { step, state, voice, random }),
+        );
         const values = (await spectrum.data()) as Float32Array;
         const logits = (await ends.data()) as Float32Array;
         spectrum.dispose();
@@ -497,11 +512,22 @@ export class SpeechT5 extends Seq2SeqModel {
       state.dispose();
       for (const each of [memory.hidden, voice, batch]) each?.dispose();
     }
-    const rough = Float32Array.from(frames.flatMap((values) => Array.from(values)));
-    const refined = inference(this, () => this.postnet.refine(device.tensor(rough, [1, rough.length / bins, bins])));
+    const rough = joinFloats(frames);
+    const refined = await inferenceInSlices(this, () =>
+      this.postnet.refineByParts(device.tensor(rough, [1, rough.length / bins, bins])),
+    );
     const spectrogram = (await refined.data()) as Float32Array;
     refined.dispose();
     return spectrogram;
+  }
+
+  /** Computes the frames of a step from the frame before, `last`. Yields after each layer. */
+  *#step(last: Float32Array, { step, state, voice, random }: SpeechStep): Generator<unknown, WrittenFrames> {
+    state.advance();
+    const frame = this.device.tensor(last, [1, 1, last.length]);
+    const x = this.prenet.forward(frame, voice, random, step - 1).reshape(1, -1);
+    const features = yield* this.decoder.stepByLayers(x, state);
+    return { spectrum: this.postnet.featOut.forward(features), ends: this.postnet.probOut.forward(features) };
   }
 
   protected override mapsOf(maps: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {
@@ -579,82 +605,6 @@ function relativeKeys(init: Initializer, config: ModelConfig, headSize: number):
   return new DistanceRows(init, headSize, { rows: 2 * most, most, row });
 }
 
-/** SpeechT5's vocoder: log-mel spectrograms → samples. */
-export class SpeechT5HifiGan extends PretrainedModel {
-  readonly generator: HifiGan;
-  /** Mean and standard deviation of each bin in the spectrograms of training, both [bins]. */
-  readonly mean: Tensor;
-  readonly scale: Tensor;
-  override readonly encoder = null;
-  override readonly decoder = null;
-  override readonly head = null;
-
-  constructor(context: FamilyContext) {
-    super(context);
-    checkHead(context, ['none']);
-    const { init, config } = context;
-    const bins = config.size('model_in_dim');
-    this.generator = new HifiGan(init, { ...hifiGanOptions(config), inputs: bins, outBias: true });
-    this.mean = init.buffer([bins], 0);
-    this.scale = init.buffer([bins], 1);
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['spectrogram'];
-  }
-
-  protected override run({ spectrogram }: ModelInputs): ModelOutput {
-    const bins = this.settings.size('model_in_dim');
-    const expected = `a tensor [batch, frames, ${bins}]`;
-    if (!(spectrogram instanceof Tensor))
-      throw new ArgumentError(`forward: spectrogram is ${describeValue(spectrogram)}, expected ${expected}`);
-    if (spectrogram.shape.length !== 3 || spectrogram.shape[2] !== bins)
-      throw new ShapeError(`forward: spectrogram is ${describeShape(spectrogram.shape)}, expected ${expected}`);
-    const isNormed = this.settings.flag('normalize_before');
-    const x = isNormed ? div(sub(spectrogram, this.mean), this.scale) : spectrogram;
-    return { waveform: this.generator.forward(x) };
-  }
-
-  /**
-   * Turns a spectrogram [frames, bins], row by row, into samples from −1 to 1. Rejects with the errors of `forward`.
-   */
-  async speak(spectrogram: Float32Array): Promise<Float32Array> {
-    const bins = this.settings.size('model_in_dim');
-    checkNumber('speak', 'the number of values', spectrogram.length, (n) => n > 0 && n % bins === 0, `rows of ${bins}`);
-    const waveform = inference(this, () => {
-      const frames = this.device.tensor(spectrogram, [1, spectrogram.length / bins, bins]);
-      return this.forward({ spectrogram: frames }).waveform as Tensor;
-    });
-    const samples = (await waveform.data()) as Float32Array;
-    waveform.dispose();
-    return samples;
-  }
-
-  get samplingRate(): number {
-    return this.settings.size('sampling_rate');
-  }
-
-  protected override mapsOf(): ModelOutput {
-    return {};
-  }
-
-  protected override embedSource(): Tensor {
-    throw new ArgumentError('encode: the model reads spectrograms, expected forward() with spectrogram');
-  }
-
-  protected override embedTarget(): Tensor {
-    throw new ArgumentError('step: the model has no decoder');
-  }
-
-  override get startId(): number | null {
-    return null;
-  }
-
-  protected override get stateNames(): StateNames {
-    return { generator: '' };
-  }
-}
-
 export const speechT5: Family = {
   model: SpeechT5,
   className: 'SpeechT5',
@@ -697,18 +647,5 @@ export const speechT5: Family = {
     guided_attention_loss_sigma: 0.4,
     guided_attention_loss_scale: 10,
     tie_word_embeddings: true,
-  },
-};
-
-export const speechT5HifiGan: Family = {
-  model: SpeechT5HifiGan,
-  className: 'SpeechT5HifiGan',
-  defaults: {
-    model_in_dim: 80,
-    sampling_rate: 16000,
-    ...HIFI_GAN_DEFAULTS,
-    upsample_rates: [4, 4, 4, 4],
-    upsample_kernel_sizes: [8, 8, 8, 8],
-    normalize_before: true,
   },
 };

@@ -1,33 +1,35 @@
 import { checkKnown, checkNumber, isWhole } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
+import { columns, flipped } from '../../nn/columns.js';
 import { Conv1d } from '../../nn/conv.js';
+import { CouplingBlock } from '../../nn/coupling-flow.js';
 import type { Memory } from '../../nn/decoder-state.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { DistanceRows } from '../../nn/frame-attention.js';
 import { HifiGan } from '../../nn/hifi-gan.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
-import { inference, Module } from '../../nn/module.js';
+import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { PointwiseConv } from '../../nn/pointwise-conv.js';
 import type { Sequences } from '../../nn/sequences.js';
+import { AffineFlow, DilatedSeparableConv, type SeparableOptions, SplineFlow } from '../../nn/spline-flow.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import type { Tokens } from '../../nn/token-batch.js';
-import { WeightNormConv1d } from '../../nn/weight-norm.js';
-import { type Activation, activate, gelu, relu, sigmoid, tanh } from '../../ops/activation.js';
-import { cumsum } from '../../ops/axis.js';
-import { add, div, greaterEqual, less, lessEqual, mul, neg, scale, sub, where } from '../../ops/binary.js';
+import { WaveNet, type WaveNetOptions } from '../../nn/wavenet.js';
+import { type Activation, activate, relu } from '../../ops/activation.js';
+import { add, mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, gather, slice, transpose } from '../../ops/move.js';
-import { sum } from '../../ops/reduce.js';
-import { softmax } from '../../ops/softmax.js';
-import { exp, softplus, sqrt } from '../../ops/unary.js';
+import { exp } from '../../ops/unary.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { HIFI_GAN_DEFAULTS, hifiGanOptions } from '../hifi-gan-config.js';
@@ -75,251 +77,6 @@ class ConvNetwork extends Module implements Network {
   }
 }
 
-/** Gated dilated convolutions (WaveNet, van den Oord et al. 2016). The skip outputs of all layers are added up. */
-class WaveNet extends Module {
-  readonly inLayers: readonly WeightNormConv1d[];
-  readonly resSkipLayers: readonly WeightNormConv1d[];
-  /** Projects the speaker's vector to the gates of all layers. Null if the model has one speaker. */
-  readonly condLayer: WeightNormConv1d | null;
-  readonly dropout: Dropout;
-
-  constructor(init: Initializer, config: ModelConfig, layers: number, dropout: Dropout) {
-    super();
-    const width = config.size('hidden_size');
-    const taps = config.size('wavenet_kernel_size');
-    const rate = config.size('wavenet_dilation_rate');
-    const speaker = config.number('speaker_embedding_size');
-    const last = { channelsLast: true };
-    this.dropout = dropout;
-    this.condLayer = speaker === 0 ? null : new WeightNormConv1d(init, speaker, 2 * width * layers, 1, last);
-    this.inLayers = Array.from({ length: layers }, (_, i) => {
-      const dilation = rate ** i;
-      const padding = Math.floor((taps * dilation - dilation) / 2);
-      return new WeightNormConv1d(init, width, 2 * width, taps, { ...last, dilation, padding });
-    });
-    const outputs = (i: number) => (i < layers - 1 ? 2 * width : width);
-    this.resSkipLayers = this.inLayers.map((_, i) => new WeightNormConv1d(init, width, outputs(i), 1, last));
-  }
-
-  /** `x` and the result: float32 [B, T, width]. `speaker`: [1, 1, features], or null. */
-  forward(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
-    const width = x.shape[2] as number;
-    const conditions = speaker && this.condLayer ? this.condLayer.forward(speaker) : null;
-    let outputs: Tensor | null = null;
-    let y = x;
-    for (const [i, conv] of this.inLayers.entries()) {
-      const raw = conv.forward(y);
-      const gates = conditions ? add(raw, columns(conditions, 2 * width * i, 2 * width * (i + 1))) : raw;
-      const acts = mul(tanh(columns(gates, 0, width)), sigmoid(columns(gates, width, 2 * width)));
-      const both = (this.resSkipLayers[i] as WeightNormConv1d).forward(this.dropout.forward(acts));
-      const isLast = i === this.inLayers.length - 1;
-      const skipped = isLast ? both : columns(both, width, 2 * width);
-      outputs = outputs ? add(outputs, skipped) : skipped;
-      if (!isLast) y = mul(add(y, columns(both, 0, width)), mask);
-    }
-    return mul(outputs as Tensor, mask);
-  }
-}
-
-/**
- * An affine coupling flow. A WaveNet computes a shift of one half of the channels from the other half. Only the inverse
- * is implemented.
- */
-class CouplingLayer extends Module {
-  readonly convPre: PointwiseConv;
-  readonly wavenet: WaveNet;
-  readonly convPost: PointwiseConv;
-
-  constructor(init: Initializer, config: ModelConfig, dropout: Dropout) {
-    super();
-    const [half, width] = [Math.floor(config.size('flow_size') / 2), config.size('hidden_size')];
-    this.convPre = new PointwiseConv(init, half, width);
-    this.wavenet = new WaveNet(init, config, config.size('prior_encoder_num_wavenet_layers'), dropout);
-    this.convPost = new PointwiseConv(init, width, half);
-  }
-
-  /** `x` and the result: float32 [B, T, channels]. */
-  backwards(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
-    const channels = x.shape[2] as number;
-    const first = columns(x, 0, channels / 2);
-    const heard = this.wavenet.forward(mul(this.convPre.forward(first), mask), mask, speaker);
-    const mean = mul(this.convPost.forward(heard), mask);
-    return concat([first, mul(sub(columns(x, channels / 2, channels), mean), mask)], 2);
-  }
-}
-
-/** A sequence of coupling flows. The channels are reversed between them. */
-class CouplingBlock extends Module {
-  readonly flows: readonly CouplingLayer[];
-
-  constructor(init: Initializer, config: ModelConfig, dropout: () => Dropout) {
-    super();
-    const count = { length: config.size('prior_encoder_num_flows') };
-    this.flows = Array.from(count, () => new CouplingLayer(init, config, dropout()));
-  }
-
-  /** `x` and the result: float32 [B, T, channels]. */
-  backwards(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
-    return [...this.flows].reverse().reduce((y, flow) => flow.backwards(flipped(y), mask, speaker), x);
-  }
-}
-
-/** Layers of a dilated depthwise convolution and a pointwise one, with norms and a residual connection. */
-class DilatedSeparableConv extends Module {
-  readonly convsDilated: readonly Conv1d[];
-  readonly convsPointwise: readonly PointwiseConv[];
-  readonly norms1: readonly LayerNorm[];
-  readonly norms2: readonly LayerNorm[];
-
-  constructor(
-    init: Initializer,
-    config: ModelConfig,
-    readonly dropout: Dropout,
-  ) {
-    super();
-    const [channels, taps] = [config.size('hidden_size'), config.size('duration_predictor_kernel_size')];
-    const each = <T>(make: (i: number) => T): T[] =>
-      Array.from({ length: config.size('depth_separable_num_layers') }, (_, i) => make(i));
-    this.convsDilated = each((i) => {
-      const dilation = taps ** i;
-      const padding = Math.floor((taps * dilation - dilation) / 2);
-      return new Conv1d(init, channels, channels, taps, { groups: channels, dilation, padding, channelsLast: true });
-    });
-    this.convsPointwise = each(() => new PointwiseConv(init, channels, channels));
-    this.norms1 = each(() => new LayerNorm(init, channels));
-    this.norms2 = each(() => new LayerNorm(init, channels));
-  }
-
-  /** `x` and the result: float32 [B, T, channels]. */
-  forward(x: Tensor, mask: Tensor): Tensor {
-    const y = this.convsDilated.reduce((rows, conv, i) => {
-      const spread = gelu((this.norms1[i] as LayerNorm).forward(conv.forward(mul(rows, mask))));
-      const mixed = gelu(
-        (this.norms2[i] as LayerNorm).forward((this.convsPointwise[i] as PointwiseConv).forward(spread)),
-      );
-      return add(rows, this.dropout.forward(mixed));
-    }, x);
-    return mul(y, mask);
-  }
-
-  protected override get stateNames(): StateNames {
-    return { norms1: 'norms_1', norms2: 'norms_2' };
-  }
-}
-
-/** A flow that shifts and scales each channel. */
-class AffineFlow extends Module {
-  /** `translate` and `logScale`: float32 [channels]. */
-  readonly translate: Tensor;
-  readonly logScale: Tensor;
-
-  constructor(init: Initializer, channels: number) {
-    super();
-    this.translate = init.constant([channels], 0);
-    this.logScale = init.constant([channels], 0);
-  }
-
-  backwards(x: Tensor, mask: Tensor): Tensor {
-    return mul(mul(sub(x, this.translate), exp(neg(this.logScale))), mask);
-  }
-
-  protected override get stateNames(): StateNames {
-    return { translate: { name: 'translate', trailing: 1 }, log_scale: { name: 'log_scale', trailing: 1 } };
-  }
-}
-
-/** A flow that maps one channel by a monotonic spline. Its knots depend on the other channel and on the text. */
-class SplineFlow extends Module {
-  readonly convPre: PointwiseConv;
-  readonly convDds: DilatedSeparableConv;
-  readonly convProj: PointwiseConv;
-  readonly #bins: number;
-  readonly #bound: number;
-
-  constructor(init: Initializer, config: ModelConfig, dropout: Dropout) {
-    super();
-    const width = config.size('hidden_size');
-    this.#bins = config.size('duration_predictor_flow_bins');
-    this.#bound = config.number('duration_predictor_tail_bound');
-    this.convPre = new PointwiseConv(init, 1, width);
-    this.convDds = new DilatedSeparableConv(init, config, dropout);
-    this.convProj = new PointwiseConv(init, width, 3 * this.#bins - 1);
-  }
-
-  /** `x` and the result: float32 [B, T, 2]. `text`: [B, T, width]. */
-  backwards(x: Tensor, mask: Tensor, text: Tensor): Tensor {
-    const first = columns(x, 0, 1);
-    const read = this.convDds.forward(add(this.convPre.forward(first), text), mask);
-    const knots = mul(this.convProj.forward(read), mask); // [B, T, 3·bins − 1]
-    const factor = (text.shape[2] as number) ** -0.5;
-    const bins = this.#bins;
-    const second = inverseSpline(columns(x, 1, 2), {
-      widths: scale(columns(knots, 0, bins), factor),
-      heights: scale(columns(knots, bins, 2 * bins), factor),
-      slopes: columns(knots, 2 * bins, 3 * bins - 1),
-      bound: this.#bound,
-    });
-    return mul(concat([first, second], 2), mask);
-  }
-}
-
-/** Minimum width, height and slope of a bin. */
-const MIN_BIN = 1e-3;
-
-interface Knots {
-  /** `widths` and `heights` of the bins before the softmax, [B, T, bins]. */
-  readonly widths: Tensor;
-  readonly heights: Tensor;
-  /** Slopes at the knots between two bins, [B, T, bins − 1], before their softplus. */
-  readonly slopes: Tensor;
-  /** The spline is defined from −bound to bound; outside it is the identity. */
-  readonly bound: number;
-}
-
-/** The inverse of a rational quadratic spline (Durkan et al. 2019, arXiv 1906.04032). `x`: [B, T, 1]. */
-function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Tensor {
-  const bins = widths.shape[2] as number;
-  const isInside = mul(greaterEqual(x, -bound), lessEqual(x, bound));
-  const inside = where(isInside, x, 0);
-  const places = edges(widths, bound);
-  const levels = edges(heights, bound);
-  const end = Math.log(Math.exp(1 - MIN_BIN) - 1); // slopes at both ends are 1
-  const ends = x.device.full([...x.shape.slice(0, 2), 1], end);
-  const all = add(softplus(concat([ends, slopes, ends], 2)), MIN_BIN); // [B, T, bins + 1]
-  // `isBin` is 1 for the bin that contains the value, else 0.
-  const last = bins + 1;
-  const lower = columns(levels, 0, bins);
-  const upper = concat([columns(levels, 1, bins), add(columns(levels, bins, last), 1e-6)], 2);
-  const isBin = mul(greaterEqual(inside, lower), less(inside, upper));
-  const pick = (values: Tensor) => sum(where(isBin, values, 0), { axis: 2, keepDims: true }); // [B, T, 1]
-  const spans = (knots: Tensor) => sub(columns(knots, 1, last), columns(knots, 0, bins));
-  const [width, height] = [pick(spans(places)), pick(spans(levels))];
-  const [start, level] = [pick(columns(places, 0, bins)), pick(lower)];
-  const [slope, next] = [pick(columns(all, 0, bins)), pick(columns(all, 1, last))];
-  const steepness = div(height, width);
-  // The inverse is the root of a quadratic equation.
-  const above = sub(inside, level);
-  const bend = mul(above, sub(add(slope, next), scale(steepness, 2)));
-  const a = add(mul(height, sub(steepness, slope)), bend);
-  const b = sub(mul(height, slope), bend);
-  const c = neg(mul(steepness, above));
-  const discriminant = sub(mul(b, b), scale(mul(a, c), 4));
-  const root = div(scale(c, 2), sub(neg(b), sqrt(discriminant)));
-  return where(isInside, add(mul(root, width), start), x);
-}
-
-/**
- * Returns the knots between bins, [B, T, bins + 1], from −bound to bound. The sizes of the bins are softmax(x), at
- * least MIN_BIN.
- */
-function edges(x: Tensor, bound: number): Tensor {
-  const bins = x.shape[2] as number;
-  const sizes = add(scale(softmax(x), 1 - MIN_BIN * bins), MIN_BIN);
-  const inner = add(scale(columns(cumsum(sizes, { axis: 2 }), 0, bins - 1), 2 * bound), -bound);
-  const at = (value: number) => x.device.full([...x.shape.slice(0, 2), 1], value);
-  return concat([at(-bound), inner, at(bound)], 2);
-}
-
 /** Predicts the logarithm of each token's duration by a flow from noise, so that the rhythm varies. */
 class StochasticDurations extends Module {
   readonly convPre: PointwiseConv;
@@ -340,14 +97,17 @@ class StochasticDurations extends Module {
     config.expect('depth_separable_channels', 2);
     const width = config.size('hidden_size');
     const speaker = config.number('speaker_embedding_size');
-    const separable = () => new DilatedSeparableConv(init, config, dropout('duration_predictor_dropout'));
-    const flows = () => [
-      new AffineFlow(init, 2),
-      ...Array.from(
-        { length: config.size('duration_predictor_num_flows') },
-        () => new SplineFlow(init, config, dropout('')),
-      ),
-    ];
+    const options: SeparableOptions = {
+      layers: config.size('depth_separable_num_layers'),
+      channels: width,
+      taps: config.size('duration_predictor_kernel_size'),
+    };
+    const separable = () => new DilatedSeparableConv(init, options, dropout('duration_predictor_dropout'));
+    const bins = config.size('duration_predictor_flow_bins');
+    const bound = config.number('duration_predictor_tail_bound');
+    const spline = () => new SplineFlow(init, bins, bound, options, dropout(''));
+    const count = config.size('duration_predictor_num_flows');
+    const flows = () => [new AffineFlow(init, 2), ...Array.from({ length: count }, spline)];
     this.convPre = new PointwiseConv(init, width, width);
     this.convProj = new PointwiseConv(init, width, width);
     this.convDds = separable();
@@ -359,15 +119,20 @@ class StochasticDurations extends Module {
     this.postFlows = flows();
   }
 
-  /** `x`: [B, T, width]. `noise`: [B, T, 2]. Returns [B, T]. */
-  forward(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Tensor {
+  /** `x`: [B, T, width]. `noise`: [B, T, 2]. Returns [B, T]. Yields after each flow. */
+  *forwardByParts(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Generator<undefined, Tensor> {
     const own = this.convPre.forward(x);
     const voiced = speaker && this.cond ? add(own, this.cond.forward(speaker)) : own;
     const text = mul(this.convProj.forward(this.convDds.forward(voiced, mask)), mask);
     // Inference skips one flow, as in the paper's code.
     const [affine, , ...splines] = this.flows as [AffineFlow, SplineFlow, ...SplineFlow[]];
-    const read = splines.reverse().reduce((y, flow) => flow.backwards(flipped(y), mask, text), noise);
-    return columns(affine.backwards(flipped(read), mask), 0, 1).reshape(...(x.shape.slice(0, 2) as [number, number]));
+    yield;
+    let y = noise;
+    for (const flow of splines.reverse()) {
+      y = flow.backwards(flipped(y), mask, text);
+      yield;
+    }
+    return columns(affine.backwards(flipped(y), mask), 0, 1).reshape(...(x.shape.slice(0, 2) as [number, number]));
   }
 }
 
@@ -412,6 +177,15 @@ class Durations extends Module {
   }
 }
 
+/** The WaveNets of a model. */
+const waveNetOf = (config: ModelConfig, layers: number): WaveNetOptions => ({
+  layers,
+  width: config.size('hidden_size'),
+  taps: config.size('wavenet_kernel_size'),
+  rate: config.size('wavenet_dilation_rate'),
+  speaker: config.number('speaker_embedding_size'),
+});
+
 /** Encoder of spectrograms. Only training uses it; it is loaded and saved. */
 class PosteriorEncoder extends Module {
   readonly convPre: PointwiseConv;
@@ -422,7 +196,7 @@ class PosteriorEncoder extends Module {
     super();
     const width = config.size('hidden_size');
     this.convPre = new PointwiseConv(init, config.size('spectrogram_bins'), width);
-    this.wavenet = new WaveNet(init, config, config.size('posterior_encoder_num_wavenet_layers'), dropout);
+    this.wavenet = new WaveNet(init, waveNetOf(config, config.size('posterior_encoder_num_wavenet_layers')), dropout);
     this.convProj = new PointwiseConv(init, width, 2 * config.size('flow_size'));
   }
 }
@@ -473,7 +247,12 @@ export class Vits extends PretrainedModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.encoder = this.#encoderOf(init, config);
     this.project = new PointwiseConv(init, dModel, 2 * config.size('flow_size'));
-    this.flow = new CouplingBlock(init, config, () => dropout('wavenet_dropout'));
+    const flows = {
+      flows: config.size('prior_encoder_num_flows'),
+      channels: config.size('flow_size'),
+      wavenet: waveNetOf(config, config.size('prior_encoder_num_wavenet_layers')),
+    };
+    this.flow = new CouplingBlock(init, flows, () => dropout('wavenet_dropout'));
     const speaker = config.number('speaker_embedding_size');
     this.vocoder = new VoicedHifiGan(init, config, speaker);
     this.durationPredictor = config.flag('use_stochastic_duration_prediction')
@@ -530,12 +309,12 @@ export class Vits extends PretrainedModel {
   /** Speaks without noise if the config says so, and otherwise with the noise of seed 0. */
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const text = this.#read(inputs, hiddenStates);
+    const text = atOnce(this.#read(inputs, hiddenStates));
     layout.source = text.padded;
     const random = new Random(0);
-    const logs = this.device.noGrad(() => this.#logDurations(text, random));
+    const logs = this.device.noGrad(() => atOnce(this.#logDurations(text, random)));
     const frames = this.#framesOf(logs.dataSync() as Float32Array, text, this.settings.number('speaking_rate'));
-    const output = this.#speak(text, frames, random);
+    const output = atOnce(this.#speak(text, frames, random));
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => text.padded.unpack(state));
     return output;
   }
@@ -550,16 +329,13 @@ export class Vits extends PretrainedModel {
     const rate = speakingRate ?? this.settings.number('speaking_rate');
     checkNumber('speak', 'speakingRate', rate, (value) => value > 0 && Number.isFinite(value), 'a number above 0');
     const random = new Random(seed);
-    const { text, logs } = inference(this, () => {
-      const read = this.#read({ inputIds, speakerId });
-      return { text: read, logs: this.#logDurations(read, random) };
-    });
+    const { text, logs } = await inferenceInSlices(this, () => this.#timed({ inputIds, speakerId }, random));
     try {
       const frames = this.#framesOf((await logs.data()) as Float32Array, text, rate);
-      const waveform = inference(this, () => this.#speak(text, frames, random).waveform as Tensor);
-      const samples = (await waveform.data()) as Float32Array;
-      const width = waveform.shape[1] as number;
-      waveform.dispose();
+      const { waveform: all } = await inferenceInSlices(this, () => this.#sound(text, frames, random));
+      const samples = (await all.data()) as Float32Array;
+      const width = all.shape[1] as number;
+      all.dispose();
       return frames.map((counts, i) =>
         samples.slice(i * width, i * width + lengthOf(counts) * this.vocoder.samplesPerFrame),
       );
@@ -568,7 +344,21 @@ export class Vits extends PretrainedModel {
     }
   }
 
-  #read({ inputIds, attentionMask, speakerId }: ModelInputs, hiddenStates?: Tensor[]): ReadText {
+  /** Reads a text and chooses the durations of its tokens. */
+  *#timed(inputs: ModelInputs, random: Random): Generator<unknown, { text: ReadText; logs: Tensor }> {
+    const text = yield* this.#read(inputs);
+    return { text, logs: yield* this.#logDurations(text, random) };
+  }
+
+  *#sound(
+    text: ReadText,
+    frames: readonly (readonly number[])[],
+    random: Random,
+  ): Generator<unknown, { waveform: Tensor }> {
+    return { waveform: (yield* this.#speak(text, frames, random)).waveform as Tensor };
+  }
+
+  *#read({ inputIds, attentionMask, speakerId }: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, ReadText> {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
     const { sequences, batch } = padded;
     const { size, longest } = sequences;
@@ -576,7 +366,7 @@ export class Vits extends PretrainedModel {
       throw new ArgumentError('forward: texts differ in length, expected rows with padding and an attentionMask');
     const x = this.embedSource(batch.ids);
     const shown = padded.tokenMask?.reshape(batch.total, 1) ?? null;
-    const hidden = this.encoder.forward(shown ? mul(x, shown) : x, sequences, { hiddenStates });
+    const hidden = yield* this.encoder.forwardByLayers(shown ? mul(x, shown) : x, sequences, { hiddenStates });
     const ended = shown ? mul(hidden, shown) : hidden;
     const mask = padded.tokenMask ?? this.device.full([size, longest, 1], 1);
     return { padded, hidden: ended.reshape(size, longest, -1), mask, speaker: this.#speakerOf(speakerId) };
@@ -592,20 +382,23 @@ export class Vits extends PretrainedModel {
   }
 
   /** Returns the logarithm of each token's duration in frames, [B, T]. */
-  #logDurations({ hidden, mask, speaker }: ReadText, random: Random): Tensor {
+  *#logDurations({ hidden, mask, speaker }: ReadText, random: Random): Generator<unknown, Tensor> {
     const predictor = this.durationPredictor;
     if (predictor instanceof Durations) return predictor.forward(hidden, mask, speaker);
     const shape = [...hidden.shape.slice(0, 2), 2];
-    const noise = this.#noise(random, shape, this.settings.number('noise_scale_duration'));
-    return predictor.forward(hidden, mask, speaker, noise);
+    const noise = yield* this.#noise(random, shape, this.settings.number('noise_scale_duration'));
+    return yield* predictor.forwardByParts(hidden, mask, speaker, noise);
   }
 
-  #noise(random: Random, shape: readonly number[], deviation: number): Tensor {
-    const size = shape.reduce((product, length) => product * length, 1);
-    return this.device.tensor(
-      Float32Array.from({ length: size }, () => (deviation === 0 ? 0 : deviation * random.normal())),
-      shape,
-    );
+  /** Draws noise. Yields after every few milliseconds. */
+  *#noise(random: Random, shape: readonly number[], deviation: number): Generator<undefined, Tensor> {
+    const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
+    if (deviation !== 0)
+      for (let i = 0; i < values.length; i++) {
+        values[i] = deviation * random.normal();
+        if (i % NUMBERS_A_SLICE === NUMBERS_A_SLICE - 1) yield;
+      }
+    return this.device.tensor(values, shape);
   }
 
   /** Returns the number of frames of each token, one list per text. */
@@ -623,7 +416,11 @@ export class Vits extends PretrainedModel {
   }
 
   /** Makes sound. Each token's distribution is repeated for the token's number of frames. */
-  #speak({ hidden, mask, speaker }: ReadText, frames: readonly (readonly number[])[], random: Random): ModelOutput {
+  *#speak(
+    { hidden, mask, speaker }: ReadText,
+    frames: readonly (readonly number[])[],
+    random: Random,
+  ): Generator<unknown, ModelOutput> {
     const { device } = this;
     const [size, time] = hidden.shape as [number, number, number];
     const flowSize = this.settings.size('flow_size');
@@ -644,12 +441,13 @@ export class Vits extends PretrainedModel {
     let x = means;
     if (noiseScale > 0) {
       const deviations = exp(contiguous(spread.columns(flowSize, 2 * flowSize)).reshape(size, longest, flowSize));
-      x = add(means, mul(this.#noise(random, means.shape, noiseScale), deviations));
+      x = add(means, mul(yield* this.#noise(random, means.shape, noiseScale), deviations));
     }
-    const marks = lengths.flatMap((length) => Array.from({ length: longest }, (_, i) => (i < length ? 1 : 0)));
-    const shown = device.tensor(Float32Array.from(marks), [size, longest, 1]);
-    const latents = mul(this.flow.backwards(x, shown, speaker), shown);
-    const waveform = this.vocoder.forward(latents, speaker);
+    const marks = new Float32Array(size * longest);
+    for (const [i, length] of lengths.entries()) marks.fill(1, i * longest, i * longest + length);
+    const shown = device.tensor(marks, [size, longest, 1]);
+    const latents = mul(yield* this.flow.backwardsByParts(x, shown, speaker), shown);
+    const waveform = yield* this.vocoder.forwardByParts(latents, speaker);
     const samples = lengths.map((length) => length * this.vocoder.samplesPerFrame);
     return { waveform, sequenceLengths: device.tensor(Int32Array.from(samples)), spectrogram: transpose(latents) };
   }
@@ -712,13 +510,15 @@ class VoicedHifiGan extends HifiGan {
     this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, config.size('upsample_initial_channel'));
   }
 
-  override forward(x: Tensor, speaker: Tensor | null): Tensor {
-    return super.forward(x, (speaker && this.cond?.forward(speaker)) ?? null);
+  override forwardByParts(x: Tensor, speaker: Tensor | null): Generator<undefined, Tensor> {
+    return super.forwardByParts(x, (speaker && this.cond?.forward(speaker)) ?? null);
   }
 }
 
 /** Maximum tokens of a text and frames of a token. They limit memory, but allow minutes of sound. */
 const [MAX_TOKENS, MAX_FRAMES] = [1 << 14, 1 << 12];
+/** Random numbers that are drawn before a pause. */
+const NUMBERS_A_SLICE = 1 << 14;
 
 /** Returns the number of frames of a text, at least one. */
 const lengthOf = (counts: readonly number[]) =>
@@ -726,19 +526,6 @@ const lengthOf = (counts: readonly number[]) =>
     1,
     counts.reduce((total, count) => total + count, 0),
   );
-
-/** Returns columns `from` … `to` − 1 of x, [B, T, n]. */
-function columns(x: Tensor, from: number, to: number): Tensor {
-  return contiguous(slice(x, 2, from, to));
-}
-
-/** Reverses the channels of x, [B, T, channels]. */
-function flipped(x: Tensor): Tensor {
-  const channels = x.shape[2] as number;
-  const order = Int32Array.from({ length: channels }, (_, i) => channels - 1 - i);
-  const rows = transpose(x.reshape(-1, channels)); // [channels, B·T]
-  return contiguous(transpose(gather(contiguous(rows), x.device.tensor(order)))).reshape(x.shape);
-}
 
 export const vits: Family = {
   model: Vits,

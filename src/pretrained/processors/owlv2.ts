@@ -25,8 +25,7 @@ export class Owlv2ImageProcessor extends ImageProcessor {
     const { height, width } = size;
     const data = new Float32Array(images.length * 3 * height * width);
     for (const [i, image] of images.entries()) {
-      const square = squareOf(yield* rgbOf(image));
-      yield;
+      const square = yield* squareOf(yield* rgbOf(image));
       for (let channel = 0; channel < 3; channel++) {
         const plane = Float64Array.from(
           square.data.subarray(channel * square.side ** 2, (channel + 1) * square.side ** 2),
@@ -36,9 +35,10 @@ export class Owlv2ImageProcessor extends ImageProcessor {
         const resized = yield* interpolated(smooth, square.side, height, width);
         const into = data.subarray((i * 3 + channel) * height * width);
         const values = this.normalizer(channel);
-        resized.forEach((value, place) => {
-          into[place] = values(value);
-        });
+        for (let place = 0; place < resized.length; place++) {
+          if (place % (ROWS * width) === 0) yield;
+          into[place] = values(resized[place] as number);
+        }
       }
     }
     return { data, shape: [images.length, 3, height, width] };
@@ -46,16 +46,18 @@ export class Owlv2ImageProcessor extends ImageProcessor {
 }
 
 /** Rows between two pauses. */
-const ROWS = 64;
+const ROWS = 16;
 
 /** The colour planes of an image, padded with black on the right and at the bottom. */
-function squareOf({ width, height, data }: Pixels): { side: number; data: Float64Array } {
+function* squareOf({ width, height, data }: Pixels): Generator<undefined, { side: number; data: Float64Array }> {
   const side = Math.max(width, height);
   const square = new Float64Array(3 * side * side);
-  for (let y = 0; y < height; y++)
+  for (let y = 0; y < height; y++) {
+    if (y % ROWS === 0) yield;
     for (let x = 0; x < width; x++)
       for (let channel = 0; channel < 3; channel++)
         square[(channel * side + y) * side + x] = data[(y * width + x) * 3 + channel] as number;
+  }
   return { side, data: square };
 }
 

@@ -7,6 +7,9 @@ import { ImageProcessor, type PixelSize, type RawImage, rgbOf } from './image.js
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
+/** Rows between two pauses. */
+const ROWS = 64;
+
 export class SamImageProcessor extends ImageProcessor {
   /** Length of the longer side after resizing. */
   readonly longest: number;
@@ -60,9 +63,10 @@ export class SamImageProcessor extends ImageProcessor {
         );
       for (let channel = 0; channel < 3; channel++) {
         const normalize = this.normalizer(channel);
-        yield;
-        for (let y = 0, at = (i * 3 + channel) * rows * columns; y < height; y++, at += columns)
+        for (let y = 0, at = (i * 3 + channel) * rows * columns; y < height; y++, at += columns) {
+          if (y % ROWS === 0) yield;
           for (let x = 0; x < width; x++) data[at + x] = normalize(bytes[(y * width + x) * 3 + channel] as number);
+        }
       }
     }
     return { data, shape: [images.length, 3, rows, columns] };

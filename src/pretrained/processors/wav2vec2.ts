@@ -3,11 +3,14 @@
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { type Json, Settings } from './settings.js';
 
 /** Constant that is added to the variance, against division by zero. */
 const EPSILON = 1e-7;
+/** Samples between two pauses. */
+const SAMPLES = 1 << 19;
 
 export class Wav2Vec2FeatureExtractor {
   /** Hertz of the expected samples. */
@@ -33,6 +36,11 @@ export class Wav2Vec2FeatureExtractor {
    * Returns [recordings, samples]. Throws ArgumentError for values that are no Float32Array, or not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
+    return atOnce(this.processByParts(recordings));
+  }
+
+  /** Same as `process`. Pauses after every few milliseconds of work. */
+  *processByParts(recordings: readonly Float32Array[]): Generator<undefined, Features> {
     const isSound = (samples: unknown) => isTyped(samples, 'Float32Array');
     if (!Array.isArray(recordings) || !recordings.every(isSound))
       throw new ArgumentError(
@@ -40,17 +48,26 @@ export class Wav2Vec2FeatureExtractor {
       );
     const longest = recordings.reduce((most, samples) => Math.max(most, samples.length), 0);
     const data = new Float32Array(recordings.length * longest);
-    for (const [i, samples] of recordings.entries()) this.#prepare(samples, data.subarray(i * longest));
+    for (const [i, samples] of recordings.entries()) yield* this.#prepare(samples, data.subarray(i * longest));
     return { data, shape: [recordings.length, longest] };
   }
 
-  #prepare(samples: Float32Array, into: Float32Array): void {
+  *#prepare(samples: Float32Array, into: Float32Array): Generator<undefined, void> {
     let [sum, squares] = [0, 0];
-    for (const sample of samples) sum += sample;
+    for (let i = 0; i < samples.length; i++) {
+      if (i % SAMPLES === 0) yield;
+      sum += samples[i] as number;
+    }
     const mean = this.#normalizes ? sum / samples.length : 0;
-    for (const sample of samples) squares += (sample - mean) ** 2;
+    for (let i = 0; i < samples.length; i++) {
+      if (i % SAMPLES === 0) yield;
+      squares += ((samples[i] as number) - mean) ** 2;
+    }
     if (!Number.isFinite(squares)) throw new ArgumentError('wav2vec2: a recording has a sample that is not finite');
     const factor = this.#normalizes ? 1 / Math.sqrt(squares / samples.length + EPSILON) : 1;
-    for (let i = 0; i < samples.length; i++) into[i] = ((samples[i] as number) - mean) * factor;
+    for (let i = 0; i < samples.length; i++) {
+      if (i % SAMPLES === 0) yield;
+      into[i] = ((samples[i] as number) - mean) * factor;
+    }
   }
 }

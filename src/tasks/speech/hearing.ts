@@ -31,10 +31,7 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       samplingRate: processor.samplingRate,
       step: strides.reduce((product, stride) => product * stride, 1),
       framesOf: frames,
-      *features(samples) {
-        yield;
-        return processor.process([samples]);
-      },
+      features: (samples) => processor.processByParts([samples]),
     };
   }
   if (processor instanceof ParakeetFeatureExtractor || processor instanceof SeamlessM4TFeatureExtractor) {

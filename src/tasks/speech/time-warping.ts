@@ -1,21 +1,26 @@
 // Alignment of tokens with sound: the cross-attention of some heads, made monotonic by dynamic time warping.
 
+/** Numbers between two pauses. */
+const NUMBERS = 1 << 13;
+
 /**
  * Averages attention maps of heads, [heads, rows, width], whose first `columns` columns count. Before that, each column
  * of a head is normalized to mean 0 and deviation 1 over the rows. Then it is smoothed by the median of `filter`
- * neighbours in time.
+ * neighbours in time. Pauses after every few milliseconds.
  */
-export function alignmentMatrix(
+export function* alignmentMatrix(
   weights: Float32Array,
   [heads, rows, width]: readonly [number, number, number],
   columns: number,
   filter: number,
-): Float64Array {
+): Generator<undefined, Float64Array> {
+  const pause = pausesOf(NUMBERS);
   const sums = new Float64Array(rows * columns);
   const normalized = new Float64Array(rows * columns);
   for (let head = 0; head < heads; head++) {
     const at = (row: number, column: number) => weights[(head * rows + row) * width + column] as number;
     for (let column = 0; column < columns; column++) {
+      if (pause(rows)) yield;
       let mean = 0;
       for (let row = 0; row < rows; row++) mean += at(row, column) / rows;
       let variance = 0;
@@ -24,6 +29,7 @@ export function alignmentMatrix(
       for (let row = 0; row < rows; row++) normalized[row * columns + column] = (at(row, column) - mean) * scale;
     }
     for (let row = 0; row < rows; row++) {
+      if (pause(columns)) yield;
       const line = normalized.subarray(row * columns, (row + 1) * columns);
       const smooth = medianFilter(line, filter);
       for (let column = 0; column < columns; column++)
@@ -51,17 +57,30 @@ function medianFilter(line: Float64Array, width: number): Float64Array {
   });
 }
 
+/** Returns a function that adds up numbers, and returns true each time that their sum has grown by `step`. */
+function pausesOf(step: number): (count: number) => boolean {
+  let open = 0;
+  return (count) => {
+    open += count;
+    if (open < step) return false;
+    open = 0;
+    return true;
+  };
+}
+
 /**
  * Dynamic time warping (Sakoe and Chiba, 1978). Finds the path from the first to the last element of a matrix with the
  * greatest sum. Each step goes down, to the right, or both. Returns the column at which the path enters each row. Sums
- * are rounded to float32, as in transformers.
+ * are rounded to float32, as in transformers. Pauses after every few milliseconds.
  */
-export function warp(matrix: Float64Array, rows: number, columns: number): Int32Array {
+export function* warp(matrix: Float64Array, rows: number, columns: number): Generator<undefined, Int32Array> {
+  const pause = pausesOf(8 * NUMBERS);
   const width = columns + 1;
   const costs = new Float32Array((rows + 1) * width).fill(Number.POSITIVE_INFINITY);
   const steps = new Uint8Array((rows + 1) * width); // DOWN_RIGHT, DOWN or RIGHT
   costs[0] = 0;
   for (let row = 1; row <= rows; row++) {
+    if (pause(columns)) yield;
     for (let column = 1; column <= columns; column++) {
       const to = row * width + column;
       const both = costs[to - width - 1] as number;

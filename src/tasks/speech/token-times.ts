@@ -1,5 +1,6 @@
 // Times of tokens, from the decoder's cross-attention to the sound.
 
+import { inSlices } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import { alignmentMatrix, warp } from './time-warping.js';
 import type { Listener } from './whisper-settings.js';
@@ -31,8 +32,9 @@ export async function timesOf(
       const from = (head * all + given) * width;
       text.set(data.subarray(from, from + rows * width), head * rows * width);
     }
-    const matrix = alignmentMatrix(text, [heads, rows, width], columns, medianFilterWidth);
-    const times = Array.from(warp(matrix, rows, columns), (column) => column * precision);
+    const matrix = await inSlices(alignmentMatrix(text, [heads, rows, width], columns, medianFilterWidth));
+    const path = await inSlices(warp(matrix, rows, columns));
+    const times = Array.from(path, (column) => column * precision);
     return [...times, times.at(-1) as number];
   } finally {
     weights.dispose();
