@@ -123,7 +123,7 @@ const families: Readonly<Record<string, Entry>> = {
   qwen3_5: { load: async () => (await import('./families/qwen3-vl.js')).qwen35Vl },
   qwen3_5_vision: { load: async () => (await import('./families/qwen3-vl.js')).qwen35Vision },
   qwen3_vl: { load: async () => (await import('./families/qwen3-vl.js')).qwen3Vl },
-  qwen3_vl_text: { load: async () => (await import('./families/qwen3-vl.js')).qwen3VlText },
+  qwen3_vl_text: { load: async () => (await import('./families/qwen3-vl.js')).qwen3VlText, gguf: ['qwen3vl'] },
   qwen3_vl_vision: { load: async () => (await import('./families/qwen3-vl.js')).qwen3VlVision },
   qwen3_5_text: { load: async () => (await import('./families/qwen3-5.js')).qwen35, gguf: ['qwen35'] },
   qwen3_5_moe_text: {

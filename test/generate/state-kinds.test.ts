@@ -1,5 +1,5 @@
-// Decoders whose layers keep windows, sinks, shared keys or linear biases: what caches, forks, drafts, beams and shared batches
-// give is what a fresh text gives. recurrent.test.ts has those with recurrent states.
+// Decoders whose layers keep windows, sinks, shared keys or linear biases. Caches, forks, drafts, beams and shared batches
+// give the results of a fresh text. recurrent.test.ts has decoders with recurrent states.
 import { afterAll, describe, expect, it } from 'vitest';
 import { ContinuousBatching, PromptCache } from '../../src/generate/index.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';

@@ -13,6 +13,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { picture } from '../tasks/image-text-model.js';
 import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
+import { inputsOf, referenceOf } from './reference.js';
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 const folder = mkdtempSync(join(tmpdir(), 'projector-'));
@@ -41,6 +42,10 @@ const files = {
   }),
 };
 
+/** Compares weights with those that a file holds as halves. */
+const assertRounded = (name: string, given: Float32Array, values: Float32Array) =>
+  assertClose(name, given, values, (i) => Math.abs(values[i]!) * 2 ** -11 + 2 ** -25);
+
 /** The language model alone, as a file. */
 const language = await (async () => {
   using model = await loadModel(device, files, { head: 'language-model' });
@@ -63,13 +68,7 @@ describe('a GGUF file with its mmproj file', () => {
     const expected = whole.stateDict();
     expect(Object.keys(state).sort()).toEqual(Object.keys(expected).sort());
     for (const [name, entry] of Object.entries(expected)) {
-      const values = entry.dataSync() as Float32Array;
-      assertClose(
-        name,
-        state[name]!.dataSync() as Float32Array,
-        values,
-        (i) => Math.abs(values[i]!) * 2 ** -11 + 2 ** -25,
-      );
+      assertRounded(name, state[name]!.dataSync() as Float32Array, entry.dataSync() as Float32Array);
     }
     const processor = model.processor as ImageTextProcessor;
     expect(processor).toBeInstanceOf(ImageTextProcessor);
@@ -105,5 +104,40 @@ describe('a GGUF file with its mmproj file', () => {
     const cut = loadModel(device, { 'a.gguf': language, 'mmproj.gguf': projector.subarray(0, 2000) });
     await expect(cut).rejects.toThrow(FormatError);
     await expect(loadModel(device, { 'mmproj.gguf': projector })).rejects.toThrow(FormatError);
+  });
+});
+
+describe('pairs that llama.cpp wrote (make_projector_pairs.py)', () => {
+  it.each(['qwen3', 'lfm2', 'gemma4-clipped'])('%s: is the model of its folder', async (name) => {
+    const checkpoint = testData(`switches/image-text-${name}`);
+    const own = (file: string) => new Uint8Array(readFileSync(new URL(file, import.meta.url)));
+    const pair = { 'model.gguf': own(`pair-${name}.gguf`), 'mmproj.gguf': own(`mmproj-pair-${name}.gguf`) };
+    const config = await checkpoint.json<Record<string, Record<string, unknown>>>('config.json');
+    // Files hold no other activations, no order of early layers, and no causal Gemma 4 of this size.
+    if (name === 'qwen3') config.vision_config!.deepstack_visual_indexes = [0, 1];
+    if (name === 'lfm2') Object.assign(config, { projector_hidden_act: 'gelu' });
+    if (name === 'lfm2') Object.assign(config.vision_config!, { hidden_act: 'gelu_pytorch_tanh' });
+    if (name === 'gemma4-clipped') config.text_config!.use_bidirectional_attention = 'vision';
+    const weights = { 'config.json': json(config), 'model.safetensors': await checkpoint.bytes('model.safetensors') };
+    const onWarning = (message: string) => {
+      if (!message.includes('tokenizer')) throw new Error(message);
+    };
+    using model = (await loadModel(device, pair, { weights: 'float32', onWarning })) as unknown as CausalModel &
+      Disposable;
+    using whole = (await loadModel(device, weights, { onWarning })) as unknown as CausalModel & Disposable;
+    const [state, expected] = [model.stateDict(), whole.stateDict()];
+    expect(Object.keys(state).sort()).toEqual(Object.keys(expected).sort());
+    for (const [each, entry] of Object.entries(expected)) {
+      expect(state[each]!.shape).toEqual(entry.shape);
+      assertRounded(each, state[each]!.dataSync() as Float32Array, entry.dataSync() as Float32Array);
+    }
+    const reference = await referenceOf(testData('switches'), `image-text-${name}`);
+    const inputs = inputsOf(device, reference);
+    const [logits, wanted] = [model, whole].map(
+      (each) => each.forward(inputs, { loss: false }).logits!.dataSync() as Float32Array,
+    );
+    // Weights are rounded by 2⁻¹² of their values, and some fifty sums of products follow each other.
+    assertClose('logits', logits!, wanted!, () => largest(wanted!) * 50 * 2 ** -12);
+    expect(model.processor).toBeInstanceOf(ImageTextProcessor);
   });
 });

@@ -23,8 +23,9 @@ import { activationOf, heightAndWidth } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs, Rows } from '../inputs.js';
-import type { ModelConfig } from '../model-config.js';
+import type { Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { ggufNames } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 import { Qwen35 } from './qwen3-5.js';
 
@@ -319,6 +320,14 @@ export const qwen3VlText: Family = {
   className: 'Qwen3VLText',
   defaults: { ...qwen3.defaults, vocab_size: 151936, max_position_embeddings: 128000 },
   rope: { theta: 500000, sections: [24, 20, 20] },
+  gguf: {
+    names: ggufNames,
+    config: (file) => {
+      const decoder = file.decoder();
+      const sections = file.ofLayers('rope.dimension_sections')?.slice(0, 3);
+      return { ...decoder, rope_parameters: { ...(decoder.rope_parameters as Json), mrope_section: sections } };
+    },
+  },
 };
 
 export const qwen35Vl: Family = {

@@ -2,104 +2,21 @@
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
+import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import { GgufTexts } from '../../io/gguf-values.js';
-import { inMemory } from '../../io/safetensors.js';
-import type { GgufFamily, GgufSettings } from '../../models/family.js';
+import { type ByteSource, inMemory } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { familyOf } from '../../models/registry.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import type { ModelSource } from '../source.js';
-import { checkReadable } from './block-reader.js';
+import { BlockReader, checkReadable } from './block-reader.js';
 import { ggufSettings } from './config.js';
 import { GgufMetadata } from './metadata.js';
+import { type Arranged, type Projector, type ProjectorValues, projectors } from './projectors.js';
 import { readParts } from './split.js';
 import { ggufWeights } from './weights.js';
-
-/** The values of an `mmproj` file, and ids of the vocabulary. */
-interface Values {
-  readonly vision: GgufSettings;
-  readonly metadata: GgufMetadata;
-  /** The id of a token. Throws FormatError if the vocabulary does not have it. */
-  id(token: string): number;
-}
-
-/** A kind of `mmproj` files, by `clip.projector_type`. */
-interface Projector {
-  /** `model_type` of the whole model, and of its tower. */
-  readonly type: string;
-  readonly tower: string;
-  /** Model types of its language model. */
-  readonly texts: readonly string[];
-  /** Beginning of names of the language model's weights, instead of `model.`, and the name of the head. */
-  readonly text: string;
-  readonly head: string;
-  readonly gguf: GgufFamily;
-  config(values: Values): Json;
-  preprocessor(values: Values): Json;
-}
-
-/** Names of SigLIP's tower. */
-const towerNames = (tower: string): Record<string, string> => ({
-  'v.patch_embd': `${tower}.embeddings.patch_embedding`,
-  'v.position_embd': `${tower}.embeddings.position_embedding`,
-  'v.post_ln': `${tower}.post_layernorm`,
-  ...Object.fromEntries(
-    Object.entries({
-      ...{ ln1: 'layer_norm1', ln2: 'layer_norm2', ffn_up: 'mlp.fc1', ffn_down: 'mlp.fc2' },
-      ...{ attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj' },
-      attn_out: 'self_attn.out_proj',
-    }).map(([name, own]) => [`v.blk.*.${name}`, `${tower}.encoder.layers.*.${own}`]),
-  ),
-});
-
-const gemma3: Projector = {
-  ...{ type: 'gemma3', tower: 'siglip_vision_model', texts: ['gemma3_text'] },
-  ...{ text: 'language_model.model.', head: 'language_model.lm_head.' },
-  gguf: {
-    names: {
-      ...towerNames('vision_tower'),
-      'mm.input_projection.weight': 'multi_modal_projector.mm_input_projection_weight',
-      'mm.soft_emb_norm': 'multi_modal_projector.mm_soft_emb_norm',
-    },
-    plusOne: ['soft_emb_norm'],
-  },
-  config: ({ vision, id }) => ({
-    mm_tokens_per_image:
-      Math.floor(
-        vision.needed('image_size') / vision.needed('patch_size') / (vision.number('projector.scale_factor') ?? 4),
-      ) ** 2,
-    image_token_index: id('<image_soft_token>'),
-    boi_token_index: id('<start_of_image>'),
-    eoi_token_index: id('<end_of_image>'),
-  }),
-  preprocessor: ({ vision }) => ({
-    image_processor_type: 'Gemma3ImageProcessor',
-    size: { height: vision.needed('image_size'), width: vision.needed('image_size') },
-  }),
-};
-
-const idefics3: Projector = {
-  ...{ type: 'idefics3', tower: 'smolvlm_vision', texts: ['llama'] },
-  ...{ text: 'model.text_model.', head: 'lm_head.' },
-  gguf: {
-    names: {
-      ...towerNames('model.vision_model'),
-      'mm.model.fc': 'model.connector.modality_projection.proj',
-    },
-  },
-  config: ({ vision, id }) => ({
-    scale_factor: vision.needed('projector.scale_factor'),
-    image_token_id: id('<image>'),
-  }),
-  preprocessor: ({ vision }) => ({
-    image_processor_type: 'Idefics3ImageProcessor',
-    size: { longest_edge: vision.number('preproc_image_size') ?? 4 * vision.needed('image_size') },
-    max_image_size: { longest_edge: vision.needed('image_size') },
-  }),
-};
-
-const projectors: Readonly<Record<string, Projector>> = { gemma3, idefics3 };
 
 /**
  * The folder of a language model and of the file that reads images for it, which `open` opens. Both are closed with the weights, or if this
@@ -124,22 +41,22 @@ export async function withProjector(
 async function composed(language: ModelSource, opened: OpenFile): Promise<ModelSource> {
   const { gguf, file } = await readParts([opened]);
   const metadata = new GgufMetadata(gguf, 'clip.vision');
-  const projector = projectorOf(metadata);
   const text = await language.json('config.json');
-  if (!projector.texts.includes(String(text.model_type)))
-    throw new FormatError(
-      `it belongs to a language model of type ${projector.texts.join(' or ')}, but the model beside it has type ${text.model_type}`,
-    );
+  const projector = projectorOf(metadata, String(text.model_type));
   const family = await familyOf(projector.type);
   const vision = await ggufSettings(gguf, metadata, family, file);
-  const values: Values = { vision, metadata, id: (token) => idOf(language, token) };
+  const values: ProjectorValues = { vision, metadata, text, id: (token) => idOf(language, token) };
   const contents = new Map<string, Json>([
-    ['config.json', configOf(projector, text, values, family.writer as string)],
+    ['config.json', configOf(projector, values, family.writer as string)],
     ['preprocessor_config.json', preprocessorOf(projector, values)],
   ]);
-  const own = ggufWeights(gguf, metadata, projector.gguf, file, vision);
+  const arranged = projector.arranged?.(vision) ?? [];
+  const sources = new Set(arranged.flatMap(({ of }) => of));
+  const isOther = (each: string) => !sources.has(each) && !OF_SOUND.test(each);
+  const others = { ...gguf, tensors: new Map([...gguf.tensors].filter(([each]) => isOther(each))) };
+  const tensors = new Map<string, WeightEntry>(ggufWeights(others, metadata, projector.gguf(vision), file, vision));
+  for (const each of arranged) tensors.set(each.name, new ArrangedWeight(each, gguf, file));
   const { weights } = language;
-  const tensors = new Map<string, WeightEntry>(own);
   for (const [each, weight] of weights?.tensors ?? []) tensors.set(renamed(each, projector), weight);
   const bytes = async (path: string) => {
     const content = contents.get(path);
@@ -169,15 +86,23 @@ async function composed(language: ModelSource, opened: OpenFile): Promise<ModelS
   };
 }
 
-function projectorOf(metadata: GgufMetadata): Projector {
+/** Tensors of the part for sounds, which is not read. */
+const OF_SOUND = /^(mm\.)?a\./;
+
+function projectorOf(metadata: GgufMetadata, text: string): Projector {
   const architecture = metadata.text('general.architecture');
   if (architecture !== 'clip')
     throw new FormatError(`general.architecture is ${architecture}, expected clip for a file that reads images`);
   const kind = metadata.text('clip.projector_type') ?? metadata.text('clip.vision.projector_type');
-  const projector = kind !== undefined && Object.hasOwn(projectors, kind) ? projectors[kind] : undefined;
+  const found = kind !== undefined && Object.hasOwn(projectors, kind) ? projectors[kind] : undefined;
+  if (found === undefined) {
+    const known = Object.keys(projectors).join(', ');
+    throw new FormatError(`clip.projector_type is ${describeValue(kind)}, expected one of ${known}`);
+  }
+  const projector = found.find(({ texts }) => texts.includes(text));
   if (projector) return projector;
-  const known = Object.keys(projectors).join(', ');
-  throw new FormatError(`clip.projector_type is ${describeValue(kind)}, expected one of ${known}`);
+  const wanted = found.flatMap(({ texts }) => texts).join(' or ');
+  throw new FormatError(`it belongs to a language model of type ${wanted}, but the model beside it has type ${text}`);
 }
 
 const renamed = (name: string, { text, head }: Projector) =>
@@ -190,42 +115,59 @@ function idOf({ vocabulary }: ModelSource, token: string): number {
   throw new FormatError(`the language model's vocabulary has no ${token}, which stands for images`);
 }
 
-function configOf(projector: Projector, text: Json, values: Values, writer: string): Json {
-  const { vision } = values;
+function configOf(projector: Projector, values: ProjectorValues, writer: string): Json {
+  const { text } = values;
   const ids = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings'];
   return {
     architectures: [writer],
     model_type: projector.type,
     text_config: text,
-    vision_config: {
-      model_type: projector.tower,
-      hidden_size: vision.needed('embedding_length'),
-      intermediate_size: vision.needed('feed_forward_length'),
-      num_hidden_layers: vision.needed('block_count'),
-      num_attention_heads: vision.needed('attention.head_count'),
-      layer_norm_eps: vision.needed('attention.layer_norm_epsilon'),
-      image_size: vision.needed('image_size'),
-      patch_size: vision.needed('patch_size'),
-      num_channels: 3,
-      hidden_act: activationOf(values),
-      vision_use_head: false,
-    },
     ...Object.fromEntries(ids.filter((key) => text[key] != null).map((key) => [key, text[key]])),
     ...projector.config(values),
   };
 }
 
-/** The name of the activation. ggml's GELU is the approximation by tanh. */
-function activationOf({ metadata }: Values): string {
-  if (metadata.flag('clip.use_gelu')) return 'gelu_pytorch_tanh';
-  return metadata.flag('clip.use_silu') ? 'silu' : 'quick_gelu';
-}
-
-function preprocessorOf(projector: Projector, values: Values): Json {
+function preprocessorOf(projector: Projector, values: ProjectorValues): Json {
   const colours = (name: string) => Array.from(values.metadata.numbers(`clip.vision.${name}`, 3) ?? [0.5, 0.5, 0.5]);
   return {
-    ...projector.preprocessor(values),
     image_mean: colours('image_mean'),
     image_std: colours('image_std'),
+    ...projector.preprocessor(values),
   };
 }
+
+/** A tensor of the checkpoint whose values are in another order, or of another shape, in the file. It is read at once. */
+class ArrangedWeight implements WeightEntry {
+  readonly dtype = 'F32';
+  readonly shape: readonly number[];
+  readonly size: number;
+  readonly #tensors: readonly GgufTensor[];
+  readonly #reader: BlockReader;
+
+  constructor(
+    private readonly arranged: Arranged,
+    { tensors }: Gguf,
+    file: ByteSource,
+  ) {
+    const { of, shape } = arranged;
+    this.#tensors = of.flatMap((name) => tensors.get(name) ?? []);
+    this.#reader = new BlockReader(file);
+    this.shape = shape;
+    this.size = shape.reduce((product, n) => product * n, 1);
+    const given = this.#tensors.reduce((sum, each) => sum + sizeOf(each), 0);
+    if (given !== this.size)
+      throw new FormatError(`${of.join(' and ')} have ${given} values, expected ${this.size} for ${arranged.name}`);
+  }
+
+  data(): never {
+    throw new FormatError(`${this.arranged.of.join(' and ')} cannot be read synchronously`);
+  }
+
+  async *stream(_buffer: Uint8Array, _multiple: number, device: Device): AsyncGenerator<Float32Array> {
+    const parts: Float32Array[] = [];
+    for (const tensor of this.#tensors) parts.push(await this.#reader.values(device, tensor, 0, sizeOf(tensor)));
+    yield this.arranged.order(parts as [Float32Array, ...Float32Array[]]);
+  }
+}
+
+const sizeOf = ({ shape }: GgufTensor) => shape.reduce((product, n) => product * n, 1);
