@@ -56,6 +56,8 @@ export interface BlankSource {
   readonly sentence: HeadKind | null;
   /** The variant of ONNX files. */
   readonly dtype: OnnxChoice | undefined;
+  /** The ONNX file that the caller requests, as in `loadModel`. */
+  readonly onnxFile?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
    * True if only headers may be read. The output projection is then tied to the embedding if config.json says so, even
@@ -94,7 +96,9 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
   const plusOne = family.gguf?.plusOne === true;
-  const opened = await openWeights(source, { single: file ?? undefined, dtype: from.dtype, plusOne });
+  const opened = await openWeights(source, {
+    ...{ single: file ?? undefined, dtype: from.dtype, onnxFile: from.onnxFile, plusOne },
+  });
   const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
   const init = new Initializer(device, 0, true);
   try {

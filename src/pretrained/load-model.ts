@@ -64,6 +64,11 @@ export interface LoadModelOptions extends HubOptions {
    */
   dtype?: OnnxChoice | undefined;
   /**
+   * The ONNX file without the ending of its variant, such as `onnx/model_v2` for `onnx/model_v2_q4.onnx`. Files with the
+   * usual names are searched in its folder, too. Default: the usual names, in `onnx` and in the model's folder.
+   */
+  onnxFile?: string | undefined;
+  /**
    * The format of keys and values in generation, which becomes the model's `cacheType`. 'float16' takes half of the
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
@@ -129,7 +134,7 @@ async function loadAdapted(
 }
 
 const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-const PACKING_NAMES = ['weights', 'activations', 'dtype', 'cache'] as const;
+const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cache'] as const;
 const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 async function loadFrom<Model extends LoadedModel | Transformer>(
@@ -138,7 +143,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   from: ModelLocation,
   options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
 ): Promise<Model> {
-  const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
+  const { head, labels, problemType, weights: wanted, activations, dtype, onnxFile, cache, onWarning, hub } = options;
   const { backbone, layout, sentence } = await backboneOf(source);
   const whole = await backbone.json('config.json');
   const text = await textConfig(whole, head);
@@ -175,6 +180,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
     file,
     head,
     packing,
+    onnxFile,
     onWarning,
     signal,
   };
@@ -185,7 +191,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
 
 function checkLoadOptions(options: LoadModelOptions) {
   const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
-  const { head, labels, problemType, weights, activations, dtype, baseModel, ...hub } = others;
+  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, ...hub } = others;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -193,12 +199,12 @@ function checkLoadOptions(options: LoadModelOptions) {
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected an array of one or more names`);
   if (head !== undefined) checkOneOf('loadModel', 'head', head, headKinds);
   if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
-  checkOptions('loadModel', { baseModel }, { baseModel: 'string' });
+  checkOptions('loadModel', { baseModel, onnxFile }, { baseModel: 'string', onnxFile: 'string' });
   checkHubOptions('loadModel', hub);
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { head, labels, problemType, weights, activations, dtype, baseModel, cache, onWarning, hub };
+  return { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, cache, onWarning, hub };
 }
 
 /** Everything that is needed to make a model of a family. */

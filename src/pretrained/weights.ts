@@ -26,6 +26,8 @@ interface WeightOptions {
   readonly single?: string | undefined;
   /** The variant of ONNX files to read. */
   readonly dtype?: OnnxChoice | undefined;
+  /** The ONNX file without the ending of its variant. */
+  readonly onnxFile?: string | undefined;
   /** True if norms of the family add 1 to their weight. Some ONNX files contain the sum. */
   readonly plusOne?: boolean | undefined;
 }
@@ -37,14 +39,14 @@ interface WeightOptions {
  */
 export async function openWeights(
   source: ModelSource,
-  { single, dtype, plusOne }: WeightOptions = {},
+  { single, plusOne, ...choice }: WeightOptions = {},
 ): Promise<Weights> {
   if (source.weights !== undefined) return source.weights;
   for (const file of single === undefined ? FILES : [single]) {
     if (await source.has(file)) return openTensors(source, file);
     if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
   }
-  const onnx = await onnxWeights(source, dtype, plusOne);
+  const onnx = await onnxWeights(source, choice, plusOne);
   if (onnx !== null) return onnx;
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
   throw new FormatError(
@@ -81,12 +83,13 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
  */
 async function onnxWeights(
   source: ModelSource,
-  dtype: OnnxChoice | undefined,
+  { dtype, onnxFile }: Pick<WeightOptions, 'dtype' | 'onnxFile'>,
   plusOne: boolean | undefined,
 ): Promise<Weights | null> {
   const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
-  const files = await onnxFiles(source, dtype);
-  if (files === null) return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto');
+  const files = await onnxFiles(source, dtype, onnxFile);
+  if (files === null)
+    return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto', onnxFile);
   const { openOnnx } = await import('./onnx/open.js');
   return openOnnx(source, files, plusOne);
 }

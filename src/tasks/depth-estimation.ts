@@ -48,5 +48,6 @@ function shown(values: Float32Array, width: number, height: number): RawImage {
     [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   );
   const range = (most as number) - (least as number) || 1;
-  return { width, height, data: Uint8Array.from(values, (value) => ((value - (least as number)) / range) * 255) };
+  const data = Uint8Array.from(values, (value) => ((value - (least as number)) / range) * 255);
+  return { width, height, data, channels: 1 };
 }

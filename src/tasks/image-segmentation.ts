@@ -58,7 +58,7 @@ function segmentsOf({ model }: TaskContext, classes: Int32Array, [height, width]
   const ids = [...new Set(classes)].sort((a, b) => a - b);
   return ids.map((id) => {
     const data = Uint8Array.from(classes, (each) => (each === id ? 255 : 0));
-    return { score: null, label: labelOf(model, id), mask: { width, height, data } };
+    return { score: null, label: labelOf(model, id), mask: { width, height, data, channels: 1 } };
   });
 }
 
@@ -108,5 +108,5 @@ function withAlpha({ width, height, data }: RawImage, alpha: (pixel: number) => 
     for (let c = 0; c < 3; c++) rgba[i * 4 + c] = data[i * channels + (channels < 3 ? 0 : c)] as number;
     rgba[i * 4 + 3] = alpha(i);
   }
-  return { width, height, data: rgba };
+  return { width, height, data: rgba, channels: 4 };
 }

@@ -1,4 +1,4 @@
-import { checkFunction, checkOptions, describeValue } from '../core/check.js';
+import { anyOf, checkFunction, checkOptions, describeValue } from '../core/check.js';
 import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -40,7 +40,7 @@ const OTHER_PROCESSORS = [
 ] as const;
 type OtherProcessor = (typeof OTHER_PROCESSORS)[number];
 
-export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
+export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels' | 'onnxFile'> {
   /**
    * A device, or the name of a device that the pipeline opens, and closes in `dispose()`. `native` is the addon, `wasm`
    * is WebAssembly, `auto` and `cpu` are the best of these that loads here. Names of other processors in
@@ -52,6 +52,16 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   cache_dir?: string | undefined;
   /** Same as `onProgress`, by the name and in the form of transformers.js. */
   progress_callback?: ((progress: PipelineProgress) => void) | undefined;
+  /** True to use only local folders, as with `env.allowRemoteModels = false`. Default: false. */
+  local_files_only?: boolean | undefined;
+  /** The folder of ONNX files. Default: `onnx`, or else the model's folder. */
+  subfolder?: string | undefined;
+  /** The name of the ONNX file without the ending of its variant. Default: that of the model's kind, such as `model`. */
+  model_file_name?: string | undefined;
+  /** Settings of ONNX Runtime. They have no effect. */
+  session_options?: object | undefined;
+  /** True, or a number of files. It has no effect, because external data are found. */
+  use_external_data_format?: boolean | number | Readonly<Record<string, boolean | number>> | undefined;
 }
 
 const TOKENLESS: readonly string[] = [
@@ -155,7 +165,8 @@ export async function openModel(
   try {
     const device = typeof given === 'object' ? given : await openDevice(given, load.onWarning);
     if (device !== given) opened.push(device);
-    const read = await loadModel(device, await localOr(model as ModelLocation), { ...load, head });
+    const isLocal = options.local_files_only === true;
+    const read = await loadModel(device, await localOr(model as ModelLocation, isLocal), { ...load, head });
     opened.push(read);
     if (read instanceof PretrainedModel) return { model: read, close };
     throw new ArgumentError(`${op}: ${String(model)} is a Transformer, expected a model in Hugging Face's format`);
@@ -165,10 +176,22 @@ export async function openModel(
   }
 }
 
+/** Options of transformers.js that `loadModel` has by other names, or not at all. */
+const TRANSFORMERS_JS = {
+  ...({ cache_dir: 'string', local_files_only: 'boolean', subfolder: 'string', model_file_name: 'string' } as const),
+  ...({ session_options: 'object', use_external_data_format: anyOf('boolean', 'whole', 'object') } as const),
+};
+
 /** Returns the options for `loadModel`, which refuses unknown ones. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
-  const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, ...load } = checkOptions(op, options);
-  checkOptions(op, { cache_dir: options.cache_dir }, { cache_dir: 'string' });
+  const { cache_dir: folder, progress_callback: tell, ...others } = checkOptions(op, options);
+  const { local_files_only, subfolder, model_file_name, session_options, use_external_data_format, ...given } = others;
+  const own = { local_files_only, subfolder, model_file_name, session_options, use_external_data_format };
+  checkOptions(op, { cache_dir: folder, ...own }, TRANSFORMERS_JS);
+  const cache_dir = folder ?? env.cacheDir ?? undefined;
+  const file = [subfolder ?? 'onnx', model_file_name ?? 'model'].filter((part) => part !== '').join('/');
+  const isNamed = subfolder !== undefined || model_file_name !== undefined;
+  const load = isNamed ? { ...given, onnxFile: file } : given;
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
   checkFunction(`${op}: progress_callback of ${task}`, tell);
   const name = nameOf(model);

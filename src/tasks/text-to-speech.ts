@@ -1,3 +1,4 @@
+import { isNode } from '../backend/node.js';
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -22,6 +23,23 @@ export class RawAudio {
   /** A WAV file of 16-bit samples. */
   toWav(): Uint8Array {
     return writeWav(this.audio, this.sampling_rate);
+  }
+
+  /** The samples, by another name of transformers.js. */
+  get data(): Float32Array {
+    return this.audio;
+  }
+
+  /** The WAV file as a Blob. */
+  toBlob(): Blob {
+    return new Blob([this.toWav() as Uint8Array<ArrayBuffer>], { type: 'audio/wav' });
+  }
+
+  /** Writes a WAV file. Rejects with ArgumentError in pages, which have no files, and with the system's error. */
+  async save(path: string): Promise<void> {
+    if (!isNode) throw new ArgumentError('save: a page has no files: offer toBlob() as a download');
+    const { writeAtomically } = await import('../io/atomic-write.js');
+    await writeAtomically(new Map([[path, [this.toWav()]]]));
   }
 }
 

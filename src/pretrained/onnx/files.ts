@@ -13,6 +13,8 @@ const SUFFIXES = {
   uint8: '_uint8',
   q4: '_q4',
   q4f16: '_q4f16',
+  q2: '_q2',
+  q2f16: '_q2f16',
   bnb4: '_bnb4',
 } as const;
 
@@ -47,10 +49,18 @@ export function checkOnnxChoice(choice: unknown): void {
     if (each !== undefined) checkOneOf('loadModel', name, each, known);
 }
 
-/** The files of a variant, or null if there are none. 'auto' takes the variant with the highest precision. */
-export async function onnxFiles(source: ModelSource, choice: OnnxChoice = 'auto'): Promise<readonly string[] | null> {
-  for (const folder of FOLDERS) {
-    for (const parts of PARTS) {
+/**
+ * The files of a variant, or null if there are none. 'auto' takes the variant with the highest precision. `wanted`: the
+ * file without the ending of its variant.
+ */
+export async function onnxFiles(
+  source: ModelSource,
+  choice: OnnxChoice = 'auto',
+  wanted?: string,
+): Promise<readonly string[] | null> {
+  const [, own, file] = /^(.*\/)?(.*)$/.exec(wanted ?? '') as unknown as [string, string | undefined, string];
+  for (const folder of wanted === undefined ? FOLDERS : [own ?? '']) {
+    for (const parts of wanted === undefined ? PARTS : [[file], ...PARTS]) {
       const files = await Promise.all(parts.map((part) => fileOf(source, `${folder}${part}`, dtypeOf(choice, part))));
       if (files.every((file) => file !== null)) return files;
     }
@@ -59,11 +69,11 @@ export async function onnxFiles(source: ModelSource, choice: OnnxChoice = 'auto'
 }
 
 /** Throws an ArgumentError that lists the variants of the source. */
-export async function noSuchVariant(source: ModelSource, choice: OnnxChoice): Promise<never> {
+export async function noSuchVariant(source: ModelSource, choice: OnnxChoice, wanted?: string): Promise<never> {
   const names = (await source.list())?.filter((name) => name.endsWith('.onnx')) ?? [];
   const there = names.length === 0 ? 'none that can be listed' : names.join(', ');
   throw new ArgumentError(
-    `loadModel: ${source.name} has no ONNX files for dtype ${describeValue(choice)}: there is ${there}`,
+    `loadModel: ${source.name} has no ONNX files ${wanted === undefined ? '' : `${wanted} `}for dtype ${describeValue(choice)}: there is ${there}`,
   );
 }
 

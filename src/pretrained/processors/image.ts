@@ -15,6 +15,8 @@ export interface RawImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** Numbers per pixel. Results of pipelines have it; it is not read. */
+  readonly channels?: number | undefined;
 }
 
 const HALVES = [0.5, 0.5, 0.5];

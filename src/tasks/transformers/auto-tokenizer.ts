@@ -15,6 +15,8 @@ export interface FromPretrainedOptions {
   revision?: string | undefined;
   /** The folder of downloads. Default: `env.cacheDir`. */
   cache_dir?: string | undefined;
+  /** True to use only local folders, as with `env.allowRemoteModels = false`. Default: false. */
+  local_files_only?: boolean | undefined;
 }
 
 export interface TokenizerCallOptions {
@@ -77,11 +79,12 @@ export const AutoTokenizer = {
    */
   async from_pretrained(name: ModelLocation, options: FromPretrainedOptions = {}): Promise<TransformersTokenizer> {
     const op = 'AutoTokenizer.from_pretrained';
-    const { revision, cache_dir = env.cacheDir ?? undefined } = checkOptions(op, options, {
-      revision: 'string',
-      cache_dir: 'string',
-    });
-    return callable(await loadTokenizer(await localOr(name), { revision, cacheDir: cache_dir }));
+    const {
+      revision,
+      cache_dir = env.cacheDir ?? undefined,
+      local_files_only: isLocal,
+    } = checkOptions(op, options, { revision: 'string', cache_dir: 'string', local_files_only: 'boolean' });
+    return callable(await loadTokenizer(await localOr(name, isLocal), { revision, cacheDir: cache_dir }));
   },
 };
 

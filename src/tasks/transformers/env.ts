@@ -14,6 +14,11 @@ export interface Environment {
   allowRemoteModels: boolean;
   /** The folder of downloads. Null is Hugging Face's own cache. Default null. */
   cacheDir: string | null;
+  /** Settings of caches and messages. They have no effect, but programs can set them. */
+  useBrowserCache: boolean;
+  useFSCache: boolean;
+  useWasmCache: boolean;
+  logLevel: number;
   /** Settings of ONNX Runtime. They have no effect, but programs can set them. */
   readonly backends: { readonly onnx: Record<string, unknown> & { readonly wasm: Record<string, unknown> } };
 }
@@ -23,22 +28,26 @@ export const env: Environment = Object.seal({
   allowLocalModels: true,
   allowRemoteModels: true,
   cacheDir: null,
+  useBrowserCache: true,
+  useFSCache: true,
+  useWasmCache: true,
+  logLevel: 30,
   backends: { onnx: { wasm: {} } },
 });
 
 /**
  * Returns the folder of a model in `localModelPath`, or the given location. Throws ArgumentError if downloads are not
- * allowed and the folder is missing.
+ * allowed, by the environment or by `isLocal`, and the folder is missing.
  */
-export async function localOr(location: ModelLocation): Promise<ModelLocation> {
+export async function localOr(location: ModelLocation, isLocal = false): Promise<ModelLocation> {
   if (typeof location !== 'string' || !isNode || /^[a-z][a-z\d+.-]+:/i.test(location)) return location;
   const { existsSync } = await nodeModule<typeof import('node:fs')>('fs');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   if (existsSync(location)) return location;
   const local = join(env.localModelPath, location);
   if (env.allowLocalModels && existsSync(local)) return local;
-  if (env.allowRemoteModels) return location;
+  if (env.allowRemoteModels && !isLocal) return location;
   throw new ArgumentError(
-    `there is no folder ${location} or ${local}, and env.allowRemoteModels is false: set env.localModelPath to the folder of models`,
+    `there is no folder ${location} or ${local}, and ${isLocal ? 'local_files_only is true' : 'env.allowRemoteModels is false'}: set env.localModelPath to the folder of models`,
   );
 }
