@@ -5,7 +5,12 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createDevice, type Device } from '../../src/index.js';
-import { type DetectionScores, detectionScores, type LabelledBox, type ScoredBox } from '../../src/metrics/index.js';
+import {
+  type DetectedObject,
+  type DetectionScores,
+  detectionScores,
+  type LabelledBox,
+} from '../../src/metrics/index.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
@@ -66,8 +71,8 @@ function boxOf([x, y, width, height]: Shape['box']): LabelledBox['box'] {
 }
 
 /** All classes of all queries, with their scores. */
-export async function find(model: PretrainedModel, images: readonly Drawing[]): Promise<ScoredBox[][]> {
-  const found: ScoredBox[][] = [];
+export async function find(model: PretrainedModel, images: readonly Drawing[]): Promise<DetectedObject[][]> {
+  const found: DetectedObject[][] = [];
   for (const image of images) {
     const { logits, predBoxes } = model.forward({ pixelValues: pixelsOf(model.device, [image]) });
     if (!logits || !predBoxes) throw new Error('the model finds nothing');

@@ -3,24 +3,23 @@
 import { ArgumentError } from '../core/errors.js';
 import { checkPaired } from './classification.js';
 
-/** Edges of a box, in pixels. */
-export interface BoxEdges {
+/** Edges of a box: in pixels of the image, or in fractions of its width and height if a pipeline was asked for these. */
+export interface DetectedBox {
   readonly xmin: number;
   readonly ymin: number;
   readonly xmax: number;
   readonly ymax: number;
 }
 
-/** An object in an image. */
-export interface LabelledBox {
+/** An object that a detector found, as the pipeline `object-detection` returns it. */
+export interface DetectedObject {
   readonly label: string;
-  readonly box: BoxEdges;
+  readonly score: number;
+  readonly box: DetectedBox;
 }
 
-/** An object that a detector found, as the pipeline `object-detection` returns it. */
-export interface ScoredBox extends LabelledBox {
-  readonly score: number;
-}
+/** An object in an image. */
+export type LabelledBox = Omit<DetectedObject, 'score'>;
 
 export interface DetectionScores {
   /** Mean of the average precision at overlaps of 0.5, 0.55, … 0.95: COCO's main metric. */
@@ -43,7 +42,7 @@ const RECALLS = Array.from({ length: 101 }, (_, i) => i / 100);
  * there are as many references as outputs.
  */
 export function detectionScores(
-  outputs: readonly (readonly ScoredBox[])[],
+  outputs: readonly (readonly DetectedObject[])[],
   references: readonly (readonly LabelledBox[])[],
 ): DetectionScores {
   checkPaired('detectionScores', outputs, references);
@@ -66,12 +65,12 @@ export function detectionScores(
   return { map: mean(byClass.flat()), map50: at(0), map75: at(5) };
 }
 
-function best(found: readonly ScoredBox[]): ScoredBox[] {
+function best(found: readonly DetectedObject[]): DetectedObject[] {
   return [...found].sort((a, b) => b.score - a.score).slice(0, MAX_DETECTIONS);
 }
 
 interface ClassInImage {
-  readonly found: readonly ScoredBox[];
+  readonly found: readonly DetectedObject[];
   readonly wanted: readonly LabelledBox[];
 }
 
@@ -109,11 +108,11 @@ function rightOf({ found, wanted }: ClassInImage, least: number): { score: numbe
 }
 
 /** Intersection over union. */
-function overlapOf(a: BoxEdges, b: BoxEdges): number {
+function overlapOf(a: DetectedBox, b: DetectedBox): number {
   const width = Math.min(a.xmax, b.xmax) - Math.max(a.xmin, b.xmin);
   const height = Math.min(a.ymax, b.ymax) - Math.max(a.ymin, b.ymin);
   if (width <= 0 || height <= 0) return 0;
-  const area = (box: BoxEdges) => (box.xmax - box.xmin) * (box.ymax - box.ymin);
+  const area = (box: DetectedBox) => (box.xmax - box.xmin) * (box.ymax - box.ymin);
   const shared = width * height;
   return shared / (area(a) + area(b) - shared);
 }

@@ -81,28 +81,16 @@ export class HubClient {
     let asksForParts = true;
     while (to === undefined || at < to) {
       const before = at;
-      const headers = asksForParts ? rangeOf(at, to, size) : undefined;
-      const answer = await this.#request(url, { headers }).catch((error) => {
-        if (headers === undefined || !(error instanceof HubError && error.status === RANGE_REFUSED)) throw error;
-        return null;
-      });
+      const answer = await this.#partAnswer(url, asksForParts ? rangeOf(at, to, size) : undefined);
       if (answer === null) {
         asksForParts = false; // a request for the whole file shows if the file has changed
         continue;
       }
-      const { response, watch } = answer;
       let cut: unknown;
       try {
-        checkLength(url, response, at, size);
-        let skip = response.status === 206 ? 0 : at; // some servers ignore ranges
-        for await (const part of watch.parts(response)) {
-          const fresh = part.subarray(Math.min(skip, part.byteLength));
-          skip -= part.byteLength - fresh.byteLength;
-          if (size !== undefined && at + fresh.byteLength > size) throw wrongLength(url, 'more', size);
-          const wanted = to === undefined ? fresh : fresh.subarray(0, to - at);
-          at += wanted.byteLength;
-          if (wanted.byteLength > 0) yield wanted;
-          if (at === to && to !== size) break;
+        for await (const part of wantedParts(url, answer, at, size, to)) {
+          at += part.byteLength;
+          yield part;
         }
         if (to === undefined) return;
       } catch (error) {
@@ -110,17 +98,22 @@ export class HubClient {
         this.settings.signal?.throwIfAborted();
         cut = error;
       } finally {
-        watch.end();
+        answer.watch.end();
       }
       if (at === to) return;
       failures = at > before ? 1 : failures + 1;
-      if (failures === TRIES) {
-        const message = `${url} ends after ${at} bytes, each time, expected ${to ?? 'more'}`;
-        throw new HubError(cut === undefined ? message : `${message}: ${reasonOf(cut)}`, url, undefined, {
-          cause: cut,
-        });
-      }
+      if (failures === TRIES) throw endsEarly(url, at, to, cut);
       await this.#pause(backOff(failures));
+    }
+  }
+
+  /** Requests a part of a file, or the whole file if `headers` is undefined. Returns null if the server refuses the range. */
+  async #partAnswer(url: string, headers: HubRequest['headers']): Promise<Answer | null> {
+    try {
+      return await this.#request(url, { headers });
+    } catch (error) {
+      if (headers !== undefined && error instanceof HubError && error.status === RANGE_REFUSED) return null;
+      throw error;
     }
   }
 
@@ -185,6 +178,33 @@ export class HubClient {
     });
     signal?.throwIfAborted();
   }
+}
+
+/** Yields the bytes of an answer from `at` to `to`, also if the server ignored the range and sends the whole file. */
+async function* wantedParts(
+  url: string,
+  { response, watch }: Answer,
+  from: number,
+  size: number | undefined,
+  to: number | undefined,
+): AsyncGenerator<Uint8Array, void> {
+  checkLength(url, response, from, size);
+  let at = from;
+  let skip = response.status === 206 ? 0 : from;
+  for await (const part of watch.parts(response)) {
+    const fresh = part.subarray(Math.min(skip, part.byteLength));
+    skip -= part.byteLength - fresh.byteLength;
+    if (size !== undefined && at + fresh.byteLength > size) throw wrongLength(url, 'more', size);
+    const wanted = to === undefined ? fresh : fresh.subarray(0, to - at);
+    at += wanted.byteLength;
+    if (wanted.byteLength > 0) yield wanted;
+    if (at === to && to !== size) return;
+  }
+}
+
+function endsEarly(url: string, at: number, to: number | undefined, cause: unknown): HubError {
+  const message = `${url} ends after ${at} bytes, each time, expected ${to ?? 'more'}`;
+  return new HubError(cause === undefined ? message : `${message}: ${reasonOf(cause)}`, url, undefined, { cause });
 }
 
 /** Ends a request when the caller's signal aborts, or when no data arrives. */

@@ -4,6 +4,7 @@ import { afterEvents } from '../backend/after-events.js';
 import { FormatError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
+import type { DetectedBox } from '../metrics/detection.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
 import { inferenceInSlices } from '../nn/inference-in-slices.js';
@@ -11,20 +12,6 @@ import { ImageProcessor } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
 import { decoded, type ImageInput } from './image-inputs.js';
 import type { CallOptions, TaskContext } from './task.js';
-
-/** Edges of a box in pixels of the image, or with `percentage` in fractions of its width and height. */
-export interface DetectedBox {
-  readonly xmin: number;
-  readonly ymin: number;
-  readonly xmax: number;
-  readonly ymax: number;
-}
-
-export interface DetectedObject {
-  readonly label: string;
-  readonly score: number;
-  readonly box: DetectedBox;
-}
 
 /** Predictions for one image, on the host. */
 export interface Predictions {

@@ -1,3 +1,4 @@
+export type { DetectedBox, DetectedObject } from '../metrics/detection.js';
 export type { Answer } from './answers.js';
 export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';
 export type {
@@ -11,7 +12,6 @@ export type {
 } from './automatic-speech-recognition.js';
 export * from './chat/index.js';
 export type { DepthEstimation, EstimatedDepth } from './depth-estimation.js';
-export type { DetectedBox, DetectedObject } from './detections.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';

@@ -1,8 +1,9 @@
 import { checkOptions, type OptionRule } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { DetectedObject } from '../metrics/detection.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type DetectedObject, detect, detectorOf, type Predictions } from './detections.js';
+import { detect, detectorOf, type Predictions } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { argmax, largest, sigmoid, softmax } from './scores.js';

@@ -1,8 +1,9 @@
 import { checkArray, checkNumber, checkOptions, isWhole } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { DetectedObject } from '../metrics/detection.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type DetectedObject, detect, detectorOf } from './detections.js';
+import { detect, detectorOf } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { share } from './object-detection.js';
 import { sigmoid } from './scores.js';

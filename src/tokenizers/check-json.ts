@@ -55,17 +55,23 @@ function* checkModel(model: Fields): Generator<undefined, void> {
     const [given, expected] = type === 'Unigram' ? ['an object', 'a list'] : ['a list', 'an object'];
     refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);
   }
-  if (!Array.isArray(vocab)) {
-    for (const [i, token] of Object.keys(vocab as Fields).entries()) {
-      checkId(token, (vocab as Fields)[token]);
-      if (i % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
-    }
-    return;
+  if (Array.isArray(vocab)) checkScoredTokens(vocab, unk_id);
+  else yield* checkTokenIds(vocab as Fields);
+}
+
+function* checkTokenIds(vocab: Fields): Generator<undefined, void> {
+  for (const [i, token] of Object.keys(vocab).entries()) {
+    checkId(token, vocab[token]);
+    if (i % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
   }
+}
+
+/** Checks the vocabulary of a Unigram model: pairs of a token and its score. */
+function checkScoredTokens(vocab: readonly unknown[], unknownId: unknown): void {
   const odd = vocab.find((entry) => !isPair(entry) || typeof entry[1] !== 'number');
   if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in its vocabulary, expected a token and its score`);
-  if (unk_id !== undefined && vocab[unk_id as number] === undefined) {
-    refuse(`has the unk_id ${JSON.stringify(unk_id)}, expected an id of its ${vocab.length} tokens`);
+  if (unknownId !== undefined && vocab[unknownId as number] === undefined) {
+    refuse(`has the unk_id ${JSON.stringify(unknownId)}, expected an id of its ${vocab.length} tokens`);
   }
 }
 
@@ -82,30 +88,33 @@ function checkAddedTokens(tokens: unknown): void {
 
 function checkPostProcessor(processor: unknown): void {
   if (!isFields(processor)) return;
-  const { type, processors, single, pair = [], special_tokens: tokens, cls, sep } = processor;
+  const { type, processors } = processor;
   if (type === 'Sequence') {
     if (!Array.isArray(processors)) refuse('has a sequence of post-processors that is not a list');
     processors.forEach(checkPostProcessor);
-  } else if (type === 'TemplateProcessing') {
-    for (const template of [single, pair]) {
-      if (!Array.isArray(template)) refuse(`has ${JSON.stringify(template)} for a template, expected a list`);
-      const odd = template.find((piece) => !isPiece(piece));
-      if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in a template, expected a SpecialToken or a Sequence`);
-    }
-    for (const [token, named] of Object.entries(isFields(tokens) ? tokens : {})) {
-      const ids = isFields(named) ? named.ids : undefined;
-      if (!Array.isArray(ids))
-        refuse(`has ${JSON.stringify(ids)} for the ids of ${JSON.stringify(token)}, expected a list`);
-      for (const id of ids as unknown[]) checkId(token, id);
-    }
-    if ((single as { Sequence?: Fields }[]).some((piece) => piece.Sequence?.id === 'B'))
-      refuse('has a second text B in its template for a single one, expected A');
-  } else if (type === 'BertProcessing' || type === 'RobertaProcessing') {
-    for (const token of [cls, sep]) {
+  } else if (type === 'TemplateProcessing') checkTemplates(processor);
+  else if (type === 'BertProcessing' || type === 'RobertaProcessing') {
+    for (const token of [processor.cls, processor.sep]) {
       if (!isPair(token)) refuse(`has ${JSON.stringify(token)} in its ${type}, expected a token and its id`);
       checkId(token[0], token[1]);
     }
   }
+}
+
+function checkTemplates({ single, pair = [], special_tokens: tokens }: Fields): void {
+  for (const template of [single, pair]) {
+    if (!Array.isArray(template)) refuse(`has ${JSON.stringify(template)} for a template, expected a list`);
+    const odd = template.find((piece) => !isPiece(piece));
+    if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in a template, expected a SpecialToken or a Sequence`);
+  }
+  for (const [token, named] of Object.entries(isFields(tokens) ? tokens : {})) {
+    const ids = isFields(named) ? named.ids : undefined;
+    if (!Array.isArray(ids))
+      refuse(`has ${JSON.stringify(ids)} for the ids of ${JSON.stringify(token)}, expected a list`);
+    for (const id of ids as unknown[]) checkId(token, id);
+  }
+  if ((single as { Sequence?: Fields }[]).some((piece) => piece.Sequence?.id === 'B'))
+    refuse('has a second text B in its template for a single one, expected A');
 }
 
 function checkId(token: string, id: unknown): void {

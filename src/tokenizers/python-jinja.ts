@@ -192,6 +192,28 @@ const COMPARISONS: Readonly<Record<string, (order: number) => boolean>> = {
   '>=': (order) => order >= 0,
 };
 
+/** Filters that differ from those of the engine. A filter returns undefined for a value that the engine treats right. */
+const FILTERS: Readonly<Record<string, (operand: Value) => Value | undefined>> = {
+  length: lengthOf,
+  count: lengthOf,
+  items: (operand) => (isArray(operand) ? operand : undefined), // no items
+  list: (operand) => (isArray(operand) ? undefined : array(itemsOf(operand) ?? [])),
+  min: (operand) => (isArray(operand) ? extreme(operand.value, 'min') : undefined),
+  max: (operand) => (isArray(operand) ? extreme(operand.value, 'max') : undefined),
+  dictsort: (operand) => (isObject(operand) && keysOf(operand).every(isNumber) ? sortedByKey(operand) : undefined),
+};
+
+function lengthOf(operand: Value): Value | undefined {
+  const items = itemsOf(operand);
+  return items && made(items.length);
+}
+
+/** True if a filter of sequences gets an undefined value, which counts as an empty list. Some accept None, too. */
+function isNoSequence(operand: Value, name: string): boolean {
+  if (!OF_SEQUENCE.has(name)) return false;
+  return isUndefined(operand) || (isNone(operand) && /attr$|^(select|reject|map)$/.test(name));
+}
+
 /** The engine with Python's semantics. */
 export class PythonInterpreter extends Interpreter {
   override evaluate(node: Node | undefined, scope: Scope): Value {
@@ -235,22 +257,12 @@ export class PythonInterpreter extends Interpreter {
       const [characters] = filter.type === 'Identifier' ? [] : this.evaluateArguments(filter.args, scope)[0];
       return text(stripped(operand.value, characters?.value, true, true));
     }
-    if (name === 'length' || name === 'count') {
-      const items = itemsOf(operand);
-      if (items !== undefined) return made(items.length);
-    }
-    if (
-      OF_SEQUENCE.has(name) &&
-      (isUndefined(operand) || (isNone(operand) && /attr$|^(select|reject|map)$/.test(name)))
-    )
-      return this.applyFilter(array([]), filter, scope);
-    if (name === 'items' && isArray(operand)) return operand; // no items
-    if (name === 'list' && !isArray(operand)) return array(itemsOf(operand) ?? []);
-    if (name === 'join' && isArray(operand) && !hasAttribute(filter))
-      operand = array(operand.value.map((each: Value) => text(textOf(each))));
-    if ((name === 'min' || name === 'max') && isArray(operand)) return extreme(operand.value, name);
-    if (name === 'dictsort' && isObject(operand) && keysOf(operand).every(isNumber)) return sortedByKey(operand);
-    return super.applyFilter(operand, filter, scope);
+    if (isNoSequence(operand, name)) return this.applyFilter(array([]), filter, scope);
+    const known = FILTERS[name]?.(operand);
+    if (known !== undefined) return known;
+    const joinsTexts = name === 'join' && isArray(operand) && !hasAttribute(filter);
+    const items = joinsTexts ? array(operand.value.map((each: Value) => text(textOf(each)))) : operand;
+    return super.applyFilter(items, filter, scope);
   }
 
   /** Operators that differ from Python's. Undefined for others. */

@@ -164,7 +164,6 @@ export function ggufWeights(
   const weights = new Map<string, GgufWeight | ComposedWeight>();
   const reader = new BlockReader(source);
   const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
-  const { plusOne = false } = architecture;
   const parts = new Map((architecture.joined ?? []).flatMap((join) => join.of.map((each) => [each, join] as const)));
   for (const [given, tensor] of tensors) {
     if (OF_POSITIONS.test(given) || Number(LAYER.exec(given)?.[0]) >= settings.layers) continue;
@@ -176,14 +175,7 @@ export function ggufWeights(
     }
     const found = renamed(architecture.names, given);
     const last = found?.pattern.split('.').at(-1) as string;
-    const hasPairs = architecture.pairedRows?.includes(last) ?? false;
-    const isPlus = typeof plusOne === 'boolean' ? plusOne && given.endsWith('norm.weight') : plusOne.includes(last);
-    const storage = {
-      headSize: hasPairs ? headSizeOf(tensor, metadata, last) : null,
-      transposed: tensor.shape.length === 2 && (architecture.inOut?.includes(last) ?? false),
-      plus: isPlus ? 1 : 0,
-      stored: architecture.stored?.[patternOf(given)] ?? null,
-    };
+    const storage = storageOf(tensor, last, architecture, metadata);
     const name = found === undefined ? given : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
     if (!name.includes('#')) weights.set(name, new GgufWeight(tensor, storage, reader));
     else
@@ -191,6 +183,18 @@ export function ggufWeights(
         weights.set(name.replace('#', String(expert)), new ComposedWeight(rows, reader));
   }
   return weights;
+}
+
+/** Returns how a file of this architecture stores a tensor. `last`: the last part of the tensor's pattern. */
+function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadata: GgufMetadata): GgufStorage {
+  const { plusOne = false, pairedRows, inOut, stored } = family;
+  const isPlus = typeof plusOne === 'boolean' ? plusOne && tensor.name.endsWith('norm.weight') : plusOne.includes(last);
+  return {
+    headSize: pairedRows?.includes(last) ? headSizeOf(tensor, metadata, last) : null,
+    transposed: tensor.shape.length === 2 && (inOut?.includes(last) ?? false),
+    plus: isPlus ? 1 : 0,
+    stored: stored?.[patternOf(tensor.name)] ?? null,
+  };
 }
 
 /** True if the file has all tensors of a weight in the layer of `given`. */
