@@ -64,7 +64,8 @@ function page(
   include: string[],
   groupOrder: number,
 ): TestProjectInlineConfiguration {
-  const data = filesOf({ '/test/data/': 'test/data/' });
+  const models = process.env.SIMDFORMER_MODELS || '.cache/models'; // as in test/real-models.ts
+  const data = filesOf({ '/test/data/': 'test/data/', '/models/': `${models}/` });
   return {
     extends: true,
     server: { headers },

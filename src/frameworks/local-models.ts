@@ -1,6 +1,7 @@
 // The models of an adapter. Each is loaded once, at its first use.
 
-import { createDevice, type Device, type LoadModelOptions, loadModel } from '../index.js';
+import { checkOptions, describeValue } from '../core/check.js';
+import { ArgumentError, createDevice, type Device, type LoadModelOptions, loadModel } from '../index.js';
 import { type LoadedModel, PretrainedModel } from '../pretrained/index.js';
 import { type ChatModel, type Pipeline, pipeline, type TaskName } from '../tasks/index.js';
 
@@ -11,6 +12,15 @@ export type ModelId = Parameters<typeof loadModel>[1] | LoadedModel | ChatModel;
 export interface LocalModelsOptions extends Omit<LoadModelOptions, 'head' | 'labels' | 'problemType' | 'signal'> {
   /** The device to load models on. Default: one that `createDevice()` opens for the first model. */
   device?: Device | undefined;
+}
+
+/** Checks what untyped callers give an adapter. Throws ArgumentError. */
+export function checkModel(op: string, model: unknown, loadOptions: unknown): void {
+  if (model === undefined || model === null || typeof model === 'number' || typeof model === 'boolean')
+    throw new ArgumentError(
+      `${op}: model is ${describeValue(model)}, expected a folder, a hub id, a GGUF file or a loaded model`,
+    );
+  checkOptions(op, { loadOptions }, { loadOptions: 'object' });
 }
 
 interface Opened {

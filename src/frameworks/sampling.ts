@@ -1,3 +1,4 @@
+import type { OptionKind } from '../core/check.js';
 import type { ChatGenerateOptions } from '../tasks/index.js';
 
 /** Settings of an answer, by the names that frameworks have in common. */
@@ -10,6 +11,17 @@ export interface SamplingSettings {
   readonly frequencyPenalty?: number | undefined;
   readonly seed?: number | undefined;
 }
+
+/** Kinds of the settings. */
+export const samplingKinds = {
+  maxTokens: 'count',
+  temperature: 'notNegative',
+  topP: 'positive',
+  topK: 'whole',
+  presencePenalty: 'number',
+  frequencyPenalty: 'number',
+  seed: 'whole',
+} as const satisfies Record<keyof SamplingSettings, OptionKind>;
 
 /** At lower temperatures, the most probable token has probability 1 within float precision. */
 const MIN_TEMPERATURE = 1e-3;

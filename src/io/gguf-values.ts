@@ -44,6 +44,11 @@ export class GgufTexts implements TextBytes, Iterable<string> {
     return decodeText(this.bytes, starts[index] as number, (starts[index + 1] as number) - gap);
   }
 
+  /** The number of bytes of the text at an index, from 0 to below `length`. */
+  bytesAt(index: number): number {
+    return (this.starts[index + 1] as number) - (this.starts[index] as number) - this.gap;
+  }
+
   *[Symbol.iterator](): Generator<string> {
     for (let i = 0; i < this.length; i++) yield this.at(i) as string;
   }

@@ -17,9 +17,10 @@ import type { Runnable } from '@langchain/core/runnables';
 import { convertToOpenAITool } from '@langchain/core/utils/function_calling';
 import { toJsonSchema } from '@langchain/core/utils/json_schema';
 import type { ResponseFormat } from '../constrain/index.js';
+import { checkOptions } from '../core/check.js';
 import { type AnswerEnd, planAnswer, streamAnswer } from '../frameworks/answer.js';
-import { LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
-import { type SamplingSettings, samplingOf } from '../frameworks/sampling.js';
+import { checkModel, LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
+import { type SamplingSettings, samplingKinds, samplingOf } from '../frameworks/sampling.js';
 import type { Tool, ToolChoice } from '../frameworks/tool-formats.js';
 import type { ChatGenerateOptions } from '../tasks/index.js';
 import { templateMessages } from './messages.js';
@@ -77,9 +78,11 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     return 'ChatSimdformer';
   }
 
+  /** Throws ArgumentError for fields of other kinds. */
   constructor(fields: ChatSimdformerFields) {
     super(fields);
     const { model, loadOptions, ...settings } = fields;
+    checkModel('ChatSimdformer', model, loadOptions);
     this.#models = new LocalModels(loadOptions);
     this.#id = model;
     this.#settings = pickSettings(settings);
@@ -227,11 +230,15 @@ const SETTINGS = [
   ...(['variables', 'generation'] as const),
 ] as const satisfies readonly (keyof ChatSimdformerSettings)[];
 
+/** Returns the settings among options. Throws ArgumentError for settings of other kinds. */
 function pickSettings(options: ChatSimdformerSettings): ChatSimdformerSettings {
-  return Object.fromEntries(
+  const settings = Object.fromEntries(
     SETTINGS.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]] as const])),
   );
+  return checkOptions<ChatSimdformerSettings>('ChatSimdformer', settings, settingKinds);
 }
+
+const settingKinds = { ...samplingKinds, variables: 'object', generation: 'object' } as const;
 
 /** `tool_choice` of LangChain, or of OpenAI. */
 function choiceOf(choice: ChatSimdformerCallOptions['tool_choice']): ToolChoice | undefined {

@@ -1,6 +1,7 @@
 import { Embeddings, type EmbeddingsParams } from '@langchain/core/embeddings';
+import { checkOptions } from '../core/check.js';
 import { embed } from '../frameworks/embed.js';
-import { LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
+import { checkModel, LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
 
 export interface SimdformerEmbeddingsFields extends EmbeddingsParams {
   /** The model: a folder, a hub id, a GGUF file, or a loaded model. */
@@ -24,8 +25,11 @@ export class SimdformerEmbeddings extends Embeddings {
   readonly #id: ModelId;
   readonly #dimensions: number | undefined;
 
+  /** Throws ArgumentError for fields of other kinds. */
   constructor({ model, dimensions, loadOptions, ...params }: SimdformerEmbeddingsFields) {
     super(params);
+    checkModel('SimdformerEmbeddings', model, loadOptions);
+    checkOptions('SimdformerEmbeddings', { dimensions }, { dimensions: 'count' });
     this.#models = new LocalModels(loadOptions);
     this.#id = model;
     this.#dimensions = dimensions;

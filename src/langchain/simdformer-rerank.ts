@@ -1,7 +1,7 @@
 import type { DocumentInterface } from '@langchain/core/documents';
 import { BaseDocumentCompressor } from '@langchain/core/retrievers/document_compressors';
 import { checkOptions } from '../core/check.js';
-import { LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
+import { checkModel, LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
 
 export interface SimdformerRerankFields {
   /** The model: a folder, a hub id, or a loaded model. */
@@ -25,8 +25,13 @@ export class SimdformerRerank extends BaseDocumentCompressor {
   readonly #id: ModelId;
   readonly #topN: number | undefined;
 
-  constructor({ model, topN, loadOptions }: SimdformerRerankFields) {
+  /** Throws ArgumentError for fields of other kinds. */
+  constructor(fields: SimdformerRerankFields) {
     super();
+    const { model, topN, loadOptions } = checkOptions('SimdformerRerank', fields, {
+      ...{ model: 'any', topN: 'count', loadOptions: 'object' },
+    });
+    checkModel('SimdformerRerank', model, loadOptions);
     this.#models = new LocalModels(loadOptions);
     this.#id = model;
     this.#topN = topN;

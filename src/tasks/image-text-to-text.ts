@@ -70,6 +70,8 @@ export const imageTextToText: Task<ImageTextToText> = {
         eos_token_id: { ...anyOf('whole', TOKENS), expected: 'a token or several' },
         streamer: STREAMER,
       });
+      if (isPair && options.text !== undefined)
+        throw new ArgumentError(`${TASK}: text is given as an argument and as an option, expected one of them`);
       const text = isPair ? second : (options.text ?? given);
       const input = inputOf(text, isPair || options.text !== undefined ? given : undefined);
       const lease = await images.read(TASK, input.images, options.signal);
@@ -107,7 +109,7 @@ function inputOf(text: unknown, given: unknown): Input {
   if (typeof text === 'string') return { images: apart, prompt: text };
   if (!Array.isArray(text) || !isObject(text[0]))
     throw new ArgumentError(`${TASK}: the input is ${describeValue(text)}, expected messages, or images and a text`);
-  checkMessages(TASK, text as ChatMessage[]);
+  checkMessages(TASK, text as ChatMessage[], given === undefined ? undefined : (i) => `text[${i}]`);
   const { images, shown } = imagesIn(text as ChatMessage[]);
   if (apart.length > 0 && images.length > 0)
     throw new ArgumentError(`${TASK}: images are given both separately and in messages, expected one of them`);

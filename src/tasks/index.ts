@@ -27,6 +27,7 @@ export type {
   ImageToTextOptions,
   TextOfImage,
 } from './image-to-text.js';
+export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
 export type { Box, RunMask } from './mask-filters.js';
 export type { GeneratedMasks, MaskGeneration, MaskGenerationOptions } from './mask-generation.js';
 export type { MediaFile } from './media-source.js';

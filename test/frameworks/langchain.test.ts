@@ -187,3 +187,30 @@ describe('SimdformerRerank', () => {
     );
   });
 });
+
+it('fields of other kinds are refused by name', () => {
+  const model = models.stories;
+  type Make = (fields: object) => unknown;
+  const classes: [name: string, Make, wrong: Record<string, unknown>][] = [
+    [
+      'ChatSimdformer',
+      (fields) => new ChatSimdformer({ model, ...fields }),
+      {
+        maxTokens: 1.5,
+        temperature: 'hot',
+        topP: 0,
+        topK: -1,
+        seed: 'a',
+        variables: 1,
+        generation: 'x',
+        presencePenalty: '',
+      },
+    ],
+    ['SimdformerEmbeddings', (fields) => new SimdformerEmbeddings({ model: 'm', ...fields }), { dimensions: 0 }],
+    ['SimdformerRerank', (fields) => new SimdformerRerank({ model: 'm', ...fields }), { topN: 'all', nonsense: 1 }],
+  ];
+  for (const [name, make, wrong] of classes)
+    for (const [field, value] of Object.entries({ ...wrong, model: 7, loadOptions: 'auto' }))
+      expect(() => make({ [field]: value }), field).toThrow(new RegExp(`^${name}: .*\\b${field}\\b`));
+  expect(() => new SimdformerRerank({} as never)).toThrow(/model is undefined, expected a folder/);
+});

@@ -20,6 +20,7 @@ import { TextStream } from '../../src/tasks/chat/text-stream.js';
 import * as tasks from '../../src/tasks/index.js';
 import * as tokenizers from '../../src/tokenizers/index.js';
 import * as train from '../../src/train/index.js';
+import { imageTextModel } from '../tasks/image-text-model.js';
 import { smallModel } from '../tasks/small-model.js';
 
 /** Options that a call may pass, right and wrong ones. */
@@ -170,6 +171,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     masks: await pipe('mask-generation', detector('sam', sam)),
     caption: await pipe('image-to-text', detector('trocr', vit)),
     ask: await pipe('document-question-answering', detector('trocr', vit)),
+    see: await pipe('image-text-to-text', keep(await imageTextModel('qwen3_vl', device)) as never),
     namedObjects: await pipe('zero-shot-object-detection', detector('owlv2')),
     answer: await pipe('question-answering', await load('bert-qa')),
     similar: await pipe('sentence-similarity', bert),
@@ -519,6 +521,13 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type MaskGeneration': call((options) => pipes.masks(image, { points_per_crop: 1, ...options })),
     'type ImageToText': call((options) => pipes.caption(image, options), {}, written),
     'type DocumentQuestionAnswering': call((options) => pipes.ask(image, 'a', options), {}, written),
+    'type ImageTextToText': call(
+      (options) => pipes.see(image, options),
+      { text: 'w1' },
+      {
+        ...{ ...written, text: [{ role: 'user', content: 'w1' }] },
+      },
+    ),
     'type ObjectDetection': call((options) => pipes.objects(image, options)),
     'type ZeroShotObjectDetection': call((options) => pipes.namedObjects(image, ['a cat'], options)),
     'type QuestionAnswering': call((options) => pipes.answer('a', 'a', options)),

@@ -1,4 +1,5 @@
 // Small models of images and text with tokenizers of words, as folders that a user has.
+import type { Device } from '../../src/index.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
@@ -76,7 +77,7 @@ const templateOf = (mark: string) =>
   '{% endfor %}{% endif %}{% endfor %}{% if add_generation_prompt %}w6 {% endif %}';
 
 /** The model with its tokenizer, template and processor, with room for conversations. */
-export async function imageTextModel(name: KindName): Promise<CausalModel> {
+export async function imageTextModel(name: KindName, device?: Device): Promise<CausalModel> {
   const { tokens, mark, preprocessor } = kinds[name] as Kind;
   const files = await filesOf(testData('reference3'), name);
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
@@ -90,7 +91,7 @@ export async function imageTextModel(name: KindName): Promise<CausalModel> {
   };
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   config.text_config.max_position_embeddings = 512;
-  const model = await loadModel(await deviceFor(isas.at(-1) as string, 2), {
+  const model = await loadModel(device ?? (await deviceFor(isas.at(-1) as string, 2)), {
     ...files,
     'config.json': json(config),
     'tokenizer.json': json(tokenizer),

@@ -218,7 +218,7 @@ class DecoderPostnet extends Module {
   }
 }
 
-/** What a step of `speak` depends on. */
+/** The inputs of a step of `speak`. */
 interface SpeechStep {
   /** Number of the step, from 1 on. */
   readonly step: number;

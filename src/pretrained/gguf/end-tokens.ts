@@ -7,6 +7,8 @@ const ENDS = new Set([
   ...['<end_of_utterance>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~['],
 ]);
 const CONTROL = 3;
+/** A token that ends a turn, whatever its kind. */
+const ANY_KIND = '<|tool_response>';
 
 /**
  * Tokens that do not end a turn if the vocabulary also has all tokens of the list. llama.cpp has the same exceptions.
@@ -25,8 +27,10 @@ export function endIds(metadata: GgufMetadata): number[] {
   const kinds = metadata.numbers('tokenizer.ggml.token_type', tokens?.length) ?? [];
   const known = new Map<string, number>();
   for (let id = 0; id < kinds.length; id++) {
+    // Only few texts are decoded, because vocabularies have hundreds of thousands of them.
+    if (kinds[id] !== CONTROL && tokens?.bytesAt(id) !== ANY_KIND.length) continue;
     const token = tokens?.at(id) ?? '';
-    if (ENDS.has(token) && (kinds[id] === CONTROL || token === '<|tool_response>')) known.set(token, id);
+    if (ENDS.has(token) && (kinds[id] === CONTROL || token === ANY_KIND)) known.set(token, id);
   }
   const excepted = EXCEPTIONS.filter(([, beside]) => beside.every((token) => known.has(token)));
   const none = new Set(excepted.map(([token]) => known.get(token)));
