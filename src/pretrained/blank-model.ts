@@ -96,9 +96,10 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
   const plusOne = family.gguf?.plusOne === true;
-  const opened = await openWeights(source, {
+  const all = await openWeights(source, {
     ...{ single: file ?? undefined, dtype: from.dtype, onnxFile: from.onnxFile, plusOne },
   });
+  const opened = source.replacements ? await replaced(all, source.replacements()) : all;
   const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
   const init = new Initializer(device, 0, true);
   try {
@@ -119,6 +120,19 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     stored.close();
     throw error;
   }
+}
+
+/** Weights, of which some are replaced. */
+async function replaced(weights: Weights, opening: Promise<Weights>): Promise<Weights> {
+  const others = await opening.catch((error: unknown) => {
+    weights.close();
+    throw error;
+  });
+  const close = () => {
+    weights.close();
+    others.close();
+  };
+  return { ...weights, tensors: new Map([...weights.tensors, ...others.tensors]), close };
 }
 
 /** Settings that config.json lacks, and that the file's tensors imply. */

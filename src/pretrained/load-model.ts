@@ -73,6 +73,11 @@ export interface LoadModelOptions extends HubOptions {
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
   cache?: CacheType | undefined;
+  /**
+   * The language of a speech model that has an adapter for each (MMS): a part of the name of `adapter.fra.safetensors`.
+   * Default: that of the folder's own weights.
+   */
+  targetLang?: string | undefined;
   /** The base model of an adapter, a folder or a hub id. Default: the one that the adapter names. */
   baseModel?: string | undefined;
   /**
@@ -93,7 +98,8 @@ export async function loadModel<Model extends LoadedModel | Transformer = TextMo
   if (await isAdapter(source)) return (await loadAdapted(device, source, baseModel, options)) as Model;
   if (baseModel !== undefined)
     throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is not an adapter: omit it`);
-  return loadFrom<Model>(device, source, from, others);
+  const { targetLang } = others;
+  return loadFrom<Model>(device, await inLanguage(source, targetLang), from, others);
 }
 
 /**
@@ -135,7 +141,16 @@ async function loadAdapted(
 
 const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cache'] as const;
-const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
+const NAMES = [
+  'head',
+  'labels',
+  'problemType',
+  'baseModel',
+  'targetLang',
+  ...PACKING_NAMES,
+  'onWarning',
+  ...HUB_NAMES,
+] as const;
 
 async function loadFrom<Model extends LoadedModel | Transformer>(
   device: Device,
@@ -143,7 +158,19 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   from: ModelLocation,
   options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
 ): Promise<Model> {
-  const { head, labels, problemType, weights: wanted, activations, dtype, onnxFile, cache, onWarning, hub } = options;
+  const {
+    head,
+    labels,
+    problemType,
+    weights: wanted,
+    activations,
+    dtype,
+    onnxFile,
+    cache,
+    targetLang,
+    onWarning,
+    hub,
+  } = options;
   const { backbone, layout, sentence } = await backboneOf(source);
   const whole = await backbone.json('config.json');
   const text = await textConfig(whole, head);
@@ -163,7 +190,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const named = labels ? withLabels(json, labels) : json;
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
   const { signal, ...again } = hub; // the signal is for loading, not for saving
-  const reopen = () => openSource(from, again);
+  const reopen = async () => inLanguage(await openSource(from, again), targetLang);
   const isPart = text !== null;
   const loadPart = async (part: ModelSource, partHead: HeadKind) => {
     const own = { ...options, head: partHead, labels: undefined, problemType: undefined };
@@ -189,9 +216,15 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   return model.eval() as Model;
 }
 
+/** The folder as it is for a language; see `LoadModelOptions.targetLang`. */
+async function inLanguage(source: ModelSource, language: string | undefined): Promise<ModelSource> {
+  if (language === undefined) return source;
+  return (await import('./target-language.js')).withTargetLanguage(source, language);
+}
+
 function checkLoadOptions(options: LoadModelOptions) {
   const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
-  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, ...hub } = others;
+  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, ...hub } = others;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -199,12 +232,26 @@ function checkLoadOptions(options: LoadModelOptions) {
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected an array of one or more names`);
   if (head !== undefined) checkOneOf('loadModel', 'head', head, headKinds);
   if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
-  checkOptions('loadModel', { baseModel, onnxFile }, { baseModel: 'string', onnxFile: 'string' });
+  const texts = { baseModel: 'string', onnxFile: 'string', targetLang: 'string' } as const;
+  checkOptions('loadModel', { baseModel, onnxFile, targetLang }, texts);
   checkHubOptions('loadModel', hub);
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, cache, onWarning, hub };
+  return {
+    head,
+    labels,
+    problemType,
+    weights,
+    activations,
+    dtype,
+    onnxFile,
+    baseModel,
+    targetLang,
+    cache,
+    onWarning,
+    hub,
+  };
 }
 
 /** Everything that is needed to make a model of a family. */

@@ -28,6 +28,8 @@ export interface ModelSource {
   open(name: string): Promise<OpenFile>;
   /** The weights of a GGUF file, which has no separate files of weights. The file is open until these are closed. */
   readonly weights?: Weights | undefined;
+  /** Opens weights that replace those of the same names, such as an adapter of a language. */
+  replacements?(): Promise<Weights>;
   /** Projections after the pooling in a GGUF file, by folder and parameter. */
   readonly projections?: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>> | undefined;
   /** The vocabulary's metadata in a GGUF file. */

@@ -1,9 +1,18 @@
 // Makes the tokenizer of speech models that write letters (CTC), from vocab.json.
 
+import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
 const SPECIAL = { pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>' } as const;
+
+/** The vocabulary of a language, if there is one for each (MMS). Throws FormatError for an unknown language. */
+function ofLanguage(vocab: unknown, language: unknown): unknown {
+  if (!isObject(vocab) || Object.keys(vocab).length === 0 || !Object.values(vocab).every(isObject)) return vocab;
+  if (typeof language === 'string' && Object.hasOwn(vocab, language)) return vocab[language];
+  const names = Object.keys(vocab).join(', ');
+  throw new FormatError(`vocab.json has languages, and target_lang is ${describeValue(language)}, expected ${names}`);
+}
 
 /**
  * Makes the tokenizer.json of a vocabulary of letters, as transformers' Wav2Vec2CTCTokenizer reads it. `config` is
@@ -12,9 +21,10 @@ const SPECIAL = { pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>', unk_t
  */
 export function ctcTokenizerJson(vocab: unknown, config: TokenizerConfig = {}): TokenizerJson {
   const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0;
-  if (typeof vocab !== 'object' || vocab === null || !Object.values(vocab).every(isId))
+  const own = ofLanguage(vocab, config.target_lang);
+  if (!isObject(own) || !Object.values(own).every(isId))
     throw new FormatError('vocab.json is not an object that maps tokens to ids');
-  const ids = vocab as Readonly<Record<string, number>>;
+  const ids = own as Readonly<Record<string, number>>;
   const named = (name: keyof typeof SPECIAL): string => {
     const token = config[name] ?? SPECIAL[name];
     return typeof token === 'string' ? token : String((token as { content?: unknown }).content);

@@ -6,7 +6,7 @@ import { Conv1d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { GroupNorm, LayerNorm } from '../../nn/norm.js';
@@ -95,6 +95,40 @@ class ConvPositions extends Module {
   }
 }
 
+/** A narrow network for one language, linear2(relu(linear1(norm(x)))), as in MMS (Pratap et al. 2023, arXiv 2305.13516). */
+class LanguageAdapter extends Module {
+  readonly norm: LayerNorm;
+  readonly linear1: Linear;
+  readonly linear2: Linear;
+
+  constructor(init: Initializer, dModel: number, width: number) {
+    super();
+    this.norm = new LayerNorm(init, dModel);
+    this.linear1 = new Linear(init, dModel, width);
+    this.linear2 = new Linear(init, width, dModel);
+  }
+
+  /** `x` and the result: float32 [N, dModel]. */
+  forward(x: Tensor): Tensor {
+    return this.linear2.forward(this.linear1.forward(this.norm.forward(x), 'relu'));
+  }
+}
+
+/** A layer whose result an adapter changes. */
+class AdaptedLayer extends TransformerLayer {
+  readonly adapterLayer: LanguageAdapter;
+
+  constructor(options: LayerParts, adapter: () => LanguageAdapter) {
+    super(options);
+    this.adapterLayer = adapter();
+  }
+
+  override forward(x: Tensor, batch: Sequences, context?: LayerContext): Tensor {
+    const y = super.forward(x, batch, context);
+    return add(y, this.adapterLayer.forward(y));
+  }
+}
+
 /**
  * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions turn samples into frames, and another one adds
  * positions. An encoder reads the frames.
@@ -134,8 +168,9 @@ export class Wav2Vec2 extends SoundModel {
     const isPre = config.flag('do_stable_layer_norm');
     this.startNorm = isPre ? null : norm();
     this.startDropout = dropout('hidden_dropout');
-    const layer = () =>
-      new TransformerLayer({
+    const adapter = isPre ? config.sizeOrNull('adapter_attn_dim') : null;
+    const layer = () => {
+      const options: LayerParts = {
         selfAttn: () =>
           new MultiHeadAttention(init, {
             dModel,
@@ -153,7 +188,11 @@ export class Wav2Vec2 extends SoundModel {
         dropout: () => dropout('hidden_dropout'),
         wiring: isPre ? 'pre' : 'post',
         randomness: this.randomness,
-      });
+      };
+      return adapter === null
+        ? new TransformerLayer(options)
+        : new AdaptedLayer(options, () => new LanguageAdapter(init, dModel, adapter));
+    };
     const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
     this.endNorm = isPre ? norm() : null;
@@ -205,6 +244,9 @@ export class Wav2Vec2 extends SoundModel {
       'encoder.layers.*.feed_forward.linear1': `${layer}.feed_forward.intermediate_dense`,
       'encoder.layers.*.feed_forward.linear2': `${layer}.feed_forward.output_dense`,
       'encoder.layers.*.norm2': `${layer}.final_layer_norm`,
+      'encoder.layers.*.adapter_layer.norm': `${layer}.adapter_layer.norm`,
+      'encoder.layers.*.adapter_layer.linear1': `${layer}.adapter_layer.linear_1`,
+      'encoder.layers.*.adapter_layer.linear2': `${layer}.adapter_layer.linear_2`,
       'spec_augment.vector': `${body}.masked_spec_embed`,
       'head.dense': 'projector',
       'head.out': isSpelled ? 'lm_head' : 'classifier',
@@ -214,7 +256,7 @@ export class Wav2Vec2 extends SoundModel {
 
 /** Throws FormatError for settings that are not supported. */
 function checkSupported({ values }: ModelConfig): void {
-  const unsupported = ['add_adapter', 'adapter_attn_dim', 'conv_pos_batch_norm'];
+  const unsupported = ['add_adapter', 'conv_pos_batch_norm'];
   for (const name of unsupported) {
     if (values[name])
       throw new FormatError(

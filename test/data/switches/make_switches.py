@@ -289,6 +289,11 @@ CASES = {
         "Wav2Vec2ForCTC",
         dict(sound, do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True, num_conv_pos_embeddings=5, ctc_loss_reduction="mean", pad_token_id=3),
     ),
+    # Adapters of a language, as in MMS.
+    "wav2vec2-language": (
+        "Wav2Vec2ForCTC",
+        dict(sound, do_stable_layer_norm=True, feat_extract_norm="layer", num_conv_pos_embeddings=5, adapter_attn_dim=4),
+    ),
     "wav2vec2-body": ("Wav2Vec2Model", dict(sound, mask_time_prob=0.05)),
     # Windows and patches that reach beyond the image; the second stage is as small as a window.
     "swin-odd": (
