@@ -26,6 +26,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   serve: () => import('./serve.js'),
   burst: () => import('./burst.js'),
   embeddings: () => import('./embeddings.js'),
+  texts: () => import('./texts.js'),
   memory: () => import('./memory.js'),
   soak: () => import('./soak.js'),
   masks: () => import('./masks.js'),

@@ -24,6 +24,14 @@ import {
   type TokenVectors,
 } from './retrieval/similarity.js';
 
+type Encoding = typeof import('./retrieval/encode.js');
+type Ranking = typeof import('./retrieval/rank.js');
+
+/** Modules that were loaded. An import takes a noticeable part of the time of a short text even if it is repeated. */
+const loaded: { encoding?: Encoding; ranking?: Ranking } = {};
+const encoding = async (): Promise<Encoding> => (loaded.encoding ??= await import('./retrieval/encode.js'));
+const ranking = async (): Promise<Ranking> => (loaded.ranking ??= await import('./retrieval/rank.js'));
+
 /** Texts as vectors, similarities, and scores of pairs, by the names of sentence-transformers. docs/retrieval.md explains them. */
 export abstract class RetrievalModel extends Model implements TextReader {
   abstract readonly config: Json;
@@ -110,7 +118,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
 
   /** Returns the words of a sparse vector, the greatest weight first. `topK`: maximum number of words. */
   async decodeSparse(vector: SparseVector, options: { topK?: number | undefined } = {}): Promise<WeightedToken[]> {
-    const { decodeSparseVector } = await import('./retrieval/encode.js');
+    const { decodeSparseVector } = await encoding();
     return decodeSparseVector(this, vector, options);
   }
 
@@ -122,7 +130,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
   encodeTokens(text: string, options?: TokenOptions): Promise<TokenVectors>;
   encodeTokens(texts: readonly string[], options?: TokenOptions): Promise<TokenVectors[]>;
   async encodeTokens(texts: string | readonly string[], options: TokenOptions = {}): Promise<unknown> {
-    const { encodeTokensOf } = await import('./retrieval/encode.js');
+    const { encodeTokensOf } = await encoding();
     return severalOrOne(texts, (list) => encodeTokensOf(this, list, options));
   }
 
@@ -157,7 +165,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
   predict(pair: TextPair, options?: PredictOptions): Promise<number | number[]>;
   predict(pairs: readonly TextPair[], options?: PredictOptions): Promise<number[] | number[][]>;
   async predict(pairs: TextPair | readonly TextPair[], options: PredictOptions = {}): Promise<unknown> {
-    const { scorePairs } = await import('./retrieval/rank.js');
+    const { scorePairs } = await ranking();
     const isOne = Array.isArray(pairs) && typeof pairs[0] === 'string';
     const rows = await scorePairs(this, isOne ? [pairs as unknown as TextPair] : (pairs as TextPair[]), options);
     const scores = rows.map((row) => (row.length === 1 ? (row[0] as number) : row));
@@ -166,7 +174,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
 
   /** Documents by how well they answer a query, the best first. Rejects as `predict`, and for a model of several labels. */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
-    const { rankDocuments } = await import('./retrieval/rank.js');
+    const { rankDocuments } = await ranking();
     return rankDocuments(this, query, documents, options);
   }
 
@@ -190,12 +198,12 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   async #encode(texts: string | readonly string[], task: TextTask, options: EncodeOptions): Promise<unknown> {
-    const { encodeTexts } = await import('./retrieval/encode.js');
+    const { encodeTexts } = await encoding();
     return severalOrOne(texts, (list) => encodeTexts(this, list, task, options));
   }
 
   async #encodeSparse(texts: string | readonly string[], task: TextTask, options: SparseOptions): Promise<unknown> {
-    const { encodeSparseTexts } = await import('./retrieval/encode.js');
+    const { encodeSparseTexts } = await encoding();
     return severalOrOne(texts, (list) => encodeSparseTexts(this, list, task, options));
   }
 
