@@ -1,7 +1,7 @@
 // Sends requests to Hugging Face's hub. Temporary failures are retried, and errors contain a remedy.
 
 import { isNode } from '../backend/node.js';
-import { HubError } from '../core/errors.js';
+import { FetchError, HubError } from '../core/errors.js';
 import { proxiedFetch } from '../io/proxied-fetch.js';
 import type { HubSettings } from './hub-options.js';
 
@@ -127,7 +127,8 @@ export class HubClient {
       } catch (cause) {
         watch.end();
         this.settings.signal?.throwIfAborted();
-        if (attempt < tries) {
+        // A FetchError comes from the settings of a proxy, which do not change meanwhile.
+        if (attempt < tries && !(cause instanceof FetchError)) {
           await this.#pause(backOff(attempt));
           continue;
         }

@@ -113,7 +113,7 @@ describeWith(['Redis'], 'bulk inference', () => {
       ...{ completed: words.length, failed: 0, waiting: 0, active: 0 },
     });
     await jobs.close();
-    await Promise.all(begun); // before that, nothing in them hears a signal
+    await Promise.all(begun); // workers listen for signals only from then on
     for (const worker of workers) worker.kill('SIGTERM');
     const codes = await Promise.all(workers.map(async (worker) => (await once(worker, 'close'))[0] as number | null));
     expect(codes).toEqual([0, 0]);
@@ -190,11 +190,11 @@ describeWith(['Redis'], 'bulk inference', () => {
     await submit([...long, ...words], { redis, queue });
     const jobs = new Queue(queue, { connection: { port } });
     const worker = await createWorker({ redis, queue, task, batchTokens: 300 });
-    await expect.poll(() => jobs.getCompletedCount()).toBeGreaterThan(16); // it has learnt that by now
+    await expect.poll(() => jobs.getCompletedCount()).toBeGreaterThan(16); // the worker has learnt from these that words are short
     const held: number[] = [];
     for (let done = 0; done < 50; done = await jobs.getCompletedCount()) held.push(await jobs.getActiveCount());
     expect(Math.max(...held)).toBeLessThanOrEqual(6);
-    await expect.poll(() => jobs.getActiveCount(), { timeout: 10_000 }).toBeGreaterThan(60); // words are short
+    await expect.poll(() => jobs.getActiveCount(), { timeout: 10_000 }).toBeGreaterThan(60); // so it takes more of them at once
     await Promise.all([worker.close(), jobs.close()]);
   });
 
@@ -214,7 +214,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     there.kill('SIGKILL');
     await once(there, 'close');
     await worker.close();
-    await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // which has never had one
+    await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // it never had a connection
   });
 
   it('supports passwords, databases, TLS and clusters', async () => {
@@ -320,7 +320,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     const submitted = await simdformer(['submit', file, ...where]);
     expect(submitted.code, submitted.stderr).toBe(0);
     const worker = simdformer(['worker', '--model', 'g2p-en', ...where], { interruptAt: /Waiting/, signal: 'SIGTERM' });
-    expect(await worker).toMatchObject({ code: 0 }); // told to stop before it had begun
+    expect(await worker).toMatchObject({ code: 0 }); // it was told to stop before its first job
     const again = spawn(process.execPath, argumentsOf(['worker', '--model', 'g2p-en', ...where]));
     const collected = await simdformer(['collect', file, '--out', out, ...where]);
     expect(collected.code, collected.stderr).toBe(0);

@@ -1,4 +1,4 @@
-// From training to looking inside, as a user does it.
+// The commands of a user: training, running, evaluating and inspecting a model.
 
 import { execFile } from 'node:child_process';
 import { lstat, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let trained: Ended;
 let text: Ended;
 
-/** All of two to five letters: enough for whatever seed to read those that training does not see. */
+/** All words of two to five letters. They suffice for any seed to read words that training did not see. */
 const WORDS = [2, 3, 4, 5].flatMap((length) =>
   Array.from({ length: 2 ** length }, (_, i) =>
     i.toString(2).padStart(length, '0').replaceAll('0', 'a').replaceAll('1', 'b'),
@@ -52,7 +52,7 @@ const log = async (out: string): Promise<{ step: number; loss?: number }[]> =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-/** The command failed with one line, and printed nothing else. */
+/** Checks that the command failed with one line, and printed nothing else. */
 function expectFailure({ code, stdout, stderr }: Ended, message: RegExp): void {
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(message);
@@ -280,7 +280,7 @@ describe('a trained model', () => {
   it.runIf(platform() === 'linux')('shows it in colour on a terminal, unless NO_COLOR is set', async () => {
     const args = argumentsOf(['attention', model(), 'ab', '--head', '1']);
     const onTerminal = ['-c', 'import pty, sys; pty.spawn(sys.argv[1:])', process.execPath, ...args];
-    // Nothing of the tests' own environment but the path: CI, NO_COLOR and others each decide on colours.
+    // Only the path of the tests' environment is passed on, because CI, NO_COLOR and other variables decide about colours.
     const { PATH } = process.env;
     const shown = (more: object) =>
       promisify(execFile)('python3', onTerminal, { env: { PATH, TERM: 'xterm-256color', ...more } });

@@ -21,7 +21,7 @@ async function fileOf(text: string): Promise<string> {
 describe('readText', () => {
   it('distinguishes a text that is too long from invalid UTF-8', async () => {
     const path = await fileOf('a');
-    await truncate(path, 2 ** 31); // which takes no space on the disk
+    await truncate(path, 2 ** 31); // a sparse file takes no space on the disk
     await expect(readText(path)).rejects.toThrow(/pairs\.tsv is too long: a text has at most \d+ characters, give/);
     expect(() => decodeText('it', new Uint8Array(constants.MAX_STRING_LENGTH + 1))).toThrow(/^it is too long: a text/);
     expect(() => decodeText('it', Uint8Array.of(0xff))).toThrow(/^it is not text in UTF-8$/);

@@ -1,4 +1,4 @@
-// Which tokenizers a model is used with.
+// The choice of a model's tokenizers by commands.
 
 import { copyFile, cp, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -46,8 +46,8 @@ async function shown(signal: NodeJS.Signals, env: NodeJS.ProcessEnv): Promise<st
 describe.runIf(platform() === 'linux')('progress on a terminal', () => {
   it.each(['SIGKILL', 'SIGTERM'] as const)('fits, and leaves it as it was when %s comes', async (signal) => {
     const text = await shown(signal, { TERM: 'xterm' });
-    expect(text).not.toContain('\x1b[?25l'); // which hides the cursor
-    expect(text).not.toContain('\x1b[?7l'); // which cuts all lines
+    expect(text).not.toContain('\x1b[?25l'); // hides the cursor
+    expect(text).not.toContain('\x1b[?7l'); // cuts long lines
     const drawn = text.split('\x1b[1G').slice(1);
     expect(drawn.length).toBeGreaterThan(1);
     for (const bar of drawn.slice(0, -1)) expect(bar.replaceAll('\x1b[0K', '').length).toBeLessThanOrEqual(COLUMNS);

@@ -251,7 +251,7 @@ describe('backward', () => {
     const users: ((y: Tensor) => Tensor)[] = [
       (y) => y,
       (y) => add(y, y),
-      (y) => add(y, device.zeros(y.shape)), // which passes its own dy on
+      (y) => add(y, device.zeros(y.shape)), // `add` passes its own dy on
       (y) => add(y.columns(0, 1), contiguous(y)),
       (y) => y.rows(1, 2),
     ];

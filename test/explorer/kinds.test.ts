@@ -62,7 +62,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
     const source = model.tokenizers.source!.encode('phoenix');
     const { sequences, logProbabilities } = await model.generate([source]);
     const answer = [model.tokenizers.target!.bosId as number, ...(sequences[0] as number[])];
-    const read = answer.slice(0, logProbabilities[0]!.length); // one that comes to no end is not read to its end
+    const read = answer.slice(0, logProbabilities[0]!.length); // an unfinished answer is longer
     const { encoder, decoder } = await trace(model, source, read);
 
     await explorerPage.show('Look inside');

@@ -1,4 +1,4 @@
-// Guesses change nothing but the speed.
+// Speculative decoding changes only the speed, never the result.
 import { describe, expect, it } from 'vitest';
 import { PromptLookup } from '../../src/generate/speculative.js';
 import { ArgumentError, type GenerateOptions, Transformer, type TransformerOptions } from '../../src/index.js';
@@ -12,7 +12,7 @@ const architectures: Record<string, TransformerOptions> = {
   'relative bias': { positions: { kind: 'relativeBias', maxDistance: 4 }, norm: 'pre' },
 };
 
-/** A text that repeats itself, in other places each time. */
+/** Returns a text with repeated parts, whose places depend on the seed. */
 const prompt = (seed: number) => Array.from({ length: 30 }, (_, i) => 3 + ((i * (1 + (seed % 3)) + seed) % 7));
 
 const choices: Record<string, GenerateOptions> = {
@@ -39,7 +39,7 @@ describe.each(Object.entries(architectures))('%s', (_, architecture) => {
         model.dispose();
         other.dispose();
       }
-      expect(guessed).toBeGreaterThan(40); // it did write
+      expect(guessed).toBeGreaterThan(40); // so guesses were made
     });
   });
 });

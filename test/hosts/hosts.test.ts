@@ -79,7 +79,7 @@ async function installed(name: string, without: readonly string[] = []): Promise
     const stamp = join(folder, 'node_modules/.installed');
     const wanted = [JSON.stringify(manifest), digest(tarball), digest(addon)].join();
     if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
-    rmSync(join(folder, 'package-lock.json'), { force: true }); // it has the digests of other tarballs
+    rmSync(join(folder, 'package-lock.json'), { force: true }); // the lockfile has the digests of other tarballs
     const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
     await npm(['install', ...options], folder);
     writeFileSync(stamp, wanted);

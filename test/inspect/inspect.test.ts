@@ -85,7 +85,7 @@ describe('modelCost', () => {
       expect(() => modelCost(model, { source })).toThrow(ShapeError);
       expect(() => modelCost(model, { source })).toThrow(`modelCost: ${source} tokens`);
     }
-    expect(modelCost(model, { target: 2 ** 31 })).toEqual(modelCost(model)); // it has no target
+    expect(modelCost(model, { target: 2 ** 31 })).toEqual(modelCost(model)); // the model reads no target
   });
 });
 

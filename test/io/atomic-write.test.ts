@@ -54,7 +54,7 @@ describe('writeAtomically', () => {
     const failing = (async function* () {
       const temporary = (await readdir(folder)).find((name) => name.endsWith('.tmp')) as string;
       await rm(join(folder, temporary));
-      await mkdir(join(folder, temporary)); // which is not removed as a file
+      await mkdir(join(folder, temporary)); // a folder, which cannot be removed as a file
       yield bytes('');
       throw new Error('gone');
     })();

@@ -304,7 +304,7 @@ describe('files', () => {
     const first = await openSafetensors(paths[0]!);
     const entry = first.tensors.get('x')!;
     first.close();
-    const second = await openSafetensors(paths[1]!); // which gets the number that the first had
+    const second = await openSafetensors(paths[1]!); // gets the file descriptor that the first had
     expect(() => entry.data()).toThrow(/first\.safetensors has already been closed$/);
     expect(() => entry.data()).toThrow(DisposedError);
     first.close();

@@ -28,7 +28,7 @@ describe('gradientCheckpointing', () => {
       device.resetPeak();
       const before = device.memory().used;
       const [first, second] = device.scope(() => [model.loss(sources, targets), model.loss(sources, targets)]);
-      model.eval(); // which is for what comes later
+      model.eval(); // does not change a pass that has begun
       second?.backward();
       first?.backward(); // after another pass has drawn other numbers
       const losses = [await first?.item(), await second?.item()];

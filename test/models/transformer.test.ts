@@ -177,7 +177,7 @@ it('trains class 0, and ignores the label -100 by default', async () => {
   expect(model.loss(sources, padded).dataSync()[0]).toBe(loss);
   const gradient = model.generator.bias!;
   model.loss(sources, labels).backward();
-  expect(gradient.grad!.dataSync()[0]).toBeLessThan(0); // which makes class 0 more probable
+  expect(gradient.grad!.dataSync()[0]).toBeLessThan(0); // a step makes class 0 more probable
 });
 
 it('refuses labels without a token, and treats the padding id as ordinary if there is no padding', async () => {

@@ -45,7 +45,7 @@ async function run(ranks: number, options: Job['options'], patience?: number): P
     await sleep(patience);
     try {
       process.kill(processes[draw(ranks)] as number, 'SIGKILL');
-    } catch {} // it has just come to its end
+    } catch {} // the process has just ended
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   if (code === 0) return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Outcome;

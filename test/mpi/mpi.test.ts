@@ -15,7 +15,7 @@ import type { Job, Outcome } from './rank.js';
 
 const RANK = fileURLToPath(new URL('../../build/tests/mpi-rank.js', import.meta.url));
 
-/** Compiler wrappers that are here, and the launchers beside them. */
+/** Installed compiler wrappers, and the launchers beside them. */
 const mpis = [
   {
     name: 'openmpi',
@@ -109,7 +109,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     await outcome(2, { options: { ...steps, steps: 4, gradientAccumulation: 2, zeroStage: 1 } });
     const { losses, hash } = await outcome(1, { options: { ...steps, steps: 6, gradientAccumulation: 4 } });
     expect([losses, hash]).toEqual([whole.losses.slice(4), whole.hash]);
-    await outcome(2, { options: { ...steps, steps: 8, gradientAccumulation: 2, zeroStage: 1 } }); // from a whole one
+    await outcome(2, { options: { ...steps, steps: 8, gradientAccumulation: 2, zeroStage: 1 } }); // from a checkpoint that is not sharded
   });
 
   it('give the same bits if gradients are sent in many buckets', async () => {
@@ -183,7 +183,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
       { rank: 1, step: 4 },
     ]) {
       const { code, stdout } = await ranks(2, { options: job, odd: { ...odd, does: 'dies' } });
-      if (name === 'openmpi') expect(code).not.toBe(0); // MPICH's launcher now and then says 0 of a job that it has killed
+      if (name === 'openmpi') expect(code).not.toBe(0); // MPICH's launcher sometimes ends with 0 after it killed a job
       expect(stdout).not.toContain('losses');
       (await openSafetensors(checkpoint)).close();
     }

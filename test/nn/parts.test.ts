@@ -1,5 +1,4 @@
-// Layers of every kind of part: what is decoded step by step is what the whole pass gives, and gradients are those of
-// finite differences.
+// Layers with each kind of part: steps of decoding give the results of one pass, and gradients equal finite differences.
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';
 import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../src/nn/alternating-updates.js';
@@ -185,7 +184,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     const whole = stack.forward(x, batch).dataSync();
     const sizes = { model: stack, sources: 1, beams: 1, capacity: TIME, sourceCapacity: 0 };
     const state = new DecoderState(device, { ...sizes, memories: stack.memories() });
-    const first = 3; // read at once, the others one by one
+    const first = 3; // the first tokens are read at once, the others one by one
     stack.forward(x.rows(0, first), Sequences.of(device, [first]), { state });
     state.setLengths(Int32Array.of(first));
     for (let t = first; t < TIME; t++) {
@@ -220,7 +219,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
         };
         const difference = (moved(h) - moved(-h)) / (2 * h);
         parameter.write(values);
-        // float32 sums of some hundred terms of size 1 over 2h, and the third derivative's h².
+        // The tolerance covers float32 sums of some hundred terms, divided by 2h, and the error h² of the differences.
         expect(Math.abs(difference - gradient[at]!), `${name}[${at}]`).toBeLessThan(0.02 + 0.02 * largest);
       }
     }

@@ -301,7 +301,7 @@ describe('numbers, choices and lists of another type', () => {
   };
   refuse(operands, nothing);
   refuse({ add: operands.add!, sub: operands.sub!, div: operands.div!, scalar: operands.scalar! }, [Number.NaN]);
-  refuse({ mul: (b) => mul(x, b) }, [device.scalar('factor', 2)]); // which scale takes
+  refuse({ mul: (b) => mul(x, b) }, [device.scalar('factor', 2)]); // only `scale` accepts a scalar of a program
   refuse({ 'full int32': operands['full int32']! }, [
     Number.NaN,
     2 ** 31,

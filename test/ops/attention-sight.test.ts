@@ -1,4 +1,4 @@
-// Which keys a query sees: windows, offsets, masks; and scores at each stage.
+// Keys that a query sees by windows, offsets and masks, and the scores at each stage.
 
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, DTypeError, ShapeError, type Tensor } from '../../src/index.js';

@@ -218,6 +218,6 @@ describe('supportedTasks', () => {
     checked.dispose();
     expect(tasks).toEqual(expect.arrayContaining(some));
     for (const other of others) expect(tasks).not.toContain(other);
-    if (some.length === 0) expect(tasks).toEqual([]); // it has no tokenizer
+    if (some.length === 0) expect(tasks).toEqual([]); // the checkpoint has no tokenizer
   });
 });

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { FetchError } from '../../src/core/errors.js';
 import { loadTokenizer } from '../../src/index.js';
 import { fetchByTunnel } from '../../src/io/tunnel.js';
@@ -99,8 +99,12 @@ it('is reached by HTTP_PROXY, but not for the hosts of NO_PROXY', async () => {
 it('refuses an invalid proxy and describes the expected value', async () => {
   vi.stubEnv('HF_ENDPOINT', 'https://hub.invalid');
   vi.stubEnv('HTTPS_PROXY', 'proxy.example:3128');
-  await expect(load()).rejects.toThrow(/HTTPS_PROXY is "proxy.example:3128", expected a URL such as http:/);
-  await expect(load()).rejects.toBeInstanceOf(FetchError);
+  const waits = vi.spyOn(globalThis, 'setTimeout');
+  onTestFinished(() => waits.mockRestore());
+  const refused = load();
+  await expect(refused).rejects.toThrow(/HTTPS_PROXY is "proxy.example:3128", expected a URL such as http:/);
+  await expect(refused).rejects.toBeInstanceOf(FetchError);
+  expect(waits.mock.calls.map(([, time]) => time)).not.toContain(200); // the first wait before another try
 });
 
 it('gives the status of a proxy that refuses', async () => {

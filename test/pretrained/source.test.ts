@@ -109,7 +109,7 @@ describe('openSource', () => {
     await expect(openSource('org/model')).rejects.toThrow(HubError);
     const id = relative(process.cwd(), join(folder, 'org/model'));
     expect(await (await openSource(id)).has('config.json')).toBe(true);
-    expect(await (await openSource('src/core')).has('errors.ts')).toBe(true); // which could be an id
+    expect(await (await openSource('src/core')).has('errors.ts')).toBe(true); // src/core could also be an id of the hub
     vi.unstubAllEnvs();
   });
 

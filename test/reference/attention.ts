@@ -29,7 +29,7 @@ export interface AttentionOptions {
 
 export type Stage = 'raw' | 'capped' | 'biased' | 'softmax';
 
-/** Which entry of a table of 2M + 1 distances belongs to a key that is so far after a query. */
+/** Returns the entry, of a table of 2M + 1 distances, for a key this many positions after a query. */
 function entryOf(table: Reals, axis: 0 | 1, distance: number): number {
   const reach = (table.shape[axis]! - 1) / 2;
   return Math.max(-reach, Math.min(reach, distance)) + reach;

@@ -33,7 +33,7 @@ export function broadcastShape(a: readonly number[], b: readonly number[]): numb
   return Array.from({ length: rank }, (_, i) => (at(a, i) === 1 ? at(b, i) : at(a, i)));
 }
 
-/** Which element of an array of shape `from` stands at position `i` of the shape it is broadcast to. */
+/** Returns the index in an array of shape `from` of the element at index `i` of the broadcast shape. */
 export function broadcastIndex(from: readonly number[], to: readonly number[], i: number): number {
   let index = 0;
   let stride = 1;

@@ -1,4 +1,4 @@
-// Bodies that nobody would send: none is a fault of the server, and it answers afterwards as before.
+// Random and damaged request bodies. None of them causes a server error, and the server keeps answering.
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../src/core/random.js';
@@ -60,7 +60,7 @@ describe('a server under bodies of chance', () => {
     return depth > 0 && random.below(3) === 0 ? pick(nests)() : pick(plain);
   };
 
-  /** The value with something in it replaced, left out or added. */
+  /** Returns the value with one random part replaced, removed or added. */
   const mutated = (random: Random, value: unknown): unknown => {
     if (typeof value !== 'object' || value === null || random.below(4) === 0) return junk(random);
     const copy = structuredClone(value) as Record<string, unknown>;
@@ -84,7 +84,7 @@ describe('a server under bodies of chance', () => {
       expect(response.status, `${path} ${text}: ${answer}`).toBeLessThan(500);
       if (response.status >= 400)
         expect(JSON.parse(answer), text).toMatchObject({ error: { message: expect.any(String) } });
-      expect(answer, text).not.toContain('"server_error"'); // also as an event, if the answer has begun
+      expect(answer, text).not.toContain('"server_error"'); // an answer that has begun reports errors as an event
     }
     expect([...seen].sort()).toEqual(expect.arrayContaining([200, 400]));
   });

@@ -26,7 +26,7 @@ function tinyChat(): Files {
   const files = folder('test/data/checkpoints/tinystories-656k');
   const settings = JSON.parse(`${files['tokenizer_config.json']}`);
   settings.chat_template ??= '{% for message in messages %}{{ message.content }} {% endfor %}';
-  // Answers end long before the context is full, as those of a real chat model do.
+  // Answers end long before the context is full, as the answers of a real chat model do.
   const generation = { ...JSON.parse(`${files['generation_config.json'] ?? '{}'}`), max_new_tokens: 24 };
   return {
     ...files,
@@ -59,7 +59,7 @@ const stored: Record<string, () => Files> = {
   'cross-encoder/ms-marco-MiniLM-L6-v2': sentences('cross-encoder-sigmoid'),
 };
 
-/** The id of a model in the path of a request to the hub. */
+/** Matches the id of a model in the path of a request to the hub. */
 const idIn = (path: string) => /^\/(?:api\/models\/)?([^/]+\/[^/]+)\//.exec(path)?.[1] ?? '';
 
 /** A server that answers as the hub for the small models. */
@@ -88,7 +88,7 @@ export async function smallHub(): Promise<{ endpoint: string; stop(): Promise<vo
   };
 }
 
-/** Answers instead of the hub. Returns a function that stops the servers. */
+/** Routes the context's requests for the hub to local servers. Returns a function that stops the servers. */
 export async function standInForHub(context: BrowserContext): Promise<() => Promise<void>> {
   const hubs = new Map<string, Promise<Hub>>();
   await context.route('https://huggingface.co/**', async (route) => {

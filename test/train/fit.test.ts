@@ -154,7 +154,7 @@ describe('fit', () => {
       averageLast: 3,
     });
     const averaged = await weights(model);
-    expect(averaged).toEqual(seen.pop()); // which is measured, too
+    expect(averaged).toEqual(seen.pop()); // the average is measured, too
     averaged.forEach((parameter, p) => {
       parameter.forEach((value, i) => {
         const mean = seen.slice(-3).reduce((sum, all) => sum + (all[p]?.[i] as number), 0) / 3;
