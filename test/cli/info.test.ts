@@ -54,6 +54,15 @@ describe('info', () => {
     const revision = await simdformer(['info', 'org/model', '--revision', 'v2']);
     expect(revision.stderr).toMatch(/org\/model has no such revision/);
   });
+
+  it('checks the variant of ONNX files that --dtype names', async () => {
+    const q4 = await simdformer(['info', data('formats/onnx/bert'), '--dtype', 'q4', '--json']);
+    const fp32 = await simdformer(['info', data('formats/onnx/bert'), '--json']);
+    const [packed, whole] = [JSON.parse(q4.stdout), JSON.parse(fp32.stdout)];
+    expect([packed.fits, whole.fits, packed.parameters]).toEqual([true, true, whole.parameters]);
+    const absent = await simdformer(['info', data('formats/onnx/gpt2'), '--dtype', 'q4']);
+    expect(absent).toMatchObject({ code: 1, stderr: expect.stringMatching(/no ONNX files for dtype "q4"/) });
+  });
 });
 
 describe('check-hub', () => {

@@ -8,6 +8,7 @@ import { inMemory } from '../../src/io/byte-source.js';
 import { readOnnx } from '../../src/io/onnx.js';
 import { ProtobufReader } from '../../src/io/protobuf.js';
 import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
+import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { variants } from './variants.js';
 
 /** Parts of real files: some of the nodes and initializers of each graph. */
@@ -16,6 +17,39 @@ for (const name of ['bert/onnx/model_q4f16', 'bert-sequence/onnx/model_quantized
   const file = new Uint8Array(readFileSync(`test/data/formats/onnx/${name}.onnx`));
   for (const share of [0, 0.3, 0.6, 0.9]) seeds.push(graphOf(await fieldsOf(file, share)));
 }
+
+/** Constants that exporters and optimizers compute ahead. */
+const values = (count: number) => new Uint8Array(4 * count).fill(61);
+const read = (name: string, op: string, inputs: string[], output = `${name}_output_0`) =>
+  node({ name, op, inputs, output });
+seeds.push(
+  onnxModel(
+    [
+      tensor('onnx::Add_1', [1, 2, 4, 4], ONNX_TYPES.float, values(32)),
+      tensor('onnx::Mul_2', [4, 1], ONNX_TYPES.float, values(4)),
+      tensor('onnx::Conv_3', [2, 2, 1, 1], ONNX_TYPES.float, values(4)),
+      tensor('Attention_0_qkv_weight', [2, 6], ONNX_TYPES.float, values(12)),
+      tensor('Attention_0_qkv_bias', [6], ONNX_TYPES.float, values(6)),
+      tensor('RelPosBias_0', [4, 2], ONNX_TYPES.float, values(8)),
+      tensor('onnx::Exp_4', [1], ONNX_TYPES.float, values(1)),
+    ],
+    [
+      read('/layers/layers.0/attention/Add', 'Add', ['x', 'onnx::Add_1']),
+      read('/norm/Mul', 'Mul', ['x', 'onnx::Mul_2']),
+      read('/embed/Conv', 'Conv', ['x', 'onnx::Conv_3']),
+      read(
+        'Attention_0',
+        'Attention',
+        ['x', 'Attention_0_qkv_weight', 'Attention_0_qkv_bias'],
+        '/self/Reshape_output_0',
+      ),
+      read('RelPosBias', 'RelativePositionBias', ['RelPosBias_0']),
+      read('/block/Add_1', 'Add', ['x', 'RelPosBias_output_0']),
+      read('/Exp', 'Exp', ['onnx::Exp_4']),
+      read('/flow/Exp', 'Exp', ['onnx::Mul_2']),
+    ],
+  ),
+);
 
 let files = 0;
 process.on('exit', () => console.log(`${files} files`));
@@ -34,8 +68,10 @@ export async function fuzz(bytes: Buffer): Promise<void> {
 async function checkFile(file: Uint8Array): Promise<void> {
   files++;
   try {
-    const { named, unnamed } = await graphWeights(await readOnnx(inMemory(file)), () => inMemory(new Uint8Array(64)));
-    for (const weight of [...named.values(), ...unnamed]) {
+    const graph = await readOnnx(inMemory(file));
+    const { named, unnamed, folded } = await graphWeights(graph, () => inMemory(new Uint8Array(64)));
+    const joined = [...folded.attention.values()].flatMap(({ weight, bias }) => [weight ?? [], bias ?? []].flat());
+    for (const weight of [...named.values(), ...unnamed, ...folded.single.values(), ...joined]) {
       if (weight.size > 1e6) continue; // sizes of matrices in blocks are held against their data when those are read
       const values = await orFormatError(() => weight.data());
       if (values !== undefined) assert.equal(values.length, weight.size);

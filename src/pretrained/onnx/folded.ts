@@ -121,7 +121,8 @@ function negated(weight: WeightEntry): WeightEntry {
 function biasTable(biases: WeightEntry): WeightEntry | null {
   const [one, heads, rows, columns] = biases.shape as [number, number, number, number];
   const width = Math.sqrt(rows);
-  if (biases.shape.length !== 4 || one !== 1 || rows !== columns || !Number.isInteger(width)) return null;
+  const isWindow = rows === columns && Number.isInteger(width) && width > 0;
+  if (biases.shape.length !== 4 || one !== 1 || !isWindow) return null;
   const span = 2 * width - 1;
   return new ComputedWeight([span * span, heads], async () => {
     const values = (await biases.data()) as Float32Array;
