@@ -64,7 +64,7 @@ function page(
   include: string[],
   groupOrder: number,
 ): TestProjectInlineConfiguration {
-  const models = process.env.SIMDFORMER_MODELS || '.cache/models'; // as in test/real-models.ts
+  const models = process.env.SIMDFORMER_MODELS || '.cache/models'; // same default as in test/real-models.ts
   const data = filesOf({ '/test/data/': 'test/data/', '/models/': `${models}/` });
   return {
     extends: true,
