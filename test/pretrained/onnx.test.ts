@@ -209,6 +209,44 @@ it.each([
   expect([...(await floatsOfBlocks(device, stored!.format, [rows, columns], all))]).toEqual([...(await entry.data())]);
 });
 
+it('MatMulNBits with g_idx takes the scale and the zero point of each input from its block', async () => {
+  const [rows, columns, block] = [3, 64, 32];
+  const codes = Uint8Array.from({ length: (rows * columns) / 2 }, (_, i) => (i * 167 + 13) % 256);
+  const scales = Float32Array.from({ length: 2 * rows }, (_, i) => 0.5 + i);
+  const zeros = Uint8Array.of(0x37, 0x91, 0x5c); // two of each row, the low half first
+  const order = Int32Array.from({ length: columns }, (_, i) => (i * 5) % 2);
+  const tensor = (name: string, dtype: OnnxTensor['dtype'], shape: number[], { buffer }: { buffer: ArrayBuffer }) => {
+    const bytes = new Uint8Array(buffer);
+    return { name, dtype, shape, byteLength: bytes.byteLength, position: 0, source: inMemory(bytes) };
+  };
+  const stem = 'encoder.query.weight';
+  const names = [`${stem}_Q4`, `${stem}_scales`, `${stem}_zero_points`, `${stem}_g_idx`] as const;
+  const tensors: OnnxTensor[] = [
+    tensor(names[0], 'U8', [rows, columns / block, block / 2], codes),
+    tensor(names[1], 'F32', [rows * 2], scales),
+    tensor(names[2], 'U8', [rows], zeros),
+    tensor(names[3], 'I32', [columns], order),
+  ];
+  const attributes = new Map(Object.entries({ N: rows, K: columns, block_size: block, bits: 4 }));
+  const graph = {
+    nodes: [
+      { name: '/encoder/query/MatMul_Q4', op: 'MatMulNBits', outputs: ['y'], inputs: ['x', ...names], attributes },
+    ],
+    tensors: new Map(tensors.map((each) => [each.name, each])),
+  };
+  const entry = (await graphWeights(graph, () => undefined)).named.get(stem)!;
+  const expected = Array.from({ length: rows * columns }, (_, at) => {
+    const [row, input] = [Math.floor(at / columns), at % columns];
+    const group = order[input]!;
+    const code = (codes[at >> 1]! >> (4 * (at & 1))) & 15;
+    return (code - ((zeros[row]! >> (4 * group)) & 15)) * scales[2 * row + group]!;
+  });
+  expect([...(await entry.data())]).toEqual(expected);
+  expect(entry.blocks?.(device)).toBeUndefined();
+  const wrong = { ...graph, tensors: new Map(graph.tensors).set(names[3], tensor(names[3], 'I32', [9], order)) };
+  await expect(graphWeights(wrong, () => undefined)).rejects.toThrow(/g_idx/);
+});
+
 it('accepts a variant for each file', async () => {
   const model = await load('whisper', { dtype: { encoder_model: 'uint8', decoder_model: 'fp32' } });
   const reference = parseSafetensors(await data.bytes('whisper/expected.safetensors')).tensors;

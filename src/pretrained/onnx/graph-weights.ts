@@ -251,7 +251,7 @@ class WeightFinder {
   #addNBits(node: OnnxNode): void {
     const [, b, scale, zero, order] = node.inputs;
     const [packed, scales] = [this.graph.tensors.get(b ?? ''), this.graph.tensors.get(scale ?? '')];
-    const zeros = this.graph.tensors.get(zero ?? '');
+    const [zeros, groups] = [this.graph.tensors.get(zero ?? ''), this.graph.tensors.get(order ?? '')];
     if (packed === undefined || scales === undefined) return;
     const sizes = {
       rows: node.attributes.get('N') ?? 0,
@@ -260,11 +260,12 @@ class WeightFinder {
       bits: node.attributes.get('bits') ?? 4,
     };
     const isRight = sizes.rows > 0 && sizes.columns > 0 && sizes.block >= 8 && [2, 4, 8].includes(sizes.bits);
-    if (!isRight || order)
+    const isOrdered = groups === undefined ? !order : groups.dtype === 'I32' && sizeOf(groups) >= sizes.columns;
+    if (!isRight || !isOrdered)
       throw new FormatError(
         `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
       );
-    const weight = this.#nBitsWeight(sizes, packed, scales, zeros);
+    const weight = this.#nBitsWeight(sizes, packed, scales, zeros, groups);
     const name = this.#moduleOf(node) ?? (isMadeUp(packed.name) ? null : packed.name.replace(/\.weight_Q\d$/, ''));
     if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
@@ -303,8 +304,15 @@ class WeightFinder {
   /**
    * The matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a row is
    * padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the middle is zero.
+   * `order` has the block of each input, if they are not in the order of their blocks.
    */
-  #nBitsWeight({ rows, columns, block, bits }: NBits, packed: OnnxTensor, scales: OnnxTensor, zeros?: OnnxTensor) {
+  #nBitsWeight(
+    { rows, columns, block, bits }: NBits,
+    packed: OnnxTensor,
+    scales: OnnxTensor,
+    zeros?: OnnxTensor,
+    order?: OnnxTensor,
+  ) {
     const blocks = Math.ceil(columns / block);
     const rowBytes = blocks * Math.ceil((block * bits) / 8);
     const zeroRow = Math.ceil((blocks * bits) / 8);
@@ -321,7 +329,9 @@ class WeightFinder {
       const bytes = await tensorBytes(packed, this.besideOf(packed));
       const factors = await this.#elements(scales);
       const own = zeros && (await this.#elements(zeros));
+      const places = order && (await this.#elements(order));
       return {
+        groupOf: places && ((input: number) => places[input] as number),
         code: (row: number, input: number) => codeAt(bytes, row * rowBytes, input),
         scale: (row: number, group: number) => factors[row * blocks + group] as number,
         zero: (row: number, group: number) => {
@@ -332,7 +342,12 @@ class WeightFinder {
     };
     const zeroKind = zeros === undefined ? 'middle' : isPackedZero ? 'codes' : 'any';
     const matrix = { name: packed.name, shape: [rows, columns] as const, bits, groupSize: block, load };
-    return groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16', isOrdered: false });
+    return groupedWeight({
+      ...matrix,
+      zeros: zeroKind,
+      isHalf: scales.dtype === 'F16',
+      isOrdered: order !== undefined,
+    });
   }
 
   /** The path of the module that a node computes, or null if the graph does not tell. */
