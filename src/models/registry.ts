@@ -63,6 +63,8 @@ const families: Readonly<Record<string, Entry>> = {
   gpt_oss: { load: async () => (await import('./families/gpt-oss.js')).gptOss, gguf: ['gpt-oss'] },
   gptj: { load: async () => (await import('./families/gptj.js')).gptJ },
   granite: { load: async () => (await import('./families/granite.js')).granite, gguf: ['granite'] },
+  granitemoe: { load: async () => (await import('./families/granite-hybrid.js')).graniteMoe },
+  granitemoeshared: { load: async () => (await import('./families/granite-hybrid.js')).graniteMoeShared },
   granitemoehybrid: {
     load: async () => (await import('./families/granite-hybrid.js')).graniteHybrid,
     gguf: ['granitehybrid', 'granitemoe'],

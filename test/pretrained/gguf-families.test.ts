@@ -630,6 +630,26 @@ const conversions: Record<string, Conversion> = {
       };
     },
   },
+  'granite-moe': {
+    folder: 'switches/granite-moe',
+    metadata: (config) => ({ ...multipliers(config), ...experts(config, 'intermediate_size') }),
+    change(name, tensor, config) {
+      const layer = /layers\.(\d+)/.exec(name)?.[1];
+      if (!name.endsWith('block_sparse_moe.input_linear.weight')) return permutes(name, tensor, config);
+      const [count, rows, depth] = tensor.shape as [number, number, number];
+      const half = (first: number) =>
+        reshaped(
+          rowsOf(
+            reshaped(tensor, count * rows, depth),
+            range(0, count).flatMap((e) => range(0, rows / 2).map((i) => e * rows + first + i)),
+          ),
+          count,
+          rows / 2,
+          depth,
+        );
+      return { [`blk.${layer}.ffn_gate_exps.weight`]: half(0), [`blk.${layer}.ffn_up_exps.weight`]: half(rows / 2) };
+    },
+  },
   'mixtral-window': {
     folder: 'switches/mixtral-window',
     settings: { hidden_act: 'silu', sliding_window: null },

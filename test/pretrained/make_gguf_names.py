@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 DATA = HERE.parent / 'data'
 # Folders of checkpoints that are not in reference3.
 FOLDERS = {
-    'modernbert-sequence': 'reference', 'jina-bert': 'remote-code', 'nomic-moe': 'remote-code', 'mixtral-window': 'switches', 'jina-bert-code': 'remote-code',
+    'modernbert-sequence': 'reference', 'jina-bert': 'remote-code', 'nomic-moe': 'remote-code', 'mixtral-window': 'switches', 'jina-bert-code': 'remote-code', 'granite-moe': 'switches',
     'falcon-two-norms': 'switches', 'qwen3-5-moe': 'switches', 'ernie4-5-moe': 'switches',
 }
 ARCHITECTURES = {
@@ -25,7 +25,7 @@ ARCHITECTURES = {
     'gemma3n': 'GEMMA3N', 'gemma4': 'GEMMA4', 'gemma4_moe': 'GEMMA4',
     'modernbert-sequence': 'MODERN_BERT', 'jina_embeddings_v3_model': 'JINA_BERT_V3', 'jina-bert': 'JINA_BERT_V2',
     'qwen3-5-moe': 'QWEN35MOE', 'ernie4-5-moe': 'ERNIE4_5_MOE',
-    'nomic-moe': 'NOMIC_BERT_MOE', 'mixtral-window': 'LLAMA', 'jina-bert-code': 'JINA_BERT_V2',
+    'nomic-moe': 'NOMIC_BERT_MOE', 'mixtral-window': 'LLAMA', 'jina-bert-code': 'JINA_BERT_V2', 'granite-moe': 'GRANITE_MOE',
     'falcon-two-norms': 'FALCON',
 }
 

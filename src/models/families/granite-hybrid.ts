@@ -1,4 +1,3 @@
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
@@ -44,7 +43,9 @@ export class GraniteHybrid extends Granite {
     const { settings } = this;
     const experts = settings.number('num_local_experts');
     const [own, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
-    const shared = experts > 0 ? `${own}.shared` : own;
+    const isMixed = experts > 0 && settings.number('shared_intermediate_size') > 0;
+    const mixture = isMixed ? `${own}.experts` : own;
+    const shared = isMixed ? `${own}.shared` : own;
     const mamba = eachLayer(settings.values, (i) =>
       settings.choice<StateNames>(
         'layer_types',
@@ -54,9 +55,9 @@ export class GraniteHybrid extends Granite {
     );
     return {
       ...Object.assign({}, ...mamba),
-      [`${own}.experts.router`]: `${layer}.block_sparse_moe.router.layer`,
-      [`${own}.experts.gates.weight`]: { name: `${layer}.block_sparse_moe.input_linear.weight`, leading: [experts] },
-      [`${own}.experts.downs.weight`]: { name: `${layer}.block_sparse_moe.output_linear.weight`, leading: [experts] },
+      [`${mixture}.router`]: `${layer}.block_sparse_moe.router.layer`,
+      [`${mixture}.gates.weight`]: { name: `${layer}.block_sparse_moe.input_linear.weight`, leading: [experts] },
+      [`${mixture}.downs.weight`]: { name: `${layer}.block_sparse_moe.output_linear.weight`, leading: [experts] },
       ...super.stateNames,
       // After Llama's names, because these replace them in models without experts.
       [`${shared}.linear1`]: `${layer}.shared_mlp.input_linear`,
@@ -73,15 +74,15 @@ function mixers<T>(mamba: T, attention: T): Record<string, T> {
 function networkOf(init: Initializer, config: ModelConfig): Network {
   const dModel = config.size('hidden_size');
   const activation = activationOf(config.text('hidden_act'));
-  const dense = {
+  const dense = () => ({
     dModel,
     dFF: config.size('shared_intermediate_size'),
     activation,
     gated: true,
     fused: true,
     bias: false,
-  };
-  const shared = () => new FeedForward(init, dense);
+  });
+  const shared = () => new FeedForward(init, dense());
   if (config.number('num_local_experts') === 0) return shared();
   const experts = {
     dModel,
@@ -92,7 +93,8 @@ function networkOf(init: Initializer, config: ModelConfig): Network {
     weights: 'softmaxOfChosen',
     fused: true,
   } as const;
-  return new SharedExperts(() => new MixtureOfExperts(init, experts), shared);
+  const mixture = () => new MixtureOfExperts(init, experts);
+  return config.number('shared_intermediate_size') > 0 ? new SharedExperts(mixture, shared) : mixture();
 }
 
 const LAYER = 'model.layers.*';
@@ -154,12 +156,9 @@ export const graniteHybrid: Family = {
       const isHybrid = file.architecture === 'granitehybrid';
       const sizes = graniteSettings(file);
       const shared = file.number('expert_shared_feed_forward_length') ?? 0;
-      if (experts > 0 && shared === 0)
-        throw new FormatError(
-          'the file has experts, but no network for all tokens beside them: such models are not read',
-        );
       return {
         ...sizes,
+        ...(experts > 0 && shared === 0 && { model_type: 'granitemoe', architectures: ['GraniteMoeForCausalLM'] }),
         ...(isHybrid && mamba2GgufSettings(file)),
         layer_types: heads.map((count) => (count > 0 ? 'full_attention' : 'linear_attention')),
         position_embedding_type: !isHybrid || file.flag('rope.scaling.finetuned') ? 'rope' : null,
@@ -170,4 +169,20 @@ export const graniteHybrid: Family = {
       };
     },
   },
+};
+
+/** Granite 3's mixtures (IBM 2024): attention in all layers. */
+export const graniteMoe: Family = {
+  ...graniteHybrid,
+  className: 'GraniteMoe',
+  defaults: { ...graniteHybrid.defaults, shared_intermediate_size: 0, position_embedding_type: 'rope' },
+  complete: (config) => {
+    config.layer_types = eachLayer(config, () => 'full_attention');
+  },
+};
+
+/** Granite 3's mixtures beside a network for all tokens. */
+export const graniteMoeShared: Family = {
+  ...graniteMoe,
+  className: 'GraniteMoeShared',
 };

@@ -474,6 +474,10 @@ CASES = {
             position_embedding_type="rope", hidden_act="gelu",
         ),
     ),
+    "granite-moe": (
+        "GraniteMoeForCausalLM",
+        dict(grouped, num_hidden_layers=1, num_local_experts=3, num_experts_per_tok=2, residual_multiplier=0.7, embedding_multiplier=1.5, attention_multiplier=0.4, logits_scaling=2.0),
+    ),
     "qwen3-moe-question": ("Qwen3MoeForQuestionAnswering", dict(grouped, head_dim=4, moe_intermediate_size=5, num_experts=3, num_experts_per_tok=2, mlp_only_layers=[0])),
     "gte-body": ("GteModel", dict(base, type_vocab_size=2)),
     "t5gemma-classes": ("T5GemmaForSequenceClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3)),
