@@ -248,36 +248,54 @@ Pool& pool = *new Pool;
 Pool& poolOf(Priority) { return pool; }
 #endif
 
+enum class Claim { kChunk, kNone, kOver };
+
+// Claims a chunk of a lane of `length` chunks for a thread in `phase`: the first, or from the back the last. Sets `at` to
+// its position. Returns kNone if all are claimed, and kOver if the phase has ended.
+Claim claimOf(Lane& lane, uint32_t phase, uint32_t length, bool fromBack, uint32_t& at) {
+  const bool bothEnds = length <= 0xffff;
+  uint64_t claims = lane.claims.load(std::memory_order_acquire);
+  for (;;) {
+    const uint32_t last = static_cast<uint32_t>(claims >> 32);
+    if (last > phase) return Claim::kOver;
+    const uint64_t claimed = last == phase ? claims : uint64_t{phase} << 32;
+    const uint32_t counts = static_cast<uint32_t>(claimed);
+    const uint32_t front = bothEnds ? counts & 0xffff : counts, back = bothEnds ? counts >> 16 : 0;
+    if (front + back >= length) return Claim::kNone;
+    const bool takesBack = fromBack && bothEnds;
+    at = takesBack ? length - 1 - back : front;
+    if (lane.claims.compare_exchange_weak(claims, claimed + (takesBack ? 1 << 16 : 1), std::memory_order_acq_rel))
+      return Claim::kChunk;
+  }
+}
+
 }  // namespace
 
 void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self) {
-  const uint64_t phase = phase_++;
-  const uint64_t next = (phase + 1) << 32;
-  // The low half of a ticket counts claims from the front and, in its upper bits, claims from the back. With very many
-  // chunks it counts claims from the front only.
-  const bool bothEnds = chunks <= 0xffff, back = fromBack(chunks);
-  uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
-  for (;;) {
-    if (ticket >> 32 != phase) return;  // the phase ended before this thread arrived
-    if (chunks == 0) {
-      if (job_.ticket.compare_exchange_weak(ticket, next, std::memory_order_acq_rel)) return;
-      continue;
+  const uint32_t phase = phase_++;
+  if (chunks == 0) {
+    uint32_t expected = phase;
+    job_.phase.compare_exchange_strong(expected, phase + 1, std::memory_order_acq_rel);
+    return;
+  }
+  const uint32_t lanes = lanesOf(chunks);
+  for (uint32_t i = 0; i < lanes; ++i) {
+    const uint32_t lane = (static_cast<uint32_t>(thread_) + i) % lanes, first = firstOf(lane, lanes, chunks);
+    const uint32_t length = firstOf(lane + 1, lanes, chunks) - first;
+    uint32_t done = 0;
+    for (uint32_t at = 0;; ++done) {
+      const Claim claim = claimOf(job_.lanes[lane], phase, length, i > 0, at);
+      if (claim == Claim::kOver) return;
+      if (claim == Claim::kNone) break;
+      body(self, first + at);
     }
-    const uint32_t claims = static_cast<uint32_t>(ticket);
-    const uint32_t front = bothEnds ? claims & 0xffff : claims;
-    const uint32_t behind = bothEnds ? claims >> 16 : 0;
-    if (front + behind >= chunks) break;
-    const uint64_t claimed = ticket + (back ? 1 << 16 : 1);
-    if (!job_.ticket.compare_exchange_weak(ticket, claimed, std::memory_order_acq_rel)) continue;
-    body(self, back ? chunks - 1 - behind : front);
-    if (job_.done.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) {
+    if (done > 0 && job_.done.fetch_add(done, std::memory_order_acq_rel) + done == chunks) {
       job_.done.store(0, std::memory_order_relaxed);
-      job_.ticket.store(next, std::memory_order_release);
+      job_.phase.store(phase + 1, std::memory_order_release);
       return;
     }
-    ticket = job_.ticket.load(std::memory_order_acquire);
   }
-  for (Backoff backoff(thread_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
+  for (Backoff backoff(thread_); job_.phase.load(std::memory_order_acquire) == phase;) backoff.wait();
 }
 
 void runJob(int threads, Priority priority, void (*walk)(void* data, Job& job, int thread), void* data) {

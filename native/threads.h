@@ -1,9 +1,10 @@
 // The thread pool of a process, and the division of a run's work among its threads.
 //
 // A run is a list of phases, each with a number of chunks. Every thread of a run makes the same sequence of parallel()
-// calls and claims chunks from one atomic ticket. A phase ends when its chunks are done, without waiting for every
-// thread. A thread that the system has suspended delays only its own chunk. A late thread finds the phase over and goes
-// on.
+// calls. The chunks of a phase form lanes of equal length. A thread claims the chunks of its own lane in order, so that
+// it reads memory in one stream, then helps the other lanes from their ends. A phase ends when its chunks are done,
+// without waiting for every thread. A thread that the system has suspended delays only its own chunk. A late thread
+// finds the phase over and goes on.
 //
 // Results never depend on the thread that computes a chunk. Chunks are cut by shape alone, or so that the cut affects
 // no bit.
@@ -19,16 +20,27 @@ namespace simdformer {
 
 inline constexpr int kMaxThreads = 64;
 
+// Maximum number of lanes of a phase. More threads share lanes.
+inline constexpr uint32_t kMaxLanes = 8;
+
+// Claims of the chunks of a lane. The upper half of `claims` is the phase of the last claim. An older phase means that
+// nothing is claimed yet. The lower half counts claims from the front and, in its upper bits, claims from the back. A
+// very long lane has claims from the front only.
+struct Lane {
+  alignas(64) std::atomic<uint64_t> claims{0};
+};
+
 // A run in progress, shared by its threads.
 struct Job {
   void (*walk)(void* data, Job& job, int thread);  // work of each thread; thread 0 is the caller
   void* data;
-  int threads;                                  // maximum number of threads, including the caller
-  int taken = 1;                                // guarded by the pool's lock
-  int processors[kMaxThreads] = {};             // processors on which the threads began; guarded by the same lock
-  alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | claims
-  alignas(64) std::atomic<uint32_t> done{0};    // finished chunks of this phase
-  alignas(64) std::atomic<int> inside{0};       // pool threads in walk()
+  int threads;                       // maximum number of threads, including the caller
+  int taken = 1;                     // guarded by the pool's lock
+  int processors[kMaxThreads] = {};  // processors on which the threads began; guarded by the same lock
+  alignas(64) std::atomic<uint32_t> phase{1};
+  alignas(64) std::atomic<uint32_t> done{0};  // finished chunks of this phase
+  alignas(64) std::atomic<int> inside{0};     // pool threads in walk()
+  Lane lanes[kMaxLanes] = {};
   Job* next = nullptr;
 };
 
@@ -56,25 +68,31 @@ class Team {
     });
   }
 
-  // The chunk that this thread will probably run after this one, if all take equally long; this one if there is none.
-  // For fetching ahead.
+  // Returns the chunk that this thread will probably run after this one, or this one if there is none. For prefetching.
   uint32_t after(uint32_t chunk, uint32_t chunks) const {
-    const bool back = fromBack(chunks);
-    // threads that claim from the same end
-    const uint32_t others = static_cast<uint32_t>(job_.threads + (back ? 0 : 1)) / 2;
-    const uint32_t left = back ? chunk : chunks - 1 - chunk;
-    return left < others ? chunk : back ? chunk - others : chunk + others;
+    const uint32_t lanes = lanesOf(chunks), lane = static_cast<uint32_t>(thread_) % lanes;
+    const uint32_t next = chunk + threadsOf(lane, lanes);
+    const bool isOwn = chunk >= firstOf(lane, lanes, chunks) && next < firstOf(lane + 1, lanes, chunks);
+    return isOwn ? next : chunk;
   }
 
  private:
-  // Odd threads claim from the back. So a thread finds the same rows, still in its cache, in consecutive commands. With
-  // very many chunks, all claim from the front.
-  bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && thread_ % 2 == 1; }
+  uint32_t lanesOf(uint32_t chunks) const {
+    const uint32_t threads = static_cast<uint32_t>(job_.threads), most = threads < kMaxLanes ? threads : kMaxLanes;
+    return chunks < most ? chunks : most;
+  }
+  static uint32_t firstOf(uint32_t lane, uint32_t lanes, uint32_t chunks) {
+    return static_cast<uint32_t>(uint64_t{chunks} * lane / lanes);
+  }
+  // Returns the number of threads whose own lane this is.
+  uint32_t threadsOf(uint32_t lane, uint32_t lanes) const {
+    return (static_cast<uint32_t>(job_.threads) - 1 - lane) / lanes + 1;
+  }
   void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
 
   Job& job_;
   int thread_;
-  uint32_t phase_ = 0;
+  uint32_t phase_ = 1;
 };
 
 // Background threads leave the processors to others. They have a pool of their own, because Linux does not let a thread

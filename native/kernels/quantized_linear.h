@@ -154,11 +154,13 @@ struct QuantizedLinear {
     uint64_t grain, across, blockRows, down;
   };
 
-  // With many rows, a chunk has a few tiles. With few rows, a thread reads memory in long runs.
+  // With many rows, a chunk has a few tiles. With few rows, a thread reads memory in long runs. Products in registers
+  // multiply one tile after another, so that chunks may have any number of tiles.
   Chunks chunksFor(uint64_t threads) const {
     const uint64_t tiles = divideUp(cols, kTile), share = divideUp(tiles, 4 * threads);
     Chunks cut;
-    cut.grain = isFew() ? divideUp(share, kInt8Tiles) * kInt8Tiles : kInt8Tiles;
+    const uint64_t together = rows <= kInt8FewRows && kindOfFormat(format).parts > 0 ? 1 : kInt8Tiles;
+    cut.grain = isFew() ? divideUp(share, together) * together : kInt8Tiles;
     cut.across = divideUp(tiles, cut.grain);
     const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kLeastRows));
     const uint64_t least = divideUp(rows, kInt8BlockRows);
