@@ -145,7 +145,7 @@ struct QuantizedLinear {
       for (uint64_t r = 0; r < rows; ++r)
         multiply(context.f32(x) + r * xStride, depth, tileAt(context, tile), tileBytes<Format>(depth),
                  sums[0] + r * kTile, kHalfRows * kTile);
-      for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], kTile, 0, (tile + t) * kTile, rows);
+      for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], kTile, 0, (tile + t) * kTile, rows, kTile);
     }
   }
 
@@ -203,7 +203,8 @@ struct QuantizedLinear {
       const PackedTiles after = last ? next : tilesFrom(context, t + kInt8Tiles, end);
       const float* scales = scaled ? reinterpret_cast<const float*>(some.first) : nullptr;
       const auto finish = [&](size_t r, size_t count, float* sums) {
-        finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, some.bytes / sizeof(float));
+        finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, some.count * kTile, scales,
+                   some.bytes / sizeof(float));
       };
       Int8Product(format, some, isFew() ? nullptr : &after, {from, height, depth}, memory, finish).multiply();
     }
@@ -216,12 +217,13 @@ struct QuantizedLinear {
     return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytesOfTile();
   }
 
-  // Adds scales and bias, and applies f. `stride` is the number of features in a row of `products`. `scales`, if not
-  // null, multiply features; those of one tile are `scalesStep` floats after those of the previous tile.
+  // Adds scales and bias, and applies f, to `features` features from `col` on, without those beyond the last column.
+  // `stride` is the number of floats between rows of `products`. `scales`, if not null, multiply features; those of one
+  // tile are `scalesStep` floats after those of the previous tile.
   __attribute__((noinline)) void finishTile(const Context& context, float* products, size_t stride, uint64_t row,
-                                            uint64_t col, size_t height, const float* scales = nullptr,
+                                            uint64_t col, size_t height, size_t features, const float* scales = nullptr,
                                             size_t scalesStep = 0) const {
-    const size_t width = atMost(stride, cols - col);
+    const size_t width = atMost(features, cols - col);
     const bool activates = activation != kNone && !keeps();
     float* to = activates ? products : sums(context, row, col);  // values that are read again stay in the cache
     const size_t step = activates ? stride : keeps() ? cols : yStride;
