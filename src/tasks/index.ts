@@ -20,6 +20,7 @@ export type { ImageClassification, ImageClassificationOptions } from './image-cl
 export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
 export type { ImageInput } from './image-inputs.js';
 export type { BackgroundRemoval, ImageSegmentation, ImageSegmentationOptions, Segment } from './image-segmentation.js';
+export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
 export type {
   DocumentAnswer,
   DocumentQuestionAnswering,
@@ -27,7 +28,6 @@ export type {
   ImageToTextOptions,
   TextOfImage,
 } from './image-to-text.js';
-export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
 export type { Box, RunMask } from './mask-filters.js';
 export type { GeneratedMasks, MaskGeneration, MaskGenerationOptions } from './mask-generation.js';
 export type { MediaFile } from './media-source.js';
