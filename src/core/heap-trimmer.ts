@@ -29,8 +29,10 @@ export class HeapTrimmer {
   #trim(): void {
     this.#timer = null;
     const { heap, queue, backend } = this;
+    const isBusy = heap.changes !== this.#changes;
     // Memory is freed in program order, so waiting commands may still use it.
-    if (heap.changes !== this.#changes || !queue.idle) {
+    if (isBusy || !queue.idle) {
+      if (!isBusy) queue.flush();
       this.schedule();
       return;
     }

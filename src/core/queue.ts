@@ -164,11 +164,16 @@ export class Queue {
     return this.backend.readAsync === undefined;
   }
 
-  /** Runs a full queue. If it runs on another thread, the next run reports its error. */
+  /** Runs a full queue. */
   #runIfFull(): void {
     if (this.#pending.length <= FULL) return;
     if (this.#canWait) this.runSync();
-    else this.#start([], ignore, (error) => (this.#unreported ??= error));
+    else this.flush();
+  }
+
+  /** Runs all queued commands on another thread. The next run reports its error. */
+  flush(): void {
+    if (this.#pending.length > 0) this.#start([], ignore, (error) => (this.#unreported ??= error));
   }
 
   /** True if the queue can run on this thread without waiting for earlier runs. */
