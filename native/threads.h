@@ -1,8 +1,8 @@
 // The thread pool of a process, and the division of a run's work among its threads.
 //
 // A run is a list of phases, each with a number of chunks. Every thread of a run makes the same sequence of parallel()
-// calls. The chunks of a phase form lanes of equal length. A thread claims the chunks of its own lane in order, so that
-// it reads memory in one stream, then helps the other lanes from their ends. A phase ends when its chunks are done,
+// calls. The chunks of a phase form lanes of equal length. A thread claims the chunks of its own lane in order and so
+// reads memory in one stream. Then it helps the other lanes from their ends. A phase ends when its chunks are done,
 // without waiting for every thread. A thread that the system has suspended delays only its own chunk. A late thread
 // finds the phase over and goes on.
 //

@@ -298,7 +298,7 @@ describe('parts refuse, for callers without types, too,', () => {
     const { used } = device.memory();
     const init = new Initializer(device, 1);
     const makeLayer = (i: number) => (i === 0 ? layerOf(init) : (new LayerNorm(init, 4) as never));
-    expect(() => new Stack(2, makeLayer, null)).toThrow(/layer\(1\) made a LayerNorm, expected a TransformerLayer/);
+    expect(() => new Stack(2, makeLayer, null)).toThrow(/layer\(1\) made a module, expected a TransformerLayer/);
     expect(() => new AdditiveAttention(init, 4, -1, 4)).toThrow(ArgumentError);
     expect(device.memory().used).toBeGreaterThan(used);
     init.dispose();

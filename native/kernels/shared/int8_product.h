@@ -10,9 +10,10 @@
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
                         kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
-// meanwhile. Two prefetches per cache line keep more reads in flight than the processor does by itself: the first brings
-// a line into level 2, kFarAhead bytes ahead, and the second into level 1, kAhead bytes ahead. Without the first, a
-// Llama 1B in Q4_K_M takes 1.1 times as long, and weights that lie in level 3 take 1.5 times as long.
+// meanwhile. Each cache line is prefetched twice, so that more reads are in flight than the processor starts by itself.
+// The first prefetch brings a line into level 2, kFarAhead bytes ahead. The second brings it into level 1, kAhead bytes
+// ahead. Without the first, a Llama 1B in Q4_K_M takes 1.1 times as long. Weights that lie in level 3 take 1.5 times as
+// long.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024, kFarAhead = 4096;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
