@@ -31,6 +31,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   soak: () => import('./soak.js'),
   masks: () => import('./masks.js'),
   packed: () => import('./packed.js'),
+  real: () => import('./real.js'),
   quality: () => import('./quality.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),

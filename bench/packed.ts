@@ -18,6 +18,7 @@ import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
 import { LIMIT } from './harness/limits.js';
+import { llamaSeconds } from './harness/llama-bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 import { summarize } from './harness/statistics.js';
@@ -81,7 +82,10 @@ export default {
         take: async (repeats) => ({ seconds: await generate(model, device, task, repeats) }),
       }));
       if (llama && task.batch === 1)
-        contestants.push({ name: 'llama.cpp', take: () => ({ seconds: byLlama(llama, file, task, run.threads) }) });
+        contestants.push({
+          name: 'llama.cpp',
+          take: () => ({ seconds: llamaSeconds(llama, file, task, run.threads) }),
+        });
       if (task.what === 'decode') {
         const bytes = statSync(file).size;
         contestants.push(run.limits.contestant({ steps: [[TOKENS, { reads: 1, writes: 0, bytes }]] }, run.threads));
@@ -168,16 +172,4 @@ async function generate(model: Model, device: Device, task: Task, repeats: numbe
   const begin = performance.now();
   for (let i = 0; i < repeats; i++) await model.generate(prompts, options);
   return (performance.now() - begin) / 1e3 / repeats;
-}
-
-function byLlama(program: string, file: string, { prompt, tokens }: Task, threads: number): number {
-  const sizes = tokens > 1 ? ['-p', '0', '-n', `${tokens}`] : ['-p', `${prompt}`, '-n', '0'];
-  const { stdout, stderr, status } = spawnSync(
-    program,
-    ['-m', file, '-t', `${threads}`, '-r', '2', '-o', 'json', ...sizes],
-    { encoding: 'utf8' },
-  );
-  if (status !== 0) throw new BenchError(`${program} failed: ${stderr.slice(-500)}`);
-  const [{ avg_ts: perSecond }] = JSON.parse(stdout) as [{ avg_ts: number }];
-  return (tokens > 1 ? tokens : prompt) / perSecond;
 }

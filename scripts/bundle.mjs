@@ -15,7 +15,7 @@ const read = (name) => readFileSync(join(root, name));
 export const vendored = {
   'cli-progress': "export { default } from 'cli-progress'",
   commander: "export * from 'commander'",
-  hyparquet: "export * from 'hyparquet'",
+  hyparquet: "export { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'",
 };
 
 /** Packages that users install. */

@@ -41,6 +41,8 @@ const PART_ROOM = 32 << 10;
 /** The parts other than the core, with their names in native/abi.h. Each has a range of memory and of the function table. */
 const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare', bfloat16: 'kBfloat16' };
 const partNames = Object.keys(parts);
+/** Parts with few products, which -O3 makes larger but not faster. */
+const SMALL = ['rare', 'training'];
 const TABLE_ROOM = 1024;
 
 // Threads work without Emscripten's runtime. Each worker instantiates the modules over the same memory, with its own
@@ -129,7 +131,7 @@ async function compile(sources, { name, set, part }) {
   for (const source of sources) {
     const object = join(objectFolder, `${name}-${source.replaceAll('/', '-')}.o`);
     const only = `-DSIMDFORMER_PART=${part === undefined ? 'kCore' : parts[part]}`;
-    await run(compiler, ...flags, ...sets[set], only, '-O3', '-c', join('native', source), '-o', object);
+    await run(compiler, ...flags, ...sets[set], only, SMALL.includes(part) ? '-O2' : '-O3', '-c', join('native', source), '-o', object);
     objects.push(object);
   }
   return objects;
