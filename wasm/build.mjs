@@ -131,7 +131,8 @@ async function compile(sources, { name, set, part }) {
   for (const source of sources) {
     const object = join(objectFolder, `${name}-${source.replaceAll('/', '-')}.o`);
     const only = `-DSIMDFORMER_PART=${part === undefined ? 'kCore' : parts[part]}`;
-    await run(compiler, ...flags, ...sets[set], only, SMALL.includes(part) ? '-O2' : '-O3', '-c', join('native', source), '-o', object);
+    const level = SMALL.includes(part) ? '-O2' : '-O3';
+    await run(compiler, ...flags, ...sets[set], only, level, '-c', join('native', source), '-o', object);
     objects.push(object);
   }
   return objects;

@@ -56,7 +56,7 @@ class RandomBytes {
   }
 }
 
-/** Where the parts of a block lie, and the quotient of 1 / √columns and a scale that keeps activations near 1. */
+/** Positions of the parts of a block, and divisors of 1 / √columns that keep activations near 1. */
 interface RandomBlock {
   readonly halves: readonly (readonly [at: number, divisor: number])[];
   /** Bytes of scales: those from `from` to below `to` are ANDed with `mask`. */
