@@ -9,7 +9,7 @@ import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { forNode } from '../scripts/bundle.mjs';
-import { createDevice, type Device } from '../src/index.js';
+import { createDevice } from '../src/index.js';
 import type { Model as AnyModel } from '../src/models/model.js';
 import type { DecoderState } from '../src/nn/index.js';
 import { CACHE_TYPES, type CacheType } from '../src/ops/kv-cache.js';
@@ -17,7 +17,7 @@ import { type LoadModelOptions, loadModel } from '../src/pretrained/index.js';
 import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
-import { LIMIT } from './harness/limits.js';
+import { type GenerationTask, generationSeconds, tokensPerSecond } from './harness/generation.js';
 import { llamaSeconds } from './harness/llama-bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
@@ -28,14 +28,7 @@ const PROMPT = 128;
 
 type Model = AnyModel;
 
-interface Task {
-  readonly what: string;
-  readonly prompt: number;
-  readonly tokens: number;
-  readonly batch: number;
-}
-
-const tasks: readonly Task[] = [
+const tasks: readonly GenerationTask[] = [
   { what: 'decode', prompt: 1, tokens: TOKENS, batch: 1 },
   { what: 'prefill', prompt: PROMPT, tokens: 1, batch: 1 },
   { what: 'decode of 8', prompt: 1, tokens: TOKENS, batch: 8 },
@@ -79,7 +72,7 @@ export default {
       const some = [...models].filter(([name]) => task.what === 'decode' || name !== 'float16 weights');
       const contestants: Contestant[] = some.map(([name, model]) => ({
         name,
-        take: async (repeats) => ({ seconds: await generate(model, device, task, repeats) }),
+        take: async (repeats) => ({ seconds: await generationSeconds(model, task, repeats) }),
       }));
       if (llama && task.batch === 1)
         contestants.push({
@@ -91,9 +84,7 @@ export default {
         contestants.push(run.limits.contestant({ steps: [[TOKENS, { reads: 1, writes: 0, bytes }]] }, run.threads));
       }
       const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 40 });
-      const count = task.batch * (task.tokens > 1 ? task.tokens : task.prompt);
-      const perSecond = Object.entries(outcome.times).map(([name, { median }]) => [`${name}, tok/s`, count / median]);
-      run.row(task.what, outcome, Object.fromEntries(perSecond.filter(([name]) => !String(name).startsWith(LIMIT))));
+      run.row(task.what, outcome, tokensPerSecond(outcome, task));
     }
     const model = models.get(OURS) as Model;
     for (const sizes of contexts.filter(({ what }) => run.wants(what))) await measureCaches(run, model, sizes);
@@ -160,16 +151,4 @@ async function memory(run: Run, file: string): Promise<void> {
   run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = summarize(shares).median;
   run.summary['the most of these'] = Math.max(...shares);
   run.summary['the model is there after, s'] = summarize(probes.map(({ seconds }) => seconds)).median;
-}
-
-/** Seconds of one time. */
-async function generate(model: Model, device: Device, task: Task, repeats: number): Promise<number> {
-  const prompts = Array.from({ length: task.batch }, (_, row) =>
-    Array.from({ length: task.prompt }, (__, i) => 100 + ((row * 131 + i * 37) % 900)),
-  );
-  const options = { maxNewTokens: task.tokens, minNewTokens: task.tokens, doSample: false };
-  await device.flush();
-  const begin = performance.now();
-  for (let i = 0; i < repeats; i++) await model.generate(prompts, options);
-  return (performance.now() - begin) / 1e3 / repeats;
 }

@@ -6,12 +6,12 @@
 
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createDevice, type Device } from '../src/index.js';
+import { createDevice } from '../src/index.js';
 import type { Model } from '../src/models/model.js';
 import { loadModel } from '../src/pretrained/index.js';
 import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
-import { LIMIT } from './harness/limits.js';
+import { type GenerationTask, generationSeconds, tokensPerSecond } from './harness/generation.js';
 import { llamaSeconds } from './harness/llama-bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
@@ -19,16 +19,10 @@ import { modelShapes, randomGguf } from './real/random-gguf.js';
 
 const FOLDER = fileURLToPath(new URL('../.cache/bench', import.meta.url));
 
-interface Task {
-  readonly what: string;
-  readonly prompt: number;
-  readonly tokens: number;
-}
-
-const tasks: readonly Task[] = [
-  { what: 'reads 128 tokens', prompt: 128, tokens: 1 },
-  { what: 'reads 512 tokens', prompt: 512, tokens: 1 },
-  { what: 'writes 32 tokens', prompt: 1, tokens: 32 },
+const tasks: readonly GenerationTask[] = [
+  { what: 'reads 128 tokens', prompt: 128, tokens: 1, batch: 1 },
+  { what: 'reads 512 tokens', prompt: 512, tokens: 1, batch: 1 },
+  { what: 'writes 32 tokens', prompt: 1, tokens: 32, batch: 1 },
 ];
 
 interface Program {
@@ -67,10 +61,10 @@ async function measure(
   name: string,
   file: string,
   model: Model,
-  task: Task,
+  task: GenerationTask,
 ): Promise<void> {
   const contestants: Contestant[] = [
-    { name: OURS, take: async (repeats) => ({ seconds: await generate(model, model.device, task, repeats) }) },
+    { name: OURS, take: async (repeats) => ({ seconds: await generationSeconds(model, task, repeats) }) },
   ];
   for (const { name: peer, path, options } of programs)
     if (path)
@@ -79,19 +73,5 @@ async function measure(
   if (task.tokens > 1)
     contestants.push(run.limits.contestant({ steps: [[task.tokens, { reads: 1, writes: 0, bytes }]] }, run.threads));
   const outcome = await contest(contestants, { rounds: run.rounds(5), turn: 0.3, seconds: 60 });
-  const count = task.tokens > 1 ? task.tokens : task.prompt;
-  const perSecond = Object.entries(outcome.times)
-    .filter(([contestant]) => !contestant.startsWith(LIMIT))
-    .map(([contestant, { median }]) => [`${contestant}, tok/s`, count / median]);
-  run.row(`${name} ${task.what}`, outcome, { ...Object.fromEntries(perSecond), 'file, MB': bytes / 1e6 });
-}
-
-/** Returns the seconds of one repeat. */
-async function generate(model: Model, device: Device, task: Task, repeats: number): Promise<number> {
-  const prompt = Array.from({ length: task.prompt }, (_, i) => 300 + ((i * 7919) % 30000));
-  const options = { maxNewTokens: task.tokens, minNewTokens: task.tokens, doSample: false };
-  await device.flush();
-  const begin = performance.now();
-  for (let i = 0; i < repeats; i++) await model.generate([prompt], options);
-  return (performance.now() - begin) / 1e3 / repeats;
+  run.row(`${name} ${task.what}`, outcome, { ...tokensPerSecond(outcome, task), 'file, MB': bytes / 1e6 });
 }

@@ -2,19 +2,13 @@
 
 import { spawnSync } from 'node:child_process';
 import { BenchError } from './error.js';
-
-export interface LlamaTask {
-  /** Number of tokens that are read. */
-  readonly prompt: number;
-  /** Number of tokens that are written. If it is 1, reading is measured, else writing. */
-  readonly tokens: number;
-}
+import type { GenerationTask } from './generation.js';
 
 /** Returns the seconds that `program` takes to read or to write. `options` are further arguments, such as `-rtr 1`. */
 export function llamaSeconds(
   program: string,
   file: string,
-  { prompt, tokens }: LlamaTask,
+  { prompt, tokens }: GenerationTask,
   threads: number,
   options: readonly string[] = [],
 ): number {

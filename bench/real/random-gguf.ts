@@ -4,7 +4,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeAtomically } from '../../src/io/atomic-write.js';
-import type { GgmlType } from '../../src/io/ggml-types.js';
 import { ggmlLayouts } from '../../src/io/ggml-types.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
 import { toHalf } from '../../src/io/half.js';
@@ -94,7 +93,7 @@ function matrix(random: RandomBytes, name: string, type: 'Q4_K' | 'Q6_K', rows: 
 function ones(name: string, size: number): GgufPart {
   return {
     name,
-    type: 'F32' as GgmlType,
+    type: 'F32',
     shape: [size],
     bytes: () => new Uint8Array(new Float32Array(size).fill(1).buffer),
   };
