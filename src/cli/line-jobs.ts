@@ -46,8 +46,9 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
   let done = before;
   const { signal } = job;
   try {
-    let digest = '';
-    let seen = 0;
+    const inputs = until(signal, job.inputs);
+    let digest = await digestOfFirst(inputs, before);
+    if (digest !== (file?.digest ?? '') && !signal.aborted) throw otherInputs(job.out);
     let batch: JobInput[] = [];
     const finish = async () => {
       const results = await job.work(batch);
@@ -59,16 +60,10 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
       batch = [];
       progress.update(done);
     };
-    for await (const input of until(signal, job.inputs)) {
-      if (seen++ < before) {
-        digest = digestOf(digest, input.bytes);
-        if (seen === before && digest !== file?.digest) throw otherInputs(job.out);
-        continue;
-      }
+    for await (const input of inputs) {
       batch.push(input);
       if (batch.length === job.together) await finish();
     }
-    if (seen < before && !signal.aborted) throw otherInputs(job.out);
     if (batch.length > 0 && !signal.aborted) await finish();
     if (file && done === 0) await file.append(new Uint8Array(0), 0, '', job.format.header?.(0));
     return { done, stopped: signal.aborted };
@@ -76,6 +71,17 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
     progress.stop();
     await file?.close();
   }
+}
+
+/** Reads the `count` inputs that an earlier run has processed, or as many as there are. Returns their digest. */
+async function digestOfFirst(inputs: AsyncIterator<JobInput>, count: number): Promise<string> {
+  let digest = '';
+  for (let i = 0; i < count; i++) {
+    const next = await inputs.next();
+    if (next.done) break;
+    digest = digestOf(digest, next.value.bytes);
+  }
+  return digest;
 }
 
 /** Yields items until the signal aborts, which also ends the wait for the next item. */

@@ -117,7 +117,6 @@ async function* decodeAlone(
   options: GenerateOptions,
   together: Together | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
-  const { signal, onToken } = options;
   // The decoder is made first, because this detects a lack of memory.
   let decoder = isCached(options) ? startCached(model, plan, options, generate) : await startBatch(model, plan);
   let search: Search | null = null;
@@ -136,21 +135,8 @@ async function* decodeAlone(
       }
       const rankings = await advance(decoder, search, plan, length);
       await yieldToEventLoop();
-      for (const ranking of rankings) {
-        signal?.throwIfAborted();
-        decoder.assertUsable();
-        const events = search.choose(ranking);
-        length++;
-        if (onToken !== undefined) for (const event of events) await onToken(event);
-        together?.leave();
-        try {
-          yield events;
-        } finally {
-          together?.enter();
-        }
-        if (search.done) return search;
-        if (ranking.supposed !== null && ranking.supposed !== search.tokens[0]) break;
-      }
+      length += yield* chooseTokens(rankings, search, decoder, options, together);
+      if (search.done) return search;
       if (together?.isWanted && search instanceof TokenSearch && decoder instanceof BatchDecoder) {
         isHanded = true; // `run` calls `end` once it has copied the rows of the state
         return yield* together.run(search, { state: decoder.state, end });
@@ -160,6 +146,36 @@ async function* decodeAlone(
   } finally {
     if (!isHanded) end();
   }
+}
+
+/**
+ * Chooses a token of every sequence by each ranking, until the search ends. A draft that was not chosen makes the later
+ * rankings invalid. Yields the chosen tokens. Returns the number of rankings used.
+ */
+async function* chooseTokens(
+  rankings: readonly Ranking[],
+  search: Search,
+  decoder: Decoder,
+  { signal, onToken }: GenerateOptions,
+  together: Together | null,
+): AsyncGenerator<TokenEvent[], number, void> {
+  let used = 0;
+  for (const ranking of rankings) {
+    signal?.throwIfAborted();
+    decoder.assertUsable();
+    const events = search.choose(ranking);
+    used++;
+    if (onToken !== undefined) for (const event of events) await onToken(event);
+    together?.leave();
+    try {
+      yield events;
+    } finally {
+      together?.enter();
+    }
+    const isWrongDraft = ranking.supposed !== null && ranking.supposed !== search.tokens[0];
+    if (search.done || isWrongDraft) break;
+  }
+  return used;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import type { MultiHeadAttention } from '../nn/attention.js';
+import type { MultiHeadAttention, Projected } from '../nn/attention.js';
 import type { Window } from '../nn/padding.js';
 import type { Sequences } from '../nn/sequences.js';
 import { tanh } from '../ops/activation.js';
@@ -17,31 +17,27 @@ export function traceAttention(
   batch: Sequences,
   memory: Tensor | null,
 ): AttentionTrace<Tensor> {
-  const { heads, kvHeads, headSize: width, scale: factor, softcap, outProj } = attention;
+  const { heads, kvHeads, headSize: width, scale: factor, outProj } = attention;
   const [causal, window] = memory ? [false, null] : [attention.causal, attention.reach];
   const { keys: relativeKeys = null, values: relativeValues = null } = attention.relative ?? {};
-  const relativeBias = memory ? null : (attention.positionBias?.table() ?? null);
   const [timeQ, timeK] = [input.shape[0] as number, (memory ?? input).shape[0] as number];
   const projected = memory
     ? { q: attention.query(input), kv: attention.keysAndValues(memory) }
     : attention.project(input, batch.positions, timeQ);
-  const q = headsOf(projected.q, heads);
-  const k = shared(headsOf(projected.kv.columns(0, kvHeads * width), kvHeads), heads);
+  const q = headsOf(projected.q, heads); // [heads, Tq, d]
+  const k = shared(headsOf(projected.kv.columns(0, kvHeads * width), kvHeads), heads); // [heads, Tk, d]
   const v = shared(headsOf(projected.kv.columns(kvHeads * width, 2 * kvHeads * width), kvHeads), heads);
 
-  const products = matmul(q, k, { transposeB: true });
+  const products = matmul(q, k, { transposeB: true }); // [heads, Tq, Tk]
   // Vectors of distances are [Tq, Tk, d], so queries come first: [Tq, heads, d] · [Tq, d, Tk].
   const relative =
     relativeKeys && queriesFirst(matmul(queriesFirst(q), byDistance(relativeKeys, timeQ, timeK), { transposeB: true }));
-  const ofContent = memory ? null : attention.scoreBias(projected.q, projected.kv, batch);
-  const bias =
-    (relativeBias && permute(byDistance(permute(relativeBias, [1, 0]), timeQ, timeK), [2, 0, 1])) ??
-    ofContent?.reshape(heads, timeQ, timeK) ??
-    null;
+  const bias = memory ? null : biasOf(attention, projected, batch, timeQ);
   const scaled = scale(relative ? add(products, relative) : products, factor);
-  const capped = softcap === null ? scaled : scale(tanh(scale(scaled, 1 / softcap)), softcap);
+  const capped = limited(scaled, attention.softcap);
   const scores = bias ? add(capped, bias) : capped;
-  const weights = softmax(causal || window !== null ? add(scores, mask(input, timeK, causal, window)) : scores);
+  const isMasked = causal || window !== null;
+  const weights = softmax(isMasked ? add(scores, mask(input, timeK, causal, window)) : scores);
 
   const means = matmul(weights, v);
   const outputs = relativeValues
@@ -51,6 +47,18 @@ export function traceAttention(
   const distances = { relative, bias, relativeKeys, relativeValues };
   const all = { q, k, v, products, ...distances, scale: factor, scores, causal, window, weights, outputs, output };
   return { input, memory: memory ?? input, ...all };
+}
+
+/** The bias of the scores of self-attention over `length` tokens, by distance or by content: [heads, T, T], or null. */
+function biasOf(attention: MultiHeadAttention, { q, kv }: Projected, batch: Sequences, length: number): Tensor | null {
+  const table = attention.positionBias?.table();
+  if (table) return permute(byDistance(permute(table, [1, 0]), length, length), [2, 0, 1]);
+  return attention.scoreBias(q, kv, batch)?.reshape(attention.heads, length, length) ?? null;
+}
+
+/** Limits scores to ±softcap, unless that is null. */
+function limited(scores: Tensor, softcap: number | null): Tensor {
+  return softcap === null ? scores : scale(tanh(scale(scores, 1 / softcap)), softcap);
 }
 
 /** [T, heads·d] as [heads, T, d]. */

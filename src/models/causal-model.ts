@@ -47,7 +47,6 @@ export abstract class CausalModel extends PromptModel {
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;
-    const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
     const pass = () => this.#features(padded, hiddenStates, inputs);
@@ -56,29 +55,42 @@ export abstract class CausalModel extends PromptModel {
       : { result: yield* pass(), loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
-    const { head } = this;
-    if (head === null) {
-      output.lastHiddenState = padded.unpack(features);
-      const sentence = this.sentenceHead?.forward(features, batch);
-      if (sentence) output.sentenceEmbedding = sentence;
-      return output;
-    }
-    if (this.headKind === 'question-answering')
-      return { ...output, ...answerOutput(head.forward(features, batch), padded, inputs, options.loss ?? true) };
-    const labels = (options.loss ?? true) ? inputs.labels : undefined;
-    if (this.headKind === 'sequence-classification') {
+    return { ...output, ...this.#headOutput(features, padded, inputs, options.loss ?? true, further) };
+  }
+
+  /** The outputs of the head for `features`, [N, hidden]. `further`: a loss that is added to that of the tokens. */
+  #headOutput(
+    features: Tensor,
+    padded: PaddedBatch,
+    inputs: ModelInputs,
+    withLoss: boolean,
+    further: Tensor | null,
+  ): ModelOutput {
+    const { head, headKind } = this;
+    const { batch } = padded;
+    if (head === null) return this.#bareOutput(features, padded);
+    if (headKind === 'question-answering') return answerOutput(head.forward(features, batch), padded, inputs, withLoss);
+    const labels = withLoss ? inputs.labels : undefined;
+    if (headKind === 'sequence-classification') {
       const logits = this.logitsOf(gather(features, this.#lastTokens(padded)));
-      if (labels) output.loss = sequenceLoss(logits, labels, this.settings);
-      return { ...output, logits };
+      return labels ? { loss: sequenceLoss(logits, labels, this.settings), logits } : { logits };
     }
-    const isNext = this.headKind === 'language-model';
-    const logits = isNext ? this.logitsOf(features) : head.forward(features, batch);
+    const isNext = headKind === 'language-model';
+    const logits = isNext ? this.logitsOf(features) : head.forward(features, batch); // [N, vocabulary or labels]
+    const output: ModelOutput = { logits: padded.unpack(logits) };
     if (labels) {
       const own = padded.pack('labels', labels as number[][]);
       const loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
       output.loss = further === null ? loss : add(loss, further);
     }
-    return { ...output, logits: padded.unpack(logits) };
+    return output;
+  }
+
+  /** The output of a model without a head. */
+  #bareOutput(features: Tensor, padded: PaddedBatch): ModelOutput {
+    const lastHiddenState = padded.unpack(features);
+    const sentenceEmbedding = this.sentenceHead?.forward(features, padded.batch);
+    return sentenceEmbedding ? { lastHiddenState, sentenceEmbedding } : { lastHiddenState };
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {

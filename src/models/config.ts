@@ -14,7 +14,7 @@ import {
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
-import { checkMultiHead } from '../nn/attention.js';
+import { checkMultiHead } from '../nn/attention-options.js';
 import { checkFeedForward } from '../nn/feed-forward.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import type { Activation } from '../ops/activation.js';

@@ -1,5 +1,3 @@
-import { anyOf, checkOptions, checkSizes, orNull } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionOptions, type AttentionValueOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
@@ -7,13 +5,13 @@ import { mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
+import { completeMultiHead, type MultiHeadOptions } from './attention-options.js';
 import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
 import type { Exchange, MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
-import { partKinds, partRule } from './made-parts.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight, type Window } from './padding.js';
@@ -22,66 +20,7 @@ import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
-/**
- * Options of `MultiHeadAttention`. Parts that it owns are given as functions, so that parameters are drawn in the order
- * of their definition. Parts that several layers share are given directly.
- */
-export interface MultiHeadOptions {
-  /** Number of features of a token. */
-  readonly dModel: number;
-  /** Number of heads of queries. */
-  readonly heads: number;
-  /**
-   * Number of heads of keys and values. Each serves heads/kvHeads heads of queries (Ainslie et al. 2023). Default:
-   * `heads`.
-   */
-  readonly kvHeads?: number | undefined;
-  /** Number of features of a head. Default: dModel/heads. */
-  readonly headSize?: number | undefined;
-  /** True if the projections add a bias, or one flag for queries, one for keys and one for values. Default: true. */
-  readonly bias?: boolean | readonly [queries: boolean, keys: boolean, values: boolean] | undefined;
-  /** True if the output projection adds a bias. Default: same as `bias`; true if `bias` is a list. */
-  readonly outBias?: boolean | undefined;
-  /** True if a query of self-attention cannot attend to later keys. Default: false. */
-  readonly causal?: boolean | undefined;
-  /**
-   * A query of self-attention attends to keys at a distance of less than this number. In a pair, the first number is
-   * for earlier keys, and the second for later ones; 0 hides later keys. Default null: all keys.
-   */
-  readonly window?: Window | null | undefined;
-  /** Factor of the scores. Default: 1/√headSize. */
-  readonly scale?: number | undefined;
-  /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default null: no limit. */
-  readonly softcap?: number | null | undefined;
-  /**
-   * Normalizes queries and keys. If the norm has headSize features, it normalizes each head, otherwise all features
-   * together. Default: none.
-   */
-  readonly qNorm?: (() => Norm) | null | undefined;
-  readonly kNorm?: (() => Norm) | null | undefined;
-  /** Rotates queries and keys of self-attention. Default: none. */
-  readonly rotary?: Rotation | null | undefined;
-  /** Adds biases to the scores of self-attention that depend on the distance of query and key. Default: none. */
-  readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
-  /** Adds vectors to keys and values of self-attention that depend on the distance of query and key. Default: none. */
-  readonly relative?: (() => DistanceTables) | null | undefined;
-  /** Dropout of the probabilities, in training. Default: none. */
-  readonly dropout?: Dropout | null | undefined;
-}
-
-const maker = orNull('function');
-
-const isFlag = (value: unknown) => typeof value === 'boolean';
-const isBias = (value: unknown) => isFlag(value) || (Array.isArray(value) && value.length === 3 && value.every(isFlag));
-const part = orNull(partRule(partKinds.module));
-/** The kinds of the options. Some are checked by `checkSizes`. */
-export const multiHeadKinds = {
-  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const),
-  bias: { accepts: isBias, expected: 'true or false, or a list of three' },
-  ...({ outBias: [true, false], causal: [true, false], scale: 'positive', softcap: orNull('positive') } as const),
-  ...({ qNorm: maker, kNorm: maker, relative: maker, rotary: part, dropout: part } as const),
-  positionBias: orNull(anyOf(partRule(partKinds.positionBias), 'function')),
-};
+export type { MultiHeadOptions };
 
 /** Options that decide to which keys each query attends. */
 type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
@@ -120,28 +59,26 @@ export class MultiHeadAttention extends Module {
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
     super();
-    checkMultiHead('MultiHeadAttention', options);
-    const { dModel, heads, kvHeads = heads, headSize = dModel / heads, bias = true } = options;
-    const { outBias = bias !== false } = options;
-    const { positionBias = null, relative = null, qNorm = null, kNorm = null } = options;
-    const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
-    this.rotary = options.rotary ?? null;
-    this.heads = heads;
-    this.kvHeads = kvHeads;
-    this.headSize = headSize;
-    this.causal = causal;
-    [this.window, this.windowAfter] = Array.isArray(window) ? window : [window as number | null, null];
-    this.scale = scale;
-    this.softcap = softcap;
-    const biases = typeof bias === 'boolean' ? [bias, bias, bias] : bias;
-    const sections = this.widths(heads * headSize, kvHeads * headSize);
+    const { dModel, biases, outBias, ...given } = completeMultiHead('MultiHeadAttention', options);
+    this.heads = given.heads;
+    this.kvHeads = given.kvHeads;
+    this.headSize = given.headSize;
+    this.causal = given.causal;
+    this.window = given.window;
+    this.windowAfter = given.windowAfter;
+    this.scale = given.scale;
+    this.softcap = given.softcap;
+    const queries = this.heads * this.headSize;
+    const sections = this.widths(queries, this.kvHeads * this.headSize);
     this.qkv = new Linear(init, dModel, sections, biases.slice(0, sections.length));
-    this.outProj = new Linear(init, heads * headSize, dModel, outBias);
+    this.outProj = new Linear(init, queries, dModel, outBias);
+    const { positionBias } = given;
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
-    this.relative = relative?.() ?? null;
-    this.qNorm = qNorm?.() ?? null;
-    this.kNorm = kNorm?.() ?? null;
-    this.dropout = options.dropout ?? null;
+    this.relative = given.relative?.() ?? null;
+    this.qNorm = given.qNorm?.() ?? null;
+    this.kNorm = given.kNorm?.() ?? null;
+    this.rotary = given.rotary;
+    this.dropout = given.dropout;
   }
 
   /**
@@ -459,16 +396,4 @@ export interface Projected extends Queries {
 function newPlaces(positions: Tensor, { sizes }: DecoderState, angles: Tensor | null = null): Places {
   const { capacity, textLength: length = capacity } = sizes;
   return { positions, length, grows: true, angles };
-}
-
-/** Throws ArgumentError for invalid options. */
-export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, headSize = 1, window } = checkOptions(op, options, multiHeadKinds);
-  checkSizes(op, { dModel, heads, kvHeads, headSize }, 1);
-  const [before, after] = Array.isArray(window) && window.length === 2 ? window : [window ?? 1, window ?? 1];
-  checkSizes(op, { window: before }, 1);
-  checkSizes(op, { window: after }, Array.isArray(window) ? 0 : 1);
-  if (options.headSize === undefined && dModel % heads)
-    throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
-  if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
 }

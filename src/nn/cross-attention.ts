@@ -1,6 +1,7 @@
 import { checkOptions, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, multiHeadKinds } from './attention.js';
+import { MultiHeadAttention } from './attention.js';
+import { type MultiHeadOptions, multiHeadKinds } from './attention-options.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 

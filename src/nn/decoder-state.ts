@@ -133,23 +133,37 @@ export class DecoderState {
     this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
-    const stateWords = memories.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
-    const Slots = memories.find(({ slots }) => slots)?.slots;
-    const newSlots =
-      Slots && (() => new Slots(device, { sequences, capacity, stateWords }, whole ? whole.#slots : null));
-    this.#slots = newSlots ? orDispose(this, newSlots) : null;
-    if (this.#slots) this.#owned.push(...this.#slots.tensors);
+    this.#slots = this.#newSlots(whole);
     for (const { part, rows, width } of memories) {
       const count = rows === 'source' ? sources : sequences;
       const length = { tokens: capacity, source: sourceCapacity, states: this.#slots?.count ?? 0 }[rows];
       const make = () => zeros([count, length, width], rows === 'states' ? 'float32' : dtype);
       this.#memories.set(part, { rows, tensor: rowsOf(whole?.of(part), count, make) });
     }
-    const { shifts: Shifts } = sizes;
-    this.shifts = Shifts ? orDispose(this, () => new Shifts(device, sequences, capacity, whole?.shifts ?? null)) : null;
-    this.#owned.push(...(this.shifts?.tensors ?? []));
+    this.shifts = this.#newShifts(whole);
     for (const tensor of blank) clear(tensor);
     if (!whole) this.setLengths(new Int32Array(sequences));
+  }
+
+  /** The slots of recurrent states, if layers have any. */
+  #newSlots(whole: DecoderState | undefined): RecurrentSlots | null {
+    const { memories, capacity } = this.sizes;
+    const stateWords = memories.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
+    const Slots = memories.find(({ slots }) => slots)?.slots;
+    if (!Slots) return null;
+    const sizes = { sequences: this.sequences, capacity, stateWords };
+    const slots = orDispose(this, () => new Slots(this.device, sizes, whole ? whole.#slots : null));
+    this.#owned.push(...slots.tensors);
+    return slots;
+  }
+
+  /** The shifts of rotary positions, if images move them. */
+  #newShifts(whole: DecoderState | undefined): PositionShifts | null {
+    const { shifts: Shifts, capacity } = this.sizes;
+    if (!Shifts) return null;
+    const shifts = orDispose(this, () => new Shifts(this.device, this.sequences, capacity, whole?.shifts ?? null));
+    this.#owned.push(...shifts.tensors);
+    return shifts;
   }
 
   /**

@@ -87,6 +87,26 @@ const kinds = {
   ...({ leastSum: 'notNegative', gated: [true, false] } as const),
 };
 
+type CompleteOptions = Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
+
+/** Adds the defaults. Throws ArgumentError, ShapeError for options that are missing or out of range. */
+function complete(options: MixtureOfExpertsOptions): CompleteOptions {
+  const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
+  const { activation = 'silu', gated = true, fused = false, bias = false, limit = null } = rest;
+  const { weights = 'softmax', normalized = false, leastSum = 0, scale = 1, choiceBias = false } = rest;
+  const { routerScale = 1, expertScales = false } = rest;
+  checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
+  checkActivation('MixtureOfExperts', activation);
+  checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
+  if (chosen > experts)
+    throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
+  if (!gated && (fused !== false || limit !== null))
+    throw new ArgumentError('MixtureOfExperts: gated is false, expected true with `fused` or `limit`');
+  const sizes = { dModel, dFF, experts, chosen };
+  const routing = { weights, normalized, leastSum, scale, choiceBias, routerScale, expertScales };
+  return { ...sizes, ...routing, activation, gated, fused, bias, limit };
+}
+
 /**
  * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961). A router
  * sends each token to a few feed-forward networks and adds up their weighted outputs. Tokens are sorted by
@@ -109,35 +129,16 @@ export class MixtureOfExperts extends Module {
   readonly ups: Linear | PackedLinear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear | PackedLinear;
-  readonly #options: Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
+  readonly #options: CompleteOptions;
   #observer: ((routing: Routing) => void) | null = null;
 
   /** Throws ArgumentError, ShapeError for options that are missing or out of range, OutOfMemoryError. */
   constructor(init: Initializer, options: MixtureOfExpertsOptions) {
     super();
-    const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
-    const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
-    const {
-      gated = true,
-      fused = false,
-      bias = false,
-      limit = null,
-      routerScale = 1,
-      expertScales = false,
-      leastSum = 0,
-    } = rest;
-    checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
-    checkActivation('MixtureOfExperts', activation);
-    checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
-    if (chosen > experts)
-      throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
-    if (!gated && (fused !== false || limit !== null))
-      throw new ArgumentError('MixtureOfExperts: gated is false, expected true with `fused` or `limit`');
-    const sizes = { dModel, dFF, experts, chosen };
-    const routing = { weights, normalized, leastSum, scale, choiceBias, routerScale, expertScales };
-    this.#options = { ...sizes, ...routing, activation, gated, fused, bias, limit };
+    this.#options = complete(options);
+    const { dModel, dFF, experts, bias, expertScales, choiceBias, fused, gated } = this.#options;
     const sideBySide = (width: number) => Array<number>(experts).fill(width);
-    this.routerNorm = rest.routerNorm?.() ?? null;
+    this.routerNorm = options.routerNorm?.() ?? null;
     this.router = new Linear(init, dModel, experts, bias);
     this.expertScales = expertScales ? init.constant([experts], 1) : null;
     this.choiceBias = choiceBias ? init.constant([experts], 0) : null;

@@ -78,19 +78,7 @@ function sumInto(
   w: Tensor | null,
   scale: number,
 ): void {
-  const broadcast = shape.map(() => 0);
-  const dimensions = dimensionsOf(
-    shape,
-    broadcastSteps(x, shape),
-    w ? broadcastSteps(w, shape) : broadcast,
-    broadcastSteps(y, shape),
-  );
-  const kept = dimensions.filter(({ steps }) => steps[2] !== 0);
-  const summed = dimensions.filter(({ steps }) => steps[2] === 0);
-  // SIMD vectors run along the last dimension if it is contiguous. Otherwise a dimension of size 1 is added.
-  const [xStep = 0, wStep = 0, yStep = 0] = dimensions.at(-1)?.steps ?? [];
-  const rowwise = summed.length > 0 && yStep === 0 && xStep === 1 && wStep <= 1;
-  if (!rowwise && !(yStep === 1 && xStep <= 1 && wStep <= 1)) kept.push({ size: 1, steps: [0, 0, 1] });
+  const { kept, summed, rowwise } = sumLoops(shape, x, w, y);
   const pieces = rowwise
     ? piecesOf(summed.at(-1)?.size ?? 1, 8192)
     : piecesOf(sizeOf(summed.map(({ size }) => size)), 256);
@@ -110,6 +98,23 @@ function sumInto(
   };
   x.device.emit('reduce', operands, sizeOf(shape) * (w ? 2 : 1));
   workspace?.dispose();
+}
+
+/**
+ * Splits the dimensions of a sum into those that y keeps and those that are summed. `rowwise`: SIMD vectors run along the
+ * last summed dimension, instead of the last kept one.
+ */
+function sumLoops(shape: Shape, x: Tensor, w: Tensor | null, y: Tensor) {
+  const wSteps = w ? broadcastSteps(w, shape) : shape.map(() => 0);
+  const dimensions = dimensionsOf(shape, broadcastSteps(x, shape), wSteps, broadcastSteps(y, shape));
+  const kept = dimensions.filter(({ steps }) => steps[2] !== 0);
+  const summed = dimensions.filter(({ steps }) => steps[2] === 0);
+  // Vectors need a contiguous last dimension. Otherwise a dimension of size 1 is added.
+  const [xStep = 0, wStep = 0, yStep = 0] = dimensions.at(-1)?.steps ?? [];
+  const isContiguous = xStep <= 1 && wStep <= 1;
+  const rowwise = summed.length > 0 && yStep === 0 && xStep === 1 && isContiguous;
+  if (!rowwise && !(yStep === 1 && isContiguous)) kept.push({ size: 1, steps: [0, 0, 1] });
+  return { kept, summed, rowwise };
 }
 
 /** Returns the number of pieces of about `length` terms into which a long sum is cut. */

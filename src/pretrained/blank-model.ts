@@ -84,32 +84,21 @@ const QUANTIZATION = ['quantization_config', 'compression_config'];
 
 /** Makes the model of a folder. Its parameters take no memory yet. Throws FormatError. */
 export async function blankModel(device: Device, from: BlankSource): Promise<BlankModel> {
-  const { source, json, labelled: given, file, signal, headersOnly = false } = from;
+  const { source, json, file } = from;
   const quantization = file === null && source.weights === undefined ? await quantizationIn(source, json) : null;
-  // A model is saved in the format that it has in memory, so the file's quantization settings are dropped.
-  const labelled = Object.fromEntries(
-    Object.entries(given).filter(([key]) => !(quantization && QUANTIZATION.includes(key))),
-  );
+  const labelled = quantization === null ? from.labelled : withoutQuantization(from.labelled);
   // sentence-transformers may use a model with another head than its class has.
   const head = from.head ?? from.sentence ?? headOf(json);
   const family = await familyOfConfig(json);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const plusOne = family.gguf?.plusOne === true;
-  const all = await openWeights(source, {
-    ...{ single: file ?? undefined, dtype: from.dtype, onnxFile: from.onnxFile, plusOne },
-  });
-  const opened = source.replacements ? await replaced(all, source.replacements()) : all;
-  const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
+  const stored = await storedWeights(family, from);
   const init = new Initializer(device, 0, true);
   try {
     stored.check?.(device);
     const weights =
       quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    // GGUF files have no config.json; their config is derived from their tensors and settings.
-    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null;
-    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, headersOnly ? null : device, signal));
-    const untied = isUntied ? { tie_word_embeddings: false } : {};
+    const untied = (await isUntied(values, weights, device, from)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, json), ...untied });
     const Model = modelOf(family, architectureOf(family, json, head), json);
     const model = new Model({ init, config, head });
@@ -120,6 +109,27 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     stored.close();
     throw error;
   }
+}
+
+/** Opens the weights in their stored form, by the names of the family's present files. */
+async function storedWeights(family: Family, from: BlankSource): Promise<Weights> {
+  const { source, file, dtype, onnxFile } = from;
+  const plusOne = family.gguf?.plusOne === true;
+  const all = await openWeights(source, { single: file ?? undefined, dtype, onnxFile, plusOne });
+  const opened = source.replacements ? await replaced(all, source.replacements()) : all;
+  return from.isPart ? textWeights(opened) : named(opened, family.fileName);
+}
+
+/** True if config.json ties the output projection to the embedding, but the file has a projection of its own. */
+async function isUntied(config: Json, { tensors }: Weights, device: Device, from: BlankSource): Promise<boolean> {
+  // GGUF files have no config.json; their config is derived from their tensors and settings.
+  const mayDiffer = config.tie_word_embeddings && from.source.weights === undefined && from.file === null;
+  return !!mayDiffer && hasOwnOutput(tensors, from.headersOnly ? null : device, from.signal);
+}
+
+/** A model is saved in the format that it has in memory, so the file's quantization settings are dropped. */
+function withoutQuantization(config: Json): Json {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !QUANTIZATION.includes(key)));
 }
 
 /** Weights, of which some are replaced. */

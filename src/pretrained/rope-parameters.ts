@@ -73,12 +73,7 @@ function standard(
   older: Json,
   { type: oldName, ...given }: Json,
 ): RopeParameters {
-  const said = String(given.rope_type ?? oldName ?? 'default');
-  const kind = typeNames?.[said] ?? (said === 'su' ? 'longrope' : said); // the first name of LongRoPE
-  if (!TYPES.includes(kind))
-    throw new FormatError(
-      `config.json: rope_type is ${describeValue(given.rope_type ?? oldName)}, expected one of ${TYPES.join(', ')}`,
-    );
+  const kind = ropeType(given.rope_type ?? oldName ?? 'default', typeNames);
   const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...given, rope_type: kind };
   all.partial_rotary_factor ??= older.partial_rotary_factor;
   if (sections) all.mrope_section ??= sections;
@@ -88,12 +83,24 @@ function standard(
     if (outside != null) all.original_max_position_embeddings = outside;
     all.original_max_position_embeddings ??= config.max_position_embeddings;
   }
-  for (const [name, value] of Object.entries(all)) {
+  checkNumbers(all);
+  return all as unknown as RopeParameters;
+}
+
+/** The present name of a type of RoPE. Throws FormatError for an unknown one. */
+function ropeType(given: unknown, typeNames: RopeDefaults['typeNames']): string {
+  const name = String(given);
+  const type = typeNames?.[name] ?? (name === 'su' ? 'longrope' : name); // the first name of LongRoPE
+  if (TYPES.includes(type)) return type;
+  throw new FormatError(`config.json: rope_type is ${describeValue(given)}, expected one of ${TYPES.join(', ')}`);
+}
+
+function checkNumbers(parameters: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(parameters)) {
     const isKnown = value === null || !numbers.includes(name) || (typeof value === 'number' && value > 0);
     if (!isKnown)
       throw new FormatError(`config.json: ${name} of RoPE is ${describeValue(value)}, expected a number above 0`);
   }
-  return all as unknown as RopeParameters;
 }
 
 const numbers = [

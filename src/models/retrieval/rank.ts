@@ -142,14 +142,9 @@ const limitsOf = (limit: number) =>
 function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given: RerankTemplate | undefined): Scorer {
   const score = model.sentenceHead?.steps.find((step): step is LogitScore => 'trueId' in step) ?? null;
   const isChat = given === undefined && (score !== null ? tokenizer.chatTemplate !== null : readsPairs(tokenizer));
-  const template =
-    isChat || (score !== null && given === undefined) ? null : checkTemplate(given ?? knownTemplate(model.config));
-  const idOf = (token: string) => tokenizer.encode(token)[0] as number;
-  const no = template === null ? 'no' : (template.no ?? null);
-  const ids =
-    given === undefined && score !== null
-      ? { yes: score.trueId, no: score.falseId }
-      : { yes: idOf(template?.yes ?? 'yes'), no: no === null ? null : idOf(no) };
+  const ownScore = given === undefined ? score : null;
+  const template = isChat || ownScore !== null ? null : checkTemplate(given ?? knownTemplate(model.config));
+  const ids = ownScore !== null ? { yes: ownScore.trueId, no: ownScore.falseId } : answerIds(tokenizer, template);
   const limit = tokenLimit(model);
   const rowOf = (pair: TextPair, prompt: string) =>
     template !== null
@@ -172,6 +167,13 @@ function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given:
     },
     pick: (row) => [(row[ids.yes] as number) - (ids.no === null ? 0 : (row[ids.no] as number))],
   };
+}
+
+/** The tokens of the two answers. `no` is null if the score is that of the answer yes alone. */
+function answerIds(tokenizer: PretrainedTokenizer, template: RerankTemplate | null) {
+  const { yes, no = null } = template ?? { yes: 'yes', no: 'no' };
+  const idOf = (token: string) => tokenizer.encode(token)[0] as number;
+  return { yes: idOf(yes), no: no === null ? null : idOf(no) };
 }
 
 /** True if the chat template has the roles of a pair. */

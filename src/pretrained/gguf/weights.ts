@@ -236,22 +236,13 @@ function joinedRows(
   stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
-  const found = of.map((pattern) => {
-    const name = pattern.replace('*', LAYER.exec(given)?.[0] ?? '*');
-    const tensor = tensors.get(name);
-    if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${given}`);
-    return tensor;
-  });
+  const found = partsOf(given, of, tensors);
   const [first] = found as [GgufTensor];
   const isVector = given.endsWith('.bias') || first.shape.length === 1;
   const shape = isVector ? [...first.shape, 1] : first.shape;
+  checkAlike(found, shape);
   const [columns, each] = [shape.at(-1) as number, shape.at(-2) as number];
   const experts = shape.length === 3 ? (shape[0] as number) : 1;
-  const other = found.find((tensor) => `${tensor.shape}` !== `${first.shape}`);
-  if (other !== undefined || shape.length < 2 || shape.length > 3) {
-    const [name, wrong] = [(other ?? first).name, (other ?? first).shape];
-    throw new FormatError(`tensor ${quote(name)} is [${wrong.join(', ')}], expected the shape of ${quote(first.name)}`);
-  }
   const count = found.length;
   const rows = experts * count * each;
   const heads = perHead?.(settings);
@@ -263,18 +254,40 @@ function joinedRows(
       : [Math.floor(place / each), place % each];
     return [source, expert * each + inSource];
   };
-  const lead = experts > 1 || shape.length === 3 ? [experts] : [];
-  const out = count * each;
-  const taps = stored === 'taps' ? [1] : [];
-  const nested = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, ...taps, columns];
-  const checkpoint = flat ? [nested.slice(0, -1).reduce((a, b) => a * b, 1), nested.at(-1) as number] : nested;
+  const lead = shape.length === 3 ? [experts] : [];
+  const matrix = inOut ? [columns, count * each] : [count * each, ...(stored === 'taps' ? [1] : []), columns];
+  const nested = [...lead, ...(isVector ? [count * each] : matrix)];
   return {
-    ...{ shape: checkpoint, rows, columns, transposed: inOut && !isVector ? experts : 0 },
+    ...{ shape: flat ? asMatrix(nested) : nested, rows, columns, transposed: inOut && !isVector ? experts : 0 },
     sources: cut?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
     at: cut?.at ?? within,
     inputs: heads !== undefined && byColumn ? columnOrder(first, columns, heads) : undefined,
     isLogarithm: stored === 'logarithm',
   };
+}
+
+/** Joins all dimensions but the last one. */
+function asMatrix(shape: readonly number[]): number[] {
+  return [shape.slice(0, -1).reduce((a, b) => a * b, 1), shape.at(-1) as number];
+}
+
+/** The tensors of these patterns in the layer of `given`. Throws FormatError if one is missing. */
+function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tensors']): GgufTensor[] {
+  return patterns.map((pattern) => {
+    const name = pattern.replace('*', LAYER.exec(given)?.[0] ?? '*');
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${given}`);
+    return tensor;
+  });
+}
+
+/** Throws FormatError unless all tensors have the same shape. `shape`: that of the first one, with 2 or 3 dimensions. */
+function checkAlike(found: readonly GgufTensor[], shape: readonly number[]): void {
+  const [first] = found as [GgufTensor];
+  const other = found.find((tensor) => `${tensor.shape}` !== `${first.shape}`);
+  if (other === undefined && (shape.length === 2 || shape.length === 3)) return;
+  const { name, shape: wrong } = other ?? first;
+  throw new FormatError(`tensor ${quote(name)} is [${wrong.join(', ')}], expected the shape of ${quote(first.name)}`);
 }
 
 /** Number of features of a head. Throws FormatError if it is no integer. */
