@@ -11,7 +11,7 @@ import {
   type TranscriptionModelV3,
   type TranscriptionModelV4,
 } from '@ai-sdk/provider';
-import { describeValue } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { ArgumentError } from '../index.js';
 import { SimdformerLanguageModel } from './language-model.js';
@@ -70,10 +70,8 @@ export function createSimdformer(
   options?: SimdformerOptions & { specificationVersion?: 'v4' | undefined },
 ): SimdformerProvider;
 export function createSimdformer(options: SimdformerOptions & { specificationVersion: 'v3' }): SimdformerProviderV3;
-export function createSimdformer({
-  specificationVersion = 'v4',
-  ...options
-}: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
+export function createSimdformer(given: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
+  const { specificationVersion = 'v4', ...options } = checkOptions('createSimdformer', given);
   if (specificationVersion !== 'v3' && specificationVersion !== 'v4')
     throw new ArgumentError(
       `createSimdformer: specificationVersion is ${describeValue(specificationVersion)}, expected 'v3' or 'v4'`,

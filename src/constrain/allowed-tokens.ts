@@ -4,7 +4,9 @@
 // for the states of a rule, for all of its callers. Some tokens stay inside the rule. For others, the result lists the
 // nodes of the token tree at which the rule may end. From these nodes on, the caller decides.
 
+import { atOnce } from '../core/slices.js';
 import { NOWHERE, type Places, type Recognizer } from './recognizer.js';
+import type { Sliced } from './slices.js';
 import type { TokenTrie } from './token-trie.js';
 
 interface Inside {
@@ -35,47 +37,91 @@ const MAX_INSIDE = 2 ** 22;
 const alike = new WeakMap<TokenTrie, Map<string, Inside>>();
 const MAX_ALIKE = 8;
 
+/** The number of tokens or nodes between two pauses. */
+const STEPS = 1 << 14;
+
+/** Tokens that a search has found. It belongs to one search at a time, because searches can pause. */
+class Found {
+  readonly tokens: Int32Array;
+  readonly distances: Int32Array;
+  /** 1 for each marked token. All are 0 between searches. */
+  readonly marks: Uint8Array;
+  readonly marked: Int32Array;
+  count = 0;
+
+  constructor(tokens: number, vocabulary: number) {
+    [this.tokens, this.distances] = [new Int32Array(tokens), new Int32Array(tokens)];
+    [this.marks, this.marked] = [new Uint8Array(vocabulary), new Int32Array(vocabulary)];
+  }
+}
+
+/** Ends a search during whose pause the recognizer has forgotten its places. */
+class Forgotten extends Error {}
+
 export class AllowedTokens {
   readonly #inside = new Map<number, Inside>();
   #insideSize = 0;
   readonly #masks = new Map<Places, Mask>();
-  readonly #found: { readonly tokens: Int32Array; readonly distances: Int32Array };
-  /** 1 for each marked token. All are 0 between calls. */
-  readonly #marks: Uint8Array;
-  readonly #marked: Int32Array;
-  #markedCount = 0;
+  /** The memory of the latest search, for the next one. Null while a search uses it. */
+  #free: Found | null = null;
   #era = -1;
 
   constructor(
     private readonly recognizer: Recognizer,
     private readonly trie: TokenTrie,
-    vocabulary: number,
-  ) {
-    const { length } = trie.tokens;
-    this.#found = { tokens: new Int32Array(length), distances: new Int32Array(length) };
-    this.#marks = new Uint8Array(vocabulary);
-    this.#marked = new Int32Array(vocabulary);
-  }
+    private readonly vocabulary: number,
+  ) {}
 
   /** The tokens that can follow if the text must end within `bytes` bytes behind them. */
   mask(places: Places, bytes: number): Mask {
     this.#checkEra();
     let mask = this.#masks.get(places);
     if (mask === undefined) {
-      mask = this.#find(places, Number.POSITIVE_INFINITY);
-      if (this.#masks.size === MAX_MASKS) this.#masks.delete(this.#masks.keys().next().value as Places); // the oldest mask
-      this.#masks.set(places, mask);
+      mask = atOnce(this.#find(places, Number.POSITIVE_INFINITY));
+      this.#keep(places, mask);
     }
-    return mask.furthest <= bytes ? mask : this.#find(places, bytes);
+    return mask.furthest <= bytes ? mask : atOnce(this.#find(places, bytes));
   }
 
-  #find(places: Places, bytes: number): Mask {
-    this.#markedCount = 0;
-    const furthest = this.#mark(places, 0, bytes, new Map());
-    const marked = this.#marked.subarray(0, this.#markedCount);
-    const mask = maskOf(this.#marks, marked, furthest);
-    for (let i = 0; i < marked.length; i++) this.#marks[marked[i] as number] = 0;
-    return mask;
+  /**
+   * Finds the tokens that can follow in slices, so that `mask` soon returns them. Ends without a result if the recognizer
+   * forgets its places during a pause: `mask` then finds them itself.
+   */
+  *prepare(places: Places): Sliced<void> {
+    this.#checkEra();
+    if (this.#masks.has(places)) return;
+    try {
+      const mask = yield* this.#find(places, Number.POSITIVE_INFINITY);
+      if (!this.#masks.has(places)) this.#keep(places, mask);
+    } catch (error) {
+      if (!(error instanceof Forgotten)) throw error;
+    }
+  }
+
+  #keep(places: Places, mask: Mask): void {
+    if (this.#masks.size === MAX_MASKS) this.#masks.delete(this.#masks.keys().next().value as Places); // the oldest mask
+    this.#masks.set(places, mask);
+  }
+
+  *#find(places: Places, bytes: number): Sliced<Mask> {
+    const found = this.#free ?? new Found(this.trie.tokens.length, this.vocabulary);
+    this.#free = null;
+    found.count = 0;
+    try {
+      const furthest = yield* this.#mark(found, places, 0, bytes, new Map());
+      yield* this.#pause();
+      return maskOf(found.marks, found.marked.subarray(0, found.count), furthest);
+    } finally {
+      for (let i = 0; i < found.count; i++) found.marks[found.marked[i] as number] = 0;
+      this.#free = found;
+    }
+  }
+
+  /** Pauses. Throws Forgotten if the numbers of places are no longer valid. */
+  *#pause(): Sliced<void> {
+    const { era } = this.recognizer;
+    yield;
+    if (this.recognizer.era !== era) throw new Forgotten();
   }
 
   #checkEra(): void {
@@ -87,8 +133,8 @@ export class AllowedTokens {
   }
 
   /** Marks the tokens below a node that can follow. Returns how far the end is. `done` has the finished pairs by stack. */
-  #mark(places: Places, node: number, bytes: number, done: Map<number, Set<number>>): number {
-    const marks = this.#marks;
+  *#mark(found: Found, places: Places, node: number, bytes: number, done: Map<number, Set<number>>): Sliced<number> {
+    const { marks } = found;
     let furthest = 0;
     for (const group of this.recognizer.groups(places)) {
       const marked = done.get(group.stack) ?? new Set();
@@ -96,32 +142,33 @@ export class AllowedTokens {
       const key = group.places * this.trie.size + node;
       if (marked.has(key)) continue;
       marked.add(key);
-      const { tokens, distances, exits } = this.#insideOf(group.places, node);
+      const { tokens, distances, exits } = yield* this.#insideOf(found, group.places, node);
       const left = bytes - this.recognizer.stackDistance(group.stack);
       let greatest = 0;
       for (let i = 0; i < tokens.length; i++) {
+        if (i % STEPS === STEPS - 1) yield* this.#pause();
         const distance = distances[i] as number;
         if (distance > left) continue;
         if (distance > greatest) greatest = distance;
         const token = tokens[i] as number;
         if (token >= marks.length || marks[token] === 1) continue; // there may be fewer scores than tokens
         marks[token] = 1;
-        this.#marked[this.#markedCount++] = token;
+        found.marked[found.count++] = token;
       }
       furthest = Math.max(furthest, greatest + this.recognizer.stackDistance(group.stack));
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
       if (after === NOWHERE) continue;
-      for (const exit of exits) furthest = Math.max(furthest, this.#mark(after, exit, bytes, done));
+      for (const exit of exits) furthest = Math.max(furthest, yield* this.#mark(found, after, exit, bytes, done));
     }
     return furthest;
   }
 
-  #insideOf(places: Places, node: number): Inside {
+  *#insideOf(found: Found, places: Places, node: number): Sliced<Inside> {
     const key = places * this.trie.size + node;
-    const found = this.#inside.get(key);
-    if (found) return found;
-    const inside = node === 0 ? this.#fromRoot(places) : this.#walk(places, node);
+    const known = this.#inside.get(key);
+    if (known) return known;
+    const inside = yield* node === 0 ? this.#fromRoot(found, places) : this.#walk(found, places, node);
     this.#insideSize += inside.tokens.length;
     if (this.#insideSize > MAX_INSIDE) {
       this.#inside.clear();
@@ -131,26 +178,28 @@ export class AllowedTokens {
     return inside;
   }
 
-  #fromRoot(places: Places): Inside {
+  *#fromRoot(found: Found, places: Places): Sliced<Inside> {
     const signature = signatureOf(this.recognizer, places);
-    if (signature === null) return this.#walk(places, 0);
+    yield* this.#pause();
+    if (signature === null) return yield* this.#walk(found, places, 0);
     const own = alike.get(this.trie) ?? new Map<string, Inside>();
     alike.set(this.trie, own);
-    const inside = own.get(signature) ?? this.#walk(places, 0);
+    const inside = own.get(signature) ?? (yield* this.#walk(found, places, 0));
     own.delete(signature);
     own.set(signature, inside); // the latest result is the last one
     if (own.size > MAX_ALIKE) own.delete(own.keys().next().value as string);
     return inside;
   }
 
-  #walk(places: Places, root: number): Inside {
+  *#walk(allowed: Found, places: Places, root: number): Sliced<Inside> {
     const { recognizer } = this;
     const { first, count, byte, tokenStart, tokens } = this.trie;
-    const allowed = this.#found;
     let size = 0;
+    let steps = 0;
     const exits: number[] = [];
     const todo: number[] = [root, places];
     while (todo.length > 0) {
+      if (++steps % STEPS === 0) yield* this.#pause();
       const at = todo.pop() as Places;
       const node = todo.pop() as number;
       const from = first[node] as number;

@@ -1,5 +1,6 @@
 import { checkOptions } from '../core/check.js';
-import type { LogitsProcessor } from '../generate/logits-processor.js';
+import { pausable } from '../core/slices.js';
+import type { LogitsProcessor, TokenPlace } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { AllowedTokens, applyMask } from './allowed-tokens.js';
@@ -179,19 +180,35 @@ class Constraint {
     return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).isPossible;
   }
 
-  readonly process: LogitsProcessor = (scores, tokens, { begin, maxLength }) => {
+  /** Restricts the next token's scores. */
+  get process(): LogitsProcessor {
+    return pausable((scores: Float32Array, tokens: readonly number[], place: TokenPlace) =>
+      this.#restrict(scores, tokens, place),
+    );
+  }
+
+  *#restrict(
+    scores: Float32Array,
+    tokens: readonly number[],
+    { begin, maxLength }: TokenPlace,
+  ): Generator<undefined, void> {
+    const allowed = this.#allowedOf(scores.length);
     const written = tokens.slice(begin);
-    const places = this.#follow(written);
+    let places = this.#follow(written);
+    const { era } = this.#recognizer;
+    yield* allowed.prepare(places);
+    // No pause from here on: other texts of the same format may be restricted during pauses.
+    if (this.#recognizer.era !== era) places = this.#follow(written);
     const left = maxLength - tokens.length; // including the token that is chosen now
     this.#maxTokens = maxLength - begin;
-    this.#allowed ??= this.#allowedOf(scores.length);
+    this.#allowed = allowed;
     const canEnd = places !== NOWHERE && this.#recognizer.isEnd(places) && this.stopTokens.size > 0;
     const ends = canEnd ? [...this.stopTokens] : [];
     const isPossible = this.#names
-      ? this.#maskWithNames(this.#names, this.#allowed, scores, written, places, left, ends)
-      : this.#mask(this.#allowed, scores, places, left - 1, ends);
+      ? this.#maskWithNames(this.#names, allowed, scores, written, places, left, ends)
+      : this.#mask(allowed, scores, places, left - 1, ends);
     if (!isPossible && !canEnd) throw new NoRoomError(written.length, left);
-  };
+  }
 
   /** A token is at least one byte of text. The end itself needs no byte. Returns true if a token is left. */
   #mask(allowed: AllowedTokens, scores: Float32Array, places: Places, bytes: number, ends: readonly number[]): boolean {
@@ -229,7 +246,7 @@ class Constraint {
     let places = this.#recognizer.start();
     for (const token of tokens) {
       if (this.stopTokens.has(token)) break;
-      for (const byte of this.compiled.trie.bytes[token] ?? []) places = this.#recognizer.step(places, byte);
+      for (const byte of this.compiled.trie.bytes.of(token)) places = this.#recognizer.step(places, byte);
     }
     return places;
   }

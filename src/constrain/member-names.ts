@@ -50,7 +50,7 @@ export class MemberNames {
     const isLonger = this.#tokens.every((token, i) => tokens[i] === token);
     let state = isLonger ? this.#state : START;
     for (let i = isLonger ? this.#tokens.length : 0; i < tokens.length; i++)
-      state = this.#after(state, this.trie.bytes[tokens[i] as number] ?? []) ?? state;
+      state = this.#after(state, this.trie.bytes.of(tokens[i] as number)) ?? state;
     this.#tokens = [...tokens];
     this.#state = state;
   }
@@ -75,7 +75,7 @@ export class MemberNames {
     const isDeadEnd = (token: number) => !mayGoOn || !this.#canGoOn(places, token);
     for (const token of this.trie.quoting[leastQuotes(state)] ?? []) {
       if (!isPossible(token)) continue;
-      const next = this.#after(state, this.trie.bytes[token] as Uint8Array);
+      const next = this.#after(state, this.trie.bytes.of(token));
       if (next === null || (this.#isOpenRepetition(next) && isDeadEnd(token))) forbid(token);
     }
     if (state.string !== 'name') return hasForbidden;
@@ -141,7 +141,7 @@ export class MemberNames {
   /** True if a byte other than the closing quote can follow a token. */
   #canGoOn(places: Places, token: number): boolean {
     let at = places;
-    for (const byte of this.trie.bytes[token] as Uint8Array) at = this.recognizer.step(at, byte);
+    for (const byte of this.trie.bytes.of(token)) at = this.recognizer.step(at, byte);
     for (let byte = 0; byte < 256; byte++)
       if (byte !== QUOTE && this.recognizer.step(at, byte) !== NOWHERE) return true;
     return false;

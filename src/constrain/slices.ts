@@ -3,7 +3,7 @@
 import { afterEvents } from '../backend/after-events.js';
 
 /** Work that can pause: at each `yield` the scheduler may return to the event loop. */
-export type Sliced<T> = Generator<void, T, void>;
+export type Sliced<T> = Generator<undefined, T, void>;
 
 interface Job {
   /** Advances the work by one step and returns true at its end. */

@@ -1,9 +1,11 @@
+import { sortedByParts } from '../core/slices.js';
 import type { Sliced } from './slices.js';
+import type { TokenBytes } from './token-bytes.js';
 
 /** The tokens of a vocabulary by their bytes, as a tree: tokens with a common beginning share nodes. */
 export interface TokenTrie {
-  /** The bytes of each token. Null for tokens that add no text. */
-  readonly bytes: readonly (Uint8Array | null)[];
+  /** The bytes of each token. None for tokens that add no text. */
+  readonly bytes: TokenBytes;
   /** The children of node n are the nodes from `first[n]` to below `first[n] + count[n]`, by byte. */
   readonly first: Int32Array;
   readonly count: Int32Array;
@@ -20,68 +22,73 @@ export interface TokenTrie {
   readonly quoting: readonly (readonly number[])[];
 }
 
-/** The number of tokens between two pauses. */
+/** The number of tokens or nodes between two pauses. */
 const STEPS = 1024;
 
 /** Builds the tree level by level, so that children are neighbours. Empty tokens are left out. */
-export function* tokenTrie(bytes: readonly (Uint8Array | null)[]): Sliced<TokenTrie> {
-  const ids = bytes.flatMap((each, id) => (each && each.length > 0 ? [id] : []));
-  const first = [0];
-  const count: number[] = [];
-  const byte = [0];
-  const tokenStart: number[] = [];
-  const tokens: number[] = [];
-  let total = 1;
+export function* tokenTrie(bytes: TokenBytes): Sliced<TokenTrie> {
+  const { data } = bytes;
+  const tokens = yield* sortedTokens(bytes);
+  // Each node has a range of the sorted tokens: first those that end at it, then those of each child.
+  const most = bytes.startOf(bytes.count) + 1;
+  const [first, count, byte] = [new Int32Array(most), new Int32Array(most), new Uint8Array(most)];
+  const [begins, ends, tokenStart] = [new Int32Array(most), new Int32Array(most), new Int32Array(most + 1)];
+  const inOrder = new Int32Array(tokens.length);
+  let placed = 0;
+  let size = 1;
   let steps = 0;
-  let level = [ids];
-  for (let depth = 0; level.length > 0; depth++) {
-    const next: number[][] = [];
-    for (const node of level) {
-      tokenStart.push(tokens.length);
-      first[count.length] = total;
-      const children: number[][] = [];
-      for (const id of node) {
-        const own = bytes[id] as Uint8Array;
-        if (own.length === depth) tokens.push(id);
-        else {
-          const here = own[depth] as number;
-          children[here] ??= [];
-          children[here].push(id);
-        }
-        if (++steps % STEPS === 0) yield;
-      }
-      const before = next.length;
-      children.forEach((child, here) => {
-        next.push(child);
-        byte.push(here);
-      });
-      count.push(next.length - before);
-      total += next.length - before;
+  ends[0] = tokens.length;
+  for (let node = 0, depth = 0, level = 1; node < size; node++) {
+    if (node === level) [depth, level] = [depth + 1, size];
+    const end = ends[node] as number;
+    tokenStart[node] = placed;
+    first[node] = size;
+    for (let at = begins[node] as number; at < end; at++) {
+      if (++steps % STEPS === 0) yield;
+      const token = tokens[at] as number;
+      const place = bytes.startOf(token) + depth;
+      if (place === bytes.startOf(token + 1)) inOrder[placed++] = token;
+      else if (size > (first[node] as number) && byte[size - 1] === data[place]) ends[size - 1] = at + 1;
+      else [byte[size], begins[size], ends[size++]] = [data[place] as number, at, at + 1];
     }
-    level = next;
+    count[node] = size - (first[node] as number);
   }
-  tokenStart.push(tokens.length);
+  tokenStart[size] = placed;
   const usedBytes = new Uint8Array(256);
-  for (const each of byte.slice(1)) usedBytes[each] = 1;
+  for (let node = 1; node < size; node++) usedBytes[byte[node] as number] = 1;
   yield;
-  const nodes = { first: Int32Array.from(first), count: Int32Array.from(count), byte: Uint8Array.from(byte) };
-  yield;
-  const ends = { tokenStart: Int32Array.from(tokenStart), tokens: Int32Array.from(tokens) };
-  return { bytes, ...nodes, ...ends, size: count.length, usedBytes, quoting: yield* quotingTokens(bytes, tokens) };
+  const nodes = { first: first.slice(0, size), count: count.slice(0, size), byte: byte.slice(0, size) };
+  const lists = { tokenStart: tokenStart.slice(0, size + 1), tokens: inOrder };
+  return { bytes, ...nodes, ...lists, size, usedBytes, quoting: yield* quotingTokens(bytes, inOrder) };
+}
+
+/** The tokens that are not empty, in the order of their bytes. */
+function* sortedTokens(bytes: TokenBytes): Sliced<readonly number[]> {
+  const { data } = bytes;
+  const ids: number[] = [];
+  for (let id = 0; id < bytes.count; id++) {
+    if (id % STEPS === 0) yield;
+    if (bytes.startOf(id + 1) > bytes.startOf(id)) ids.push(id);
+  }
+  const isBefore = (a: number, b: number) => {
+    const [endOfA, endOfB] = [bytes.startOf(a + 1), bytes.startOf(b + 1)];
+    let [i, j] = [bytes.startOf(a), bytes.startOf(b)];
+    while (i < endOfA && j < endOfB && data[i] === data[j]) [i, j] = [i + 1, j + 1];
+    return j < endOfB && (i === endOfA || (data[i] as number) < (data[j] as number));
+  };
+  return yield* sortedByParts(ids, isBefore) as Sliced<readonly number[]>;
 }
 
 const QUOTE = 0x22;
 
-function* quotingTokens(
-  bytes: readonly (Uint8Array | null)[],
-  tokens: readonly number[],
-): Sliced<readonly (readonly number[])[]> {
+function* quotingTokens(bytes: TokenBytes, tokens: Int32Array): Sliced<readonly (readonly number[])[]> {
   const byQuotes: number[][] = [[], [], [], []];
-  for (const [i, token] of tokens.entries()) {
+  for (let i = 0; i < tokens.length; i++) {
     if (i % STEPS === 0) yield;
     let quotes = 0;
-    for (const byte of bytes[token] as Uint8Array) if (byte === QUOTE) quotes++;
-    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(token);
+    for (let at = bytes.startOf(tokens[i] as number); at < bytes.startOf((tokens[i] as number) + 1); at++)
+      if (bytes.data[at] === QUOTE) quotes++;
+    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(tokens[i] as number);
   }
   return byQuotes;
 }

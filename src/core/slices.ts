@@ -2,6 +2,19 @@
 
 import { yieldToEventLoop } from './yield-to-event-loop.js';
 
+/** A function that changes its arguments. `byParts` does the same, but pauses where the event loop may run. */
+export interface Pausable<Args extends readonly unknown[]> {
+  (...args: Args): void;
+  readonly byParts: (...args: Args) => Generator<undefined, void>;
+}
+
+/** Returns a function that runs the work without a pause, with the work itself as `byParts`. */
+export function pausable<Args extends readonly unknown[]>(
+  byParts: (...args: Args) => Generator<undefined, void>,
+): Pausable<Args> {
+  return Object.assign((...args: Args) => atOnce(byParts(...args)), { byParts });
+}
+
 /** Runs `work` to its end without a pause. */
 export function atOnce<Result>(work: Iterator<unknown, Result>): Result {
   for (;;) {
@@ -20,7 +33,7 @@ export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise
 }
 
 /** Number of values that are sorted before a pause. */
-const SORTED_A_SLICE = 1 << 12;
+const SORTED_A_SLICE = 1 << 10;
 
 /** Returns the values in ascending order. The sort is stable. Pauses after each slice. */
 export function* sortedByParts<T>(
@@ -48,7 +61,7 @@ function* merged<T>(
   for (let a = 0, b = 0; all.length < first.length + second.length; ) {
     const takesSecond = a === first.length || (b < second.length && isBefore(second[b] as T, first[a] as T));
     all.push((takesSecond ? second[b++] : first[a++]) as T);
-    if (all.length % (4 * SORTED_A_SLICE) === 0) yield;
+    if (all.length % (16 * SORTED_A_SLICE) === 0) yield;
   }
   return all;
 }

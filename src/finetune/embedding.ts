@@ -133,8 +133,9 @@ export function embed(model: PretrainedModel, texts: readonly EncodedText[]): Te
 export async function embedTexts(
   model: PretrainedModel,
   texts: readonly string[],
-  { maxLength, signal }: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
+  options: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<Float32Array[]> {
+  const { maxLength, signal } = checkOptions('embedTexts', options, { maxLength: 'count', signal: 'signal' });
   const limit = limitOf(model, maxLength ?? model.sentenceTokens ?? undefined);
   const encoded = texts.map((text) => encodeText(model, text, undefined, limit));
   return byLength(

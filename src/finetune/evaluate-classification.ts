@@ -19,8 +19,9 @@ import {
 export async function classify(
   model: PretrainedModel,
   rows: readonly Pick<ClassificationRow, 'text' | 'pair'>[],
-  { maxLength, signal }: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
+  options: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<number[][]> {
+  const { maxLength, signal } = checkOptions('classify', options, { maxLength: 'count', signal: 'signal' });
   const limit = limitOf(model, maxLength);
   const texts = rows.map(({ text, pair }) => encodeText(model, text, pair, limit));
   return byLength(

@@ -120,6 +120,6 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
 /** Throws ArgumentError for settings that these losses do not support. */
 function checkSettings(settings: LossSettings): void {
-  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+  const given = Object.entries(checkOptions('fit: the objective', settings)).filter(([, value]) => value !== undefined);
   checkKnown('fit: the objective', Object.fromEntries(given), []);
 }

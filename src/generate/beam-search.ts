@@ -2,7 +2,7 @@ import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan, PlannedInput } from './plan.js';
-import { processorsOf } from './processor-list.js';
+import { processByParts, processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
 import { candidatesOf, groupSizeOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
@@ -81,19 +81,19 @@ export class BeamSearch implements Search {
     return this.#batch.flatMap(({ contexts }) => contexts);
   }
 
-  choose(ranking: Ranking): TokenEvent[] {
+  *choose(ranking: Ranking): Generator<undefined, TokenEvent[]> {
     const { numBeams } = this.plan;
-    this.#batch.forEach((input, i) => {
+    for (const [i, input] of this.#batch.entries()) {
       const first = i * numBeams;
       for (let sequence = first; sequence < first + numBeams; sequence++) {
         this.#order[sequence] = sequence;
         this.tokens[sequence] = 0;
       }
-      for (const { from, to, token } of input.advance(ranking, first)) {
+      for (const { from, to, token } of yield* input.advance(ranking, first)) {
         this.#order[first + to] = first + from;
         this.tokens[first + to] = token;
       }
-    });
+    }
     return [];
   }
 
@@ -113,6 +113,9 @@ export class BeamSearch implements Search {
     return (this.#batch[Math.floor(sequence / this.plan.numBeams)] as InputBeams).done;
   }
 }
+
+/** Number of tokens that are compared before a pause. */
+const OFFERED_A_SLICE = 1 << 15;
 
 /** The beams of one input, in one or more groups of equal size. */
 class InputBeams {
@@ -147,15 +150,16 @@ class InputBeams {
    * Adds one token to every beam and returns the moves. `first` is the index of the input's first sequence in the
    * batch.
    */
-  advance(ranking: Ranking, first: number): Move[] {
-    const chosen: number[] = [];
-    return this.#groups.flatMap((group, g) => {
-      if (group.done) return [];
+  *advance(ranking: Ranking, first: number): Generator<undefined, Move[]> {
+    const all: Move[] = [];
+    for (const [g, group] of this.#groups.entries()) {
+      if (group.done) continue;
       const offset = g * this.#size;
-      const moves = group.advance(ranking, first + offset, chosen);
-      chosen.push(...moves.map(({ token }) => token));
-      return moves.map(({ from, to, token }) => ({ from: from + offset, to: to + offset, token }));
-    });
+      const chosen = all.map(({ token }) => token);
+      const moves = yield* group.advance(ranking, first + offset, chosen);
+      all.push(...moves.map(({ from, to, token }) => ({ from: from + offset, to: to + offset, token })));
+    }
+    return all;
   }
 }
 
@@ -189,12 +193,13 @@ class BeamGroup {
    * Adds one token to every beam and returns the moves. `first` is the index of the group's first sequence in the
    * batch. `chosen` has the tokens that earlier groups chose at this step.
    */
-  advance(ranking: Ranking, first: number, chosen: readonly number[]): Move[] {
+  *advance(ranking: Ranking, first: number, chosen: readonly number[]): Generator<undefined, Move[]> {
     const { stopTokens, maxNewTokens } = this.plan;
     const length = (this.beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
     const next: Beam[] = [];
-    for (const [rank, candidate] of this.#candidates(ranking, first, chosen).entries()) {
+    const candidates = yield* this.#candidates(ranking, first, chosen);
+    for (const [rank, candidate] of candidates.entries()) {
       const grown = this.#grow(candidate);
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
       if (ends || (length >= this.input.prefix.length && this.plan.stop?.(grown.tokens))) {
@@ -219,7 +224,7 @@ class BeamGroup {
    * `doSample`, the same number of different candidates is drawn by probability. A beam without candidates is dropped.
    * If no beam is left, the search ends; it throws if no hypothesis is finished.
    */
-  #candidates(ranking: Ranking, first: number, chosen: readonly number[]): Candidate[] {
+  *#candidates(ranking: Ranking, first: number, chosen: readonly number[]): Generator<undefined, Candidate[]> {
     const best = new BestCandidates(candidatesOf(this.#size, this.plan.stopTokens.size));
     const { length } = (this.beams[0] as Beam).tokens;
     const forced = this.input.prefix[length];
@@ -229,7 +234,7 @@ class BeamGroup {
       const total = checkedTotal(ranking, sequence, this.input.index);
       // Logits may be present because another input needs them. They must not change the rounding of this input.
       if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
-      else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, chosen, forced);
+      else yield* this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, chosen, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
@@ -245,14 +250,14 @@ class BeamGroup {
     }
   }
 
-  #offerLogits(
+  *#offerLogits(
     best: BestCandidates,
     beam: number,
     logits: Float32Array,
     total: number,
     chosen: readonly number[],
     forced: number | undefined,
-  ): void {
+  ): Generator<undefined, void> {
     const { read, sum } = this.beams[beam] as Beam;
     if (forced !== undefined) {
       const logProbability = (logits[forced] as number) - total;
@@ -264,12 +269,13 @@ class BeamGroup {
     if (scores !== logits)
       for (let token = 0; token < logits.length; token++) scores[token] = (logits[token] as number) - total;
     for (const token of chosen) scores[token] = (scores[token] as number) - this.plan.diversityPenalty;
-    for (const process of this.#processors) process(scores, read);
+    yield* processByParts(this.#processors, scores, read);
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
     let rarity = Math.exp(greatest - best.least); // probability of noise that makes a candidate one of the best
     for (let token = 0; token < logits.length; token++) {
+      if (token % OFFERED_A_SLICE === 0) yield;
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
       const key = this.#random === null ? candidate : candidate + gumbel(this.#random, rarity);

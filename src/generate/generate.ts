@@ -1,5 +1,6 @@
 import { checkDType, checkOptions, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
@@ -163,7 +164,7 @@ async function* chooseTokens(
   for (const ranking of rankings) {
     signal?.throwIfAborted();
     decoder.assertUsable();
-    const events = search.choose(ranking);
+    const events = await inSlices(search.choose(ranking));
     used++;
     if (onToken !== undefined) for (const event of events) await onToken(event);
     together?.leave();

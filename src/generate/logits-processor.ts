@@ -10,10 +10,22 @@
  * A score of NaN, or a step that forbids every token, ends the generation with a SimdformerError. With beams,
  * forbidding every token is an error only if it happens to all beams of an input and no hypothesis is finished.
  */
-export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], place: TokenPlace) => void;
+export interface LogitsProcessor {
+  (scores: Float32Array, tokens: readonly number[], place: TokenPlace): void;
+  /**
+   * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of the
+   * processor. Optional, for processors that can take more than a few milliseconds.
+   */
+  readonly byParts?:
+    | ((scores: Float32Array, tokens: readonly number[], place: TokenPlace) => Generator<undefined, void>)
+    | undefined;
+}
 
 /** A processor that does not need the token's place. All processors of this package are of this kind. */
-export type ScoreProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
+export interface ScoreProcessor {
+  (scores: Float32Array, tokens: readonly number[]): void;
+  readonly byParts?: ((scores: Float32Array, tokens: readonly number[]) => Generator<undefined, void>) | undefined;
+}
 
 /** The position of the next token. */
 export interface TokenPlace {

@@ -1,6 +1,7 @@
 // Processors that the options of a plan require.
 
 import { checkSynchronous } from '../core/check.js';
+import { pausable } from '../core/slices.js';
 import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
 import { isNeutral, OPTION_ROWS } from './option-table.js';
 import type { Plan } from './plan.js';
@@ -35,6 +36,19 @@ export function processorsOf(plan: Plan, promptLength: number, prefixLength: num
   ];
 }
 
+/** Applies processors one after the other. Pauses after each, and within those that can pause. */
+export function* processByParts(
+  processors: readonly ScoreProcessor[],
+  scores: Float32Array,
+  tokens: readonly number[],
+): Generator<undefined, void> {
+  for (const process of processors) {
+    if (process.byParts) yield* process.byParts(scores, tokens);
+    else process(scores, tokens);
+    yield;
+  }
+}
+
 /** True if an option changes the scores of every step, so that choices need all logits on the host. */
 export function changesEveryStep(plan: Plan): boolean {
   return OPTION_ROWS.some(
@@ -58,6 +72,8 @@ const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Rec
  * the choice.
  */
 function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
+  const { byParts } = processor;
+  if (byParts) return pausable((scores: Float32Array, tokens: readonly number[]) => byParts(scores, tokens, place));
   return (scores, tokens) =>
     checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
 }

@@ -1,6 +1,7 @@
 // Processors that change scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import { checkNumber, isCount, isFraction, isPositive } from '../core/check.js';
+import { pausable, sortedByParts } from '../core/slices.js';
 import type { ScoreProcessor } from './logits-processor.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -83,11 +84,11 @@ export function temperature(value: number): ScoreProcessor {
  */
 export function topK(k: number): ScoreProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
-  return (scores) => {
+  return pausable(function* (scores: Float32Array) {
     if (k >= scores.length) return;
-    const { worst } = greatestOf(scores, false, k);
+    const { worst } = yield* greatestOf(scores, false, k);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < worst) scores[token] = NEVER;
-  };
+  });
 }
 
 /**
@@ -96,14 +97,14 @@ export function topK(k: number): ScoreProcessor {
  */
 export function topP(p: number): ScoreProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
-  return (scores) => {
-    const nucleus = greatestOf(scores, true, p);
+  return pausable(function* (scores: Float32Array) {
+    const nucleus = yield* greatestOf(scores, true, p);
     let { equals } = nucleus;
     for (let token = 0; token < scores.length; token++) {
       const score = scores[token] as number;
       if (score < nucleus.worst || (score === nucleus.worst && equals-- <= 0)) scores[token] = NEVER;
     }
-  };
+  });
 }
 
 /** Maximum number of buckets by distance from the greatest score. Each is 1/16 wide; the last one has the rest. */
@@ -113,18 +114,25 @@ const PARTS = 512;
  * Finds the fewest greatest scores whose weights together reach `enough`. A score weighs 1, or its probability with
  * `byProbability`. Returns the lowest of these scores, and how many scores equal to it are among them. Weights are
  * summed in buckets by distance from the greatest score. Only the bucket with the lowest score is sorted, because
- * sorting all scores takes ten times as long. The loops over all scores call no function values, so that V8 compiles
- * them well.
+ * sorting all scores takes ten times as long. Forbidden scores weigh nothing, so that the last bucket stays small. The
+ * loops over all scores call no function values, so that V8 compiles them well.
  */
-function greatestOf(scores: Float32Array, byProbability: boolean, enough: number): { worst: number; equals: number } {
+function* greatestOf(
+  scores: Float32Array,
+  byProbability: boolean,
+  enough: number,
+): Generator<undefined, { worst: number; equals: number }> {
   const greatest = scores[argmax(scores)] as number;
   const last = Math.min(PARTS, scores.length) - 1;
   const sums = new Float64Array(last + 1);
   for (let token = 0; token < scores.length; token++) {
-    const below = (scores[token] as number) - greatest;
+    const score = scores[token] as number;
+    if (score === NEVER) continue;
+    const below = score - greatest;
     const part = Math.min(below * -16, last) | 0;
     sums[part] = (sums[part] as number) + (byProbability ? Math.exp(below) : 1);
   }
+  yield;
   let total = 0;
   for (let part = 0; part <= last; part++) total += sums[part] as number;
   const goal = byProbability ? enough * total : enough;
@@ -134,8 +142,9 @@ function greatestOf(scores: Float32Array, byProbability: boolean, enough: number
   const found: number[] = [];
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token] as number;
-    if ((Math.min((score - greatest) * -16, last) | 0) === part) found.push(score);
+    if (score !== NEVER && (Math.min((score - greatest) * -16, last) | 0) === part) found.push(score);
   }
+  yield;
   const sorted = new Float32Array(found).sort();
   let from = sorted.length;
   while (from > 0 && sum < goal)
@@ -159,23 +168,61 @@ export function minP(share: number): ScoreProcessor {
  */
 export function typicalP(mass: number): ScoreProcessor {
   checkNumber('typicalP', 'the mass', mass, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
-  return (scores) => {
+  return pausable(function* (scores: Float32Array) {
     const total = logSumExp(scores);
+    yield;
     const entropy = entropyOf(scores, total);
-    const distances = Float64Array.from(scores, (score) => Math.abs(total - score - entropy));
-    const order = Array.from(scores.keys()).sort((a, b) => (distances[a] as number) - (distances[b] as number));
-    let sum = 0;
-    let last = 0;
-    while (last < order.length - 1) {
-      sum += Math.exp((scores[order[last] as number] as number) - total);
-      if (sum >= mass) break;
-      last++;
-    }
-    const furthest = distances[order[last] as number] as number;
+    yield;
+    const distances = new Float64Array(scores.length);
+    for (let token = 0; token < scores.length; token++)
+      distances[token] = Math.abs(total - (scores[token] as number) - entropy);
+    const furthest = yield* distanceOfMass(scores, distances, total, mass);
     for (let token = 0; token < scores.length; token++)
       if ((distances[token] as number) > furthest) scores[token] = NEVER;
-  };
+  });
 }
+
+/**
+ * Returns the distance within which the tokens together have probability `mass`, or else the greatest distance. Tokens
+ * are taken in the order of their distances. They are put into buckets first, and only the buckets that are reached are
+ * sorted.
+ */
+function* distanceOfMass(
+  scores: Float32Array,
+  distances: Float64Array,
+  total: number,
+  mass: number,
+): Generator<undefined, number> {
+  const ends = new Int32Array(PARTS);
+  for (let token = 0; token < distances.length; token++) {
+    const part = bucketOf(distances[token] as number);
+    ends[part] = (ends[part] as number) + 1;
+  }
+  for (let part = 1; part < PARTS; part++) ends[part] = (ends[part] as number) + (ends[part - 1] as number);
+  yield;
+  const order = new Int32Array(distances.length);
+  for (let token = distances.length - 1; token >= 0; token--) {
+    const part = bucketOf(distances[token] as number);
+    const at = (ends[part] as number) - 1;
+    ends[part] = at;
+    order[at] = token;
+  }
+  const isBefore = (a: number, b: number) => (distances[a] as number) < (distances[b] as number);
+  let furthest = 0;
+  let sum = 0;
+  for (let part = 0; part < PARTS; part++) {
+    yield;
+    const bucket = Array.from(order.subarray(ends[part], ends[part + 1])); // `ends` now has the beginnings
+    for (const token of yield* sortedByParts(bucket, isBefore)) {
+      furthest = distances[token] as number;
+      sum += Math.exp((scores[token] as number) - total);
+      if (sum >= mass) return furthest;
+    }
+  }
+  return furthest;
+}
+
+const bucketOf = (distance: number): number => Math.min(distance * 16, PARTS - 1) | 0;
 
 /**
  * Epsilon sampling (Hewitt et al. 2022): keeps the tokens with at least probability `cutoff`, or the most probable one. Throws

@@ -3,7 +3,7 @@ import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan } from './plan.js';
-import { processorsOf } from './processor-list.js';
+import { processByParts, processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
 import type { Ranking } from './ranking.js';
 
@@ -12,8 +12,11 @@ import type { Ranking } from './ranking.js';
  * inputs, and can have finished ones.
  */
 export interface Search {
-  /** Chooses the next token of every sequence of the batch by the model's ranking. Returns the chosen tokens. */
-  choose(ranking: Ranking): TokenEvent[];
+  /**
+   * Chooses the next token of every sequence of the batch by the model's ranking. Returns the chosen tokens. Pauses where the
+   * event loop may run.
+   */
+  choose(ranking: Ranking): Generator<undefined, TokenEvent[]>;
   /** The tokens that the decoder reads next. */
   readonly tokens: Int32Array;
   /** For each sequence, the index of the sequence that it continues; null if each continues itself. */
@@ -123,14 +126,14 @@ export class TokenSearch implements Search {
     return this.#batch.map(({ read }) => read);
   }
 
-  choose(ranking: Ranking): TokenEvent[] {
+  *choose(ranking: Ranking): Generator<undefined, TokenEvent[]> {
     const events: TokenEvent[] = [];
     this.order = null;
     for (let i = 0; i < this.#batch.length; i++) {
       const track = this.#batch[i] as Track;
       if (track.reason !== null) continue;
       const total = checkedTotal(ranking, i, track.input);
-      const [token, logit] = this.#choice(ranking, i);
+      const [token, logit] = yield* this.#choice(ranking, i);
       const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
       if (this.#isEnd(track, token)) track.reason = 'stop';
@@ -147,13 +150,13 @@ export class TokenSearch implements Search {
     return events;
   }
 
-  #choice(ranking: Ranking, i: number): [token: number, logit: number] {
+  *#choice(ranking: Ranking, i: number): Generator<undefined, [token: number, logit: number]> {
     const track = this.#batch[i] as Track;
     const forced = track.prefix[track.tokens.length];
     if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY) throw noneAllowed(track.input);
     if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
     const logits = logitsOf(ranking, i, this.plan);
-    const token = forced ?? this.#pick(logits, track);
+    const token = forced ?? (yield* this.#pick(logits, track));
     return [token, logits[token] as number];
   }
 
@@ -175,10 +178,11 @@ export class TokenSearch implements Search {
     return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
   }
 
-  #pick(logits: Float32Array, { input, read, processors, random }: Track): number {
+  *#pick(logits: Float32Array, { input, read, processors, random }: Track): Generator<undefined, number> {
     const scores = processors.length > 0 ? logits.slice() : logits;
-    for (const process of processors) process(scores, read);
+    yield* processByParts(processors, scores, read);
     if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
+    yield;
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
 

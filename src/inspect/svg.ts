@@ -3,6 +3,7 @@
 import { scaleLinear } from 'd3-scale';
 import { interpolateViridis } from 'd3-scale-chromatic';
 import { line } from 'd3-shape';
+import { checkArray, checkOptions, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkWeights } from './check-weights.js';
 
@@ -12,6 +13,8 @@ export interface AttentionMap {
   /** Row-major, one row per query. */
   readonly weights: ArrayLike<number>;
 }
+
+const TEXTS = listOf('string', 'an array of texts');
 
 const CELL = 14;
 const GAP = 28;
@@ -28,11 +31,19 @@ const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],
-  { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number | undefined },
+  options: { queries: readonly string[]; keys: readonly string[]; columns?: number | undefined },
 ): string {
-  if (!(Number.isInteger(columns) && columns > 0)) {
-    throw new ArgumentError(`heatMapGridSvg: columns is ${columns}, expected a positive integer`);
-  }
+  const {
+    queries,
+    keys,
+    columns = 4,
+  } = checkOptions('heatMapGridSvg', options, {
+    queries: TEXTS,
+    keys: TEXTS,
+    columns: 'count',
+  });
+  checkArray('heatMapGridSvg', 'queries', queries, TEXTS.expected);
+  checkArray('heatMapGridSvg', 'keys', keys, TEXTS.expected);
   const label = CHARACTER * longest(queries) + 8;
   const upright = longest(keys) > LYING;
   const cellWidth = upright ? CELL : Math.max(CELL, CHARACTER * longest(keys) + 4);
@@ -88,7 +99,13 @@ const isFinitePoint = (point: readonly [x: number, y: number]) => point.every(Nu
  * Draws curves over a common x axis, which starts at the smallest x. The y axis starts at 0. A point that is not finite
  * interrupts its curve. Throws ArgumentError if no point is finite.
  */
-export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
+export function curvesSvg(curves: readonly Curve[], options: { x: string; y: string }): string {
+  const { x, y } = checkOptions('curvesSvg', options, { x: 'string', y: 'string' });
+  for (const [name, title] of [
+    ['x', x],
+    ['y', y],
+  ])
+    if (title === undefined) throw new ArgumentError(`curvesSvg: ${name} is undefined, expected the title of an axis`);
   const [width, height, left, bottom, top] = [720, 376, 56, 44, 32];
   const points = curves.flatMap((curve) => curve.points).filter(isFinitePoint);
   if (points.length === 0)

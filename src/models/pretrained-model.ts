@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
+import { checkKnown, checkOneOf, checkOptions, describeValue } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -243,6 +243,7 @@ export abstract class PretrainedModel extends RetrievalModel {
    * has one choice of adapters. If a model has adapters, calls run one after the other.
    */
   override async generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
+    checkOptions('generate', options);
     if (this.#adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
     const { adapter, ...rest } = { ...options };
     const given = copied(input);

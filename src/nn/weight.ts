@@ -1,6 +1,6 @@
 // Weights of Linear and Embedding: tensors, or packed into fewer bits.
 
-import { checkOneOf, describeShape } from '../core/check.js';
+import { checkOneOf, checkOptions, describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { type Device, type Shape, Tensor } from '../core/tensor.js';
 import type { EmbeddingOptions } from '../ops/embedding.js';
@@ -181,8 +181,8 @@ export class PackedWeight {
   }
 
   /** Same as the op `linear` with the transpose of this matrix. */
-  linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
-    return quantizedLinear(x, this.parts, bias, { ...options, activations: this.activations });
+  linear(x: Tensor, bias: Tensor | null, options: LinearOptions = {}): Tensor {
+    return quantizedLinear(x, this.parts, bias, { ...checkOptions('linear', options), activations: this.activations });
   }
 
   /** Same as the op `embedding` with this table. */
@@ -199,11 +199,11 @@ export class PackedWeight {
   }
 
   /** Same as `linear`, but only for the output features start … end − 1. */
-  linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
+  linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options: LinearOptions = {}): Tensor {
     return this.device.scope(() => {
       const { parts, before } = slice(this.parts, start, end);
       const all = bias && before > 0 ? concat([this.device.zeros([before]), bias]) : bias;
-      const y = quantizedLinear(x, parts, all, { ...options, activations: this.activations });
+      const y = quantizedLinear(x, parts, all, { ...checkOptions('linear', options), activations: this.activations });
       return before === 0 ? y : y.columns(before, before + end - start);
     });
   }

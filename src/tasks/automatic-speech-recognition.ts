@@ -112,12 +112,12 @@ interface Plan {
 
 function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
   const { task, model } = listener;
+  checkCallOptions(task, options);
   const { temperature = null } = options;
   const several = typeof temperature === 'number' ? null : temperature;
   const { temperature: _, ...others } = options;
   const sampling = typeof temperature === 'number' ? { ...others, temperature } : others;
   const generate = generationArguments(task, model, sampling as GenerationArguments, OWN as readonly string[] as never);
-  checkCallOptions(task, options);
   const { return_timestamps: timestamps = false, language, task: wanted, batchSize = BATCH_SIZE, signal } = options;
   const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
   checkOptions(task, own, {

@@ -1,7 +1,7 @@
 // Runs any number of inputs in batches of similar length.
 
 import { afterEvents } from '../backend/after-events.js';
-import { checkFunction, checkNumber, checkSignal, isCount } from '../core/check.js';
+import { checkFunction, checkNumber, checkOptions, checkSignal, isCount } from '../core/check.js';
 import type { CallOptions } from './task.js';
 
 /** Default number of inputs in a batch. */
@@ -11,7 +11,8 @@ export const BATCH_SIZE = 32;
 export const callOptionKinds = { signal: 'any', onProgress: 'any', batchSize: 'any' } as const;
 
 /** Throws ArgumentError for invalid call options. */
-export function checkCallOptions(task: string, { signal, onProgress, batchSize }: CallOptions): void {
+export function checkCallOptions(task: string, options: CallOptions): void {
+  const { signal, onProgress, batchSize } = checkOptions(task, options);
   checkSignal(task, signal);
   if (onProgress !== undefined) checkFunction(`${task}: onProgress`, onProgress);
   if (batchSize !== undefined) checkNumber(task, 'batchSize', batchSize, isCount, 'a positive integer');

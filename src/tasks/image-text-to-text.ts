@@ -59,7 +59,7 @@ export const imageTextToText: Task<ImageTextToText> = {
       );
     return (async (given: unknown, second?: unknown, third: ImageTextToTextOptions = {}) => {
       const isPair = typeof second === 'string';
-      const options = ((isPair ? third : second) ?? {}) as ImageTextToTextOptions;
+      const options = (isPair ? third : second === undefined ? {} : second) as ImageTextToTextOptions;
       checkCallOptions(TASK, options);
       const generate = generationArguments(TASK, context.model, options, OWN);
       const own = Object.fromEntries(OWN.map((name) => [name, options[name]]));

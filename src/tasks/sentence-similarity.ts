@@ -36,7 +36,7 @@ export const sentenceSimilarity: Task<SentenceSimilarity> = {
       const isText = typeof first === 'string';
       const source = isText ? first : first?.source_sentence;
       const sentences = textsOf(TASK, (isText ? second : first?.sentences) as readonly string[], 'sentences');
-      const options = (isText ? third : (second as SentenceSimilarityOptions)) ?? {};
+      const { options = {} } = { options: isText ? third : (second as SentenceSimilarityOptions | undefined) };
       checkCallOptions(TASK, checkOptions(TASK, options, { truncate: 'boolean', ...promptKinds, ...callOptionKinds }));
       const texts = [...textsOf(TASK, source, 'source_sentence').slice(0, 1), ...sentences];
       const { data, dims } = await extract(context, texts, { ...options, pooling: 'model' });

@@ -2,7 +2,7 @@
 import { expect, it, vi } from 'vitest';
 import { yieldToEventLoop } from '../../src/core/yield-to-event-loop.js';
 import { extendInSlices, prefillInSlices, prepareInSlices, recordStep } from '../../src/generate/in-slices.js';
-import { ContinuousBatching } from '../../src/generate/index.js';
+import { ContinuousBatching, generate } from '../../src/generate/index.js';
 import { OutOfMemoryError } from '../../src/index.js';
 import { Initializer } from '../../src/nn/init.js';
 import { RotaryEmbedding } from '../../src/nn/rotary-embedding.js';
@@ -165,6 +165,23 @@ it('delivers tokens to the readers of a batch in separate turns of the event loo
   expect([...readers.values()].reduce((sum, count) => sum + count)).toBe(8 * 4);
   expect(Math.max(...readers.values())).toBeLessThanOrEqual(2);
   await batching.dispose();
+  model.dispose();
+});
+
+it('chooses a token in slices: the event loop runs after each processor, and within those of all tokens', async () => {
+  const model = makeModel(decoderOnly);
+  const turnsOf = (options: object) =>
+    countTurns(async (turn) => {
+      const before = turn();
+      await withSlowClock(() => generate(model, [[3, 4, 5]], { maxNewTokens: 1, stopTokens: [], ...options }));
+      return turn() - before;
+    });
+  await turnsOf({ doSample: false }); // records the step
+  const greedy = await turnsOf({ doSample: false });
+  const processed = { doSample: true, temperature: 0.7, topK: 5, topP: 0.9, typicalP: 0.9, minP: 0.01 };
+  expect((await turnsOf(processed)) - greedy).toBeGreaterThanOrEqual(5 + 3 * 2);
+  const beams = await turnsOf({ numBeams: 3, doSample: true, topK: 5, topP: 0.9 });
+  expect(beams - greedy).toBeGreaterThanOrEqual(2 + 2 * 2 + 1);
   model.dispose();
 });
 

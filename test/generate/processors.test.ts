@@ -105,6 +105,38 @@ describe('topK and topP', () => {
   });
 });
 
+describe('typicalP', () => {
+  it('keeps the same tokens as a complete sort by distance, for any scores', () => {
+    const random = new Random(9);
+    for (let round = 0; round < 200; round++) {
+      const spread = 10 ** (random.below(6) - 3);
+      const scores = Float32Array.from({ length: 1 + random.below(2000) }, () =>
+        random.below(10) === 0 ? Number.NEGATIVE_INFINITY : spread * random.normal(),
+      );
+      const greatest = scores.reduce((a, b) => Math.max(a, b));
+      if (greatest === Number.NEGATIVE_INFINITY) continue;
+      const total = greatest + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - greatest), 0));
+      const isAllowed = (token: number) => scores[token] !== Number.NEGATIVE_INFINITY;
+      const surprise = (token: number) => total - scores[token]!;
+      const entropy = [...scores.keys()]
+        .filter(isAllowed)
+        .reduce((sum, i) => sum + Math.exp(-surprise(i)) * surprise(i), 0);
+      const distance = (token: number) => Math.abs(surprise(token) - entropy);
+      const sorted = [...scores.keys()].sort((a, b) => distance(a) - distance(b) || a - b);
+      const mass = [0.1, 0.5, 0.9, 1][random.below(4)]!;
+      let sum = 0;
+      const last = sorted.findIndex((token) => {
+        sum += Math.exp(-surprise(token));
+        return sum >= mass;
+      });
+      const furthest = distance(sorted.at(last) as number);
+      expect(kept(typicalP(mass), scores.slice())).toEqual(
+        [...scores.keys()].filter((token) => isAllowed(token) && distance(token) <= furthest),
+      );
+    }
+  });
+});
+
 describe('minP', () => {
   it('keeps tokens with a fraction of the greatest probability', () => {
     expect(kept(minP(0.5), scoresOf(0.1, 0.4, 0.21, 0.29))).toEqual([1, 2, 3]);

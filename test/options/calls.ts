@@ -7,7 +7,7 @@ import { constrain } from '../../src/constrain/index.js';
 import * as finetune from '../../src/finetune/index.js';
 import { ContinuousBatching, generate, PromptCache, stream } from '../../src/generate/index.js';
 import * as core from '../../src/index.js';
-import { modelCost, renderHeatMap } from '../../src/inspect/index.js';
+import { curvesSvg, heatMapGridSvg, modelCost, renderHeatMap } from '../../src/inspect/index.js';
 import { SimdformerRerank } from '../../src/langchain/index.js';
 import { bleu, chrf, f1 } from '../../src/metrics/index.js';
 import { mpi } from '../../src/mpi/index.js';
@@ -452,6 +452,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'new Embeddings': call((options) => new finetune.Embeddings(bert, options)),
     'new MaskedLanguageModel': call((options) => new finetune.MaskedLanguageModel(masked, options)),
     'new Preference': call((options) => new finetune.Preference(llama, options), { reference: packed }),
+    embedTexts: call((options) => finetune.embedTexts(bert, ['a'], options)),
+    classify: call((options) => finetune.classify(classification.model, rows, options)),
     evaluateClassification: call((options) => finetune.evaluateClassification(classification.model, rows, options)),
     evaluateCausal: call((options) => finetune.evaluateCausal(llama, rows, options)),
     evaluateEmbeddings: call((options) =>
@@ -477,6 +479,11 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     chrf: call((options) => chrf(['a'], ['a'], options)),
     f1: call((options) => f1(['a'], ['a'], options)),
     modelCost: call((options) => modelCost(transformer, options)),
+    heatMapGridSvg: call((options) => heatMapGridSvg([{ title: 't', weights: [1] }], options), {
+      queries: ['a'],
+      keys: ['b'],
+    }),
+    curvesSvg: call((options) => curvesSvg([{ name: 'c', points: [[0, 1]] }], options), { x: 'step', y: 'loss' }),
     renderHeatMap: call((options) => renderHeatMap([1], options), { rows: ['a'], columns: ['b'] }),
 
     mpi: call(mpi),
@@ -494,11 +501,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'AutoTokenizer.from_pretrained': call((options) =>
       tasks.AutoTokenizer.from_pretrained('test/tasks/wordpiece', options),
     ),
-    'TransformersModel#generate': call(
-      (options) => auto.generate({ input_ids: hf('a').input_ids, ...options }),
-      {},
-      written,
-    ),
+    'TransformersModel#generate': call((options) => auto.generate(options), { input_ids: hf('a').input_ids }, written),
     'type TransformersTokenizer': call((options) => hf('a', options)),
     'TransformersTokenizer#encode': call((options) => hf.encode('a', options)),
     'TransformersTokenizer#decode': call((options) => hf.decode([5], options)),
@@ -518,7 +521,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type ImageSegmentation': call((options) => pipes.segment(image, options)),
     'type BackgroundRemoval': call((options) => pipes.background(image, options)),
     'type DepthEstimation': call((options) => pipes.depth(image, options)),
-    'type MaskGeneration': call((options) => pipes.masks(image, { points_per_crop: 1, ...options })),
+    'type MaskGeneration': call((options) => pipes.masks(image, options), { points_per_crop: 1 }),
     'type ImageToText': call((options) => pipes.caption(image, options), {}, written),
     'type DocumentQuestionAnswering': call((options) => pipes.ask(image, 'a', options), {}, written),
     'type ImageTextToText': call(
@@ -551,8 +554,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       },
     ),
     'Chat#send': call(
-      (options) => each(new tasks.Chat(llama).send('a', { maxNewTokens: 1, ...options })),
-      {},
+      (options) => each(new tasks.Chat(llama).send('a', options)),
+      { maxNewTokens: 1 },
       { responseFormat: { regex: 'a+' } },
     ),
   };

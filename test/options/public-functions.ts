@@ -122,14 +122,17 @@ class Reader {
     }
   }
 
-  /** The type of a parameter that is options: its name or the name of its type says so. */
+  /** The type of a parameter that is options: its name or its type's name says so, or it has neither. */
   private optionsType(parameter: ts.Symbol): ts.Type[] {
     const { checker } = this;
     const declaration = parameter.valueDeclaration as ts.ParameterDeclaration;
     const given = checker.getNonNullableType(checker.getTypeOfSymbol(parameter));
     const type = checker.getBaseConstraintOfType(given) ?? given;
     const typeName = declaration.type?.getText() ?? '';
-    const isOptions = parameter.name === 'options' || /\b\w+(Options|Parts|Settings)\b/.test(typeName);
+    const isOptions =
+      parameter.name === 'options' ||
+      /\b\w+(Options|Parts|Settings)\b/.test(typeName) ||
+      (ts.isObjectBindingPattern(declaration.name) && declaration.type?.kind === ts.SyntaxKind.TypeLiteral);
     if (!isOptions) return [];
     return type.getProperties().some(isOwn) && type.getCallSignatures().length === 0 ? [type] : [];
   }

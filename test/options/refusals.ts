@@ -29,6 +29,10 @@ export async function problemsOf({ options }: PublicFunction, { run, needed, exa
     }
   }
   await attempt({ nonsense: 1 }, 'unknown option', ['nonsense']);
+  for (const bare of [null, 7]) {
+    const problem = await refusalProblem(() => run(bare), [[describeValue(bare)], ['expected']]);
+    if (problem !== null) problems.push(`${bare} instead of options: ${problem}`);
+  }
   return problems;
 }
 

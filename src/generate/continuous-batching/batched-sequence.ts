@@ -1,3 +1,4 @@
+import { inSlices } from '../../core/slices.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import type { FinishReason } from '../generate-options.js';
 import type { Plan } from '../plan.js';
@@ -161,10 +162,12 @@ export class BatchedSequence {
     return this.#withLogits || stepsWithLogits(this.plan, input).includes(length);
   }
 
-  /** Chooses a token by the first row of `ranking`. */
-  choose(ranking: Ranking): void {
+  /** Chooses a token by the first row of `ranking`, in slices. */
+  async choose(ranking: Ranking): Promise<void> {
     try {
-      for (const { token, logProbability } of this.#search.choose(ranking)) {
+      const chosen = await inSlices(this.#search.choose(ranking));
+      if (this.#ended) return; // it ended during a pause
+      for (const { token, logProbability } of chosen) {
         this.#generated.push(token);
         this.listener.token({ token, logProbability, top: this.#topOf(ranking) });
         if (this.#ended) return; // the listener ended the sequence

@@ -175,6 +175,7 @@ export class ContinuousBatching {
   /** Like `stream`, for several requests that are accepted or refused together. */
   streamAll(requests: readonly BatchedRequest[]): BatchedStream[] {
     for (const { options } of requests) {
+      if (options !== undefined) checkOptions('ContinuousBatching.stream', options);
       checkSignal('ContinuousBatching.stream', options?.signal);
       options?.signal?.throwIfAborted();
     }
@@ -434,7 +435,7 @@ export class ContinuousBatching {
     for (const [pass, [, sequences]] of choosing.entries())
       for (const [i, sequence] of sequences) {
         await yieldToEventLoop();
-        if (!sequence.ended) sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
+        if (!sequence.ended) await sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
       }
   }
 

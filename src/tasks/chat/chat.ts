@@ -1,5 +1,5 @@
 import { nodeModule } from '../../backend/node.js';
-import { checkNumber, isCount } from '../../core/check.js';
+import { checkNumber, checkOptions, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
 import { canShare } from '../../generate/continuous-batching/shared-batch.js';
@@ -90,7 +90,7 @@ export class Chat {
     options: ChatGenerateOptions = {},
   ): AsyncGenerator<string, ChatAnswer, void> {
     const said = messagesOf(message);
-    const generation = checkGeneration({ ...this.#options.generation, ...options });
+    const generation = checkGeneration({ ...this.#options.generation, ...checkOptions('Chat.send', options) });
     this.#begin('send');
     try {
       return yield* this.#respond([...this.#messages, ...said], generation);

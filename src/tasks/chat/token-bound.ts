@@ -92,9 +92,8 @@ function countWords(text: string): number {
 async function longestToken(tokenizer: PretrainedTokenizer): Promise<number | null> {
   const added = (tokenizer as unknown as { toJSON(): TokenizerJson }).toJSON().added_tokens;
   try {
-    const bytes = await inSlices(tokenBytes(tokenizer));
-    const longest = bytes.reduce((most, each) => Math.max(most, each?.length ?? 0), 1);
-    return added.reduce((most, { content }) => Math.max(most, byteLength(content)), longest);
+    const { longest } = await inSlices(tokenBytes(tokenizer));
+    return added.reduce((most, { content }) => Math.max(most, byteLength(content)), Math.max(1, longest));
   } catch {
     return null;
   }

@@ -117,7 +117,7 @@ function rowsOf(name: string, tensor: unknown): number[][] {
 }
 
 async function write(model: LoadedModel, options: TransformersGenerateOptions): Promise<HostTensor<BigInt64Array>> {
-  const { input_ids, attention_mask, token_type_ids, decoder_input_ids, ...rest } = options;
+  const { input_ids, attention_mask, token_type_ids, decoder_input_ids, ...rest } = checkOptions('generate', options);
   for (const [name, value] of Object.entries({ token_type_ids, decoder_input_ids }))
     if (value !== undefined) rowsOf(name, value);
   const generate: GenerateOptions = generationArguments('generate', model, rest, ['streamer']);
