@@ -67,6 +67,34 @@ abstract class UnfusedNorm extends Module implements Norm {
   }
 }
 
+/** Layer normalization without weight and bias (OPT). */
+export class PlainLayerNorm extends UnfusedNorm {
+  readonly weight = null;
+  /** float32 [features]: the weight that the kernel expects. */
+  readonly #ones: Tensor;
+
+  /** `features`: size of the last dimension. `eps`: added to the variance, default 1e-5. */
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps = 1e-5,
+  ) {
+    super();
+    checkInitializer('PlainLayerNorm', init);
+    checkSizes('PlainLayerNorm', { features }, 1);
+    this.#ones = init.table(1, features, () => new Float32Array(features).fill(1)).reshape(features);
+  }
+
+  protected override normalize(x: Tensor): Tensor {
+    return layerNorm(x, this.#ones, null, { eps: this.eps });
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#ones.dispose();
+  }
+}
+
 /**
  * Layer normalization of each head separately, with its own weight (StableLM, Command R+). It has no bias. A state dict
  * can store the heads' weights under one name each.
@@ -74,21 +102,21 @@ abstract class UnfusedNorm extends Module implements Norm {
 export class HeadNorm extends UnfusedNorm {
   /** [heads · headSize] */
   readonly weight: Tensor;
-  /** float32 [headSize], all ones: each head has its own weight, which is multiplied afterwards. */
-  readonly #ones: Tensor;
+  /** Each head has its own weight, which is multiplied afterwards. */
+  readonly #plain: PlainLayerNorm;
 
   /** `eps`: added to the variance; default 1e-5. Throws ArgumentError, OutOfMemoryError. */
   constructor(
     init: Initializer,
     private readonly heads: number,
     private readonly headSize: number,
-    private readonly eps = 1e-5,
+    eps = 1e-5,
   ) {
     super();
     checkInitializer('HeadNorm', init);
     checkSizes('HeadNorm', { heads, headSize }, 1);
     this.weight = init.constant([heads * headSize], 1);
-    this.#ones = init.table(1, headSize, () => new Float32Array(headSize).fill(1)).reshape(headSize);
+    this.#plain = new PlainLayerNorm(init, headSize, eps);
   }
 
   override get sections(): readonly number[] {
@@ -97,13 +125,13 @@ export class HeadNorm extends UnfusedNorm {
 
   /** `x`: [..., heads · headSize]. */
   protected override normalize(x: Tensor): Tensor {
-    const heads = layerNorm(x.reshape(-1, this.headSize), this.#ones, null, { eps: this.eps }); // [N · heads, headSize]
+    const heads = this.#plain.forward(x.reshape(-1, this.headSize)); // [N · heads, headSize]
     return mul(heads.reshape(x.shape), this.weight);
   }
 
   protected override release(): void {
     super.release();
-    this.#ones.dispose();
+    this.#plain.dispose();
   }
 }
 

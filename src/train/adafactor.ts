@@ -73,7 +73,7 @@ export class Adafactor implements Optimizer {
     this.#options = own;
     const groups = groupsOf('Adafactor', params);
     this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf(this.#options, groups);
+    this.settings = settingsOf('Adafactor', this.#options, groups);
     this.#device = checkParameters('Adafactor', this.params);
     let index = 0;
     this.#entries = groups.flatMap((group) =>

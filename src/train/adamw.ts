@@ -100,7 +100,7 @@ export class AdamW implements Optimizer {
       checkValues({ ...this.#options, lr, weightDecay });
     }
     this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf(this.#options, groups);
+    this.settings = settingsOf('AdamW', this.#options, groups);
     this.#device = checkParameters('AdamW', this.params);
     // No error is possible from here on, so no memory is lost.
     const device = this.#device;

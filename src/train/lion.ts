@@ -53,7 +53,7 @@ export class Lion implements Optimizer {
     this.#options = { lr, beta1, beta2, weightDecay };
     const groups = groupsOf('Lion', params);
     this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf(this.#options, groups);
+    this.settings = settingsOf('Lion', this.#options, groups);
     this.#device = checkParameters('Lion', this.params);
     const device = this.#device;
     let index = 0;

@@ -62,8 +62,12 @@ export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   return device;
 }
 
-/** An optimizer's `settings`: its options, and the settings and sizes of its groups. */
+/**
+ * An optimizer's `settings`: its name, its options, and the settings and sizes of its groups. The name is text, because
+ * bundlers rename classes.
+ */
 export function settingsOf(
+  name: string,
   options: object,
   groups: readonly {
     readonly params: readonly Tensor[];
@@ -72,7 +76,7 @@ export function settingsOf(
   }[],
 ): Readonly<Record<string, unknown>> {
   const own = groups.map(({ params, lr, weightDecay }) => ({ parameters: params.length, lr, weightDecay }));
-  return { ...options, groups: own };
+  return { name, ...options, groups: own };
 }
 
 /** The entries of the parameters `own`; calls `drop` for all other entries. */

@@ -62,7 +62,7 @@ export class SGD implements Optimizer {
     this.#options = { lr, momentum, dampening, nesterov, weightDecay };
     const groups = groupsOf('SGD', params);
     this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf(this.#options, groups);
+    this.settings = settingsOf('SGD', this.#options, groups);
     const device = checkParameters('SGD', this.params);
     this.#device = device;
     this.#lr = device.scalar('lr', lr);

@@ -437,7 +437,7 @@ export class TrainingRun {
       steps: this.#steps,
       schedule: [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step)),
       parameters: fingerprintOfText(sizes.join()),
-      optimizer: { name: this.#optimizer.constructor.name, ...this.#optimizer.settings },
+      optimizer: this.#optimizer.settings ?? null,
     });
   }
 

@@ -91,6 +91,14 @@ describe('optimizers', () => {
     optimizer.dispose();
   });
 
+  it.each(Object.entries(optimizers))(
+    '%s tells its name to other ranks also if a bundler renames the class',
+    (name, Optimizer) => {
+      const { settings } = new (class t extends Optimizer {})([device.tensor([1, 2])]);
+      expect(settings).toMatchObject({ name });
+    },
+  );
+
   it('refuse contradicting options', () => {
     const params = [device.tensor([1, 2])];
     expect(() => new Adafactor(params, { lr: 1, relativeStep: true })).toThrow(ArgumentError);

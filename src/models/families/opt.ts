@@ -5,7 +5,7 @@ import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
-import { LayerNorm } from '../../nn/norm.js';
+import { LayerNorm, PlainLayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
@@ -35,12 +35,12 @@ export class Opt extends CausalModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    config.expect('layer_norm_elementwise_affine', true);
     const [dModel, features] = [config.size('hidden_size'), config.size('word_embed_proj_dim')];
     const activation = activationOf(config.text('activation_function'));
     const bias = config.flag('enable_bias');
     const normsFirst = config.flag('do_layer_norm_before');
-    const norm = () => new LayerNorm(init, dModel);
+    const isAffine = config.flag('layer_norm_elementwise_affine');
+    const norm = () => (isAffine ? new LayerNorm(init, dModel) : new PlainLayerNorm(init, dModel));
     this.tokens = new Embedding(init, config.size('vocab_size'), features);
     this.positions = new Embedding(init, this.maxLength + FIRST_POSITION, dModel);
     this.projectIn = features === dModel ? null : new Linear(init, features, dModel, false);

@@ -113,6 +113,7 @@ CASES = {
         "GPTNeoXForCausalLM",
         dict(base, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, **rope(rope_type="linear", factor=2.0, partial_rotary_factor=0.5)),
     ),
+    "opt-plain": ("OPTForCausalLM", dict(opt, layer_norm_elementwise_affine=False)),
     "opt-post": ("OPTForCausalLM", dict(opt, do_layer_norm_before=False, word_embed_proj_dim=8)),
     "opt-sequence": ("OPTForSequenceClassification", dict(opt, word_embed_proj_dim=8, enable_bias=False, num_labels=3)),
     "llama-biases": ("LlamaForCausalLM", dict(grouped, head_dim=6, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
