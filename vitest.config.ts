@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
@@ -138,8 +139,13 @@ export default defineConfig({
       page('page, alone', {}, pageOnly, 2),
       {
         extends: true,
-        // Browsers act and draw in their own time. A test fails if it fails three times.
-        test: { name: 'explorer', include: hasPages ? explorer : [], retry: 2, sequence: { groupOrder: 3 } },
+        test: {
+          name: 'explorer',
+          include: hasPages ? explorer : [],
+          retry: 2, // browsers act and draw in their own time
+          sequence: { groupOrder: 3 },
+          maxWorkers: 2 * availableParallelism(), // these tests wait for pages about half of their time
+        },
       },
     ],
   },

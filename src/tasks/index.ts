@@ -39,7 +39,7 @@ export type { CallOf, TaskName } from './registry.js';
 export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOptions } from './sentence-similarity.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
-export type { ClassScore, TextClassification, TextClassificationOptions, TextPair } from './text-classification.js';
+export type { ClassScore, TextClassification, TextClassificationOptions, TextWithPair } from './text-classification.js';
 export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';

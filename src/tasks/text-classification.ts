@@ -8,7 +8,7 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { checkFits, encode, sequenceLogits, type TextOrPair, type TruncationOptions } from './text-inputs.js';
 
 /** Two texts that are read as one sequence. */
-export interface TextPair {
+export interface TextWithPair {
   readonly text: string;
   readonly text_pair: string;
 }
@@ -33,7 +33,7 @@ export interface ClassScore {
  * array for a single text.
  */
 export type TextClassification = <
-  Texts extends string | TextPair | readonly (string | TextPair)[],
+  Texts extends string | TextWithPair | readonly (string | TextWithPair)[],
   const Options extends TextClassificationOptions = Record<never, never>,
 >(
   texts: Texts,
@@ -53,7 +53,10 @@ const TASK = 'text-classification';
 export const textClassification: Task<TextClassification> = {
   head: 'sequence-classification',
   create: (context) =>
-    (async (texts: string | TextPair | readonly (string | TextPair)[], options: TextClassificationOptions = {}) => {
+    (async (
+      texts: string | TextWithPair | readonly (string | TextWithPair)[],
+      options: TextClassificationOptions = {},
+    ) => {
       checkCallOptions(TASK, options);
       const { top_k: count = 1, function_to_apply: how } = checkOptions(TASK, options, {
         top_k: 'any',

@@ -11,7 +11,7 @@ const elsewhere: (script: string) => Promise<unknown> =
         return (frame.contentWindow as unknown as { eval(script: string): unknown }).eval(script);
       };
 
-/** Realms of `node:vm` have none. */
+/** An AbortController, or a substitute, because realms of `node:vm` have none. */
 const controller =
   'typeof AbortController === "undefined" ? { signal: { throwIfAborted() {} } } : new AbortController()';
 

@@ -31,6 +31,14 @@ export function serveExplorer(folder: string, isolated = true): Promise<StaticSe
   return serve({ '/some/path/': folder }, isolated);
 }
 
+/**
+ * Writes a picture of the page to build/explorer/pictures, to be looked at by eye. Does nothing unless SIMDFORMER_PICTURES
+ * is set, because large pictures take seconds.
+ */
+export async function takePicture(page: Page, name: string, fullPage = true): Promise<void> {
+  if (process.env.SIMDFORMER_PICTURES) await page.screenshot({ path: `build/explorer/pictures/${name}.png`, fullPage });
+}
+
 /** A browser with the explorer in it, for the tests of one file. */
 export class Explorer {
   readonly #servers: StaticServer[] = [];

@@ -1,5 +1,5 @@
 // The page that teaches a model in a tab: it learns, answers, and gives its adapter away as PEFT writes it.
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { type Browser, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -10,10 +10,9 @@ import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { serveExplorer } from './explorer.js';
+import { serveExplorer, takePicture } from './explorer.js';
 
 const folder = `${testData('checkpoints/tinystories-656k').path}/`;
-const pictures = 'build/explorer/pictures';
 
 describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
   let browser: Browser;
@@ -21,7 +20,6 @@ describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
   beforeAll(async () => {
     const outDir = `${process.cwd()}/build/explorer/finetune`;
     await build({ configFile: 'examples/finetune/vite.config.ts', build: { outDir }, logLevel: 'error' });
-    await mkdir(pictures, { recursive: true });
     server = await serveExplorer(`${outDir}/`);
     browser = await playwright.launch(chromium);
   }, 120_000);
@@ -69,7 +67,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
     const [learnt, before] = await asked('the green one');
     expect(learnt).toBe('c');
     expect(before).not.toBe('c');
-    await page.screenshot({ path: `${pictures}/finetune narrow.png`, fullPage: true });
+    await takePicture(page, 'finetune narrow');
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
 
     const downloads: Record<string, string> = {};

@@ -1,5 +1,5 @@
 // Models of Hugging Face's, and GGUF files, that are brought to the explorer: what it shows of them is what Node computes.
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -9,10 +9,9 @@ import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
 import { describeWith } from '../equipment.js';
 import { NOT_FETCHED, realModel } from '../real-models.js';
 import { testData } from '../test-data.js';
-import { Explorer, type ExplorerPage } from './explorer.js';
+import { Explorer, type ExplorerPage, takePicture } from './explorer.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const pictures = 'build/explorer/pictures';
 
 interface Payload {
   readonly name: string;
@@ -42,7 +41,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     explorer = await Explorer.start();
     brought = await explorer.open('bring');
     device = await createDevice({ threads: 2 });
-    await mkdir(pictures, { recursive: true });
   }, 120_000);
   afterAll(() => explorer?.close());
 
@@ -237,7 +235,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       await page.locator('.transcript').waitFor({ timeout: 180_000 });
       expect(await page.locator('.transcript').textContent()).toMatch(/ask not what your country can do for you/);
       expect(await page.locator('.thumbnail').count()).toBe(24);
-      await page.screenshot({ path: `${pictures}/whisper light.png`, fullPage: true });
+      await takePicture(page, 'whisper light');
       expect(brought.trouble).toEqual([]);
     },
   );
@@ -253,7 +251,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       .setInputFiles(await filesOf(testData('checkpoints/tinystories-656k').path));
     await page.locator('.guest .thumbnail').first().waitFor();
     await page.waitForTimeout(300);
-    await page.screenshot({ path: `${pictures}/guest ${screen}.png`, fullPage: true });
+    await takePicture(page, `guest ${screen}`);
     const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
     const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
     expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);

@@ -12,7 +12,7 @@ import { pipeline } from '../../src/tasks/index.js';
 import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
 import { describeWith } from '../equipment.js';
-import { serveExplorer } from './explorer.js';
+import { serveExplorer, takePicture } from './explorer.js';
 
 const RATE = 16_000;
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -42,7 +42,6 @@ const picture = (seed: number, width = 40, height = 30) => ({
 
 describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
   const outDir = `${process.cwd()}/build/explorer/media`;
-  const pictures = 'build/explorer/pictures';
   const folder = mkdtempSync(join(tmpdir(), 'simdformer-media-'));
   const sound = join(folder, 'sound.wav');
   let browser: Browser;
@@ -76,7 +75,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
     await page.getByRole('status').getByText('The model is loaded.').waitFor();
     return { page, trouble };
   }
-  const shoot = (page: Page, name: string) => page.screenshot({ path: `${pictures}/media-${name}.png` });
+  const shoot = (page: Page, name: string) => takePicture(page, `media-${name}`, false);
 
   it('captions: the text of the microphone', { timeout: 120_000 }, async () => {
     const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };

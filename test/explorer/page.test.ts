@@ -1,16 +1,13 @@
-import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWith } from '../equipment.js';
-import { Explorer } from './explorer.js';
+import { Explorer, takePicture } from './explorer.js';
 
 const PARTS = ['pronounce', 'look-inside', 'follow-numbers', 'positions', 'teach', 'bring'];
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-/** To be looked at by eye. */
-const pictures = 'build/explorer/pictures';
 
 const SCREENS = {
   light: { viewport: { width: 1280, height: 900 }, colorScheme: 'light' },
@@ -31,7 +28,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start();
-    await mkdir(pictures, { recursive: true });
   });
   afterAll(() => explorer?.close());
 
@@ -44,8 +40,8 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
       }, part);
       await page.locator('main .waiting').waitFor({ state: 'detached' });
       await page.locator('main .figure, main .drop').first().waitFor();
-      await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
-      await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
+      await page.waitForTimeout(300); // figures are drawn a frame after their values are there
+      await takePicture(page, `${part} ${screen}`);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
       if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);

@@ -1,5 +1,5 @@
 // The playground in Chromium, with small models: conversations, search, the page without a network, and its size.
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
@@ -9,9 +9,7 @@ import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
 import { describeWith } from '../equipment.js';
 import { standInForHub } from '../site/hub.js';
-import { serveExplorer } from './explorer.js';
-
-const pictures = 'build/explorer/pictures';
+import { serveExplorer, takePicture } from './explorer.js';
 
 describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
   const outDir = `${process.cwd()}/build/explorer/playground`;
@@ -19,7 +17,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
   let server: StaticServer;
   beforeAll(async () => {
     await build({ configFile: 'examples/playground/vite.config.ts', build: { outDir }, logLevel: 'error' });
-    await mkdir(pictures, { recursive: true });
     server = await serveExplorer(`${outDir}/`);
     browser = await playwright.launch(chromium);
   }, 120_000);
@@ -90,7 +87,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     expect(await page.locator('#kernels').textContent()).toMatch(/^relaxed, threads: \d/);
     expect(Number.parseFloat((await page.locator('#memory').textContent()) ?? '')).toBeGreaterThan(0);
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
-    await page.screenshot({ path: `${pictures}/playground-chat.png`, fullPage: true });
+    await takePicture(page, 'playground-chat');
     expect(trouble).toEqual([]);
     await close();
   });
@@ -108,7 +105,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
     await found.first().waitFor();
     expect(await found.count()).toBe(2);
     expect(await found.first().textContent()).toMatch(/^note\.txt \d\.\d+The cat sleeps/);
-    await page.screenshot({ path: `${pictures}/playground-search.png`, fullPage: true });
+    await takePicture(page, 'playground-search');
     expect(trouble).toEqual([]);
     await close();
   });

@@ -1,11 +1,10 @@
 // A translation model, as `Transformer.save` writes it, with one vocabulary of pieces of words for both languages.
-import { mkdir } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice, fit, linearDecay, Transformer } from '../../src/index.js';
 import type { ModelFiles } from '../../src/models/index.js';
 import { BpeTokenizer } from '../../src/tokenizers/index.js';
 import { describeWith } from '../equipment.js';
-import { Explorer, type ExplorerPage } from './explorer.js';
+import { Explorer, type ExplorerPage, takePicture } from './explorer.js';
 
 const words = [
   ['a', 'ein'],
@@ -31,7 +30,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
 
   beforeAll(async () => {
     explorer = await Explorer.start();
-    await mkdir('build/explorer/pictures', { recursive: true });
     brought = await explorer.open('bring', { viewport: { width: 1280, height: 900 } });
     const pairs = sentences();
     const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
@@ -78,8 +76,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
     const piecesOf = (ids: readonly number[]) => ids.map((id) => target!.decode([id]).trim());
     expect(await names('letter')).toEqual(piecesOf(source!.encode('a small dog')));
     expect(await names('sound')).toEqual([...piecesOf(target!.encode('ein kleines Hund')), 'end']);
-    await page.waitForTimeout(300);
-    await page.screenshot({ path: 'build/explorer/pictures/translation.png', fullPage: true });
+    await takePicture(page, 'translation');
     expect(brought.trouble).toEqual([]);
   });
 });

@@ -218,7 +218,7 @@ interface ReadText {
   readonly hidden: Tensor;
   /** [B, T, 1]: 1 for tokens, 0 for padding. */
   readonly mask: Tensor;
-  /** [1, 1, features], or null. */
+  /** The embedding of the speaker, [1, 1, features]; null for a model of one voice. */
   readonly speaker: Tensor | null;
 }
 
