@@ -144,7 +144,7 @@ export default defineConfig({
           include: hasPages ? explorer : [],
           retry: 2, // browsers act and draw in their own time
           sequence: { groupOrder: 3 },
-          maxWorkers: 2 * availableParallelism(), // these tests wait for pages about half of their time
+          maxWorkers: availableParallelism() + 1, // these tests wait for pages nearly half of their time
         },
       },
     ],

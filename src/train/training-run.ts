@@ -111,7 +111,9 @@ export class TrainingRun {
     // No caller's code, which may throw, runs below. Memory that is taken from here on therefore cannot leak.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
-      throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients: give it model.parameters()');
+      throw new ArgumentError(
+        'fit: the optimizer has none of the parameters that require gradients: give it model.parameters()',
+      );
     }
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
