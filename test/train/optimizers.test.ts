@@ -94,7 +94,7 @@ describe('optimizers', () => {
   it.each(Object.entries(optimizers))(
     '%s tells its name to other ranks also if a bundler renames the class',
     (name, Optimizer) => {
-      const { settings } = new (class t extends Optimizer {})([device.tensor([1, 2])]);
+      const { settings } = new (class t extends (Optimizer as typeof AdamW) {})([device.tensor([1, 2])]);
       expect(settings).toMatchObject({ name });
     },
   );

@@ -113,7 +113,6 @@ CASES = {
         "GPTNeoXForCausalLM",
         dict(base, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, **rope(rope_type="linear", factor=2.0, partial_rotary_factor=0.5)),
     ),
-    "opt-plain": ("OPTForCausalLM", dict(opt, layer_norm_elementwise_affine=False)),
     "opt-post": ("OPTForCausalLM", dict(opt, do_layer_norm_before=False, word_embed_proj_dim=8)),
     "opt-sequence": ("OPTForSequenceClassification", dict(opt, word_embed_proj_dim=8, enable_bias=False, num_labels=3)),
     "llama-biases": ("LlamaForCausalLM", dict(grouped, head_dim=6, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
@@ -483,6 +482,7 @@ CASES = {
     "gte-body": ("GteModel", dict(base, type_vocab_size=2)),
     "t5gemma-classes": ("T5GemmaForSequenceClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3)),
     "t5gemma-encoder-labels": ("T5GemmaForTokenClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3, is_encoder_decoder=False)),
+    "opt-plain": ("OPTForCausalLM", dict(opt, layer_norm_elementwise_affine=False)),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
