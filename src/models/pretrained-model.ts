@@ -387,9 +387,12 @@ export abstract class PretrainedModel extends RetrievalModel {
     return false;
   }
 
+  /** @internal Names of optional parameters that the file lacks. Their values mean nothing. */
+  absent: ReadonlySet<string> = new Set();
+
   /** @internal True for a parameter that inference does not use. Graphs for inference lack it. */
   isOptional(name: string): boolean {
-    return name.endsWith('masked_spec_embed');
+    return /(masked_spec_embed|\.mask_token|\.mask_emb)$/.test(name);
   }
 
   /** True if the family takes this input. */

@@ -42,6 +42,8 @@ export interface WeightMatch {
   readonly found: Map<string, WeightEntry>;
   /** Parameters that the file lacks. */
   readonly missing: readonly StatePiece[];
+  /** Names of optional parameters that a graph for inference lacks. */
+  readonly absent: readonly string[];
   /** Pieces whose entries have another shape than config.json requires. */
   readonly misshapen: readonly { readonly piece: StatePiece; readonly shape: readonly number[] }[];
   /** Names of tensors that belong to no piece. */
@@ -70,6 +72,7 @@ export async function matchWeights(
   const unnamed = await unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
+  const absent: string[] = [];
   const misshapen: { piece: StatePiece; shape: readonly number[] }[] = [];
   const renamed = new Map<string, string>();
   await yieldToEventLoop();
@@ -83,8 +86,8 @@ export async function matchWeights(
     const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
     if (entry === undefined) {
       // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
-      const isNeeded = piece.tensor.requiresGrad && !(weights.named && model.isOptional(piece.name));
-      if (isNeeded) missing.push(piece);
+      if (weights.named && model.isOptional(piece.name)) absent.push(piece.name);
+      else if (piece.tensor.requiresGrad) missing.push(piece);
       continue;
     }
     if (!sameShape(entry.shape, shapeOf(piece))) misshapen.push({ piece, shape: entry.shape });
@@ -103,7 +106,7 @@ export async function matchWeights(
   const unused = [...given.keys()].filter(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
   );
-  return { found, missing, misshapen, unused, renamed };
+  return { found, missing, absent, misshapen, unused, renamed };
 }
 
 /** Reads the weights of a model. Returns the file's names that differ from the model's. */
@@ -113,7 +116,9 @@ export async function readWeights(
   weights: Weights,
   { pack, isPacked, onWarning, signal }: ReadOptions,
 ): Promise<Map<string, string>> {
-  const { found, missing, misshapen, unused, renamed } = await matchWeights(model, source, weights, isPacked);
+  const match = await matchWeights(model, source, weights, isPacked);
+  const { found, missing, misshapen, unused, renamed } = match;
+  model.absent = new Set(match.absent);
   checkShapes(source, misshapen);
   drawMissing(model, source, missing, onWarning);
   if (unused.length > 0)

@@ -55,9 +55,14 @@ class Graph {
     return output;
   }
 
-  /** A node with constants, by the path of its module. */
+  /** A node with constants, by the path of its module. `place`: the number in its name. */
   read(path: string, op: string, ...constants: Value[]): string {
     return this.node(`/${path}/${op}`, op, ['x', ...constants.map((each) => this.constant(op, each))]);
+  }
+
+  readAt(place: number, path: string, op: string, constant: Value): void {
+    const name = `/${path}/${op}${place === 0 ? '' : `_${place}`}`;
+    this.node(name, op, ['x', this.constant(op, constant)]);
   }
 
   file(): Uint8Array {
@@ -243,6 +248,147 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     },
     'exact',
   ],
+  [
+    "the parts of BEiT's tables of biases",
+    'reference3/beit',
+    (graph) => {
+      for (const name of graph.names(/relative_position_bias_table$/)) {
+        const { shape, values } = graph.take(name);
+        const [places, heads] = shape as [number, number];
+        const width = Math.sqrt(places - 3);
+        const map = transpose(values.slice(0, -3 * heads), [places - 3, heads]) as Float32Array;
+        const path = scope(name.replace(/\.\w+$/, ''));
+        graph.read(path, 'Resize', { shape: [1, heads, width, width], values: map });
+        graph.read(path, 'Concat', { shape: [3, heads], values: values.slice(-3 * heads) });
+      }
+    },
+    'exact',
+  ],
+  [
+    "the biases of BEiT's window, as older exporters wrote them",
+    'reference3/beit',
+    (graph) => {
+      for (const name of graph.names(/relative_position_bias_table$/)) {
+        const { shape, values } = graph.take(name);
+        const [places, heads] = shape as [number, number];
+        const span = Math.sqrt(places - 3);
+        const width = (span + 1) / 2;
+        const count = width * width + 1;
+        // transformers' relative_position_index: the class is the first row and the first column.
+        const entry = (i: number, j: number) => {
+          if (i === 0 && j === 0) return places - 1;
+          if (i === 0) return places - 3;
+          if (j === 0) return places - 2;
+          const down = Math.floor((i - 1) / width) - Math.floor((j - 1) / width) + width - 1;
+          return down * span + ((i - 1) % width) - ((j - 1) % width) + width - 1;
+        };
+        const all = Float32Array.from({ length: heads * count * count }, (_, at) => {
+          const [head, i, j] = [Math.floor(at / (count * count)), Math.floor(at / count) % count, at % count];
+          return values[entry(i, j) * heads + head]!;
+        });
+        graph.read(scope(name.replace(/\.relative_position_bias\.\w+$/, '')), 'Add', {
+          ...{ shape: [1, heads, count, count], values: all },
+        });
+      }
+    },
+    'exact',
+  ],
+  [
+    "the biases of DeBERTa's queries and values",
+    'reference3/deberta',
+    (graph) => {
+      for (const name of graph.names(/self\.q_bias$/)) {
+        const [queries, values] = ['q', 'v'].map((kind) => graph.take(name.replace(/q_bias$/, `${kind}_bias`)));
+        const path = scope(name.replace(/\.q_bias$/, ''));
+        graph.readAt(2, path, 'Add', shaped(values!, [1, 4, 1, values!.values.length / 4])); // a quantizer moves nodes
+        graph.readAt(1, path, 'Add', shaped(queries!, [1, 4, 1, queries!.values.length / 4]));
+      }
+    },
+    'exact',
+  ],
+  [
+    "LayoutLMv3's biases of distances, in the order of a quantizer",
+    'reference3/layoutlmv3',
+    (graph) => {
+      const places = { rel_pos_y_bias: 4, rel_pos_bias: 0, rel_pos_x_bias: 3 };
+      for (const [kind, place] of Object.entries(places)) {
+        const [name] = graph.names(new RegExp(`\\.${kind}\\.weight$`)) as [string];
+        const { shape, values } = graph.take(name);
+        const table = { shape: [...shape].reverse(), values: transpose(values, shape) as Float32Array };
+        graph.readAt(place, scope(name.replace(`.${kind}.weight`, '')), 'Gather', table);
+      }
+    },
+    'exact',
+  ],
+  [
+    "DINOv2's embeddings of positions, and a vector that only training uses",
+    'reference/dinov2',
+    (graph) => {
+      const { shape, values } = graph.take('dinov2.embeddings.position_embeddings');
+      const [, count, width] = shape as [number, number, number];
+      graph.take('dinov2.embeddings.mask_token');
+      graph.read('dinov2/embeddings', 'Concat', { shape: [1, 1, width], values: values.slice(0, width) });
+      graph.read('dinov2/embeddings', 'Reshape', { shape: [1, count - 1, width], values: values.slice(width) });
+    },
+    { without: /mask_token/ },
+  ],
+  [
+    "DINOv2's embeddings of positions, ready to be resized",
+    'reference3/depth_anything',
+    (graph) => {
+      const { shape, values } = graph.take('backbone.embeddings.position_embeddings');
+      const [, count, width] = shape as [number, number, number];
+      const side = Math.sqrt(count - 1);
+      for (const name of graph.names(/mask_token|fusion_stage\.layers\.0\.residual_layer1/)) graph.take(name);
+      graph.read('backbone/embeddings', 'Concat', { shape: [1, 1, width], values: values.slice(0, width) });
+      const map = transpose(values.slice(width), [count - 1, width]) as Float32Array;
+      graph.read('backbone/embeddings', 'Resize', { shape: [1, width, side, side], values: map });
+    },
+    { without: /mask_token|fusion_stage\.layers\.0\.residual_layer1/ },
+  ],
+  [
+    "gpt-oss' sinks and biases of experts",
+    'reference3/gpt_oss',
+    (graph) => {
+      for (const name of graph.names(/sinks$/)) {
+        const value = graph.take(name);
+        graph.read(scope(name.replace(/\.sinks$/, '')), 'Expand', shaped(value, [1, value.values.length, 1, 1]));
+      }
+      for (const name of graph.names(/gate_up_proj_bias$/)) {
+        const path = scope(name.replace(/\.gate_up_proj_bias$/, ''));
+        for (const [place, kind] of ['gate_up_proj_bias', 'down_proj_bias'].entries()) {
+          const value = graph.take(name.replace('gate_up_proj_bias', kind));
+          graph.readAt(place, path, 'Add', shaped(value, [value.shape[0]!, 1, value.shape[1]!]));
+        }
+      }
+    },
+    'exact',
+  ],
+  [
+    "MobileBERT's output, joined with a projection",
+    'reference3/mobilebert',
+    (graph) => {
+      const { shape, values } = graph.take('cls.predictions.dense.weight');
+      const table = graph.parameters.get('mobilebert.embeddings.word_embeddings.weight')!;
+      for (const name of graph.names(/^cls\.predictions\.decoder\.weight$/)) graph.take(name);
+      const [words, width] = table.shape as [number, number];
+      const joined = Float32Array.from([...transpose(table.values, [words, width]), ...values]);
+      graph.read('cls/predictions', 'MatMul', { shape: [width + shape[0]!, words], values: joined });
+    },
+    'exact',
+  ],
+  [
+    "a product with frequencies, which is no weight of RT-DETR's",
+    'reference3/rt_detr',
+    (graph) => {
+      graph.read('model/encoder', 'MatMul', { shape: [1, 3], values: Float32Array.of(1, 0.1, 0.01) });
+      for (const name of graph.names(/(lateral_convs|downsample_convs)\.\d\.conv\.weight$/)) {
+        const path = name.replace(/\.weight$/, '');
+        folded(graph, path, path.replace(/conv$/, 'norm'));
+      }
+    },
+    () => images(3, 64),
+  ],
 ];
 
 describe('a graph without the name of', () => {
@@ -322,4 +468,101 @@ it('reads the two tables of a decoder whose output was quantized by itself', asy
   expect(source).toEqual(table.values);
   expect(target).toEqual(table.values);
   expect(head).toEqual(output.values);
+});
+
+it('reads the two files of SAM, and refuses prompts that they do not have', async () => {
+  const data = testData('reference3/sam');
+  const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+  const all = [...tensors].map(([name, entry]) => {
+    return [name, { shape: entry.shape, values: entry.data() as Float32Array }] as const;
+  });
+  const isVision = (name: string) => /^(vision_encoder|shared_image_embedding)\./.test(name);
+  const vision = new Graph(new Map(all.filter(([name]) => isVision(name))));
+  for (const name of vision.names(/rel_pos_h$/))
+    for (const [place, kind] of ['rel_pos_h', 'rel_pos_w'].entries()) {
+      const { shape, values } = vision.take(name.replace('rel_pos_h', kind));
+      const table = transpose(values, shape) as Float32Array;
+      const path = scope(name.replace(/\.rel_pos_h$/, ''));
+      vision.readAt(place, path, 'Resize', { shape: [1, ...[...shape].reverse()], values: table });
+    }
+  const prompts = new Graph(new Map(all.filter(([name]) => !isVision(name))));
+  for (const name of prompts.names(/mask_embed\.|point_embed\.[23]\./))
+    if (!name.includes('no_mask')) prompts.take(name);
+  for (const place of [1, 0]) {
+    const point = prompts.take(`prompt_encoder.point_embed.${place}.weight`);
+    prompts.readAt(place + 1, 'prompt_encoder', 'Add', shaped(point, [1, 1, ...point.shape]));
+  }
+  const none = prompts.take('prompt_encoder.no_mask_embed.weight');
+  prompts.read('prompt_encoder', 'Expand', shaped(none, [...none.shape, 1, 1]));
+  const tokens = ['iou_token', 'mask_tokens'].map((name) => prompts.take(`mask_decoder.${name}.weight`));
+  prompts.read('mask_decoder', 'Expand', {
+    shape: [1 + tokens[1]!.shape[0]!, tokens[1]!.shape[1]!],
+    values: Float32Array.from(tokens.flatMap(({ values }) => [...values])),
+  });
+  const files = {
+    'config.json': await data.bytes('config.json'),
+    'onnx/vision_encoder.onnx': vision.file(),
+    'onnx/prompt_encoder_mask_decoder.onnx': prompts.file(),
+  };
+  const model = await loadModel(device, files, { onWarning: (message) => expect(message).toBe('') });
+  const original = await loadModel(device, data.path);
+  models.push(model as PretrainedModel, original as PretrainedModel);
+  const state = model.stateDict();
+  for (const [name, entry] of Object.entries(original.stateDict()))
+    if (!/^prompt_encoder\.(mask_embed|point_embed\.[23])\./.test(name))
+      expect([name, ...(await state[name]!.data())]).toEqual([name, ...(await entry.data())]);
+  const size = (original.config.vision_config as { image_size: number }).image_size;
+  const pixels = images(3, size);
+  const boxes = { ...pixels, inputBoxes: device.tensor(Float32Array.of(1, 1, 9, 9), [1, 1, 4]) };
+  expect(() => (model as PretrainedModel).forward(boxes)).toThrow(
+    'inputBoxes need prompt_encoder.point_embed.2, which the ONNX file lacks',
+  );
+  const { iouScores } = (original as PretrainedModel).forward(boxes);
+  expect(iouScores?.size).toBeGreaterThan(0);
+});
+
+it('reads the postnet of SpeechT5 from the file of its vocoder', async () => {
+  const data = testData('reference3/speecht5');
+  const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+  const all = [...tensors].filter(([, { dtype }]) => dtype === 'F32');
+  const part = (isIn: (name: string) => boolean) =>
+    new Graph(
+      new Map(
+        all
+          .filter(([name]) => isIn(name))
+          .map(([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }]),
+      ),
+    );
+  const isPostnet = (name: string) => /^speech_decoder_postnet\.layers/.test(name);
+  const isEncoder = (name: string) => name.startsWith('speecht5.encoder.');
+  const postnet = part(isPostnet);
+  for (const name of postnet.names(/conv\.weight$/)) {
+    const path = name.replace(/\.weight$/, '');
+    folded(postnet, path, path.replace(/conv$/, 'batch_norm'), scope(path.replace('speech_decoder_postnet.', '')));
+  }
+  postnet.parameters.set('vocoder.mean', { shape: [8], values: new Float32Array(8) });
+  const files = {
+    'config.json': await data.bytes('config.json'),
+    'onnx/encoder_model.onnx': part(isEncoder).file(),
+    'onnx/decoder_model.onnx': part((name) => !isEncoder(name) && !isPostnet(name)).file(),
+    'onnx/decoder_postnet_and_vocoder.onnx': postnet.file(),
+  };
+  const read = await loadModel(device, files, { onWarning: (message) => expect(message).toBe('') });
+  const original = await loadModel(device, data.path, { onWarning() {} });
+  models.push(read as PretrainedModel, original as PretrainedModel);
+  const inputs = {
+    ...{ inputIds: [[3, 5, 7, 2]], speakerEmbeddings: device.zeros([1, 12]) },
+    labels: device.tensor(
+      Float32Array.from({ length: 6 * 8 }, (_, i) => Math.sin(i)),
+      [1, 6, 8],
+    ),
+  };
+  const [actual, wanted] = await Promise.all(
+    [read, original].map(async (model) => {
+      const { spectrogram } = (model as PretrainedModel).forward(inputs);
+      return (await spectrogram!.data()) as Float32Array;
+    }),
+  );
+  for (const [i, value] of actual!.entries())
+    expect(Math.abs(value - wanted![i]!)).toBeLessThan(2e-5 * largest(wanted!));
 });

@@ -31,6 +31,11 @@ export class DepthAnything extends ImageModel {
   /** Layers whose output is used. */
   readonly #stages: readonly number[];
 
+  /** The first layer that joins maps has only one, so a part of it is never used. */
+  override isOptional(name: string): boolean {
+    return super.isOptional(name) || name.startsWith('neck.fusion_stage.layers.0.residual_layer1.');
+  }
+
   constructor(context: FamilyContext) {
     super(context, ['none', 'depth-estimation']);
     const { init, config } = context;

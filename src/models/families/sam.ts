@@ -96,8 +96,28 @@ export class Sam extends ImageModel {
     return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
   }
 
+  /** @internal Checkpoints contain the directions twice. */
+  override ignores(name: string): boolean {
+    return name === 'prompt_encoder.shared_embedding.positional_embedding';
+  }
+
+  /** ONNX exports take points, but neither boxes nor masks. */
+  override isOptional(name: string): boolean {
+    return /^prompt_encoder\.(mask_embed|point_embed\.[23])\./.test(name);
+  }
+
+  #checkPrompts({ inputBoxes: boxes, inputMasks: masks }: ModelInputs): void {
+    const kinds = [boxes && ['inputBoxes', 'point_embed.2'], masks && ['inputMasks', 'mask_embed']] as const;
+    for (const kind of kinds)
+      if (kind && [...this.absent].some((name) => name.startsWith(`prompt_encoder.${kind[1]}.`)))
+        throw new ArgumentError(
+          `forward: ${kind[0]} need prompt_encoder.${kind[1]}, which the ONNX file lacks: give inputPoints, or load safetensors`,
+        );
+  }
+
   /** Predicts the masks. `image`: float32 [B, rows, columns, features], an encoded image. */
   #cut(image: Tensor, inputs: ModelInputs): ModelOutput {
+    this.#checkPrompts(inputs);
     const batch = image.shape[0] as number;
     const prompts = this.promptEncoder.forward(inputs, batch, this.#wavesOf);
     const side = this.promptEncoder.grid;

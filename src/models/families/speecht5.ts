@@ -328,6 +328,11 @@ export class SpeechT5 extends Seq2SeqModel {
     return ['inputIds', 'attentionMask', 'speakerEmbeddings', 'labels'];
   }
 
+  /** @internal ONNX exports contain the vocoder, which is a model of its own. */
+  override ignores(name: string): boolean {
+    return name.startsWith('vocoder.');
+  }
+
   /** `labels`: frames of speech, float32 [B, T, bins], −100 at padding. The decoder reads them one step later. */
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const isWanted = options.hiddenStates ?? false;

@@ -96,6 +96,11 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
     return this.writer.head;
   }
 
+  /** The decoder reads all patches, never the pooled image. */
+  override isOptional(name: string): boolean {
+    return name.startsWith('encoder.pooler.');
+  }
+
   override get attentions(): Seq2SeqModel['attentions'] {
     return { ...super.attentions, encoder: this.#tower.attentions };
   }

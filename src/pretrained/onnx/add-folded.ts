@@ -1,8 +1,9 @@
 // Gives constants that an exporter has computed the names that the model wants.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { ComputedWeight, reshaped } from '../computed-weight.js';
+import { ComputedWeight } from '../computed-weight.js';
 import type { FoldedWeights } from './folded.js';
+import { transposed } from './folded-terms.js';
 import { rowsOf } from './rows.js';
 
 /** The standard epsilon of batch norms. With 1 − ε as its variance, a batch norm divides by 1. */
@@ -30,7 +31,7 @@ export function addFolded(
   const add = (name: string, weight: WeightEntry) => {
     if (wanted.has(name) && !found.has(name)) found.set(name, weight);
   };
-  for (const [name, weight] of single) add(name, /\.(weight|bias)$/.test(name) ? squeezed(weight) : weight);
+  for (const [name, weight] of single) add(name, weight);
   for (const [path, joined] of attention)
     for (const names of PROJECTIONS)
       for (const [i, name] of names.entries())
@@ -39,6 +40,7 @@ export function addFolded(
           const rows = (all?.shape[0] ?? 0) / names.length;
           if (all && Number.isInteger(rows)) add(`${path}.${name}.${kind}`, rowsOf(all, i * rows, (i + 1) * rows));
         }
+  addJoinedOutput(found, wanted);
   for (const name of wanted) {
     const norm = /^(.+)\.running_var$/.exec(name)?.[1];
     if (norm === undefined || found.has(name)) continue;
@@ -54,6 +56,18 @@ export function addFolded(
   }
 }
 
+/** Splits MobileBERT's output, where the exporter joins the table of tokens, [vocabulary, width], with a projection. */
+function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<string>): void {
+  for (const name of wanted) {
+    const output = /^(.*predictions)\.dense\.weight$/.exec(name)?.[1];
+    const joined = output === undefined || found.has(name) ? undefined : found.get(`${output}.weight`);
+    const table = [...found].find(([each]) => each.endsWith('word_embeddings.weight'))?.[1];
+    if (joined === undefined || table === undefined || table.shape[0] !== joined.shape[0]) continue;
+    found.set(name, rowsOf(transposed(joined), table.shape[1] as number, joined.shape[1] as number));
+    found.delete(`${output}.weight`);
+  }
+}
+
 /** The bias of the only convolution beside a batch norm that has none in the model. */
 function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
   const parent = norm.slice(0, norm.lastIndexOf('.') + 1);
@@ -61,12 +75,6 @@ function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): 
     name.startsWith(parent) && /^[^.]+\.bias$/.test(name.slice(parent.length)) && !wanted.has(name);
   const biases = [...single].filter(([name, { shape }]) => isBeside(name) && shape.length === 1);
   return biases.length === 1 ? (biases[0]?.[1] ?? null) : null;
-}
-
-/** A weight without dimensions of 1, if these are all but one. */
-function squeezed(weight: WeightEntry): WeightEntry {
-  const shape = weight.shape.filter((n) => n > 1);
-  return shape.length === 1 && weight.shape.length > 1 ? reshaped(weight, shape) : weight;
 }
 
 function constant(shape: readonly number[], value: number): WeightEntry {

@@ -27,15 +27,21 @@ export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType 
 /** Files that together make up a model, without folder and suffix. The first complete set is taken. */
 const PARTS = [
   ['model'],
+  ['embed_tokens', 'vision_encoder', 'audio_encoder', 'decoder_model_merged'],
+  ['embed_tokens', 'vision_encoder', 'encoder_model', 'decoder_model_merged'],
+  ['embed_tokens', 'vision_encoder', 'decoder_model_merged'],
   ['encoder_model', 'decoder_model_merged', 'decoder_postnet_and_vocoder'],
+  ['encoder_model', 'decoder_model', 'decoder_postnet_and_vocoder'],
   ['encoder_model', 'decoder_model_merged'],
   ['encoder_model', 'decoder_model'],
   ['decoder_model_merged'],
   ['decoder_model'],
   ['text_model', 'vision_model'],
+  ['text_model', 'audio_model'],
   ['vision_encoder', 'prompt_encoder_mask_decoder'],
   ['text_model'],
   ['vision_model'],
+  ['audio_model'],
 ];
 const FOLDERS = ['onnx/', ''];
 

@@ -3,8 +3,8 @@
 
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { transpose } from '../../nn/stored-layout.js';
-import { ComputedWeight, reshaped } from '../computed-weight.js';
+import { reshaped } from '../computed-weight.js';
+import { namedTerms, type Term, transposed } from './folded-terms.js';
 
 /** Constants by the names of parameters that they probably are, and constants that join several parameters. */
 export interface FoldedWeights {
@@ -29,16 +29,22 @@ export function modulePath(node: string): string | null {
   return own.length === 0 ? null : own.join('.');
 }
 
+/** The place of a node among those of its operator in its module. Quantizers change the order of nodes, not their names. */
+const placeOf = (node: string) => Number(/_(\d+)(_quant|_Q\d)*$/.exec(node)?.[1] ?? 0);
+
 /** Finds the constants of a graph that modules read. */
 export function foldedWeights(nodes: readonly OnnxNode[], view: GraphView): FoldedWeights {
   const finder = new FoldedFinder(view);
   for (const node of nodes) finder.add(node);
-  return finder;
+  return finder.finish();
 }
 
 class FoldedFinder implements FoldedWeights {
   readonly single = new Map<string, WeightEntry>();
   readonly attention = new Map<string, { weight: WeightEntry | null; bias: WeightEntry | null }>();
+
+  /** Constants that the nodes of a module read, by the module's path. */
+  readonly #terms = new Map<string, Term[]>();
 
   constructor(private readonly view: GraphView) {}
 
@@ -54,25 +60,24 @@ class FoldedFinder implements FoldedWeights {
       this.#note(path, 'weight', constants[1]);
       this.#note(path, 'bias', constants[2]);
     } else {
-      const [constant, ...others] = constants.filter((each) => each !== null);
-      if (others.length === 0) this.#addTerm(path, op, constant);
+      const [constant, ...others] = constants.filter((each) => each !== null && each.size > 1);
+      if (path !== null && constant && others.length === 0)
+        this.#terms.set(path, [...(this.#terms.get(path) ?? []), { op, place: placeOf(name), weight: constant }]);
     }
+  }
+
+  /** Names the constants of all modules. */
+  finish(): this {
+    for (const [path, terms] of this.#terms) {
+      const ordered = terms.toSorted((a, b) => a.place - b.place);
+      for (const [suffix, weight] of namedTerms(ordered)) this.#note(path, suffix, weight);
+    }
+    return this;
   }
 
   #note(path: string | null, suffix: string, weight: WeightEntry | null | undefined): void {
     const name = `${path}.${suffix}`;
     if (path !== null && weight && weight.size > 1 && !this.single.has(name)) this.single.set(name, weight);
-  }
-
-  #addTerm(path: string | null, op: string, constant: WeightEntry | undefined): void {
-    if (constant === undefined) return;
-    // The inverse of VITS' affine flow multiplies by exp(−log_scale).
-    if (op === 'Exp') this.#note(path, 'log_scale', negated(constant));
-    else if (op === 'Mul') this.#note(path, 'weight', constant);
-    else if (op === 'Add') {
-      this.#note(path, 'bias', constant);
-      this.#note(path, 'relative_position_bias_table', biasTable(constant));
-    }
   }
 
   /** The optimizer of ONNX Runtime keeps the module's path in the name of the output. */
@@ -102,38 +107,4 @@ class FoldedFinder implements FoldedWeights {
     const bias = sum?.op === 'Add' ? sum.inputs.flatMap((input) => this.view.constant(input) ?? [])[0] : undefined;
     if (bias) this.single.set('logit_bias', bias);
   }
-}
-
-function transposed(weight: WeightEntry): WeightEntry {
-  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
-  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
-}
-
-/** −x for each element. */
-function negated(weight: WeightEntry): WeightEntry {
-  return new ComputedWeight(weight.shape, async () => Float32Array.from(await weight.data(), (value) => -value));
-}
-
-/**
- * Swin's table of biases, [(2w − 1)², heads], from the biases of all pairs of positions in a window of w · w positions,
- * [1, heads, w², w²]. Null for another shape.
- */
-function biasTable(biases: WeightEntry): WeightEntry | null {
-  const [one, heads, rows, columns] = biases.shape as [number, number, number, number];
-  const width = Math.sqrt(rows);
-  const isWindow = rows === columns && Number.isInteger(width) && width > 0;
-  if (biases.shape.length !== 4 || one !== 1 || !isWindow) return null;
-  const span = 2 * width - 1;
-  return new ComputedWeight([span * span, heads], async () => {
-    const values = (await biases.data()) as Float32Array;
-    const table = new Float32Array(span * span * heads);
-    for (let head = 0; head < heads; head++)
-      for (let i = 0; i < rows; i++)
-        for (let j = 0; j < rows; j++) {
-          const down = Math.floor(i / width) - Math.floor(j / width) + width - 1;
-          const across = (i % width) - (j % width) + width - 1;
-          table[(down * span + across) * heads + head] = values[(head * rows + i) * rows + j] as number;
-        }
-    return table;
-  });
 }

@@ -8,11 +8,10 @@ import { quote } from '../../io/dtypes.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { transpose } from '../../nn/stored-layout.js';
-import { ComputedWeight } from '../computed-weight.js';
 import { groupedWeight } from '../quantized/grouped.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
+import { transposed as computedTranspose } from './folded-terms.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
 import { dequantized, elementsOf, type NBits, type Spread, sizeOf } from './values.js';
 
@@ -237,7 +236,11 @@ class WeightFinder {
     if (!/^(MatMul|MatMulInteger|FusedMatMul|Gemm)$/.test(op)) return;
     const weight = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
     const name = this.#moduleOf(node);
-    if (weight === undefined || this.#used.has(weight) || weight.shape.length !== 2 || name === null) return;
+    // Equal weights of several modules are one initializer.
+    const isOfAnother = weight !== undefined && this.#used.has(weight) && !isMadeUp(input);
+    if (weight === undefined || isOfAnother || weight.shape.length !== 2 || name === null) return;
+    // Exporters compute embeddings of positions by products with a row of frequencies.
+    if (weight.shape.includes(1) && isMadeUp(input) && this.#biasAfter(node) === null) return;
     const isOutIn = attributes.get('transB') === 1;
     this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
   }
@@ -266,8 +269,12 @@ class WeightFinder {
         `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
       );
     const weight = this.#nBitsWeight(sizes, packed, scales, zeros, groups);
-    const name = this.#moduleOf(node) ?? (isMadeUp(packed.name) ? null : packed.name.replace(/\.weight_Q\d$/, ''));
-    if (name !== null) this.#name(`${name}.weight`, weight, weight);
+    const stored = isMadeUp(packed.name) ? null : packed.name.replace(/_Q\d$/, '');
+    const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
+    // A parameter that is no weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
+    if (stored !== null && stored !== packed.name && !stored.endsWith('.weight'))
+      this.#name(this.#stateName(stored), transposed(weight), weight);
+    else if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
 
   /** Adds a table of tokens whose rows are quantized in blocks. Its codes may also be those of a product, reshaped. */
@@ -352,10 +359,12 @@ class WeightFinder {
 
   /** The path of the module that a node computes, or null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
-    const bias = this.#biasAfter(node);
-    if (bias !== null) return this.#stateName(bias).replace(/\.bias$/, '');
     const path = modulePath(node.name);
-    return path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
+    const own = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
+    const bias = this.#biasAfter(node);
+    const ofBias = bias === null ? null : this.#stateName(bias).replace(/\.bias$/, '');
+    // The bias of masked language models belongs to the module around the product.
+    return ofBias === null || own?.startsWith(`${ofBias}.`) ? own : ofBias;
   }
 
   /** The name of the bias that is added to a node's output. Quantized products are scaled before that. */
@@ -378,8 +387,5 @@ class WeightFinder {
 }
 
 /** The transpose of a matrix. */
-function transposed(weight: WeightEntry): WeightEntry {
-  if (weight instanceof TransposableWeight) return weight.transposed();
-  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
-  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
-}
+const transposed = (weight: WeightEntry) =>
+  weight instanceof TransposableWeight ? weight.transposed() : computedTranspose(weight);

@@ -74,7 +74,16 @@ const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => `model.decoder.${name}`,
   (name) => `text_model.${name}`,
   (name) => `vision_model.${name}`,
+  (name) => `speech_decoder_postnet.${name}`,
 ];
+
+/** The change that makes most names wanted ones; null if none does. */
+function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof PREFIXES)[number] | null {
+  const all = [...names];
+  const hits = PREFIXES.map((prefix) => all.filter((name) => wanted.has(prefix(name))).length);
+  const most = Math.max(...hits);
+  return most === 0 ? null : (PREFIXES[hits.indexOf(most)] ?? null);
+}
 
 /** The weights of all files. Names of each file are changed as most of its weights are wanted. */
 function namedFor(
@@ -84,9 +93,7 @@ function namedFor(
 ): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
   for (const { named, folded, isBuilt, heads } of graphs) {
-    const names = [...named.keys()];
-    const hits = PREFIXES.map((prefix) => names.filter((name) => wanted.has(prefix(name))).length);
-    const prefix = PREFIXES[hits.indexOf(Math.max(...hits))] as (typeof PREFIXES)[number];
+    const prefix = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
     const fitted = new Map<string, WeightEntry>();
     const isRaised = (name: string) => plusOne && name.endsWith('norm.weight');
     for (const [name, given] of named) {
