@@ -16,53 +16,105 @@ export interface Drafter {
   learn(proposed: number, accepted: number): void;
 }
 
-/** Maximum number of guesses in a proposal. */
-const MAX_GUESSES = 16;
-/** Number of guesses in the first proposal. */
-const FIRST_GUESSES = 8;
+/** Maximum tokens of a pass with guesses: the latest token and the guesses. Passes of more rows cost more per row. */
+const MAX_ROWS = 16;
+export const MAX_GUESSES = MAX_ROWS - 1;
+/** Minimum tokens of a pass with guesses, and the tokens of the first pass. */
+const [MIN_ROWS, FIRST_ROWS] = [4, 8];
 
 /**
- * The number of tokens to guess. It doubles after a fully accepted proposal and halves if less than half was accepted.
+ * The number of tokens to guess. A pass has twice as many tokens after a fully accepted proposal, and half as many if
+ * less than half was accepted.
  */
 class Eagerness {
-  #count = FIRST_GUESSES;
+  constructor(private rows = FIRST_ROWS) {}
 
   within(most: number): number {
-    return Math.min(this.#count, most);
+    return Math.min(this.rows - 1, most);
   }
 
   learn(proposed: number, accepted: number): void {
-    if (accepted === proposed) this.#count = Math.min(MAX_GUESSES, 2 * this.#count);
-    else if (2 * accepted < proposed) this.#count = Math.max(2, Math.ceil(this.#count / 2));
+    if (accepted === proposed) this.rows = Math.min(MAX_ROWS, 2 * this.rows);
+    else if (2 * accepted < proposed) this.rows = Math.max(MIN_ROWS, this.rows / 2);
   }
 }
 
 /** Maximum and minimum length of the endings that are looked up. */
 const [MAX_ENDING, MIN_ENDING] = [4, 2];
 
+/** Index after the latest occurrence of the last `length` tokens of `context` in the first `size` tokens of `text`, or 0. */
+function afterEnding(context: readonly number[], length: number, text: readonly number[], size: number): number {
+  const start = context.length - length;
+  for (let at = size - length; at >= 0; at--) {
+    let same = 0;
+    while (same < length && text[at + same] === context[start + same]) same++;
+    if (same === length) return at + length;
+  }
+  return 0;
+}
+
 /**
- * Prompt look-up (Saxena 2023). It searches the text for an earlier occurrence of its newest tokens and guesses the
- * tokens that followed there. It prefers the longest matching ending, and then its latest occurrence. This suits
- * outputs that repeat their prompt: summaries, corrections, code, JSON.
+ * Prompt look-up (Saxena 2023). It searches the text, then earlier texts, for another occurrence of the newest tokens
+ * and guesses the tokens that followed there. It prefers the longest matching ending, and then its latest occurrence.
+ * This suits outputs that repeat their prompt: summaries, corrections, code, JSON.
  */
 export class PromptLookup implements Drafter {
-  readonly #eagerness = new Eagerness();
+  readonly #eagerness: Eagerness;
+  readonly #minEnding: number;
 
-  propose(context: readonly number[], most: number): number[] {
+  /** A careful look-up makes shorter proposals at first, and looks up no endings of two tokens. */
+  constructor(careful = false) {
+    this.#eagerness = new Eagerness(careful ? MIN_ROWS : FIRST_ROWS);
+    this.#minEnding = careful ? MIN_ENDING + 1 : MIN_ENDING;
+  }
+
+  propose(context: readonly number[], most: number, earlier: readonly (readonly number[])[] = []): number[] {
     const count = this.#eagerness.within(most);
-    for (let length = Math.min(MAX_ENDING, context.length - 1); length >= MIN_ENDING; length--) {
-      const start = context.length - length;
-      for (let at = start - 1; at >= 0; at--) {
-        let same = 0;
-        while (same < length && context[at + same] === context[start + same]) same++;
-        if (same === length) return context.slice(at + length, at + length + count);
+    for (let length = Math.min(MAX_ENDING, context.length - 1); length >= this.#minEnding; length--)
+      for (const text of [context, ...earlier]) {
+        const after = afterEnding(context, length, text, text.length - 1);
+        if (after > 0) return text.slice(after, after + count);
       }
-    }
     return [];
   }
 
   learn(proposed: number, accepted: number): void {
     this.#eagerness.learn(proposed, accepted);
+  }
+}
+
+/** Maximum share of the time that guesses may lose. */
+const MAX_LOSS = 0.01;
+/** Maximum credit of guesses, in steps. A text that stops repeating itself loses no more than this. */
+const MAX_CREDIT = 4;
+
+/**
+ * Keeps account of the time that guesses save or lose, so that they run only where they pay off. Times are in
+ * milliseconds.
+ */
+export class GuessAccount {
+  /** Time of a fast step without guesses. */
+  #step = Number.POSITIVE_INFINITY;
+  #saved = 0;
+
+  /** True if guesses have saved more time than they have lost, or little time. */
+  get allows(): boolean {
+    return this.#saved > 0;
+  }
+
+  /** Records a step without guesses. */
+  addStep(time: number): void {
+    this.#step = Math.min(time, (1 + MAX_LOSS) * this.#step);
+    this.#add(MAX_LOSS * time);
+  }
+
+  /** Records a pass with guesses, which gave this number of tokens. */
+  addPass(time: number, tokens: number): void {
+    this.#add(tokens * this.#step - time);
+  }
+
+  #add(time: number): void {
+    this.#saved = Math.min(this.#saved + time, MAX_CREDIT * this.#step);
   }
 }
 

@@ -85,6 +85,60 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
+  it('gives the same bits with guesses of the next tokens, in fewer steps', async () => {
+    const model = makeModel(sizes);
+    const all = requests(24, 5);
+    const [guessing, plain] = (['always', 'never'] as const).map(
+      (lookup) => new ContinuousBatching(model, { parallel: 4, context: 65, lookup }),
+    ) as [ContinuousBatching, ContinuousBatching];
+    for (const each of all)
+      expect(await answer(guessing, each.prompt, each.options)).toEqual(await answer(plain, each.prompt, each.options));
+    expect(guessing.load.generatedTokens).toBe(plain.load.generatedTokens);
+    expect(guessing.load.steps).toBeLessThan(0.9 * plain.load.steps);
+    for (const batching of [guessing, plain]) await batching.dispose();
+    model.dispose();
+  });
+
+  it('guesses by earlier answers of the same scope only', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { context: 65, lookup: 'always' });
+    const options = { doSample: true, temperature: 3, seed: 1, maxNewTokens: 40, stopTokens: [] };
+    const stepsOf = async (prefixScope: string) => {
+      const { steps } = batching.load;
+      await answer(batching, [3, 4, 5, 6], { ...options, prefixScope });
+      return batching.load.steps - steps;
+    };
+    const first = await stepsOf('ann');
+    expect(await stepsOf('ann')).toBeLessThan(0.5 * first);
+    expect(await stepsOf('bob')).toBe(first);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('keeps the text so far if a sequence ends among guesses', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { context: 65, lookup: 'always' });
+    const plain = new ContinuousBatching(model, { context: 65, lookup: 'never' });
+    const options = { maxNewTokens: 30, stopTokens: [] };
+    const { tokens } = await answer(plain, [3, 4, 5], options);
+    const text = [3, 4, 5, ...tokens.map(({ token }) => token)];
+    for (let stop = 1; stop < 30; stop++) {
+      const caches = [new PromptCache(model), new PromptCache(model)] as const;
+      const ends = { ...options, stop: (ids: readonly number[]) => ids.length === stop };
+      for (const [i, each] of [batching, plain].entries())
+        await answer(each, [3, 4, 5], { ...ends, cache: caches[i] as PromptCache });
+      for (const cache of caches) expect(cache.tokens).toEqual(text.slice(0, 2 + stop));
+      const next = { maxNewTokens: 5, stopTokens: [] };
+      const longer = [...text.slice(0, 3 + stop), 7];
+      expect(await answer(batching, longer, { ...next, cache: caches[0] })).toEqual(
+        await answer(plain, longer, { ...next, cache: caches[1] }),
+      );
+      for (const cache of caches) cache.dispose();
+    }
+    for (const each of [batching, plain]) await each.dispose();
+    model.dispose();
+  });
+
   it.each([32, 63, 64])('keeps a prompt of %i tokens in a row while other rows step', async (length) => {
     const model = makeModel({ ...sizes, maxLength: 256 });
     const batching = new ContinuousBatching(model, { parallel: 4, context: 200, reserve: false });

@@ -1,6 +1,6 @@
 // Speculative decoding changes only the speed, never the result.
 import { describe, expect, it } from 'vitest';
-import { PromptLookup } from '../../src/generate/speculative.js';
+import { GuessAccount, PromptLookup } from '../../src/generate/speculative.js';
 import { ArgumentError, type GenerateOptions, Transformer, type TransformerOptions } from '../../src/index.js';
 import { decoderOnly, device, makeModel } from './small-model.js';
 
@@ -76,13 +76,61 @@ describe('prompt look-up', () => {
   it('guesses fewer tokens after bad guesses, and more after good ones', () => {
     const lookup = new PromptLookup();
     const again = [...Array.from({ length: 40 }, (_, i) => i), 0, 1];
-    expect(lookup.propose(again, 30)).toHaveLength(8);
-    lookup.learn(8, 0);
-    expect(lookup.propose(again, 30)).toHaveLength(4);
-    lookup.learn(4, 4);
-    lookup.learn(8, 8);
-    lookup.learn(16, 16);
-    expect(lookup.propose(again, 30)).toHaveLength(16);
+    expect(lookup.propose(again, 30)).toHaveLength(7); // with the latest token, a pass has a power of two tokens
+    lookup.learn(7, 0);
+    expect(lookup.propose(again, 30)).toHaveLength(3);
+    lookup.learn(3, 3);
+    lookup.learn(7, 7);
+    lookup.learn(15, 15);
+    expect(lookup.propose(again, 30)).toHaveLength(15);
+  });
+
+  it('guesses the tokens after an ending in earlier texts, the first of them first', () => {
+    const lookup = new PromptLookup(true);
+    expect(
+      lookup.propose([9, 1, 2, 3], 3, [
+        [1, 2, 3],
+        [5, 1, 2, 3, 6, 7],
+        [1, 2, 3, 8, 8],
+      ]),
+    ).toEqual([6, 7]);
+    expect(lookup.propose([1, 2, 3, 4, 9, 1, 2, 3], 3, [[1, 2, 3, 5]])).toEqual([4, 9, 1]);
+    expect(lookup.propose([9, 2, 3], 3, [[2, 3, 6, 7]])).toEqual([]); // a careful look-up needs three equal tokens
+  });
+});
+
+describe('the account of guesses', () => {
+  it('allows guesses that save time', () => {
+    const account = new GuessAccount();
+    expect(account.allows).toBe(false); // the time of a step is unknown
+    account.addStep(10);
+    for (let pass = 0; pass < 20; pass++) {
+      expect(account.allows).toBe(true);
+      account.addPass(18, 3);
+    }
+  });
+
+  it('lets guesses lose little more than one percent of the time', () => {
+    const account = new GuessAccount();
+    let [spent, passes] = [0, 0];
+    for (let step = 0; step < 1000; step++) {
+      if (account.allows) {
+        account.addPass(25, 1);
+        spent += 15;
+        passes++;
+      } else account.addStep(10);
+    }
+    expect(passes).toBeGreaterThan(3); // it tries again
+    expect(spent).toBeLessThan(0.013 * 10 * (1000 - passes));
+  });
+
+  it('forgets savings of long ago', () => {
+    const account = new GuessAccount();
+    account.addStep(10);
+    for (let pass = 0; pass < 1000; pass++) account.addPass(20, 16);
+    let lost = 0;
+    for (; account.allows; lost++) account.addPass(30, 1);
+    expect(lost).toBeLessThan(4);
   });
 });
 

@@ -39,9 +39,14 @@ export class Scripted implements Generative {
     const { length: count } = Array.isArray(tokens)
       ? (tokens as number[][])[0]!
       : [...((tokens as PackedTokens).ids as number[])];
-    const end = (starts[0] as number) + count;
+    const start = starts[0] as number;
+    const end = start + count;
     state.setLength(0, end);
     if (logits === 'none') return null;
+    if (logits === 'every') {
+      const positions = Int32Array.from({ length: count }, (_, i) => start + i);
+      return embedding(this.#table, this.device.tensor(positions));
+    }
     const text = this.#texts.shift() ?? [];
     for (const [i, token] of text.entries())
       this.#table

@@ -5,6 +5,7 @@ import type { Plan } from '../plan.js';
 import type { PromptCache } from '../prompt-cache.js';
 import { needsLogits, type Ranking, stepsWithLogits } from '../ranking.js';
 import { TokenSearch } from '../search.js';
+import { PromptLookup } from '../speculative.js';
 
 /** A token that was chosen. */
 export interface BatchedToken {
@@ -73,6 +74,7 @@ export class BatchedSequence {
   #leave = () => {};
   #ended = false;
   #isBroken = false;
+  readonly #lookup = new PromptLookup(true);
   readonly #search: TokenSearch;
   readonly #generated: number[];
   readonly #withLogits: boolean;
@@ -153,6 +155,22 @@ export class BatchedSequence {
   /** The latest token, which the next step reads. */
   get next(): number {
     return this.#generated.at(-1) as number;
+  }
+
+  /** The tokens that were generated so far. */
+  get answer(): readonly number[] {
+    return this.#generated;
+  }
+
+  /** Guesses up to `most` tokens that may follow `next`, by the text so far and by `earlier` texts. */
+  guess(most: number, earlier: readonly (readonly number[])[]): number[] {
+    const useful = Math.min(most, this.plan.maxNewTokens - this.#generated.length - 1);
+    return useful > 0 ? this.#lookup.propose([...this.prompt, ...this.#generated], useful, earlier) : [];
+  }
+
+  /** Tells how many of the latest guesses were right. */
+  learn(guessed: number, right: number): void {
+    this.#lookup.learn(guessed, right);
   }
 
   /** True if the choice of the next token needs all logits. */

@@ -22,7 +22,8 @@ import {
   type SequenceParts,
 } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
-import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, planFor } from './options.js';
+import { Guesses } from './guesses.js';
+import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, LOOKUPS, planFor } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
@@ -102,6 +103,7 @@ export class ContinuousBatching {
   readonly #initial: Room;
   readonly #passes: Passes;
   readonly #rows: Rows<BatchedSequence>;
+  readonly #guesses: Guesses;
   readonly #queue = new FairQueue<BatchedSequence>();
   #running: Promise<void> | null = null;
   #closing = false;
@@ -123,10 +125,11 @@ export class ContinuousBatching {
       chunk: 'count',
       reserve: 'boolean',
       cache: CACHE_TYPES,
+      lookup: LOOKUPS,
     });
     const longest = Math.min(model.maxLength, BATCHING_DEFAULTS.context);
     const { parallel, context, maxWaiting, chunk } = withDefaults(options, { ...BATCHING_DEFAULTS, context: longest });
-    const { reserve = true } = options;
+    const { reserve = true, lookup = 'auto' } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
       throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected a decoder-only model with extend()`);
@@ -150,6 +153,7 @@ export class ContinuousBatching {
       this.#passes.resumable(sharable(this.#model, prompt, length));
     this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
+    this.#guesses = new Guesses(lookup);
   }
 
   get load(): BatchingLoad {
@@ -319,6 +323,7 @@ export class ContinuousBatching {
       if (sequence.cache?.isDisposed) sequence.fail(new DisposedError('generate: the cache was disposed of meanwhile'));
       if (!sequence.ended) continue;
       await this.#remember(row, sequence);
+      this.#guesses.remember(sequence);
       this.#rows.release(row);
       sequence.hasLeft();
     }
@@ -411,25 +416,17 @@ export class ContinuousBatching {
     await this.#fit(0, longest, Math.max(0, ...writing.map(([, sequence]) => sequence.lengthAfter(growth))));
     const reading = this.#ahead ?? (await this.#read(writing.length));
     this.#ahead = null;
-    const step =
-      writing.length > 0
-        ? await this.#passes.step(
-            writing.map(([row, { next, read }]) => ({ row, token: next, length: read })),
-            this.#rows.held,
-          )
-        : null;
+    const [first] = writing;
+    if (first !== undefined && writing.length === 1 && reading === null) return this.#turnOfOne(...first);
+    const step = writing.length > 0 ? await this.#step(writing) : null;
     const choosing = [
       ...(reading?.pass ? [[reading.pass, reading.finishing] as const] : []),
       ...(step ? [[step, writing] as const] : []),
     ];
-    const run = this.#passes.run(
+    const rankings = await this.#runPasses(
       choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
+      writing.length + (reading?.finishing.length ?? 0),
     );
-    run.catch(() => {}); // prevents an unhandled rejection until it is awaited below
-    // Queuing the next prompt chunks can take as long as a step, so it is done while this turn runs.
-    await this.#tell();
-    this.#ahead = await this.#read(writing.length + (reading?.finishing.length ?? 0));
-    const rankings = await run;
     for (const [, sequence] of writing) sequence.read++;
     if (step) this.#counts.steps++;
     for (const [pass, [, sequences]] of choosing.entries())
@@ -437,6 +434,52 @@ export class ContinuousBatching {
         await yieldToEventLoop();
         if (!sequence.ended) await sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
       }
+  }
+
+  /** Reads the next token of the only sequence, and guesses of the tokens after it. */
+  async #turnOfOne(row: number, sequence: BatchedSequence): Promise<void> {
+    const start = performance.now();
+    const { next, read } = sequence;
+    const guesses = this.#guesses.after(sequence, this.#passes);
+    const pass =
+      guesses.length > 0
+        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], 'every')
+        : await this.#step([[row, sequence]]);
+    const { wantsLogits } = sequence;
+    const [rankingOf] = await this.#runPasses([[pass as Pass, wantsLogits]], 1);
+    this.#counts.steps++;
+    const firstRank = guesses.length > 0 ? 0 : row;
+    let right = 0;
+    for (;;) {
+      sequence.read++;
+      await yieldToEventLoop();
+      if (sequence.ended) break;
+      sequence.choose((rankingOf as RankingOf)(firstRank + right, sequence.wantsLogits));
+      if (sequence.ended || sequence.next !== guesses[right]) break;
+      right++;
+      if (sequence.wantsLogits && !wantsLogits) break; // the pass has no logits for this choice
+    }
+    this.#guesses.learn(sequence, guesses.length, right, performance.now() - start);
+  }
+
+  /** Queues a step of sequences in their rows. */
+  #step(writing: readonly (readonly [number, BatchedSequence])[]): Promise<Pass> {
+    return this.#passes.step(
+      writing.map(([row, { next, read }]) => ({ row, token: next, length: read })),
+      this.#rows.held,
+    );
+  }
+
+  /**
+   * Runs passes. Meanwhile it calls listeners and queues the next chunks of prompts, because both can take as long as a
+   * step. `writing` is the number of sequences that generate afterwards.
+   */
+  async #runPasses(passes: Parameters<Passes['run']>[0], writing: number): Promise<RankingOf[]> {
+    const run = this.#passes.run(passes);
+    run.catch(() => {}); // prevents an unhandled rejection until it is awaited below
+    await this.#tell();
+    this.#ahead = await this.#read(writing);
+    return await run;
   }
 
   /**
@@ -453,7 +496,7 @@ export class ContinuousBatching {
     );
     const pass = await this.#passes.read(
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
-      finishing.length > 0,
+      finishing.length > 0 ? 'last' : 'none',
     );
     // Later commands run after these, so the tokens count as read from now on.
     for (const [row, sequence, count] of chunks) {

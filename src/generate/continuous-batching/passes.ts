@@ -10,6 +10,7 @@ import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
 import { extendInSlices, prepareInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
+import { MAX_GUESSES } from '../speculative.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
 
@@ -77,7 +78,8 @@ export class Passes {
     this.#room = room;
     const state = this.#newState(room);
     this.#state = state;
-    this.#bestOfChunks = state ? orDispose(state, () => this.#bestOf(limit.rows)) : this.#bestOf(limit.rows);
+    const ranked = Math.max(limit.rows, MAX_GUESSES + 1);
+    this.#bestOfChunks = state ? orDispose(state, () => this.#bestOf(ranked)) : this.#bestOf(ranked);
   }
 
   get room(): Room {
@@ -154,15 +156,15 @@ export class Passes {
   }
 
   /**
-   * Queues a pass that reads chunks. `finishes` is true if the tokens after them must be ranked; otherwise it returns
-   * null.
+   * Queues a pass that reads chunks. It ranks the token after the last or after every token of each chunk, or returns
+   * null for 'none'.
    */
-  async read(chunks: readonly Chunk[], finishes: boolean): Promise<Pass | null> {
+  async read(chunks: readonly Chunk[], ranks: 'last' | 'every' | 'none'): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
     const logits = await extendInSlices(this.model, this.state, tokens, {
       sequences: chunks.map(({ row }) => row),
       starts: chunks.map(({ start }) => start),
-      logits: finishes ? 'last' : 'none',
+      logits: ranks,
     });
     if (!logits) return null;
     orDispose(logits, () => this.#assertUsable());
