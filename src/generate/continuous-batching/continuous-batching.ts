@@ -454,7 +454,7 @@ export class ContinuousBatching {
       sequence.read++;
       await yieldToEventLoop();
       if (sequence.ended) break;
-      sequence.choose((rankingOf as RankingOf)(firstRank + right, sequence.wantsLogits));
+      await sequence.choose((rankingOf as RankingOf)(firstRank + right, sequence.wantsLogits));
       if (sequence.ended || sequence.next !== guesses[right]) break;
       right++;
       if (sequence.wantsLogits && !wantsLogits) break; // the pass has no logits for this choice
