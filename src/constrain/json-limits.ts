@@ -15,29 +15,42 @@ const MAX_CHARACTERS = 2 ** 20;
  * deep, too large, or not JSON. The check neither recurses nor looks further than the limits.
  */
 export function jsonCopy(name: string, value: unknown): unknown {
-  const refuse = (problem: string): never => {
-    throw new ResponseFormatError(`${name} ${problem}`);
-  };
+  const problem = problemOf(value);
+  if (problem !== null) throw new ResponseFormatError(`${name} ${problem}`);
+  return JSON.parse(JSON.stringify(value));
+}
+
+/** Describes how a value exceeds the limits or is not JSON; null if it is in order. */
+function problemOf(value: unknown): string | null {
+  const tooMany = `has more than ${MAX_VALUES} values`;
   const open: [value: unknown, depth: number][] = [[value, 0]];
   let [values, characters] = [0, 0];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const [each, depth] = next;
-    if (++values > MAX_VALUES) refuse(`has more than ${MAX_VALUES} values`);
-    if (depth > MAX_DEPTH) refuse(`is nested more than ${MAX_DEPTH} levels deep`);
+    if (++values > MAX_VALUES) return tooMany;
+    if (depth > MAX_DEPTH) return `is nested more than ${MAX_DEPTH} levels deep`;
+    if (!isJson(each)) return `has ${describeValue(each)} in it, expected JSON`;
     if (typeof each === 'string') characters += each.length;
-    else if (Array.isArray(each)) {
-      if (each.length > MAX_VALUES) refuse(`has more than ${MAX_VALUES} values`);
-      for (const inner of each) open.push([inner, depth + 1]);
-    } else if (isObject(each)) {
-      for (const key in each) {
-        if (!Object.hasOwn(each, key) || each[key] === undefined) continue;
-        characters += key.length;
-        open.push([each[key], depth + 1]);
-        if (open.length > MAX_VALUES) refuse(`has more than ${MAX_VALUES} values`);
-      }
-    } else if (each !== null && typeof each !== 'boolean' && typeof each !== 'number')
-      refuse(`has ${describeValue(each)} in it, expected JSON`);
-    if (characters > MAX_CHARACTERS) refuse(`has more than ${MAX_CHARACTERS} characters of text`);
+    for (const [key, inner] of childrenOf(each)) {
+      characters += key.length;
+      open.push([inner, depth + 1]);
+      if (open.length > MAX_VALUES) return tooMany;
+    }
+    if (characters > MAX_CHARACTERS) return `has more than ${MAX_CHARACTERS} characters of text`;
   }
-  return JSON.parse(JSON.stringify(value));
+  return null;
+}
+
+/** True for a value that JSON can express, whatever is inside it. */
+function isJson(value: unknown): boolean {
+  return (
+    value === null || ['string', 'boolean', 'number'].includes(typeof value) || Array.isArray(value) || isObject(value)
+  );
+}
+
+/** The values in an array, whose keys are empty, or the members of an object. Reads one after the other. */
+function* childrenOf(value: unknown): Generator<readonly [key: string, value: unknown]> {
+  if (Array.isArray(value)) for (const inner of value) yield ['', inner];
+  else if (isObject(value))
+    for (const key in value) if (Object.hasOwn(value, key) && value[key] !== undefined) yield [key, value[key]];
 }

@@ -10,7 +10,7 @@ import { GradientSlot } from './gradient-slot.js';
 import type { Pool } from './heap.js';
 import { lastOf, sameShape } from './shape.js';
 import type { Storage } from './storage.js';
-import { type Gradient, type GradientTarget, type Node, Tensor } from './tensor.js';
+import { type Device, type Gradient, type GradientTarget, type Node, Tensor } from './tensor.js';
 import { type TensorData, valuesFor } from './tensor-data.js';
 
 export type { GradientTarget } from './tensor.js';
@@ -183,12 +183,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, o
       seed(y, upstream);
       try {
         for (const node of nodes) {
-          const gradients = node.outputs.map(finished);
-          if (gradients.some((gradient) => gradient !== null)) {
-            assertUnchanged(node);
-            device.withMatmul(node.matmul, () => node.backward?.(gradients));
-          }
-          for (const output of node.outputs) dropGradient(output.root);
+          differentiate(node, device);
           if (uses) for (const leaf of lastUses(node, uses)) onFinal?.(leaf);
         }
       } finally {
@@ -197,6 +192,16 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, o
       }
     }),
   );
+}
+
+/** Passes the gradients of a node's outputs to its inputs, and frees those of the outputs. */
+function differentiate(node: Node, device: Device): void {
+  const gradients = node.outputs.map(finished);
+  if (gradients.some((gradient) => gradient !== null)) {
+    assertUnchanged(node);
+    device.withMatmul(node.matmul, () => node.backward?.(gradients));
+  }
+  for (const output of node.outputs) dropGradient(output.root);
 }
 
 /** Counts the inputs of nodes that belong to each leaf. */

@@ -46,17 +46,21 @@ export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, 
   if (!hasImages && !tokens.kinds) return { x: embedded, rotations: axes?.[0] ?? null, inserted: null };
   const length = into?.state.sizes.textLength ?? into?.state.sizes.capacity ?? Math.max(...counts);
   const angles = axes && rotary ? rotary.anglesAt(axes, length, into !== undefined) : null;
-  const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
-  const zeros = depth > 0 ? device.zeros(embedded.shape) : embedded;
-  const added = Array.from({ length: depth }, (_, i) =>
-    withRows(zeros, placed, starts, ({ added }) => added?.[i] as Tensor),
-  );
+  const added = addedRows(embedded, placed, starts);
   const all = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
   const windows = twoSided === 'nearby' ? all.filter((window) => window !== null) : all;
   const rows = twoSided === 'none' ? null : readRows(tokens, twoSided);
   const inserted = Inserted.of(device, { angles, added }, { rows, windows, twoSided, apart: into !== undefined });
   const x = hasImages ? withImages(embedded, placed, starts) : embedded;
   return { x, rotations: axes?.[0] ?? null, inserted };
+}
+
+/** What images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text. */
+function addedRows(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor[] {
+  const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
+  if (depth === 0) return [];
+  const zeros = x.device.zeros(x.shape);
+  return Array.from({ length: depth }, (_, i) => withRows(zeros, placed, starts, ({ added }) => added?.[i] as Tensor));
 }
 
 /** Embeddings with the rows of images. Columns beyond those of the rows stay: they are inputs of layers (Gemma 4). */
@@ -94,14 +98,24 @@ const joined = (parts: readonly Tensor[]) => (parts.length === 1 ? (parts[0] as 
 /** The groups of tokens that see each other. */
 function readRows({ placed, counts, kinds, into }: PassTokens, twoSided: TwoSided): ReadRows[] {
   return counts.map((count, i) => {
-    const images = placed[i] ?? [];
-    const groups = new Int32Array(count).fill(-1);
     const given = kinds?.[i];
-    if (twoSided === 'prompt') {
-      if (given) for (let at = 0; at < count; at++) groups[at] = given[at] === 0 ? 0 : -1;
-      else if (images.length > 0) groups.fill(0);
-    } else if (given) for (let at = 0; at < count; at++) groups[at] = given[at] === 1 ? 0 : -1;
-    else for (const { at, count: rows } of images) groups.fill(0, at, at + rows);
+    const images = placed[i] ?? [];
+    const groups = given
+      ? groupsOfKinds(given, count, twoSided === 'prompt' ? 0 : 1)
+      : groupsOfImages(images, count, twoSided);
     return { start: into?.parts[i]?.start ?? 0, count, groups };
   });
+}
+
+/** Group 0 for tokens of one kind, and -1, no group, for others. */
+function groupsOfKinds(kinds: readonly number[], count: number, wanted: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => (kinds[i] === wanted ? 0 : -1));
+}
+
+/** Group 0 for the rows of images, or for a whole prompt that has images; -1, no group, for other tokens. */
+function groupsOfImages(images: readonly PlacedImage[], count: number, twoSided: TwoSided): Int32Array {
+  const groups = new Int32Array(count).fill(-1);
+  if (twoSided === 'prompt') return images.length > 0 ? groups.fill(0) : groups;
+  for (const { at, count: rows } of images) groups.fill(0, at, at + rows);
+  return groups;
 }

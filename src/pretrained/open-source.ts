@@ -106,26 +106,31 @@ async function folderOf(
   inParts: boolean,
 ): Promise<ModelSource> {
   const { signal } = options;
-  if (typeof from === 'string' || isUrl(from)) {
-    const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
-    if (isNode && (!isAddress || remote(from) === null)) {
-      const path = await pathOf(from);
-      const kind = await kindOf(path);
-      if (kind === 'folder') return folderSource(path, signal);
-      if (kind === 'file') return openLocalGguf(path);
-    } else if (isAddress || /^\.{0,2}\//.test(from)) {
-      const url = remote(from) as URL;
-      if (!url.pathname.endsWith('.gguf')) return inParts ? rangedSource(url, signal) : urlSource(url, signal);
-      const opened = (file: string) => fetchInParts(new URL(file, url), signal);
-      const parts = inParts ? rangedSource(new URL('.', url), signal) : null;
-      return openGguf(url.href, parts ? (file) => parts.open(file) : opened, url.pathname.split('/').at(-1));
-    }
-    if (typeof from === 'string' && isHubId(from))
-      return openHub(from, options, inParts).catch((error) => notHere(from, error));
-    const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
-    throw new ArgumentError(`loadModel: ${describeValue(String(from))} does not exist, expected ${expected}`);
-  }
-  return filesSource(filesByName(from), signal);
+  if (typeof from !== 'string' && !isUrl(from)) return filesSource(filesByName(from), signal);
+  const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
+  if (isNode && (!isAddress || remote(from) === null)) {
+    const local = await openLocal(await pathOf(from), signal);
+    if (local !== null) return local;
+  } else if (isAddress || /^\.{0,2}\//.test(from)) return openAddress(remote(from) as URL, signal, inParts);
+  if (typeof from === 'string' && isHubId(from))
+    return openHub(from, options, inParts).catch((error) => notHere(from, error));
+  const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
+  throw new ArgumentError(`loadModel: ${describeValue(String(from))} does not exist, expected ${expected}`);
+}
+
+/** Opens a folder or a GGUF file; null if nothing is at the path. */
+async function openLocal(path: string, signal: AbortSignal | undefined): Promise<ModelSource | null> {
+  const kind = await kindOf(path);
+  if (kind === 'folder') return folderSource(path, signal);
+  return kind === 'file' ? openLocalGguf(path) : null;
+}
+
+/** Opens the folder or the GGUF file at a URL. `inParts`: see `openSource`. */
+async function openAddress(url: URL, signal: AbortSignal | undefined, inParts: boolean): Promise<ModelSource> {
+  if (!url.pathname.endsWith('.gguf')) return inParts ? rangedSource(url, signal) : urlSource(url, signal);
+  const opened = (file: string) => fetchInParts(new URL(file, url), signal);
+  const parts = inParts ? rangedSource(new URL('.', url), signal) : null;
+  return openGguf(url.href, parts ? (file) => parts.open(file) : opened, url.pathname.split('/').at(-1));
 }
 
 /** Opens a GGUF file at a path, with its other parts from the same folder. */

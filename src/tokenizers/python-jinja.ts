@@ -185,6 +185,38 @@ const OF_SEQUENCE = new Set([
 /** Kinds of nodes that write their value. Others return null, or the text of a block. */
 const WRITTEN = /Literal$|Expression$|^(Identifier|Ternary|Evaluated)$/;
 
+/** Python's remainder, which has the sign of the divisor. */
+const remainder = (a: number, b: number) => ((a % b) + b) % b;
+
+/** Results of operators on texts, and of operators that compare. Undefined for other operands. Throws Error. */
+function resultOf(operator: string, left: Value, right: Value): Value | undefined {
+  const [isTextLeft, isTextRight] = [isText(left), isText(right)];
+  switch (operator) {
+    case '==':
+      return flag(isEqual(left, right));
+    case '!=':
+      return flag(!isEqual(left, right));
+    case '~':
+      return text(textOf(left) + textOf(right));
+    case 'in':
+    case 'not in': {
+      const found = isIn(left, right);
+      return found === undefined ? undefined : flag(found === (operator === 'in'));
+    }
+    case '+':
+      if (isTextLeft === isTextRight) return undefined;
+      throw new Error(
+        `${kindOf(isTextLeft ? right : left)} cannot be appended to text: content may be expected as text`,
+      );
+    case '*':
+      return isTextLeft && isNumber(right) ? text(left.value.repeat(Math.max(0, Number(right.value)))) : undefined;
+    default: {
+      const compare = isTextLeft && isTextRight ? COMPARISONS[operator] : undefined;
+      return compare && flag(compare(orderOf(left.value, right.value)));
+    }
+  }
+}
+
 const COMPARISONS: Readonly<Record<string, (order: number) => boolean>> = {
   '<': (order) => order < 0,
   '>': (order) => order > 0,
@@ -270,41 +302,11 @@ export class PythonInterpreter extends Interpreter {
     const operator: string = node.operator.value;
     if (operator === 'and' || operator === 'or') return undefined;
     const [left, right] = [this.evaluate(node.left, scope), this.evaluate(node.right, scope)];
-    const given = { ...node, left: evaluated(left), right: evaluated(right) };
-    const [isTextLeft, isTextRight] = [isText(left), isText(right)];
-    switch (operator) {
-      case '==':
-        return flag(isEqual(left, right));
-      case '!=':
-        return flag(!isEqual(left, right));
-      case '~':
-        return text(textOf(left) + textOf(right));
-      case 'in':
-      case 'not in': {
-        const found = isIn(left, right);
-        if (found !== undefined) return flag(found === (operator === 'in'));
-        break;
-      }
-      case '+':
-        if (isTextLeft === isTextRight) break;
-        throw new Error(
-          `${kindOf(isTextLeft ? right : left)} cannot be appended to text: content may be expected as text`,
-        );
-      case '*':
-        if (isTextLeft && isNumber(right)) return text(left.value.repeat(Math.max(0, Number(right.value))));
-        break;
-      case '%':
-        if (isNumber(left) && isNumber(right)) {
-          const [a, b] = [Number(left.value), Number(right.value)];
-          return super.evaluate({ ...given, left: evaluated(made(((a % b) + b) % b)) }, scope);
-        }
-        break;
-      default: {
-        const compare = COMPARISONS[operator];
-        if (compare !== undefined && isTextLeft && isTextRight) return flag(compare(orderOf(left.value, right.value)));
-      }
-    }
-    return super.evaluate(given, scope);
+    const known = resultOf(operator, left, right);
+    if (known !== undefined) return known;
+    const isRemainder = operator === '%' && isNumber(left) && isNumber(right);
+    const dividend = isRemainder ? made(remainder(Number(left.value), Number(right.value))) : left;
+    return super.evaluate({ ...node, left: evaluated(dividend), right: evaluated(right) }, scope);
   }
 
   #member(node: Node, scope: Scope): Value {

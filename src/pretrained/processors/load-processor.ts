@@ -60,7 +60,6 @@ async function processorIn(source: ModelSource, modelType: string, model: Json):
     const config = file === FILES[0] ? json : partOf(json, READ_AS_TEXT.includes(modelType));
     if (config === undefined) continue;
     const where = `${source.name}: ${file}`;
-    const reads = config.feature_extractor_type;
     if (READ_AS_TEXT.includes(modelType)) {
       const { imageTextProcessor } = await import('./image-text.js');
       return imageTextProcessor(config, model, where);
@@ -70,20 +69,26 @@ async function processorIn(source: ModelSource, modelType: string, model: Json):
       const whole = (await source.has(FILES[1])) ? await source.json(FILES[1]) : {};
       return new Florence2Processor(config, where, model, whole.post_processor_config as Json | undefined);
     }
-    if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
-      return new Wav2Vec2FeatureExtractor(config, where);
-    if (modelType.startsWith('parakeet_') || reads === 'ParakeetFeatureExtractor')
-      return new ParakeetFeatureExtractor(config, where);
-    if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
-      return new SeamlessM4TFeatureExtractor(config, where);
-    if (modelType === 'clap' || modelType === 'clap_audio_model' || reads === 'ClapFeatureExtractor') {
-      const { ClapFeatureExtractor } = await import('./clap.js');
-      return new ClapFeatureExtractor(config, where);
-    }
-    const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
-    return isWhisper ? new WhisperFeatureExtractor(config, where) : imageProcessor(config, modelType, where);
+    return (await soundProcessor(config, modelType, where)) ?? imageProcessor(config, modelType, where);
   }
   return null;
+}
+
+/** The processor of sounds that a file describes; null if it describes none. */
+async function soundProcessor(config: Json, modelType: string, where: string): Promise<Processor | null> {
+  const reads = config.feature_extractor_type;
+  if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
+    return new Wav2Vec2FeatureExtractor(config, where);
+  if (modelType.startsWith('parakeet_') || reads === 'ParakeetFeatureExtractor')
+    return new ParakeetFeatureExtractor(config, where);
+  if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
+    return new SeamlessM4TFeatureExtractor(config, where);
+  if (modelType === 'clap' || modelType === 'clap_audio_model' || reads === 'ClapFeatureExtractor') {
+    const { ClapFeatureExtractor } = await import('./clap.js');
+    return new ClapFeatureExtractor(config, where);
+  }
+  const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
+  return isWhisper ? new WhisperFeatureExtractor(config, where) : null;
 }
 
 /** Processors with their own ways of resizing. */
