@@ -55,7 +55,7 @@ export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, 
   return { x, rotations: axes?.[0] ?? null, inserted };
 }
 
-/** What images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text. */
+/** The rows that images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text. */
 function addedRows(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor[] {
   const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
   if (depth === 0) return [];

@@ -232,7 +232,7 @@ function expertRows(tensor: GgufTensor): Composition[] {
 function joinedRows(
   given: string,
   tensors: Gguf['tensors'],
-  { of, alternating = false, inOut = false, flat = false, perHead, byColumn = false }: GgufJoin,
+  { of, alternating, inOut, flat, perHead, byColumn }: GgufJoin,
   stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
@@ -255,7 +255,7 @@ function joinedRows(
     return [source, expert * each + inSource];
   };
   const lead = shape.length === 3 ? [experts] : [];
-  const matrix = inOut ? [columns, count * each] : [count * each, ...(stored === 'taps' ? [1] : []), columns];
+  const matrix = inOut ? [columns, count * each] : [count * each, ...tapsOf(stored), columns];
   const nested = [...lead, ...(isVector ? [count * each] : matrix)];
   return {
     ...{ shape: flat ? asMatrix(nested) : nested, rows, columns, transposed: inOut && !isVector ? experts : 0 },
@@ -265,6 +265,9 @@ function joinedRows(
     isLogarithm: stored === 'logarithm',
   };
 }
+
+/** The dimension of size 1 that a checkpoint has before the taps of a convolution. */
+const tapsOf = (stored: GgufStorage['stored']) => (stored === 'taps' ? [1] : []);
 
 /** Joins all dimensions but the last one. */
 function asMatrix(shape: readonly number[]): number[] {
