@@ -42,8 +42,18 @@ export abstract class SoundModel extends PretrainedModel {
    */
   protected abstract embedSound(values: Tensor, batch: Sequences, counts: readonly number[] | null): Tensor;
 
-  /** Returns the number of frames for a number of samples, or of columns of features. */
+  /** Returns the number of frames of the result for a number of samples, or of columns of features. */
   abstract framesOf(count: number): number;
+
+  /** Returns the number of frames that the encoder reads. They are those of the result unless an adapter follows. */
+  protected encodedFramesOf(count: number): number {
+    return this.framesOf(count);
+  }
+
+  /** Changes the encoder's output before the head reads it. */
+  protected adapt(frames: Frames): Frames {
+    return frames;
+  }
 
   /** Features of a column; null if the model reads samples. */
   get featureWidth(): number | null {
@@ -67,7 +77,7 @@ export abstract class SoundModel extends PretrainedModel {
     const isRead = options.hiddenStates || this.layerWeights !== null;
     const hiddenStates: Tensor[] | undefined = isRead ? [] : undefined;
     const { x: features, batch } = yield* this.hear(inputs, hiddenStates);
-    const rows = (x: Tensor) => x.reshape(batch.size, batch.longest, -1); // [B, frames, d]
+    const rows = (x: Tensor) => x.reshape(batch.size, -1, x.shape.at(-1) as number); // [B, frames, d]
     const output: ModelOutput = {};
     if (hiddenStates && options.hiddenStates) output.hiddenStates = hiddenStates.map(rows);
     if (this.head === null) return { ...output, lastHiddenState: rows(features) };
@@ -99,16 +109,16 @@ export abstract class SoundModel extends PretrainedModel {
     });
   }
 
-  /** The encoder's output for the sound among the inputs, [B · frames, dModel]. Yields after each layer. */
+  /** The encoder's adapted output for the sound among the inputs. Yields after each layer. */
   protected *hear(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
     const { x, batch } = this.#embed(inputs[this.soundInput], inputs.attentionMask);
-    return { x: yield* this.#encode(x, batch, hiddenStates), batch };
+    return yield* this.#encode(x, batch, hiddenStates);
   }
 
-  *#encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+  *#encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
     yield;
     const y = yield* this.encoder.forwardByLayers(x, batch, { hiddenStates });
-    return this.endNorm?.forward(y) ?? y;
+    return this.adapt({ x: this.endNorm?.forward(y) ?? y, batch });
   }
 
   #embed(values: unknown, mask?: Rows): Frames {
@@ -125,7 +135,7 @@ export abstract class SoundModel extends PretrainedModel {
       const given = `${name} is ${describeShape(values.shape)}`;
       throw new ShapeError(`forward: ${given}, expected ${expected} with enough ${unit} for a frame`);
     }
-    const { batch, counts } = this.#frames(size, frames, mask);
+    const { batch, counts } = this.#frames(size, this.encodedFramesOf(count), mask);
     return { x: this.embedSound(values, batch, counts), batch };
   }
 
@@ -137,7 +147,7 @@ export abstract class SoundModel extends PretrainedModel {
     if (rows.length !== size)
       throw new ShapeError(`forward: attentionMask has ${rows.length} rows, ${this.soundInput} has ${size}`);
     const counts = rows.map((row) => Array.from(row).filter((mark) => mark !== 0).length);
-    const own = counts.map((count) => this.framesOf(count));
+    const own = counts.map((count) => this.encodedFramesOf(count));
     if (own.every((count) => count === frames)) return { batch: all, counts };
     const isToken = own.map((count) => Array.from({ length: frames }, (_, i) => i < count));
     return { batch: new Sequences(all.positions, all.lengths, all.counts, isToken), counts };
@@ -148,8 +158,9 @@ export abstract class SoundModel extends PretrainedModel {
   }
 
   protected override readSource(source: Tokens): Memory {
-    const { x, batch } = this.#embed(source);
-    return { hidden: atOnce(this.#encode(x, batch)), batch };
+    const embedded = this.#embed(source);
+    const { x, batch } = atOnce(this.#encode(embedded.x, embedded.batch));
+    return { hidden: x, batch };
   }
 
   /** @internal Input of the layers for samples, [1, samples]. */

@@ -1,7 +1,7 @@
 """The Python side of `npm run check:python`: what transformers and PEFT make of the files of this package, and the other way.
 
-    python exchange.py make REFERENCE WORK    writes adapters of PEFT, and the logits that they give
-    python exchange.py check REFERENCE WORK   compares logits of the models and adapters that exchange.ts has written
+    python exchange.py make REFERENCE[:REFERENCE] WORK    writes adapters of PEFT, and the logits that they give
+    python exchange.py check REFERENCE[:REFERENCE] WORK   compares logits of the models and adapters that exchange.ts has written
 """
 
 import json
@@ -12,6 +12,7 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers.models.speecht5.modeling_speecht5 import SpeechT5SpeechDecoderPrenet
 
 ADAPTERS = {
     "gpt2": dict(),  # Conv1D, one matrix for queries, keys and values
@@ -30,11 +31,22 @@ ADAPTERS = {
     ),
     "gemma2": dict(target_modules=["v_proj"], modules_to_save=["lm_head"]),  # tied
     "opt": dict(bias="all", target_modules=["v_proj"]),
+    "wav2vec2": dict(target_modules=["q_proj", "v_proj", "lm_head"]),
+    "moonshine": dict(target_modules=["q_proj", "fc1"]),
+    "speecht5": dict(target_modules=["q_proj", "out_proj", "feat_out"]),
+    "clap": dict(target_modules=["query", "value", "dense"]),
+    "detr": dict(target_modules=["q_proj", "v_proj"]),
+    "smolvlm": dict(target_modules=["q_proj", "down_proj", "proj"]),
 }
 
 INPUTS = (
-    "input_ids attention_mask token_type_ids decoder_input_ids decoder_attention_mask pixel_values input_features"
+    "input_ids attention_mask token_type_ids decoder_input_ids decoder_attention_mask pixel_values pixel_mask "
+    "input_features input_values speaker_embeddings"
 ).split()
+OUTPUTS = ("logits", "spectrogram", "predicted_depth", "logits_per_audio", "last_hidden_state")
+
+# transformers drops everything if this dropout is 0, as it is in the reference.
+SpeechT5SpeechDecoderPrenet._consistent_dropout = lambda self, features, p: features
 
 
 def load(folder, reference):
@@ -47,9 +59,8 @@ def load(folder, reference):
 def inputs_of(reference):
     tensors = load_file(reference / "reference.safetensors")
     given = {name: tensors[name] for name in INPUTS if name in tensors}
-    if "decoder_input_ids" not in given and "labels" in tensors and tensors["labels"].dim() == 2 and (
-        "input_features" in given or json.loads((reference / "config.json").read_text()).get("is_encoder_decoder")
-    ):
+    config = json.loads((reference / "config.json").read_text())
+    if "decoder_input_ids" not in given and "labels" in tensors and (config.get("is_encoder_decoder") or config["model_type"] == "whisper"):
         given["labels"] = tensors["labels"]
     return {name: tensor if tensor.is_floating_point() else tensor.long() for name, tensor in given.items()}
 
@@ -57,7 +68,7 @@ def inputs_of(reference):
 def outputs(model, inputs):
     with torch.no_grad():
         result = model(**inputs)
-    return (result.logits if "logits" in result else result.last_hidden_state).contiguous()
+    return next(result[name] for name in OUTPUTS if name in result).contiguous()
 
 
 def expected(model, inputs):
@@ -69,16 +80,23 @@ def expected(model, inputs):
     return exact.float(), max(2e-4 * exact.abs().max().item(), 3 * own)
 
 
+def folder_of(references, name):
+    """A folder of the first of the references, which are paths joined by colons, that has it."""
+    return next(folder for part in references.split(":") if (folder := Path(part) / name).exists())
+
+
 def make(references, work):
     for name, options in ADAPTERS.items():
         torch.manual_seed(7)
-        base = load(references / name, references / name)
+        reference = folder_of(references, name)
+        base = load(reference, reference)
         # Both matrices are drawn, or an adapter would change nothing.
         config = LoraConfig(r=4, lora_alpha=6, init_lora_weights=False, **options)
         model = get_peft_model(base, config).eval()
         folder = work / "peft" / name
-        model.save_pretrained(folder)
-        logits, limit = expected(model, inputs_of(references / name))
+        # PEFT looks for embeddings of tokens, which models of sounds and images do not have.
+        model.save_pretrained(folder, save_embedding_layers="auto" if "input_ids" in inputs_of(reference) else False)
+        logits, limit = expected(model, inputs_of(reference))
         save_file({"logits": logits, "limit": torch.tensor([limit])}, folder / "expected.safetensors")
 
 
@@ -99,7 +117,7 @@ def check(references, work):
     good = True
     for kind in ("models", "adapters"):
         for folder in sorted((work / kind).iterdir()):
-            reference = references / folder.name
+            reference = folder_of(references, folder.name)
             inputs = inputs_of(reference)
             if kind == "models":
                 model = load(folder, reference)
@@ -113,4 +131,4 @@ def check(references, work):
 
 
 if __name__ == "__main__":
-    {"make": make, "check": check}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    {"make": make, "check": check}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))

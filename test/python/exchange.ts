@@ -1,17 +1,22 @@
 // This package's side of `npm run check:python`. It reads adapters that PEFT has written, trains models and adapters
 // for a few steps, and writes them with their logits.
 //
-//     tsx test/python/exchange.ts REFERENCE WORK
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+//     tsx test/python/exchange.ts REFERENCE[:REFERENCE] WORK
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoraOptions, loadLora, lora } from '../../src/finetune/index.js';
 import { AdamW, createDevice, type Device, loadModel, type Tensor } from '../../src/index.js';
 import { parseSafetensors, serializeSafetensors } from '../../src/io/index.js';
-import type { ModelInputs } from '../../src/models/inputs.js';
+import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 
-/** One of each kind: an encoder, a decoder, both, speech, images, a classifier. */
-const MODELS = ['bert-mlm', 'qwen3', 'gpt2', 't5', 'bart', 'whisper', 'vit-image', 'bert-sequence', 'modernbert-mlm'];
+/** One of each kind of texts: an encoder, a decoder, both, a classifier. */
+const TEXTS = ['bert-mlm', 'qwen3', 'gpt2', 't5', 'bart', 'bert-sequence', 'modernbert-mlm'];
+/** One of each kind of sounds: CTC, two that write, one that speaks, one that compares sounds and texts. */
+const SOUNDS = ['wav2vec2', 'whisper', 'moonshine', 'speecht5', 'clap'];
+/** One of each kind of images: a classifier, an encoder, detection, segmentation, depth, images with texts. */
+const IMAGES = ['vit-image', 'dinov3_vit', 'detr', 'segformer', 'depth_anything', 'smolvlm'];
+const MODELS = [...TEXTS, ...SOUNDS, ...IMAGES];
 
 const names: Readonly<Record<string, keyof ModelInputs>> = {
   input_ids: 'inputIds',
@@ -21,8 +26,13 @@ const names: Readonly<Record<string, keyof ModelInputs>> = {
   decoder_attention_mask: 'decoderAttentionMask',
   labels: 'labels',
   pixel_values: 'pixelValues',
+  pixel_mask: 'pixelMask',
   input_features: 'inputFeatures',
+  input_values: 'inputValues',
+  speaker_embeddings: 'speakerEmbeddings',
 };
+/** Inputs that are tensors even if they have only two dimensions. */
+const TENSORS = ['input_values', 'speaker_embeddings'];
 
 /** Options of adapters that are trained here. */
 const OPTIONS: Readonly<Record<string, LoraOptions>> = {
@@ -38,6 +48,12 @@ const OPTIONS: Readonly<Record<string, LoraOptions>> = {
   },
   gemma2: { modulesToSave: ['lm_head'] }, // tied
   opt: { bias: 'all' },
+  wav2vec2: { targets: 'all-linear' },
+  moonshine: { targets: ['q_proj', 'v_proj'] },
+  speecht5: { targets: ['q_proj', 'feat_out'] },
+  clap: { targets: ['query', 'value'] },
+  detr: { targets: ['q_proj', 'v_proj'] },
+  smolvlm: { targets: ['q_proj', 'v_proj'] },
 };
 
 const [references, work] = process.argv.slice(2) as [string, string];
@@ -45,7 +61,7 @@ using device = await createDevice();
 let isGood = true;
 
 for (const name of readdirSync(join(work, 'peft'))) {
-  using model = await load(join(references, name));
+  using model = await load(folderOf(name));
   await loadLora(model, join(work, 'peft', name));
   const expected = parseSafetensors(readFileSync(join(work, 'peft', name, 'expected.safetensors'))).tensors;
   const target = expected.get('logits')!.data() as Float32Array;
@@ -63,18 +79,36 @@ for (const name of readdirSync(join(work, 'peft'))) {
 }
 
 for (const name of MODELS) {
-  using model = await load(join(references, name));
+  using model = await load(folderOf(name));
   await train(model, name, model.parameters());
   await write(model, name, 'models', (folder) => model.save(folder));
 }
 
 for (const name of readdirSync(join(work, 'peft'))) {
-  using model = await load(join(references, name));
+  using model = await load(folderOf(name));
   const adapter = lora(model, { r: 3, alpha: 5, dropout: 0.1, ...OPTIONS[name] });
   await train(model, name, adapter.parameters());
   await write(model, name, 'adapters', (folder) => adapter.save(folder));
 }
 process.exitCode = isGood ? 0 : 1;
+
+/** A folder of the first of the references, which are paths joined by colons, that has it. */
+function folderOf(name: string): string {
+  const folder = references
+    .split(':')
+    .map((part) => join(part, name))
+    .find(existsSync);
+  if (folder === undefined) throw new Error(`${references} have no ${name}`);
+  return folder;
+}
+
+/** Returns the result that is compared. */
+function resultOf(output: ModelOutput): Tensor {
+  const { logits, spectrogram, predictedDepth, logitsPerAudio, lastHiddenState } = output;
+  const result = logits ?? spectrogram ?? predictedDepth ?? logitsPerAudio ?? lastHiddenState;
+  if (result === undefined) throw new Error('the model has no result that is compared');
+  return result;
+}
 
 function load(folder: string): Promise<LoadedModel> {
   return loadModel<LoadedModel>(device, folder, { onWarning: (message) => console.error(message) });
@@ -90,8 +124,7 @@ async function train(model: LoadedModel, name: string, params: Tensor[]): Promis
   for (let step = 0; step < 3; step++) {
     model.device.scope(() => {
       const output = model.forward(inputsOf(model.device, name));
-      const features = output.loss ?? output.lastHiddenState;
-      if (features === undefined) throw new Error(`${name} has nothing to learn from`);
+      const features = output.loss ?? resultOf(output);
       features.backward(output.loss ? undefined : new Float32Array(features.size).fill(1 / features.size));
       optimizer.step();
       optimizer.zeroGrad();
@@ -118,8 +151,9 @@ async function outputOf(model: LoadedModel, name: string) {
     const inputs = inputsOf(model.device, name);
     return { inputs, output: model.forward(inputs) };
   });
-  const logits = (output.logits ?? output.lastHiddenState) as Tensor;
-  const labels = model.decoder && model.encoder ? (inputs.labels as number[][] | undefined) : undefined;
+  const logits = resultOf(output);
+  const labels =
+    model.decoder && model.encoder && Array.isArray(inputs.labels) ? (inputs.labels as number[][]) : undefined;
   const learned = labels?.map((row) => row.map((label) => Number(label !== -100)));
   const mask = learned ?? (inputs.attentionMask as number[][] | undefined);
   const [batch, time, width = 1] = logits.shape as [number, number, number];
@@ -130,7 +164,7 @@ async function outputOf(model: LoadedModel, name: string) {
 
 /** The inputs of a folder, with its labels. */
 function inputsOf(device: Device, name: string): ModelInputs {
-  const { tensors } = parseSafetensors(readFileSync(join(references, name, 'reference.safetensors')));
+  const { tensors } = parseSafetensors(readFileSync(join(folderOf(name), 'reference.safetensors')));
   const inputs: Record<string, unknown> = {};
   for (const [given, own] of Object.entries(names)) {
     const entry = tensors.get(given);
@@ -139,7 +173,8 @@ function inputsOf(device: Device, name: string): ModelInputs {
     const { shape } = entry;
     const numbers = Array.from(data as Float32Array, Number);
     const width = shape.at(-1) as number;
-    if (shape.length > 2) inputs[own] = device.tensor(Float32Array.from(numbers), shape);
+    if (shape.length > 2 || TENSORS.includes(given))
+      inputs[own] = device.tensor(entry.dtype === 'I32' ? Int32Array.from(numbers) : Float32Array.from(numbers), shape);
     else if (shape.length === 1) inputs[own] = numbers;
     else inputs[own] = Array.from({ length: shape[0] as number }, (_, i) => numbers.slice(i * width, (i + 1) * width));
   }

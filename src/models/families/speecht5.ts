@@ -359,13 +359,19 @@ export class SpeechT5 extends Seq2SeqModel {
     if (!wantsLoss) return output;
     const ends = this.postnet.probOut.forward(features).reshape(size, time);
     output.loss = this.#loss(labels, [before, after], ends, maps, memory.batch.counts);
+    for (const map of maps) if (map.node === null) map.dispose();
     return output;
   }
 
-  /** Runs `fn`, and appends the probabilities of attention to the text to `maps`, unless that is null. */
+  /**
+   * Runs `fn`, and appends the probabilities of attention to the text to `maps`, unless that is null. They outlive their
+   * layer, also without a graph.
+   */
   #collecting<T>(maps: Tensor[] | null, fn: () => T): T {
     const attentions = this.decoder.layers.map((layer) => layer.multiheadAttn as TextAttention);
-    if (maps) for (const each of attentions) each.collect = (weights) => maps.push(weights);
+    if (maps)
+      for (const each of attentions)
+        each.collect = (weights) => maps.push(weights.node === null ? this.device.keep(weights) : weights);
     try {
       return fn();
     } finally {

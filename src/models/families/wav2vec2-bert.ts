@@ -13,13 +13,14 @@ import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { mul } from '../../ops/binary.js';
+import { add, mul, scale } from '../../ops/binary.js';
 import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { adapterNames, FrameAdapter } from '../frame-adapter.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { SoundModel } from '../sound-model.js';
+import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 
 /**
@@ -34,6 +35,9 @@ export class Wav2Vec2Bert extends SoundModel {
   readonly startDropout: Dropout;
   readonly encoder: Stack;
   readonly endNorm = null;
+  /** A network between the encoder and the adapter, whose output is halved and added. */
+  readonly intermediate: FeedForward | null;
+  readonly adapter: FrameAdapter | null;
   readonly head: PredictionHead | null;
   protected override readonly layerWeights: Tensor | null;
 
@@ -41,7 +45,7 @@ export class Wav2Vec2Bert extends SoundModel {
     super(context);
     checkHead(context, ['none', 'ctc', 'sequence-classification']);
     const { init, config, head } = context;
-    config.expect('add_adapter', false);
+    if (head === 'sequence-classification') config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const width = config.size('feature_projection_input_dim');
     this.featureNorm = new LayerNorm(init, width, config.number('layer_norm_eps'));
@@ -54,7 +58,13 @@ export class Wav2Vec2Bert extends SoundModel {
     const isWeighted = head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
-    this.head = headOf(context, () => dropoutOf(config, 'final_dropout', this.randomness));
+    this.intermediate = config.flag('use_intermediate_ffn_before_adapter')
+      ? new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation: 'relu' })
+      : null;
+    this.adapter = FrameAdapter.of(init, config, true);
+    this.head = headOf(context, this.adapter?.width ?? dModel, () =>
+      dropoutOf(config, 'final_dropout', this.randomness),
+    );
   }
 
   #layerOf(init: Initializer, config: ModelConfig): () => ConformerLayer {
@@ -123,7 +133,16 @@ export class Wav2Vec2Bert extends SoundModel {
   }
 
   override framesOf(columns: number): number {
+    return this.adapter?.framesOf(columns) ?? columns;
+  }
+
+  protected override encodedFramesOf(columns: number): number {
     return columns;
+  }
+
+  protected override adapt({ x, batch }: Frames): Frames {
+    const y = this.intermediate ? add(x, scale(this.intermediate.forward(x), 0.5)) : x;
+    return this.adapter?.forward({ x: y, batch }) ?? { x: y, batch };
   }
 
   protected override embedSound(values: Tensor, batch: Sequences): Tensor {
@@ -167,14 +186,17 @@ export class Wav2Vec2Bert extends SoundModel {
       [`${own}.norm2`]: `${layer}.ffn2_layer_norm`,
       ...network('feed_forward', 'ffn2'),
       [`${own}.end_norm`]: `${layer}.final_layer_norm`,
+      'intermediate.linear1': 'wav2vec2_bert.intermediate_ffn.intermediate_dense',
+      'intermediate.linear2': 'wav2vec2_bert.intermediate_ffn.output_dense',
+      ...adapterNames('wav2vec2_bert'),
       'head.dense': 'projector',
       'head.out': this.headKind === 'ctc' ? 'lm_head' : 'classifier',
     };
   }
 }
 
-function headOf({ init, config, head }: FamilyContext, dropout: () => Dropout): PredictionHead | null {
-  const dModel = config.size('hidden_size');
+/** `dModel`: number of features that the head reads. */
+function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: () => Dropout): PredictionHead | null {
   if (head === 'none') return null;
   if (head === 'ctc') {
     const out = new Linear(init, dModel, config.size('vocab_size'));
@@ -214,7 +236,13 @@ const defaults: Json = {
   pad_token_id: 0,
   bos_token_id: 1,
   eos_token_id: 2,
+  use_intermediate_ffn_before_adapter: false,
   add_adapter: false,
+  num_adapter_layers: 1,
+  adapter_kernel_size: 3,
+  adapter_stride: 2,
+  adapter_act: 'relu',
+  output_hidden_size: null,
   position_embeddings_type: 'relative_key',
   rotary_embedding_base: 10000,
   left_max_position_embeddings: 64,

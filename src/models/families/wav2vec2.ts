@@ -2,6 +2,7 @@ import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
+import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv1d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -21,10 +22,11 @@ import { sum } from '../../ops/reduce.js';
 import { sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { adapterNames, FrameAdapter } from '../frame-adapter.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { SoundModel } from '../sound-model.js';
+import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 
 /** A convolution, an optional norm, and an activation. */
@@ -59,15 +61,16 @@ class ConvLayer extends Module {
 
 /**
  * Position embeddings from a grouped convolution over neighbouring frames. Weight normalization (Salimans & Kingma
- * 2016) splits its weights into a direction and a length for each tap.
+ * 2016) splits its weights into a direction and a length for each tap. Batch normalization of the input can replace it.
  */
 class ConvPositions extends Module {
-  /** [taps] */
-  readonly lengths: Tensor;
+  /** [taps], or null with `batchNorm`: `directions` are then the weights. */
+  readonly lengths: Tensor | null;
   /** [dModel, dModel / groups, taps] */
   readonly directions: Tensor;
   /** [dModel] */
   readonly bias: Tensor;
+  readonly batchNorm: BatchNorm | null;
 
   constructor(
     init: Initializer,
@@ -75,23 +78,31 @@ class ConvPositions extends Module {
     private readonly taps: number,
     private readonly groups: number,
     private readonly activation: Activation,
+    hasBatchNorm: boolean,
   ) {
     super();
-    this.lengths = init.constant([taps], 1);
+    this.batchNorm = hasBatchNorm ? new BatchNorm(init, dModel, { channelsLast: true }) : null;
+    this.lengths = hasBatchNorm ? null : init.constant([taps], 1);
     this.directions = init.normal([dModel, dModel / groups, taps], 2 * (taps * dModel) ** -0.5);
     this.bias = init.constant([dModel], 0);
   }
 
   /** `x` and the result: float32 [B, T, dModel]. */
   forward(x: Tensor): Tensor {
-    const { directions, lengths, taps, groups, bias } = this;
+    const { taps, groups, bias } = this;
     const [time] = x.shape.slice(1) as [number];
-    const flat = directions.reshape(-1, taps);
-    const norms = sqrt(sum(mul(flat, flat), { axis: 0 })); // [taps]
-    const weight = mul(flat, div(lengths, norms)).reshape(directions.shape);
-    const y = conv1d(x, weight, bias, { padding: Math.floor(taps / 2), groups, channelsLast: true });
+    const normed = this.batchNorm?.forward(x) ?? x;
+    const y = conv1d(normed, this.#weight(), bias, { padding: Math.floor(taps / 2), groups, channelsLast: true });
     // With an even kernel size, the output is one frame too long.
     return activate('ConvPositions', slice(y, 1, 0, time), this.activation); // [B, T, dModel]
+  }
+
+  #weight(): Tensor {
+    const { directions, lengths, taps } = this;
+    if (lengths === null) return directions;
+    const flat = directions.reshape(-1, taps);
+    const norms = sqrt(sum(mul(flat, flat), { axis: 0 })); // [taps]
+    return mul(flat, div(lengths, norms)).reshape(directions.shape);
   }
 }
 
@@ -143,6 +154,7 @@ export class Wav2Vec2 extends SoundModel {
   readonly startDropout: Dropout;
   readonly encoder: Stack;
   readonly endNorm: LayerNorm | null;
+  readonly adapter: FrameAdapter | null;
   readonly head: PredictionHead | null;
   readonly specAugment: SpecAugment | null;
   protected override readonly layerWeights: Tensor | null;
@@ -151,7 +163,7 @@ export class Wav2Vec2 extends SoundModel {
     super(context);
     checkHead(context, ['none', 'ctc', 'sequence-classification']);
     const { init, config } = context;
-    checkSupported(config);
+    if (config.type === 'hubert' || context.head === 'sequence-classification') config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
@@ -164,7 +176,8 @@ export class Wav2Vec2 extends SoundModel {
     this.featureProjection = new Linear(init, channels, dModel);
     this.featureDropout = dropout('feat_proj_dropout');
     const [taps, groups] = [config.size('num_conv_pos_embeddings'), config.size('num_conv_pos_embedding_groups')];
-    this.positions = new ConvPositions(init, dModel, taps, groups, activations.sound);
+    const isBatched = config.type === 'hubert' && config.flag('conv_pos_batch_norm');
+    this.positions = new ConvPositions(init, dModel, taps, groups, activations.sound, isBatched);
     const isPre = config.flag('do_stable_layer_norm');
     this.startNorm = isPre ? null : norm();
     this.startDropout = dropout('hidden_dropout');
@@ -196,7 +209,8 @@ export class Wav2Vec2 extends SoundModel {
     const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
     this.endNorm = isPre ? norm() : null;
-    this.head = headOf(context, () => dropout('final_dropout'));
+    this.adapter = FrameAdapter.of(init, config);
+    this.head = headOf(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
     this.specAugment = SpecAugment.of(init, config, dModel, this.randomness);
     const isWeighted = context.head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
@@ -204,7 +218,16 @@ export class Wav2Vec2 extends SoundModel {
   }
 
   override framesOf(samples: number): number {
+    const frames = this.encodedFramesOf(samples);
+    return this.adapter?.framesOf(frames) ?? frames;
+  }
+
+  protected override encodedFramesOf(samples: number): number {
     return this.featureLayers.reduce((size, layer) => layer.framesOf(size), samples);
+  }
+
+  protected override adapt(frames: Frames): Frames {
+    return this.adapter?.forward(frames) ?? frames;
   }
 
   protected override embedSound(values: Tensor, batch: Sequences): Tensor {
@@ -226,16 +249,18 @@ export class Wav2Vec2 extends SoundModel {
   protected override get stateNames(): StateNames {
     const body = this.bodyName;
     const [layer, sound] = [`${body}.encoder.layers.*`, `${body}.feature_extractor.conv_layers.*`];
-    const positions = `${body}.encoder.pos_conv_embed.conv`;
+    const positions = `${body}.encoder.pos_conv_embed`;
+    const weights = `${positions}.conv.parametrizations.weight`;
     const isSpelled = this.headKind === 'ctc';
     return {
       'feature_layers.*.conv': `${sound}.conv`,
       'feature_layers.*.norm': `${sound}.layer_norm`,
       feature_norm: `${body}.feature_projection.layer_norm`,
       feature_projection: `${body}.feature_projection.projection`,
-      'positions.lengths': { name: `${positions}.parametrizations.weight.original0`, leading: [1, 1] },
-      'positions.directions': `${positions}.parametrizations.weight.original1`,
-      'positions.bias': `${positions}.bias`,
+      'positions.lengths': { name: `${weights}.original0`, leading: [1, 1] },
+      'positions.directions': this.positions.batchNorm ? `${positions}.conv.weight` : `${weights}.original1`,
+      'positions.bias': `${positions}.conv.bias`,
+      'positions.batch_norm': `${positions}.batch_norm`,
       start_norm: `${body}.encoder.layer_norm`,
       end_norm: `${body}.encoder.layer_norm`,
       'encoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_proj`),
@@ -247,21 +272,11 @@ export class Wav2Vec2 extends SoundModel {
       'encoder.layers.*.adapter_layer.norm': `${layer}.adapter_layer.norm`,
       'encoder.layers.*.adapter_layer.linear1': `${layer}.adapter_layer.linear_1`,
       'encoder.layers.*.adapter_layer.linear2': `${layer}.adapter_layer.linear_2`,
+      ...adapterNames(body),
       'spec_augment.vector': `${body}.masked_spec_embed`,
       'head.dense': 'projector',
       'head.out': isSpelled ? 'lm_head' : 'classifier',
     };
-  }
-}
-
-/** Throws FormatError for settings that are not supported. */
-function checkSupported({ values }: ModelConfig): void {
-  const unsupported = ['add_adapter', 'conv_pos_batch_norm'];
-  for (const name of unsupported) {
-    if (values[name])
-      throw new FormatError(
-        `config.json: ${name} is ${describeValue(values[name])}, expected none: it is not supported`,
-      );
   }
 }
 
@@ -287,8 +302,8 @@ function featureLayers(init: Initializer, config: ModelConfig, activation: Activ
   });
 }
 
-function headOf({ init, config, head }: FamilyContext, dropout: () => Dropout): PredictionHead | null {
-  const dModel = config.size('hidden_size');
+/** `dModel`: number of features that the head reads. */
+function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: () => Dropout): PredictionHead | null {
   if (head === 'ctc') {
     const out = new Linear(init, dModel, config.size('vocab_size'));
     return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
@@ -323,6 +338,12 @@ const defaults: Json = {
   num_conv_pos_embeddings: 128,
   num_conv_pos_embedding_groups: 16,
   do_stable_layer_norm: false,
+  conv_pos_batch_norm: false,
+  add_adapter: false,
+  num_adapter_layers: 3,
+  adapter_kernel_size: 3,
+  adapter_stride: 2,
+  output_hidden_size: null,
   apply_spec_augment: true,
   mask_time_prob: 0.05,
   mask_time_length: 10,

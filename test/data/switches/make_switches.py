@@ -483,6 +483,13 @@ CASES = {
     "t5gemma-classes": ("T5GemmaForSequenceClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3)),
     "t5gemma-encoder-labels": ("T5GemmaForTokenClassification", dict(common, encoder=dict(gemma2), decoder=dict(gemma2, num_hidden_layers=1), num_labels=3, is_encoder_decoder=False)),
     "opt-plain": ("OPTForCausalLM", dict(opt, layer_norm_elementwise_affine=False)),
+    "hubert-batched": ("HubertForCTC", dict(sound, conv_pos_batch_norm=True, num_conv_pos_embeddings=5, feat_proj_layer_norm=False)),
+    # Layers that shorten the frames, and another width after them.
+    "wav2vec2-adapter": ("Wav2Vec2ForCTC", dict(sound, conv_dim=[6], conv_kernel=[3], conv_stride=[2], num_feat_extract_layers=1, add_adapter=True, num_adapter_layers=1, output_hidden_size=8)),
+    "wav2vec2-bert-adapter": (
+        "Wav2Vec2BertForCTC",
+        dict(bert_sound, add_adapter=True, use_intermediate_ffn_before_adapter=True, num_adapter_layers=2, output_hidden_size=9, adapter_act="silu", position_embeddings_type=None),
+    ),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
@@ -747,9 +754,9 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     model = kind._from_config(config, attn_implementation="eager").float()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
-    if cls.startswith("Clap"):
+    if cls.startswith(("Clap", "Hubert")):
         for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.running_mean += 0.3 * torch.randn_like(module.running_mean)
                 module.running_var *= 0.5 + torch.rand_like(module.running_var)
     model.tie_weights()
