@@ -40,6 +40,8 @@ export class BatchNorm extends Module {
   readonly runningVar: Tensor | null;
   /** A scalar: the number of batches in the running statistics. Null without them. */
   readonly numBatchesTracked: Tensor | null;
+  /** @internal True if training mode has no effect, because only an adapter is trained. Its file has no statistics. */
+  isFixed = false;
   readonly #channels: number;
   readonly #eps: number;
   readonly #momentum: number | null;
@@ -87,8 +89,9 @@ export class BatchNorm extends Module {
     const alike = (perChannel: Tensor) =>
       last ? perChannel : perChannel.reshape(this.#channels, ...x.shape.slice(2).map(() => 1));
     const { runningMean, runningVar, weight, bias } = this;
+    const isTrained = this.training && !this.isFixed;
     return x.device.scope(() => {
-      if (!this.training && runningMean && runningVar) {
+      if (!isTrained && runningMean && runningVar) {
         const factor = this.#factor(runningVar);
         const shift = neg(mul(runningMean, factor));
         return add(mul(x, alike(factor)), alike(bias ? add(shift, bias) : shift));
@@ -100,7 +103,7 @@ export class BatchNorm extends Module {
       const batchMean = mean(x, { axis }); // [channels]
       const centered = sub(x, alike(batchMean));
       const batchVar = mean(mul(centered, centered), { axis }); // [channels]
-      if (this.training) this.#follow(batchMean, batchVar, count);
+      if (isTrained) this.#follow(batchMean, batchVar, count);
       const scaled = mul(centered, alike(this.#factor(batchVar)));
       return bias && weight ? add(scaled, alike(bias)) : scaled;
     });

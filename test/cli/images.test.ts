@@ -184,4 +184,35 @@ describe('commands for images', async () => {
     expect(broken.code).not.toBe(0);
     expect(broken.stderr).toContain('this is no image that can be read');
   });
+
+  it('run --image continues texts about images', async () => {
+    const names = Array.from({ length: 97 }, (_, id) => (id === 94 ? '<image>' : `w${id}`));
+    const tokenizer = {
+      version: '1.0',
+      added_tokens: [{ id: 94, content: '<image>', special: true }],
+      pre_tokenizer: { type: 'Whitespace' },
+      model: { type: 'WordLevel', unk_token: 'w3', vocab: Object.fromEntries(names.map((name, id) => [name, id])) },
+    };
+    const processor = { image_processor_type: 'SiglipImageProcessor', size: { height: 24, width: 24 } };
+    const model = checkpoint('paligemma', { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer });
+    const run = (...more: string[]) =>
+      simdformer(['run', model, 'w5 w6', '--max-tokens', '4', ...more, '--image', image]);
+    const { code, stdout, stderr } = await run();
+    expect(code, stderr).toBe(0);
+    expect(stdout.trim()).toMatch(/^w5 w6( ?\S+)+$/);
+    expect((await run()).stdout).toBe(stdout);
+    expect((await run('--json')).stderr).toContain('--image takes no --json');
+    const text = await simdformer(['run', model, 'w5', '--image', 'README.md']);
+    expect(text.stderr).toContain('this is no image that can be read');
+  });
+
+  it('segment --everything finds masks without a prompt, by SAM', async () => {
+    const model = checkpoint('sam', { 'preprocessor_config.json': masks.processor });
+    const out = join(folder, 'everything.png');
+    const { code, stdout, stderr } = await simdformer(['segment', model, image, '--everything', '--out', out]);
+    expect(code, stderr).toBe(0);
+    for (const line of stdout.trim().split('\n').filter(Boolean)) expect(line).toMatch(/^\d+\.\d %\t/);
+    const drawn = await decodeImage(readFileSync(out));
+    expect([drawn.width, drawn.height]).toEqual([WIDTH, HEIGHT]);
+  });
 });

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { type LoraOptions, loadLora, lora } from '../../src/finetune/index.js';
 import { AdamW, type Tensor } from '../../src/index.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
+import { Dropout } from '../../src/nn/dropout.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
@@ -54,7 +55,7 @@ describe.each(Object.entries(kinds))('%s', (_, { name, options = {}, labels, res
     using model = await load();
     const given = inputsOf(device, await referenceOf(data, name));
     const inputs = labels ? { ...given, labels } : given;
-    const base = model.parameters();
+    const base = model.namedTensors().map(([, tensor]) => tensor); // with the statistics of batch normalization
     const values = await Promise.all(base.map((tensor) => tensor.data()));
     const before = await resultOf(model, inputs, result);
     const adapter = lora(model, { r: 4, alpha: 8, ...options });
@@ -76,10 +77,11 @@ async function resultOf(model: LoadedModel, inputs: ModelInputs, name: keyof Mod
   return (await device.noGrad(() => model.forward(inputs)[name] as Tensor).data()) as Float32Array;
 }
 
-/** Without dropout, so that the losses of a few steps can be compared. */
 async function train(model: LoadedModel, inputs: ModelInputs, params: Tensor[]): Promise<number[]> {
   using optimizer = new AdamW(params, { lr: 0.01, weightDecay: 0 });
   const losses: number[] = [];
+  model.train();
+  for (const module of model.modules()) if (module instanceof Dropout) module.eval(); // the losses are compared
   for (let step = 0; step < 12; step++) {
     const loss = device.scope(() => {
       const own = model.forward(inputs).loss as Tensor;
@@ -90,5 +92,6 @@ async function train(model: LoadedModel, inputs: ModelInputs, params: Tensor[]):
     });
     losses.push(await loss.item());
   }
+  model.eval();
   return losses;
 }

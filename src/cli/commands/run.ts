@@ -8,6 +8,7 @@ import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
+import { continueAboutImages } from '../image-prompts.js';
 import { integer, MAX_HYPOTHESES } from '../parsers.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
@@ -18,6 +19,7 @@ interface RunOptions {
   sample?: boolean;
   maxTokens?: number;
   seed: number;
+  image?: string[];
   json?: boolean;
   weights?: LoadModelOptions['weights'];
   cache?: CacheType;
@@ -42,8 +44,15 @@ export function runCommand(): Command {
     .option('--seed <n>', 'the same seed gives the same output', integer(0), OPTION_TABLE.seed.default)
     .addOption(weightsOption())
     .addOption(cacheOption())
+    .option('--image <file...>', 'images before the text, for a model that reads images; write them after the text')
     .option('--json', 'print JSON, with scores')
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
+      if (options.image) {
+        if (options.json || options.weights)
+          command.error(`error: --image takes no --${options.json ? 'json' : 'weights'}`);
+        await continueAboutImages(name, texts, options.image, generateOptions(options), command);
+        return;
+      }
       using device = await openDevice(command);
       const writer = await openWriter(device, name, options.weights);
       const { model, goesOn } = writer;

@@ -5,6 +5,7 @@ import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { Adapter, PretrainedModel } from '../../models/pretrained-model.js';
+import { BatchNorm } from '../../nn/batch-norm.js';
 import { Dropout } from '../../nn/dropout.js';
 import { LoraLayer } from '../../nn/lora-layer.js';
 import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js';
@@ -178,6 +179,7 @@ export class Lora implements Adapter {
     this.model.removeAdapter(this);
     if (this.model.adapters.size > 0) return;
     for (const tensor of frozen.get(this.model) ?? []) tensor.requiresGrad = true;
+    fixStatistics(this.model, false);
     frozen.delete(this.model);
   }
 
@@ -251,4 +253,10 @@ function freeze(model: PretrainedModel): void {
     tensor.requiresGrad = false;
   }
   frozen.set(model, before);
+  fixStatistics(model, true);
+}
+
+/** Batch normalization uses its running statistics while a model is frozen, also in training mode. */
+function fixStatistics(model: PretrainedModel, isFixed: boolean): void {
+  for (const module of model.modules()) if (module instanceof BatchNorm) module.isFixed = isFixed;
 }

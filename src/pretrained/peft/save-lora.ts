@@ -13,6 +13,8 @@ import type { SaveLoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_HEAD, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
 import { loraTargets, targetNames } from './lora-targets.js';
 
+const SIGNALS = ['pixelValues', 'inputValues', 'inputFeatures'] as const;
+
 /** PEFT's `task_type` for each kind of head. */
 const TASKS: Readonly<Record<string, string>> = {
   'sequence-classification': 'SEQ_CLS',
@@ -71,7 +73,10 @@ function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseMode
   const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
   // PEFT's class for SEQ_2_SEQ_LM names the input input_ids, which Whisper does not have.
   const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
-  const task = TASKS[model.headKind] ?? (isTextWriter ? writes : null);
+  // PEFT's class for features passes inputs_embeds, which models of sounds and images do not have.
+  const readsSignals = SIGNALS.some((name) => model.takes(name));
+  const known = model.headKind === 'none' && readsSignals ? null : TASKS[model.headKind];
+  const task = known ?? (isTextWriter ? writes : null);
   return {
     peft_type: 'LORA',
     task_type: task,
