@@ -80,7 +80,11 @@ export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
       if (Array.isArray(image)) throw new ArgumentError(`${task}: there are several images, expected one`);
       const generate = argumentsOf(context, options);
       const asked = `<s_docvqa><s_question>${question}</s_question><s_answer>`;
-      const prefix = tokenizer.encode(asked, { addSpecial: false });
+      const tokens = tokenizer.encode(asked, { addSpecial: false });
+      // Donut reads no start token before the question, as in transformers.
+      const { encoder } = model.config as { encoder?: { model_type?: unknown } };
+      const start = `${encoder?.model_type}`.startsWith('donut') ? tokens[0] : undefined;
+      const prefix = start === undefined ? tokens : tokens.slice(1);
       const room = model.maxLength - prefix.length - 1;
       if (room < 1)
         throw new ArgumentError(
@@ -89,7 +93,7 @@ export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
       const { maxNewTokens, maxLength } = generate;
       const wanted = maxNewTokens ?? (maxLength === undefined ? room : undefined);
       const limits = wanted === undefined ? {} : { maxNewTokens: prefix.length + wanted };
-      const all = { ...generate, ...limits, prefix };
+      const all = { ...generate, ...limits, prefix, ...(start === undefined ? {} : { decoderStartTokenId: start }) };
       const [texts = []] = await describe(context, imagesOf(task, image), all, options, false);
       return texts.map((text) => {
         const answer = /<s_answer>(.*?)<\/s_answer>/s.exec(text)?.[1] ?? /^(.*?)<\/s_answer>/s.exec(text)?.[1];

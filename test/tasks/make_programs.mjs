@@ -1,10 +1,10 @@
 // Records results of transformers.js 4.3.2 for the programs of programs.ts, from ONNX exports of the same checkpoints:
 //
-//   npx tsx test/tasks/make_programs.mjs PACKAGES MODELS
+//   npx tsx test/tasks/make_programs.mjs PACKAGES MODELS [PART OF A TASK'S NAME]
 //
 // PACKAGES is a folder with @huggingface/transformers in node_modules. MODELS has exports by optimum 2.3.0, one folder for
 // each checkpoint, such as MODELS/bert-token/model.onnx.
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -42,4 +42,6 @@ for (const [task, program] of Object.entries(programs)) {
 }
 /** Six digits are enough to compare. */
 const short = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value);
-if (!only) writeFileSync(join(here, 'programs', 'results.json'), `${JSON.stringify(plain(results), short)}\n`);
+const file = join(here, 'programs', 'results.json');
+const kept = only ? JSON.parse(readFileSync(file, 'utf8')) : {};
+writeFileSync(file, `${JSON.stringify({ ...kept, ...plain(results) }, short)}\n`);

@@ -152,6 +152,21 @@ export const programs: Readonly<Record<string, (pipeline: Pipeline, pictures: Pi
     await classifier.dispose();
     return [output, best];
   },
+  async 'document-question-answering'(pipeline, { square }) {
+    const answerer = await pipeline('document-question-answering', 'org/vision-document');
+    const output = await answerer(square, 'what is the total ?', { max_new_tokens: 10 });
+    const other = await answerer(square, 'the ?', { max_new_tokens: 10 });
+    await answerer.dispose();
+    return [output, other];
+  },
+  async 'zero-shot-audio-classification'(pipeline) {
+    const classifier = await pipeline('zero-shot-audio-classification', 'org/clap');
+    const template = { hypothesis_template: 'w5 w6 {}' };
+    const output = await classifier(sound(8000), ['w15', 'w20 w30 w40'], template);
+    const several = await classifier([sound(8000), sound(8000).reverse()], ['w15', 'w50 w51', 'w5'], template);
+    await classifier.dispose();
+    return [output, several];
+  },
   async 'automatic-speech-recognition'(pipeline) {
     const transcriber = await pipeline('automatic-speech-recognition', 'org/wav2vec2');
     const output = await transcriber(sound(1200));
@@ -207,6 +222,23 @@ const sounds = Object.fromEntries(['<unk>', ...' abcdefghijklmnopqrstuvwxyz'].ma
 /** Prompts of language models have no tokens around them. */
 const writer = { ...json(here('wordpiece/tokenizer.json')), post_processor: null };
 
+/** A tokenizer of words, and of the tokens around questions about documents and their answers. */
+const asked = [
+  '<pad>',
+  '<s>',
+  '</s>',
+  '<unk>',
+  '<s_docvqa>',
+  '<s_question>',
+  '</s_question>',
+  '<s_answer>',
+  '</s_answer>',
+];
+const question = Object.fromEntries(
+  [...asked, ...'what is the total date name ? ten may'.split(' ')].map((each, id) => [each, id]),
+);
+const sounding = json(here('zero-shot-audio.json')) as { tokenizer: object; processor: object };
+
 /** Models by the last part of their ids. */
 export const modelFolders: Readonly<Record<string, ModelFolder>> = {
   'bert-sequence': { from: 'reference/bert-sequence', tokenizer: words },
@@ -248,6 +280,24 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     processor: image('Owlv2ImageProcessor', { do_pad: false, size: { height: 24, width: 24 } }),
   },
   'vision-gpt2': { from: 'switches/vision-gpt2', tokenizer: words, processor: image('ViTImageProcessor') },
+  'vision-document': {
+    from: 'programs/donut',
+    tokenizer: { tokenizer_class: 'PreTrainedTokenizerFast', unk_token: '<unk>', model_max_length: 32 },
+    vocabulary: { ...characters(question, asked), pre_tokenizer: { type: 'WhitespaceSplit' } },
+    processor: image('DonutImageProcessor', { do_thumbnail: false, do_align_long_axis: false, do_pad: false }),
+  },
+  clap: {
+    from: 'reference3/clap',
+    tokenizer: { tokenizer_class: 'RobertaTokenizer', ...{ pad_token: '<pad>', model_max_length: 32 } },
+    vocabulary: sounding.tokenizer,
+    processor: {
+      ...sounding.processor,
+      nb_max_samples: 8000,
+      nb_frequency_bins: 129,
+      padding: 'repeatpad',
+      top_db: null,
+    },
+  },
   'hubert-classes': { from: 'switches/hubert-classes', processor: json(here('spelled/preprocessor_config.json')) },
   wav2vec2: {
     from: 'reference3/wav2vec2',
