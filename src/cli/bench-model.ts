@@ -1,6 +1,7 @@
 // Measures the speed of a pretrained model on this machine, for reading prompts and for generating.
 
 import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { type LoadModelOptions, loadModel } from '../pretrained/index.js';
 import { ggufAt } from './gguf-info.js';
@@ -29,6 +30,8 @@ export async function benchModel(device: Device, name: string, bench: ModelBench
   const loadMilliseconds = performance.now() - start;
   const bytes = device.memory().used;
   const { batch, length, tokens } = bench;
+  if (length > model.maxLength)
+    throw new ArgumentError(`--length is ${length}, but ${name} reads at most ${model.maxLength} tokens`);
   const random = new Random(0);
   const ids = Array.from({ length: batch }, () => Array.from({ length }, () => random.below(model.vocabSize)));
   const pass = async (count: number) => {

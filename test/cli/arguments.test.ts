@@ -111,6 +111,12 @@ describe('without a model', () => {
     expect(stderr).toMatch(/memory|does not fit/);
   });
 
+  it.concurrent('bench names the flag for texts that are too long for a model', async () => {
+    const { code, stderr } = await simdformer(['bench', 'test/data/reference/bert-pooler']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('--length is 128, but test/data/reference/bert-pooler reads at most 40 tokens');
+  });
+
   it.concurrent('bench --train shows the memory that gradient checkpointing saves', async () => {
     const sizes = '--d-model 16 --heads 2 --layers 4 --batch 4 --length 32'.split(' ');
     const { code, stdout } = await simdformer(['bench', '--train', '--json', ...sizes]);
