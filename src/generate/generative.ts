@@ -53,6 +53,16 @@ export interface ExtendOptions {
   logits?: 'last' | 'every' | 'none' | undefined;
 }
 
+/** An adapter of a model. */
+export interface RowAdapter {
+  readonly isActive: boolean;
+  /**
+   * True if the change is only added to outputs. Rows of one batch can then have different adapters. False if it replaces
+   * parameters.
+   */
+  readonly isAdded: boolean;
+}
+
 /** Shape of a source; null stands for any size. */
 export type SourceShape = readonly (number | null)[];
 
@@ -87,6 +97,10 @@ export interface Generative {
   readonly encodedShape?: SourceShape | null | undefined;
   /** Number of rows of the encoder's output for features, or an encoding, of this shape. Default: `maxSourceLength`. */
   sourceRows?(shape: readonly number[]): number;
+  /** Adapters by name. Default: none. */
+  readonly adapters?: ReadonlyMap<string, RowAdapter> | undefined;
+  /** Increases when parts of the model are added, removed or switched. Recorded steps are then invalid. Default: never. */
+  readonly changes?: number | undefined;
   /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;
   /** Id of the token that begins outputs without a prompt; null if there is none. */

@@ -9,6 +9,7 @@ import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { inference } from '../nn/module.js';
+import { type RowAdapters, withAdapters } from '../nn/row-adapters.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
 
@@ -51,17 +52,18 @@ export async function prefillInSlices(model: Generative, state: DecoderState, pr
   return layers === undefined ? model.prefill(state, prompts) : inSlices(layers);
 }
 
-/** Like `model.extend`, in slices. */
+/** Like `model.extend`, in slices. `adapters`: null for the active ones. */
 export async function extendInSlices(
   model: Generative,
   state: DecoderState,
   tokens: Tokens,
   options: ExtendOptions,
+  adapters: RowAdapters | null = null,
 ): Promise<Tensor | null> {
   await yieldToEventLoop();
   const layers = model.extendByLayers?.(state, tokens, options);
   if (layers === undefined) return inference(model, () => model.extend?.(state, tokens, options) ?? null);
-  return inSlices(layers);
+  return inSlices({ next: () => withAdapters(adapters, () => layers.next()) });
 }
 
 /** A recorded step of a model: one program, or several that run one after the other. */
@@ -94,6 +96,7 @@ export async function recordStep(
   model: Generative,
   state: DecoderState,
   rank: (logits: Tensor) => void,
+  adapters: RowAdapters | null = null,
 ): Promise<RecordedStep> {
   await yieldToEventLoop();
   const layers = model.stepByLayers?.(state);
@@ -110,7 +113,7 @@ export async function recordStep(
   };
   try {
     for (;;) {
-      programs.push(model.device.record(slice));
+      programs.push(model.device.record(() => withAdapters(adapters, slice)));
       if (isDone) return new RecordedStep(programs);
       await yieldToEventLoop();
     }

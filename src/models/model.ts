@@ -54,7 +54,7 @@ export abstract class Model extends Module implements Generative {
   protected readonly randomness: Randomness;
   #seeds: Random;
   /** Number of times that parts were added, removed or switched. */
-  protected changes = 0;
+  changes = 0;
   #dropouts: Dropout[] | null = null;
 
   constructor(

@@ -3,6 +3,7 @@ import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
+import type { RowAdapter } from '../generate/generative.js';
 import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
@@ -37,7 +38,7 @@ export interface FamilyContext {
 }
 
 /** A change of a model's weights that can be switched on and off. */
-export interface Adapter {
+export interface Adapter extends RowAdapter {
   readonly name: string;
   isActive: boolean;
   /** True while the change is part of the weights. */

@@ -33,6 +33,8 @@ export interface LoraLayerOptions {
   readonly device: Device;
   /** Name in state dicts. */
   readonly name: string;
+  /** Name of the adapter that the layer belongs to. */
+  readonly adapter: string;
   /** True for an embedding. Its matrices have other names in PEFT, and A starts at 0 instead of B. */
   readonly isEmbedding: boolean;
   readonly inputs: number;
@@ -58,6 +60,7 @@ export interface LoraLayerOptions {
  */
 export class LoraLayer extends Module {
   readonly name: string;
+  readonly adapter: string;
   /** [in, rank] */
   readonly a: Tensor;
   /** [rank, out] */
@@ -76,8 +79,9 @@ export class LoraLayer extends Module {
 
   constructor(base: LoraBase, options: LoraLayerOptions) {
     super();
-    const { device, name, isEmbedding, inputs, start, end, rank, scaling, dropout, random } = options;
+    const { device, name, adapter, isEmbedding, inputs, start, end, rank, scaling, dropout, random } = options;
     this.name = name;
+    this.adapter = adapter;
     this.start = start;
     this.end = end;
     this.scaling = scaling;

@@ -13,6 +13,7 @@ import { columnsOf, type Projection } from './linear.js';
 import type { LoraBase, LoraLayer, LoraReader } from './lora-layer.js';
 import { Module } from './module.js';
 import { floatModule, isProjection, type WeightModule } from './packed-modules.js';
+import { passAdapters, rowsOfChoices } from './row-adapters.js';
 import type { Weight } from './weight.js';
 
 /**
@@ -68,9 +69,11 @@ export abstract class LoraModule extends Module implements LoraBase {
     this.#mergeAgain();
   }
 
-  /** Returns the active adapters that change any of the columns from … to − 1. */
-  protected changing(from: number, to: number): readonly LoraLayer[] {
-    return this.adapters.filter((each) => each.isActive && !this.isMerged(each) && each.start < to && each.end > from);
+  /** Returns the adapters that change any of the columns from … to − 1, for each choice of this pass. */
+  protected choices(from: number, to: number): readonly (readonly LoraLayer[])[] {
+    const here = this.adapters.filter((each) => !this.isMerged(each) && each.start < to && each.end > from);
+    const chosen = passAdapters()?.choices.map((names) => here.filter(({ adapter }) => names.includes(adapter)));
+    return chosen ?? [here.filter(({ isActive }) => isActive)];
   }
 
   columns(start: number, end: number): Tensor {
@@ -160,17 +163,18 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
     // A tied projection is always computed as a whole, without activation and dropout.
     const base = this.base as Projection;
     const { from, to } = columnsOf(sections, first, end);
-    const adapters = this.changing(from, to);
-    if (adapters.length === 0)
+    const choices = this.choices(from, to);
+    if (choices.every(({ length }) => length === 0))
       return isWhole ? base.forward(x, activation, dropout) : base.part(x, first, end, activation);
-    const y = this.#changed(x, isWhole ? base.forward(x) : base.part(x, first, end), from, to, adapters);
+    const own = isWhole ? base.forward(x) : base.part(x, first, end);
+    const y = rowsOfChoices(choices.map((adapters) => this.#changed(x, own, from, to, adapters)));
     const activated = activation === 'none' ? y : activate('Linear', y, activation);
     return dropout?.forward(activated) ?? activated;
   }
 
   /** Adds the changes of adapters to `y`, the columns from … to − 1 of the output. */
   #changed(x: Tensor, y: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
-    if (this.training && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
+    if (this.training && adapters.length > 0 && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
     return adapters.reduce((sum, each) => {
       const change = within(each, from, to, each.change(x, this));
       return add(sum, padded(each, from, to, change));
@@ -200,10 +204,12 @@ export class LoraEmbedding extends LoraModule implements Lookup {
       enter: (_, a) => embedding(a, ids, { paddingId }),
       product: () => (this.original as Lookup).forward(ids, { paddingId }),
     };
-    return this.changing(0, y.shape.at(-1) as number).reduce((sum, each) => {
-      const change = each.change(ids, reader);
-      return add(sum, factor === 1 ? change : scale(change, factor));
-    }, y);
+    const changed = (adapters: readonly LoraLayer[]) =>
+      adapters.reduce((sum, each) => {
+        const change = each.change(ids, reader);
+        return add(sum, factor === 1 ? change : scale(change, factor));
+      }, y);
+    return rowsOfChoices(this.choices(0, y.shape.at(-1) as number).map(changed));
   }
 }
 

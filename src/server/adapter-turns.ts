@@ -1,4 +1,4 @@
-// Adapters of one model. A pass of the model computes with one choice of adapters, so requests with other adapters wait.
+// Adapters of one model, for passes that compute with one choice of adapters. Requests with other adapters wait.
 
 import { orAborted } from './or-aborted.js';
 

@@ -86,6 +86,7 @@ export class Answers {
             stream,
             client,
             prefixScope,
+            adapter: writer.served.adapter,
             signal: all,
           },
         };

@@ -3,8 +3,9 @@ import type { LoadedModel } from '../pretrained/index.js';
 import { AdapterTurns } from './adapter-turns.js';
 import type { ManagedModel } from './managed-model.js';
 import { parameterBytes } from './model-memory.js';
-import { closeModel, idle, type ServingSettings, serveModel } from './serve-model.js';
+import { closeModel, idle, type ServingSettings, serveModel, turnsOf } from './serve-model.js';
 import type { ServedModel } from './served-model.js';
+import type { Around } from './turns.js';
 
 /** Maximum time of a timer in milliseconds. */
 const MAX_DELAY = 2 ** 31 - 1;
@@ -20,7 +21,10 @@ export class MemoryModel {
   /** Set once it must be unloaded. Resolves when its memory is free. */
   leaving: Promise<void> | null = null;
   readonly #served = new Map<string, ServedModel>();
+  /** Null without adapters. */
   readonly #turns: AdapterTurns | null;
+  /** True if requests with different adapters share a batch. All other work of the model takes turns. */
+  readonly #isMixed: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onUnused = () => {};
 
@@ -34,13 +38,15 @@ export class MemoryModel {
     this.#served.set('', plain);
     const { model } = plain;
     const own = model.activeAdapters;
+    this.#isMixed = plain.adapter !== undefined && plain.batching !== null;
     this.#turns =
       model.adapters.size === 0
         ? null
         : new AdapterTurns(async (key) => {
-            for (const served of this.#served.values()) await idle(served);
+            if (!this.#isMixed) for (const served of this.#served.values()) await idle(served);
             model.setAdapter(key === '' ? own : [key]);
           });
+    this.#takeTurns('', plain);
   }
 
   /** Adds the adapters to a loaded model. Disposes of a managed model if that fails. */
@@ -62,7 +68,9 @@ export class MemoryModel {
       model.setAdapter(own);
       const before = model.device.memory().used;
       const selectable = source === null ? model.adapters.size : Object.keys(source.adapters ?? {}).length;
-      const served = await serveModel(id, model, settings, selectable === 0);
+      const adds = model.adapters.size > 0 && [...model.adapters.values()].every(({ isAdded }) => isAdded);
+      const serving = { reserve: adds || selectable === 0, adapter: adds ? own : undefined };
+      const served = await serveModel(id, model, settings, serving);
       const reserved = Math.max(0, model.device.memory().used - before);
       return new MemoryModel(served, settings, parameterBytes(model) + reserved);
     } catch (error) {
@@ -71,18 +79,21 @@ export class MemoryModel {
     }
   }
 
-  /** The served model for each choice of adapters that was requested. */
+  /** The served model for each choice of adapters that has a batch. */
   get variants(): ServedModel[] {
-    return [...this.#served.values()];
+    return this.#isMixed ? [this.plain] : [...this.#served.values()];
   }
 
-  /** Waits until `adapter` is active. Undefined stands for the adapters that were active when the model was loaded. */
+  /**
+   * Returns the served model for a choice of adapters, as soon as it may be used. Undefined stands for the adapters that
+   * were active when the model was loaded.
+   */
   async enter(adapter: string | undefined, signal: AbortSignal): Promise<ServedModel> {
     const key = adapter ?? '';
     this.users++;
     this.#cancelTimer();
     try {
-      await this.#turns?.enter(key, signal);
+      if (!this.#isMixed) await this.#turns?.enter(key, signal);
     } catch (error) {
       this.#ended();
       throw error;
@@ -90,7 +101,7 @@ export class MemoryModel {
     try {
       return await this.#variant(key);
     } catch (error) {
-      this.#turns?.leave();
+      if (!this.#isMixed) this.#turns?.leave();
       this.#ended();
       throw error;
     }
@@ -98,7 +109,7 @@ export class MemoryModel {
 
   /** Ends a use. The model is unloaded `seconds` after its last use. */
   exit(seconds: number, expired: () => void): void {
-    this.#turns?.leave();
+    if (!this.#isMixed) this.#turns?.leave();
     this.#ended();
     if (this.users === 0) this.expireAfter(seconds, expired);
   }
@@ -123,6 +134,7 @@ export class MemoryModel {
       await new Promise<void>((resolve) => {
         this.#onUnused = resolve;
       });
+    for (const served of this.#served.values()) await idle(served);
     for (const served of this.variants) await closeModel(served);
     if (disposes) this.plain.model.dispose();
   }
@@ -139,20 +151,37 @@ export class MemoryModel {
   }
 
   /**
-   * Returns the served model for a choice of adapters. Each choice has a separate batch, because cached prefixes and
-   * recorded steps depend on it.
+   * Returns the served model for a choice of adapters. The choices share a batch if the adapters only add to outputs.
+   * Otherwise each has a batch of its own.
    */
   async #variant(key: string): Promise<ServedModel> {
     const known = this.#served.get(key);
     if (known) return known;
     const { id, model } = this.plain;
-    const served = await serveModel(`${id}:${key}`, model, this.settings, false);
+    const shared = this.#isMixed ? { adapter: [key], batching: this.plain.batching } : {};
+    const served = await serveModel(`${id}:${key}`, model, this.settings, { reserve: false, ...shared });
     const other = this.#served.get(key);
     if (other) {
-      await closeModel(served);
+      if (!this.#isMixed) await closeModel(served);
       return other;
     }
     this.#served.set(key, served);
+    this.#takeTurns(key, served);
     return served;
+  }
+
+  /** In a mixed batch, requests do not wait for their adapters. Jobs beside the batch then do. */
+  #takeTurns(key: string, served: ServedModel): void {
+    if (!this.#isMixed) return;
+    const turns = this.#turns as AdapterTurns;
+    const around: Around = async (signal, job) => {
+      await turns.enter(key, signal);
+      try {
+        return await job();
+      } finally {
+        turns.leave();
+      }
+    };
+    for (const each of turnsOf(served)) each.around = around;
   }
 }

@@ -36,7 +36,7 @@ export interface OpenAIOptions {
   /**
    * The models by the names that clients use. The caller disposes of loaded models after `close()`. A managed model loads
    * at its first request, and the server disposes of it. `model:adapter`, or the adapter's name if it is unique, selects
-   * one of the model's adapters. Requests with different adapters of one model take turns.
+   * one of the model's adapters. Requests with different adapters share a batch, unless an adapter replaces parameters.
    */
   models: Readonly<Record<string, LoadedModel | ManagedModel>>;
   /**

@@ -7,6 +7,7 @@ import { Ranker } from './ranker.js';
 import type { ServedModel } from './served-model.js';
 import { Speaker } from './speaker.js';
 import { Transcriber } from './transcriber.js';
+import type { Turns } from './turns.js';
 
 /** Settings that all models of a server have in common. */
 export interface ServingSettings {
@@ -16,23 +17,32 @@ export interface ServingSettings {
   readonly imageHosts: readonly string[];
 }
 
-/**
- * Prepares a model for requests. With `reserve`, memory for all sequences is allocated at once. Rejects with
- * OutOfMemoryError.
- */
+/** How a model is served. */
+export interface Serving {
+  /** True to allocate memory for all sequences at once. */
+  readonly reserve: boolean;
+  /** The choice of adapters in a batch with several. Default: the active ones. */
+  readonly adapter?: readonly string[] | undefined;
+  /** A batch that the choices share. Default: a new one. */
+  readonly batching?: ContinuousBatching | null | undefined;
+}
+
+/** Prepares a model for requests. Rejects with OutOfMemoryError. */
 export async function serveModel(
   id: string,
   model: LoadedModel,
   { parallel, context, maxWaiting, imageHosts }: ServingSettings,
-  reserve: boolean,
+  { reserve, adapter, batching }: Serving,
 ): Promise<ServedModel> {
   const writes = model.decoder !== null && !model.maxSourceLength && model.headKind === 'language-model';
   const size = context === undefined ? undefined : Math.min(context, model.maxLength);
+  const batch = () => (writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting, reserve }) : null);
   return {
     id,
     model,
     created: Math.floor(Date.now() / 1000),
-    batching: writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting, reserve }) : null,
+    adapter,
+    batching: batching === undefined ? batch() : batching,
     embedder: Embedder.of(model, 64 * maxWaiting),
     ranker: Ranker.of(model, maxWaiting),
     transcriber: await Transcriber.of(model, maxWaiting),
@@ -51,15 +61,13 @@ export async function closeModel(served: ServedModel): Promise<void> {
 }
 
 /** Resolves when no pass of the model runs. */
-export async function idle({
-  batching,
-  embedder,
-  ranker,
-  transcriber,
-  speaker,
-  pipelines,
-}: ServedModel): Promise<void> {
-  await batching?.idle();
-  await embedder?.idle();
-  for (const turns of [ranker?.turns, transcriber?.turns, speaker?.turns, pipelines.turns]) await turns?.idle();
+export async function idle(served: ServedModel): Promise<void> {
+  await served.batching?.idle();
+  await served.embedder?.idle();
+  for (const turns of turnsOf(served)) await turns.idle();
+}
+
+/** The lines of a model's jobs. */
+export function turnsOf({ ranker, transcriber, speaker, pipelines }: ServedModel): Turns[] {
+  return [ranker, transcriber, speaker, pipelines].flatMap((each) => (each ? [each.turns] : []));
 }

@@ -15,6 +15,8 @@ export interface ServedModel {
   readonly model: LoadedModel;
   /** The time at which serving began, in seconds since 1970. */
   readonly created: number;
+  /** Names of the adapters, for requests of a batch that several choices share. Undefined: the active ones. */
+  readonly adapter: readonly string[] | undefined;
   /** Null for models that do not continue prompts. */
   readonly batching: ContinuousBatching | null;
   /** Null for models that do not embed texts. */

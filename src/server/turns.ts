@@ -2,11 +2,16 @@
 
 import { QueueFullError } from '../generate/index.js';
 
+/** Runs a job in some state of the model. */
+export type Around = <T>(signal: AbortSignal, job: () => Promise<T>) => Promise<T>;
+
 export class Turns {
   /** For each client, the functions that start its waiting jobs. */
   readonly #lines = new Map<string, (() => void)[]>();
   readonly #jobs = new Set<Promise<unknown>>();
   #isTaken = false;
+  /** Runs each job, for example with other adapters. */
+  around: Around = (_, job) => job();
 
   constructor(private readonly maxWaiting: number) {}
 
@@ -23,7 +28,7 @@ export class Turns {
     signal.throwIfAborted();
     if (this.#isTaken) await this.#turn(client, signal);
     this.#isTaken = true;
-    const running = job();
+    const running = this.around(signal, job);
     this.#jobs.add(running);
     try {
       return await running;

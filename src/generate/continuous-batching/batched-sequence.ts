@@ -46,6 +46,8 @@ export interface SequenceParts {
   readonly search?: TokenSearch;
   readonly client: string;
   readonly prefixScope: string;
+  /** Names of the adapters. Default: those that are active when the sequence joins. */
+  readonly adapters?: readonly string[] | undefined;
   /** Number of most probable tokens that the listener gets with each token. */
   readonly top: number;
   readonly listener: Listener;
@@ -64,6 +66,9 @@ export class BatchedSequence {
   readonly prompt: readonly number[];
   readonly client: string;
   readonly prefixScope: string;
+  readonly adapters: readonly string[];
+  /** Equal for sequences with the same adapters. */
+  readonly adapterKey: string;
   readonly cache: PromptCache | null;
   /** Number of tokens whose keys and values are in the row once all queued commands have run. */
   read = 0;
@@ -84,9 +89,12 @@ export class BatchedSequence {
   private readonly top: number;
   private readonly listener: Listener;
 
-  constructor({ plan, search, client, prefixScope, top, listener, cache, held, onPlace = () => {} }: SequenceParts) {
+  constructor(parts: SequenceParts) {
+    const { plan, search, client, prefixScope, top, listener, cache, held, adapters = [], onPlace = () => {} } = parts;
     this.#onPlace = onPlace;
-    [this.plan, this.client, this.prefixScope, this.top] = [plan, client, prefixScope, top];
+    [this.plan, this.client, this.top, this.adapters] = [plan, client, top, adapters];
+    this.adapterKey = JSON.stringify(adapters);
+    this.prefixScope = `${this.adapterKey}${prefixScope}`; // keys and values depend on the adapters
     [this.listener, this.cache, this.#held] = [listener, cache, held];
     this.left = new Promise((resolve) => {
       this.#leave = resolve;

@@ -23,7 +23,14 @@ import {
 } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
 import { Guesses } from './guesses.js';
-import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, LOOKUPS, planFor } from './options.js';
+import {
+  activeAdapters,
+  BATCHING_DEFAULTS,
+  type BatchedOptions,
+  type BatchingOptions,
+  LOOKUPS,
+  planFor,
+} from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
@@ -111,6 +118,8 @@ export class ContinuousBatching {
   /** Moving average of the time of a request from arrival to end, in milliseconds. */
   #averageMs = 1000;
   #turns = 0;
+  /** `changes` of the model to which the recorded steps and the kept prefixes belong. */
+  #changes: number | undefined;
   /** The reading that was queued while the previous turn ran. */
   #ahead: Reading | null = null;
   /** Events for listeners, delivered while the next turn runs, because listeners may take long. */
@@ -143,6 +152,7 @@ export class ContinuousBatching {
     if (parallel > most)
       throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, expected at most ${most}`);
     this.#model = model;
+    this.#changes = model.changes;
     this.parallel = parallel;
     this.context = context;
     this.#maxWaiting = maxWaiting;
@@ -190,9 +200,9 @@ export class ContinuousBatching {
       throw new QueueFullError(message, this.#waitForPlace());
     }
     for (const { cache } of plans) cache?.acquire(this.#model);
-    return plans.map(({ plan, client, prefixScope, top, cache, onPlace }, i) => {
+    return plans.map((parts, i) => {
       const tokens = new TokenStream();
-      const sequence = this.#enter({ plan, client, prefixScope, top, listener: tokens, cache, held: null, onPlace });
+      const sequence = this.#enter({ ...parts, listener: tokens, held: null });
       const { signal } = requests[i]?.options ?? {};
       return tokens.read(signal, (reason) => this.#leave(sequence, reason), sequence.left);
     });
@@ -215,7 +225,8 @@ export class ContinuousBatching {
   }
 
   #enter(parts: SequenceParts): BatchedSequence {
-    const sequence = new BatchedSequence({ ...parts, listener: this.#later(parts.listener) });
+    const { adapters = activeAdapters(this.#model), listener } = parts;
+    const sequence = new BatchedSequence({ ...parts, adapters, listener: this.#later(listener) });
     this.#queue.push(sequence);
     this.#start();
     return sequence;
@@ -319,6 +330,7 @@ export class ContinuousBatching {
 
   /** Frees the rows of finished sequences, and closes the gaps that they leave. */
   async #release(): Promise<void> {
+    this.#follow();
     for (const [row, sequence] of this.#rows.active) {
       if (sequence.cache?.isDisposed) sequence.fail(new DisposedError('generate: the cache was disposed of meanwhile'));
       if (!sequence.ended) continue;
@@ -329,6 +341,20 @@ export class ContinuousBatching {
     }
     const exchanges = this.#rows.exchanges();
     if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.held));
+  }
+
+  /** Forgets what depends on parts of the model that were changed. */
+  #follow(): void {
+    const { changes, adapters } = this.#model;
+    if (changes === this.#changes) return;
+    this.#changes = changes;
+    this.#rows.clear();
+    this.#passes.forgetSteps();
+    for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) {
+      const gone = sequence.adapters.find((name) => !adapters?.has(name));
+      if (gone !== undefined)
+        this.#leave(sequence, new DisposedError(`ContinuousBatching: the adapter ${gone} was disposed of meanwhile`));
+    }
   }
 
   /** Copies a row into the cache of its sequence. */
@@ -439,11 +465,11 @@ export class ContinuousBatching {
   /** Reads the next token of the only sequence, and guesses of the tokens after it. */
   async #turnOfOne(row: number, sequence: BatchedSequence): Promise<void> {
     const start = performance.now();
-    const { next, read } = sequence;
+    const { next, read, adapters } = sequence;
     const guesses = this.#guesses.after(sequence, this.#passes);
     const pass =
       guesses.length > 0
-        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], 'every')
+        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], 'every', adapters)
         : await this.#step([[row, sequence]]);
     const { wantsLogits } = sequence;
     const [rankingOf] = await this.#runPasses([[pass as Pass, wantsLogits]], 1);
@@ -465,7 +491,7 @@ export class ContinuousBatching {
   /** Queues a step of sequences in their rows. */
   #step(writing: readonly (readonly [number, BatchedSequence])[]): Promise<Pass> {
     return this.#passes.step(
-      writing.map(([row, { next, read }]) => ({ row, token: next, length: read })),
+      writing.map(([row, { next, read, adapters }]) => ({ row, token: next, length: read, adapters })),
       this.#rows.held,
     );
   }
@@ -483,12 +509,15 @@ export class ContinuousBatching {
   }
 
   /**
-   * Queues chunks of some prompts. `writing` is the number of sequences that generate. Returns null if no prompt is
-   * left.
+   * Queues chunks of some prompts. `writing` is the number of sequences that generate. Prompts with different adapters
+   * take turns. Returns null if no prompt is left.
    */
   async #read(writing: number): Promise<Reading | null> {
-    const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
-    if (unread.length === 0) return null;
+    const all = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
+    if (all.length === 0) return null;
+    const next = this.#turns++ % all.length;
+    const [, { adapters, adapterKey }] = all[next] as (typeof all)[number];
+    const unread = [...all.slice(next), ...all.slice(0, next)].filter(([, each]) => each.adapterKey === adapterKey);
     const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, most * this.#chunk);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
@@ -497,6 +526,7 @@ export class ContinuousBatching {
     const pass = await this.#passes.read(
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
       finishing.length > 0 ? 'last' : 'none',
+      adapters,
     );
     // Later commands run after these, so the tokens count as read from now on.
     for (const [row, sequence, count] of chunks) {
@@ -513,16 +543,12 @@ export class ContinuousBatching {
     this.#ahead = null;
   }
 
-  /**
-   * Returns the chunks to read next, about `most` tokens in total, divided equally. A different prompt comes first each
-   * time.
-   */
+  /** Returns the chunks to read next, about `most` tokens in total, divided equally. */
   #chunks(unread: readonly (readonly [number, BatchedSequence])[], most: number): [number, BatchedSequence, number][] {
-    const first = unread.length > 0 ? this.#turns++ % unread.length : 0;
     const share = Math.max(MIN_CHUNK, Math.ceil(most / unread.length));
     const chunks: [number, BatchedSequence, number][] = [];
     let left = most;
-    for (const [row, sequence] of [...unread.slice(first), ...unread.slice(0, first)]) {
+    for (const [row, sequence] of unread) {
       if (left <= 0) break;
       const { prompt, read, unread: rest } = sequence;
       const end = read + Math.min(rest, share);

@@ -49,6 +49,11 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
    * again. At the end it holds the sequence. Default none.
    */
   cache?: PromptCache | undefined;
+  /**
+   * Adapters of this request: one, several, whose changes are added, or null for none. Requests of one batch can have
+   * different adapters. Default: the active ones.
+   */
+  adapter?: string | readonly string[] | null | undefined;
   /** Name of the client. Clients take turns. Default: all requests belong to one client. */
   client?: string | undefined;
   /**
@@ -82,6 +87,8 @@ export interface BatchedPlan {
   readonly client: string;
   readonly prefixScope: string;
   readonly top: number;
+  /** Names of adapters. */
+  readonly adapters: readonly string[];
   readonly cache: PromptCache | null;
   readonly onPlace: () => void;
 }
@@ -98,6 +105,7 @@ export function planFor(
     topLogProbabilities = 0,
     onPlace = () => {},
     cache,
+    adapter,
     signal: _,
     ...options
   }: BatchedOptions,
@@ -116,6 +124,9 @@ export function planFor(
   });
   if (cache !== undefined && !(cache instanceof PromptCache))
     throw new ArgumentError(`ContinuousBatching.stream: cache is ${describeValue(cache)}, expected a PromptCache`);
+  if (cache !== undefined && adapter !== undefined)
+    throw new ArgumentError('ContinuousBatching.stream: cache and adapter exclude each other: call setAdapter instead');
+  const adapters = adaptersOf(model, adapter);
   const others: GenerateOptions = options;
   const refused = LEFT_OUT.find((name) => others[name] !== undefined);
   if (refused !== undefined)
@@ -124,7 +135,27 @@ export function planFor(
   const defaults = withModelDefaults(alone, { ...options, numBeams: 1, numReturnSequences: 1, cropContext: false });
   const plan = resolveOptions(alone, [prompt], { ...defaults, outputAttentions: false });
   const inputs = plan.inputs.map((input) => ({ ...input, index: stream }));
-  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null, onPlace };
+  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, adapters, cache: cache ?? null, onPlace };
+}
+
+/** Returns the names of the active adapters. */
+export function activeAdapters({ adapters = new Map() }: Generative): readonly string[] {
+  return [...adapters].filter(([, { isActive }]) => isActive).map(([name]) => name);
+}
+
+/** Returns the names of a request's adapters. Throws ArgumentError for unknown ones, and if rows cannot choose. */
+function adaptersOf(model: Generative, adapter: BatchedOptions['adapter']): readonly string[] {
+  const { adapters: known = new Map() } = model;
+  const active = activeAdapters(model);
+  if (adapter === undefined) return active;
+  const wanted: readonly unknown[] = adapter === null ? [] : [adapter].flat();
+  for (const name of new Set([...wanted, ...active])) {
+    const found = known.get(name as string);
+    const expected = found ? 'one that replaces no parameters, or setAdapter' : `one of ${[...known.keys()].join(', ') || 'none'}`;
+    if (!found?.isAdded)
+      throw new ArgumentError(`ContinuousBatching.stream: adapter is ${describeValue(name)}, expected ${expected}`);
+  }
+  return [...known.keys()].filter((name) => wanted.includes(name));
 }
 
 /** Returns the model with a smaller maxLength, so that the last token of a row's capacity stays unused. */

@@ -4,6 +4,7 @@ import { Tensor } from '../../core/tensor.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import { inference } from '../../nn/module.js';
+import type { RowAdapters } from '../../nn/row-adapters.js';
 import { packed } from '../../nn/token-batch.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
@@ -13,6 +14,9 @@ import { Ranking } from '../ranking.js';
 import { MAX_GUESSES } from '../speculative.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
+
+/** Maximum number of recorded steps, because there are many mixtures of adapters. */
+const MAX_STEPS = 64;
 
 /** Passes up to this many milliseconds run on this thread, because a round trip to another thread costs more. */
 const MAX_INLINE_MS = 2;
@@ -29,6 +33,8 @@ export interface NextToken {
   readonly row: number;
   readonly token: number;
   readonly length: number;
+  /** Names of the row's adapters. */
+  readonly adapters: readonly string[];
 }
 
 /** A queued pass, and the tensors that receive its results. */
@@ -46,6 +52,8 @@ interface Step {
   readonly state: DecoderState;
   readonly best: BestTokens;
   readonly recorded: RecordedStep;
+  /** Which rows use which adapters. */
+  readonly adapters: RowAdapters;
 }
 
 /** Capacity of a state. */
@@ -60,8 +68,8 @@ export class Passes {
   /** Null while there is room for no row. */
   #state: DecoderState | null;
   #room: Room;
-  /** Recorded steps by the number of rows that they compute. */
-  readonly #steps = new Map<number, Step>();
+  /** Recorded steps by the number of rows that they compute, and the adapters. The latest one is the last. */
+  readonly #steps = new Map<string, Step>();
   readonly #bestOfChunks: BestTokens;
   /** Milliseconds of the latest pass. */
   #pace = Number.POSITIVE_INFINITY;
@@ -126,7 +134,7 @@ export class Passes {
       state?.dispose();
       throw error;
     }
-    this.#disposeSteps();
+    this.forgetSteps();
     this.#state?.dispose();
     [this.#state, this.#room] = [state, room];
   }
@@ -157,15 +165,21 @@ export class Passes {
 
   /**
    * Queues a pass that reads chunks. It ranks the token after the last or after every token of each chunk, or returns
-   * null for 'none'.
+   * null for 'none'. All chunks have the same adapters.
    */
-  async read(chunks: readonly Chunk[], ranks: 'last' | 'every' | 'none'): Promise<Pass | null> {
+  async read(
+    chunks: readonly Chunk[],
+    ranks: 'last' | 'every' | 'none',
+    adapters: readonly string[],
+  ): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
-    const logits = await extendInSlices(this.model, this.state, tokens, {
+    const options = {
       sequences: chunks.map(({ row }) => row),
       starts: chunks.map(({ start }) => start),
       logits: ranks,
-    });
+    } as const;
+    const choice = { choices: [adapters], places: null };
+    const logits = await extendInSlices(this.model, this.state, tokens, options, choice);
     if (!logits) return null;
     orDispose(logits, () => this.#assertUsable());
     topKInto(logits, this.#bestOfChunks);
@@ -179,7 +193,13 @@ export class Passes {
   async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
     const { rows, capacity } = this.#room;
     const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
-    const { recorded, best } = await this.#stepFor(Math.min(sizeFor(extent), rows));
+    const size = Math.min(sizeFor(extent), rows);
+    const keys = next.map(({ adapters }) => JSON.stringify(adapters));
+    const choices = [...new Set(keys)].sort();
+    const { recorded, best, adapters } = await this.#stepFor(size, choices);
+    const places = Int32Array.from({ length: size }, (_, row) => row);
+    for (const [i, { row }] of next.entries()) places[row] = choices.indexOf(keys[i] as string) * size + row;
+    adapters.places?.write(places);
     const tokens = new Int32Array(rows);
     // A row that is not in `next` computes, too. It writes its token after the row's own ones, where it will be
     // overwritten. In a full row it overwrites the last token, which `Rows` and caches never use.
@@ -236,7 +256,7 @@ export class Passes {
   /** Frees the memory. Unfinished reads and recordings fail with DisposedError at their next slice. */
   dispose(): void {
     this.#isDisposed = true;
-    this.#disposeSteps();
+    this.forgetSteps();
     for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
     this.#state?.dispose();
   }
@@ -245,13 +265,15 @@ export class Passes {
     if (this.#isDisposed) throw new DisposedError('ContinuousBatching: it was disposed of meanwhile');
   }
 
-  #disposeSteps(): void {
-    for (const { state, recorded, best } of this.#steps.values()) {
+  /** Forgets recorded steps, except the latest `kept`. */
+  forgetSteps(kept = 0): void {
+    for (const [key, { state, recorded, best, adapters }] of [...this.#steps].slice(0, Math.max(0, this.#steps.size - kept))) {
       recorded.dispose();
+      adapters.places?.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
       if (state !== this.#state) state.dispose();
+      this.#steps.delete(key);
     }
-    this.#steps.clear();
   }
 
   #bestOf(rows: number): BestTokens {
@@ -264,18 +286,29 @@ export class Passes {
     }));
   }
 
-  async #stepFor(rows: number): Promise<Step> {
-    const known = this.#steps.get(rows);
-    if (known !== undefined) return known;
+  /** `choices`: the lists of adapters that rows have, as JSON. */
+  async #stepFor(rows: number, choices: readonly string[]): Promise<Step> {
+    const key = `${rows} ${choices}`;
+    const known = this.#steps.get(key);
+    this.#steps.delete(key);
+    if (known !== undefined) {
+      this.#steps.set(key, known);
+      return known;
+    }
+    this.forgetSteps(MAX_STEPS - 1);
     const state = rows === this.#room.rows ? this.state : this.state.first(rows);
     const best = this.#bestOf(rows);
+    const { device } = this.model;
+    const places = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;
+    const adapters = { choices: choices.map((each) => JSON.parse(each) as string[]), places };
     try {
-      const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best));
-      const step = { state, best, recorded };
+      const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best), adapters);
+      const step = { state, best, recorded, adapters };
       orDispose(recorded, () => this.#assertUsable());
-      this.#steps.set(rows, step);
+      this.#steps.set(key, step);
       return step;
     } catch (error) {
+      places?.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
       if (state !== this.#state) state.dispose();
       throw error;

@@ -80,7 +80,7 @@ export class Lora implements Adapter {
     const rank = known ?? patternValue('rankPattern', settings.rankPattern, name) ?? settings.r;
     const alpha = patternValue('alphaPattern', settings.alphaPattern, name) ?? settings.alpha;
     return new LoraLayer(module, {
-      ...{ device: model.device, name: `${PEFT_PREFIX}${name}`, start, end, rank, dora, random },
+      ...{ device: model.device, name: `${PEFT_PREFIX}${name}`, adapter: this.name, start, end, rank, dora, random },
       isEmbedding: isEmbedding(target.module),
       inputs: inputsOf(target.module),
       scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
@@ -112,6 +112,10 @@ export class Lora implements Adapter {
         `setAdapter: the adapters ${other.name} and ${this.name} replace the same modules: switch one of them off`,
       );
     }
+  }
+
+  get isAdded(): boolean {
+    return this.saved.length === 0;
   }
 
   /** The adapter's copies of modules and biases. */
