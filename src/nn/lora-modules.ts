@@ -174,7 +174,8 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
 
   /** Adds the changes of adapters to `y`, the columns from … to − 1 of the output. */
   #changed(x: Tensor, y: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
-    if (this.training && adapters.length > 0 && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
+    if (this.training && adapters.length > 0 && adapters.every(({ isPlain }) => isPlain))
+      return add(y, together(x, from, to, adapters));
     return adapters.reduce((sum, each) => {
       const change = within(each, from, to, each.change(x, this));
       return add(sum, padded(each, from, to, change));

@@ -40,7 +40,9 @@ interface Request {
 function requests(model: TextModel): Request[] {
   const choices = [null, ...names, ['red', 'grey'], null, ...names];
   return choices.map((adapter, i) => ({
-    prompt: model.tokenizer.encode('Once upon a time there was a big dog and a'.slice(0, 12 + 3 * i), { addSpecial: true }),
+    prompt: model.tokenizer.encode('Once upon a time there was a big dog and a'.slice(0, 12 + 3 * i), {
+      addSpecial: true,
+    }),
     options: { adapter, maxNewTokens: 9 + (i % 4) * 3, ...(i > 7 && { doSample: true, seed: i }) },
   }));
 }

@@ -135,7 +135,15 @@ export function planFor(
   const defaults = withModelDefaults(alone, { ...options, numBeams: 1, numReturnSequences: 1, cropContext: false });
   const plan = resolveOptions(alone, [prompt], { ...defaults, outputAttentions: false });
   const inputs = plan.inputs.map((input) => ({ ...input, index: stream }));
-  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, adapters, cache: cache ?? null, onPlace };
+  return {
+    plan: { ...plan, inputs },
+    client,
+    prefixScope,
+    top: topLogProbabilities,
+    adapters,
+    cache: cache ?? null,
+    onPlace,
+  };
 }
 
 /** Returns the names of the active adapters. */
@@ -151,7 +159,9 @@ function adaptersOf(model: Generative, adapter: BatchedOptions['adapter']): read
   const wanted: readonly unknown[] = adapter === null ? [] : [adapter].flat();
   for (const name of new Set([...wanted, ...active])) {
     const found = known.get(name as string);
-    const expected = found ? 'one that replaces no parameters, or setAdapter' : `one of ${[...known.keys()].join(', ') || 'none'}`;
+    const expected = found
+      ? 'one that replaces no parameters, or setAdapter'
+      : `one of ${[...known.keys()].join(', ') || 'none'}`;
     if (!found?.isAdded)
       throw new ArgumentError(`ContinuousBatching.stream: adapter is ${describeValue(name)}, expected ${expected}`);
   }

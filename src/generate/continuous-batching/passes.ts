@@ -267,7 +267,10 @@ export class Passes {
 
   /** Forgets recorded steps, except the latest `kept`. */
   forgetSteps(kept = 0): void {
-    for (const [key, { state, recorded, best, adapters }] of [...this.#steps].slice(0, Math.max(0, this.#steps.size - kept))) {
+    for (const [key, { state, recorded, best, adapters }] of [...this.#steps].slice(
+      0,
+      Math.max(0, this.#steps.size - kept),
+    )) {
       recorded.dispose();
       adapters.places?.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
