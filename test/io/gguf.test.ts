@@ -110,6 +110,31 @@ const lies: readonly (readonly [what: string, file: Uint8Array, message: RegExp]
     /has the tensor "matrix" twice/,
   ],
 ];
+/** A file with tensors of 4 PiB each, one for each type. */
+const huge = (types: readonly number[]) => {
+  const bytes = [Buffer.from('GGUF'), number32(3), number64(BigInt(types.length)), number64(0n)];
+  for (const [i, type] of types.entries())
+    bytes.push(
+      number64(1n),
+      Buffer.from(`${i}`),
+      number32(2),
+      number64(2n ** 25n),
+      number64(2n ** 25n),
+      number32(type),
+      number64(0n),
+    );
+  return new Uint8Array(Buffer.concat(bytes));
+};
+const aligned = await ggufBytes(new Map([['general.alignment', { uint32: 32 }]]), tensors);
+const withAlignment = (value: number) => {
+  const copy = aligned.slice();
+  const key = 'general.alignment';
+  new DataView(copy.buffer).setUint32(Buffer.from(copy).indexOf(key) + key.length + 4, value, true);
+  return copy;
+};
+const number32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer);
+const number64 = (value: bigint) => Buffer.from(BigUint64Array.of(value).buffer);
+
 /** Patterns of published vulnerabilities of other readers: sums and products that wrap in 64 bits, and an alignment of 0. */
 const MAX = 2n ** 64n - 1n;
 const wrapping: typeof lies = [
@@ -129,6 +154,27 @@ const wrapping: typeof lies = [
   ],
   ['a size that wraps to 0 (CVE-2026-33298)', lying(placeOf('matrix') + 4, 2n ** 63n), /expected less than 2⁵³/],
   ['an offset near 2^64 (CVE-2025-53630)', lying(placeOf('blocks') + 24, 2n ** 64n - 32n), /expected less than 2⁵³/],
+  ['sizes that wrap only as a sum (CVE-2026-27940)', huge([0, 0]), /"0" ends at byte/],
+  [
+    'a tensor that ends after the file, as read by a quantizer (CVE-2026-7482)',
+    lying(placeOf('blocks') + 12, 2n ** 20n),
+    /ends at byte/,
+  ],
+  ['a key of 2^32 - 1 bytes (CVE-2024-25664)', lying(24, 2n ** 32n - 1n), /name of metadata entry 0 claims/],
+  ['a text of 2^31 bytes (CVE-2024-25665)', lying(placeOf('general.architecture') + 4, 2n ** 31n), /claims/],
+  ['a list of 2^32 numbers (CVE-2024-25667)', lying(placeOf('some.ints') + 8, 2n ** 32n), /"some.ints" claims/],
+  [
+    'a text of 2^63 bytes in a list (CVE-2024-25668)',
+    lying(placeOf('some.texts') + 16, 2n ** 63n),
+    /"some.texts" claims 9223372036854776000/,
+  ],
+  ['an unknown type of a list (CVE-2024-32878)', lying(placeOf('some.ints') + 4, 99n, 4), /99/],
+  [
+    'an alignment that is no uint32',
+    await ggufBytes(new Map([['general.alignment', { string: '32' }]]), []),
+    /alignment/,
+  ],
+  ['an alignment that wraps in 32 bits', withAlignment(2 ** 31), /alignment is 2147483648, expected a power of two up to/],
   [
     'an alignment of 0 (CVE-2025-0317)',
     await ggufBytes(new Map([['general.alignment', { uint32: 0 }]]), []),
@@ -141,6 +187,10 @@ for (const [what, bytes, message] of [...lies, ...wrapping]) {
     expect(() => parseGguf(bytes)).toThrow(message);
   });
 }
+
+it('reads a dimension of 0 as an empty tensor, by which nothing is divided', () => {
+  expect(parseGguf(lying(placeOf('matrix') + 4, 0n)).tensors.get('matrix')).toMatchObject({ byteLength: 0 });
+});
 
 it('refuses an alignment that is not a power of two, and duplicate metadata', async () => {
   const odd = await ggufBytes(new Map([['general.alignment', { uint32: 24 }]]), []);

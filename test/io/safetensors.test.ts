@@ -159,6 +159,19 @@ describe('parseSafetensors', () => {
     ],
     ['trailing bytes', fileOf({ a: f32([1], 0, 4) }, 5), /1 bytes after its last tensor/],
     ['data without tensors', fileOf({}, 1), /1 bytes after its last tensor/],
+    ['a deeply nested header', fileOf(`{"a":${'['.repeat(1e6)}`), /JSON|nest|deep/],
+    [
+      'a deeply nested shape',
+      fileOf(`{"a":{"dtype":"U8","shape":${'['.repeat(2e5)}${']'.repeat(2e5)},"data_offsets":[0,0]}}`),
+      /./,
+    ],
+    [
+      'an offset that rounds to 2^53',
+      fileOf('{"a":{"dtype":"U8","shape":[1],"data_offsets":[9007199254740992,9007199254740993]}}'),
+      /./,
+    ],
+    ['an infinite offset', fileOf('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1e999]}}'), /two non-negative/],
+    ['a dimension that is no safe integer', fileOf('{"a":{"dtype":"U8","shape":[1e300],"data_offsets":[0,0]}}'), /./],
     ['a tensor twice', fileOf('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}, "\\u0061" :{}}'), /"a" twice/],
     ['a field twice', fileOf('{"a":{"dtype":"U8","shape":[0],"dtype":"I8","data_offsets":[0,0]}}'), /"dtype" twice/],
   ];
