@@ -6,6 +6,11 @@ import { FormatError } from '../core/errors.js';
 /** Content of config.json with its original keys. */
 export type Json = Readonly<Record<string, unknown>>;
 
+/** Maximum number of layers. A file that claims more would take all memory before its weights are found missing. */
+const MAX_LAYERS = 10_000;
+
+const mostOf = (name: string): number => (name.endsWith('layers') ? MAX_LAYERS : 2 ** 31 - 1);
+
 /** Reads settings by name. Throws FormatError for missing ones and those of another type. */
 export class ModelConfig {
   constructor(readonly values: Json) {}
@@ -18,8 +23,9 @@ export class ModelConfig {
   /** A size: an integer from 1 on. */
   size(name: string): number {
     const isSize = (value: unknown): value is number =>
-      Number.isInteger(value) && (value as number) > 0 && (value as number) < 2 ** 31;
-    return this.#read(name, isSize, 'a positive integer');
+      Number.isInteger(value) && (value as number) > 0 && (value as number) <= mostOf(name);
+    const expected = name.endsWith('layers') ? `a positive integer up to ${MAX_LAYERS}` : 'a positive integer';
+    return this.#read(name, isSize, expected);
   }
 
   /** A list of sizes, as many as `count` if it is given. */
@@ -102,8 +108,9 @@ export class ModelConfig {
 /** A number of an incomplete config. Throws FormatError for another type, which must not become a shape. */
 export function numberIn(config: Json, name: string): number {
   const value = config[name];
-  if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 2 ** 31) return value;
-  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to 2³¹ − 1`);
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= mostOf(name)) return value;
+  const most = name.endsWith('layers') ? MAX_LAYERS : '2³¹ − 1';
+  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to ${most}`);
 }
 
 /** A list with one element for each of `num_hidden_layers`. */

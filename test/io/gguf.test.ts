@@ -174,7 +174,11 @@ const wrapping: typeof lies = [
     await ggufBytes(new Map([['general.alignment', { string: '32' }]]), []),
     /alignment/,
   ],
-  ['an alignment that wraps in 32 bits', withAlignment(2 ** 31), /alignment is 2147483648, expected a power of two up to/],
+  [
+    'an alignment that wraps in 32 bits',
+    withAlignment(2 ** 31),
+    /alignment is 2147483648, expected a power of two up to/,
+  ],
   [
     'an alignment of 0 (CVE-2025-0317)',
     await ggufBytes(new Map([['general.alignment', { uint32: 0 }]]), []),

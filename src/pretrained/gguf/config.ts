@@ -52,6 +52,9 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: Gg
   if (adapter !== undefined && adapter !== 'model')
     throw new FormatError(`general.type is ${adapter}, expected a model`);
   if (tensors.size === 0) throw new FormatError('the file has no tensors, only a vocabulary');
+  const layers = metadata.own('block_count') ?? 0;
+  if (layers > tensors.size)
+    throw new FormatError(`block_count is ${layers}, but the file has only ${tensors.size} tensors`);
 }
 
 /** Number of layers of the model itself. Layers that predict further tokens follow them in the file. */

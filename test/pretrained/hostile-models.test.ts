@@ -1,8 +1,9 @@
-// GGUF files that are well formed, and lie about the model: patterns of published vulnerabilities of other programs.
+// Model files that are well formed, and lie about the model: patterns of published vulnerabilities of other programs.
 import { expect, it } from 'vitest';
 import { loadModel, SimdformerError } from '../../src/index.js';
 import type { TextModel } from '../../src/pretrained/index.js';
 import { deviceFor, isas } from '../describe-op.js';
+import { smallModel } from '../tasks/small-model.js';
 import { testData } from '../test-data.js';
 
 const device = await deviceFor(isas[0] as string, 2);
@@ -33,6 +34,11 @@ it.each([
   expect(device.memory().used).toBe(before);
 });
 
+it('refuses a config.json with more layers than memory could hold', async () => {
+  const files = smallModel('bert-mlm', { num_hidden_layers: 2 ** 31 - 1 });
+  await expect(loadModel(device, files)).rejects.toThrow('expected a positive integer up to 10000');
+});
+
 it('runs no code of a chat template (CVE-2024-34359)', async () => {
   using model = await loadModel<TextModel>(device, { 'model.gguf': Uint8Array.from(file) });
   const { tokenizer } = model;
@@ -47,7 +53,8 @@ it('runs no code of a chat template (CVE-2024-34359)', async () => {
     "raise_exception.constructor('globalThis.broken = 1')()",
   ]) {
     tokenizer.chatTemplate = `{{ ${expression} }}`;
-    expect(() => tokenizer.applyChatTemplate([{ role: 'user', content: 'a' }]), expression).toThrow(SimdformerError);
+    const rendered = (async () => tokenizer.applyChatTemplate([{ role: 'user', content: 'a' }]))();
+    await expect(rendered, expression).rejects.toThrow(SimdformerError);
   }
   expect(globalThis).not.toHaveProperty('broken');
   expect(Object.keys(globalThis).length).toBe(globals);
