@@ -10,10 +10,9 @@
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
                         kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
-// meanwhile. Each cache line is prefetched twice, so that more reads are in flight than the processor starts by itself.
-// The first prefetch brings a line into level 2, kFarAhead bytes ahead. The second brings it into level 1, kAhead bytes
-// ahead. Without the first, a Llama 1B in Q4_K_M takes 1.1 times as long. Weights that lie in level 3 take 1.5 times as
-// long.
+// meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. On Intel, a first prefetch brings them into level 2,
+// kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a Llama 1B in
+// Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long with it.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024, kFarAhead = 4096;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
@@ -40,11 +39,13 @@ SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, kFetchTo);
 }
+// Distance of the first prefetch. If it equals that of the second, the first has no effect.
+inline size_t farAhead() { return cpu().fetchesFar ? kFarAhead : kAhead; }
 template <class Format>
-SIMD_INLINE void fetchAhead(const GroupAt& at) {
+SIMD_INLINE void fetchAhead(const GroupAt& at, size_t far) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < Format::kGroupBytes; line += 64) {
-      __builtin_prefetch(at.group + kFarAhead + line, 0, kFetchTo);
+      __builtin_prefetch(at.group + far + line, 0, kFetchTo);
       __builtin_prefetch(at.group + kAhead + line);
     }
 }
@@ -78,12 +79,13 @@ class WeightsAhead {
 
 template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
+  const size_t far = farAhead();
   for (size_t g = 0; g < count; ++g) {
     const GroupBuffer buffer{memory.bytes[number] + g * kTile * kGroup,
                              memory.scales[number] + g * Format::kParts * kTile,
                              memory.minima[number] + g * Format::kParts * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
-    fetchAhead<Format>(at);
+    fetchAhead<Format>(at, far);
     unpackIntegers<Format>(at, buffer);
   }
 }
@@ -124,6 +126,7 @@ template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
   constexpr size_t kSteps = kQuads / Format::kParts;
+  const size_t far = farAhead();
   Vf total[kRows][kVecs];
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
   for (size_t record = 0; record * Format::kGroups < groups; ++record) {
@@ -131,7 +134,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
     const size_t count = atMost(Format::kGroups, groups - record * Format::kGroups);
     for (size_t number = 0; number < count; ++number) {
       const GroupAt at{tile, first.head, first.group + number * Format::kGroupBytes, number};
-      if (lane == 0) fetchAhead<Format>(at);
+      if (lane == 0) fetchAhead<Format>(at, far);
 #pragma GCC unroll 2
       for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
         typename Products::Sums products[kRows][kVecs];
