@@ -28,6 +28,7 @@ function reportOf({ Extractor, ExtractorConfig }, name, types, temporary) {
   const configObject = {
     projectFolder: resolve('.'),
     mainEntryPointFilePath: types,
+    newlineKind: 'lf',
     compiler: { overrideTsconfig: { compilerOptions, files: [types] } },
     apiReport: { enabled: true, reportFolder: temporary, reportTempFolder: temporary, reportFileName: name },
     docModel: { enabled: false },

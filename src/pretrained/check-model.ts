@@ -310,20 +310,28 @@ async function checkAdapter(
   }
 }
 
-/** Compares the matrices of LoRA with the modules that they change. `names` has our name for each name in the file. */
+/**
+ * Compares the matrices of LoRA with the modules that they change, and saved parameters with those of the model. `names`
+ * has our name for each name in the file.
+ */
 function adapterFit(
   model: PretrainedModel,
   shapes: ReadonlyMap<string, readonly number[]>,
   names: ReadonlyMap<string, string | null>,
 ): Pick<ModelReport, 'unexpected' | 'misshapen'> {
   const targets = new Map(loraTargets(model).map((target) => [target.name, target]));
+  const parameters = new Map(model.statePieces().map((piece) => [piece.name, shapeOf(piece)]));
   const misshapen: Misshapen[] = [];
   const unexpected: string[] = [];
   for (const [name, own] of names) {
     const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(own ?? '') ?? [];
-    if (path === undefined) continue;
-    const target = targets.get(path);
     const shape = shapes.get(PEFT_PREFIX + name) ?? [];
+    if (path === undefined) {
+      const expected = parameters.get(own ?? '') ?? shape;
+      if (`${shape}` !== `${expected}`) misshapen.push({ name, shape, expected });
+      continue;
+    }
+    const target = targets.get(path);
     if (target === undefined) {
       unexpected.push(name);
       continue;

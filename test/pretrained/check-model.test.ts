@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDevice, type Device } from '../../src/index.js';
-import { serializeSafetensors } from '../../src/io/index.js';
+import { parseSafetensors, serializeSafetensors } from '../../src/io/index.js';
 import { ModelConfig } from '../../src/models/model-config.js';
 import { familyOf } from '../../src/models/registry.js';
 import { Initializer } from '../../src/nn/init.js';
@@ -175,6 +175,24 @@ describe('checkModel', () => {
     const folder = data('peft/bert-classifier');
     const report = await reportOf({}, join(folder, readdirSync(folder).includes('adapter') ? 'adapter' : ''));
     expect(report).toMatchObject({ fits: true, misshapen: [], unexpected: [], adapter: { kind: 'LORA' } });
+  });
+
+  it('finds a saved module of an adapter that does not fit its base', async () => {
+    const from = data('peft/bert-classifier');
+    const folder = mkdtempSync(join(tmpdir(), 'adapter-'));
+    try {
+      const base = { base_model_name_or_path: data('reference/bert-sequence') };
+      const config = JSON.parse(readFileSync(join(from, 'adapter_config.json'), 'utf8'));
+      writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, ...base }));
+      const { tensors } = parseSafetensors(readFileSync(join(from, 'adapter_model.safetensors')));
+      const stored = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+      stored.set('base_model.model.classifier.bias', [5]);
+      writeFileSync(join(folder, 'adapter_model.safetensors'), safetensors(stored));
+      const misshapen = [{ name: 'classifier.bias', shape: [5], expected: [4] }];
+      expect(await reportOf({}, folder)).toMatchObject({ fits: false, misshapen });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it.each(['float32', 'int8', 'int4'] as const)('tells the memory of %s', async (weights) => {
