@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { bundlePackage, commonJs, embedded, vendored } from './bundle.mjs';
-import { licenses } from './licenses.mjs';
+import { bundledPackages, licenses } from './licenses.mjs';
 import { publicTypes } from './public-types.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -59,3 +59,7 @@ for (const [path, text] of [...files, ...commonJs()]) writeFileSync(join(dist, p
 chmodSync(join(dist, 'cli/main.js'), 0o755);
 writeFileSync(join(dist, 'browser/embedded.js'), embedded());
 writeFileSync(join(dist, 'chunks/LICENSES.txt'), licenses(metafile, root));
+// The release lists the packages whose code is in the bundles (scripts/release/pack.mjs).
+const inBundles = [vendor.metafile, metafile].flatMap((each) => bundledPackages(each, root));
+mkdirSync(join(root, 'build'), { recursive: true });
+writeFileSync(join(root, 'build/bundled.json'), JSON.stringify(inBundles.map(({ folder: _, ...each }) => each)));
