@@ -44,9 +44,8 @@ Cpu identify() {
   Cpu cpu;
   unsigned a, b, c, d;
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) return cpu;
-  const bool amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
-  cpu.cache = largestCache(amd);
-  cpu.fetchesFar = !amd;
+  cpu.amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  cpu.cache = largestCache(cpu.amd);
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return cpu;
   constexpr unsigned kFma = 1u << 12, kF16c = 1u << 29, kOsxsave = 1u << 27, kAvx = 1u << 28;
   if ((c & kOsxsave) == 0) return cpu;
@@ -99,6 +98,8 @@ const Cpu& cpu() {
   static const Cpu self = identify();
   return self;
 }
+
+const size_t kFarAhead = cpu().amd ? 1024 : 4096;
 
 #if defined(__x86_64__)
 bool allowsAmx() {

@@ -7,19 +7,22 @@ namespace simdformer {
 struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
-  bool vnni = false;       // AVX512-VNNI
-  bool avxVnni = false;    // AVX-VNNI
-  bool bf16 = false;       // AVX512-BF16
-  bool amx = false;        // AMX with bfloat16 and bytes; see allowsAmx()
-  bool dotProd = false;    // arm64: sdot and udot
-  size_t cache = 0;        // bytes of the largest cache; 0 if unknown
-  bool fetchesFar = true;  // prefetches far ahead into level 2 help; false for AMD, where they take bandwidth
+  bool vnni = false;     // AVX512-VNNI
+  bool avxVnni = false;  // AVX-VNNI
+  bool bf16 = false;     // AVX512-BF16
+  bool amx = false;      // AMX with bfloat16 and bytes; see allowsAmx()
+  bool dotProd = false;  // arm64: sdot and udot
+  size_t cache = 0;      // bytes of the largest cache; 0 if unknown
+  bool amd = false;      // made by AMD
 };
 
 #if defined(__x86_64__) || defined(__aarch64__)
 const Cpu& cpu();
+// Bytes ahead of which products of few rows prefetch weights into level 2 (int8_product.h).
+extern const size_t kFarAhead;
 #else
 constexpr Cpu cpu() { return {}; }
+inline constexpr size_t kFarAhead = 0;
 #endif
 
 #if defined(__x86_64__)

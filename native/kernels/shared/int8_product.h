@@ -12,8 +12,9 @@ inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
 // meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. On Intel, a first prefetch brings them into level 2,
 // kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a Llama 1B in
-// Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long with it.
-inline constexpr size_t kFewGroups = 8, kAhead = 1024, kFarAhead = 4096;
+// Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long with it. There
+// kFarAhead equals kAhead, so that the first prefetch has no effect.
+inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
@@ -39,13 +40,11 @@ SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, kFetchTo);
 }
-// Distance of the first prefetch. If it equals that of the second, the first has no effect.
-inline size_t farAhead() { return cpu().fetchesFar ? kFarAhead : kAhead; }
 template <class Format>
-SIMD_INLINE void fetchAhead(const GroupAt& at, size_t far) {
+SIMD_INLINE void fetchAhead(const GroupAt& at) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < Format::kGroupBytes; line += 64) {
-      __builtin_prefetch(at.group + far + line, 0, kFetchTo);
+      __builtin_prefetch(at.group + kFarAhead + line, 0, kFetchTo);
       __builtin_prefetch(at.group + kAhead + line);
     }
 }
@@ -79,13 +78,12 @@ class WeightsAhead {
 
 template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
-  const size_t far = farAhead();
   for (size_t g = 0; g < count; ++g) {
     const GroupBuffer buffer{memory.bytes[number] + g * kTile * kGroup,
                              memory.scales[number] + g * Format::kParts * kTile,
                              memory.minima[number] + g * Format::kParts * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
-    fetchAhead<Format>(at, far);
+    fetchAhead<Format>(at);
     unpackIntegers<Format>(at, buffer);
   }
 }
@@ -126,7 +124,6 @@ template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
   constexpr size_t kSteps = kQuads / Format::kParts;
-  const size_t far = farAhead();
   Vf total[kRows][kVecs];
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
   for (size_t record = 0; record * Format::kGroups < groups; ++record) {
@@ -134,7 +131,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
     const size_t count = atMost(Format::kGroups, groups - record * Format::kGroups);
     for (size_t number = 0; number < count; ++number) {
       const GroupAt at{tile, first.head, first.group + number * Format::kGroupBytes, number};
-      if (lane == 0) fetchAhead<Format>(at, far);
+      if (lane == 0) fetchAhead<Format>(at);
 #pragma GCC unroll 2
       for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
         typename Products::Sums products[kRows][kVecs];
