@@ -73,6 +73,23 @@ const sanitizers = [
   '-fno-omit-frame-pointer',
 ];
 
+/**
+ * Fails if the compiler has put vpdpwssd into the kernels of these sets. No kernel asks for it, and processors without VNNI
+ * lack it.
+ */
+function refuseJoinedProducts(name, sets) {
+  const objdump = compiler('llvm-objdump-19', 'llvm-objdump', 'objdump');
+  for (const set of sets) {
+    const object = join('build', 'checks', name, `${set}.cc.o`);
+    const script = '"$0" -d --no-show-raw-insn "$1" | grep -m 1 vpdpwssd';
+    if (spawnSync('sh', ['-c', script, objdump, object]).status !== 0) continue;
+    console.error(
+      `${object} has vpdpwssd: the compiler has joined a product with an addition (native/simd/pair_dots.h)`,
+    );
+    process.exit(1);
+  }
+}
+
 /** Readers of untrusted input that jazzer.js tests, with its options: --sync where a reader never waits. */
 const readers = {
   ...{ safetensors: ['--sync'], gguf: [], pickle: [], onnx: [], tokenizer: [], template: [], config: [] },
@@ -83,6 +100,7 @@ const commands = {
   async check() {
     const clang = compiler('clang++-19', 'clang++');
     const program = await build('sanitized', clang, 'test/native/selftest.cc', sanitizers);
+    refuseJoinedProducts('sanitized', ['avx2', 'avx512']);
     run(program, ['100'], { ASAN_OPTIONS: 'handle_sigill=1' });
     run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_VNNI: '0', SIMDFORMER_AMX: '0' });
     run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_BF16: '0' });

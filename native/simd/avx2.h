@@ -71,7 +71,11 @@ SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si12
 
 SIMD_INLINE Vi bytePairs(Vi a, Vi b) { return (Vi)_mm256_maddubs_epi16((__m256i)a, (__m256i)b); }
 SIMD_INLINE Vi addPairs(Vi a, Vi b) { return (Vi)_mm256_add_epi16((__m256i)a, (__m256i)b); }
-SIMD_INLINE Vi sumsOfPairs(Vi v) { return (Vi)_mm256_madd_epi16((__m256i)v, _mm256_set1_epi16(1)); }
+SIMD_INLINE Vi sumsOfPairs(Vi v) {
+  Vi sums = (Vi)_mm256_madd_epi16((__m256i)v, _mm256_set1_epi16(1));
+  asm("" : "+x"(sums));  // see pair_dots.h
+  return sums;
+}
 SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm256_abs_epi8((__m256i)v); }
 SIMD_INLINE Vi withSign(Vi v, Vi of) { return (Vi)_mm256_sign_epi8((__m256i)v, (__m256i)of); }
 #include "simd/pair_dots.h"

@@ -74,7 +74,11 @@ SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_s
 
 SIMD_INLINE Vi bytePairs(Vi a, Vi b) { return (Vi)_mm512_maddubs_epi16((__m512i)a, (__m512i)b); }
 SIMD_INLINE Vi addPairs(Vi a, Vi b) { return (Vi)_mm512_add_epi16((__m512i)a, (__m512i)b); }
-SIMD_INLINE Vi sumsOfPairs(Vi v) { return (Vi)_mm512_madd_epi16((__m512i)v, _mm512_set1_epi16(1)); }
+SIMD_INLINE Vi sumsOfPairs(Vi v) {
+  Vi sums = (Vi)_mm512_madd_epi16((__m512i)v, _mm512_set1_epi16(1));
+  asm("" : "+v"(sums));  // see pair_dots.h
+  return sums;
+}
 SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm512_abs_epi8((__m512i)v); }
 SIMD_INLINE Vi withSign(Vi v, Vi of) {
   return (Vi)_mm512_mask_sub_epi8((__m512i)v, _mm512_movepi8_mask((__m512i)of), __m512i{}, (__m512i)v);

@@ -8,7 +8,9 @@
 //
 //   bytePairs(unsigned, signed)  16-bit lanes: the sums of two neighbouring products
 //   addPairs(a, b)               the sums of 16-bit lanes
-//   sumsOfPairs(pairs)           32-bit lanes: the sums of two neighbouring 16-bit lanes
+//   sumsOfPairs(pairs)           32-bit lanes: the sums of two neighbouring 16-bit lanes. An empty asm statement hides the
+//                                result from the optimizer. Clang would join it with an addition to vpdpwssd, which
+//                                processors without VNNI do not have
 //   magnitudes(v)                |v| of signed bytes
 //   withSign(v, of)              bytes v, negated where `of` is negative
 struct PairDots : PlainSums {
