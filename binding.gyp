@@ -31,7 +31,7 @@
       "type": "static_library",
       "sources": ["<!@(node -p \"require('fs').readdirSync('native/isa').filter(f => f.endsWith('.cc')).map(f => 'native/isa/' + f).join(' ')\")"],
       "cflags_cc": [
-        "-fno-exceptions", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-falign-jumps=1", "-falign-labels=1"
+        "-fno-exceptions", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-falign-jumps=1", "-falign-labels=1", "-falign-loops=8"
       ]
     }
   ]
