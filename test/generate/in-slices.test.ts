@@ -177,7 +177,10 @@ it('chooses a token in slices: the event loop runs after each processor, and wit
       return turn() - before;
     });
   await turnsOf({ doSample: false }); // records the step
-  const greedy = await turnsOf({ doSample: false });
+  // The event loop also runs while the engine does, longer on a busy machine. So the fewest turns of several calls count.
+  const several: number[] = [];
+  for (let i = 0; i < 8; i++) several.push(await turnsOf({ doSample: false }));
+  const greedy = Math.min(...several);
   const processed = { doSample: true, temperature: 0.7, topK: 5, topP: 0.9, typicalP: 0.9, minP: 0.01 };
   expect((await turnsOf(processed)) - greedy).toBeGreaterThanOrEqual(5 + 3 * 2);
   const beams = await turnsOf({ numBeams: 3, doSample: true, topK: 5, topP: 0.9 });
