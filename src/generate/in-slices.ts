@@ -62,7 +62,8 @@ export async function extendInSlices(
 ): Promise<Tensor | null> {
   await yieldToEventLoop();
   const layers = model.extendByLayers?.(state, tokens, options);
-  if (layers === undefined) return inference(model, () => model.extend?.(state, tokens, options) ?? null);
+  if (layers === undefined)
+    return inference(model, () => withAdapters(adapters, () => model.extend?.(state, tokens, options) ?? null));
   return inSlices({ next: () => withAdapters(adapters, () => layers.next()) });
 }
 

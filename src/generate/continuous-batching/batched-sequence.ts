@@ -67,7 +67,7 @@ export class BatchedSequence {
   readonly client: string;
   readonly prefixScope: string;
   readonly adapters: readonly string[];
-  /** Equal for sequences with the same adapters. */
+  /** The adapters as JSON: equal for sequences with the same adapters. */
   readonly adapterKey: string;
   readonly cache: PromptCache | null;
   /** Number of tokens whose keys and values are in the row once all queued commands have run. */

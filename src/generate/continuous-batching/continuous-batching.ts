@@ -491,7 +491,7 @@ export class ContinuousBatching {
   /** Queues a step of sequences in their rows. */
   #step(writing: readonly (readonly [number, BatchedSequence])[]): Promise<Pass> {
     return this.#passes.step(
-      writing.map(([row, { next, read, adapters }]) => ({ row, token: next, length: read, adapters })),
+      writing.map(([row, { next, read, adapterKey }]) => ({ row, token: next, length: read, adapterKey })),
       this.#rows.held,
     );
   }

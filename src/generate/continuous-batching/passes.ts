@@ -33,8 +33,8 @@ export interface NextToken {
   readonly row: number;
   readonly token: number;
   readonly length: number;
-  /** Names of the row's adapters. */
-  readonly adapters: readonly string[];
+  /** Names of the row's adapters, as JSON. */
+  readonly adapterKey: string;
 }
 
 /** A queued pass, and the tensors that receive its results. */
@@ -194,7 +194,7 @@ export class Passes {
     const { rows, capacity } = this.#room;
     const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
     const size = Math.min(sizeFor(extent), rows);
-    const keys = next.map(({ adapters }) => JSON.stringify(adapters));
+    const keys = next.map(({ adapterKey }) => adapterKey);
     const choices = [...new Set(keys)].sort();
     const { recorded, best, adapters } = await this.#stepFor(size, choices);
     const places = Int32Array.from({ length: size }, (_, row) => row);
