@@ -159,10 +159,14 @@ export class Tensor {
 
   /**
    * @internal Like `data()` of each tensor, in one round trip. All tensors must be on one device. Runs on this thread
-   * if the queue is `brief` and nothing is running.
+   * if the queue is `brief` and nothing is running. `given` has memory for the values of some tensors, by index.
    */
-  static async dataOf(tensors: [Tensor, ...Tensor[]], brief = false): Promise<(Float32Array | Int32Array)[]> {
-    const readings = tensors.map((tensor) => tensor.#reading());
+  static async dataOf(
+    tensors: [Tensor, ...Tensor[]],
+    brief = false,
+    given: readonly (Float32Array | undefined)[] = [],
+  ): Promise<(Float32Array | Int32Array)[]> {
+    const readings = tensors.map((tensor, i) => tensor.#reading(given[i]));
     const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
     const { queue } = tensors[0].device;
     if (brief && queue.isFree) queue.runSync(...reads);

@@ -234,7 +234,7 @@ class BeamGroup {
       const total = checkedTotal(ranking, sequence, this.input.index);
       // Logits may be present because another input needs them. They must not change the rounding of this input.
       if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
-      else yield* this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, chosen, forced);
+      else yield* this.#offerLogits(best, beam, ranking.row(sequence, this.plan.vocabulary), total, chosen, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
@@ -253,19 +253,20 @@ class BeamGroup {
   *#offerLogits(
     best: BestCandidates,
     beam: number,
-    logits: Float32Array,
+    ranking: Ranking,
     total: number,
     chosen: readonly number[],
     forced: number | undefined,
   ): Generator<undefined, void> {
     const { read, sum } = this.beams[beam] as Beam;
+    const logits = logitsOf(ranking, 0, this.plan);
     if (forced !== undefined) {
       const logProbability = (logits[forced] as number) - total;
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
     const isChanged = this.#processors.length > 0 || chosen.length > 0;
-    const scores = isChanged ? new Float32Array(logits.length) : logits;
+    const scores = isChanged ? ranking.memoryForScores(this.plan) : logits;
     if (scores !== logits)
       for (let token = 0; token < logits.length; token++) scores[token] = (logits[token] as number) - total;
     for (const token of chosen) scores[token] = (scores[token] as number) - this.plan.diversityPenalty;

@@ -4,6 +4,7 @@
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
 import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
+import { FloatMemory } from './float-memory.js';
 import type { Plan, PlannedInput } from './plan.js';
 import { beginOf, changesEveryStep } from './processor-list.js';
 
@@ -54,6 +55,8 @@ export class Ranking {
     private readonly first: number,
     /** All logits, [sequences, vocabulary], or null if they were not requested. */
     readonly logits: Float32Array | null,
+    /** For the scores of a choice. Choices by the rankings of one step come one after the other. */
+    private readonly scores: FloatMemory,
     /**
      * The token that must be chosen for the next ranking to be valid; null if the next ranking is valid for any choice.
      */
@@ -63,12 +66,20 @@ export class Ranking {
   /** Returns the ranking of one sequence. */
   row(sequence: number, vocabulary: number): Ranking {
     const logits = this.logits?.subarray(sequence * vocabulary, (sequence + 1) * vocabulary) ?? null;
-    return new Ranking(this.count, this.data, this.first + sequence, logits);
+    return new Ranking(this.count, this.data, this.first + sequence, logits, this.scores);
   }
 
   /** Returns this ranking with another `supposed`. */
   supposing(token: number | null): Ranking {
-    return new Ranking(this.count, this.data, this.first, this.logits, token);
+    return new Ranking(this.count, this.data, this.first, this.logits, this.scores, token);
+  }
+
+  /**
+   * Returns memory for the scores of a choice, which the next choice overwrites. Processors of the caller get memory of
+   * their own, because they may keep it.
+   */
+  memoryForScores({ vocabulary, logitsProcessors }: Plan): Float32Array {
+    return logitsProcessors.length > 0 ? new Float32Array(vocabulary) : this.scores.take(vocabulary);
   }
 
   /** Returns the token of a sequence at `rank`; rank 0 is the best. */
@@ -98,6 +109,8 @@ export class Ranker {
   /** The suppressed tokens, followed by the stop tokens, which some steps also forbid. */
   readonly #forbidden: Tensor | null;
   readonly #finished: Tensor;
+  readonly #logits = new FloatMemory();
+  readonly #scores = new FloatMemory();
 
   constructor(
     private readonly device: Device,
@@ -159,15 +172,24 @@ export class Ranker {
 
   /**
    * Runs the queue, on this thread if `brief`. Returns the rankings of `steps` steps of `sequences` sequences each.
-   * `logits` are those of the last step, or null.
+   * `logits` are those of the last step, or null. The next read overwrites them.
    */
   async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;
     const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
-    const read = (await Tensor.dataOf(tensors, brief)) as [Float32Array, Int32Array, Float32Array, Float32Array?];
+    const given = logits ? [undefined, undefined, undefined, this.#logits.take(logits.size)] : [];
+    const read = (await Tensor.dataOf(tensors, brief, given)) as [
+      Float32Array,
+      Int32Array,
+      Float32Array,
+      Float32Array?,
+    ];
     const [valuesRead, idsRead, sumsRead, logitsRead = null] = read;
     const data = [valuesRead, idsRead, sumsRead] as const;
-    return Array.from({ length: steps }, (_, step) => new Ranking(this.count, data, step * sequences, logitsRead));
+    return Array.from(
+      { length: steps },
+      (_, step) => new Ranking(this.count, data, step * sequences, logitsRead, this.#scores),
+    );
   }
 
   dispose(): void {

@@ -156,7 +156,7 @@ export class TokenSearch implements Search {
     if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY) throw noneAllowed(track.input);
     if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
     const logits = logitsOf(ranking, i, this.plan);
-    const token = forced ?? (yield* this.#pick(logits, track));
+    const token = forced ?? (yield* this.#pick(ranking, logits, track));
     return [token, logits[token] as number];
   }
 
@@ -178,8 +178,13 @@ export class TokenSearch implements Search {
     return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
   }
 
-  *#pick(logits: Float32Array, { input, read, processors, random }: Track): Generator<undefined, number> {
-    const scores = processors.length > 0 ? logits.slice() : logits;
+  *#pick(
+    ranking: Ranking,
+    logits: Float32Array,
+    { input, read, processors, random }: Track,
+  ): Generator<undefined, number> {
+    const scores = processors.length > 0 ? ranking.memoryForScores(this.plan) : logits;
+    if (scores !== logits) scores.set(logits);
     yield* processByParts(processors, scores, read);
     if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
     yield;

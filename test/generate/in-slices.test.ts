@@ -1,8 +1,9 @@
 // Long work of a model gives way to the event loop between its layers, with the same bits.
 import { expect, it, vi } from 'vitest';
 import { yieldToEventLoop } from '../../src/core/yield-to-event-loop.js';
+import { SharedBatch } from '../../src/generate/continuous-batching/shared-batch.js';
 import { extendInSlices, prefillInSlices, prepareInSlices, recordStep } from '../../src/generate/in-slices.js';
-import { ContinuousBatching, generate } from '../../src/generate/index.js';
+import { ContinuousBatching, generate, PromptCache } from '../../src/generate/index.js';
 import { OutOfMemoryError } from '../../src/index.js';
 import { Initializer } from '../../src/nn/init.js';
 import { RotaryEmbedding } from '../../src/nn/rotary-embedding.js';
@@ -191,5 +192,41 @@ it('a state for which there is no memory leaves nothing in the queue', async () 
   await device.flush();
   expect(() => model.startDecoding({ sequences: 2 ** 31 })).toThrow(OutOfMemoryError);
   expect(device.queue.idle).toBe(true); // it would fill gigabytes
+  model.dispose();
+});
+
+it('prepares each state in slices before it is made, those of caches for longer texts too', async () => {
+  const model = makeModel(decoderOnly);
+  const prepared: number[] = [];
+  const unprepared: number[] = [];
+  model.prepareByParts = function* (length) {
+    yield;
+    prepared.push(length);
+  };
+  const startDecoding = model.startDecoding.bind(model);
+  model.startDecoding = (sizes) => {
+    const { textLength = sizes?.maxLength ?? 0 } = sizes ?? {};
+    if (Math.max(...prepared) < textLength) unprepared.push(textLength);
+    return startDecoding(sizes);
+  };
+  const batching = new ContinuousBatching(model, { parallel: 2, context: 12, reserve: false });
+  const cache = new PromptCache(model, { maxLength: 24 });
+  for await (const _ of batching.stream([3, 4], { maxNewTokens: 2, stopTokens: [], doSample: false, cache }));
+  await batching.idle();
+  expect(cache.tokens.length).toBe(3);
+  expect(unprepared).toEqual([]);
+  cache.dispose();
+  await batching.dispose();
+  model.dispose();
+});
+
+it('lets callers begin in separate turns of the event loop after they have waited for the shared batch', async () => {
+  const model = makeModel(decoderOnly);
+  const batch = SharedBatch.of(model, { type: 'float32', maxLength: 20 });
+  const turns = new Set<number>();
+  await countTurns((turn) =>
+    withSlowClock(() => Promise.all(Array.from({ length: 8 }, () => batch.batching().then(() => turns.add(turn()))))),
+  );
+  expect(turns.size).toBe(8);
   model.dispose();
 });

@@ -11,6 +11,7 @@ import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
+import { prepareInSlices } from '../in-slices.js';
 import { sharable } from '../pieces.js';
 import { commonLength } from '../prompt-cache.js';
 import {
@@ -359,12 +360,15 @@ export class ContinuousBatching {
 
   /** Copies a row into the cache of its sequence. */
   async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
-    if (cache === null || cache.isDisposed || isBroken) return;
+    if (cache === null || isBroken) return;
     await yieldToEventLoop();
     const most = this.#limit.capacity - 1; // see Passes.step
     const { state } = this.#passes;
     const tokens = tokensInRow.slice(0, tokensInRow.length > most ? state.resumable(most) : most);
     try {
+      // The cache can hold longer texts than the rows of this batch, for which there are no rotary tables yet.
+      await prepareInSlices(this.#model, cache.textLength(tokens.length));
+      if (cache.isDisposed || this.#disposed) return;
       cache.copyFrom(state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
     } catch {
       // If memory runs out, the cache stays empty and the next prompt is read from its beginning.

@@ -8,6 +8,7 @@ import type { RowAdapters } from '../../nn/row-adapters.js';
 import { packed } from '../../nn/token-batch.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
+import { FloatMemory } from '../float-memory.js';
 import type { Generative } from '../generative.js';
 import { extendInSlices, prepareInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
@@ -73,6 +74,8 @@ export class Passes {
   readonly #bestOfChunks: BestTokens;
   /** Milliseconds of the latest pass. */
   #pace = Number.POSITIVE_INFINITY;
+  readonly #logits = new FloatMemory();
+  readonly #scores = new FloatMemory();
   #isDisposed = false;
 
   /** `limit` is the largest size that `resize` accepts. */
@@ -217,15 +220,17 @@ export class Passes {
     return { best, logits: recorded.run(), isOwn: false };
   }
 
-  /** Runs the queued passes and returns their rankings, with logits for passes that request them. */
+  /** Runs the queued passes and returns their rankings, with logits for passes that request them. The next run overwrites logits. */
   async run(passes: readonly (readonly [pass: Pass, withLogits: boolean])[]): Promise<RankingOf[]> {
     const start = performance.now();
     const tensors = passes.flatMap(([{ best, logits }, withLogits]) => {
       const { values, ids, logSums } = best;
       return withLogits ? [values, ids, logSums, logits] : [values, ids, logSums];
     });
+    const given = this.#memoryFor(passes);
     try {
-      const read = tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.areBrief) : [];
+      const read =
+        tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.areBrief, given) : [];
       if (tensors.length === 0) await this.model.device.flush();
       this.#pace = performance.now() - start;
       let at = 0;
@@ -241,11 +246,24 @@ export class Passes {
             [values, ids, sums],
             i,
             wanted && logits ? logits.subarray(i * size, (i + 1) * size) : null,
+            this.#scores,
           );
       });
     } finally {
       for (const [pass] of passes) this.forget(pass);
     }
+  }
+
+  /** Returns memory for the logits of passes, at the indices that they have among all results. The next run reuses it. */
+  #memoryFor(passes: Parameters<Passes['run']>[0]): (Float32Array | undefined)[] {
+    const wanted = passes.map(([{ logits }, withLogits]) => (withLogits ? logits.size : 0));
+    const all = this.#logits.take(wanted.reduce((sum, size) => sum + size, 0));
+    let end = 0;
+    return wanted.flatMap((size) => {
+      end += size;
+      const results = [undefined, undefined, undefined];
+      return size > 0 ? [...results, all.subarray(end - size, end)] : results;
+    });
   }
 
   /** Frees the memory that a pass owns. */

@@ -1,5 +1,6 @@
 // The batch that overlapping `generate` calls and conversations of one model share.
 
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
 import { decodersOf, disposeWith, forget, type KeptBatch } from '../model-decoders.js';
@@ -70,6 +71,7 @@ export class SharedBatch implements KeptBatch {
    */
   async batching(): Promise<ContinuousBatching> {
     const { ContinuousBatching: Batching } = await import('./continuous-batching.js');
+    await yieldToEventLoop(); // many callers may have waited for this module
     this.#batching ??= this.#start(Batching);
     return this.#batching;
   }
