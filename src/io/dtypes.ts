@@ -87,6 +87,10 @@ function fromE4M3(stored: Stored): Float32Array {
   return fromHalf(scaled).map((value) => (Math.abs(value) < 1.875 ? value * 256 : Number.NaN));
 }
 
+/** F8_E8M0 is an exponent, and NaN has all bits set. */
+const fromE8M0 = (stored: Stored) =>
+  Float32Array.from(stored as Uint8Array, (bits) => (bits === 255 ? Number.NaN : 2 ** (bits - 127)));
+
 function fromBfloat16(stored: Stored): Float32Array {
   const bits = Uint32Array.from(stored as Uint16Array, (half) => half << 16);
   return new Float32Array(bits.buffer);
@@ -105,6 +109,7 @@ export const dtypes = {
   U16: { bytes: 2, array: Uint16Array, decode: asInts },
   F8_E4M3: { bytes: 1, array: Uint8Array, decode: fromE4M3 },
   F8_E5M2: { bytes: 1, array: Uint8Array, decode: fromE5M2 },
+  F8_E8M0: { bytes: 1, array: Uint8Array, decode: fromE8M0 },
   I8: { bytes: 1, array: Int8Array, decode: asInts },
   U8: { bytes: 1, array: Uint8Array, decode: asInts },
   BOOL: { bytes: 1, array: Uint8Array, decode: asInts },

@@ -96,18 +96,9 @@ class PackedEntry implements WeightEntry {
     if (scales !== null) expect(name, scales, 'F32', [rows]);
     this.#stored = stored;
     this.#inOut = inOut;
-    const { order } = piece;
-    const from = order === null ? null : inverse(order);
     this.#blocks = {
       ...{ format: format.name, shape: [rows, cols], unit: 1, padded: true },
-      read: async (buffer, at) => {
-        const rowBytes = this.#rowBytes;
-        const first = at / rowBytes;
-        if (from === null) await this.#read(buffer, first);
-        else
-          for (let row = 0; row * rowBytes < buffer.byteLength; row++)
-            await this.#read(buffer.subarray(row * rowBytes, (row + 1) * rowBytes), from[first + row] as number);
-      },
+      read: (buffer, at) => this.#read(buffer, at / this.#rowBytes),
     };
   }
 
@@ -162,11 +153,4 @@ function expect(name: string, entry: SafetensorsEntry, dtype: SafetensorsDType, 
   throw new FormatError(
     `${quote(entry.name)} is ${entry.dtype} [${entry.shape.join(', ')}], expected ${dtype} [${shape.join(', ')}] for ${name}`,
   );
-}
-
-/** Returns the source of each column. */
-function inverse(order: Int32Array): Int32Array {
-  const from = new Int32Array(order.length);
-  for (const [to, column] of order.entries()) from[column] = to;
-  return from;
 }

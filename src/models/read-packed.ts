@@ -7,9 +7,9 @@ import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
 import { type ActivationFormat, PackedWeight, STAGE } from '../nn/weight.js';
-import { type PackedFormat, tileOf } from '../ops/packed.js';
+import { blockRowBytes, formatOf, type PackedFormat, tileOf } from '../ops/packed.js';
 import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
-import type { WeightEntry } from './weight-entry.js';
+import type { StoredBlocks, WeightEntry } from './weight-entry.js';
 
 /** The treatment of weights while they are read. */
 export interface Packing {
@@ -139,7 +139,12 @@ class UnfinishedWeight {
     const { device } = piece.tensor;
     const blocks = format === 'blocks' ? entry.blocks?.(device) : undefined;
     if (blocks !== undefined) {
-      const { format: own, shape, read, ...options } = blocks;
+      const {
+        format: own,
+        shape,
+        read,
+        ...options
+      } = piece.order === null ? blocks : sorted(blocks, piece.order, device);
       this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, buffer, ...options });
     } else if (format === 'blocks') {
       this.#sections[section] = await this.#readFloats(piece, entry, halfOf(entry) as PackedFormat, signal);
@@ -188,4 +193,23 @@ class UnfinishedWeight {
     for (const section of this.#sections) section?.dispose();
     this.#floats?.dispose();
   }
+}
+
+/** Rows in the order of memory. `order` has the column in memory of each row of the file; see `StatePiece`. */
+function sorted({ read, ...blocks }: StoredBlocks, order: Int32Array, device: Device): StoredBlocks {
+  const rowBytes = blockRowBytes(formatOf(device, blocks.format), blocks.shape[1], blocks.padded);
+  const rowOf = new Int32Array(order.length);
+  for (const [row, column] of order.entries()) rowOf[column] = row;
+  return {
+    ...blocks,
+    read: async (buffer, at) => {
+      const rows = rowOf.subarray(at / rowBytes, (at + buffer.length) / rowBytes);
+      let start = 0;
+      for (let end = 1; end <= rows.length; end++) {
+        if (rows[end] === (rows[end - 1] as number) + 1) continue;
+        await read(buffer.subarray(start * rowBytes, end * rowBytes), (rows[start] as number) * rowBytes);
+        start = end;
+      }
+    },
+  };
 }

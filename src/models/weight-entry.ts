@@ -32,6 +32,8 @@ export interface Weights {
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
   /** Names of tensors that may be missing in the model without an effect. */
   readonly unneeded?: ReadonlySet<string> | undefined;
+  /** Weights of linear layers that are [out, in], also where checkpoints have [in, out]. */
+  readonly linear?: ReadonlySet<WeightEntry> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
   /** A warning text: the types that the engine does not compute with, and their format in memory. */

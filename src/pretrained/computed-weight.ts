@@ -1,5 +1,6 @@
 import type { Device } from '../core/tensor.js';
 import type { StoredBlocks, WeightEntry } from '../models/weight-entry.js';
+import { transpose } from '../nn/stored-layout.js';
 
 /** A tensor that is computed from others of its file when it is read. */
 export class ComputedWeight implements WeightEntry {
@@ -25,6 +26,12 @@ export class ComputedWeight implements WeightEntry {
   async *stream(): AsyncGenerator<Float32Array> {
     yield this.data();
   }
+}
+
+/** A matrix that is stored as [out, in], as the transpose that checkpoints have. Its blocks stay [out, in]. */
+export function inOut(weight: WeightEntry): WeightEntry {
+  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
+  return new ComputedWeight([...weight.shape].reverse(), values, (device) => weight.blocks?.(device), weight.dtype);
 }
 
 /** The elements of a weight with another shape of the same size. */

@@ -68,6 +68,7 @@ export async function matchWeights(
   isPacked: boolean,
 ): Promise<WeightMatch> {
   const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
+  const arranged = await arrangement(model, weights);
   const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
   const unnamed = await unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
@@ -83,7 +84,8 @@ export async function matchWeights(
   for (const piece of pieces) {
     const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // files store a shared tensor under any of its names
     const name = names.find((each) => given.has(each));
-    const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
+    const stored = name === undefined ? unnamed.get(piece.name) : given.get(name);
+    const entry = stored && arranged(piece, stored);
     if (entry === undefined) {
       // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
       if (weights.named && model.isOptional(piece.name)) absent.push(piece.name);
@@ -107,6 +109,19 @@ export async function matchWeights(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
   );
   return { found, missing, absent, misshapen, unused, renamed };
+}
+
+/** Returns a function that transposes weights of linear layers for pieces that checkpoints store as [in, out]. */
+async function arrangement(
+  model: PretrainedModel,
+  { linear }: Weights,
+): Promise<(piece: StatePiece, entry: WeightEntry) => WeightEntry> {
+  if (linear === undefined) return (_, entry) => entry;
+  const { inOut } = await import('./computed-weight.js');
+  const { packables } = await import('../models/quantize.js');
+  const ofLinear = new Set(packables(model).flatMap(({ weight, transposed }) => (transposed ? [weight] : [])));
+  return (piece, entry) =>
+    linear.has(entry) && !piece.transposed && ofLinear.has(piece.tensor) ? inOut(entry) : entry;
 }
 
 /** Reads the weights of a model. Returns the file's names that differ from the model's. */

@@ -14,7 +14,8 @@ const PER_WORD = 32 / BITS;
  */
 export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<void> {
   const layout = config.backend === 'llm-awq' ? config.backend : (config.format ?? 'gemm');
-  const { bits = config.w_bit ?? BITS, version = layout } = config;
+  const { bits = config.w_bit ?? BITS } = config;
+  const version = config.version ?? layout;
   if (bits !== BITS || String(version).toLowerCase() !== 'gemm')
     throw new FormatError(`AWQ with ${bits} bits in version ${version} is not read, expected 4 bits in version gemm`);
   for (const stem of tensors.stems('.qweight')) {
