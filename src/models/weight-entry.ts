@@ -9,6 +9,8 @@ export interface WeightEntry extends StoredTensor {
   data(): Float32Array | Int32Array | Promise<Float32Array>;
   /** The values as blocks, if the file has blocks that can stay packed in memory. */
   blocks?(device: Device): StoredBlocks | undefined;
+  /** The weight of a linear layer that checkpoints store as [in, out]. Undefined if it is this one. */
+  inOut?(): WeightEntry;
 }
 
 /** A packed matrix of a file. */
@@ -32,8 +34,6 @@ export interface Weights {
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
   /** Names of tensors that may be missing in the model without an effect. */
   readonly unneeded?: ReadonlySet<string> | undefined;
-  /** Weights of linear layers that are [out, in], also where checkpoints have [in, out]. */
-  readonly linear?: ReadonlySet<WeightEntry> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
   /** A warning text: the types that the engine does not compute with, and their format in memory. */

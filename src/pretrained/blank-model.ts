@@ -98,7 +98,7 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     stored.check?.(device);
     const weights =
       quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    const untied = (await isUntied(values, weights, device, from)) ? { tie_word_embeddings: false } : {};
+    const untied = (await isUntied(values, weights, device, { ...from, head })) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, json), ...untied });
     const Model = modelOf(family, architectureOf(family, json, head), json);
     const model = new Model({ init, config, head });
@@ -121,10 +121,15 @@ async function storedWeights(family: Family, from: BlankSource): Promise<Weights
 }
 
 /** True if config.json ties the output projection to the embedding, but the file has a projection of its own. */
-async function isUntied(config: Json, { tensors }: Weights, device: Device, from: BlankSource): Promise<boolean> {
+async function isUntied(
+  config: Json,
+  { tensors }: Weights,
+  device: Device,
+  from: BlankSource & { readonly head: HeadKind },
+): Promise<boolean> {
   // GGUF files have no config.json; their config is derived from their tensors and settings.
   const mayDiffer = config.tie_word_embeddings && from.source.weights === undefined && from.file === null;
-  return !!mayDiffer && hasOwnOutput(tensors, from.headersOnly ? null : device, from.signal);
+  return !!mayDiffer && hasOwnOutput(tensors, from.head, from.headersOnly ? null : device, from.signal);
 }
 
 /** A model is saved in the format that it has in memory, so the file's quantization settings are dropped. */

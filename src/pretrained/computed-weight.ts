@@ -28,10 +28,13 @@ export class ComputedWeight implements WeightEntry {
   }
 }
 
-/** A matrix that is stored as [out, in], as the transpose that checkpoints have. Its blocks stay [out, in]. */
-export function inOut(weight: WeightEntry): WeightEntry {
-  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
-  return new ComputedWeight([...weight.shape].reverse(), values, (device) => weight.blocks?.(device), weight.dtype);
+/** The matrix of a linear layer as [out, in], also if checkpoints store it as [in, out]. */
+export class LinearWeight extends ComputedWeight {
+  inOut(): WeightEntry {
+    const { shape, data, dtype } = this;
+    const values = async () => transpose(await data(), shape);
+    return new ComputedWeight([...shape].reverse(), values, (device) => this.blocks(device), dtype);
+  }
 }
 
 /** The elements of a weight with another shape of the same size. */

@@ -2,6 +2,7 @@
 // (Flan-T5).
 
 import type { Device } from '../core/tensor.js';
+import type { HeadKind } from '../models/pretrained-model.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 
 /**
@@ -9,10 +10,12 @@ import type { WeightEntry } from '../models/weight-entry.js';
  * existing one.
  */
 const OUTPUT = /^(?:language_model\.)?(lm_head|proj_out)\.weight$/;
+/** Names of the output projections of masked language models. */
+const WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head|lm_head|lm_loss)\.weight$/;
 const EMBEDDINGS = [
   /(^|\.)shared\.weight$/,
   /(^|\.)decoder\.embed_tokens\.weight$/,
-  /(^|\.)(embed_tokens|wte)\.weight$/,
+  /(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings)\.weight$/,
 ];
 
 /** Number of values that are compared at a time. */
@@ -24,14 +27,14 @@ const PART = 1 << 17;
  */
 export async function hasOwnOutput(
   tensors: ReadonlyMap<string, WeightEntry>,
+  head: HeadKind,
   device: Device | null,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const names = [...tensors.keys()];
-  const output = names.find((name) => OUTPUT.test(name));
-  const embedding = EMBEDDINGS.map((pattern) => names.find((name) => pattern.test(name))).find(
-    (name) => name !== undefined,
-  );
+  const pattern = head === 'masked-language-model' ? WORDS : OUTPUT;
+  const output = names.find((name) => pattern.test(name));
+  const embedding = EMBEDDINGS.map((each) => names.find((name) => each.test(name))).find((name) => name !== undefined);
   if (output === undefined || embedding === undefined) return false;
   const [a, b] = [tensors.get(output) as WeightEntry, tensors.get(embedding) as WeightEntry];
   if (a.size !== b.size) return true;

@@ -7,6 +7,7 @@ import { sameShape } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
+import { packables } from '../models/quantize.js';
 import { type Packing, readPacked } from '../models/read-packed.js';
 import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
@@ -68,7 +69,7 @@ export async function matchWeights(
   isPacked: boolean,
 ): Promise<WeightMatch> {
   const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
-  const arranged = await arrangement(model, weights);
+  const matrices = new Set(packables(model).flatMap(({ weight, transposed }) => (transposed ? [weight] : [])));
   const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
   const unnamed = await unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
@@ -85,7 +86,8 @@ export async function matchWeights(
     const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // files store a shared tensor under any of its names
     const name = names.find((each) => given.has(each));
     const stored = name === undefined ? unnamed.get(piece.name) : given.get(name);
-    const entry = stored && arranged(piece, stored);
+    const isInOut = !piece.transposed && matrices.has(piece.tensor);
+    const entry = (isInOut && stored?.inOut?.()) || stored;
     if (entry === undefined) {
       // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
       if (weights.named && model.isOptional(piece.name)) absent.push(piece.name);
@@ -109,19 +111,6 @@ export async function matchWeights(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
   );
   return { found, missing, absent, misshapen, unused, renamed };
-}
-
-/** Returns a function that transposes weights of linear layers for pieces that checkpoints store as [in, out]. */
-async function arrangement(
-  model: PretrainedModel,
-  { linear }: Weights,
-): Promise<(piece: StatePiece, entry: WeightEntry) => WeightEntry> {
-  if (linear === undefined) return (_, entry) => entry;
-  const { inOut } = await import('./computed-weight.js');
-  const { packables } = await import('../models/quantize.js');
-  const ofLinear = new Set(packables(model).flatMap(({ weight, transposed }) => (transposed ? [weight] : [])));
-  return (piece, entry) =>
-    linear.has(entry) && !piece.transposed && ofLinear.has(piece.tensor) ? inOut(entry) : entry;
 }
 
 /** Reads the weights of a model. Returns the file's names that differ from the model's. */
@@ -187,7 +176,8 @@ function namesOf(name: string): string[] {
     .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
     .replace(/\.parametrizations\.weight\.original0$/, '.weight_g') // weight normalization, before torch 2.1
     .replace(/\.parametrizations\.weight\.original1$/, '.weight_v')
-    .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
+    .replace(/^lm_head\.weight$/, 'embed_out.weight') // GPT-NeoX's
+    .replace(/(predictions|^lm_head)\.decoder\.bias$/, '$1.bias') // the bias of words has two names
     .replace(/^transformer\./, 'model.'); // Llama's question-answering model
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }

@@ -9,6 +9,7 @@ import type { OnnxTensor } from '../../src/io/onnx.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { transpose } from '../../src/nn/stored-layout.js';
 import { floatsOfBlocks } from '../../src/ops/packed.js';
 import { type LoadModelOptions, loadModel } from '../../src/pretrained/load-model.js';
 import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
@@ -173,6 +174,100 @@ it.each(variants)(
     await expectOutputs(model, reference, `dequantized_model.${file}.`, isWhole(name, dtype) ? LIMIT : difference);
   },
 );
+
+it.each(variants)("%s with dtype %s computes the same with weights: 'auto'", async (name, dtype) => {
+  const inputs = inputsOf(parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors);
+  const results = async (options: LoadModelOptions) => {
+    const output = (await load(name, { dtype, activations: 'float32', ...options })).forward(inputs);
+    return (await (output.logits ?? output.lastHiddenState)!.data()) as Float32Array;
+  };
+  const expected = await results({ weights: 'float32' });
+  // Halves stay halves, and this processor may multiply them with float32 that it has rounded.
+  const limit = (dtype === 'fp16' || dtype === 'q4f16' ? 1e-2 : LIMIT) * largest(expected);
+  for (const [i, value] of (await results({ weights: 'auto' })).entries())
+    expect(Math.abs(value - expected[i]!)).toBeLessThan(limit);
+});
+
+it("GPT-2's integers, which are [in, out], stay packed as [out, in]", async () => {
+  const [rows, columns] = [32, 6];
+  const tensor = (
+    name: string,
+    dtype: 'I8' | 'F32',
+    shape: number[],
+    values: Int8Array | Float32Array,
+  ): OnnxTensor => ({
+    ...{ name, dtype, shape, byteLength: values.byteLength, position: 0 },
+    source: inMemory(new Uint8Array(values.buffer as ArrayBuffer)),
+  });
+  const stem = 'h.0.attn.c_attn.weight';
+  const numbers = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 255) - 127);
+  const tensors = [
+    tensor(`${stem}_quantized`, 'I8', [rows, columns], numbers),
+    tensor(`${stem}_scale`, 'F32', [], Float32Array.of(0.25)),
+    tensor(`${stem}_zero_point`, 'I8', [], Int8Array.of(0)),
+  ];
+  const node = {
+    ...{ name: '/h.0/attn/c_attn/Gemm_MatMul_quant', op: 'MatMulInteger', outputs: ['y'], attributes: new Map() },
+    inputs: ['x', `${stem}_quantized`, 'z', `${stem}_zero_point`],
+  };
+  const graph = { nodes: [node], tensors: new Map(tensors.map((each) => [each.name, each])) };
+  const entry = (await graphWeights(graph, () => undefined)).named.get(stem)!.inOut!();
+  expect(entry.shape).toEqual([rows, columns]);
+  const stored = entry.blocks?.(device);
+  expect(stored).toMatchObject({ format: 'int8', shape: [columns, rows] });
+  const bytes = new Uint8Array(columns * (4 + rows));
+  await stored!.read(bytes, 0);
+  const floats = await floatsOfBlocks(device, 'int8', [columns, rows], bytes);
+  expect([...floats]).toEqual([...transpose((await entry.data()) as Float32Array, [rows, columns])]);
+});
+
+it.each([
+  // The results of ONNX Runtime 1.32 for the matrix 1.
+  [
+    0,
+    [
+      ...[0, 0.25, 0.33333334, -0.33333334, 0.16666667, -0.125, 0.125, 0.16666667, -0.0026041667, -0.0026041667, -0.5],
+      ...[-0.083333336, -0.083333336, 0.5, 0, 0, 0.8333334, -0.625, 0.625, 0.8333334, 0.3125, 0.3125, -0.006510417],
+      ...[-0.4166667, -0.4166667, 0.006510417, -0.20833334, 0.20833334, 0, -1.25, 1.25, 0],
+    ],
+  ],
+  [
+    1,
+    [
+      ...[-0.5, -0.092386715, -0.26253653, 0.12305615, -0.14222069, 0.5, 0, -0.14222069, 0.0804651, 0.0804651],
+      ...[0.16895762, 0.36147842, 0.36147842, -0.19745874, -0.5, 0.03979015, -0.6563413, 0.70327127, -0.23096679],
+      ...[-0.6563413, 0, 0, 0.20116276, 0.5508873, 0.5508873, -0.870241, 0.90369606, -0.11381254, -1.25, 0.42239404],
+      ...[-0.49364686, -1.25],
+    ],
+  ],
+])('MatMulBnb4 of type %i has the values of ONNX Runtime', async (type, expected) => {
+  const codes = Uint8Array.from({ length: 16 }, (_, i) => (i * 37 + 5) % 256);
+  const scales = new Uint8Array(Float32Array.of(0.5, 1.25).buffer);
+  const tensor = (name: string, dtype: 'U8' | 'F32', values: Uint8Array): OnnxTensor => ({
+    ...{ name, dtype, shape: [dtype === 'U8' ? 16 : 2], byteLength: values.byteLength, position: 0 },
+    source: inMemory(values),
+  });
+  const stem = 'encoder.query.weight';
+  const graph = (attributes: Record<string, number>) => ({
+    nodes: [
+      {
+        ...{ name: '/encoder/query/MatMul_Bnb4', op: 'MatMulBnb4', outputs: ['y'] },
+        ...{ inputs: ['x', `${stem}_Bnb4`, `${stem}_absmax`], attributes: new Map(Object.entries(attributes)) },
+      },
+    ],
+    tensors: new Map([
+      [`${stem}_Bnb4`, tensor(`${stem}_Bnb4`, 'U8', codes)],
+      [`${stem}_absmax`, tensor(`${stem}_absmax`, 'F32', scales)],
+    ]),
+  });
+  const read = (attributes: Record<string, number>) => graphWeights(graph(attributes), () => undefined);
+  const { named } = await read({ N: 2, K: 16, block_size: 16, quant_type: type });
+  expect([...named.keys()]).toEqual([stem]);
+  expect(named.get(stem)!.shape).toEqual([2, 16]);
+  const values = await named.get(stem)!.data();
+  for (const [i, value] of expected.entries()) expect(Math.abs(values[i]! - value)).toBeLessThan(1e-7);
+  await expect(read({ N: 2, K: 16, block_size: 8, quant_type: type })).rejects.toThrow(/MatMulBnb4 of \[2, 16\]/);
+});
 
 it.each([
   [4, 32],

@@ -6,7 +6,7 @@ import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { packables } from '../../src/models/quantize.js';
 import { transpose } from '../../src/nn/stored-layout.js';
 import { PackedWeight } from '../../src/nn/weight.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
@@ -69,7 +69,7 @@ it.each([
       'config.json': new TextEncoder().encode(JSON.stringify({ ...config, ...settings })),
       'model.safetensors': serializeSafetensors(tensors),
     };
-    return loadModel<PretrainedModel>(device, files, { weights, activations: 'float32' });
+    return loadModel<LoadedModel>(device, files, { weights, activations: 'float32' });
   };
   const inputIds = [[5, 9, 14, 3, 22, 7]];
   const logits = async (model: PretrainedModel) => (await model.forward({ inputIds }).logits!.data()) as Float32Array;

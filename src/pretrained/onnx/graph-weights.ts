@@ -9,6 +9,7 @@ import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { groupedWeight } from '../quantized/grouped.js';
+import { bnb4Weight } from './bnb4.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { transposed as computedTranspose } from './folded-terms.js';
@@ -54,7 +55,7 @@ const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBia
 
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
 const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
-  ...{ DequantizeLinear: [1, 2], MatMulNBits: [2, 3, 4], GatherBlockQuantized: [2, 3] },
+  ...{ DequantizeLinear: [1, 2], MatMulNBits: [2, 3, 4], MatMulBnb4: [2], GatherBlockQuantized: [2, 3] },
 };
 
 /** Operators that add a bias, with the index of that input. */
@@ -231,6 +232,7 @@ class WeightFinder {
     const { op, attributes } = node;
     const input = node.inputs[1] ?? '';
     if (op === 'MatMulNBits') this.#addNBits(node);
+    else if (op === 'MatMulBnb4') this.#addBnb4(node);
     else if (op === 'GatherBlockQuantized') this.#addBlockTable(node);
     else if (op === 'GroupQueryAttention') this.#addHeads(node);
     if (!/^(MatMul|MatMulInteger|FusedMatMul|Gemm)$/.test(op)) return;
@@ -268,11 +270,25 @@ class WeightFinder {
       throw new FormatError(
         `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
       );
-    const weight = this.#nBitsWeight(sizes, packed, scales, zeros, groups);
-    const stored = isMadeUp(packed.name) ? null : packed.name.replace(/_Q\d$/, '');
+    this.#addLinear(node, packed.name, this.#nBitsWeight(sizes, packed, scales, zeros, groups));
+  }
+
+  #addBnb4(node: OnnxNode): void {
+    const [packed, scales] = [1, 2].map((input) => this.graph.tensors.get(node.inputs[input] ?? ''));
+    if (packed === undefined || scales === undefined) return;
+    this.#addLinear(
+      node,
+      packed.name,
+      bnb4Weight(node, packed, scales, (tensor) => this.#elements(tensor)),
+    );
+  }
+
+  /** Gives the matrix [out, in] of a product its name. `given`: the name of its codes. */
+  #addLinear(node: OnnxNode, given: string, weight: WeightEntry): void {
+    const stored = isMadeUp(given) ? null : given.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
     // A parameter that is no weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
-    if (stored !== null && stored !== packed.name && !stored.endsWith('.weight'))
+    if (stored !== null && stored !== given && !stored.endsWith('.weight'))
       this.#name(this.#stateName(stored), transposed(weight), weight);
     else if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }

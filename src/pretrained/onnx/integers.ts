@@ -22,6 +22,12 @@ export class TransposableWeight extends ComputedWeight {
     super(shape, values, own);
   }
 
+  /** The same matrix, whose blocks are those of its columns. */
+  inOut(): TransposableWeight {
+    const { shape, data, own, packedTranspose } = this;
+    return new TransposableWeight(shape, data, packedTranspose, own);
+  }
+
   transposed(): TransposableWeight {
     const { shape, data, own, packedTranspose } = this;
     const values = async () => transpose(await data(), shape);

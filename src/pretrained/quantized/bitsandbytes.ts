@@ -1,7 +1,7 @@
 import { isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
-import { ComputedWeight } from '../computed-weight.js';
+import { LinearWeight } from '../computed-weight.js';
 import { groupedWeight } from './grouped.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
@@ -15,9 +15,7 @@ export async function readBitsAndBytes(tensors: QuantizedTensors): Promise<void>
   for (const stem of tensors.stems('.SCB')) readRows(tensors, stem);
 }
 
-/**
- * Values of 4-bit codes from a table, times the largest magnitude of the block. The high half of a byte comes first.
- */
+/** Values of 4-bit codes from a table, times the largest magnitude of the block. */
 async function readFourBits(tensors: QuantizedTensors, name: string, kind: string): Promise<void> {
   const state = await stateOf(name, tensors.take(`${name}.quant_state.bitsandbytes__${kind}`));
   const { shape, block } = state;
@@ -46,12 +44,22 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
         scales[i] = scale + state.offset;
       }
     }
-    return Float32Array.from({ length: size }, (_, i) => {
-      const code = ((codes[i >> 1] as number) >> (i % 2 === 0 ? 4 : 0)) & 15;
-      return (values[code] as number) * (scales[Math.floor(i / block)] as number);
-    });
+    return fromFourBits(codes, values, scales, { size, block });
   };
-  tensors.put(name, new ComputedWeight(shape, floats));
+  tensors.put(name, new LinearWeight(shape, floats));
+}
+
+/** The values of `size` codes of 4 bits: those of a table, times the scale of a block. The high half of a byte comes first. */
+export function fromFourBits(
+  codes: Uint8Array,
+  table: ArrayLike<number>,
+  scales: ArrayLike<number>,
+  { size, block }: { readonly size: number; readonly block: number },
+): Float32Array {
+  return Float32Array.from({ length: size }, (_, i) => {
+    const code = ((codes[i >> 1] as number) >> (i % 2 === 0 ? 4 : 0)) & 15;
+    return (table[code] as number) * (scales[Math.floor(i / block)] as number);
+  });
 }
 
 interface FourBitState {

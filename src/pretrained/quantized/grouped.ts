@@ -7,7 +7,7 @@ import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { toHalf } from '../../io/half.js';
 import type { StoredBlocks } from '../../models/weight-entry.js';
 import { blockRowBytes, formatOf } from '../../ops/packed.js';
-import { ComputedWeight } from '../computed-weight.js';
+import { LinearWeight } from '../computed-weight.js';
 
 /** The integers of a matrix, their scales and zero points: an element is `(code − zero) · scale`. */
 export interface Codebook {
@@ -43,8 +43,8 @@ const BLOCK = 32;
 const SLICE = 1 << 18;
 
 /** The weight of a matrix: its floats, and its blocks if a packed format has exactly its values. */
-export function groupedWeight(matrix: GroupedMatrix): ComputedWeight {
-  return new ComputedWeight(matrix.shape, () => floatsOf(matrix), groupedBlocks(matrix));
+export function groupedWeight(matrix: GroupedMatrix): LinearWeight {
+  return new LinearWeight(matrix.shape, () => floatsOf(matrix), groupedBlocks(matrix));
 }
 
 /** Returns a function that gives the blocks of a matrix; undefined if no packed format has exactly its values. */

@@ -34,5 +34,5 @@ export async function dequantizing(weights: Weights, config: Json): Promise<Weig
   }
   const tensors = new QuantizedTensors(weights.tensors);
   await read(tensors, config);
-  return { ...weights, tensors: tensors.all, unneeded: tensors.unneeded, linear: tensors.linear };
+  return { ...weights, tensors: tensors.all, unneeded: tensors.unneeded };
 }

@@ -2,7 +2,7 @@
 
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
-import { ComputedWeight } from '../computed-weight.js';
+import { LinearWeight } from '../computed-weight.js';
 import { scaleOfExponent } from './fp4.js';
 import { groupedWeight } from './grouped.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
@@ -80,7 +80,7 @@ export function putScaled(
     }
     return floats;
   };
-  tensors.put(name, new ComputedWeight([rows, columns], values));
+  tensors.put(name, new LinearWeight([rows, columns], values));
 }
 
 /**

@@ -30,8 +30,6 @@ export class QuantizedTensors {
   readonly #tensors: Map<string, WeightEntry>;
   /** Names of tensors that are all zeros. A model may ignore them. */
   readonly unneeded = new Set<string>();
-  /** The weights that were put back. They are [out, in]. */
-  readonly linear = new Set<WeightEntry>();
 
   constructor(tensors: ReadonlyMap<string, WeightEntry>) {
     this.#tensors = new Map(tensors);
@@ -78,7 +76,6 @@ export class QuantizedTensors {
   /** Puts a weight back. */
   put(name: string, weight: WeightEntry): void {
     this.#tensors.set(name, weight);
-    this.linear.add(weight);
   }
 }
 
