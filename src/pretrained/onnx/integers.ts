@@ -22,7 +22,7 @@ export class TransposableWeight extends ComputedWeight {
     super(shape, values, own);
   }
 
-  /** The same matrix, whose blocks are those of its columns. */
+  /** A matrix with the same values, whose blocks are those of the columns. */
   inOut(): TransposableWeight {
     const { shape, data, own, packedTranspose } = this;
     return new TransposableWeight(shape, data, packedTranspose, own);
