@@ -22,6 +22,7 @@ import {
   valuesOf,
 } from './detection-matching.js';
 import type { DetectionTarget, ModelInputs } from './inputs.js';
+import { maskLoss } from './mask-loss.js';
 import type { ModelConfig } from './model-config.js';
 
 export type { Found, Match } from './detection-matching.js';
@@ -29,9 +30,9 @@ export type { Found, Match } from './detection-matching.js';
 type Targets = readonly DetectionTarget[];
 
 /**
- * The loss of DETR: cross entropy of the classes, in which predictions without a target count `eos_coefficient`, and
- * differences and overlaps of the boxes. `found` are the predictions, then those of earlier layers. Throws
- * ArgumentError, ShapeError.
+ * The loss of DETR: cross entropy of the classes, differences and overlaps of the boxes, and the loss of masks if there are
+ * some. In the cross entropy, predictions without a target count `eos_coefficient`. `found` are the predictions, then
+ * those of earlier layers. Throws ArgumentError, ShapeError.
  */
 export function detectionLoss(
   found: readonly [Found, ...Found[]],
@@ -46,7 +47,8 @@ export function detectionLoss(
   const losses = found.map((each) => {
     const matches = match(each, targets, costs);
     const ofClasses = rejectingLoss(each, targets, matches, config.number('eos_coefficient'));
-    return add(ofClasses, boxLoss(each, targets, matches, weights, countOf(targets)));
+    const loss = add(ofClasses, boxLoss(each, targets, matches, weights, countOf(targets)));
+    return each.predMasks ? add(loss, maskLoss(each.predMasks, targets, matches, config)) : loss;
   });
   return losses.reduce((total, loss) => add(total, loss));
 }

@@ -10,6 +10,8 @@ import type { DetectionTarget, ModelInputs } from './inputs.js';
 export interface Found {
   readonly logits: Tensor;
   readonly predBoxes: Tensor;
+  /** Logits of masks, [B, queries, height, width]. Default: none. */
+  predMasks?: Tensor;
 }
 
 /** A prediction and the target that it is matched with. */

@@ -17,6 +17,8 @@ export interface DetectionTarget {
   readonly classLabels: readonly number[];
   /** [centre x, centre y, width, height] of each object, as shares of the image. */
   readonly boxes: readonly (readonly number[])[];
+  /** For segmentation: the mask of each object, 1 inside and 0 outside, [objects, height, width]. */
+  readonly masks?: readonly (readonly (readonly number[])[])[] | Tensor | undefined;
 }
 
 /** Rows of numbers, or a tensor [batch, time]. */
@@ -140,7 +142,10 @@ export interface ModelOutput {
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
   audioEmbeds?: Tensor;
-  /** Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. */
+  /**
+   * Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. Detectors have
+   * a mask for each query, [B, queries, height, width].
+   */
   predMasks?: Tensor;
   iouScores?: Tensor;
   visionHiddenStates?: Tensor[];

@@ -31,6 +31,7 @@ export type HeadKind =
   | 'image-classification'
   | 'object-detection'
   | 'semantic-segmentation'
+  | 'panoptic-segmentation'
   | 'depth-estimation'
   | 'ctc'
   | 'transducer'

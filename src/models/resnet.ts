@@ -265,7 +265,7 @@ export function backboneOf(
   const own = (isObject(given) ? given : usual) as Json;
   if (own.model_type === 'timm_backbone') {
     const known = new ModelConfig(own).oneOf('backbone', timm);
-    const settings = { ...known, num_channels: own.num_channels ?? 3 };
+    const settings = { ...known, num_channels: own.num_channels ?? 3, out_indices: own.out_indices ?? [1, 2, 3, 4] };
     return { backbone: new ResNet(init, settings, frozen), names: timmNames(path, prefix, 4) };
   }
   const isDeep = new ModelConfig(own).oneOf('model_type', { resnet: false, rt_detr_resnet: true });

@@ -20,6 +20,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForImageClassification', 'image-classification'],
   ['ForObjectDetection', 'object-detection'],
   ['ForSemanticSegmentation', 'semantic-segmentation'],
+  ['ForSegmentation', 'panoptic-segmentation'],
   ['ForDepthEstimation', 'depth-estimation'],
   ['ForCTC', 'ctc'],
   ['ForTDT', 'transducer'],

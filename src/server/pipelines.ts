@@ -12,7 +12,7 @@ import { mediaOf } from './images.js';
 import type { ModelPool } from './model-pool.js';
 import { UnsupportedTaskError } from './pipeline-runner.js';
 import type { JsonSchema, Read, Schema } from './schema.js';
-import { array, integer, nameOf, number, object, optional, string } from './schema.js';
+import { array, integer, nameOf, number, object, oneOf, optional, string } from './schema.js';
 
 /** Maximum number of labels, points and boxes of a request. */
 const MAX_ITEMS = 256;
@@ -48,7 +48,14 @@ const TASKS = {
   },
   'image-classification': { inputs: media, parameters: { top_k: topK } },
   'image-feature-extraction': { inputs: media, parameters: {} },
-  'image-segmentation': { inputs: media, parameters: {} },
+  'image-segmentation': {
+    inputs: media,
+    parameters: {
+      subtask: optional(oneOf(['panoptic', 'instance', 'semantic'])),
+      ...{ threshold: ratio, mask_threshold: ratio, overlap_mask_area_threshold: ratio },
+      label_ids_to_fuse: optional(array(integer({ min: 0, max: 100_000 }), { min: 1, max: MAX_ITEMS })),
+    },
+  },
   'image-to-text': { inputs: media, parameters: { max_new_tokens: optional(integer({ min: 1, max: 4096 })) } },
   'mask-generation': {
     inputs: media,

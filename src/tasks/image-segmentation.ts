@@ -1,30 +1,52 @@
-import { checkOptions } from '../core/check.js';
-import { FormatError } from '../core/errors.js';
+import { anyOf, checkOptions, describeValue, type OptionRule } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { ModelOutput } from '../models/inputs.js';
+import type { HeadKind } from '../models/prediction-head.js';
+import { PretrainedModel } from '../models/pretrained-model.js';
 import type { RawImage } from '../pretrained/processors/image.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
 import { labelOf } from './labels.js';
+import { share } from './object-detection.js';
+import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 
+/**
+ * Kinds of segmentation. 'semantic' gives a mask for each class that occurs. 'panoptic' and 'instance' give one for each
+ * object, with a score.
+ */
+type Subtask = 'panoptic' | 'instance' | 'semantic';
+
 export interface ImageSegmentationOptions extends CallOptions {
-  /** Kind of the segmentation. The families here have one. Default: 'semantic'. */
-  subtask?: 'semantic' | null | undefined;
+  /**
+   * Kind of the segmentation. Default: 'panoptic' for models such as DETR, which do all three. Other models do
+   * 'semantic'.
+   */
+  subtask?: Subtask | null | undefined;
+  /** Segments with a greater score are returned. Default: 0.5. 'semantic' uses neither this nor the next options. */
+  threshold?: number | undefined;
+  /** Probability, times the score, from which a pixel belongs to the whole mask of a segment. Default: 0.5. */
+  mask_threshold?: number | undefined;
+  /** Segments are returned that show more than this share of their whole mask. Default: 0.8. */
+  overlap_mask_area_threshold?: number | undefined;
+  /** For 'panoptic': ids of classes whose segments share one mask, such as that of the sky. Default: none. */
+  label_ids_to_fuse?: ReadonlySet<number> | readonly number[] | null | undefined;
   /** Height and width of the masks of each image. Default: those of the image. */
   target_sizes?: readonly MapSize[] | null | undefined;
 }
 
-/** The pixels of a class. */
+/** The pixels of an object, or of a class. */
 export interface Segment {
-  /** Null, because semantic segmentation gives no score per class. */
+  /** Probability of the class. Null in semantic segmentation, which gives none. */
   readonly score: number | null;
   readonly label: string;
   /** A byte for each pixel: 255 in the segment, 0 elsewhere. */
   readonly mask: RawImage;
 }
 
-/** Finds the classes in an image, with their masks. An array of images gives an array of such lists. */
+/** Finds the objects or the classes in an image, with their masks. An array of images gives an array of such lists. */
 export interface ImageSegmentation {
   (image: ImageInput, options?: ImageSegmentationOptions): Promise<Segment[]>;
   (images: readonly ImageInput[], options?: ImageSegmentationOptions): Promise<Segment[][]>;
@@ -32,20 +54,59 @@ export interface ImageSegmentation {
 
 const TASK = 'image-segmentation';
 
+/** Subtasks of each kind of head, the default first. */
+const SUBTASKS: Partial<Record<HeadKind, readonly Subtask[]>> = {
+  'panoptic-segmentation': ['panoptic', 'instance', 'semantic'],
+  'semantic-segmentation': ['semantic'],
+};
+
+const labelIds: OptionRule = {
+  accepts: (value) =>
+    (Array.isArray(value) || value instanceof Set) && [...value].every((id) => Number.isInteger(id) && id >= 0),
+  expected: 'a Set or an array of integers',
+};
+
+const KINDS = {
+  subtask: ['panoptic', 'instance', 'semantic', null],
+  ...{ threshold: share, mask_threshold: share, overlap_mask_area_threshold: share },
+  label_ids_to_fuse: anyOf(labelIds, [null]),
+  target_sizes: 'any',
+  ...callOptionKinds,
+} as const;
+
 export const imageSegmentation: Task<ImageSegmentation> = {
-  head: 'semantic-segmentation',
+  // No `head` is set, because there are two kinds.
   create: (context) => {
+    const subtasks = subtasksOf(context);
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageSegmentationOptions = {}) {
       checkCallOptions(TASK, options);
-      const kinds = { subtask: ['semantic', null], target_sizes: 'any', ...callOptionKinds } as const;
-      const { target_sizes } = checkOptions(TASK, options, kinds);
+      const { target_sizes, subtask, ...given } = checkOptions(TASK, options, KINDS);
+      const chosen = subtask ?? (subtasks[0] as Subtask);
+      if (!subtasks.includes(chosen))
+        throw new ArgumentError(
+          `${TASK}: subtask is ${describeValue(chosen)}, which ${context.model.config.model_type} does not do: expected one of ${subtasks.join(', ')}`,
+        );
       const list = imagesOf(TASK, images);
       const sizes = targetSizes(TASK, target_sizes, list.length);
+      const limits: SegmentLimits = {
+        threshold: given.threshold ?? 0.5,
+        mask_threshold: given.mask_threshold ?? 0.5,
+        overlap_mask_area_threshold: given.overlap_mask_area_threshold ?? 0.8,
+        label_ids_to_fuse: new Set(chosen === 'panoptic' ? given.label_ids_to_fuse : null),
+      };
       let at = 0;
-      const results = await eachImage(context, list, options, async ({ logits }, { width, height }) => {
+      const results = await eachImage(context, list, options, async (output, { width, height }) => {
         const size = sizes?.[at++] ?? ([height, width] as const);
-        return segmentsOf(context, await classMap(logits as Tensor, size), size);
+        if (chosen === 'semantic') return ofClasses(context, output, size);
+        const { map, segments } = await segmentsOf(output, size, limits);
+        return segments.map(
+          ({ id, labelId, score }): Segment => ({
+            score,
+            label: labelOf(context.model, labelId),
+            mask: maskOf(map, id, size),
+          }),
+        );
       });
       return Array.isArray(images) ? results : (results[0] as Segment[]);
     }
@@ -53,13 +114,25 @@ export const imageSegmentation: Task<ImageSegmentation> = {
   },
 };
 
+/** Returns what the model can do. Throws FormatError for a model that makes no masks of classes or objects. */
+function subtasksOf({ model }: TaskContext): readonly Subtask[] {
+  const subtasks = model instanceof PretrainedModel ? SUBTASKS[model.headKind] : undefined;
+  if (subtasks) return subtasks;
+  throw new FormatError(
+    `${TASK}: the model is ${model.config.model_type} without a head for it, expected one such as DetrForSegmentation or SegformerForSemanticSegmentation`,
+  );
+}
+
 /** Returns a segment for each class that occurs, in the order of their ids. */
-function segmentsOf({ model }: TaskContext, classes: Int32Array, [height, width]: MapSize): Segment[] {
+async function ofClasses({ model }: TaskContext, output: ModelOutput, size: MapSize): Promise<Segment[]> {
+  const classes = await (output.predMasks ? classesOf(output, size) : classMap(output.logits as Tensor, size));
   const ids = [...new Set(classes)].sort((a, b) => a - b);
-  return ids.map((id) => {
-    const data = Uint8Array.from(classes, (each) => (each === id ? 255 : 0));
-    return { score: null, label: labelOf(model, id), mask: { width, height, data, channels: 1 } };
-  });
+  return ids.map((id) => ({ score: null, label: labelOf(model, id), mask: maskOf(classes, id, size) }));
+}
+
+/** 255 where a map is `id`, 0 elsewhere. */
+function maskOf(map: Int32Array, id: number, [height, width]: MapSize): RawImage {
+  return { width, height, data: Uint8Array.from(map, (each) => (each === id ? 255 : 0)), channels: 1 };
 }
 
 /**

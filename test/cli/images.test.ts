@@ -6,16 +6,17 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
 import masks from '../tasks/masks.json' with { type: 'json' };
+import segments from '../tasks/segments.json' with { type: 'json' };
 import { simdformer } from './run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-images-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A folder with a checkpoint of test/data and further files. */
-function checkpoint(name: string, files: Record<string, object>): string {
+function checkpoint(name: string, files: Record<string, object>, group = 'reference3'): string {
   const path = mkdtempSync(join(folder, name));
   for (const file of ['config.json', 'model.safetensors'])
-    copyFileSync(`test/data/reference3/${name}/${file}`, join(path, file));
+    copyFileSync(`test/data/${group}/${name}/${file}`, join(path, file));
   for (const [file, content] of Object.entries(files)) writeFileSync(join(path, file), JSON.stringify(content));
   return path;
 }
@@ -52,6 +53,27 @@ describe('commands for images', async () => {
       const pixels = covered(mask, color!);
       expect(share).toBe(`${((100 * pixels.length) / (WIDTH * HEIGHT)).toFixed(1)} %`);
     }
+  });
+
+  it('segment prints the objects of a panoptic model with their scores', async () => {
+    const files = { 'preprocessor_config.json': segments.processor };
+    const model = checkpoint('detr-panoptic', files, 'switches');
+    const out = join(folder, 'objects.png');
+    const found = await simdformer(['segment', model, image, '--threshold', '0.3', '--out', out]);
+    expect(found.code, found.stderr).toBe(0);
+    const drawn = await decodeImage(readFileSync(out));
+    for (const line of found.stdout.trim().split('\n').filter(Boolean)) {
+      const [share, label, score, color] = line.split('\t');
+      expect(label).toMatch(/^LABEL_\d$/);
+      expect(Number(score)).toBeGreaterThan(0.3);
+      expect(share).toBe(`${((100 * covered(drawn, color!).length) / (WIDTH * HEIGHT)).toFixed(1)} %`);
+    }
+    const classes = await simdformer(['segment', model, image, '--subtask', 'semantic']);
+    expect(classes.stdout).toMatch(/^[\d.]+ %\tLABEL_\d\t#[\da-f]{6}\n/);
+    const odd = await simdformer(['segment', model, image, '--subtask', 'all']);
+    expect(odd.stderr).toContain('Allowed choices are panoptic, instance, semantic');
+    const both = await simdformer(['segment', model, image, '--everything', '--threshold', '0.3']);
+    expect(both.stderr).toContain('--everything and --threshold are given, expected one of them');
   });
 
   it('segment cuts out what points and boxes mark, by SAM', async () => {

@@ -4,18 +4,22 @@ import { createDevice, type Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
 import { assign } from '../../src/models/assignment.js';
 import { noisyTargets } from '../../src/models/denoising.js';
+import type { DetectionTarget } from '../../src/models/inputs.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { filesOf, referenceOf } from '../pretrained/reference.js';
-import { testData } from '../test-data.js';
+import { type TestData, testData } from '../test-data.js';
 import reference from './detection-loss.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
-const data = testData('reference3');
+const places: { readonly [name: string]: readonly [data: TestData, folder: string] } = {
+  detr_panoptic: [testData('switches'), 'detr-panoptic'],
+};
+const placeOf = (name: string) => places[name] ?? ([testData('reference3'), name] as const);
 
 /** A checkpoint with other settings. Denoising queries get embeddings, which the files lack. */
 async function load(name: string, changes: { readonly [name: string]: unknown }) {
-  const files = await filesOf(data, name);
+  const files = await filesOf(...placeOf(name));
   const config = { ...JSON.parse(new TextDecoder().decode(files['config.json'])), ...changes };
   const changed = { ...files, 'config.json': new TextEncoder().encode(JSON.stringify(config)) };
   if (!changes.num_denoising) return loadModel(device, changed);
@@ -32,7 +36,7 @@ async function load(name: string, changes: { readonly [name: string]: unknown })
 }
 
 async function pixelsOf(name: string): Promise<Tensor> {
-  const entry = (await referenceOf(data, name)).get('pixel_values')!;
+  const entry = (await referenceOf(...placeOf(name))).get('pixel_values')!;
   return device.tensor(entry.data() as Float32Array, entry.shape);
 }
 
@@ -63,6 +67,25 @@ describe('the loss', () => {
     for (const [key, gradient] of Object.entries(own)) {
       if (!(key in gradients)) expect(digestOf(gradient.dataSync() as Float32Array)[0], key).toBeLessThan(1e-5 * most);
     }
+    model.dispose();
+  });
+
+  it('of detr_panoptic takes masks as a tensor, and refuses other ones', async () => {
+    const model = await load('detr_panoptic', {});
+    const pixelValues = (await pixelsOf('detr_panoptic')).rows(0, 1);
+    const target = { classLabels: [0], boxes: [[0.5, 0.5, 0.4, 0.4]] };
+    const loss = (masks?: DetectionTarget['masks']) => {
+      return model.forward({ pixelValues, labels: [{ ...target, masks }] }).loss!.dataSync()[0] as number;
+    };
+    const rows = [
+      [0, 1, 1],
+      [0, 1, 0],
+    ];
+    expect(loss(device.tensor(Float32Array.from(rows.flat()), [1, 2, 3]))).toBe(loss([rows]));
+    expect(() => loss()).toThrow('labels[0] has no masks, expected one for each of its classes');
+    expect(() => loss([])).toThrow('differ in size or are 0, expected [1, height, width]');
+    expect(() => loss([[[0, 1], [0]]])).toThrow('masks of labels[0] differ in size');
+    expect(() => loss(device.zeros([1, 2]))).toThrow('masks of labels[0] are [1, 2], expected [1, height, width]');
     model.dispose();
   });
 

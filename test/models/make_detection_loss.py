@@ -14,13 +14,14 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from scipy.optimize import linear_sum_assignment
-from transformers import DetrForObjectDetection, RfDetrForObjectDetection, RTDetrForObjectDetection
+from transformers import DetrForObjectDetection, DetrForSegmentation, RfDetrForObjectDetection, RTDetrForObjectDetection
 from transformers.models.rt_detr import modeling_rt_detr
 
 argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 transformers.utils.logging.disable_progress_bar()
 here = Path(__file__).parent
-classes = dict(detr=DetrForObjectDetection, rt_detr=RTDetrForObjectDetection, rf_detr=RfDetrForObjectDetection)
+folders = dict(detr_panoptic="switches/detr-panoptic")
+classes = dict(detr=DetrForObjectDetection, detr_panoptic=DetrForSegmentation, rt_detr=RTDetrForObjectDetection, rf_detr=RfDetrForObjectDetection)
 torch.manual_seed(3)
 
 
@@ -31,6 +32,14 @@ def objects(count):
 
 def repeated(target, times):
     return dict(class_labels=target["class_labels"].repeat(times), boxes=target["boxes"].repeat(times, 1))
+
+
+def with_masks(target, height, width):
+    """Rectangles, of which some overlap."""
+    masks = torch.zeros(len(target["boxes"]), height, width)
+    for mask, (x, y, w, h) in zip(masks, target["boxes"]):
+        mask[int((y - h / 2) * height) : int((y + h / 2) * height) + 1, int((x - w / 2) * width) : int((x + w / 2) * width) + 1] = 1
+    return dict(target, masks=masks)
 
 
 three, one, none = objects(3), objects(1), objects(0)
@@ -55,6 +64,8 @@ WANTED = [
     ("rf_detr", dict(auxiliary_loss=True, class_cost=1.0, bbox_cost=2.0, giou_cost=1.0, focal_alpha=0.4, class_loss_coefficient=0.5, bbox_loss_coefficient=1.0, giou_loss_coefficient=4.0), True, [twins, none]),
     ("rf_detr", dict(auxiliary_loss=True), False, [many, three]),
     ("rf_detr", dict(auxiliary_loss=True), True, [none, none]),
+    ("detr_panoptic", dict(), False, [with_masks(dict(three, class_labels=three["class_labels"] % 3), 9, 12), with_masks(dict(one, class_labels=one["class_labels"] % 3), 11, 7)]),
+    ("detr_panoptic", dict(auxiliary_loss=True, mask_loss_coefficient=3, dice_loss_coefficient=2), False, [with_masks(none, 5, 5), with_masks(dict(one, class_labels=one["class_labels"] % 3), 30, 23)]),
 ]
 
 
@@ -79,14 +90,14 @@ def digest(tensor):
 
 
 def loss_of(name, changes, training, targets, dtype):
-    folder = here / f"../data/reference3/{name}"
+    folder = here / "../data" / folders.get(name, f"reference3/{name}")
     pixels = load_file(folder / "reference.safetensors")["pixel_values"]
     model = classes[name].from_pretrained(folder, attn_implementation="eager", **changes).to(dtype).train(training)
-    embedding = getattr(model.model, "denoising_class_embed", None)
+    embedding = getattr(getattr(model, "model", None), "denoising_class_embed", None)
     if embedding is not None:
         rows, columns = embedding.weight.shape
         embedding.weight.data = torch.sin(0.7 * torch.arange(rows)[:, None] + 1.3 * torch.arange(columns) + 1).to(dtype)
-    labels = [dict(class_labels=each["class_labels"], boxes=each["boxes"].to(dtype)) for each in targets]
+    labels = [{key: value.to(dtype) if value.is_floating_point() else value for key, value in each.items()} for each in targets]
     torch.set_default_dtype(dtype)
     loss = model(pixel_values=pixels.to(dtype), labels=labels).loss
     loss.backward()
@@ -106,7 +117,9 @@ for name, changes, training, targets in WANTED:
     error = max(abs(a - b) / max(digests[key][0], 1e-3 * most) for key in digests for a, b in zip(digests[key], rounded[key])) if most > 0 else 0
     cases.append(dict(
         name=name, changes=changes, training=training,
-        labels=[dict(classLabels=each["class_labels"].tolist(), boxes=each["boxes"].tolist()) for each in targets],
+        labels=[dict(
+            classLabels=each["class_labels"].tolist(), boxes=each["boxes"].tolist(), **({"masks": each["masks"].int().tolist()} if "masks" in each else {}),
+        ) for each in targets],
         loss=loss, error=float(f"{error:.2g}"), gradients={key: [float(f"{number:.6g}") for number in value] for key, value in digests.items() if value[0] > 1e-7 * most},
     ))
     print(name, changes, training, loss, rounded_loss, error)

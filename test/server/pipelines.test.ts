@@ -8,6 +8,7 @@ import { type OpenAIApp, openai } from '../../src/server/index.js';
 import { PipelineRunner, UnsupportedTaskError } from '../../src/server/pipeline-runner.js';
 import { pipeline } from '../../src/tasks/index.js';
 import masks from '../tasks/masks.json' with { type: 'json' };
+import segments from '../tasks/segments.json' with { type: 'json' };
 import { testData } from '../test-data.js';
 
 const device = await createDevice({ threads: 2 });
@@ -15,8 +16,8 @@ afterAll(() => device.dispose());
 
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
-async function load(name: string, processor: object) {
-  const data = testData(`reference3/${name}`);
+async function load(name: string, processor: object, group = 'reference3') {
+  const data = testData(`${group}/${name}`);
   const files = {
     'config.json': await data.bytes('config.json'),
     'model.safetensors': await data.bytes('model.safetensors'),
@@ -39,6 +40,7 @@ const models = {
     size: { shortest_edge: 48, longest_edge: 72 },
   }),
   maps: await load('segformer', { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } }),
+  objects: await load('detr-panoptic', segments.processor, 'switches'),
   depth: await load('depth_anything', { image_processor_type: 'DPTImageProcessor', size, ensure_multiple_of: 14 }),
   sam: await load('sam', masks.processor),
 };
@@ -115,6 +117,21 @@ describe('/v1/pipelines', () => {
     const bytes = Uint8Array.from(Buffer.from(depth.predicted_depth.data, 'base64'));
     expect(new Float32Array(bytes.buffer)).toEqual(predicted_depth.data);
     expect(await pngOf(depth.depth)).toMatchObject({ width, height });
+  });
+
+  it('finds the masks of objects', async () => {
+    const segment = await pipeline('image-segmentation', models.objects);
+    const parameters = { threshold: 0.3, mask_threshold: 0.1, overlap_mask_area_threshold: 0, label_ids_to_fuse: [1] };
+    const expected = await segment(png, parameters);
+    expect(expected.length).toBeGreaterThan(0);
+    const body = { model: 'objects', inputs: image, parameters };
+    const found: { label: string; score: number; mask: string }[] = (await ask('image-segmentation', body)).body;
+    expect(found.map(({ label, score }) => [label, score])).toEqual(expected.map(({ label, score }) => [label, score]));
+    expect(await pngOf(found[0]!.mask)).toMatchObject({ width, height });
+    const semantic = { ...body, parameters: { subtask: 'semantic' } };
+    expect((await ask('image-segmentation', semantic)).body).toMatchObject([{ score: null }]);
+    const other = await ask('image-segmentation', { ...body, model: 'maps', parameters: { subtask: 'instance' } });
+    expect(other.status).toBe(400);
   });
 
   it('finds the masks of points', async () => {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
@@ -7,8 +7,12 @@ import type { RawImage } from '../../pretrained/processors/image.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { withMasks } from '../drawing.js';
+import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
+
+const SUBTASKS = ['panoptic', 'instance', 'semantic'] as const;
+type Subtask = (typeof SUBTASKS)[number];
 
 interface SegmentOptions {
   readonly out?: string;
@@ -16,6 +20,8 @@ interface SegmentOptions {
   readonly box?: number[][];
   readonly everything?: boolean;
   readonly cutOut?: boolean;
+  readonly subtask?: Subtask;
+  readonly threshold?: number;
   readonly revision?: string;
 }
 
@@ -28,13 +34,22 @@ interface NamedMask {
 export function segmentCommand(): Command {
   return new Command('segment')
     .description('label the pixels of an image, or find the masks of objects: prints the share of each')
-    .argument('<model>', 'a folder, or an id on the hub, of a model such as SegFormer, or SAM for points and boxes')
+    .argument(
+      '<model>',
+      'a folder, or an id on the hub, of a model such as SegFormer or DETR, or SAM for points and boxes',
+    )
     .argument('<image>', 'a PNG, JPEG, WebP or AVIF file')
     .option('-o, --out <file>', 'PNG file of the image with a color over each mask')
     .option('--point <x,y>', 'a point of an object in pixels, for SAM; several are several objects', numbers(2))
     .option('--box <left,top,right,bottom>', 'the box around an object in pixels, for SAM', numbers(4))
     .option('--everything', 'the masks of all objects, for SAM')
     .option('--cut-out', 'write the image with a transparent background to --out')
+    .addOption(
+      new Option('--subtask <kind>', 'objects with scores, or classes (default: what the model does first)').choices(
+        SUBTASKS,
+      ),
+    )
+    .option('--threshold <share>', 'objects with a greater score, by default 0.5', share)
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, path: string, options: SegmentOptions, command: Command) => {
       const { out, cutOut = false, revision } = options;
@@ -51,7 +66,7 @@ export function segmentCommand(): Command {
       }
       const found = isPrompted(options)
         ? await promptedMasks(model, image, options, given)
-        : await classMasks(model, image, given);
+        : await labelledMasks(model, image, options, given);
       const drawn = found.map(({ mask }) => mask);
       if (out !== undefined) await writeAtomically(new Map([[out, [await encodePng(withMasks(image, drawn))]]]));
       for (const [i, { name, mask }] of found.entries()) {
@@ -66,18 +81,30 @@ type Source = Parameters<typeof loadPipeline>[2];
 const isPrompted = ({ point, box, everything }: SegmentOptions) => Boolean(point ?? box ?? everything);
 
 /** Throws ArgumentError for options that exclude each other. */
-function checkKinds({ point, box, everything, cutOut, out }: SegmentOptions): void {
+function checkKinds(options: SegmentOptions): void {
+  const { point, box, everything, cutOut, out } = options;
   const kinds = Object.entries({ '--point': point, '--box': box, '--everything': everything, '--cut-out': cutOut });
   const given = kinds.flatMap(([name, value]) => (value ? [name] : []));
   if (given.length > 1) throw new ArgumentError(`${given.join(' and ')} are given, expected one of them`);
+  const unused = (['subtask', 'threshold'] as const).find((name) => options[name] !== undefined);
+  if (given[0] !== undefined && unused !== undefined)
+    throw new ArgumentError(`${given[0]} and --${unused} are given, expected one of them`);
   if (cutOut && out === undefined) throw new ArgumentError('--cut-out needs --out, the PNG file to write');
 }
 
-/** The masks of classes. */
-async function classMasks(model: string, image: RawImage, given: Source): Promise<NamedMask[]> {
-  await using label = await loadPipeline('image-segmentation', model, given);
-  const segments = await label(image, { signal: given.stop.signal });
-  return segments.map(({ label: name, mask }) => ({ name, mask }));
+/** The masks of classes, or of objects with their scores. */
+async function labelledMasks(
+  model: string,
+  image: RawImage,
+  { subtask, threshold }: SegmentOptions,
+  given: Source,
+): Promise<NamedMask[]> {
+  await using find = await loadPipeline('image-segmentation', model, given);
+  const segments = await find(image, { subtask, threshold, signal: given.stop.signal });
+  return segments.map(({ label, score, mask }) => ({
+    name: score === null ? label : `${label}\t${score.toFixed(3)}`,
+    mask,
+  }));
 }
 
 /** The best mask of each point or box, or of all objects, with the predicted IoU as the name. */

@@ -27,6 +27,7 @@ import {
 import { detectionLoss, type Found } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { MaskHead } from '../mask-head.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, type ResNet } from '../resnet.js';
@@ -36,7 +37,7 @@ const PLACES = 50;
 
 /**
  * DETR (Carion et al. 2020, arXiv 2005.12872): an encoder reads the feature map of a convolutional network. A decoder
- * turns learned queries into objects.
+ * turns learned queries into objects, and with the head for segmentation into masks.
  */
 export class Detr extends DetectionModel {
   readonly backbone: ResNet;
@@ -51,17 +52,19 @@ export class Detr extends DetectionModel {
   readonly columnPositions: Tensor | null;
   readonly head: PredictionHead | null;
   readonly boxes: PerceptronHead | null;
+  /** Makes a mask for each query. Null in a detector. */
+  readonly masks: MaskHead | null;
   readonly dropout: Dropout;
   readonly #names: StateNames;
 
   constructor(context: FamilyContext) {
-    super(context, ['none', 'object-detection']);
+    super(context, ['none', 'object-detection', 'panoptic-segmentation']);
     const { init, config, head } = context;
     const dModel = config.size('d_model');
     config.expect('dilation', false);
     const { backbone, names } = backboneOf(init, config, {
       path: 'backbone',
-      prefix: 'model.backbone.conv_encoder.model',
+      prefix: `${this.bodyName}.backbone.conv_encoder.model`,
       frozen: true,
       default: { model_type: 'timm_backbone', backbone: config.values.backbone ?? 'resnet50' },
     });
@@ -89,10 +92,19 @@ export class Detr extends DetectionModel {
     this.decoderLayers = layers('decoder', () => new DetrDecoderLayer(init, options('decoder')));
     this.decoderNorm = new LayerNorm(init, dModel);
     this.dropout = dropoutsOf(options('encoder')).branch;
-    const isDetector = head === 'object-detection';
+    const isDetector = head !== 'none';
     const classes = isDetector ? labelsOf(config).length + 1 : 0;
     this.head = isDetector ? new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) }) : null;
     this.boxes = isDetector ? new PerceptronHead(init, dModel, dModel, 4, 3) : null;
+    this.masks =
+      head === 'panoptic-segmentation'
+        ? new MaskHead(init, {
+            dModel,
+            heads: config.size('encoder_attention_heads'),
+            channels: backbone.channels.slice(0, 3),
+            activation: activationOf(config.text('activation_function')),
+          })
+        : null;
     if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
   }
 
@@ -146,7 +158,17 @@ export class Detr extends DetectionModel {
       output.decoderHiddenStates = [...decoded.slice(0, -1), features]; // transformers normalizes the last one
     }
     if (!this.head || !this.boxes) return output;
-    const found = this.#find(features, this.head, this.boxes);
+    const found: Found = this.#find(features, this.head, this.boxes);
+    if (this.masks) {
+      const channelsFirst = (each: Tensor) => permute(each, [0, 3, 1, 2]);
+      found.predMasks = yield* this.masks.forwardByParts({
+        queries: features,
+        memory: memory.x,
+        marks: masks,
+        features: channelsFirst(map),
+        maps: maps.slice(0, 3).map(channelsFirst),
+      });
+    }
     if (inputs.labels && (options.loss ?? true)) {
       const earlier = auxiliary
         .slice(0, -1)
@@ -179,18 +201,25 @@ export class Detr extends DetectionModel {
     return concat([columns, rows], -1).reshape(1, height * width, dModel);
   }
 
+  protected override get bodyName(): string {
+    return this.headKind === 'panoptic-segmentation' ? 'detr.model' : 'model';
+  }
+
   protected override get stateNames(): StateNames {
+    const body = this.bodyName;
+    const detector = body.slice(0, -'model'.length);
     return {
       ...this.#names,
-      input_projection: 'model.input_projection',
-      queries: 'model.query_position_embeddings.weight',
-      row_positions: 'model.position_embedding.row_embeddings.weight',
-      column_positions: 'model.position_embedding.column_embeddings.weight',
-      ...layerNames('encoder_layers.*', 'model.encoder.layers.*'),
-      ...layerNames('decoder_layers.*', 'model.decoder.layers.*'),
-      decoder_norm: 'model.decoder.layernorm',
-      'head.out': 'class_labels_classifier',
-      boxes: 'bbox_predictor',
+      input_projection: `${body}.input_projection`,
+      queries: `${body}.query_position_embeddings.weight`,
+      row_positions: `${body}.position_embedding.row_embeddings.weight`,
+      column_positions: `${body}.position_embedding.column_embeddings.weight`,
+      ...layerNames('encoder_layers.*', `${body}.encoder.layers.*`),
+      ...layerNames('decoder_layers.*', `${body}.decoder.layers.*`),
+      decoder_norm: `${body}.decoder.layernorm`,
+      'head.out': `${detector}class_labels_classifier`,
+      boxes: `${detector}bbox_predictor`,
+      ...(this.masks && MaskHead.namesOf('masks')),
     };
   }
 }
@@ -253,6 +282,8 @@ export const detr: Family = {
     giou_cost: 2,
     bbox_loss_coefficient: 5,
     giou_loss_coefficient: 2,
+    mask_loss_coefficient: 1,
+    dice_loss_coefficient: 1,
     eos_coefficient: 0.1,
   },
 };

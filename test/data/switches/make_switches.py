@@ -490,9 +490,18 @@ CASES = {
         "Wav2Vec2BertForCTC",
         dict(bert_sound, add_adapter=True, use_intermediate_ffn_before_adapter=True, num_adapter_layers=2, output_hidden_size=9, adapter_act="silu", position_embeddings_type=None),
     ),
+    # Masks of an image of odd size, the second with padding.
+    "detr-panoptic": (
+        "DetrForSegmentation",
+        dict(
+            backbone_config=dict(model_type="resnet", embedding_size=4, hidden_sizes=[4, 4, 6, 6], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage1", "stage2", "stage3", "stage4"]),
+            use_timm_backbone=False, backbone=None, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=8, decoder_attention_heads=2, encoder_ffn_dim=6,
+            decoder_ffn_dim=6, num_queries=5, num_labels=3, activation_function="gelu",
+        ),
+    ),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3), "detr-panoptic": (38, 35)}
 # The patches of images that are lists of them.
 SHAPES = [[2, 3], [1, 5], [4, 2]]
 
@@ -565,9 +574,12 @@ def make_signal_model(name, cls, model, folder):
         inputs["pixel_mask"] = torch.ones(2, 16, 24, dtype=torch.long)
         inputs["pixel_mask"][1, 12:] = 0
         inputs["pixel_mask"][1, :, 17:] = 0
+    if name == "detr-panoptic":
+        inputs["pixel_mask"] = torch.ones(2, 38, 35, dtype=torch.long)
+        inputs["pixel_mask"][1, 17:] = 0
     if cls.endswith("Classification"):
         inputs["labels"] = torch.randint(0, model.config.num_labels, (len(next(iter(inputs.values()))),))
-    elif cls.endswith("Segmentation"):
+    elif cls.endswith("SemanticSegmentation"):
         inputs["labels"] = torch.tensor([0, 1, 255])[torch.randint(0, 3, (2, *RESIZED[name]))]
     elif cls.endswith("CTC"):
         inputs["labels"] = torch.tensor([[1, 5, 5], [4, 2, -100]])
@@ -577,7 +589,7 @@ def make_signal_model(name, cls, model, folder):
     output = model(**inputs, output_hidden_states=True, output_attentions=is_sound, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
-        projected = ("last_hidden_state", "pooler_output", "predicted_depth", "logits", "pred_boxes", "enc_outputs_class", "enc_outputs_coord_logits")
+        projected = ("last_hidden_state", "pooler_output", "predicted_depth", "logits", "pred_boxes", "pred_masks", "enc_outputs_class", "enc_outputs_coord_logits")
         projections = {key: torch.randn_like(output[key]) for key in projected if key in output}
         if "pixel_attention_mask" in inputs:
             projections = {key: value * inputs["pixel_attention_mask"][:, :, None] if value.ndim == 3 else value for key, value in projections.items()}
