@@ -32,7 +32,10 @@ describeWith(['WebAssembly', 'Firefox'], 'the playground in Firefox', { timeout:
     if (host !== 'huggingface.co') return request.continue();
     const { range } = request.headers();
     const response = await fetch(`${hub.endpoint}${pathname}${search}`, { headers: range ? { range } : {} });
-    const headers = { ...Object.fromEntries(response.headers), 'access-control-allow-origin': '*' };
+    const headers: Record<string, string> = { 'access-control-allow-origin': '*' };
+    response.headers.forEach((value, name) => {
+      headers[name] = value;
+    });
     return request.respond({ status: response.status, headers, body: Buffer.from(await response.arrayBuffer()) });
   }
 
@@ -56,7 +59,7 @@ describeWith(['WebAssembly', 'Firefox'], 'the playground in Firefox', { timeout:
     await page.locator('.grow textarea').fill('Tom had a');
     await page.locator('button.main').click();
     await page.waitForFunction(() =>
-      [...document.querySelectorAll('button')].some((each) => each.textContent === 'Retry' && !each.disabled),
+      Array.from(document.querySelectorAll('button')).some((each) => each.textContent === 'Retry' && !each.disabled),
     );
     const answers = await page.$$eval('.messages .assistant p', (found) => found.map((each) => each.textContent));
     expect(answers).toHaveLength(1);
