@@ -12,7 +12,7 @@ import { mediaOf } from './images.js';
 import type { ModelPool } from './model-pool.js';
 import { UnsupportedTaskError } from './pipeline-runner.js';
 import type { JsonSchema, Read, Schema } from './schema.js';
-import { array, integer, nameOf, number, object, oneOf, optional, string } from './schema.js';
+import { array, integer, nameOf, number, object, oneOf, optional, pair, string } from './schema.js';
 
 /** Maximum number of labels, points and boxes of a request. */
 const MAX_ITEMS = 256;
@@ -27,6 +27,7 @@ const topK = optional(integer({ min: 1, max: 10_000, description: 'The number of
 const ratio = optional(number({ min: 0, max: 1 }));
 const labels = array(string({ minLength: 1, maxLength: 1024 }), { min: 1, max: MAX_ITEMS });
 const template = optional(string({ minLength: 2, maxLength: 1024 }));
+const wordBox = pair(string({ maxLength: 1024 }), array(integer({ min: 0, max: 1000 }), { min: 4, max: 4 }));
 const coordinate = number({ min: -1e6, max: 1e6 });
 
 /** The inputs and parameters of a task. */
@@ -44,7 +45,11 @@ const TASKS = {
   'depth-estimation': { inputs: media, parameters: {} },
   'document-question-answering': {
     inputs: object({ image: media, question: string({ minLength: 1, maxLength: 8192 }) }),
-    parameters: { max_new_tokens: optional(integer({ min: 1, max: 4096 })) },
+    parameters: {
+      max_new_tokens: optional(integer({ min: 1, max: 4096 })),
+      top_k: optional(integer({ min: 1, max: MAX_ITEMS, description: 'The number of answers in word_boxes.' })),
+      word_boxes: optional(array(wordBox, { min: 1, max: 16_384 })),
+    },
   },
   'image-classification': { inputs: media, parameters: { top_k: topK } },
   'image-feature-extraction': { inputs: media, parameters: {} },

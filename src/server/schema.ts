@@ -135,6 +135,11 @@ export function array<T>(of: Schema<T>, { min = 0, max }: { min?: number; max: n
   return checkedBefore(list, fits, `an array of ${min > 0 ? `${min} to ${max}` : `at most ${max}`} elements`);
 }
 
+/** An array of two values. */
+export function pair<A, B>(first: Schema<A>, second: Schema<B>): Schema<[A, B]> {
+  return z.tuple([first, second], 'an array of two elements');
+}
+
 /** Checks a value as a whole before its parts, so that a large request of wrong parts costs little. */
 function checkedBefore<T>(schema: Schema<T>, fits: (value: unknown) => boolean, expected: string): Schema<T> {
   const whole = z.custom<unknown>(fits, expected);

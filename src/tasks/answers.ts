@@ -42,7 +42,9 @@ export function answersOf(context: string, parts: readonly ContextPart[], limits
   const found = new Map<string, Answer>();
   let none = Infinity;
   for (const part of parts) {
-    const { spans, noAnswer } = spansOf(part, limits);
+    // Several spans can extend to the same words and become one answer, so more spans than answers are kept.
+    const { count, longest, inWords } = limits;
+    const { spans, noAnswer } = bestSpans(part, { count: inWords ? 2 * count + 10 : count, longest });
     none = Math.min(none, noAnswer);
     for (const { first, last, score } of spans) {
       const [start, end] = placeOf(part, first, last, limits.inWords);
@@ -58,7 +60,10 @@ export function answersOf(context: string, parts: readonly ContextPart[], limits
 }
 
 /** Returns the most likely spans, and the probability that there is no answer, which the first token represents. */
-function spansOf(part: ContextPart, { count, longest, inWords }: AnswerLimits): { spans: Span[]; noAnswer: number } {
+export function bestSpans(
+  part: Pick<ContextPart, 'starts' | 'ends' | 'first' | 'isSpecial'>,
+  { count, longest }: Pick<AnswerLimits, 'count' | 'longest'>,
+): { spans: Span[]; noAnswer: number } {
   const isOpen = (i: number) => i === 0 || (i >= part.first && !part.isSpecial[i]);
   const open = (logits: Float32Array) => softmax(logits.map((logit, i) => (isOpen(i) ? logit : -Infinity)));
   const [starts, ends] = [open(part.starts), open(part.ends)] as [number[], number[]];
@@ -70,11 +75,7 @@ function spansOf(part: ContextPart, { count, longest, inWords }: AnswerLimits): 
     }
   }
   spans.sort((a, b) => b.score - a.score);
-  // Several spans can extend to the same words and become one answer, so more spans than answers are kept.
-  return {
-    spans: spans.slice(0, inWords ? 2 * count + 10 : count),
-    noAnswer: (starts[0] as number) * (ends[0] as number),
-  };
+  return { spans: spans.slice(0, count), noAnswer: (starts[0] as number) * (ends[0] as number) };
 }
 
 /** Returns the range of characters from one token to another. If `inWords`, it is extended to whole words. */

@@ -6,6 +6,7 @@ import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
+import { answersInWords, readsBoxes, type WordAnswer, type WordBoxOptions } from './document-answers.js';
 import { florenceReader, type TextOfImage } from './florence-texts.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { decoded, type ImageInput, imagesOf, processorOf } from './image-inputs.js';
@@ -56,28 +57,37 @@ export const imageToText: Task<ImageToText> = {
   },
 };
 
-export interface DocumentAnswer {
+export interface DocumentAnswer extends Partial<Omit<WordAnswer, 'answer'>> {
   /** The answer. Null if the generated text has none. */
   readonly answer: string | null;
 }
 
-/** Answers a question about a page, with a model such as Donut that was trained for it. */
+/** Options of `generate` for models that write answers, and others for those that find them in words. */
+export interface DocumentQuestionAnsweringOptions extends Omit<ImageToTextOptions, 'top_k'>, WordBoxOptions {}
+
+/**
+ * Answers a question about a page. A model such as Donut reads the image and writes the answer. LayoutLMv3 finds it among
+ * the words of the page, which `word_boxes` gives; the image may be null then. Its answers have a score and the indices
+ * of the first and the last word.
+ */
 export type DocumentQuestionAnswering = (
-  image: ImageInput,
+  image: ImageInput | null,
   question: string,
-  options?: ImageToTextOptions,
+  options?: DocumentQuestionAnsweringOptions,
 ) => Promise<DocumentAnswer[]>;
 
 export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
-  head: 'language-model',
+  // No `head` is set, because there are two kinds.
   create: (context) => {
-    checkReader(context);
     const { model, task } = context;
+    const finds = readsBoxes(context);
+    if (!finds) checkReader(context);
     const tokenizer = tokenizerOf(context);
     return async (image, question, options = {}) => {
       if (typeof question !== 'string')
         throw new ArgumentError(`${task}: the question is ${describeValue(question)}, expected a text`);
       if (Array.isArray(image)) throw new ArgumentError(`${task}: there are several images, expected one`);
+      if (finds) return answersInWords(context, image, question, options as WordBoxOptions);
       const generate = argumentsOf(context, options);
       const asked = `<s_docvqa><s_question>${question}</s_question><s_answer>`;
       const tokens = tokenizer.encode(asked, { addSpecial: false });
@@ -94,7 +104,7 @@ export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
       const wanted = maxNewTokens ?? (maxLength === undefined ? room : undefined);
       const limits = wanted === undefined ? {} : { maxNewTokens: prefix.length + wanted };
       const all = { ...generate, ...limits, prefix, ...(start === undefined ? {} : { decoderStartTokenId: start }) };
-      const [texts = []] = await describe(context, imagesOf(task, image), all, options, false);
+      const [texts = []] = await describe(context, imagesOf(task, image as ImageInput), all, options, false);
       return texts.map((text) => {
         const answer = /<s_answer>(.*?)<\/s_answer>/s.exec(text)?.[1] ?? /^(.*?)<\/s_answer>/s.exec(text)?.[1];
         return { answer: answer?.trim() ?? null };

@@ -12,6 +12,7 @@ export type {
 } from './automatic-speech-recognition.js';
 export * from './chat/index.js';
 export type { DepthEstimation, EstimatedDepth } from './depth-estimation.js';
+export type { WordAnswer, WordBox, WordBoxOptions } from './document-answers.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
@@ -24,6 +25,7 @@ export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } fro
 export type {
   DocumentAnswer,
   DocumentQuestionAnswering,
+  DocumentQuestionAnsweringOptions,
   ImageToText,
   ImageToTextOptions,
   TextOfImage,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
+import answers from '../tasks/document-answers.json' with { type: 'json' };
 import masks from '../tasks/masks.json' with { type: 'json' };
 import segments from '../tasks/segments.json' with { type: 'json' };
 import { simdformer } from './run-cli.js';
@@ -186,6 +187,25 @@ describe('commands for images', async () => {
     expect(JSON.parse(stdout)).toEqual({ bboxes: [], labels: [] });
     const both = await simdformer(['caption', model, image, '--prompt', '<OD>', '--question', 'a']);
     expect([both.code, both.stderr]).toEqual([expect.any(Number), expect.stringContaining('expected one of them')]);
+  });
+
+  it('caption --question answers by LayoutLMv3 with --words, and says what is missing', async () => {
+    const model = 'test/tasks/layoutlmv3';
+    const words = join(folder, 'words.json');
+    writeFileSync(words, JSON.stringify(answers.words));
+    const wanted = answers.cases.find(({ image, options }) => image && Object.keys(options).length === 0)!;
+    const page = join(folder, 'page.png');
+    const [width, height] = answers.size as [number, number];
+    const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + ((i * i) % 97)) % 256);
+    writeFileSync(page, await encodePng({ width, height, data }));
+    const found = await simdformer(['caption', model, page, '--question', wanted.question, '--words', words]);
+    expect(found.stdout.trim(), found.stderr).toBe(wanted.answers[0]!.answer);
+    const without = await simdformer(['caption', model, page, '--question', 'Who?']);
+    expect(without.stderr).toContain('word_boxes is missing');
+    const alone = await simdformer(['caption', model, page, '--words', words]);
+    expect(alone.stderr).toContain('--words is given, expected one image and --question beside it');
+    const broken = await simdformer(['caption', model, page, '--question', 'Who?', '--words', page]);
+    expect(broken.stderr).toContain('expected JSON');
   });
 
   it('caption prints a line for each image', async () => {

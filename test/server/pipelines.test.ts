@@ -6,7 +6,8 @@ import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-i
 import { writeWav } from '../../src/pretrained/processors/wav.js';
 import { type OpenAIApp, openai } from '../../src/server/index.js';
 import { PipelineRunner, UnsupportedTaskError } from '../../src/server/pipeline-runner.js';
-import { pipeline } from '../../src/tasks/index.js';
+import { pipeline, type WordBox } from '../../src/tasks/index.js';
+import answers from '../tasks/document-answers.json' with { type: 'json' };
 import masks from '../tasks/masks.json' with { type: 'json' };
 import segments from '../tasks/segments.json' with { type: 'json' };
 import { testData } from '../test-data.js';
@@ -43,6 +44,7 @@ const models = {
   objects: await load('detr-panoptic', segments.processor, 'switches'),
   depth: await load('depth_anything', { image_processor_type: 'DPTImageProcessor', size, ensure_multiple_of: 14 }),
   sam: await load('sam', masks.processor),
+  words: await loadModel(device, 'test/tasks/layoutlmv3'),
 };
 
 describe('/v1/pipelines', () => {
@@ -132,6 +134,18 @@ describe('/v1/pipelines', () => {
     expect((await ask('image-segmentation', semantic)).body).toMatchObject([{ score: null }]);
     const other = await ask('image-segmentation', { ...body, model: 'maps', parameters: { subtask: 'instance' } });
     expect(other.status).toBe(400);
+  });
+
+  it('answers questions by the words of a page', async () => {
+    const find = await pipeline('document-question-answering', models.words);
+    const parameters = { word_boxes: answers.words as unknown as WordBox[], top_k: 2 };
+    const expected = await find(png, 'Who?', parameters);
+    const body = { model: 'words', inputs: { image, question: 'Who?' }, parameters };
+    expect((await ask('document-question-answering', body)).body).toEqual(expected);
+    const odd = await ask('document-question-answering', { ...body, parameters: { word_boxes: [['a', [0, 0, 1]]] } });
+    expect(odd.status).toBe(400);
+    const missing = await ask('document-question-answering', { ...body, parameters: {} });
+    expect([missing.status, JSON.stringify(missing.body)]).toEqual([400, expect.stringContaining('word_boxes')]);
   });
 
   it('finds the masks of points', async () => {

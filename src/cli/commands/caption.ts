@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import type { WordBox } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -8,6 +9,7 @@ import { loadPipeline } from '../text-jobs.js';
 interface CaptionOptions {
   readonly prompt?: string;
   readonly question?: string;
+  readonly words?: string;
   readonly revision?: string;
 }
 
@@ -20,13 +22,19 @@ export function captionCommand(): Command {
     )
     .argument('<image...>', 'PNG, JPEG, WebP or AVIF files')
     .option('--prompt <text>', "Florence-2's task, such as <OD>, or another prompt; tasks of places print JSON")
-    .option('--question <text>', 'answer a question about each page, with a model such as Donut')
+    .option('--question <text>', 'answer a question about each page, with a model such as Donut or LayoutLMv3')
+    .option(
+      '--words <file>',
+      'for LayoutLMv3: JSON of the words and their boxes, [[word, [left, top, right, bottom]], …]',
+    )
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, images: string[], options: CaptionOptions, command: Command) => {
-      const { prompt, question, revision } = options;
+      const { prompt, question, words, revision } = options;
       if (prompt !== undefined && question !== undefined)
         throw new ArgumentError('--prompt and --question are both given, expected one of them');
       if (question === '') throw new ArgumentError('--question is empty, expected a text');
+      if (words !== undefined && (question === undefined || images.length > 1))
+        throw new ArgumentError('--words is given, expected one image and --question beside it');
       using device = await openDevice(command);
       using stop = stopping();
       const given = { device, revision, stop };
@@ -40,9 +48,20 @@ export function captionCommand(): Command {
         return;
       }
       await using answer = await loadPipeline('document-question-answering', model, given);
+      const boxes = words === undefined ? {} : { word_boxes: await wordsIn(words) };
       for (const image of images) {
-        const [found] = await answer(await readFile(image), question, { signal: stop.signal });
+        const [found] = await answer(await readFile(image), question, { ...boxes, signal: stop.signal });
         console.log(found?.answer ?? '');
       }
     });
+}
+
+/** Reads JSON. The pipeline checks the words. */
+async function wordsIn(path: string): Promise<readonly WordBox[]> {
+  const text = await readFile(path, 'utf8');
+  try {
+    return JSON.parse(text) as WordBox[];
+  } catch (error) {
+    throw new FormatError(`${path}: ${(error as Error).message}, expected JSON`, { cause: error });
+  }
 }
