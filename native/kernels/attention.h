@@ -215,10 +215,11 @@ class Forward {
 struct Attention {
   static constexpr const char* name = "attention";
   static constexpr const char* signature = ATTENTION_INPUTS
-      "out:y out?:stats out?:relativeWeights u32:yStride u32:dropping{seed,stream,threshold} f32:keptScale";
+      "out:y out?:stats out?:relativeWeights u32:yStride u32:trains u32:dropping{seed,stream,threshold} f32:keptScale";
   attention::Inputs in;
   Span y, stats, relativeWeights;
   uint32_t yStride;
+  uint32_t trains;  // 1 if a backward pass follows. Scores then have the bits that it computes.
   Dropping dropping;
 
   const char* check() const {
@@ -242,7 +243,7 @@ struct Attention {
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights, dropping};
-    if (!inBfloat16 && attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
+    if (!inBfloat16 && trains == 0 && attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
       return withCells(in.sizes.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
     if (in.workOf(1) < kMinWork) return attendShort(context, output, inBfloat16);
     // Blocks are smaller if there are few, so that more threads share them.

@@ -58,7 +58,10 @@ export interface RopeDefaults {
   /** Base of the frequencies, and its name in files before transformers 5. Default name: `rope_theta`. */
   readonly theta: number;
   readonly thetaName?: string;
-  /** Share of a head that rotates, and its name in older files. Default: all of it, `partial_rotary_factor`. */
+  /**
+   * Share of a head that rotates, and its name in older files. Default: all of it, and a share in config.json counts only
+   * with scaled frequencies, as in transformers; `partial_rotary_factor`.
+   */
   readonly partial?: number;
   readonly partialName?: string;
   /** Number of pairs that rotate by frame, row and column, interleaved (Qwen-VL's `mrope_section`). Default: none. */

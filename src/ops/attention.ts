@@ -114,7 +114,7 @@ function attend(
     ...operandsOf(inputs, v, valueWidth, distances || biases.scoreDistances),
   };
   const flops = 2 * countProducts(inputs) * (sizes.width + valueWidth);
-  device.emit('attention', { yStride: lastOf(y.shape), dropping, ...operands }, flops);
+  device.emit('attention', { yStride: lastOf(y.shape), trains: Number(isTrained), dropping, ...operands }, flops);
   const sinkSizes = { rows, heads: sizes.heads, width: valueWidth };
   const shares = sinks && isTrained ? device.empty([rows, sizes.heads]) : null;
   if (sinks) device.emit('attentionSinks', { y, stats: operands.stats, sinks, shares, ...sinkSizes });

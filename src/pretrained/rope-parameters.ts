@@ -68,7 +68,7 @@ export function ropeParameters(family: RopeDefaults, config: Json): RopeParamete
 const filled = (scaling: unknown) => (isObject(scaling) && Object.keys(scaling).length > 0 ? scaling : undefined);
 
 function standard(
-  { typeNames, sections }: RopeDefaults,
+  { typeNames, sections, partial }: RopeDefaults,
   config: Json,
   older: Json,
   { type: oldName, ...given }: Json,
@@ -77,7 +77,9 @@ function standard(
   const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...given, rope_type: kind };
   all.partial_rotary_factor ??= older.partial_rotary_factor;
   if (sections) all.mrope_section ??= sections;
-  if (all.partial_rotary_factor === undefined) delete all.partial_rotary_factor;
+  // Without scaling, transformers rotates parts of heads only in families that have a share of their own.
+  if (all.partial_rotary_factor === undefined || (kind === 'default' && partial === undefined))
+    delete all.partial_rotary_factor;
   if (['llama3', 'yarn', 'longrope'].includes(kind)) {
     const outside = config.original_max_position_embeddings;
     if (outside != null) all.original_max_position_embeddings = outside;

@@ -2,7 +2,7 @@
 // methods of text, and filters of other values. Templates are written for Python.
 
 import * as jinja from '@huggingface/jinja';
-import { quotedAsPython } from './python-quote.js';
+import { floatAsPython, isSmallFraction, quotedAsPython } from './python-quote.js';
 
 /** A value of the engine. Its classes are not exported. */
 interface Value {
@@ -70,7 +70,7 @@ function representation(value: Value): string {
   if (isNone(value)) return 'None';
   if (isUndefined(value)) return 'Undefined';
   if (value.type === 'BooleanValue') return value.value ? 'True' : 'False';
-  if (value.type === 'FloatValue') return floatText(value.value);
+  if (value.type === 'FloatValue') return floatAsPython(value.value);
   if (value.type === 'TupleValue') {
     const items = (value.value as Value[]).map(representation);
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
@@ -81,9 +81,17 @@ function representation(value: Value): string {
   return `{${entries.map(([key, each]) => `${representation(made(key))}: ${representation(each)}`).join(', ')}}`;
 }
 
-function floatText(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(1);
-  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
+const MARKED = /"\\u0000small ([^"]*)"/g;
+
+/** The value with small fractions as marked texts, which have the digits of Python. */
+function withMarks(given: Value): Value {
+  const isSmall = given.type === 'FloatValue' && isSmallFraction(given.value);
+  if (isSmall) return text(`\0small ${floatAsPython(given.value)}`);
+  if (!isArray(given) && !isObject(given)) return given;
+  const value = isArray(given)
+    ? given.value.map(withMarks)
+    : new Map([...(given.value as Map<unknown, Value>)].map(([key, each]) => [key, withMarks(each)]));
+  return Object.assign(Object.create(Object.getPrototypeOf(given)), given, { value });
 }
 
 /** `left == right` of Python. */
@@ -289,6 +297,8 @@ export class PythonInterpreter extends Interpreter {
       const [characters] = filter.type === 'Identifier' ? [] : this.evaluateArguments(filter.args, scope)[0];
       return text(stripped(operand.value, characters?.value, true, true));
     }
+    if (name === 'tojson')
+      return text(super.applyFilter(withMarks(operand), filter, scope).value.replace(MARKED, '$1'));
     if (isNoSequence(operand, name)) return this.applyFilter(array([]), filter, scope);
     const known = FILTERS[name]?.(operand);
     if (known !== undefined) return known;

@@ -16,3 +16,12 @@ export function quotedAsPython(text: string): string {
   });
   return quote + escaped.join('') + quote;
 }
+
+/** A number as Python's `repr` writes a float: `0.5`, `3.0`, `1e-05`. */
+export function floatAsPython(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(1);
+  return (isSmallFraction(value) ? value.toExponential() : String(value)).replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** True for fractions that Python writes with an exponent of two digits, and JavaScript does not. */
+export const isSmallFraction = (value: number) => value !== 0 && Math.abs(value) < 1e-4;

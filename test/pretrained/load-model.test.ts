@@ -106,3 +106,10 @@ describe('folders of Transformer.save', () => {
     await rm(folder, { recursive: true });
   });
 });
+
+it('refuses BLOOM’s slow_but_exact, with which transformers leaves out biases', async () => {
+  const files = await filesOf(testData('reference3'), 'bloom/config.json', 'bloom/model.safetensors');
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const given = { ...files, 'config.json': text({ ...config, slow_but_exact: true }) };
+  await expect(loadModel(device, given)).rejects.toThrow('slow_but_exact is true, expected false');
+});

@@ -18,6 +18,22 @@ interface Case {
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
+describe('the share of a head that rotates', () => {
+  const sizes = { hidden_size: 8, num_attention_heads: 2, vocab_size: 8 };
+  const shareOf = async (type: string, rope: object) => {
+    const config = await completeConfig({ model_type: type, ...sizes, rope_parameters: { rope_theta: 100, ...rope } });
+    return (config.rope_parameters as Record<string, unknown>).partial_rotary_factor;
+  };
+
+  it('without scaling, counts only in families that have one, as in transformers', async () => {
+    for (const type of ['llama', 'granite', 'exaone4', 'ernie4_5'])
+      expect(await shareOf(type, { rope_type: 'default', partial_rotary_factor: 0.5 })).toBeUndefined();
+    for (const type of ['phi', 'phi3', 'glm4', 'stablelm', 'qwen3_5_text', 'gpt_neox'])
+      expect(await shareOf(type, { rope_type: 'default', partial_rotary_factor: 0.75 })).toBe(0.75);
+    expect(await shareOf('llama', { rope_type: 'linear', factor: 2, partial_rotary_factor: 0.5 })).toBe(0.5);
+  });
+});
+
 describe('frequencies of RoPE', () => {
   const init = new Initializer(device, 1);
 

@@ -75,6 +75,15 @@ describe('applyChatTemplate', () => {
     await expect(render()).rejects.toThrow(/has no chat template; set tokenizer\.chatTemplate/);
   });
 
+  it('reads line ends as Jinja does, and writes small fractions as Python does', async () => {
+    const chatTemplate = '{%- if true %}\r\n{{ a }}\r\n{%- endif %}\r{{ a | tojson }} {{ a.b }} {{ a.c[0] | tojson }}';
+    const variables = { a: { b: 1e-9, c: [0.00002, -1.5e-7, 0.25, 'x'] } };
+    const tokenizer = await load();
+    expect(await tokenizer.applyChatTemplate(hello, { chatTemplate, variables, tokenize: false })).toBe(
+      `{'b': 1e-09, 'c': [2e-05, -1.5e-07, 0.25, 'x']}{"b": 1e-09, "c": [2e-05, -1.5e-07, 0.25, "x"]} 1e-09 2e-05`,
+    );
+  });
+
   it('finds the template in all files that may contain it', async () => {
     const text = (value: unknown) =>
       new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));

@@ -287,14 +287,12 @@ class HeadGradient {
       store(inverse_ + r, loadLanes(stats + in_.sizes.heads * rows + r, n));
       store(delta_ + r, Vf{});
     }
-    for (uint32_t r = 0; r < count; ++r) {
-      const float* y = outputRow(op_.y, op_.strides.y, it, i + r, h_);
-      Vf dot = {};
-      for (uint32_t d = 0; d < in_.sizes.valueWidth; d += kWidth)
-        dot = fma(loadLanes(y + d, in_.sizes.valueWidth - d < kWidth ? in_.sizes.valueWidth - d : kWidth),
-                  load(dy_.data + r * dy_.stride + d), dot);
-      delta_[r] = sum(dot);
-    }
+    // These sums have the order of the products with values. If a query attends to one key alone, y is its value, and
+    // dy vᵀ - D is exactly 0.
+    transposed(outputRow(op_.y, op_.strides.y, it, i, h_), op_.strides.y, count, in_.sizes.valueWidth,
+               [&](size_t d, size_t r, Vf y, size_t) {
+                 store(delta_ + r, fused(y, load(dyColumns_ + d * kBlockQueries + r), load(delta_ + r)));
+               });
     if (!op_.drelativeWeights.present()) return;
     const DistanceRows weights = in_.distanceRows(context_, op_.relativeWeights, it, i, h_);
     const DistanceRows slopes = in_.distanceRows(context_, op_.drelativeWeights, it, i, h_);

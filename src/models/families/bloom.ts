@@ -25,6 +25,7 @@ export class Bloom extends CausalModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
+    config.expect('slow_but_exact', false); // it leaves out biases
     const [dModel, heads] = [config.size('hidden_size'), config.size('n_head')];
     const positionBias = new LinearBias(init, heads, config.size('seq_length'));
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));

@@ -275,5 +275,5 @@ export const moonshineStreaming: Family = {
     own.head_dim ??= Math.floor((own.hidden_size as number) / (own.num_attention_heads as number));
     config.encoder_config = own;
   },
-  rope: { theta: 10000 },
+  rope: { theta: 10000, partial: 0.8 },
 };

@@ -193,7 +193,10 @@ class Settings implements GgufSettings {
     const theta = this.number('rope.freq_base') ?? 10000;
     const turning = this.number('rope.dimension_count') ?? headSize;
     const partial = turning < headSize ? { partial_rotary_factor: turning / headSize } : {};
-    const scaling = { ...this.#ropeScaling(), ...partial };
+    const own = this.#ropeScaling();
+    // llama.cpp rotates parts of heads in every family. transformers does so only with scaled frequencies in some.
+    const isPlain = own.rope_type === 'default' && turning < headSize && this.family.rope?.partial === undefined;
+    const scaling = { ...(isPlain ? { rope_type: 'linear', factor: 1 } : own), ...partial };
     if (this.family.rope?.sliding === undefined)
       return { rope_theta: theta, ...partial, rope_parameters: { rope_theta: theta, ...scaling } };
     const near = this.number('rope.freq_base_swa') ?? 10000;
