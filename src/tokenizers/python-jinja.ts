@@ -82,7 +82,6 @@ function representation(value: Value): string {
 }
 
 const MARKED = /"\\u0000small ([^"]*)"/g;
-
 /** The value with small fractions as marked texts, which have the digits of Python. */
 function withMarks(given: Value): Value {
   const isSmall = given.type === 'FloatValue' && isSmallFraction(given.value);

@@ -50,7 +50,7 @@ function parse(template: string): unknown {
   if (known !== undefined) return known;
   let program: unknown;
   try {
-    program = new Template(template.replace(/\r\n?/g, '\n')).parsed; // as Jinja reads lines
+    program = new Template(template.replace(/\r\n?/g, '\n')).parsed; // Jinja does the same
   } catch (cause) {
     throw new FormatError(`the chat template cannot be parsed: ${(cause as Error).message}`, { cause });
   }
