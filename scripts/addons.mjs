@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defines, flags, flagsOf, sources } from './binding.mjs';
 import { installed, run } from './release/tools.mjs';
@@ -54,14 +54,19 @@ const includes = [
   ofTool('node-api-headers/include'),
 ];
 
+/**
+ * Runs Zig. Its C++ libraries are cached with the tools. Compiled sources are cached beside their objects, so that deleting
+ * build/addons makes the next build compile everything again.
+ */
 function zig(...args) {
-  const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: join(tools, 'zig'), ZIG_LOCAL_CACHE_DIR: join(tools, 'zig') };
+  const caches = { ZIG_GLOBAL_CACHE_DIR: join(tools, 'zig'), ZIG_LOCAL_CACHE_DIR: resolve('build/addons/zig') };
+  const env = { ...process.env, ...caches };
   const child = spawn(ofTool('.bin/zig'), args, { env, shell: process.platform === 'win32' });
   let said = ''; // warnings about Zig's own C++ library among it, which it compiles for every platform
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     child.on('close', (status) =>
-      status === 0 ? resolve() : fail(`zig ${args[0]} failed for ${args.at(-1)}\n${said}`),
+      status === 0 ? done() : fail(`zig ${args[0]} failed for ${args.at(-1)}\n${said}`),
     );
   });
 }

@@ -105,8 +105,9 @@ function checkSymbols(platform) {
     throw new Error('llvm-nm is missing: install the Debian package llvm-19');
   const file = `build/npm/${platform}/simdformer.${platform}.node`;
   const isWindows = platform.startsWith('win32');
-  const needed = isWindows ? run(reader, ['--coff-imports', file]) : run(nm, ['--dynamic', '--undefined-only', file]);
-  const own = isWindows ? run(reader, ['--coff-exports', file]) : run(nm, ['--dynamic', '--defined-only', file]);
+  const table = platform.startsWith('linux') ? ['--dynamic'] : []; // files for macOS have one table of symbols
+  const needed = isWindows ? run(reader, ['--coff-imports', file]) : run(nm, [...table, '--undefined-only', file]);
+  const own = isWindows ? run(reader, ['--coff-exports', file]) : run(nm, [...table, '--defined-only', file]);
   const { symbols } = createRequire(resolve('.cache/addons/x.js'))('node-api-headers');
   const known = new Set([...symbols.v8.node_api_symbols, ...symbols.v8.js_native_api_symbols]);
   const used = [...new Set(needed.match(/\b_?(napi|node_api)_\w+/g))].map((name) => name.replace(/^_/, ''));
