@@ -4,7 +4,8 @@
 //
 // The reranker is MiniLM once more, which reads question and passage together: cross-encoders of this shape do the same
 // work. transformers.js has no chat model here, because there is no ONNX file of the same weights. It is compared in
-// indexing and in searching. llama.cpp's convert_hf_to_gguf.py makes the GGUF file, with `--outtype f32`.
+// indexing and in searching. llama.cpp's convert_hf_to_gguf.py makes the GGUF file, with `--outtype f32`. A second process
+// of ours packs the weights of both encoders to 8 bits. Its vectors differ, so it stands beside the comparison.
 
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +19,7 @@ import { loadModel } from '../src/pretrained/index.js';
 import { passagesOf } from '../src/tasks/index.js';
 import type { Bench, Run } from './harness/bench.js';
 import { contest } from './harness/contest.js';
-import { OURS } from './harness/ours.js';
+import { OURS, OURS_IN_INT8 } from './harness/ours.js';
 import { peerPackage } from './harness/packages.js';
 import { Peer } from './harness/peer.js';
 import { asContestant } from './harness/peers.js';
@@ -36,12 +37,16 @@ interface Models {
   readonly embedder: string;
   readonly reranker: string;
   readonly chat: string | null;
+  /** Storage of the encoders' weights, as in `loadModel`. */
+  readonly weights?: 'int8';
 }
 
 interface Side {
   readonly name: string;
   readonly peer: Peer;
   readonly models: Models;
+  /** True for a side that computes with less accurate weights than the peers. */
+  readonly isReference?: boolean;
 }
 
 type Wanted = Omit<Side, 'peer'> & { readonly peer: Peer | null };
@@ -73,26 +78,25 @@ async function measure(run: Run, sides: readonly Side[]): Promise<void> {
     )
     .slice(0, DOCUMENTS);
   const rounds = run.rounds(3);
-  const indexing = sides.flatMap(({ name, peer }) =>
-    asContestant(name, peer, (repeats) => ({ index: texts, repeats })),
-  );
+  const contestants = (from: readonly Side[], question: object) =>
+    from.flatMap(({ name, peer, isReference = false }) =>
+      asContestant(name, peer, (repeats) => ({ ...question, repeats })).map((one) => ({ ...one, isReference })),
+    );
+  const indexing = contestants(sides, { index: texts });
   const indexed = await contest(indexing, { rounds, tolerance: TOLERANCE, seconds: 60 });
   run.row(`index ${texts.length} passages`, indexed, {
     'passages/s': texts.length / (indexed.times[OURS]?.median as number),
   });
   const asked = { question: QUESTION, texts, passages: PASSAGES };
-  const searching = sides.flatMap(({ name, peer }) =>
-    asContestant(name, peer, (repeats) => ({ ...asked, tokens: 0, repeats })),
-  );
+  const searching = contestants(sides, { ...asked, tokens: 0 });
   run.row(`question to ${PASSAGES} reranked passages`, await contest(searching, { rounds, seconds: 60 }));
   const writers = sides.filter(({ models }) => models.chat !== null);
-  const answering = writers.flatMap(({ name, peer }) =>
-    asContestant(name, peer, (repeats) => ({ ...asked, tokens: TOKENS, repeats })),
-  );
+  const answering = contestants(writers, { ...asked, tokens: TOKENS });
   run.row(`question to answer, ${TOKENS} tokens`, await contest(answering, { rounds, seconds: 60 }));
   for (const { name, peer, models } of sides) {
     const { peak, delay } = await peer.ask<{ peak: number; delay: number }>({ state: true });
-    const bytes = Object.values(models).reduce((sum, path) => sum + (path === null ? 0 : bytesOf(path)), 0);
+    const { embedder, reranker, chat } = models;
+    const bytes = [embedder, reranker, chat].reduce((sum, path) => sum + (path === null ? 0 : bytesOf(path)), 0);
     run.summary[`${name}: peak memory, MB`] = peak / 1e6;
     run.summary[`${name}: peak memory, of the models' files`] = peak / bytes;
     run.summary[`${name}: delay of the event loop, p99, ms`] = delay * 1e3;
@@ -112,6 +116,7 @@ async function sidesOf(run: Run, minilm: string, chat: string, work: string): Pr
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
   const own = async () => [memory(OURS, await ourLibrary()), version] as const;
   const ours = await run.peer(OURS, '', own);
+  const packed = await run.peer(OURS_IN_INT8, '', own);
   const transformers = await run.peer('transformers.js', 'It comes from npm, once.', async () => {
     const { folder, version } = peerPackage('@huggingface/transformers');
     return [memory('transformers.js', join(folder, 'dist/transformers.node.mjs')), version] as const;
@@ -125,6 +130,12 @@ async function sidesOf(run: Run, minilm: string, chat: string, work: string): Pr
   const onnx = transformers === null ? '' : await onnxFolder(minilm, work);
   const sides: readonly Wanted[] = [
     { name: OURS, peer: ours, models: { embedder: minilm, reranker: minilm, chat } },
+    {
+      name: OURS_IN_INT8,
+      peer: packed,
+      models: { embedder: minilm, reranker: minilm, chat, weights: 'int8' },
+      isReference: true,
+    },
     { name: 'transformers.js', peer: transformers, models: { embedder: onnx, reranker: onnx, chat: null } },
     { name: 'node-llama-cpp', peer: llama, models: { embedder: gguf ?? '', reranker: gguf ?? '', chat } },
   ];

@@ -6,6 +6,8 @@ import type { Contestant } from './contest.js';
 export const OURS = 'simdformer';
 /** Names of sides that round the factors of products to bfloat16. They stand beside those in float32. */
 export const OURS_IN_BFLOAT16 = 'simdformer, bfloat16';
+/** Name of a side that packs its weights to 8 bits. */
+export const OURS_IN_INT8 = 'simdformer, int8 weights';
 export const PYTORCH_IN_BFLOAT16 = 'PyTorch, autocast to bfloat16';
 
 /**

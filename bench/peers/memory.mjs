@@ -2,7 +2,8 @@
 //
 // Each line is a JSON object.
 //
-// - {"load": {embedder, reranker, chat}, "threads"} loads the models, of which `chat` may be null; the answer is {}.
+// - {"load": {embedder, reranker, chat, weights}, "threads"} loads the models; the answer is {}. `chat` may be null. `weights`
+//   is how simdformer stores those of the encoders.
 // - {"index": texts, "repeats"} gives "seconds", and a "sample" of the last vector.
 // - {"question", "texts", "passages", "tokens", "repeats"} answers a question; the answer has the "seconds". Vectors find 12 of `texts`. The
 //   reranker reads them with the question. Unless `tokens` is 0, a chat model writes so many from the best `passages`.
@@ -23,9 +24,10 @@ const SYSTEM = 'Answer from the passages.';
  * and returns the number of tokens of its answer.
  */
 const libraries = {
-  async simdformer({ embedder, reranker, chat }, threads) {
+  async simdformer({ embedder, reranker, chat, weights }, threads) {
     const device = await module.createDevice({ threads });
-    const [first, second] = [await module.loadModel(device, embedder), await module.loadModel(device, reranker)];
+    const first = await module.loadModel(device, embedder, { weights });
+    const second = await module.loadModel(device, reranker, { weights });
     const writer = chat && (await module.loadModel(device, chat));
     const embedBy = (model) => (texts) => model.encode(texts, { normalize: true });
     const write = async (prompt, maxNewTokens) => {
