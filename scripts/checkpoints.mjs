@@ -1614,6 +1614,7 @@ export const groups = [
   },
   {
     task: 'image-segmentation',
+    head: 'semantic-segmentation',
     config: { model_type: 'segformer' },
     labels: 150,
     files: 'b',

@@ -93,8 +93,11 @@ describe('simdformer finetune', () => {
 describe('simdformer finetune of encoders and decoders', () => {
   it('trains targets of sources, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
     mkdirSync(at('mbart'));
-    for (const name of ['config.json', 'generation_config.json', 'model.safetensors'])
+    for (const name of ['config.json', 'model.safetensors'])
       copyFileSync(`test/data/reference/mbart/${name}`, at(`mbart/${name}`));
+    // The tokenizer ends a target with its language, en_XX, which MBart moves to the start of the decoder's input.
+    const settings = JSON.parse(readFileSync('test/data/reference/mbart/generation_config.json', 'utf8'));
+    writeFileSync(at('mbart/generation_config.json'), JSON.stringify({ ...settings, decoder_start_token_id: 4 }));
     const { texts } = JSON.parse(readFileSync('test/tasks/media.json', 'utf8'));
     const { tokenizer } = texts.find(({ model }: { model: string }) => model === 'mbart');
     writeFileSync(at('mbart/tokenizer.json'), JSON.stringify(tokenizer));
@@ -106,11 +109,11 @@ describe('simdformer finetune of encoders and decoders', () => {
       'finetune',
       ...task,
       '--epochs',
-      '40',
+      '200',
       '--batch',
       '4',
       '--lr',
-      '2e-2',
+      '1e-2',
       '--out',
       at('taught'),
     ]);
@@ -120,7 +123,8 @@ describe('simdformer finetune of encoders and decoders', () => {
     const [before, after] = [await measured('mbart'), await measured('taught')];
     expect(after.count).toBe(8);
     expect(after.loss).toBeLessThan(before.loss / 2);
-    expect(after.chrf).toBeGreaterThan(before.chrf);
-    expect(after.bleu).toBeGreaterThanOrEqual(before.bleu);
+    expect(before.bleu).toBeLessThan(10);
+    expect(after.bleu).toBeGreaterThan(90);
+    expect(after.chrf).toBeGreaterThan(90);
   });
 });
