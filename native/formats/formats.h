@@ -10,6 +10,8 @@
 #include "formats/int8.h"
 #include "formats/mxfp4.h"
 #include "formats/nvfp4.h"
+#include "formats/q1_0.h"
+#include "formats/q2_0.h"
 #include "formats/q2_k.h"
 #include "formats/q3_k.h"
 #include "formats/q4_0.h"
@@ -32,7 +34,7 @@
 #define EACH_FORMAT(FORMAT) \
   FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
   FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
-  FORMAT(NVFP4) FORMAT(TQ2_0) FORMAT(Uint4)
+  FORMAT(NVFP4) FORMAT(TQ2_0) FORMAT(Q1_0) FORMAT(Q2_0) FORMAT(Uint4)
 // clang-format on
 
 // The number of a format in commands is its position in the list.

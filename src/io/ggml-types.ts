@@ -42,6 +42,7 @@ export const ggmlLayouts = {
   MXFP4: { elements: 32, bytes: 17 },
   NVFP4: { elements: 64, bytes: 36 },
   Q1_0: { elements: 128, bytes: 18 },
+  Q2_0: { elements: 64, bytes: 18 },
 } as const satisfies Record<string, GgmlLayout>;
 
 export type GgmlType = keyof typeof ggmlLayouts;
@@ -51,7 +52,7 @@ const numbers: Readonly<Record<GgmlType, number>> = {
   ...{ F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 6, Q5_1: 7, Q8_0: 8, Q8_1: 9, Q2_K: 10, Q3_K: 11, Q4_K: 12, Q5_K: 13 },
   ...{ Q6_K: 14, Q8_K: 15, IQ2_XXS: 16, IQ2_XS: 17, IQ3_XXS: 18, IQ1_S: 19, IQ4_NL: 20, IQ3_S: 21, IQ2_S: 22 },
   ...{ IQ4_XS: 23, I8: 24, I16: 25, I32: 26, I64: 27, F64: 28, IQ1_M: 29, BF16: 30, TQ1_0: 34, TQ2_0: 35, MXFP4: 39 },
-  ...{ NVFP4: 40, Q1_0: 41 },
+  ...{ NVFP4: 40, Q1_0: 41, Q2_0: 42 },
 };
 
 const names = new Map(Object.entries(numbers).map(([name, number]) => [number, name as GgmlType]));

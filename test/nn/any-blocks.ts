@@ -20,6 +20,8 @@ const blocks = {
   mxfp4: [17, 32, [], 0],
   nvfp4: [36, 64, []],
   tq2_0: [66, 256, [64]],
+  q1_0: [18, 128, [0]],
+  q2_0: [18, 64, [0]],
   uint4: [21, 32, [2]],
 } as const satisfies Readonly<Record<string, readonly [number, number, readonly number[], number?]>>;
 export type FileFormat = keyof typeof blocks;

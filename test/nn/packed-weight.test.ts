@@ -179,7 +179,7 @@ it.each(['float16', 'int8', 'q8_0', 'q4_0'] as const)(
 it('refuses values that are not weights, by name', async () => {
   const device = await deviceFor(isas[0] as string, 1);
   const bytes = new Uint8Array(18);
-  expect(() => PackedWeight.fromBlocks(device, 'q1_0', [1, 256], bytes)).toThrow(/"q1_0", expected one of/);
+  expect(() => PackedWeight.fromBlocks(device, 'q9_0', [1, 256], bytes)).toThrow(/"q9_0", expected one of/);
   expect(() => PackedWeight.fromBlocks(device, 'q4_k', [1, 32], bytes)).toThrow(
     /32 inputs, expected a multiple of 256/,
   );
