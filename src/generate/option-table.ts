@@ -17,6 +17,7 @@ import {
   presencePenalty,
   repetitionPenalty,
   temperature,
+  topH,
   topK,
   topP,
   typicalP,
@@ -329,6 +330,20 @@ export const OPTION_TABLE = {
     flag: '--temperature <t>',
     server: { name: 'temperature', min: 0, max: 2 },
     processor: temperature,
+  }),
+  /**
+   * Samples from the most probable tokens whose terms of the entropy add up to this share of it (top-H sampling), at most
+   * 100 tokens. Default: 0, all tokens.
+   */
+  topH: row<number>({
+    group: 'sampling',
+    default: 0,
+    check: fromZeroToOne,
+    help: 'sample from the most probable tokens that together have this share of the entropy; 0 for all',
+    huggingFace: { name: 'top_h' },
+    flag: '--top-h <share>',
+    server: { name: 'top_h', min: 0, max: 1 },
+    processor: topH,
   }),
   /**
    * Samples from the k most probable tokens. Default: 0, all tokens. For models from Hugging Face folders the default

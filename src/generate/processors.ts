@@ -153,6 +153,39 @@ function* greatestOf(
   return { worst, equals: sorted.lastIndexOf(worst) - from + 1 };
 }
 
+/** Number of tokens that top-H sampling considers, as transformers does. */
+const TOP_H_TOKENS = 100;
+
+/**
+ * Top-H sampling (https://arxiv.org/abs/2509.02510) of the 100 most probable tokens. A token's term of the entropy is
+ * −p · log p. The first tokens whose terms add up to at most `share` of the entropy are kept, and always the best token.
+ * Throws ArgumentError unless the share is above 0 and at most 1.
+ */
+export function topH(share: number): ScoreProcessor {
+  checkNumber('topH', 'the share', share, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
+  return pausable(function* (scores: Float32Array) {
+    let { worst, equals } = yield* greatestOf(scores, false, TOP_H_TOKENS);
+    const best: number[] = [];
+    for (let token = 0; token < scores.length; token++) {
+      const score = scores[token] as number;
+      if (score > worst || (score === worst && equals-- > 0)) best.push(token);
+    }
+    best.sort((a, b) => (scores[b] as number) - (scores[a] as number));
+    const kept = Float32Array.from(best, (token) => scores[token] as number);
+    const total = logSumExp(kept);
+    const limit = share * entropyOf(kept, total);
+    let entropy = 0;
+    const count = kept.findIndex((score, i) => {
+      entropy += Math.exp(score - total) * (total - score);
+      return i > 0 && entropy > limit;
+    });
+    scores.fill(NEVER);
+    kept.subarray(0, count === -1 ? kept.length : count).forEach((score, i) => {
+      scores[best[i] as number] = score;
+    });
+  });
+}
+
 /** Keeps tokens with at least `share` of the best token's probability. Throws ArgumentError unless it is from 0 to 1. */
 export function minP(share: number): ScoreProcessor {
   checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');

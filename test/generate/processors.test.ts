@@ -11,6 +11,7 @@ import {
   presencePenalty,
   repetitionPenalty,
   temperature,
+  topH,
   topK,
   topP,
   typicalP,
@@ -210,8 +211,8 @@ describe('gumbel', () => {
   });
 });
 
-describe('typical, epsilon and eta sampling', () => {
-  const processors = { typicalP, epsilonCutoff, etaCutoff };
+describe('top-H, typical, epsilon and eta sampling', () => {
+  const processors = { topH, typicalP, epsilonCutoff, etaCutoff };
 
   it.each(samplers.map((_, i) => i))("keep the tokens of transformers' warpers: %i", (i) => {
     const { scores, kept: wanted } = samplers[i]!;

@@ -171,6 +171,7 @@ describe('generationOptions', () => {
       minP: 0,
       typicalP: 1,
       epsilonCutoff: 0,
+      topH: 0,
       etaCutoff: 0,
       repetitionPenalty: 1,
       noRepeatNgramSize: 0,
