@@ -312,7 +312,7 @@ function pairsOf(value: unknown): [unknown, unknown][] {
 }
 
 function newDict(args: readonly unknown[]): Map<unknown, unknown> {
-  if (args.length > 1) throw new FormatError(`OrderedDict has ${args.length} arguments, expected at most one`);
+  if (args.length > 1) throw new FormatError(`a dict has ${args.length} arguments, expected at most one`);
   return new Map(args.length === 0 ? [] : pairsOf(args[0]));
 }
 
@@ -337,6 +337,7 @@ function newBytes([value]: readonly unknown[]): Uint8Array {
 const constructors = new Map(
   Object.entries({
     'collections.OrderedDict': newDict,
+    'collections.Counter': newDict,
     'builtins.set': newSet,
     '__builtin__.set': newSet,
     'builtins.frozenset': newSet,

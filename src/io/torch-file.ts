@@ -99,15 +99,35 @@ const functions = new Map(
       viewOf(storage, null, offset, shape, strides),
     'torch._utils._rebuild_tensor_v3': ([storage, offset, shape, strides, , , dtype]: readonly unknown[]) =>
       viewOf(storage, dtype, offset, shape, strides),
-    'torch._utils._rebuild_parameter': ([data]: readonly unknown[]) => {
-      if (!(data instanceof TorchTensor))
-        throw new FormatError(`a parameter has the data ${named(data)}, expected a tensor`);
-      return data;
+    'torch._utils._rebuild_parameter': parameter,
+    // Attributes of Python, which these two have beside the tensor, are ignored.
+    'torch._utils._rebuild_parameter_with_state': parameter,
+    'torch._tensor._rebuild_from_type_v2': ([build, , args]: readonly unknown[]) => {
+      const known = build instanceof PickleGlobal && /^torch\._utils\._rebuild_tensor/.test(build.name);
+      if (!known || !(args instanceof PickleTuple))
+        throw new FormatError(`a tensor is built by ${named(build)} of ${named(args)}, expected one of its functions`);
+      return build.call?.(args.items);
     },
     'torch.Size': ([sizes]: readonly unknown[]) => sizes,
     'torch.device': ([type]: readonly unknown[]) => type,
   }).map(([name, call]) => [name, new PickleGlobal(name, call)]),
 );
+
+/** Types that tensors with attributes name. */
+const TYPES = ['torch.Tensor', 'torch.nn.parameter.Parameter', 'torch.nn.parameter.Buffer'];
+
+/** Tensors that torch knows and we refuse, with the nearest thing that can be read. */
+const REFUSED: readonly (readonly [path: RegExp, what: string])[] = [
+  [/^torch\.Complex\w+Storage$|^torch\.complex\d+$/, 'complex numbers: save torch.view_as_real(tensor)'],
+  [/_rebuild_qtensor$|^torch\.Q\w+Storage$/, 'a quantized tensor: save tensor.dequantize()'],
+  [/_rebuild_sparse\w*$/, 'a sparse tensor: save tensor.to_dense()'],
+  [/_rebuild_nested_tensor$/, 'a nested tensor: save torch.nested.to_padded_tensor(tensor, 0)'],
+];
+
+function parameter([data]: readonly unknown[]): TorchTensor {
+  if (data instanceof TorchTensor) return data;
+  throw new FormatError(`a parameter has the data ${named(data)}, expected a tensor`);
+}
 
 class Described {
   constructor(readonly value: unknown) {}
@@ -155,7 +175,10 @@ class StateDictContext implements PickleContext {
 
   globalOf(module: string, name: string): unknown {
     const path = `${module}.${name}`;
-    const isKnown = functions.has(path) || Object.hasOwn(STORAGES, path) || Object.hasOwn(DTYPES, path);
+    const refused = REFUSED.find(([pattern]) => pattern.test(path));
+    if (refused) throw new FormatError(`the pickle names ${quote(path)}, which is not read: ${refused[1]} instead`);
+    const isType = Object.hasOwn(STORAGES, path) || Object.hasOwn(DTYPES, path) || TYPES.includes(path);
+    const isKnown = functions.has(path) || isType;
     return isKnown ? (functions.get(path) ?? new PickleGlobal(path)) : undefined;
   }
 
@@ -203,6 +226,8 @@ function partOf(part: unknown): [start: number, size: number] {
 
 /** Keys under which training scripts save a state dict beside other values. */
 const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module'];
+/** Maximum number of dicts around a state dict. */
+const MAX_WRAPPERS = 3;
 /**
  * Maximum bytes of a tensor that is larger than its file, because its rows share one stored row (stride 0), as in
  * masks.
@@ -212,8 +237,7 @@ const MAX_SPREAD = 1 << 28;
 function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storage) => Placed): Safetensors {
   if (!(value instanceof Map))
     throw new FormatError(`the file holds ${named(value)}, expected a state dict: names and tensors`);
-  let found = tensorsIn(value);
-  for (const key of WRAPPERS) if (found.length === 0) found = tensorsIn(value.get(key));
+  const found = stateIn(value, MAX_WRAPPERS);
   if (found.length === 0) throw new FormatError('the file holds a dict without tensors, expected a state dict');
   const tensors = new Map<string, SafetensorsEntry>();
   for (const [name, tensor] of found) {
@@ -230,6 +254,16 @@ function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storag
     tensors.set(name, entry);
   }
   return { tensors, metadata: new Map() };
+}
+
+/** The tensors of the state dict inside of at most `depth` others. Without one, those of the dict itself. */
+function stateIn(value: ReadonlyMap<unknown, unknown>, depth: number): [string, TorchTensor][] {
+  for (const key of depth > 0 ? WRAPPERS : []) {
+    const inner = value.get(key);
+    const found = inner instanceof Map ? stateIn(inner, depth - 1) : [];
+    if (found.length > 0) return found;
+  }
+  return tensorsIn(value);
 }
 
 function tensorsIn(value: unknown): [string, TorchTensor][] {

@@ -70,7 +70,7 @@ function dataPosition(local: Uint8Array, { name, header, byteLength }: ZipRecord
 
 /**
  * The data of a record, beginning at position 0. The first read checks the local header and the CRC-32 of all data. It
- * throws FormatError if one of them is wrong.
+ * throws FormatError if one of them is wrong. A CRC of 0 is not checked: torch writes it with `set_crc32_options(False)`.
  */
 export class ZipData implements ByteSource {
   readonly size: number;
@@ -115,7 +115,7 @@ export class ZipData implements ByteSource {
     const start = dataPosition(local, this.record, this.source.size);
     const buffer = new Uint8Array(Math.min(PART, this.size));
     let sum = 0;
-    for (let at = 0; at < this.size; at += PART) {
+    for (let at = 0; crc !== 0 && at < this.size; at += PART) {
       const part = buffer.subarray(0, Math.min(PART, this.size - at));
       yield [start + at, part];
       sum = crc32(sum, part);

@@ -97,8 +97,11 @@ export abstract class CausalModel extends PromptModel {
     return atOnce(this.passFeaturesByParts(inputs));
   }
 
-  protected override passFeaturesByParts({ inputIds, attentionMask }: ModelInputs): Generator<unknown, Tensor> {
-    return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'));
+  protected override passFeaturesByParts(
+    { inputIds, attentionMask }: ModelInputs,
+    hiddenStates?: Tensor[],
+  ): Generator<unknown, Tensor> {
+    return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'), hiddenStates);
   }
 
   /** Runs a pass. A family can return an additional loss, which is added to the loss of the tokens. */

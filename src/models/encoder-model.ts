@@ -76,9 +76,10 @@ export abstract class EncoderModel extends PretrainedModel {
     return atOnce(this.passFeaturesByParts(inputs));
   }
 
-  protected override passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+  protected override passFeaturesByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     const { inputIds, attentionMask } = inputs;
-    return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept'), inputs);
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
+    return this.#features(padded, inputs, hiddenStates);
   }
 
   /** The features of the last layer, float32 [N, hidden]. */

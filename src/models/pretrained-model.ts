@@ -134,8 +134,11 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /** @internal See `TextReader`. */
-  *featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
-    return yield* this.#unchanged(() => this.passFeaturesByParts(inputs));
+  *featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+    return yield* this.#unchanged(() => {
+      hiddenStates?.splice(0); // those of a pass that begins again
+      return this.passFeaturesByParts(inputs, hiddenStates);
+    });
   }
 
   /** Runs a pass, from its beginning again if an adapter was switched meanwhile: no result mixes two states. */
@@ -429,7 +432,7 @@ export abstract class PretrainedModel extends RetrievalModel {
 
   /** Same as `passFeatures`, yielding after each layer. Default: it does not yield. */
   // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
-  protected *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+  protected *passFeaturesByParts(inputs: ModelInputs, _hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     return this.passFeatures(inputs);
   }
   /** Adds attention maps to `output` by the family's names. */

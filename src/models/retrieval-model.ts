@@ -44,7 +44,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
   /** @internal */
   abstract featuresOf(inputs: ModelInputs): Tensor;
   /** @internal */
-  abstract featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor>;
+  abstract featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
   /** @internal */
   abstract forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
 

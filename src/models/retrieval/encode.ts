@@ -12,6 +12,7 @@ import {
   type TextFeatures,
   type TextTask,
   tokensOf,
+  unit,
 } from './features.js';
 import { PRECISIONS, type Precision, quantized, type VectorOf } from './precision.js';
 import type { TextReader } from './reader.js';
@@ -154,15 +155,15 @@ export async function encodeTokensOf(
   });
   const pass = await start('encodeTokens', model, texts, task, options);
   const { m3 } = pass.head;
-  let compared: TextFeatures['compared'] = null;
+  let last = null as TextFeatures | null;
   return pass.tokens(
     (features) => {
-      const last = m3 ? m3.vectors(features) : run(beforePooling(pass.steps), features);
-      compared = last.compared;
+      last = m3 ? m3.vectors(features) : run(beforePooling(pass.steps), features);
       return tokensOf(last);
     },
     (values, ids, i) => {
-      const rows = rowsOf(values, ids.length).filter((_, place) => compared?.[i]?.[place] ?? true);
+      const { compared = null, pooledTokens = (all) => all } = last ?? {};
+      const rows = pooledTokens(rowsOf(values, ids.length).filter((_, place) => compared?.[i]?.[place] ?? true));
       return normalize ? rows.map(unit) : rows;
     },
   );
@@ -263,13 +264,6 @@ export function checkTexts(op: string, texts: readonly string[]): readonly strin
   const odd = texts.findIndex((text) => typeof text !== 'string');
   if (odd < 0) return texts;
   throw new ArgumentError(`${op}: text ${odd} is ${describeValue(texts[odd])}, expected a string`);
-}
-
-function unit(vector: Float32Array): Float32Array {
-  let squares = 0;
-  for (const value of vector) squares += value * value;
-  const length = Math.max(Math.sqrt(squares), 1e-12);
-  return vector.map((value) => value / length);
 }
 
 /** The greatest numbers of a vector, in the order of their places. */

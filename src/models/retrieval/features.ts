@@ -35,6 +35,14 @@ export interface TextFeatures {
   readonly maxActiveDims: number | null;
   /** The tokens that late interaction compares. Null: all. */
   readonly compared: readonly (readonly boolean[])[] | null;
+  /** The hidden states of all layers, each as `tokens`. Default: only those of the last layer are known. */
+  readonly layers?: readonly Tensor[] | undefined;
+  /** float32 [B, 1]: the sum of the weights of a text's tokens. Default: each token counts as 1. */
+  readonly tokenWeights?: Tensor | undefined;
+  /** Joins the vectors of the compared tokens of a text. Default: all stay. */
+  readonly pooledTokens?: ((rows: readonly Float32Array[]) => readonly Float32Array[]) | undefined;
+  /** Vectors by other names, such as the `scores` of pairs. Default: none. */
+  readonly named?: ReadonlyMap<string, Tensor> | undefined;
 }
 
 /** The vectors of tokens. Throws ArgumentError if no module before gives them. */
@@ -49,13 +57,44 @@ export function sentenceOf(features: TextFeatures): Tensor {
   throw new ArgumentError('encode: a module needs vectors of texts, but no module before it pools');
 }
 
-/** The vectors that a module reads and writes, by sentence-transformers' name. */
-export type VectorName = 'sentence_embedding' | 'token_embeddings';
+/** The vectors that a module reads and writes, by sentence-transformers' names. */
+export interface VectorNames {
+  readonly input: string;
+  readonly output: string;
+}
 
-/** Replaces vectors of texts or of tokens. */
-export function mapVectors(features: TextFeatures, name: VectorName, map: (x: Tensor) => Tensor): TextFeatures {
-  if (name === 'token_embeddings') return { ...features, tokens: map(tokensOf(features)) };
-  return { ...features, sentence: map(sentenceOf(features)) };
+export const OF_TEXTS: VectorNames = { input: 'sentence_embedding', output: 'sentence_embedding' };
+export const OF_TOKENS: VectorNames = { input: 'token_embeddings', output: 'token_embeddings' };
+
+/** Maps vectors to others, which replace those of the same name. */
+export function mapVectors(
+  features: TextFeatures,
+  { input, output }: VectorNames,
+  map: (x: Tensor) => Tensor,
+): TextFeatures {
+  if (features.pooledTokens)
+    throw new ArgumentError('encode: a module follows HierarchicalTokenPooling, which must be the last one');
+  const y = map(vectorsOf(features, input));
+  if (output === OF_TOKENS.output) return { ...features, tokens: y };
+  if (output === OF_TEXTS.output) return { ...features, sentence: y };
+  return { ...features, named: new Map([...(features.named ?? []), [output, y]]) };
+}
+
+/** The vectors with a name. Throws ArgumentError if no module before gives them. */
+export function vectorsOf(features: TextFeatures, name: string): Tensor {
+  if (name === OF_TOKENS.input) return tokensOf(features);
+  if (name === OF_TEXTS.input) return sentenceOf(features);
+  const found = features.named?.get(name);
+  if (found) return found;
+  throw new ArgumentError(`encode: a module reads ${JSON.stringify(name)}, which no module before it writes`);
+}
+
+/** A vector divided by its length; zeros stay zeros. */
+export function unit(vector: Float32Array): Float32Array {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  const length = Math.max(Math.sqrt(squares), 1e-12);
+  return vector.map((value) => value / length);
 }
 
 /** A module of sentence-transformers. */
@@ -64,6 +103,8 @@ export abstract class SentenceModule extends Module {
   readonly folder: string | null = null;
   /** True if it makes vectors of texts from those of tokens. */
   readonly pools: boolean = false;
+  /** The names of the vectors that it reads and writes, if it maps vectors. */
+  readonly names: VectorNames | null = null;
 
   abstract forward(features: TextFeatures): TextFeatures;
 
@@ -77,6 +118,8 @@ export abstract class SentenceModule extends Module {
 export interface ReadOptions {
   readonly prompt: string;
   readonly task: TextTask;
+  /** The second text of each pair. Default: the texts are no pairs. */
+  readonly others?: readonly string[] | undefined;
   /** False to keep texts that are longer than the model reads. Default: true. */
   readonly truncate?: boolean | undefined;
 }

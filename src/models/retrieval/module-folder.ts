@@ -1,11 +1,12 @@
 // Source of the modules of sentence-transformers.
 
+import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
 import type { Json } from '../model-config.js';
 import type { WeightEntry } from '../weight-entry.js';
-import type { SentenceModule, VectorName } from './features.js';
+import { OF_TEXTS, OF_TOKENS, type SentenceModule, type VectorNames } from './features.js';
 
 /** The folder of a module. */
 export interface ModuleFolder {
@@ -32,15 +33,16 @@ export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding'];
 /** The name of a type, such as `Pooling`, without the packages that Python has before it. */
 export const shortType = (type: unknown): string => `${type}`.split('.').at(-1) as string;
 
-/** The vectors that a module reads and writes. */
-export function vectorName(path: string, config: Json, isLateInteraction: boolean): VectorName {
-  const { module_input_name: input, module_output_name: output } = config;
-  const name = input ?? (isLateInteraction ? 'token_embeddings' : 'sentence_embedding');
-  const isKnown = name === 'sentence_embedding' || name === 'token_embeddings';
-  if (isKnown && (output ?? name) === name) return name;
+/** The vectors that a module reads and writes. Throws FormatError for names that do not fit. */
+export function vectorNames(path: string, config: Json, isLateInteraction: boolean): VectorNames {
+  const usual = isLateInteraction ? OF_TOKENS : OF_TEXTS;
+  const input = config.module_input_name ?? usual.input;
+  const output = config.module_output_name ?? input;
+  const mixes = [OF_TEXTS.input, OF_TOKENS.input].every((name) => name === input || name === output);
+  if (typeof input === 'string' && typeof output === 'string' && !mixes) return { input, output };
   throw new FormatError(
-    `${path}/config.json: module_input_name is ${name} and module_output_name is ${output ?? name}, ` +
-      'expected sentence_embedding or token_embeddings for both',
+    `${path}/config.json: module_input_name is ${describeValue(input)} and module_output_name is ` +
+      `${describeValue(output)}, expected names of vectors of one kind`,
   );
 }
 

@@ -2,22 +2,30 @@
 
 import { checkOptions, describeValue, isObject, listOf } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import type { Device } from '../../core/device.js';
 import type { Tensor } from '../../core/tensor.js';
 import { packed, TokenBatch } from '../../nn/token-batch.js';
 import { gather } from '../../ops/move.js';
-import type { ChatMessage } from '../../tokenizers/chat-template.js';
+import { softmax } from '../../ops/softmax.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
+import { type Applied, activationOf, applied } from './activations.js';
 import { inTokenBatches, rowsOf } from './batches.js';
+import { chatRow } from './chat-rows.js';
 import { checkTexts, PROMPT_KINDS, type PromptOptions } from './encode.js';
-import type { EncodedTexts } from './features.js';
+import { type EncodedTexts, vectorsOf } from './features.js';
 import type { LogitScore } from './modules/logit-score.js';
 import { hasSegments, type TextReader, tokenLimit } from './reader.js';
 import { filledParts, knownTemplate, type RerankTemplate } from './rerank-templates.js';
+import { run, type SentenceHead } from './sentence-head.js';
 
 /** Two texts: a query and a document, or a premise and a hypothesis. */
 export type TextPair = readonly [text: string, other: string];
 
 const ACTIVATIONS = ['identity', 'sigmoid', 'tanh', 'relu', 'softmax'] as const;
+const BY_NAME: Readonly<Record<(typeof ACTIVATIONS)[number], Applied>> = {
+  ...({ identity: 'none', sigmoid: 'sigmoid', tanh: 'tanh', relu: 'relu' } as const),
+  softmax: (x) => softmax(x),
+};
 
 export interface PredictOptions extends PromptOptions {
   /** The function that makes scores of logits. Default: the model's own: the sigmoid for one label, otherwise none. */
@@ -64,10 +72,10 @@ export async function scorePairs(
     },
     { signal, onProgress, batchSize },
   );
-  return logits.map((row) => {
-    const scores = scorer.pick(row);
-    return activated(scores, activation ?? scorer.activation ?? ownActivation(model, scores.length));
-  });
+  const scores = logits.map(scorer.pick);
+  const labels = scores[0]?.length ?? 0;
+  const chosen = activation === undefined ? undefined : BY_NAME[activation];
+  return activated(model.device, scores, chosen ?? scorer.activation ?? ownActivation(model, labels));
 }
 
 /** The documents by their scores, the best first. Throws ArgumentError for a model of several labels. */
@@ -103,12 +111,14 @@ interface Scorer {
   logits(part: EncodedTexts): Generator<unknown, Tensor>;
   /** The scores of a pair, of its row of logits. */
   pick(row: Float32Array): readonly number[];
-  readonly activation: string | undefined;
+  readonly activation: Applied | undefined;
 }
 
 async function scorerOf(model: TextReader, { template }: PredictOptions): Promise<Scorer> {
   const { headKind } = model;
   const tokenizer = tokenizerOf(model);
+  const modules = template === undefined && model.sentenceHead?.writes('scores');
+  if (modules) return moduleScorer(modules);
   if (headKind === 'language-model') return decoderScorer(model, tokenizer, template);
   if (headKind !== 'sequence-classification')
     throw new ArgumentError(
@@ -135,27 +145,44 @@ async function scorerOf(model: TextReader, { template }: PredictOptions): Promis
   };
 }
 
+/** The arguments with which a module encodes pairs. */
+const pairsOf = (pairs: readonly TextPair[], prompt: string) =>
+  [pairs.map(([text]) => text), { prompt, task: null, others: pairs.map(([, other]) => other) }] as const;
+
+/** A model whose modules write `scores`, such as a projection of a pooled vector. */
+function moduleScorer({ input, steps }: ReturnType<SentenceHead['route']>): Scorer {
+  return {
+    activation: undefined,
+    encode: (pairs, prompt) => input.encode(...pairsOf(pairs, prompt)),
+    *logits(part) {
+      return vectorsOf(run(steps, yield* input.readByParts(part, null)), 'scores');
+    },
+    pick: (row) => [...row],
+  };
+}
+
 const limitsOf = (limit: number) =>
   Number.isFinite(limit) ? ({ truncation: true, maxLength: limit } as const) : ({ truncation: false } as const);
 
 /** A decoder that answers by its next token. */
 function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given: RerankTemplate | undefined): Scorer {
   const score = model.sentenceHead?.steps.find((step): step is LogitScore => 'trueId' in step) ?? null;
-  const isChat = given === undefined && (score !== null ? tokenizer.chatTemplate !== null : readsPairs(tokenizer));
-  const ownScore = given === undefined ? score : null;
-  const template = isChat || ownScore !== null ? null : checkTemplate(given ?? knownTemplate(model.config));
-  const ids = ownScore !== null ? { yes: ownScore.trueId, no: ownScore.falseId } : answerIds(tokenizer, template);
+  const own = given === undefined && score !== null ? score : null;
+  const template =
+    own !== null || (given === undefined && readsPairs(tokenizer))
+      ? null
+      : checkTemplate(given ?? knownTemplate(model.config));
+  const ids = own !== null ? { yes: own.trueId, no: own.falseId } : answerIds(tokenizer, template);
   const limit = tokenLimit(model);
   const rowOf = (pair: TextPair, prompt: string) =>
-    template !== null
-      ? partRow(tokenizer, template, pair, prompt, limit)
-      : isChat
-        ? chatRow(tokenizer, pair, prompt, limit)
-        : plainRow(tokenizer, pair, prompt, limit);
+    template === null
+      ? chatRow(tokenizer, pair, prompt, limit)
+      : partRow(tokenizer, template, pair, prompt, limit);
   const isProbability = template === null || (template.isProbability ?? true);
   return {
-    activation: model.sentenceHead?.settings.activation ? undefined : isProbability ? 'sigmoid' : 'identity',
+    activation: model.sentenceHead?.settings.activation ? undefined : isProbability ? 'sigmoid' : 'none',
     encode: async (pairs, prompt) => {
+      if (own !== null) return (model.sentenceHead as SentenceHead).route(null).input.encode(...pairsOf(pairs, prompt));
       const inputIds: number[][] = [];
       for (const pair of pairs) inputIds.push(await rowOf(pair, prompt));
       return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
@@ -180,34 +207,6 @@ function answerIds(tokenizer: PretrainedTokenizer, template: RerankTemplate | nu
 function readsPairs({ chatTemplate }: PretrainedTokenizer): boolean {
   const text = typeof chatTemplate === 'string' ? chatTemplate : (chatTemplate?.default ?? '');
   return /['"]query['"]/.test(text) && /['"]document['"]/.test(text);
-}
-
-async function chatRow(tokenizer: PretrainedTokenizer, [query, document]: TextPair, prompt: string, limit: number) {
-  const messages = (first: string, second: string): ChatMessage[] => [
-    ...(prompt === '' ? [] : [{ role: 'system', content: prompt }]),
-    { role: 'query', content: first },
-    { role: 'document', content: second },
-  ];
-  const ids = await tokenizer.applyChatTemplate(messages(query, document));
-  if (ids.length <= limit) return ids;
-  // The template's end tells the model to answer, so it stays. Two other pairs show how long it is.
-  const [one, two] = [
-    await tokenizer.applyChatTemplate(messages('0', '0')),
-    await tokenizer.applyChatTemplate(messages('1 2 3 4', '1 2 3 4')),
-  ];
-  let same = 0;
-  while (same < Math.min(one.length, two.length) && one.at(-1 - same) === two.at(-1 - same)) same++;
-  const kept = Math.min(same, limit);
-  return [...ids.slice(0, limit - kept), ...one.slice(one.length - kept)];
-}
-
-async function plainRow(tokenizer: PretrainedTokenizer, [query, document]: TextPair, prompt: string, limit: number) {
-  const { inputIds } = await tokenizer.encodeBatchAsync([prompt + query], {
-    ...limitsOf(limit),
-    textPair: [document],
-    returnOffsets: false,
-  });
-  return inputIds[0] as number[];
 }
 
 async function partRow(
@@ -270,32 +269,21 @@ function instructionOf({ sentenceHead }: TextReader, { prompt, promptName }: Pre
 }
 
 /** The activation that the model's files name. Default: the sigmoid for one label, otherwise none. */
-function ownActivation({ sentenceHead, config }: TextReader, labels: number): string {
+function ownActivation({ sentenceHead, config }: TextReader, labels: number): Applied {
   const older = isObject(config.sentence_transformers) ? config.sentence_transformers.activation_fn : undefined;
   const name = sentenceHead?.settings.activation ?? older ?? config.sbert_ce_default_activation_function;
-  if (name == null) return labels === 1 ? 'sigmoid' : 'identity';
-  const short = `${name}`.split('.').at(-1)?.toLowerCase() as string;
-  if (ACTIVATIONS.includes(short as (typeof ACTIVATIONS)[number])) return short;
-  throw new FormatError(
-    `config.json: activation_fn is ${describeValue(name)}, expected ${ACTIVATIONS.join(', ')} of torch`,
-  );
+  const own = name == null ? null : activationOf('config.json', name);
+  return own ?? (labels === 1 ? 'sigmoid' : 'none');
 }
 
-function activated(scores: readonly number[], name: string): number[] {
-  switch (name) {
-    case 'sigmoid':
-      return scores.map((score) => 1 / (1 + Math.exp(-score)));
-    case 'tanh':
-      return scores.map(Math.tanh);
-    case 'relu':
-      return scores.map((score) => Math.max(0, score));
-    case 'softmax': {
-      const most = Math.max(...scores);
-      const powers = scores.map((score) => Math.exp(score - most));
-      const sum = powers.reduce((total, power) => total + power, 0);
-      return powers.map((power) => power / sum);
-    }
-    default:
-      return [...scores];
-  }
+/** The activation of rows of scores. */
+async function activated(device: Device, rows: readonly (readonly number[])[], activation: Applied) {
+  const labels = rows[0]?.length ?? 0;
+  if (activation === 'none' || labels === 0) return rows.map((row) => [...row]);
+  const scores = device.scope(() =>
+    applied(device.tensor(Float32Array.from(rows.flat()), [rows.length, labels]), activation),
+  );
+  const values = (await scores.data()) as Float32Array;
+  scores.dispose();
+  return rowsOf(values, rows.length).map((row) => [...row]);
 }

@@ -23,8 +23,8 @@ export interface TextReader {
    * is computed, too.
    */
   featuresOf(inputs: ModelInputs): Tensor;
-  /** @internal Same as `featuresOf`, yielding after each layer. */
-  featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor>;
+  /** @internal Same as `featuresOf`, yielding after each layer. Hidden states are appended to `hiddenStates`. */
+  featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
   /** @internal Same as `forward`, yielding after each layer. */
   forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
   logitsOf(features: Tensor): Tensor;

@@ -18,6 +18,10 @@ const readers: Readonly<Record<string, () => Promise<{ read: Reader }>>> = {
   SparseStaticEmbedding: async () => (await import('./modules/sparse-static-embedding.js')).SparseStaticEmbedding,
   SparseAutoEncoder: async () => (await import('./modules/sparse-auto-encoder.js')).SparseAutoEncoder,
   MultiVectorMask: async () => (await import('./modules/multi-vector-mask.js')).MultiVectorMask,
+  WeightedLayerPooling: async () => (await import('./modules/weighted-layer-pooling.js')).WeightedLayerPooling,
+  WordWeights: async () => (await import('./modules/word-weights.js')).WordWeights,
+  HierarchicalTokenPooling: async () =>
+    (await import('./modules/hierarchical-token-pooling.js')).HierarchicalTokenPooling,
   LogitScore: async () => (await import('./modules/logit-score.js')).LogitScore,
 };
 

@@ -63,6 +63,11 @@ export class SentenceHead extends Module {
     );
   }
 
+  /** The modules of texts without a task, if one of them writes vectors with this name; null otherwise. */
+  writes(name: string): ReturnType<SentenceHead['route']> | null {
+    return this.steps.some(({ names }) => names?.output === name) ? this.route(null) : null;
+  }
+
   /** The vectors of texts, [B, d], of the model's own features, [N, hidden]; null if the modules give vectors of tokens. */
   forward(tokens: Tensor, batch: Sequences): Tensor | null {
     const { input, steps } = this.route(null);

@@ -2,7 +2,7 @@
 
 import { FormatError } from '../../core/errors.js';
 import type { HeadKind, PretrainedModel } from '../../models/pretrained-model.js';
-import type { SentenceModule } from '../../models/retrieval/features.js';
+import { OF_TOKENS, type SentenceModule } from '../../models/retrieval/features.js';
 import { INPUT_TYPES, type ModuleFolder, matrixSize, shortType } from '../../models/retrieval/module-folder.js';
 import { BgeM3 } from '../../models/retrieval/modules/bge-m3.js';
 import { Dense } from '../../models/retrieval/modules/dense.js';
@@ -170,7 +170,7 @@ async function zerosOf(tensors: ReadonlyMap<string, WeightEntry>): Promise<Reado
 function impliedModules(late: LateInteraction | null, { tokenizer }: PretrainedModel): SentenceModule[] {
   if (late === null || late.skipped === null) return [];
   const skipped = idsOfWords(late.skipped, tokenizer);
-  return [new MultiVectorMask({ skipped, skippedIn: ['document'], keptOnly: null }), new Normalize('token_embeddings')];
+  return [new MultiVectorMask({ skipped, skippedIn: ['document'], keptOnly: null }), new Normalize(OF_TOKENS)];
 }
 
 /** Stanford's ColBERT. The projection of tokens is in the model's own file. */
@@ -182,7 +182,7 @@ async function colbertHead({ source, model, weights, headersOnly }: SentenceFold
   const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, false);
   await linear.readState(new Map([['weight', tensors.get('linear.weight') as WeightEntry]]));
   const reading: ReadingSettings = { ...late.reading, markers: late.markers };
-  const steps = [new Transformer(model, reading), new Dense({ linear, input: 'token_embeddings', folder: '' })];
+  const steps = [new Transformer(model, reading), new Dense({ linear, names: OF_TOKENS, folder: '' })];
   return new SentenceHead([...steps, ...impliedModules(late, model)], sentence);
 }
 

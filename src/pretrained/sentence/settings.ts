@@ -2,6 +2,7 @@
 
 import { describeValue, isCount, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import type { ChatForm } from '../../models/retrieval/chat-rows.js';
 import type { QueryExpansion, ReadingSettings } from '../../models/retrieval/modules/transformer.js';
 import { DEFAULT_SETTINGS, type SentenceSettings } from '../../models/retrieval/sentence-head.js';
 import type { SimilarityName } from '../../models/retrieval/similarity.js';
@@ -136,12 +137,29 @@ function withMarkers(sentence: SentenceSettings, [query, document]: readonly str
 export async function readingSettings(source: ModelSource): Promise<ReadingSettings> {
   const config = await readingConfig(source);
   const file = 'sentence_bert_config.json';
+  const processing = partsOf(config.processing_kwargs);
+  const own = [processing.text, processing.common].map((part) => countOrNull(partsOf(part), 'max_length', file));
   return {
-    maxTokens: countOrNull(config, 'max_seq_length', file),
+    maxTokens: own.find((length) => length !== null) ?? countOrNull(config, 'max_seq_length', file),
+    chat: chatOf(config, partsOf(processing.chat_template)),
     queryTokens: countOrNull(config, 'query_length', file),
     documentTokens: countOrNull(config, 'document_length', file),
     expansion: expansionOf(config.query_expansion),
     lowercase: config.do_lower_case === true,
+  };
+}
+
+const partsOf = (value: unknown): Json => (isObject(value) ? value : {});
+
+/** The form of conversations, if the model's modalities contain messages. */
+function chatOf({ modality_config: modalities }: Json, options: Json): ChatForm | null {
+  const { message } = partsOf(modalities);
+  if (!isObject(message)) return null;
+  const { add_generation_prompt: addGenerationPrompt, restore_suffix: _, ...variables } = options;
+  return {
+    format: message.format === 'flat' ? 'flat' : 'structured',
+    addGenerationPrompt: addGenerationPrompt === true,
+    variables,
   };
 }
 

@@ -1,27 +1,19 @@
-import { FormatError } from '../../../core/errors.js';
 import type { Tensor } from '../../../core/tensor.js';
 import { Linear, type Projection } from '../../../nn/linear.js';
-import type { Activation } from '../../../ops/activation.js';
 import { add } from '../../../ops/binary.js';
-import { mapVectors, SentenceModule, type TextFeatures, type VectorName } from '../features.js';
-import { type ModuleFolder, matrixSize, vectorName } from '../module-folder.js';
-
-const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  Tanh: 'tanh',
-  Identity: 'none',
-  ReLU: 'relu',
-  GELU: 'gelu',
-  SiLU: 'silu',
-  Sigmoid: 'sigmoid',
-};
+import { type Applied, activationOf } from '../activations.js';
+import { mapVectors, OF_TEXTS, SentenceModule, type TextFeatures, type VectorNames } from '../features.js';
+import { type ModuleFolder, matrixSize, vectorNames } from '../module-folder.js';
 
 interface DenseParts {
   readonly linear: Linear;
   /** The path around the projection for inputs of another size; null if the input itself is added. */
   readonly residual?: Linear | null;
-  readonly activation?: Activation;
+  /** Default: none. */
+  readonly activation?: Applied;
   readonly hasResidual?: boolean;
-  readonly input?: VectorName;
+  /** Default: vectors of texts. */
+  readonly names?: VectorNames;
   readonly folder?: string | null;
 }
 
@@ -30,16 +22,16 @@ export class Dense extends SentenceModule {
   override readonly folder: string | null;
   readonly linear: Projection;
   readonly residual: Projection | null;
-  readonly input: VectorName;
-  readonly #activation: Activation;
+  override readonly names: VectorNames;
+  readonly #activation: Applied;
   readonly #hasResidual: boolean;
 
-  constructor({ linear, residual, activation, hasResidual, input, folder }: DenseParts) {
+  constructor({ linear, residual, activation, hasResidual, names, folder }: DenseParts) {
     super();
     this.folder = folder ?? null;
     this.linear = linear;
     this.residual = residual ?? null;
-    this.input = input ?? 'sentence_embedding';
+    this.names = names ?? OF_TEXTS;
     this.#activation = activation ?? 'none';
     this.#hasResidual = hasResidual ?? false;
   }
@@ -52,9 +44,9 @@ export class Dense extends SentenceModule {
     const module = new Dense({
       linear: new Linear(init, inputs, outputs, entries.has('linear.bias')),
       residual: hasResidual && inputs !== outputs ? new Linear(init, inputs, outputs, false) : null,
-      activation: activationOf(path, settings.activation_function),
+      activation: activationOf(`${path}/config.json`, settings.activation_function ?? 'torch.nn.Tanh') ?? 'tanh',
       hasResidual,
-      input: vectorName(path, settings, isLateInteraction),
+      names: vectorNames(path, settings, isLateInteraction),
       folder: path,
     });
     await module.readState(entries);
@@ -62,20 +54,12 @@ export class Dense extends SentenceModule {
   }
 
   override forward(features: TextFeatures): TextFeatures {
-    return mapVectors(features, this.input, (x) => this.#projected(x));
+    return mapVectors(features, this.names, (x) => this.#projected(x));
   }
 
   #projected(x: Tensor): Tensor {
-    const y = this.linear.forward(x, this.#activation);
+    const activation = this.#activation;
+    const y = typeof activation === 'string' ? this.linear.forward(x, activation) : activation(this.linear.forward(x));
     return this.#hasResidual ? add(y, this.residual?.forward(x) ?? x) : y;
   }
-}
-
-/** The activation of a class of torch. Default: Tanh. Throws FormatError for a class that is not known. */
-function activationOf(path: string, name: unknown): Activation {
-  const short = `${name ?? 'Tanh'}`.split('.').at(-1) as string;
-  const activation = Object.hasOwn(ACTIVATIONS, short) ? ACTIVATIONS[short] : undefined;
-  if (activation !== undefined) return activation;
-  const known = Object.keys(ACTIVATIONS).join(', ');
-  throw new FormatError(`${path}/config.json: activation_function is ${short}, expected one of ${known}`);
 }

@@ -1,5 +1,5 @@
 import { LayerNorm as Norm } from '../../../nn/norm.js';
-import { mapVectors, SentenceModule, type TextFeatures } from '../features.js';
+import { mapVectors, OF_TEXTS, SentenceModule, type TextFeatures } from '../features.js';
 import { type ModuleFolder, matrixSize } from '../module-folder.js';
 
 /** Normalizes the features of each vector of a text. */
@@ -20,6 +20,6 @@ export class LayerNorm extends SentenceModule {
   }
 
   override forward(features: TextFeatures): TextFeatures {
-    return mapVectors(features, 'sentence_embedding', (x) => this.norm.forward(x));
+    return mapVectors(features, OF_TEXTS, (x) => this.norm.forward(x));
   }
 }

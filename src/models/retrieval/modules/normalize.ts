@@ -1,21 +1,21 @@
 import type { Tensor } from '../../../core/tensor.js';
 import { div, maximum } from '../../../ops/binary.js';
 import { norm } from '../../../ops/statistics.js';
-import { mapVectors, SentenceModule, type TextFeatures, type VectorName } from '../features.js';
-import { type ModuleFolder, vectorName } from '../module-folder.js';
+import { mapVectors, OF_TEXTS, SentenceModule, type TextFeatures, type VectorNames } from '../features.js';
+import { type ModuleFolder, vectorNames } from '../module-folder.js';
 
 /** Divides vectors by their length. */
 export class Normalize extends SentenceModule {
-  constructor(readonly input: VectorName = 'sentence_embedding') {
+  constructor(override readonly names: VectorNames = OF_TEXTS) {
     super();
   }
 
   static async read({ path, config, isLateInteraction }: ModuleFolder): Promise<Normalize> {
-    return new Normalize(vectorName(path, await config(), isLateInteraction));
+    return new Normalize(vectorNames(path, await config(), isLateInteraction));
   }
 
   override forward(features: TextFeatures): TextFeatures {
-    return mapVectors(features, this.input, normalized);
+    return mapVectors(features, this.names, normalized);
   }
 }
 

@@ -1,11 +1,11 @@
 import { FormatError } from '../../../core/errors.js';
 import type { Tensor } from '../../../core/tensor.js';
 import { pool } from '../../../nn/pooling.js';
-import type { Sequences } from '../../../nn/sequences.js';
 import { max } from '../../../ops/axis.js';
-import { add, mul } from '../../../ops/binary.js';
+import { add, div, maximum, mul } from '../../../ops/binary.js';
 import { concat, gather, unpack } from '../../../ops/move.js';
 import { sum } from '../../../ops/reduce.js';
+import { sqrt } from '../../../ops/unary.js';
 import type { Json } from '../../model-config.js';
 import { SentenceModule, type TextFeatures, tokensOf } from '../features.js';
 import type { ModuleFolder } from '../module-folder.js';
@@ -43,7 +43,7 @@ export class Pooling extends SentenceModule {
   override forward(features: TextFeatures): TextFeatures {
     const x = tokensOf(features);
     const prompt = this.includesPrompt ? 0 : (features.encoded?.promptTokens ?? 0);
-    const pooled = this.modes.map((mode) => poolAs(mode, x, features.batch, prompt));
+    const pooled = this.modes.map((mode) => poolAs(mode, x, features, prompt));
     return { ...features, sentence: pooled.length === 1 ? (pooled[0] as Tensor) : concat(pooled, -1) };
   }
 }
@@ -61,8 +61,9 @@ function modesOf(config: Json, path: string): readonly SentencePooling[] {
 }
 
 /** `prompt`: the number of first tokens of each text that are left out. */
-function poolAs(mode: SentencePooling, x: Tensor, batch: Sequences, prompt: number): Tensor {
+function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt: number): Tensor {
   const { device } = x;
+  const { batch, tokenWeights } = features;
   const { lengths, counts, longest, size } = batch;
   const kept = counts.map((count) => Math.max(0, count - prompt));
   switch (mode) {
@@ -76,12 +77,16 @@ function poolAs(mode: SentencePooling, x: Tensor, batch: Sequences, prompt: numb
       return kept.includes(0) ? mul(last, device.tensor(kept.map((count) => [Math.min(count, 1)]))) : last;
     }
     case 'mean':
-      return prompt === 0 ? pool(x, batch, 'mean') : weighted(x, batch, prompt, (_, count) => 1 / count);
+      if (prompt === 0 && !tokenWeights) return pool(x, batch, 'mean');
+      return weighted(x, features, prompt, { weight: () => 1, total: (count) => count });
     case 'mean_sqrt_len_tokens':
-      return weighted(x, batch, prompt, (_, count) => 1 / Math.sqrt(count));
+      return weighted(x, features, prompt, { weight: () => 1, total: (count) => count, isRoot: true });
     case 'weightedmean':
       // The place of a token, from 1 on and with the prompt, is its weight.
-      return weighted(x, batch, prompt, (place, count) => (2 * place) / (count * (count + 1 + 2 * prompt)));
+      return weighted(x, features, prompt, {
+        weight: (place) => place,
+        total: (count) => (count * (count + 1 + 2 * prompt)) / 2,
+      });
     case 'max': {
       const hidden = counts.flatMap((count) =>
         Array.from({ length: longest }, (_, i) => (i >= prompt && i < count ? 0 : Number.NEGATIVE_INFINITY)),
@@ -93,15 +98,29 @@ function poolAs(mode: SentencePooling, x: Tensor, batch: Sequences, prompt: numb
   }
 }
 
-/** The sum of weighted tokens. `weight` gets a token's place, from 1 on, and the number of tokens that count. */
+interface Weighting {
+  /** The weight of a token by its place, from 1 on. */
+  weight(place: number): number;
+  /** The divisor of the sum, by the number of tokens that count. Weights of words, if there are any, replace it. */
+  total(count: number): number;
+  /** True to divide by the root of the divisor. */
+  readonly isRoot?: boolean;
+}
+
+/** The weighted sum of tokens, divided. */
 function weighted(
   x: Tensor,
-  { counts, lengths, longest, total }: Sequences,
+  { batch, tokenWeights }: TextFeatures,
   prompt: number,
-  weight: (place: number, count: number) => number,
+  { weight, total, isRoot = false }: Weighting,
 ): Tensor {
-  const weights = counts.flatMap((count) =>
-    Array.from({ length: count }, (_, i) => (i < prompt ? 0 : weight(i + 1, count - prompt))),
+  const divisorOf = (count: number) => (tokenWeights ? 1 : isRoot ? Math.sqrt(total(count)) : total(count));
+  const weights = batch.counts.flatMap((count) =>
+    Array.from({ length: count }, (_, i) => (i < prompt ? 0 : weight(i + 1) / divisorOf(count - prompt))),
   );
-  return sum(unpack(mul(x, x.device.tensor(Float32Array.from(weights), [total, 1])), lengths, longest), { axis: 1 });
+  const rows = mul(x, x.device.tensor(Float32Array.from(weights), [batch.total, 1]));
+  const sums = sum(unpack(rows, batch.lengths, batch.longest), { axis: 1 });
+  if (!tokenWeights) return sums;
+  const divisor = maximum(tokenWeights, 1e-9);
+  return div(sums, isRoot ? sqrt(divisor) : divisor);
 }

@@ -4,6 +4,7 @@ import type { Tensor } from '../../../core/tensor.js';
 import { packed, TokenBatch } from '../../../nn/token-batch.js';
 import { contentOf } from '../../../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../../../tokenizers/pretrained-tokenizer.js';
+import { type ChatForm, chatRow } from '../chat-rows.js';
 import { type EncodedTexts, InputModule, type ReadOptions, type TextFeatures, type TextTask } from '../features.js';
 import { hasSegments, type TextReader, tokenLimit } from '../reader.js';
 
@@ -33,6 +34,8 @@ export interface ReadingSettings {
   readonly addSpecialTokens?: boolean;
   /** True to leave out unknown words. */
   readonly dropsUnknown?: boolean;
+  /** If given, texts are messages of a user in the tokenizer's chat template, and the prompt is the system's. */
+  readonly chat?: ChatForm | null;
 }
 
 /** Reads texts with a tokenizer and a model. */
@@ -67,12 +70,14 @@ export class Transformer extends InputModule {
 
   override async encode(
     texts: readonly string[],
-    { prompt, task, truncate = true }: ReadOptions,
+    { prompt, task, others, truncate = true }: ReadOptions,
   ): Promise<EncodedTexts> {
-    const { expansion = null } = this.#settings;
+    const { expansion = null, chat = null } = this.#settings;
+    if (chat) return this.#conversations(texts, prompt, truncate ? this.#limit(task, null) : Number.POSITIVE_INFINITY, chat, others);
     const promptTokens = prompt === '' ? 0 : await this.#lengthOf(prompt);
     const expanded = task === 'query' ? expansion : null;
-    const rows = await this.#rowsOf(texts, prompt, truncate ? this.#limit(task, expanded) : Number.POSITIVE_INFINITY);
+    const limit = truncate ? this.#limit(task, expanded) : Number.POSITIVE_INFINITY;
+    const rows = await this.#rowsOf(texts, prompt, limit, others);
     const encoded = { ...rows, promptTokens, attentionMask: null };
     return expanded === null ? encoded : this.#expanded(encoded, expanded);
   }
@@ -88,9 +93,11 @@ export class Transformer extends InputModule {
     const isRead = tokenTypeIds && hasSegments(model) && tokenTypeIds.some((row) => row.some((type) => type !== 0));
     const types = isRead ? { tokenTypeIds } : {};
     const ids = attentionMask === null ? { inputIds: batch } : { inputIds, attentionMask };
-    const features = yield* model.featuresByParts({ ...ids, ...types });
+    // sentence-transformers passes all layers on if the model's config asks for them.
+    const layers = model.config.output_hidden_states === true ? [] : undefined;
+    const features = yield* model.featuresByParts({ ...ids, ...types }, layers);
     const tokens = this.#predicted(features, batch);
-    return { encoded, task, batch, tokens, sentence: null, isSparse: false, maxActiveDims: null, compared: null };
+    return { encoded, task, batch, tokens, sentence: null, isSparse: false, maxActiveDims: null, compared: null, layers };
   }
 
   /** Output of a head that predicts words, for features. */
@@ -111,7 +118,24 @@ export class Transformer extends InputModule {
     return Math.min(Math.max(own, expansion?.length ?? 0), most);
   }
 
-  async #rowsOf(texts: readonly string[], prompt: string, limit: number) {
+  /** sentence-transformers does not tell how long the prompt is in a conversation, either. */
+  async #conversations(
+    texts: readonly string[],
+    prompt: string,
+    limit: number,
+    chat: ChatForm,
+    others?: readonly string[],
+  ): Promise<EncodedTexts> {
+    const inputIds: number[][] = [];
+    for (const [i, text] of texts.entries()) {
+      const other = others?.[i];
+      const given = other === undefined ? [text] : [text, other];
+      inputIds.push(await chatRow(this.#tokenizer(), given, prompt, limit, chat));
+    }
+    return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
+  }
+
+  async #rowsOf(texts: readonly string[], prompt: string, limit: number, others?: readonly string[]) {
     const { lowercase = false, addSpecialTokens = true, dropsUnknown = false } = this.#settings;
     const tokenizer = this.#tokenizer();
     const marker = this.#markerOf(prompt);
@@ -121,7 +145,7 @@ export class Transformer extends InputModule {
       : { truncation: false };
     const { inputIds, tokenTypeIds, specialTokensMask } = await tokenizer.encodeBatchAsync(
       lowercase ? written.map((text) => text.toLowerCase()) : written,
-      { ...limits, addSpecialTokens, returnOffsets: false },
+      { ...limits, addSpecialTokens, returnOffsets: false, ...(others && { textPair: others }) },
     );
     if (marker)
       for (const [i, row] of inputIds.entries()) {
