@@ -136,7 +136,7 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** @internal See `TextReader`. */
   *featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     return yield* this.#unchanged(() => {
-      hiddenStates?.splice(0); // those of a pass that begins again
+      hiddenStates?.splice(0); // A pass that begins again has new ones.
       return this.passFeaturesByParts(inputs, hiddenStates);
     });
   }

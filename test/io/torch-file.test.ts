@@ -142,3 +142,18 @@ it.each([
 ])('reports %s', async (name, message) => {
   await expect(readAll(name)).rejects.toThrow(message);
 });
+
+const extra =
+  await data.json<Readonly<Record<string, string | Readonly<Record<string, number[][]>>>>>('extra/expected.json');
+
+it.each(Object.entries(extra))(
+  '%s: attributes, dicts in dicts, no CRC, other kinds of tensors',
+  async (name, expected) => {
+    const values = readAll(`../extra/${name}.bin`);
+    if (typeof expected === 'string') await expect(values).rejects.toThrow(expected);
+    else
+      expect(Object.fromEntries(await values)).toEqual(
+        Object.fromEntries(Object.entries(expected).map(([key, rows]) => [key, rows.flat()])),
+      );
+  },
+);

@@ -162,7 +162,8 @@ export async function encodeTokensOf(
       return tokensOf(last);
     },
     (values, ids, i) => {
-      const { compared = null, pooledTokens = (all) => all } = last ?? {};
+      const { compared = null, pooledTokens = (all: readonly Float32Array[]) => all }: Partial<TextFeatures> =
+        last ?? {};
       const rows = pooledTokens(rowsOf(values, ids.length).filter((_, place) => compared?.[i]?.[place] ?? true));
       return normalize ? rows.map(unit) : rows;
     },

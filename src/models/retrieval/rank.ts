@@ -1,8 +1,8 @@
 // Scores of pairs of texts by models that read both at once.
 
 import { checkOptions, describeValue, isObject, listOf } from '../../core/check.js';
-import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/device.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { packed, TokenBatch } from '../../nn/token-batch.js';
 import { gather } from '../../ops/move.js';
@@ -175,9 +175,7 @@ function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given:
   const ids = own !== null ? { yes: own.trueId, no: own.falseId } : answerIds(tokenizer, template);
   const limit = tokenLimit(model);
   const rowOf = (pair: TextPair, prompt: string) =>
-    template === null
-      ? chatRow(tokenizer, pair, prompt, limit)
-      : partRow(tokenizer, template, pair, prompt, limit);
+    template === null ? chatRow(tokenizer, pair, prompt, limit) : partRow(tokenizer, template, pair, prompt, limit);
   const isProbability = template === null || (template.isProbability ?? true);
   return {
     activation: model.sentenceHead?.settings.activation ? undefined : isProbability ? 'sigmoid' : 'none',

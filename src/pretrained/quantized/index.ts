@@ -31,7 +31,8 @@ function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json
   const { packing_format: packing = 'auto_round:auto_gptq' } = config;
   if (packing === 'auto_round:auto_awq') return readAwq(tensors, { ...config, version: 'gemm' });
   const isKnown = packing === 'auto_round' || packing === 'auto_round:auto_gptq';
-  if (isKnown) return readGptq(tensors, { ...config, checkpoint_format: packing === 'auto_round' ? 'gptq_v2' : 'gptq' });
+  if (isKnown)
+    return readGptq(tensors, { ...config, checkpoint_format: packing === 'auto_round' ? 'gptq_v2' : 'gptq' });
   throw new FormatError(
     `AutoRound in ${describeValue(packing)} is not read, expected auto_round, auto_round:auto_gptq or auto_round:auto_awq`,
   );

@@ -73,7 +73,14 @@ export class Transformer extends InputModule {
     { prompt, task, others, truncate = true }: ReadOptions,
   ): Promise<EncodedTexts> {
     const { expansion = null, chat = null } = this.#settings;
-    if (chat) return this.#conversations(texts, prompt, truncate ? this.#limit(task, null) : Number.POSITIVE_INFINITY, chat, others);
+    if (chat)
+      return this.#conversations(
+        texts,
+        prompt,
+        truncate ? this.#limit(task, null) : Number.POSITIVE_INFINITY,
+        chat,
+        others,
+      );
     const promptTokens = prompt === '' ? 0 : await this.#lengthOf(prompt);
     const expanded = task === 'query' ? expansion : null;
     const limit = truncate ? this.#limit(task, expanded) : Number.POSITIVE_INFINITY;
@@ -97,7 +104,17 @@ export class Transformer extends InputModule {
     const layers = model.config.output_hidden_states === true ? [] : undefined;
     const features = yield* model.featuresByParts({ ...ids, ...types }, layers);
     const tokens = this.#predicted(features, batch);
-    return { encoded, task, batch, tokens, sentence: null, isSparse: false, maxActiveDims: null, compared: null, layers };
+    return {
+      encoded,
+      task,
+      batch,
+      tokens,
+      sentence: null,
+      isSparse: false,
+      maxActiveDims: null,
+      compared: null,
+      layers,
+    };
   }
 
   /** Output of a head that predicts words, for features. */

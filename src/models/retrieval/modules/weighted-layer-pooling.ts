@@ -37,6 +37,12 @@ export class WeightedLayerPooling extends SentenceModule {
     const weights = this.layerWeights;
     const used = features.layers.slice(this.first);
     const weighted = used.map((layer, i) => mul(layer, weights.rows(i, i + 1)));
-    return { ...features, tokens: div(weighted.reduce((total, layer) => add(total, layer)), sum(weights)) };
+    return {
+      ...features,
+      tokens: div(
+        weighted.reduce((total, layer) => add(total, layer)),
+        sum(weights),
+      ),
+    };
   }
 }

@@ -1,0 +1,90 @@
+// Modules of sentence-transformers in folders that make_modules.py describes: with other modules than those of test/data.
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { difference, folderOf, TOLERANCE } from './folders.js';
+
+interface Case {
+  readonly base: string;
+  readonly kind?: 'pairs' | 'tokens';
+  readonly prompt?: string;
+  /** Settings that are added to files of JSON. */
+  readonly settings?: Readonly<Record<string, object>>;
+  readonly modules?: readonly {
+    readonly type: string;
+    readonly config: object;
+    /** The shapes of parameters by their names. */
+    readonly tensors?: Readonly<Record<string, readonly number[]>>;
+  }[];
+  readonly expected: unknown;
+}
+
+const cases: Readonly<Record<string, Case>> = JSON.parse(readFileSync('test/retrieval/modules.json', 'utf8'));
+const TEXTS = ['the river runs under the old bridge', 'good search'];
+
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+/** The parameters of make_modules.py. */
+function sines(shape: readonly number[]): SafetensorsArray {
+  const size = shape.reduce((product, n) => product * n, 1);
+  return { dtype: 'F32', shape, data: Float32Array.from({ length: size }, (_, i) => Math.sin(i + 1)) };
+}
+
+function filesOf({ base, settings = {}, modules }: Case): Record<string, Uint8Array> {
+  const names = readdirSync(folderOf(base), { withFileTypes: true })
+    .filter((each) => each.isFile() && each.name !== 'expected.json')
+    .map(({ name }) => name);
+  const files: Record<string, Uint8Array> = {};
+  for (const name of names) files[name] = readFileSync(`${folderOf(base)}/${name}`);
+  for (const [name, added] of Object.entries(settings))
+    files[name] = json({ ...(files[name] && JSON.parse(new TextDecoder().decode(files[name]))), ...added });
+  if (modules === undefined) return files;
+  const listed = modules.map(({ type }, i) => ({ type, path: `${i + 1}` }));
+  files['modules.json'] = json([{ type: 'sentence_transformers.models.Transformer', path: '' }, ...listed]);
+  for (const [i, { config, tensors }] of modules.entries()) {
+    files[`${i + 1}/config.json`] = json(config);
+    const own = Object.entries(tensors ?? {}).map(([name, shape]) => [name, sines(shape)] as const);
+    if (tensors) files[`${i + 1}/model.safetensors`] = serializeSafetensors(Object.fromEntries(own));
+  }
+  return files;
+}
+
+async function load(given: Case) {
+  const { loadModel } = await import('../../src/index.js');
+  return loadModel(await deviceFor(isas.at(-1) as string, 2), filesOf(given));
+}
+
+it.each(Object.keys(cases))('%s', async (name) => {
+  const given = cases[name] as Case;
+  const { kind, prompt, expected } = given;
+  const model = await load(given);
+  const options = prompt === undefined ? {} : { prompt };
+  const found =
+    kind === 'pairs'
+      ? await model.predict(TEXTS.map((other) => [TEXTS[0] as string, other] as const))
+      : kind === 'tokens'
+        ? await model.encodeTokens(TEXTS, { task: 'document' })
+        : await model.encode(TEXTS, options);
+  expect(difference(found, expected)).toBeLessThan(TOLERANCE);
+  model.dispose();
+});
+
+it('refuses modules whose vectors do not fit', async () => {
+  const { modules = [], ...rest } = cases['named vectors'] as Case;
+  const changed = (i: number, names: object) =>
+    load({
+      ...rest,
+      modules: modules.map((each, j) => (j === i ? { ...each, config: { ...each.config, ...names } } : each)),
+    });
+  const mixed = changed(1, { module_input_name: 'token_embeddings', module_output_name: 'sentence_embedding' });
+  await expect(mixed).rejects.toThrow(/module_input_name is "token_embeddings".*one kind/);
+  const odd = await changed(2, { module_input_name: 'nothing' });
+  await expect(odd.encode('a')).rejects.toThrow(/reads "nothing", which no module before it writes/);
+  odd.dispose();
+  const unknown = load({ ...rest, modules: [{ type: 'package.Other', config: {} }] });
+  await expect(unknown).rejects.toThrow(/module "package.Other", expected one of .*WordWeights/);
+  await expect(changed(1, { activation_function: 'torch.nn.modules.activation.PReLU' })).rejects.toThrow(
+    /1.config.json|2.config.json: the activation is "torch.nn.modules.activation.PReLU", expected one of CELU/,
+  );
+});
