@@ -65,9 +65,7 @@ function zig(...args) {
   let said = ''; // warnings about Zig's own C++ library among it, which it compiles for every platform
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
   return new Promise((done) => {
-    child.on('close', (status) =>
-      status === 0 ? done() : fail(`zig ${args[0]} failed for ${args.at(-1)}\n${said}`),
-    );
+    child.on('close', (status) => (status === 0 ? done() : fail(`zig ${args[0]} failed for ${args.at(-1)}\n${said}`)));
   });
 }
 

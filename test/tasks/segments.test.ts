@@ -78,7 +78,9 @@ describe('image-segmentation by DETR', () => {
 
   it('refuses wrong arguments', async () => {
     const image = imageOf('wide');
-    await expect(segment(image, { subtask: 'all' as never })).rejects.toThrow('subtask is "all", expected one of panoptic');
+    await expect(segment(image, { subtask: 'all' as never })).rejects.toThrow(
+      'subtask is "all", expected one of panoptic',
+    );
     await expect(segment(image, { mask_threshold: 2 })).rejects.toThrow('mask_threshold is 2');
     await expect(segment(image, { label_ids_to_fuse: [0.5] })).rejects.toThrow('a Set or an array of integers');
   });
