@@ -6,7 +6,7 @@ import { type Backend, type Conversation, type ConversationRequest, converse, wh
 import { ANTHROPIC } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
-import { constant, count, listOf, nullable, shape, text } from './responses.js';
+import { constant, count, listOf, nullable, shape, text } from './openapi-schemas.js';
 import {
   anyObject,
   anyOf,

@@ -1,9 +1,9 @@
 import type { BatchedOptions } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
-import { ReasoningFilter } from '../tasks/chat/reasoning.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import { type Constrain, constrainedTo, formatFields, formatOf } from './answer-format.js';
+import { AnswerReader, type SplitPiece, splitReasoning } from './answer-reader.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
 import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
@@ -12,7 +12,7 @@ import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type ReadMessages, readImages } from './images.js';
 import type { ModelPool } from './model-pool.js';
-import { chatCompletion } from './responses.js';
+import { chatCompletion } from './openapi-schemas.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
   anyObject,
@@ -109,7 +109,7 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
           ...frame,
           choices: all.map(({ text, logprobs, finishReason }, index) => {
             const { content: said, calls } = format ? format.split(text) : { content: text, calls: [] };
-            const { reasoning, content } = filtered(new ReasoningFilter(isReasoning), said, true);
+            const { reasoning, content } = splitReasoning(said, isReasoning);
             const called = calls.length > 0;
             return {
               index,
@@ -300,13 +300,6 @@ interface Delta {
   readonly tool_calls?: readonly CallDelta[];
 }
 
-/** Splits a piece into reasoning and text. The last piece includes the text that the filter held back. */
-function filtered(filter: ReasoningFilter, piece: string, isEnd: boolean) {
-  const { reasoning, text } = filter.push(piece);
-  const rest = isEnd ? filter.end() : { reasoning: '', text: '' };
-  return { reasoning: reasoning + rest.reasoning, content: text + rest.text };
-}
-
 async function* chunks(
   frame: Frame,
   events: ReturnType<Answers['events']>,
@@ -331,27 +324,33 @@ async function* chunks(
     ],
     ...usage,
   });
-  const readers = Array.from({ length: choices }, () => calls?.reader() ?? null);
-  const filters = Array.from({ length: choices }, () => new ReasoningFilter(isReasoning));
+  const readers = Array.from({ length: choices }, () => new AnswerReader(calls, isReasoning));
   const called = new Set<number>();
   for (let index = 0; index < choices; index++) yield chunk(index, { role: 'assistant', content: '' });
   for await (const event of events) {
     const { index } = event;
-    const reader = readers[index];
+    const reader = readers[index] as AnswerReader;
     const isEnd = 'finishReason' in event;
-    const text = isEnd ? '' : event.text;
+    const piece = isEnd ? reader.end() : reader.push(event.text);
     const logprobs = isEnd ? [] : event.logprobs;
-    const read = (isEnd ? reader?.end() : reader?.push(text)) ?? { content: text, deltas: [] };
-    const { deltas } = read;
-    const { content, reasoning } = filtered(filters[index] as ReasoningFilter, read.content, isEnd);
-    if (reasoning !== '') yield chunk(index, { reasoning_content: reasoning }, content === '' ? logprobs : []);
-    else if (content === '' && logprobs.length > 0 && deltas.length === 0) yield chunk(index, { content }, logprobs);
-    if (content !== '') yield chunk(index, { content }, logprobs);
-    for (const [i, delta] of deltas.entries()) {
-      called.add(index);
-      yield chunk(index, { tool_calls: [delta] }, i === 0 && content === '' ? logprobs : []);
-    }
+    if (piece.deltas.length > 0) called.add(index);
+    for (const [delta, own] of deltasOf(piece, logprobs)) yield chunk(index, delta, own);
     if (isEnd) yield chunk(index, {}, [], reasonOf(event.finishReason, called.has(index)));
   }
   if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };
+}
+
+/** The deltas of a piece. The log-probabilities of its tokens belong to its text, or else to its first part. */
+function deltasOf(
+  { reasoning, content, deltas }: SplitPiece,
+  logprobs: readonly TokenLogprobs[],
+): readonly (readonly [Delta, readonly TokenLogprobs[]])[] {
+  const parts: Delta[] = [
+    ...(reasoning === '' ? [] : [{ reasoning_content: reasoning }]),
+    ...(content === '' ? [] : [{ content }]),
+    ...deltas.map((delta) => ({ tool_calls: [delta] })),
+  ];
+  if (parts.length === 0 && logprobs.length > 0) parts.push({ content });
+  const owner = parts.find((part) => 'content' in part) ?? parts[0];
+  return parts.map((part) => [part, part === owner ? logprobs : []]);
 }

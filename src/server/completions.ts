@@ -8,7 +8,7 @@ import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type Limits, limitsOf } from './limits.js';
 import type { ModelPool } from './model-pool.js';
-import { completion } from './responses.js';
+import { completion } from './openapi-schemas.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
   anyOf,

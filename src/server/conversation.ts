@@ -1,7 +1,7 @@
 // An answer to a conversation, for all APIs that have conversations.
 
-import { ReasoningFilter } from '../tasks/chat/reasoning.js';
 import type { Constrain } from './answer-format.js';
+import { AnswerReader, type SplitPiece } from './answer-reader.js';
 import type { Usage } from './answers.js';
 import { begin, type ChatRequest } from './chat-completions.js';
 import { noted } from './completion-frame.js';
@@ -47,27 +47,23 @@ export async function converse(
     served,
     usage: answers.usage,
     async *parts() {
-      const reader = calls?.reader() ?? null;
-      const filter = new ReasoningFilter(isReasoning);
+      const reader = new AnswerReader(calls, isReasoning);
       for await (const event of noted(answers.events(), answers, call, served.id)) {
         const isEnd = 'finishReason' in event;
-        const read = isEnd ? reader?.end() : reader?.push(event.text);
-        const { content, deltas } = read ?? { content: isEnd ? '' : event.text, deltas: [] };
-        yield* textParts(filter.push(content));
-        if (isEnd) yield* textParts(filter.end());
-        for (const { id, function: called } of deltas) {
-          if (id !== undefined) yield { type: 'call', id, name: called.name ?? '' };
-          if (called.arguments !== '') yield { type: 'arguments', text: called.arguments };
-        }
+        yield* partsOf(isEnd ? reader.end() : reader.push(event.text));
         if (isEnd) yield { type: 'end', reason: event.finishReason, stop: event.stop };
       }
     },
   };
 }
 
-function* textParts({ reasoning, text }: { reasoning: string; text: string }): Generator<Part> {
+function* partsOf({ reasoning, content, deltas }: SplitPiece): Generator<Part> {
   if (reasoning !== '') yield { type: 'reasoning', text: reasoning };
-  if (text !== '') yield { type: 'text', text };
+  if (content !== '') yield { type: 'text', text: content };
+  for (const { id, function: called } of deltas) {
+    if (id !== undefined) yield { type: 'call', id, name: called.name ?? '' };
+    if (called.arguments !== '') yield { type: 'arguments', text: called.arguments };
+  }
 }
 
 /** A call of a tool. The arguments are JSON. */

@@ -1,7 +1,7 @@
 // The forms in which APIs send errors and streams.
 
 import type { ApiError, ErrorStatus } from './errors.js';
-import { constant, error, shape, text } from './responses.js';
+import { constant, error, shape, text } from './openapi-schemas.js';
 import type { JsonSchema } from './schema.js';
 
 export interface Dialect {

@@ -4,7 +4,7 @@ import { type Call, type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type Limits, limitsOf } from './limits.js';
 import type { ModelPool } from './model-pool.js';
-import { constant, count, listOf, shape, text } from './responses.js';
+import { constant, count, listOf, shape, text } from './openapi-schemas.js';
 import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string, withJson } from './schema.js';
 import type { ServedModel } from './served-model.js';
 

@@ -1,6 +1,6 @@
 import { type Endpoint, endpoint } from './endpoint.js';
 import type { ModelEntry, ModelPool } from './model-pool.js';
-import { constant, listOf, model, shape, text } from './responses.js';
+import { constant, listOf, model, shape, text } from './openapi-schemas.js';
 
 const OWNER = 'simdformer';
 

@@ -2,7 +2,7 @@
 
 import { ANTHROPIC, OLLAMA, OPENAI, RERANK } from './dialect.js';
 import type { Endpoint } from './endpoint.js';
-import { shape, text } from './responses.js';
+import { shape, text } from './openapi-schemas.js';
 import { type JsonSchema, jsonOf } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });

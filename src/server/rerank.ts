@@ -5,7 +5,7 @@ import { RERANK } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { ModelPool } from './model-pool.js';
-import { count, listOf, shape, text } from './responses.js';
+import { count, listOf, shape, text } from './openapi-schemas.js';
 import { anyOf, array, boolean, integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
 
 /** The maximum number of documents of a request. */

@@ -8,7 +8,7 @@ import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { field, file, flag, numeral } from './form.js';
 import type { ModelPool } from './model-pool.js';
-import { count, listOf, nullable, shape, text } from './responses.js';
+import { count, listOf, nullable, shape, text } from './openapi-schemas.js';
 import { array, nameOf, object, oneOf, type Read, type Schema, string } from './schema.js';
 import { type Segment, subRip, webVtt } from './subtitles.js';
 import type { Transcriber } from './transcriber.js';

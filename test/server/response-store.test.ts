@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ApiError } from '../../src/server/errors.js';
-import { ResponseStore } from '../../src/server/response-store.js';
+import { ResponseStore } from '../../src/server/responses-api/response-store.js';
 
 it('forgets the oldest conversations when its memory is full', () => {
   const store = new ResponseStore(1000);

@@ -1,4 +1,4 @@
-import { ApiError } from './errors.js';
+import { ApiError } from '../errors.js';
 
 /** The messages of a conversation, in the form of OpenAI's chats. */
 export type Messages = readonly object[];

@@ -1,0 +1,101 @@
+// Answers of Ollama's API, as a whole or line by line.
+
+import type { Answers } from '../answers.js';
+import {
+  type Backend,
+  type Conversation,
+  type ConversationRequest,
+  converse,
+  type WholeCall,
+  wholeAnswer,
+} from '../conversation.js';
+import type { Call, Reply } from '../endpoint.js';
+import { keepAliveOf } from '../keep-alive.js';
+
+/** The fields of a message. */
+export interface Fields {
+  readonly role: 'assistant';
+  readonly content: string;
+  readonly thinking?: string;
+  readonly tool_calls?: readonly object[];
+}
+
+/** Answers a request. `place` converts the fields of a message to those of the endpoint. */
+export async function answer(
+  backend: Backend,
+  given: Call<unknown>,
+  {
+    stream = true,
+    ...body
+  }: { readonly stream?: boolean | undefined; readonly keep_alive?: number | string | undefined },
+  request: ConversationRequest,
+  place: (fields: Fields) => object,
+) {
+  const start = process.hrtime.bigint();
+  const conversation = await converse(backend, given, request, secondsOf(body));
+  const line = (fields: Omit<Fields, 'role'>, rest: object) => ({
+    model: conversation.served.id,
+    created_at: new Date().toISOString(),
+    ...place({ role: 'assistant', ...fields }),
+    ...rest,
+  });
+  if (stream) return { events: lines(conversation, start, line) };
+  const { text: content, reasoning, calls, reason } = await wholeAnswer(conversation);
+  const fields = {
+    content,
+    ...(reasoning === '' ? {} : { thinking: reasoning }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }),
+  };
+  return { json: line(fields, end(conversation.usage, start, reason)) };
+}
+
+function callOf({ id, name, arguments: given }: WholeCall, index: number) {
+  return { id, function: { index, name, arguments: JSON.parse(given) } };
+}
+
+async function* lines(
+  conversation: Conversation,
+  start: bigint,
+  line: (fields: Omit<Fields, 'role'>, rest: object) => object,
+): AsyncGenerator<object, void, void> {
+  const calls: { id: string; name: string; arguments: string }[] = [];
+  for await (const part of conversation.parts()) {
+    if (part.type === 'text') yield line({ content: part.text }, { done: false });
+    else if (part.type === 'reasoning') yield line({ content: '', thinking: part.text }, { done: false });
+    else if (part.type === 'call') calls.push({ id: part.id, name: part.name, arguments: '' });
+    else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;
+    else {
+      if (calls.length > 0) yield line({ content: '', tool_calls: calls.map(callOf) }, { done: false });
+      yield line({ content: '' }, end(conversation.usage, start, part.reason));
+    }
+  }
+}
+
+/** Returns the fields of the last line. Durations are nanoseconds. */
+function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 'stop' | 'length') {
+  const total_duration = Number(process.hrtime.bigint() - start);
+  const counts = { prompt_eval_count: prompt, eval_count: completion };
+  return { done: true, done_reason: reason, total_duration, load_duration: 0, ...counts };
+}
+
+/** Loads a model, or unloads it if `keep_alive` is 0. Ollama does so for requests without a prompt. */
+export async function loadOnly(
+  { use }: Call<unknown>,
+  body: { readonly model: string; readonly keep_alive?: number | string | undefined },
+  place: (fields: Fields) => object,
+): Promise<Reply> {
+  const seconds = secondsOf(body);
+  const { id } = await use(body.model, seconds);
+  const fields = place({ role: 'assistant', content: '' });
+  const done_reason = seconds === 0 ? 'unload' : 'load';
+  return { json: { model: id, created_at: new Date().toISOString(), ...fields, done: true, done_reason } };
+}
+
+/** Returns the seconds of `keep_alive`; undefined if it is left out. */
+export function secondsOf({
+  keep_alive: given,
+}: {
+  readonly keep_alive?: number | string | undefined;
+}): number | undefined {
+  return given === undefined ? undefined : (keepAliveOf(given) as number);
+}

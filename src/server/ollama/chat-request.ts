@@ -1,0 +1,54 @@
+// Requests of Ollama's API as chats of OpenAI's API.
+
+import type { ConversationRequest } from '../conversation.js';
+import type { ChatBody } from './bodies.js';
+
+/** Converts a request to the form of OpenAI's chats. */
+export function requestOf({
+  model,
+  messages,
+  tools,
+  options: given,
+  format: wanted,
+  think,
+}: ChatBody): ConversationRequest {
+  const { num_predict: most, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<ChatBody['options']>>;
+  const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
+  let calls = 0;
+  let answered = 0;
+  return {
+    ...Object.fromEntries(Object.entries(sampling).filter(([name]) => known.includes(name))),
+    repetition_penalty: repeat_penalty,
+    model,
+    // Calls may have no ids in Ollama's API; then results answer them in order.
+    messages: messages.map(({ role, content = '', thinking, tool_calls, tool_name, tool_call_id }) => ({
+      role,
+      content,
+      ...(thinking === undefined ? {} : { reasoning_content: thinking }),
+      ...(tool_name === undefined ? {} : { name: tool_name }),
+      ...(role === 'tool' ? { tool_call_id: tool_call_id ?? `call${answered++}` } : {}),
+      ...(tool_calls === undefined || tool_calls.length === 0
+        ? {}
+        : {
+            tool_calls: tool_calls.map(({ id, function: called }) => ({
+              id: id ?? `call${calls++}`,
+              type: 'function',
+              function: { name: called.name, arguments: JSON.stringify(called.arguments) },
+            })),
+          }),
+    })),
+    tools,
+    max_tokens: most !== undefined && most > 0 ? most : undefined,
+    response_format: formatOf(wanted),
+    chat_template_kwargs:
+      think === undefined
+        ? undefined
+        : { enable_thinking: think !== false, ...(typeof think === 'string' ? { reasoning_effort: think } : {}) },
+  } as unknown as ConversationRequest;
+}
+
+function formatOf(wanted: ChatBody['format']) {
+  if (wanted === undefined || wanted === '') return undefined;
+  if (wanted === 'json') return { type: 'json_object' };
+  return { type: 'json_schema', json_schema: { name: 'answer', schema: wanted } };
+}
