@@ -13,6 +13,22 @@ export const EXIT = {
   SIGTERM: 143,
 } as const;
 
+/** Signals that ask a program to end. */
+export type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+/** The end of a command by a signal. */
+export class Interruption extends Error {
+  constructor(readonly by: Signal) {
+    super(by === 'SIGINT' ? 'stopped by Ctrl-C' : `stopped by ${by}`);
+  }
+}
+
+/** The interruption that an error is, or that caused it, as in the errors of Node's streams. */
+export function interruptionIn(error: unknown): Interruption | undefined {
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  return [error, cause].find((each) => each instanceof Interruption);
+}
+
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   EACCES: 'this is not allowed',
@@ -27,6 +43,8 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
 
 /** Message of an error for users; undefined for an error of the program itself, whose stack is printed. */
 export function describeError(error: unknown): string | undefined {
+  const interruption = interruptionIn(error);
+  if (interruption) return interruption.message;
   if (error instanceof SimdformerError) return error.message;
   // V8 throws RangeError if memory for an array runs out.
   if (error instanceof RangeError && /array (buffer|length)|allocation/i.test(error.message)) {
@@ -35,7 +53,7 @@ export function describeError(error: unknown): string | undefined {
   const { code, path, message } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
   // Files are written under a temporary name first. The message names the final path.
-  const place = path?.replace(/\.[\da-f-]+\.tmp$/, '');
+  const place = path?.replace(/\.[\da-f-]+\.tmp$/, '').replace(/\.unfinished-\d+(?=$|[\\/])/, '');
   if (SYSTEM_ERRORS[code] === undefined) return place && !message.includes(place) ? `${place}: ${message}` : message;
   return `${place === undefined ? 'a file cannot be used' : place || "''"}: ${reasonOf(error as Error)}`;
 }

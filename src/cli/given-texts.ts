@@ -1,5 +1,6 @@
 // Texts that a command reads: its arguments, or standard input.
 
+import { addAbortSignal } from 'node:stream';
 import { ArgumentError } from '../core/errors.js';
 import { decodeText } from './data.js';
 import { linesOf } from './lines.js';
@@ -19,9 +20,12 @@ const TOGETHER = 256;
 
 /**
  * Yields the arguments, or lines of standard input: 256 at a time, or single lines from a terminal. Empty lines are
- * skipped.
+ * skipped. The signal ends the wait for a line.
  */
-export async function* givenTexts(texts: readonly string[]): AsyncGenerator<readonly GivenText[]> {
+export async function* givenTexts(
+  texts: readonly string[],
+  signal?: AbortSignal,
+): AsyncGenerator<readonly GivenText[]> {
   if (texts.length > 0) {
     const name = (i: number) => (texts.length > 1 ? `text ${i + 1}` : 'the text');
     return yield texts.map((text, i) => ({ name: name(i), isLine: false, read: () => text }));
@@ -31,7 +35,7 @@ export async function* givenTexts(texts: readonly string[]): AsyncGenerator<read
   let number = 0;
   let filled = 0;
   let together: GivenText[] = [];
-  for await (const bytes of linesOf(process.stdin)) {
+  for await (const bytes of linesOf(signal ? addAbortSignal(signal, process.stdin) : process.stdin)) {
     const name = `line ${++number}`;
     if (bytes.length === 0) continue;
     filled++;

@@ -32,7 +32,7 @@ export interface LineJob<Result> {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Number of inputs that are processed and written together. */
   readonly together: number;
-  /** Stops the job after the current batch. */
+  /** Stops the job after the current batch, or during it if `work` rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
 
@@ -67,6 +67,9 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
     if (batch.length > 0 && !signal.aborted) await finish();
     if (file && done === 0) await file.append(new Uint8Array(0), 0, '', job.format.header?.(0));
     return { done, stopped: signal.aborted };
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    return { done, stopped: true };
   } finally {
     progress.stop();
     await file?.close();

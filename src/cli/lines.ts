@@ -1,7 +1,9 @@
 // Splits bytes into lines.
 
-import { createReadStream } from 'node:fs';
-import { withPath } from '../io/atomic-write.js';
+import { constants, createReadStream } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { FormatError } from '../core/errors.js';
+import { isFolder, withPath } from '../io/atomic-write.js';
 
 const [LINE_FEED, CARRIAGE_RETURN] = [10, 13];
 
@@ -36,6 +38,27 @@ export async function* linesOfFiles(paths: readonly string[]): AsyncGenerator<Na
     } catch (error) {
       throw withPath(error, path);
     }
+  }
+}
+
+/**
+ * Throws the system's error if a file cannot be read. Commands call it first, because loading a model takes long and
+ * results may be replaced. `-` means standard input.
+ */
+export async function checkReadable(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (path === '-') continue;
+    await access(path, constants.R_OK);
+    if ((await stat(path)).isDirectory()) throw isFolder(path);
+  }
+}
+
+/** Runs work with a file. A FormatError of the work names the file. */
+export async function withFile<Result>(path: string, work: (bytes: Buffer) => Promise<Result>): Promise<Result> {
+  try {
+    return await work(await readFile(path));
+  } catch (error) {
+    throw error instanceof FormatError ? new FormatError(`${path}: ${error.message}`, { cause: error }) : error;
   }
 }
 

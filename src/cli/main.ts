@@ -7,7 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { MATMUL_ARITHMETICS } from '../core/runtime.js';
 import { COMMANDS } from './commands/index.js';
-import { describeError, EXIT, reasonOf } from './exit.js';
+import { describeError, EXIT, interruptionIn, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
 /** Version of this package, for src and dist. */
@@ -54,6 +54,8 @@ try {
   else {
     const message = describeError(error);
     console.error(message === undefined ? error : `simdformer: ${message}`);
-    process.exitCode = EXIT.failed;
+    const by = interruptionIn(error)?.by;
+    process.exitCode = by ? EXIT[by] : EXIT.failed;
+    process.stdin.destroy(); // an open one would keep the program alive
   }
 }

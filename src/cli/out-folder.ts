@@ -5,7 +5,6 @@ import {
   copyFileSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
-import { withPath } from '../io/atomic-write.js';
+import { makeFolder, withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 
 /** Files that a training replaces as a whole by way of temporary files. `fit` manages its checkpoint itself. */
@@ -34,7 +33,7 @@ export const checkpointIn = (folder: string): string => join(folder, CHECKPOINT_
  * folder.
  */
 export async function takeFolder(folder: string): Promise<Disposable> {
-  mkdirSync(folder, { recursive: true });
+  await makeFolder(folder);
   const path = join(folder, 'lock');
   while (!create(path)) {
     const owner = ownerOf(path);

@@ -98,19 +98,23 @@ export async function runTextJob<Result>(
   },
 ): Promise<void> {
   const { field, out, overwrite = false } = options;
-  const given: LineJob<Result> = {
+  const given = {
     inputs: linesOfFiles(files),
-    work: (inputs) => job.work(textsOfInputs(inputs, field)),
+    work: (inputs: readonly JobInput[]) => job.work(textsOfInputs(inputs, field)),
     format: job.format,
     settings: { ...job.settings, field: field ?? null },
     out,
     overwrite,
     together: files.length === 0 && process.stdin.isTTY ? 1 : TOGETHER,
-    signal: stop.signal,
   };
-  const { done, stopped } = await runLineJob(given);
+  await runStoppable(given, stop);
+}
+
+/** Runs a job. If it is stopped, prints how to resume. */
+export async function runStoppable<Result>(job: Omit<LineJob<Result>, 'signal'>, stop: Stopping): Promise<void> {
+  const { done, stopped } = await runLineJob({ ...job, signal: stop.signal });
   if (!stopped) return;
-  console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
+  console.error(`Stopped after ${done}${job.out === undefined ? '' : '; the same command goes on'}.`);
   process.stdin.destroy();
   process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
 }

@@ -42,14 +42,29 @@ export async function placeOf(path: string): Promise<string> {
 /** Paths of files that processes have open. */
 const OPEN = /^\/(proc|dev\/fd)\//;
 
+/** Makes a folder and those above it. Throws the system's error. */
+export async function makeFolder(path: string): Promise<void> {
+  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname } = await nodeModule<typeof import('node:path')>('path');
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
+    // Node reports any failure below an existing folder as ENOENT. Single steps find the reason, such as a read-only disk.
+    await makeFolder(dirname(path));
+    await mkdir(path);
+  }
+}
+
 /**
  * Writes files, given by path. Each is written to a temporary file in the same folder and flushed to the disk. When all
- * are complete, and no path is a folder, they are renamed. If anything fails before, the old files are kept and the
- * temporary ones are removed. Links are followed. Devices, pipes and open files are written to, never replaced. Throws
- * the system's error, or the error of `parts`.
+ * are complete, and no path is a folder, they are renamed. If anything fails before, or the program exits, the old files
+ * are kept and the temporary ones are removed. Links are followed. Devices, pipes and open files are written to, never
+ * replaced. Throws the system's error, or the error of `parts`.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  await removeAtExit();
   const suffix = temporarySuffix();
   const replaced: string[] = [];
   try {
@@ -61,6 +76,7 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
       else {
         const temporary = await open(place + suffix, 'wx');
         replaced.push(place);
+        unfinished.add(place + suffix);
         await writeParts(place + suffix, temporary, parts, true);
       }
     }
@@ -68,7 +84,23 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   } catch (error) {
     for (const place of replaced) await rm(place + suffix, { force: true }).catch(ignore);
     throw error;
+  } finally {
+    for (const place of replaced) unfinished.delete(place + suffix);
   }
+}
+
+/** Temporary files that are being written. */
+const unfinished = new Set<string>();
+let isWatched = false;
+
+/** From now on, temporary files are removed if the program exits. */
+async function removeAtExit(): Promise<void> {
+  if (isWatched) return;
+  isWatched = true;
+  const { rmSync } = await nodeModule<typeof import('node:fs')>('fs');
+  process.on('exit', () => {
+    for (const path of unfinished) rmSync(path, { force: true });
+  });
 }
 
 async function writeParts(path: string, file: FileHandle, parts: FileParts, onDisk: boolean): Promise<void> {
@@ -106,8 +138,8 @@ export function withPath(error: unknown, path: string): unknown {
   return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
-/** Makes the error for a folder. Renaming would throw it only after other files were replaced. */
-function isFolder(path: string): Error {
+/** Makes the error for a folder. Reading would not name it, and renaming would throw after other files were replaced. */
+export function isFolder(path: string): Error {
   return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }
 

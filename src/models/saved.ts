@@ -6,7 +6,7 @@ import { checkNumber, checkOptions, describeValue } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
 import { isBlob } from '../core/kinds.js';
-import { type FileParts, writeAtomically } from '../io/atomic-write.js';
+import { type FileParts, makeFolder, writeAtomically } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
@@ -94,9 +94,9 @@ export async function writeModel(
 ): Promise<void> {
   const { files, weights } = await contentsOf(model, values, options);
   const path = await pathOf(folder);
-  const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   const parts = new Map<string, FileParts>([[join(path, WEIGHTS), safetensorsParts(weights, METADATA)]]);
   for (const [name, bytes] of Object.entries(files)) parts.set(join(path, name), [bytes]);
   await writeAtomically(parts);

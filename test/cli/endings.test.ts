@@ -119,6 +119,17 @@ describe('a training', () => {
     expect(existsSync(folder.at('fat/lock'))).toBe(false);
   });
 
+  it.runIf(platform() === 'linux')('says that the disk of its folder can only be read', async () => {
+    const library = folder.at('read-only.so');
+    await writeFile(folder.at('read-only.c'), '#include <errno.h>\nint mkdir() { errno = EROFS; return -1; }\n');
+    await promisify(execFile)('cc', ['-shared', '-fPIC', '-o', library, folder.at('read-only.c')]);
+    const command = argumentsOf(['train', folder.at('task.json'), '-o', folder.at('read/only')]);
+    const { stderr } = await promisify(execFile)(process.execPath, command, {
+      env: { ...process.env, LD_PRELOAD: library },
+    }).catch((error) => error);
+    expect(stderr).toBe(`simdformer: ${folder.at('read')}: its disk can only be read (EROFS)\n`);
+  });
+
   it('removes its own lock, but not that of another training that has taken the folder', async () => {
     const lock = folder.at('removed/lock');
     const own = await takeFolder(folder.at('removed'));

@@ -10,6 +10,7 @@ import type { Transformer } from '../../models/families/transformer.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../common.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer, svgFile } from '../parsers.js';
+import { exiting } from '../stopping.js';
 import { writeWhole } from '../whole-file.js';
 
 interface AttentionOptions {
@@ -49,6 +50,7 @@ export function attentionCommand(): Command {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
         const picture = heatMapGridSvg(titled, { queries, keys });
         if (options.output === '-') return void process.stdout.write(picture);
+        using _exiting = exiting();
         await writeWhole(options.output, picture);
         if (isOutput(options.output)) return; // standard output has the picture, so nothing else is printed
         if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { ArgumentError, FormatError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/errors.js';
 import type { WordBox } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
+import { readJson } from '../data.js';
+import { checkReadable, withFile } from '../lines.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
@@ -35,33 +36,25 @@ export function captionCommand(): Command {
       if (question === '') throw new ArgumentError('--question is empty, expected a text');
       if (words !== undefined && (question === undefined || images.length > 1))
         throw new ArgumentError('--words is given, expected one image and --question beside it');
+      await checkReadable(images);
       using device = await openDevice(command);
       using stop = stopping();
       const given = { device, revision, stop };
       if (question === undefined) {
         await using describe = await loadPipeline('image-to-text', model, given);
         for (const image of images) {
-          const [text] = await describe(await readFile(image), { prompt, signal: stop.signal });
+          const [text] = await withFile(image, (bytes) => describe(bytes, { prompt, signal: stop.signal }));
           const [answer] = Object.values(text?.answer ?? {});
           console.log(typeof answer === 'object' ? JSON.stringify(answer) : (text?.generated_text ?? ''));
         }
         return;
       }
       await using answer = await loadPipeline('document-question-answering', model, given);
-      const boxes = words === undefined ? {} : { word_boxes: await wordsIn(words) };
+      const boxes = words === undefined ? {} : { word_boxes: (await readJson(words)) as WordBox[] };
       for (const image of images) {
-        const [found] = await answer(await readFile(image), question, { ...boxes, signal: stop.signal });
+        const call = { ...boxes, signal: stop.signal };
+        const [found] = await withFile(image, (bytes) => answer(bytes, question, call));
         console.log(found?.answer ?? '');
       }
     });
-}
-
-/** Reads JSON. The pipeline checks the words. */
-async function wordsIn(path: string): Promise<readonly WordBox[]> {
-  const text = await readFile(path, 'utf8');
-  try {
-    return JSON.parse(text) as WordBox[];
-  } catch (error) {
-    throw new FormatError(`${path}: ${(error as Error).message}, expected JSON`, { cause: error });
-  }
 }

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { ClassScore, Pipeline } from '../../tasks/index.js';
 import { HYPOTHESIS } from '../../tasks/zero-shot-classification.js';
 import { openDevice } from '../common.js';
+import { checkReadable, withFile } from '../lines.js';
 import { integer } from '../parsers.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
 import { stopping } from '../stopping.js';
@@ -40,6 +40,7 @@ export function classifyCommand(): Command {
     .option('--multi-label', 'score classes independently, so that several can apply')
     .action(async (model: string, files: string[], options: ClassifyOptions, command: Command) => {
       const { topK, labels, template, multiLabel = false, batch: batchSize, revision } = options;
+      await checkReadable(files);
       if (labels === undefined && (template !== undefined || multiLabel))
         command.error('error: --template and --multi-label need --labels');
       const own = labels?.split(',').map((label) => label.trim());
@@ -97,12 +98,12 @@ async function classifyFiles(
     const task = images ? 'zero-shot-image-classification' : 'zero-shot-audio-classification';
     await using classify = await ofEither(task, model, source);
     const call = { signal, ...(template === undefined ? {} : { hypothesis_template: template }) };
-    for (const file of files) print(await classify(await readFile(file), labels, call));
+    for (const file of files) print(await withFile(file, (bytes) => classify(bytes, labels, call)));
     return;
   }
   const task = images ? 'image-classification' : 'audio-classification';
   await using classify = await ofEither(task, model, source);
-  for (const file of files) print(await classify(await readFile(file), { top_k: topK, signal }));
+  for (const file of files) print(await withFile(file, (bytes) => classify(bytes, { top_k: topK, signal })));
 }
 
 /** Loads a pipeline of images or sounds. Both kinds take a file and the same options here. */

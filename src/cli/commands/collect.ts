@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, open, stat, truncate } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
@@ -5,8 +6,10 @@ import { Command } from 'commander';
 import { collect } from '../../bulk/collect.js';
 import { jobId } from '../../bulk/job-ids.js';
 import { ArgumentError } from '../../core/errors.js';
+import { withPath } from '../../io/atomic-write.js';
 import { EXIT } from '../exit.js';
 import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
+import { checkReadable } from '../lines.js';
 import { stopping } from '../stopping.js';
 
 export function collectCommand(): Command {
@@ -15,10 +18,11 @@ export function collectCommand(): Command {
     .argument('<file>', 'the submitted file')
     .option('-o, --out <file>', 'file for the results, as JSON lines (default: standard output)')
     .action(async (file: string, { redis, queue, task, out }: QueueFlags & { out?: string }) => {
+      await checkReadable([file]);
       using stop = stopping();
       const { signal } = stop;
       const written = out === undefined ? 0 : await linesOf(out, file, task);
-      const output = out === undefined ? null : await open(out, 'a');
+      const output = out === undefined ? null : { path: out, file: await open(out, 'a') };
       let failed = 0;
       let position = written;
       const ids = idsOf(file, task, written);
@@ -35,7 +39,7 @@ export function collectCommand(): Command {
         process.exitCode = EXIT[stop.by ?? 'SIGINT'];
         return;
       } finally {
-        await output?.close();
+        await output?.file.close();
       }
       console.error(`${position} results${failed > 0 ? `, of which ${failed} are errors` : ''}`);
       if (failed > 0) process.exitCode = EXIT.failed;
@@ -50,10 +54,23 @@ async function* idsOf(file: string, task: string, from = 0): AsyncGenerator<stri
   }
 }
 
-async function write(output: FileHandle | null, line: string): Promise<void> {
-  if (output !== null) await output.appendFile(line);
-  else if (!process.stdout.write(line)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+interface Output {
+  readonly path: string;
+  readonly file: FileHandle;
 }
+
+async function write(output: Output | null, line: string): Promise<void> {
+  if (output === null) {
+    if (!process.stdout.write(line)) await once(process.stdout, 'drain');
+    return;
+  }
+  await output.file.appendFile(line).catch((error: unknown) => {
+    throw withPath(error, output.path);
+  });
+}
+
+/** The start of each line of results. */
+const LINE_START = '{"id":"';
 
 /**
  * Returns the number of results of `file` that the output already has. A truncated last line is removed. Throws
@@ -61,14 +78,15 @@ async function write(output: FileHandle | null, line: string): Promise<void> {
  */
 async function linesOf(out: string, file: string, task: string): Promise<number> {
   if (!existsSync(out)) return 0;
+  await checkReadable([out]);
   const ids = idsOf(file, task);
   const { size } = await stat(out);
   let [count, bytes] = [0, 0];
   for await (const line of createInterface({ input: createReadStream(out), crlfDelay: Number.POSITIVE_INFINITY })) {
     const id = idIn(line);
     const end = bytes + Buffer.byteLength(line) + 1;
-    if (id === undefined || end > size) break; // a line that a kill has truncated
-    if (id !== (await ids.next()).value)
+    if (end > size && line.startsWith(LINE_START.slice(0, line.length))) break; // a kill has truncated it
+    if (id === undefined || id !== (await ids.next()).value)
       throw new ArgumentError(`${out} has results of other inputs than ${file}: give another --out, or remove it`);
     bytes = end;
     count++;

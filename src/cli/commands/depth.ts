@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { encodePng } from '../../pretrained/processors/decode-image.js';
 import { openDevice } from '../common.js';
+import { checkReadable, withFile } from '../lines.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
@@ -19,10 +19,11 @@ export function depthCommand(): Command {
     .requiredOption('-o, --out <file>', 'PNG file from black for the smallest number to white for the largest')
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, image: string, { out, revision }: DepthOptions, command: Command) => {
+      await checkReadable([image]);
       using device = await openDevice(command);
       using stop = stopping();
       await using measure = await loadPipeline('depth-estimation', model, { device, revision, stop });
-      const { predicted_depth, depth } = await measure(await readFile(image), { signal: stop.signal });
+      const { predicted_depth, depth } = await withFile(image, (bytes) => measure(bytes, { signal: stop.signal }));
       await writeAtomically(new Map([[out, [await encodePng(depth)]]]));
       const numbers = predicted_depth.data as Float32Array;
       const least = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
@@ -7,6 +6,7 @@ import type { DetectedObject } from '../../tasks/index.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { withBoxes } from '../drawing.js';
+import { checkReadable, withFile } from '../lines.js';
 import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -32,10 +32,11 @@ export function detectCommand(): Command {
       const words = labels?.split(',').map((label) => label.trim());
       if (words?.includes(''))
         throw new ArgumentError('--labels has an empty label, expected labels separated by commas');
+      await checkReadable([path]);
       using device = await openDevice(command);
       using stop = stopping();
       const given = { device, revision, stop };
-      const image = await decodeImage(await readFile(path));
+      const image = await withFile(path, decodeImage);
       const call = { threshold, signal: stop.signal };
       let objects: readonly DetectedObject[];
       if (words) {

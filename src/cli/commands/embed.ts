@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import type { Pooling } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
 import type { ResultFormat } from '../line-jobs.js';
+import { checkReadable } from '../lines.js';
 import { formatOf, jsonLines, npyRows, textLines } from '../result-formats.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
@@ -33,6 +34,7 @@ export function embedCommand(): Command {
     .action(async (model: string, files: string[], options: EmbedOptions, command: Command) => {
       const { pooling, normalize = false, batch: batchSize, revision, prompt, promptName } = options;
       const prompts = { prompt, prompt_name: promptName };
+      await checkReadable(files);
       using device = await openDevice(command);
       using stop = stopping();
       await using extract = await loadPipeline('feature-extraction', model, { device, revision, stop });

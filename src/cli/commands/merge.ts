@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadModel } from '../../pretrained/load-later.js';
 import { openDevice } from '../common.js';
+import { exiting } from '../stopping.js';
 
 interface MergeOptions {
   readonly out: string;
@@ -18,6 +19,7 @@ export function mergeCommand(): Command {
     .option('--revision <name>', "branch, tag or commit of the adapter's repository on the hub")
     .action(async (name: string, { out, base, revision }: MergeOptions, command: Command) => {
       using device = await openDevice(command);
+      using _exiting = exiting();
       using model = await loadModel(device, name, { baseModel: base, revision, weights: 'float32' });
       if (model.adapters.size === 0) throw new ArgumentError(`${name} is a model, expected an adapter to merge`);
       for (const adapter of model.adapters.values()) adapter.merge();

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Device } from '../../core/device.js';
@@ -10,6 +10,7 @@ import { fileTypes, type GgufFileType } from '../../pretrained/gguf/file-types.j
 import { type LoadedModel, loadModel, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../common.js';
 import { CHECKPOINT_FILE } from '../out-folder.js';
+import { exiting } from '../stopping.js';
 
 type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';
 
@@ -45,8 +46,11 @@ async function run(name: string, out: string, options: QuantizeOptions, command:
   if (!own.includes(type))
     throw new ArgumentError(`${type} is not a type of ${kind}, expected one of ${own.join(', ')}`);
   using device = await openDevice(command);
+  using _exiting = exiting();
   const before = await sizeOf(name);
   const unfinished = `${out}.unfinished-${process.pid}`;
+  const remove = () => rmSync(unfinished, { recursive: true, force: true });
+  process.once('exit', remove); // if a signal ends the program
   try {
     const save = await (isFile ? fileWriter : folderWriter)(device, name, type);
     await save(unfinished);
@@ -61,7 +65,8 @@ async function run(name: string, out: string, options: QuantizeOptions, command:
     else await save(out); // replaces the model there, but keeps other files
     console.log(`${out}: ${before === undefined ? '' : `${megabytes(before)} → `}${megabytes(after)} (${type})`);
   } finally {
-    await rm(unfinished, { recursive: true, force: true });
+    remove();
+    process.off('exit', remove);
   }
 }
 

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
@@ -7,6 +6,7 @@ import type { RawImage } from '../../pretrained/processors/image.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { withMasks } from '../drawing.js';
+import { checkReadable, withFile } from '../lines.js';
 import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -54,10 +54,11 @@ export function segmentCommand(): Command {
     .action(async (model: string, path: string, options: SegmentOptions, command: Command) => {
       const { out, cutOut = false, revision } = options;
       checkKinds(options);
+      await checkReadable([path]);
       using device = await openDevice(command);
       using stop = stopping();
       const given = { device, revision, stop };
-      const image = await decodeImage(await readFile(path));
+      const image = await withFile(path, decodeImage);
       if (cutOut) {
         await using remove = await loadPipeline('background-removal', model, given);
         const cut = await remove(image, { signal: stop.signal });

@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
@@ -34,7 +35,7 @@ export function speakCommand(): Command {
       using device = await openDevice(command);
       using stop = stopping();
       await using speak = await loadPipeline('text-to-speech', model, { device, revision, stop });
-      const text = given ?? (await textOf(process.stdin));
+      const text = given ?? (await textOf(addAbortSignal(stop.signal, process.stdin)));
       const sound = await speak(text.trim(), {
         seed,
         speaker_id: speaker,

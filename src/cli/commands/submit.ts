@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { ATTEMPTS, submit } from '../../bulk/submit.js';
 import { EXIT } from '../exit.js';
 import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
+import { checkReadable } from '../lines.js';
 import { integer } from '../parsers.js';
 import { stopping } from '../stopping.js';
 
@@ -22,6 +23,7 @@ export function submitCommand(): Command {
       1000,
     )
     .action(async (file: string, { redis, queue, task, attempts, backoff }: SubmitFlags) => {
+      await checkReadable([file]);
       using stop = stopping();
       const { signal } = stop;
       const onProgress = (count: number) => console.error(`${count} submitted`);

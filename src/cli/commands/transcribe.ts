@@ -6,13 +6,12 @@ import type { Pipeline, SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
 import { openDevice } from '../common.js';
 import { decodeText } from '../data.js';
-import { EXIT } from '../exit.js';
-import { type JobInput, type ResultFormat, runLineJob } from '../line-jobs.js';
-import { linesOfFiles } from '../lines.js';
+import type { JobInput, ResultFormat } from '../line-jobs.js';
+import { checkReadable, linesOfFiles } from '../lines.js';
 import { jsonLines, textLines } from '../result-formats.js';
 import { microphoneSamples, streamedSamples } from '../sound-stream.js';
 import { stopping } from '../stopping.js';
-import { loadPipeline } from '../text-jobs.js';
+import { loadPipeline, runStoppable } from '../text-jobs.js';
 
 const FORMATS = ['text', 'jsonl', 'srt', 'vtt'] as const;
 
@@ -67,25 +66,21 @@ async function transcribe(model: string, files: string[], options: TranscribeOpt
   const isSubtitles = format === 'srt' || format === 'vtt';
   if (isSubtitles && files.length !== 1)
     throw new ArgumentError(`${format} is for one recording, but ${files.length} files are given: give one file`);
+  await checkReadable(files);
   using device = await openDevice(command);
   using stop = stopping();
   await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
-  const { done, stopped } = await runLineJob<Transcribed>({
+  const settings = {
+    ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
+    ...{ language: language ?? null, translate: translate ?? false },
+  };
+  const job = {
     inputs: recordings(files),
     work: transcriber(hear, options, stop.signal),
     format: formats[format],
-    settings: {
-      ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
-      ...{ language: language ?? null, translate: translate ?? false },
-    },
-    ...{ out, overwrite, together: 1, signal: stop.signal },
-  }).catch((error: unknown) => {
-    if (!stop.signal.aborted) throw error;
-    return { done: 0, stopped: true }; // stopped in the middle of a recording
-  });
-  if (!stopped) return;
-  console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
-  process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
+    ...{ settings, out, overwrite, together: 1 },
+  };
+  await runStoppable<Transcribed>(job, stop);
 }
 
 /** Returns a function that transcribes recordings. An error in a file names the file. */
@@ -156,11 +151,7 @@ async function follow(
             .slice(1 - (process.stdout.columns ?? 80)),
         );
     }
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
   } finally {
-    process.stdin.destroy(); // an open one would keep the program alive
     if (isTerminal) process.stdout.write('\n');
   }
 }

@@ -4,6 +4,7 @@ import { ArgumentError } from '../../core/errors.js';
 import type { Pipeline } from '../../tasks/index.js';
 import { loadModel, openDevice } from '../common.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
+import { checkReadable } from '../lines.js';
 import { integer } from '../parsers.js';
 import { isOwnFolder } from '../pretrained-folder.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
@@ -37,6 +38,7 @@ export function translateCommand(): Command {
       const { from, to, beams, maxNewTokens, revision } = options;
       const format = options.format ?? formatOf(options.out) ?? 'text';
       if (format === 'npy') command.error('error: translations are no array, expected --format text or jsonl');
+      await checkReadable(files);
       using device = await openDevice(command);
       using stop = stopping();
       await using pipeline = isOwnFolder(model)
