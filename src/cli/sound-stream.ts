@@ -91,7 +91,9 @@ function samplesAt(file: Buffer): number | null {
 /** The header for any number of samples, and the bytes of a sample of all channels. */
 function checkedHeader(bytes: Buffer): [header: Uint8Array, frame: number] {
   const header = Uint8Array.from(bytes);
-  header.fill(0xff, header.length - 4); // accepts any number of samples
+  // A file and samples of unknown lengths accept any number of samples.
+  header.fill(0xff, 4, 8);
+  header.fill(0xff, header.length - 4);
   const { samplingRate, channels } = readWav(header);
   if (samplingRate !== RATE) {
     const fix = `ffmpeg -i FILE -ar ${RATE} -f wav - | simdformer transcribe MODEL --follow`;

@@ -416,7 +416,7 @@ describe('readWav', () => {
     expect(mixDown(stereo)).toEqual(Float32Array.of(mean(0), mean(1)));
   });
 
-  it('reads extensible formats, and files that end early', () => {
+  it('reads extensible formats, and streams of unknown length', () => {
     const extensible = Uint8Array.from([
       ...format(0xfffe, 1, 16),
       ...le(22, 2),
@@ -427,7 +427,22 @@ describe('readWav', () => {
     ]);
     const file = riff(['fmt ', extensible], ['data', bytesOf(Int16Array.of(1, 2, 3))]);
     expect(readWav(file).channels[0]!.length).toBe(3);
-    expect(readWav(file.subarray(0, -3)).channels[0]!.length).toBe(1);
+    const view = new DataView(file.buffer);
+    const declared = file.length - 10;
+    for (const unknown of [0x7ffff000, 0xffffffff]) {
+      view.setUint32(4, Math.min(unknown + 0x24, 0xffffffff), true);
+      view.setUint32(declared, unknown, true);
+      expect(readWav(file).channels[0]!.length).toBe(3);
+    }
+  });
+
+  it('refuses a file with fewer samples than it declares', () => {
+    const file = riff(['fmt ', format(1, 1, 16)], ['data', bytesOf(Int16Array.of(1, 2, 3))]);
+    expect(() => readWav(file.subarray(0, -3))).toThrow('WAV: 6 bytes of samples are declared, but 3 follow');
+    for (const declared of [7, 4e9, 0xffffffff]) {
+      new DataView(file.buffer).setUint32(file.length - 10, declared, true);
+      expect(() => readWav(file)).toThrow(`WAV: ${declared} bytes of samples are declared, but 6 follow`);
+    }
   });
 
   it('reads floats and 24 bits in extensible formats, at 8 kHz, between chunks of odd lengths', () => {

@@ -15,6 +15,9 @@ const FLOAT = 3;
 /** WAVE_FORMAT_EXTENSIBLE: the format chunk has the real number in its extension. */
 const EXTENSIBLE = 0xfffe;
 
+/** The smallest length that means "not known": SoX declares 0x7ffff000 bytes, ffmpeg 0xffffffff. */
+const UNKNOWN_LENGTH = 0x7ffff000;
+
 interface Format {
   readonly isFloat: boolean;
   readonly channels: number;
@@ -23,9 +26,10 @@ interface Format {
 }
 
 /**
- * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. A
- * truncated file gives the samples that it has. Throws FormatError for other formats, and for bytes that are no WAV
- * file.
+ * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. Programs
+ * that write to a pipe cannot know the length, so ffmpeg and SoX declare the largest one: such a file has the samples
+ * that follow. Throws FormatError for other formats, for a file that ends before its declared samples, and for bytes
+ * that are no WAV file.
  */
 export function readWav(file: Uint8Array): Recording {
   if (!isTyped(file, 'Uint8Array'))
@@ -41,11 +45,20 @@ export function readWav(file: Uint8Array): Recording {
     if (tag(at) === 'fmt ') format = readFormat(view, at + 8, end);
     else if (tag(at) === 'data') {
       if (format === undefined) throw new FormatError('WAV: the samples come before their format');
+      checkLength(length, end - at - 8, view.getUint32(4, true));
       return readSamples(view, at + 8, end, format);
     }
     at += 8 + length + (length % 2); // chunks begin at even places
   }
   throw new FormatError('WAV: there are no samples in it');
+}
+
+/** Throws unless the declared bytes of samples are there, or both declared lengths say that it was unknown. */
+function checkLength(declared: number, present: number, ofFile: number): void {
+  const isUnknown = declared >= UNKNOWN_LENGTH && ofFile >= UNKNOWN_LENGTH;
+  if (declared <= present || isUnknown) return;
+  const fix = 'the file is damaged or was cut off: convert or copy it again';
+  throw new FormatError(`WAV: ${declared} bytes of samples are declared, but ${present} follow: ${fix}`);
 }
 
 function readFormat(view: DataView, at: number, end: number): Format {
