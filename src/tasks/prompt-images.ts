@@ -9,7 +9,7 @@ import type { ModelInputs } from '../models/inputs.js';
 import { PromptModel } from '../models/prompt-model.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import type { RawImage } from '../pretrained/processors/image.js';
-import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text.js';
+import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text/image-text-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ChatMessage } from '../tokenizers/index.js';
 import type { ImageInput } from './image-inputs.js';

@@ -9,7 +9,7 @@ import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
 import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
-import { imageTextProcessor } from '../../src/pretrained/processors/image-text.js';
+import { imageTextProcessor } from '../../src/pretrained/processors/image-text/index.js';
 import { imageProcessor, loadProcessor } from '../../src/pretrained/processors/load-processor.js';
 import { resample } from '../../src/pretrained/processors/resample.js';
 import { resize } from '../../src/pretrained/processors/resize.js';

@@ -8,7 +8,7 @@ import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import { saveGguf } from '../../src/pretrained/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import { ImageTextProcessor } from '../../src/pretrained/processors/image-text.js';
+import { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { picture } from '../tasks/image-text-model.js';
 import { testData } from '../test-data.js';

@@ -5,7 +5,7 @@ import { ContinuousBatching } from '../../src/generate/index.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
-import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text.js';
+import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { Chat } from '../../src/tasks/chat/index.js';
 import { pipeline } from '../../src/tasks/pipeline.js';
 import { imageTextModel, type KindName, kinds, picture, picturesFor } from './image-text-model.js';

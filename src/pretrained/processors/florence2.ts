@@ -3,7 +3,7 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { ImageProcessor } from './image.js';
-import { CLIP_COLORS, ImageTextProcessor, type ReadyImage } from './image-text.js';
+import { CLIP_COLORS, ImageTextProcessor, type ReadyImage } from './image-text/image-text-processor.js';
 import type { Pixels } from './resize.js';
 import { type Json, Settings } from './settings.js';
 

@@ -4,7 +4,7 @@ import type { ClapFeatureExtractor } from './clap.js';
 import { prepareDecoder } from './decode-image.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor, type Kind, kindOf } from './image.js';
-import type { ImageTextProcessor } from './image-text.js';
+import type { ImageTextProcessor } from './image-text/image-text-processor.js';
 import { Owlv2ImageProcessor } from './owlv2.js';
 import { RfDetrImageProcessor } from './rf-detr-images.js';
 import { SamImageProcessor } from './sam-images.js';
@@ -61,7 +61,7 @@ async function processorIn(source: ModelSource, modelType: string, model: Json):
     if (config === undefined) continue;
     const where = `${source.name}: ${file}`;
     if (READ_AS_TEXT.includes(modelType)) {
-      const { imageTextProcessor } = await import('./image-text.js');
+      const { imageTextProcessor } = await import('./image-text/index.js');
       return imageTextProcessor(config, model, where);
     }
     if (modelType === 'florence2') {
