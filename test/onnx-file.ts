@@ -36,9 +36,10 @@ interface Node {
   readonly inputs: readonly string[];
   readonly output: string;
   readonly attributes?: Readonly<Record<string, number>>;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
-export const node = ({ name = '', op, inputs, output, attributes = {} }: Node) =>
+export const node = ({ name = '', op, inputs, output, attributes = {}, metadata = {} }: Node) =>
   message(
     ...inputs.map((input) => [1, input] as const),
     ...([
@@ -47,6 +48,7 @@ export const node = ({ name = '', op, inputs, output, attributes = {} }: Node) =
       [4, op],
     ] as const),
     ...Object.entries(attributes).map(([key, value]) => [5, message([1, key], [3, value], [20, 2])] as const),
+    ...Object.entries(metadata).map(([key, value]) => [9, message([1, key], [2, value])] as const),
   );
 
 /** A model whose graph has these initializers, and nodes. */

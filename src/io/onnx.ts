@@ -26,6 +26,10 @@ export interface OnnxTensor {
 }
 
 export interface OnnxNode {
+  /**
+   * The names of older exporters are paths of modules: `/layers/0/linear/MatMul`. Those of newer ones get the path that the node's
+   * metadata have.
+   */
   readonly name: string;
   readonly op: string;
   readonly inputs: readonly string[];
@@ -44,6 +48,9 @@ const DTYPES: Readonly<Record<number, OnnxDType>> = {
   ...{ 1: 'F32', 2: 'U8', 3: 'I8', 4: 'U16', 5: 'I16', 6: 'I32', 7: 'I64', 9: 'BOOL', 10: 'F16', 11: 'F64' },
   ...{ 12: 'U32', 13: 'U64', 16: 'BF16', 17: 'F8_E4M3', 19: 'F8_E5M2', 21: 'U4', 22: 'I4' },
 };
+
+/** The key of the modules around a node, in metadata that torch writes. */
+const SCOPES = 'pkg.torch.onnx.name_scopes';
 
 const MAX_DEPTH = 8;
 const MAX_DIMENSIONS = 64;
@@ -88,7 +95,7 @@ class GraphReader {
     const { reader } = this;
     const [inputs, outputs]: [string[], string[]] = [[], []];
     const attributes = new Map<string, number>();
-    let [name, op] = ['', ''];
+    let [name, op, scope] = ['', '', ''];
     let constant: OnnxTensor | null = null;
     for await (const field of reader.fields(start, end)) {
       if (field.number === 1) inputs.push(await reader.text(field));
@@ -96,11 +103,24 @@ class GraphReader {
       else if (field.number === 3) name = await reader.text(field);
       else if (field.number === 4) op = await reader.text(field);
       else if (field.number === 5) constant = (await this.#attribute(field, attributes, depth)) ?? constant;
+      else if (field.number === 9) scope = (await this.#scope(field)) ?? scope;
     }
+    if (scope !== '' && !name.startsWith('/')) name = `/${scope.replaceAll('.', '/')}/${name}`;
     this.found.nodes.push({ name, op, inputs, outputs, attributes });
     const [output] = outputs;
     if (op === 'Constant' && constant !== null && output !== undefined)
       this.#add({ ...constant, name: output, isConstant: true });
+  }
+
+  /** Reads metadata. Returns the path of the module that the node computes, or null for other metadata. */
+  async #scope({ start, end }: Field): Promise<string | null> {
+    let isScopes = false;
+    for await (const field of this.reader.fields(start, end))
+      if (field.number === 1) isScopes = (await this.reader.text(field)) === SCOPES;
+      // A list of texts as Python writes it: the modules from the outer to the inner one, then the operation.
+      else if (field.number === 2 && isScopes)
+        return /'([\w.-]+)', '[^']*'\]$/.exec(await this.reader.text(field))?.[1] ?? null;
+    return null;
   }
 
   /** Reads an attribute. Returns its tensor, or null if it has none. */

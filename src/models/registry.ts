@@ -16,6 +16,7 @@ const families: Readonly<Record<string, Entry>> = {
   bart: { load: async () => (await import('./families/bart.js')).bart },
   beit: { load: async () => (await import('./families/beit.js')).beit },
   bert: { load: async () => (await import('./families/bert.js')).bert, gguf: ['bert'] },
+  camembert: { load: async () => (await import('./families/roberta.js')).camembert },
   clap: { load: async () => (await import('./families/clap.js')).clap },
   clap_audio_model: { load: async () => (await import('./families/clap.js')).clapAudioModel },
   clap_text_model: { load: async () => (await import('./families/clap.js')).clapTextModel },

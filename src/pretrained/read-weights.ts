@@ -19,7 +19,7 @@ import type { OnWarning } from './warnings.js';
  * bias of a head, and a shared embedding if encoder and decoder have their own.
  */
 const BUFFERS =
-  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.|led\.)?shared\.weight)$/;
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.(\w+_)?inv_freq|embed_tokens\.embed_scale|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.|led\.)?shared\.weight)$/;
 
 interface ReadOptions extends Pick<HubOptions, 'signal'> {
   readonly pack: Packing | null;

@@ -32,7 +32,8 @@ export class ConvNext extends ImageModel {
   readonly patches: Conv2d;
   readonly patchNorm: LayerNorm;
   readonly stages: readonly ConvNextStage[];
-  readonly norm: LayerNorm;
+  /** Normalizes the mean of an image's features. Models that give only the features may lack it. */
+  readonly pooler: LayerNorm;
   readonly head: PredictionHead | null;
 
   constructor(context: FamilyContext) {
@@ -57,7 +58,7 @@ export class ConvNext extends ImageModel {
         return new ConvNextLayer(init, { width, activation, dropPath, ...this.scaling });
       });
     });
-    this.norm = new LayerNorm(init, last, config.number('layer_norm_eps'));
+    this.pooler = new LayerNorm(init, last, config.number('layer_norm_eps'));
     const out = () => new Linear(init, last, labelsOf(config).length);
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
@@ -81,7 +82,7 @@ export class ConvNext extends ImageModel {
     }
     const channelsFirst = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: states.map(channelsFirst) } : {};
-    const pooled = this.norm.forward(mean(x, { axis: [1, 2] })); // [B, C]
+    const pooled = this.pooler.forward(mean(x, { axis: [1, 2] })); // [B, C]
     if (this.head === null) return { ...output, lastHiddenState: channelsFirst(x), poolerOutput: pooled };
     output.logits = this.head.read(pooled);
     if (labels && (options.loss ?? true)) output.loss = sequenceLoss(output.logits, labels, this.settings);
@@ -108,7 +109,7 @@ export class ConvNext extends ImageModel {
       'stages.*.layers.*.scale.weight': `${layer}.layer_scale_parameter`,
       'stages.*.layers.*.response_norm.weight': { name: `${layer}.grn.weight`, leading: [1, 1, 1] },
       'stages.*.layers.*.response_norm.bias': { name: `${layer}.grn.bias`, leading: [1, 1, 1] },
-      norm: `${bodyName}.layernorm`,
+      pooler: `${bodyName}.layernorm`,
       'head.out': 'classifier',
     };
   }

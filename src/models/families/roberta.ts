@@ -96,3 +96,6 @@ export const roberta: Family = {
 };
 
 export const xlmRoberta: Family = { model: Roberta, className: 'XLMRoberta', defaults: roberta.defaults };
+
+/** A French RoBERTa (Martin et al. 2019, arXiv 1911.03894). */
+export const camembert: Family = { model: Roberta, className: 'Camembert', defaults: roberta.defaults };

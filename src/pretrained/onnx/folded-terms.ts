@@ -26,8 +26,13 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
     const [first, second] = vectors.map(flat);
     const [up, down] = terms.filter(({ shape }) => shape.length === 3 && shape[1] === 1).map(withoutMiddle);
     const table = terms.map(biasTable).find((each) => each !== null);
+    const ofPositions = terms.map(withoutFirst).find((each) => each !== null);
     return [
       ['bias', terms[0] && squeezed(terms[0])],
+      ...([
+        ['position_embedding.weight', ofPositions],
+        ['position_embeddings.weight', ofPositions],
+      ] as const),
       ...([
         ['relative_position_bias_table', table],
         ['relative_position_bias.relative_position_bias_table', table],
@@ -95,9 +100,11 @@ const flat = (weight: WeightEntry) => reshaped(weight, [weight.size]);
 const asRow = (weight: WeightEntry | undefined) => weight && reshaped(weight, [1, weight.size]);
 const withoutMiddle = (weight: WeightEntry) => reshaped(weight, [weight.shape[0] as number, weight.shape[2] as number]);
 
-/** A weight without dimensions of 1, if these are all but one. */
+/** A weight without dimensions of 1, if these are all but one. A matrix of one row stays: the norm of a single head. */
 const squeezed = (weight: WeightEntry) =>
-  weight.shape.length > 1 && weight.shape.filter((n) => n > 1).length === 1 ? flat(weight) : weight;
+  weight.shape.filter((n) => n > 1).length === 1 && (weight.shape.length !== 2 || weight.shape[1] === 1)
+    ? flat(weight)
+    : weight;
 
 function rowsFrom(weight: WeightEntry | undefined, first: number, end?: number): WeightEntry | null {
   const [rows = 0] = weight?.shape ?? [];

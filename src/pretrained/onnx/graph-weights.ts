@@ -50,8 +50,11 @@ const INTEGERS = ['I8', 'U8'];
 /** Names of matrices that the model builder transposed for a product. The node that multiplies names them. */
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
-/** A name that an exporter made up, or gave to a value between nodes. */
-const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_)/.test(name);
+/** A name that an exporter made up, or gave to a value between nodes. Newer ones use that of the operation. */
+const isMadeUp = (name: string) =>
+  /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
+    name,
+  );
 
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
 const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {

@@ -9,6 +9,7 @@ import type { ModelSource } from '../source.js';
 import { addFolded } from './add-folded.js';
 import { partsOf } from './builder-names.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
+import { olderNames } from './older-names.js';
 import { joinedRows, rowsOf } from './rows.js';
 
 /**
@@ -77,13 +78,17 @@ const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => `speech_decoder_postnet.${name}`,
 ];
 
-/** The change that makes most names wanted ones; null if none does. */
+/** The change that makes most names wanted ones; null if none does. Names of transformers 5 become those of state dicts. */
 function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof PREFIXES)[number] | null {
   const all = [...names];
-  const hits = PREFIXES.map((prefix) => all.filter((name) => wanted.has(prefix(name))).length);
+  const changes = [...PREFIXES, ...PREFIXES.map((prefix) => (name: string) => older(prefix(name), wanted))];
+  const hits = changes.map((change) => all.filter((name) => wanted.has(change(name))).length);
   const most = Math.max(...hits);
-  return most === 0 ? null : (PREFIXES[hits.indexOf(most)] ?? null);
+  return most === 0 ? null : (changes[hits.indexOf(most)] ?? null);
 }
+
+const older = (name: string, wanted: ReadonlySet<string>) =>
+  wanted.has(name) ? name : (olderNames(name).find((each) => wanted.has(each)) ?? name);
 
 /** The weights of all files. Names of each file are changed as most of its weights are wanted. */
 function namedFor(

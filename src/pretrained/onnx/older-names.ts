@@ -1,0 +1,21 @@
+// Names in graphs of transformers 5, which gave modules of vision models new names. State dicts keep those of version 4.
+
+const PROJECTIONS: Readonly<Record<string, string>> = { q: 'query', k: 'key', v: 'value' };
+
+/** The names that a parameter may have in state dicts; empty if version 5 did not change such a name. */
+export function olderNames(name: string): string[] {
+  const inLayer = name.replace(/(?<=^|\.)layers(?=\.\d+\.(attention|layernorm_|mlp|lambda_))/, 'encoder.layer');
+  const ofFeedForward = inLayer.replace('.mlp.fc1.', '.intermediate.dense.').replace('.mlp.fc2.', '.output.dense.');
+  const found = [inLayer, ofFeedForward].flatMap((each) => {
+    const path = each.replace('.attention.o_proj.', '.attention.output.dense.');
+    return ['attention', 'self'].map((own) =>
+      path
+        .replace(/\.attention\.([qkv])_proj\./, (_, part: string) => `.attention.${own}.${PROJECTIONS[part]}.`)
+        .replace(
+          '.attention.relative_position_bias.',
+          own === 'self' ? '.attention.self.' : '.attention.attention.relative_position_bias.',
+        ),
+    );
+  });
+  return [...new Set(found)].filter((each) => each !== name);
+}
