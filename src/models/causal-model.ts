@@ -236,12 +236,6 @@ export abstract class CausalModel extends PromptModel {
     return type === 'dynamic' && typeof factor === 'number' ? Math.floor(factor * super.maxLength) : super.maxLength;
   }
 
-  /** With longrope, the length beyond which other frequencies apply. */
-  get rereadLength(): number | null {
-    const { rope_type: type, original_max_position_embeddings: length } = (this.config.rope_parameters ?? {}) as Json;
-    return type === 'longrope' && typeof length === 'number' && length < this.maxLength ? length : null;
-  }
-
   override get startId(): number | null {
     return this.settings.numberOrNull('bos_token_id');
   }

@@ -113,13 +113,15 @@ export interface RotaryChoice {
   readonly layout?: 'halves' | 'interleaved' | undefined;
   /** Upper limit of positions. Default `max_position_embeddings`. */
   readonly limit?: number | undefined;
+  /** True for a model that reads texts again once they outgrow the original length of longrope. Default: false. */
+  readonly rereads?: boolean | undefined;
 }
 
 /** Rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates. */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
-  { kind, headSize = config.size('head_dim'), layout = 'halves', limit }: RotaryChoice = {},
+  { kind, headSize = config.size('head_dim'), layout = 'halves', limit, rereads = false }: RotaryChoice = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const ofKind = kind === undefined ? undefined : all[kind];
@@ -132,7 +134,8 @@ export function rotaryOf(
   const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
   // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.
   const theta = rope.number('rope_theta') * (alpha ? alpha ** (headSize / (headSize - 2)) : 1);
-  const scaling = alpha ? null : rotaryScaling(rope, features, maxLength);
+  const plain = alpha ? null : rotaryScaling(rope, features, maxLength);
+  const scaling = plain?.type === 'longrope' ? { ...plain, rereads } : plain;
   if (features === 0 || (scaling?.type === 'yarn' && features === 1)) return null; // too few features for a pair
   refuseUndefinedSpeeds(scaling, features);
   const axes = axesOf(rope, Math.ceil(features / 2));

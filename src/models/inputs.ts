@@ -32,7 +32,7 @@ export interface ModelInputs {
    * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
    * changes nothing. Padding before or between them takes positions and may be the first row, as in transformers. Other
    * models take padding at one side of each row. Decoders without an encoder then count positions from the first token,
-   * as `generate` does.
+   * as `generate` does. GPT-2 counts padding, as in transformers.
    */
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default 0. */

@@ -47,7 +47,8 @@ export type RotaryScaling =
   /**
    * Longrope (Ding et al. 2024, arXiv 2402.13753): a divisor for each pair, with one list for texts up to
    * `originalMaxLength` and one for longer ones. Tables are multiplied by `attentionFactor`. The length of a batch is
-   * that of its longest text. The length of a text that is being generated is its maximum length.
+   * that of its longest text. A generated token rotates like the last token of a text that ends there. With `rereads`
+   * (default: false), all tokens of a text that is being generated rotate alike, by its maximum length.
    */
   | {
       readonly type: 'longrope';
@@ -55,6 +56,7 @@ export type RotaryScaling =
       readonly longDivisors: readonly number[];
       readonly originalMaxLength: number;
       readonly attentionFactor: number;
+      readonly rereads?: boolean | undefined;
     };
 
 export interface RotaryEmbeddingOptions {
@@ -184,7 +186,8 @@ export class RotaryEmbedding extends Module implements Rotation {
 
   /** Returns the `length` to pass to `forward` for a text of `longest` tokens that may grow to `room` tokens. */
   lengthOf(longest: number, room: number): number {
-    return this.options.scaling?.type === 'longrope' ? room : longest;
+    const { scaling } = this.options;
+    return scaling?.type === 'longrope' && scaling.rereads ? room : longest;
   }
 
   /**
@@ -197,7 +200,7 @@ export class RotaryEmbedding extends Module implements Rotation {
 
   #kindOf(length: number, grows: boolean): number {
     const { scaling = null } = this.options;
-    return grows && scaling?.type === 'dynamic' ? GROWING : kindOfLength(scaling, length);
+    return grows && growthFrom(scaling) !== null ? GROWING : kindOfLength(scaling, length);
   }
 
   #known(length: number, grows: boolean): Tensor | undefined {
@@ -218,14 +221,14 @@ export class RotaryEmbedding extends Module implements Rotation {
   }
 
   /**
-   * Returns rows of the table for generation. From `maxLength` on, each row is the last row of the table for its
+   * Returns rows of the table for generation. Beyond the original length, each row is the last row of the table for its
    * length.
    */
   #growing(rows: number, first: number): Float32Array {
-    const { maxLength } = this.options.scaling as Extract<RotaryScaling, { type: 'dynamic' }>;
-    const table = this.#rotations(rows, maxLength, first);
+    const original = growthFrom(this.options.scaling ?? null) as number;
+    const table = this.#rotations(rows, original, first);
     const width = 2 * this.#rotaryDim;
-    for (let row = Math.max(first, maxLength); row < first + rows; row++)
+    for (let row = Math.max(first, original); row < first + rows; row++)
       table.set(this.#rotations(1, row + 1, row), (row - first) * width);
     return table;
   }
@@ -270,6 +273,12 @@ const PART = 1 << 16;
 
 /** Key of the tables for generation in `#tables`. No text length has this number. */
 const GROWING = -1;
+
+/** The length from which on the angles of generated tokens depend on their own positions; null if they never do. */
+function growthFrom(scaling: RotaryScaling | null): number | null {
+  if (scaling?.type === 'dynamic') return scaling.maxLength;
+  return scaling?.type === 'longrope' && !scaling.rereads ? scaling.originalMaxLength : null;
+}
 
 /** Returns the same number for text lengths with the same table. */
 function kindOfLength(scaling: RotaryScaling | null, length: number): number {

@@ -13,6 +13,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -39,6 +40,11 @@ export class Gpt2 extends CausalModel {
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
     const places = { positions: this.positions.weight, positionIds: positions };
     return this.dropout.forward(this.tokens.forward(ids, places));
+  }
+
+  /** Padding before tokens counts, as in transformers. */
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return padded.columns;
   }
 
   override get maxLength(): number {

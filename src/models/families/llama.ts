@@ -86,7 +86,7 @@ export class Llama extends CausalModel {
 
   /** The path of the model without its head. Most classes of transformers that answer questions have an older one. */
   protected override get bodyName(): string {
-    const isOlder = this.headKind === 'question-answering' && !/^mini?stral/.test(this.settings.type);
+    const isOlder = this.headKind === 'question-answering' && !/^(mi|mini)stral/.test(this.settings.type);
     return isOlder ? 'transformer' : 'model';
   }
 

@@ -4,7 +4,7 @@ import { TransformerLayer } from '../../nn/layer.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
+import type { Json, ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
@@ -14,7 +14,7 @@ export class Phi3 extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
+    const rotary = rotaryOf(init, config, { rereads: true });
     const window = config.sizeOrNull('sliding_window');
     return () =>
       new TransformerLayer({
@@ -25,6 +25,12 @@ export class Phi3 extends Llama {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** With longrope, the length beyond which other frequencies apply, to all tokens. */
+  get rereadLength(): number | null {
+    const { rope_type: type, original_max_position_embeddings: length } = (this.config.rope_parameters ?? {}) as Json;
+    return type === 'longrope' && typeof length === 'number' && length < this.maxLength ? length : null;
   }
 
   protected override get stateNames(): StateNames {

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Writes variants.json beside this file: tiny models with rare settings, and what transformers computes for them in float64.
+
+  pip install torch transformers && python3 make_variants.py
+
+Weights come from the formula of `weights`, which variants.test.ts has, too. Gradients are kept as their products with
+the weights' formula, one number for each tensor of the file.
+"""
+import copy
+import json
+import pathlib
+import tempfile
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+HERE = pathlib.Path(__file__).parent
+base = dict(
+    vocab_size=11, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=6, max_position_embeddings=32, bos_token_id=1, eos_token_id=2,
+    pad_token_id=0,
+)
+LEFT = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
+longrope = dict(rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.5], long_factor=[2.0, 5.0], original_max_position_embeddings=6)
+
+# name: (class, settings, inputs, results, tokens to write after each of some prompts)
+CASES = {
+    "GPT-2 with padding before a text": (
+        "GPT2LMHeadModel", dict(vocab_size=11, n_embd=8, n_layer=1, n_head=2, n_positions=16, n_inner=6), dict(input_ids=[[0, 0, 3, 4, 5], [3, 4, 5, 6, 7]], attention_mask=LEFT),
+        ["logits"], None,
+    ),
+    "Llama with longrope across the original length": (
+        "LlamaForCausalLM", dict(base, num_hidden_layers=1, rope_parameters=longrope), dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 10]]), ["logits"],
+        [[3, 4, 5], [5, 4, 3, 6, 7, 8, 9]],
+    ),
+    "Mistral's answers": (
+        "MistralForQuestionAnswering", dict(base, num_hidden_layers=1, num_key_value_heads=1), dict(input_ids=[[3, 4, 5, 6]], start_positions=[1], end_positions=[2]),
+        ["loss", "start_logits"], None,
+    ),
+}
+
+
+def weights(index, count):
+    """Numbers of the tensor at `index` of the names in order: the upper bits of a linear congruential generator."""
+    state, values = index * 7919 + 1, []
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        values.append((state >> 16) / 65536 - 0.5)
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def written(model, prompts):
+    same = dict(max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
+    rows = []
+    for prompt in prompts:
+        out = copy.deepcopy(model).generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), **same)
+        ids = out.sequences[0, len(prompt) :]
+        steps = torch.stack([logits[0].log_softmax(-1)[id] for logits, id in zip(out.logits, ids)])
+        rows.append(dict(prompt=prompt, ids=ids.tolist(), logProbabilities=rounded(steps)))
+    return rows
+
+
+def rounded(tensor):
+    return [float(f"{x:.7g}") for x in tensor.detach().double().flatten().tolist()]
+
+
+cases = []
+for name, (cls, settings, given, results, prompts) in CASES.items():
+    kind = getattr(transformers, cls)
+    with tempfile.TemporaryDirectory() as folder:
+        kind(kind.config_class(**settings)).save_pretrained(folder)
+        stored = load_file(f"{folder}/model.safetensors")
+        names = sorted(stored)
+        save_file({key: weights(i, stored[key].numel()).reshape(stored[key].shape).float() for i, key in enumerate(names)}, f"{folder}/model.safetensors", {"format": "pt"})
+        config = json.loads(pathlib.Path(folder, "config.json").read_text())
+        model = kind.from_pretrained(folder, attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
+        inputs = {key: torch.tensor(value) for key, value in given.items()}
+        output = copy.deepcopy(model)(**inputs)
+        case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
+        case["results"] = {key: rounded(output[key]) for key in results}
+        if "loss" in results:
+            trained = copy.deepcopy(model)
+            trained(**inputs).loss.backward()
+            for parameter in trained.parameters():
+                parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            trained.save_pretrained(folder)
+            gradients = load_file(f"{folder}/model.safetensors")
+            case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names)}
+        if prompts:
+            case["written"] = written(model, prompts)
+        cases.append(case)
+(HERE / "variants.json").write_text(json.dumps(cases) + "\n")
