@@ -120,7 +120,7 @@ export abstract class CausalModel extends PromptModel {
     if (own.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
       return this.#featuresWithImages(padded, hiddenStates, inputs);
     const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
-    return yield* this.decoder.forwardByLayers(x, padded.sequences, { hiddenStates });
+    return yield* this.decoder.forwardByLayers(x, this.sequencesOf(padded), { hiddenStates });
   }
 
   #featuresWithImages(padded: PaddedBatch, hiddenStates: Tensor[] | undefined, inputs: ModelInputs): Tensor {
@@ -192,6 +192,11 @@ export abstract class CausalModel extends PromptModel {
   protected override decodeBatch(batch: TokenBatch, memory: Memory | null): Tensor {
     if (!this.namesImages(batch.ids)) return super.decodeBatch(batch, memory);
     return this.#passImages(batch, this.placedImages(batch), batch.positions);
+  }
+
+  /** The sequences as layers take them. */
+  protected sequencesOf(padded: PaddedBatch): Sequences {
+    return padded.sequences;
   }
 
   /** int32 [N]: positions of tokens, and of padding if it is computed. */

@@ -32,7 +32,8 @@ export interface ModelInputs {
    * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
    * changes nothing. Padding before or between them takes positions and may be the first row, as in transformers. Other
    * models take padding at one side of each row. Decoders without an encoder then count positions from the first token,
-   * as `generate` does. GPT-2 counts padding, as in transformers.
+   * as `generate` does. GPT-2, Hunyuan and Ministral 3 count padding, as in
+   * transformers: for them, more than distances between tokens counts.
    */
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default 0. */
@@ -250,6 +251,12 @@ export class PaddedBatch {
       return row.map((id) => (id === padId ? -1 : next++));
     });
     return batch.ids.device.tensor(Int32Array.from(places));
+  }
+
+  /** The sequences with columns as positions, which counts padding before them. */
+  get sequencesInColumns(): Sequences {
+    const { batch, isToken } = this;
+    return new Sequences(this.columns, batch.lengths, batch.counts, isToken);
   }
 
   /** The sequences as layers take them. */

@@ -2,6 +2,7 @@
 
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { topk } from '../ops/axis.js';
 import { add, mul, scale } from '../ops/binary.js';
 import { embedding } from '../ops/embedding.js';
 import { sum } from '../ops/reduce.js';
@@ -14,7 +15,7 @@ import type { Module } from './module.js';
  * Runs `pass`, and returns its result with the balance loss of all mixtures of experts in `model`, a float32 scalar.
  * The loss is null if `model` has no mixtures. It is experts · Σ (tokens of an expert / all tokens) · (mean probability
  * of that expert), summed over experts, with the tokens of all layers together. If tokens are evenly spread, it is the
- * number of chosen experts. Throws ArgumentError with gradient checkpointing, which drops the scores.
+ * number of chosen experts. The experts of a token are those with its highest scores, without a bias of the choice. Throws ArgumentError with gradient checkpointing, which drops the scores.
  */
 export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
   const modules = model.modules();
@@ -43,7 +44,9 @@ export function balanceLoss(routings: readonly Routing[]): Tensor {
   );
   const total = (each: (routing: Routing) => Tensor) =>
     routings.map((routing) => sum(each(routing), { axis: 0 })).reduce((a, b) => add(a, b));
-  const counts = total(({ ids }) => embedding(one, ids.reshape(-1))); // [experts]
+  // Experts with the highest scores count, even if a bias changed the choice, as in transformers.
+  const first = ({ logits, ids }: Routing) => topk(logits, ids.shape[1] as number).indices;
+  const counts = total((routing) => embedding(one, first(routing).reshape(-1))); // [experts]
   const probabilities = total((routing) => softmax(routing.logits)); // [experts]
   return scale(sum(mul(counts, probabilities)), experts / rows ** 2);
 }

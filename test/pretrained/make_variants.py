@@ -37,6 +37,18 @@ CASES = {
         "MistralForQuestionAnswering", dict(base, num_hidden_layers=1, num_key_value_heads=1), dict(input_ids=[[3, 4, 5, 6]], start_positions=[1], end_positions=[2]),
         ["loss", "start_logits"], None,
     ),
+    "Hunyuan with padding before a text": ("HunYuanDenseV1ForCausalLM", dict(base, num_hidden_layers=1, head_dim=4), dict(input_ids=[[0, 0, 3, 4, 5], [3, 4, 5, 6, 7]], attention_mask=LEFT), ["logits"], None),
+    "Ministral 3 with padding before a text": (
+        "Ministral3ForCausalLM",
+        dict(base, num_hidden_layers=1, num_key_value_heads=1, head_dim=4, rope_parameters=dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=2, llama_4_scaling_beta=0.5)),
+        dict(input_ids=[[0, 0, 3, 4, 5], [3, 4, 5, 6, 7]], attention_mask=LEFT), ["logits"], None,
+    ),
+    # A bias changes the choice of experts, but not which experts the loss counts.
+    "ERNIE 4.5 with an auxiliary loss": (
+        "Ernie4_5_MoeForCausalLM",
+        dict(base, num_hidden_layers=1, num_key_value_heads=1, moe_num_experts=3, moe_k=1, moe_intermediate_size=4, moe_layer_start_index=0, moe_num_shared_experts=0, output_router_logits=True, router_aux_loss_coef=0.5),
+        dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None,
+    ),
 }
 
 
@@ -73,7 +85,7 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         names = sorted(stored)
         save_file({key: weights(i, stored[key].numel()).reshape(stored[key].shape).float() for i, key in enumerate(names)}, f"{folder}/model.safetensors", {"format": "pt"})
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
-        model = kind.from_pretrained(folder, attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
+        model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
         inputs = {key: torch.tensor(value) for key, value in given.items()}
         output = copy.deepcopy(model)(**inputs)
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
@@ -81,11 +93,11 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         if "loss" in results:
             trained = copy.deepcopy(model)
             trained(**inputs).loss.backward()
-            for parameter in trained.parameters():
+            for parameter in [*trained.parameters(), *trained.buffers()]:
                 parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             trained.save_pretrained(folder)
             gradients = load_file(f"{folder}/model.safetensors")
-            case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names)}
+            case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names) if gradients[key].any()}
         if prompts:
             case["written"] = written(model, prompts)
         cases.append(case)

@@ -3,9 +3,11 @@ import { MultiHeadAttention, type Places } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
@@ -28,6 +30,11 @@ export class HunYuan extends Llama {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** Padding before tokens counts, as in transformers. The norms after the rotation make attention depend on more than distances. */
+  protected override sequencesOf(padded: PaddedBatch): Sequences {
+    return padded.sequencesInColumns;
   }
 
   protected override get stateNames(): StateNames {

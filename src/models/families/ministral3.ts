@@ -3,8 +3,10 @@ import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected 
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
+import type { Sequences } from '../../nn/sequences.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
@@ -32,6 +34,11 @@ export class Ministral3 extends Llama {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** Padding before tokens counts, as in transformers. The scale of a query depends on its position. */
+  protected override sequencesOf(padded: PaddedBatch): Sequences {
+    return padded.sequencesInColumns;
   }
 }
 
