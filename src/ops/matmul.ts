@@ -27,15 +27,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   checkDType('matmul', 'b', b, 'float32');
   checkTransposed('A', a, transposeA);
   checkTransposed('B', b, transposeB);
-  if (a.shape.length === 1 || b.shape.length === 1) {
-    return device.scope(() => {
-      const row = a.shape.length === 1 ? a.reshape(1, -1) : a;
-      const column = b.shape.length === 1 ? b.reshape(-1, 1) : b;
-      const y = matmul(row, column, options);
-      const [rows, cols] = [row === a ? [y.shape.at(-2) as number] : [], column === b ? [lastOf(y.shape)] : []];
-      return y.reshape([...y.shape.slice(0, -2), ...rows, ...cols]);
-    });
-  }
+  if (a.shape.length === 1 || b.shape.length === 1) return device.scope(() => vectorProduct(a, b, options));
   const left = { x: a, transposed: transposeA };
   const right = { x: b, transposed: transposeB };
   if (colsOf(left) !== rowsOf(right)) {
@@ -58,6 +50,16 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     if (db && transposeB) product(flipped, left, db, batch);
     if (db && !transposeB) product({ x: a, transposed: !transposeA }, upstream, db, batch);
   });
+}
+
+/** The product if `a` is a row, `b` is a column, or both are. The result lacks their dimensions. */
+function vectorProduct(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
+  const row = a.shape.length === 1 ? a.reshape(1, -1) : a;
+  const column = b.shape.length === 1 ? b.reshape(-1, 1) : b;
+  const y = matmul(row, column, options);
+  const rows = row === a ? [y.shape.at(-2) as number] : [];
+  const cols = column === b ? [lastOf(y.shape)] : [];
+  return y.reshape([...y.shape.slice(0, -2), ...rows, ...cols]);
 }
 
 function checkTransposed(name: 'A' | 'B', { shape }: Tensor, transposed: boolean): void {

@@ -63,6 +63,8 @@ describe('models that spell', () => {
     await expect(recognize(wav)).rejects.toThrow(/1 samples a second, expected at least/);
     view.setUint32(24, 8000, true);
     view.setUint32(40, 0xffffffff, true); // 4 GB of samples, of which 2 MB follow
+    expect(() => readWav(wav)).toThrow(/4294967295 bytes of samples are declared, but 2097152 follow/);
+    view.setUint32(4, 0xffffffff, true); // the lengths are unknown: the file is a stream
     expect(readWav(wav).channels[0]?.length).toBe(1 << 20);
     view.setUint16(22, 65535, true); // channels
     expect(readWav(wav).channels[0]?.length).toBe(Math.floor((1 << 20) / 65535));

@@ -32,14 +32,7 @@ export function addFolded(
     if (wanted.has(name) && !found.has(name)) found.set(name, weight);
   };
   for (const [name, weight] of single) add(name, weight);
-  for (const [path, joined] of attention)
-    for (const names of PROJECTIONS)
-      for (const [i, name] of names.entries())
-        for (const kind of ['weight', 'bias'] as const) {
-          const all = joined[kind];
-          const rows = (all?.shape[0] ?? 0) / names.length;
-          if (all && Number.isInteger(rows)) add(`${path}.${name}.${kind}`, rowsOf(all, i * rows, (i + 1) * rows));
-        }
+  for (const [name, rows] of projections(attention)) add(name, rows);
   addJoinedOutput(found, wanted);
   for (const name of wanted) {
     const norm = /^(.+)\.running_var$/.exec(name)?.[1];
@@ -54,6 +47,19 @@ export function addFolded(
     add(`${norm}.running_mean`, constant(bias.shape, 0));
     add(name, constant(bias.shape, 1 - EPS));
   }
+}
+
+/** Splits joined projections to queries, keys and values by all names that models have for them. */
+function* projections(attention: FoldedWeights['attention']): Generator<readonly [string, WeightEntry]> {
+  for (const [path, joined] of attention)
+    for (const kind of ['weight', 'bias'] as const) {
+      const all = joined[kind];
+      const rows = (all?.shape[0] ?? 0) / 3;
+      if (!all || !Number.isInteger(rows)) continue;
+      for (const names of PROJECTIONS)
+        for (const [i, name] of names.entries())
+          yield [`${path}.${name}.${kind}`, rowsOf(all, i * rows, (i + 1) * rows)];
+    }
 }
 
 /** Splits MobileBERT's output, where the exporter joins the table of tokens, [vocabulary, width], with a projection. */

@@ -97,28 +97,36 @@ function namedFor(
   plusOne: boolean,
 ): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
-  for (const { named, folded, isBuilt, heads } of graphs) {
-    const prefix = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
-    const fitted = new Map<string, WeightEntry>();
-    const isRaised = (name: string) => plusOne && name.endsWith('norm.weight');
-    for (const [name, given] of named) {
-      const weight = isBuilt && isRaised(name) ? lessOne(given) : given;
-      const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
-      for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) fitted.set(prefix(part), rows);
-    }
-    for (const name of wanted) if (!fitted.has(name)) join(fitted, name);
-    const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
-    const single = renamed(folded.single);
-    for (const [name, weight] of single) if (isRaised(name)) single.set(name, lessOne(weight));
-    addFolded(fitted, { single, attention: renamed(folded.attention) }, wanted);
-    for (const [name, weight] of fitted) if (!all.has(name)) all.set(name, weight);
-  }
+  for (const graph of graphs)
+    for (const [name, weight] of fitted(graph, wanted, plusOne)) if (!all.has(name)) all.set(name, weight);
   // A decoder's file names its table of tokens as the model's.
   for (const name of wanted) {
     const shared = all.get(name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight'));
     if (shared !== undefined && !all.has(name)) all.set(name, shared);
   }
   return all;
+}
+
+/** The weights of a file by the wanted names: renamed, split, joined, and completed by computed constants. */
+function fitted(
+  { named, folded, isBuilt, heads }: GraphWeights,
+  wanted: ReadonlySet<string>,
+  plusOne: boolean,
+): Map<string, WeightEntry> {
+  const prefix = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
+  const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
+  const lowered = (name: string, weight: WeightEntry) =>
+    plusOne && name.endsWith('norm.weight') ? lessOne(weight) : weight;
+  const found = new Map<string, WeightEntry>();
+  for (const [name, given] of named) {
+    const weight = isBuilt ? lowered(name, given) : given;
+    const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
+    for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) found.set(prefix(part), rows);
+  }
+  for (const name of wanted) if (!found.has(name)) join(found, name);
+  const single = new Map([...renamed(folded.single)].map(([name, weight]) => [name, lowered(name, weight)]));
+  addFolded(found, { single, attention: renamed(folded.attention) }, wanted);
+  return found;
 }
 
 /** The weights of queries, keys and values, if `name` is a projection to all three. */

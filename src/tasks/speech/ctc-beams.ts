@@ -103,12 +103,7 @@ export function ctcAlignment(
   for (let frame = 0; frame < frames; frame++) {
     const next = new Float64Array(states).fill(NEVER);
     for (let state = 0; state < states; state++) {
-      const skips = state % 2 === 1 && state >= 3 && path[state] !== path[state - 2];
-      // The first frame may begin with the first token.
-      const furthest = frame === 0 ? (state === 1 ? 1 : 0) : skips ? 2 : Math.min(1, state);
-      let [score, move] = [NEVER, 0];
-      for (let step = 0; step <= furthest; step++)
-        if ((best[state - step] as number) > score) [score, move] = [best[state - step] as number, step];
+      const [score, move] = bestMove(best, state, maxMove(path, state, frame === 0));
       next[state] = score + (values[frame * vocabulary + (path[state] as number)] as number);
       moves[frame * states + state] = move;
     }
@@ -123,4 +118,19 @@ export function ctcAlignment(
     state -= moves[frame * states + state] as number;
   }
   return tokens;
+}
+
+/** Returns the maximum number of states by which a path may advance to `state`. The first frame may begin with a token. */
+function maxMove(path: readonly number[], state: number, isFirst: boolean): number {
+  if (isFirst) return state === 1 ? 1 : 0;
+  const isNewToken = state % 2 === 1 && state >= 3 && path[state] !== path[state - 2];
+  return isNewToken ? 2 : Math.min(1, state);
+}
+
+/** Returns the highest score before `state`, and the number of states from there. */
+function bestMove(best: Float64Array, state: number, furthest: number): readonly [score: number, move: number] {
+  let [score, move] = [NEVER, 0];
+  for (let step = 0; step <= furthest; step++)
+    if ((best[state - step] as number) > score) [score, move] = [best[state - step] as number, step];
+  return [score, move];
 }

@@ -18,15 +18,12 @@ export function* alignmentMatrix(
   const sums = new Float64Array(rows * columns);
   const normalized = new Float64Array(rows * columns);
   for (let head = 0; head < heads; head++) {
-    const at = (row: number, column: number) => weights[(head * rows + row) * width + column] as number;
+    const map = weights.subarray(head * rows * width);
     for (let column = 0; column < columns; column++) {
       if (pause(rows)) yield;
-      let mean = 0;
-      for (let row = 0; row < rows; row++) mean += at(row, column) / rows;
-      let variance = 0;
-      for (let row = 0; row < rows; row++) variance += (at(row, column) - mean) ** 2 / rows;
-      const scale = variance > 0 ? 1 / Math.sqrt(variance) : 0;
-      for (let row = 0; row < rows; row++) normalized[row * columns + column] = (at(row, column) - mean) * scale;
+      const { mean, scale } = momentsOf(map, column, rows, width);
+      for (let row = 0; row < rows; row++)
+        normalized[row * columns + column] = ((map[row * width + column] as number) - mean) * scale;
     }
     for (let row = 0; row < rows; row++) {
       if (pause(columns)) yield;
@@ -37,6 +34,15 @@ export function* alignmentMatrix(
     }
   }
   return sums;
+}
+
+/** Returns the mean of a column of [rows, width], and 1 / its deviation; 0 if all values are equal. */
+function momentsOf(map: Float32Array, column: number, rows: number, width: number): { mean: number; scale: number } {
+  let mean = 0;
+  for (let row = 0; row < rows; row++) mean += (map[row * width + column] as number) / rows;
+  let variance = 0;
+  for (let row = 0; row < rows; row++) variance += ((map[row * width + column] as number) - mean) ** 2 / rows;
+  return { mean, scale: variance > 0 ? 1 / Math.sqrt(variance) : 0 };
 }
 
 /**
@@ -86,17 +92,28 @@ export function* warp(matrix: Float64Array, rows: number, columns: number): Gene
       const both = costs[to - width - 1] as number;
       const down = costs[to - width] as number;
       const right = costs[to - 1] as number;
-      const step = both < down && both < right ? DOWN_RIGHT : down < both && down < right ? DOWN : RIGHT;
+      const step = cheapest(both, down, right);
       const before = step === DOWN_RIGHT ? both : step === DOWN ? down : right;
       costs[to] = before - (matrix[(row - 1) * columns + column - 1] as number);
       steps[to] = step;
     }
   }
+  return columnsOf(steps, rows, columns);
+}
+
+/** Returns the step with the lowest cost before it. If costs are equal, RIGHT. */
+function cheapest(both: number, down: number, right: number): number {
+  if (both < down && both < right) return DOWN_RIGHT;
+  return down < both && down < right ? DOWN : RIGHT;
+}
+
+/** Follows the steps from the last element to the first. Returns the column at which the path enters each row. */
+function columnsOf(steps: Uint8Array, rows: number, columns: number): Int32Array {
   const entered = new Int32Array(rows);
   let [row, column] = [rows, columns];
   while (row > 0) {
     entered[row - 1] = Math.max(0, column - 1);
-    const step = column === 0 ? DOWN : (steps[row * width + column] as number);
+    const step = column === 0 ? DOWN : (steps[row * (columns + 1) + column] as number);
     if (step !== RIGHT) row--;
     if (step !== DOWN) column--;
   }
