@@ -18,6 +18,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForQuestionAnsweringSimple', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
+  ['ForImageClassificationWithTeacher', 'image-classification'],
   ['ForObjectDetection', 'object-detection'],
   ['ForSemanticSegmentation', 'semantic-segmentation'],
   ['ForSegmentation', 'panoptic-segmentation'],

@@ -49,6 +49,10 @@ CASES = {
         dict(base, num_hidden_layers=1, num_key_value_heads=1, moe_num_experts=3, moe_k=1, moe_intermediate_size=4, moe_layer_start_index=0, moe_num_shared_experts=0, output_router_logits=True, router_aux_loss_coef=0.5),
         dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None,
     ),
+    "DeiT with a teacher": (
+        "DeiTForImageClassificationWithTeacher", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, image_size=4, patch_size=2, num_channels=1, num_labels=3),
+        dict(pixel_values=[[[[0.5, -1.0, 0.2, 0.1], [1.0, 0.3, -0.4, 0.7], [0.0, 2.0, -0.6, 0.8], [-0.9, 0.4, 1.5, -0.2]]]]), ["logits"], None,
+    ),
 }
 
 
@@ -86,7 +90,7 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         save_file({key: weights(i, stored[key].numel()).reshape(stored[key].shape).float() for i, key in enumerate(names)}, f"{folder}/model.safetensors", {"format": "pt"})
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
         model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
-        inputs = {key: torch.tensor(value) for key, value in given.items()}
+        inputs = {key: torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long) for key, value in given.items()}
         output = copy.deepcopy(model)(**inputs)
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
         case["results"] = {key: rounded(output[key]) for key in results}

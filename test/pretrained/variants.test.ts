@@ -8,6 +8,8 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { assertClose, largest } from '../tolerance.js';
 import recorded from './variants.json' with { type: 'json' };
 
+type Nested = readonly number[] | readonly Nested[];
+
 interface Written {
   readonly prompt: number[];
   readonly ids: number[];
@@ -18,7 +20,7 @@ interface Case {
   readonly name: string;
   readonly config: object;
   readonly shapes: Readonly<Record<string, number[]>>;
-  readonly inputs: Readonly<Record<string, number[][] | number[]>>;
+  readonly inputs: Readonly<Record<string, Nested>>;
   readonly results: Readonly<Record<string, number[]>>;
   readonly gradients?: Readonly<Record<string, number>>;
   readonly written?: readonly Written[];
@@ -42,6 +44,13 @@ function weights(index: number, count: number): Float32Array {
   });
 }
 
+/** Rows of numbers as they are, images as tensors. */
+function inputOf(rows: Nested): Nested | Tensor {
+  const shape: number[] = [];
+  for (let part: unknown = rows; Array.isArray(part); part = part[0]) shape.push(part.length);
+  return shape.length > 2 ? device.tensor(Float32Array.from((rows as Nested[]).flat(3) as number[]), shape) : rows;
+}
+
 async function load({ config, shapes }: Case): Promise<PretrainedModel> {
   const entries = Object.entries(shapes).map(([name, shape], i): [string, SafetensorsArray] => [
     name,
@@ -60,9 +69,11 @@ async function load({ config, shapes }: Case): Promise<PretrainedModel> {
 describe.each(recorded as unknown as Case[])('$name', (each) => {
   it('is as in transformers', async () => {
     const model = await load(each);
-    const inputs = Object.fromEntries(Object.entries(each.inputs).map(([name, value]) => [camelCase(name), value]));
+    const inputs = Object.fromEntries(
+      Object.entries(each.inputs).map(([name, value]) => [camelCase(name), inputOf(value)]),
+    );
     const output = model.forward(inputs as ModelInputs);
-    const marks = each.inputs.attention_mask?.flat() ?? [];
+    const marks = (each.inputs.attention_mask as number[][] | undefined)?.flat() ?? [];
     for (const [name, all] of Object.entries(each.results)) {
       const result = await (output[camelCase(name) as keyof ModelOutput] as Tensor).data();
       expect(result.length, name).toBe(all.length);

@@ -1,11 +1,15 @@
+import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { add, scale } from '../../ops/binary.js';
+import { gather } from '../../ops/move.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json } from '../model-config.js';
@@ -54,11 +58,16 @@ export class Vit extends TowerModel {
       norm: norm(),
       pooler: head === 'none' ? pooler() : null,
     });
-    const classes = labelsOf(config).length;
-    this.head =
-      head === 'image-classification'
-        ? new PredictionHead({ pick: 'first', out: new Linear(init, dModel, classes) })
-        : null;
+    const classifier = () => new Linear(init, dModel, labelsOf(config).length);
+    const taught = () => new TaughtHead(classifier(), classifier());
+    const plain = () => new PredictionHead({ pick: 'first', out: classifier() });
+    this.head = head === 'image-classification' ? (this.#isTaught ? taught() : plain()) : null;
+  }
+
+  /** True for a classifier that also learned from a teacher. */
+  get #isTaught(): boolean {
+    const { architectures } = this.settings.values;
+    return String(architectures).endsWith('WithTeacher');
   }
 
   protected override get bodyName(): string {
@@ -76,7 +85,24 @@ export class Vit extends TowerModel {
       'vision.encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
       'vision.encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
       'vision.pooler.dense': `${bodyName}.pooler.dense`,
+      'head.out': this.#isTaught ? 'cls_classifier' : 'classifier',
+      'head.teacher': 'distillation_classifier',
     };
+  }
+}
+
+/** The mean of two classifiers: that of the class token, and that of the second token, which learned from a teacher. */
+class TaughtHead extends PredictionHead {
+  constructor(
+    out: Linear,
+    readonly teacher: Linear,
+  ) {
+    super({ pick: 'first', out });
+  }
+
+  override forward(features: Tensor, batch: Sequences): Tensor {
+    const second = features.device.tensor(batch.starts.map((start) => start + 1));
+    return scale(add(super.forward(features, batch), this.teacher.forward(gather(features, second))), 0.5);
   }
 }
 
