@@ -177,6 +177,17 @@ describe('resize', () => {
   });
 });
 
+it('resize to the nearest pixel rounds as PIL does', () => {
+  const row = { width: 2, height: 1, channels: 3, data: Uint8Array.of(0, 0, 0, 1, 1, 1) };
+  const { data } = atOnce(resize(row, 7, 1, 0)); // the fourth pixel is as near to both
+  expect(Array.from(data).filter((_, i) => i % 3 === 0)).toEqual([0, 0, 0, 0, 1, 1, 1]);
+});
+
+it('OWLv2 refuses bytes that are not rescaled', () => {
+  const config = { image_processor_type: 'Owlv2ImageProcessor', do_rescale: false };
+  expect(() => imageProcessor(config, '', 'the file')).toThrow('do_rescale is false, expected true');
+});
+
 describe('ImageProcessor', () => {
   const small = { size: { shortest_edge: 20 }, crop_size: { height: 16, width: 16 } };
   const imagenet = { image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] };

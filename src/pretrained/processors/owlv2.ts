@@ -12,7 +12,10 @@ export class Owlv2ImageProcessor extends ImageProcessor {
   /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor` does. */
   constructor(config: Json, where = 'preprocessor_config.json') {
     super({ ...config, do_pad: false }, 'owlv2', where);
-    this.#pads = new Settings(where, config).boolean('do_pad', true);
+    const settings = new Settings(where, config);
+    this.#pads = settings.boolean('do_pad', true);
+    // transformers then rounds to bytes while it smooths.
+    if (!settings.boolean('do_rescale', true)) settings.refuse('do_rescale', false, 'true');
   }
 
   override get padsToSquare(): boolean {

@@ -141,13 +141,25 @@ function along(
   }
 }
 
+/** The old pixel at each new one's centre. Places are summed as in PIL, so that their roundings are equal, too. */
+function nearestPlaces(from: number, to: number): Int32Array {
+  const step = from / to;
+  let place = step * 0.5;
+  return Int32Array.from({ length: to }, () => {
+    const pixel = Math.min(Math.trunc(place), from - 1);
+    place += step;
+    return pixel;
+  });
+}
+
 function nearest(image: Pixels, width: number, height: number): Pixels {
   const { channels } = image;
   const data = new Uint8ClampedArray(width * height * channels);
+  const [rows, columns] = [nearestPlaces(image.height, height), nearestPlaces(image.width, width)];
   for (let y = 0, at = 0; y < height; y++) {
-    const row = Math.trunc(((y + 0.5) * image.height) / height) * image.width;
+    const row = (rows[y] as number) * image.width;
     for (let x = 0; x < width; x++, at += channels) {
-      const from = (row + Math.trunc(((x + 0.5) * image.width) / width)) * channels;
+      const from = (row + (columns[x] as number)) * channels;
       for (let c = 0; c < channels; c++) data[at + c] = image.data[from + c] as number;
     }
   }
