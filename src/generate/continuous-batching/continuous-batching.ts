@@ -33,13 +33,10 @@ import {
   planFor,
 } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
+import { PromptChunks } from './prompt-chunks.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
-/** Maximum number of chunks that a turn reads if few or no sequences wait for their next token. */
-const MAX_CHUNKS = 8;
-/** Minimum number of tokens that a turn reads of each prompt. */
-const MIN_CHUNK = 16;
 /** Minimum number of tokens by which the capacity of rows grows (without `reserve`). */
 const MIN_GROWTH = 64;
 /** Number of rows whose memory is kept while nothing runs (without `reserve`). */
@@ -83,13 +80,6 @@ export interface Joined {
   readonly left: Promise<unknown>;
 }
 
-/** Queued chunks of prompts. */
-interface Reading {
-  readonly pass: Pass | null;
-  /** Sequences whose prompts end in this pass, with their row of its results. */
-  readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
-}
-
 /** Yields tokens when they are chosen. The iterator returns the result of the sequence. */
 export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
 
@@ -106,11 +96,11 @@ export class ContinuousBatching {
   readonly context: number;
   readonly #model: Generative;
   readonly #maxWaiting: number;
-  readonly #chunk: number;
   readonly #limit: Room;
   readonly #initial: Room;
   readonly #passes: Passes;
   readonly #rows: Rows<BatchedSequence>;
+  readonly #prompts: PromptChunks;
   readonly #guesses: Guesses;
   readonly #queue = new FairQueue<BatchedSequence>();
   #running: Promise<void> | null = null;
@@ -118,14 +108,11 @@ export class ContinuousBatching {
   #disposed = false;
   /** Moving average of the time of a request from arrival to end, in milliseconds. */
   #averageMs = 1000;
-  #turns = 0;
   /** `changes` of the model to which the recorded steps and the kept prefixes belong. */
   #changes: number | undefined;
-  /** The reading that was queued while the previous turn ran. */
-  #ahead: Reading | null = null;
   /** Events for listeners, delivered while the next turn runs, because listeners may take long. */
   #pendingEvents: (() => void)[] = [];
-  readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
+  readonly #counts = { cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
     checkOptions('ContinuousBatching', options, {
@@ -157,18 +144,19 @@ export class ContinuousBatching {
     this.parallel = parallel;
     this.context = context;
     this.#maxWaiting = maxWaiting;
-    this.#chunk = chunk;
     this.#limit = { rows: parallel, capacity: context - 1 };
     this.#initial = reserve ? this.#limit : { rows: 0, capacity: 0 };
     const shared = (prompt: readonly number[], length: number) =>
       this.#passes.resumable(sharable(this.#model, prompt, length));
     this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
+    this.#prompts = new PromptChunks(model, this.#passes, this.#rows, chunk);
     this.#guesses = new Guesses(lookup);
   }
 
   get load(): BatchingLoad {
-    return { running: this.#rows.used, waiting: this.#queue.size, ...this.#counts };
+    const { used: running } = this.#rows;
+    return { running, waiting: this.#queue.size, promptTokens: this.#prompts.tokens, ...this.#counts };
   }
 
   /** Number of requests that would be accepted now. */
@@ -299,12 +287,12 @@ export class ContinuousBatching {
         await this.#tell();
         for (const [, sequence] of this.#rows.active) sequence.breakOff(error);
         this.#rows.clear();
-        this.#forget();
+        this.#prompts.forget();
       }
       if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes leave this thread free
     }
     await this.#tell();
-    this.#forget();
+    this.#prompts.forget();
     if (this.#disposed) for (const [, sequence] of this.#rows.active) sequence.hasLeft();
     else if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
   }
@@ -444,8 +432,7 @@ export class ContinuousBatching {
     const longest = Math.max(0, ...writing.map(([, { read }]) => read + 1));
     const growth = Math.max(MIN_GROWTH, longest >> 1); // grow by half, because each growth copies all tokens
     await this.#fit(0, longest, Math.max(0, ...writing.map(([, sequence]) => sequence.lengthAfter(growth))));
-    const reading = this.#ahead ?? (await this.#read(writing.length));
-    this.#ahead = null;
+    const reading = await this.#prompts.take(writing.length);
     const [first] = writing;
     if (first !== undefined && writing.length === 1 && reading === null) return this.#turnOfOne(...first);
     const step = writing.length > 0 ? await this.#step(writing) : null;
@@ -508,58 +495,7 @@ export class ContinuousBatching {
     const run = this.#passes.run(passes);
     run.catch(() => {}); // prevents an unhandled rejection until it is awaited below
     await this.#tell();
-    this.#ahead = await this.#read(writing);
+    await this.#prompts.readAhead(writing);
     return await run;
-  }
-
-  /**
-   * Queues chunks of some prompts. `writing` is the number of sequences that generate. Prompts with different adapters
-   * take turns. Returns null if no prompt is left.
-   */
-  async #read(writing: number): Promise<Reading | null> {
-    const all = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
-    if (all.length === 0) return null;
-    const next = this.#turns++ % all.length;
-    const [, { adapters, adapterKey }] = all[next] as (typeof all)[number];
-    const unread = [...all.slice(next), ...all.slice(0, next)].filter(([, each]) => each.adapterKey === adapterKey);
-    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
-    const chunks = this.#chunks(unread, most * this.#chunk);
-    const finishing = chunks.flatMap(([, sequence, count], place) =>
-      sequence.unread === count ? [[place, sequence] as const] : [],
-    );
-    const pass = await this.#passes.read(
-      chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
-      finishing.length > 0 ? 'last' : 'none',
-      adapters,
-    );
-    // Later commands run after these, so the tokens count as read from now on.
-    for (const [row, sequence, count] of chunks) {
-      sequence.read += count;
-      this.#counts.promptTokens += count;
-      this.#rows.keep(row, sequence.read);
-    }
-    return { pass, finishing };
-  }
-
-  /** Discards the queued reading if all of its sequences have ended. */
-  #forget(): void {
-    if (this.#ahead?.pass) this.#passes.forget(this.#ahead.pass);
-    this.#ahead = null;
-  }
-
-  /** Returns the chunks to read next, about `most` tokens in total, divided equally. */
-  #chunks(unread: readonly (readonly [number, BatchedSequence])[], most: number): [number, BatchedSequence, number][] {
-    const share = Math.max(MIN_CHUNK, Math.ceil(most / unread.length));
-    const chunks: [number, BatchedSequence, number][] = [];
-    let left = most;
-    for (const [row, sequence] of unread) {
-      if (left <= 0) break;
-      const { prompt, read, unread: rest } = sequence;
-      const end = read + Math.min(rest, share);
-      const count = (this.#model.cut?.(prompt, end, 'after') ?? end) - read;
-      chunks.push([row, sequence, count]);
-      left -= count;
-    }
-    return chunks;
   }
 }

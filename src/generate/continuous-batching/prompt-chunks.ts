@@ -1,0 +1,97 @@
+// Prompts are read in chunks between the steps of the sequences that generate, so that those go on.
+
+import type { Generative } from '../generative.js';
+import type { BatchedSequence } from './batched-sequence.js';
+import type { Pass, Passes } from './passes.js';
+import type { Rows } from './rows.js';
+
+/** Maximum number of chunks that a turn reads if few or no sequences wait for their next token. */
+const MAX_CHUNKS = 8;
+/** Minimum number of tokens that a turn reads of each prompt. */
+const MIN_CHUNK = 16;
+
+/** Queued chunks of prompts. */
+export interface Reading {
+  readonly pass: Pass | null;
+  /** Sequences whose prompts end in this pass, with their row of its results. */
+  readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
+}
+
+type PlacedSequence = readonly [row: number, sequence: BatchedSequence];
+
+/** Queues the chunks of prompts. */
+export class PromptChunks {
+  /** Number of prompt tokens that were queued since the start. */
+  tokens = 0;
+  #turns = 0;
+  /** The reading that was queued while the previous turn ran. */
+  #ahead: Reading | null = null;
+
+  constructor(
+    private readonly model: Generative,
+    private readonly passes: Passes,
+    private readonly rows: Rows<BatchedSequence>,
+    /** Number of tokens in a chunk. */
+    private readonly size: number,
+  ) {}
+
+  /** Returns the chunks that `readAhead` has queued, or queues them now. `writing`: see `readAhead`. */
+  async take(writing: number): Promise<Reading | null> {
+    const reading = this.#ahead ?? (await this.#read(writing));
+    this.#ahead = null;
+    return reading;
+  }
+
+  /** Queues the chunks of the next turn. `writing` is the number of sequences that generate. */
+  async readAhead(writing: number): Promise<void> {
+    this.#ahead = await this.#read(writing);
+  }
+
+  /** Discards the chunks that `readAhead` has queued, once all of their sequences have ended. */
+  forget(): void {
+    if (this.#ahead?.pass) this.passes.forget(this.#ahead.pass);
+    this.#ahead = null;
+  }
+
+  /** Prompts with different adapters take turns. Returns null if no prompt is left. */
+  async #read(writing: number): Promise<Reading | null> {
+    const all = this.rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
+    if (all.length === 0) return null;
+    const next = this.#turns++ % all.length;
+    const [, { adapters, adapterKey }] = all[next] as PlacedSequence;
+    const unread = [...all.slice(next), ...all.slice(0, next)].filter(([, each]) => each.adapterKey === adapterKey);
+    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
+    const chunks = this.#chunks(unread, most * this.size);
+    const finishing = chunks.flatMap(([, sequence, count], place) =>
+      sequence.unread === count ? [[place, sequence] as const] : [],
+    );
+    const pass = await this.passes.read(
+      chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
+      finishing.length > 0 ? 'last' : 'none',
+      adapters,
+    );
+    // Later commands run after these, so the tokens count as read from now on.
+    for (const [row, sequence, count] of chunks) {
+      sequence.read += count;
+      this.tokens += count;
+      this.rows.keep(row, sequence.read);
+    }
+    return { pass, finishing };
+  }
+
+  /** Returns the chunks to read next, about `most` tokens in total, divided equally. */
+  #chunks(unread: readonly PlacedSequence[], most: number): [row: number, sequence: BatchedSequence, count: number][] {
+    const share = Math.max(MIN_CHUNK, Math.ceil(most / unread.length));
+    const chunks: [number, BatchedSequence, number][] = [];
+    let left = most;
+    for (const [row, sequence] of unread) {
+      if (left <= 0) break;
+      const { prompt, read, unread: rest } = sequence;
+      const end = read + Math.min(rest, share);
+      const count = (this.model.cut?.(prompt, end, 'after') ?? end) - read;
+      chunks.push([row, sequence, count]);
+      left -= count;
+    }
+    return chunks;
+  }
+}
