@@ -33,12 +33,19 @@ const MAX_MASKS = 256;
 /** The number of tokens that are kept for places. Masks keep the tokens that are needed again. */
 const MAX_INSIDE = 2 ** 22;
 
-/** Results for places where many bytes can follow, by `signatureOf`: strings are alike in all schemas. */
+/** Only places where at least MANY_BYTES bytes can follow are compared, and only automata of up to MAX_PLACES places. */
+const MANY_BYTES = 64;
+const MAX_PLACES = 48;
+
+/** Results for places where many bytes can follow, by their signature: strings are alike in all schemas. */
 const alike = new WeakMap<TokenTrie, Map<string, Inside>>();
 const MAX_ALIKE = 8;
 
 /** The number of tokens or nodes between two pauses. */
 const STEPS = 1 << 14;
+
+/** The number of steps that take as long as one of the recognizer to places that are not known yet. */
+const NEW_PLACES = STEPS >> 8;
 
 /** Tokens that a search has found. It belongs to one search at a time, because searches can pause. */
 class Found {
@@ -179,8 +186,7 @@ export class AllowedTokens {
   }
 
   *#fromRoot(found: Found, places: Places): Sliced<Inside> {
-    const signature = signatureOf(this.recognizer, places);
-    yield* this.#pause();
+    const signature = yield* this.#signatureOf(places);
     if (signature === null) return yield* this.#walk(found, places, 0);
     const own = alike.get(this.trie) ?? new Map<string, Inside>();
     alike.set(this.trie, own);
@@ -191,6 +197,27 @@ export class AllowedTokens {
     return inside;
   }
 
+  /** Equal for places with the same continuations. Null if few bytes can follow, or if the automaton is too large. */
+  *#signatureOf(places: Places): Sliced<string | null> {
+    const { recognizer } = this;
+    const numbers = new Map<Places, number>([[places, 0]]);
+    const rows: string[] = [];
+    for (const at of numbers.keys()) {
+      const row: number[] = [];
+      let leadOn = 0;
+      for (let byte = 0; byte < 256; byte++) {
+        const next = recognizer.step(at, byte);
+        if (next !== NOWHERE) leadOn++;
+        if (next !== NOWHERE && !numbers.has(next)) numbers.set(next, numbers.size);
+        row.push(numbers.get(next) ?? -1);
+      }
+      if ((at === places && leadOn < MANY_BYTES) || numbers.size > MAX_PLACES) return null;
+      rows.push(`${recognizer.isEnd(at)} ${recognizer.distance(at)} ${row}`);
+      yield* this.#pause();
+    }
+    return rows.join('\n');
+  }
+
   *#walk(allowed: Found, places: Places, root: number): Sliced<Inside> {
     const { recognizer } = this;
     const { first, count, byte, tokenStart, tokens } = this.trie;
@@ -199,7 +226,10 @@ export class AllowedTokens {
     const exits: number[] = [];
     const todo: number[] = [root, places];
     while (todo.length > 0) {
-      if (++steps % STEPS === 0) yield* this.#pause();
+      if (++steps >= STEPS) {
+        steps = 0;
+        yield* this.#pause();
+      }
       const at = todo.pop() as Places;
       const node = todo.pop() as number;
       const from = first[node] as number;
@@ -216,8 +246,11 @@ export class AllowedTokens {
       if (end === from) continue;
       const next = recognizer.nextOf(at);
       for (let child = from; child < end; child++) {
-        const known = next[byte[child] as number] as Places;
-        const reached = known >= 0 ? known : recognizer.step(at, byte[child] as number);
+        let reached = next[byte[child] as number] as Places;
+        if (reached < 0) {
+          reached = recognizer.step(at, byte[child] as number);
+          steps += NEW_PLACES;
+        }
         if (reached !== NOWHERE) todo.push(child, reached);
       }
     }
@@ -227,29 +260,6 @@ export class AllowedTokens {
       exits: Int32Array.from(exits),
     };
   }
-}
-
-/** Only places where at least MANY_BYTES bytes can follow are compared, and only automata of up to MAX_PLACES places. */
-const MANY_BYTES = 64;
-const MAX_PLACES = 48;
-
-/** Equal for places with the same continuations. Null if few bytes can follow, or if the automaton is too large. */
-function signatureOf(recognizer: Recognizer, places: Places): string | null {
-  const numbers = new Map<Places, number>([[places, 0]]);
-  const rows: string[] = [];
-  for (const at of numbers.keys()) {
-    const row: number[] = [];
-    let leadOn = 0;
-    for (let byte = 0; byte < 256; byte++) {
-      const next = recognizer.step(at, byte);
-      if (next !== NOWHERE) leadOn++;
-      if (next !== NOWHERE && !numbers.has(next)) numbers.set(next, numbers.size);
-      row.push(numbers.get(next) ?? -1);
-    }
-    if ((at === places && leadOn < MANY_BYTES) || numbers.size > MAX_PLACES) return null;
-    rows.push(`${recognizer.isEnd(at)} ${recognizer.distance(at)} ${row}`);
-  }
-  return rows.join('\n');
 }
 
 function maskOf(marks: Uint8Array, marked: Int32Array, furthest: number): Mask {

@@ -52,6 +52,25 @@ it('pauses while it searches a large vocabulary, also beside other searches', ()
   expect(atOnce(allowed.prepare(places[0]!))).toBe(undefined); // it is known
 });
 
+it('follows few new bytes between two pauses, because each takes long', () => {
+  const of = recognizer();
+  const allowed = new AllowedTokens(of, trie, TOKENS);
+  const at = behind('{"a":"', of);
+  let [news, most] = [0, 0];
+  const step = of.step.bind(of);
+  of.step = (from, byte) => {
+    if (of.nextOf(from)[byte]! < 0) news++;
+    return step(from, byte);
+  };
+  for (const search = allowed.prepare(at); ; news = 0) {
+    const { done } = search.next();
+    most = Math.max(most, news);
+    if (done) break;
+  }
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThanOrEqual(2 * 256);
+});
+
 it('gives up if the recognizer forgets its places during a pause', () => {
   const of = recognizer();
   const allowed = new AllowedTokens(of, trie, TOKENS);
