@@ -10,7 +10,7 @@ import type { Model, ModelToken } from './model.js';
 import { continuingNormalizerOf, normalizerOf } from './normalizers.js';
 import { type Item, type PostProcessor, postProcessorOf } from './post-processor.js';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';
-import { canSlice, slicesOf } from './text-slices.js';
+import { type Cuts, cutsOf, slicesOf } from './text-slices.js';
 import { UnknownTokenError } from './tokenizer.js';
 import { UnigramModel } from './unigram-model.js';
 import { WordLevelModel, WordPieceModel } from './word-models.js';
@@ -24,8 +24,8 @@ export class Engine {
   readonly #preTokenize: PreTokenizer;
   readonly #model: Model;
   readonly #decoder: Decoder;
-  /** True if long texts can be tokenized in slices. Null until the first long text. */
-  #canSlice: boolean | null = null;
+  /** Where long texts are cut into slices. Null until the first long text. */
+  #cuts: Cuts | null = null;
 
   /** Throws FormatError for unknown steps. */
   constructor(private readonly json: TokenizerJson) {
@@ -45,7 +45,7 @@ export class Engine {
 
   /** Returns the tokens of a text with their offsets in code points. Throws UnknownTokenError. */
   items(text: string, type: number): Item[] {
-    return this.#itemsOf(wellFormed(text), type, { characters: 0, word: 0 });
+    return this.#itemsOf(wellFormed(text), type, begin());
   }
 
   /**
@@ -56,19 +56,18 @@ export class Engine {
     const whole = wellFormed(text);
     const slices = slicesOf(whole, length);
     const first = slices.next();
-    if (first.value === whole || !(yield* this.#slices()))
-      return yield this.#itemsOf(whole, type, { characters: 0, word: 0 });
-    const place = { characters: 0, word: 0 };
+    if (first.value === whole || (yield* this.#findCuts()) === 'none') return yield this.#itemsOf(whole, type, begin());
+    const place = begin();
     for (let slice = first; !slice.done; slice = slices.next()) yield this.#itemsOf(slice.value, type, place);
   }
 
-  *#slices(): Generator<Item[], boolean> {
-    if (this.#canSlice !== null) return this.#canSlice;
-    const check = canSlice(this.json, this.#model);
+  *#findCuts(): Generator<Item[], Cuts> {
+    if (this.#cuts !== null) return this.#cuts;
+    const check = cutsOf(this.json, this.#model);
     for (;;) {
       const { done, value } = check.next();
       if (done) {
-        this.#canSlice = value;
+        this.#cuts = value;
         return value;
       }
       yield [];
@@ -76,24 +75,28 @@ export class Engine {
   }
 
   /** Returns the tokens of a slice. `place` is the position of the slice; it is advanced to the end of the slice. */
-  #itemsOf(text: string, type: number, place: { characters: number; word: number }): Item[] {
+  #itemsOf(text: string, type: number, place: Place): Item[] {
     const charactersBefore = characterCounter(text);
     const items: Item[] = [];
+    let endsInText = false;
     const { characters } = place;
     const add = (part: AlignedText, { id, token, start, end }: ModelToken) => {
       const [from, to] = [charactersBefore(part.startOf(start)), charactersBefore(part.endOf(end - 1))];
       const offset = [characters + from, characters + to] as const;
       if (id === null) throw new UnknownTokenError(token, offset[0]);
-      items.push({ id, token, type, special: 0, offset, word: place.word });
+      items.push({ id, token, type, special: 0, offset, word: place.words - 1 });
     };
     for (const { part, id } of this.#added.sections(text, characters > 0)) {
       const { text: token } = part;
       for (const piece of id === null ? this.#preTokenize(part) : [part]) {
+        if (!(place.isWithin && id === null)) place.words++;
+        place.isWithin = false;
         if (id !== null) add(part, { id, token, start: 0, end: token.length });
         else for (const each of this.#model.tokensOf(piece.text)) add(piece, each);
-        place.word++;
       }
+      endsInText = id === null;
     }
+    place.isWithin = endsInText && this.#cuts === 'within words';
     place.characters += charactersBefore(text.length);
     return items;
   }
@@ -115,6 +118,17 @@ export class Engine {
     return this.#added.contents.get(id) ?? this.#model.tokenOf(id);
   }
 }
+
+/** The end of the last slice of a text. */
+interface Place {
+  characters: number;
+  /** The number of words so far. */
+  words: number;
+  /** True if the next slice continues the last word. */
+  isWithin: boolean;
+}
+
+const begin = (): Place => ({ characters: 0, words: 0, isWithin: false });
 
 /** Replaces unpaired surrogates by U+FFFD, because UTF-8 cannot represent them. */
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd');

@@ -1,6 +1,6 @@
 // Cuts long texts into slices that are tokenized one by one. The tokens equal those of the whole text.
 //
-// A slice ends between an ASCII letter and a space that is followed by another ASCII letter. The steps that `canSlice`
+// A slice ends between an ASCII letter and a space that is followed by another ASCII letter. The steps that `cutsOf`
 // allows never depend on the text on the other side of such a cut. Unicode's normal forms do not compose a space with
 // the character before it. The known patterns begin a new word at the space. A vocabulary without tokens that have a
 // space after a letter has no merge across it.
@@ -38,13 +38,19 @@ const LOOKS_BEHIND = /\(\?<[=!]/;
 
 /** A letter before the mark that a space becomes in the vocabulary. Only such a token can merge across a cut. */
 const ACROSS_CUT = /[A-Za-z][ ▁Ġ]/u;
+const LETTERS = Array.from({ length: 26 }, (_, i) => String.fromCharCode(0x41 + i)).flatMap((letter) => [
+  letter,
+  letter.toLowerCase(),
+]);
+
 /** Number of tokens that are checked before a pause. */
 const TOKENS_A_SLICE = 8192;
 
 /**
- * Returns true if the tokens of slices equal those of the whole text. The generator pauses while it reads a vocabulary.
+ * Tells if the tokens of slices equal those of the whole text, and if cuts are between words or within them. The
+ * generator pauses while it reads a vocabulary.
  */
-export function* canSlice(json: TokenizerJson, model: Model): Generator<undefined, boolean> {
+export function* cutsOf(json: TokenizerJson, model: Model): Generator<undefined, Cuts> {
   const { normalizer, pre_tokenizer, added_tokens, model: file } = json;
   const normalizers = partsOf(normalizer, 'normalizers');
   const preTokenizers = partsOf(pre_tokenizer, 'pretokenizers');
@@ -53,27 +59,33 @@ export function* canSlice(json: TokenizerJson, model: Model): Generator<undefine
     normalizers.every(normalizesLocally) &&
     preTokenizers.every((part) => splitsLocally(part, hasSpaces)) &&
     added_tokens.every(isWithinSlice);
-  if (!isLocal) return false;
-  if (preTokenizers.some(splitsAtSpaces)) return true;
+  if (!isLocal) return 'none';
+  if (preTokenizers.some(splitsAtSpaces)) return 'between words';
   // The whole text is one word. Slices would round sums of Unigram scores differently, so only BPE is allowed.
   const { continuing_subword_prefix, end_of_word_suffix, fuse_unk } = file as MergeFields;
-  if (typeOf(file) !== 'BPE' || continuing_subword_prefix || end_of_word_suffix || fuse_unk) return false;
+  if (typeOf(file) !== 'BPE' || continuing_subword_prefix || end_of_word_suffix) return 'none';
+  // Unknown neighbours become one token, but not across a known letter.
+  if (fuse_unk && !LETTERS.every((letter) => model.ids.has(letter))) return 'none';
   let count = 0;
   for (const [token] of model.ids) {
-    if (ACROSS_CUT.test(token)) return false;
+    if (ACROSS_CUT.test(token)) return 'none';
     if (++count % TOKENS_A_SLICE === 0) yield;
   }
-  return true;
+  return 'within words';
 }
+
+/** Where a text can be cut. */
+export type Cuts = 'none' | 'between words' | 'within words';
 
 type MergeFields = TokenizerModel & { readonly end_of_word_suffix?: string | null; readonly fuse_unk?: boolean };
 
 const stringOf = (pattern: unknown): unknown => (pattern as { readonly String?: unknown } | undefined)?.String;
 
-function isWithinSlice({ content, lstrip, rstrip }: TokenizerJson['added_tokens'][number]): boolean {
+function isWithinSlice({ content, lstrip, rstrip, single_word }: TokenizerJson['added_tokens'][number]): boolean {
   return (
     !/[A-Za-z] [A-Za-z]/.test(content) &&
     !(lstrip && /^[A-Za-z]/.test(content)) &&
+    !(single_word && /^ [A-Za-z]/.test(content)) &&
     !(rstrip && /[A-Za-z]$/.test(content))
   );
 }

@@ -98,6 +98,40 @@ function byteLevelJson(): object {
   return all.find(isByteLevel) as object;
 }
 
+it('applies to texts that are one word, also if unknown neighbours become one token', () => {
+  type Json = { model: { vocab: Record<string, number>; merges: [string, string][] }; added_tokens: object[] };
+  const json = recorded.tokenizers['BPE with bytes']!.json as Json;
+  const isWithinSlice = (token: string) => !/[A-Za-z]▁/.test(token);
+  const vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([token]) => isWithinSlice(token)));
+  const merges = json.model.merges.filter((merge) => isWithinSlice(merge.join('')));
+  const letters = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'].filter((letter) => !(letter in vocab));
+  const first = 1000;
+  const more = { ...vocab, ...Object.fromEntries(letters.map((letter, i) => [letter, first + i])) };
+  const tokens = [' a', 'b'].map((content, i) => ({
+    ...{ id: first + letters.length + i, content, special: false, single_word: false },
+    ...{ lstrip: false, rstrip: false, normalized: false },
+  }));
+  const added_tokens = [...json.added_tokens, ...tokens];
+  for (const given of [{}, { added_tokens }])
+    for (const fuse_unk of [true, false]) {
+      const engine = new Engine(
+        checkTokenizerJson({ ...json, ...given, model: { ...json.model, vocab: more, merges, fuse_unk } }),
+      );
+      for (const seed of [1, 2, 3]) {
+        const text = `${longText(seed)} x a bc b d`.repeat(2);
+        const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+        expect(parts.length).toBeGreaterThan(1);
+        expect(parts.flat()).toEqual(engine.items(text, 0));
+      }
+    }
+  // A letter that is unknown may become one token with its unknown neighbours.
+  const { Q: _, ...rest } = more;
+  const engine = new Engine(
+    checkTokenizerJson({ ...json, model: { ...json.model, vocab: rest, merges, fuse_unk: true } }),
+  );
+  expect([...engine.itemsInSlices(longText(1), 0, 40)].filter(({ length }) => length > 0)).toHaveLength(1);
+});
+
 it.each(['smollm', 'default', 'falcon', 'llama-bpe', 'qwen2'])(
   'applies to GGUF files with the words of %s',
   async (name) => {
