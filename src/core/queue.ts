@@ -2,9 +2,12 @@ import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js
 import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type Operand, type OperandGroup, type Placed, Scalar } from './operand.js';
+import { yieldToEventLoop } from './yield-to-event-loop.js';
 
 /** A queue with more words than this runs without being asked. */
 const FULL = 1 << 20;
+/** Bytes of a result that are copied before the event loop may run. */
+const BYTES_A_SLICE = 1 << 20;
 /** A command's length has 16 bits. */
 const MAX_UPLOAD = 0xffff - 3;
 
@@ -243,7 +246,9 @@ export class Queue {
           ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
           : [];
         const [failure] = await Promise.all([run, ...reads]);
-        this.#settle(job, failure);
+        throwIfFailed(failure);
+        await this.#readInSlices(job);
+        job.resolve();
       } catch (error) {
         job.reject(error);
       }
@@ -259,6 +264,22 @@ export class Queue {
 
   #readResults(job: Job): void {
     for (const { byteOffset, target } of job.reads.splice(0)) this.backend.read(byteOffset, target);
+  }
+
+  /** Copies results. The event loop runs between parts of large ones. */
+  async #readInSlices({ reads }: Job): Promise<void> {
+    for (let read = reads.shift(); read !== undefined; read = reads.shift()) {
+      const { byteOffset, target } = read;
+      if (target.byteLength <= BYTES_A_SLICE) {
+        this.backend.read(byteOffset, target);
+        continue;
+      }
+      const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+      this.backend.read(byteOffset, bytes.subarray(0, BYTES_A_SLICE));
+      // `#catchUp` finds the rest if a synchronous call comes during the pause.
+      reads.unshift({ byteOffset: byteOffset + BYTES_A_SLICE, target: bytes.subarray(BYTES_A_SLICE) });
+      await yieldToEventLoop();
+    }
   }
 
   /** Runs the waiting jobs on this thread, so that later commands see their results. */

@@ -2,6 +2,7 @@ import { nodeModule } from '../backend/node.js';
 import { describeShape } from '../core/check.js';
 import { FormatError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { isTemporary, placeOf, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
 import type { SafetensorsSource } from '../io/safetensors.js';
@@ -41,13 +42,24 @@ export async function saveCheckpoint(
 
 async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, step: number): Promise<void> {
   for (const [name, tensor] of tensors) {
-    if ((await tensor.data()).every(Number.isFinite)) continue;
+    if (await areFinite(await tensor.data())) continue;
     throw new NonFiniteError(
       `fit: ${name} has elements that are not finite after step ${step}, so the checkpoint ${path} was not changed: ` +
         'lower the learning rate, warm up longer, or clip gradients',
       step,
     );
   }
+}
+
+/** Number of values that are checked before the event loop may run. */
+const VALUES_A_SLICE = 1 << 16;
+
+async function areFinite(values: Float32Array | Int32Array): Promise<boolean> {
+  for (let at = 0; at < values.length; at += VALUES_A_SLICE) {
+    if (!values.subarray(at, at + VALUES_A_SLICE).every(Number.isFinite)) return false;
+    await yieldToEventLoop();
+  }
+  return true;
 }
 
 /**

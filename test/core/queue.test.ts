@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { type Device, EngineDevice } from '../../src/core/device.js';
 import { Queue } from '../../src/core/queue.js';
@@ -35,6 +35,31 @@ const { backend } = (await deviceFor(isas[0]!, 1)).info;
 describe('asynchronous runs', () => {
   // WebAssembly computes on the caller's thread unless it is given a worker.
   if (backend === 'native') {
+    it('copy large results in slices, and the rest before later commands change them', async () => {
+      const device = await createDevice({ threads: 1 });
+      const x = device.tensor(new Random('large').normal([3_000_000]).data);
+      const expected = x.dataSync();
+      let now = performance.now();
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+        now += 10;
+        return now;
+      });
+      try {
+        const read = watched(x.data());
+        let turns = 0;
+        for (; !read.isDone; turns++) await nextTurn();
+        expect(turns).toBeGreaterThan(10); // 12 MB are 12 slices
+        const copied = x.data();
+        for (let i = 0; i < 4; i++) await nextTurn();
+        x.write(new Float32Array(3_000_000).fill(7));
+        expect(x.dataSync()[2_999_999]).toBe(7);
+        expect(await copied).toEqual(expected);
+      } finally {
+        clock.mockRestore();
+        device.dispose();
+      }
+    });
+
     it('do not block the event loop', async () => {
       const device = await createDevice({ threads: 1 });
       const read = watched(slow(device).data());
