@@ -24,7 +24,7 @@ export class Engine {
   readonly #preTokenize: PreTokenizer;
   readonly #model: Model;
   readonly #decoder: Decoder;
-  /** Where long texts are cut into slices. Null until the first long text. */
+  /** The cuts between slices of long texts. Null until the first long text. */
   #cuts: Cuts | null = null;
 
   /** Throws FormatError for unknown steps. */

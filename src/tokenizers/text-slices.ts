@@ -74,7 +74,7 @@ export function* cutsOf(json: TokenizerJson, model: Model): Generator<undefined,
   return 'within words';
 }
 
-/** Where a text can be cut. */
+/** Kinds of places at which a text can be cut. */
 export type Cuts = 'none' | 'between words' | 'within words';
 
 type MergeFields = TokenizerModel & { readonly end_of_word_suffix?: string | null; readonly fuse_unk?: boolean };
