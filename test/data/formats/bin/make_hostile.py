@@ -233,7 +233,8 @@ def files():
     yield "zip-duplicate.bin", zipped(("data.pkl", sound), ("data/0", NUMBERS), ("data/0", nines), ("version", b"3\n"))
     yield "zip-no-pickle.bin", zipped(("readme", b"no pickle"))
     script = pickled(glob("__torch__", "A") + b")\x81}b")
-    yield "torchscript.bin", zipped(("code/__torch__.py", b"class A: pass"), ("constants.pkl", pickled(items())), ("data.pkl", script), ("version", b"3\n"))
+    source = ("code/__torch__.py", b"class A: pass")
+    yield "torchscript.bin", zipped(source, ("constants.pkl", pickled(items())), ("data.pkl", script), ("version", b"3\n"))
 
     # Damaged pickles. Their archives have no storages.
     pickles = {
