@@ -56,7 +56,7 @@ def state_dict(folder, expected):
             value = tensors.get(tensor)
             if value is None or value.dtype != np.float32:
                 continue
-            value = np.ascontiguousarray(value.T if transposed else value)
+            value = np.array(value.T if transposed else value, order="C")
             _, shape, digest = expected["state_dict"].get(weight, (None, None, None))
             if list(value.shape) == shape and hashlib.sha256(value.tobytes()).hexdigest() == digest:
                 found[weight] = torch.from_numpy(value)
