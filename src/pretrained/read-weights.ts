@@ -195,8 +195,15 @@ function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
   );
 }
 
-/** True for a parameter of a head or a pooler, which a file may lack because training starts it at random. */
-export const isOfHead = ({ path }: StatePiece): boolean => /^(head|(\w+\.)*pooler)\./.test(path);
+/**
+ * True for a parameter of a head or a pooler, which a file may lack because training starts it at random. Files of the
+ * two towers of a model lack the scale of their similarities, too.
+ */
+export const isOfHead = ({ path }: StatePiece): boolean =>
+  /^(head|(\w+\.)*pooler)\.|^logit_(bias|scale(_[at])?)$/.test(path);
+
+/** The logarithm with which the scale of similarities starts, in CLIP and its descendants. */
+const LOGIT_SCALE = Math.log(1 / 0.07);
 
 /** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */
 function drawMissing(
@@ -214,10 +221,16 @@ function drawMissing(
   for (const { tensor, path } of missing) {
     if (tensor.shape.length > 1)
       tensor.write(Float32Array.from({ length: tensor.size }, () => deviation * random.normal()));
-    else tensor.write(new Float32Array(tensor.size).fill(/\.norm\.weight$/.test(path) ? 1 : 0));
+    else tensor.write(new Float32Array(tensor.size).fill(startOf(path)));
   }
   const names = some(missing.map(({ name }) => name));
   onWarning(`${source} has no ${names}: initialized at random, train before use`, 'new-head');
+}
+
+/** The value that a vector or a scalar of a head starts with. */
+function startOf(path: string): number {
+  if (path.startsWith('logit_scale')) return LOGIT_SCALE;
+  return /(\.norm|^pooler)\.weight$/.test(path) ? 1 : 0;
 }
 
 function some(names: readonly string[]): string {

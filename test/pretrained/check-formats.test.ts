@@ -74,7 +74,7 @@ function expectFit(report: CheckedReport, name: string): void {
 
 const foldersOf = (kind: string) =>
   readdirSync(data(kind), { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() && !/^(hostile|lora-)/.test(entry.name) ? [entry.name] : [],
+    entry.isDirectory() && !/^(extra|hostile|lora-)/.test(entry.name) ? [entry.name] : [],
   );
 
 describe('a dry run', () => {

@@ -213,6 +213,28 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     { without: /masked_spec_embed/ },
   ],
   [
+    'lengths and directions of a convolution',
+    'reference3/wav2vec2',
+    (graph) => {
+      const path = 'wav2vec2.encoder.pos_conv_embed.conv';
+      const [lengths, directions] = [0, 1].map((i) => graph.take(`${path}.parametrizations.weight.original${i}`));
+      const [, , taps] = directions!.shape as [number, number, number];
+      const norms = new Float64Array(taps);
+      for (const [i, value] of directions!.values.entries()) norms[i % taps]! += value * value;
+      graph.read(
+        scope(path),
+        'Conv',
+        changed(directions!, (value, i) => (value * lengths!.values[i % taps]!) / Math.sqrt(norms[i % taps]!)),
+      );
+    },
+    () => ({
+      inputValues: device.tensor(
+        Float32Array.from({ length: 800 }, (_, i) => Math.sin(0.3 * i)),
+        [1, 800],
+      ),
+    }),
+  ],
+  [
     'the scale of similarities',
     'reference/siglip',
     (graph) => {
@@ -568,6 +590,29 @@ it('reads the two files of SAM, and refuses prompts that they do not have', asyn
   );
   const { iouScores } = (original as PretrainedModel).forward(boxes);
   expect(iouScores?.size).toBeGreaterThan(0);
+});
+
+it('reads the two files of CLAP, which lack the scales of similarities', async () => {
+  const data = testData('reference3/clap');
+  const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+  const all = [...tensors]
+    .filter(([, { dtype }]) => dtype === 'F32')
+    .map(([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }] as const);
+  const towerOf = (side: string) => new Graph(new Map(all.filter(([name]) => name.startsWith(side)))).file();
+  const files = {
+    'config.json': await data.bytes('config.json'),
+    'onnx/text_model.onnx': towerOf('text'),
+    'onnx/audio_model.onnx': towerOf('audio'),
+  };
+  const warnings: string[] = [];
+  const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
+  const original = await loadModel(device, data.path);
+  models.push(model as PretrainedModel, original as PretrainedModel);
+  expect(warnings).toEqual([expect.stringMatching(/has no logit_scale_t, logit_scale_a: initialized/)]);
+  const state = model.stateDict();
+  for (const [name, entry] of Object.entries(original.stateDict()))
+    if (name.startsWith('logit_scale')) expect((await state[name]!.data())[0]).toBeCloseTo(Math.log(1 / 0.07), 6);
+    else expect([name, ...(await state[name]!.data())]).toEqual([name, ...(await entry.data())]);
 });
 
 it('reads the postnet of SpeechT5 from the file of its vocoder', async () => {

@@ -34,6 +34,7 @@ export function addFolded(
   for (const [name, weight] of single) add(name, weight);
   for (const [name, rows] of projections(attention)) add(name, rows);
   addJoinedOutput(found, wanted);
+  addWeightNorms(found, single, wanted);
   for (const name of wanted) {
     const norm = /^(.+)\.running_var$/.exec(name)?.[1];
     if (norm === undefined || found.has(name)) continue;
@@ -72,6 +73,32 @@ function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<st
     found.set(name, rowsOf(transposed(joined), table.shape[1] as number, joined.shape[1] as number));
     found.delete(`${output}.weight`);
   }
+}
+
+/** Splits the weights of convolutions that an exporter has computed from lengths and directions. */
+function addWeightNorms(found: Map<string, WeightEntry>, single: Single, wanted: ReadonlySet<string>): void {
+  for (const name of wanted) {
+    const path = /^(.+)\.parametrizations\.weight\.original0$/.exec(name)?.[1];
+    const weight = path === undefined ? undefined : (single.get(`${path}.weight`) ?? found.get(`${path}.weight`));
+    if (weight === undefined || found.has(name)) continue;
+    found.set(name, lengths(weight, /pos_conv_embed/.test(name)));
+    found.set(name.replace(/0$/, '1'), weight);
+    found.delete(`${path}.weight`);
+  }
+}
+
+/** Lengths of the vectors of each output, [outputs, 1, 1], or of each tap, [1, 1, taps]. */
+function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
+  const [outputs = 1, inputs = 1, taps = 1] = weight.shape;
+  return new ComputedWeight(ofTaps ? [1, 1, taps] : [outputs, 1, 1], async () => {
+    const values = (await weight.data()) as Float32Array;
+    const squares = new Float64Array(ofTaps ? taps : outputs);
+    for (const [i, value] of values.entries()) {
+      const at = ofTaps ? i % taps : Math.floor(i / (inputs * taps));
+      squares[at] = (squares[at] as number) + value * value;
+    }
+    return Float32Array.from(squares, Math.sqrt);
+  });
 }
 
 /** The bias of the only convolution beside a batch norm that has none in the model. */
