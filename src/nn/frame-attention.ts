@@ -74,7 +74,7 @@ function distanceSinusoids(time: number, features: number): Float32Array {
   return table;
 }
 
-export interface RelativeOptions extends MultiHeadOptions {
+export interface FrameAttentionOptions extends MultiHeadOptions {
   /**
    * Changes the sinusoids of distances, [2·T − 1, dModel], before their projection, such as a dropout. Default: none.
    */
@@ -85,7 +85,7 @@ export interface RelativeOptions extends MultiHeadOptions {
  * Attention with separate scores for content and distance (Transformer-XL, Dai et al. 2019, arXiv 1901.02860, section
  * 3.3). For each of the two scores, a learned bias is added to the queries.
  */
-export class RelativeAttention extends MultiHeadAttention {
+export class FrameAttention extends MultiHeadAttention {
   readonly relativeKeys: Projection;
   /** `contentBias` and `distanceBias`: float32 [heads · headSize]. */
   readonly contentBias: Tensor;
@@ -93,7 +93,7 @@ export class RelativeAttention extends MultiHeadAttention {
   readonly #distances: (table: Tensor) => Tensor;
   readonly #dModel: number;
 
-  constructor(init: Initializer, { distances = (table) => table, ...options }: RelativeOptions) {
+  constructor(init: Initializer, { distances = (table) => table, ...options }: FrameAttentionOptions) {
     super(init, options);
     const width = this.heads * this.headSize;
     this.relativeKeys = new Linear(init, options.dModel, width, false);

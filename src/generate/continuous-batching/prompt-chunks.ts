@@ -11,7 +11,7 @@ const MAX_CHUNKS = 8;
 const MIN_CHUNK = 16;
 
 /** Queued chunks of prompts. */
-export interface Reading {
+export interface QueuedChunks {
   readonly pass: Pass | null;
   /** Sequences whose prompts end in this pass, with their row of its results. */
   readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
@@ -24,8 +24,8 @@ export class PromptChunks {
   /** Number of prompt tokens that were queued since the start. */
   tokens = 0;
   #turns = 0;
-  /** The reading that was queued while the previous turn ran. */
-  #ahead: Reading | null = null;
+  /** The chunks that were queued while the previous turn ran. */
+  #ahead: QueuedChunks | null = null;
 
   constructor(
     private readonly model: Generative,
@@ -36,7 +36,7 @@ export class PromptChunks {
   ) {}
 
   /** Returns the chunks that `readAhead` has queued, or queues them now. `writing`: see `readAhead`. */
-  async take(writing: number): Promise<Reading | null> {
+  async take(writing: number): Promise<QueuedChunks | null> {
     const reading = this.#ahead ?? (await this.#read(writing));
     this.#ahead = null;
     return reading;
@@ -54,7 +54,7 @@ export class PromptChunks {
   }
 
   /** Prompts with different adapters take turns. Returns null if no prompt is left. */
-  async #read(writing: number): Promise<Reading | null> {
+  async #read(writing: number): Promise<QueuedChunks | null> {
     const all = this.rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (all.length === 0) return null;
     const next = this.#turns++ % all.length;

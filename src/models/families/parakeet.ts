@@ -7,7 +7,7 @@ import { Conv2d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
-import { RelativeAttention } from '../../nn/frame-attention.js';
+import { FrameAttention } from '../../nn/frame-attention.js';
 import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
@@ -140,7 +140,7 @@ abstract class ParakeetEncoder extends SoundModel {
     const layer = () =>
       new ConformerLayer({
         selfAttn: () =>
-          new RelativeAttention(init, {
+          new FrameAttention(init, {
             ...{ dModel, heads: config.size('num_attention_heads'), bias },
             headSize: config.sizeOrNull('head_dim') ?? undefined,
             dropout: dropoutOf(config, 'attention_dropout', this.randomness),

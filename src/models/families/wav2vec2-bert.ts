@@ -5,7 +5,7 @@ import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js
 import { ConformerLayer, ConvolutionModule } from '../../nn/conformer.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
-import { DistanceRows, RelativeAttention, RotatedInputAttention } from '../../nn/frame-attention.js';
+import { DistanceRows, FrameAttention, RotatedInputAttention } from '../../nn/frame-attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -113,7 +113,7 @@ export class Wav2Vec2Bert extends SoundModel {
         return (options) => new MultiHeadAttention(init, { ...options, relative });
       }
       case 'relative':
-        return (options) => new RelativeAttention(init, options);
+        return (options) => new FrameAttention(init, options);
       case 'rotary': {
         const theta = config.number('rotary_embedding_base');
         const rotation = new RotaryEmbedding(init, { headSize, maxLength: 1 << 20, layout: 'halves', theta });
