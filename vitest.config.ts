@@ -12,7 +12,7 @@ const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', '
 const pretrained = [
   'test/pretrained/{families,families-2025,switches,save}.test.ts',
   'test/pretrained/{quantized,onnx,torch-checkpoints,torch-adapters,gguf-types}.test.ts',
-  'test/retrieval/{dense,sparse,late-interaction,rank,precision}.test.ts',
+  'test/retrieval/{dense,sparse,late-interaction,modules,rank,precision}.test.ts',
 ];
 /**
  * Tests of parts that can differ in a page: loading the engine, waiting, and starting threads. Each op gives the same

@@ -93,6 +93,8 @@ export class ProtobufReader {
 }
 
 const MAX_TEXT = 1 << 16;
+const PART = 1 << 28;
+const joined = (low: number, middle: number, high: number) => (high * PART + middle) * PART + low;
 
 /** Reads integers of seven bits per byte. Negative ones take ten bytes in two's complement. */
 class Varints {
@@ -103,14 +105,19 @@ class Varints {
   ) {}
 
   next(): number {
-    let value = 0;
-    let factor = 1;
+    // Parts of 28, 28 and 8 bits: a float has not enough for all 64 of a negative number.
+    let [low, middle, high] = [0, 0, 0];
     for (let i = 0; i < 10; i++) {
       if (this.at >= this.end) throw new FormatError('a protobuf number is cut off');
       const byte = this.bytes[this.at++] as number;
-      value += (byte & 127) * factor;
-      factor *= 128;
-      if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64;
+      const bits = (byte & 127) << (7 * (i % 4));
+      if (i < 4) low |= bits;
+      else if (i < 8) middle |= bits;
+      else high |= bits;
+      if (byte >= 128) continue;
+      const isNegative = (high & 128) !== 0;
+      if (!isNegative) return joined(low, middle, high & 127);
+      return -1 - joined(PART - 1 - low, PART - 1 - middle, 127 - (high & 127));
     }
     throw new FormatError('a protobuf number has more than ten bytes');
   }

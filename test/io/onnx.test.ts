@@ -44,6 +44,44 @@ it('reads raw data, typed fields, and constants', async () => {
   expect(nodes.map(({ op, outputs }) => [op, ...outputs])).toEqual([['Constant', 'c']]);
 });
 
+it('reads negative numbers in typed fields and attributes', async () => {
+  /** A number in two's complement of 64 bits, seven bits per byte. */
+  const negative = (value: bigint) => {
+    const bits = BigInt.asUintN(64, value);
+    return Array.from({ length: 10 }, (_, i) => Number((bits >> BigInt(7 * i)) & 127n) | (i < 9 ? 128 : 0));
+  };
+  const numbers = [-1n, -128n, -5n, -(2n ** 31n)].flatMap(negative);
+  const axis = [...message([1, 'axis']), 8 * 3, ...negative(-1n)];
+  const node = message([1, 'ints'], [2, 'y'], [4, 'Softmax'], [5, axis]);
+  const file = model([message([1, [4]], [2, INT8], [5, numbers], [8, 'ints'])], [node]);
+  const { tensors, nodes } = await readOnnx(inMemory(file));
+  expect([...(await tensorBytes(tensors.get('ints')!))]).toEqual([255, 128, 251, 0]);
+  expect(nodes[0]!.attributes.get('axis')).toBe(-1);
+});
+
+it('takes the axis of scales from the node that dequantizes a tensor', async () => {
+  const dequantize = message(
+    ...[1, 1, 1].map(
+      (field, i) => [field, ['a.weight_quantized', 'a.weight_scale', 'a.weight_zero_point'][i]!] as const,
+    ),
+    ...([
+      [2, 'a.weight_dequantized'],
+      [4, 'DequantizeLinear'],
+      [5, message([1, 'axis'], [3, 0])],
+    ] as const),
+  );
+  const file = model(
+    [
+      tensor('a.weight_quantized', [2, 2], INT8, [1, 2, 3, 4]),
+      tensor('a.weight_scale', [2], FLOAT, floats(1, 10)),
+      tensor('a.weight_zero_point', [2], INT8, [0, 1]),
+    ],
+    [dequantize],
+  );
+  const { tensors } = await open({ 'model.onnx': file });
+  expect([...(await tensors.get('a.weight')!.data())]).toEqual([1, 2, 20, 30]);
+});
+
 it('finds integers that are converted and multiplied with scales of their rows', async () => {
   const node = (op: string, inputs: readonly string[], output: string) =>
     message(...inputs.map((input) => [1, input] as const), [2, output], [4, op]);

@@ -80,6 +80,8 @@ class WeightFinder {
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
   readonly #used = new Set<WeightEntry>();
+  /** Nodes that dequantize, by the names of the integers. */
+  readonly #dequantizers = new Map<string, OnnxNode>();
   /** Names of scales, zero points and orders. */
   readonly #descriptions = new Set<string>();
   /** Names of zero points that are all the middle of their integers. */
@@ -97,8 +99,11 @@ class WeightFinder {
   }
 
   async find(): Promise<GraphWeights> {
-    for (const { op, inputs } of this.graph.nodes)
+    for (const node of this.graph.nodes) {
+      const { op, inputs } = node;
       for (const index of DESCRIPTIONS[op] ?? []) this.#descriptions.add(inputs[index] ?? '');
+      if (op === 'DequantizeLinear') this.#dequantizers.set(inputs[0] ?? '', node);
+    }
     for (const tensor of this.graph.tensors.values()) await this.#noteZeros(tensor);
     for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
     for (const node of this.graph.nodes) {
@@ -155,9 +160,10 @@ class WeightFinder {
     if (name.endsWith(QUANTIZED)) {
       const base = name.slice(0, -QUANTIZED.length);
       const [scale, zero] = [this.graph.tensors.get(`${base}_scale`), this.graph.tensors.get(`${base}_zero_point`)];
-      // MatMulInteger has one scale per column, so scales belong to the last axis.
-      if (scale)
-        this.#values.set(base, this.#dequantized(tensor, scale, zero, { axis: tensor.shape.length - 1, block: 0 }));
+      // A node that dequantizes the tensor tells the axis of its scales. MatMulInteger has one scale per column.
+      const reader = this.#dequantizers.get(name);
+      const spread = reader ? spreadOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
+      if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, spread));
       return;
     }
     if (FLOATS.includes(dtype)) this.#values.set(name, this.#stored(tensor));
@@ -210,12 +216,7 @@ class WeightFinder {
     const weight = this.#values.get(first);
     const [q, by] = [tensors.get(first), tensors.get(scale)];
     if (node.op === 'DequantizeLinear' && q !== undefined && by !== undefined) {
-      const given = node.attributes.get('axis') ?? 1;
-      const spread = {
-        axis: given < 0 ? given + q.shape.length : given,
-        block: node.attributes.get('block_size') ?? 0,
-      };
-      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), spread));
+      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), spreadOf(node, q)));
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
@@ -403,6 +404,12 @@ class WeightFinder {
     }
     return null;
   }
+}
+
+/** The granularity of the scales of a node that dequantizes. */
+function spreadOf({ attributes }: OnnxNode, { shape }: OnnxTensor): Spread {
+  const axis = attributes.get('axis') ?? 1;
+  return { axis: axis < 0 ? axis + shape.length : axis, block: attributes.get('block_size') ?? 0 };
 }
 
 /** The transpose of a matrix. */
