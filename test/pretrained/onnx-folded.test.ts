@@ -592,6 +592,39 @@ it('reads the two files of SAM, and refuses prompts that they do not have', asyn
   expect(iouScores?.size).toBeGreaterThan(0);
 });
 
+it.each([
+  ['reference3/xlnet', /\.(r_s_bias|seg_embed)$/],
+  ['reference3/longformer', /_global\./],
+])('reads %s without what the exported inputs do not need', async (folder, unused) => {
+  const data = testData(folder);
+  const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
+  const graph = new Graph(
+    new Map(
+      [...tensors]
+        .filter(([name, { dtype }]) => dtype === 'F32' && !unused.test(name))
+        .map(([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }]),
+    ),
+  );
+  const onWarning = (message: string) => expect(message).toMatch(/pooler|logits_proj/);
+  const config = { ...(await data.json<object>('config.json')), architectures: [] };
+  const files = (weights: object) => ({ 'config.json': new TextEncoder().encode(JSON.stringify(config)), ...weights });
+  const read = await loadModel(device, files({ 'onnx/model.onnx': graph.file() }), { head: 'none', onWarning });
+  const whole = files({ 'model.safetensors': await data.bytes('model.safetensors') });
+  const original = await loadModel(device, whole, { head: 'none', onWarning() {} });
+  models.push(read as PretrainedModel, original as PretrainedModel);
+  const inputs = { inputIds: [[3, 9, 4, 11, 5, 7, 8, 6]] };
+  const outputOf = (model: unknown, given: ModelInputs) =>
+    (model as PretrainedModel).forward(given).lastHiddenState!.data();
+  expect(await outputOf(read, inputs)).toEqual(await outputOf(original, inputs));
+  if (folder.includes('xlnet')) {
+    const types = { tokenTypeIds: [[0, 0, 0, 0, 1, 1, 1, 2]] };
+    expect(await outputOf(read, { ...inputs, ...types })).toEqual(await outputOf(original, inputs));
+  } else
+    expect(() => outputOf(read, { ...inputs, globalAttentionMask: [[1, 0, 0, 0, 0, 0, 0, 0]] })).toThrow(
+      'global tokens need query_global, which the ONNX file lacks',
+    );
+});
+
 it('reads the two files of CLAP, which lack the scales of similarities', async () => {
   const data = testData('reference3/clap');
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));

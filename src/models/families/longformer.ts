@@ -69,6 +69,9 @@ export class Longformer extends EncoderModel {
    * the question for question answering.
    */
   protected override sequencesOf(padded: PaddedBatch, { globalAttentionMask: mask }: ModelInputs): Sequences {
+    const isNeeded = mask || this.headKind === 'sequence-classification' || this.headKind === 'question-answering';
+    if (isNeeded && [...this.absent].some((name) => name.includes('_global.')))
+      throw new ArgumentError('forward: global tokens need query_global, which the ONNX file lacks: load safetensors');
     if (mask) return withGlobalMask(padded, mask);
     switch (this.headKind) {
       case 'sequence-classification':
@@ -80,6 +83,11 @@ export class Longformer extends EncoderModel {
       default:
         return padded.sequences;
     }
+  }
+
+  /** Graphs that were exported without global tokens lack their projections. */
+  override isOptional(name: string): boolean {
+    return /\.(query|key|value)_global\./.test(name) || super.isOptional(name);
   }
 
   /** Returns the position of the first of three separators in each sequence. */

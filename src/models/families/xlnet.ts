@@ -106,6 +106,11 @@ export class XLNet extends EncoderModel {
     return this.dropout.forward(this.tokens.forward(ids));
   }
 
+  /** Graphs that were exported without segments compute without them. */
+  override isOptional(name: string): boolean {
+    return /\.(r_s_bias|seg_embed)$/.test(name) || super.isOptional(name);
+  }
+
   /** The last row of a text is read even if it is padding. */
   protected override paddingUse(): PaddingUse {
     return 'kept';
@@ -113,7 +118,8 @@ export class XLNet extends EncoderModel {
 
   protected override sequencesOf(padded: PaddedBatch, { tokenTypeIds }: ModelInputs): Sequences {
     const { sequences } = padded;
-    if (!tokenTypeIds) return sequences;
+    const hasSegments = ![...this.absent].some((name) => name.endsWith('.seg_embed'));
+    if (!tokenTypeIds || !hasSegments) return sequences;
     const types = padded.pack('tokenTypeIds', tokenTypeIds);
     const { starts, counts } = sequences;
     return new SegmentSequences(

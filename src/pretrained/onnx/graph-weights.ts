@@ -80,8 +80,8 @@ class WeightFinder {
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
   readonly #used = new Set<WeightEntry>();
-  /** Nodes that dequantize, by the names of the integers. */
-  readonly #dequantizers = new Map<string, OnnxNode>();
+  /** Nodes of DequantizeLinear, by the names of the integers. */
+  readonly #scalers = new Map<string, OnnxNode>();
   /** Names of scales, zero points and orders. */
   readonly #descriptions = new Set<string>();
   /** Names of zero points that are all the middle of their integers. */
@@ -102,7 +102,7 @@ class WeightFinder {
     for (const node of this.graph.nodes) {
       const { op, inputs } = node;
       for (const index of DESCRIPTIONS[op] ?? []) this.#descriptions.add(inputs[index] ?? '');
-      if (op === 'DequantizeLinear') this.#dequantizers.set(inputs[0] ?? '', node);
+      if (op === 'DequantizeLinear') this.#scalers.set(inputs[0] ?? '', node);
     }
     for (const tensor of this.graph.tensors.values()) await this.#noteZeros(tensor);
     for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
@@ -160,8 +160,8 @@ class WeightFinder {
     if (name.endsWith(QUANTIZED)) {
       const base = name.slice(0, -QUANTIZED.length);
       const [scale, zero] = [this.graph.tensors.get(`${base}_scale`), this.graph.tensors.get(`${base}_zero_point`)];
-      // A node that dequantizes the tensor tells the axis of its scales. MatMulInteger has one scale per column.
-      const reader = this.#dequantizers.get(name);
+      // DequantizeLinear tells the axis of its scales. MatMulInteger has one scale per column.
+      const reader = this.#scalers.get(name);
       const spread = reader ? spreadOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
       if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, spread));
       return;
@@ -406,7 +406,7 @@ class WeightFinder {
   }
 }
 
-/** The granularity of the scales of a node that dequantizes. */
+/** The granularity of the scales of DequantizeLinear. */
 function spreadOf({ attributes }: OnnxNode, { shape }: OnnxTensor): Spread {
   const axis = attributes.get('axis') ?? 1;
   return { axis: axis < 0 ? axis + shape.length : axis, block: attributes.get('block_size') ?? 0 };
