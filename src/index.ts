@@ -9,7 +9,7 @@ export * from './core/errors.js';
 export { Scalar } from './core/operand.js';
 export type { Program } from './core/program.js';
 export { type Device, type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
-export type { GenerateOptions, GenerateResult, TokenEvent } from './generate/index.js';
+export type { DraftEvent, GenerateOptions, GenerateResult, TokenEvent } from './generate/index.js';
 export type { TransformerConfig, TransformerOptions } from './models/config.js';
 export { Transformer } from './models/families/transformer.js';
 export { type QuantizeOptions, quantize } from './models/quantize.js';

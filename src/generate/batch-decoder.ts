@@ -89,6 +89,8 @@ export interface Decoder {
   shrinks(groups: number): boolean;
   step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]>;
   read(contexts: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]>;
+  /** Called when the tokens after a pass are chosen: `context` ends with them. */
+  settle?(context: readonly number[]): void;
   assertUsable(): void;
 }
 

@@ -9,7 +9,7 @@ import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { extendInSlices, prepareInSlices } from './in-slices.js';
 import { pieceStarts } from './pieces.js';
-import type { Plan } from './plan.js';
+import type { Plan, PlannedInput } from './plan.js';
 import { PromptCache } from './prompt-cache.js';
 import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
@@ -35,7 +35,7 @@ export function startCached(
     throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
   cache.acquire(model);
   try {
-    return new CachedDecoder(cache, drafterOf(cache, options, generate), plan, options.signal, isOwn);
+    return new CachedDecoder(cache, drafterOf(cache, options, generate), plan, options, isOwn);
   } catch (error) {
     cache.release();
     if (isOwn) cache.dispose();
@@ -46,6 +46,7 @@ export function startCached(
 export class CachedDecoder implements Decoder {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
+  readonly #input: PlannedInput;
   /** Rankers whose stop tokens were set by this decoder. */
   readonly #ready = new Set<object>();
   #isFirst = true;
@@ -57,10 +58,11 @@ export class CachedDecoder implements Decoder {
   constructor(
     private readonly cache: PromptCache,
     private readonly drafter: Drafter | null,
-    { stopTokens, suppressTokens }: Plan,
-    private readonly signal: AbortSignal | undefined,
+    { stopTokens, suppressTokens, inputs }: Plan,
+    private readonly options: Pick<GenerateOptions, 'signal' | 'onDraft'>,
     private readonly isOwn: boolean,
   ) {
+    this.#input = inputs[0] as PlannedInput;
     this.#stops = [...stopTokens];
     this.#suppressed = [...suppressTokens];
   }
@@ -101,7 +103,7 @@ export class CachedDecoder implements Decoder {
       await extend(cache.model, state, context.slice(start, end), start, 'none');
       start = end;
       await cache.model.device.flush();
-      this.signal?.throwIfAborted();
+      this.options.signal?.throwIfAborted();
       this.assertUsable();
       cache.remember(context.slice(0, end), true);
     }
@@ -116,11 +118,10 @@ export class CachedDecoder implements Decoder {
     const [context = []] = ahead.contexts();
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, ahead.steps, ahead);
-    this.#learn(drafter, context);
     const { recent } = this.#reserve(context.length, context);
     const most = Math.min(ahead.steps, recent, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
-    this.signal?.throwIfAborted();
+    this.options.signal?.throwIfAborted();
     this.assertUsable();
     if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
     this.#guesses = { tokens, after: context.length };
@@ -134,12 +135,15 @@ export class CachedDecoder implements Decoder {
     return rankings.map((ranking, i) => ranking.supposing(tokens[i] ?? null));
   }
 
-  #learn(drafter: Drafter, context: readonly number[]): void {
+  settle(context: readonly number[]): void {
     if (this.#guesses === null) return;
     const { tokens, after } = this.#guesses;
-    const wrong = tokens.findIndex((token, i) => token !== context[after + i]);
-    drafter.learn(tokens.length, wrong < 0 ? tokens.length : wrong);
     this.#guesses = null;
+    const wrong = tokens.findIndex((token, i) => token !== context[after + i]);
+    const accepted = wrong < 0 ? tokens.length : wrong;
+    this.drafter?.learn(tokens.length, accepted);
+    const { index, prompt } = this.#input;
+    this.options.onDraft?.({ sequence: index, at: after - prompt.length, tokens: [...tokens], accepted });
   }
 
   /** Runs the recorded step, which chooses the best token, up to `most` times. Fewer steps run if they take long. */

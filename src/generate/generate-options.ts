@@ -72,6 +72,8 @@ export interface GenerateOptions extends TableOptions {
    * returned sequence. Default: none.
    */
   draft?: 'prompt' | DraftModel | undefined;
+  /** Called after each pass that read guesses of `draft`. Default: none. */
+  onDraft?: ((event: DraftEvent) => void) | undefined;
 
   /** Ends the generation when aborted. The promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
@@ -106,6 +108,18 @@ export interface TokenEvent {
   readonly token: number;
   /** Natural logarithm of the model's probability for the token. */
   readonly logProbability: number;
+}
+
+/** The guesses of one pass with `draft`. */
+export interface DraftEvent {
+  /** Index of the sequence in the result. */
+  readonly sequence: number;
+  /** Index in the sequence at which the guesses begin. */
+  readonly at: number;
+  /** The guessed tokens. */
+  readonly tokens: readonly number[];
+  /** Number of guesses, from the first, that the model has chosen, too. */
+  readonly accepted: number;
 }
 
 /**

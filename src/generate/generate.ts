@@ -176,6 +176,7 @@ async function* chooseTokens(
     const isWrongDraft = ranking.supposed !== null && ranking.supposed !== search.tokens[0];
     if (search.done || isWrongDraft) break;
   }
+  decoder.settle?.(search.contexts[0] as readonly number[]);
   return used;
 }
 

@@ -9,7 +9,7 @@ export {
 } from './continuous-batching/continuous-batching.js';
 export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
 export { generate, stream } from './generate.js';
-export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
+export type { DraftEvent, FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 export type { DecodingOptions, ExtendOptions, Generative } from './generative.js';
 export type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';

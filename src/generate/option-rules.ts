@@ -28,4 +28,5 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   ),
   signal: ruleOf('signal'),
   onToken: ruleOf('function'),
+  onDraft: ruleOf('function'),
 };

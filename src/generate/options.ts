@@ -61,6 +61,7 @@ export function resolveOptions(
     'decoderStartTokenId',
     'cache',
     'draft',
+    'onDraft',
   ] as const;
   const names = [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...others];
   checkKnown('generate', options, names);

@@ -34,7 +34,7 @@ export interface PlannedInput {
 }
 
 type NotPlanned =
-  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens' | 'cache' | 'draft' | 'responseFormat')
+  | ('stop' | 'signal' | 'onToken' | 'onDraft' | 'prefix' | 'stopTokens' | 'cache' | 'draft' | 'responseFormat')
   | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'forcedEosTokenId');
 
 /** Options with defaults, applied to the inputs of a call. */

@@ -77,6 +77,8 @@ export interface Routing {
   readonly logits: Tensor;
   /** The chosen experts: int32 [N, chosen], best first. */
   readonly ids: Tensor;
+  /** The factors of their outputs: float32 [N, chosen]. */
+  readonly weights: Tensor;
 }
 
 const kinds = {
@@ -197,20 +199,27 @@ export class MixtureOfExperts extends Module {
    * router's input, float32 [N, dModel].
    */
   route(x: Tensor): { ids: Tensor; weights: Tensor } {
-    const { chosen, normalized, leastSum, scale: factor, weights: kind, routerScale } = this.#options;
+    const { chosen, weights: kind, routerScale } = this.#options;
     const raws = this.router.forward(this.routerNorm?.forward(x) ?? x); // [N, experts]
     const logits = routerScale === 1 ? raws : scale(raws, routerScale);
     const scores = kind === 'sigmoid' ? sigmoid(logits) : kind === 'softmax' ? softmax(logits) : logits;
     const { values, indices } = this.#choose(scores, chosen);
-    this.#observer?.({ logits, ids: indices });
+    const weights = this.#weightsOf(values, indices);
+    this.#observer?.({ logits, ids: indices, weights });
+    return { ids: indices, weights };
+  }
+
+  /** The factors of the chosen experts, given their scores: float32 [N, chosen] both. */
+  #weightsOf(values: Tensor, indices: Tensor): Tensor {
+    const { chosen, normalized, leastSum, scale: factor, weights: kind } = this.#options;
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
     const total = () => sum(raw, { axis: -1, keepDims: true });
     const divisor = () => (leastSum > 0 ? clamp(total(), { min: leastSum }) : total());
     const shared = normalized ? div(raw, divisor()) : raw;
     const scaled = factor === 1 ? shared : scale(shared, factor);
-    if (this.expertScales === null) return { ids: indices, weights: scaled };
+    if (this.expertScales === null) return scaled;
     const factors = embedding(this.expertScales.reshape(-1, 1), indices).reshape(-1, chosen);
-    return { ids: indices, weights: mul(scaled, factors) };
+    return mul(scaled, factors);
   }
 
   #choose(scores: Tensor, chosen: number): { values: Tensor; indices: Tensor } {

@@ -8,6 +8,7 @@ const wrong: Record<string, unknown> = {
   'the options are null': null,
   'signal is an object, expected an AbortSignal': { signal: {} },
   'onToken is 3, expected a function': { onToken: 3 },
+  'onDraft is 3, expected a function': { onDraft: 3 },
   'stop is "end", expected a function': { stop: 'end' },
   'logitsProcessors is null, expected an array of functions': { logitsProcessors: null },
   'logitsProcessors[1] is "topK", expected a function': { logitsProcessors: [() => {}, 'topK'] },

@@ -1,7 +1,13 @@
 // Speculative decoding changes only the speed, never the result.
 import { describe, expect, it } from 'vitest';
 import { GuessAccount, PromptLookup } from '../../src/generate/speculative.js';
-import { ArgumentError, type GenerateOptions, Transformer, type TransformerOptions } from '../../src/index.js';
+import {
+  ArgumentError,
+  type DraftEvent,
+  type GenerateOptions,
+  Transformer,
+  type TransformerOptions,
+} from '../../src/index.js';
 import { decoderOnly, device, makeModel } from './small-model.js';
 
 const larger = { ...decoderOnly, maxLength: 160 };
@@ -61,6 +67,30 @@ it('an identical draft model guesses every token', async () => {
   expect(passes).toBeLessThan(14); // the prompt, then 9, 17, 17 … tokens at once
   model.dispose();
   twin.dispose();
+});
+
+it('onDraft is told what was guessed, and how much of it is in the result', async () => {
+  const model = makeModel({ ...larger, seed: 2 });
+  const inputs = [prompt(1), prompt(2)];
+  const events: DraftEvent[] = [];
+  const options = {
+    maxNewTokens: 60,
+    stopTokens: [],
+    draft: 'prompt',
+    onDraft: (event: DraftEvent) => events.push(event),
+  } as const;
+  const { sequences } = await model.generate(inputs, options);
+  expect(new Set(events.map(({ sequence }) => sequence))).toEqual(new Set([0, 1]));
+  expect(events.some(({ accepted }) => accepted > 0)).toBe(true);
+  let last = { sequence: -1, end: 0 };
+  for (const { sequence, at, tokens, accepted } of [...events].sort((a, b) => a.sequence - b.sequence)) {
+    const chosen = sequences[sequence]!.slice(at, at + tokens.length);
+    expect(tokens.slice(0, accepted)).toEqual(chosen.slice(0, accepted));
+    if (accepted < chosen.length) expect(tokens[accepted]).not.toBe(chosen[accepted]);
+    if (sequence === last.sequence) expect(at).toBeGreaterThan(last.end); // the model's own token lies between
+    last = { sequence, end: at + accepted };
+  }
+  model.dispose();
 });
 
 describe('prompt look-up', () => {
