@@ -91,9 +91,9 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
   const text = (content: string) => new TextEncoder().encode(content);
   it.each<[string, () => ModelFiles | Promise<ModelFiles>, RegExp]>([
     [
-      'a picture',
-      () => ({ 'cat.png': text('PNG') }),
-      /no model: config.json and model.safetensors are missing.*“cat.png”/,
+      'a text',
+      () => ({ 'cat.txt': text('cat') }),
+      /no model: config.json and model.safetensors are missing.*“cat.txt”/,
     ],
     ['half a model', () => ({ 'config.json': files['config.json']! }), /model.safetensors is missing/],
     ['a config that is not JSON', () => ({ ...files, 'config.json': text('{') }), /config.json is not JSON/],

@@ -1,5 +1,5 @@
 // Models of Hugging Face's, and GGUF files, that are brought to the explorer: what it shows of them is what Node computes.
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -10,57 +10,28 @@ import { describeWith } from '../equipment.js';
 import { NOT_FETCHED, realModel } from '../real-models.js';
 import { testData } from '../test-data.js';
 import { Explorer, type ExplorerPage, takePicture } from './explorer.js';
+import { filesOf, GuestPage, type Payload, payload } from './guest-page.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-
-interface Payload {
-  readonly name: string;
-  readonly mimeType: string;
-  readonly buffer: Buffer;
-}
-
-const payload = (name: string, buffer: Buffer | string): Payload => ({
-  name,
-  mimeType: 'application/octet-stream',
-  buffer: Buffer.from(buffer),
-});
-
-/** The files of a folder that a person would give. */
-async function filesOf(folder: string): Promise<Payload[]> {
-  const names = (await readdir(folder)).filter(
-    (name) => /\.(json|safetensors)$/.test(name) && !/^reference/.test(name),
-  );
-  return Promise.all(names.map(async (name) => payload(name, await readFile(`${folder}/${name}`))));
-}
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging Face’s', () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
+  let guest: GuestPage;
   let device: Device;
   beforeAll(async () => {
     explorer = await Explorer.start();
     brought = await explorer.open('bring');
+    guest = new GuestPage(brought);
     device = await createDevice({ threads: 2 });
   }, 120_000);
   afterAll(() => explorer?.close());
 
-  const field = () => brought.page.locator('#guest-text');
-  const give = (files: readonly Payload[]) =>
-    brought.page.locator('input[type=file][multiple]').setInputFiles(files as Payload[]);
-  const news = (text: string | RegExp) => brought.page.getByRole('status').getByText(text).first().waitFor();
-
-  async function bring(files: readonly Payload[]): Promise<void> {
-    await give(files);
-    await news('is below');
-    await brought.page.locator('.guest').waitFor();
-  }
-
-  async function said(): Promise<string> {
-    const output = brought.page.locator('#guest-said');
-    await brought.page.waitForTimeout(250); // it waits for people to have typed
-    await brought.page.locator('#guest-said[aria-busy=false]').waitFor();
-    return (await output.textContent()) ?? '';
-  }
+  const field = () => guest.field;
+  const give = (files: readonly Payload[]) => guest.give(files);
+  const news = (text: string | RegExp) => guest.news(text);
+  const bring = (files: readonly Payload[]) => guest.bring(files);
+  const said = () => guest.said();
 
   /** Names and percents of what the page takes for likeliest. */
   async function guesses(): Promise<{ names: string[]; percents: number[] }> {
@@ -193,7 +164,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       async () => (await filesOf(testData('reference/gpt2').path)).filter(({ name }) => name === 'config.json'),
       /model\.safetensors/,
     ],
-    ['a model of images', () => filesOf(testData('reference/vit-image').path), /looks at images/],
+    ['a picture, but no model of images', async () => [payload('a.png', 'PNG')], /bring a model of images first/],
     [
       'weights that break off',
       async () => broken(await filesOf(testData('reference/gpt2').path)),

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -250,6 +252,22 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 18
     );
     expect(bytes).toBeGreaterThan(3e6);
     expect(bytes).toBeLessThan(5.5e6);
+  });
+
+  it('its first view loads less than 300 kB besides the model, as hosts compress it', async () => {
+    const { page } = await explorer.open();
+    const names = await page.evaluate(() =>
+      [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')].map(
+        ({ name }) => name,
+      ),
+    );
+    const paths = names.map((name) => new URL(name).pathname.replace('/some/path/', ''));
+    const besides = paths.filter((path) => !path.startsWith('model/'));
+    expect(paths.length - besides.length).toBe(4);
+    const sizes = besides.map(async (path) => gzipSync(await readFile(`${explorer.folder}${path}`)).length);
+    const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    expect(bytes).toBeGreaterThan(100e3);
+    expect(bytes).toBeLessThan(300e3);
   });
 
   it('reports that its model cannot be loaded', async () => {

@@ -1,5 +1,6 @@
 import { prepareCanvas } from './canvas.js';
 import { type ColourScale, cssColours, inkOn } from './colours.js';
+import { type Pen, rememberDrawing } from './drawings.js';
 import { drawNames, fontAt, type GridLayout } from './grid-layout.js';
 
 interface Cells {
@@ -7,18 +8,24 @@ interface Cells {
   readonly columns: readonly string[];
   readonly values: ArrayLike<number>;
   readonly colour: ColourScale;
-  readonly format?: (value: number) => string;
+  readonly backdrop?: HTMLCanvasElement;
+  readonly format?: (value: number, index: number) => string;
 }
 
-/** Draws a grid of colours with the names of its rows and columns. */
+/** Draws a grid of colours on a canvas, with the names of its rows and columns. */
 export function drawCells(canvas: HTMLCanvasElement, cells: Cells, place: GridLayout): void {
-  const { rows, columns, values, colour, format } = cells;
+  paint(prepareCanvas(canvas, place.fullWidth, place.fullHeight), cells, place);
+  rememberDrawing(canvas, (pen) => paint(pen, cells, place));
+}
+
+function paint(context: Pen, cells: Cells, place: GridLayout): void {
+  const { rows, columns, values, colour, format, backdrop } = cells;
   const { left, top, cell, height, scale } = place;
-  const context = prepareCanvas(canvas, place.fullWidth, place.fullHeight);
   context.font = fontAt(scale);
   context.textAlign = 'center';
   context.textBaseline = 'middle';
-  const gap = cell > 8 ? 1 : 0;
+  const gap = cell > 8 && !backdrop ? 1 : 0;
+  if (backdrop) context.drawImage(backdrop, left, top, cell * columns.length, height * rows.length);
   const signed = Math.min(cell, height) >= 12 * scale;
   const numbered = format !== undefined && cell >= 34 * scale;
   for (let row = 0; row < rows.length; row++) {
@@ -32,7 +39,7 @@ export function drawCells(canvas: HTMLCanvasElement, cells: Cells, place: GridLa
       context.fillRect(x, y, cell - gap, height - gap);
       if (numbered) {
         context.fillStyle = inkOn(fill);
-        context.fillText(format(value), x + cell / 2, y + height / 2);
+        context.fillText(format(value, row * columns.length + column), x + cell / 2, y + height / 2);
       } else if (value < 0 && signed) {
         // Draws a minus sign as a line, because text would take most of the time.
         context.fillStyle = inkOn(fill);

@@ -12,10 +12,20 @@ export function weightText(weight: number): string {
 
 /** Formats a number with `digits` decimal places and a typographic minus. */
 export function decimal(value: number, digits = 2): string {
-  return value === Number.NEGATIVE_INFINITY ? '−∞' : value.toFixed(digits).replace('-', '−');
+  if (value === Number.NEGATIVE_INFINITY) return '−∞';
+  return value
+    .toFixed(digits)
+    .replace(/^-(?=[0.]+$)/, '')
+    .replace('-', '−');
 }
 
 /** Formats an answer, which may be empty. */
 export function spoken({ text }: { readonly text: string }): string {
   return text || '(silence)';
+}
+
+/** Formats a share, such as a relative error, in percent with two significant digits. */
+export function share(value: number): string {
+  const percents = 100 * value;
+  return `${percents >= 10 || percents === 0 ? percents.toFixed(0) : percents >= 1 ? percents.toFixed(1) : percents.toPrecision(2)} %`;
 }

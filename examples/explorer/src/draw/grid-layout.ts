@@ -61,7 +61,7 @@ export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width
 
 /** Draws the names of rows and columns. If there is no space for all, only every second, third … is drawn. */
 export function drawNames(
-  context: CanvasRenderingContext2D,
+  context: Pick<CanvasRenderingContext2D, 'textAlign' | 'textBaseline' | 'fillText'>,
   rows: readonly string[],
   columns: readonly string[],
   { left, top, cell, height, scale }: GridLayout,

@@ -19,13 +19,15 @@ interface HeatMapProps {
   /** Description of a cell that has the pointer or the focus. */
   readonly describe: (cell: Cell) => string;
   /**
-   * Formats numbers in cells, if they fit. Default: a minus in cells below zero, so that colour alone carries no
-   * meaning.
+   * Text in a cell, if it fits, by its value and its index in `values`. Default: a minus in cells below zero, so that
+   * colour alone carries no meaning.
    */
-  readonly format?: (value: number) => string;
+  readonly format?: (value: number, index: number) => string;
   /** Maximum width of a cell in pixels, and its height if it differs. Both scale with the page's text. */
   readonly cellSize?: number;
   readonly cellHeight?: number;
+  /** A picture below the cells, whose colours are then transparent. */
+  readonly backdrop?: HTMLCanvasElement;
   /** Called with the cell that is pointed at or has the focus; null if there is none. */
   readonly onActive?: (cell: Cell | null) => void;
   /** Called after a click or Enter. */
@@ -54,7 +56,7 @@ export function HeatMap(props: HeatMapProps) {
     const picture = canvas.current as HTMLCanvasElement;
     if (width > 0) drawSoon(picture, () => drawCells(picture, props, place));
     // Pointing at cells draws nothing again. `place` derives from the other values.
-  }, [rows, columns, values, colour, format, width, height, theme.value]);
+  }, [rows, columns, values, colour, format, props.backdrop, width, height, theme.value]);
   // The tooltip describes these values, so it disappears with the picture.
   useLayoutEffect(() => {
     if (active === null) return;

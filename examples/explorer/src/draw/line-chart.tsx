@@ -18,6 +18,8 @@ interface LineChartProps {
   readonly label: string;
   readonly series: readonly Series[];
   readonly xTitle: string;
+  /** True if only whole numbers have a tick below the axis. */
+  readonly isCounted?: boolean;
   readonly yFormat: (value: number) => string;
   /** Minimum ranges of the axes. */
   readonly xRange?: Point;
@@ -29,7 +31,7 @@ const HEIGHT = 220;
 const MARGIN = { left: 52, right: 14, top: 12, bottom: 38 };
 
 /** Lines over a common axis. */
-export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: LineChartProps) {
+export function LineChart({ label, series, xTitle, isCounted = false, yFormat, xRange, yRange }: LineChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const scale = textScale();
   // The picture's units scale with the page's text.
@@ -52,6 +54,7 @@ export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: Li
     )
     .range([HEIGHT - MARGIN.bottom, MARGIN.top])
     .nice(4);
+  const ticks = x.ticks(Math.max(2, width / 90)).filter((tick) => !isCounted || Number.isInteger(tick));
   const path = line<Point>(
     ([at]) => x(at),
     ([, value]) => y(value),
@@ -74,7 +77,7 @@ export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: Li
               </text>
             </g>
           ))}
-          {x.ticks(Math.max(2, width / 90)).map((tick) => (
+          {ticks.map((tick) => (
             <text key={tick} class="tick" x={x(tick)} y={HEIGHT - MARGIN.bottom + 16} text-anchor="middle">
               {tick.toLocaleString('en').replace('-', '−')}
             </text>

@@ -1,5 +1,6 @@
 import './bring.css';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { forgetKept } from '../../address.js';
 import { Figure } from '../../draw/figure.js';
 import { Complaint } from '../../model.js';
 import { saveFiles } from '../../save-files.js';
@@ -15,25 +16,30 @@ export default function Bring({ session }: PartProps) {
   const model = session.model.value;
 
   const guest = session.guest.value;
-  const [recording, setRecording] = useState<File | null>(null);
+  const [media, setMedia] = useState<File | null>(null);
   const View = useGuestView(guest !== null);
 
   const open = async (given: Promise<Given[]> | Given[]) => {
     setNews({ text: 'Reading…', good: true });
     try {
       const brought = await readModel(await given);
-      if (brought.kind === 'recording') {
-        if (!session.guest.value?.hears)
+      if (!('name' in brought)) {
+        const current = session.guest.value;
+        if (brought.kind === 'recording' && !current?.hears)
           throw new Complaint('That is a recording: bring a Whisper first, to listen to it.');
-        setRecording(brought.file);
+        if (brought.kind === 'picture' && !current?.sees)
+          throw new Complaint('That is a picture: bring a model of images first, to look at it.');
+        setMedia(brought.file);
         setNews(null);
         return;
       }
       const { name } = brought;
       if (brought.kind === 'guest') {
         const { openGuest } = await import('./guest/guest.js');
-        session.welcome(await openGuest(name, brought.files));
-        setRecording(null);
+        const opened = await openGuest(name, brought.files);
+        if (session.guest.value) forgetKept(); // entries for the previous model do not fit
+        session.welcome(opened);
+        setMedia(null);
         setNews({ text: `“${name}” is below.`, good: true });
         return;
       }
@@ -67,9 +73,10 @@ export default function Bring({ session }: PartProps) {
       >
         <p class="drop-title">Drop a model’s folder or files here</p>
         <p class="hint">
-          A folder of Hugging Face’s: BERT and its kin, GPT-2, Llama, T5, BART, Whisper and others (config.json,
-          model.safetensors, tokenizer.json), or a GGUF file. Or what <code>await model.save('my-model')</code> writes
-          in Node and Save in “Teach it” downloads. Nothing leaves your computer.
+          A folder of Hugging Face’s: BERT and its kin, GPT-2, Llama, T5, BART, Whisper, ViT, DETR and others
+          (config.json, model.safetensors, tokenizer.json), or a GGUF file. Or what{' '}
+          <code>await model.save('my-model')</code> writes in Node and Save in “Teach it” downloads. Nothing leaves your
+          computer.
         </p>
         <div class="controls">
           <button type="button" class="main" onClick={() => folder.current?.click()}>
@@ -99,7 +106,7 @@ export default function Bring({ session }: PartProps) {
           {news?.text}
         </p>
       </div>
-      {guest && View && <View key={guest.name} guest={guest} recording={recording} />}
+      {guest && View && <View key={guest.name} guest={guest} media={media} />}
       {model && !guest && (
         <Figure
           title="The model on this page"

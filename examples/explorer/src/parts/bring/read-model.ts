@@ -11,18 +11,21 @@ export interface Given {
 }
 
 /**
- * A user's files: a model that every part can show, a model in Hugging Face's format or a GGUF file, or a recording.
+ * A user's files: a model that every part can show, a model in Hugging Face's format or a GGUF file, a recording, or a
+ * picture.
  */
 export type Brought =
   | { readonly kind: 'transformer'; readonly name: string; readonly files: Files }
   | { readonly kind: 'guest'; readonly name: string; readonly files: ReadonlyMap<string, File> }
-  | { readonly kind: 'recording'; readonly file: File };
+  | { readonly kind: 'recording' | 'picture'; readonly file: File };
 
 /** Identifies the user's files, and names a model by their folder. Throws Complaint for missing or too large files. */
 export async function readModel(given: readonly Given[]): Promise<Brought> {
   const [first] = given;
   if (first === undefined) throw new Complaint('There were no files in that.');
   if (given.length === 1 && /\.wav$/i.test(first.path)) return { kind: 'recording', file: first.file };
+  if (given.length === 1 && /\.(png|jpe?g|webp|gif|avif)$/i.test(first.path))
+    return { kind: 'picture', file: first.file };
   const { folder, files } = withoutFolder(given);
   const name = folder || 'my model';
   const gguf = [...files.keys()].filter((path) => path.endsWith('.gguf'));

@@ -1,7 +1,8 @@
 // A user's own model, in Hugging Face's format or a GGUF file ("guest"). This code is loaded when the first guest is
 // opened.
 import { createDevice, type Device } from 'simdformer';
-import type { Trace } from 'simdformer/inspect';
+import type { Trace, Values } from 'simdformer/inspect';
+import { MixtureOfExperts } from 'simdformer/nn';
 import { type LoadedModel, loadModel } from 'simdformer/pretrained';
 import { Complaint } from '../../../model.js';
 
@@ -33,7 +34,10 @@ export interface Reading {
   readonly target: readonly Token[] | null;
   /** Number of the text's tokens that were cut off. */
   readonly left: number;
-  readonly trace: Trace;
+  /** Every value of the pass; null for layers that are not traced, such as mixtures of experts and recurrent ones. */
+  readonly trace: Trace | null;
+  /** The input of each layer of the last stack, and the stack's output: [T, dModel] each. */
+  readonly states: readonly Values[];
   /**
    * The likeliest predictions at a token, best first: the next word, the hidden word or a label, as the model's head
    * has it.
@@ -51,11 +55,15 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
   const device = await createDevice({ backend: 'wasm', worker: true });
   try {
     const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
-    const model = await loadModel(device, gguf ?? files, { onWarning: () => {} });
-    if (model.takes('pixelValues')) {
-      throw new Complaint(`“${name}” looks at images. The page shows models that read text, and Whisper.`);
+    const source = gguf ?? files;
+    const model = await loadModel(device, source, { onWarning: () => {} });
+    if (model.takes('pixelValues') && model.tokenizer !== null) {
+      throw new Complaint(`“${name}” reads images and text. The page shows models that read one of them, and Whisper.`);
     }
-    return new Guest(name, device, model);
+    const guest = new Guest(name, device, model, source);
+    if (guest.hears && !guest.hasCtc && !('crossAttention' in model))
+      throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, and models with CTC.`);
+    return guest;
   } catch (error) {
     device.dispose();
     throw error;
@@ -64,14 +72,18 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
 
 export class Guest {
   readonly hears: boolean;
+  readonly sees: boolean;
   readonly #turns = { last: Promise.resolve() as Promise<unknown> };
 
   constructor(
     readonly name: string,
     readonly device: Device,
     readonly model: LoadedModel,
+    /** The files, to load the model again in another format. */
+    readonly source: File | ReadonlyMap<string, File>,
   ) {
-    this.hears = model.takes('inputFeatures');
+    this.hears = model.takes('inputFeatures') || model.takes('inputValues');
+    this.sees = model.takes('pixelValues');
   }
 
   /** Runs `task` after earlier tasks. */
@@ -87,6 +99,27 @@ export class Guest {
 
   get parameters(): number {
     return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** True for a model of sound that gives each frame a token. */
+  get hasCtc(): boolean {
+    return this.model.headKind === 'ctc';
+  }
+
+  /** True for a decoder without an encoder, which continues texts. */
+  get continues(): boolean {
+    return this.model.headKind === 'language-model' && !this.model.encoder;
+  }
+
+  /** True if the layers of a decoder can be run from any layer on. */
+  get canPatch(): boolean {
+    const { decoder } = this.model;
+    return this.continues && decoder?.entry === null && !decoder.layers.some(({ selfAttn }) => selfAttn.keySource);
+  }
+
+  /** True if layers have mixtures of experts. */
+  get hasExperts(): boolean {
+    return this.model.modules().some((module) => module instanceof MixtureOfExperts);
   }
 
   /** The mask token, if the model predicts masked words; else null. */
@@ -125,6 +158,14 @@ export class Guest {
         .replaceAll(' ', '␣') ||
       `#${id}`
     );
+  }
+
+  /** Name of a prediction: a token, or a label of models that classify tokens. */
+  labelOf(id: number): string {
+    const { headKind, config } = this.model;
+    if (headKind === 'language-model' || headKind === 'masked-language-model') return this.nameOf(id);
+    if (headKind === 'question-answering') return ['begins', 'ends'][id] as string;
+    return (config.id2label as Record<string, string> | undefined)?.[id] ?? `LABEL_${id}`;
   }
 
   textOf(ids: readonly number[]): string {

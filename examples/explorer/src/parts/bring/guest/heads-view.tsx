@@ -1,16 +1,28 @@
 import { useSignal } from '@preact/signals';
 import { useMemo, useState } from 'preact/hooks';
-import type { AttentionTrace, HeadId } from 'simdformer/inspect';
+import type { AttentionTrace, HeadId, Trace } from 'simdformer/inspect';
 import { Choice } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
 import { HeadFigure, type Pointed } from '../../look-inside/head-figure.js';
 import { HeadGrid } from '../../look-inside/head-grid.js';
-import { type Attention, attentions, type HeadWeights, headView, layersOf, ofTokens } from '../../look-inside/heads.js';
+import {
+  type Attention,
+  attentions,
+  type HeadWeights,
+  headView,
+  layersOf,
+  ofTokens,
+  sameHead,
+} from '../../look-inside/heads.js';
 import type { Reading, Token } from './guest.js';
+import { HeadsOff, useHeadsOff, useWithoutHeads } from './heads-off.js';
 
-/** Attention of every layer and head on a text. */
-export function HeadsView({ reading }: { reading: Reading }) {
-  const { trace } = reading;
+/** Attention of every layer and head on a text, and what the model predicts without some of them. */
+export function HeadsView({ reading, trace: all }: { reading: Reading; trace: Trace }) {
+  const [kept, setOff] = useHeadsOff();
+  const off = useMemo(() => kept.filter((head) => isIn(all, head)), [kept, all]);
+  const without = useWithoutHeads(reading, off);
+  const trace = without?.trace ?? all;
   const kinds = (Object.keys(attentions) as Attention[]).filter((kind) => layersOf(trace, kind).length > 0);
   const [wanted, setWanted] = useState<Attention>('cross');
   const kind = kinds.includes(wanted) ? wanted : (kinds[0] as Attention);
@@ -21,9 +33,9 @@ export function HeadsView({ reading }: { reading: Reading }) {
     return layers.flatMap((layer, i) =>
       Array.from({ length: heads }, (_, head) => headView(layer, { attention: kind, layer: i, head }, tokens)),
     );
-  }, [reading, kind]);
-  return (
-    <Heads views={views} heads={heads}>
+  }, [reading, trace, kind]);
+  const shown = (
+    <Heads views={views} heads={heads} off={off} onOff={setOff}>
       {kinds.length > 1 && (
         <div class="controls">
           <Choice<Attention>
@@ -36,6 +48,18 @@ export function HeadsView({ reading }: { reading: Reading }) {
       )}
     </Heads>
   );
+  const predicts = reading.labels !== null || reading.guesses(0).length > 0;
+  return (
+    <>
+      {shown}
+      {predicts && <HeadsOff reading={reading} without={without} off={off} onOff={setOff} />}
+    </>
+  );
+}
+
+function isIn(trace: Trace, { attention, layer, head }: HeadId): boolean {
+  const [heads = 0] = layersOf(trace, attention)[layer]?.weights.shape ?? [];
+  return head < heads;
 }
 
 function tokensOf({ source, target, guest }: Reading, kind: Attention): Pick<HeadWeights, 'queries' | 'keys'> {
@@ -52,17 +76,21 @@ interface HeadsProps {
   readonly views: readonly HeadWeights[];
   /** Number of heads in a layer. */
   readonly heads: number;
+  /** Heads that are switched off, and what to do when a person switches one. */
+  readonly off?: readonly HeadId[];
+  readonly onOff?: (off: readonly HeadId[]) => void;
   readonly children?: preact.ComponentChildren;
 }
 
 /** Shows all heads of one attention small, and the chosen head large. */
-export function Heads({ views, heads, children }: HeadsProps) {
+export function Heads({ views, heads, off = [], onOff, children }: HeadsProps) {
   const [chosen, setChosen] = useState<{ layer: number; head: number } | null>(null);
   const [row, setRow] = useState<number | null>(null);
   const pointed = useSignal<Pointed | null>(null);
   const layers = views.length / heads;
   const [layer, head] = [Math.min(chosen?.layer ?? layers - 1, layers - 1), Math.min(chosen?.head ?? 0, heads - 1)];
   const view = views[layer * heads + head] as HeadWeights;
+  const isOff = off.some((other) => sameHead(other, view.id));
   return (
     <>
       <Figure
@@ -75,7 +103,7 @@ export function Heads({ views, heads, children }: HeadsProps) {
           heads={heads}
           chosen={view.id}
           pinned={null}
-          off={[]}
+          off={off}
           onChoose={(id: HeadId) => setChosen({ layer: id.layer, head: id.head })}
         />
       </Figure>
@@ -86,7 +114,18 @@ export function Heads({ views, heads, children }: HeadsProps) {
         onRow={setRow}
         says={ofTokens[view.id.attention]}
         isFollowed={false}
-      />
+        isOff={isOff}
+      >
+        {onOff && (
+          <button
+            type="button"
+            aria-pressed={isOff}
+            onClick={() => onOff(isOff ? off.filter((other) => !sameHead(other, view.id)) : [...off, view.id])}
+          >
+            Switch off
+          </button>
+        )}
+      </HeadFigure>
     </>
   );
 }

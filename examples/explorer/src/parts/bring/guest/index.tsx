@@ -3,23 +3,28 @@ import './guest.css';
 import { Facts } from '../../../draw/facts.js';
 import { Figure } from '../../../draw/figure.js';
 import type { Guest } from './guest.js';
+import { ImageView } from './image-view.js';
 import { SoundView } from './sound-view.js';
 import { TextView } from './text-view.js';
 
-/** Shows a guest that is not a `Transformer`: facts about it, and its results for a text or a recording. */
-export default function GuestView({ guest, recording }: { guest: Guest; recording: File | null }) {
+/** Shows a guest that is not a `Transformer`: facts about it, and its results for a text, a recording or a picture. */
+export default function GuestView({ guest, media }: { guest: Guest; media: File | null }) {
   const { model } = guest;
   const layers = [
     [model.encoder, 'encoder'],
     [model.decoder, 'decoder'],
   ] as const;
-  const facts: [string, string][] = [
+  const facts: (readonly [string, string])[] = [
     ['Name', guest.name],
     ['Family', guest.type],
     ['Made for', model.headKind === 'none' ? 'vectors of texts' : model.headKind.replaceAll('-', ' ')],
     ['Layers', layers.flatMap(([stack, name]) => (stack ? `${stack.layers.length} ${name}` : [])).join(', ')],
-    ['Vocabulary', model.vocabSize.toLocaleString('en')],
-    ['Longest sequence', `${model.maxLength.toLocaleString('en')} tokens`],
+    ...(guest.sees || guest.hasCtc
+      ? []
+      : ([
+          ['Vocabulary', model.vocabSize.toLocaleString('en')],
+          ['Longest sequence', `${model.maxLength.toLocaleString('en')} tokens`],
+        ] as const)),
   ];
   return (
     <div class="guest look-inside">
@@ -27,9 +32,15 @@ export default function GuestView({ guest, recording }: { guest: Guest; recordin
         title="The model you brought"
         says="The settings in its files. The model runs in this page, on a separate device. The other parts keep the previous model."
       >
-        <Facts class="model-card" facts={facts} />
+        <Facts class="model-card" facts={facts.filter(([, value]) => value !== '')} />
       </Figure>
-      {guest.hears ? <SoundView guest={guest} recording={recording} /> : <TextView guest={guest} />}
+      {guest.hears ? (
+        <SoundView guest={guest} recording={media} />
+      ) : guest.sees ? (
+        <ImageView guest={guest} picture={media} />
+      ) : (
+        <TextView guest={guest} />
+      )}
     </div>
   );
 }

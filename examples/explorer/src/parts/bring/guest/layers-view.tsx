@@ -50,10 +50,11 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
 
 /** Shows the similarity of token vectors after a layer. */
 function LikenessFigure({ reading }: { reading: Reading }) {
-  const { encoder, decoder } = reading.trace;
-  const stack = (encoder ?? decoder) as NonNullable<typeof encoder>;
-  const tokens = (encoder ? reading.source : reading.target) as readonly Token[];
-  const states: Values[] = [...stack.layers.map(({ selfAttention }) => selfAttention.input), stack.output];
+  const { encoder } = reading.trace ?? {};
+  const tokens = (encoder ? reading.source : (reading.target ?? reading.source)) as readonly Token[];
+  const states = encoder
+    ? [...encoder.layers.map(({ selfAttention }) => selfAttention.input), encoder.output]
+    : reading.states;
   const [wanted, setWanted] = useState<number | null>(null);
   const layer = Math.min(wanted ?? states.length - 1, states.length - 1);
   const values = useMemo(() => cosines(states[layer] as Values), [reading, layer]);

@@ -3,10 +3,12 @@ import { mixDown, readWav, resample } from 'simdformer/pretrained';
 import { pipeline } from 'simdformer/tasks';
 import { Complaint } from '../../../model.js';
 import type { HeadWeights } from '../../look-inside/heads.js';
+import type { Alignment } from './alignment-figure.js';
 import type { Guest, Token } from './guest.js';
+import { spectrogramOf } from './spectrogram.js';
 
 /** Maximum number of columns of a map. A recording has up to 1500 positions, which is more than there are pixels. */
-const MAX_COLUMNS = 75;
+export const MAX_COLUMNS = 75;
 
 export interface Heard {
   readonly guest: Guest;
@@ -19,9 +21,10 @@ export interface Heard {
   /** Cross attention, layer by layer. */
   readonly heads: readonly HeadWeights[];
   readonly headsOfLayer: number;
+  readonly alignment: Alignment;
 }
 
-interface Extractor {
+export interface Extractor {
   readonly samplingRate: number;
   readonly samples: number;
   process(recordings: readonly Float32Array[]): { readonly data: Float32Array; readonly shape: readonly number[] };
@@ -60,14 +63,30 @@ export async function listen(guest: Guest, name: string, file: Uint8Array): Prom
     );
     const seconds = samples.length / extractor.samplingRate;
     const headsOfLayer = model.decoder?.layers[0]?.multiheadAttn?.heads ?? 1;
-    return { guest, name, text, seconds, tokens: guest.tokens(tokens), heads, headsOfLayer };
+    const heard = samples.subarray(0, extractor.samples);
+    const alignment = alignmentOf(heads, heard, extractor.samplingRate);
+    return { guest, name, text, seconds, tokens: guest.tokens(tokens), heads, headsOfLayer, alignment };
   } finally {
     features.dispose();
   }
 }
 
+/** The mean of all heads, with the spectrogram of the same time. */
+function alignmentOf(heads: readonly HeadWeights[], samples: Float32Array, samplingRate: number): Alignment {
+  const [{ queries, keys, weights }] = heads as [HeadWeights];
+  const values = weights.map(
+    (_, i) => heads.reduce((sum, head) => sum + (head.weights[i] as number), 0) / heads.length,
+  );
+  const spectrogram = spectrogramOf(samples, samplingRate, keys.length);
+  return { spectrogram, tokens: queries, values, kind: 'attention' };
+}
+
 /** Without a tokenizer there are no words. */
-async function transcribe({ model }: Guest, samples: Float32Array, samplingRate: number): Promise<{ text: string }> {
+export async function transcribe(
+  { model }: Guest,
+  samples: Float32Array,
+  samplingRate: number,
+): Promise<{ text: string }> {
   if (model.tokenizer === null) return { text: '' };
   const recognize = await pipeline('automatic-speech-recognition', model);
   return recognize({ samplingRate, channels: [samples] });

@@ -1,10 +1,11 @@
 // Runs a guest model on a text: one pass, every value of it, and its predictions.
-import type { GenerateOptions } from 'simdformer';
-import { type Trace, trace } from 'simdformer/inspect';
+import { ArgumentError, type GenerateOptions } from 'simdformer';
+import { type Trace, trace, type Values } from 'simdformer/inspect';
 import { argmax, max, softmax } from 'simdformer/ops';
 import { Complaint } from '../../../model.js';
 import { rowOf } from '../../../traced.js';
 import { type Guess, type Guest, type Lens, MAX_TOKENS, MAX_WRITTEN, type Reading } from './guest.js';
+import { type Pass, passOf } from './pass.js';
 
 /** Number of guesses that are shown. */
 const SHOWN = 8;
@@ -21,16 +22,23 @@ export async function read(guest: Guest, text: string, hidden: number | null): P
   const ids = all.slice(0, Math.min(MAX_TOKENS, model.maxLength));
   if (mask && hidden !== null && hidden < ids.length) ids[hidden] = mask.id;
   const written = model.encoder && model.decoder ? await write(guest, ids) : null;
-  const [source, target] = model.encoder ? [ids, written?.read] : [null, ids];
-  const traced = await trace(model, source, target);
+  const reading = await readingOf(guest, ids, written?.read);
+  return { ...reading, left: all.length - ids.length, written: written && guest.textOf(written.tokens) };
+}
+
+/** Runs the guest on tokens. `read`: the tokens that the decoder reads, if there is also an encoder. */
+export async function readingOf(guest: Guest, ids: readonly number[], read?: readonly number[]): Promise<Reading> {
+  const { model } = guest;
+  const [source, target] = model.encoder ? [ids, read] : [null, ids];
+  const traced = await traceIfCan(guest, source, target ?? undefined);
+  const pass = traced ? ofTrace(traced) : await passOf(model, source ?? ids, source ? target : undefined);
   return {
-    ...{ guest, trace: traced, left: all.length - ids.length },
+    ...{ guest, trace: traced, states: pass.states, left: 0, written: null },
     source: source && guest.tokens(source),
     target: target ? guest.tokens(target) : null,
-    guesses: (token) => guessesOf(guest, traced, token),
+    guesses: (token) => guessesOf(guest, pass, token),
     labels: model.headKind === 'sequence-classification' ? await labelsOf(guest, ids) : null,
-    lens: model.headKind === 'language-model' && !model.encoder ? await lensOf(guest, traced) : null,
-    written: written && guest.textOf(written.tokens),
+    lens: guest.continues ? await lensOf(guest, pass.states) : null,
   };
 }
 
@@ -42,7 +50,8 @@ export async function goOn(guest: Guest, text: string): Promise<string> {
   return guest.model.tokenizer ? guest.textOf([...ids, ...written]) : [...ids, ...written].join(' ');
 }
 
-function idsOf({ model, name }: Guest, text: string): number[] {
+/** Token ids of a text, or the numbers in it. Throws Complaint for a text that cannot be read. */
+export function idsOf({ model, name }: Guest, text: string): number[] {
   const { tokenizer, vocabSize } = model;
   if (text.trim() === '') throw new Complaint('Type something for the model to read.');
   if (tokenizer !== null) {
@@ -70,15 +79,33 @@ async function write({ model }: Guest, ids: readonly number[]): Promise<{ tokens
   return { tokens, read: finishReasons[0] === 'stop' ? read : read.slice(0, -1) };
 }
 
-function guessesOf(guest: Guest, { logits, probabilities }: Trace, token: number): Guess[] {
+/** Returns null for a model whose layers `trace` cannot take apart. */
+async function traceIfCan(
+  { model }: Guest,
+  source: readonly number[] | null,
+  target?: readonly number[],
+): Promise<Trace | null> {
+  try {
+    return await trace(model, source, target);
+  } catch (error) {
+    if (error instanceof ArgumentError) return null;
+    throw error;
+  }
+}
+
+function ofTrace({ encoder, decoder, logits, probabilities }: Trace): Pass {
+  const { layers, output } = (decoder ?? encoder) as NonNullable<typeof encoder>;
+  return { states: [...layers.map(({ selfAttention }) => selfAttention.input), output], logits, probabilities };
+}
+
+function guessesOf(guest: Guest, { logits, probabilities }: Pass, token: number): Guess[] {
   const { headKind } = guest.model;
   const row = rowOf(probabilities, token);
   switch (headKind) {
     case 'language-model':
     case 'masked-language-model':
-      return best(row, (id) => guest.nameOf(id));
     case 'token-classification':
-      return best(row, (id) => labelName(guest, id));
+      return best(row, (id) => guest.labelOf(id));
     case 'discriminator': {
       const replaced = 1 / (1 + Math.exp(-(rowOf(logits, token)[0] as number)));
       return [{ name: 'replaced', probability: replaced }];
@@ -98,7 +125,7 @@ function shareOf({ data, shape }: Trace['logits'], side: number, token: number):
   return (powers[token] as number) / powers.reduce((a, b) => a + b);
 }
 
-function best(row: Float32Array, nameOf: (id: number) => string): Guess[] {
+export function best(row: Float32Array, nameOf: (id: number) => string): Guess[] {
   const ids = Array.from(row.keys());
   ids.sort((a, b) => (row[b] as number) - (row[a] as number));
   return ids.slice(0, SHOWN).map((id) => ({ name: nameOf(id), probability: row[id] as number }));
@@ -116,7 +143,7 @@ async function labelsOf(guest: Guest, ids: readonly number[]): Promise<Guess[]> 
   const sum = several ? 1 : powers.reduce((a, b) => a + b, 0);
   return best(
     powers.map((power) => power / sum),
-    (id) => labelName(guest, id),
+    (id) => guest.labelOf(id),
   );
 }
 
@@ -124,16 +151,11 @@ interface Readable {
   data(): Promise<Float32Array | Int32Array>;
 }
 
-function labelName({ model }: Guest, id: number): string {
-  const labels = model.config.id2label as Record<string, string> | undefined;
-  return labels?.[id] ?? `LABEL_${id}`;
-}
-
 /** The prediction from each layer's output (nostalgebraist 2020, "the logit lens"). */
-async function lensOf(guest: Guest, { decoder }: Trace): Promise<Lens | null> {
+async function lensOf(guest: Guest, all: readonly Values[]): Promise<Lens | null> {
   const { model, device } = guest;
   const { norm = null, projection = null } = model.decoder ?? {};
-  const states = decoder?.layers.map(({ selfAttention }) => selfAttention.input).slice(1) ?? [];
+  const states = all.slice(1, -1);
   if (norm === null || states.length === 0) return null;
   const lens: Guess[][] = [];
   for (const { data, shape } of states) {

@@ -1,10 +1,11 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Figure } from '../../../draw/figure.js';
+import { AlignmentFigure } from './alignment-figure.js';
 import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
 import type { Heard } from './listen.js';
 
-/** Result of a Whisper for a recording. */
+/** Result of a Whisper, or of a model with CTC, for a recording. */
 export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const [heard, setHeard] = useState<Heard | null>(null);
   const [said, setSaid] = useState<{ text: string; good: boolean } | null>(null);
@@ -13,7 +14,7 @@ export function SoundView({ guest, recording }: { guest: Guest; recording: File 
     setSaid({ text: `Listening to ${file.name}…`, good: true });
     try {
       const bytes = new Uint8Array(await file.arrayBuffer());
-      const { listen } = await import('./listen.js');
+      const listen = guest.hasCtc ? (await import('./listen-ctc.js')).listenCtc : (await import('./listen.js')).listen;
       setHeard(await guest.run(() => listen(guest, file.name, bytes)));
       setSaid(null);
     } catch (error) {
@@ -58,7 +59,8 @@ export function SoundView({ guest, recording }: { guest: Guest; recording: File 
           </blockquote>
         )}
       </Figure>
-      {heard && <Heads views={heard.heads} heads={heard.headsOfLayer} />}
+      {heard && <AlignmentFigure alignment={heard.alignment} />}
+      {heard && heard.heads.length > 0 && <Heads views={heard.heads} heads={heard.headsOfLayer} />}
     </>
   );
 }

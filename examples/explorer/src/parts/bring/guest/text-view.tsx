@@ -1,5 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
+import { useKept } from '../../../address.js';
 import { Figure } from '../../../draw/figure.js';
+import { Experiments } from './experiments.js';
 import { Guesses } from './guesses.js';
 import { type Guess, type Guest, MAX_TOKENS, type Reading, type Token } from './guest.js';
 import { HeadsView } from './heads-view.js';
@@ -13,7 +15,7 @@ interface State {
 
 /** Result of a model for a text. */
 export function TextView({ guest }: { guest: Guest }) {
-  const [text, setText] = useState(guest.example);
+  const [text, setText] = useKept('text', guest.example);
   const [hidden, setHidden] = useState<number | null>(null);
   const [writing, setWriting] = useState(false);
   const [trouble, setTrouble] = useState<string | null>(null);
@@ -36,7 +38,6 @@ export function TextView({ guest }: { guest: Guest }) {
     }
   };
   const wrong = complaint ?? trouble;
-  const goesOn = guest.model.headKind === 'language-model' && !guest.model.encoder;
   return (
     <>
       <div class="guest-text">
@@ -53,7 +54,7 @@ export function TextView({ guest }: { guest: Guest }) {
           onInput={(event) => type(event.currentTarget.value)}
         />
         <div class="controls">
-          {goesOn && (
+          {guest.continues && (
             <button type="button" disabled={writing || busy} onClick={() => void goOn()}>
               {writing ? 'Writing…' : 'Let it go on'}
             </button>
@@ -66,8 +67,9 @@ export function TextView({ guest }: { guest: Guest }) {
       {reading && (
         <>
           <Words reading={reading} hidden={hidden} onHide={setHidden} />
-          <HeadsView reading={reading} />
+          {reading.trace && <HeadsView reading={reading} trace={reading.trace} />}
           <LayersView reading={reading} />
+          <Experiments guest={guest} reading={reading} text={text} />
         </>
       )}
     </>
