@@ -165,7 +165,7 @@ export abstract class Model extends Module implements Generative {
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
-      if (this.#mustExtend(state)) return this.extend(state, batch);
+      if (this.#mustExtend(state)) return atOnce(this.#extend(state, batch, { isWhole: true })) as Tensor;
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
@@ -180,7 +180,7 @@ export abstract class Model extends Module implements Generative {
     const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
     try {
       checkPrompts(this, state, batch);
-      if (this.#mustExtend(state)) return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
+      if (this.#mustExtend(state)) return (yield* this.#extend(state, batch, { isWhole: true })) as Tensor;
       const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
       own.push(x);
       const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
@@ -241,7 +241,16 @@ export abstract class Model extends Module implements Generative {
    * Same as `extend`, but yields after each layer, where the caller can pause. The caller must run the generator to its
    * end.
    */
-  *extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
+  extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
+    return this.#extend(state, tokens, { options });
+  }
+
+  /** Same as `extendByLayers`. With `isWhole`, the tokens are whole prompts. */
+  *#extend(
+    state: DecoderState,
+    tokens: Tokens,
+    { options = {}, isWhole = false }: { options?: ExtendOptions; isWhole?: boolean },
+  ): Generator<Tensor, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
     const { batch, x, extension, logits } = inference(this, () => {
       const batch = this.toBatch('extend', tokens);
@@ -251,7 +260,9 @@ export abstract class Model extends Module implements Generative {
       const asSteps = logits === 'every';
       const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
       const places = state.placesOf({ parts, asSteps });
-      return { batch, x, extension: { positions: rotations ?? positions, parts, asSteps, places, inserted }, logits };
+      const wholeLength = isWhole ? batch.longest : undefined;
+      const extension = { positions: rotations ?? positions, parts, asSteps, places, wholeLength, inserted };
+      return { batch, x, extension, logits };
     });
     const { inserted } = extension;
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];

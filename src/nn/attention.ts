@@ -200,9 +200,10 @@ export class MultiHeadAttention extends Module {
    * Appends several new tokens of some sequences to the cache. Each attends to the cached tokens before it and to new
    * ones up to itself. `x` and the result: float32 [N, dModel], end to end.
    */
-  extend(x: Tensor, { positions, parts, asSteps, inserted }: Extension, state: DecoderState): Tensor {
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+    const { parts, asSteps, inserted } = extension;
     const cache = this.#cacheIn(state);
-    const projected = this.projectNew(x, newPlaces(positions, state, inserted?.angles));
+    const projected = this.projectNew(x, this.#placesOf(extension, state));
     const { q, kv } = projected;
     const { cache: type } = state.sizes;
     let first = 0;
@@ -221,6 +222,13 @@ export class MultiHeadAttention extends Module {
     });
     const mixed = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
     return this.out(mixed, projected);
+  }
+
+  /** The places of new tokens. Whole texts rotate as in `forward`. */
+  #placesOf({ positions, wholeLength: longest, inserted }: Extension, state: DecoderState): Places {
+    const places = newPlaces(positions, state, inserted?.angles);
+    if (longest === undefined) return places;
+    return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, grows: false };
   }
 
   /**

@@ -49,6 +49,16 @@ CASES = {
         dict(base, num_hidden_layers=1, num_key_value_heads=1, moe_num_experts=3, moe_k=1, moe_intermediate_size=4, moe_layer_start_index=0, moe_num_shared_experts=0, output_router_logits=True, router_aux_loss_coef=0.5),
         dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss"], None,
     ),
+    # Prompts of models with recurrent states are read in another way than those of others.
+    "Granite 4 H with dynamic rotation beyond the original length": (
+        "GraniteMoeHybridForCausalLM",
+        dict(
+            base, num_key_value_heads=1, layer_types=["linear_attention", "full_attention"], max_position_embeddings=6, attention_multiplier=40.0, num_local_experts=0,
+            shared_intermediate_size=4, mamba_n_heads=2, mamba_expand=1, mamba_d_state=3, mamba_d_conv=2, position_embedding_type="rope",
+            rope_parameters=dict(rope_type="dynamic", rope_theta=100.0, factor=8.0),
+        ),
+        dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 10]]), ["logits"], [[3, 4, 5], [5, 4, 3, 6, 7, 8, 9, 10]],
+    ),
     "DeiT with a teacher": (
         "DeiTForImageClassificationWithTeacher", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, image_size=4, patch_size=2, num_channels=1, num_labels=3),
         dict(pixel_values=[[[[0.5, -1.0, 0.2, 0.1], [1.0, 0.3, -0.4, 0.7], [0.0, 2.0, -0.6, 0.8], [-0.9, 0.4, 1.5, -0.2]]]]), ["logits"], None,
