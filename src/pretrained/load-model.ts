@@ -230,6 +230,9 @@ function checkLoadOptions(options: LoadModelOptions) {
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected an array of one or more names`);
+  const repeated = labels?.find((label, i) => labels.indexOf(label) < i);
+  if (repeated !== undefined)
+    throw new ArgumentError(`loadModel: labels has ${describeValue(repeated)} twice, expected different names`);
   if (head !== undefined) checkOneOf('loadModel', 'head', head, headKinds);
   if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
   const texts = { baseModel: 'string', onnxFile: 'string', targetLang: 'string' } as const;

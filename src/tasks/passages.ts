@@ -1,5 +1,7 @@
 // Texts in passages that an embedding model can read.
 
+import { checkText } from '../tokenizers/tokenizer.js';
+
 /** A part of a text. Lines count from 1, and the last line belongs to it. */
 export interface Passage {
   readonly firstLine: number;
@@ -15,6 +17,7 @@ const MAX_CHARACTERS = 1000;
  * empty line if it can, or else at a line's end. Longer lines are cut. Passages that would be empty are left out.
  */
 export function passagesOf(text: string): Passage[] {
+  checkText('passagesOf', text);
   const passages: Passage[] = [];
   let open: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
   const close = () => {

@@ -213,6 +213,7 @@ describe('adapters', () => {
       { modulesToSave: 'norm' },
     ])
       expect(() => lora(model, options as object)).toThrow(ArgumentError);
+    expect(() => lora(undefined as never)).toThrow(/the model is undefined, expected the result of loadModel/);
     for (const modulesToSave of [['nonexistent'], ['norm', 'lm_heat'], ['k_proj']])
       expect(() => lora(model, { modulesToSave })).toThrow(/modulesToSave names .*(nonexistent|lm_heat|k_proj)/);
     expect(model.adapters.size).toBe(0);

@@ -116,4 +116,5 @@ describe('passages', () => {
   });
 
   it('do not exist in an empty text', () => expect(passagesOf(' \n\n')).toEqual([]));
+  it('refuse what is no text', () => expect(() => passagesOf(5 as never)).toThrow('passagesOf: '));
 });

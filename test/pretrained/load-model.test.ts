@@ -107,6 +107,13 @@ describe('folders of Transformer.save', () => {
   });
 });
 
+it('refuses labels that repeat', async () => {
+  const given = { head: 'sequence-classification', labels: ['a', 'b', 'a'] } as const;
+  await expect(loadModel(device, testData('reference/bert-pooler').path, given)).rejects.toThrow(
+    'loadModel: labels has "a" twice, expected different names',
+  );
+});
+
 it('refuses BLOOM’s slow_but_exact, with which transformers leaves out biases', async () => {
   const files = await filesOf(testData('reference3'), 'bloom/config.json', 'bloom/model.safetensors');
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));

@@ -1,10 +1,11 @@
 // Adapters (LoRA): small matrices that are trained while a model's own weights are frozen, with PEFT's names and
 // meaning.
 
+import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import type { Tensor } from '../../core/tensor.js';
-import type { Adapter, PretrainedModel } from '../../models/pretrained-model.js';
+import { type Adapter, PretrainedModel } from '../../models/pretrained-model.js';
 import { BatchNorm } from '../../nn/batch-norm.js';
 import { Dropout } from '../../nn/dropout.js';
 import { LoraLayer } from '../../nn/lora-layer.js';
@@ -204,6 +205,8 @@ export class Lora implements Adapter {
  * Throws ArgumentError for invalid options, and for targets and modules that the model lacks.
  */
 export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
+  if (!(model instanceof PretrainedModel))
+    throw new ArgumentError(`lora: the model is ${describeValue(model)}, expected the result of loadModel`);
   return new Lora(model, options);
 }
 
