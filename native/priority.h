@@ -2,6 +2,7 @@
 #pragma once
 #if defined(__linux__)
 #include <sys/resource.h>
+#include <unistd.h>
 #elif defined(__APPLE__)
 #include <pthread/qos.h>
 #elif defined(_WIN32)
@@ -17,7 +18,8 @@ namespace simdformer {
 inline void lowerPriority() {
 #if defined(__linux__)
   constexpr int kNice = 10;
-  setpriority(PRIO_PROCESS, 0, kNice);  // 0 is the calling thread here, not its process
+  const int own = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));  // that of the main thread
+  setpriority(PRIO_PROCESS, 0, own + kNice);  // 0 is the calling thread here, not its process; 19 is the most
 #elif defined(__APPLE__)
   pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
 #elif defined(_WIN32)

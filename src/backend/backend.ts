@@ -115,9 +115,10 @@ export interface BackendOptions {
    */
   threads?: number | 'auto' | undefined;
   /**
-   * 'background' lowers the priority of the addon's threads, so that other programs and devices go first. It is nice 10
-   * on Linux, the quality of service "utility" on macOS, and the lowest priority on Windows. Synchronous methods also
-   * compute on the calling thread, which keeps its priority. WebAssembly ignores this option. Default: 'normal'.
+   * 'background' lowers the priority of the addon's threads, so that other programs and devices go first. On
+   * Linux, it raises the nice value by 10. On macOS, it is the quality of service "utility", on Windows the lowest
+   * priority. Synchronous methods also compute on the calling thread, which keeps its priority. WebAssembly ignores
+   * this option. Default: 'normal'.
    */
   priority?: (typeof PRIORITIES)[number] | undefined;
   /**
