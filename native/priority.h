@@ -18,7 +18,7 @@ namespace simdformer {
 inline void lowerPriority() {
 #if defined(__linux__)
   constexpr int kNice = 10;
-  const int own = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));  // that of the main thread
+  const int own = getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()));  // The main thread has that of the process.
   setpriority(PRIO_PROCESS, 0, own + kNice);  // 0 is the calling thread here, not its process; 19 is the most
 #elif defined(__APPLE__)
   pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
