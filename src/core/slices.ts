@@ -33,7 +33,7 @@ export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise
 }
 
 /** Number of values that are sorted before a pause. */
-const SORTED_A_SLICE = 1 << 10;
+const SORTED_A_SLICE = 1 << 8;
 
 /** Returns the values in ascending order. The sort is stable. Pauses after each slice. */
 export function* sortedByParts<T>(
@@ -63,5 +63,6 @@ function* merged<T>(
     all.push((takesSecond ? second[b++] : first[a++]) as T);
     if (all.length % (16 * SORTED_A_SLICE) === 0) yield;
   }
+  yield; // many short lists take long, too
   return all;
 }

@@ -13,3 +13,15 @@ it('sorts like a stable sort, in parts', async () => {
     expect([...work()].length).toBeGreaterThanOrEqual(Math.ceil(count / 1024));
   }
 });
+
+it('compares few values between two pauses', () => {
+  const random = new Random('comparisons');
+  const values = Array.from({ length: 50_000 }, () => random.next());
+  let [compared, most] = [0, 0];
+  const isBefore = (a: number, b: number) => {
+    compared++;
+    return a < b;
+  };
+  for (const _ of sortedByParts(values, isBefore)) [compared, most] = [0, Math.max(most, compared)];
+  expect(Math.max(most, compared)).toBeLessThanOrEqual(5000);
+});
