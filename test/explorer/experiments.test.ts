@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { constrain } from '../../src/constrain/index.js';
 import { createDevice, type Device, type DraftEvent } from '../../src/index.js';
 import { trace, withoutHeads } from '../../src/inspect/index.js';
-import { MixtureOfExperts } from '../../src/nn/index.js';
+import { MixtureOfExperts, type Stack } from '../../src/nn/index.js';
 import { type LoadedModel, type LoadModelOptions, loadModel, loadTokenizer } from '../../src/pretrained/index.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
@@ -286,36 +286,32 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     expect(guest.brought.trouble).toEqual([]);
   });
 
-  it.each(['falcon_h1', 'qwen3_5', 'lfm2', 'mamba2'])('memory of %s: what grows, and the states', async (name) => {
-    const folder = testData(`reference3/${name}`).path;
-    const hybrid = await load(folder);
+  it.each(['bert-mlm', 't5', 'llama'])('guesses of %s by layer', async (name) => {
+    const folder = testData(`reference/${name}`).path;
+    const layered = await load(folder);
     await guest.bring(await filesOf(folder));
     const ids = [5, 9, 17, 4, 6];
     await guest.read(ids.join(' '));
-    const says = await guest.experiment('Memory');
-    const needs = hybrid.decoder!.layers.map((layer) => layer.memories());
-    const bytes = (kind: string) =>
-      needs.flat().reduce((sum, { rows, width }) => sum + (rows === kind ? 4 * width : 0), 0);
-    const first = says.match(/adds ([\d.]+) (k?B)/)!;
-    expect(Number(first[1]) * (first[2] === 'kB' ? 1024 : 1)).toBeCloseTo(bytes('tokens'), -2);
-    const recurrent = needs
-      .map((some) => some.filter(({ rows }) => rows === 'states'))
-      .filter(({ length }) => length > 0);
-    const cells = await guest.cells(/^Norm of the state/, recurrent.length, ids.length);
-    for (const at of ids.keys()) {
-      // A text that ends here, read at once.
-      const state = hybrid.startDecoding({ maxLength: 8 });
-      hybrid.extend!(state, [ids.slice(0, at + 1)]);
-      for (const [layer, parts] of recurrent.entries()) {
-        let sum = 0;
-        for (const { part } of parts) sum += norm((await state.of(part).data()) as Float32Array) ** 2;
-        expectNear(cells[layer]![at]!.split(': ')[1]!, Math.sqrt(sum), 0.011);
-      }
-      state.dispose();
+    const written = name === 't5' ? (await layered.generate([ids], { ...greedy, maxNewTokens: 32 })).sequences[0]! : [];
+    const traced = layered.encoder
+      ? await trace(layered, ids, ...(name === 't5' ? [[layered.startId ?? 0, ...written].slice(0, 5)] : []))
+      : await trace(layered, null, ids);
+    const { layers } = (traced.decoder ?? traced.encoder)!;
+    const { shape, data } = layers[1]!.selfAttention.input; // the output of the first layer
+    const stack = (layered.decoder ?? layered.encoder) as Stack;
+    const state = device.tensor(data, shape);
+    const logits = layered.logitsOf(stack.norm?.forward(state) ?? state);
+    const scores = (await logits.data()) as Float32Array;
+    const [cells] = await guest.cells(/^Certainty of the prediction/, 1, 5);
+    for (const [i, text] of cells!.entries()) {
+      const row = scores.subarray(i * layered.vocabSize, (i + 1) * layered.vocabSize);
+      const powers = row.map((score) => Math.exp(score - Math.max(...row)));
+      const [, token, percent] = /layer 1: “(\d+)”, ([\d.]+) %/.exec(text)!;
+      expect(Number(token)).toBe(row.indexOf(Math.max(...row)));
+      expectNear(percent!, 100 / powers.reduce((a, b) => a + b), 0.11);
     }
-    await takePicture(guest.page, `guest memory ${name}`);
     expect(guest.brought.trouble).toEqual([]);
-    hybrid.dispose();
+    layered.dispose();
   });
 
   it.each([

@@ -165,6 +165,8 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
       /model\.safetensors/,
     ],
     ['a picture, but no model of images', async () => [payload('a.png', 'PNG')], /bring a model of images first/],
+    ['a model of images and text', () => filesOf(testData('reference/clip').path), /has images and text/],
+    ['a model that speaks', () => filesOf(testData('reference3/speecht5').path), /speaks/],
     [
       'weights that break off',
       async () => broken(await filesOf(testData('reference/gpt2').path)),

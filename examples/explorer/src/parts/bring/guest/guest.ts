@@ -57,9 +57,11 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
     const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
     const source = gguf ?? files;
     const model = await loadModel(device, source, { onWarning: () => {} });
-    if (model.takes('pixelValues') && model.tokenizer !== null) {
-      throw new Complaint(`“${name}” reads images and text. The page shows models that read one of them, and Whisper.`);
+    if (model.takes('pixelValues') && (model.takes('inputIds') || model.decoder !== null)) {
+      throw new Complaint(`“${name}” has images and text. The page shows models that have one of them, and Whisper.`);
     }
+    if (model.headKind === 'text-to-speech')
+      throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
     const guest = new Guest(name, device, model, source);
     if (guest.hears && !guest.hasCtc && !('crossAttention' in model))
       throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, and models with CTC.`);
@@ -99,6 +101,11 @@ export class Guest {
 
   get parameters(): number {
     return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** True if the model's predictions are tokens. */
+  get predictsTokens(): boolean {
+    return this.model.headKind === 'language-model' || this.model.headKind === 'masked-language-model';
   }
 
   /** True for a model of sound that gives each frame a token. */
@@ -163,7 +170,7 @@ export class Guest {
   /** Name of a prediction: a token, or a label of models that classify tokens. */
   labelOf(id: number): string {
     const { headKind, config } = this.model;
-    if (headKind === 'language-model' || headKind === 'masked-language-model') return this.nameOf(id);
+    if (this.predictsTokens) return this.nameOf(id);
     if (headKind === 'question-answering') return ['begins', 'ends'][id] as string;
     return (config.id2label as Record<string, string> | undefined)?.[id] ?? `LABEL_${id}`;
   }

@@ -20,7 +20,10 @@ export function LayersView({ reading }: { reading: Reading }) {
 
 /** Predictions of the model if it ended after a layer. */
 function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (readonly Guess[])[] }) {
-  const names = useMemo(() => (reading.target as readonly Token[]).map(({ name }) => name), [reading]);
+  const names = useMemo(
+    () => ((reading.target ?? reading.source) as readonly Token[]).map(({ name }) => name),
+    [reading],
+  );
   const final = names.map((_, i) => reading.guesses(i)[0] as Guess);
   const rows = [...lens, final];
   const colour = useMemo(() => sequentialScale(), [theme.value]);
@@ -29,10 +32,10 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
   return (
     <Figure
       title="Guesses, layer by layer"
-      says="Each row is a layer, each column a token. A cell shows how sure the model would be of the next token if it ended at this layer. Point at a cell to see that token."
+      says="Each row is a layer, each column a token. A cell shows how sure the model would be of its prediction if it ended at this layer. Point at a cell to see the predicted token."
     >
       <HeatMap
-        label="Certainty of the next token, layers by tokens."
+        label="Certainty of the prediction, layers by tokens."
         rows={labels}
         columns={names}
         values={values}
@@ -41,7 +44,7 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
         cellHeight={22}
         describe={({ row, column }) => {
           const { name, probability } = (rows[row] as readonly Guess[])[column] as Guess;
-          return `Behind “${names[column]}”, layer ${row + 1}: “${name}”, ${percent(probability)}`;
+          return `${reading.target ? 'Behind' : 'At'} “${names[column]}”, layer ${row + 1}: “${name}”, ${percent(probability)}`;
         }}
       />
     </Figure>

@@ -20,7 +20,11 @@ export async function passOf(model: LoadedModel, source: readonly number[], targ
   const reading = device.noGrad(() =>
     device.scope(() => {
       const { logits, startLogits, endLogits, ...output } = model.forward(inputs, { hiddenStates: true });
-      const states = (target ? output.decoderHiddenStates : output.hiddenStates) ?? [];
+      const all = (target ? output.decoderHiddenStates : output.hiddenStates) ?? [];
+      // Gemma 3n has several vectors for each token, [4, 1, T, dModel]. The first one is the prediction.
+      const states = all.map((state) =>
+        state.shape.length === 4 ? state.rows(0, 1).reshape(state.shape.slice(1)) : state,
+      );
       const rows =
         logits?.shape.length === 3 ? [logits] : [startLogits, endLogits].filter((each) => each !== undefined);
       return { states: states.map(valuesOf), rows: rows.map(valuesOf) };

@@ -1,6 +1,7 @@
 // Runs a guest model on a text: one pass, every value of it, and its predictions.
 import { ArgumentError, type GenerateOptions } from 'simdformer';
 import { type Trace, trace, type Values } from 'simdformer/inspect';
+import type { Stack } from 'simdformer/nn';
 import { argmax, max, softmax } from 'simdformer/ops';
 import { Complaint } from '../../../model.js';
 import { rowOf } from '../../../traced.js';
@@ -38,7 +39,7 @@ export async function readingOf(guest: Guest, ids: readonly number[], read?: rea
     target: target ? guest.tokens(target) : null,
     guesses: (token) => guessesOf(guest, pass, token),
     labels: model.headKind === 'sequence-classification' ? await labelsOf(guest, ids) : null,
-    lens: guest.continues ? await lensOf(guest, pass.states) : null,
+    lens: guest.predictsTokens ? await lensOf(guest, pass.states) : null,
   };
 }
 
@@ -154,14 +155,15 @@ interface Readable {
 /** The prediction from each layer's output (nostalgebraist 2020, "the logit lens"). */
 async function lensOf(guest: Guest, all: readonly Values[]): Promise<Lens | null> {
   const { model, device } = guest;
-  const { norm = null, projection = null } = model.decoder ?? {};
+  const { norm = null, projection = null, exit = null } = ((model.decoder ?? model.encoder) as Stack | null) ?? {};
   const states = all.slice(1, -1);
-  if (norm === null || states.length === 0) return null;
+  if (states.length === 0 || exit !== null) return null;
   const lens: Guess[][] = [];
   for (const { data, shape } of states) {
     const { reading } = device.noGrad(() =>
       device.scope(() => {
-        const normed = norm.forward(device.tensor(data, shape));
+        const state = device.tensor(data, shape);
+        const normed = norm?.forward(state) ?? state;
         const probabilities = softmax(model.logitsOf(projection?.forward(normed) ?? normed));
         const axis = { axis: -1 };
         return { reading: Promise.all([argmax(probabilities, axis).data(), max(probabilities, axis).data()]) };

@@ -75,7 +75,11 @@ const of = (kind: PatchMap['kind'], tensors: readonly Tensor[]) =>
 /** Input of the model. Without a preprocessor_config.json, the picture is made as large as config.json says, from −1 to 1. */
 function pixelsOf({ model }: Guest, image: RawImage): { data: Float32Array; shape: readonly number[] } {
   if (model.processor !== null) return (model.processor as unknown as ImageProcessor).process([image]);
-  const size = Number(model.config.image_size ?? 64);
+  const { image_size, vision_config } = model.config as {
+    image_size?: number;
+    vision_config?: { image_size?: number };
+  };
+  const size = image_size ?? vision_config?.image_size ?? 64;
   const data = new Float32Array(3 * size * size);
   const { width, height } = image;
   const channels = image.data.length / (width * height);
