@@ -69,10 +69,10 @@ describe('generation_config.json', async () => {
 
   it('warns about unsupported settings', async () => {
     const warnings: string[][] = [];
-    const file = { top_h: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
+    const file = { guidance_scale: 1.5, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
     const given = { ...files, 'generation_config.json': bytesOf(file) };
     const model = await loadModel(device, given, { onWarning: (...warning) => void warnings.push(warning) });
-    const text = 'the given files asks for stop_strings, top_h, which generate does not have';
+    const text = 'the given files asks for guidance_scale, stop_strings, which generate does not have';
     expect(warnings).toEqual([[text, 'ignored-setting']]);
     model.dispose();
   });
