@@ -12,7 +12,7 @@ const device = await createDevice({ threads: Number(threads) });
 // A first small run, so that Node has allocated its own memory before.
 device.scope(() => TokenBatch.from(device, 'probe', [Int32Array.of(1)], null));
 await device.flush();
-const before = mostBytes();
+const before = peakBytes();
 const start = performance.now();
 const model = await loadModel(device, file);
 const seconds = (performance.now() - start) / 1e3;
@@ -20,11 +20,11 @@ const memories = model.decoder?.memories() ?? [];
 const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
 const count = Number(context) - prompt.length;
 await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
-const grown = mostBytes() - before;
+const grown = peakBytes() - before;
 const cache = 4 * Number(context) * memories.reduce((sum, { width }) => sum + width, 0);
 console.log(JSON.stringify({ grown, cache, seconds }));
 
 /** Returns the peak memory of this process. `resourceUsage` would include that of the parent process. */
-function mostBytes(): number {
+function peakBytes(): number {
   return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 }

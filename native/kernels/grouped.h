@@ -93,7 +93,7 @@ struct GroupedLinear {
   template <class Multiply>
   void multiplyAll(Context& context, const Multiply& multiplyBlock) const {
     if (rows == 0 || cols == 0) return;
-    const uint64_t down = mostGroupBlocks(rows, groups, kRowStep), across = divideUp(cols, kColStep);
+    const uint64_t down = maxGroupBlocks(rows, groups, kRowStep), across = divideUp(cols, kColStep);
     context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t end) {
       for (; chunk < end; ++chunk) {
         const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kRowStep, chunk / across);

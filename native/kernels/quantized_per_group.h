@@ -22,7 +22,7 @@ struct QuantizeGroups {
   void run(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
     const size_t words = Int8Layout(kind, depth).rowWords();
-    context.team.parallelRange(mostGroupBlocks(rows, groups, kInt8Rows), 1, [&](uint64_t index, uint64_t) {
+    context.team.parallelRange(maxGroupBlocks(rows, groups, kInt8Rows), 1, [&](uint64_t index, uint64_t) {
       const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kInt8Rows, index);
       if (block.rows == 0) return;
       const uint64_t row = block.start + block.first;
@@ -55,7 +55,7 @@ struct GroupedQuantizedLinear {
     REQUIRE(x.covers(rows, depth, depth), "x is too small for rows and depth");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
     REQUIRE(y.covers(rows, cols, cols), "y is too small for rows and cols");
-    REQUIRE(cols % kTile == 0 || wide.covers(rows, mostTiles() * kTile, mostTiles() * kTile), "wide is too small");
+    REQUIRE(cols % kTile == 0 || wide.covers(rows, maxTiles() * kTile, maxTiles() * kTile), "wide is too small");
     if (integers == 0) return nullptr;
     const IntegerKind kind = kindOfFormat(format);
     REQUIRE(kind.bits > 0, "this format has no integers");
@@ -66,7 +66,7 @@ struct GroupedQuantizedLinear {
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
     const uint64_t step = blockRows(), grain = grainFor(context.team.threads());
-    const uint64_t across = divideUp(mostTiles(), grain), chunks = mostGroupBlocks(rows, groups, step) * across;
+    const uint64_t across = divideUp(maxTiles(), grain), chunks = maxGroupBlocks(rows, groups, step) * across;
     context.team.parallelRange(chunks, 1, [&](uint64_t chunk, uint64_t) {
       const GroupBlock block = groupBlockAt(context, offsets, rows, groups, step, chunk / across);
       if (block.rows == 0) return;
@@ -81,7 +81,7 @@ struct GroupedQuantizedLinear {
 
  private:
   // Tiles of a group at most: it can begin and end within a tile.
-  uint64_t mostTiles() const { return cols % kTile == 0 ? cols / kTile : divideUp(cols, kTile) + 1; }
+  uint64_t maxTiles() const { return cols % kTile == 0 ? cols / kTile : divideUp(cols, kTile) + 1; }
   // Features before a group in its first tile.
   uint64_t skipped(uint64_t group) const { return group * cols % kTile; }
 
@@ -89,7 +89,7 @@ struct GroupedQuantizedLinear {
 
   // Tiles of a chunk. With few rows for each group, a thread reads memory in long runs.
   uint64_t grainFor(int threads) const {
-    const uint64_t tiles = mostTiles(), unit = integers != 0 ? kInt8Tiles : QuantizedLinear::kPanel / kTile;
+    const uint64_t tiles = maxTiles(), unit = integers != 0 ? kInt8Tiles : QuantizedLinear::kPanel / kTile;
     const uint64_t used = atMost(groups, rows);
     if (rows > 16 * used) return unit;
     return divideUp(atMost(tiles, divideUp(tiles * used, 4 * static_cast<uint64_t>(threads))), unit) * unit;
@@ -120,7 +120,7 @@ struct GroupedQuantizedLinear {
     product.rows = size, product.cols = skip + cols, product.depth = depth;
     product.w = {w.offset + wordsOf(block.group * cols - skip), wordsOf(product.cols)};
     product.xStride = depth;
-    product.yStride = cols % kTile == 0 ? cols : static_cast<uint32_t>(mostTiles() * kTile);
+    product.yStride = cols % kTile == 0 ? cols : static_cast<uint32_t>(maxTiles() * kTile);
     product.y = {(cols % kTile == 0 ? y : wide).offset + start * product.yStride, size * product.yStride};
     product.format = format, product.integers = integers, product.activation = kNone;
     return product;
@@ -128,7 +128,7 @@ struct GroupedQuantizedLinear {
 
   // Copies features of a block, from `first` to below `end`, from `wide` to y.
   void narrow(const Context& context, const GroupBlock& block, uint64_t first, uint64_t end) const {
-    const uint64_t stride = mostTiles() * kTile, skip = skipped(block.group), from = first < skip ? skip : first;
+    const uint64_t stride = maxTiles() * kTile, skip = skipped(block.group), from = first < skip ? skip : first;
     for (uint64_t r = block.start + block.first; r < block.start + block.first + block.rows; ++r)
       memcpy(context.f32(y) + r * cols + from - skip, context.f32(wide) + r * stride + from,
              (end - from) * sizeof(float));

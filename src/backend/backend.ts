@@ -36,7 +36,7 @@ export interface Manifest {
   readonly isas: readonly InstructionSet[];
   readonly threads: number;
   /** Maximum size of the heap in bytes; only in WebAssembly. */
-  readonly mostBytes?: number;
+  readonly maxBytes?: number;
   readonly ops: readonly {
     readonly name: string;
     /** Name of the group of kernels that contains the op. A WebAssembly module has one group, the addon has all. */

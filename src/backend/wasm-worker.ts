@@ -59,7 +59,7 @@ class WorkerBackend implements Backend {
    * fail.
    */
   grow(bytes: number): boolean {
-    if (bytes > (this.manifest.mostBytes as number)) return false;
+    if (bytes > (this.manifest.maxBytes as number)) return false;
     this.#tell({ do: 'grow', bytes });
     return true;
   }

@@ -55,7 +55,7 @@ class WasmBackend implements Backend {
   readonly #missing: Set<string>;
   #threads: RunningWorker[] = [];
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, { threads, parts }: WasmEngine, mostBytes: number) {
+  constructor(exports: Exports, memory: WebAssembly.Memory, { threads, parts }: WasmEngine, maxBytes: number) {
     this.#instance = { exports, memory };
     this.#parts = parts;
     this.#missing = new Set(Object.keys(parts));
@@ -63,7 +63,7 @@ class WasmBackend implements Backend {
     if (!exports.create(threads, maySleep(memory)) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
     this.#heap = exports.heap() >>> 0;
-    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, mostBytes };
+    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, maxBytes };
   }
 
   /** Starts the threads of a device that has more than one, without waiting until they are up. */
@@ -241,8 +241,8 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   }
   const exports = instance.exports as unknown as Exports;
   // A page of memory has 65,536 bytes. A sixteenth is reserved for the engine itself and for command lists.
-  const mostBytes = maximum * 61440;
-  const backend = new WasmBackend(exports, memory, engine, mostBytes);
+  const maxBytes = maximum * 61440;
+  const backend = new WasmBackend(exports, memory, engine, maxBytes);
   await backend.start(engine);
   return backend;
 }

@@ -73,7 +73,7 @@ export class MemberNames {
     };
     const isPossible = (token: number) => token < scores.length && scores[token] !== Number.NEGATIVE_INFINITY;
     const isDeadEnd = (token: number) => !mayGoOn || !this.#canGoOn(places, token);
-    for (const token of this.trie.quoting[leastQuotes(state)] ?? []) {
+    for (const token of this.trie.quoting[minQuotes(state)] ?? []) {
       if (!isPossible(token)) continue;
       const next = this.#after(state, this.trie.bytes.of(token));
       if (next === null || (this.#isOpenRepetition(next) && isDeadEnd(token))) forbid(token);
@@ -168,7 +168,7 @@ function hasName({ names }: Container, name: string): boolean {
 }
 
 /** The number of quotes that a token needs to complete a name that repeats another one. */
-function leastQuotes({ string }: TextState): number {
+function minQuotes({ string }: TextState): number {
   return string === 'name' ? 1 : string === 'none' ? 2 : 3;
 }
 

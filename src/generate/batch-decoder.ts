@@ -405,11 +405,11 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
   const sources = inputs.map(({ tokens }) => tokens);
   const { idle } = decodersOf(model);
   const { rereadLength } = model;
-  const mostAtFirst = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
+  const firstLength = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
   const sizes: Sizes = {
     groups: (inputs.length * width) / group,
     beams: group,
-    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : mostAtFirst),
+    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : firstLength),
     sourceLength: Math.min(
       maxSourceLength,
       roundUp(sources.reduce((most, source) => Math.max(most, rowsOfSource(model, source, sourceShape)), 0)),

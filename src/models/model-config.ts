@@ -9,7 +9,7 @@ export type Json = Readonly<Record<string, unknown>>;
 /** Maximum number of layers. A file that claims more would take all memory before its weights are found missing. */
 const MAX_LAYERS = 10_000;
 
-const mostOf = (name: string): number => (name.endsWith('layers') ? MAX_LAYERS : 2 ** 31 - 1);
+const maxOf = (name: string): number => (name.endsWith('layers') ? MAX_LAYERS : 2 ** 31 - 1);
 
 /** Reads settings by name. Throws FormatError for missing ones and those of another type. */
 export class ModelConfig {
@@ -23,7 +23,7 @@ export class ModelConfig {
   /** A size: an integer from 1 on. */
   size(name: string): number {
     const isSize = (value: unknown): value is number =>
-      Number.isInteger(value) && (value as number) > 0 && (value as number) <= mostOf(name);
+      Number.isInteger(value) && (value as number) > 0 && (value as number) <= maxOf(name);
     const expected = name.endsWith('layers') ? `a positive integer up to ${MAX_LAYERS}` : 'a positive integer';
     return this.#read(name, isSize, expected);
   }
@@ -108,7 +108,7 @@ export class ModelConfig {
 /** A number of an incomplete config. Throws FormatError for another type, which must not become a shape. */
 export function numberIn(config: Json, name: string): number {
   const value = config[name];
-  if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= mostOf(name)) return value;
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= maxOf(name)) return value;
   const most = name.endsWith('layers') ? MAX_LAYERS : '2³¹ − 1';
   throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to ${most}`);
 }

@@ -55,7 +55,7 @@ export interface MixtureOfExpertsOptions {
   /** True if the weights of a token's experts are divided by their sum. Default false. */
   readonly normalized?: boolean | undefined;
   /** Least divisor of normalized weights (ERNIE 4.5). Default 0. */
-  readonly leastSum?: number | undefined;
+  readonly minSum?: number | undefined;
   /** Multiplies the weights. Default 1. */
   readonly scale?: number | undefined;
   /**
@@ -86,7 +86,7 @@ const kinds = {
   ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
   ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
   ...({ routerNorm: orNull('function'), routerScale: 'positive', expertScales: [true, false] } as const),
-  ...({ leastSum: 'notNegative', gated: [true, false] } as const),
+  ...({ minSum: 'notNegative', gated: [true, false] } as const),
 };
 
 type CompleteOptions = Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
@@ -95,7 +95,7 @@ type CompleteOptions = Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
 function complete(options: MixtureOfExpertsOptions): CompleteOptions {
   const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
   const { activation = 'silu', gated = true, fused = false, bias = false, limit = null } = rest;
-  const { weights = 'softmax', normalized = false, leastSum = 0, scale = 1, choiceBias = false } = rest;
+  const { weights = 'softmax', normalized = false, minSum = 0, scale = 1, choiceBias = false } = rest;
   const { routerScale = 1, expertScales = false } = rest;
   checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
   checkActivation('MixtureOfExperts', activation);
@@ -105,7 +105,7 @@ function complete(options: MixtureOfExpertsOptions): CompleteOptions {
   if (!gated && (fused !== false || limit !== null))
     throw new ArgumentError('MixtureOfExperts: gated is false, expected true with `fused` or `limit`');
   const sizes = { dModel, dFF, experts, chosen };
-  const routing = { weights, normalized, leastSum, scale, choiceBias, routerScale, expertScales };
+  const routing = { weights, normalized, minSum, scale, choiceBias, routerScale, expertScales };
   return { ...sizes, ...routing, activation, gated, fused, bias, limit };
 }
 
@@ -211,10 +211,10 @@ export class MixtureOfExperts extends Module {
 
   /** The factors of the chosen experts, given their scores: float32 [N, chosen] both. */
   #weightsOf(values: Tensor, indices: Tensor): Tensor {
-    const { chosen, normalized, leastSum, scale: factor, weights: kind } = this.#options;
+    const { chosen, normalized, minSum, scale: factor, weights: kind } = this.#options;
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
     const total = () => sum(raw, { axis: -1, keepDims: true });
-    const divisor = () => (leastSum > 0 ? clamp(total(), { min: leastSum }) : total());
+    const divisor = () => (minSum > 0 ? clamp(total(), { min: minSum }) : total());
     const shared = normalized ? div(raw, divisor()) : raw;
     const scaled = factor === 1 ? shared : scale(shared, factor);
     if (this.expertScales === null) return scaled;

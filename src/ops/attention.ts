@@ -196,9 +196,9 @@ function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * heads))));
   // a single task may write each row of the gradient
   const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads));
-  const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
+  const minKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
   const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a multiple of this
-  const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;
+  const chunkKeys = Math.ceil(minKeys / blockKeys) * blockKeys;
   return {
     tasks: { items: itemsTogether, keys: chunkKeys },
     groups: Math.ceil(batch / itemsTogether),

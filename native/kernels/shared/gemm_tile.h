@@ -146,7 +146,7 @@ void tile(const TileOperands& in, const TileTarget& target) {
   [[maybe_unused]] const float* next = in.next;
   TileSums<kRows, kVecs> sums;
   if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
-  if (depth >= kTuning.leastAhead)
+  if (depth >= kTuning.minAhead)
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
 #pragma GCC unroll kUnrolled

@@ -19,7 +19,7 @@ struct GroupBlock {
 };
 
 // Number of blocks of `step` rows at most: each group that has rows has at most one block that is not full.
-inline uint64_t mostGroupBlocks(uint64_t rows, uint64_t groups, uint64_t step) {
+inline uint64_t maxGroupBlocks(uint64_t rows, uint64_t groups, uint64_t step) {
   return rows / step + atMost(groups, rows);
 }
 

@@ -30,7 +30,7 @@ export class Ernie45Moe extends Ernie45 {
         chosen: config.size('moe_k'),
         activation: activationOf(config.text('hidden_act')),
         normalized: true,
-        leastSum: config.number('moe_norm_min'),
+        minSum: config.number('moe_norm_min'),
         choiceBias: true,
       });
     const shared = config.number('moe_num_shared_experts');

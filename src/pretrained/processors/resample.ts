@@ -57,7 +57,7 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
   checkNumber('resample', 'from', from, isRate, 'a rate in hertz, from 1 to 2²⁰');
   checkNumber('resample', 'to', to, isRate, 'a rate in hertz, from 1 to 2²⁰');
   if (from === to) return samples;
-  const common = greatestDivisor(from, to);
+  const common = greatestCommonDivisor(from, to);
   const phases = to / common;
   const step = from / common;
   const cutoff = CUTOFF * Math.min(1, to / from);
@@ -121,6 +121,6 @@ function bessel(x: number): number {
   return sum;
 }
 
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
