@@ -152,6 +152,35 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     ctc.dispose();
   });
 
+  it('a sound: the attention of a Moonshine', async () => {
+    const folder = testData('reference3/moonshine').path;
+    const moonshine = await load(folder);
+    const settings = { feature_extractor_type: 'Wav2Vec2FeatureExtractor', sampling_rate: 16000, do_normalize: false };
+    await guest.bring([...(await filesOf(folder)), payload('preprocessor_config.json', JSON.stringify(settings))]);
+    const whole = readWav(await readFile(`${testData('checkpoints/real').path}/jfk-16k.wav`));
+    const samples = mixDown(whole).slice(20_000, 24_000);
+    await guest.give([payload('part.wav', wavOf(samples))]);
+    const { page } = guest;
+    await page.getByRole('heading', { name: 'Tokens in the sound' }).waitFor();
+    const source = device.tensor(samples, [1, samples.length]);
+    const { sequences } = await moonshine.generate(source, { numBeams: 1, doSample: false });
+    const tokens = [moonshine.startId!, ...sequences[0]!].slice(0, moonshine.maxLength);
+    expect(await page.locator('.transcript p').textContent()).toBe(tokens.join(' '));
+    const { cross } = moonshine.attentionMaps(source, [tokens]);
+    const maps = (await Promise.all(cross.map((map) => map.data()))) as Float32Array[];
+    const [, heads, count, places] = cross[0]!.shape as [number, number, number, number];
+    const cells = await guest.cells(/^Tokens by time/, 2, places);
+    for (const [row, shown] of cells.entries())
+      for (const [place, text] of shown.entries()) {
+        let sum = 0;
+        for (const map of maps)
+          for (let head = 0; head < heads; head++) sum += map[(head * count + row) * places + place]!;
+        expectNear(text.split(': ')[1]!, (100 * sum) / heads / maps.length, 0.11);
+      }
+    expect(guest.brought.trouble).toEqual([]);
+    moonshine.dispose();
+  });
+
   it('the spectrogram of a tone is in its band', () => {
     const samples = Float32Array.from({ length: 8000 }, (_, i) => Math.sin((2 * Math.PI * 1000 * i) / 16000));
     const { bands, values, times } = spectrogramOf(samples, 16000, 10);

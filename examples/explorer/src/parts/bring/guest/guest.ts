@@ -63,8 +63,8 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
     if (model.headKind === 'text-to-speech')
       throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
     const guest = new Guest(name, device, model, source);
-    if (guest.hears && !guest.hasCtc && !('crossAttention' in model))
-      throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, and models with CTC.`);
+    if (guest.hears && !guest.hasCtc && model.headKind !== 'language-model')
+      throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, Moonshine, and models with CTC.`);
     return guest;
   } catch (error) {
     device.dispose();

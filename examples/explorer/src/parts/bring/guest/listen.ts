@@ -1,4 +1,5 @@
-// Runs Whisper on a recording: its words, and the times in the sound that it attends to for each.
+// Runs Whisper or Moonshine on a recording: its words, and the times in the sound that it attends to for each.
+import type { Tensor } from 'simdformer';
 import { mixDown, readWav, resample } from 'simdformer/pretrained';
 import { pipeline } from 'simdformer/tasks';
 import { Complaint } from '../../../model.js';
@@ -26,10 +27,12 @@ export interface Heard {
 
 export interface Extractor {
   readonly samplingRate: number;
-  readonly samples: number;
+  /** Samples that the model reads at once; undefined if it reads any number. */
+  readonly samples?: number;
   process(recordings: readonly Float32Array[]): { readonly data: Float32Array; readonly shape: readonly number[] };
 }
 
+/** A model that computes the maps of its cross-attention alone, because those of its encoder would be large. */
 interface Listening {
   readonly maxSourceLength: number;
   crossAttention: (
@@ -53,17 +56,12 @@ export async function listen(guest: Guest, name: string, file: Uint8Array): Prom
   try {
     const written = (await model.generate(features, { numBeams: 1, doSample: false })).sequences[0] as number[];
     const tokens = [model.startId as number, ...written].slice(0, model.maxLength);
-    const sounding = Math.min(1, samples.length / extractor.samples);
-    const heads = await headsOf(
-      guest,
-      features,
-      tokens,
-      sounding,
-      sounding * (extractor.samples / extractor.samplingRate),
-    );
+    const { samples: whole = samples.length } = extractor;
+    const sounding = Math.min(1, samples.length / whole);
+    const heads = await headsOf(guest, features, tokens, sounding, sounding * (whole / extractor.samplingRate));
     const seconds = samples.length / extractor.samplingRate;
     const headsOfLayer = model.decoder?.layers[0]?.multiheadAttn?.heads ?? 1;
-    const heard = samples.subarray(0, extractor.samples);
+    const heard = samples.subarray(0, whole);
     const alignment = alignmentOf(heads, heard, extractor.samplingRate);
     return { guest, name, text, seconds, tokens: guest.tokens(tokens), heads, headsOfLayer, alignment };
   } finally {
@@ -94,20 +92,17 @@ export async function transcribe(
 
 async function headsOf(
   guest: Guest,
-  features: unknown,
+  features: Tensor,
   tokens: readonly number[],
   sounding: number,
   seconds: number,
 ): Promise<HeadWeights[]> {
-  const { model, device } = guest;
-  const whisper = model as unknown as Listening;
+  const { model } = guest;
   const layers = model.decoder?.layers ?? [];
   const ids = layers.flatMap(({ multiheadAttn }, layer) =>
     Array.from({ length: multiheadAttn?.heads ?? 0 }, (_, head) => [layer, head] as const),
   );
-  const { reading } = device.scope(() => ({ reading: whisper.crossAttention(features, [tokens], ids).data() }));
-  const all = await reading;
-  const places = whisper.maxSourceLength;
+  const { all, places } = await attentionOf(guest, features, tokens, ids);
   const used = Math.max(1, Math.round(sounding * places));
   const columns = Math.min(MAX_COLUMNS, used);
   const keys = Array.from({ length: columns }, (_, i) => `${((i * seconds) / columns).toFixed(1)} s`);
@@ -125,4 +120,26 @@ async function headsOf(
     }
     return { id: { attention: 'cross', layer, head }, weights, causal: false, queries, keys };
   });
+}
+
+/** Attention of the given heads to the places of the sound: [heads, T, places]. */
+async function attentionOf(
+  { model, device }: Guest,
+  features: Tensor,
+  tokens: readonly number[],
+  heads: readonly (readonly [number, number])[],
+): Promise<{ all: Float32Array; places: number }> {
+  if ('crossAttention' in model) {
+    const { crossAttention, maxSourceLength } = model as unknown as Listening;
+    const { reading } = device.scope(() => ({ reading: crossAttention.call(model, features, [tokens], heads).data() }));
+    return { all: (await reading) as Float32Array, places: maxSourceLength };
+  }
+  const { reading, places } = device.scope(() => {
+    const { cross } = model.attentionMaps(features, [[...tokens]]);
+    return { reading: Promise.all(cross.map((map) => map.data())), places: cross[0]?.shape[3] ?? 1 };
+  });
+  const maps = (await reading) as Float32Array[];
+  const all = new Float32Array(heads.length * tokens.length * places);
+  for (const [layer, map] of maps.entries()) all.set(map, layer * map.length);
+  return { all, places };
 }

@@ -5,7 +5,7 @@ import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
 import type { Heard } from './listen.js';
 
-/** Result of a Whisper, or of a model with CTC, for a recording. */
+/** Result of a Whisper, a Moonshine, or a model with CTC, for a recording. */
 export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const [heard, setHeard] = useState<Heard | null>(null);
   const [said, setSaid] = useState<{ text: string; good: boolean } | null>(null);
