@@ -15,7 +15,8 @@ describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
   afterAll(() => device.dispose());
 
   it('knows earlier messages, with and without drafts', async () => {
-    for (const draft of [undefined, 'prompt'] as const) {
+    // A step that was queued ahead has read the newest token of the answer, too. With drafts, no step is queued ahead.
+    for (const [draft, cachedTokens] of [[undefined, 44] as const, ['prompt', 43] as const]) {
       const chat = new Chat(model, { maxLength: 512, generation: { draft, doSample: false, maxNewTokens: 24 } });
       const say = async (text: string) => {
         let answer = '';
@@ -25,7 +26,7 @@ describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
       expect(await say('What is the capital of France?')).toBe('The capital of France is Paris.');
       expect(await say('And of Italy?')).toBe('The capital of Italy is Rome.');
       // The template's end of an answer and its beginnings are read.
-      expect(chat.answer).toMatchObject({ promptTokens: 59, cachedTokens: 44, finishReason: 'stop' });
+      expect(chat.answer).toMatchObject({ promptTokens: 59, cachedTokens, finishReason: 'stop' });
       chat.dispose();
     }
   });
