@@ -32,7 +32,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     page.on('download', (download) =>
       downloads.push(download.path().then(async (path) => [download.suggestedFilename(), await readFile(path)])),
     );
-    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
     await expect.poll(() => downloads.length).toBe(4);
     return Object.fromEntries(await Promise.all(downloads));
   }
