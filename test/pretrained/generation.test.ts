@@ -69,7 +69,13 @@ describe('generation_config.json', async () => {
 
   it('warns about unsupported settings', async () => {
     const warnings: string[][] = [];
-    const file = { guidance_scale: 1.5, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
+    const file = {
+      guidance_scale: 1.5,
+      num_beam_groups: 1,
+      stop_strings: ['.'],
+      epsilon_cutoff: null,
+      max_new_tokens: 3,
+    };
     const given = { ...files, 'generation_config.json': bytesOf(file) };
     const model = await loadModel(device, given, { onWarning: (...warning) => void warnings.push(warning) });
     const text = 'the given files asks for guidance_scale, stop_strings, which generate does not have';
