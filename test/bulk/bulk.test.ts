@@ -157,14 +157,14 @@ describeWith(['Redis'], 'bulk inference', () => {
       name: 'run',
       cost: () => 1,
       async run(inputs, onProgress) {
-        runs++;
-        await sleep(1000);
+        runs++; // The lock must be renewed, because the batch takes longer. A busy machine may be late by a second.
+        await sleep(2500);
         onProgress?.(50);
-        await sleep(1000);
+        await sleep(2500);
         return inputs;
       },
     };
-    const options = { redis, queue, task, progressEvery: 0, worker: { lockDuration: 500, stalledInterval: 200 } };
+    const options = { redis, queue, task, progressEvery: 0, worker: { lockDuration: 3000, stalledInterval: 1000 } };
     const workers = [await createWorker(options), await createWorker(options)];
     const events = new QueueEvents(queue, { connection: { port } });
     const told: unknown[] = [];
