@@ -93,27 +93,21 @@ function specialTokens({ from, where, config }: Settings, name: string): number[
 }
 
 /**
- * Settings of transformers that change outputs, with their neutral values. Those of the option table are supported, the
- * others are ignored.
+ * Settings of transformers that change outputs and that `generate` ignores, with their neutral values. One that gets a row
+ * in the option table is no longer ignored.
  */
 const UNFOLLOWED: Readonly<Record<string, unknown>> = {
   constraints: null,
-  diversity_penalty: 0,
   dola_layers: null,
   encoder_no_repeat_ngram_size: 0,
   encoder_repetition_penalty: 1,
-  epsilon_cutoff: 0,
-  eta_cutoff: 0,
   exponential_decay_length_penalty: null,
   force_words_ids: null,
   guidance_scale: 1,
-  num_beam_groups: 1,
   penalty_alpha: 0,
   renormalize_logits: false,
   sequence_bias: null,
   stop_strings: null,
-  top_h: null,
-  typical_p: 1,
   watermarking_config: null,
 };
 
