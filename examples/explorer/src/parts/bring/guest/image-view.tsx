@@ -1,6 +1,7 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { decodeImage, type RawImage } from 'simdformer/pretrained';
 import { Figure } from '../../../draw/figure.js';
+import { FilePicker } from '../../../draw/file-picker.js';
 import { AnswerLine } from './answer-line.js';
 import { BoxesFigure } from './boxes-figure.js';
 import { examplePicture } from './example-picture.js';
@@ -14,7 +15,6 @@ import { useAnswer } from './use-answer.js';
 export function ImageView({ guest, picture }: { guest: Guest; picture: File | null }) {
   const [image, setImage] = useState<RawImage>(examplePicture);
   const [trouble, setTrouble] = useState<string | null>(null);
-  const picker = useRef<HTMLInputElement>(null);
   const open = (file: File) => {
     setTrouble(null);
     decodeImage(file).then(setImage, (error: Error) => setTrouble(error.message));
@@ -31,23 +31,7 @@ export function ImageView({ guest, picture }: { guest: Guest; picture: File | nu
         title="What it sees"
         says="Choose a picture, or drop one above: the model looks at it in this page. Nothing leaves your computer."
       >
-        <div class="controls">
-          <button type="button" class="main" onClick={() => picker.current?.click()}>
-            Choose a picture
-          </button>
-        </div>
-        <input
-          ref={picker}
-          type="file"
-          hidden
-          accept="image/*"
-          aria-label="A picture"
-          onChange={(event) => {
-            const file = event.currentTarget.files?.[0];
-            if (file) open(file);
-            event.currentTarget.value = '';
-          }}
-        />
+        <FilePicker text="Choose a picture" label="A picture" accept="image/*" onFile={open} />
         {trouble ? <p class="answer complaint">{trouble}</p> : <AnswerLine answer={answer} says={summary} />}
         {found && found.labels.length > 0 && <Guesses label="Of the whole picture" guesses={found.labels} />}
       </Figure>

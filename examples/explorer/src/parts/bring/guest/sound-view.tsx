@@ -1,5 +1,6 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Figure } from '../../../draw/figure.js';
+import { FilePicker } from '../../../draw/file-picker.js';
 import { AlignmentFigure } from './alignment-figure.js';
 import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
@@ -9,7 +10,6 @@ import type { Heard } from './listen.js';
 export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const [heard, setHeard] = useState<Heard | null>(null);
   const [said, setSaid] = useState<{ text: string; good: boolean } | null>(null);
-  const picker = useRef<HTMLInputElement>(null);
   const listen = async (file: File) => {
     setSaid({ text: `Listening to ${file.name}…`, good: true });
     try {
@@ -30,22 +30,11 @@ export function SoundView({ guest, recording }: { guest: Guest; recording: File 
         title="What it hears"
         says="Choose a WAV file, or drop one above: the model writes down the speech in it. Nothing leaves your computer."
       >
-        <div class="controls">
-          <button type="button" class="main" onClick={() => picker.current?.click()}>
-            Choose a recording
-          </button>
-        </div>
-        <input
-          ref={picker}
-          type="file"
-          hidden
+        <FilePicker
+          text="Choose a recording"
+          label="A recording"
           accept=".wav,audio/wav"
-          aria-label="A recording"
-          onChange={(event) => {
-            const file = event.currentTarget.files?.[0];
-            if (file) void listen(file);
-            event.currentTarget.value = '';
-          }}
+          onFile={(file) => void listen(file)}
         />
         <p role="status" class={said?.good === false ? 'news complaint' : 'news'}>
           {said?.text}
