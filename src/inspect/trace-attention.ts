@@ -32,7 +32,7 @@ export function traceAttention(
   // Vectors of distances are [Tq, Tk, d], so queries come first: [Tq, heads, d] · [Tq, d, Tk].
   const relative =
     relativeKeys && queriesFirst(matmul(queriesFirst(q), byDistance(relativeKeys, timeQ, timeK), { transposeB: true }));
-  const bias = memory ? null : biasOf(attention, projected, batch, timeQ);
+  const bias = memory ? null : biasOf(attention, projected, batch, input);
   const scaled = scale(relative ? add(products, relative) : products, factor);
   const capped = limited(scaled, attention.softcap);
   const scores = bias ? add(capped, bias) : capped;
@@ -49,11 +49,12 @@ export function traceAttention(
   return { input, memory: memory ?? input, ...all };
 }
 
-/** The bias of the scores of self-attention over `length` tokens, by distance or by content: [heads, T, T], or null. */
-function biasOf(attention: MultiHeadAttention, { q, kv }: Projected, batch: Sequences, length: number): Tensor | null {
+/** The bias of the scores of self-attention over the tokens of `x`, by distance or by content: [heads, T, T], or null. */
+function biasOf(attention: MultiHeadAttention, { q, kv }: Projected, batch: Sequences, x: Tensor): Tensor | null {
+  const length = x.shape[0] as number;
   const table = attention.positionBias?.table();
   if (table) return permute(byDistance(permute(table, [1, 0]), length, length), [2, 0, 1]);
-  return attention.scoreBias(q, kv, batch)?.reshape(attention.heads, length, length) ?? null;
+  return attention.scoreBias(q, kv, batch, x)?.reshape(attention.heads, length, length) ?? null;
 }
 
 /** Limits scores to ±softcap, unless that is null. */

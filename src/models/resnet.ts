@@ -135,7 +135,7 @@ export class ResNet extends Module {
 
   constructor(init: Initializer, given: Json, frozen: boolean) {
     super();
-    const config = new ModelConfig({ ...defaults, ...given });
+    const config = new ModelConfig({ ...resNetDefaults, ...given });
     const deep = config.type === 'rt_detr_resnet';
     const activation = activationOf(config.text('hidden_act'));
     const settings = { config, frozen, deep, activation };
@@ -181,7 +181,7 @@ export class ResNet extends Module {
   }
 }
 
-const defaults: Json = {
+export const resNetDefaults: Json = {
   model_type: 'resnet',
   num_channels: 3,
   embedding_size: 64,
@@ -206,7 +206,7 @@ export function stagesOf(config: ModelConfig, stages: number): number[] {
 }
 
 /** Names of a backbone's parts in checkpoints. `path` is its property, `prefix` its name. */
-function resNetNames(path: string, prefix: string, deep = false): StateNames {
+export function resNetNames(path: string, prefix: string, deep = false): StateNames {
   const layer = `${prefix}.encoder.stages.*.layers.*`;
   return {
     ...(deep

@@ -55,6 +55,11 @@ export abstract class SoundModel extends PretrainedModel {
     return frames;
   }
 
+  /** Further outputs of a model without a head, from its features, such as one vector of the sound. */
+  protected pooled(_features: Tensor, _batch: Sequences): ModelOutput {
+    return {};
+  }
+
   /** Features of a column; null if the model reads samples. */
   get featureWidth(): number | null {
     return null;
@@ -80,7 +85,7 @@ export abstract class SoundModel extends PretrainedModel {
     const rows = (x: Tensor) => x.reshape(batch.size, -1, x.shape.at(-1) as number); // [B, frames, d]
     const output: ModelOutput = {};
     if (hiddenStates && options.hiddenStates) output.hiddenStates = hiddenStates.map(rows);
-    if (this.head === null) return { ...output, lastHiddenState: rows(features) };
+    if (this.head === null) return { ...output, lastHiddenState: rows(features), ...this.pooled(features, batch) };
     const read = this.layerWeights ? weightedSum(hiddenStates as Tensor[], this.layerWeights) : features;
     const logits = this.head.forward(read, batch);
     const isSpelled = this.headKind === 'ctc';

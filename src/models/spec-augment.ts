@@ -37,10 +37,19 @@ export class SpecAugment extends Dropout {
     this.vector = init.normal([dModel], 1);
   }
 
-  /** Reads the settings of a config; null if they hide nothing. Throws FormatError for settings that make no sense. */
-  static of(init: Initializer, config: ModelConfig, dModel: number, randomness: Randomness): SpecAugment | null {
+  /**
+   * Reads the settings of a config; null if they hide nothing, unless the family always `keeps` the vector. Throws
+   * FormatError for settings that make no sense.
+   */
+  static of(
+    init: Initializer,
+    config: ModelConfig,
+    dModel: number,
+    randomness: Randomness,
+    keeps = false,
+  ): SpecAugment | null {
     const [frames, features] = ['time', 'feature'].map((axis) => spansOf(config, axis)) as [Spans, Spans];
-    if (frames.share === 0 && features.share === 0) return null;
+    if (frames.share === 0 && features.share === 0 && !keeps) return null;
     const isOn = config.values.apply_spec_augment !== false;
     return new SpecAugment(init, dModel, frames, features, randomness, isOn);
   }

@@ -71,7 +71,7 @@ export class MultiHeadAttention extends Module {
     const queries = this.heads * this.headSize;
     const sections = this.widths(queries, this.kvHeads * this.headSize);
     this.qkv = new Linear(init, dModel, sections, biases.slice(0, sections.length));
-    this.outProj = new Linear(init, queries, dModel, outBias);
+    this.outProj = new Linear(init, this.outputs(queries), dModel, outBias);
     const { positionBias } = given;
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = given.relative?.() ?? null;
@@ -87,6 +87,14 @@ export class MultiHeadAttention extends Module {
    */
   protected widths(queries: number, keys: number): number[] {
     return [queries, keys, keys];
+  }
+
+  /**
+   * Returns the number of features that `outProj` reads. `queries` are the features of all heads. The constructor calls it
+   * before the fields of subclasses exist.
+   */
+  protected outputs(queries: number): number {
+    return queries;
   }
 
   protected override get stateNames(): StateNames {
@@ -133,7 +141,7 @@ export class MultiHeadAttention extends Module {
     const cache = state && this.#cacheIn(state);
     const room = cache?.shape[1] ?? longest;
     const length = this.rotary?.lengthOf(longest, room) ?? longest;
-    const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, exchange);
+    const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, exchange, batch);
     const { q, kv } = projected;
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
@@ -142,19 +150,19 @@ export class MultiHeadAttention extends Module {
     const mask = this.causal ? inserted?.mask(this.window) : null;
     if (mask) return attend(q, { causal: false, mask });
     const sight = this.sightOf(batch);
-    if (sight === null) return attend(q, { ...this.#sees, bias: this.scoreBias(q, kv, batch) });
+    if (sight === null) return attend(q, { ...this.#sees, bias: this.scoreBias(q, kv, batch, x) });
     const { mask: shown, sighted, tokens } = sight;
     const queries = sighted ? mul(q, sighted) : q;
-    const given = this.scoreBias(queries, kv, batch);
+    const given = this.scoreBias(queries, kv, batch, x);
     const bias = given && sighted ? mul(given, sighted.reshape(-1, 1, longest, 1)) : given;
     return attend(queries, { causal: this.causal, mask: shown, bias }, tokens);
   }
 
   /**
    * Returns a bias of the scores, [B, heads, T, T], or null. `q`: queries, [N, heads·d]. `kv`: keys and values, [N,
-   * keys | values]. Subclasses override this.
+   * keys | values]. `x`: the input of this part, [N, dModel]. Subclasses override this.
    */
-  scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
+  scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences, _x: Tensor): Tensor | null {
     return null;
   }
 
@@ -281,7 +289,7 @@ export class MultiHeadAttention extends Module {
    * Projects whole sequences. `exchange` holds tensors of earlier layers, and receives those for later layers. Subclasses
    * may override it.
    */
-  protected projectAll(x: Tensor, places: Places, _exchange: Exchange | undefined): Projected {
+  protected projectAll(x: Tensor, places: Places, _exchange: Exchange | undefined, _batch: Sequences): Projected {
     return this.project(x, places.positions, places.length, places.grows, places.angles);
   }
 

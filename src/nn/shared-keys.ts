@@ -7,6 +7,7 @@ import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected,
 import type { Exchange } from './exchange.js';
 import type { Initializer } from './init.js';
 import type { Norm } from './norm.js';
+import type { Sequences } from './sequences.js';
 
 export interface NormedValueOptions extends MultiHeadOptions {
   /** Normalizes each head of the values. */
@@ -32,8 +33,13 @@ export class NormedValueAttention extends MultiHeadAttention {
     this.#isKeySource = true;
   }
 
-  protected override projectAll(x: Tensor, places: Places, exchange: Exchange | undefined): Projected {
-    const projected = super.projectAll(x, places, exchange);
+  protected override projectAll(
+    x: Tensor,
+    places: Places,
+    exchange: Exchange | undefined,
+    batch: Sequences,
+  ): Projected {
+    const projected = super.projectAll(x, places, exchange, batch);
     if (this.#isKeySource) exchange?.give(this, projected.kv);
     return projected;
   }

@@ -40,6 +40,20 @@ export interface StoredAs {
  */
 export type StateNames = Readonly<Record<string, string | readonly (string | null)[] | StoredAs>>;
 
+/** The names with the prefix `to.` in place of `from.`. */
+export function withBody(names: StateNames, from: string, to: string): StateNames {
+  const renamed = <T extends string | null>(name: T) =>
+    (name?.startsWith(`${from}.`) ? `${to}${name.slice(from.length)}` : name) as T;
+  const all = (name: StoredAs['name']) => (typeof name === 'string' ? renamed(name) : name.map(renamed));
+  const isPlain = (name: StateNames[string]): name is StoredAs['name'] =>
+    typeof name === 'string' || Array.isArray(name);
+  const entries = Object.entries(names).map(([path, name]) => [
+    path,
+    isPlain(name) ? all(name) : { ...name, name: all(name.name) },
+  ]);
+  return Object.fromEntries(entries);
+}
+
 /** A parameter, with its names and layout in state dicts. */
 export interface StateParameter {
   /** The path of properties. */

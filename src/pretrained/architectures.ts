@@ -13,6 +13,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['MTModel', 'language-model'],
   ['EncoderDecoderModel', 'language-model'],
   ['ForSequenceClassification', 'sequence-classification'],
+  ['ForAudioClassification', 'sequence-classification'],
   ['ForTokenClassification', 'token-classification'],
   ['ForQuestionAnswering', 'question-answering'],
   ['ForQuestionAnsweringSimple', 'question-answering'],

@@ -143,10 +143,12 @@ export class Bart extends Seq2SeqModel {
 
   /** Embeddings of source tokens, before positions are added. */
   protected embedWords(ids: Tensor): Tensor {
-    return this.sourceTokens.forward(ids, {
-      scale: this.#scale,
-      paddingId: this.settings.numberOrNull('pad_token_id'),
-    });
+    return this.wordsOf(this.sourceTokens, ids);
+  }
+
+  /** Embeddings by a table, before positions are added. */
+  protected wordsOf(tokens: Embedding, ids: Tensor): Tensor {
+    return tokens.forward(ids, { scale: this.#scale, paddingId: this.settings.numberOrNull('pad_token_id') });
   }
 
   /** The input of the encoder's layers for rows of tokens, float32 [N, dModel], at `positions`. */
@@ -219,16 +221,6 @@ export class Bart extends Seq2SeqModel {
   #storedAs(stack: string): string | [null] {
     return this.#design.storesSinusoids ? `${stack}.embed_positions.weight` : [null];
   }
-}
-
-/** BART's names with another prefix than `model`. */
-export function withBody(names: StateNames, body: string): StateNames {
-  const renamed = (name: string | null) => name?.replace(/^model\./, `${body}.`);
-  const entries = Object.entries(names).map(([path, name]) => [
-    path,
-    typeof name === 'string' ? renamed(name) : Array.isArray(name) ? name.map(renamed) : name,
-  ]);
-  return Object.fromEntries(entries) as StateNames;
 }
 
 /** Defaults of BART and of the families that follow it. */

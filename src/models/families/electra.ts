@@ -1,10 +1,13 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import type { Activation } from '../../ops/activation.js';
 import { activationOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
@@ -29,12 +32,12 @@ export class Electra extends EncoderModel {
     const { randomness } = this;
     this.embeddings = bertEmbeddings(init, config, randomness);
     this.projection = narrow === dModel ? null : new Linear(init, narrow, dModel);
-    this.encoder = new Stack(config.size('num_hidden_layers'), () => bertLayer(init, config, randomness), null);
+    this.encoder = new Stack(config.size('num_hidden_layers'), () => this.layerOf(context), null);
     const tokens = this.embeddings.tokens;
     this.head = chooseHead(config, context.head, {
       ...bertHeads(context, tokens, randomness, {
         wordActivation: 'gelu',
-        classifierActivation: 'gelu',
+        classifierActivation: this.classifierActivation(config),
         dropsInput: true,
       }),
       discriminator: () =>
@@ -45,6 +48,15 @@ export class Electra extends EncoderModel {
           out: new Linear(init, dModel, 1),
         }),
     });
+  }
+
+  /** Makes a layer. The constructor calls it and `classifierActivation`; ConvBERT overrides them. */
+  protected layerOf({ init, config }: FamilyContext): TransformerLayer {
+    return bertLayer(init, config, this.randomness);
+  }
+
+  protected classifierActivation(_config: ModelConfig): Activation {
+    return 'gelu';
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {

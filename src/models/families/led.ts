@@ -1,14 +1,14 @@
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { GlobalSequences, LocalGlobalAttention } from '../../nn/local-global-attention.js';
 import type { Sequences } from '../../nn/sequences.js';
-import type { StateNames } from '../../nn/state-names.js';
+import { type StateNames, withBody } from '../../nn/state-names.js';
 import type { TokenBatch } from '../../nn/token-batch.js';
 import { dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { attentionWindow, withGlobalMask } from '../global-tokens.js';
 import { type ModelInputs, type ModelOutput, type PaddedBatch, unpackMaps } from '../inputs.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
-import { Bart, bartDefaults, bartDesign, withBody } from './bart.js';
+import { Bart, bartDefaults, bartDesign } from './bart.js';
 
 /**
  * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART with Longformer's attention in the encoder, for long
@@ -77,7 +77,7 @@ export class Led extends Bart {
     const projections = (suffix: string) =>
       ['query', 'key', 'value'].map((name) => `${attention}.longformer_self_attn.${name}${suffix}`);
     return {
-      ...withBody(super.stateNames, 'led'),
+      ...withBody(super.stateNames, 'model', 'led'),
       'encoder.layers.*.self_attn.qkv': projections(''),
       'encoder.layers.*.self_attn.global_qkv': projections('_global'),
       'encoder.layers.*.self_attn.out_proj': `${attention}.output`,

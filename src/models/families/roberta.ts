@@ -2,7 +2,7 @@ import type { Tensor } from '../../core/tensor.js';
 import type { Randomness } from '../../nn/dropout.js';
 import type { Embedding } from '../../nn/embedding.js';
 import { Stack } from '../../nn/stack.js';
-import type { StateNames } from '../../nn/state-names.js';
+import { type StateNames, withBody } from '../../nn/state-names.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import type { PaddedBatch } from '../inputs.js';
@@ -99,3 +99,16 @@ export const xlmRoberta: Family = { model: Roberta, className: 'XLMRoberta', def
 
 /** A French RoBERTa (Martin et al. 2019, arXiv 1911.03894). */
 export const camembert: Family = { model: Roberta, className: 'Camembert', defaults: roberta.defaults };
+
+/** The text model of data2vec (Baevski et al. 2022, arXiv 2202.03555): a RoBERTa. */
+class Data2VecText extends Roberta {
+  protected override get bodyName(): string {
+    return 'data2vec_text';
+  }
+
+  protected override get stateNames(): StateNames {
+    return withBody(super.stateNames, 'roberta', this.bodyName);
+  }
+}
+
+export const data2VecText: Family = { ...roberta, model: Data2VecText, className: 'Data2VecText' };

@@ -28,8 +28,8 @@ const MAX_LENGTH = 2 ** 20;
 const TRAINED = 512;
 
 /**
- * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5 and mT5. They are pre-norm with
- * RMSNorm and without biases. Scores are not scaled and have a bias per bucket of distances.
+ * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5, mT5 and UMT5. They are pre-norm
+ * with RMSNorm and without biases. Scores are not scaled and have a bias per bucket of distances.
  */
 export class T5 extends Seq2SeqModel {
   readonly tokens: Embedding;
@@ -88,7 +88,7 @@ export class T5 extends Seq2SeqModel {
    * Scales the features in version 1.0. There, the embedding is also the output projection, and its values are large.
    */
   override logitsOf(features: Tensor): Tensor {
-    const isScaled = this.settings.type === 't5' && this.settings.flag('scale_decoder_outputs');
+    const isScaled = this.settings.type !== 'mt5' && this.settings.flag('scale_decoder_outputs');
     return super.logitsOf(isScaled ? scale(features, this.settings.size('d_model') ** -0.5) : features);
   }
 
@@ -176,7 +176,8 @@ function t5Dropout(config: ModelConfig, randomness: Randomness): Dropout {
 function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
   const [dModel, heads, headSize] = [config.size('d_model'), config.size('num_heads'), config.size('d_kv')];
   const [buckets, distance] = ['num_buckets', 'max_distance'].map((name) => config.size(`relative_attention_${name}`));
-  const positionBias = new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
+  const bias = () => new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
+  const positionBias = hasBiases(config) ? bias : bias();
   const norm = () => new RMSNorm(init, dModel, config.number('layer_norm_epsilon'));
   const dropout = () => t5Dropout(config, randomness);
   const attention = () => ({ dModel, heads, headSize, bias: false, scale: 1, dropout: dropout() });
@@ -201,6 +202,11 @@ function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness,
   return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, { dropout });
 }
 
+/** True if each layer has its own biases of distances. Otherwise all layers of a stack share them. */
+function hasBiases(config: ModelConfig): boolean {
+  return config.type === 'umt5';
+}
+
 /** Names of a stack in checkpoints. `last` is the index of its feed-forward sub-layer. */
 function t5StackNames(config: ModelConfig, stack: string, name: string, last: number): StateNames {
   const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
@@ -209,7 +215,7 @@ function t5StackNames(config: ModelConfig, stack: string, name: string, last: nu
   const cross = `${block}.1.EncDecAttention`;
   return {
     [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
-    [`${layers}.self_attn.position_bias`]: [null], // all layers share the first layer's
+    [`${layers}.self_attn.position_bias`]: hasBiases(config) ? `${attention}.relative_attention_bias` : [null],
     [`${layers}.self_attn.qkv`]: projections(attention),
     [`${layers}.self_attn.out_proj`]: `${attention}.o`,
     [`${layers}.norm1`]: `${block}.0.layer_norm`,
@@ -334,3 +340,6 @@ export const mt5: Family = {
   },
   complete: completeT5,
 };
+
+/** UMT5 (Chung et al. 2023, arXiv 2304.09151): mT5 with biases of distances in each layer. */
+export const umt5: Family = { ...mt5, className: 'UMT5', writer: 'UMT5ForConditionalGeneration' };

@@ -1,7 +1,7 @@
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv1d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
@@ -163,7 +163,7 @@ export class Wav2Vec2 extends SoundModel {
     super(context);
     checkHead(context, ['none', 'ctc', 'sequence-classification']);
     const { init, config } = context;
-    if (config.type === 'hubert' || context.head === 'sequence-classification') config.expect('add_adapter', false);
+    if (config.type !== 'wav2vec2' || context.head === 'sequence-classification') config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
@@ -182,14 +182,11 @@ export class Wav2Vec2 extends SoundModel {
     this.startNorm = isPre ? null : norm();
     this.startDropout = dropout('hidden_dropout');
     const adapter = isPre ? config.sizeOrNull('adapter_attn_dim') : null;
+    const attention = this.attentionMaker(context);
     const layer = () => {
       const options: LayerParts = {
         selfAttn: () =>
-          new MultiHeadAttention(init, {
-            dModel,
-            heads: config.size('num_attention_heads'),
-            dropout: dropout('attention_dropout'),
-          }),
+          attention({ dModel, heads: config.size('num_attention_heads'), dropout: dropout('attention_dropout') }),
         feedForward: () =>
           new FeedForward(init, {
             dModel,
@@ -211,10 +208,15 @@ export class Wav2Vec2 extends SoundModel {
     this.endNorm = isPre ? norm() : null;
     this.adapter = FrameAdapter.of(init, config);
     this.head = headOf(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
-    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness);
+    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness, config.type === 'unispeech-sat');
     const isWeighted = context.head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
+  }
+
+  /** Returns a function that makes the attention of a layer. The constructor calls it; WavLM overrides it. */
+  protected attentionMaker({ init }: FamilyContext): (options: MultiHeadOptions) => MultiHeadAttention {
+    return (options) => new MultiHeadAttention(init, options);
   }
 
   override framesOf(samples: number): number {
@@ -243,7 +245,7 @@ export class Wav2Vec2 extends SoundModel {
   }
 
   protected override get bodyName(): string {
-    return this.settings.type;
+    return this.settings.type.replace('-', '_');
   }
 
   protected override get stateNames(): StateNames {
@@ -314,7 +316,7 @@ function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: 
   return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
 }
 
-const defaults: Json = {
+export const wav2vec2Defaults: Json = {
   vocab_size: 32,
   hidden_size: 768,
   num_hidden_layers: 12,
@@ -360,12 +362,21 @@ const defaults: Json = {
   eos_token_id: 2,
 };
 
-export const wav2vec2: Family = { model: Wav2Vec2, className: 'Wav2Vec2', vocabulary: 'ctc', defaults };
+export const wav2vec2: Family = {
+  model: Wav2Vec2,
+  className: 'Wav2Vec2',
+  vocabulary: 'ctc',
+  defaults: wav2vec2Defaults,
+};
 
 /** HuBERT (Hsu et al. 2021, arXiv 2106.07447): the network of wav2vec 2.0, trained differently. */
 export const hubert: Family = {
   model: Wav2Vec2,
   className: 'Hubert',
   vocabulary: 'ctc',
-  defaults: { ...defaults, conv_pos_batch_norm: false },
+  defaults: wav2vec2Defaults,
 };
+
+/** UniSpeech (Wang et al. 2021, arXiv 2101.07597) and UniSpeech-SAT (Chen et al. 2021, arXiv 2110.05752). */
+export const uniSpeech: Family = { ...wav2vec2, className: 'UniSpeech' };
+export const uniSpeechSat: Family = { ...wav2vec2, className: 'UniSpeechSat' };

@@ -499,9 +499,34 @@ CASES = {
             decoder_ffn_dim=6, num_queries=5, num_labels=3, activation_function="gelu",
         ),
     ),
+    "umt5": ("UMT5ForConditionalGeneration", dict(t5, num_decoder_layers=1, decoder_start_token_id=0)),
+    "ernie-tasks": ("ErnieForTokenClassification", dict(base, num_hidden_layers=1, use_task_id=True, task_type_vocab_size=2, type_vocab_size=2, num_labels=3)),
+    "data2vec-text": ("Data2VecTextForMaskedLM", dict(base, num_hidden_layers=1, pad_token_id=1, bos_token_id=0)),
+    "convbert-groups": (
+        "ConvBertForSequenceClassification",
+        dict(base, num_attention_heads=4, hidden_size=16, intermediate_size=8, num_groups=2, head_ratio=2, conv_kernel_size=3, embedding_size=5, hidden_act="relu", num_labels=3),
+    ),
+    # transformers 5.24 forgets the factor of the decoder's embeddings.
+    "blenderbot-small": (
+        "BlenderbotSmallForConditionalGeneration",
+        dict(bart_decoder, encoder_layers=1, decoder_layers=1, scale_embedding=False, decoder_start_token_id=1, forced_eos_token_id=None),
+    ),
+    "unispeech": ("UniSpeechForCTC", dict(sound, num_hidden_layers=1, do_stable_layer_norm=True)),
+    "unispeech-sat": ("UniSpeechSatForSequenceClassification", dict(sound, num_hidden_layers=1, classifier_proj_size=5, num_labels=3)),
+    "wavlm": ("WavLMForCTC", dict(sound, num_buckets=8, max_bucket_distance=6)),
+    "wavlm-stable": ("WavLMModel", dict(sound, do_stable_layer_norm=True, feat_extract_norm="layer", num_buckets=8, max_bucket_distance=20)),
+    "ast-classes": (
+        "ASTForAudioClassification",
+        dict(image, patch_size=3, frequency_stride=2, time_stride=3, max_length=11, num_mel_bins=8, num_labels=3),
+    ),
+    "yolos": ("YolosForObjectDetection", dict(image, num_hidden_layers=2, image_size=[8, 12], num_detection_tokens=3, num_labels=2)),
+    "resnet-classes": (
+        "ResNetForImageClassification",
+        dict(embedding_size=4, hidden_sizes=[8, 12], depths=[1, 2], layer_type="bottleneck", downsample_in_bottleneck=True, num_labels=3),
+    ),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3), "detr-panoptic": (38, 35)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "yolos": (17, 12), "resnet-classes": (24, 17), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3), "detr-panoptic": (38, 35)}
 # The patches of images that are lists of them.
 SHAPES = [[2, 3], [1, 5], [4, 2]]
 
@@ -545,11 +570,13 @@ def gradients_in_files(model, folder):
 
 def sounds(cls):
     """Whether the class reads sound."""
-    return cls.startswith(("Wav2Vec2", "Hubert", "Moonshine", "Parakeet"))
+    return cls.startswith(("Wav2Vec2", "Hubert", "Moonshine", "Parakeet", "WavLM", "UniSpeech", "AST"))
 
 
 def sound_inputs(cls, config):
     """Two sounds, the second of them shorter."""
+    if cls.startswith("AST"):
+        return dict(input_values=torch.randn(2, config.max_length, config.num_mel_bins).double())
     if cls.startswith(("Wav2Vec2Bert", "Parakeet")):
         width = getattr(config, "feature_projection_input_dim", None) or config.encoder_config.num_mel_bins
         mask = torch.ones(2, 27, dtype=torch.long)
@@ -601,6 +628,8 @@ def make_signal_model(name, cls, model, folder):
     for key, states in output.items():
         if key.endswith(("hidden_states", "attentions")) and not torch.is_tensor(states):
             tensors.update({f"{key}.{i}": state for i, state in enumerate(states or [])})
+    if cls.startswith("WavLM"):  # the means of all heads
+        tensors = {key: value for key, value in tensors.items() if not key.startswith("attentions")}
     if "pixel_attention_mask" in inputs:  # padding is not compared
         for key in tensors:
             if "hidden_state" in key:
@@ -766,7 +795,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     model = kind._from_config(config, attn_implementation="eager").float()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
-    if cls.startswith(("Clap", "Hubert")):
+    if cls.startswith(("Clap", "Hubert", "ResNet")):
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.running_mean += 0.3 * torch.randn_like(module.running_mean)
@@ -791,7 +820,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     if cls.startswith("Florence2"):
         make_florence(name, cls, model, folder)
         continue
-    if sounds(cls) or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
+    if sounds(cls) or cls.startswith("ResNet") or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))
@@ -812,7 +841,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         inputs["global_attention_mask"] = torch.tensor([[int(i in places) for i in range(TIME)] for places in GLOBALS[name]])
     if model.config.is_encoder_decoder and "labels" not in inputs:
         inputs["decoder_input_ids"] = torch.randint(3, VOCABULARY, (2, 4))
-    without_cache = {} if cls.startswith(("T5", "MT5", "XLNet", "Longformer", "LayoutLMv3")) else dict(use_cache=False)
+    without_cache = {} if cls.startswith(("T5", "MT5", "UMT5", "XLNet", "Longformer", "LayoutLMv3")) else dict(use_cache=False)
     output = model(**inputs, output_hidden_states=True, output_attentions=True, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
     if "loss" in tensors:

@@ -1,0 +1,42 @@
+import type { Tensor } from '../../core/tensor.js';
+import type { Embedding } from '../../nn/embedding.js';
+import { add } from '../../ops/binary.js';
+import { gather } from '../../ops/move.js';
+import type { Family } from '../family.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { Bart, bartDefaults, bartDesign } from './bart.js';
+
+/**
+ * The small Blenderbot (Roller et al. 2020, arXiv 2004.13637): BART whose decoder adds positions after the norm of its
+ * embeddings.
+ */
+export class BlenderbotSmall extends Bart {
+  constructor(context: FamilyContext) {
+    super(context, { ...bartDesign, firstPosition: 0, heads: ['none', 'language-model'] });
+  }
+
+  /** Embeddings have the factor of `scale_embedding`, as in ParlAI and transformers 4. transformers 5.24 omits it. */
+  protected override embedTarget(ids: Tensor, positions: Tensor): Tensor {
+    const words = this.wordsOf(this.targetTokens, ids);
+    const places = gather((this.targetPositions as Embedding).weight, positions);
+    return this.targetDropout.forward(add(this.targetNorm?.forward(words) ?? words, places));
+  }
+}
+
+export const blenderbotSmall: Family = {
+  model: BlenderbotSmall,
+  className: 'BlenderbotSmall',
+  writer: 'BlenderbotSmallForConditionalGeneration',
+  defaults: {
+    ...bartDefaults,
+    max_position_embeddings: 512,
+    encoder_layers: 8,
+    encoder_ffn_dim: 2048,
+    encoder_attention_heads: 16,
+    decoder_layers: 8,
+    decoder_ffn_dim: 2048,
+    decoder_attention_heads: 16,
+    d_model: 512,
+    ...({ pad_token_id: 0, bos_token_id: 1, eos_token_id: 2, decoder_start_token_id: 1 } as const),
+  },
+};
