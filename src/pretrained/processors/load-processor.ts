@@ -25,7 +25,9 @@ export type Processor =
   | ImageTextProcessor;
 
 /** Families that read raw samples. */
-const SAMPLED: readonly string[] = ['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming'];
+const SAMPLED: readonly string[] = [
+  ...['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming', 'unispeech', 'unispeech-sat', 'wavlm'],
+];
 /** Families that only generate speech. They need no processor. */
 const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
