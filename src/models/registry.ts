@@ -177,9 +177,9 @@ const families: Readonly<Record<string, Entry>> = {
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },
   'wav2vec2-bert': { load: async () => (await import('./families/wav2vec2-bert.js')).wav2vec2Bert },
   wavlm: { load: async () => (await import('./families/wavlm.js')).wavLm },
+  yolos: { load: async () => (await import('./families/yolos.js')).yolos },
   whisper: { load: async () => (await import('./families/whisper.js')).whisper },
   xlnet: { load: async () => (await import('./families/xlnet.js')).xlnet },
-  yolos: { load: async () => (await import('./families/yolos.js')).yolos },
   'xlm-roberta': { load: async () => (await import('./families/roberta.js')).xlmRoberta },
 };
 

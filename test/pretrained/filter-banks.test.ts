@@ -1,6 +1,7 @@
-// Features of Parakeet and wav2vec2-BERT are those of transformers' feature extractors.
+// Features of Parakeet, wav2vec2-BERT and AST are those of transformers' feature extractors.
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
+import { AstFeatureExtractor } from '../../src/pretrained/processors/ast.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
 import recorded from './filter-banks.json' with { type: 'json' };
 
@@ -9,7 +10,7 @@ const soundOf = (count: number) =>
     { length: count },
     (_, i) => 0.3 * Math.sin(0.05 * i) + 0.1 * Math.sin(0.31 * i + 1) + 0.02 * Math.sin(0.001 * i * i),
   );
-const kinds = { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor };
+const kinds = { AstFeatureExtractor, ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor };
 
 describe.each(recorded)('$name $config', ({ name, config, samples, shape, values }) => {
   const extractor = new kinds[name as keyof typeof kinds](config);
@@ -23,7 +24,7 @@ describe.each(recorded)('$name $config', ({ name, config, samples, shape, values
   });
 
   it('accepts silence and short sounds, and refuses samples that are not finite', () => {
-    expect(extractor.process([new Float32Array(50)]).shape[1]).toBe(0);
+    expect(extractor.process([new Float32Array(50)]).shape[1]).toBe(config.max_length ?? 0);
     const silence = extractor.process([new Float32Array(3200)]).data;
     expect(silence.every(Number.isFinite)).toBe(true);
     expect(() => extractor.process([Float32Array.of(Number.NaN)])).toThrow(/no finite number/);

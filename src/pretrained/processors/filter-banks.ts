@@ -113,33 +113,65 @@ export class ParakeetFeatureExtractor implements FilterBank {
   }
 }
 
+/** Kaldi's filter banks: logarithms of sums over frames of 25 ms, one frame per 10 ms. */
+export class KaldiFilterBank {
+  readonly #window: Float64Array;
+  readonly #spectrum: Spectrum;
+
+  /** `scale` multiplies the samples. `power`: exponent of Hann's window. */
+  constructor(
+    readonly bins: number,
+    samplingRate: number,
+    private readonly scale: number,
+    power: number,
+  ) {
+    this.#window = Float64Array.from({ length: FRAME }, (_, i) => hann(i, FRAME) ** power);
+    this.#spectrum = new Spectrum(512, kaldiFilters(bins, 257, samplingRate, 20, Math.floor(samplingRate / 2)));
+  }
+
+  /** Number of whole frames in this number of samples. */
+  framesOf(samples: number): number {
+    return samples < FRAME ? 0 : 1 + Math.floor((samples - FRAME) / HOP);
+  }
+
+  /** The first `frames` frames, [frames, bins]. */
+  *read(samples: Float32Array, frames: number): Generator<undefined, Float64Array> {
+    const { bins, scale } = this;
+    const values = new Float64Array(frames * bins);
+    const { re } = this.#spectrum;
+    for (let frame = 0; frame < frames; frame++) {
+      if (frame % PART === PART - 1) yield;
+      const own = samples.subarray(frame * HOP, frame * HOP + FRAME);
+      const mean = own.reduce((sum, sample) => sum + sample, 0) / FRAME;
+      const at = (i: number) => ((own[i] as number) - mean) * scale;
+      re.fill(0);
+      for (let i = 0; i < FRAME; i++) re[i] = (at(i) - EMPHASIS * at(Math.max(0, i - 1))) * (this.#window[i] as number);
+      this.#spectrum.write(values, frame * bins, (sum) => Math.log(Math.max(sum, 2 ** -23)));
+    }
+    return values;
+  }
+}
+
 /** Kaldi's filter banks. Each is normalized over the recording, and neighbouring columns are joined. */
 export class SeamlessM4TFeatureExtractor implements FilterBank {
   readonly samplingRate: number;
   readonly step: number;
-  readonly #bins: number;
   readonly #stride: number;
-  readonly #window: Float64Array;
-  readonly #spectrum: Spectrum;
+  readonly #bank: KaldiFilterBank;
 
   /** Takes the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
   constructor(config: Json = {}, where = 'preprocessor_config.json') {
     const settings = new Settings(where, config);
-    this.#bins = settings.count('num_mel_bins', 80, 1024);
+    const bins = settings.count('num_mel_bins', 80, 1024);
     this.samplingRate = settings.count('sampling_rate', 16000);
     this.#stride = settings.count('stride', 2, 64);
     this.step = HOP * this.#stride;
-    this.#window = Float64Array.from({ length: FRAME }, (_, i) => hann(i, FRAME) ** 0.85); // Povey's
-    this.#spectrum = new Spectrum(512, kaldiFilters(this.#bins, 257, this.samplingRate, 20, this.samplingRate / 2));
-  }
-
-  #framesOf(samples: number): number {
-    return samples < FRAME ? 0 : 1 + Math.floor((samples - FRAME) / HOP);
+    this.#bank = new KaldiFilterBank(bins, this.samplingRate, 2 ** 15, 0.85); // Povey's window
   }
 
   /** Frames are padded to an even number. A column counts if its second frame is no padding, as in transformers. */
   columnsOf(samples: number): number {
-    const frames = this.#framesOf(samples);
+    const frames = this.#bank.framesOf(samples);
     if (this.#stride === 1 || frames === 0) return frames;
     return Math.min(Math.floor((frames + (frames % 2)) / this.#stride), Math.ceil((frames - 1) / this.#stride));
   }
@@ -150,19 +182,8 @@ export class SeamlessM4TFeatureExtractor implements FilterBank {
 
   *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('wav2vec2-bert', recordings);
-    const bins = this.#bins;
-    const frames = this.#framesOf(samples.length);
-    const values = new Float64Array(frames * bins);
-    const { re } = this.#spectrum;
-    for (let frame = 0; frame < frames; frame++) {
-      if (frame % PART === PART - 1) yield;
-      const own = samples.subarray(frame * HOP, frame * HOP + FRAME);
-      const mean = own.reduce((sum, sample) => sum + sample, 0) / FRAME;
-      const at = (i: number) => ((own[i] as number) - mean) * 2 ** 15;
-      re.fill(0);
-      for (let i = 0; i < FRAME; i++) re[i] = (at(i) - EMPHASIS * at(Math.max(0, i - 1))) * (this.#window[i] as number);
-      this.#spectrum.write(values, frame * bins, (sum) => Math.log(Math.max(sum, 2 ** -23)));
-    }
+    const { bins } = this.#bank;
+    const values = yield* this.#bank.read(samples, this.#bank.framesOf(samples.length));
     const all = normalized(values, bins, (deviation) => Math.sqrt(deviation ** 2 + 1e-7), Number.NaN);
     const columns = this.columnsOf(samples.length);
     const width = bins * this.#stride;

@@ -1,5 +1,6 @@
 import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
+import type { AstFeatureExtractor } from './ast.js';
 import type { ClapFeatureExtractor } from './clap.js';
 import { prepareDecoder } from './decode-image.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
@@ -20,6 +21,7 @@ export type Processor =
   | Wav2Vec2FeatureExtractor
   | ParakeetFeatureExtractor
   | SeamlessM4TFeatureExtractor
+  | AstFeatureExtractor
   | ClapFeatureExtractor
   | ImageProcessor
   | ImageTextProcessor;
@@ -85,6 +87,10 @@ async function soundProcessor(config: Json, modelType: string, where: string): P
     return new ParakeetFeatureExtractor(config, where);
   if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
     return new SeamlessM4TFeatureExtractor(config, where);
+  if (modelType === 'audio-spectrogram-transformer' || reads === 'ASTFeatureExtractor') {
+    const { AstFeatureExtractor } = await import('./ast.js');
+    return new AstFeatureExtractor(config, where);
+  }
   if (modelType === 'clap' || modelType === 'clap_audio_model' || reads === 'ClapFeatureExtractor') {
     const { ClapFeatureExtractor } = await import('./clap.js');
     return new ClapFeatureExtractor(config, where);

@@ -5,7 +5,6 @@ import type { Tensor } from '../../core/tensor.js';
 import type { SoundModel } from '../../models/sound-model.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { Features } from '../../pretrained/processors/features.js';
-import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../pretrained/processors/filter-banks.js';
 import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
 
 /** The feature extractor of a model, and its frames. */
@@ -34,7 +33,7 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       features: (samples) => processor.processByParts([samples]),
     };
   }
-  if (processor instanceof ParakeetFeatureExtractor || processor instanceof SeamlessM4TFeatureExtractor) {
+  if (processor && 'columnsOf' in processor) {
     const { subsampling_factor: factor = 1 } = (config.encoder_config ?? {}) as { subsampling_factor?: number };
     return {
       samplingRate: processor.samplingRate,
