@@ -6,6 +6,7 @@ import { pipeline } from '../../src/tasks/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import classes from './spelled/classes.json' with { type: 'json' };
+import spectrogramClasses from './spelled/spectrogram-classes.json' with { type: 'json' };
 
 const device = await deviceFor(isas[0]!, 2);
 const [switches, reference] = [testData('switches'), testData('reference')];
@@ -23,11 +24,21 @@ const sound = (samples: number, seed: number) =>
     (_, i) => Math.sin((seed * i * i) / 900) * 0.5 + 0.3 * Math.sin(i / (3 + seed)),
   );
 
-it('gives the scores of transformers, the most probable first', async () => {
-  await using classify = await pipeline('audio-classification', files, { device });
-  const sounds = classes.map(({ samples, seed }) => sound(samples, seed));
+const spectrogram = { feature_extractor_type: 'ASTFeatureExtractor', max_length: 11, num_mel_bins: 8 };
+const ofSpectrograms = {
+  'config.json': await switches.bytes('ast-classes/config.json'),
+  'model.safetensors': await switches.bytes('ast-classes/model.safetensors'),
+  'preprocessor_config.json': new TextEncoder().encode(JSON.stringify(spectrogram)),
+};
+
+it.each([
+  ['samples', files, classes],
+  ['spectrograms', ofSpectrograms, spectrogramClasses],
+])('gives the scores of transformers for models of %s, the most probable first', async (_, given, recorded) => {
+  await using classify = await pipeline('audio-classification', given, { device });
+  const sounds = recorded.map(({ samples, seed }) => sound(samples, seed));
   const results = await classify(sounds);
-  for (const [i, { scores }] of classes.entries()) {
+  for (const [i, { scores }] of recorded.entries()) {
     expect(results[i]?.map(({ label }) => label)).toEqual(scores.map(({ label }) => label));
     for (const [j, { score }] of results[i]!.entries()) expect(Math.abs(score - scores[j]!.score)).toBeLessThan(1e-5);
   }

@@ -63,3 +63,12 @@ with tempfile.TemporaryDirectory() as folder:
     )
     classes = [dict(samples=samples, seed=seed, scores=classify(sound(samples, seed))) for samples, seed in [(400, 1), (900, 2)]]
 (OUT / "classes.json").write_text(json.dumps(classes, indent=1) + "\n")
+
+AST = HERE.parent / "data/switches/ast-classes"
+classify = transformers.pipeline(
+    "audio-classification",
+    model=transformers.AutoModelForAudioClassification.from_pretrained(AST),
+    feature_extractor=transformers.ASTFeatureExtractor(max_length=11, num_mel_bins=8),
+)
+classes = [dict(samples=samples, seed=seed, scores=classify(sound(samples, seed))) for samples, seed in [(1000, 1), (2700, 2)]]
+(OUT / "spectrogram-classes.json").write_text(json.dumps(classes, indent=1) + "\n")
