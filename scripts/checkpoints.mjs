@@ -569,6 +569,18 @@ export const groups = [
     ids: ['google/electra-small-discriminator'],
   },
   {
+    ...{ task: 'feature-extraction', files: 'b', millions: 118 },
+    config: {
+      ...{ model_type: 'ernie', vocab_size: 40000, max_position_embeddings: 2048, type_vocab_size: 4 },
+      ...{ task_type_vocab_size: 16, use_task_id: true },
+    },
+    ids: ['nghuyong/ernie-3.0-base-zh'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: { model_type: 'convbert', vocab_size: 30522 }, files: 'b', millions: 106 },
+    ids: ['YituTech/conv-bert-base'],
+  },
+  {
     ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 109.5 },
     config: {
       model_type: 'electra',
@@ -1250,6 +1262,20 @@ export const groups = [
     ],
   },
   {
+    task: 'text2text-generation',
+    config: { ...t5(8, 512, 1024, 6, flan), model_type: 'umt5', vocab_size: 256384 },
+    files: 'b',
+    millions: 306.6,
+    ids: ['google/umt5-small'],
+  },
+  {
+    task: 'text2text-generation',
+    config: bartOf('blenderbot-small', 8, 512, 2048, 16, 54944),
+    files: 'b',
+    millions: 87.5,
+    ids: ['facebook/blenderbot_small-90M'],
+  },
+  {
     task: 'summarization',
     config: bartOf('bart', 12, 1024, 4096, 16, 50264),
     files: 's',
@@ -1401,6 +1427,16 @@ export const groups = [
     ids: ['facebook/wav2vec2-base-960h'],
   },
   {
+    ...{ task: 'audio-classification', config: { model_type: 'audio-spectrogram-transformer' }, labels: 527 },
+    ...{ files: 's', millions: 86.6 },
+    ids: ['MIT/ast-finetuned-audioset-10-10-0.4593'],
+  },
+  {
+    ...{ task: 'feature-extraction', shown: 'features of sounds', config: { model_type: 'wavlm' }, head: 'none' },
+    ...{ files: 'b', millions: 94.4 },
+    ids: ['microsoft/wavlm-base', 'microsoft/wavlm-base-plus'],
+  },
+  {
     ...{ task: 'automatic-speech-recognition', head: 'ctc', files: 's', millions: 315.5 },
     config: {
       model_type: 'wav2vec2',
@@ -1504,6 +1540,13 @@ export const groups = [
     ids: ['google/siglip-base-patch16-224'],
   },
   {
+    ...{ task: 'image-classification', config: { model_type: 'resnet' }, labels: 1000, files: 's', millions: 25.6 },
+    ids: [
+      'microsoft/resnet-50',
+      ['microsoft/resnet-18', { layer_type: 'basic', depths: [2, 2, 2, 2], hidden_sizes: [64, 128, 256, 512] }, 11.7],
+    ],
+  },
+  {
     task: 'image-classification',
     config: vit(768, 12, 12),
     labels: 1000,
@@ -1603,6 +1646,25 @@ export const groups = [
     files: 'o',
     millions: 41.6,
     ids: ['Xenova/detr-resnet-50'],
+  },
+  {
+    task: 'object-detection',
+    config: {
+      ...{ model_type: 'yolos', hidden_size: 192, num_attention_heads: 3, intermediate_size: 768 },
+      ...{ image_size: [800, 1333], use_mid_position_embeddings: false },
+    },
+    labels: 91,
+    files: 's',
+    millions: 6.49,
+    ids: ['hustvl/yolos-tiny'],
+  },
+  {
+    task: 'object-detection',
+    config: { model_type: 'yolos', hidden_size: 384, num_attention_heads: 6, intermediate_size: 1536 },
+    labels: 91,
+    files: 's',
+    millions: 30.7,
+    ids: ['hustvl/yolos-small'],
   },
   {
     task: 'object-detection',

@@ -24,6 +24,9 @@ export interface ObjectDetection {
 
 const TASK = 'object-detection';
 
+/** Detectors whose last class means "no object". */
+const REJECTING: readonly string[] = ['detr', 'yolos'];
+
 /** A score from 0 to 1. */
 export const share: OptionRule = {
   accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
@@ -56,21 +59,20 @@ export const objectDetection: Task<ObjectDetection> = {
 };
 
 /**
- * Returns the objects. DETR's last class means "no object", so each query has one class. Later detectors score each
+ * Returns the objects. The last class of some detectors means "no object", so each query has one class. Other detectors score each
  * class separately. There, the best pairs of a query and a class are returned, as many as there are queries.
  */
 function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: number): DetectedObject[] {
   const { logits, queries, classes, boxOf } = predictions;
-  const found =
-    model.config.model_type === 'detr'
-      ? Array.from({ length: queries }, (_, query) => {
-          const shares = softmax(logits.subarray(query * classes, (query + 1) * classes)).slice(0, -1);
-          const id = argmax(shares);
-          return { query, id, score: shares[id] as number };
-        })
-      : largest(logits, queries).map((at) => {
-          return { query: Math.floor(at / classes), id: at % classes, score: sigmoid(logits[at] as number) };
-        });
+  const found = REJECTING.includes(String(model.config.model_type))
+    ? Array.from({ length: queries }, (_, query) => {
+        const shares = softmax(logits.subarray(query * classes, (query + 1) * classes)).slice(0, -1);
+        const id = argmax(shares);
+        return { query, id, score: shares[id] as number };
+      })
+    : largest(logits, queries).map((at) => {
+        return { query: Math.floor(at / classes), id: at % classes, score: sigmoid(logits[at] as number) };
+      });
   return found
     .filter(({ score }) => score > threshold)
     .map(({ query, id, score }) => ({ label: labelOf(model, id), score, box: boxOf(query) }));

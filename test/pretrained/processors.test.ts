@@ -119,6 +119,44 @@ describe('Whisper on a real recording', () => {
   });
 });
 
+// Results of transformers' YolosImageProcessorPil: shortest and longest edge, width and height before and after.
+it.each([
+  [
+    [48, 72],
+    [100, 80],
+    [48, 48],
+  ],
+  [
+    [48, 72],
+    [33, 90],
+    [16, 64],
+  ],
+  [
+    [48, 72],
+    [200, 50],
+    [64, 16],
+  ],
+  [
+    [64, 100],
+    [64, 90],
+    [64, 80],
+  ],
+  [
+    [64, 100],
+    [90, 64],
+    [80, 64],
+  ],
+  [
+    [50, 90],
+    [51, 50],
+    [48, 48],
+  ],
+] as const)('images for YOLOS of sides limited to %o become multiples of 16 pixels: %o, %o', (limits, from, to) => {
+  const size = { shortest_edge: limits[0], longest_edge: limits[1] };
+  const processor = imageProcessor({ image_processor_type: 'YolosImageProcessor', size }, 'yolos', 'the file');
+  expect(processor.process([pictureOf(from[0], from[1], 3, 1)]).shape).toEqual([1, 3, to[1], to[0]]);
+});
+
 describe('a large image', () => {
   const large = pictureOf(1600, 1200, 4, 1);
   const smaller = pictureOf(1000, 800, 4, 1); // for Owlv2, which filters every pixel

@@ -44,6 +44,7 @@ const kinds = {
   Sam: { ...DETECTOR, squares: false, size: { shortest_edge: 1024 } },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RfDetr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
+  Yolos: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RTDetr: { ...DETECTOR, squares: true, size: { height: 640, width: 640 } },
   OwlViT: {
     squares: true,
@@ -59,9 +60,9 @@ const kinds = {
 /** Processors that do not normalize by default. */
 const PLAIN: readonly Kind[] = ['RTDetr'];
 /** Processors that pad images of a batch on the right and at the bottom. Here each image is a batch of its own. */
-const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr'];
+const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr', 'Yolos'];
 /** Processors whose older files give the size as two numbers. */
-const LIMITED: readonly Kind[] = ['Detr', 'RfDetr'];
+const LIMITED: readonly Kind[] = ['Detr', 'RfDetr', 'Yolos'];
 
 export type Kind = keyof typeof kinds;
 
@@ -71,6 +72,8 @@ const ofModels: Readonly<Record<string, Kind>> = {
   ...({
     convnext: 'ConvNext',
     convnextv2: 'ConvNext',
+    resnet: 'ConvNext',
+    yolos: 'Yolos',
     segformer: 'Segformer',
     depth_anything: 'DPT',
     siglip2: 'Siglip2',

@@ -11,7 +11,12 @@ import { RfDetrImageProcessor } from './rf-detr-images.js';
 import { SamImageProcessor } from './sam-images.js';
 import type { Json } from './settings.js';
 import { Siglip2ImageProcessor } from './siglip2-images.js';
-import { ConvNextImageProcessor, DonutImageProcessor, DptImageProcessor } from './special-images.js';
+import {
+  ConvNextImageProcessor,
+  DonutImageProcessor,
+  DptImageProcessor,
+  YolosImageProcessor,
+} from './special-images.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
@@ -107,6 +112,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   RfDetr: RfDetrImageProcessor,
   Sam: SamImageProcessor,
   Siglip2: Siglip2ImageProcessor,
+  Yolos: YolosImageProcessor,
 };
 
 /** The image processor that a file describes. Throws FormatError if it is unknown. */

@@ -1,7 +1,7 @@
-// Image processors of ConvNeXt, Depth Anything (DPT) and Donut, which have their own ways of resizing.
+// Image processors of ConvNeXt, Depth Anything (DPT), Donut and YOLOS, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
-import { ImageProcessor, MAX_SIDE } from './image.js';
+import { ImageProcessor, MAX_SIDE, type PixelSize } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -144,4 +144,15 @@ function padded(image: Pixels, page: { readonly height: number; readonly width: 
     data.set(row, ((y + top) * page.width + left) * channels);
   }
   return { ...page, channels, data };
+}
+
+/** YOLOS: resizes as DETR, then down to multiples of 16 pixels, which is the side of its patches. */
+export class YolosImageProcessor extends ImageProcessor {
+  protected override sizeFor(image: PixelSize): PixelSize {
+    const { width, height } = super.sizeFor(image);
+    const down = (side: number) => side - (side % 16);
+    if (this.size === null || 'height' in this.size) return { width, height };
+    if (Math.min(width, height) >= 16) return { width: down(width), height: down(height) };
+    throw new ArgumentError(`image processor: an image would become ${width} × ${height}, expected 16 pixels or more`);
+  }
 }
