@@ -100,7 +100,7 @@ export class CachedDecoder implements Decoder {
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);
     for (const end of pieceStarts(cache.model, context, start).slice(1)) {
-      await extend(cache.model, state, context.slice(start, end), start, 'none');
+      await this.#read(state, context.slice(start, end), start, 'none');
       start = end;
       await cache.model.device.flush();
       this.options.signal?.throwIfAborted();
@@ -174,7 +174,7 @@ export class CachedDecoder implements Decoder {
     const { model } = this.cache;
     const state = this.#reserve(start + tokens.length, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
-    const result = (await extend(model, state, tokens, start, logits)) as Tensor;
+    const result = (await this.#read(state, tokens, start, logits)) as Tensor;
     if (this.cache.isDisposed) result.dispose();
     this.assertUsable();
     this.#counted = start + tokens.length;
@@ -185,6 +185,13 @@ export class CachedDecoder implements Decoder {
     result.dispose(); // queued commands finish first
     const [all] = await reading;
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
+  }
+
+  /** Reads `tokens` into the state, after its first `start` tokens. */
+  #read(state: DecoderState, tokens: readonly number[], start: number, logits: 'last' | 'every' | 'none') {
+    const { drafter } = this;
+    const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
+    return extendInSlices(this.cache.model, state, [tokens], { starts: [start], logits, onFeatures });
   }
 
   /** Returns a state that holds `context` and has a capacity of at least `length` tokens. */
@@ -213,18 +220,8 @@ export class CachedDecoder implements Decoder {
   end(context: readonly number[]): void {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));
+    this.drafter?.dispose?.();
     cache.release();
     if (this.isOwn) cache.dispose();
   }
-}
-
-/** Reads `tokens` into the state, after its first `start` tokens. */
-function extend(
-  model: Generative,
-  state: DecoderState,
-  tokens: readonly number[],
-  start: number,
-  logits: 'last' | 'every' | 'none',
-): Promise<Tensor | null> {
-  return extendInSlices(model, state, [tokens], { starts: [start], logits });
 }

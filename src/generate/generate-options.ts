@@ -19,6 +19,12 @@ export interface DraftModel {
   startDecoding(options: object): object;
 }
 
+/** The part of a `TokenPredictor` that options need. */
+export interface FeatureDraft {
+  /** True if it belongs to `model`. */
+  predicts(model: object): boolean;
+}
+
 /**
  * Options of `generate`. Options that Hugging Face also has use its names and meanings. `option-table.ts` defines those
  * that can change the generated tokens.
@@ -65,13 +71,14 @@ export interface GenerateOptions extends TableOptions {
   /**
    * Speculative decoding. A drafter guesses several tokens. The model reads them in one pass and keeps those that it
    * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and guesses the
-   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess.
+   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess. A
+   * `TokenPredictor` has the checkpoint's layer for multi-token prediction; `loadPredictor` makes it.
    *
    * Tokens and log-probabilities equal those without a draft, with greedy search and with sampling. Only the speed
    * depends on the guesses. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one
    * returned sequence. Default: none.
    */
-  draft?: 'prompt' | DraftModel | undefined;
+  draft?: 'prompt' | DraftModel | FeatureDraft | undefined;
   /** Called after each pass that read guesses of `draft`. Default: none. */
   onDraft?: ((event: DraftEvent) => void) | undefined;
 

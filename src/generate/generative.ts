@@ -51,6 +51,11 @@ export interface ExtendOptions {
    * `step` bit for bit. 'none': null, for chunks that are not the last.
    */
   logits?: 'last' | 'every' | 'none' | undefined;
+  /**
+   * Called with the features of the last layer, float32 [N, dModel], which are freed afterwards. Default: none. A
+   * `TokenPredictor` reads them.
+   */
+  onFeatures?: ((features: Tensor) => void) | undefined;
 }
 
 /** An adapter of a model. */

@@ -6,6 +6,7 @@ import { CACHE_TYPES } from '../ops/kv-cache.js';
 import { OPTION_ROWS, TOKENS } from './option-table.js';
 
 const isModel = (value: unknown) => typeof (value as { startDecoding?: unknown } | null)?.startDecoding === 'function';
+const isPredictor = (value: unknown) => typeof (value as { predicts?: unknown } | null)?.predicts === 'function';
 const isText = (value: unknown) => isObject(value) && 'tokens' in value;
 const isFormat = (value: unknown) => isObject(value) && FORMATS.some((name) => name in value);
 const FORMATS = ['type', 'regex', 'choices', 'grammar'];
@@ -25,6 +26,7 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   draft: anyOf(
     { accepts: (value) => value === 'prompt', expected: "'prompt'" },
     { accepts: isModel, expected: 'a model' },
+    { accepts: isPredictor, expected: 'a TokenPredictor' },
   ),
   signal: ruleOf('signal'),
   onToken: ruleOf('function'),

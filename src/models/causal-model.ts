@@ -3,6 +3,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import type { ExtendedSequence } from '../nn/extension.js';
+import type { Initializer } from '../nn/init.js';
 import { PositionShifts } from '../nn/position-shifts.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
@@ -18,6 +19,7 @@ import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { BatchLayout } from './pretrained-model.js';
 import { PromptModel, splitAs } from './prompt-model.js';
+import type { PredictorParts } from './token-predictor.js';
 
 /** Inputs that tell images from text. */
 const KINDS = ['tokenTypeIds', 'mmTokenTypeIds'] as const;
@@ -239,6 +241,11 @@ export abstract class CausalModel extends PromptModel {
   override get maxLength(): number {
     const { rope_type: type, factor } = (this.config.rope_parameters ?? {}) as Json;
     return type === 'dynamic' && typeof factor === 'number' ? Math.floor(factor * super.maxLength) : super.maxLength;
+  }
+
+  /** @internal The parts of the family's layer for multi-token prediction; null if it has none. */
+  predictorParts(_init: Initializer): PredictorParts | null {
+    return null;
   }
 
   override get startId(): number | null {

@@ -101,10 +101,15 @@ export function checkExtension(
   state: DecoderState,
   tokens: TokenBatch,
   options: ExtendOptions,
-): { parts: readonly ExtendedSequence[]; logits: 'last' | 'every' | 'none' } {
-  const kinds = { sequences: 'integers', starts: 'integers', logits: ['last', 'every', 'none'] } as const;
+): { parts: readonly ExtendedSequence[] } & Pick<ExtendOptions, 'onFeatures'> & {
+    readonly logits: 'last' | 'every' | 'none';
+  } {
+  const kinds = {
+    ...({ sequences: 'integers', starts: 'integers', onFeatures: 'function' } as const),
+    logits: ['last', 'every', 'none'],
+  } as const;
   const { counts, size } = tokens;
-  const { logits = 'last', ...given } = checkOptions('extend', options, kinds);
+  const { logits = 'last', onFeatures, ...given } = checkOptions('extend', options, kinds);
   if (encoder !== null)
     throw new ArgumentError('extend: the model has an encoder: give it one target token at a time, by step()');
   const { sequences = counts.map((_, i) => i), starts = counts.map(() => 0) } = given;
@@ -121,5 +126,5 @@ export function checkExtension(
     const has = `a sequence has room for ${capacity} tokens`;
     throw new ShapeError(`extend: ${has}, got ${count} tokens after ${start} for sequence ${sequence}`);
   });
-  return { parts, logits };
+  return { parts, logits, onFeatures };
 }

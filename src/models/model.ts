@@ -252,9 +252,9 @@ export abstract class Model extends Module implements Generative {
     { options = {}, isWhole = false }: { options?: ExtendOptions; isWhole?: boolean },
   ): Generator<Tensor, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
-    const { batch, x, extension, logits } = inference(this, () => {
+    const { batch, x, extension, logits, onFeatures } = inference(this, () => {
       const batch = this.toBatch('extend', tokens);
-      const { parts, logits } = checkExtension(this, state, batch, options);
+      const { parts, logits, onFeatures } = checkExtension(this, state, batch, options);
       const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
@@ -262,15 +262,17 @@ export abstract class Model extends Module implements Generative {
       const places = state.placesOf({ parts, asSteps });
       const wholeLength = isWhole ? batch.longest : undefined;
       const extension = { positions: rotations ?? positions, parts, asSteps, places, wholeLength, inserted };
-      return { batch, x, extension, logits };
+      return { batch, x, extension, logits, onFeatures };
     });
-    const { inserted } = extension;
+    const { inserted, places } = extension;
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
     if (inserted) own.push(inserted);
+    if (places) own.push(places.from, places.to, ...(places.lengths ? [places.lengths] : []));
     try {
       const features = yield* this.#pausing(decoder.extendByLayers(x, extension, state));
       own.push(features);
       for (const { sequence, start, count } of extension.parts) state.setLength(sequence, start + count);
+      onFeatures?.(features);
       if (logits === 'none') return null;
       return inference(this, () =>
         this.logitsOf(logits === 'every' ? features : gather(features, this.device.tensor(batch.ends))),

@@ -1,13 +1,16 @@
 export type { GenerateOptions } from '../generate/generate-options.js';
 export type { ForwardOptions, ModelInputs, ModelOutput } from '../models/inputs.js';
 export { type HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+export type { Prediction, TokenPredictor } from '../models/token-predictor.js';
 export type { SaveGgufOptions } from './gguf/save-gguf.js';
 export type { DownloadProgress, HubOptions } from './hub-options.js';
 export {
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
+  loadPredictor,
   loadTokenizer,
+  type PredictorOptions,
   saveGguf,
   type TextModel,
 } from './load-later.js';

@@ -34,15 +34,14 @@ export class Qwen35Moe extends Qwen35 {
     return routerLoss(this, this.settings, pass);
   }
 
-  protected override get stateNames(): StateNames {
-    const [own, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.mlp'];
+  protected override networkNames(body: string): StateNames {
+    const [own, block] = ['decoder.layers.*.feed_forward', `${body}.layers.*.mlp`];
     return {
       ...expertNames(block, this.settings.size('num_experts'), `${own}.experts`),
       [`${own}.shared.linear1`]: `${block}.shared_expert.gate_proj`,
       [`${own}.shared.linear2`]: `${block}.shared_expert.down_proj`,
       [`${own}.shared.linear3`]: `${block}.shared_expert.up_proj`,
       [`${own}.gate`]: `${block}.shared_expert_gate`,
-      ...super.stateNames,
     };
   }
 }

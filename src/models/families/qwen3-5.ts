@@ -12,8 +12,17 @@ import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufHeads, GgufSettings } from '../family.js';
-import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { eachLayer, ModelConfig, numberIn } from '../model-config.js';
+import type { PredictorParts } from '../token-predictor.js';
+import {
+  decoderDefaults,
+  ggufNames,
+  Llama,
+  llamaAttentionOptions,
+  llamaFeedForward,
+  llamaNames,
+  type MakeNorm,
+} from './llama.js';
 
 /** Qwen 3.5 (2026): three layers of gated delta rules for each one of gated attention. */
 export class Qwen35 extends Llama {
@@ -57,6 +66,24 @@ export class Qwen35 extends Llama {
     return llamaFeedForward(init, config);
   }
 
+  /** A layer of full attention, as `mtp_num_hidden_layers` in config.json declares. */
+  override predictorParts(init: Initializer): PredictorParts {
+    const config = new ModelConfig({ ...this.settings.values, layer_types: ['full_attention'] });
+    const norm = () => this.norm(init, config);
+    const names = { ...llamaNames('mtp'), ...this.networkNames('mtp') };
+    return { dModel: config.size('hidden_size'), norm, layer: () => this.layers(init, config, norm)(0), names };
+  }
+
+  /** Names of the feed-forward networks, if they differ from Llama's. `body`: path of the layers. */
+  protected networkNames(_body: string): StateNames {
+    return {};
+  }
+
+  /** Layers for multi-token prediction are no part of the model; see `loadPredictor`. */
+  override ignores(name: string): boolean {
+    return name.startsWith('mtp.');
+  }
+
   protected override get stateNames(): StateNames {
     const { settings } = this;
     const layers = eachLayer(settings.values, (i) => {
@@ -66,7 +93,7 @@ export class Qwen35 extends Llama {
         linear_attention: deltaNames(own, `${layer}.linear_attn`),
       });
     });
-    return { ...Object.assign({}, ...layers), ...super.stateNames };
+    return { ...Object.assign({}, ...layers), ...this.networkNames('model'), ...super.stateNames };
   }
 }
 

@@ -1,0 +1,131 @@
+// Drafts of a layer for multi-token prediction. The layer reads the features of every token that the model has read. Its
+// first guess follows from the features of the newest one. It makes further guesses from its own features.
+
+import { ArgumentError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import type { DecoderState } from '../nn/decoder-state.js';
+import { inference } from '../nn/module.js';
+import type { Generative } from './generative.js';
+import type { Drafter } from './speculative.js';
+
+/** The part of a `TokenPredictor` that drafts need. */
+export interface Predictor {
+  predicts(model: object): boolean;
+  startDecoding(options: { maxLength: number }): DecoderState;
+  read(
+    state: DecoderState,
+    start: number,
+    next: Tensor,
+    features: Tensor,
+    position: number,
+  ): { readonly features: Tensor; readonly token: Tensor };
+}
+
+/** Maximum number of guesses, and the number of the first pass. A guess takes the time of the projection to logits. */
+const [MAX_GUESSES, FIRST_GUESSES] = [4, 2];
+/** Minimum capacity of the state in tokens. It doubles when it is used up. */
+const MIN_CAPACITY = 256;
+
+/** Features of tokens that the layer has not read. */
+interface Features {
+  /** Position of the first token. */
+  readonly start: number;
+  readonly rows: Tensor;
+}
+
+export class PredictorDrafter implements Drafter {
+  readonly #waiting: Features[] = [];
+  #state: DecoderState | null = null;
+  /** Number of tokens in the state whose successors are final. */
+  #length = 0;
+  /** Position of the state's first token. It grows when the model reads tokens that this drafter does not see. */
+  #offset = 0;
+  #guesses = FIRST_GUESSES;
+
+  /** Throws ArgumentError if the predictor belongs to another model. */
+  constructor(
+    private readonly model: Generative,
+    private readonly predictor: Predictor,
+  ) {
+    if (!predictor.predicts(model))
+      throw new ArgumentError('generate: draft is a TokenPredictor of another model, expected one of the same model');
+  }
+
+  observe(start: number, features: Tensor): void {
+    const rows = this.model.device.unscoped(() => features.rows(0, features.shape[0] as number));
+    this.#waiting.push({ start, rows });
+  }
+
+  async propose(context: readonly number[], most: number): Promise<number[]> {
+    const tokens = inference(this.model, () => this.#guess(context, Math.min(this.#guesses, most)));
+    if (tokens.length === 0) return [];
+    try {
+      const read = await Tensor.dataOf(tokens as [Tensor, ...Tensor[]]);
+      return read.map(([token]) => token as number);
+    } finally {
+      for (const token of tokens) token.dispose();
+    }
+  }
+
+  /** The guesses after `context`, int32 [1] each, which the caller disposes of. */
+  #guess(context: readonly number[], count: number): Tensor[] {
+    const first = this.#readWaiting(context, count);
+    if (first === null) return [];
+    const tokens = [first.token];
+    let { features, token } = first;
+    while (tokens.length < count) {
+      const rows = features.shape[0] as number;
+      const at = this.#length + tokens.length - 1;
+      const position = context.length + tokens.length - 1;
+      ({ features, token } = this.predictor.read(this.#room(at + 1), at, token, features.rows(rows - 1, rows), position));
+      tokens.push(token);
+    }
+    return tokens.map((each) => this.model.device.keep(each));
+  }
+
+  learn(proposed: number, accepted: number): void {
+    if (accepted === proposed) this.#guesses = Math.min(MAX_GUESSES, proposed + 1);
+    else this.#guesses = Math.max(1, accepted);
+  }
+
+  dispose(): void {
+    this.#dropWaiting();
+    this.#state?.dispose();
+    this.#state = null;
+  }
+
+  /** Reads all features whose next token is known. Returns the prediction after the newest one; null without any. */
+  #readWaiting(context: readonly number[], further: number) {
+    let last: ReturnType<Predictor['read']> | null = null;
+    const known = context.length - 1; // tokens with a next one
+    for (const { start, rows } of this.#waiting) {
+      const count = Math.min(rows.shape[0] as number, known - start); // later ones belong to rejected guesses
+      if (count < 1) continue;
+      if (start - this.#offset > this.#length) this.#offset = start - this.#length;
+      const at = start - this.#offset;
+      const next = this.model.device.tensor(Int32Array.from(context.slice(start + 1, start + 1 + count)));
+      last = this.predictor.read(this.#room(at + count + further), at, next, rows.rows(0, count), start + 1);
+      this.#length = at + count;
+    }
+    this.#dropWaiting();
+    return last;
+  }
+
+  /** The state, with a capacity of at least `length` tokens. */
+  #room(length: number): DecoderState {
+    const old = this.#state;
+    if (old !== null && old.sizes.capacity >= length) return old;
+    const maxLength = Math.max(MIN_CAPACITY, 2 ** Math.ceil(Math.log2(length)));
+    const state = this.predictor.startDecoding({ maxLength });
+    if (old !== null) {
+      state.copySequence(0, 0, this.#length, old);
+      old.dispose();
+    }
+    this.#state = state;
+    return state;
+  }
+
+  #dropWaiting(): void {
+    for (const { rows } of this.#waiting.splice(0)) rows.dispose();
+  }
+}

@@ -1,0 +1,159 @@
+// The layer for multi-token prediction: its features and guesses are those of transformers, and drafts change only the speed.
+import { expect, it } from 'vitest';
+import { PromptCache } from '../../src/generate/prompt-cache.js';
+import { ArgumentError, type DraftEvent, FormatError, type GenerateOptions } from '../../src/index.js';
+import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
+import type { CausalModel } from '../../src/models/causal-model.js';
+import type { TokenPredictor } from '../../src/models/token-predictor.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { loadPredictor } from '../../src/pretrained/load-predictor.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
+
+interface Expected {
+  readonly ids: readonly number[];
+  readonly features: readonly number[];
+  readonly best: readonly number[];
+  readonly prompt: number;
+  readonly tokens: readonly number[];
+  readonly guesses: readonly number[];
+}
+
+const data = testData('predictor');
+const expected = await data.json<Expected>('expected.json');
+const config = await data.bytes('config.json');
+const weights = await data.bytes('model.safetensors');
+const files = { 'config.json': config, 'model.safetensors': weights };
+const prompt = expected.ids.slice(0, expected.prompt);
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const model = (await loadModel(device, files)) as unknown as CausalModel & Awaited<ReturnType<typeof loadModel>>;
+const draft = await loadPredictor(model, files);
+
+/** Reads the text in pieces of `size` tokens. Returns the features, and the best token after the last one. */
+async function readAll(predictor: TokenPredictor, size: number) {
+  const known = expected.ids.length - 1;
+  const state = model.startDecoding({ maxLength: 64 });
+  const own = predictor.startDecoding({ maxLength: 64 });
+  const features: number[] = [];
+  let best = -1;
+  for (let start = 0; start < known; start += size) {
+    const ids = expected.ids.slice(start, Math.min(start + size, known));
+    const next = device.tensor(Int32Array.from(expected.ids.slice(start + 1, start + 1 + ids.length)));
+    const results: ReturnType<TokenPredictor['read']>[] = [];
+    const onFeatures = (rows: typeof next) =>
+      results.push(device.unscoped(() => predictor.read(own, start, next, rows, start + 1)));
+    model.extend(state, [ids], { starts: [start], logits: 'none', onFeatures });
+    features.push(...results[0]!.features.dataSync());
+    best = results[0]!.token.dataSync()[0] as number;
+  }
+  state.dispose();
+  own.dispose();
+  return { features, best };
+}
+
+it.each([64, 5, 1])("has transformers' features, read in pieces of %i tokens", async (size) => {
+  const { features, best } = await readAll(draft, size);
+  expect(features.length).toBe(expected.features.length);
+  const greatest = Math.max(...expected.features.map(Math.abs));
+  for (const [i, value] of features.entries())
+    expect(Math.abs(value - (expected.features[i] as number)), `${i}`).toBeLessThan(2e-6 * greatest + 1e-6);
+  expect(best).toBe(expected.best.at(-1));
+});
+
+it("continues as transformers does, by transformers' guesses, in less than half of the passes", async () => {
+  const events: DraftEvent[] = [];
+  const onDraft = (event: DraftEvent) => events.push(event);
+  const { sequences } = await model.generate([prompt], { maxNewTokens: 24, draft, onDraft });
+  expect(sequences[0]).toEqual(expected.tokens);
+  const text = [...prompt, ...expected.tokens];
+  for (const { at, tokens } of events) {
+    expect(tokens[0]).toBe(expected.guesses[prompt.length + at - 2]);
+    expect(tokens).toEqual(text.slice(prompt.length + at, prompt.length + at + tokens.length));
+  }
+  expect(events.length).toBeLessThan(12);
+  expect(Math.max(...events.map(({ tokens }) => tokens.length))).toBe(4);
+});
+
+const choices: Record<string, GenerateOptions> = {
+  greedily: { maxNewTokens: 300 },
+  'by sampling': { doSample: true, temperature: 3, seed: 5, maxNewTokens: 60 },
+  'with penalties': { repetitionPenalty: 3, maxNewTokens: 60 },
+  'with a prefix': { prefix: [1, 2, 3], maxNewTokens: 30 },
+  'with keys of int8': { cache: 'int8', maxNewTokens: 60 },
+};
+
+it.each(Object.entries(choices))('gives the bits of generation without guesses, %s', async (_, options) => {
+  const inputs = [prompt, [4, 11], [9]];
+  const plain = await model.generate(inputs, options);
+  expect(await model.generate(inputs, { ...options, draft })).toEqual(plain);
+});
+
+it('continues a cached text, whose beginning it has not seen', async () => {
+  const options = { maxNewTokens: 12 };
+  const [plain, drafted] = [new PromptCache(model), new PromptCache(model)];
+  const results: unknown[][] = [];
+  for (const [cache, more] of [
+    [plain, {}],
+    [drafted, { draft }],
+  ] as const) {
+    const first = await model.generate([prompt], { ...options, cache });
+    const longer = [...prompt, ...(first.sequences[0] as number[]), 3, 10];
+    const second = await model.generate([longer], { ...options, ...more, cache });
+    const third = await model.generate([longer.slice(0, 12)], { ...options, ...more, cache });
+    results.push([second.sequences, third.sequences]);
+    cache.dispose();
+  }
+  expect(results[1]).toEqual(results[0]);
+});
+
+it('can be packed', async () => {
+  const packed = await loadPredictor(model, files, { weights: 'int8' });
+  const accepted: number[] = [];
+  const onDraft = (event: DraftEvent) => accepted.push(event.accepted);
+  const { sequences } = await model.generate([prompt], { maxNewTokens: 24, draft: packed, onDraft });
+  expect(sequences[0]).toEqual(expected.tokens);
+  expect(Math.max(...accepted)).toBeGreaterThan(1);
+  packed.dispose();
+});
+
+it('is no part of the model, and gives its memory back', async () => {
+  expect(Object.keys(model.stateDict()).filter((name) => name.startsWith('mtp.'))).toEqual([]);
+  const warnings: string[] = [];
+  const other = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
+  expect(warnings).toEqual([]);
+  const used: number[] = [];
+  for (let turn = 0; turn < 3; turn++) {
+    const own = await loadPredictor(other, files);
+    await other.generate([prompt], { maxNewTokens: 40, draft: own });
+    own.dispose();
+    await device.flush();
+    used.push(device.memory().used);
+  }
+  expect(used[2]).toBe(used[1]); // the first turn makes tables that the model keeps
+  other.dispose();
+});
+
+it('refuses other models, checkpoints without the layer, and options that do not exist', async () => {
+  const tensors = [...parseSafetensors(weights).tensors].map(([name, entry]): [string, SafetensorsSource] => [
+    name,
+    { dtype: 'F32', shape: [...entry.shape], data: entry.data() as Float32Array },
+  ]);
+  const plain = tensors.filter(([name]) => !name.startsWith('mtp.'));
+  const without = { ...files, 'model.safetensors': serializeSafetensors(Object.fromEntries(plain)) };
+  await expect(loadPredictor(model, without)).rejects.toThrow(/has no layer for multi-token prediction/);
+  const partial = tensors.filter(([name]) => name !== 'mtp.norm.weight');
+  const damaged = { ...files, 'model.safetensors': serializeSafetensors(Object.fromEntries(partial)) };
+  await expect(loadPredictor(model, damaged)).rejects.toThrow(FormatError);
+  await expect(loadPredictor(model, damaged)).rejects.toThrow(/mtp\.norm\.weight/);
+  await expect(loadPredictor(model, files, { weights: 'int2' as 'int8' })).rejects.toThrow(/loadPredictor: weights is "int2"/);
+  await expect(loadPredictor(model, files, { draft: 1 } as object)).rejects.toThrow(/loadPredictor: .*draft/);
+  await expect(loadPredictor({} as never, files)).rejects.toThrow(ArgumentError);
+  const llama = await loadModel(device, testData('reference/llama').path);
+  await expect(loadPredictor(llama, files)).rejects.toThrow(/family llama, expected one of Qwen 3.5/);
+  llama.dispose();
+  const other = await loadModel(device, files);
+  await expect(other.generate([prompt], { maxNewTokens: 4, draft })).rejects.toThrow(/TokenPredictor of another model/);
+  await expect(model.generate([prompt, prompt], { maxNewTokens: 4, draft, numBeams: 2 })).rejects.toThrow(/draft needs/);
+  other.dispose();
+});
