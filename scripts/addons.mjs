@@ -83,6 +83,14 @@ async function nodeLibrary(folder, target) {
   return library;
 }
 
+/** Sets the time in the header of a Windows file (COFF's TimeDateStamp) to 0: two builds of one commit have the same bytes. */
+function clearTime(path) {
+  const bytes = readFileSync(path);
+  const header = bytes.readUInt32LE(0x3c);
+  bytes.writeUInt32LE(0, header + 8);
+  writeFileSync(path, bytes);
+}
+
 async function build(platform) {
   const [target, ...more] = targets[platform];
   const objects = join('build/addons', platform);
@@ -107,6 +115,7 @@ async function build(platform) {
   if (platform.startsWith('win32')) linked.push(await nodeLibrary(objects, target));
   const addon = join(packagesFolder, platform, `simdformer.${platform}.node`);
   await zig('c++', ...machine, ...more, '-shared', '-s', ...linked, '-o', addon);
+  if (platform.startsWith('win32')) clearTime(addon);
   console.log(`→ ${addon}`);
 }
 

@@ -53,6 +53,7 @@ const stored: Record<string, () => Files> = {
   'google-t5/t5-small': small('t5'),
   'HuggingFaceTB/SmolLM2-135M': tinyChat,
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
+  'Qwen/Qwen3.5-0.8B': () => folder('test/data/predictor'),
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
   'naver/splade-cocondenser-ensembledistil': sentences('splade'),

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CacheType } from '../../ops/kv-cache.js';
-import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { type LoadedModel, loadModel, loadPredictor } from '../../pretrained/index.js';
 import { WHEN_FULL, type WhenFull } from '../../tasks/chat/chat-options.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
 import { openDevice } from '../common.js';
@@ -24,6 +24,8 @@ interface Options {
   seed?: number;
 }
 
+type Draft = NonNullable<ChatGenerateOptions['draft']>;
+
 export function chatCommand(): Command {
   const command = new Command('chat')
     .description('chat with a model; /help lists the commands of a chat')
@@ -41,7 +43,7 @@ export function chatCommand(): Command {
     .option('--restore <file>', 'continue a conversation that /save has written')
     .option(
       '--draft <model>',
-      "speculative decoding by a smaller model with the same vocabulary, or by the text so far: 'prompt'",
+      "speculative decoding by a smaller model with the same vocabulary, by the text so far: 'prompt', or by the model's own layer for it: 'mtp'",
     )
     .option('--max-tokens <n>', 'tokens of an answer at most', integer(1))
     .option('--sample', "draw tokens by their probabilities (default: the model's own setting)")
@@ -50,7 +52,7 @@ export function chatCommand(): Command {
       using device = await openDevice(command);
       const model = await loadModel(device, name, { cache: options.cache });
       const { draft = null } = options;
-      const guesses = draft === null || draft === 'prompt' ? draft : await loadModel(device, draft);
+      const guesses = draft === null ? null : await draftOf(model, name, draft);
       const chat = await start(model, options);
       try {
         await converse(chat, generationOf(options, guesses), process.stdin, process.stdout, options.image);
@@ -61,6 +63,12 @@ export function chatCommand(): Command {
   return addGenerationFlags(command);
 }
 
+/** The value of `--draft` as an option of `generate`. `name`: the model's. */
+async function draftOf(model: LoadedModel, name: string, draft: string): Promise<Draft> {
+  if (draft === 'prompt') return draft;
+  return draft === 'mtp' ? loadPredictor(model, name) : loadModel(model.device, draft);
+}
+
 async function start(model: LoadedModel, options: Options): Promise<Chat> {
   const { system, context: maxLength, whenFull, restore } = options;
   if (restore !== undefined) return Chat.restore(model, restore);
@@ -68,7 +76,7 @@ async function start(model: LoadedModel, options: Options): Promise<Chat> {
   return new Chat(model, { system, maxLength, whenFull, ...(tools ? { tools } : {}) });
 }
 
-function generationOf(options: Options, draft: 'prompt' | LoadedModel | null): ChatGenerateOptions {
+function generationOf(options: Options, draft: Draft | null): ChatGenerateOptions {
   const { maxTokens: maxNewTokens, sample: doSample, seed } = options;
   const given = { maxNewTokens, doSample, seed, draft: draft ?? undefined, ...generationFlags(options) };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

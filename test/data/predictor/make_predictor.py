@@ -36,6 +36,7 @@ sizes = dict(
 )
 if has_experts:
     config = Qwen3_5MoeTextConfig(**sizes, moe_intermediate_size=8, shared_expert_intermediate_size=8, num_experts=4, num_experts_per_tok=2)
+    config._experts_implementation = 'eager'  # the others compute in float32
     model = Qwen3_5MoeForCausalLM(config).double()
 else:
     config = Qwen3_5TextConfig(**sizes, intermediate_size=24)
