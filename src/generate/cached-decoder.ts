@@ -5,6 +5,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { Decoder, StepRequest } from './batch-decoder.js';
+import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { extendInSlices, prepareInSlices } from './in-slices.js';
@@ -13,7 +14,7 @@ import type { Plan, PlannedInput } from './plan.js';
 import { PromptCache } from './prompt-cache.js';
 import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
-import { type Drafter, drafterOf, type Generate } from './speculative.js';
+import { drafterOf, type Generate } from './speculative.js';
 
 /** True if the options need a CachedDecoder. */
 export const isCached = ({ cache, draft }: GenerateOptions): boolean =>

@@ -5,8 +5,8 @@ import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
+import type { Drafter } from './drafter.js';
 import type { Generative } from './generative.js';
-import type { Drafter } from './speculative.js';
 
 /** The part of a `TokenPredictor` that drafts need. */
 export interface Predictor {
@@ -77,7 +77,13 @@ export class PredictorDrafter implements Drafter {
       const rows = features.shape[0] as number;
       const at = this.#length + tokens.length - 1;
       const position = context.length + tokens.length - 1;
-      ({ features, token } = this.predictor.read(this.#room(at + 1), at, token, features.rows(rows - 1, rows), position));
+      ({ features, token } = this.predictor.read(
+        this.#room(at + 1),
+        at,
+        token,
+        features.rows(rows - 1, rows),
+        position,
+      ));
       tokens.push(token);
     }
     return tokens.map((each) => this.model.device.keep(each));

@@ -4,26 +4,11 @@
 // change only the speed, with greedy search, processors or sampling.
 
 import { ArgumentError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { type Predictor, PredictorDrafter } from './predictor-drafter.js';
 import type { PromptCache } from './prompt-cache.js';
-
-/** Source of guesses. */
-export interface Drafter {
-  /** Guesses up to `most` tokens after `context`. Returns [] if it has no guess. */
-  propose(context: readonly number[], most: number): number[] | Promise<number[]>;
-  /** Tells the drafter how many of the latest guesses were accepted. */
-  learn(proposed: number, accepted: number): void;
-  /**
-   * Receives the features of tokens that the model has read, float32 [N, dModel]. `start` is the position of the first
-   * one. The drafter keeps what it needs. Default: they are not needed.
-   */
-  observe?(start: number, features: Tensor): void;
-  /** Frees its memory. Default: it has none. */
-  dispose?(): void;
-}
 
 /** Maximum tokens of a pass with guesses: the latest token and the guesses. Passes of more rows cost more per row. */
 const MAX_ROWS = 16;

@@ -16,7 +16,15 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { concat, gather } from '../ops/move.js';
 import { topKInto } from '../ops/top-k.js';
-import type { CausalModel } from './causal-model.js';
+
+/** The parts of a model that its predictor shares. */
+interface Base {
+  readonly device: Device;
+  /** The embeddings of tokens, float32 [N, dModel]. */
+  embedTokens(ids: Tensor, positions: Tensor): Tensor;
+  /** The logits of tokens with these features, float32 [N, vocabulary]. */
+  logitsOf(features: Tensor): Tensor;
+}
 
 /** The parts of a predictor that its family makes. */
 export interface PredictorParts {
@@ -45,10 +53,10 @@ export class TokenPredictor extends Module {
   /** From the embedding of a token and the features before it, side by side, to the input of the layer. */
   readonly projection: Linear;
   readonly decoder: Stack;
-  readonly #model: CausalModel;
+  readonly #model: Base;
   readonly #names: StateNames;
 
-  constructor(init: Initializer, model: CausalModel, { dModel, layer, norm, names }: PredictorParts) {
+  constructor(init: Initializer, model: Base, { dModel, layer, norm, names }: PredictorParts) {
     super();
     this.#model = model;
     this.#names = names;

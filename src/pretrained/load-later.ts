@@ -4,7 +4,6 @@ import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Transformer } from '../models/families/transformer.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import type { WeightFormat } from '../models/quantize.js';
 import type { TokenPredictor } from '../models/token-predictor.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
@@ -12,14 +11,12 @@ import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js'
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
 import type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
+import type { PredictorOptions } from './load-predictor.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
 
-export interface PredictorOptions extends HubOptions {
-  /** The format to which the layer's matrices are packed, as in `quantize`. Default: 'float32'. */
-  weights?: 'float32' | WeightFormat | undefined;
-}
+export type { PredictorOptions } from './load-predictor.js';
 
 /**
  * Loads a pretrained model from a folder, a hub id, files by name (for example dropped on a page), or a GGUF file. A

@@ -2,15 +2,19 @@ import { checkKnown, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { CausalModel } from '../models/causal-model.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { packing, quantize } from '../models/quantize.js';
+import { packing, quantize, type WeightFormat } from '../models/quantize.js';
 import { TokenPredictor } from '../models/token-predictor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { withSplitExperts } from './fused-experts.js';
-import { checkHubOptions } from './hub-options.js';
-import type { PredictorOptions } from './load-later.js';
+import { checkHubOptions, type HubOptions } from './hub-options.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { openWeights } from './weights.js';
+
+export interface PredictorOptions extends HubOptions {
+  /** The format to which the layer's matrices are packed, as in `quantize`. Default: 'float32'. */
+  weights?: 'float32' | WeightFormat | undefined;
+}
 
 const PREFIX = 'mtp.';
 /** Tensors of checkpoints that are those of the model itself. */

@@ -62,6 +62,8 @@ describe('simdformer chat', () => {
     const restored = await talk([`/save ${saved}`], '--restore', saved);
     expect(restored.code).toBe(0);
     expect(JSON.parse(await readFile(saved, 'utf8')).messages).toEqual(messages);
+    const layer = await talk(['x'], '--draft', 'mtp');
+    expect(layer).toMatchObject({ code: 1, stderr: expect.stringContaining('expected one of Qwen 3.5') });
     expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
     expect((await talk(['x'], '--tools', 'README.md')).stderr).toMatch(/^simdformer: README.md is not JSON: .*\n$/);

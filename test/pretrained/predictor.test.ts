@@ -146,7 +146,9 @@ it('refuses other models, checkpoints without the layer, and options that do not
   const damaged = { ...files, 'model.safetensors': serializeSafetensors(Object.fromEntries(partial)) };
   await expect(loadPredictor(model, damaged)).rejects.toThrow(FormatError);
   await expect(loadPredictor(model, damaged)).rejects.toThrow(/mtp\.norm\.weight/);
-  await expect(loadPredictor(model, files, { weights: 'int2' as 'int8' })).rejects.toThrow(/loadPredictor: weights is "int2"/);
+  await expect(loadPredictor(model, files, { weights: 'int2' as 'int8' })).rejects.toThrow(
+    /loadPredictor: weights is "int2"/,
+  );
   await expect(loadPredictor(model, files, { draft: 1 } as object)).rejects.toThrow(/loadPredictor: .*draft/);
   await expect(loadPredictor({} as never, files)).rejects.toThrow(ArgumentError);
   const llama = await loadModel(device, testData('reference/llama').path);
@@ -154,6 +156,8 @@ it('refuses other models, checkpoints without the layer, and options that do not
   llama.dispose();
   const other = await loadModel(device, files);
   await expect(other.generate([prompt], { maxNewTokens: 4, draft })).rejects.toThrow(/TokenPredictor of another model/);
-  await expect(model.generate([prompt, prompt], { maxNewTokens: 4, draft, numBeams: 2 })).rejects.toThrow(/draft needs/);
+  await expect(model.generate([prompt, prompt], { maxNewTokens: 4, draft, numBeams: 2 })).rejects.toThrow(
+    /draft needs/,
+  );
   other.dispose();
 });
