@@ -16,10 +16,6 @@ import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
 import { drafterOf, type Generate } from './speculative.js';
 
-/** True if the options need a CachedDecoder. */
-export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
-  typeof cache === 'object' || draft !== undefined;
-
 /**
  * Makes the decoder for the only input of `plan`. The caller must call `end` when it is done. Throws ArgumentError for
  * an unsuitable cache.

@@ -7,7 +7,6 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BatchDecoder, type Decoder, endBatch, joined, startBatch } from './batch-decoder.js';
 import { BeamSearch } from './beam-search.js';
-import { isCached, startCached } from './cached-decoder.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative, SourceShape } from './generative.js';
 import { withModelDefaults } from './model-defaults.js';
@@ -112,6 +111,17 @@ async function* decode(
   }
 }
 
+let cached: typeof import('./cached-decoder.js') | undefined;
+
+/** Decoding with a PromptCache or with drafts, loaded at its first use. */
+async function cachedDecoding() {
+  cached ??= await import('./cached-decoder.js');
+  return cached;
+}
+
+const needsCachedDecoder = ({ cache, draft }: GenerateOptions): boolean =>
+  typeof cache === 'object' || draft !== undefined;
+
 async function* decodeAlone(
   model: Generative,
   plan: Plan,
@@ -119,7 +129,9 @@ async function* decodeAlone(
   together: Together | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   // The decoder is made first, because this detects a lack of memory.
-  let decoder = isCached(options) ? startCached(model, plan, options, generate) : await startBatch(model, plan);
+  let decoder = needsCachedDecoder(options)
+    ? (await cachedDecoding()).startCached(model, plan, options, generate)
+    : await startBatch(model, plan);
   let search: Search | null = null;
   const end = () => {
     if (decoder instanceof BatchDecoder) endBatch(model, decoder);

@@ -8,12 +8,11 @@ export {
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
-  loadPredictor,
   loadTokenizer,
-  type PredictorOptions,
   saveGguf,
   type TextModel,
 } from './load-later.js';
+export { loadPredictor, type PredictorOptions } from './load-predictor-later.js';
 export type { FileContent, ModelFileSet } from './open-source.js';
 export { decodeAudio } from './processors/decode-audio.js';
 export { decodeImage } from './processors/decode-image.js';

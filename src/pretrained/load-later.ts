@@ -4,19 +4,15 @@ import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Transformer } from '../models/families/transformer.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import type { TokenPredictor } from '../models/token-predictor.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
 import type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
-import type { PredictorOptions } from './load-predictor.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
-
-export type { PredictorOptions } from './load-predictor.js';
 
 /**
  * Loads a pretrained model from a folder, a hub id, files by name (for example dropped on a page), or a GGUF file. A
@@ -36,28 +32,6 @@ export async function loadModel<Model extends LoadedModel | Transformer = TextMo
 ): Promise<Model> {
   const loader = await import('./load-model.js');
   return loader.loadModel<Model>(device, from, options);
-}
-
-/**
- * Loads the layer of a checkpoint for multi-token prediction, which Qwen 3.5 has: `draft` of `generate` takes it. `from` is
- * the checkpoint of `model`: a folder, a hub id, or files by name. `model` may be another file of the same model.
- *
- * ```ts
- * const draft = await loadPredictor(model, 'Qwen/Qwen3.5-0.8B');
- * const { sequences } = await model.generate([prompt], { draft, maxNewTokens: 100 });
- * draft.dispose();
- * ```
- *
- * Throws ArgumentError for a model of another family. Throws FormatError, naming the file, if the checkpoint has no such
- * layer, or one of other sizes. Throws FetchError if the hub or the network fails.
- */
-export async function loadPredictor(
-  model: PretrainedModel,
-  from: ModelLocation,
-  options: PredictorOptions = {},
-): Promise<TokenPredictor> {
-  const loader = await import('./load-predictor.js');
-  return loader.loadPredictor(model, from, options);
 }
 
 /**

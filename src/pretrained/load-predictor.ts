@@ -20,7 +20,7 @@ const PREFIX = 'mtp.';
 /** Tensors of checkpoints that are those of the model itself. */
 const SHARED = /^mtp\.(embed_tokens|shared_head)\./;
 
-/** See load-later.ts. */
+/** See load-predictor-later.ts. */
 export async function loadPredictor(
   model: PretrainedModel,
   from: ModelLocation,
