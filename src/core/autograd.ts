@@ -9,6 +9,7 @@ import { AutogradError, ShapeError } from './errors.js';
 import { GradientSlot } from './gradient-slot.js';
 import type { Pool } from './heap.js';
 import { lastOf, sameShape } from './shape.js';
+import { atOnce, eachWithin } from './slices.js';
 import type { Storage } from './storage.js';
 import { type Device, type Gradient, type GradientTarget, type Node, Tensor } from './tensor.js';
 import { type TensorData, valuesFor } from './tensor-data.js';
@@ -163,35 +164,53 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   });
 }
 
+/** See `Tensor.backward`. Nodes older than `since` are left to the caller. */
+export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): void {
+  const { device } = y;
+  device.noGrad(() => device.scope(() => atOnce(pass(y, upstream, since))));
+}
+
 /**
- * See `Tensor.backward`. Nodes older than `since` are left to the caller. `onFinal` is called with each leaf as soon as
- * all commands that write its gradient are queued. Further work on it can then overlap with the rest of the pass.
+ * The same backward pass, which pauses after each node. Other work can run during a pause. `onFinal` is called with each
+ * leaf as soon as all commands that write its gradient are queued. Further work on it can then overlap with the rest of
+ * the pass.
  */
-export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, onFinal?: (leaf: Tensor) => void): void {
+export function backwardByParts(
+  y: Tensor,
+  upstream?: Tensor | TensorData,
+  onFinal?: (leaf: Tensor) => void,
+): Generator<undefined, void> {
+  const { device } = y;
+  return eachWithin((part) => device.noGrad(part), device.scopeByParts(pass(y, upstream, 0, onFinal)));
+}
+
+function* pass(
+  y: Tensor,
+  upstream: Tensor | TensorData | undefined,
+  since: number,
+  onFinal?: (leaf: Tensor) => void,
+): Generator<undefined, void> {
   y.assertUsable('backward');
   if (!y.requiresGrad) {
     throw new AutogradError(
       'backward: no tensor that led to this one requires a gradient, or its graph was used before',
     );
   }
-  const device = y.device;
+  const { device } = y;
   const nodes = y.root.node === null ? [] : reach(y.root.node, since);
   const leaves = new Set([y, ...nodes.flatMap(({ inputs }) => inputs)].map(({ root }) => root));
   const uses = onFinal && usesOf(nodes);
-  device.noGrad(() =>
-    device.scope(() => {
-      seed(y, upstream);
-      try {
-        for (const node of nodes) {
-          differentiate(node, device);
-          if (uses) for (const leaf of lastUses(node, uses)) onFinal?.(leaf);
-        }
-      } finally {
-        for (const node of nodes) release(node);
-        for (const leaf of leaves) if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
-      }
-    }),
-  );
+  seed(y, upstream);
+  try {
+    for (const node of nodes) {
+      differentiate(node, device);
+      if (uses) for (const leaf of lastUses(node, uses)) onFinal?.(leaf);
+      yield;
+    }
+  } finally {
+    for (const node of nodes) release(node);
+    for (const leaf of leaves) if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
+  }
 }
 
 /** Passes the gradients of a node's outputs to its inputs, and frees those of the outputs. */

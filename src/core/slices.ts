@@ -32,6 +32,30 @@ export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise
   }
 }
 
+/** Runs `work` with each part inside a call of `around`, for a state that must not last during pauses. */
+export function* eachWithin<Result>(
+  around: <T>(part: () => T) => T,
+  work: Iterator<unknown, Result>,
+): Generator<undefined, Result> {
+  for (;;) {
+    const { done, value } = around(() => work.next());
+    if (done) return value;
+    yield;
+  }
+}
+
+/**
+ * True if the method `byParts` does what the method `atOnce` does. It does not if a subclass, or the object itself,
+ * overrides only `atOnce`.
+ */
+export function worksByParts(object: object, atOnce: string, byParts: string): boolean {
+  for (let owner = object; owner !== null; owner = Object.getPrototypeOf(owner)) {
+    if (Object.hasOwn(owner, byParts)) return true;
+    if (Object.hasOwn(owner, atOnce)) return false;
+  }
+  return false;
+}
+
 /** Number of values that are sorted before a pause. */
 const SORTED_A_SLICE = 1 << 8;
 

@@ -1,6 +1,7 @@
 import { checkOptions, listOf } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
+import { eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { add, scale } from '../ops/binary.js';
@@ -79,12 +80,13 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
     this.own.seedDropout(seed);
   }
 
-  protected override loss(examples: readonly Encoded[]): Tensor {
+  protected override *pausingLoss(examples: readonly Encoded[]): Generator<unknown, Tensor> {
     const { temperature, alpha, hiddenStates: pairs, hiddenWeight } = this.#options;
     const hiddenStates = pairs.length > 0;
     const { labels, ...inputs } = this.inputs(examples);
-    const student = this.model.forward({ ...inputs, labels }, { hiddenStates });
-    const taught = this.device.noGrad(() => this.teacher.forward(inputs, { hiddenStates }));
+    const student = yield* this.model.forwardByParts({ ...inputs, labels }, { hiddenStates });
+    const pass = this.teacher.forwardByParts(inputs, { hiddenStates });
+    const taught = yield* eachWithin((part) => this.device.noGrad(part), pass);
     if (!student.logits || !taught.logits || !student.loss)
       throw new ArgumentError('Distillation: the models return no logits, expected models with a head');
     const flat = (logits: Tensor) => logits.reshape(-1, logits.shape.at(-1) as number);

@@ -2,6 +2,7 @@
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
@@ -81,7 +82,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
     return texts.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
   }
 
-  protected override loss(examples: readonly EncodedTexts[]): Tensor {
+  protected override *pausingLoss(examples: readonly EncodedTexts[]): Generator<unknown, Tensor> {
     const scores = examples.map(({ score }) => score);
     const isScored = scores.every((score) => score !== null);
     const { loss = isScored ? 'ranked' : 'negatives', scale, margin = 0.5 } = this.#options;
@@ -92,7 +93,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
       throw new ArgumentError('fit: the examples do not fit the loss, expected a negative in each of them, or in none');
     // One pass over all texts: the first of each example, then the second.
     const all = [0, 1, 2].slice(0, count).flatMap((i) => examples.map(({ texts }) => texts[i] as EncodedText));
-    const vectors = embed(this.model, all);
+    const vectors = yield* embedByParts(this.model, all);
     const part = (i: number) => vectors.rows(i * examples.length, (i + 1) * examples.length);
     const [a, b] = [part(0), part(1)];
     switch (loss) {
@@ -117,9 +118,10 @@ export function scoreOf(score: unknown): number {
 
 /**
  * Returns the vectors of texts, [B, d]: by the modules of sentence-transformers, or else the mean of the token vectors.
+ * Yields after each layer.
  */
-export function embed(model: PretrainedModel, texts: readonly EncodedText[]): Tensor {
-  const { sentenceEmbedding, lastHiddenState } = model.forward(inputsOf(texts));
+function* embedByParts(model: PretrainedModel, texts: readonly EncodedText[]): Generator<unknown, Tensor> {
+  const { sentenceEmbedding, lastHiddenState } = yield* model.forwardByParts(inputsOf(texts));
   if (sentenceEmbedding) return sentenceEmbedding;
   if (!lastHiddenState)
     throw new ArgumentError(
@@ -143,7 +145,7 @@ export async function embedTexts(
     ({ inputIds }) => inputIds.length,
     async (batch) => {
       signal?.throwIfAborted();
-      const vectors = inference(model, () => embed(model, batch));
+      const vectors = inference(model, () => atOnce(embedByParts(model, batch)));
       const values = (await vectors.data()) as Float32Array;
       const width = vectors.shape[1] as number;
       vectors.dispose();

@@ -3,6 +3,7 @@
 import { checkKnown, checkOptions, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
+import { atOnce, worksByParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
@@ -39,7 +40,12 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
   /** The mean loss of examples. */
   protected loss(examples: readonly Encoded[]): Tensor {
-    return this.model.forward(this.inputs(examples)).loss as Tensor;
+    return atOnce(this.pausingLoss(examples));
+  }
+
+  /** Same as `loss`, but yields where the caller can pause. Not used by a subclass that overrides `loss` alone. */
+  protected *pausingLoss(examples: readonly Encoded[]): Generator<unknown, Tensor> {
+    return (yield* this.model.forwardByParts(this.inputs(examples), {})).loss as Tensor;
   }
 
   /** Returns the number of labels over which `loss` averages. */
@@ -71,9 +77,15 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
    * invalid row.
    */
   lossOf(rows: readonly Row[], settings: LossSettings = {}): Tensor {
+    return this.device.scope(() => atOnce(this.lossByParts(rows, settings)));
+  }
+
+  /** Same as `lossOf`, but yields where the caller can pause. The caller runs it in a scope. */
+  *lossByParts(rows: readonly Row[], settings: LossSettings = {}): Generator<unknown, Tensor> {
     if (!Array.isArray(rows)) throw new ArgumentError(`lossOf: rows is ${describeValue(rows)}, expected an array`);
     checkSettings(settings);
-    return this.loss(rows.map((row) => this.encoded(row)));
+    const examples = rows.map((row) => this.encoded(row));
+    return worksByParts(this, 'loss', 'pausingLoss') ? yield* this.pausingLoss(examples) : this.loss(examples);
   }
 
   weightOf(rows: readonly Row[]): number {

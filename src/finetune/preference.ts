@@ -92,8 +92,9 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     return chosen.inputIds.length + rejected.inputIds.length;
   }
 
-  protected override loss(examples: readonly EncodedAnswers[]): Tensor {
+  protected override *pausingLoss(examples: readonly EncodedAnswers[]): Generator<unknown, Tensor> {
     const policy = this.#scores(this.model, examples, undefined);
+    yield;
     const reference = this.device.noGrad(() =>
       this.#scores(this.#reference ?? this.model, examples, this.#reference ? undefined : null),
     );

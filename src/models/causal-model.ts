@@ -19,6 +19,7 @@ import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { BatchLayout } from './pretrained-model.js';
 import { PromptModel, splitAs } from './prompt-model.js';
+import type { FurtherLoss } from './router-loss.js';
 import type { PredictorParts } from './token-predictor.js';
 
 /** Inputs that tell images from text. */
@@ -52,9 +53,8 @@ export abstract class CausalModel extends PromptModel {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
     const pass = () => this.#features(padded, hiddenStates, inputs);
-    const { result: features, loss: further } = wantsLoss
-      ? this.withFurtherLoss(() => atOnce(pass()))
-      : { result: yield* pass(), loss: null };
+    const { result: features, loss: further } =
+      wantsLoss && this.furtherLoss ? this.furtherLoss(() => atOnce(pass())) : { result: yield* pass(), loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     return { ...output, ...this.#headOutput(features, padded, inputs, options.loss ?? true, further) };
@@ -106,9 +106,9 @@ export abstract class CausalModel extends PromptModel {
     return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'), hiddenStates);
   }
 
-  /** Runs a pass. A family can return an additional loss, which is added to the loss of the tokens. */
-  protected withFurtherLoss(pass: () => Tensor): { result: Tensor; loss: Tensor | null } {
-    return { result: pass(), loss: null };
+  /** Runs a pass and returns its additional loss, which is added to the loss of the tokens. Null if there is none. */
+  protected get furtherLoss(): FurtherLoss | null {
+    return null;
   }
 
   /** A hidden state in transformers' layout. `state`: float32 [B, T, features]. */

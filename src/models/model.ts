@@ -411,6 +411,17 @@ export abstract class Model extends Module implements Generative {
     if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }
 
+  /** Runs a pass whose `beginPass` was called. During its pauses, another pass may set another seed. */
+  protected *ofThisPass<T>(parts: Iterator<unknown, T>): Generator<unknown, T> {
+    const { seed } = this.randomness;
+    for (;;) {
+      this.randomness.seed = seed;
+      const { done, value } = parts.next();
+      if (done) return value;
+      yield;
+    }
+  }
+
   /** @internal Random numbers of its dropouts, for parts that are added to it. */
   get dropoutSource(): Randomness {
     return this.randomness;

@@ -117,12 +117,16 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /**
-   * @internal Same as `forward` without a loss and without adapters of its own, but yields after each layer, where the
-   * caller can pause. The caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again.
+   * @internal Same as `forward` without adapters of its own, but yields after each layer, where the caller can pause. The
+   * caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again. By default, there is no
+   * loss.
    */
-  *forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput> {
+  *forwardByParts(
+    inputs: ModelInputs,
+    options: Omit<ForwardOptions, 'attentions'> = { loss: false },
+  ): Generator<unknown, ModelOutput> {
     checkKnown('forward', inputs, this.inputNames);
-    return yield* this.#unchanged(() => this.runByParts(inputs, { loss: false }, { source: null, target: null }));
+    return yield* this.#unchanged(() => this.runByParts(inputs, options, { source: null, target: null }));
   }
 
   /** @internal See `TextReader`. */
@@ -146,7 +150,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     for (;;) {
       this.beginPass();
       const changes = this.changes;
-      const parts = pass();
+      const parts = this.ofThisPass(pass());
       while (changes === this.changes) {
         const { done, value } = parts.next();
         if (done) return value;

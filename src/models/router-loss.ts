@@ -4,12 +4,17 @@ import type { Module } from '../nn/module.js';
 import { scale } from '../ops/binary.js';
 import type { ModelConfig } from './model-config.js';
 
+/** Runs a pass of the layers. Returns its result, and a loss of what happened in it. */
+export type FurtherLoss = (pass: () => Tensor) => { result: Tensor; loss: Tensor | null };
+
 /**
- * The loss of a mixture's routers for `CausalModel.withFurtherLoss`, if the config's `output_router_logits` asks for it:
+ * The loss of a mixture's routers for `CausalModel.furtherLoss`, if the config's `output_router_logits` asks for it:
  * `router_aux_loss_coef` times `balanced`.
  */
-export function routerLoss(model: Module, config: ModelConfig, pass: () => Tensor) {
-  if (!config.flag('output_router_logits')) return { result: pass(), loss: null };
-  const { result, loss } = balanced(model, pass);
-  return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
+export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | null {
+  if (!config.flag('output_router_logits')) return null;
+  return (pass) => {
+    const { result, loss } = balanced(model, pass);
+    return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
+  };
 }

@@ -1,5 +1,6 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -58,6 +59,14 @@ export abstract class Seq2SeqModel extends PromptModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    return atOnce(this.runByParts(inputs, options, layout));
+  }
+
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const isWanted = options.hiddenStates ?? false;
     const [encoderStates, decoderStates]: (Tensor[] | undefined)[] = isWanted ? [[], []] : [];
     const { memory, unpack, own = memory.hidden } = this.encodeInputs(inputs, encoderStates, layout);
@@ -67,7 +76,8 @@ export abstract class Seq2SeqModel extends PromptModel {
     if (memory.batch.size !== batch.size)
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
-    const features = this.decoder.forward(x, batch, { memory, hiddenStates: decoderStates });
+    yield;
+    const features = yield* this.decoder.forwardByLayers(x, batch, { memory, hiddenStates: decoderStates });
     const output: ModelOutput = { encoderLastHiddenState: unpack(own) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);

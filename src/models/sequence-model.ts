@@ -1,5 +1,6 @@
 import { copied } from '../core/copied.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { type AttentionMaps, observeAttention, observeHeads } from '../inspect/attention-maps.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
@@ -42,7 +43,7 @@ export abstract class SequenceModel extends Model {
   forward(source: Tokens | null, target?: Tokens): Tensor {
     return this.device.scope(() => {
       this.beginPass();
-      const { features, batch } = this.#features('forward', source, target);
+      const { features, batch } = atOnce(this.#features('forward', source, target));
       const logits = this.logitsOf(features);
       return batch.time === null ? logits : unpack(logits, batch.lengths, batch.time);
     });
@@ -57,29 +58,37 @@ export abstract class SequenceModel extends Model {
    * Returns a scalar for `backward()`. Throws as `forward`, and ArgumentError for invalid options.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
+    return this.device.scope(() => atOnce(this.lossByParts(source, target, options)));
+  }
+
+  /** @internal Same as `loss`, but yields after each layer. The caller runs it in a scope. */
+  *lossByParts(
+    source: Tokens | null,
+    target: Tokens | TargetBatch,
+    options: LossOptions = {},
+  ): Generator<unknown, Tensor> {
     const { labelSmoothing, ignoreIndex, headDiversity, rDrop } = resolveLossOptions(options);
     if (headDiversity > 0 && this.gradientCheckpointing) {
       throw new ArgumentError(
         'loss: headDiversity needs the outputs of heads, which gradientCheckpointing drops; use one of them',
       );
     }
-    return this.device.scope(() => {
-      this.beginPass();
-      const shifted = this.decoder === null ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
-      const pass = () => this.#features('loss', source, shifted?.input);
-      const outputs: Tensor[] = [];
-      const { features, batch } = headDiversity > 0 ? observeHeads(this.attentions, outputs, pass) : pass();
-      const labels = shifted?.labels ?? tokenLabels(this.device, target, batch, ignoreIndex);
-      const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex });
-      const logits = this.logitsOf(features);
-      let loss = lossOf(logits);
-      if (rDrop > 0 && this.drops) {
-        this.beginPass('dropoutSeed2');
-        const again = this.logitsOf(pass().features);
-        loss = withRDrop([loss, lossOf(again)], [logits, again], rDrop);
-      }
-      return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, this.#heads) : loss;
-    });
+    this.beginPass();
+    const shifted = this.decoder === null ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
+    const pass = () => this.ofThisPass(this.#features('loss', source, shifted?.input));
+    const outputs: Tensor[] = [];
+    const { features, batch } =
+      headDiversity > 0 ? observeHeads(this.attentions, outputs, () => atOnce(pass())) : yield* pass();
+    const labels = shifted?.labels ?? tokenLabels(this.device, target, batch, ignoreIndex);
+    const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex });
+    const logits = this.logitsOf(features);
+    let loss = lossOf(logits);
+    if (rDrop > 0 && this.drops) {
+      this.beginPass('dropoutSeed2');
+      const again = this.logitsOf((yield* pass()).features);
+      loss = withRDrop([loss, lossOf(again)], [logits, again], rDrop);
+    }
+    return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, this.#heads) : loss;
   }
 
   /** Number of labels that `loss` averages for these rows and options. */
@@ -111,7 +120,7 @@ export abstract class SequenceModel extends Model {
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
-      observeAttention(this.attentions, () => this.#features('attentionMaps', source, target)),
+      observeAttention(this.attentions, () => atOnce(this.#features('attentionMaps', source, target))),
     );
   }
 
@@ -120,12 +129,16 @@ export abstract class SequenceModel extends Model {
     return Object.values(this.attentions).flat()[0]?.heads ?? 1;
   }
 
-  /** Output of the last layer for every token, [N, dModel], with its batch. */
-  #features(op: string, first: Tokens | null, second?: Tokens | null): { features: Tensor; batch: TokenBatch } {
+  /** Output of the last layer for every token, [N, dModel], with its batch. Yields after each layer. */
+  *#features(
+    op: string,
+    first: Tokens | null,
+    second?: Tokens | null,
+  ): Generator<unknown, { features: Tensor; batch: TokenBatch }> {
     const { encoder, decoder } = this;
     const [source, target] = encoder === null ? [second ? first : null, second ?? first] : [first, second];
     checkInputs(op, this, source, target);
-    const memory = encoder === null ? null : this.encodeBatch(source as Tokens);
+    const memory = encoder === null ? null : yield* this.encodeBatchByParts(source as Tokens);
     if (decoder === null) {
       const { hidden, batch } = memory as Encoded;
       return { features: hidden, batch };
@@ -135,6 +148,6 @@ export abstract class SequenceModel extends Model {
       throw new ShapeError(`${op}: ${memory.batch.size} source and ${batch.size} target sequences`);
     }
     const x = this.embedTarget(batch.ids, batch.positions);
-    return { features: decoder.forward(x, batch, { memory }), batch };
+    return { features: yield* decoder.forwardByLayers(x, batch, { memory }), batch };
   }
 }

@@ -4,6 +4,7 @@
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
+import { worksByParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Parameter } from '../nn/module.js';
 import type { Batches, Example, Row } from './batches.js';
@@ -27,6 +28,11 @@ export interface Objective<Item> {
   /** The mean loss over the labels that `weightOf` counts: a differentiable float32 tensor of one element. */
   lossOf(items: readonly Item[], settings: LossSettings): Tensor;
   /**
+   * Same as `lossOf`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a subclass
+   * that overrides `lossOf` alone.
+   */
+  lossByParts?(items: readonly Item[], settings: LossSettings): Generator<unknown, Tensor>;
+  /**
    * The number of labels that `lossOf` averages, which weights the batches of a step. Default: the number of examples.
    */
   weightOf?(items: readonly Item[], settings: LossSettings): number;
@@ -48,7 +54,8 @@ export interface Learner {
   readonly model: Objective<unknown> | Trainable<Row, Row>;
   /** True if examples are sources and targets. */
   readonly isPaired: boolean;
-  lossOf(items: readonly unknown[], settings: LossSettings): Tensor;
+  /** Returns the mean loss, and pauses if the model can. */
+  lossByParts(items: readonly unknown[], settings: LossSettings): Generator<unknown, Tensor>;
   /** Returns the number of labels. `n` is the number of the batch, for errors. */
   weightOf(items: readonly unknown[], settings: LossSettings, n: number): number;
   tokensOf(item: unknown): number;
@@ -90,9 +97,11 @@ function ofTrainable(model: Trainable<Row, Row>): Learner {
   return {
     model,
     isPaired: true,
-    lossOf(items, settings) {
+    *lossByParts(items, settings) {
       const { source, target } = sidesOf(examples(items), 0); // `weightOf` has checked them
-      return model.loss(source, target, settings);
+      if (!model.lossByParts || !worksByParts(model, 'loss', 'lossByParts'))
+        return model.loss(source, target, settings);
+      return yield* model.lossByParts(source, target, settings);
     },
     weightOf: (items, settings, n) => countLabels(model, sidesOf(examples(items), n), settings, n),
     tokensOf: (item) => {
@@ -113,7 +122,10 @@ function ofObjective(model: Objective<unknown>): Learner {
   return {
     model,
     isPaired: false,
-    lossOf: (items, settings) => model.lossOf(items, settings),
+    *lossByParts(items, settings) {
+      if (!model.lossByParts || !worksByParts(model, 'lossOf', 'lossByParts')) return model.lossOf(items, settings);
+      return yield* model.lossByParts(items, settings);
+    },
     weightOf(items, settings, n) {
       const weight = model.weightOf?.(items, settings) ?? items.length;
       if (weight > 0 && Number.isFinite(weight)) return weight;

@@ -1,7 +1,8 @@
 // Computes the gradients of one step of `fit`, from one or more batches.
 
-import { backward } from '../core/autograd.js';
+import { backwardByParts } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
+import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { GradientSum } from './gradient-sum.js';
 import type { Learner } from './objective.js';
 import { Pending } from './pending.js';
@@ -24,22 +25,28 @@ export class StepGradients {
   ) {}
 
   /**
-   * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
-   * queued, because all together would fill the queue and block the event loop. The last batch stays in the queue, so
-   * that the update runs with it. All earlier batches must have ended before the update is queued, because it could not
-   * detect their failure. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
+   * Adds up the gradients of all batches of a step and returns their losses. Long work pauses, and the event loop runs
+   * meanwhile. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
+   *
+   * The engine runs what is queued during a pause, and each batch while the next one is queued. Commands of a step must
+   * not stay in the queue, because other code would run them and get their errors. A step without a pause stays in the
+   * queue, so that the update runs with it. Otherwise all commands must have ended before the update is queued, because
+   * it could not detect their failure.
    */
   async compute(batches: readonly PreparedBatch[], seed: number): Promise<Tensor[]> {
+    const { device } = this.learner.model;
     const losses: Tensor[] = [];
     const runs: Pending<void>[] = [];
+    const start = () => runs.push(new Pending(device.flush()));
     try {
       for (const [i, batch] of batches.entries()) {
-        losses.push(this.#add(batch, seed, i === 0, i + 1 === batches.length));
-        if (i + 1 === batches.length) break;
-        runs.push(new Pending(this.learner.model.device.flush()));
-        await runs[i - 1]?.value();
-        if (i + 2 === batches.length) await runs[i]?.value();
+        const before = runs.at(-1);
+        if (i > 0) start();
+        await before?.value(); // not all at once, because that would take much memory
+        losses.push(await paused(this.#add(batch, seed, i === 0, i + 1 === batches.length), start));
       }
+      if (runs.length > 0) start();
+      for (const run of runs) await run.value();
       const finishing = this.sum?.finish();
       if (finishing) await finishing; // while this waits, others may use the queue
       return losses;
@@ -50,20 +57,45 @@ export class StepGradients {
     }
   }
 
-  /** Queues a batch, whose gradients are weighted by its share of the step; returns its loss. */
-  #add({ n, items, share }: PreparedBatch, seed: number, isFirst: boolean, isLast: boolean): Tensor {
-    const { model } = this.learner;
-    const onFinal = this.sum?.begin(isFirst, isLast);
-    const loss = model.device.scope(() => {
-      model.seedDropout?.(mix(seed, n));
-      const mean = checkLoss(this.learner.lossOf(items, this.settings));
-      const upstream = new Float32Array([share]);
-      if (onFinal) backward(mean, upstream, 0, onFinal);
-      else mean.backward(upstream);
-      return mean;
-    });
+  /** Queues a batch, whose gradients are weighted by its share of the step; returns its loss. Pauses often. */
+  *#add(
+    { n, items, share }: PreparedBatch,
+    seed: number,
+    isFirst: boolean,
+    isLast: boolean,
+  ): Generator<unknown, Tensor> {
+    const { learner, settings } = this;
+    const { model } = learner;
+    const onFinal = this.sum?.begin(isFirst, isLast) ?? undefined;
+    const loss = yield* model.device.scopeByParts(
+      (function* () {
+        model.seedDropout?.(mix(seed, n));
+        const mean = checkLoss(yield* learner.lossByParts(items, settings));
+        yield* backwardByParts(mean, new Float32Array([share]), onFinal);
+        return mean;
+      })(),
+    );
     this.sum?.end();
     return loss;
+  }
+}
+
+/**
+ * Runs `work`, and lets the event loop run after each `SLICE_MS` milliseconds. Before such a pause it calls `onPause`.
+ */
+async function paused<T>(work: Generator<unknown, T>, onPause: () => void): Promise<T> {
+  try {
+    for (;;) {
+      const start = performance.now();
+      do {
+        const { done, value } = work.next();
+        if (done) return value;
+      } while (performance.now() - start < SLICE_MS);
+      onPause();
+      await yieldToEventLoop();
+    }
+  } finally {
+    work.return(undefined as T); // ends its scopes if `onPause` has failed
   }
 }
 

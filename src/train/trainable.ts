@@ -50,6 +50,15 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
    */
   loss(source: readonly Source[] | null, target: readonly Target[], settings: LossSettings): Tensor;
   /**
+   * Same as `loss`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a subclass
+   * that overrides `loss` alone.
+   */
+  lossByParts?(
+    source: readonly Source[] | null,
+    target: readonly Target[],
+    settings: LossSettings,
+  ): Generator<unknown, Tensor>;
+  /**
    * The number of labels that `loss` averages for these arguments, which weights the batches of a step. Default: the
    * number of elements of the targets.
    */

@@ -71,6 +71,8 @@ export class TrainingRun {
   readonly #losses: number[] = [];
   #tokens = 0;
   #examples = 0;
+  /** The latest step that was begun. Ends when its update is queued. */
+  #queued: Pending<unknown> = new Pending(Promise.resolve());
   #isAborted = false;
   #isLate = false;
   readonly #start = performance.now();
@@ -211,13 +213,14 @@ export class TrainingRun {
 
   /** Takes the remaining steps, with validations and checkpoints. Returns the reason for the end. */
   async #takeSteps(): Promise<FitResult['reason']> {
-    const { validateEvery, checkpointEvery = 500 } = this.options;
+    const { validateEvery, checkpointEvery = 500, skipNonFinite = false } = this.options;
     // Each step is prepared while the previous one runs.
     let report = new Pending(Promise.resolve());
     while (this.#state.step < this.#steps && !this.#isStopped()) {
       const step = ++this.#state.step;
-      if (this.#sum !== null) await report.value(); // calls onStep, which may use gradients
+      if (this.#sum !== null || skipNonFinite) await report.value(); // there, a step is queued only after its gradients ran
       const queued = new Pending(this.#queue(step));
+      this.#queued = queued;
       await report.value(); // throws the error of the previous step, if it failed
       report = new Pending(this.#report(await queued.value()));
       if (validateEvery !== undefined && step % validateEvery === 0) {
@@ -342,6 +345,7 @@ export class TrainingRun {
     const { losses, tokens, examples } = await computed.value();
     const loss = losses.reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
     if (!(Number.isFinite(loss) || skipNonFinite)) throw diverged(step, loss);
+    await this.#queued.end(); // onStep may change gradients, which the next step must not see
     this.#losses.push(loss);
     this.#tokens += tokens;
     this.#examples += examples;

@@ -44,8 +44,14 @@ const open = async (folder: string, name: string) => {
 describe.each(cases)('%s %s', (folder, name) => {
   it('pauses after each layer', async () => {
     const { model, given } = await open(folder, name);
-    const { labels: _, startPositions: __, endPositions: ___, ...inputs } = given as ModelInputs;
+    const { labels, startPositions, endPositions: _, ...inputs } = given as ModelInputs;
     model.eval();
+    if (labels ?? startPositions) {
+      const { loss } = model.forward(given);
+      const { result, pauses } = await inParts(model.device.scopeByParts(model.forwardByParts(given, {})));
+      expect(pauses).toBeGreaterThanOrEqual(1);
+      expect(await result.loss!.data()).toEqual(await loss!.data());
+    }
     const whole = model.device.noGrad(() => model.forward(inputs));
     const { result, pauses } = await inParts(model.device.scopeByParts(quietly(model, model.forwardByParts(inputs))));
     const layers = model.modules().filter((part) => part instanceof TransformerLayer).length;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device, fit, NonFiniteError, type Tensor, type Transformer } from '../../src/index.js';
-import { mul } from '../../src/ops/index.js';
+import { add, mul, scale, sqrt, sum } from '../../src/ops/index.js';
 import type { FitOptions } from '../../src/train/fit.js';
 import { constant } from '../../src/train/schedule.js';
 import { common, reversals, smallModel, weights } from './task.js';
@@ -81,11 +81,9 @@ describe('a loss that is not finite', () => {
     let call = 0;
     model.loss = (...args) => {
       const result = loss(...args);
-      if (++call === 2) {
-        const backward = result.backward.bind(result);
-        result.backward = () => backward(Float32Array.of(Number.NaN));
-      }
-      return result;
+      if (++call !== 2) return result;
+      const zero = scale(sum(model.parameters()[0]!), 0);
+      return add(result, sqrt(zero)); // the gradient of the root is infinite, times 0
     };
     const { losses, skipped } = await fit(model, examples, { ...six, clipNorm: null, skipNonFinite: true });
     expect(losses.every(Number.isFinite)).toBe(true);

@@ -1,4 +1,3 @@
-import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -39,8 +38,8 @@ export class Ernie45Moe extends Ernie45 {
       : experts();
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override get stateNames(): StateNames {

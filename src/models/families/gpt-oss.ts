@@ -52,8 +52,8 @@ export class GptOss extends Llama {
       });
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override get stateNames(): StateNames {

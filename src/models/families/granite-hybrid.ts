@@ -1,4 +1,3 @@
-import type { Tensor } from '../../core/tensor.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
@@ -35,8 +34,8 @@ export class GraniteHybrid extends Granite {
       });
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override get stateNames(): StateNames {

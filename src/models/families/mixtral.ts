@@ -1,5 +1,4 @@
 import { FormatError } from '../../core/errors.js';
-import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -37,8 +36,8 @@ export class Mixtral extends Llama {
       });
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override get stateNames(): StateNames {

@@ -1,4 +1,3 @@
-import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
@@ -30,8 +29,8 @@ export class Qwen35Moe extends Qwen35 {
     return new SharedExperts(experts, shared, () => new Linear(init, dModel, 1, false));
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override networkNames(body: string): StateNames {

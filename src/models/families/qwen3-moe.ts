@@ -1,5 +1,4 @@
 import { ArgumentError } from '../../core/errors.js';
-import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -26,8 +25,8 @@ export class Qwen3Moe extends Qwen3 {
     });
   }
 
-  protected override withFurtherLoss(pass: () => Tensor) {
-    return routerLoss(this, this.settings, pass);
+  protected override get furtherLoss() {
+    return routerLoss(this, this.settings);
   }
 
   protected override get stateNames(): StateNames {

@@ -334,11 +334,16 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /** `labels`: frames of speech, float32 [B, T, bins], −100 at padding. The decoder reads them one step later. */
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const isWanted = options.hiddenStates ?? false;
     const [encoderStates, decoderStates]: (Tensor[] | undefined)[] = isWanted ? [[], []] : [];
     const { memory, unpack: padded } = this.encodeInputs(inputs, encoderStates, layout);
     const labels = this.#labelsOf(inputs.labels, memory.batch.size);
+    yield;
     const [size, time] = labels.shape as [number, number, number];
     const frames = this.prenet.forward(this.#shifted(labels), this.#voicesOf(inputs.speakerEmbeddings), this.#passes);
     const steps = Sequences.of(this.device, Array<number>(size).fill(frames.shape[1] as number));

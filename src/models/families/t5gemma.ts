@@ -57,8 +57,12 @@ export abstract class GemmaSeq2Seq extends Seq2SeqModel {
   }
 
   /** In classifiers, transformers names only the decoder's hidden states and attention maps. */
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    const output = super.run(inputs, options, layout);
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
+    const output = yield* super.runByParts(inputs, options, layout);
     const { decoderHiddenStates: states } = output;
     return this.#isClassifier && states ? { ...output, hiddenStates: states } : output;
   }
