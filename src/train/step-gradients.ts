@@ -25,35 +25,44 @@ export class StepGradients {
   ) {}
 
   /**
-   * Adds up the gradients of all batches of a step and returns their losses. Long work pauses, and the event loop runs
-   * meanwhile. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
+   * Adds up the gradients of all batches of a step, and returns what `finish` returns for their losses. Long work pauses,
+   * and the event loop runs meanwhile. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
    *
-   * The engine runs what is queued during a pause, and each batch while the next one is queued. Commands of a step must
-   * not stay in the queue, because other code would run them and get their errors. A step without a pause stays in the
-   * queue, so that the update runs with it. Otherwise all commands must have ended before the update is queued, because
-   * it could not detect their failure.
+   * The engine runs what is queued before a pause, and each batch while the next one is queued. No command of a step
+   * stays in the queue while other code can run, because that would run it and get its errors. `finish` queues the update.
+   * If there was no pause, it runs with the gradients. Otherwise all commands must have ended before, because the update
+   * could not detect their failure.
    */
-  async compute(batches: readonly PreparedBatch[], seed: number): Promise<Tensor[]> {
+  async compute<T>(
+    batches: readonly PreparedBatch[],
+    seed: number,
+    finish: (losses: readonly Tensor[]) => T,
+  ): Promise<T> {
     const { device } = this.learner.model;
     const losses: Tensor[] = [];
     const runs: Pending<void>[] = [];
-    const start = () => runs.push(new Pending(device.flush()));
+    const start = () => void runs.push(new Pending(device.flush()));
+    let finished: { readonly result: T } | undefined;
+    const end = (loss: Tensor) => {
+      losses.push(loss);
+      if (this.sum === null && runs.length === 0) finished = { result: finish(losses) };
+      else start();
+    };
     try {
       for (const [i, batch] of batches.entries()) {
-        const before = runs.at(-1);
-        if (i > 0) start();
-        await before?.value(); // not all at once, because that would take much memory
-        losses.push(await paused(this.#add(batch, seed, i === 0, i + 1 === batches.length), start));
+        await runs.at(-2)?.value(); // the commands of all batches together would take much memory
+        await paused(this.#add(batch, seed, i === 0, i + 1 === batches.length), start, end);
       }
-      if (runs.length > 0) start();
+      if (finished) return finished.result;
       for (const run of runs) await run.value();
       const finishing = this.sum?.finish();
       if (finishing) await finishing; // while this waits, others may use the queue
-      return losses;
+      return finish(losses);
     } catch (error) {
-      disposeAll(losses);
       for (const run of runs) await run.end(); // nothing may run after this function has ended
       throw error;
+    } finally {
+      disposeAll(losses);
     }
   }
 
@@ -81,15 +90,16 @@ export class StepGradients {
 }
 
 /**
- * Runs `work`, and lets the event loop run after each `SLICE_MS` milliseconds. Before such a pause it calls `onPause`.
+ * Runs `work`, and lets the event loop run after each `SLICE_MS` milliseconds. Calls `onPause` before such a pause, and
+ * `onEnd` with the result. No other code runs before these calls.
  */
-async function paused<T>(work: Generator<unknown, T>, onPause: () => void): Promise<T> {
+async function paused<T>(work: Generator<unknown, T>, onPause: () => void, onEnd: (result: T) => void): Promise<void> {
   try {
     for (;;) {
       const start = performance.now();
       do {
         const { done, value } = work.next();
-        if (done) return value;
+        if (done) return onEnd(value);
       } while (performance.now() - start < SLICE_MS);
       onPause();
       await yieldToEventLoop();
@@ -99,7 +109,7 @@ async function paused<T>(work: Generator<unknown, T>, onPause: () => void): Prom
   }
 }
 
-export function disposeAll(tensors: readonly Tensor[]): void {
+function disposeAll(tensors: readonly Tensor[]): void {
   for (const tensor of tensors) tensor.dispose();
 }
 

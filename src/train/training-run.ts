@@ -26,7 +26,7 @@ import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 import { Shards } from './shards.js';
 import { shareState } from './share-state.js';
-import { disposeAll, type PreparedBatch, StepGradients } from './step-gradients.js';
+import { type PreparedBatch, StepGradients } from './step-gradients.js';
 import { type LossSettings, namedTensorsOf } from './trainable.js';
 import { areBetter, checkMetrics, validationsSinceBest } from './validations.js';
 import { checkAgreement } from './world.js';
@@ -264,19 +264,14 @@ export class TrainingRun {
   async #queue(step: number): Promise<QueuedStep> {
     const { batches, shares, learningRate } = await this.#prepare(step);
     this.#zeroGrad(); // callbacks may have left gradients
-    const losses = await this.#gradients.compute(batches, this.#state.seed);
-    let computed: Pending<Step>;
-    try {
-      if (this.#ranks.size === 1 && !this.options.skipNonFinite) {
-        this.#step(learningRate);
-        this.#finalWeights.update(step);
-        computed = this.#computed(batches, losses);
-      } else {
-        computed = await this.#share(this.#computed(batches, losses));
-        await this.#updateIfFinite(step, learningRate, (await computed.value()).losses);
-      }
-    } finally {
-      disposeAll(losses);
+    const isSure = this.#ranks.size === 1 && !this.options.skipNonFinite;
+    let computed = await this.#gradients.compute(batches, this.#state.seed, (losses) => {
+      if (isSure) this.#update(step, learningRate);
+      return this.#computed(batches, losses);
+    });
+    if (!isSure) {
+      computed = await this.#share(computed);
+      await this.#updateIfFinite(step, learningRate, (await computed.value()).losses);
     }
     return { step, learningRate, computed, shares };
   }
@@ -318,6 +313,12 @@ export class TrainingRun {
     return { batches, shares: counts.map((count) => count / total), learningRate };
   }
 
+  /** Queues the update of the weights, and of what follows them. */
+  #update(step: number, lr: number): void {
+    this.#step(lr);
+    this.#finalWeights.update(step);
+  }
+
   /** Queues the optimizer's step. */
   #step(lr: number): void {
     const { clipNorm = 1 } = this.options;
@@ -329,9 +330,12 @@ export class TrainingRun {
   async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
     const { skipNonFinite = false } = this.options;
     if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
-      this.#step(lr);
-      await this.#shards?.share();
-      this.#finalWeights.update(step);
+      if (this.#shards === null) this.#update(step, lr);
+      else {
+        this.#step(lr);
+        await this.#shards.share();
+        this.#finalWeights.update(step);
+      }
       await this.#model.device.flush();
     } else {
       this.#state.skipped++;

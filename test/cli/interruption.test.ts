@@ -4,10 +4,16 @@ import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodePng } from '../../src/pretrained/processors/decode-image.js';
 import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
+
+/** A program that receives Ctrl-C as soon as it listens for it. */
+const INTERRUPTS_ITSELF = `
+  const interrupt = () => process.kill(process.pid, 'SIGINT');
+  process.on('newListener', (name) => name === 'SIGINT' && setImmediate(interrupt));`;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let hub: Server;
@@ -22,6 +28,10 @@ beforeAll(async () => {
   await writeFile(folder.at('image.png'), await encodePng({ width: 2, height: 2, data: new Uint8Array(12) }));
   await writeFile(folder.at('rows.jsonl'), '{"text":"a","label":"x"}\n{"text":"b","label":"y"}\n');
   await mkdir(folder.at('out'));
+  await mkdir(folder.at('adapter'));
+  const adapter = { peft_type: 'LORA', base_model_name_or_path: 'org/model', r: 1, target_modules: ['q'] };
+  await writeFile(folder.at('adapter/adapter_config.json'), JSON.stringify(adapter));
+  await writeFile(folder.at('at-once.mjs'), INTERRUPTS_ITSELF);
 });
 afterAll(async () => {
   hub.closeAllConnections();
@@ -67,6 +77,10 @@ describe('Ctrl-C while a model is being fetched ends', () => {
     ['segment', () => [id, at('image.png'), '-o', at('out/masks.png')]],
     ['detect', () => [id, at('image.png'), '-o', at('out/boxes.png')]],
     ['run', () => [id, 'a text', '--image', at('image.png')]],
+    ['run', () => [id, 'a text']],
+    ['bench', () => [id]],
+    ['info', () => [id]],
+    ['eval', () => [at('adapter'), at('rows.jsonl')]],
     ['finetune', () => finetuning()],
     ['merge', () => [id, '--out', at('out/merged')]],
     ['quantize', () => [id, at('out/quantized')]],
@@ -87,6 +101,21 @@ describe('Ctrl-C while a model is being fetched ends', () => {
     const task = ['--task', 'sequence-classification', '--data', folder.at('rows.jsonl')];
     return ['--model', id, ...task, '-o', folder.at('out/tuned')];
   }
+});
+
+describe('Ctrl-C during the work ends', () => {
+  it.each([
+    ['run', 'g2p-en', 'word'],
+    ['score', 'g2p-en', 'w o r d', 'W ER1 D'],
+    ['eval', 'g2p-en', 'rows.jsonl'],
+    ['bench'],
+    ['bench', '--train', '--layers', '1'],
+  ])('%s', async (...args) => {
+    const hook = `--import=${pathToFileURL(folder.at('at-once.mjs'))}`;
+    const given = args.map((arg) => (arg === 'rows.jsonl' ? folder.at(arg) : arg));
+    const ended = await interrupted(argumentsOf(given), { NODE_OPTIONS: hook }, () => {});
+    expect(ended).toEqual({ code: 130, signal: null, stderr: 'simdformer: stopped by Ctrl-C\n' });
+  });
 });
 
 it('a program that exits while it writes leaves the old file, and nothing else', async () => {

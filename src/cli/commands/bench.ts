@@ -11,6 +11,7 @@ import { AdamW } from '../../train/adamw.js';
 import { benchModel } from '../bench-model.js';
 import { openDevice, printJson } from '../common.js';
 import { integer } from '../parsers.js';
+import { exiting } from '../stopping.js';
 import { weightsOption } from '../weights-option.js';
 
 interface BenchOptions {
@@ -53,6 +54,7 @@ export function benchCommand(): Command {
       const { dModel, heads, layers, batch, length, train, json } = options;
       checkBatch(dModel, batch, length);
       using device = await openDevice(command);
+      using _exiting = exiting();
       if (name !== undefined) return await printSpeed(device, name, options);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
       const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
@@ -60,7 +62,7 @@ export function benchCommand(): Command {
       const tokens = Array.from({ length: batch }, () => Array.from({ length }, () => 1 + random.below(255)));
       const title = `${layers} layers, d ${dModel}, ${batch} × ${length} tokens, ${device.info.isa}, ${device.info.threads} threads`;
       if (train) {
-        const steps = trainingSteps(model, tokens);
+        const steps = await trainingSteps(model, tokens);
         if (json) return printJson({ ...device.info, ...sizes, batch, ...steps });
         console.log(`${title}: a training step`);
         console.log(describeStep('plain', steps.plain));
@@ -69,9 +71,9 @@ export function benchCommand(): Command {
       }
       model.eval();
       const program = device.noGrad(() => device.record(() => model.forward(tokens)));
-      const [median, fastest] = timesOf(() => {
+      const [median, fastest] = await timesOf(() => {
         program.run();
-        device.flushSync();
+        return device.flush();
       });
       const ops = profile(program);
       const result = {
@@ -115,12 +117,12 @@ function checkBatch(dModel: number, batch: number, length: number): void {
   );
 }
 
-/** Times of `run` in milliseconds. */
-function timesOf(run: () => void): [median: number, fastest: number] {
+/** Times of `run` in milliseconds. The event loop runs meanwhile, which Ctrl-C needs. */
+async function timesOf(run: () => Promise<void>): Promise<[median: number, fastest: number]> {
   const times: number[] = [];
   for (const end = performance.now() + 1000 * SECONDS; performance.now() < end; ) {
     const start = performance.now();
-    run();
+    await run();
     times.push(performance.now() - start);
   }
   times.sort((a, b) => a - b);
@@ -134,11 +136,14 @@ interface TrainingStep {
 }
 
 /** A step of AdamW on the loss of predicting each token, with and without activation checkpointing. */
-function trainingSteps(model: Transformer, tokens: number[][]): Record<'plain' | 'checkpointed', TrainingStep> {
+async function trainingSteps(
+  model: Transformer,
+  tokens: number[][],
+): Promise<Record<'plain' | 'checkpointed', TrainingStep>> {
   const { device } = model;
   const adamw = new AdamW(model.parameters());
   const source = model.batch(tokens);
-  const measure = (gradientCheckpointing: boolean): TrainingStep => {
+  const measure = async (gradientCheckpointing: boolean): Promise<TrainingStep> => {
     model.gradientCheckpointing = gradientCheckpointing;
     const step = () => {
       device.scope(() => {
@@ -146,15 +151,15 @@ function trainingSteps(model: Transformer, tokens: number[][]): Record<'plain' |
         adamw.step({ maxNorm: 1 });
         adamw.zeroGrad();
       });
-      device.flushSync();
+      return device.flush();
     };
-    step();
+    await step();
     const { used } = device.memory();
     device.resetPeak();
-    const [milliseconds] = timesOf(step);
+    const [milliseconds] = await timesOf(step);
     return { milliseconds, bytes: device.memory().peak - used };
   };
-  return { plain: measure(false), checkpointed: measure(true) };
+  return { plain: await measure(false), checkpointed: await measure(true) };
 }
 
 function describeStep(name: string, { milliseconds, bytes }: TrainingStep): string {

@@ -13,6 +13,7 @@ import { taskOf } from '../finetune-tasks.js';
 import { columnNames, integer, MAX_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { evaluatePairs } from '../pronunciation.js';
+import { exiting } from '../stopping.js';
 import { evaluateTranslations, isTranslator } from '../translation.js';
 
 /** Measures a fine-tuned model. Returns its metrics and the number of rows. */
@@ -114,6 +115,7 @@ export function evalCommand(): Command {
 
 async function run(name: string, file: string, options: EvalOptions, command: Command): Promise<void> {
   using device = await openDevice(command);
+  using _exiting = exiting();
   if (isPretrainedFolder(name)) {
     if (options.outputs) command.error('error: --outputs is for pairs');
     return printMetrics(await evaluateRows(device, name, file, options), options);

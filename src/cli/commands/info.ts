@@ -9,6 +9,7 @@ import { printReport } from '../folder-info.js';
 import { ggufAt, printGguf } from '../gguf-info.js';
 import { integer } from '../parsers.js';
 import { isOwnFolder } from '../pretrained-folder.js';
+import { exiting } from '../stopping.js';
 
 interface InfoOptions {
   readonly length: number;
@@ -31,6 +32,7 @@ export function infoCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: InfoOptions, command: Command) => {
       using device = await openDevice(command);
+      using _exiting = exiting();
       const { info } = device;
       if (name === undefined) {
         if (options.json) printJson(info);

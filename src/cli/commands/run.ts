@@ -10,6 +10,7 @@ import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
 import { continueAboutImages } from '../image-prompts.js';
 import { integer, MAX_HYPOTHESES } from '../parsers.js';
+import { exiting } from '../stopping.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
 
@@ -54,6 +55,7 @@ export function runCommand(): Command {
         return;
       }
       using device = await openDevice(command);
+      using _exiting = exiting();
       const writer = await openWriter(device, name, options.weights);
       const { model, goesOn } = writer;
       // A text that exceeds the model's length continues from its last tokens.

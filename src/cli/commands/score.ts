@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadModel, openDevice, printJson, visible } from '../common.js';
 import { encode, encodeInput, tokenizersOf } from '../encoding.js';
+import { exiting } from '../stopping.js';
 
 export function scoreCommand(): Command {
   return new Command('score')
@@ -11,6 +12,7 @@ export function scoreCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (name: string, texts: string[], options: { json?: boolean }, command: Command) => {
       using device = await openDevice(command);
+      using _exiting = exiting();
       const model = await loadModel(device, name);
       const { target } = tokenizersOf(model);
       const expected = model.config.encoderLayers > 0 ? 2 : 1;
