@@ -1,9 +1,11 @@
 // Writes GGUF files of version 3: the header, then one tensor at a time.
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { inSlices } from '../core/slices.js';
 import { quote } from './dtypes.js';
 import { type GgmlType, ggmlNumberOf } from './ggml-types.js';
 import { byteLengthOf } from './gguf.js';
+import { GgufTexts } from './gguf-values.js';
 
 /** A metadata value with its type, because the format has many types of numbers. */
 export type GgufEntry =
@@ -12,7 +14,7 @@ export type GgufEntry =
   | { readonly bool: boolean }
   | { readonly string: string }
   | { readonly bools: ArrayLike<boolean> }
-  | { readonly strings: readonly string[] }
+  | { readonly strings: readonly string[] | GgufTexts }
   | { readonly float32s: ArrayLike<number> }
   | { readonly int32s: ArrayLike<number> }
   | { readonly uint8s: ArrayLike<number> };
@@ -26,6 +28,9 @@ export interface GgufPart {
 }
 
 const ALIGNMENT = 32;
+/** Number of values of a list that are written before a pause. */
+const WRITTEN_A_SLICE = 1 << 12;
+const encoder = new TextEncoder();
 const [UINT8, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY] = [0, 4, 5, 6, 7, 8, 9] as const;
 
 /** A growing buffer. */
@@ -62,24 +67,46 @@ class Writer {
 
   uint64(value: number): void {
     const at = this.#room(8);
-    this.#view.setBigUint64(at, BigInt(value), true);
+    this.#view.setUint32(at, value % 2 ** 32, true);
+    this.#view.setUint32(at + 4, value / 2 ** 32, true);
   }
 
   text(value: string): void {
-    const bytes = new TextEncoder().encode(value);
-    this.uint64(bytes.byteLength);
+    const longest = 3 * value.length;
+    const at = this.#room(8 + longest);
+    const { written } = encoder.encodeInto(value, this.#bytes.subarray(at + 8, at + 8 + longest));
+    this.length = at;
+    this.uint64(written);
+    this.length += written;
+  }
+
+  raw(bytes: Uint8Array): void {
     const at = this.#room(bytes.byteLength);
     this.#bytes.set(bytes, at);
   }
 
-  list<T>(type: number, values: ArrayLike<T>, write: (value: T) => void): void {
+  #beginList(type: number, length: number): void {
     this.uint32(ARRAY);
     this.uint32(type);
-    this.uint64(values.length);
-    for (let i = 0; i < values.length; i++) write(values[i] as T);
+    this.uint64(length);
   }
 
-  entry(value: GgufEntry): void {
+  *list<T>(type: number, values: ArrayLike<T>, write: (value: T) => void): Generator<undefined, void> {
+    this.#beginList(type, values.length);
+    for (let i = 0; i < values.length; i++) {
+      write(values[i] as T);
+      if (i % WRITTEN_A_SLICE === WRITTEN_A_SLICE - 1) yield;
+    }
+  }
+
+  /** Texts of another file, whose bytes are copied. */
+  #texts({ length, bytes }: GgufTexts): void {
+    this.#beginList(STRING, length);
+    this.raw(bytes);
+  }
+
+  /** Writes a value. Pauses within long lists. */
+  *entry(value: GgufEntry): Generator<undefined, void> {
     const plain = (type: number, write: () => void) => {
       this.uint32(type);
       write();
@@ -88,11 +115,13 @@ class Writer {
     else if ('float32' in value) plain(FLOAT32, () => this.float32(value.float32));
     else if ('bool' in value) plain(BOOL, () => this.uint8(Number(value.bool)));
     else if ('string' in value) plain(STRING, () => this.text(value.string));
-    else if ('bools' in value) this.list(BOOL, value.bools, (flag) => this.uint8(Number(flag)));
-    else if ('strings' in value) this.list(STRING, value.strings, (text) => this.text(text));
-    else if ('float32s' in value) this.list(FLOAT32, value.float32s, (number) => this.float32(number));
-    else if ('int32s' in value) this.list(INT32, value.int32s, (number) => this.uint32(number));
-    else this.list(UINT8, value.uint8s, (number) => this.uint8(number));
+    else if ('bools' in value) yield* this.list(BOOL, value.bools, (flag) => this.uint8(Number(flag)));
+    else if ('strings' in value) {
+      if (value.strings instanceof GgufTexts) this.#texts(value.strings);
+      else yield* this.list(STRING, value.strings, (text) => this.text(text));
+    } else if ('float32s' in value) yield* this.list(FLOAT32, value.float32s, (number) => this.float32(number));
+    else if ('int32s' in value) yield* this.list(INT32, value.int32s, (number) => this.uint32(number));
+    else yield* this.list(UINT8, value.uint8s, (number) => this.uint8(number));
   }
 
   bytes(): Uint8Array {
@@ -111,33 +140,17 @@ export function ggufParts(
   tensors: readonly GgufPart[],
 ): AsyncIterable<Uint8Array> {
   const seen = new Set<string>();
-  const writer = new Writer();
-  writer.uint32(0x46554747);
-  writer.uint32(3);
-  writer.uint64(tensors.length);
-  writer.uint64(metadata.size);
-  for (const [name, value] of metadata) {
-    writer.text(name);
-    writer.entry(value);
-  }
-  let offset = 0;
   const lengths = tensors.map(({ name, type, shape }) => {
     if (seen.has(name)) throw new ArgumentError(`tensor ${quote(name)} is given twice, expected unique names`);
     seen.add(name);
-    writer.text(name);
-    writer.uint32(shape.length);
-    for (const size of [...shape].reverse()) writer.uint64(size);
-    writer.uint32(ggmlNumberOf(type));
-    writer.uint64(offset);
-    const length = byteLengthOf(`tensor ${quote(name)}`, type, shape);
-    offset += padded(length);
-    return length;
+    return byteLengthOf(`tensor ${quote(name)}`, type, shape);
   });
   return contents();
 
   async function* contents(): AsyncGenerator<Uint8Array> {
-    yield writer.bytes();
-    yield new Uint8Array(padded(writer.length) - writer.length);
+    const header = await inSlices(ggufHeader(metadata, tensors, lengths));
+    yield header;
+    yield new Uint8Array(padded(header.length) - header.length);
     for (const [i, tensor] of tensors.entries()) {
       const length = lengths[i] as number;
       const bytes = await tensor.bytes();
@@ -147,6 +160,33 @@ export function ggufParts(
       yield new Uint8Array(padded(length) - length);
     }
   }
+}
+
+/** @internal The bytes before the tensors. Pauses within long lists. `lengths`: bytes of the tensors. */
+export function* ggufHeader(
+  metadata: ReadonlyMap<string, GgufEntry>,
+  tensors: readonly GgufPart[],
+  lengths: readonly number[],
+): Generator<undefined, Uint8Array> {
+  const writer = new Writer();
+  writer.uint32(0x46554747);
+  writer.uint32(3);
+  writer.uint64(tensors.length);
+  writer.uint64(metadata.size);
+  for (const [name, value] of metadata) {
+    writer.text(name);
+    yield* writer.entry(value);
+  }
+  let offset = 0;
+  for (const [i, { name, type, shape }] of tensors.entries()) {
+    writer.text(name);
+    writer.uint32(shape.length);
+    for (const size of [...shape].reverse()) writer.uint64(size);
+    writer.uint32(ggmlNumberOf(type));
+    writer.uint64(offset);
+    offset += padded(lengths[i] as number);
+  }
+  return writer.bytes();
 }
 
 /** Like `ggufParts`, but returns one array. */

@@ -3,7 +3,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { atOnce } from '../../src/core/slices.js';
 import { parseGguf } from '../../src/io/gguf.js';
+import type { GgufTexts } from '../../src/io/gguf-values.js';
+import { ggufHeader } from '../../src/io/gguf-writer.js';
+import { copiedEntries, writtenVocabulary } from '../../src/pretrained/gguf/written-vocabulary.js';
 import { saveGguf } from '../../src/pretrained/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -129,6 +133,37 @@ describe('positions that are scaled', () => {
     using again = await loadModel(device, path, { weights: 'float32' });
     const expected = logits(model) as Float32Array;
     assertClose(name, logits(again) as Float32Array, expected, () => 1e-2 * largest(expected));
+  });
+});
+
+describe('large vocabularies', () => {
+  const size = 50_000;
+  const name = (id: number) => `t${id}é`;
+  const merges = Array.from({ length: size }, (_, id) => `t${id} é`);
+  const vocab = Object.fromEntries(Array.from({ length: size - 100 }, (_, id) => [name(id), id]));
+  const model = { type: 'BPE', vocab, merges, byte_fallback: true };
+  const json = { model, added_tokens: [{ id: size - 100, content: '<s>', special: true }], normalizer: null };
+  const tokenizer = { toJSON: () => json, bosId: size - 100, encode: () => [size - 100] } as never;
+
+  it('are written in slices', () => {
+    const work = writtenVocabulary(tokenizer, size);
+    let pauses = 0;
+    let step = work.next();
+    for (; !step.done; step = work.next()) pauses++;
+    expect(pauses).toBeGreaterThanOrEqual(5 * Math.floor(size / 4096)); // five loops over tokens or merges
+    const header = [...ggufHeader(step.value, [], [])];
+    expect(header.length).toBeGreaterThanOrEqual(3 * Math.floor(size / 4096)); // tokens, their types and scores
+    const { metadata } = parseGguf(atOnce(ggufHeader(step.value, [], [])));
+    const tokens = metadata.get('tokenizer.ggml.tokens') as GgufTexts;
+    expect([tokens.at(0), tokens.at(size - 101), tokens.at(size - 100), tokens.at(size - 1)]).toEqual([
+      name(0),
+      name(size - 101),
+      '<s>',
+      `[PAD${size - 1}]`,
+    ]);
+    expect((metadata.get('tokenizer.ggml.scores') as Float32Array).slice(0, 3)).toEqual(Float32Array.of(-0, -1, -2));
+    const again = atOnce(ggufHeader(copiedEntries(metadata), [], []));
+    expect(again).toEqual(atOnce(ggufHeader(step.value, [], [])));
   });
 });
 

@@ -2,6 +2,7 @@
 
 import { checkOneOf, checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import { inSlices } from '../../core/slices.js';
 import type { Device } from '../../core/tensor.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
@@ -49,7 +50,7 @@ export async function saveGguf(
   const beside = gguf.savedBeside?.(config);
   const sizes =
     gguf.saved === 'decoder' ? { ...decoderSizes(model, config), ...rope?.sizes, ...beside } : gguf.saved(config);
-  const metadata = metadataOf(model, ggufNameOf(family), sizes, type);
+  const metadata = await inSlices(metadataOf(model, ggufNameOf(family), sizes, type));
   const parts = ggufParts(metadata, [...(rope?.parts ?? []), ...tensors]);
   await writeAtomically(new Map([[await pathOf(path), parts]]));
 }
@@ -62,18 +63,19 @@ async function writableFamily(type: string): Promise<GgufFamily & { saved: NonNu
   return writable.get(type) as GgufFamily & { saved: NonNullable<GgufFamily['saved']> };
 }
 
-function metadataOf(
+/** The metadata. Pauses within long vocabularies. */
+function* metadataOf(
   model: PretrainedModel,
   architecture: string,
   sizes: Readonly<Record<string, GgufEntry>>,
   type: GgufFileType,
-): Map<string, GgufEntry> {
+): Generator<undefined, Map<string, GgufEntry>> {
   const vocabulary =
     model.origin?.vocabulary !== undefined
       ? copiedEntries(model.origin.vocabulary)
       : model.tokenizer === null
         ? new Map<string, GgufEntry>([['tokenizer.ggml.model', { string: 'none' }]])
-        : writtenVocabulary(model.tokenizer, model.vocabSize);
+        : yield* writtenVocabulary(model.tokenizer, model.vocabSize);
   return new Map<string, GgufEntry>([
     ['general.architecture', { string: architecture }],
     ['general.type', { string: 'model' }],

@@ -23,7 +23,7 @@ function copied(value: GgufValue): GgufEntry | null {
   if (typeof value === 'string') return { string: value };
   if (typeof value === 'boolean') return { bool: value };
   if (typeof value === 'number') return Number.isInteger(value) && value >= 0 ? { uint32: value } : { float32: value };
-  if (value instanceof GgufTexts) return { strings: value.toArray() };
+  if (value instanceof GgufTexts) return { strings: value };
   if (value instanceof Float32Array) return { float32s: value };
   if (value instanceof Int32Array) return { int32s: value };
   return value instanceof Uint8Array || value instanceof Int8Array ? { uint8s: value } : null;
@@ -31,22 +31,39 @@ function copied(value: GgufValue): GgufEntry | null {
 
 const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6] as const;
 
+/** Number of tokens, or merges, that are handled before a pause. */
+const A_SLICE = 1 << 12;
+
+/** The items, with a pause after each slice. */
+function* paused<Item>(items: Iterable<Item>, each: (item: Item, i: number) => void): Generator<undefined, void> {
+  let i = 0;
+  for (const item of items) {
+    each(item, i++);
+    if (i % A_SLICE === 0) yield;
+  }
+}
+
 /**
- * The entries for `size` tokens, as many as the model has rows. Throws ArgumentError for a tokenizer that GGUF files do
- * not support.
+ * The entries for `size` tokens, as many as the model has rows. Pauses after each slice of tokens. Throws ArgumentError for
+ * a tokenizer that GGUF files do not support.
  */
-export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Entries {
+export function* writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Generator<undefined, Entries> {
   const json = tokenizer.toJSON();
   const { vocab } = json.model;
   if (json.model.merges === undefined || Array.isArray(vocab))
     throw new ArgumentError('saveGguf: the tokenizer merges no pairs, expected one of byte pairs');
-  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const tokens = new Array<string>(size);
   const kinds = new Int32Array(size).fill(UNUSED);
-  for (const [token, id] of Object.entries(vocab as Readonly<Record<string, number>>)) {
-    if (id >= size) continue;
+  yield* paused(kinds, (_, id) => {
+    tokens[id] = `[PAD${id}]`;
+  });
+  const ids = vocab as Readonly<Record<string, number>>;
+  yield* paused(Object.keys(ids), (token) => {
+    const id = ids[token] as number;
+    if (id >= size) return;
     tokens[id] = token;
     kinds[id] = /^<0x[\dA-F]{2}>$/.test(token) ? BYTE : NORMAL;
-  }
+  });
   for (const { id, content, special } of json.added_tokens) {
     if (id >= size) continue;
     tokens[id] = content;
@@ -59,9 +76,12 @@ export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number):
     ['tokenizer.ggml.tokens', { strings: tokens }],
     ['tokenizer.ggml.token_type', { int32s: kinds }],
   ]);
-  const merges = json.model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
+  const merges: string[] = [];
+  yield* paused(json.model.merges, (merge) => {
+    merges.push(typeof merge === 'string' ? merge : merge.join(' '));
+  });
   if (isPieces) {
-    entries.set('tokenizer.ggml.scores', { float32s: scoresOf(tokens, merges) });
+    entries.set('tokenizer.ggml.scores', { float32s: yield* scoresOf(tokens, merges) });
     entries.set('tokenizer.ggml.add_space_prefix', { bool: JSON.stringify(json.normalizer).includes('"Prepend"') });
   } else entries.set('tokenizer.ggml.merges', { strings: merges });
   addSpecial(entries, tokenizer);
@@ -69,13 +89,17 @@ export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number):
 }
 
 /** Tokens that are merged first have the highest scores. */
-function scoresOf(tokens: readonly string[], merges: readonly string[]): Float32Array {
+function* scoresOf(tokens: readonly string[], merges: readonly string[]): Generator<undefined, Float32Array> {
   const ranks = new Map<string, number>();
-  for (const [rank, merge] of merges.entries()) {
+  yield* paused(merges, (merge, rank) => {
     const token = merge.replace(' ', '');
     if (!ranks.has(token)) ranks.set(token, rank);
-  }
-  return Float32Array.from(tokens, (token) => -(ranks.get(token) ?? merges.length));
+  });
+  const scores = new Float32Array(tokens.length);
+  yield* paused(tokens, (token, id) => {
+    scores[id] = -(ranks.get(token) ?? merges.length);
+  });
+  return scores;
 }
 
 /** The name of a tokenizer's cutting rule. Throws ArgumentError for an unknown rule. */
