@@ -1,6 +1,7 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { TokenBatch } from '../nn/token-batch.js';
 import { add, div, mul, scale } from '../ops/binary.js';
 import { matmul } from '../ops/matmul.js';
 import { transpose } from '../ops/move.js';
@@ -10,6 +11,7 @@ import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } f
 import { tokenLoss } from './losses.js';
 import type { BatchLayout } from './pretrained-model.js';
 import { TowerModel, type TowerRun } from './tower-model.js';
+import type { TextTower } from './towers.js';
 
 /** Comparison of the vectors of texts and images. */
 export interface Contrast {
@@ -47,6 +49,12 @@ export abstract class DualEncoderModel extends TowerModel {
     };
     if (wantsLoss(texts, images, 'images', options)) output.loss = this.contrastLoss(logits);
     return output;
+  }
+
+  /** @internal The vectors of texts before they are normalized. See `TextReader`. */
+  textVectors(features: Tensor, batch: TokenBatch): Tensor {
+    const pooled = (this.text as TextTower).pooler.forward(features, batch);
+    return this.textProjection?.forward(pooled) ?? pooled;
   }
 
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {

@@ -120,6 +120,17 @@ export abstract class TowerModel extends PretrainedModel {
     return outputOf(tower, pooled, options, padded);
   }
 
+  /** The features of texts, after the norm. */
+  protected override *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+    const text = this.#towerOf('text');
+    const { features } = yield* text.forwardByParts(this.toBatch('inputIds', inputs.inputIds as Tokens));
+    return features;
+  }
+
+  protected override passFeatures(inputs: ModelInputs): Tensor {
+    return atOnce(this.passFeaturesByParts(inputs));
+  }
+
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
     return { attentions: unpackMaps(encoder, source) };
   }

@@ -9,13 +9,14 @@ const defaults = new WeakMap<TextReader, SentenceHead>();
 
 /**
  * The modules of a model, or the defaults of sentence-transformers for a model without any. These are the mean of
- * tokens, the last token of a language model, or SPLADE for a masked one. Throws ArgumentError for a model with another
+ * tokens, the last token of a language model, SPLADE for a masked one, or the vectors that CLIP compares. Throws ArgumentError for a model with another
  * head.
  */
 export async function headOf(model: TextReader): Promise<SentenceHead> {
   const known = model.sentenceHead ?? defaults.get(model);
   if (known) return known;
-  const head = new SentenceHead([new Transformer(model), defaultPooling(model)]);
+  const pooling = model.textVectors ? [] : [defaultPooling(model)];
+  const head = new SentenceHead([new Transformer(model), ...pooling]);
   defaults.set(model, head);
   return head;
 }

@@ -28,7 +28,7 @@ export interface ModuleFolder {
 }
 
 /** Types that read texts: the first modules of a model or a route. */
-export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding'];
+export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding', 'CLIPModel'];
 
 /** The name of a type, such as `Pooling`, without the packages that Python has before it. */
 export const shortType = (type: unknown): string => `${type}`.split('.').at(-1) as string;

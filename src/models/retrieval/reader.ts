@@ -1,6 +1,7 @@
 import type { Device } from '../../core/device.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { Encoder } from '../../nn/encoder-decoder.js';
+import type { TokenBatch } from '../../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json } from '../model-config.js';
@@ -27,6 +28,11 @@ export interface TextReader {
   featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
   /** @internal Same as `forward`, yielding after each layer. */
   forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
+  /**
+   * @internal Vectors of texts for the model's own features, [N, hidden], if it makes such: those that CLIP compares with
+   * images, float32 [B, d].
+   */
+  textVectors?(features: Tensor, batch: TokenBatch): Tensor;
   logitsOf(features: Tensor): Tensor;
   forward(inputs: ModelInputs): ModelOutput;
 }

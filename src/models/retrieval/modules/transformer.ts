@@ -109,7 +109,7 @@ export class Transformer extends InputModule {
       task,
       batch,
       tokens,
-      sentence: null,
+      sentence: model.textVectors?.(features, batch) ?? null,
       isSparse: false,
       maxActiveDims: null,
       compared: null,
