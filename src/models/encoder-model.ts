@@ -51,7 +51,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const features = yield* this.#features(padded, inputs, hiddenStates);
-    const pooled = this.pooler?.forward(features, batch);
+    const pooled = this.lacksPooler ? null : this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     if (this.head === null) {

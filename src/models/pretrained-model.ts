@@ -398,6 +398,9 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** @internal Names of optional parameters that the file lacks. Their values mean nothing. */
   absent: ReadonlySet<string> = new Set();
 
+  /** @internal True if the file is a graph without the pooler. Nothing is then pooled. */
+  lacksPooler = false;
+
   /** @internal True for a parameter that inference does not use. Graphs for inference lack it. */
   isOptional(name: string): boolean {
     return /(masked_spec_embed|\.mask_token|\.mask_emb)$/.test(name);

@@ -113,7 +113,8 @@ export abstract class TowerModel extends PretrainedModel {
     options: ForwardOptions,
   ): Generator<unknown, TowerRun> {
     const tower = yield* vision.forwardByParts(inputs);
-    const pooled = this.head === null ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
+    const pooled =
+      this.head === null && !this.lacksPooler ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
     const { batch, time } = tower;
     // Stages may differ in their numbers of rows, which are equal for all images.
     const padded = (x: Tensor) => (time ? unpack(x, batch.lengths, time) : x.reshape(batch.size, -1, lastOf(x.shape)));

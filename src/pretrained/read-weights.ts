@@ -11,6 +11,7 @@ import { packables } from '../models/quantize.js';
 import { type Packing, readPacked } from '../models/read-packed.js';
 import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
+import { headOf } from './architectures.js';
 import type { HubOptions } from './hub-options.js';
 import type { OnWarning } from './warnings.js';
 
@@ -124,7 +125,9 @@ export async function readWeights(
   const { found, missing, misshapen, unused, renamed } = match;
   model.absent = new Set(match.absent);
   checkShapes(source, misshapen);
-  drawMissing(model, source, missing, onWarning);
+  if (weights.named) checkHead(model, source, missing);
+  model.lacksPooler = weights.named !== undefined && missing.some(isOfPooler);
+  drawMissing(model, source, model.lacksPooler ? missing.filter((each) => !isOfPooler(each)) : missing, onWarning);
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   await yieldToEventLoop();
@@ -201,6 +204,18 @@ function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
  */
 export const isOfHead = ({ path }: StatePiece): boolean =>
   /^(head|(\w+\.)*pooler)\.|^logit_(bias|scale(_[at])?)$/.test(path);
+
+const isOfPooler = ({ path }: StatePiece): boolean => /(^|\.)pooler\./.test(path);
+
+/** Throws FormatError if a graph for inference lacks the head that config.json names: it is the graph of another task. */
+function checkHead(model: PretrainedModel, source: string, missing: readonly StatePiece[]): void {
+  const own = missing.filter(({ path }) => path.startsWith('head.'));
+  if (own.length === 0 || headOf(model.config) !== model.headKind) return;
+  const names = some(own.map(({ name }) => name));
+  throw new FormatError(
+    `${source}: the ONNX graph lacks the head ${model.headKind} (${names}): load it with head: 'none', or another file`,
+  );
+}
 
 /** The logarithm with which the scale of similarities starts, in CLIP and its descendants. */
 const LOGIT_SCALE = Math.log(1 / 0.07);

@@ -40,7 +40,8 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
         }
         const tower = yield* model.vision?.forwardByParts(given) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
-        const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
+        const pooler = model.lacksPooler ? null : model.vision?.pooler;
+        const pooled = pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
         return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);
       };
       const rows = await look(context, imagesOf(TASK, images), options, run, (values, shape) => ({ values, shape }));

@@ -39,8 +39,7 @@ afterAll(() => {
 });
 
 async function load(name: string, options: LoadModelOptions = {}): Promise<PretrainedModel> {
-  // Heads of poolers that an exporter left out are drawn anew, with a warning.
-  const onWarning = (warning: string) => expect(warning).toMatch(/pooler/);
+  const onWarning = (warning: string) => expect(warning).toBe('none');
   const model = await loadModel(device, `${data.path}/${name}`, { onWarning, ...options });
   models.push(model);
   return model;
@@ -359,4 +358,32 @@ it('refuses a missing variant, and names those that exist', async () => {
   await expect(load('gpt2', { dtype: 'q4' })).rejects.toThrow(
     /no ONNX files for dtype "q4": there is onnx\/model.onnx/,
   );
+});
+
+describe('a graph without a part of the model', () => {
+  const folder = async (architectures: readonly string[]) => {
+    const config = JSON.parse(new TextDecoder().decode(await data.bytes('bert/config.json')));
+    return {
+      'config.json': new TextEncoder().encode(JSON.stringify({ ...config, architectures })),
+      'onnx/model.onnx': await data.bytes('bert/onnx/model.onnx'),
+    };
+  };
+
+  it('gives no vector that a pooler with random weights would make', async () => {
+    const model = await load('bert');
+    const { lastHiddenState, poolerOutput } = model.forward({ inputIds: [[1, 2, 3]] });
+    expect(lastHiddenState?.shape.slice(0, 2)).toEqual([1, 3]);
+    expect(poolerOutput).toBeUndefined();
+  });
+
+  it('is refused if config.json names a head that it lacks, but may get a new one', async () => {
+    const classifier = await folder(['BertForSequenceClassification']);
+    const expected = /the ONNX graph lacks the head sequence-classification \(.*classifier.*head: 'none'/;
+    await expect(loadModel(device, classifier)).rejects.toThrow(expected);
+    models.push(await loadModel(device, classifier, { head: 'none' }));
+    const warnings: string[] = [];
+    const onWarning = (warning: string) => warnings.push(warning);
+    models.push(await loadModel(device, await folder(['BertModel']), { head: 'sequence-classification', onWarning }));
+    expect(warnings).toEqual([expect.stringMatching(/classifier.*initialized at random/)]);
+  });
 });
