@@ -380,10 +380,11 @@ describe('a graph without a part of the model', () => {
     const classifier = await folder(['BertForSequenceClassification']);
     const expected = /the ONNX graph lacks the head sequence-classification \(.*classifier.*head: 'none'/;
     await expect(loadModel(device, classifier)).rejects.toThrow(expected);
-    models.push(await loadModel(device, classifier, { head: 'none' }));
+    models.push((await loadModel(device, classifier, { head: 'none' })) as PretrainedModel);
     const warnings: string[] = [];
     const onWarning = (warning: string) => warnings.push(warning);
-    models.push(await loadModel(device, await folder(['BertModel']), { head: 'sequence-classification', onWarning }));
+    const options = { head: 'sequence-classification', onWarning } as const;
+    models.push((await loadModel(device, await folder(['BertModel']), options)) as PretrainedModel);
     expect(warnings).toEqual([expect.stringMatching(/classifier.*initialized at random/)]);
   });
 });
