@@ -1,5 +1,6 @@
 // Maps the class names of transformers to heads. In a config.json, only the class name tells what a model predicts.
 
+import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
 import type { HeadKind } from '../models/pretrained-model.js';
 import type { Config } from './config.js';
@@ -35,11 +36,29 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
 /** All kinds of heads. */
 export const headKinds: readonly HeadKind[] = [...new Set(suffixes.map(([, head]) => head))];
 
-/** Returns the head of the model that a config.json describes. */
-export function headOf({ architectures }: Config): HeadKind {
+/** Class names of heads: those for a task, and GPT-2's with a second head. */
+const HAS_HEAD = /For[A-Z]|DoubleHeads/;
+
+/**
+ * Returns the head of the model that a config.json describes. Throws FormatError for a head that no family has, such as
+ * that for multiple choice.
+ */
+export function headOf(config: Config): HeadKind {
+  const [name, head] = knownHead(config);
+  if (head !== undefined) return head;
+  if (!HAS_HEAD.test(name)) return 'none';
+  const heads = headKinds.filter((kind) => kind !== 'none').join(', ');
+  throw new FormatError(
+    `config.json: the head of ${name} is not supported, expected one for ${heads}; loadModel(…, { head: 'none' }) reads the model without it`,
+  );
+}
+
+/** The class name of a config.json and its head: undefined for unknown names. */
+function knownHead({ architectures }: Config): [name: string, head: HeadKind | undefined] {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
-  if (predictsPairs(name)) return 'masked-language-model';
-  return suffixes.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
+  if (predictsPairs(name)) return [name, 'masked-language-model'];
+  if (name.includes('DoubleHeads')) return [name, undefined];
+  return [name, suffixes.find(([suffix]) => name.endsWith(suffix))?.[1]];
 }
 
 /**
@@ -58,8 +77,9 @@ export function architectureOf(
   config: Config,
   head: HeadKind,
 ): string {
-  const own = Array.isArray(config.architectures) ? config.architectures[0] : undefined;
-  if (typeof own === 'string' && headOf(config) === head && !predictsPairs(own)) return own;
+  const [own, known] = knownHead(config);
+  const isOwn = known === head || (head === 'none' && known === undefined && !HAS_HEAD.test(own));
+  if (own !== '' && isOwn && !predictsPairs(own)) return own;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
   if (head === 'question-answering' && answerer) return answerer;
   if (head === 'language-model') return writer ?? `${className}ForCausalLM`;
