@@ -390,6 +390,11 @@ export abstract class PretrainedModel extends RetrievalModel {
     return this.sentenceHead?.route(null).input.ownLimit ?? null;
   }
 
+  /** @internal The name of a module in transformers' memory, by its name in checkpoints. See module-names.ts. */
+  moduleName(name: string): string {
+    return name;
+  }
+
   /** @internal True for a tensor of checkpoints that the model does not need. */
   ignores(_name: string): boolean {
     return false;

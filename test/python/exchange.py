@@ -35,7 +35,15 @@ ADAPTERS = {
     "moonshine": dict(target_modules=["q_proj", "fc1"]),
     "speecht5": dict(target_modules=["q_proj", "out_proj", "feat_out"]),
     "clap": dict(target_modules=["query", "value", "dense"]),
-    "detr": dict(target_modules=["q_proj", "v_proj"]),
+    # Modules of these have other names in memory than in their files.
+    "vit-image": dict(target_modules=["q_proj", "v_proj", "o_proj", "fc1", "fc2"]),
+    "dinov3_vit": dict(target_modules=["q_proj", "down_proj"]),
+    "segformer": dict(target_modules=["q_proj", "v_proj", "o_proj", "fc1", "fc2"]),
+    "depth_anything": dict(target_modules=["q_proj", "v_proj", "o_proj"]),
+    "detr": dict(target_modules=["q_proj", "o_proj", "fc1", "fc2"]),
+    "rt_detr": dict(target_modules=["q_proj", "o_proj", "fc1"]),
+    "beit": dict(target_modules=["q_proj", "v_proj", "fc2"]),
+    "swin": dict(target_modules=["q_proj", "v_proj", "fc1"]),
     "smolvlm": dict(target_modules=["q_proj", "down_proj", "proj"]),
 }
 

@@ -52,7 +52,10 @@ const OPTIONS: Readonly<Record<string, LoraOptions>> = {
   moonshine: { targets: ['q_proj', 'v_proj'] },
   speecht5: { targets: ['q_proj', 'feat_out'] },
   clap: { targets: ['query', 'value'] },
-  detr: { targets: ['q_proj', 'v_proj'] },
+  'vit-image': { targets: ['q_proj', 'o_proj', 'fc2'] },
+  segformer: { targets: ['query', 'fc1', 'o_proj'] }, // names of its files, too
+  depth_anything: { targets: ['q_proj', 'v_proj', 'o_proj'] },
+  detr: { targets: ['q_proj', 'o_proj', 'fc1'] },
   smolvlm: { targets: ['q_proj', 'v_proj'] },
 };
 

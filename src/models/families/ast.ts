@@ -15,6 +15,7 @@ import { concat, gather, permute } from '../../ops/move.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
+import { vitModule } from '../module-names.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { SoundModel } from '../sound-model.js';
@@ -116,6 +117,10 @@ export class Ast extends SoundModel {
 
   protected override get bodyName(): string {
     return BODY;
+  }
+
+  override moduleName(name: string): string {
+    return vitModule(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -15,6 +15,7 @@ import { add } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
 import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { vitModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
@@ -159,6 +160,10 @@ export class Beit extends TowerModel {
 
   protected override get bodyName(): string {
     return 'beit';
+  }
+
+  override moduleName(name: string): string {
+    return vitModule(name);
   }
 
   protected override get stateNames(): StateNames {

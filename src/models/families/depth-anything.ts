@@ -14,6 +14,7 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
+import { dinov2Module } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Dinov2 } from './dinov2.js';
 
@@ -89,6 +90,10 @@ export class DepthAnything extends ImageModel {
       fused.push(before ? layer.forward(before, map, size) : layer.forward(map, null, size));
     }
     return fused;
+  }
+
+  override moduleName(name: string): string {
+    return dinov2Module(name);
   }
 
   protected override get stateNames(): StateNames {

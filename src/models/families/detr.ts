@@ -28,6 +28,7 @@ import { detectionLoss, type Found } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { MaskHead } from '../mask-head.js';
+import { detrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, type ResNet } from '../resnet.js';
@@ -203,6 +204,10 @@ export class Detr extends DetectionModel {
 
   protected override get bodyName(): string {
     return this.headKind === 'panoptic-segmentation' ? 'detr.model' : 'model';
+  }
+
+  override moduleName(name: string): string {
+    return detrModule(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -12,6 +12,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
+import { dinov2Module } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
@@ -62,6 +63,10 @@ export class Dinov2 extends TowerModel {
 
   protected override get bodyName(): string {
     return 'dinov2';
+  }
+
+  override moduleName(name: string): string {
+    return dinov2Module(name);
   }
 
   protected override get stateNames(): StateNames {

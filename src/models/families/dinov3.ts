@@ -10,6 +10,7 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { dinov3Module } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
@@ -71,6 +72,10 @@ export class Dinov3 extends TowerModel {
       onGrid: (grid) => rotary.start(grid),
     });
     this.maskToken = init.constant([dModel], 0);
+  }
+
+  override moduleName(name: string): string {
+    return dinov3Module(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -8,6 +8,7 @@ import { mean } from '../../ops/reduce.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
+import { llavaModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { VisionTower } from '../towers.js';
 import { Gemma3 } from './gemma.js';
@@ -24,6 +25,10 @@ export class Gemma3Vision extends Gemma3 {
     // The whole model has no soft cap of logits, even if the config of its language model sets one.
     super(textContext(context, { final_logit_softcapping: null }));
     this.images = new Gemma3Images(context, this.randomness);
+  }
+
+  override moduleName(name: string): string {
+    return llavaModule(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -11,6 +11,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { gptNeoxModule } from '../module-names.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -55,6 +56,10 @@ export class GptNeox extends CausalModel {
 
   protected override get bodyName(): string {
     return 'gpt_neox';
+  }
+
+  override moduleName(name: string): string {
+    return gptNeoxModule(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -4,6 +4,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
+import { llavaModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { VisionTower } from '../towers.js';
 import { Gemma, Gemma2 } from './gemma.js';
@@ -23,6 +24,10 @@ const withSiglip = (Text: typeof Gemma) =>
       // In the config of the whole model, this setting applies only to the prompt.
       super(textContext(context, { use_bidirectional_attention: false }));
       this.images = new PaliGemmaImages(context, this.randomness);
+    }
+
+    override moduleName(name: string): string {
+      return llavaModule(name);
     }
 
     protected override get stateNames(): StateNames {

@@ -29,6 +29,7 @@ import { type Found, lwDetrLoss } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
+import { rfDetrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { stagesOf } from '../resnet.js';
@@ -156,6 +157,11 @@ export class RfDetr extends DetectionModel {
 
   #find(features: Tensor, start: Tensor, head: PredictionHead, boxes: PerceptronHead): Found {
     return { logits: head.read(features), predBoxes: refined(start, boxes.forward(features)) };
+  }
+
+  override moduleName(name: string): string {
+    const inMemory = rfDetrModule(name);
+    return this.headKind === 'none' ? inMemory.replace(/^model\./, '') : inMemory;
   }
 
   protected override get stateNames(): StateNames {

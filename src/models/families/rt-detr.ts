@@ -30,6 +30,7 @@ import { targetsOf } from '../detection-matching.js';
 import type { Family } from '../family.js';
 import type { DetectionTarget, ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
+import { rtDetrModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, ConvNorm, type ConvNormOptions, type ResNet } from '../resnet.js';
 
@@ -89,6 +90,10 @@ export class RtDetr extends DetectionModel {
     if (denoising === null) return { found, denoised: null };
     const restored = Array.from({ length: layers }, (_, layer) => each(0, first, layer));
     return { found, denoised: { found: restored, matches: denoising.matches, groups: denoising.groups } };
+  }
+
+  override moduleName(name: string): string {
+    return rtDetrModule(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -25,6 +25,7 @@ import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
+import { segformerModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -103,6 +104,10 @@ export class Segformer extends ImageModel {
 
   protected override get bodyName(): string {
     return 'segformer';
+  }
+
+  override moduleName(name: string): string {
+    return segformerModule(name);
   }
 
   protected override get stateNames(): StateNames {

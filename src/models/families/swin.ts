@@ -20,6 +20,7 @@ import { pad } from '../../ops/pad.js';
 import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
+import { swinModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
@@ -44,6 +45,10 @@ export class Swin extends TowerModel {
 
   protected override get bodyName(): string {
     return this.settings.type === 'donut-swin' ? 'donut' : 'swin';
+  }
+
+  override moduleName(name: string): string {
+    return this.settings.type === 'swin' ? swinModule(name) : name; // Donut's names are the same
   }
 
   protected override get stateNames(): StateNames {

@@ -187,6 +187,11 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
     return own.length > 0 ? own : this.writer.endIds;
   }
 
+  override moduleName(name: string): string {
+    const [, own] = /^encoder\.(.*)$/.exec(name) ?? [];
+    return own === undefined ? name : `encoder.${this.reader.moduleName(own)}`;
+  }
+
   protected override get stateNames(): StateNames {
     return {
       ...this.namesOf(this.reader, 'reader', 'encoder', true),

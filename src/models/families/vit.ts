@@ -13,6 +13,7 @@ import { gather } from '../../ops/move.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json } from '../model-config.js';
+import { vitModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
@@ -72,6 +73,10 @@ export class Vit extends TowerModel {
 
   protected override get bodyName(): string {
     return this.settings.type;
+  }
+
+  override moduleName(name: string): string {
+    return vitModule(name);
   }
 
   protected override get stateNames(): StateNames {

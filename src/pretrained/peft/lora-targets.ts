@@ -11,8 +11,10 @@ import { moduleNames } from './module-names.js';
 
 /** A linear layer, a section of a fused one, or an embedding. */
 export interface LoraTarget {
-  /** The module's name in PEFT and in the checkpoint. */
+  /** The module's name in PEFT. */
   readonly name: string;
+  /** The module's name in the checkpoint. Options accept it, too. */
+  readonly stored: string;
   readonly path: string;
   readonly module: WeightModule;
   /** Range of columns in the module's weight. */
@@ -42,7 +44,10 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
       const start = end;
       end += width;
       const name = own[i];
-      return name == null ? [] : [{ name: names(name), path, module, start, end, perHead }];
+      const stored = name?.replace(/\.(weight|bias)$/, '');
+      return name == null || stored === undefined
+        ? []
+        : [{ name: names(name), stored, path, module, start, end, perHead }];
     });
   });
 }
@@ -58,7 +63,10 @@ export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['
   if (targets === undefined) return found(all, endsWith(QUERIES_AND_VALUES), 'queries and values');
   if (targets === 'all-linear')
     return found(all, ({ module, path }) => !isEmbedding(module) && !path.startsWith('head.'), 'linears');
-  if (targets instanceof RegExp) return found(all, ({ name }) => targets.exec(name)?.[0] === name, String(targets));
+  if (targets instanceof RegExp) {
+    const isWhole = (name: string) => targets.exec(name)?.[0] === name;
+    return found(all, ({ name, stored }) => isWhole(name) || isWhole(stored), String(targets));
+  }
   const names = typeof targets === 'string' ? [targets] : targets;
   if (!isTexts(names) || names.length === 0) {
     const expected = "a list of names, a regular expression or 'all-linear'";
@@ -70,8 +78,8 @@ export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['
 
 const endsWith =
   (ends: readonly string[]) =>
-  ({ name }: LoraTarget) =>
-    ends.some((end) => name === end || name.endsWith(`.${end}`));
+  ({ name, stored }: LoraTarget) =>
+    ends.some((end) => [name, stored].some((each) => each === end || each.endsWith(`.${end}`)));
 
 function found(
   all: readonly LoraTarget[],

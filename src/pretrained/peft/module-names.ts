@@ -13,7 +13,7 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
   const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
   return (name) => {
     const own = prefix !== '' && name.startsWith(prefix) ? name.slice(prefix.length) : name;
-    return own.replace(/\.(weight|bias)$/, '');
+    return model.moduleName(own.replace(/\.(weight|bias)$/, ''));
   };
 }
 
@@ -31,7 +31,9 @@ export function ownNames(model: PretrainedModel, given: readonly string[]): Map<
       : model.headKind !== 'none' && prefix !== '' && !isPrefixed
         ? (name: string) => `${prefix}${name}`
         : same;
-  return new Map(given.map((name) => [name, rename(name)]));
+  // Adapters of transformers 4 have the names of checkpoints.
+  const current = (name: string | null) => name && model.moduleName(name);
+  return new Map(given.map((name) => [name, current(rename(name))]));
 }
 
 /** Names of a classifier's modules outside of its body. */
