@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { AnswerStream, answerText } from '../../src/tasks/chat/answer-stream.js';
 import { GemmaFilter } from '../../src/tasks/chat/gemma-channels.js';
 import { HarmonyFilter } from '../../src/tasks/chat/harmony.js';
+import { MistralFilter } from '../../src/tasks/chat/mistral-thoughts.js';
 import { parseToolCalls, ReasoningFilter } from '../../src/tasks/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/index.js';
 
@@ -58,6 +59,22 @@ const gemma: readonly [answer: string, wanted: string][] = [
 it.each(gemma)('translates %j of Gemma 4', (answer, wanted) => {
   for (const size of [1, 2, 3, 7, 1000]) {
     const filter = new GemmaFilter();
+    const pieces = (answer.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((piece) => filter.push(piece));
+    expect(pieces.join('') + filter.end(), `pieces of ${size}`).toBe(wanted);
+  }
+});
+
+/** Answers of Magistral and Ministral 3. */
+const mistral: readonly [answer: string, wanted: string][] = [
+  ['[THINK]2 + 2 is 4.[/THINK]It is 4.</s>', '<think>2 + 2 is 4.</think>It is 4.'],
+  ['Text, [1] < 2 and [THI', 'Text, [1] < 2 and [THI'],
+  ['[THINK]It was cut [/', '<think>It was cut [/'],
+  ['[THINK]Hm.[/THINK][TOOL_CALLS]now[ARGS]{}</s>', '<think>Hm.</think>[TOOL_CALLS]now[ARGS]{}'],
+];
+
+it.each(mistral)('translates %j of Mistral', (answer, wanted) => {
+  for (const size of [1, 2, 3, 7, 1000]) {
+    const filter = new MistralFilter();
     const pieces = (answer.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((piece) => filter.push(piece));
     expect(pieces.join('') + filter.end(), `pieces of ${size}`).toBe(wanted);
   }

@@ -3,6 +3,7 @@
 import type { PretrainedTokenizer } from '../../tokenizers/index.js';
 import { GemmaFilter } from './gemma-channels.js';
 import { HarmonyFilter } from './harmony.js';
+import { MistralFilter } from './mistral-thoughts.js';
 import { TextStream } from './text-stream.js';
 
 /** Translates an answer that arrives in pieces, with its special tokens. */
@@ -14,10 +15,11 @@ interface AnswerFilter {
 
 type WithTemplate = Pick<PretrainedTokenizer, 'chatTemplate'>;
 
-/** Formats with channels, by marks that only their chat templates contain. */
+/** Formats of answers, by marks that only their chat templates contain. */
 const FORMATS: readonly (readonly [marks: readonly string[], make: () => AnswerFilter])[] = [
   [['<|channel|>', '<|message|>'], () => new HarmonyFilter()],
   [['<|channel>', '<channel|>'], () => new GemmaFilter()],
+  [['[THINK]', '[/THINK]'], () => new MistralFilter()],
 ];
 
 /** Returns a filter for answers in channels; null for other formats. */
@@ -27,7 +29,7 @@ function filterFor({ chatTemplate }: WithTemplate): AnswerFilter | null {
   return found?.[1]() ?? null;
 }
 
-/** True if the model writes in channels. Its template then expects the reasoning of earlier answers separately. */
+/** True if the model marks its reasoning otherwise. Its template then expects that of earlier answers separately. */
 export const hasChannels = (tokenizer: WithTemplate): boolean => filterFor(tokenizer) !== null;
 
 /** Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them. */
