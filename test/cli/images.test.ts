@@ -3,8 +3,11 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { createDevice, loadModel } from '../../src/index.js';
 import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
+import { Chat, pipeline } from '../../src/tasks/index.js';
+import detections from '../tasks/detections.json' with { type: 'json' };
 import answers from '../tasks/document-answers.json' with { type: 'json' };
 import masks from '../tasks/masks.json' with { type: 'json' };
 import segments from '../tasks/segments.json' with { type: 'json' };
@@ -152,6 +155,25 @@ describe('commands for images', async () => {
     expect([odd.code, odd.stderr]).toEqual([expect.any(Number), expect.stringContaining('from 0 to below 1')]);
   });
 
+  it('detect --labels finds what texts name, as the pipeline does', async () => {
+    const files = { 'preprocessor_config.json': detections.processors.owlv2, 'tokenizer.json': detections.tokenizer };
+    const model = checkpoint('owlv2', files);
+    const { labels, threshold } = detections.found.owlv2;
+    const share = String(threshold);
+    const found = await simdformer(['detect', model, image, '--labels', labels.join(', '), '--threshold', share]);
+    expect(found.code, found.stderr).toBe(0);
+    const find = await pipeline('zero-shot-object-detection', model);
+    const wanted = await find(image, labels, { threshold });
+    await find.dispose();
+    expect(wanted.length).toBeGreaterThan(0);
+    const lines = found.stdout.trim().split('\n');
+    expect(lines.map((line) => line.split('\t').slice(0, 3))).toEqual(
+      wanted.map(({ score, label, box }) => [score.toFixed(3), label, Object.values(box).join(',')]),
+    );
+    const odd = await simdformer(['detect', model, image, '--labels', 'cat,,dog']);
+    expect(odd.stderr).toContain('--labels has an empty label');
+  });
+
   it('depth writes an image of the same size', async () => {
     const processor = {
       image_processor_type: 'DPTImageProcessor',
@@ -227,7 +249,8 @@ describe('commands for images', async () => {
     expect(broken.stderr).toMatch(/^simdformer: README\.md: .*this is no image that can be read/);
   });
 
-  it('run --image continues texts about images', async () => {
+  /** PaliGemma with words as tokens. */
+  function reader(settings: object = {}): string {
     const names = Array.from({ length: 97 }, (_, id) => (id === 94 ? '<image>' : `w${id}`));
     const tokenizer = {
       version: '1.0',
@@ -236,7 +259,38 @@ describe('commands for images', async () => {
       model: { type: 'WordLevel', unk_token: 'w3', vocab: Object.fromEntries(names.map((name, id) => [name, id])) },
     };
     const processor = { image_processor_type: 'SiglipImageProcessor', size: { height: 24, width: 24 } };
-    const model = checkpoint('paligemma', { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer });
+    const files = { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer };
+    return checkpoint('paligemma', { ...files, 'tokenizer_config.json': settings });
+  }
+
+  it('chat --image and /image answer as Chat does', async () => {
+    const part = "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}";
+    const template = `{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}${part}{% endfor %}{% endif %}{% endfor %}`;
+    const model = reader({ chat_template: template });
+    const chat = (lines: string[], ...args: string[]) =>
+      simdformer(['chat', model, '--max-tokens', '4', ...args], { input: lines.join('\n') });
+    const [first, later, without] = [
+      await chat(['w5 w6'], '--image', image),
+      await chat([`/image ${image}`, 'w5 w6']),
+      await chat(['w5 w6']),
+    ];
+    expect(first.code, first.stderr).toBe(0);
+    const loaded = await loadModel(await createDevice(), model);
+    const content = [
+      { type: 'image', image },
+      { type: 'text', text: 'w5 w6' },
+    ];
+    let text = '';
+    for await (const piece of new Chat(loaded).send({ role: 'user', content }, { maxNewTokens: 4 })) text += piece;
+    loaded.device.dispose();
+    expect(first.stdout.trim()).toBe(text.trim());
+    expect(later.stdout).toContain(text.trim());
+    expect(without.stdout.trim()).not.toBe(text.trim());
+    expect((await chat(['w5'], '--image', 'README.md')).stderr).toContain('this is no image that can be read');
+  });
+
+  it('run --image continues texts about images', async () => {
+    const model = reader();
     const run = (...more: string[]) =>
       simdformer(['run', model, 'w5 w6', '--max-tokens', '4', ...more, '--image', image]);
     const { code, stdout, stderr } = await run();
