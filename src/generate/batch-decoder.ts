@@ -273,16 +273,17 @@ export class BatchDecoder implements Decoder {
     const pieces = prompts.map((prompt) => pieceStarts(model, prompt));
     const starts = pieces.map((each) => each.at(-1) as number);
     if (!model.extend || starts.every((start) => start === 0)) return prefillInSlices(model, state, packed(prompts));
+    const promptLength = longest(prompts);
     for (const [sequence, prompt] of prompts.entries())
       for (const [i, start] of (pieces[sequence] as number[]).slice(0, -1).entries()) {
         const piece = prompt.slice(start, pieces[sequence]?.[i + 1]);
-        const options = { sequences: [sequence], starts: [start], logits: 'none' } as const;
+        const options = { sequences: [sequence], starts: [start], logits: 'none', promptLength } as const;
         await extendInSlices(model, state, [piece], options);
         await model.device.flush(); // queued commands would keep the activations of all pieces
         this.assertUsable();
       }
     const rest = prompts.map((prompt, sequence) => prompt.slice(starts[sequence]));
-    return (await extendInSlices(model, state, rest, { starts, logits: 'last' })) as Tensor;
+    return (await extendInSlices(model, state, rest, { starts, logits: 'last', promptLength })) as Tensor;
   }
 
   /** Throws DisposedError if the decoder was disposed of, which happens when its model is. */

@@ -7,7 +7,7 @@ import type { DecoderState } from '../nn/decoder-state.js';
 import type { Decoder, StepRequest } from './batch-decoder.js';
 import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
-import type { Generative } from './generative.js';
+import type { ExtendOptions, Generative } from './generative.js';
 import { extendInSlices, prepareInSlices } from './in-slices.js';
 import { pieceStarts } from './pieces.js';
 import type { Plan, PlannedInput } from './plan.js';
@@ -38,6 +38,10 @@ export function startCached(
     if (isOwn) cache.dispose();
     throw error;
   }
+}
+
+interface Reading extends Pick<ExtendOptions, 'logits' | 'promptLength'> {
+  readonly start: number;
 }
 
 export class CachedDecoder implements Decoder {
@@ -96,15 +100,16 @@ export class CachedDecoder implements Decoder {
     this.assertUsable();
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);
+    const promptLength = context.length;
     for (const end of pieceStarts(cache.model, context, start).slice(1)) {
-      await this.#read(state, context.slice(start, end), start, 'none');
+      await this.#read(state, context.slice(start, end), { start, logits: 'none', promptLength });
       start = end;
       await cache.model.device.flush();
       this.options.signal?.throwIfAborted();
       this.assertUsable();
       cache.remember(context.slice(0, end), true);
     }
-    const rankings = await this.#extend(context.slice(start), start, 'last', ahead);
+    const rankings = await this.#extend(context.slice(start), { start, logits: 'last', promptLength }, ahead);
     cache.remember(context, true);
     this.#isFirst = false;
     return rankings;
@@ -124,8 +129,7 @@ export class CachedDecoder implements Decoder {
     this.#guesses = { tokens, after: context.length };
     const rankings = await this.#extend(
       [context.at(-1) as number, ...tokens],
-      context.length - 1,
-      'every',
+      { start: context.length - 1, logits: 'every' },
       ahead,
       context,
     );
@@ -163,32 +167,32 @@ export class CachedDecoder implements Decoder {
   /** Reads `tokens` and returns the ranking after the last one, or after each of them. */
   async #extend(
     tokens: readonly number[],
-    start: number,
-    logits: 'last' | 'every',
+    reading: Reading,
     ahead: StepRequest,
     context: readonly number[] = [],
   ): Promise<Ranking[]> {
     const { model } = this.cache;
-    const state = this.#reserve(start + tokens.length, context);
+    const end = reading.start + tokens.length;
+    const state = this.#reserve(end, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
-    const result = (await this.#read(state, tokens, start, logits)) as Tensor;
+    const result = (await this.#read(state, tokens, reading)) as Tensor;
     if (this.cache.isDisposed) result.dispose();
     this.assertUsable();
-    this.#counted = start + tokens.length;
+    this.#counted = end;
     const count = result.shape[0] as number;
     const ranker = this.#ranker(steps, count);
     ranker.rank(result, steps.chosen(count), ahead.forbids);
-    const reading = ranker.read(1, count, ahead.logits ? result : null);
+    const ranked = ranker.read(1, count, ahead.logits ? result : null);
     result.dispose(); // queued commands finish first
-    const [all] = await reading;
+    const [all] = await ranked;
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
   }
 
   /** Reads `tokens` into the state, after its first `start` tokens. */
-  #read(state: DecoderState, tokens: readonly number[], start: number, logits: 'last' | 'every' | 'none') {
+  #read(state: DecoderState, tokens: readonly number[], { start, ...options }: Reading) {
     const { drafter } = this;
     const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
-    return extendInSlices(this.cache.model, state, [tokens], { starts: [start], logits, onFeatures });
+    return extendInSlices(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
   }
 
   /** Returns a state that holds `context` and has a capacity of at least `length` tokens. */

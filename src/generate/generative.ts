@@ -56,6 +56,11 @@ export interface ExtendOptions {
    * `TokenPredictor` reads them.
    */
   onFeatures?: ((features: Tensor) => void) | undefined;
+  /**
+   * Length of the prompts to which the tokens belong, if these are tokens of prompts. Rotary frequencies may depend on
+   * it (`RotaryScaling`). Default: the tokens rotate as generated ones.
+   */
+  promptLength?: number | undefined;
 }
 
 /** An adapter of a model. */
@@ -90,6 +95,11 @@ export interface Generative {
    * (longrope). Default null: never.
    */
   readonly rereadLength?: number | null | undefined;
+  /**
+   * Returns the same text for lengths of prompts whose tokens rotate alike. A generated token rotates like a prompt that
+   * ends with it. Default: all rotate alike.
+   */
+  rotationOf?(promptLength: number): string;
   /**
    * Shape of a source of features, such as audio; null stands for any size. `encode` then gets float32 [sources,
    * ...featureShape] and returns `sourceRows` rows for each source. Default null: sources are token ids.

@@ -16,7 +16,12 @@ export function pieceStarts(model: Generative, prompt: readonly number[], start 
   return starts;
 }
 
-/** Returns the greatest number of tokens, at most `length`, that a prompt can share with a text that was read. */
-export function sharable(model: Generative, prompt: readonly number[], length: number): number {
+/**
+ * Returns the greatest number of tokens, at most `length`, that a prompt can share with a text. The text begins with a
+ * prompt of `promptLength` tokens, and its other tokens were generated. If the prompts rotate alike, so do the tokens
+ * that were generated between their lengths.
+ */
+export function sharable(model: Generative, prompt: readonly number[], length: number, promptLength: number): number {
+  if (model.rotationOf?.(promptLength) !== model.rotationOf?.(prompt.length)) return 0;
   return model.cut?.(prompt, length, 'before') ?? length;
 }

@@ -47,6 +47,8 @@ export class PromptCache {
    * differently.
    */
   #readCount = 0;
+  /** Length of the latest prompt, by which the keys of its tokens rotate. */
+  #promptLength = 0;
   #state: DecoderState | null = null;
   #steps: PromptCacheSteps | null = null;
   readonly #companions = new Map<Generative, PromptCache>();
@@ -82,6 +84,11 @@ export class PromptCache {
    */
   get readCount(): number {
     return Math.min(this.#readCount, this.#tokens.length);
+  }
+
+  /** @internal Length of the latest prompt, by which the keys of its tokens rotate. */
+  get promptLength(): number {
+    return this.#promptLength;
   }
 
   /** True while a generation uses the cache. */
@@ -120,7 +127,7 @@ export class PromptCache {
     this.#assertFree('share');
     other.#assertFree('share');
     const length = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
-    const common = other.resumable(sharable(this.model, tokens, length));
+    const common = other.resumable(sharable(this.model, tokens, length, other.promptLength));
     if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
   }
 
@@ -137,6 +144,7 @@ export class PromptCache {
     this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
     this.#tokens = other.#tokens.slice(0, length);
     this.#readCount = Math.min(other.readCount, length);
+    this.#promptLength = other.promptLength;
   }
 
   /**
@@ -154,7 +162,8 @@ export class PromptCache {
    */
   reuse(context: readonly number[]): number {
     const length = Math.min(commonLength(this.#tokens, context), context.length - 1);
-    this.#shorten(sharable(this.model, context, length));
+    this.#shorten(sharable(this.model, context, length, this.#promptLength));
+    this.#promptLength = context.length;
     return this.#tokens.length;
   }
 
@@ -168,15 +177,22 @@ export class PromptCache {
   }
 
   /**
-   * @internal Copies a sequence from another decoder state. `tokens` are its tokens; the first `readCount` were read as
-   * part of a prompt.
+   * @internal Copies a sequence from another decoder state. `tokens` are its tokens. It continues a prompt of
+   * `promptLength` tokens, of which `readCount` were read as part of a prompt.
    */
-  copyFrom(state: DecoderState, sequence: number, tokens: readonly number[], readCount: number): void {
+  copyFrom(
+    state: DecoderState,
+    sequence: number,
+    tokens: readonly number[],
+    promptLength: number,
+    readCount: number,
+  ): void {
     this.#shorten(0);
     const room = Math.ceil(tokens.length / ROOM_STEP) * ROOM_STEP;
     this.reserve(tokens.length, room).copySequence(0, sequence, tokens.length, state);
     this.#tokens = [...tokens];
-    this.#readCount = readCount;
+    this.#readCount = Math.min(tokens.length, promptLength, readCount);
+    this.#promptLength = promptLength;
   }
 
   /** @internal Copies the first `length` tokens into a sequence of another state. */

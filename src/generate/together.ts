@@ -31,13 +31,15 @@ export class Together {
 
   /**
    * Returns null for a call that must run alone: with beams, a PromptCache, drafts, attention maps, or `cropContext`.
-   * It is also null if the model cannot share a batch, or if the call fills a batch.
+   * It is also null if the model cannot share a batch, or if the call fills a batch. Prompts that rotate by the longest of
+   * them stay together.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): Together | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;
     const isOwn = typeof options.cache === 'object' || options.draft !== undefined;
     if (numBeams > 1 || cropContext || outputAttentions || isOwn || !canShare(model)) return null;
     if (inputs.length * width > plan.batchSize) return null; // the call fills a batch
+    if (new Set(inputs.map(({ prompt }) => model.rotationOf?.(prompt.length))).size > 1) return null;
     return new Together(model, SharedBatch.of(model, { type: cacheType, maxLength: model.maxLength }), options);
   }
 

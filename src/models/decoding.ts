@@ -101,15 +101,15 @@ export function checkExtension(
   state: DecoderState,
   tokens: TokenBatch,
   options: ExtendOptions,
-): { parts: readonly ExtendedSequence[] } & Pick<ExtendOptions, 'onFeatures'> & {
+): { parts: readonly ExtendedSequence[] } & Pick<ExtendOptions, 'onFeatures' | 'promptLength'> & {
     readonly logits: 'last' | 'every' | 'none';
   } {
   const kinds = {
-    ...({ sequences: 'integers', starts: 'integers', onFeatures: 'function' } as const),
+    ...({ sequences: 'integers', starts: 'integers', onFeatures: 'function', promptLength: 'count' } as const),
     logits: ['last', 'every', 'none'],
   } as const;
   const { counts, size } = tokens;
-  const { logits = 'last', onFeatures, ...given } = checkOptions('extend', options, kinds);
+  const { logits = 'last', onFeatures, promptLength, ...given } = checkOptions('extend', options, kinds);
   if (encoder !== null)
     throw new ArgumentError('extend: the model has an encoder: give it one target token at a time, by step()');
   const { sequences = counts.map((_, i) => i), starts = counts.map(() => 0) } = given;
@@ -126,5 +126,9 @@ export function checkExtension(
     const has = `a sequence has room for ${capacity} tokens`;
     throw new ShapeError(`extend: ${has}, got ${count} tokens after ${start} for sequence ${sequence}`);
   });
-  return { parts, logits, onFeatures };
+  const longest = parts.reduce((most, { start, count }) => Math.max(most, start + count), 0);
+  const isLength = (n: number) => isWhole(n) && n >= longest;
+  if (promptLength !== undefined)
+    checkNumber('extend', 'promptLength', promptLength, isLength, `at least ${longest}, the end of the longest row`);
+  return { parts, logits, onFeatures, promptLength };
 }

@@ -56,6 +56,7 @@ export abstract class Model extends Module implements Generative {
   /** Number of times that parts were added, removed or switched. */
   changes = 0;
   #dropouts: Dropout[] | null = null;
+  #rotaries: RotaryEmbedding[] | null = null;
 
   constructor(
     readonly device: Device,
@@ -145,6 +146,15 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
+   * Returns the same text for lengths of prompts that rotate alike. It differs only with scaling by dynamic NTK or
+   * longrope (`RotaryScaling`). A generated token rotates like a prompt that ends with it.
+   */
+  rotationOf(promptLength: number): string {
+    this.#rotaries ??= [...new Set(this.decoder?.modules())].filter((part) => part instanceof RotaryEmbedding);
+    return this.#rotaries.map((rotary) => rotary.kindOf(promptLength)).join();
+  }
+
+  /**
    * Empties a state for another memory with as many sources. Recorded programs stay valid. Throws as `startDecoding`.
    */
   restartDecoding(state: DecoderState, memory?: Memory): void {
@@ -165,7 +175,7 @@ export abstract class Model extends Module implements Generative {
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
-      if (this.#mustExtend(state)) return atOnce(this.#extend(state, batch, { isWhole: true })) as Tensor;
+      if (this.#mustExtend(state)) return this.extend(state, batch, { promptLength: batch.longest });
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
@@ -180,7 +190,8 @@ export abstract class Model extends Module implements Generative {
     const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
     try {
       checkPrompts(this, state, batch);
-      if (this.#mustExtend(state)) return (yield* this.#extend(state, batch, { isWhole: true })) as Tensor;
+      if (this.#mustExtend(state))
+        return (yield* this.extendByLayers(state, batch, { promptLength: batch.longest })) as Tensor;
       const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
       own.push(x);
       const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
@@ -217,9 +228,9 @@ export abstract class Model extends Module implements Generative {
 
   /**
    * Appends tokens to some sequences of a state, and returns the logits that `logits` selects; null for 'none'. The
-   * other sequences stay unchanged. A text gives the bits of `prefill` for any chunking. With `logits: 'every'` it
-   * gives those of single steps. For decoder-only models. Throws ArgumentError for invalid options, ShapeError if there
-   * is no room, and the errors of `forward`.
+   * other sequences stay unchanged. A text gives the bits of `prefill` for any chunking, if all chunks have the same
+   * `promptLength`. With `logits: 'every'` it gives those of single steps. For decoder-only models. Throws ArgumentError
+   * for invalid options, ShapeError if there is no room, and the errors of `forward`.
    */
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions & { logits: 'none' }): null;
   extend(
@@ -241,27 +252,17 @@ export abstract class Model extends Module implements Generative {
    * Same as `extend`, but yields after each layer, where the caller can pause. The caller must run the generator to its
    * end.
    */
-  extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
-    return this.#extend(state, tokens, { options });
-  }
-
-  /** Same as `extendByLayers`. With `isWhole`, the tokens are whole prompts. */
-  *#extend(
-    state: DecoderState,
-    tokens: Tokens,
-    { options = {}, isWhole = false }: { options?: ExtendOptions; isWhole?: boolean },
-  ): Generator<Tensor, Tensor | null> {
+  *extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
     const { batch, x, extension, logits, onFeatures } = inference(this, () => {
       const batch = this.toBatch('extend', tokens);
-      const { parts, logits, onFeatures } = checkExtension(this, state, batch, options);
+      const { parts, logits, onFeatures, promptLength } = checkExtension(this, state, batch, options);
       const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
       const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
       const places = state.placesOf({ parts, asSteps });
-      const wholeLength = isWhole ? batch.longest : undefined;
-      const extension = { positions: rotations ?? positions, parts, asSteps, places, wholeLength, inserted };
+      const extension = { positions: rotations ?? positions, parts, asSteps, places, promptLength, inserted };
       return { batch, x, extension, logits, onFeatures };
     });
     const { inserted, places } = extension;

@@ -232,8 +232,8 @@ export class MultiHeadAttention extends Module {
     return this.out(mixed, projected);
   }
 
-  /** The places of new tokens. Whole texts rotate as in `forward`. */
-  #placesOf({ positions, wholeLength: longest, inserted }: Extension, state: DecoderState): Places {
+  /** The places of new tokens. Prompts rotate as in `forward`. */
+  #placesOf({ positions, promptLength: longest, inserted }: Extension, state: DecoderState): Places {
     const places = newPlaces(positions, state, inserted?.angles);
     if (longest === undefined) return places;
     return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, grows: false };

@@ -41,8 +41,8 @@ export interface Extension {
   readonly asSteps: boolean;
   /** Slots of recurrent states. Undefined if no layer has them. */
   readonly places?: StatePlaces | undefined;
-  /** Length of the longest text, if the tokens are whole texts, which rotate by their lengths. Default: they are not. */
-  readonly wholeLength?: number | undefined;
+  /** Length of the prompts to which the tokens belong. Default: they are generated tokens; see `RotateOptions.grows`. */
+  readonly promptLength?: number | undefined;
   /** Images among the new tokens. Default: none. */
   readonly inserted?: Inserted | null | undefined;
 }

@@ -103,7 +103,7 @@ export interface Rotation extends Module {
  * parameters.
  */
 export class RotaryEmbedding extends Module implements Rotation {
-  /** Tables by `kindOfLength`, each list ordered by the number of rows. */
+  /** Tables by `#keyOf`, each list ordered by the number of rows. */
   readonly #tables = new Map<number, Tensor[]>();
   /** Number of features that rotate: an even number. */
   readonly #rotaryDim: number;
@@ -198,26 +198,47 @@ export class RotaryEmbedding extends Module implements Rotation {
     return this.#known(length, grows) ?? atOnce(this.#makeTable(length, grows));
   }
 
-  #kindOf(length: number, grows: boolean): number {
+  /**
+   * Returns the same number for lengths of prompts that rotate alike. A generated token rotates like a prompt that ends
+   * with it.
+   */
+  kindOf(promptLength: number): number {
+    const { scaling = null } = this.options;
+    return growthFrom(scaling) === null ? 0 : kindOfLength(scaling, promptLength);
+  }
+
+  #keyOf(length: number, grows: boolean): number {
     const { scaling = null } = this.options;
     return grows && growthFrom(scaling) !== null ? GROWING : kindOfLength(scaling, length);
   }
 
   #known(length: number, grows: boolean): Tensor | undefined {
-    const known = this.#tables.get(this.#kindOf(length, grows))?.at(-1);
+    const known = this.#tables.get(this.#keyOf(length, grows))?.at(-1);
     return known && (known.shape[0] as number) >= length ? known : undefined;
   }
 
   *#makeTable(length: number, grows: boolean): Generator<undefined, Tensor> {
     const { maxLength } = this.options;
-    const kind = this.#kindOf(length, grows);
+    const kind = this.#keyOf(length, grows);
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
     const width = 2 * this.#rotaryDim;
     const values = (first: number, count: number) =>
       kind === GROWING ? this.#growing(count, first) : this.#rotations(count, length, first);
     const table = yield* this.init.tableByParts(rows, width, values, Math.ceil(PART / width));
     this.#tables.set(kind, [...(this.#tables.get(kind) ?? []), table]);
+    this.#forgetLengths();
     return table;
+  }
+
+  /** Disposes of the oldest tables for single lengths. Recorded programs keep the tables that they read. */
+  #forgetLengths(): void {
+    const { scaling } = this.options;
+    if (scaling?.type !== 'dynamic') return;
+    const longer = [...this.#tables.keys()].filter((kind) => kind > scaling.maxLength);
+    for (const kind of longer.slice(0, -MAX_LENGTHS)) {
+      for (const table of this.#tables.get(kind) ?? []) table.dispose();
+      this.#tables.delete(kind);
+    }
   }
 
   /**
@@ -270,6 +291,9 @@ export interface RotateOptions {
  * memory.
  */
 const PART = 1 << 16;
+
+/** Maximum number of lengths beyond the original one whose tables are kept (dynamic NTK). */
+const MAX_LENGTHS = 8;
 
 /** Key of the tables for generation in `#tables`. No text length has this number. */
 const GROWING = -1;

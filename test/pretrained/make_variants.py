@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes variants.json beside this file: tiny models with rare settings, and what transformers computes for them in float64.
 
-  pip install torch transformers && python3 make_variants.py
+  pip install torch transformers peft && python3 make_variants.py
 
 Weights come from the formula of `weights`, which variants.test.ts has, too. Gradients are kept as their products with
 the weights' formula, one number for each tensor of the file.
@@ -11,6 +11,7 @@ import json
 import pathlib
 import tempfile
 
+import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -59,11 +60,19 @@ CASES = {
         ),
         dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 10]]), ["logits"], [[3, 4, 5], [5, 4, 3, 6, 7, 8, 9, 10]],
     ),
+    # Prompts on both sides of the original length, with common beginnings, and one that is read in pieces.
+    "Llama with dynamic rotation across the original length": (
+        "LlamaForCausalLM", dict(base, max_position_embeddings=6, rope_parameters=dict(rope_type="dynamic", rope_theta=100.0, factor=200.0)), dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 10]]), ["logits"],
+        [[3, 4, 5], [3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8, 9, 10], [3, 4, 5, 6, 7, 8, 9, 10, 2, 3, 4], [3, 4, 5, 6, 7, 8, 9, 10, 4, 3, 2], [i * i % 7 + 2 for i in range(700)]],
+    ),
     "DeiT with a teacher": (
         "DeiTForImageClassificationWithTeacher", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, image_size=4, patch_size=2, num_channels=1, num_labels=3),
         dict(pixel_values=[[[[0.5, -1.0, 0.2, 0.1], [1.0, 0.3, -0.4, 0.7], [0.0, 2.0, -0.6, 0.8], [-0.9, 0.4, 1.5, -0.2]]]]), ["logits"], None,
     ),
 }
+
+# Modules to which PEFT adds LoRA, by their names in memory.
+ADAPTERS = {"DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"]}
 
 
 def weights(index, count):
@@ -84,6 +93,16 @@ def written(model, prompts):
         steps = torch.stack([logits[0].log_softmax(-1)[id] for logits, id in zip(out.logits, ids)])
         rows.append(dict(prompt=prompt, ids=ids.tolist(), logProbabilities=rounded(steps)))
     return rows
+
+
+def adapted(model, modules, inputs, folder):
+    tuned = peft.get_peft_model(copy.deepcopy(model), peft.LoraConfig(r=2, lora_alpha=4, target_modules=modules))
+    tuned.save_pretrained(folder, save_embedding_layers=False)
+    stored = load_file(f"{folder}/adapter_model.safetensors")
+    names = sorted(stored)
+    save_file({key: weights(i, stored[key].numel()).reshape(stored[key].shape).float() for i, key in enumerate(names)}, f"{folder}/adapter_model.safetensors")
+    loaded = peft.PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
+    return dict(modules=modules, shapes={key: list(stored[key].shape) for key in names}, logits=rounded(loaded(**inputs).logits))
 
 
 def rounded(tensor):
@@ -112,6 +131,8 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
             trained.save_pretrained(folder)
             gradients = load_file(f"{folder}/model.safetensors")
             case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names) if gradients[key].any()}
+        if name in ADAPTERS:
+            case["adapter"] = adapted(model, ADAPTERS[name], inputs, folder)
         if prompts:
             case["written"] = written(model, prompts)
         cases.append(case)

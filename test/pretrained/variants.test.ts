@@ -1,30 +1,14 @@
 // Tiny models with rare settings, beside what transformers computes in float64 (make_variants.py).
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { loadLora, lora } from '../../src/finetune/index.js';
 import { createDevice, type Tensor } from '../../src/index.js';
-import { type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
+import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
-import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
 import { assertClose, largest } from '../tolerance.js';
-import recorded from './variants.json' with { type: 'json' };
-
-type Nested = readonly number[] | readonly Nested[];
-
-interface Written {
-  readonly prompt: number[];
-  readonly ids: number[];
-  readonly logProbabilities: number[];
-}
-
-interface Case {
-  readonly name: string;
-  readonly config: object;
-  readonly shapes: Readonly<Record<string, number[]>>;
-  readonly inputs: Readonly<Record<string, Nested>>;
-  readonly results: Readonly<Record<string, number[]>>;
-  readonly gradients?: Readonly<Record<string, number>>;
-  readonly written?: readonly Written[];
-}
+import { loadVariant, type Nested, variants, weights, weightsFile } from './variant.js';
 
 /** Same limits as those of reference.ts. */
 const [OUTPUTS, GRADIENTS] = [2e-4, 1e-3];
@@ -32,17 +16,7 @@ const [OUTPUTS, GRADIENTS] = [2e-4, 1e-3];
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-
-/** The numbers of the tensor at `index` of the names in order. */
-function weights(index: number, count: number): Float32Array {
-  let state = index * 7919 + 1;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 16) / 65536 - 0.5;
-  });
-}
 
 /** Rows of numbers as they are, images as tensors. */
 function inputOf(rows: Nested): Nested | Tensor {
@@ -51,24 +25,9 @@ function inputOf(rows: Nested): Nested | Tensor {
   return shape.length > 2 ? device.tensor(Float32Array.from((rows as Nested[]).flat(3) as number[]), shape) : rows;
 }
 
-async function load({ config, shapes }: Case): Promise<PretrainedModel> {
-  const entries = Object.entries(shapes).map(([name, shape], i): [string, SafetensorsArray] => [
-    name,
-    { dtype: 'F32', shape, data: weights(i, sizeOf(shape)) },
-  ]);
-  const warnings: string[] = [];
-  const files = {
-    'config.json': new TextEncoder().encode(JSON.stringify(config)),
-    'model.safetensors': serializeSafetensors(new Map(entries)),
-  };
-  const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
-  expect(warnings).toEqual([]);
-  return model;
-}
-
-describe.each(recorded as unknown as Case[])('$name', (each) => {
+describe.each(variants)('$name', (each) => {
   it('is as in transformers', async () => {
-    const model = await load(each);
+    const model = await loadVariant(device, each);
     const inputs = Object.fromEntries(
       Object.entries(each.inputs).map(([name, value]) => [camelCase(name), inputOf(value)]),
     );
@@ -94,10 +53,38 @@ describe.each(recorded as unknown as Case[])('$name', (each) => {
     model.dispose();
   });
 
-  const { written } = each;
+  const { written, adapter } = each;
+  if (adapter)
+    it('takes an adapter of PEFT, and writes one with its names', async () => {
+      const { modules, shapes, logits: expected } = adapter;
+      const settings = { peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: modules };
+      const files = {
+        'adapter_config.json': new TextEncoder().encode(JSON.stringify(settings)),
+        'adapter_model.safetensors': weightsFile(shapes),
+      };
+      const model = await loadVariant(device, each);
+      await loadLora(model, files);
+      const pixelValues = inputOf(each.inputs.pixel_values as Nested) as Tensor;
+      const logits = await model.forward({ pixelValues }).logits!.data();
+      assertClose('logits', logits, expected, () => OUTPUTS * largest(expected));
+      model.dispose();
+
+      const other = await loadVariant(device, each);
+      const folder = mkdtempSync(join(tmpdir(), 'adapter-'));
+      await lora(other, { r: 2, alpha: 4, targets: modules }).save(folder);
+      const saved = parseSafetensors(readFileSync(join(folder, 'adapter_model.safetensors'))).tensors;
+      expect(Object.fromEntries([...saved].map(([name, { shape }]) => [name, shape]))).toEqual(shapes);
+      const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as {
+        target_modules: string[];
+      };
+      expect(config.target_modules.toSorted()).toEqual(modules.toSorted());
+      rmSync(folder, { recursive: true });
+      other.dispose();
+    });
+
   if (!written) return;
   it('writes the same tokens', async () => {
-    const model = await load(each);
+    const model = await loadVariant(device, each);
     for (const { prompt, ids, logProbabilities: expected } of written) {
       const { sequences, logProbabilities } = await model.generate([prompt], {
         maxNewTokens: ids.length,

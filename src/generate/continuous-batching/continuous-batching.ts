@@ -146,8 +146,8 @@ export class ContinuousBatching {
     this.#maxWaiting = maxWaiting;
     this.#limit = { rows: parallel, capacity: context - 1 };
     this.#initial = reserve ? this.#limit : { rows: 0, capacity: 0 };
-    const shared = (prompt: readonly number[], length: number) =>
-      this.#passes.resumable(sharable(this.#model, prompt, length));
+    const shared = (prompt: readonly number[], length: number, promptLength: number) =>
+      this.#passes.resumable(sharable(this.#model, prompt, length, promptLength));
     this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
     this.#prompts = new PromptChunks(model, this.#passes, this.#rows, chunk);
@@ -357,7 +357,7 @@ export class ContinuousBatching {
       // The cache can hold longer texts than the rows of this batch, for which there are no rotary tables yet.
       await prepareInSlices(this.#model, cache.textLength(tokens.length));
       if (cache.isDisposed || this.#disposed) return;
-      cache.copyFrom(state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
+      cache.copyFrom(state, row, tokens, prompt.length, sharable);
     } catch {
       // If memory runs out, the cache stays empty and the next prompt is read from its beginning.
     }
@@ -389,7 +389,7 @@ export class ContinuousBatching {
     if (sequence.held) return this.#placeHeld(sequence, sequence.held);
     const { row, from, common } = this.#rows.place(sequence);
     const known = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
-    const own = cache?.resumable(sharable(this.#model, prompt, known)) ?? 0;
+    const own = cache?.resumable(sharable(this.#model, prompt, known, cache.promptLength)) ?? 0;
     if (cache !== null && own > common) {
       cache.copyTo(this.#passes.state, row, own);
       if (own > cache.readCount) sequence.sharable = cache.readCount;
@@ -460,7 +460,7 @@ export class ContinuousBatching {
     const guesses = this.#guesses.after(sequence, this.#passes);
     const pass =
       guesses.length > 0
-        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], 'every', adapters)
+        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], { ranks: 'every', adapters })
         : await this.#step([[row, sequence]]);
     const { wantsLogits } = sequence;
     const [rankingOf] = await this.#runPasses([[pass as Pass, wantsLogits]], 1);

@@ -38,6 +38,12 @@ export interface NextToken {
   readonly adapterKey: string;
 }
 
+interface ReadOptions {
+  readonly ranks: 'last' | 'every' | 'none';
+  readonly adapters: readonly string[];
+  readonly promptLength?: number | undefined;
+}
+
 /** A queued pass, and the tensors that receive its results. */
 export interface Pass {
   readonly best: BestTokens;
@@ -168,18 +174,15 @@ export class Passes {
 
   /**
    * Queues a pass that reads chunks. It ranks the token after the last or after every token of each chunk, or returns
-   * null for 'none'. All chunks have the same adapters.
+   * null for 'none'. All chunks have the same adapters. `promptLength`: see `ExtendOptions`.
    */
-  async read(
-    chunks: readonly Chunk[],
-    ranks: 'last' | 'every' | 'none',
-    adapters: readonly string[],
-  ): Promise<Pass | null> {
+  async read(chunks: readonly Chunk[], { ranks, adapters, promptLength }: ReadOptions): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
     const options = {
       sequences: chunks.map(({ row }) => row),
       starts: chunks.map(({ start }) => start),
       logits: ranks,
+      promptLength,
     } as const;
     const choice = { choices: [adapters], places: null };
     const logits = await extendInSlices(this.model, this.state, tokens, options, choice);

@@ -1,6 +1,7 @@
 // Prompts are read in chunks between the steps of the sequences that generate, so that those go on.
 
 import type { Generative } from '../generative.js';
+import { longest } from '../prompts.js';
 import type { BatchedSequence } from './batched-sequence.js';
 import type { Pass, Passes } from './passes.js';
 import type { Rows } from './rows.js';
@@ -53,13 +54,16 @@ export class PromptChunks {
     this.#ahead = null;
   }
 
-  /** Prompts with different adapters take turns. Returns null if no prompt is left. */
+  /** Prompts with different adapters or rotations take turns. Returns null if no prompt is left. */
   async #read(writing: number): Promise<QueuedChunks | null> {
     const all = this.rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (all.length === 0) return null;
     const next = this.#turns++ % all.length;
-    const [, { adapters, adapterKey }] = all[next] as PlacedSequence;
-    const unread = [...all.slice(next), ...all.slice(0, next)].filter(([, each]) => each.adapterKey === adapterKey);
+    const [, { adapters, adapterKey, prompt: first }] = all[next] as PlacedSequence;
+    const rotationOf = (prompt: readonly number[]) => this.model.rotationOf?.(prompt.length);
+    const unread = [...all.slice(next), ...all.slice(0, next)].filter(
+      ([, each]) => each.adapterKey === adapterKey && rotationOf(each.prompt) === rotationOf(first),
+    );
     const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, most * this.size);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
@@ -67,8 +71,11 @@ export class PromptChunks {
     );
     const pass = await this.passes.read(
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
-      finishing.length > 0 ? 'last' : 'none',
-      adapters,
+      {
+        ranks: finishing.length > 0 ? 'last' : 'none',
+        adapters,
+        promptLength: longest(chunks.map(([, { prompt }]) => prompt)),
+      },
     );
     // Later commands run after these, so the tokens count as read from now on.
     for (const [row, sequence, count] of chunks) {

@@ -19,6 +19,11 @@ interface Row<Sequence> {
   usedAt: number;
 }
 
+/** The tokens of a row that other sequences can copy. */
+type Prefix = Pick<Row<unknown>, 'prompt' | 'prefixScope' | 'kept'>;
+
+const sharesAll = (_prompt: readonly number[], length: number, _promptLength: number) => length;
+
 /**
  * Minimum length in tokens of a common prefix that is worth waiting for, because reading it again would take longer.
  */
@@ -42,12 +47,12 @@ export class Rows<Sequence extends Occupant> {
   #clock = 0;
 
   /**
-   * `resumable(prompt, length)` returns the greatest number of prompt tokens, at most `length`, from which another
-   * sequence can continue. Default: `length`.
+   * `resumable(prompt, length, promptLength)` returns the greatest number of tokens, at most `length`, that `prompt` can
+   * share with a prompt of `promptLength` tokens. Default: `length`.
    */
   constructor(
     count: number,
-    private readonly resumable: (prompt: readonly number[], length: number) => number = (_, length) => length,
+    private readonly resumable: typeof sharesAll = sharesAll,
   ) {
     this.grow(count);
   }
@@ -100,7 +105,7 @@ export class Rows<Sequence extends Occupant> {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
     const first = free[0] as number;
     const within = sizeFor(Math.max(this.extent, first + 1));
-    const common = this.#rows.map((row) => this.resumable(sequence.prompt, commonLength(row, sequence)));
+    const common = this.#rows.map((row) => this.#shared(row, sequence));
     const near = free.filter((row) => row < within);
     const rank = (row: number) => [-(common[row] as number), this.#of(row).usedAt] as const;
     near.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
@@ -133,16 +138,11 @@ export class Rows<Sequence extends Occupant> {
    * copy that prefix instead of reading it.
    */
   isBeingRead(sequence: Occupant): boolean {
-    const soon = this.#rows.map((row) =>
-      this.resumable(
-        sequence.prompt,
-        commonLength(
-          { ...row, kept: row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept },
-          sequence,
-        ),
-      ),
-    );
-    const now = this.#rows.map((row) => this.resumable(sequence.prompt, commonLength(row, sequence)));
+    const soon = this.#rows.map((row) => {
+      const kept = row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept;
+      return this.#shared({ ...row, kept }, sequence);
+    });
+    const now = this.#rows.map((row) => this.#shared(row, sequence));
     return Math.max(...soon) - Math.max(...now) >= MIN_PREFIX_TO_WAIT;
   }
 
@@ -169,6 +169,11 @@ export class Rows<Sequence extends Occupant> {
     return pairs;
   }
 
+  /** Number of prompt tokens that a sequence can copy from a row. */
+  #shared(row: Prefix, sequence: Occupant): number {
+    return this.resumable(sequence.prompt, commonLength(row, sequence), row.prompt.length);
+  }
+
   #of(row: number): Row<Sequence> {
     return this.#rows[row] as Row<Sequence>;
   }
@@ -185,13 +190,10 @@ export function sizeFor(rows: number): number {
 }
 
 /**
- * Number of prompt tokens that a sequence can copy from a row. The last prompt token never counts, because it must be
- * read to get the logits after it.
+ * Number of prompt tokens that a row has in common with a sequence. The last prompt token never counts, because it must
+ * be read to get the logits after it.
  */
-function commonLength(
-  row: Pick<Occupant, 'prompt' | 'prefixScope'> & { readonly kept: number },
-  { prompt, prefixScope }: Occupant,
-): number {
+function commonLength(row: Prefix, { prompt, prefixScope }: Occupant): number {
   if (row.prefixScope !== prefixScope) return 0;
   const most = Math.min(row.kept, prompt.length - 1);
   let length = 0;
