@@ -12,7 +12,7 @@ import { mediaOf } from './images.js';
 import type { ModelPool } from './model-pool.js';
 import { UnsupportedTaskError } from './pipeline-runner.js';
 import type { JsonSchema, Read, Schema } from './schema.js';
-import { array, integer, nameOf, number, object, oneOf, optional, pair, string } from './schema.js';
+import { array, boolean, integer, nameOf, number, object, oneOf, optional, pair, string } from './schema.js';
 
 /** Maximum number of labels, points and boxes of a request. */
 const MAX_ITEMS = 256;
@@ -25,6 +25,7 @@ const media = string({
 });
 const topK = optional(integer({ min: 1, max: 10_000, description: 'The number of classes.' }));
 const ratio = optional(number({ min: 0, max: 1 }));
+const percentage = optional(boolean('True if boxes are shares of the image. Default: pixels.'));
 const labels = array(string({ minLength: 1, maxLength: 1024 }), { min: 1, max: MAX_ITEMS });
 const template = optional(string({ minLength: 2, maxLength: 1024 }));
 const wordBox = pair(string({ maxLength: 1024 }), array(integer({ min: 0, max: 1000 }), { min: 4, max: 4 }));
@@ -77,7 +78,7 @@ const TASKS = {
       input_boxes: optional(array(array(coordinate, { min: 4, max: 4 }), { min: 1, max: MAX_ITEMS })),
     },
   },
-  'object-detection': { inputs: media, parameters: { threshold: ratio } },
+  'object-detection': { inputs: media, parameters: { threshold: ratio, percentage } },
   'zero-shot-audio-classification': {
     inputs: media,
     parameters: { candidate_labels: labels, hypothesis_template: template },
@@ -90,7 +91,7 @@ const TASKS = {
   },
   'zero-shot-object-detection': {
     inputs: media,
-    parameters: { candidate_labels: labels, threshold: ratio, top_k: topK },
+    parameters: { candidate_labels: labels, threshold: ratio, top_k: topK, percentage },
     argument: 'candidate_labels',
   },
 } as const satisfies Partial<Record<TaskName, Served>>;

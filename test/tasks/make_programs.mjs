@@ -9,7 +9,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { modelFolders, plain, programs, writeModels } from './programs.ts';
+import { modelFolders, writeModels } from './program-models.ts';
+import { plain, programs } from './programs.ts';
 
 const [packages, exports, only] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));

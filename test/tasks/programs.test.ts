@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AutoModelForSequenceClassification, AutoTokenizer, env, HostTensor, pipeline } from '../../src/tasks/index.js';
 import { testData } from '../test-data.js';
+import { expectAlike } from './alike.js';
+import { writeModels } from './program-models.js';
 import results from './programs/results.json' with { type: 'json' };
-import { type Pipeline, plain, programs, writeModels } from './programs.js';
+import { type Pipeline, plain, programs } from './programs.js';
 
 const models = mkdtempSync(join(tmpdir(), 'programs-'));
 const defaults = { ...env };
@@ -23,21 +25,6 @@ afterAll(() => {
 
 const picture = (name: string) => fileURLToPath(new URL(`programs/${name}.png`, import.meta.url));
 const pictures = { small: picture('small'), square: picture('square') };
-
-/** Numbers agree within the rounding of float32 and of six digits, all else exactly. More members are allowed. */
-function expectAlike(actual: unknown, expected: unknown, path: string): void {
-  if (typeof expected === 'number' && typeof actual === 'number')
-    expect(Math.abs(actual - expected), `${path}: ${actual}, expected ${expected}`).toBeLessThan(
-      2e-5 * Math.max(1, Math.abs(expected)),
-    );
-  else if (Array.isArray(expected)) {
-    expect(actual, path).toHaveLength(expected.length);
-    for (const [i, each] of expected.entries()) expectAlike((actual as unknown[])[i], each, `${path}[${i}]`);
-  } else if (typeof expected === 'object' && expected !== null)
-    for (const [name, each] of Object.entries(expected))
-      expectAlike((actual as Record<string, unknown>)[name], each, `${path}.${name}`);
-  else expect(actual, path).toBe(expected);
-}
 
 describe('a program of transformers.js', () => {
   it.each(Object.keys(programs))('of %s has its results', async (task) => {

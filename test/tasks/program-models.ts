@@ -1,0 +1,168 @@
+// The models of programs.ts: small random checkpoints of test/data in the layout of `env.localModelPath`.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.meta.url));
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const json = (path: string): Record<string, unknown> => JSON.parse(readFileSync(path, 'utf8'));
+
+interface ModelFolder {
+  /** The checkpoint, below test/data. */
+  readonly from: string;
+  /** Changes of config.json. */
+  readonly config?: object;
+  /** The content of tokenizer_config.json, and of tokenizer.json. Default: that of wordpiece/. */
+  readonly tokenizer?: object;
+  readonly vocabulary?: object;
+  readonly processor?: object;
+}
+
+const words = { ...json(here('wordpiece/tokenizer_config.json')) };
+const TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}";
+/** Pictures have the size that models read, because transformers.js resizes with another filter than transformers. */
+const image = (type: string, others: object = {}) => ({
+  ...{ image_processor_type: type, do_resize: false, do_rescale: true, rescale_factor: 1 / 255, do_normalize: true },
+  ...{ image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5], ...others },
+});
+
+/** A tokenizer of characters. */
+const characters = (vocab: Readonly<Record<string, number>>, special: readonly string[], others: object = {}) => ({
+  version: '1.0',
+  added_tokens: special.map((content) => ({
+    ...{ id: vocab[content], content, special: true, single_word: false, lstrip: false, rstrip: false },
+    normalized: false,
+  })),
+  pre_tokenizer: { type: 'Split', pattern: { Regex: '' }, behavior: 'Isolated', invert: false },
+  model: { type: 'WordLevel', vocab, unk_token: '<unk>' },
+  ...{ normalizer: null, post_processor: null, decoder: null },
+  ...others,
+});
+const letters = json(here('spelled/vocab.json')) as Record<string, number>;
+const sounds = Object.fromEntries(['<unk>', ...' abcdefghijklmnopqrstuvwxyz'].map((each, id) => [each, id]));
+
+/** Prompts of language models have no tokens around them. */
+const writer = { ...json(here('wordpiece/tokenizer.json')), post_processor: null };
+
+/** A tokenizer of words, and of the tokens around questions about documents and their answers. */
+const asked = [
+  '<pad>',
+  '<s>',
+  '</s>',
+  '<unk>',
+  '<s_docvqa>',
+  '<s_question>',
+  '</s_question>',
+  '<s_answer>',
+  '</s_answer>',
+];
+const question = Object.fromEntries(
+  [...asked, ...'what is the total date name ? ten may'.split(' ')].map((each, id) => [each, id]),
+);
+const sounding = json(here('zero-shot-audio.json')) as { tokenizer: object; processor: object };
+
+const numbered = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [id === 94 ? '<image>' : `w${id}`, id]));
+
+/** Models by the last part of their ids. */
+export const modelFolders: Readonly<Record<string, ModelFolder>> = {
+  'bert-sequence': { from: 'reference/bert-sequence', tokenizer: words },
+  'bert-nli': {
+    from: 'reference/bert-sequence',
+    config: {
+      id2label: { 0: 'contradiction', 1: 'neutral', 2: 'entailment', 3: 'other' },
+      label2id: { contradiction: 0, neutral: 1, entailment: 2, other: 3 },
+    },
+    tokenizer: words,
+  },
+  'bert-token': { from: 'reference/bert-token', tokenizer: words },
+  'bert-qa': { from: 'reference/bert-qa', tokenizer: words },
+  'bert-mlm': { from: 'reference/bert-mlm', tokenizer: words },
+  'bert-pooler': { from: 'reference/bert-pooler', tokenizer: words },
+  gpt2: { from: 'reference/gpt2', tokenizer: { ...words, chat_template: TEMPLATE }, vocabulary: writer },
+  t5: { from: 'reference/t5', tokenizer: words },
+  'vit-image': { from: 'reference/vit-image', processor: image('ViTImageProcessor') },
+  'vit-body': { from: 'reference/vit-image', processor: image('ViTImageProcessor') },
+  segformer: { from: 'reference3/segformer', processor: image('SegformerImageProcessor') },
+  'segformer-background': {
+    from: 'reference3/segformer',
+    config: { id2label: { 0: 'background', 1: 'b', 2: 'c', 3: 'd', 4: 'e' } },
+    processor: image('SegformerImageProcessor'),
+  },
+  sam: { from: 'reference3/sam', processor: (json(here('masks.json')) as { processor: object }).processor },
+  paligemma: {
+    from: 'reference3/paligemma',
+    tokenizer: {},
+    vocabulary: {
+      version: '1.0',
+      added_tokens: [{ id: 94, content: '<image>', special: true }],
+      pre_tokenizer: { type: 'Whitespace' },
+      model: { type: 'WordLevel', unk_token: 'w3', vocab: numbered },
+    },
+    processor: { image_processor_type: 'SiglipImageProcessor', size: { height: 24, width: 24 } },
+  },
+  depth_anything: { from: 'reference3/depth_anything', processor: image('DPTImageProcessor') },
+  clip: {
+    from: 'reference/clip',
+    config: {
+      text_config: { ...(json(data('reference/clip/config.json')).text_config as object), eos_token_id: 3 },
+    },
+    tokenizer: words,
+    processor: image('CLIPImageProcessor', { do_center_crop: false }),
+  },
+  detr: { from: 'reference3/detr', processor: image('DetrImageProcessor') },
+  owlv2: {
+    from: 'reference3/owlv2',
+    tokenizer: { ...words, model_max_length: 12 },
+    processor: image('Owlv2ImageProcessor', { do_pad: false, size: { height: 24, width: 24 } }),
+  },
+  'vision-gpt2': { from: 'switches/vision-gpt2', tokenizer: words, processor: image('ViTImageProcessor') },
+  'vision-document': {
+    from: 'programs/donut',
+    tokenizer: { tokenizer_class: 'PreTrainedTokenizerFast', unk_token: '<unk>', model_max_length: 32 },
+    vocabulary: { ...characters(question, asked), pre_tokenizer: { type: 'WhitespaceSplit' } },
+    processor: image('DonutImageProcessor', { do_thumbnail: false, do_align_long_axis: false, do_pad: false }),
+  },
+  clap: {
+    from: 'reference3/clap',
+    tokenizer: { tokenizer_class: 'RobertaTokenizer', ...{ pad_token: '<pad>', model_max_length: 32 } },
+    vocabulary: sounding.tokenizer,
+    processor: {
+      ...sounding.processor,
+      nb_max_samples: 8000,
+      nb_frequency_bins: 129,
+      padding: 'repeatpad',
+      top_db: null,
+    },
+  },
+  'hubert-classes': { from: 'switches/hubert-classes', processor: json(here('spelled/preprocessor_config.json')) },
+  wav2vec2: {
+    from: 'reference3/wav2vec2',
+    tokenizer: json(here('spelled/tokenizer_config.json')),
+    vocabulary: characters(letters, ['<pad>', '<s>', '</s>'], {
+      decoder: { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true },
+    }),
+    processor: json(here('spelled/preprocessor_config.json')),
+  },
+  vits: {
+    from: 'reference3/vits',
+    tokenizer: { tokenizer_class: 'VitsTokenizer', unk_token: '<unk>' },
+    vocabulary: characters(sounds, ['<unk>']),
+  },
+};
+
+/** Writes the models below `root`, without weights in ONNX. */
+export function writeModels(root: string): void {
+  for (const [name, { from, config = {}, tokenizer, vocabulary, processor }] of Object.entries(modelFolders)) {
+    const write = (file: string, content: object | Uint8Array) => {
+      const path = join(root, 'org', name, file);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, content instanceof Uint8Array ? content : JSON.stringify(content));
+    };
+    write('config.json', { ...json(data(`${from}/config.json`)), ...config });
+    write('model.safetensors', readFileSync(data(`${from}/model.safetensors`)));
+    if (processor) write('preprocessor_config.json', processor);
+    if (tokenizer === undefined) continue;
+    write('tokenizer.json', vocabulary ?? readFileSync(here('wordpiece/tokenizer.json')));
+    write('tokenizer_config.json', tokenizer);
+  }
+}
