@@ -1,7 +1,7 @@
 // BLEU (Papineni et al. 2002) as sacrebleu computes it.
 
 import { checkOptions } from '../core/check.js';
-import { checkPaired } from './classification.js';
+import { checkPaired, REFERENCES, TEXTS } from './check.js';
 import { splitWords, trimEnd } from './python-text.js';
 
 export interface BleuOptions {
@@ -34,7 +34,7 @@ export function bleu(
   references: readonly (string | readonly string[])[],
   options: BleuOptions = {},
 ): BleuScore {
-  checkPaired('bleu', outputs, references);
+  checkPaired('bleu', { outputs, references }, TEXTS, REFERENCES);
   const kinds = { tokenize: ['13a', 'none'], lowercase: 'boolean' } as const;
   const { tokenize = '13a', lowercase = false } = checkOptions('bleu', options, kinds);
   const words = (text: string): string[] => {

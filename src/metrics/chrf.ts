@@ -1,7 +1,7 @@
 // chrF (Popović 2015) as sacrebleu computes it.
 
 import { checkOptions } from '../core/check.js';
-import { checkPaired } from './classification.js';
+import { checkPaired, REFERENCES, TEXTS } from './check.js';
 import { splitWords } from './python-text.js';
 
 export interface ChrfOptions {
@@ -25,7 +25,7 @@ export function chrf(
   references: readonly (string | readonly string[])[],
   options: ChrfOptions = {},
 ): number {
-  checkPaired('chrf', outputs, references);
+  checkPaired('chrf', { outputs, references }, TEXTS, REFERENCES);
   const kinds = { charOrder: 'count', wordOrder: 'whole', beta: 'positive' } as const;
   const { charOrder = 6, wordOrder = 0, beta = 2 } = checkOptions('chrf', options, kinds);
   const gramsOf = (text: string) => [...characterGrams(text, charOrder), ...wordGrams(text, wordOrder)];

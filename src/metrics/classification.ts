@@ -1,22 +1,14 @@
 // Metrics of predicted classes, as scikit-learn computes them.
 
 import { anyOf, checkOptions } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkPaired, LABELS } from './check.js';
 
 /** A class: its id or its name. */
 export type Label = number | string;
 
-/** Throws ArgumentError unless there are as many predictions as references, and some. */
-export function checkPaired(op: string, predictions: ArrayLike<unknown>, references: ArrayLike<unknown>): void {
-  if (predictions.length === references.length && predictions.length > 0) return;
-  throw new ArgumentError(
-    `${op}: there are ${predictions.length} predictions for ${references.length} references, expected equal numbers, 1 or more`,
-  );
-}
-
 /** Returns the fraction of predictions that equal their references: `accuracy([1, 0], [1, 1])` is 0.5. */
 export function accuracy(predictions: readonly Label[], references: readonly Label[]): number {
-  checkPaired('accuracy', predictions, references);
+  checkPaired('accuracy', { predictions, references }, LABELS);
   return predictions.filter((label, i) => label === references[i]).length / predictions.length;
 }
 
@@ -44,7 +36,7 @@ export function f1(predictions: readonly Label[], references: readonly Label[], 
     average: ['macro', 'micro', 'weighted', 'binary'],
     positive: anyOf('string', 'number'),
   });
-  checkPaired('f1', predictions, references);
+  checkPaired('f1', { predictions, references }, LABELS);
   const classes = average === 'binary' ? [positive] : [...new Set([...references, ...predictions])];
   const counts = classes.map((label) => {
     const count = (wanted: (predicted: boolean, is: boolean) => boolean) =>
@@ -86,7 +78,7 @@ export function scoresOf({ right, predicted, actual }: Counts): Scores {
  * It is 0 if either side has only one class.
  */
 export function matthews(predictions: readonly Label[], references: readonly Label[]): number {
-  checkPaired('matthews', predictions, references);
+  checkPaired('matthews', { predictions, references }, LABELS);
   const size = predictions.length;
   const right = predictions.filter((label, i) => label === references[i]).length;
   const [predicted, actual] = [countsOf(predictions), countsOf(references)];

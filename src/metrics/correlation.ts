@@ -1,10 +1,10 @@
 // Correlation of predicted numbers and references, as SciPy computes it.
 
-import { checkPaired } from './classification.js';
+import { checkPaired, NUMBERS } from './check.js';
 
 /** Pearson's correlation, from -1 to 1. NaN if either side is constant, or has a value that is NaN or infinite. */
 export function pearson(predictions: ArrayLike<number>, references: ArrayLike<number>): number {
-  checkPaired('pearson', predictions, references);
+  checkPaired('pearson', { predictions, references }, NUMBERS);
   const [a, b] = [standardized(predictions), standardized(references)];
   const sum = a.reduce((total, value, i) => total + value * (b[i] as number), 0);
   return Math.min(1, Math.max(-1, sum));
@@ -15,14 +15,14 @@ export function pearson(predictions: ArrayLike<number>, references: ArrayLike<nu
  * either side is constant, or if any value is NaN.
  */
 export function spearman(predictions: ArrayLike<number>, references: ArrayLike<number>): number {
-  checkPaired('spearman', predictions, references);
+  checkPaired('spearman', { predictions, references }, NUMBERS);
   const hasNaN = [predictions, references].some((values) => Array.from(values).some(Number.isNaN));
   return hasNaN ? Number.NaN : pearson(ranks(predictions), ranks(references));
 }
 
 /** The mean of (prediction − reference)². */
 export function meanSquaredError(predictions: ArrayLike<number>, references: ArrayLike<number>): number {
-  checkPaired('meanSquaredError', predictions, references);
+  checkPaired('meanSquaredError', { predictions, references }, NUMBERS);
   const squares = Array.from(predictions, (value, i) => (value - (references[i] as number)) ** 2);
   return squares.reduce((sum, square) => sum + square, 0) / squares.length;
 }

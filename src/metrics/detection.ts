@@ -1,7 +1,8 @@
 // Average precision of detectors, as COCO defines it (Lin et al. 2014, arXiv 1405.0312).
 
+import { isObject, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { checkPaired } from './classification.js';
+import { checkPaired } from './check.js';
 
 /** Edges of a box: in pixels of the image, or in fractions of its width and height if a pipeline was asked for these. */
 export interface DetectedBox {
@@ -29,6 +30,11 @@ export interface DetectionScores {
   readonly map75: number;
 }
 
+/** Something in an image. */
+const OBJECT = {
+  accepts: (value: unknown) => isObject(value) && isObject(value.box),
+  expected: 'an object with a label and a box',
+};
 /** Overlaps from which a detection counts as right. */
 const OVERLAPS = Array.from({ length: 10 }, (_, i) => 0.5 + 0.05 * i);
 /** Detections of a class in an image that count: those with the best scores. */
@@ -45,7 +51,11 @@ export function detectionScores(
   outputs: readonly (readonly DetectedObject[])[],
   references: readonly (readonly LabelledBox[])[],
 ): DetectionScores {
-  checkPaired('detectionScores', outputs, references);
+  checkPaired(
+    'detectionScores',
+    { outputs, references },
+    listOf(listOf(OBJECT, 'an array of objects'), 'an array with the objects of each image'),
+  );
   for (const { box, label } of [...outputs, ...references].flat()) {
     const edges = [box.xmin, box.ymin, box.xmax, box.ymax];
     if (!edges.every(Number.isFinite))

@@ -1,4 +1,6 @@
-import { checkPaired, type Scores, scoresOf } from './classification.js';
+import { listOf } from '../core/check.js';
+import { checkPaired, TEXTS } from './check.js';
+import { type Scores, scoresOf } from './classification.js';
 
 /**
  * Precision, recall and F1 of entities, given by the labels of tokens: `B-PER`, `I-PER`, `E-PER`, `S-PER`, `O`. An
@@ -10,7 +12,7 @@ export function entityScores(
   predictions: readonly (readonly string[])[],
   references: readonly (readonly string[])[],
 ): Scores {
-  checkPaired('entityScores', predictions, references);
+  checkPaired('entityScores', { predictions, references }, listOf(TEXTS, 'an array with the labels of each sequence'));
   let [right, predicted, actual] = [0, 0, 0];
   references.forEach((labels, i) => {
     const [own, given] = [new Set(entitiesIn(labels)), entitiesIn(predictions[i] as readonly string[])];

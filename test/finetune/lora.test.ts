@@ -218,7 +218,9 @@ describe('adapters', () => {
       expect(() => lora(model, { modulesToSave })).toThrow(/modulesToSave names .*(nonexistent|lm_heat|k_proj)/);
     expect(model.adapters.size).toBe(0);
     expect(model.parameters().every(({ requiresGrad }) => requiresGrad)).toBe(true);
-    expect(() => lora(model, { r: 0 })).toThrow(ArgumentError);
+    for (const r of [0, 1.5, 65_537, 1e9, 2 ** 53, Number.POSITIVE_INFINITY])
+      for (const options of [{ r }, { rankPattern: { q_proj: r } }])
+        expect(() => lora(model, options)).toThrow(/^lora: .* is .*, expected an integer from 1 to 65536$/);
     expect(() => lora(model, { rank: 4 } as object)).toThrow(ArgumentError);
     lora(model);
     expect(() => lora(model)).toThrow(/already/);

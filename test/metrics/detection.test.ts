@@ -19,7 +19,7 @@ describe('detectionScores', () => {
   });
 
   it('refuses lists that do not fit, and boxes without edges', () => {
-    expect(() => detectionScores([], [])).toThrow('there are 0 predictions for 0 references');
+    expect(() => detectionScores([], [])).toThrow('there are 0 outputs for 0 references');
     const wrong = { label: 'a', box: { ...box, xmax: Number.NaN } };
     expect(() => detectionScores([[]], [[wrong]])).toThrow('expected finite numbers');
   });

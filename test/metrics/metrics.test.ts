@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/index.js';
+import * as metrics from '../../src/metrics/index.js';
 import {
   accuracy,
   bleu,
@@ -95,5 +96,27 @@ describe('metrics', () => {
   it('refuse unequal numbers of outputs and references', () => {
     expect(() => accuracy([1], [1, 2])).toThrow(ArgumentError);
     expect(() => bleu([], [])).toThrow(ArgumentError);
+  });
+
+  const wrong = [undefined, null, 5, 'text', {}, [null], [undefined, 1], [{}], [[[{}]]]];
+  const right: Record<keyof typeof metrics, unknown> = {
+    ...{ accuracy: [1], f1: ['a'], matthews: [1], pearson: [1], spearman: Float64Array.of(1), meanSquaredError: [1] },
+    ...{ bleu: ['a b'], chrf: ['a b'], wer: ['a b'], entityScores: [['O']], perplexity: [1], editDistance: ['a'] },
+    detectionScores: [[{ label: 'a', score: 1, box: { xmin: 0, ymin: 0, xmax: 1, ymax: 1 } }]],
+  };
+  it.each(Object.entries(metrics))('refuse values of another type by their names: %s', (name, metric) => {
+    const call = metric as (...values: unknown[]) => unknown;
+    const own = right[name as keyof typeof right];
+    call(own, own);
+    const isLoose = name === 'editDistance'; // it compares items of any type
+    for (const value of wrong.filter((each) => !isLoose || !(Array.isArray(each) || typeof each === 'string')))
+      for (const values of [
+        [value, own],
+        [own, value],
+      ]) {
+        if (name === 'perplexity' && values[1] === undefined) continue; // its weights may be left out
+        expect(() => call(...values)).toThrow(ArgumentError);
+        expect(() => call(...values)).toThrow(new RegExp(`^${name}: .* is .*, expected `));
+      }
   });
 });

@@ -4,7 +4,7 @@ import { checkKnown, checkNumber, checkOneOf, describeValue, isCount, isObject }
 import { ArgumentError } from '../../core/errors.js';
 
 export interface LoraOptions {
-  /** Rank of the adapter's matrices. Default: 8. */
+  /** Rank of the adapter's matrices, at most 65,536. Default: 8. */
   r?: number | undefined;
   /** The product of the matrices is multiplied by alpha / r. Default: 8. */
   alpha?: number | undefined;
@@ -64,17 +64,22 @@ const NAMES = [
   ...(['modulesToSave', 'name', 'seed'] as const),
 ];
 
+/** Maximum rank. Greater ranks than the sizes of a matrix add nothing but memory. */
+const MAX_RANK = 2 ** 16;
+const isRank = (value: number) => isCount(value) && value <= MAX_RANK;
+const RANK = `an integer from 1 to ${MAX_RANK}`;
+
 /** Fills in defaults. Throws ArgumentError for invalid options. */
 export function loraSettings(options: LoraOptions): LoraSettings {
   const given = checkKnown('lora', options, NAMES);
   const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, bias = 'none' } = given;
   const { rankPattern = {}, alphaPattern = {}, modulesToSave = [], name = 'default', seed = 0 } = given;
-  checkNumber('lora', 'r', r, isCount, 'a positive integer');
+  checkNumber('lora', 'r', r, isRank, RANK);
   checkNumber('lora', 'alpha', alpha, (value) => value > 0, 'a positive number');
   checkNumber('lora', 'dropout', dropout, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
   for (const [option, value] of Object.entries({ rsLora, dora })) checkOneOf('lora', option, value, [true, false]);
   checkOneOf('lora', 'bias', bias, ['none', 'lora_only', 'all']);
-  checkPattern('rankPattern', rankPattern, isCount, 'a positive integer');
+  checkPattern('rankPattern', rankPattern, isRank, RANK);
   checkPattern('alphaPattern', alphaPattern, (value) => value > 0, 'a positive number');
   if (!isTexts(modulesToSave))
     throw new ArgumentError(
