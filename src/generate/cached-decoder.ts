@@ -191,7 +191,7 @@ export class CachedDecoder implements Decoder {
   /** Reads `tokens` into the state, after its first `start` tokens. */
   #read(state: DecoderState, tokens: readonly number[], { start, ...options }: Reading) {
     const { drafter } = this;
-    const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
+    const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features, state));
     return extendInSlices(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
   }
 

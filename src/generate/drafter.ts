@@ -1,4 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
+import type { DecoderState } from '../nn/decoder-state.js';
 
 /** Source of guesses. */
 export interface Drafter {
@@ -7,10 +8,10 @@ export interface Drafter {
   /** Tells the drafter how many of the latest guesses were accepted. */
   learn(proposed: number, accepted: number): void;
   /**
-   * Receives the features of tokens that the model has read, float32 [N, dModel]. `start` is the position of the first
-   * one. The drafter keeps what it needs. Default: they are not needed.
+   * Receives the features of tokens that the model has read into `state`, float32 [N, dModel]. `start` is the position of
+   * the first one. The drafter keeps what it needs. Default: they are not needed.
    */
-  observe?(start: number, features: Tensor): void;
+  observe?(start: number, features: Tensor, state: DecoderState): void;
   /** Frees its memory. Default: it has none. */
   dispose?(): void;
 }

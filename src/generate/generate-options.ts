@@ -2,6 +2,7 @@
 
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { CacheType } from '../ops/kv-cache.js';
+import type { Drafter } from './drafter.js';
 import type { LogitsProcessor } from './logits-processor.js';
 import type { TableOptions } from './option-table.js';
 import type { ResponseFormat } from './response-format.js';
@@ -19,10 +20,12 @@ export interface DraftModel {
   startDecoding(options: object): object;
 }
 
-/** The part of a `TokenPredictor` that options need. */
+/** Layers that guess tokens by the features of a model's last layer. `loadPredictor` loads them. */
 export interface FeatureDraft {
-  /** True if it belongs to `model`. */
+  /** True if they belong to `model`. */
   predicts(model: object): boolean;
+  /** Makes the source of guesses of one generation. */
+  drafter(): Drafter;
 }
 
 /**
@@ -71,8 +74,8 @@ export interface GenerateOptions extends TableOptions {
   /**
    * Speculative decoding. A drafter guesses several tokens. The model reads them in one pass and keeps those that it
    * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and guesses the
-   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess. A
-   * `TokenPredictor` has the checkpoint's layer for multi-token prediction; `loadPredictor` makes it.
+   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess.
+   * `loadPredictor` loads the layers that a checkpoint has for guesses.
    *
    * Tokens and log-probabilities equal those without a draft, with greedy search and with sampling. Only the speed
    * depends on the guesses. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one

@@ -26,7 +26,7 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   draft: anyOf(
     { accepts: (value) => value === 'prompt', expected: "'prompt'" },
     { accepts: isModel, expected: 'a model' },
-    { accepts: isPredictor, expected: 'a TokenPredictor' },
+    { accepts: isPredictor, expected: 'what loadPredictor returned' },
   ),
   signal: ruleOf('signal'),
   onToken: ruleOf('function'),

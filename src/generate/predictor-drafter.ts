@@ -1,16 +1,16 @@
 // Drafts of a layer for multi-token prediction. The layer reads the features of every token that the model has read. Its
 // first guess follows from the features of the newest one. It makes further guesses from its own features.
 
-import { ArgumentError } from '../core/errors.js';
+import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import type { Drafter } from './drafter.js';
-import type { Generative } from './generative.js';
+import { GuessCount } from './guess-count.js';
 
 /** The part of a `TokenPredictor` that drafts need. */
 export interface Predictor {
-  predicts(model: object): boolean;
+  readonly device: Device;
   startDecoding(options: { maxLength: number }): DecoderState;
   read(
     state: DecoderState,
@@ -21,8 +21,6 @@ export interface Predictor {
   ): { readonly features: Tensor; readonly token: Tensor };
 }
 
-/** Maximum number of guesses, and the number of the first pass. A guess takes the time of the projection to logits. */
-const [MAX_GUESSES, FIRST_GUESSES] = [4, 2];
 /** Minimum capacity of the state in tokens. It doubles when it is used up. */
 const MIN_CAPACITY = 256;
 
@@ -40,24 +38,20 @@ export class PredictorDrafter implements Drafter {
   #length = 0;
   /** Position of the state's first token. It grows when the model reads tokens that this drafter does not see. */
   #offset = 0;
-  #guesses = FIRST_GUESSES;
+  readonly #count = new GuessCount();
 
-  /** Throws ArgumentError if the predictor belongs to another model. */
   constructor(
-    private readonly model: Generative,
+    private readonly device: Device,
     private readonly predictor: Predictor,
-  ) {
-    if (!predictor.predicts(model))
-      throw new ArgumentError('generate: draft is a TokenPredictor of another model, expected one of the same model');
-  }
+  ) {}
 
   observe(start: number, features: Tensor): void {
-    const rows = this.model.device.unscoped(() => features.rows(0, features.shape[0] as number));
+    const rows = this.device.unscoped(() => features.rows(0, features.shape[0] as number));
     this.#waiting.push({ start, rows });
   }
 
   async propose(context: readonly number[], most: number): Promise<number[]> {
-    const tokens = inference(this.model, () => this.#guess(context, Math.min(this.#guesses, most)));
+    const tokens = inference(this.predictor, () => this.#guess(context, this.#count.within(most)));
     if (tokens.length === 0) return [];
     try {
       const read = await Tensor.dataOf(tokens as [Tensor, ...Tensor[]]);
@@ -86,12 +80,11 @@ export class PredictorDrafter implements Drafter {
       ));
       tokens.push(token);
     }
-    return tokens.map((each) => this.model.device.keep(each));
+    return tokens.map((each) => this.device.keep(each));
   }
 
   learn(proposed: number, accepted: number): void {
-    if (accepted === proposed) this.#guesses = Math.min(MAX_GUESSES, proposed + 1);
-    else this.#guesses = Math.max(1, accepted);
+    this.#count.learn(proposed, accepted);
   }
 
   dispose(): void {
@@ -109,7 +102,7 @@ export class PredictorDrafter implements Drafter {
       if (count < 1) continue;
       if (start - this.#offset > this.#length) this.#offset = start - this.#length;
       const at = start - this.#offset;
-      const next = this.model.device.tensor(Int32Array.from(context.slice(start + 1, start + 1 + count)));
+      const next = this.device.tensor(Int32Array.from(context.slice(start + 1, start + 1 + count)));
       last = this.predictor.read(this.#room(at + count + further), at, next, rows.rows(0, count), start + 1);
       this.#length = at + count;
     }

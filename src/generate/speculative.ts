@@ -7,7 +7,6 @@ import { ArgumentError } from '../core/errors.js';
 import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
-import { type Predictor, PredictorDrafter } from './predictor-drafter.js';
 import type { PromptCache } from './prompt-cache.js';
 
 /** Maximum tokens of a pass with guesses: the latest token and the guesses. Passes of more rows cost more per row. */
@@ -148,7 +147,12 @@ class ModelDrafter implements Drafter {
 export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions, generate: Generate): Drafter | null {
   if (draft === undefined) return null;
   if (draft === 'prompt') return new PromptLookup();
-  if ('predicts' in draft) return new PredictorDrafter(cache.model, draft as Predictor);
+  if ('predicts' in draft) {
+    if (draft.predicts(cache.model)) return draft.drafter();
+    throw new ArgumentError(
+      'generate: draft belongs to another model, expected what loadPredictor returned for this one',
+    );
+  }
   const model = draft as Generative;
   checkDraft(cache.model, model);
   return new ModelDrafter(cache.companion(model), generate, signal);

@@ -6,6 +6,9 @@ import { checkNumber, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { Drafter } from '../generate/drafter.js';
+import type { FeatureDraft } from '../generate/generate-options.js';
+import { PredictorDrafter } from '../generate/predictor-drafter.js';
 import { DecoderState } from '../nn/decoder-state.js';
 import type { Initializer } from '../nn/init.js';
 import type { TransformerLayer } from '../nn/layer.js';
@@ -47,7 +50,7 @@ export interface Prediction {
  * Predicts further tokens for `generate` with `{ draft }`. `loadPredictor` makes it. Valid until it or its model is
  * disposed of.
  */
-export class TokenPredictor extends Module {
+export class TokenPredictor extends Module implements FeatureDraft {
   readonly embeddingNorm: Norm;
   readonly featureNorm: Norm;
   /** From the embedding of a token and the features before it, side by side, to the input of the layer. */
@@ -73,6 +76,10 @@ export class TokenPredictor extends Module {
   /** True if it belongs to `model`. */
   predicts(model: object): boolean {
     return model === this.#model;
+  }
+
+  drafter(): Drafter {
+    return new PredictorDrafter(this.device, this);
   }
 
   /** Makes a state for one text. The caller disposes of it. `maxLength`: maximum number of tokens. */

@@ -1,7 +1,6 @@
-export type { GenerateOptions } from '../generate/generate-options.js';
+export type { FeatureDraft, GenerateOptions } from '../generate/generate-options.js';
 export type { ForwardOptions, ModelInputs, ModelOutput } from '../models/inputs.js';
 export { type HeadKind, PretrainedModel } from '../models/pretrained-model.js';
-export type { Prediction, TokenPredictor } from '../models/token-predictor.js';
 export type { SaveGgufOptions } from './gguf/save-gguf.js';
 export type { DownloadProgress, HubOptions } from './hub-options.js';
 export {

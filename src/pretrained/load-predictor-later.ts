@@ -1,15 +1,19 @@
 // Loads the code that loads predictors at the first call.
 
+import type { FeatureDraft } from '../generate/generate-options.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import type { TokenPredictor } from '../models/token-predictor.js';
+import type { Module } from '../nn/module.js';
 import type { PredictorOptions } from './load-predictor.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { PredictorOptions } from './load-predictor.js';
 
 /**
- * Loads the layer of a checkpoint for multi-token prediction, which Qwen 3.5 has: `draft` of `generate` takes it. `from` is
- * the checkpoint of `model`: a folder, a hub id, or files by name. `model` may be another file of the same model.
+ * Loads the layers that guess tokens for a model, for `draft` of `generate`. `model` may be packed, or another file of the
+ * same model. `from` is a folder, a hub id, or files by name:
+ *
+ * - Qwen 3.5: the checkpoint of the model, which has a layer for multi-token prediction (`mtp.*`).
+ * - Gemma 4: its draft model, such as `google/gemma-4-E2B-it-assistant`.
  *
  * ```ts
  * const draft = await loadPredictor(model, 'Qwen/Qwen3.5-0.8B');
@@ -18,13 +22,13 @@ export type { PredictorOptions } from './load-predictor.js';
  * ```
  *
  * Throws ArgumentError for a model of another family. Throws FormatError, naming the file, if the checkpoint has no such
- * layer, or one of other sizes. Throws FetchError if the hub or the network fails.
+ * layers, or layers of other sizes. Throws FetchError if the hub or the network fails.
  */
 export async function loadPredictor(
   model: PretrainedModel,
   from: ModelLocation,
   options: PredictorOptions = {},
-): Promise<TokenPredictor> {
+): Promise<Module & FeatureDraft> {
   const loader = await import('./load-predictor.js');
   return loader.loadPredictor(model, from, options);
 }

@@ -63,7 +63,7 @@ describe('simdformer chat', () => {
     expect(restored.code).toBe(0);
     expect(JSON.parse(await readFile(saved, 'utf8')).messages).toEqual(messages);
     const layer = await talk(['x'], '--draft', 'mtp');
-    expect(layer).toMatchObject({ code: 1, stderr: expect.stringContaining('expected one of Qwen 3.5') });
+    expect(layer).toMatchObject({ code: 1, stderr: expect.stringContaining('expected a Qwen 3.5 or a Gemma 4') });
     expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
     expect((await talk(['x'], '--tools', 'README.md')).stderr).toMatch(/^simdformer: README.md is not JSON: .*\n$/);

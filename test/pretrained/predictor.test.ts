@@ -1,7 +1,7 @@
-// The layer for multi-token prediction: its features and guesses are those of transformers, and drafts change only the speed.
-import { expect, it } from 'vitest';
+// Layers that guess tokens: their features and guesses are those of transformers, and drafts change only the speed.
+import { describe, expect, it } from 'vitest';
 import { PromptCache } from '../../src/generate/prompt-cache.js';
-import { ArgumentError, type DraftEvent, FormatError, type GenerateOptions } from '../../src/index.js';
+import { ArgumentError, type DraftEvent, FormatError, type GenerateOptions, type Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import type { TokenPredictor } from '../../src/models/token-predictor.js';
@@ -28,7 +28,7 @@ const prompt = expected.ids.slice(0, expected.prompt);
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 const model = (await loadModel(device, files)) as unknown as CausalModel & Awaited<ReturnType<typeof loadModel>>;
-const draft = await loadPredictor(model, files);
+const draft = (await loadPredictor(model, files)) as TokenPredictor;
 
 /** Reads the text in pieces of `size` tokens. Returns the features, and the best token after the last one. */
 async function readAll(predictor: TokenPredictor, size: number) {
@@ -141,7 +141,7 @@ it('refuses other models, checkpoints without the layer, and options that do not
   ]);
   const plain = tensors.filter(([name]) => !name.startsWith('mtp.'));
   const without = { ...files, 'model.safetensors': serializeSafetensors(Object.fromEntries(plain)) };
-  await expect(loadPredictor(model, without)).rejects.toThrow(/has no layer for multi-token prediction/);
+  await expect(loadPredictor(model, without)).rejects.toThrow(/has no layers that guess tokens/);
   const partial = tensors.filter(([name]) => name !== 'mtp.norm.weight');
   const damaged = { ...files, 'model.safetensors': serializeSafetensors(Object.fromEntries(partial)) };
   await expect(loadPredictor(model, damaged)).rejects.toThrow(FormatError);
@@ -152,12 +152,72 @@ it('refuses other models, checkpoints without the layer, and options that do not
   await expect(loadPredictor(model, files, { draft: 1 } as object)).rejects.toThrow(/loadPredictor: .*draft/);
   await expect(loadPredictor({} as never, files)).rejects.toThrow(ArgumentError);
   const llama = await loadModel(device, testData('reference/llama').path);
-  await expect(loadPredictor(llama, files)).rejects.toThrow(/family llama, expected one of Qwen 3.5/);
+  await expect(loadPredictor(llama, files)).rejects.toThrow(/family llama, expected a Qwen 3.5 or a Gemma 4/);
   llama.dispose();
   const other = await loadModel(device, files);
-  await expect(other.generate([prompt], { maxNewTokens: 4, draft })).rejects.toThrow(/TokenPredictor of another model/);
+  await expect(other.generate([prompt], { maxNewTokens: 4, draft })).rejects.toThrow(/draft belongs to another model/);
   await expect(model.generate([prompt, prompt], { maxNewTokens: 4, draft, numBeams: 2 })).rejects.toThrow(
     /draft needs/,
   );
   other.dispose();
+});
+
+describe('the draft model of Gemma 4', async () => {
+  const own = testData('predictor/gemma4');
+  const { ids, guesses } = await own.json<{ ids: number[]; guesses: Record<string, number[]> }>('expected.json');
+  const folder = async (path: string) => ({
+    'config.json': await own.bytes(`${path}config.json`),
+    'model.safetensors': await own.bytes(`${path}model.safetensors`),
+  });
+  const assistant = await folder('assistant/');
+  const gemma = (await loadModel(device, await folder(''))) as unknown as CausalModel & typeof model;
+  const drafts = await loadPredictor(gemma, assistant);
+
+  it.each(Object.entries(guesses))("makes transformers' guesses after %s tokens", async (length, expected) => {
+    const context = ids.slice(0, Number(length));
+    const drafter = drafts.drafter();
+    const state = gemma.startDecoding({ maxLength: 64 });
+    const onFeatures = (features: Tensor) => drafter.observe?.(0, features, state);
+    gemma.extend(state, [context.slice(0, -1)], { logits: 'none', onFeatures });
+    for (let pass = 0; pass < 2; pass++) drafter.learn(4, 4); // it makes four guesses then
+    expect(await drafter.propose(context, 4)).toEqual(expected);
+    drafter.dispose?.();
+    state.dispose();
+  });
+
+  it.each(Object.entries(choices))('gives the bits of generation without guesses, %s', async (_, options) => {
+    const all = { ...options, maxNewTokens: 50, stopTokens: [] };
+    const plain = await gemma.generate([ids.slice(0, 8), [5]], all);
+    const { used } = device.memory();
+    expect(await gemma.generate([ids.slice(0, 8), [5]], { ...all, draft: drafts })).toEqual(plain);
+    expect(await gemma.generate([ids.slice(0, 8), [5]], { ...all, draft: drafts })).toEqual(plain);
+    expect(device.memory().used).toBeLessThan(used + 20_000); // the recorded steps of the two ways
+  });
+
+  it('can be packed', async () => {
+    const packed = await loadPredictor(gemma, assistant, { weights: 'int8' });
+    const events: DraftEvent[] = [];
+    const onDraft = (event: DraftEvent) => events.push(event);
+    const all = { maxNewTokens: 20, stopTokens: [] };
+    const plain = await gemma.generate([ids.slice(0, 8)], all);
+    expect(await gemma.generate([ids.slice(0, 8)], { ...all, draft: packed, onDraft })).toEqual(plain);
+    expect(events.length).toBeGreaterThan(4);
+    packed.dispose();
+  });
+
+  it('refuses draft models of other models', async () => {
+    await expect(loadPredictor(gemma, files)).rejects.toThrow(
+      /model_type is "qwen3_5_text", expected gemma4_assistant/,
+    );
+    await expect(loadPredictor(model, assistant)).rejects.toThrow(/has no layers that guess tokens/);
+    const settings = JSON.parse(new TextDecoder().decode(assistant['config.json']));
+    const changed = (values: object) => ({
+      ...assistant,
+      'config.json': new TextEncoder().encode(JSON.stringify({ ...settings, ...values })),
+    });
+    await expect(loadPredictor(gemma, changed({ backbone_hidden_size: 32 }))).rejects.toThrow(
+      /it is for another model/,
+    );
+    await expect(loadPredictor(gemma, changed({ num_centroids: 7 }))).rejects.toThrow(/in 7 clusters/);
+  });
 });

@@ -56,6 +56,25 @@ export class Gemma4 extends Gemma2 {
     return own ? concat([x, own], -1) : x; // [N, hidden | layers · width]
   }
 
+  /** @internal The embeddings of tokens without per-layer inputs, float32 [N, hidden]. */
+  embedWords(ids: Tensor): Tensor {
+    return super.embedTarget(ids);
+  }
+
+  /** @internal Number of features of a token between layers. */
+  get width(): number {
+    return this.settings.size('hidden_size');
+  }
+
+  /** @internal The last attention of a kind of layer with keys of its own. Throws FormatError if there is none. */
+  keysOf(kind: string): NormedValueAttention {
+    const layer = this.decoder.layers.findLast(
+      ({ selfAttn }, i) => this.settings.list('layer_types')[i] === kind && selfAttn instanceof NormedValueAttention,
+    );
+    if (layer) return layer.selfAttn as NormedValueAttention;
+    throw new FormatError(`config.json: the draft model has ${kind} layers, but the model has none`);
+  }
+
   /** Returns the rows of `layerTokens` that the tokens read. */
   protected layerIds(ids: Tensor): Tensor {
     return ids;
@@ -174,12 +193,20 @@ export function perLayerOptions(init: Initializer, config: ModelConfig): PerLaye
   return { dModel: config.size('hidden_size'), width: config.size('hidden_size_per_layer_input'), norm };
 }
 
+interface Gemma4AttentionOptions {
+  readonly causal: boolean;
+  /** The window of layer i; null for none. */
+  readonly window: (i: number) => number | null;
+  /** The attention whose keys all layers of a kind reuse. Default: `num_kv_shared_layers` decides. */
+  readonly keysOf?: ((kind: string) => NormedValueAttention) | undefined;
+}
+
 /** Returns a function that makes the attention of layer i. Call it in the order of the layers. */
 export function gemma4Attentions(
   init: Initializer,
   config: ModelConfig,
   randomness: Gemma2['randomness'],
-  { causal, window }: { causal: boolean; window: (i: number) => number | null },
+  { causal, window, keysOf }: Gemma4AttentionOptions,
 ): (i: number) => MultiHeadAttention {
   const rotaries = new Map<string, ReturnType<typeof rotaryOf>>();
   const made: MultiHeadAttention[] = [];
@@ -191,7 +218,8 @@ export function gemma4Attentions(
     const rotary = rotaries.get(key) ?? rotaryOf(init, config, { kind, headSize });
     rotaries.set(key, rotary);
     const headNorm = () => new RMSNorm(init, headSize, config.number('rms_norm_eps'));
-    const source = keySourceOf(config, i);
+    const source = keysOf ? null : keySourceOf(config, i);
+    const reused = keysOf?.(kind) ?? (source === null ? null : made[source]);
     const options = llamaAttentionOptions(config, randomness, {
       ...{ headSize, kvHeads, rotary, causal, scale: 1, bias: config.flag('attention_bias') },
       window: window(i),
@@ -199,9 +227,9 @@ export function gemma4Attentions(
     });
     const Own = usesKeysAsValues(config, i) ? KeysAsValuesAttention : NormedValueAttention;
     const attention =
-      source === null
+      reused === null
         ? new Own(init, { ...options, kNorm: headNorm, vNorm })
-        : new ReusingAttention(init, options, made[source] as NormedValueAttention);
+        : new ReusingAttention(init, options, reused as NormedValueAttention);
     made.push(attention);
     return attention;
   };
