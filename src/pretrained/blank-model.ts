@@ -13,9 +13,14 @@ import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { completeConfig } from './config.js';
 import type { OnnxChoice } from './onnx/files.js';
 import { hasOwnOutput } from './own-output.js';
-import { isColbert, isModel2vec } from './sentence/head.js';
-import { headOfLayout, partOf, type SentenceLayout, sentenceLayout } from './sentence/layout.js';
-import { staticSource } from './sentence/static-source.js';
+import {
+  headOfLayout,
+  isColbert,
+  isModel2vec,
+  partOf,
+  type SentenceLayout,
+  sentenceLayout,
+} from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import { textWeights } from './text-config.js';
 import { openWeights } from './weights.js';
@@ -32,13 +37,18 @@ export async function backboneOf(source: ModelSource): Promise<Backbone> {
   const layout = await sentenceLayout(source);
   const config = (await source.has('config.json')) ? await source.json('config.json') : {};
   if (layout === null) {
-    if (isModel2vec(config)) return { backbone: await staticSource(source), layout, sentence: 'none' };
+    if (isModel2vec(config)) return { backbone: await staticPart(source), layout, sentence: 'none' };
     return { backbone: source, layout, sentence: isColbert(config) ? 'none' : null };
   }
   const sentence = await headOfLayout(source, layout);
   const { path, type } = layout.backbone;
   const part = partOf(source, path);
-  return { backbone: type.endsWith('StaticEmbedding') ? await staticSource(part) : part, layout, sentence };
+  return { backbone: type.endsWith('StaticEmbedding') ? await staticPart(part) : part, layout, sentence };
+}
+
+/** Static embeddings as the files of a model. */
+async function staticPart(source: ModelSource): Promise<ModelSource> {
+  return (await import('./sentence/static-source.js')).staticSource(source);
 }
 
 /** A model's files, and options for reading them. */

@@ -24,7 +24,8 @@ import { ADAPTER_CONFIG, PEFT_PREFIX } from './peft/lora-parts.js';
 import { loraTargets } from './peft/lora-targets.js';
 import { ownNames } from './peft/module-names.js';
 import { isOfHead, matchWeights } from './read-weights.js';
-import { isColbert, sentenceHead } from './sentence/head.js';
+import { sentenceHead } from './sentence/head.js';
+import { isColbert } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import { textConfig } from './text-config.js';
 

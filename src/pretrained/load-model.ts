@@ -26,8 +26,8 @@ import { checkPacking, packingOf } from './packed-options.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { readWeights } from './read-weights.js';
-import { isColbert, type SentenceFolder, sentenceFiles, sentenceHead } from './sentence/head.js';
-import type { SentenceLayout } from './sentence/layout.js';
+import type { SentenceFolder } from './sentence/head.js';
+import { isColbert, type SentenceLayout } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import { textConfig } from './text-config.js';
 import type { OnWarning } from './warnings.js';
@@ -312,6 +312,7 @@ async function fillModel(
   [model.tokenizer, model.processor] = await companions(source, family, config, onWarning);
   // The modules are used only if the model has the head that they need.
   if (head === sentences.head) {
+    const { sentenceFiles, sentenceHead } = await import('./sentence/head.js');
     model.sentenceHead = await sentenceHead({ ...sentences, model, weights });
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }

@@ -20,7 +20,7 @@ import { contentOf, type TokenizerConfig } from '../../tokenizers/json.js';
 import { loadModelTokenizer } from '../load-tokenizer.js';
 import type { ModelSource } from '../source.js';
 import { openTensors } from '../weights.js';
-import { inside, partOf, routerConfig, type SentenceLayout } from './layout.js';
+import { inside, isColbert, isModel2vec, partOf, routerConfig, type SentenceLayout } from './layout.js';
 import { type FolderSettings, folderSettings, type LateInteraction, readingSettings } from './settings.js';
 import { staticSource } from './static-source.js';
 
@@ -54,13 +54,6 @@ export async function sentenceHead(folder: SentenceFolder): Promise<SentenceHead
   const steps = [...made, ...impliedModules(lateInteraction, model)];
   return new SentenceHead(steps, settings.sentence, await bgeM3(folder));
 }
-
-/** True for a config.json of Stanford's ColBERT. */
-export const isColbert = ({ architectures }: PretrainedModel['config']) =>
-  Array.isArray(architectures) && architectures[0] === 'HF_ColBERT';
-
-/** True for a config.json of model2vec. */
-export const isModel2vec = ({ model_type: type }: PretrainedModel['config']) => type === 'model2vec';
 
 async function rootConfig(source: ModelSource): Promise<PretrainedModel['config']> {
   return (await source.has('config.json')) ? source.json('config.json') : {};

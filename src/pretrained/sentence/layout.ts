@@ -76,6 +76,12 @@ export function partOf(source: ModelSource, path: string): ModelSource {
   };
 }
 
+/** True for a config.json of Stanford's ColBERT. */
+export const isColbert = ({ architectures }: Json) => Array.isArray(architectures) && architectures[0] === 'HF_ColBERT';
+
+/** True for a config.json of model2vec. */
+export const isModel2vec = ({ model_type: type }: Json) => type === 'model2vec';
+
 const SETTINGS = /^sentence_\w+_config\.json$/;
 /** File names of sentence-transformers before version 2, for folders that cannot be listed. */
 const SETTINGS_NAMES = [
