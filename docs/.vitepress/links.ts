@@ -1,5 +1,6 @@
 // Links of pages that lead out of docs/. On the site they lead to the page that shows the file, or become plain text.
 import type MarkdownIt from 'markdown-it';
+import type { Token } from 'markdown-it';
 import { included } from './sections.mjs';
 
 /** The site's page for a link from a page in docs/ or docs/site/. Returns null if the file is no page. */
@@ -7,6 +8,18 @@ function pageOf(target: string, isInSite: boolean): string | null {
   const name = included[target.replace(/^(\.\.\/)+/, '')];
   if (name === undefined) return null;
   return isInSite ? `./${name}.md` : `./site/${name}.md`;
+}
+
+/** Makes a link to the page that shows its target, or plain text if there is none. Returns true if it became text. */
+function mapLink(token: Token, target: string, isInSite: boolean): boolean {
+  const page = pageOf(target, isInSite);
+  if (page !== null) token.attrSet('href', page);
+  else {
+    token.type = 'span_open';
+    token.tag = 'span';
+    token.attrs = [['title', `${target.replace(/^(\.\.\/)+/, '')} in the repository`]];
+  }
+  return page === null;
 }
 
 /** Changes links to files outside docs/. The path of a file that is no page is the tooltip of its text. */
@@ -17,15 +30,8 @@ export function mapLinks(md: MarkdownIt): void {
       let isText = false;
       for (const token of children ?? []) {
         const target = token.type === 'link_open' ? (token.attrGet('href') ?? '') : '';
-        const isOutside = target.startsWith(isInSite ? '../../' : '../');
-        const page = isOutside ? pageOf(target, isInSite) : null;
-        if (page) token.attrSet('href', page);
-        else if (isOutside) {
-          isText = true;
-          token.type = 'span_open';
-          token.tag = 'span';
-          token.attrs = [['title', `${target.replace(/^(\.\.\/)+/, '')} in the repository`]];
-        } else if (token.type === 'link_close' && isText) {
+        if (target.startsWith(isInSite ? '../../' : '../')) isText = mapLink(token, target, isInSite);
+        else if (token.type === 'link_close' && isText) {
           isText = false;
           token.type = 'span_close';
           token.tag = 'span';

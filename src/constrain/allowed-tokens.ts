@@ -141,7 +141,6 @@ export class AllowedTokens {
 
   /** Marks the tokens below a node that can follow. Returns how far the end is. `done` has the finished pairs by stack. */
   *#mark(found: Found, places: Places, node: number, bytes: number, done: Map<number, Set<number>>): Sliced<number> {
-    const { marks } = found;
     let furthest = 0;
     for (const group of this.recognizer.groups(places)) {
       const marked = done.get(group.stack) ?? new Set();
@@ -149,26 +148,33 @@ export class AllowedTokens {
       const key = group.places * this.trie.size + node;
       if (marked.has(key)) continue;
       marked.add(key);
-      const { tokens, distances, exits } = yield* this.#insideOf(found, group.places, node);
-      const left = bytes - this.recognizer.stackDistance(group.stack);
-      let greatest = 0;
-      for (let i = 0; i < tokens.length; i++) {
-        if (i % STEPS === STEPS - 1) yield* this.#pause();
-        const distance = distances[i] as number;
-        if (distance > left) continue;
-        if (distance > greatest) greatest = distance;
-        const token = tokens[i] as number;
-        if (token >= marks.length || marks[token] === 1) continue; // there may be fewer scores than tokens
-        marks[token] = 1;
-        found.marked[found.count++] = token;
-      }
-      furthest = Math.max(furthest, greatest + this.recognizer.stackDistance(group.stack));
+      const inside = yield* this.#insideOf(found, group.places, node);
+      const { exits } = inside;
+      const outside = this.recognizer.stackDistance(group.stack);
+      furthest = Math.max(furthest, outside + (yield* this.#markInside(found, inside, bytes - outside)));
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
       if (after === NOWHERE) continue;
       for (const exit of exits) furthest = Math.max(furthest, yield* this.#mark(found, after, exit, bytes, done));
     }
     return furthest;
+  }
+
+  /** Marks the tokens from which the rule's end is at most `left` bytes away. Returns the greatest of their distances. */
+  *#markInside(found: Found, { tokens, distances }: Inside, left: number): Sliced<number> {
+    const { marks } = found;
+    let greatest = 0;
+    for (let i = 0; i < tokens.length; i++) {
+      if (i % STEPS === STEPS - 1) yield* this.#pause();
+      const distance = distances[i] as number;
+      if (distance > left) continue;
+      if (distance > greatest) greatest = distance;
+      const token = tokens[i] as number;
+      if (token >= marks.length || marks[token] === 1) continue; // there may be fewer scores than tokens
+      marks[token] = 1;
+      found.marked[found.count++] = token;
+    }
+    return greatest;
   }
 
   *#insideOf(found: Found, places: Places, node: number): Sliced<Inside> {

@@ -22,16 +22,7 @@ interface Way {
  */
 export function* measure(states: readonly State[]): Sliced<void> {
   const at = (i: number) => states[i] as State;
-  const ways = yield* emptyLists<Way>(states.length);
-  for (const [from, { edges, free, calls }] of states.entries()) {
-    for (const { to } of edges) ways[to]?.push({ from, bytes: 1, other: null });
-    for (const to of free) ways[to]?.push({ from, bytes: 0, other: null });
-    for (const { start, back } of calls) {
-      ways[start]?.push({ from, bytes: 0, other: back });
-      ways[back]?.push({ from, bytes: 0, other: start });
-    }
-    if (from % STEPS === 0) yield;
-  }
+  const ways = yield* waysTo(states);
   const queue = new TinyQueue<{ readonly state: number; readonly distance: number }>(
     [],
     (a, b) => a.distance - b.distance,
@@ -48,6 +39,21 @@ export function* measure(states: readonly State[]): Sliced<void> {
       if (whole < at(from).distance) queue.push({ state: from, distance: whole });
     }
   }
+}
+
+/** Lists the ways that lead to each state. */
+function* waysTo(states: readonly State[]): Sliced<Way[][]> {
+  const ways = yield* emptyLists<Way>(states.length);
+  for (const [from, { edges, free, calls }] of states.entries()) {
+    for (const { to } of edges) ways[to]?.push({ from, bytes: 1, other: null });
+    for (const to of free) ways[to]?.push({ from, bytes: 0, other: null });
+    for (const { start, back } of calls) {
+      ways[start]?.push({ from, bytes: 0, other: back });
+      ways[back]?.push({ from, bytes: 0, other: start });
+    }
+    if (from % STEPS === 0) yield;
+  }
+  return ways;
 }
 
 /** Sets `isTail`: a state is a tail if no byte and no call is reached without a byte. */

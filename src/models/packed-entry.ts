@@ -33,22 +33,8 @@ export function withPacked(
   model: Module,
   namesOf: (name: string) => readonly string[] = (name) => [name],
 ): Map<string, WeightEntry> {
-  const found = new Map<string, WeightEntry>(tensors);
-  const stored = new Map<string, Stored>();
   const pieces = model.statePieces();
-  const device = pieces[0]?.tensor.device;
-  for (const [key, values] of tensors) {
-    const end = key.lastIndexOf('.');
-    const format = device?.formats.get(key.slice(end + 1));
-    if (format?.scales === undefined) continue; // halves are stored under the plain name
-    const name = key.slice(0, end);
-    const scales = format.rowHead > 0 ? (tensors.get(`${name}.scale`) ?? null) : null;
-    if (tensors.has(name) || stored.has(name))
-      throw new FormatError(`${quote(name)} is there twice, one as ${format.name}`);
-    stored.set(name, { name, format, values, scales });
-    found.delete(key);
-    if (scales !== null) found.delete(`${name}.scale`);
-  }
+  const { found, stored } = separated(tensors, pieces[0]?.tensor.device);
   const shared = model.pieceNames();
   const asLinear = new Map(packables(model).map(({ weight, transposed }) => [weight, transposed]));
   for (const piece of pieces) {
@@ -64,6 +50,25 @@ export function withPacked(
   const [other] = stored.keys();
   if (other === undefined) return found;
   throw new FormatError(`${quote(other)} is packed, but the model has no such weight`);
+}
+
+/** Separates the packed weights of a file, by their names without suffix, from its other tensors. */
+function separated(tensors: ReadonlyMap<string, SafetensorsEntry>, device: Device | undefined) {
+  const found = new Map<string, WeightEntry>(tensors);
+  const stored = new Map<string, Stored>();
+  for (const [key, values] of tensors) {
+    const end = key.lastIndexOf('.');
+    const format = device?.formats.get(key.slice(end + 1));
+    if (format?.scales === undefined) continue; // halves are stored under the plain name
+    const name = key.slice(0, end);
+    const scales = format.rowHead > 0 ? (tensors.get(`${name}.scale`) ?? null) : null;
+    if (tensors.has(name) || stored.has(name))
+      throw new FormatError(`${quote(name)} is there twice, one as ${format.name}`);
+    stored.set(name, { name, format, values, scales });
+    found.delete(key);
+    if (scales !== null) found.delete(`${name}.scale`);
+  }
+  return { found, stored };
 }
 
 /**

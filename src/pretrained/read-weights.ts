@@ -89,12 +89,10 @@ export async function matchWeights(
     const stored = name === undefined ? unnamed.get(piece.name) : given.get(name);
     const isInOut = !piece.transposed && matrices.has(piece.tensor);
     const entry = (isInOut && stored?.inOut?.()) || stored;
-    if (entry === undefined) {
-      // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
-      if (weights.named && model.isOptional(piece.name)) absent.push(piece.name);
-      else if (piece.tensor.requiresGrad) missing.push(piece);
-      continue;
-    }
+    // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
+    if (entry === undefined && weights.named && model.isOptional(piece.name)) absent.push(piece.name);
+    else if (entry === undefined && piece.tensor.requiresGrad) missing.push(piece);
+    if (entry === undefined) continue;
     if (!sameShape(entry.shape, shapeOf(piece))) misshapen.push({ piece, shape: entry.shape });
     found.set(piece.name, entry);
     if (name === undefined) continue;
@@ -104,14 +102,18 @@ export async function matchWeights(
   if (model.headKind === 'none' && renamed.size > 0)
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
+  const unused = unusedNames(model, weights, given).filter((name) => !aliases.has(name));
+  return { found, missing, absent, misshapen, unused, renamed };
+}
+
+/** Names of the tensors in `rest`, which no piece took, that a model should have used. */
+function unusedNames(model: PretrainedModel, weights: Weights, rest: ReadonlyMap<string, WeightEntry>): string[] {
   // ONNX graphs have other tensors, too. Only tensors of modules have a path as their name.
   const isWeight = (name: string) =>
     (!weights.named || name.includes('.')) && !weights.unneeded?.has(name) && !model.ignores(name);
-  const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // register tokens may be empty, for example
-  const unused = [...given.keys()].filter(
-    (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
-  );
-  return { found, missing, absent, misshapen, unused, renamed };
+  const isEmpty = ({ shape }: WeightEntry) => shape.includes(0); // register tokens may be empty, for example
+  const unused = [...rest].filter(([name, entry]) => isWeight(name) && !BUFFERS.test(name) && !isEmpty(entry));
+  return unused.map(([name]) => name);
 }
 
 /** Reads the weights of a model. Returns the file's names that differ from the model's. */

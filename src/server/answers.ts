@@ -1,7 +1,8 @@
 // The answers to one request, generated in parallel.
 
 import { setMaxListeners } from 'node:events';
-import type { BatchedOptions, BatchedStream } from '../generate/index.js';
+import type { BatchedOptions, BatchedStream, BatchedToken } from '../generate/index.js';
+import type { AnswerStream } from '../tasks/chat/answer-stream.js';
 import { StopStrings } from '../tasks/chat/stop-strings.js';
 import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
 import type { Phases } from './endpoint.js';
@@ -132,53 +133,82 @@ export class Answers {
   }
 
   async *#answer(stream: BatchedStream, index: number): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
-    const { prompts, choices, stops, logprobs, skipSpecial } = this.request;
-    const { tokenizer } = this.writer;
+    const { prompts, choices } = this.request;
     const prompt = prompts[Math.floor(index / choices)] as readonly number[];
-    const pieces = textAfter(tokenizer, prompt, skipSpecial ?? true);
-    const stopping = new StopStrings(stops);
+    const answer = new AnswerText(index, prompt, this.writer.tokenizer, this.request);
     let first: number | null = null;
-    let told: TokenLogprobs[] = [];
-    let before = prompt.at(-1);
-    const piece = (text: string): AnswerPiece => {
-      const logprobs = told;
-      told = [];
-      return { index, text, logprobs };
-    };
-    const ended = (finishReason: string) => {
-      const begin = this.#begin;
-      const now = Date.now() - begin;
-      const queue = this.#places[index] as number;
-      const prefill = (first ?? now) - queue;
-      this.phases.push({ begin, queue, prefill, decode: now - queue - prefill, finishReason });
-    };
     try {
       for (;;) {
         const { value, done } = await stream.next();
-        if (done) {
-          this.usage.cached += value.cachedTokens;
-          ended(stopping.stopped ? 'stop' : value.finishReason);
-          const last = stopping.push(pieces.end());
-          const text = stopping.stopped ? last : last + stopping.end();
-          if (text !== '' || told.length > 0) yield piece(text);
-          yield { index, finishReason: stopping.stopped ? 'stop' : value.finishReason, stop: stopping.found };
-          return;
-        }
-        this.usage.completion++;
-        first ??= Date.now() - this.#begin;
-        if (logprobs !== null) told.push(logprobsOf(tokenizer, before, value));
-        before = value.token;
-        const text = stopping.push(pieces.push(value.token));
-        if (stopping.stopped) told = within(told, text.length);
-        if (text !== '') yield piece(text);
-        if (!stopping.stopped) continue;
-        ended('stop');
-        yield { index, finishReason: 'stop', stop: stopping.found };
+        if (!done) {
+          this.usage.completion++;
+          first ??= Date.now() - this.#begin;
+        } else this.usage.cached += value.cachedTokens;
+        const piece = done ? answer.end() : answer.push(value);
+        const finishReason = answer.stop !== null ? 'stop' : done ? value.finishReason : null;
+        if (finishReason !== null) this.#note(index, first, finishReason);
+        if (piece !== null) yield piece;
+        if (finishReason === null) continue;
+        yield { index, finishReason, stop: answer.stop };
         return;
       }
     } finally {
       await stream.return(undefined as never);
     }
+  }
+
+  /** Notes the phases of an answer that has ended. `first`: milliseconds until its first token, if it has one. */
+  #note(index: number, first: number | null, finishReason: AnswerEnd['finishReason']): void {
+    const begin = this.#begin;
+    const now = Date.now() - begin;
+    const queue = this.#places[index] as number;
+    const prefill = (first ?? now) - queue;
+    this.phases.push({ begin, queue, prefill, decode: now - queue - prefill, finishReason });
+  }
+}
+
+/** The text of one answer up to a stop string. Text that may begin a stop string waits for the next tokens. */
+class AnswerText {
+  readonly #text: AnswerStream;
+  readonly #stopping: StopStrings;
+  /** Log-probabilities of the tokens whose text was not passed on yet. */
+  #logprobs: TokenLogprobs[] = [];
+  #before: number | undefined;
+
+  constructor(
+    private readonly index: number,
+    prompt: readonly number[],
+    private readonly tokenizer: Writer['tokenizer'],
+    private readonly request: AnswerRequest,
+  ) {
+    this.#text = textAfter(tokenizer, prompt, request.skipSpecial ?? true);
+    this.#stopping = new StopStrings(request.stops);
+    this.#before = prompt.at(-1);
+  }
+
+  /** The stop string that ended the answer, or null. */
+  get stop(): string | null {
+    return this.#stopping.found;
+  }
+
+  /** Takes the next token. Returns the text that is certain now, or null if there is none. */
+  push(value: BatchedToken): AnswerPiece | null {
+    if (this.request.logprobs !== null) this.#logprobs.push(logprobsOf(this.tokenizer, this.#before, value));
+    this.#before = value.token;
+    const text = this.#stopping.push(this.#text.push(value.token));
+    if (this.stop !== null) this.#logprobs = within(this.#logprobs, text.length);
+    return text === '' ? null : this.#piece(text);
+  }
+
+  /** Returns the rest of the text after the last token, or null if there is none. */
+  end(): AnswerPiece | null {
+    const last = this.#stopping.push(this.#text.end());
+    const text = this.stop === null ? last + this.#stopping.end() : last;
+    return text === '' && this.#logprobs.length === 0 ? null : this.#piece(text);
+  }
+
+  #piece(text: string): AnswerPiece {
+    return { index: this.index, text, logprobs: this.#logprobs.splice(0) };
   }
 }
 

@@ -111,14 +111,7 @@ async function textsOf(
   if (!embedder || !model.tokenizer)
     throw new ApiError(400, `The model '${id}' does not make embeddings`, 'unsupported_model', 'model');
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
-  const { prompt, promptName } = use;
-  if (promptName !== undefined && prompt === undefined && !Object.hasOwn(model.prompts, promptName))
-    throw new ApiError(
-      400,
-      `'prompt_name' is '${promptName}', expected one of ${Object.keys(model.prompts).join(', ') || 'none'}`,
-      'invalid_value',
-      'prompt_name',
-    );
+  checkPromptName(use, model.prompts);
   const texts: TextTokens[] = [];
   for (const [i, each] of (list as (string | readonly number[])[]).entries()) {
     const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
@@ -129,10 +122,8 @@ async function textsOf(
           "shorten it, or set 'truncate'",
         'context_length_exceeded',
       );
-    if (typeof each === 'string') {
-      const least = isCut ? 0 : tokenBound(each);
-      if (least > maxTokens) throw tooLong(`at least ${least}`);
-    }
+    if (typeof each === 'string' && !isCut && tokenBound(each) > maxTokens)
+      throw tooLong(`at least ${tokenBound(each)}`);
     const text =
       typeof each === 'string'
         ? await embedder.tokenize(each, use, isCut)
@@ -145,6 +136,16 @@ async function textsOf(
     texts.push(text);
   }
   return texts;
+}
+
+function checkPromptName({ prompt, promptName }: TextUse, prompts: Readonly<Record<string, unknown>>): void {
+  if (promptName === undefined || prompt !== undefined || Object.hasOwn(prompts, promptName)) return;
+  throw new ApiError(
+    400,
+    `'prompt_name' is '${promptName}', expected one of ${Object.keys(prompts).join(', ') || 'none'}`,
+    'invalid_value',
+    'prompt_name',
+  );
 }
 
 /** Returns the first dimensions of a vector, normalized. */

@@ -245,22 +245,27 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
   for (const [name, model] of Object.entries(models)) checkModel(name, model);
   for (const [i, host] of imageHosts.entries())
-    if (!URL.canParse(`https://${host}/`) || new URL(`http://${host}/`).host !== host)
+    if (!isHost(host))
       throw new ArgumentError(
         `openai: imageHosts[${i}] is ${describeValue(host)}, expected a host such as 'images.example.com' or 'localhost:8000'`,
       );
-  for (const [i, key] of apiKeys.entries()) {
-    if (typeof key === 'string' && /^\S+$/.test(key)) continue;
-    const given = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key); // keys are secret
-    throw new ArgumentError(`openai: apiKeys[${i}] is ${given}, expected text without spaces`);
-  }
-  for (const origin of typeof cors === 'string' ? [cors] : Array.isArray(cors) ? cors : [cors])
+  for (const [i, key] of apiKeys.entries()) checkKey(i, key);
+  for (const origin of Array.isArray(cors) ? cors : [cors])
     if (origin !== '*' && !isOrigin(origin))
       throw new ArgumentError(
         `openai: cors is ${describeValue(origin)}, expected '*' or origins such as 'https://example.com'`,
       );
   return options;
 }
+
+/** Keys are secret, so the error does not quote them. */
+function checkKey(i: number, key: unknown): void {
+  if (typeof key === 'string' && /^\S+$/.test(key)) return;
+  const given = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key);
+  throw new ArgumentError(`openai: apiKeys[${i}] is ${given}, expected text without spaces`);
+}
+
+const isHost = (value: string) => URL.canParse(`https://${value}/`) && new URL(`http://${value}/`).host === value;
 
 const isOrigin = (value: unknown) =>
   typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;

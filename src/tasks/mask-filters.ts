@@ -74,6 +74,30 @@ export function* maskOf(
   crop: Box,
   whole: Box,
 ): Generator<undefined, Omit<Mask, 'score'> | null> {
+  const measured = yield* measure(logits, [width, height], threshold, offset);
+  if (stability > 0 && !(measured.stability > stability)) return null;
+  const box = measured.box.map((side, i) => side + (crop[i % 2] as number)) as unknown as Box;
+  if (isCut(box, crop, whole)) return null;
+  const [across, down] = [whole[2], whole[3]];
+  const data = new Uint8Array(across * down);
+  for (let y = 0, i = 0; y < height; y++) {
+    if (y % ROWS === 0) yield;
+    for (let x = 0; x < width; x++, i++)
+      if ((logits[i] as number) > threshold) data[(y + crop[1]) * across + x + crop[0]] = 255;
+  }
+  return { image: { width: across, height: down, data }, box };
+}
+
+/**
+ * Measures the mask of the values above `threshold`. Its box is within the crop. Its stability is the intersection over
+ * union of the masks for a threshold that is higher, and lower, by `offset`.
+ */
+function* measure(
+  logits: Float32Array,
+  [width, height]: readonly [width: number, height: number],
+  threshold: number,
+  offset: number,
+): Generator<undefined, { readonly box: Box; readonly stability: number }> {
   let [inner, outer] = [0, 0];
   let [left, top, right, bottom] = [width, height, -1, -1];
   for (let y = 0, i = 0; y < height; y++) {
@@ -87,18 +111,7 @@ export function* maskOf(
       [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
     }
   }
-  if (stability > 0 && !(inner / outer > stability)) return null;
-  const own: Box = right < 0 ? [0, 0, 0, 0] : [left, top, right, bottom];
-  const box = own.map((side, i) => side + (crop[i % 2] as number)) as unknown as Box;
-  if (isCut(box, crop, whole)) return null;
-  const [across, down] = [whole[2], whole[3]];
-  const data = new Uint8Array(across * down);
-  for (let y = 0, i = 0; y < height; y++) {
-    if (y % ROWS === 0) yield;
-    for (let x = 0; x < width; x++, i++)
-      if ((logits[i] as number) > threshold) data[(y + crop[1]) * across + x + crop[0]] = 255;
-  }
-  return { image: { width: across, height: down, data }, box };
+  return { box: right < 0 ? [0, 0, 0, 0] : [left, top, right, bottom], stability: inner / outer };
 }
 
 /** Maximum distance in pixels of two edges that count as the same. */
@@ -111,14 +124,14 @@ function isCut(box: Box, crop: Box, whole: Box): boolean {
 
 /**
  * Non-maximum suppression: returns masks, best first, whose boxes do not overlap that of a better mask by more than
- * `most`.
+ * `maxOverlap`.
  */
-export function distinct(masks: readonly Mask[], most: number): Mask[] {
+export function distinct(masks: readonly Mask[], maxOverlap: number): Mask[] {
   const order = [...masks.keys()].sort((a, b) => scoreAt(masks, b) - scoreAt(masks, a) || a - b);
   const kept: Mask[] = [];
   for (const i of order) {
     const mask = masks[i] as Mask;
-    if (!kept.some((better) => overlap(better.box, mask.box) > most)) kept.push(mask);
+    if (!kept.some((better) => overlap(better.box, mask.box) > maxOverlap)) kept.push(mask);
   }
   return kept;
 }

@@ -46,23 +46,43 @@ export function attentionCommand(): Command {
       const queries = kind === 'encoder' ? inputs : outputs;
       const keys = kind === 'decoder' ? outputs : inputs;
       const heads = await headsOf(maps[kind], options);
-      if (options.output !== undefined) {
-        const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
-        const picture = heatMapGridSvg(titled, { queries, keys });
-        if (options.output === '-') return void process.stdout.write(picture);
-        using _exiting = exiting();
-        await writeWhole(options.output, picture);
-        if (isOutput(options.output)) return; // standard output has the picture, so nothing else is printed
-        if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
-      }
-      if (options.json) return printJson({ kind, queries, keys, heads });
-      for (const { layer, head, entropy, distance, previous, weights } of heads) {
-        const numbers = `entropy ${entropy.toFixed(2)} bits, distance ${distance.toFixed(1)}`;
-        const looksBack = kind === 'cross' ? '' : `, previous token ${(100 * previous).toFixed(0)} %`;
-        console.log(`\n${kind}, layer ${layer}, head ${head}: ${numbers}${looksBack}`);
-        console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: showsColors() }));
-      }
+      const found: Found = { kind, queries, keys, heads };
+      const isPrinted = options.output === undefined || (await savePicture(options.output, found, options));
+      if (isPrinted && options.json) printJson(found);
+      else if (isPrinted) printHeads(found);
     });
+}
+
+/** The attention of the requested heads between two lists of tokens. */
+interface Found {
+  readonly kind: keyof AttentionMaps;
+  readonly queries: readonly string[];
+  readonly keys: readonly string[];
+  readonly heads: readonly Head[];
+}
+
+/** Writes all maps as an SVG. Returns true if the numbers are to be printed, too. */
+async function savePicture(output: string, { kind, queries, keys, heads }: Found, { json }: AttentionOptions) {
+  const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
+  const picture = heatMapGridSvg(titled, { queries, keys });
+  if (output === '-') {
+    process.stdout.write(picture);
+    return false;
+  }
+  using _exiting = exiting();
+  await writeWhole(output, picture);
+  if (isOutput(output)) return false; // standard output has the picture, so nothing else is printed
+  if (!json) console.log(`${heads.length} ${kind} attention maps: ${output}`);
+  return json === true;
+}
+
+function printHeads({ kind, queries, keys, heads }: Found): void {
+  for (const { layer, head, entropy, distance, previous, weights } of heads) {
+    const numbers = `entropy ${entropy.toFixed(2)} bits, distance ${distance.toFixed(1)}`;
+    const looksBack = kind === 'cross' ? '' : `, previous token ${(100 * previous).toFixed(0)} %`;
+    console.log(`\n${kind}, layer ${layer}, head ${head}: ${numbers}${looksBack}`);
+    console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: showsColors() }));
+  }
 }
 
 /** True if a path leads to the same file as standard output. */

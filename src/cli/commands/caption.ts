@@ -30,31 +30,49 @@ export function captionCommand(): Command {
     )
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, images: string[], options: CaptionOptions, command: Command) => {
-      const { prompt, question, words, revision } = options;
-      if (prompt !== undefined && question !== undefined)
-        throw new ArgumentError('--prompt and --question are both given, expected one of them');
-      if (question === '') throw new ArgumentError('--question is empty, expected a text');
-      if (words !== undefined && (question === undefined || images.length > 1))
-        throw new ArgumentError('--words is given, expected one image and --question beside it');
+      checkOptions(images, options);
       await checkReadable(images);
       using device = await openDevice(command);
       using stop = stopping();
-      const given = { device, revision, stop };
-      if (question === undefined) {
-        await using describe = await loadPipeline('image-to-text', model, given);
-        for (const image of images) {
-          const [text] = await withFile(image, (bytes) => describe(bytes, { prompt, signal: stop.signal }));
-          const [answer] = Object.values(text?.answer ?? {});
-          console.log(typeof answer === 'object' ? JSON.stringify(answer) : (text?.generated_text ?? ''));
-        }
-        return;
-      }
-      await using answer = await loadPipeline('document-question-answering', model, given);
-      const boxes = words === undefined ? {} : { word_boxes: (await readJson(words)) as WordBox[] };
-      for (const image of images) {
-        const call = { ...boxes, signal: stop.signal };
-        const [found] = await withFile(image, (bytes) => answer(bytes, question, call));
-        console.log(found?.answer ?? '');
-      }
+      const given = { device, revision: options.revision, stop };
+      if (options.question === undefined) await printCaptions(model, images, options.prompt, given);
+      else await printAnswers(model, images, options.question, options.words, given);
     });
+}
+
+function checkOptions(images: readonly string[], { prompt, question, words }: CaptionOptions): void {
+  if (prompt !== undefined && question !== undefined)
+    throw new ArgumentError('--prompt and --question are both given, expected one of them');
+  if (question === '') throw new ArgumentError('--question is empty, expected a text');
+  if (words !== undefined && (question === undefined || images.length > 1))
+    throw new ArgumentError('--words is given, expected one image and --question beside it');
+}
+
+type Given = Parameters<typeof loadPipeline>[2];
+
+/** Prints a description of each image, or the places in it as JSON. */
+async function printCaptions(model: string, images: readonly string[], prompt: string | undefined, given: Given) {
+  await using describe = await loadPipeline('image-to-text', model, given);
+  for (const image of images) {
+    const [text] = await withFile(image, (bytes) => describe(bytes, { prompt, signal: given.stop.signal }));
+    const [answer] = Object.values(text?.answer ?? {});
+    console.log(typeof answer === 'object' ? JSON.stringify(answer) : (text?.generated_text ?? ''));
+  }
+}
+
+/** Prints the answer to a question about each image. `words`: a file of the words on the page and their boxes. */
+async function printAnswers(
+  model: string,
+  images: readonly string[],
+  question: string,
+  words: string | undefined,
+  given: Given,
+) {
+  await using answer = await loadPipeline('document-question-answering', model, given);
+  const boxes = words === undefined ? {} : { word_boxes: (await readJson(words)) as WordBox[] };
+  for (const image of images) {
+    const call = { ...boxes, signal: given.stop.signal };
+    const [found] = await withFile(image, (bytes) => answer(bytes, question, call));
+    console.log(found?.answer ?? '');
+  }
 }

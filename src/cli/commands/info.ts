@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
 import { modelCost } from '../../inspect/cost.js';
 import { type OnnxDType, onnxDTypes } from '../../pretrained/onnx/files.js';
@@ -33,44 +34,50 @@ export function infoCommand(): Command {
     .action(async (name: string | undefined, options: InfoOptions, command: Command) => {
       using device = await openDevice(command);
       using _exiting = exiting();
-      const { info } = device;
-      if (name === undefined) {
-        if (options.json) printJson(info);
-        else {
-          console.log(`simdformer ${info.version}, ${info.backend} backend`);
-          console.log(`instruction set  ${info.isa} (this machine has: ${info.isas.join(', ')})`);
-          console.log(`threads          ${info.threads}`);
-          if (info.reason !== undefined) console.log(`why not native   ${info.reason}`);
-        }
-        return;
-      }
-      const isJson = options.json === true;
-      if (!isOwnFolder(name) && namedModel(name) === undefined) {
-        const { revision, base: baseModel, dtype } = options;
-        const report = await checkedReport(device, name, { revision, baseModel, dtype });
-        if (!report.fits) process.exitCode = EXIT.failed;
-        if (report.problem !== null && !isJson) throw new FormatError(report.problem);
-        const gguf = report.problem === null ? ggufAt(name) : null;
-        return gguf === null ? printReport(report, isJson) : printGguf(gguf, report, isJson);
-      }
-      const model = await loadModel(device, name);
-      const { source, target } = model.tokenizers;
-      const length = Math.min(options.length, model.config.maxLength);
-      const cost = modelCost(model, { source: length, target: length });
-      if (options.json) return printJson({ device: info, config: model.config, ...cost });
-      const { encoderLayers, decoderLayers, dModel, heads, dFF, gated, norm, normalization, positions } = model.config;
-      console.log(
-        `layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${norm}-norm${normalization === 'rms' ? ', root mean squares' : ''})`,
-      );
-      console.log(
-        `sizes            dModel ${dModel}, ${heads} heads, dFF ${dFF}${gated ? ', gated' : ''}, positions ${positions.kind}`,
-      );
-      console.log(
-        `vocabularies     ${model.config.sourceVocab} source, ${model.config.targetVocab} target; tokenizers ${source ? 'yes' : 'no'}, ${target ? 'yes' : 'no'}`,
-      );
-      console.log(`parameters       ${cost.parameters.toLocaleString('en')}`);
-      console.log(
-        `a forward pass   ${(cost.forwardFlops / 1e6).toFixed(1)} MFLOP, ${(cost.forwardBytes / 2 ** 20).toFixed(1)} MiB, for ${length} tokens a side`,
-      );
+      if (name === undefined) printEngine(device, options);
+      else if (isOwnFolder(name) || namedModel(name) !== undefined) await printOwnModel(device, name, options);
+      else await checkFolder(device, name, options);
     });
+}
+
+function printEngine({ info }: Device, { json }: InfoOptions) {
+  if (json) return printJson(info);
+  console.log(`simdformer ${info.version}, ${info.backend} backend`);
+  console.log(`instruction set  ${info.isa} (this machine has: ${info.isas.join(', ')})`);
+  console.log(`threads          ${info.threads}`);
+  if (info.reason !== undefined) console.log(`why not native   ${info.reason}`);
+}
+
+/** Describes a folder of transformers or a GGUF file. The exit code says if this library can run it. */
+async function checkFolder(device: Device, name: string, options: InfoOptions): Promise<void> {
+  const { revision, base: baseModel, dtype, json: isJson = false } = options;
+  const report = await checkedReport(device, name, { revision, baseModel, dtype });
+  if (!report.fits) process.exitCode = EXIT.failed;
+  if (report.problem !== null && !isJson) throw new FormatError(report.problem);
+  const gguf = report.problem === null ? ggufAt(name) : null;
+  if (gguf === null) printReport(report, isJson);
+  else await printGguf(gguf, report, isJson);
+}
+
+/** Describes a model that this library saved, and the cost of a forward pass. */
+async function printOwnModel(device: Device, name: string, options: InfoOptions): Promise<void> {
+  const model = await loadModel(device, name);
+  const { source, target } = model.tokenizers;
+  const length = Math.min(options.length, model.config.maxLength);
+  const cost = modelCost(model, { source: length, target: length });
+  if (options.json) return printJson({ device: device.info, config: model.config, ...cost });
+  const { encoderLayers, decoderLayers, dModel, heads, dFF, gated, norm, normalization, positions } = model.config;
+  const { sourceVocab, targetVocab } = model.config;
+  const kindOfNorm = `${norm}-norm${normalization === 'rms' ? ', root mean squares' : ''}`;
+  const has = (tokenizer: unknown) => (tokenizer ? 'yes' : 'no');
+  const mega = (cost.forwardFlops / 1e6).toFixed(1);
+  const mebibytes = (cost.forwardBytes / 2 ** 20).toFixed(1);
+  for (const line of [
+    `layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${kindOfNorm})`,
+    `sizes            dModel ${dModel}, ${heads} heads, dFF ${dFF}${gated ? ', gated' : ''}, positions ${positions.kind}`,
+    `vocabularies     ${sourceVocab} source, ${targetVocab} target; tokenizers ${has(source)}, ${has(target)}`,
+    `parameters       ${cost.parameters.toLocaleString('en')}`,
+    `a forward pass   ${mega} MFLOP, ${mebibytes} MiB, for ${length} tokens a side`,
+  ])
+    console.log(line);
 }

@@ -52,40 +52,43 @@ export function runCommand(): Command {
         if (options.json || options.weights)
           command.error(`error: --image takes no --${options.json ? 'json' : 'weights'}`);
         await continueAboutImages(name, texts, options.image, generateOptions(options), command);
-        return;
-      }
-      using device = await openDevice(command);
-      using _exiting = exiting();
-      const writer = await openWriter(device, name, options.weights);
-      const { model, goesOn } = writer;
-      // A text that exceeds the model's length continues from its last tokens.
-      const settings = { ...generateOptions(options), cropContext: goesOn };
-      const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
-      const results: Result[] = [];
-      let named = options.nBest > 1;
-      let { seed } = options;
-      for await (const given of givenTexts(texts)) {
-        named ||= given.length > 1;
-        const readable = given.flatMap((each) => read(writer, each) ?? []);
-        if (readable.length === 0) continue;
-        const drawn = { ...settings, seed };
-        seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // later texts use new random numbers
-        if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
-          await write(writer, readable[0] as Readable, drawn);
-          continue;
-        }
-        const encoded = readable.map(({ ids }) => ids);
-        const { sequences, inputs, scores } = await model.generate(encoded, drawn);
-        sequences.forEach((ids, i) => {
-          const input = (readable[inputs[i] as number] as Readable).text;
-          const output = writer.decode(ids);
-          if (options.json) results.push({ input, output, score: scores[i] as number });
-          else console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
-        });
-      }
-      if (options.json) printJson(results);
+      } else await writeTexts(name, texts, options, command);
     });
   return addGenerationFlags(command);
+}
+
+/** Generates for each text, and prints the results as lines, or as one JSON array. */
+async function writeTexts(name: string, texts: string[], options: RunOptions, command: Command): Promise<void> {
+  using device = await openDevice(command);
+  using _exiting = exiting();
+  const writer = await openWriter(device, name, options.weights);
+  const { model, goesOn } = writer;
+  // A text that exceeds the model's length continues from its last tokens.
+  const settings = { ...generateOptions(options), cropContext: goesOn };
+  const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
+  const results: Result[] = [];
+  let named = options.nBest > 1;
+  let { seed } = options;
+  for await (const given of givenTexts(texts)) {
+    named ||= given.length > 1;
+    const readable = given.flatMap((each) => read(writer, each) ?? []);
+    if (readable.length === 0) continue;
+    const drawn = { ...settings, seed };
+    seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // later texts use new random numbers
+    if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
+      await write(writer, readable[0] as Readable, drawn);
+      continue;
+    }
+    const encoded = readable.map(({ ids }) => ids);
+    const { sequences, inputs, scores } = await model.generate(encoded, drawn);
+    sequences.forEach((ids, i) => {
+      const input = (readable[inputs[i] as number] as Readable).text;
+      const output = writer.decode(ids);
+      if (options.json) results.push({ input, output, score: scores[i] as number });
+      else console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
+    });
+  }
+  if (options.json) printJson(results);
 }
 
 interface Readable {
