@@ -1,7 +1,7 @@
 // Products of packed weights with int8 rows, beside a bare loop of vpdpbusd and beside the float32 product; and the
 // same without AVX-512.
 
-import { createDevice, type Device } from '../src/index.js';
+import { createDevice, type Device, type Tensor } from '../src/index.js';
 import { PackedWeight } from '../src/nn/index.js';
 import { linear, type PackedFormat, transpose } from '../src/ops/index.js';
 import type { Bench, Run } from './harness/bench.js';
@@ -37,6 +37,23 @@ export default {
   },
 } satisfies Bench;
 
+/** A contestant that runs a recorded program of `copies` equal products. */
+function recorded(
+  device: Device,
+  name: string,
+  copies: number,
+  product: () => Tensor,
+): Contestant & { dispose(): void } {
+  const program = device.noGrad(() => device.record(() => Array.from({ length: copies }, product).at(-1)));
+  const take = (repeats: number) => {
+    const start = performance.now();
+    for (let i = 0; i < repeats; i++) program.run();
+    device.flushSync();
+    return { seconds: (performance.now() - start) / 1e3 / repeats / copies };
+  };
+  return { name, take, dispose: () => program.dispose() };
+}
+
 async function products(run: Run, device: Device, format: PackedFormat, suffix: string, limited: boolean) {
   const shares: number[] = [];
   const besideFloats: number[] = [];
@@ -50,21 +67,10 @@ async function products(run: Run, device: Device, format: PackedFormat, suffix: 
       const w = device.noGrad(() => transpose(floats));
       const operations = 2 * count * inputs * outputs;
       const copies = Math.ceil(Math.min(MAX_COPIES, MIN_OPERATIONS / operations));
-      const contestants = (
-        [
-          [OURS, () => weight.linear(x, null)],
-          [FLOATS, () => linear(x, w)],
-        ] as const
-      ).map(([name, product]): Contestant & { dispose(): void } => {
-        const program = device.noGrad(() => device.record(() => Array.from({ length: copies }, product).at(-1)));
-        const take = (repeats: number) => {
-          const start = performance.now();
-          for (let i = 0; i < repeats; i++) program.run();
-          device.flushSync();
-          return { seconds: (performance.now() - start) / 1e3 / repeats / copies };
-        };
-        return { name, take, dispose: () => program.dispose() };
-      });
+      const contestants = [
+        recorded(device, OURS, copies, () => weight.linear(x, null)),
+        recorded(device, FLOATS, copies, () => linear(x, w)),
+      ];
       const reference = limited ? [run.limits.contestant({ byteOperations: operations }, run.threads)] : [];
       const outcome = await contest([...contestants, ...reference], {
         rounds: run.rounds(5),

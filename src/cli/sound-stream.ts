@@ -48,37 +48,47 @@ export async function* microphoneSamples(signal: AbortSignal): AsyncGenerator<Fl
 }
 
 /**
- * Samples of a WAV file of any format at 16 kHz, or of 16-bit little-endian numbers of one channel, as they arrive. Throws FormatError
- * for another rate and a damaged file.
+ * Samples of a WAV file of any format at 16 kHz, or of 16-bit little-endian numbers of one channel, as they arrive.
+ * Throws FormatError for another rate and a damaged file.
  */
 export async function* streamedSamples(input: Readable): AsyncGenerator<Float32Array> {
-  let header: Uint8Array | null = null;
-  let frame = 2; // bytes of a sample of all channels
+  let format: SampleFormat | null = null;
   let rest: Buffer = Buffer.alloc(0);
-  let begun = false;
   for await (const piece of input as AsyncIterable<Buffer>) {
     rest = Buffer.concat([rest, piece]);
-    if (!begun) {
-      if (rest.length < 12) continue;
-      const isWav = rest.toString('latin1', 0, 4) === 'RIFF' && rest.toString('latin1', 8, 12) === 'WAVE';
-      const end = isWav ? samplesAt(rest) : 0;
-      if (end === null) continue;
-      if (isWav) [header, frame] = checkedHeader(rest.subarray(0, end));
-      rest = rest.subarray(end);
-      begun = true;
+    if (format === null) {
+      const begin = samplesAt(rest);
+      if (begin === null) continue;
+      format = begin === 0 ? PLAIN : wavFormat(rest.subarray(0, begin));
+      rest = rest.subarray(begin);
     }
-    const whole = rest.length - (rest.length % frame);
+    const whole = rest.length - (rest.length % format.frame);
     if (whole === 0) continue;
-    yield samplesOf(header, rest.subarray(0, whole));
+    yield samplesOf(format, rest.subarray(0, whole));
     rest = rest.subarray(whole);
   }
-  if (!begun && rest.length >= 12) throw new FormatError('transcribe: the WAV file ends before its samples');
-  if (!begun && rest.length >= frame) yield samplesOf(null, rest.subarray(0, rest.length - (rest.length % frame)));
+  if (format !== null) return;
+  if (rest.length >= RIFF) throw new FormatError('transcribe: the WAV file ends before its samples');
+  if (rest.length >= PLAIN.frame) yield samplesOf(PLAIN, rest.subarray(0, rest.length - (rest.length % PLAIN.frame)));
 }
 
-/** The place of a WAV file's samples. Null if its header has not arrived yet. */
+/** The form of a stream's samples. */
+interface SampleFormat {
+  /** A WAV file's header for any number of samples. Null for 16-bit numbers of one channel. */
+  readonly header: Uint8Array | null;
+  /** Bytes of a sample of all channels. */
+  readonly frame: number;
+}
+
+const PLAIN: SampleFormat = { header: null, frame: 2 };
+/** Bytes that show if a stream is a WAV file. */
+const RIFF = 12;
+
+/** The place of the first sample: 0 if this is no WAV file. Null if not enough of the stream has arrived. */
 function samplesAt(file: Buffer): number | null {
-  for (let at = 12; at + 8 <= file.length; ) {
+  if (file.length < RIFF) return null;
+  if (file.toString('latin1', 0, 4) !== 'RIFF' || file.toString('latin1', 8, 12) !== 'WAVE') return 0;
+  for (let at = RIFF; at + 8 <= file.length; ) {
     if (file.toString('latin1', at, at + 4) === 'data') return at + 8;
     const length = file.readUInt32LE(at + 4);
     at += 8 + length + (length % 2);
@@ -88,8 +98,8 @@ function samplesAt(file: Buffer): number | null {
   return null;
 }
 
-/** The header for any number of samples, and the bytes of a sample of all channels. */
-function checkedHeader(bytes: Buffer): [header: Uint8Array, frame: number] {
+/** The format of a WAV file with this header. Throws FormatError for another rate. */
+function wavFormat(bytes: Buffer): SampleFormat {
   const header = Uint8Array.from(bytes);
   // A file and samples of unknown lengths accept any number of samples.
   header.fill(0xff, 4, 8);
@@ -102,12 +112,12 @@ function checkedHeader(bytes: Buffer): [header: Uint8Array, frame: number] {
   for (let frame = 1; ; frame++) {
     const probe = new Uint8Array(header.length + frame);
     probe.set(header);
-    if (readWav(probe).channels[0]?.length === 1) return [header, frame];
+    if (readWav(probe).channels[0]?.length === 1) return { header, frame };
     if (frame > 8 * channels.length) throw new FormatError('transcribe: the WAV file has no samples');
   }
 }
 
-function samplesOf(header: Uint8Array | null, bytes: Uint8Array): Float32Array {
+function samplesOf({ header }: SampleFormat, bytes: Uint8Array): Float32Array {
   if (header === null) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     return Float32Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true) / 2 ** 15);

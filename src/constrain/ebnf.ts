@@ -36,6 +36,12 @@ interface Lexeme {
 /** Limits of a grammar, in characters and in nested groups. */
 const MAX_LENGTH = 2 ** 15;
 const MAX_DEPTH = 200;
+/** The least and the greatest number of repetitions. */
+const COUNTS_OF_SIGNS: Readonly<Record<string, [min: number, max: number]>> = {
+  '*': [0, Number.POSITIVE_INFINITY],
+  '+': [1, Number.POSITIVE_INFINITY],
+  '?': [0, 1],
+};
 
 /** Reads a grammar. Throws FormatError, with the line, if `source` is too long or is no grammar. */
 export function ebnf(source: string): Grammar {
@@ -113,18 +119,23 @@ class EbnfReader {
     let expression = this.#atom();
     for (let depth = 0; ; depth++) {
       if (depth > MAX_DEPTH) throw this.#error(`more than ${MAX_DEPTH} repetitions follow each other`);
-      const next = this.#peek();
-      if (next?.kind === 'count') {
-        const [min, max] = next.value.slice(1, -1).split(',');
-        const greatest = max === undefined ? Number(min) : max === '' ? Number.POSITIVE_INFINITY : Number(max);
-        if (Number(min) > greatest) throw this.#error(`${next.value} has a maximum below its minimum`);
-        expression = repeat(expression, Number(min), greatest);
-      } else if (this.#isSign('*')) expression = repeat(expression, 0);
-      else if (this.#isSign('+')) expression = repeat(expression, 1);
-      else if (this.#isSign('?')) expression = repeat(expression, 0, 1);
-      else return expression;
+      const counts = this.#counts();
+      if (counts === null) return expression;
+      expression = repeat(expression, ...counts);
       this.#at++;
     }
+  }
+
+  /** The least and the greatest number of repetitions that the next lexeme demands. Null if it demands none. */
+  #counts(): [min: number, max: number] | null {
+    const next = this.#peek();
+    if (next?.kind === 'sign') return COUNTS_OF_SIGNS[next.value] ?? null;
+    if (next?.kind !== 'count') return null;
+    const [least, greatest] = next.value.slice(1, -1).split(',');
+    const min = Number(least);
+    const max = greatest === undefined ? min : greatest === '' ? Number.POSITIVE_INFINITY : Number(greatest);
+    if (min > max) throw this.#error(`${next.value} has a maximum below its minimum`);
+    return [min, max];
   }
 
   #atom(): Expression {

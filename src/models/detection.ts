@@ -196,6 +196,18 @@ export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, wi
   );
 }
 
+/** Numbers the rows and columns of each place of a mask, [height · width]: the pixels up to it, from above and from the left. */
+function countedPixels(mask: readonly boolean[], [height, width]: Grid) {
+  const rows = new Float64Array(height * width);
+  const columns = new Float64Array(height * width);
+  for (let at = 0; at < height * width; at++) {
+    const isPixel = mask[at] ? 1 : 0;
+    rows[at] = (rows[at - width] ?? 0) + isPixel;
+    columns[at] = (at % width > 0 ? (columns[at - 1] as number) : 0) + isPixel;
+  }
+  return { rows, columns };
+}
+
 /**
  * Sines and cosines of rows and columns, [B · height · width, features], counted over pixels of the image and scaled to
  * 2π: DETR's positions. `masks`: see `smallMasks`.
@@ -208,16 +220,7 @@ export function sinePositions(
   const half = features / 2;
   const values = new Float32Array(masks.length * height * width * features);
   masks.forEach((mask, image) => {
-    const isPixel = (row: number, column: number) => (mask[row * width + column] ? 1 : 0);
-    const rows = new Float64Array(height * width);
-    const columns = new Float64Array(height * width);
-    for (let row = 0; row < height; row++) {
-      for (let column = 0; column < width; column++) {
-        const at = row * width + column;
-        rows[at] = (row > 0 ? (rows[at - width] as number) : 0) + isPixel(row, column);
-        columns[at] = (column > 0 ? (columns[at - 1] as number) : 0) + isPixel(row, column);
-      }
-    }
+    const { rows, columns } = countedPixels(mask, [height, width]);
     for (let at = 0; at < height * width; at++) {
       const [row, column] = [Math.floor(at / width), at % width];
       const down = ((rows[at] as number) / ((rows[(height - 1) * width + column] as number) + 1e-6)) * 2 * Math.PI;

@@ -14,7 +14,7 @@ import { GgufMetadata } from '../../src/pretrained/gguf/metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson } from '../../src/pretrained/gguf/tokenizer.js';
 import { ggufWeights } from '../../src/pretrained/gguf/weights.js';
 
-/** Files that are made of one input of the fuzzer's: it counts what is reached, they are many. */
+/** Number of files made of one input. The fuzzer itself makes few inputs, because it measures the coverage of each. */
 const VARIANTS = 2000;
 let files = 0;
 const architectures = ['llama', 'gemma3', 'gpt2', 'phi3', 'bert', 't5'];
@@ -26,7 +26,7 @@ process.on('exit', () => console.log(`${files} files`));
 export async function fuzz(bytes: Buffer): Promise<void> {
   const draft = nearlyRight(new FuzzedDataProvider(bytes));
   const stackTraceLimit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0; // most of what is thrown is looked at by nobody
+  Error.stackTraceLimit = 0; // stack traces take time, and most errors are expected
   try {
     await checkFile(bytes);
     for (const file of variants(draft, bytes)) await checkFile(file);
@@ -84,7 +84,7 @@ interface Draft {
   readonly numbers: readonly number[];
 }
 
-/** The file and others with a few changes: of bytes, of numbers that lie, of where it ends. */
+/** Yields the file with a few changes: wrong bytes, wrong numbers, another end. */
 function* variants({ bytes, numbers }: Draft, given: Uint8Array): Generator<Uint8Array> {
   let state = 1;
   for (const byte of given) state = Math.imul(state ^ byte, 0x01000193) | 1;
@@ -97,18 +97,20 @@ function* variants({ bytes, numbers }: Draft, given: Uint8Array): Generator<Uint
   const file = bytes.slice();
   const header = Math.min(bytes.length, (numbers.at(-1) ?? 0) + 64);
   const lies = [0, 1, 2, 3, 7, 9, 31, 32, 33, 255, 256, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
+  /** Changes the file, or returns another end for it. */
+  const change = (): number | undefined => {
+    const at = numbers[below(numbers.length)] as number;
+    const kind = below(8);
+    if (kind === 7) return below(4) === 0 ? below(file.length + 1) : header;
+    if (kind < 2) file[below(header)] = below(256);
+    else if (kind < 4) file[at] = (file[at] as number) + below(5) - 2;
+    else if (kind === 6) file[at + 4 + below(4)] = below(2) * below(256);
+    else for (let j = 0, lie = lies[below(lies.length)] as number; j < 4; j++) file[at + j] = lie >>> (8 * j);
+    return undefined;
+  };
   for (let i = 0; i < VARIANTS; i++) {
     let end = file.length;
-    for (let changes = below(4); changes > 0; changes--) {
-      const at = numbers[below(numbers.length)] as number;
-      const kind = below(8);
-      if (kind < 2) file[below(header)] = below(256);
-      else if (kind < 4) file[at] = (file[at] as number) + below(5) - 2;
-      else if (kind < 6)
-        for (let j = 0, lie = lies[below(lies.length)] as number; j < 4; j++) file[at + j] = lie >>> (8 * j);
-      else if (kind === 6) file[at + 4 + below(4)] = below(2) * below(256);
-      else end = below(4) === 0 ? below(file.length + 1) : header;
-    }
+    for (let changes = below(4); changes > 0; changes--) end = change() ?? end;
     yield file.subarray(0, end);
     file.set(bytes);
   }
@@ -116,8 +118,12 @@ function* variants({ bytes, numbers }: Draft, given: Uint8Array): Generator<Uint
 
 const [UINT32, FLOAT32, BOOL, STRING, ARRAY] = [4, 6, 7, 8, 9] as const;
 const SIZES: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 2, 3: 2, 10: 8, 11: 8, 12: 8 };
-const ARCHITECTURES = ['llama', 'qwen2', 'gemma3', 'phi3', 'gpt2', 'bert', 't5'];
 const WORDS = ['<s>', '</s>', 'a', 'b', 'ab', ' a', 'a b', '\u2581', '[CLS]', '', '<0x41>'];
+/** The usual texts of some names. Others have words. */
+const TEXTS: Readonly<Record<string, string[]>> = {
+  'general.architecture': ['llama', 'qwen2', 'gemma3', 'phi3', 'gpt2', 'bert', 't5'],
+  'tokenizer.ggml.model': ['llama', 'gpt2', 'bert', 't5'],
+};
 /** Contents of most files: names, types, and types of lists. */
 const ENTRIES: readonly (readonly [key: string, type: number, inner?: number])[] = [
   ['general.architecture', STRING],
@@ -134,7 +140,7 @@ const ENTRIES: readonly (readonly [key: string, type: number, inner?: number])[]
   ['tokenizer.ggml.precompiled_charsmap', ARRAY, 0],
 ];
 
-/** A file that is right but for a few lies, where mutations of bytes alone seldom arrive. */
+/** Makes a valid file except for a few wrong values. Mutations of bytes alone seldom reach code behind the first checks. */
 function nearlyRight(random: FuzzedDataProvider): Draft {
   const bytes: number[] = [];
   const numbers: number[] = [];
@@ -161,19 +167,20 @@ function nearlyRight(random: FuzzedDataProvider): Draft {
   number(3, 4);
   number(tensors, 8);
   number(entries, 8);
+  const words = (type: number) => {
+    number(type, 4);
+    number(WORDS.length, 8);
+    for (const word of WORDS)
+      if (type === STRING) text(word);
+      else value(type);
+  };
   for (const [key, usual, inner = UINT32] of ENTRIES.slice(0, entries)) {
     const type = lie() ? random.consumeIntegralInRange(0, 13) : usual;
     text(lie() ? 'x' : key);
     number(type, 4);
-    if (key === 'general.architecture' && type === STRING) text(random.pickValue(ARCHITECTURES));
-    else if (key === 'tokenizer.ggml.model' && type === STRING) text(random.pickValue(['llama', 'gpt2', 'bert', 't5']));
-    else if (type === ARRAY) {
-      number(inner, 4);
-      number(WORDS.length, 8);
-      for (const word of WORDS)
-        if (inner === STRING) text(word);
-        else value(inner);
-    } else value(type);
+    if (type === STRING) text(random.pickValue(TEXTS[key] ?? WORDS));
+    else if (type === ARRAY) words(inner);
+    else value(type);
   }
   for (let i = 0; i < tensors; i++) {
     text(random.pickValue(['token_embd.weight', 'blk.0.attn_q.weight', 'blk.0.attn_k.bias', 'output.weight', 'x']));

@@ -38,17 +38,18 @@ describe('looking into pretrained models', () => {
       const expected = (await tensor!.data()) as Float32Array;
       assertClose(what, data, expected, () => 1e-4 * largest(expected));
     };
-    for (const side of ['encoder', 'decoder'] as const) {
-      const stack = traced[side];
+    const compare = async (side: 'encoder' | 'decoder', { layers, output: end }: StackTrace) => {
       const states = statesOf(output, side, Boolean(source && target));
-      for (const [i, layer] of (stack?.layers ?? []).entries()) {
+      for (const [i, layer] of layers.entries()) {
         await same(`input of ${side} layer ${i}`, layer.selfAttention.input, states.hidden[i]);
         await same(`weights of ${side} layer ${i}`, layer.selfAttention.inside.weights, states.maps[i]);
         if (layer.crossAttention)
           await same(`cross weights of layer ${i}`, layer.crossAttention.inside.weights, output.crossAttentions![i]);
       }
-      if (stack) await same(`output of the ${side}`, stack.output, states.last);
-    }
+      await same(`output of the ${side}`, end, states.last);
+    };
+    if (traced.encoder) await compare('encoder', traced.encoder);
+    if (traced.decoder) await compare('decoder', traced.decoder);
     const maps = model.attentionMaps(source && [source], target && [target]);
     const own = [...(output.encoderAttentions ?? output.attentions ?? []), ...(output.decoderAttentions ?? [])];
     for (const [i, map] of [...maps.encoder, ...maps.decoder].entries())

@@ -110,10 +110,10 @@ describe.each(Object.entries(models))('%s', (_, options) => {
       expectClose('products', products.data, expected);
       expect(relative === null).toBe(relativeKeys === null);
       if (relative && relativeKeys) {
-        const most = (relativeKeys.shape[0]! - 1) / 2;
+        const reach = (relativeKeys.shape[0]! - 1) / 2;
         const byDistance = expected.map((_, n) => {
           const [head, i, j] = [Math.floor(n / (queries * keys)), Math.floor(n / keys) % queries, n % keys];
-          return dot(row(q, i, head), row(relativeKeys, most + Math.max(-most, Math.min(most, j - i))));
+          return dot(row(q, i, head), row(relativeKeys, reach + Math.max(-reach, Math.min(reach, j - i))));
         });
         expectClose('relative', relative.data, byDistance);
       }
@@ -127,6 +127,18 @@ describe.each(Object.entries(models))('%s', (_, options) => {
 
   it('has norms that follow from mean and variance, and sums of input and output', () => {
     const { norm: place, layerNormEps, normalization } = model.config;
+    const expectNormed = (norm: StackTrace['layers'][number]['selfAttention']['norm'], i: number) => {
+      const x = row(norm.input, i);
+      const mean = normalization === 'rms' ? 0 : x.reduce((a, b) => a + b) / x.length;
+      const variance = x.reduce((total, value) => total + (value - mean) ** 2, 0) / x.length;
+      assertClose('mean', row(norm.mean, i), [mean], () => allowedError(x.length, largest(x)));
+      expectClose('variance', row(norm.variance, i), [variance]);
+      const deviation = Math.sqrt(variance + layerNormEps);
+      const normed = x.map(
+        (value, j) => (norm.weight.data[j]! * (value - mean)) / deviation + (norm.bias?.data[j] ?? 0),
+      );
+      expectClose('norm', row(norm.output, i), normed);
+    };
     for (const stack of [traced.encoder, traced.decoder]) {
       let stream = stack?.embedding.sum;
       for (const layer of stack?.layers ?? []) {
@@ -138,19 +150,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
           expect(norm.input).toEqual(place === 'pre' ? input : sum);
           expect(output).toEqual(place === 'pre' ? sum : norm.output);
           expect(sum.data).toEqual(input.data.map((x, i) => x + inside.output.data[i]!));
-          for (let i = 0; i < input.shape[0]!; i++) {
-            const x = row(norm.input, i);
-            const mean = normalization === 'rms' ? 0 : x.reduce((a, b) => a + b) / x.length;
-            const variance = x.reduce((total, value) => total + (value - mean) ** 2, 0) / x.length;
-            assertClose('mean', row(norm.mean, i), [mean], () => allowedError(x.length, largest(x)));
-            expectClose('variance', row(norm.variance, i), [variance]);
-            const normed = x.map((value, j) => {
-              return (
-                (norm.weight.data[j]! * (value - mean)) / Math.sqrt(variance + layerNormEps) + (norm.bias?.data[j] ?? 0)
-              );
-            });
-            expectClose('norm', row(norm.output, i), normed);
-          }
+          for (let i = 0; i < input.shape[0]!; i++) expectNormed(norm, i);
           stream = output;
         }
       }

@@ -69,7 +69,6 @@ function quantized({ rows, columns, values }: Matrix, block: number, hasZeros: b
 class Builder {
   readonly initializers: number[][] = [];
   readonly nodes: number[][] = [];
-  readonly meaning: Meaning = new Map();
 
   constructor(private readonly layout: Layout) {}
 
@@ -111,101 +110,138 @@ class Builder {
 
 const joined = (...parts: readonly Float32Array[]) => Float32Array.from(parts.flatMap((part) => [...part]));
 
+/** Writes the graph of a model as the builder does, and notes the values of each weight. */
+class ModelWriter {
+  readonly meaning: Meaning = new Map();
+  readonly #builder: Builder;
+  /** Gemma's norms are stored plus one. */
+  readonly #plus: number;
+
+  constructor(
+    private readonly state: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>,
+    private readonly config: LoadedModel['config'],
+    private readonly layout: Layout,
+  ) {
+    this.#builder = new Builder(layout);
+    this.#plus = config.model_type === 'gemma3_text' ? 1 : 0;
+  }
+
+  write(): Uint8Array {
+    const layers = Number(this.config.num_hidden_layers);
+    const isTied = this.config.tie_word_embeddings === true;
+    const { shape, values } = this.state.get('model.embed_tokens.weight')!;
+    if (!isTied) this.#builder.floats('model.embed_tokens.weight', shape, values);
+    for (let layer = 0; layer < layers; layer++) this.#layer(`model.layers.${layer}`);
+    this.#norm(`model.layers.${layers}.final_norm_layernorm`, 'model.norm');
+    this.#head(isTied);
+    return onnxModel(this.#builder.initializers, this.#builder.nodes);
+  }
+
+  #layer(at: string) {
+    for (const each of ['input', 'post_attention', 'pre_feedforward', 'post_feedforward'])
+      if (this.#has(`${at}.${each}_layernorm`)) this.#norm(`${at}.${each}_layernorm`, `${at}.${each}_layernorm`);
+    this.#queriesKeysValues(at);
+    for (const each of ['q_norm', 'k_norm'])
+      if (this.#has(`${at}.self_attn.${each}`)) this.#norm(`${at}.attn.${each}.layernorm`, `${at}.self_attn.${each}`);
+    const { num_attention_heads: heads, num_key_value_heads: keys } = this.config as Record<string, number>;
+    const attributes = { num_heads: heads!, kv_num_heads: keys! };
+    const name = `/${at.replace('.', '/')}/attn/GroupQueryAttention`;
+    this.#builder.nodes.push(
+      node({ name, op: 'GroupQueryAttention', inputs: [], output: `${name}/output_0`, attributes }),
+    );
+    this.#linear(`${at}.attn.o_proj`, `${at}.self_attn.o_proj`);
+    this.#gateAndUp(`${at}.mlp`);
+    this.#linear(`${at}.mlp.down_proj`, `${at}.mlp.down_proj`);
+  }
+
+  #queriesKeysValues(at: string) {
+    const parts = ['q', 'k', 'v'].map((each) => `${at}.self_attn.${each}_proj`);
+    const names = this.#has(`${at}.self_attn.qkv_proj`) ? [`${at}.self_attn.qkv_proj`] : parts;
+    if (!this.layout.isPacked || names.length === 1) {
+      for (const name of names) this.#linear(name.replace('.self_attn.', '.attn.'), name);
+      return;
+    }
+    const matrices = names.map((name) => this.#matrix(name));
+    const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
+    const { columns } = matrices[0]!;
+    const whole = { rows, columns, values: joined(...matrices.map(({ values }) => values)) };
+    const values = this.#builder.product(`${at}.attn.qkv_proj`, whole);
+    let first = 0;
+    for (const [i, matrix] of matrices.entries()) {
+      this.meaning.set(`${names[i]}.weight`, values.slice(first, first + matrix.values.length));
+      first += matrix.values.length;
+    }
+    const biases = names.flatMap((name) => this.state.get(`${name}.bias`)?.values ?? []);
+    if (biases.length > 0) this.#builder.bias(`${at}.attn.qkv_proj`, joined(...biases));
+  }
+
+  #gateAndUp(at: string) {
+    if (!this.#has(`${at}.gate_up_proj`)) {
+      for (const each of ['gate_proj', 'up_proj']) this.#linear(`${at}.${each}`, `${at}.${each}`);
+      return;
+    }
+    const { rows, columns, values } = this.#matrix(`${at}.gate_up_proj`);
+    const half = { rows: rows / 2, columns };
+    const gate = this.#builder.product(`${at}.gate_proj`, { ...half, values: values.slice(0, values.length / 2) });
+    const up = this.#builder.product(`${at}.up_proj`, { ...half, values: values.slice(values.length / 2) });
+    this.meaning.set(`${at}.gate_up_proj.weight`, joined(gate, up));
+  }
+
+  #head(isTied: boolean) {
+    const head = this.#builder.product('lm_head', this.#matrix(isTied ? 'model.embed_tokens' : 'lm_head'));
+    for (const name of isTied ? ['model.embed_tokens.weight', 'lm_head.weight'] : ['lm_head.weight'])
+      this.meaning.set(name, head);
+    if (!isTied) return;
+    const { block, hasZeros } = this.layout;
+    const { nodes } = this.#builder;
+    if (!block) {
+      const name = '/model/embed_tokens/Transpose';
+      nodes.push(node({ name, op: 'Transpose', inputs: ['lm_head.MatMul.weight'], output: `${name}/output_0` }));
+      return;
+    }
+    const name = '/model/embed_tokens/GatherBlockQuantized';
+    const reshaped = '/model/embed_tokens/Reshape/output_0';
+    const zeros = hasZeros ? ['lm_head.MatMul.weight_zero_points'] : [];
+    const inputs = [reshaped, 'input_ids', 'lm_head.MatMul.weight_scales', ...zeros];
+    const attributes = { bits: 4, block_size: block };
+    nodes.push(
+      node({ op: 'Reshape', inputs: ['lm_head.MatMul.weight_Q4', 'shape'], output: reshaped }),
+      node({ name, op: 'GatherBlockQuantized', inputs, output: `${name}/output_0`, attributes }),
+    );
+  }
+
+  #linear(path: string, given: string) {
+    this.meaning.set(`${given}.weight`, this.#builder.product(path, this.#matrix(given)));
+    const bias = this.state.get(`${given}.bias`);
+    if (bias !== undefined) this.#builder.bias(path, bias.values);
+  }
+
+  #norm(path: string, given: string) {
+    const { values } = this.state.get(`${given}.weight`)!;
+    const plus = this.#plus;
+    const stored = values.map((value) => value + plus);
+    this.#builder.floats(`${path}.weight`, [values.length], stored);
+    this.meaning.set(`${given}.weight`, plus ? values.map((value) => Math.fround(value + 1) - 1) : values);
+  }
+
+  #has(given: string): boolean {
+    return this.state.has(`${given}.weight`);
+  }
+
+  #matrix(given: string): Matrix {
+    const { shape, values } = this.state.get(`${given}.weight`)!;
+    return { rows: shape[0]!, columns: shape[1] ?? 1, values };
+  }
+}
+
 /** Writes a model as the builder does. */
 async function built(model: LoadedModel, layout: Layout): Promise<{ file: Uint8Array; meaning: Meaning }> {
-  const builder = new Builder(layout);
-  const { meaning } = builder;
   const state = new Map<string, { shape: readonly number[]; values: Float32Array }>();
   for (const [name, entry] of Object.entries(model.stateDict()))
     state.set(name, { shape: entry.shape, values: (await entry.data()) as Float32Array });
-  const take = (name: string): Matrix => {
-    const { shape, values } = state.get(name)!;
-    return { rows: shape[0]!, columns: shape[1] ?? 1, values };
-  };
-  const linear = (path: string, given: string) => {
-    const values = builder.product(path, take(`${given}.weight`));
-    meaning.set(`${given}.weight`, values);
-    if (state.has(`${given}.bias`)) builder.bias(path, state.get(`${given}.bias`)!.values);
-  };
-  const plus = model.config.model_type === 'gemma3_text' ? 1 : 0;
-  const norm = (path: string, given: string) => {
-    const { values } = state.get(`${given}.weight`)!;
-    builder.floats(
-      `${path}.weight`,
-      [values.length],
-      values.map((value) => value + plus),
-    );
-    meaning.set(`${given}.weight`, plus ? values.map((value) => Math.fround(value + 1) - 1) : values);
-  };
-  const { num_attention_heads: heads, num_key_value_heads: keys } = model.config as Record<string, number>;
-  const layers = Number(model.config.num_hidden_layers);
-  const isTied = model.config.tie_word_embeddings === true;
-  if (!isTied)
-    builder.floats(
-      'model.embed_tokens.weight',
-      state.get('model.embed_tokens.weight')!.shape,
-      take('model.embed_tokens.weight').values,
-    );
-  for (let layer = 0; layer < layers; layer++) {
-    const at = `model.layers.${layer}`;
-    for (const each of ['input', 'post_attention', 'pre_feedforward', 'post_feedforward'])
-      if (state.has(`${at}.${each}_layernorm.weight`)) norm(`${at}.${each}_layernorm`, `${at}.${each}_layernorm`);
-    const parts = ['q', 'k', 'v'].map((each) => `${at}.self_attn.${each}_proj`);
-    const names = state.has(`${at}.self_attn.qkv_proj.weight`) ? [`${at}.self_attn.qkv_proj`] : parts;
-    if (layout.isPacked && names.length > 1) {
-      const matrices = names.map((name) => take(`${name}.weight`));
-      const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
-      const { columns } = matrices[0]!;
-      const whole = { rows, columns, values: joined(...matrices.map(({ values }) => values)) };
-      const values = builder.product(`${at}.attn.qkv_proj`, whole);
-      let first = 0;
-      for (const [i, matrix] of matrices.entries()) {
-        meaning.set(`${names[i]}.weight`, values.slice(first, first + matrix.values.length));
-        first += matrix.values.length;
-      }
-      if (state.has(`${names[0]}.bias`))
-        builder.bias(`${at}.attn.qkv_proj`, joined(...names.map((name) => state.get(`${name}.bias`)!.values)));
-    } else {
-      for (const name of names) linear(name.replace('.self_attn.', '.attn.'), name);
-    }
-    for (const each of ['q_norm', 'k_norm'])
-      if (state.has(`${at}.self_attn.${each}.weight`)) norm(`${at}.attn.${each}.layernorm`, `${at}.self_attn.${each}`);
-    const attributes = { num_heads: heads!, kv_num_heads: keys! };
-    const name = `/model/layers.${layer}/attn/GroupQueryAttention`;
-    builder.nodes.push(node({ name, op: 'GroupQueryAttention', inputs: [], output: `${name}/output_0`, attributes }));
-    linear(`${at}.attn.o_proj`, `${at}.self_attn.o_proj`);
-    if (state.has(`${at}.mlp.gate_up_proj.weight`)) {
-      const { rows, columns, values } = take(`${at}.mlp.gate_up_proj.weight`);
-      const half = { rows: rows / 2, columns };
-      const gate = builder.product(`${at}.mlp.gate_proj`, { ...half, values: values.slice(0, values.length / 2) });
-      const up = builder.product(`${at}.mlp.up_proj`, { ...half, values: values.slice(values.length / 2) });
-      meaning.set(`${at}.mlp.gate_up_proj.weight`, joined(gate, up));
-    } else {
-      for (const each of ['gate_proj', 'up_proj']) linear(`${at}.mlp.${each}`, `${at}.mlp.${each}`);
-    }
-    linear(`${at}.mlp.down_proj`, `${at}.mlp.down_proj`);
-  }
-  norm(`model.layers.${layers}.final_norm_layernorm`, 'model.norm');
-  const head = builder.product('lm_head', take(isTied ? 'model.embed_tokens.weight' : 'lm_head.weight'));
-  for (const name of isTied ? ['model.embed_tokens.weight', 'lm_head.weight'] : ['lm_head.weight'])
-    meaning.set(name, head);
-  if (isTied && !layout.block) {
-    const name = '/model/embed_tokens/Transpose';
-    builder.nodes.push(node({ name, op: 'Transpose', inputs: ['lm_head.MatMul.weight'], output: `${name}/output_0` }));
-  } else if (isTied) {
-    const name = '/model/embed_tokens/GatherBlockQuantized';
-    const reshaped = '/model/embed_tokens/Reshape/output_0';
-    const zeros = layout.hasZeros ? ['lm_head.MatMul.weight_zero_points'] : [];
-    const inputs = [reshaped, 'input_ids', 'lm_head.MatMul.weight_scales', ...zeros];
-    builder.nodes.push(
-      node({ op: 'Reshape', inputs: ['lm_head.MatMul.weight_Q4', 'shape'], output: reshaped }),
-      node({
-        ...{ name, op: 'GatherBlockQuantized', inputs },
-        ...{ output: `${name}/output_0`, attributes: { bits: 4, block_size: layout.block! } },
-      }),
-    );
-  }
-  return { file: onnxModel(builder.initializers, builder.nodes), meaning };
+  const writer = new ModelWriter(state, model.config, layout);
+  const file = writer.write();
+  return { file, meaning: writer.meaning };
 }
 
 const LAYOUTS: Readonly<Record<string, Layout>> = {

@@ -57,12 +57,29 @@ function entryAt({ shape, data }: Reals | Reals<Int32Array>, at: readonly number
   return data[index]!;
 }
 
+const capped = (score: number, softcap = 0) => (softcap === 0 ? score : softcap * Math.tanh(score / softcap));
+
+/** A score with all biases, at [item, head, query, key]. Hidden keys have −∞. */
+function biased(
+  score: number,
+  at: readonly [b: number, h: number, i: number, j: number],
+  distance: number,
+  options: AttentionOptions,
+): number {
+  const { bias, mask, relativeBias } = options;
+  if (!sees(options, distance) || (mask && entryAt(mask, at) === 0)) return Number.NEGATIVE_INFINITY;
+  const byDistance = relativeBias
+    ? relativeBias.data[at[1] * relativeBias.shape[1]! + entryOf(relativeBias, 1, distance)]!
+    : 0;
+  return score + (bias ? entryAt(bias, at) : 0) + byDistance;
+}
+
 /**
  * softmax(q kᵀ · scale + bias), or the scores of an earlier stage: [B, heads, Tq, Tk]. `q` is [B, Tq, heads·d], `k` is
  * [B, Tk, kvHeads·d].
  */
 export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions, stage: Stage = 'softmax'): Reals {
-  const { heads, kvHeads = heads, lengthsQ, lengthsK, bias, mask, relativeBias, relativeKeys, softcap } = options;
+  const { heads, kvHeads = heads, lengthsQ, lengthsK, relativeKeys } = options;
   const [B, Tq, widthQ] = q.shape as [number, number, number];
   const [Tk, widthK] = k.shape.slice(1) as [number, number];
   const d = widthQ / heads;
@@ -82,16 +99,9 @@ export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions, 
           const distance = j - i - shift;
           const table = relativeKeys?.data.subarray(entryOf(relativeKeys, 0, distance) * d);
           const key = k.data.subarray((b * Tk + j) * widthK + kvHead * d);
-          let score = sum(query, (x, c) => x * (key[c]! + (table?.[c] ?? 0))) * scale;
-          if (softcap && stage !== 'raw') score = softcap * Math.tanh(score / softcap);
-          if (hides) {
-            const at = [b, h, i, j];
-            score += bias ? entryAt(bias, at) : 0;
-            if (relativeBias)
-              score += relativeBias.data[h * relativeBias.shape[1]! + entryOf(relativeBias, 1, distance)]!;
-            if (!sees(options, distance) || (mask && entryAt(mask, at) === 0)) score = Number.NEGATIVE_INFINITY;
-          }
-          row[j] = score;
+          const raw = sum(query, (x, c) => x * (key[c]! + (table?.[c] ?? 0))) * scale;
+          const score = stage === 'raw' ? raw : capped(raw, options.softcap);
+          row[j] = hides ? biased(score, [b, h, i, j], distance, options) : score;
         }
         if (stage === 'softmax') softmaxInPlace(row);
       }

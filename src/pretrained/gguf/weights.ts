@@ -168,12 +168,12 @@ export function ggufWeights(
   for (const [given, tensor] of tensors) {
     if (OF_POSITIONS.test(given) || Number(LAYER.exec(given)?.[0]) >= settings.layers) continue;
     const joined = parts.get(patternOf(given));
-    if (joined !== undefined && (isWhole(given, tensors, joined) || renamed(architecture.names, given) === undefined)) {
+    const found = renamed(architecture.names, given);
+    if (joined !== undefined && (found === undefined || isWhole(given, tensors, joined))) {
       const name = joined.name.replace('*', LAYER.exec(given)?.[0] ?? '*');
       if (!weights.has(name)) weights.set(name, composed(given, tensors, joined, architecture, settings, reader));
       continue;
     }
-    const found = renamed(architecture.names, given);
     const last = found?.pattern.split('.').at(-1) as string;
     const storage = storageOf(tensor, last, architecture, metadata);
     const name = found === undefined ? given : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
