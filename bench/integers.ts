@@ -22,6 +22,8 @@ const layers = [
 /** Products in one recorded program. Their number makes the cost of a call from JavaScript negligible. */
 const MIN_OPERATIONS = 2e8;
 const MAX_COPIES = 32;
+/** Products of at least this many rows count in the summary. */
+const MIN_SUMMED = 128;
 
 export default {
   question: 'How near do products of packed integers come to what the machine multiplies?',
@@ -31,7 +33,7 @@ export default {
     for (const isa of [undefined, 'avx2'] as const) {
       const device = await createDevice({ threads: run.threads, ...(isa ? { isa } : {}) });
       run.version(isa ? `${OURS}, ${isa}` : OURS, describeDevice(device));
-      for (const format of formats) await products(run, device, format, isa ? `, ${isa}` : '', limit && !isa);
+      for (const format of formats) await measure(run, device, format, isa ? `, ${isa}` : '', limit && !isa);
       device.dispose();
     }
   },
@@ -54,38 +56,36 @@ function recorded(
   return { name, take, dispose: () => program.dispose() };
 }
 
-async function products(run: Run, device: Device, format: PackedFormat, suffix: string, limited: boolean) {
+async function measure(run: Run, device: Device, format: PackedFormat, suffix: string, limited: boolean) {
   const shares: number[] = [];
   const besideFloats: number[] = [];
-  for (const [inputs, outputs] of layers) {
-    for (const count of rows) {
-      const what = `${format}, ${count}: ${inputs}→${outputs}${suffix}`;
-      if (!run.wants(what) || (suffix !== '' && count < 128)) continue;
-      const x = patterned(device, [count, inputs], 1021);
-      const floats = patterned(device, [outputs, inputs], 1019);
-      const weight = PackedWeight.fromTensor(floats, format);
-      const w = device.noGrad(() => transpose(floats));
-      const operations = 2 * count * inputs * outputs;
-      const copies = Math.ceil(Math.min(MAX_COPIES, MIN_OPERATIONS / operations));
-      const contestants = [
-        recorded(device, OURS, copies, () => weight.linear(x, null)),
-        recorded(device, FLOATS, copies, () => linear(x, w)),
-      ];
-      const reference = limited ? [run.limits.contestant({ byteOperations: operations }, run.threads)] : [];
-      const outcome = await contest([...contestants, ...reference], {
-        rounds: run.rounds(5),
-        seconds: 1,
-        turn: 0.05,
-        warming: 0.1,
-      });
-      run.row(what, outcome, { 'GOP/s': operations / (outcome.times[OURS]?.median as number) / 1e9 });
-      if (count >= 128) {
-        if (limited) shares.push(outcome.shares[LIMIT] as number);
-        besideFloats.push(outcome.ratios[FLOATS] as number);
-      }
-      for (const { dispose } of contestants) dispose();
-      for (const each of [x, floats, w, weight]) each.dispose();
-    }
+  const products = layers.flatMap(([inputs, outputs]) => rows.map((count) => ({ inputs, outputs, count })));
+  for (const { inputs, outputs, count } of products) {
+    const what = `${format}, ${count}: ${inputs}→${outputs}${suffix}`;
+    if (!run.wants(what) || (suffix !== '' && count < MIN_SUMMED)) continue;
+    const x = patterned(device, [count, inputs], 1021);
+    const floats = patterned(device, [outputs, inputs], 1019);
+    const weight = PackedWeight.fromTensor(floats, format);
+    const w = device.noGrad(() => transpose(floats));
+    const operations = 2 * count * inputs * outputs;
+    const copies = Math.ceil(Math.min(MAX_COPIES, MIN_OPERATIONS / operations));
+    const isLarge = count >= MIN_SUMMED;
+    const contestants = [
+      recorded(device, OURS, copies, () => weight.linear(x, null)),
+      recorded(device, FLOATS, copies, () => linear(x, w)),
+    ];
+    const reference = limited ? [run.limits.contestant({ byteOperations: operations }, run.threads)] : [];
+    const outcome = await contest([...contestants, ...reference], {
+      rounds: run.rounds(5),
+      seconds: 1,
+      turn: 0.05,
+      warming: 0.1,
+    });
+    run.row(what, outcome, { 'GOP/s': operations / (outcome.times[OURS]?.median as number) / 1e9 });
+    if (isLarge && limited) shares.push(outcome.shares[LIMIT] as number);
+    if (isLarge) besideFloats.push(outcome.ratios[FLOATS] as number);
+    for (const { dispose } of contestants) dispose();
+    for (const each of [x, floats, w, weight]) each.dispose();
   }
   if (shares.length > 0) run.summary[`${format}, part of the limit from 128 rows on`] = geometricMean(shares);
   if (besideFloats.length > 0)

@@ -10,8 +10,13 @@ function pageOf(target: string, isInSite: boolean): string | null {
   return isInSite ? `./${name}.md` : `./site/${name}.md`;
 }
 
-/** Makes a link to the page that shows its target, or plain text if there is none. Returns true if it became text. */
-function mapLink(token: Token, target: string, isInSite: boolean): boolean {
+/**
+ * Changes a link that leads out of docs/: to the page that shows its target, or to plain text if there is none. Returns
+ * true if it became text.
+ */
+function mapLink(token: Token, isInSite: boolean): boolean {
+  const target = token.attrGet('href') ?? '';
+  if (!target.startsWith(isInSite ? '../../' : '../')) return false;
   const page = pageOf(target, isInSite);
   if (page !== null) token.attrSet('href', page);
   else {
@@ -29,8 +34,7 @@ export function mapLinks(md: MarkdownIt): void {
     for (const { children } of tokens) {
       let isText = false;
       for (const token of children ?? []) {
-        const target = token.type === 'link_open' ? (token.attrGet('href') ?? '') : '';
-        if (target.startsWith(isInSite ? '../../' : '../')) isText = mapLink(token, target, isInSite);
+        if (token.type === 'link_open') isText = mapLink(token, isInSite);
         else if (token.type === 'link_close' && isText) {
           isText = false;
           token.type = 'span_close';

@@ -98,7 +98,7 @@ function halves(kv: Tensor): [Tensor, Tensor] {
 /** Consecutive queries of a sequence, and the keys that at least one of them attends to. */
 interface Block {
   readonly sequence: number;
-  /** `query`: position of the first query. `count`: number of queries. */
+  /** `query`: position of the first query. `queries`: their number. */
   readonly query: number;
   readonly queries: number;
   /** Positions of the keys: first the global tokens, then the keys around the queries. */
@@ -122,7 +122,7 @@ function blocksOf({ counts }: Sequences, globals: Globals, window: number): Bloc
  * the window. Global queries attend to nothing here.
  */
 function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, globals: Globals, window: number): Tensor {
-  const [rows, columns] = [most(blocks, ({ queries }) => queries), most(blocks, ({ keys }) => keys.length)];
+  const [rows, columns] = [maxOf(blocks, ({ queries }) => queries), maxOf(blocks, ({ keys }) => keys.length)];
   const mask = new Int32Array(blocks.length * rows * columns);
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
     const [own, tokens] = [globals[sequence] ?? [], isToken?.[sequence]];
@@ -156,25 +156,25 @@ function byDistance(
 ): Tensor {
   const [, heads, rows, columns] = weights.shape as readonly [number, number, number, number];
   const { size, longest } = batch;
-  const before = most(globals, ({ length }) => length);
+  const before = maxOf(globals, ({ length }) => length);
   const width = before + 2 * window - 1;
   const places = new Int32Array(size * heads * longest * width).fill(weights.size); // index of an appended zero
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
     const own = globals[sequence]?.length ?? 0;
-    for (let head = 0; head < heads; head++)
-      for (let row = 0; row < queries; row++) {
-        const from = ((i * heads + head) * rows + row) * columns;
-        const to = ((sequence * heads + head) * longest + query + row) * width;
-        for (const [at, key] of keys.entries()) {
-          const column = at < own ? at : before + key - (query + row) + window - 1;
-          if (at < own || (column >= before && column < width)) places[to + column] = from + at;
-        }
+    for (let n = 0; n < heads * queries; n++) {
+      const [head, row] = [Math.floor(n / queries), n % queries];
+      const from = ((i * heads + head) * rows + row) * columns;
+      const to = ((sequence * heads + head) * longest + query + row) * width;
+      for (const [at, key] of keys.entries()) {
+        const column = at < own ? at : before + key - (query + row) + window - 1;
+        if (at < own || (column >= before && column < width)) places[to + column] = from + at;
       }
+    }
   }
   const values = concat([weights.reshape(weights.size, 1), weights.device.zeros([1, 1])]);
   return gather(values, weights.device.tensor(places)).reshape(size, heads, longest, width);
 }
 
-function most<T>(items: readonly T[], sizeOf: (item: T) => number): number {
+function maxOf<T>(items: readonly T[], sizeOf: (item: T) => number): number {
   return items.reduce((largest, item) => Math.max(largest, sizeOf(item)), 0);
 }

@@ -83,16 +83,22 @@ export async function matchWeights(
   await yieldToEventLoop();
   const pieces = model.statePieces();
   await yieldToEventLoop();
-  for (const piece of pieces) {
-    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // files store a shared tensor under any of its names
+  /** The file's name of a piece, and its entry. Files store a shared tensor under any of its names. */
+  const entryOf = (piece: StatePiece) => {
+    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf);
     const name = names.find((each) => given.has(each));
     const stored = name === undefined ? unnamed.get(piece.name) : given.get(name);
     const isInOut = !piece.transposed && matrices.has(piece.tensor);
-    const entry = (isInOut && stored?.inOut?.()) || stored;
-    // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
-    if (entry === undefined && weights.named && model.isOptional(piece.name)) absent.push(piece.name);
-    else if (entry === undefined && piece.tensor.requiresGrad) missing.push(piece);
-    if (entry === undefined) continue;
+    return { name, entry: (isInOut && stored?.inOut?.()) || stored };
+  };
+  for (const piece of pieces) {
+    const { name, entry } = entryOf(piece);
+    if (entry === undefined) {
+      // Parameters that are not learned keep their initial values, and graphs for inference lack those for training.
+      if (weights.named && model.isOptional(piece.name)) absent.push(piece.name);
+      else if (piece.tensor.requiresGrad) missing.push(piece);
+      continue;
+    }
     if (!sameShape(entry.shape, shapeOf(piece))) misshapen.push({ piece, shape: entry.shape });
     found.set(piece.name, entry);
     if (name === undefined) continue;

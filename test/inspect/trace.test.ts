@@ -139,22 +139,20 @@ describe.each(Object.entries(models))('%s', (_, options) => {
       );
       expectClose('norm', row(norm.output, i), normed);
     };
-    for (const stack of [traced.encoder, traced.decoder]) {
-      let stream = stack?.embedding.sum;
-      for (const layer of stack?.layers ?? []) {
-        for (const step of [layer.selfAttention, layer.crossAttention, layer.feedForward]) {
-          if (step === null) continue;
-          const { input, inside, norm, sum, output } = step;
-          expect(input).toEqual(stream);
-          expect(inside.input).toEqual(place === 'pre' ? norm.output : input);
-          expect(norm.input).toEqual(place === 'pre' ? input : sum);
-          expect(output).toEqual(place === 'pre' ? sum : norm.output);
-          expect(sum.data).toEqual(input.data.map((x, i) => x + inside.output.data[i]!));
-          for (let i = 0; i < input.shape[0]!; i++) expectNormed(norm, i);
-          stream = output;
-        }
+    for (const stack of [traced.encoder, traced.decoder].filter((each) => each !== null)) {
+      let stream = stack.embedding.sum;
+      const steps = stack.layers.flatMap((layer) => [layer.selfAttention, layer.crossAttention, layer.feedForward]);
+      for (const step of steps.filter((each) => each !== null)) {
+        const { input, inside, norm, sum, output } = step;
+        expect(input).toEqual(stream);
+        expect(inside.input).toEqual(place === 'pre' ? norm.output : input);
+        expect(norm.input).toEqual(place === 'pre' ? input : sum);
+        expect(output).toEqual(place === 'pre' ? sum : norm.output);
+        expect(sum.data).toEqual(input.data.map((x, i) => x + inside.output.data[i]!));
+        for (let i = 0; i < input.shape[0]!; i++) expectNormed(norm, i);
+        stream = output;
       }
-      expect(stack?.output).toEqual(stack?.norm?.output ?? stream);
+      expect(stack.output).toEqual(stack.norm?.output ?? stream);
     }
   });
 });

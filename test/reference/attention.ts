@@ -57,6 +57,12 @@ function entryAt({ shape, data }: Reals | Reals<Int32Array>, at: readonly number
   return data[index]!;
 }
 
+/** The product of a query with a key, and with the row of a table for their distance. */
+function product(query: Float64Array, key: Float64Array, table: Reals | null | undefined, distance: number): number {
+  const row = table?.data.subarray(entryOf(table, 0, distance) * query.length);
+  return sum(query, (x, c) => x * (key[c]! + (row?.[c] ?? 0)));
+}
+
 const capped = (score: number, softcap = 0) => (softcap === 0 ? score : softcap * Math.tanh(score / softcap));
 
 /** A score with all biases, at [item, head, query, key]. Hidden keys have −∞. */
@@ -90,21 +96,19 @@ export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions, 
     const keys = lengthsK?.[b] ?? Tk;
     const queries = lengthsQ?.[b] ?? Tq;
     const shift = firstPosition(options, queries, keys);
-    for (let h = 0; h < heads; h++) {
+    for (let n = 0; n < heads * Tq; n++) {
+      const [h, i] = [Math.floor(n / Tq), n % Tq];
       const kvHead = Math.floor(h / (heads / kvHeads));
-      for (let i = 0; i < Tq; i++) {
-        const row = data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, Tk);
-        const query = q.data.subarray((b * Tq + i) * widthQ + h * d).subarray(0, d);
-        for (let j = 0; j < keys && i < queries; j++) {
-          const distance = j - i - shift;
-          const table = relativeKeys?.data.subarray(entryOf(relativeKeys, 0, distance) * d);
-          const key = k.data.subarray((b * Tk + j) * widthK + kvHead * d);
-          const raw = sum(query, (x, c) => x * (key[c]! + (table?.[c] ?? 0))) * scale;
-          const score = stage === 'raw' ? raw : capped(raw, options.softcap);
-          row[j] = hides ? biased(score, [b, h, i, j], distance, options) : score;
-        }
-        if (stage === 'softmax') softmaxInPlace(row);
+      const row = data.subarray((b * heads * Tq + n) * Tk).subarray(0, Tk);
+      const query = q.data.subarray((b * Tq + i) * widthQ + h * d).subarray(0, d);
+      for (let j = 0; j < keys && i < queries; j++) {
+        const distance = j - i - shift;
+        const key = k.data.subarray((b * Tk + j) * widthK + kvHead * d);
+        const raw = product(query, key, relativeKeys, distance) * scale;
+        const score = stage === 'raw' ? raw : capped(raw, options.softcap);
+        row[j] = hides ? biased(score, [b, h, i, j], distance, options) : score;
       }
+      if (stage === 'softmax') softmaxInPlace(row);
     }
   }
   return { shape: [B, heads, Tq, Tk], data };

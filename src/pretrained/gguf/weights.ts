@@ -134,13 +134,15 @@ interface Renamed {
 }
 
 const LAYER = /(?<=blk\.)\d+/;
+/** The number of a tensor's layer, or `*` for a tensor of no layer. */
+const layerOf = (name: string) => LAYER.exec(name)?.[0] ?? '*';
 
 /** The pattern of a name: a star in place of the layer. */
 const patternOf = (name: string) => name.replace(LAYER, '*');
 
 /** Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. */
 function renamed(names: GgufFamily['names'], name: string): Renamed | undefined {
-  const number = LAYER.exec(name)?.[0] ?? '*';
+  const number = layerOf(name);
   const end = name.lastIndexOf('.');
   const targetOf = (pattern: string) => (Object.hasOwn(names, pattern) ? names[pattern] : undefined);
   const whole = targetOf(patternOf(name));
@@ -164,13 +166,14 @@ export function ggufWeights(
   const weights = new Map<string, GgufWeight | ComposedWeight>();
   const reader = new BlockReader(source);
   const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
+  const isNeeded = (name: string) => !OF_POSITIONS.test(name) && !(Number(layerOf(name)) >= settings.layers);
   const parts = new Map((architecture.joined ?? []).flatMap((join) => join.of.map((each) => [each, join] as const)));
   for (const [given, tensor] of tensors) {
-    if (OF_POSITIONS.test(given) || Number(LAYER.exec(given)?.[0]) >= settings.layers) continue;
+    if (!isNeeded(given)) continue;
     const joined = parts.get(patternOf(given));
     const found = renamed(architecture.names, given);
     if (joined !== undefined && (found === undefined || isWhole(given, tensors, joined))) {
-      const name = joined.name.replace('*', LAYER.exec(given)?.[0] ?? '*');
+      const name = joined.name.replace('*', layerOf(given));
       if (!weights.has(name)) weights.set(name, composed(given, tensors, joined, architecture, settings, reader));
       continue;
     }
@@ -199,7 +202,7 @@ function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadat
 
 /** True if the file has all tensors of a weight in the layer of `given`. */
 function isWhole(given: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
-  return of.every((pattern) => tensors.has(pattern.replace('*', LAYER.exec(given)?.[0] ?? '*')));
+  return of.every((pattern) => tensors.has(pattern.replace('*', layerOf(given))));
 }
 
 /** Returns a weight of the checkpoint that the file holds in another cut. */
@@ -277,7 +280,7 @@ function asMatrix(shape: readonly number[]): number[] {
 /** The tensors of these patterns in the layer of `given`. Throws FormatError if one is missing. */
 function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tensors']): GgufTensor[] {
   return patterns.map((pattern) => {
-    const name = pattern.replace('*', LAYER.exec(given)?.[0] ?? '*');
+    const name = pattern.replace('*', layerOf(given));
     const tensor = tensors.get(name);
     if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${given}`);
     return tensor;
