@@ -60,11 +60,11 @@ function readArguments() {
     console.error(`quickstart: ${message.replaceAll('\n', ' ')}`);
     process.exit(2);
   };
-  const count = (name: string, text: string, least: number) => {
+  const count = (name: string, text: string, min: number) => {
     const value = Number(text);
-    return Number.isSafeInteger(value) && value >= least && text.trim() !== ''
+    return Number.isSafeInteger(value) && value >= min && text.trim() !== ''
       ? value
-      : fail(`--${name} ${text}: expected an integer of at least ${least}`);
+      : fail(`--${name} ${text}: expected an integer of at least ${min}`);
   };
   try {
     const options = { steps: { type: 'string' }, threads: { type: 'string' }, seed: { type: 'string' } } as const;

@@ -52,10 +52,10 @@ for (let at = 0; at < pairs.length; at += BATCH) {
   const outputs = await pronounce(batch.map(({ source }) => source));
   for (const [i, { targets }] of batch.entries()) {
     const distances = targets.map((target) => editDistance(outputs[i] as Output, target));
-    const least = Math.min(...distances);
-    if (least > 0) wrong++;
-    edits += least;
-    length += targets[distances.indexOf(least)]?.length ?? 0;
+    const min = Math.min(...distances);
+    if (min > 0) wrong++;
+    edits += min;
+    length += targets[distances.indexOf(min)]?.length ?? 0;
   }
 }
 const percent = (share: number) => `${(100 * share).toFixed(2)} %`;

@@ -57,12 +57,12 @@ export function fitted(points: readonly Measured[]): Constants {
   let best: Constants = { perByte: 2e-9, efficiency: 0.9, delays: 4, hidden: 0.5 };
   const error = (constants: Constants) =>
     points.reduce((sum, point) => sum + (secondsOf(point, constants) / point.seconds - 1) ** 2, 0);
-  const most: Constants = { perByte: 1e-6, efficiency: 1, delays: 50, hidden: 0.95 };
+  const max: Constants = { perByte: 1e-6, efficiency: 1, delays: 50, hidden: 0.95 };
   for (let width = 1; width > 1e-4; width *= 0.7)
     for (let round = 0; round < 20; round++)
       for (const name of Object.keys(best) as (keyof Constants)[])
         for (const factor of [1 - width * 0.9, 1 + width]) {
-          const tried = { ...best, [name]: Math.min(most[name], best[name] * factor) };
+          const tried = { ...best, [name]: Math.min(max[name], best[name] * factor) };
           if (error(tried) < error(best)) best = tried;
         }
   return best;

@@ -62,26 +62,25 @@ export async function watch(
   let timer: NodeJS.Timeout | undefined;
   try {
     let start = 0;
-    const processes = new Map<number, { before: Memory; most: Memory }>();
+    const processes = new Map<number, { before: Memory; max: Memory }>();
     await new Promise<void>((resolve, reject) => {
       hear = (said) => {
         if (said === 'done') return resolve();
         if (said !== 'ready') return reject(new BenchError(`the page failed: ${said}`));
         for (const id of pagesOf(browser.pid as number)) {
           const before = memoryOf(id);
-          processes.set(id, { before, most: before });
+          processes.set(id, { before, max: before });
         }
         timer = setInterval(() => {
-          for (const [id, { before, most }] of processes)
-            processes.set(id, { before, most: larger(most, memoryOf(id)) });
+          for (const [id, { before, max }] of processes) processes.set(id, { before, max: larger(max, memoryOf(id)) });
         }, 2);
         start = performance.now();
       };
       ended.then(() => reject(new BenchError('Chromium ended early')));
     });
-    const growths = Array.from(processes.values(), ({ before, most }) => ({
-      all: most.all - before.all,
-      own: most.own - before.own,
+    const growths = Array.from(processes.values(), ({ before, max }) => ({
+      all: max.all - before.all,
+      own: max.own - before.own,
     }));
     return { seconds: (performance.now() - start) / 1e3, grown: growths.reduce(larger) };
   } finally {

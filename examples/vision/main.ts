@@ -58,11 +58,11 @@ export async function drawAttention(model: ViT, digits: readonly Digit[]): Promi
 
 /** Weights of patches at each of their pixels, the largest as 1. */
 function onPixels(weights: readonly number[]): number[] {
-  const most = Math.max(...weights);
+  const max = Math.max(...weights);
   return Array.from({ length: SIDE * SIDE }, (_, at) => {
     const [row, column] = [Math.floor(at / SIDE), at % SIDE];
     const patch = Math.floor(row / PATCH) * (SIDE / PATCH) + Math.floor(column / PATCH);
-    return (weights[patch] as number) / most;
+    return (weights[patch] as number) / max;
   });
 }
 

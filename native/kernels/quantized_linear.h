@@ -71,7 +71,7 @@ struct QuantizedLinear {
   // True if an integer product with so few rows takes as long as reading the weights.
   bool isFew() const { return rows <= 16; }
   // Chunks per thread that balance the load, and the minimum number of rows of such a chunk.
-  static constexpr size_t kChunks = 12, kLeastRows = 32;
+  static constexpr size_t kChunks = 12, kMinRows = 32;
 
   bool keeps() const { return pre.present(); }
   float* sums(const Context& context, uint64_t row, uint64_t col) const {
@@ -162,7 +162,7 @@ struct QuantizedLinear {
     const uint64_t together = rows <= kInt8FewRows && kindOfFormat(format).parts > 0 ? 1 : kInt8Tiles;
     cut.grain = isFew() ? divideUp(share, together) * together : kInt8Tiles;
     cut.across = divideUp(tiles, cut.grain);
-    const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kLeastRows));
+    const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kMinRows));
     const uint64_t least = divideUp(rows, kInt8BlockRows);
     cut.blockRows = divideUp(divideUp(rows, isFew() || even < least ? least : even), kInt8Rows) * kInt8Rows;
     cut.down = divideUp(rows, cut.blockRows);

@@ -90,8 +90,8 @@ function prebuilt(): string[] {
 export function createNativeBackend({ Engine, parallelism, os }: Addon, options: BackendOptions): Backend {
   const isa = options.isa ?? environment('SIMDFORMER_ISA');
   const isAuto = options.threads === 'auto';
-  const most = Math.min(parallelism, MAX_THREADS);
-  const threads = typeof options.threads === 'number' ? options.threads : most;
+  const max = Math.min(parallelism, MAX_THREADS);
+  const threads = typeof options.threads === 'number' ? options.threads : max;
   let engine: NativeEngine;
   try {
     engine = new Engine(isa, threads, options.priority === 'background');

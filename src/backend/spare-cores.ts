@@ -24,11 +24,11 @@ export class SpareCores {
   #count: number;
 
   constructor(
-    private readonly most: number,
+    private readonly max: number,
     private readonly times: () => CpuTimes,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#count = most;
+    this.#count = max;
     this.#last = times();
     this.#read = now();
   }
@@ -41,7 +41,7 @@ export class SpareCores {
     const elapsed = all - this.#last.all;
     if (elapsed > 0) {
       const others = (cores * (busy - this.#last.busy - (own - this.#last.own))) / elapsed;
-      this.#count = Math.max(1, Math.min(this.most, cores - Math.round(Math.max(0, others))));
+      this.#count = Math.max(1, Math.min(this.max, cores - Math.round(Math.max(0, others))));
     }
     [this.#last, this.#read] = [next, time];
     return this.#count;

@@ -41,8 +41,8 @@ export function decodeText(name: string, bytes: Uint8Array): string {
 }
 
 function tooLong(name: string, cause: unknown): ArgumentError {
-  const most = constants.MAX_STRING_LENGTH;
-  return new ArgumentError(`${name} is too long: a text has at most ${most} characters, give a part of it`, { cause });
+  const max = constants.MAX_STRING_LENGTH;
+  return new ArgumentError(`${name} is too long: a text has at most ${max} characters, give a part of it`, { cause });
 }
 
 /**

@@ -19,24 +19,24 @@ export function svgFile(path: string): string {
 }
 
 /** An integer from `least` to `most`. */
-export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
+export function integer(min: number, max = Number.MAX_SAFE_INTEGER): Parser {
   return (text) => {
     const value = parseNumber(text);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
     // The message names the upper limit only if the value exceeds it.
-    const isUnlimited = most === Number.MAX_SAFE_INTEGER && !(value > most);
-    const range = isUnlimited ? `${least} or more` : `${least} to ${most}`;
+    const isUnlimited = max === Number.MAX_SAFE_INTEGER && !(value > max);
+    const range = isUnlimited ? `${min} or more` : `${min} to ${max}`;
     throw new InvalidArgumentError(`Expected an integer, ${range}.`);
   };
 }
 
 /** A number above 0 and at most `most`. */
-export function positive(most = Number.POSITIVE_INFINITY): Parser {
+export function positive(max = Number.POSITIVE_INFINITY): Parser {
   return (text) => {
     const value = parseNumber(text);
-    if (value > 0 && value <= most && Number.isFinite(value)) return value;
+    if (value > 0 && value <= max && Number.isFinite(value)) return value;
     throw new InvalidArgumentError(
-      most === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${most}.`,
+      max === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${max}.`,
     );
   };
 }

@@ -131,9 +131,9 @@ class EbnfReader {
     const next = this.#peek();
     if (next?.kind === 'sign') return COUNTS_OF_SIGNS[next.value] ?? null;
     if (next?.kind !== 'count') return null;
-    const [least, greatest] = next.value.slice(1, -1).split(',');
-    const min = Number(least);
-    const max = greatest === undefined ? min : greatest === '' ? Number.POSITIVE_INFINITY : Number(greatest);
+    const [from, to] = next.value.slice(1, -1).split(',');
+    const min = Number(from);
+    const max = to === undefined ? min : to === '' ? Number.POSITIVE_INFINITY : Number(to);
     if (min > max) throw this.#error(`${next.value} has a maximum below its minimum`);
     return [min, max];
   }

@@ -239,15 +239,15 @@ class SchemaReader {
     const patterns = schemas.flatMap((each) => patternsOf(each, place));
     const hasPattern = patterns.length > 0;
     for (const each of schemas) patterns.push(...formatOf(each, hasPattern, place));
-    const [least, most] = lengthsOf(schemas, place);
-    if (patterns.length === 0) return jsonString(least, most);
-    const hasLength = least > 0 || most < Number.POSITIVE_INFINITY;
+    const [min, max] = lengthsOf(schemas, place);
+    if (patterns.length === 0) return jsonString(min, max);
+    const hasLength = min > 0 || max < Number.POSITIVE_INFINITY;
     const [first] = patterns as [Pattern];
     if (patterns.length === 1 && !hasLength && !first.hasLookaheads) return jsonStringOf(first.expression);
     const expressions = patterns
       .sort((a, b) => Number(b.hasLookaheads) - Number(a.hasLookaheads))
       .map(({ expression }) => expression);
-    if (hasLength) expressions.push(repeat({ kind: 'set', ranges: ANY }, least, most));
+    if (hasLength) expressions.push(repeat({ kind: 'set', ranges: ANY }, min, max));
     const rules = yield* intersectionRules(expressions, () => this.#newName(`${place} string`));
     for (const [name, expression] of rules) this.#rules.set(name, escaped(expression));
     const [start] = rules.keys();
@@ -264,25 +264,25 @@ class SchemaReader {
     for (const name of [...required, ...(names?.values ?? [])])
       if (!schemas.has(name)) schemas.set(name, additionalProperties);
     for (const name of schemas.keys()) if (names?.accepts(name) === false) schemas.set(name, false);
-    const least = countOf(schema, 'minProperties', 0, place);
-    const most = countOf(schema, 'maxProperties', Number.POSITIVE_INFINITY, place);
-    if (schemas.size === 0) return this.#freeMembers(additionalProperties, names, least, most, place);
+    const min = countOf(schema, 'minProperties', 0, place);
+    const max = countOf(schema, 'maxProperties', Number.POSITIVE_INFINITY, place);
+    if (schemas.size === 0) return this.#freeMembers(additionalProperties, names, min, max, place);
     const needed = new Set(required as string[]);
     const possible = [...schemas].filter(([, value]) => value !== false);
-    if (least > needed.size) throw refusal(place, "a 'minProperties' above the number of required members");
-    if (most < possible.length) throw refusal(place, "a 'maxProperties' below the number of properties");
+    if (min > needed.size) throw refusal(place, "a 'minProperties' above the number of required members");
+    if (max < possible.length) throw refusal(place, "a 'maxProperties' below the number of properties");
     if ([...needed].some((name) => schemas.get(name) === false)) return NOTHING;
     return sequence(text('{'), this.#members(possible, needed, place), text('}'));
   }
 
-  #freeMembers(schema: unknown, names: Names | null, least: number, most: number, place: string): Expression {
-    if (least > 1) throw refusal(place, "a 'minProperties' above 1 for members without names");
-    if (schema === false || most === 0) return least > 0 ? NOTHING : text('{}');
+  #freeMembers(schema: unknown, names: Names | null, min: number, max: number, place: string): Expression {
+    if (min > 1) throw refusal(place, "a 'minProperties' above 1 for members without names");
+    if (schema === false || max === 0) return min > 0 ? NOTHING : text('{}');
     this.#hasFreeNames = true;
     const value = this.#ruleOf(schema, `${place}/additionalProperties`);
     const member = sequence(names?.expression ?? jsonString(), COLON, value);
     const fewNames = names !== null && names.count < MIN_NAMES;
-    return sequence(text('{'), listOf(member, least, fewNames ? 1 : most), text('}'));
+    return sequence(text('{'), listOf(member, min, fewNames ? 1 : max), text('}'));
   }
 
   /** The constraint of `propertyNames`; null without it. Names are strings, so its `type` changes nothing. */
@@ -342,29 +342,29 @@ class SchemaReader {
       throw refusal(place, "'prefixItems' beside 'items' that are a list");
     const { [isTuple ? 'items' : 'prefixItems']: first = [], [isTuple ? 'additionalItems' : 'items']: items = true } =
       schema;
-    const least = countOf(schema, 'minItems', 0, place);
-    const most = countOf(schema, 'maxItems', Number.POSITIVE_INFINITY, place);
-    if (uniqueItems === true && most > 1) throw refusal(place, "'uniqueItems'");
+    const min = countOf(schema, 'minItems', 0, place);
+    const max = countOf(schema, 'maxItems', Number.POSITIVE_INFINITY, place);
+    if (uniqueItems === true && max > 1) throw refusal(place, "'uniqueItems'");
     if (!Array.isArray(first)) throw refusal(place, "'prefixItems' that are no list");
-    if (least > most) throw refusal(place, "'minItems' above 'maxItems'");
+    if (min > max) throw refusal(place, "'minItems' above 'maxItems'");
     const firstPlace = `${place}/${isTuple ? 'items' : 'prefixItems'}`;
-    const heads = first.slice(0, most).map((each, i) => this.#ruleOf(each, `${firstPlace}/${i}`));
+    const heads = first.slice(0, max).map((each, i) => this.#ruleOf(each, `${firstPlace}/${i}`));
     const others = this.#ruleOf(items, `${place}/${isTuple ? 'additionalItems' : 'items'}`);
-    if (heads.length === 0) return sequence(text('['), listOf(others, least, most), text(']'));
-    let rest: Expression = repeat(sequence(COMMA, others), Math.max(0, least - heads.length), most - heads.length);
+    if (heads.length === 0) return sequence(text('['), listOf(others, min, max), text(']'));
+    let rest: Expression = repeat(sequence(COMMA, others), Math.max(0, min - heads.length), max - heads.length);
     for (const [i, head] of [...heads.entries()].reverse()) {
       const here = sequence(...(i > 0 ? [COMMA] : []), head, rest);
-      rest = i >= least ? choice(here, text('')) : here;
+      rest = i >= min ? choice(here, text('')) : here;
     }
     return sequence(text('['), rest, text(']'));
   }
 }
 
 /** Values with commas between them. */
-function listOf(of: Expression, least: number, most: number): Expression {
-  if (most === 0) return text('');
-  const some = sequence(of, repeat(sequence(COMMA, of), Math.max(0, least - 1), most - 1));
-  return least > 0 ? some : optional(some);
+function listOf(of: Expression, min: number, max: number): Expression {
+  if (max === 0) return text('');
+  const some = sequence(of, repeat(sequence(COMMA, of), Math.max(0, min - 1), max - 1));
+  return min > 0 ? some : optional(some);
 }
 
 /** A step of a JSON pointer. */
@@ -417,10 +417,10 @@ function formatOf({ format }: Schema, hasPattern: boolean, place: string): Patte
 }
 
 function lengthsOf(schemas: readonly Schema[], place: string): [number, number] {
-  const least = Math.max(...schemas.map((each) => countOf(each, 'minLength', 0, place)));
-  const most = Math.min(...schemas.map((each) => countOf(each, 'maxLength', Number.POSITIVE_INFINITY, place)));
-  if (least > most) throw refusal(place, "'minLength' above 'maxLength'");
-  return [least, most];
+  const min = Math.max(...schemas.map((each) => countOf(each, 'minLength', 0, place)));
+  const max = Math.min(...schemas.map((each) => countOf(each, 'maxLength', Number.POSITIVE_INFINITY, place)));
+  if (min > max) throw refusal(place, "'minLength' above 'maxLength'");
+  return [min, max];
 }
 
 function numberOf(isInteger: boolean, schema: Schema, place: string): Expression {
@@ -431,10 +431,10 @@ function numberOf(isInteger: boolean, schema: Schema, place: string): Expression
     if (value === undefined || typeof value === 'number') return value;
     throw refusal(place, `'${name}' of ${shown(value)}`);
   };
-  const [least, most] = [bound('minimum'), bound('maximum')];
+  const [minimum, maximum] = [bound('minimum'), bound('maximum')];
   const [above, below] = [bound('exclusiveMinimum'), bound('exclusiveMaximum')];
-  if ([least, most, above, below].every((each) => each === undefined)) return isInteger ? jsonInteger : jsonNumber;
-  const [min, max] = [Math.max(least ?? -1e15, above ?? -1e15), Math.min(most ?? 1e15, below ?? 1e15)];
+  if ([minimum, maximum, above, below].every((each) => each === undefined)) return isInteger ? jsonInteger : jsonNumber;
+  const [min, max] = [Math.max(minimum ?? -1e15, above ?? -1e15), Math.min(maximum ?? 1e15, below ?? 1e15)];
   const bounds = { min, max, isAbove: above === min, isBelow: below === max };
   const expression = isInteger ? integersWithin(bounds) : numbersWithin(bounds);
   if (expression === null) throw refusal(place, 'bounds between which no number is');

@@ -157,8 +157,8 @@ export class Recognizer {
     const stacks = Int32Array.from(codes, (code) => Math.floor(code / size));
     const isEnd = states.some((state, i) => stacks[i] === 0 && (this.#states[state] as State).isEnd);
     const distance = states.reduce(
-      (least, state, i) =>
-        Math.min(least, (this.#states[state] as State).distance + (this.#distances[stacks[i] as number] as number)),
+      (min, state, i) =>
+        Math.min(min, (this.#states[state] as State).distance + (this.#distances[stacks[i] as number] as number)),
       Number.POSITIVE_INFINITY,
     );
     const number = this.#places.push({ states, stacks, next: new Int32Array(256).fill(-1), isEnd, distance }) - 1;

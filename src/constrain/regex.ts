@@ -187,10 +187,10 @@ class RegexReader {
     if (this.#take('?')) return [0, 1];
     const counted = this.#match(COUNTS);
     if (counted === null) return null;
-    const [, least, comma, most] = counted;
-    const min = Number(least);
+    const [, from, comma, to] = counted;
+    const min = Number(from);
     if (comma === '') return [min, min];
-    return [min, most === '' ? Number.POSITIVE_INFINITY : Math.min(Number(most), Number.MAX_SAFE_INTEGER)];
+    return [min, to === '' ? Number.POSITIVE_INFINITY : Math.min(Number(to), Number.MAX_SAFE_INTEGER)];
   }
 
   #atom(): Expression {

@@ -30,9 +30,9 @@ export function* tokenTrie(bytes: TokenBytes): Sliced<TokenTrie> {
   const { data } = bytes;
   const tokens = yield* sortedTokens(bytes);
   // Each node has a range of the sorted tokens: first those that end at it, then those of each child.
-  const most = bytes.startOf(bytes.count) + 1;
-  const [first, count, byte] = [new Int32Array(most), new Int32Array(most), new Uint8Array(most)];
-  const [begins, ends, tokenStart] = [new Int32Array(most), new Int32Array(most), new Int32Array(most + 1)];
+  const max = bytes.startOf(bytes.count) + 1;
+  const [first, count, byte] = [new Int32Array(max), new Int32Array(max), new Uint8Array(max)];
+  const [begins, ends, tokenStart] = [new Int32Array(max), new Int32Array(max), new Int32Array(max + 1)];
   const inOrder = new Int32Array(tokens.length);
   let placed = 0;
   let size = 1;
@@ -88,7 +88,7 @@ function* quotingTokens(bytes: TokenBytes, tokens: Int32Array): Sliced<readonly 
     let quotes = 0;
     for (let at = bytes.startOf(tokens[i] as number); at < bytes.startOf((tokens[i] as number) + 1); at++)
       if (bytes.data[at] === QUOTE) quotes++;
-    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(tokens[i] as number);
+    for (let min = 1; min <= Math.min(3, quotes); min++) byQuotes[min]?.push(tokens[i] as number);
   }
   return byQuotes;
 }

@@ -78,10 +78,10 @@ export function checkSynchronous<T>(op: string, result: T): T {
 }
 
 /** Checks that values are integers that the engine can hold, not below `least`. */
-export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, least: 0 | 1): void {
+export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, min: 0 | 1): void {
   for (const [name, value] of Object.entries(values)) {
-    const isSize = (size: number) => isInt32(size) && size >= least;
-    checkNumber(op, name, value as number, isSize, `an integer from ${least} to 2³¹ − 1`);
+    const isSize = (size: number) => isInt32(size) && size >= min;
+    checkNumber(op, name, value as number, isSize, `an integer from ${min} to 2³¹ − 1`);
   }
 }
 

@@ -96,8 +96,8 @@ function ofSeveral(logits: readonly number[][], targets: readonly number[][]): R
 }
 
 function logSum(values: readonly number[]): number {
-  const most = Math.max(...values);
-  return most + Math.log(values.reduce((sum, value) => sum + Math.exp(value - most), 0));
+  const max = Math.max(...values);
+  return max + Math.log(values.reduce((sum, value) => sum + Math.exp(value - max), 0));
 }
 
 export function meanOf(values: readonly number[]): number {

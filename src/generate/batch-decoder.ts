@@ -413,7 +413,7 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : firstLength),
     sourceLength: Math.min(
       maxSourceLength,
-      roundUp(sources.reduce((most, source) => Math.max(most, rowsOfSource(model, source, sourceShape)), 0)),
+      roundUp(sources.reduce((max, source) => Math.max(max, rowsOfSource(model, source, sourceShape)), 0)),
     ),
     ranked: rankedOf(plan),
     stops: stopTokens.size,

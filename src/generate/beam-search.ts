@@ -245,7 +245,7 @@ class BeamGroup {
     for (let rank = 0; rank < ranking.count; rank++) {
       const logProbability = ranking.logit(sequence, rank) - total;
       const candidate = sum + logProbability;
-      if (!(candidate > best.least)) return; // the next ones are no better
+      if (!(candidate > best.threshold)) return; // the next ones are no better
       best.offer({ beam, token: ranking.token(sequence, rank), sum: candidate, logProbability }, candidate);
     }
   }
@@ -274,15 +274,15 @@ class BeamGroup {
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
-    let rarity = Math.exp(greatest - best.least); // probability of noise that makes a candidate one of the best
+    let rarity = Math.exp(greatest - best.threshold); // probability of noise that makes a candidate one of the best
     for (let token = 0; token < logits.length; token++) {
       if (token % OFFERED_A_SLICE === 0) yield;
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
       const key = this.#random === null ? candidate : candidate + gumbel(this.#random, rarity);
-      if (key > best.least) {
+      if (key > best.threshold) {
         best.offer({ beam, token, sum: candidate, logProbability: (logits[token] as number) - total }, key);
-        rarity = Math.exp(greatest - best.least);
+        rarity = Math.exp(greatest - best.threshold);
       }
     }
   }
@@ -330,7 +330,7 @@ class BestCandidates {
   readonly list: Candidate[] = [];
   readonly #keys: number[] = [];
   /** A candidate is accepted only if its key is greater than this. */
-  least = Number.NEGATIVE_INFINITY;
+  threshold = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly size: number) {}
 
@@ -343,6 +343,6 @@ class BestCandidates {
       this.list.pop();
       this.#keys.pop();
     }
-    if (this.list.length === this.size) this.least = this.#keys[this.size - 1] as number;
+    if (this.list.length === this.size) this.threshold = this.#keys[this.size - 1] as number;
   }
 }

@@ -121,8 +121,8 @@ export class CachedDecoder implements Decoder {
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, ahead.steps, ahead);
     const { recent } = this.#reserve(context.length, context);
-    const most = Math.min(ahead.steps, recent, this.cache.textLength(context.length) - context.length + 1) - 1;
-    const tokens = most > 0 ? await drafter.propose(context, most) : [];
+    const max = Math.min(ahead.steps, recent, this.cache.textLength(context.length) - context.length + 1) - 1;
+    const tokens = max > 0 ? await drafter.propose(context, max) : [];
     this.options.signal?.throwIfAborted();
     this.assertUsable();
     if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
@@ -148,13 +148,13 @@ export class CachedDecoder implements Decoder {
   }
 
   /** Runs the recorded step, which chooses the best token, up to `most` times. Fewer steps run if they take long. */
-  async #advance(context: readonly number[], most: number, ahead: StepRequest): Promise<Ranking[]> {
+  async #advance(context: readonly number[], max: number, ahead: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
     const recorded = await steps.step();
     this.assertUsable();
-    const count = steps.pace.stepsOf(Math.min(most, state.recent, state.sizes.capacity - start));
+    const count = steps.pace.stepsOf(Math.min(max, state.recent, state.sizes.capacity - start));
     if (this.#counted !== start) state.setLength(0, start);
     this.#counted = start + count;
     state.tokens.write([context.at(-1) as number]);

@@ -23,10 +23,10 @@ export function lengthsOf(
     checkNumber('generate', 'maxLength', maxLength, (n) => n > promptLength, expected);
   }
   const after = (length: number | undefined) => (length === undefined ? undefined : Math.max(0, length - promptLength));
-  const most = options.maxNewTokens ?? after(maxLength);
-  const least = options.minNewTokens ?? after(options.minLength);
-  const ownMost = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT_NEW_TOKENS;
-  const ownLeast = own.minNewTokens ?? after(own.minLength) ?? 0;
-  const maxNewTokens = most ?? Math.max(1, Math.min(Math.max(ownMost, least ?? 0), room));
-  return { maxNewTokens, minNewTokens: least ?? Math.min(ownLeast, maxNewTokens) };
+  const max = options.maxNewTokens ?? after(maxLength);
+  const min = options.minNewTokens ?? after(options.minLength);
+  const ownMax = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT_NEW_TOKENS;
+  const ownMin = own.minNewTokens ?? after(own.minLength) ?? 0;
+  const maxNewTokens = max ?? Math.max(1, Math.min(Math.max(ownMax, min ?? 0), room));
+  return { maxNewTokens, minNewTokens: min ?? Math.min(ownMin, maxNewTokens) };
 }

@@ -41,8 +41,8 @@ export function resolveOptions(
   const settings = settingsOf(model, options, lengthsOf(model, options, longest(prompts), room));
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
-  const most = `at most ${room}: the model's maxLength is ${maxLength}${further}`;
-  checkNumber('generate', 'maxNewTokens', maxNewTokens, (n) => n <= room, most);
+  const expected = `at most ${room}: the model's maxLength is ${maxLength}${further}`;
+  checkNumber('generate', 'maxNewTokens', maxNewTokens, (n) => n <= room, expected);
   const maxSequences = maxCacheRows(model.device);
   checkLimits(settings, maxSequences);
   checkAllTokens(settings, model);

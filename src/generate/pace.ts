@@ -18,8 +18,8 @@ export class Pace {
   #wasBrief = false;
 
   /** Number of steps, from 1 to `most`, that stay within the maximum time. */
-  stepsOf(most: number): number {
-    return Math.max(1, Math.min(MAX_STEPS_AHEAD, most, Math.floor(MAX_MS / this.#each)));
+  stepsOf(max: number): number {
+    return Math.max(1, Math.min(MAX_STEPS_AHEAD, max, Math.floor(MAX_MS / this.#each)));
   }
 
   /** Measures `read`, which runs `steps` steps. Its argument is true if they are brief enough for this thread. */

@@ -190,8 +190,8 @@ export function topH(share: number): ScoreProcessor {
 export function minP(share: number): ScoreProcessor {
   checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
   return (scores) => {
-    const least = (scores[argmax(scores)] as number) + Math.log(share);
-    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;
+    const min = (scores[argmax(scores)] as number) + Math.log(share);
+    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < min) scores[token] = NEVER;
   };
 }
 
@@ -274,15 +274,15 @@ export function etaCutoff(cutoff: number): ScoreProcessor {
   checkNumber('etaCutoff', 'the cutoff', cutoff, isFraction, 'a number from 0 to below 1');
   return (scores) => {
     const total = logSumExp(scores);
-    const least = Math.min(cutoff, Math.sqrt(cutoff) * Math.exp(-entropyOf(scores, total)));
-    keepProbable(scores, total, least);
+    const min = Math.min(cutoff, Math.sqrt(cutoff) * Math.exp(-entropyOf(scores, total)));
+    keepProbable(scores, total, min);
   };
 }
 
 /** Forbids tokens below a probability, except the most probable ones. `total` is log Σ e^score. */
 function keepProbable(scores: Float32Array, total: number, probability: number): void {
-  const least = Math.min(total + Math.log(probability), scores[argmax(scores)] as number);
-  for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;
+  const min = Math.min(total + Math.log(probability), scores[argmax(scores)] as number);
+  for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < min) scores[token] = NEVER;
 }
 
 /** log Σ e^score. */
@@ -301,10 +301,10 @@ function entropyOf(scores: Float32Array, total: number): number {
 /** Returns the index of the greatest score; the first of equal ones. */
 export function argmax(scores: Float32Array): number {
   let best = 0;
-  let most = scores[0] as number;
+  let max = scores[0] as number;
   for (let i = 1; i < scores.length; i++) {
     const score = scores[i] as number;
-    if (score > most) [best, most] = [i, score];
+    if (score > max) [best, max] = [i, score];
   }
   return best;
 }

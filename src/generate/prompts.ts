@@ -28,7 +28,7 @@ export function promptsOf(
 
 /** Returns the length of the longest sequence. */
 export function longest(sequences: readonly { readonly length: number }[]): number {
-  return sequences.reduce((most, { length }) => Math.max(most, length), 0);
+  return sequences.reduce((max, { length }) => Math.max(max, length), 0);
 }
 
 /** Returns the prefix of each input. */

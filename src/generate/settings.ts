@@ -65,8 +65,8 @@ export function checkTokens(
 export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: Settings, maxSequences: number): void {
   const beams = `an integer from 1 to ${maxSequences}`;
   checkNumber('generate', 'numBeams', numBeams, (n) => n <= maxSequences, beams);
-  const least = `0 to maxNewTokens, ${maxNewTokens}`;
-  checkNumber('generate', 'minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, least);
+  const min = `0 to maxNewTokens, ${maxNewTokens}`;
+  checkNumber('generate', 'minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, min);
 }
 
 /**

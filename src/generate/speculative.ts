@@ -22,8 +22,8 @@ const [MIN_ROWS, FIRST_ROWS] = [4, 8];
 class Eagerness {
   constructor(private rows = FIRST_ROWS) {}
 
-  within(most: number): number {
-    return Math.min(this.rows - 1, most);
+  within(max: number): number {
+    return Math.min(this.rows - 1, max);
   }
 
   learn(proposed: number, accepted: number): void {
@@ -61,8 +61,8 @@ export class PromptLookup implements Drafter {
     this.#minEnding = careful ? MIN_ENDING + 1 : MIN_ENDING;
   }
 
-  propose(context: readonly number[], most: number, earlier: readonly (readonly number[])[] = []): number[] {
-    const count = this.#eagerness.within(most);
+  propose(context: readonly number[], max: number, earlier: readonly (readonly number[])[] = []): number[] {
+    const count = this.#eagerness.within(max);
     for (let length = Math.min(MAX_ENDING, context.length - 1); length >= this.#minEnding; length--)
       for (const text of [context, ...earlier]) {
         const after = afterEnding(context, length, text, text.length - 1);
@@ -128,9 +128,9 @@ class ModelDrafter implements Drafter {
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  async propose(context: readonly number[], most: number): Promise<number[]> {
+  async propose(context: readonly number[], max: number): Promise<number[]> {
     const { model, maxLength } = this.cache;
-    const maxNewTokens = Math.min(this.#eagerness.within(most), maxLength - context.length);
+    const maxNewTokens = Math.min(this.#eagerness.within(max), maxLength - context.length);
     if (maxNewTokens < 1) return [];
     const { cache, signal } = this;
     const greedy = { doSample: false, numBeams: 1, stopTokens: [], repetitionPenalty: 1, noRepeatNgramSize: 0 };

@@ -33,7 +33,7 @@ export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOption
   checkWeights('renderHeatMap', weights, rows.length, columns.length);
   const labelWidth = widest(rows);
   const cellWidth = Math.max(1, widest(columns)) + 1;
-  const largest = Array.from(weights).reduce((most, weight) => Math.max(most, weight), Number.MIN_VALUE);
+  const largest = Array.from(weights).reduce((max, weight) => Math.max(max, weight), Number.MIN_VALUE);
   const cell = (weight: number) => {
     const share = Math.max(0, weight / largest);
     if (!color)
@@ -56,7 +56,7 @@ function widthOf(label: string): number {
 }
 
 function widest(labels: readonly string[]): number {
-  return labels.reduce((most, label) => Math.max(most, widthOf(label)), 0);
+  return labels.reduce((max, label) => Math.max(max, widthOf(label)), 0);
 }
 
 function pad(label: string, width: number): string {

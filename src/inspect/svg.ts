@@ -79,7 +79,7 @@ export function heatMapGridSvg(
 
 /** Length of the longest text, at least 1. */
 function longest(texts: readonly string[]): number {
-  return texts.reduce((most, text) => Math.max(most, [...text].length), 1);
+  return texts.reduce((max, text) => Math.max(max, [...text].length), 1);
 }
 
 /** A curve of a chart. */
@@ -111,10 +111,10 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
   if (points.length === 0)
     throw new ArgumentError('curvesSvg: there are no points to draw, expected one with finite coordinates');
   const xs = points.map(([at]) => at);
-  const least = xs.reduce((a, b) => Math.min(a, b));
-  const most = xs.reduce((a, b) => Math.max(a, b));
+  const min = xs.reduce((a, b) => Math.min(a, b));
+  const max = xs.reduce((a, b) => Math.max(a, b));
   const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
-  const toX = scaleLinear([least, Math.max(most, least + 1)], [left, width - 24]).nice();
+  const toX = scaleLinear([min, Math.max(max, min + 1)], [left, width - 24]).nice();
   const toY = scaleLinear([0, highest || 1], [height - bottom, top]).nice();
   const grid = toY.ticks(6).map((tick) => {
     const rule = `<path d="M${left} ${toY(tick)}H${width - 24}" stroke="#ddd"/>`;

@@ -84,10 +84,10 @@ function shared(x: Tensor, heads: number): Tensor {
 
 /** Rows of a table [2M + 1, n] by the distance from query to key, clamped to ±M: [Tq, Tk, n]. */
 function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
-  const most = ((table.shape[0] as number) - 1) / 2;
+  const max = ((table.shape[0] as number) - 1) / 2;
   const rows = Int32Array.from({ length: timeQ * timeK }, (_, i) => {
     const distance = (i % timeK) - Math.floor(i / timeK);
-    return most + Math.max(-most, Math.min(most, distance));
+    return max + Math.max(-max, Math.min(max, distance));
   });
   return gather(table, table.device.tensor(rows, [timeQ, timeK]));
 }

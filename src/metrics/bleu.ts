@@ -49,11 +49,11 @@ export function bleu(
     length += output.length;
     referenceLength += nearestLength(output.length, all);
     for (let n = 1; n <= ORDER; n++) {
-      const most = new Map<string, number>();
+      const max = new Map<string, number>();
       for (const reference of all)
-        for (const [gram, count] of grams(reference, n)) most.set(gram, Math.max(most.get(gram) ?? 0, count));
+        for (const [gram, count] of grams(reference, n)) max.set(gram, Math.max(max.get(gram) ?? 0, count));
       for (const [gram, count] of grams(output, n)) {
-        (matches[n - 1] as number) += Math.min(count, most.get(gram) ?? 0);
+        (matches[n - 1] as number) += Math.min(count, max.get(gram) ?? 0);
         (totals[n - 1] as number) += count;
       }
     }

@@ -43,7 +43,7 @@ function standardized(values: ArrayLike<number>): number[] {
 
 /** The values divided by a power of two, which is exact, so that their sums and squares neither overflow nor vanish. */
 function ofUnitSize(values: readonly number[]): number[] {
-  const greatest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const greatest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const size = 2 ** Math.min(1023, Math.floor(Math.log2(greatest)));
   return values.map((value) => value / size);
 }

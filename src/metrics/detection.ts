@@ -84,8 +84,8 @@ interface ClassInImage {
   readonly wanted: readonly LabelledBox[];
 }
 
-function averagePrecision(images: readonly ClassInImage[], least: number): number {
-  const decisions = images.flatMap((image) => rightOf(image, least)).sort((a, b) => b.score - a.score);
+function averagePrecision(images: readonly ClassInImage[], min: number): number {
+  const decisions = images.flatMap((image) => rightOf(image, min)).sort((a, b) => b.score - a.score);
   const total = images.reduce((sum, { wanted }) => sum + wanted.length, 0);
   let right = 0;
   const points = decisions.map(({ isRight }, i) => {
@@ -93,10 +93,10 @@ function averagePrecision(images: readonly ClassInImage[], least: number): numbe
     return { recall: right / total, precision: right / (i + 1) };
   });
   // Precision at a recall is the best at this recall or a greater one.
-  let most = 0;
+  let max = 0;
   const envelope = points.reverse().map(({ recall, precision }) => {
-    most = Math.max(most, precision);
-    return { recall, precision: most };
+    max = Math.max(max, precision);
+    return { recall, precision: max };
   });
   envelope.reverse();
   const precisions = RECALLS.map((recall) => envelope.find((point) => point.recall >= recall)?.precision ?? 0);
@@ -104,13 +104,13 @@ function averagePrecision(images: readonly ClassInImage[], least: number): numbe
 }
 
 /** Returns for each detection if it is right. The best detection takes the object that it overlaps most, and so on. */
-function rightOf({ found, wanted }: ClassInImage, least: number): { score: number; isRight: boolean }[] {
+function rightOf({ found, wanted }: ClassInImage, min: number): { score: number; isRight: boolean }[] {
   const isTaken = wanted.map(() => false);
   return found.map(({ box, score }) => {
-    let [chosen, most] = [-1, Math.min(least, 1 - 1e-10)];
+    let [chosen, max] = [-1, Math.min(min, 1 - 1e-10)];
     wanted.forEach((object, i) => {
       const overlap = overlapOf(box, object.box);
-      if (!isTaken[i] && overlap >= most) [chosen, most] = [i, overlap];
+      if (!isTaken[i] && overlap >= max) [chosen, max] = [i, overlap];
     });
     if (chosen >= 0) isTaken[chosen] = true;
     return { score, isRight: chosen >= 0 };

@@ -247,14 +247,14 @@ function yarnFactor(rope: ModelConfig, factor: number): number | undefined {
 }
 
 /** The limits of a state space's time steps; undefined where they limit nothing. Python writes infinity in several ways. */
-export function timeLimitOf(config: ModelConfig): readonly [least: number, most: number] | undefined {
+export function timeLimitOf(config: ModelConfig): readonly [min: number, max: number] | undefined {
   if (config.values.time_step_limit == null) return undefined;
-  const [least, most] = config.list('time_step_limit').map((value) => {
+  const [min, max] = config.list('time_step_limit').map((value) => {
     const number = isObject(value) ? Number((value as { __float__?: unknown }).__float__) : value;
     if (typeof number === 'number' && !Number.isNaN(number)) return number;
     throw new FormatError(`config.json: time_step_limit has ${describeValue(value)}, expected two numbers`);
   });
-  if (least === undefined || most === undefined)
+  if (min === undefined || max === undefined)
     throw new FormatError('config.json: time_step_limit does not have two numbers');
-  return least <= 0 && most === Number.POSITIVE_INFINITY ? undefined : [least, most];
+  return min <= 0 && max === Number.POSITIVE_INFINITY ? undefined : [min, max];
 }

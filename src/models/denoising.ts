@@ -41,18 +41,18 @@ export function noisyTargets(
   noise: Noise,
   random: Pick<Random, 'uniform' | 'below'>,
 ): NoisyTargets | null {
-  const most = targets.reduce((max, { boxes }) => Math.max(max, boxes.length), 0);
-  if (most === 0) return null;
-  const groups = Math.max(1, Math.floor(noise.queries / most));
-  const count = 2 * most * groups;
+  const max = targets.reduce((longest, { boxes }) => Math.max(longest, boxes.length), 0);
+  if (max === 0) return null;
+  const groups = Math.max(1, Math.floor(noise.queries / max));
+  const count = 2 * max * groups;
   const total = targets.length * count;
   const labels = new Int32Array(total).fill(classes);
   const boxes = new Float32Array(total * 4);
-  const isBad = (query: number) => query % (2 * most) >= most;
+  const isBad = (query: number) => query % (2 * max) >= max;
   const matches: Match[] = [];
   targets.forEach((target, image) => {
     for (let query = 0; query < count; query++) {
-      const object = query % most;
+      const object = query % max;
       if (object >= target.boxes.length) continue;
       labels[image * count + query] = target.classLabels[object] as number;
       boxes.set(target.boxes[object] as readonly number[], (image * count + query) * 4);

@@ -63,9 +63,9 @@ export type ClassCost = (logits: Float32Array) => (label: number) => number;
 
 /** The negative probability of a class by softmax. */
 export const softmaxCost: ClassCost = (logits) => {
-  const most = logits.reduce((max, score) => Math.max(max, score), Number.NEGATIVE_INFINITY);
-  const total = logits.reduce((all, score) => all + Math.exp(score - most), 0);
-  return (label) => -Math.exp((logits[label] as number) - most) / total;
+  const max = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const total = logits.reduce((all, score) => all + Math.exp(score - max), 0);
+  return (label) => -Math.exp((logits[label] as number) - max) / total;
 };
 
 /** The focal loss of a class (Lin et al. 2017, arXiv 1708.02002) less that of its absence. */

@@ -38,8 +38,8 @@ export function maskLoss(
   const masks = targets.map(masksOf);
   if (matches.length === 0) return device.zeros([]);
   const [batch, queries, height, width] = predicted.shape as [number, number, number, number];
-  const most = (side: 'height' | 'width') => masks.reduce((size, mask) => Math.max(size, mask[side]), 1);
-  const size = [most('height'), most('width')] as const;
+  const max = (side: 'height' | 'width') => masks.reduce((size, mask) => Math.max(size, mask[side]), 1);
+  const size = [max('height'), max('width')] as const;
   const rows = Int32Array.from(matches, ({ image, query }) => image * queries + query);
   const found = gather(predicted.reshape(batch * queries, height * width), device.tensor(rows));
   const shape = [matches.length, size[0] * size[1]];

@@ -109,8 +109,8 @@ export class ModelConfig {
 export function numberIn(config: Json, name: string): number {
   const value = config[name];
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= maxOf(name)) return value;
-  const most = name.endsWith('layers') ? MAX_LAYERS : '2³¹ − 1';
-  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to ${most}`);
+  const max = name.endsWith('layers') ? MAX_LAYERS : '2³¹ − 1';
+  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to ${max}`);
 }
 
 /** A list with one element for each of `num_hidden_layers`. */

@@ -204,8 +204,8 @@ export async function familyOf(type: unknown): Promise<Family> {
 function nearest(name: string, known: readonly string[]): string[] {
   const common = (other: string) => [...other].findIndex((letter, i) => letter !== name[i]);
   const lengths = known.map((other) => (name.startsWith(other) ? other.length : common(other)));
-  const most = Math.max(...lengths);
-  return most < 4 ? [] : known.filter((_, i) => lengths[i] === most).slice(0, 3);
+  const max = Math.max(...lengths);
+  return max < 4 ? [] : known.filter((_, i) => lengths[i] === max).slice(0, 3);
 }
 
 /**

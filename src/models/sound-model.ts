@@ -102,7 +102,7 @@ export abstract class SoundModel extends PretrainedModel {
     const blank = this.settings.number('pad_token_id');
     const isLabel = (id: number) => id !== IGNORED && id !== blank;
     const rows = rowsOf('labels', labels, null).rows.map((row) => Array.from(row).filter(isLabel));
-    const longest = rows.reduce((most, row) => Math.max(most, row.length), 0);
+    const longest = rows.reduce((max, row) => Math.max(max, row.length), 0);
     const padded = rows.flatMap((row) => [...row, ...Array<number>(longest - row.length).fill(0)]);
     const targets = this.device.tensor(Int32Array.from(padded), [rows.length, longest]);
     return ctcLoss(logSoftmax(logits), targets, {

@@ -13,8 +13,8 @@ export interface Spans {
   /** Share of the axis that spans would cover if they did not overlap. */
   readonly share: number;
   readonly length: number;
-  /** Number of spans at least. */
-  readonly least: number;
+  /** Minimum number of spans. */
+  readonly min: number;
 }
 
 /**
@@ -92,7 +92,7 @@ function spansOf(config: ModelConfig, axis: string): Spans {
   if (!(share >= 0 && share <= 1))
     throw new FormatError(`config.json: mask_${axis}_prob is ${share}, expected a share from 0 to 1`);
   const length = config.sizeOrNull(`mask_${axis}_length`) ?? 10;
-  return { share, length, least: config.numberOrNull(`mask_${axis}_min_masks`) ?? (axis === 'time' ? 2 : 0) };
+  return { share, length, min: config.numberOrNull(`mask_${axis}_min_masks`) ?? (axis === 'time' ? 2 : 0) };
 }
 
 /**
@@ -103,14 +103,14 @@ export function hiddenSpans(
   random: Random,
   size: number,
   counts: readonly number[],
-  { share, length, least }: Spans,
+  { share, length, min }: Spans,
 ): Float32Array {
   if (length > size)
     throw new ShapeError(`SpecAugment: spans of ${length} are longer than the ${size} elements that there are`);
   const rounding = random.uniform();
   const marks = new Float32Array(counts.length * size);
   for (const [row, count] of counts.entries()) {
-    const wanted = Math.max(least, Math.floor((share * count) / length + rounding));
+    const wanted = Math.max(min, Math.floor((share * count) / length + rounding));
     const places = Math.max(0, count - (length - 1));
     const spans = Math.min(wanted, Math.floor(size / length), places);
     for (const start of chosen(random, places, spans))

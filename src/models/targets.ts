@@ -114,9 +114,9 @@ export function tokenLabels(
 }
 
 /** Length of a row of labels, without trailing ones that equal `ignoreIndex`, but at least `least`. */
-function lengthWithout(row: readonly number[], ignoreIndex: number | null, least: number): number {
+function lengthWithout(row: readonly number[], ignoreIndex: number | null, min: number): number {
   let { length } = row;
-  while (length > least && row[length - 1] === ignoreIndex) length--;
+  while (length > min && row[length - 1] === ignoreIndex) length--;
   return length;
 }
 

@@ -8,13 +8,13 @@ export const MAX_BATCH_TOKENS = 2048;
 export function tokenBatches<Row>(
   rows: readonly Row[],
   lengthOf: (row: Row) => number,
-  most = MAX_BATCH_TOKENS,
+  max = MAX_BATCH_TOKENS,
 ): Row[][] {
   const batches: Row[][] = [];
   let tokens = Number.POSITIVE_INFINITY;
   for (const row of rows) {
     const length = lengthOf(row);
-    if (tokens + length > most) {
+    if (tokens + length > max) {
       batches.push([]);
       tokens = 0;
     }

@@ -159,6 +159,6 @@ function visitPaths(lattice: Lattice, blanks: readonly Arc[], labels: readonly A
 
 /** ln(eᵃ + eᵇ). */
 function addLogs(a: number, b: number): number {
-  const most = Math.max(a, b);
-  return most === Number.NEGATIVE_INFINITY ? most : most + Math.log1p(Math.exp(Math.min(a, b) - most));
+  const max = Math.max(a, b);
+  return max === Number.NEGATIVE_INFINITY ? max : max + Math.log1p(Math.exp(Math.min(a, b) - max));
 }

@@ -299,6 +299,6 @@ function checkCopy(state: DecoderState, source: DecoderState, to: number, from: 
   const isIn = (n: number) => (i: number) => isWhole(i) && i < n;
   checkNumber(op, 'to', to, isIn(state.sequences), `0 to ${state.sequences - 1}`);
   checkNumber(op, 'from', from, isIn(source.sequences), `0 to ${source.sequences - 1}`);
-  const most = Math.min(state.sizes.capacity, source.sizes.capacity);
-  checkNumber(op, 'length', length, (n) => isWhole(n) && n <= most, `0 to ${most}`);
+  const max = Math.min(state.sizes.capacity, source.sizes.capacity);
+  checkNumber(op, 'length', length, (n) => isWhole(n) && n <= max, `0 to ${max}`);
 }

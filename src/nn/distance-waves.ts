@@ -32,13 +32,13 @@ export class DistanceWaves extends Module {
 
   #make(length: number): Tensor {
     const { features, clamp } = this;
-    const most = Math.max(FIRST, 2 ** Math.ceil(Math.log2(length)));
+    const max = Math.max(FIRST, 2 ** Math.ceil(Math.log2(length)));
     const waves = Math.ceil(features / 2);
-    const limit = clamp ?? most;
-    const table = this.init.table(2 * most - 1, features, (first, count) => {
+    const limit = clamp ?? max;
+    const table = this.init.table(2 * max - 1, features, (first, count) => {
       const values = new Float32Array(count * features);
       for (let row = 0; row < count; row++) {
-        const distance = Math.max(-limit, Math.min(limit, first + row - (most - 1)));
+        const distance = Math.max(-limit, Math.min(limit, first + row - (max - 1)));
         for (let wave = 0; wave < waves; wave++) {
           const angle = distance / 10000 ** ((2 * wave) / features);
           values[row * features + wave] = Math.sin(angle);

@@ -24,15 +24,15 @@ export class DistanceRows extends Module implements DistanceTables {
   readonly valueRows: Tensor | null;
 
   /**
-   * `row` returns the row of a distance from a query to a key, −most … most, or null for zeros. Larger distances count
-   * as ±most.
+   * `row` returns the row of a distance from a query to a key, −max … max, or null for zeros. Larger distances count
+   * as ±max.
    */
   constructor(
     init: Initializer,
     headSize: number,
     private readonly options: {
       readonly rows: number;
-      readonly most: number;
+      readonly max: number;
       readonly row: (distance: number) => number | null;
       readonly values?: boolean | undefined;
     },
@@ -51,9 +51,9 @@ export class DistanceRows extends Module implements DistanceTables {
   }
 
   #table(rows: Tensor): Tensor {
-    const { most, row } = this.options;
+    const { max, row } = this.options;
     const [count, width] = rows.shape as [number, number];
-    const places = Int32Array.from({ length: 2 * most + 1 }, (_, i) => row(i - most) ?? count);
+    const places = Int32Array.from({ length: 2 * max + 1 }, (_, i) => row(i - max) ?? count);
     const all = places.includes(count) ? concat([rows, rows.device.zeros([1, width])]) : rows;
     return gather(all, rows.device.tensor(places));
   }

@@ -96,8 +96,8 @@ function maskOf(
   seesWhole: boolean,
 ): Tensor | null {
   if (!sequences.some(({ groups }) => groups.some((group) => group >= 0))) return null;
-  const most = (of: (each: ReadRows) => number) => sequences.reduce((longest, each) => Math.max(longest, of(each)), 0);
-  const [rows, columns] = [most(({ count }) => count), most(({ start, count }) => start + count)];
+  const max = (of: (each: ReadRows) => number) => sequences.reduce((longest, each) => Math.max(longest, of(each)), 0);
+  const [rows, columns] = [max(({ count }) => count), max(({ start, count }) => start + count)];
   const mask = new Int32Array(sequences.length * rows * columns);
   for (const [i, { start, count, groups }] of sequences.entries()) {
     let [begin, end] = [0, 0]; // rows of the query's group

@@ -44,7 +44,7 @@ export interface Mamba2Options {
   /** Epsilon of the norm. Default: 1e-5. */
   readonly eps?: number | undefined;
   /** Limits of the time steps. Default: none. */
-  readonly timeLimit?: readonly [least: number, most: number] | undefined;
+  readonly timeLimit?: readonly [min: number, max: number] | undefined;
   /** Five constant factors: of the projected gate, input, B, C and time step. Default: none. */
   readonly multipliers?: readonly number[] | undefined;
 }

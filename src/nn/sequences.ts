@@ -45,7 +45,7 @@ export class Sequences {
 
   /** Number of rows of the longest sequence. */
   get longest(): number {
-    return this.counts.reduce((most, count) => Math.max(most, count)); // spread arguments would overflow the stack
+    return this.counts.reduce((max, count) => Math.max(max, count)); // spread arguments would overflow the stack
   }
 
   /** @internal Row index of the last row of each sequence. */

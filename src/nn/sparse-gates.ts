@@ -17,8 +17,8 @@ export function sparseGates(share: number): (gates: Tensor) => Tensor {
   const cutoff = normalQuantile(share);
   return (gates) => {
     const each = { axis: -1, keepDims: true };
-    const least = add(mean(gates, each), scale(std(gates, { ...each, correction: 0 }), cutoff));
-    return relu(sub(gates, least));
+    const min = add(mean(gates, each), scale(std(gates, { ...each, correction: 0 }), cutoff));
+    return relu(sub(gates, min));
   };
 }
 

@@ -246,9 +246,9 @@ function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, pad
   const [rows, cols] = shape as [number, number];
   const rowBytes = blockRowBytes(formatOf(device, format), cols, padded);
   const tile = tileOf(device);
-  let least = tile;
-  while (least % unit !== 0) least += tile;
-  const step = Math.max(least, Math.floor(STAGE / rowBytes / least) * least);
+  let min = tile;
+  while (min % unit !== 0) min += tile;
+  const step = Math.max(min, Math.floor(STAGE / rowBytes / min) * min);
   return { weight: emptyPacked(device, format, rows, cols), rowBytes, step };
 }
 

@@ -97,10 +97,10 @@ function acrossKeys(bias: Tensor, keys: number): Tensor {
 export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
   checkDType(op, name, table, 'float32');
   const distances = table.shape[axis] ?? 0;
-  const most = table.device.constant('attention.maxDistances');
+  const max = table.device.constant('attention.maxDistances');
   checkShape(op, name, table, axis === 0 ? [distances, other] : [other, distances]);
-  const isOdd = (count: number) => count % 2 === 1 && count <= most;
-  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${most}`);
+  const isOdd = (count: number) => count % 2 === 1 && count <= max;
+  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${max}`);
 }
 
 /**

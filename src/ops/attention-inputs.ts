@@ -58,7 +58,7 @@ export function checkAttention(
   const { lengths, maxQ, maxK } = checkItems(op, device, sizes, options);
   const biases = checkBiases(op, options, q, width, { batch, heads, maxQ, maxK, packed });
   const { bias, biasGrid, mask, maskGrid } = biases;
-  const most = (longest: number, ...limits: number[]) => {
+  const max = (longest: number, ...limits: number[]) => {
     return packed ? Math.min(longest, ...limits.filter((limit) => limit > 1)) : longest;
   };
   return {
@@ -70,8 +70,8 @@ export function checkAttention(
     sight: sightOf(op, options),
     biases,
     factors: { scale: options.scale ?? 1 / Math.sqrt(width), softcap: options.softcap ?? 0 },
-    maxQ: bias || mask ? most(maxQ, biasGrid.rows, maskGrid.rows) : maxQ,
-    maxK: bias || mask ? most(maxK, biasGrid.cols, maskGrid.cols) : maxK,
+    maxQ: bias || mask ? max(maxQ, biasGrid.rows, maskGrid.rows) : maxQ,
+    maxK: bias || mask ? max(maxK, biasGrid.cols, maskGrid.cols) : maxK,
   };
 }
 
@@ -143,9 +143,9 @@ function divide(
 /** Returns the number of features of a head. Throws ShapeError. */
 export function headWidth(op: string, name: string, tensor: Tensor, heads: number): number {
   const width = lastOf(tensor.shape) / heads;
-  const most = tensor.device.constant('attention.maxWidth');
-  if (!Number.isInteger(width) || width > most) {
-    const expected = `a last dimension of ${heads} heads of at most ${most} each`;
+  const max = tensor.device.constant('attention.maxWidth');
+  if (!Number.isInteger(width) || width > max) {
+    const expected = `a last dimension of ${heads} heads of at most ${max} each`;
     throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
   }
   return width;

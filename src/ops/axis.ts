@@ -55,14 +55,14 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum('min', x, options, true);
 }
 
-function extremum(op: string, x: Tensor, options: ReduceOptions, least: boolean): Tensor {
+function extremum(op: string, x: Tensor, options: ReduceOptions, min: boolean): Tensor {
   const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'any', keepDims: 'boolean' });
   const device = checkFloats(op, x);
   const axes = checkAxes(op, given, x.shape);
   return device.scope(() => {
     const { input, axis } = together(x, axes);
     const y = device.empty(withoutAxes(x.shape, axes, keepDims));
-    device.emit('extremum', { x: input, values: y, ...axis, least }, x.size);
+    device.emit('extremum', { x: input, values: y, ...axis, least: min }, x.size);
     return differentiable(y, [input], (dy) => {
       const dx = gradOf(input);
       const operands = { dy, x: input, y, dx: dx?.tensor, ...axis, accumulate: accumulateBits(dx) };
@@ -91,7 +91,7 @@ export function argmin(x: Tensor, options: ArgOptions = {}): Tensor {
   return place('argmin', x, options, true);
 }
 
-function place(op: string, x: Tensor, options: ArgOptions, least: boolean): Tensor {
+function place(op: string, x: Tensor, options: ArgOptions, min: boolean): Tensor {
   const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'integer', keepDims: 'boolean' });
   const device = checkFloats(op, x);
   const axes = checkAxes(op, given, x.shape);
@@ -99,7 +99,7 @@ function place(op: string, x: Tensor, options: ArgOptions, least: boolean): Tens
     device.scope(() => {
       const { input, axis } = together(x, axes);
       const ids = device.empty(withoutAxes(x.shape, axes, keepDims), 'int32');
-      device.emit('extremum', { x: input, ids, ...axis, least }, x.size);
+      device.emit('extremum', { x: input, ids, ...axis, least: min }, x.size);
       return ids;
     }),
   );
@@ -150,8 +150,8 @@ export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values:
   const device = checkFloats('topk', x);
   const d = checkAxis('topk', given, x.shape);
   const axis = axisOf(x.shape, d);
-  const most = Math.min(axis.count, device.constant('topKAlong.max'));
-  checkNumber('topk', 'k', k, (value) => isCount(value) && value <= most, `an integer from 1 to ${most}`);
+  const max = Math.min(axis.count, device.constant('topKAlong.max'));
+  checkNumber('topk', 'k', k, (value) => isCount(value) && value <= max, `an integer from 1 to ${max}`);
   const shape = x.shape.map((size, dimension) => (dimension === d ? k : size));
   return device.scope(() => {
     const input = contiguous(x);

@@ -102,10 +102,10 @@ function checkLengths(
   name: string,
   given: readonly number[] | undefined,
   batch: number,
-  most: number,
+  max: number,
 ): readonly number[] {
-  if (given === undefined) return Array<number>(batch).fill(most);
-  const fits = (length: unknown) => typeof length === 'number' && isWhole(length) && length <= most;
+  if (given === undefined) return Array<number>(batch).fill(max);
+  const fits = (length: unknown) => typeof length === 'number' && isWhole(length) && length <= max;
   if (Array.isArray(given) && given.length === batch && given.every(fits)) return given;
-  throw new ArgumentError(`ctcLoss: ${name} is ${describeValue(given)}, expected ${batch} numbers from 0 to ${most}`);
+  throw new ArgumentError(`ctcLoss: ${name} is ${describeValue(given)}, expected ${batch} numbers from 0 to ${max}`);
 }

@@ -149,8 +149,8 @@ export function cacheCopy(
 export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheReorder', { cache, order, lengths });
   const [rows, slots, cols] = shapeOfCache('cacheReorder', cache);
-  const most = maxCacheRows(device);
-  if (rows > most) throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, expected at most ${most}`);
+  const max = maxCacheRows(device);
+  if (rows > max) throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, expected at most ${max}`);
   checkDTypes('cacheReorder', { order, lengths }, 'int32');
   checkShape('cacheReorder', 'order', order, [rows]);
   checkShape('cacheReorder', 'lengths', lengths, [rows]);

@@ -115,11 +115,11 @@ function sizesOf(
   }
   const { rows } = matrixOf(v);
   const [keys, values] = [lastOf(k.shape) / groups, lastOf(v.shape) / heads];
-  const most = v.device.constant('linearScan.maxKeys');
-  if (!Number.isInteger(values) || !Number.isInteger(keys) || keys > most) {
+  const max = v.device.constant('linearScan.maxKeys');
+  if (!Number.isInteger(values) || !Number.isInteger(keys) || keys > max) {
     const given = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(
-      `${op}: ${given}, expected ${groups} heads of k, of at most ${most} features, and ${heads} of v`,
+      `${op}: ${given}, expected ${groups} heads of k, of at most ${max} features, and ${heads} of v`,
     );
   }
   checkShape(op, 'q', q, [rows, groups * keys]);

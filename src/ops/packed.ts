@@ -55,8 +55,8 @@ export function emptyPacked(device: Device, name: PackedFormat, rows: number, co
   const format = formatOf(device, name);
   if (!isCount(rows) || !isCount(cols))
     throw new ShapeError(`packed weights: the shape is ${describeShape([rows, cols])}, expected [rows, inputs]`);
-  const most = device.constant('format.maxInputs');
-  if (cols > most) throw new ShapeError(`packed weights: ${cols} inputs, expected at most ${most}`);
+  const max = device.constant('format.maxInputs');
+  if (cols > max) throw new ShapeError(`packed weights: ${cols} inputs, expected at most ${max}`);
   const words = device.unscoped(() => device.empty([tileWords(device, format, rows, cols)], 'int32'));
   return { format, rows, cols, words };
 }

@@ -54,18 +54,18 @@ export function topKInto(
 ): void {
   const { values, ids, logSums } = best;
   const device = checkDevice('topKInto', { x, values, ids, logSums }, { forbidden });
-  const [slots, most, k] = shapeOfBest('topKInto', values);
+  const [slots, max, k] = shapeOfBest('topKInto', values);
   const { rows, cols, stride } = matrixOf(x);
   checkDType('topKInto', 'x', x, 'float32');
   checkDType('topKInto', 'values', values, 'float32');
   checkDType('topKInto', 'ids', ids, 'int32');
   checkShape('topKInto', 'ids', ids, values.shape);
-  checkShape('topKInto', 'logSums', logSums, [slots, most, 2]);
+  checkShape('topKInto', 'logSums', logSums, [slots, max, 2]);
   if (forbidden) checkDType('topKInto', 'forbidden', forbidden, 'int32');
   const limit = maxTopK(device);
   const isAllowed = (n: number) => n >= 1 && n <= Math.min(limit, cols);
   checkNumber('topKInto', 'k', k, isAllowed, `from 1 to ${limit} and the columns, ${cols}`);
-  if (rows > most) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
+  if (rows > max) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${max} rows`);
   device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });
 }
 
@@ -84,14 +84,14 @@ export function takeTokens(
   { slot = 0, stops = null }: { slot?: number | Scalar | undefined; stops?: Tensor | null | undefined } = {},
 ): void {
   const device = checkDevice('takeTokens', { ids, tokens, finished }, { stops });
-  const [, most, k] = shapeOfBest('takeTokens', ids);
+  const [, max, k] = shapeOfBest('takeTokens', ids);
   const rows = tokens.size;
   checkDTypes('takeTokens', { ids, tokens, finished, stops }, 'int32');
   checkShape('takeTokens', 'tokens', tokens, [rows]);
   checkNumber('takeTokens', 'k', k, (n) => n === 1, 'the one best');
-  if (rows > Math.min(most, finished.size)) {
+  if (rows > Math.min(max, finished.size)) {
     throw new ShapeError(
-      `takeTokens: there are ${rows} tokens, but best has ${most} rows and finished ${finished.size}`,
+      `takeTokens: there are ${rows} tokens, but best has ${max} rows and finished ${finished.size}`,
     );
   }
   device.emit('takeTokens', { ids, stops, tokens, finished, rows, slot, stopCount: stops?.size ?? 0 });

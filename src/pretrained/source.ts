@@ -61,11 +61,10 @@ export function sourceOf(
     const hints = file === 'config.json' ? await import('./no-config.js').catch(() => null) : null;
     throw new FormatError(`${name} has no ${file}${hints?.withoutConfig(names) ?? ''}`);
   };
-  const bytes = async (file: string, most = Number.POSITIVE_INFINITY): Promise<Uint8Array> => {
+  const bytes = async (file: string, max = Number.POSITIVE_INFINITY): Promise<Uint8Array> => {
     const found = await open(file);
     try {
-      if (found.size > most)
-        throw new FormatError(`${name}: ${file} has ${found.size} bytes, expected at most ${most}`);
+      if (found.size > max) throw new FormatError(`${name}: ${file} has ${found.size} bytes, expected at most ${max}`);
       if (found.view) return found.view(0, found.size);
       const all = new Uint8Array(found.size);
       await (found.readAsync ? found.readAsync(0, all) : found.read(0, all));

@@ -255,8 +255,8 @@ async function beginRead(
 
 /** Refuses a text that cannot fit before it is tokenized. Throws ApiError 400. */
 export function checkFits(text: string, { served, batching }: Writer): void {
-  const least = served.tokenBound(text);
-  if (least >= batching.context) throw tooLong(`at least ${least}`, batching.context);
+  const min = served.tokenBound(text);
+  if (min >= batching.context) throw tooLong(`at least ${min}`, batching.context);
 }
 
 /** The options of generation: how tokens are sampled, and the format of the answer. */

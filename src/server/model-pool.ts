@@ -254,10 +254,10 @@ export class ModelPool {
     const { maxMemoryBytes: limit } = this.settings;
     const others = () => this.#entries.filter((each) => each !== entry && each.memory !== null);
     const pinned = others().filter(({ isPinned }) => isPinned);
-    const most = limit - total(pinned);
-    if (bytes > most) {
+    const max = limit - total(pinned);
+    if (bytes > max) {
       const kept =
-        pinned.length > 0 ? `, of which ${pinned.map(({ id }) => id).join(', ')} keep ${size(limit - most)}` : '';
+        pinned.length > 0 ? `, of which ${pinned.map(({ id }) => id).join(', ')} keep ${size(limit - max)}` : '';
       const message = `The model '${entry.id}' needs ${size(bytes)} of memory, and all models may have ${size(limit)}${kept}`;
       throw new ApiError(503, message, 'insufficient_memory', 'model');
     }

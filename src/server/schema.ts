@@ -117,8 +117,8 @@ interface NumberRules {
 
 export function number({ min, max, above = false, description }: NumberRules): Schema<number> {
   const expected = `a number ${above ? 'above' : 'from'} ${min}${above ? ', at most' : ' to'} ${max}`;
-  const least = above ? z.gt(min) : z.gte(min);
-  return withJson(z.number({ error: () => expected }).check(least, z.lte(max)), { description });
+  const lower = above ? z.gt(min) : z.gte(min);
+  return withJson(z.number({ error: () => expected }).check(lower, z.lte(max)), { description });
 }
 
 export function integer({ min, max, description }: NumberRules): Schema<number> {

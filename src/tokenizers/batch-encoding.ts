@@ -93,7 +93,7 @@ export function encodeBatch(
     refuse('maxLength is missing, which padding or truncation needs: the tokenizer has no model_max_length');
   const all = texts.map((text, i) => encoded(text, textPair?.[i], { ...options, truncation, maxLength }, settings));
   const samples = all.flatMap((rows, sample) => rows.map(() => sample));
-  const longest = all.reduce((most, rows) => Math.max(most, (rows[0] as Item[]).length), 0);
+  const longest = all.reduce((max, rows) => Math.max(max, (rows[0] as Item[]).length), 0);
   const wanted = padding === 'max_length' ? (maxLength as number) : padding ? longest : 0;
   const length = Math.ceil(wanted / padToMultipleOf) * padToMultipleOf;
   const side = options.paddingSide ?? settings.paddingSide;

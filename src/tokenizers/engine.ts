@@ -40,7 +40,7 @@ export class Engine {
     this.#preTokenize = preTokenizerOf(pre_tokenizer);
     this.postProcessor = postProcessorOf(post_processor);
     this.#decoder = decoderOf(decoder);
-    this.size = [...this.#added.ids.values()].reduce((most, id) => Math.max(most, id + 1), this.#model.size);
+    this.size = [...this.#added.ids.values()].reduce((max, id) => Math.max(max, id + 1), this.#model.size);
   }
 
   /** Returns the tokens of a text with their offsets in code points. Throws UnknownTokenError. */

@@ -121,7 +121,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
 
   async encodeBatchAsync(texts: readonly string[], options: EncodeBatchOptions = {}): Promise<BatchEncoding> {
     const { textPair } = checkedTexts(texts, options);
-    const most = tokensRead(
+    const max = tokensRead(
       options,
       this.#batchSettings(() => []),
     );
@@ -131,7 +131,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
         const items: Item[] = [];
         for (const part of this.engine.itemsInSlices(text, type)) {
           for (const item of part) items.push(item);
-          if (items.length > most) break;
+          if (items.length > max) break;
           await yieldToEventLoop();
         }
         known[type as 0 | 1].push(items);
@@ -146,14 +146,14 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     // XLNet is padded on the left, and padding tokens have a type of their own.
     const isXLNet = String(config.tokenizer_class).startsWith('XLNet');
     const { padding_side: side = isXLNet ? 'left' : 'right', pad_token_type_id: type = isXLNet ? 3 : 0 } = config;
-    const { truncation_side, model_max_length: most } = config;
+    const { truncation_side, model_max_length: max } = config;
     return {
       postProcessor: this.engine.postProcessor,
       padId: this.padId,
       padTypeId: typeof type === 'number' ? type : 0,
       paddingSide: side === 'left' ? 'left' : 'right',
       truncationSide: truncation_side === 'left' ? 'left' : 'right',
-      maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for no limit
+      maxLength: typeof max === 'number' && max < 1e9 ? max : undefined, // transformers writes 1e30 for no limit
       items,
     };
   }

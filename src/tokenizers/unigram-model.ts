@@ -13,7 +13,7 @@ const MAX_REMEMBERED_LENGTH = 256;
 interface Tables {
   readonly ids: ReadonlyMap<string, number>;
   /** The worst score. */
-  readonly least: number;
+  readonly min: number;
   /** Tokens in ascending order, without the empty one. */
   readonly sorted: readonly string[];
 }
@@ -31,15 +31,15 @@ export async function prepareUnigram(model: TokenizerModel): Promise<void> {
 
 function* makeTables({ vocab }: TokenizerModel): Generator<undefined, Tables> {
   const ids = new Map<string, number>();
-  let least = Number.POSITIVE_INFINITY;
+  let min = Number.POSITIVE_INFINITY;
   for (const [id, [token, score]] of (vocab as readonly (readonly [string, number])[]).entries()) {
     ids.set(token, id);
-    least = Math.min(least, score);
+    min = Math.min(min, score);
     if (id % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
   }
   const tokens = [...ids.keys()].filter((token) => token !== '');
   yield;
-  return { ids, least, sorted: yield* sortedByParts(tokens, (a, b) => a < b) };
+  return { ids, min, sorted: yield* sortedByParts(tokens, (a, b) => a < b) };
 }
 
 /** A vocabulary with scores. A word is segmented so that the sum of scores is maximal (Viterbi). */
@@ -55,13 +55,13 @@ export class UnigramModel implements Model {
   readonly #known = new Map<string, readonly ModelToken[]>();
 
   constructor(model: TokenizerModel) {
-    const { ids, least, sorted } = prepared.get(model) ?? atOnce(makeTables(model));
+    const { ids, min, sorted } = prepared.get(model) ?? atOnce(makeTables(model));
     this.#vocab = model.vocab as readonly (readonly [string, number])[];
     this.ids = ids;
     this.count = this.#vocab.length;
     this.size = this.#vocab.length;
     this.#unknown = model.unk_id ?? null;
-    this.#unknownScore = least - UNKNOWN_PENALTY;
+    this.#unknownScore = min - UNKNOWN_PENALTY;
     this.#hasBytes = model.byte_fallback === true;
     this.#prefixes = new Prefixes(sorted);
   }

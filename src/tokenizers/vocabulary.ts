@@ -175,8 +175,8 @@ export function buildVocabulary(
     throw new ArgumentError(`${name}: the corpus has only white space, expected text to learn tokens from`);
   }
   if (found.length === 0) {
-    const most = [...counts.values()].reduce((a, b) => Math.max(a, b));
-    const why = `no token occurs more than ${most} times: lower it or give more text`;
+    const max = [...counts.values()].reduce((a, b) => Math.max(a, b));
+    const why = `no token occurs more than ${max} times: lower it or give more text`;
     throw new ArgumentError(`${name}: minFrequency is ${minFrequency}, but ${why}`);
   }
   found.sort(([a, n], [b, m]) => m - n || compareCodePoints(a, b));

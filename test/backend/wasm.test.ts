@@ -97,10 +97,10 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
 
   it('asks for less shared memory if addresses are scarce, and reports if there are none', async () => {
     const { Memory } = WebAssembly;
-    let most = 1 << 13; // pages of 64 KiB
+    let max = 1 << 13; // pages of 64 KiB
     WebAssembly.Memory = class extends Memory {
       constructor(descriptor: WebAssembly.MemoryDescriptor) {
-        if (descriptor.maximum! > most) throw new RangeError('could not allocate memory');
+        if (descriptor.maximum! > max) throw new RangeError('could not allocate memory');
         super(descriptor);
       }
     };
@@ -113,7 +113,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
       end.write([1, 2]);
       expect(add(end, 1).dataSync()).toEqual(Float32Array.of(2, 3));
       own.dispose();
-      most = 0;
+      max = 0;
       const refused = createDevice({ backend: 'wasm', threads: 2 });
       await expect(refused).rejects.toThrow(DeviceError);
       await expect(refused).rejects.toThrow(/could not allocate memory.*dispose/);

@@ -111,9 +111,9 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(() => own.empty([1 << 27])).toThrow(simdformer.OutOfMemoryError);
     const half = own.empty([1 << 26]);
     expect(await addAtEnd(half)).toEqual([2, 3]);
-    const most = own.empty([(50 << 20) >> 2, 4]);
+    const max = own.empty([(50 << 20) >> 2, 4]);
     expect(() => own.empty([50 << 20])).toThrow(simdformer.OutOfMemoryError);
-    expect(await addAtEnd(most.reshape(-1))).toEqual([2, 3]);
+    expect(await addAtEnd(max.reshape(-1))).toEqual([2, 3]);
     own.dispose();
   });
 
@@ -124,9 +124,9 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
           super({ ...descriptor, maximum: 8192 });
         }
       };`);
-    const most = own.empty([420 << 18]);
+    const max = own.empty([420 << 18]);
     const more = own.empty([64 << 18]); // for which a quarter more is asked than there is
-    expect(await addAtEnd(most)).toEqual([2, 3]);
+    expect(await addAtEnd(max)).toEqual([2, 3]);
     expect(await addAtEnd(more)).toEqual([2, 3]);
     const spare = own.empty([1024]);
     const missing = own.empty([128 << 18]);

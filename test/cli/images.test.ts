@@ -184,8 +184,8 @@ describe('commands for images', async () => {
     const out = join(folder, 'depth.png');
     const { code, stdout, stderr } = await simdformer(['depth', model, image, '--out', out]);
     expect(code, stderr).toBe(0);
-    const [least, most] = stdout.trim().split('\t').map(Number) as [number, number];
-    expect(least).toBeLessThan(most);
+    const [min, max] = stdout.trim().split('\t').map(Number) as [number, number];
+    expect(min).toBeLessThan(max);
     const depth = await decodeImage(readFileSync(out));
     expect([depth.width, depth.height]).toEqual([WIDTH, HEIGHT]);
   });

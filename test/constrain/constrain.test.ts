@@ -13,7 +13,7 @@ import { BEGIN, tryDocument, write as writeWith } from './write.js';
 const tokenizer = await byteTokenizer();
 const ajv = new Ajv.default({ strict: false });
 
-const write = (format: ResponseFormat, seed: number, most?: number) => writeWith(tokenizer, format, seed, most);
+const write = (format: ResponseFormat, seed: number, max?: number) => writeWith(tokenizer, format, seed, max);
 
 describe('a JSON Schema', () => {
   // SCHEMAS=100000 tries more of them, SCHEMAS_FROM=100000 others. 100,000 from 1,000,000 on were tried on 2026-11-30.

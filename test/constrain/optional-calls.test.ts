@@ -25,14 +25,14 @@ async function write(template: string, begin: string, seed: number, parallel = t
   const { logitsProcessors, stop } = await constrain(tokenizer, format);
   const random = new Random(seed, 9);
   const given = tokenizer.encode(begin, { addSpecial: false });
-  const most = given.length + 160;
+  const max = given.length + 160;
   const tokens: number[] = [];
-  while (tokens.length < most) {
+  while (tokens.length < max) {
     const next = given[tokens.length];
     const scores = Float32Array.from({ length: tokenizer.vocabSize }, (_, id) =>
       next === undefined ? random.below(1 << 20) : Number(id === next),
     );
-    for (const processor of logitsProcessors) processor(scores, tokens, { begin: 0, maxLength: most });
+    for (const processor of logitsProcessors) processor(scores, tokens, { begin: 0, maxLength: max });
     const best = scores.indexOf(Math.max(...scores));
     if (next !== undefined && best !== next) throw new Error(`${begin}: '${tokenizer.decode([next])}' is not allowed`);
     if (best === 0) break;

@@ -45,12 +45,12 @@ export function randomSchema(random: Random, depth: number): Schema {
     }
     case 'number': {
       const isInteger = random.below(2) === 0;
-      const least = isInteger ? random.below(2000) - 1000 : random.below(20_000) / 100 - 100;
+      const min = isInteger ? random.below(2000) - 1000 : random.below(20_000) / 100 - 100;
       const width = pick([0, 0.01, 1, 1.5, 20, 500, 1e9, 1e17]);
       return {
         ...perhaps(2, 'type', () => (isInteger ? 'integer' : 'number')),
-        ...perhaps(2, pick(['minimum', 'exclusiveMinimum']), () => least),
-        ...perhaps(2, pick(['maximum', 'exclusiveMaximum']), () => least + width),
+        ...perhaps(2, pick(['minimum', 'exclusiveMinimum']), () => min),
+        ...perhaps(2, pick(['maximum', 'exclusiveMaximum']), () => min + width),
       };
     }
     case 'any':

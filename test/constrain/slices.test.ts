@@ -56,7 +56,7 @@ it('follows few new bytes between two pauses, because each takes long', () => {
   const of = recognizer();
   const allowed = new AllowedTokens(of, trie, TOKENS);
   const at = behind('{"a":"', of);
-  let [news, most] = [0, 0];
+  let [news, max] = [0, 0];
   const step = of.step.bind(of);
   of.step = (from, byte) => {
     if (of.nextOf(from)[byte]! < 0) news++;
@@ -64,11 +64,11 @@ it('follows few new bytes between two pauses, because each takes long', () => {
   };
   for (const search = allowed.prepare(at); ; news = 0) {
     const { done } = search.next();
-    most = Math.max(most, news);
+    max = Math.max(max, news);
     if (done) break;
   }
-  expect(most).toBeGreaterThan(0);
-  expect(most).toBeLessThanOrEqual(2 * 256);
+  expect(max).toBeGreaterThan(0);
+  expect(max).toBeLessThanOrEqual(2 * 256);
 });
 
 it('gives up if the recognizer forgets its places during a pause', () => {

@@ -16,15 +16,15 @@ export async function write(
   tokenizer: PretrainedTokenizer,
   format: ResponseFormat,
   seed: number,
-  most = 200,
+  max = 200,
 ): Promise<string> {
   const { logitsProcessors, stop } = await constrain(tokenizer, format);
   const random = new Random(seed, 7);
   const tokens = [5];
   const scores = new Float32Array(tokenizer.vocabSize);
-  while (tokens.length < BEGIN + most) {
+  while (tokens.length < BEGIN + max) {
     for (let i = 0; i < scores.length; i++) scores[i] = random.below(1 << 20);
-    for (const processor of logitsProcessors) processor(scores, tokens, { begin: BEGIN, maxLength: BEGIN + most });
+    for (const processor of logitsProcessors) processor(scores, tokens, { begin: BEGIN, maxLength: BEGIN + max });
     let best = 0;
     for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i;
     if (best === tokenizer.eosId || best === 0) break;
@@ -43,11 +43,11 @@ export interface Trial {
 export async function tryDocument(tokenizer: PretrainedTokenizer, seed: number): Promise<Trial> {
   const random = new Random(seed, 3);
   const schema = randomDocument(random);
-  const most = 40 + random.below(120);
+  const max = 40 + random.below(120);
   const wrong = (what: string): Trial => ({ outcome: 'wrong', details: `${what}: ${JSON.stringify(schema)}` });
   let written: string;
   try {
-    written = await write(tokenizer, { type: 'json_schema', schema }, seed, most);
+    written = await write(tokenizer, { type: 'json_schema', schema }, seed, max);
   } catch (error) {
     // A format that does not fit is refused at once, not in the middle of the text.
     const isRefused = error instanceof NoRoomError ? error.generated === 0 : error instanceof ResponseFormatError;

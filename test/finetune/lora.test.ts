@@ -49,8 +49,8 @@ async function train(model: LoadedModel, params: Tensor[]): Promise<number[]> {
 }
 
 function expectClose(a: Float32Array, b: Float32Array, limit: number): void {
-  const most = b.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  for (const [i, value] of b.entries()) expect(Math.abs(value - a[i]!)).toBeLessThanOrEqual(limit * most);
+  const max = b.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  for (const [i, value] of b.entries()) expect(Math.abs(value - a[i]!)).toBeLessThanOrEqual(limit * max);
 }
 
 describe('adapters', () => {

@@ -56,10 +56,10 @@ describe('losses of fine-tuning', () => {
         continue;
       }
       const wanted = (gradient as number[][]).flat();
-      const most = Math.max(...wanted.map(Math.abs));
+      const max = Math.max(...wanted.map(Math.abs));
       const given = await inputs[n]!.grad!.data();
       for (const [k, value] of wanted.entries())
-        expect(Math.abs(given[k]! - value)).toBeLessThanOrEqual(2e-5 * most + 1e-9);
+        expect(Math.abs(given[k]! - value)).toBeLessThanOrEqual(2e-5 * max + 1e-9);
     }
   });
 });

@@ -21,11 +21,11 @@ const nameOf = (work: Promise<unknown>) =>
     ({ name }) => name,
   );
 
-async function read(stream: ReadableStream<string>, most = Number.POSITIVE_INFINITY): Promise<string[]> {
+async function read(stream: ReadableStream<string>, max = Number.POSITIVE_INFINITY): Promise<string[]> {
   const pieces: string[] = [];
   for await (const piece of stream as unknown as AsyncIterable<string>) {
     pieces.push(piece);
-    if (pieces.length === most) break;
+    if (pieces.length === max) break;
   }
   return pieces;
 }

@@ -201,11 +201,11 @@ describe('gumbel', () => {
     const [exact, quick] = [new Random(3), new Random(3)];
     let left = 0;
     for (let i = 0; i < 10_000; i++) {
-      const least = (i % 100) / 10 - 3;
+      const min = (i % 100) / 10 - 3;
       const draw = gumbel(exact, Number.POSITIVE_INFINITY);
-      const same = gumbel(quick, Math.exp(-least));
+      const same = gumbel(quick, Math.exp(-min));
       if (same === Number.NEGATIVE_INFINITY) left++;
-      expect(same === draw || (same === Number.NEGATIVE_INFINITY && draw <= least)).toBe(true);
+      expect(same === draw || (same === Number.NEGATIVE_INFINITY && draw <= min)).toBe(true);
     }
     expect(left).toBeGreaterThan(5000);
   });

@@ -15,7 +15,7 @@ const steps = vi.spyOn(Passes.prototype, 'step');
 afterEach(() => steps.mockClear());
 
 /** Most sequences of a step of the shared batch. */
-const mostRows = () => Math.max(0, ...steps.mock.calls.map(([next]) => next.length));
+const maxRows = () => Math.max(0, ...steps.mock.calls.map(([next]) => next.length));
 
 type Call = readonly [input: number[][], options: GenerateOptions];
 
@@ -57,7 +57,7 @@ describe('calls that begin together', () => {
     expect(steps).not.toHaveBeenCalled();
     const together = await Promise.all(calls.map(([input, options]) => model.generate(input, options)));
     expect(together).toEqual(alone);
-    expect(mostRows()).toBeGreaterThanOrEqual(calls.length);
+    expect(maxRows()).toBeGreaterThanOrEqual(calls.length);
     const written = alone.flatMap(({ logProbabilities }) => logProbabilities.map(({ length }) => length));
     const total = written.reduce((sum, length) => sum + length);
     expect(steps.mock.calls.length).toBeLessThan(total / 4);
@@ -83,7 +83,7 @@ describe('calls that begin together', () => {
       expect(result).toEqual(alone[i]);
       expect(sequences).toEqual(alone[i]!.sequences);
     }
-    expect(mostRows()).toBeGreaterThan(calls.length);
+    expect(maxRows()).toBeGreaterThan(calls.length);
     model.dispose();
   });
 });
@@ -105,7 +105,7 @@ describe('calls that begin later', () => {
         };
         const result = await model.generate(first[0], { ...first[1], onToken });
         expect([result, ...(await Promise.all(others))]).toEqual(alone);
-        expect(mostRows()).toBeGreaterThan(calls.length);
+        expect(maxRows()).toBeGreaterThan(calls.length);
       }
     }
     model.dispose();
@@ -144,7 +144,7 @@ it('calls that cannot join run beside the batch', async () => {
   const alone = [...(await oneByOne(model, calls)), await cached()];
   const together = [...calls.map(([input, options]) => model.generate(input, options)), cached()];
   expect(await Promise.all(together)).toEqual(alone);
-  expect(mostRows()).toBeGreaterThan(5);
+  expect(maxRows()).toBeGreaterThan(5);
   model.dispose();
 });
 
@@ -227,6 +227,6 @@ it.each(['lfm2', 'mamba2', 'qwen3_5'])('models with recurrent states: %s', async
   };
   const first = await model.generate([prompts[0]!], { ...options, onToken });
   expect([first, ...(await Promise.all(later))]).toEqual(alone);
-  expect(mostRows()).toBe(3);
+  expect(maxRows()).toBe(3);
   model.dispose();
 });

@@ -51,17 +51,17 @@ it('reads written files', () => {
 it('reads a file whose header is longer than the first read', async () => {
   const texts = Array.from({ length: 200_000 }, (_, i) => `token ${i}`);
   const long = await ggufBytes(new Map<string, GgufEntry>([...metadata, ['tokens', { strings: texts }]]), tensors);
-  let most = 0;
+  let max = 0;
   const gguf = await readGguf({
     size: long.byteLength,
     read: () => expect.fail('it is asked to block'),
     async readAsync(position, into) {
-      most = Math.max(most, into.byteLength);
+      max = Math.max(max, into.byteLength);
       into.set(long.subarray(position, position + into.byteLength));
     },
   });
   expect((gguf.metadata.get('tokens') as GgufTexts).toArray()).toEqual(texts);
-  expect(most).toBeLessThanOrEqual(long.byteLength);
+  expect(max).toBeLessThanOrEqual(long.byteLength);
 });
 
 it('reads a Buffer of Node without copies', () => {

@@ -56,16 +56,16 @@ describe('the loss', () => {
     output.loss!.backward();
     const own = model.gradientDict();
     const norms = Object.values(gradients as Record<string, number[]>).map(([norm]) => norm!);
-    const most = Math.max(...norms, 1e-30);
+    const max = Math.max(...norms, 1e-30);
     // The rounding error of a pass in float32 is that of transformers, times a constant.
     const limit = 1e-4 + 8 * error;
     for (const [key, digest] of Object.entries(gradients as Record<string, number[]>)) {
       const found = digestOf(own[key]!.dataSync() as Float32Array);
-      const allowed = limit * Math.max(digest[0]!, 1e-3 * most);
+      const allowed = limit * Math.max(digest[0]!, 1e-3 * max);
       for (const i of [0, 1] as const) expect(Math.abs(found[i] - digest[i]!), `${key} ${i}`).toBeLessThan(allowed);
     }
     for (const [key, gradient] of Object.entries(own)) {
-      if (!(key in gradients)) expect(digestOf(gradient.dataSync() as Float32Array)[0], key).toBeLessThan(1e-5 * most);
+      if (!(key in gradients)) expect(digestOf(gradient.dataSync() as Float32Array)[0], key).toBeLessThan(1e-5 * max);
     }
     model.dispose();
   });

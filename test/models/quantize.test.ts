@@ -50,14 +50,14 @@ it.each([
   ['int8', null, 0.9995],
   ['int8', 32, 0.9995],
   ['int4', undefined, 0.98],
-] as const)('packs a custom module, %s %s', async (weights, groupSize, least) => {
+] as const)('packs a custom module, %s %s', async (weights, groupSize, min) => {
   const device = await best();
   const before = device.memory().used;
   const model = new Tied(device);
   const outputs = () => device.scope(() => model.forward(device.tensor(Int32Array.of(1, 7, 3))).dataSync());
   const expected = outputs();
   expect(quantize(model, { weights, groupSize })).toBe(model);
-  expect(similarity(outputs(), expected)).toBeGreaterThan(least);
+  expect(similarity(outputs(), expected)).toBeGreaterThan(min);
   expect(model.tokens).toBeInstanceOf(PackedEmbedding);
   expect(model.layers[0]).toBeInstanceOf(PackedLinear);
   expect(model.head).toBeInstanceOf(PackedTiedLinear);

@@ -17,7 +17,7 @@ function runs(marks: ArrayLike<number>): [number, number][] {
 describe('hiddenSpans', () => {
   it('masks whole spans within each row', () => {
     for (let seed = 0; seed < 50; seed++) {
-      const marks = hiddenSpans(new Random(seed), 100, [100, 40], { share: 0.3, length: 10, least: 2 });
+      const marks = hiddenSpans(new Random(seed), 100, [100, 40], { share: 0.3, length: 10, min: 2 });
       const [first, second] = [marks.subarray(0, 100), marks.subarray(100)];
       for (const [start, end] of [...runs(first), ...runs(second)]) expect(end - start).toBeGreaterThanOrEqual(10);
       expect(first.reduce((a, b) => a + b)).toBeLessThanOrEqual(30 + 10);
@@ -28,7 +28,7 @@ describe('hiddenSpans', () => {
   });
 
   it('masks at least `least` spans, at most as many as fit, and different ones for each seed', () => {
-    const spans = { share: 0, length: 5, least: 2 };
+    const spans = { share: 0, length: 5, min: 2 };
     const marks = hiddenSpans(new Random(1), 20, [20, 5, 3], spans);
     expect(runs(marks.subarray(0, 20)).length).toBeGreaterThanOrEqual(1);
     expect(Array.from(marks.subarray(20, 25))).toEqual([1, 1, 1, 1, 1]); // one place for a span
@@ -40,7 +40,7 @@ describe('hiddenSpans', () => {
   it('rounds the number of spans up with the probability of its fraction', () => {
     let rows = 0;
     for (let seed = 0; seed < 400; seed++) {
-      const marks = hiddenSpans(new Random(seed), 100, [100], { share: 0.25, length: 50, least: 0 });
+      const marks = hiddenSpans(new Random(seed), 100, [100], { share: 0.25, length: 50, min: 0 });
       rows += marks.includes(1) ? 1 : 0;
     }
     expect(rows / 400).toBeGreaterThan(0.5 - 4 * Math.sqrt(0.25 / 400)); // 0.25 · 100 / 50 = 0.5 spans

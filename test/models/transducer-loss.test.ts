@@ -65,10 +65,10 @@ describe('Parakeet with TDT', async () => {
     expect(Math.abs(scalarOf(output.loss as Tensor) - loss)).toBeLessThan(1e-4 * loss);
     (output.loss as Tensor).backward();
     const gradients = model.gradientDict();
-    const most = Math.max(...Object.values(norms));
+    const max = Math.max(...Object.values(norms));
     for (const [name, norm] of Object.entries(norms)) {
       const squares = (gradients[name]!.dataSync() as Float32Array).reduce((sum, value) => sum + value * value, 0);
-      expect(Math.abs(Math.sqrt(squares) - norm!), name).toBeLessThan(1e-3 * norm! + 1e-6 * most);
+      expect(Math.abs(Math.sqrt(squares) - norm!), name).toBeLessThan(1e-3 * norm! + 1e-6 * max);
     }
   });
 

@@ -83,7 +83,7 @@ function roundedInputs(x: Float32Array, inputs: number, together: number): Float
   for (let row = 0; row < x.length; row += inputs) {
     for (let from = 0; from < inputs; from += together) {
       const part = x.subarray(row + from, row + Math.min(inputs, from + together));
-      const largest = part.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const largest = part.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
       const inverse = Math.fround(127 / largest);
       const scale = Math.fround(largest / 127);
       for (const [i, value] of part.entries()) result[row + from + i] = roundEven(Math.fround(value * inverse)) * scale;
@@ -165,13 +165,13 @@ it.each(['int8', 'q4_1'] as const)(
     for (const isa of isas) {
       for (const threads of [2, 7]) {
         const device = await deviceOf(isa, threads);
-        const most = { rows: 300, out: 190, inputs: 96 };
-        const weight = weightOn(device, format, most);
-        const x = inputsOf(most);
-        const all = bitsOf(device, weight, x, most);
-        for (let rows = 1; rows < most.rows; rows++) {
-          const some = bitsOf(device, weight, x.subarray(0, rows * most.inputs), { ...most, rows });
-          expect(some, `${isa}, ${threads} threads, ${rows} rows`).toEqual(all.subarray(0, rows * most.out));
+        const max = { rows: 300, out: 190, inputs: 96 };
+        const weight = weightOn(device, format, max);
+        const x = inputsOf(max);
+        const all = bitsOf(device, weight, x, max);
+        for (let rows = 1; rows < max.rows; rows++) {
+          const some = bitsOf(device, weight, x.subarray(0, rows * max.inputs), { ...max, rows });
+          expect(some, `${isa}, ${threads} threads, ${rows} rows`).toEqual(all.subarray(0, rows * max.out));
         }
         weight.dispose();
       }

@@ -14,9 +14,9 @@ import { anyBlocks, type FileFormat, formats } from './any-blocks.js';
 function expectClose(given: Tensor, wanted: Tensor, bound = 1e-5): void {
   expect(given.shape).toEqual(wanted.shape);
   const [values, expected] = [Array.from(given.dataSync()), Array.from(wanted.dataSync())];
-  const most = bound * expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  const at = values.findIndex((value, i) => !(Math.abs(value - (expected[i] as number)) <= most));
-  if (at >= 0) expect.fail(`element ${at} is ${values[at]}, expected ${expected[at]} within ${most}`);
+  const max = bound * expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  const at = values.findIndex((value, i) => !(Math.abs(value - (expected[i] as number)) <= max));
+  if (at >= 0) expect.fail(`element ${at} is ${values[at]}, expected ${expected[at]} within ${max}`);
 }
 
 function normal(device: Device, random: Random, ...shape: number[]): Tensor {

@@ -70,8 +70,8 @@ for (const [name, op, place] of [
       // Compares with an input that has not moved.
       const whole = { shape: x.shape, data: x.data.map((value) => Math.round(value * 4)) };
       for (const [k, group] of groupsOf(x, options).groups.entries()) {
-        const most = best(whole, group);
-        const ties = group.filter((i) => whole.data[i] === most);
+        const max = best(whole, group);
+        const ties = group.filter((i) => whole.data[i] === max);
         for (const i of ties) dx[i] = upstream[k]! / ties.length;
       }
       return { x: dx };
@@ -87,8 +87,8 @@ for (const [name, op, place] of [
       const whole = { shape: x.shape, data: x.data.map(Math.round) };
       const { shape, groups } = groupsOf(x, options);
       return build(shape, (i) => {
-        const most = best(whole, groups[i]!);
-        return groups[i]!.findIndex((at) => whole.data[at] === most);
+        const max = best(whole, groups[i]!);
+        return groups[i]!.findIndex((at) => whole.data[at] === max);
       });
     },
   });
@@ -181,8 +181,8 @@ describe.each(isas)('%s', (isa) => {
     const best = ops.topk(x, 2);
     expect([...(await best.values.data())]).toEqual([nan, 3, 5, 5, -Infinity, -Infinity]);
     expect([...(await best.indices.data())]).toEqual([1, 2, 1, 2, 0, 1]);
-    const least = ops.topk(x, 4, { largest: false, axis: 1 });
-    expect([...(await least.indices.data())]).toEqual([0, 2, 3, 1, 3, 0, 1, 2, 0, 1, 2, 3]);
+    const min = ops.topk(x, 4, { largest: false, axis: 1 });
+    expect([...(await min.indices.data())]).toEqual([0, 2, 3, 1, 3, 0, 1, 2, 0, 1, 2, 3]);
   });
 });
 

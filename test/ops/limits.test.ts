@@ -29,9 +29,9 @@ it('limits the number of best tokens of a row', async () => {
     logSums: device.empty([1, 1, 2]),
   });
   const x = device.tensor(Float32Array.from({ length: MAX_TOP_K + 1 }, (_, i) => i)).reshape(1, -1);
-  const most = best(MAX_TOP_K);
-  topKInto(x, most);
-  expect(await most.ids.data()).toEqual(Int32Array.from({ length: MAX_TOP_K }, (_, i) => MAX_TOP_K - i));
+  const max = best(MAX_TOP_K);
+  topKInto(x, max);
+  expect(await max.ids.data()).toEqual(Int32Array.from({ length: MAX_TOP_K }, (_, i) => MAX_TOP_K - i));
   expect(() => topKInto(x, best(MAX_TOP_K + 1))).toThrow(ArgumentError);
 });
 

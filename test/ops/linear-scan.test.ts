@@ -24,9 +24,9 @@ const cases: Sizes[] = [
 ];
 
 /** Numbers from `least` to 1. */
-function fractions(random: Random, shape: readonly number[], least: number) {
+function fractions(random: Random, shape: readonly number[], min: number) {
   const { data } = random.normal(shape);
-  return { shape, data: data.map((x) => least + (1 - least) / (1 + Math.exp(-x))) };
+  return { shape, data: data.map((x) => min + (1 - min) / (1 + Math.exp(-x))) };
 }
 
 function inputsOf({ lengths, heads, groups, keys, values }: Sizes, random: Random) {

@@ -19,9 +19,9 @@ function upper(half: number): number {
 
 /** Bytes of a group, and the upper half of their scale: the least one by which none exceeds 127. */
 function bytesOf(group: readonly number[]): { bytes: number[]; scale: number } {
-  const most = Math.max(...group.map(Math.abs));
-  if (most < 2 ** -100) return { bytes: group.map(() => 0), scale: 0 };
-  bits.setFloat32(0, Math.fround(most / 127));
+  const max = Math.max(...group.map(Math.abs));
+  if (max < 2 ** -100) return { bytes: group.map(() => 0), scale: 0 };
+  bits.setFloat32(0, Math.fround(max / 127));
   const scale = (bits.getUint32(0) + 0xffff) >>> 16;
   const inverse = Math.fround(1 / upper(scale));
   return { bytes: group.map((x) => Math.sign(x) * Math.round(Math.abs(Math.fround(x * inverse)))), scale };
@@ -91,8 +91,8 @@ function reference(q: Float32Array, data: Float32Array, sizes: Sizes, errorOf: (
         const sum = query.reduce((total, x, d) => total + Math.abs(x) * (off[d] as number), 0) / Math.sqrt(width);
         worst = Math.max(worst, sum);
       }
-      const most = Math.max(...scores);
-      const powers = scores.map((score) => Math.exp(score - most));
+      const max = Math.max(...scores);
+      const powers = scores.map((score) => Math.exp(score - max));
       const total = powers.reduce((a, x) => a + x, 0);
       const valueErrors = powers.map((_, j) => errors(head(b, j, kvHeads + of)));
       for (let d = 0; d < width; d++) {

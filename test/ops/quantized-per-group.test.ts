@@ -15,8 +15,8 @@ const offsetsOf = (device: Device, sizes: readonly number[]) => {
 
 function largestDifference(given: Tensor, wanted: Tensor): number {
   const [a, b] = [Array.from(given.dataSync()), Array.from(wanted.dataSync())];
-  const most = (values: number[]) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  return most(a.map((value, i) => value - (b[i] as number))) / most(b);
+  const max = (values: number[]) => values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  return max(a.map((value, i) => value - (b[i] as number))) / max(b);
 }
 
 /** Sizes of groups: as in decoding, a few rows each, and more rows than a block has. */
@@ -100,8 +100,8 @@ describe.each(isas)('%s', (isa) => {
     const floats = transpose(weight.unpack());
     const wanted = gradientOf(() => groupedLinear(x, floats, offsets)).slice();
     const given = gradientOf(() => perGroup(weight, x, offsets));
-    const most = Math.max(...wanted.map(Math.abs));
-    expect(Math.max(...wanted.map((value, i) => Math.abs(value - given[i]!)))).toBeLessThan(1e-5 * most);
+    const max = Math.max(...wanted.map(Math.abs));
+    expect(Math.max(...wanted.map((value, i) => Math.abs(value - given[i]!)))).toBeLessThan(1e-5 * max);
     weight.dispose();
   });
 

@@ -22,8 +22,8 @@ function sorted(row: Float32Array, k: number, never: readonly number[] = []): [n
 }
 
 function expectSum(logSums: Float32Array, at: number, row: Float32Array): void {
-  const most = Math.max(...row);
-  const expected = most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+  const max = Math.max(...row);
+  const expected = max + Math.log(row.reduce((sum, x) => sum + Math.exp(x - max), 0));
   expect(logSums[2 * at]! + logSums[2 * at + 1]!).toBeCloseTo(expected, 5);
 }
 

@@ -89,8 +89,8 @@ describe('decodeAudio', () => {
     // The pieces of four hours take half a minute to decode, so that this one counts the same piece again and again.
     const piece = { channelData: [new Float32Array(2 ** 20)], sampleRate: 48_000 };
     const sound = new DecodedSound();
-    const most = Math.floor(691_200_000 / 2 ** 20);
-    for (let i = 0; i < most; i++) sound.add(piece);
+    const max = Math.floor(691_200_000 / 2 ** 20);
+    for (let i = 0; i < max; i++) sound.add(piece);
     expect(() => sound.add(piece)).toThrow(/more than 691200000 samples/);
   });
 

@@ -103,9 +103,9 @@ describe('checkModel', () => {
     const file = write(shapes);
     hub.files[name] = file;
     expect(await reportOf()).toMatchObject({ fits: true, missing: [], unexpected: [] });
-    const most = name.endsWith('.bin') ? 100_000 : 4096 * (shapes.size + 2); // the directory, or a window for each tensor
+    const max = name.endsWith('.bin') ? 100_000 : 4096 * (shapes.size + 2); // the directory, or a window for each tensor
     expect(hub.sent.get(name)).toBeGreaterThan(1000);
-    expect(hub.sent.get(name)).toBeLessThan(Math.min(most, file.length / 8));
+    expect(hub.sent.get(name)).toBeLessThan(Math.min(max, file.length / 8));
   });
 
   it('reads no external data of an ONNX file', async () => {

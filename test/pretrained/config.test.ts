@@ -92,15 +92,15 @@ describe('completeConfig', () => {
 });
 
 describe('rotaryScaling', () => {
-  const frequenciesOf = (given: Json, most: number, length = 0) => {
+  const frequenciesOf = (given: Json, max: number, length = 0) => {
     const rope = new ModelConfig(given);
     const features = Math.trunc(32 * (rope.numberOrNull('partial_rotary_factor') ?? 1));
-    return scaledFrequencies(features, rope.number('rope_theta'), rotaryScaling(rope, features, most), length);
+    return scaledFrequencies(features, rope.number('rope_theta'), rotaryScaling(rope, features, max), length);
   };
 
   it.each(recorded.rope.map((one) => [one.name, one] as const))('equals that of transformers: %s', async (_, one) => {
-    const { rope_parameters: rope, max_position_embeddings: most } = await completeConfig(one.given);
-    const found = frequenciesOf(rope as Json, most as number, one.length);
+    const { rope_parameters: rope, max_position_embeddings: max } = await completeConfig(one.given);
+    const found = frequenciesOf(rope as Json, max as number, one.length);
     expect(found.amplitude).toBeCloseTo(one.scale, 12);
     expect(found.frequencies.length).toBe(one.frequencies.length);
     // transformers computes them in float32: a power, and up to four roundings

@@ -49,8 +49,8 @@ it('keeps MXFP4 experts as they are stored, with the same values', async () => {
     for (const { weight } of [gates, downs]) expect((weight as PackedWeight).format).toBe('mxfp4');
   const logits = (model: PretrainedModel) => model.forward({ inputIds: [[5, 6, 7, 8, 9, 10]] }).logits!.dataSync();
   const [given, wanted] = [Array.from(logits(packed)), Array.from(logits(floats))];
-  const most = Math.max(...wanted.map(Math.abs));
-  expect(Math.max(...given.map((value, i) => Math.abs(value - wanted[i]!)))).toBeLessThan(1e-5 * most);
+  const max = Math.max(...wanted.map(Math.abs));
+  expect(Math.max(...given.map((value, i) => Math.abs(value - wanted[i]!)))).toBeLessThan(1e-5 * max);
   packed.dispose();
   floats.dispose();
 });

@@ -28,9 +28,9 @@ const IDS = [
 /** The largest difference of two lists, in units of the largest expected value. */
 function error(given: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(given.length).toBe(expected.length);
-  const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
+  const largest = Array.from(expected).reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
   return (
-    Array.from(expected).reduce((most, value, i) => Math.max(most, Math.abs(value - (given[i] as number))), 0) / largest
+    Array.from(expected).reduce((max, value, i) => Math.max(max, Math.abs(value - (given[i] as number))), 0) / largest
   );
 }
 
@@ -57,7 +57,7 @@ const GRADIENT = 2e-4;
 describe.each(cases)('%s', (name) => {
   const expected = parseSafetensors(readFileSync(join(data, name, 'expected.safetensors'))).tensors;
   const values = (key: string) => expected.get(key)!.data() as Float32Array;
-  const largestOf = (key: string) => values(key).reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+  const largestOf = (key: string) => values(key).reduce((max, each) => Math.max(max, Math.abs(each)), 0);
   /** PyTorch's own error by float32, or the bound, if that is more. */
   const limit = (key: string) => Math.max(CLOSE, (4 * values(`lost.${key}`)[0]!) / largestOf(key));
 

@@ -227,8 +227,8 @@ async function compareOutputs(
     const [actual, wanted] = [await (result as Tensor).data(), expected.data() as Float32Array].map((values) =>
       values.map((value, i) => (isToken(i) ? value : 0)),
     ) as [Float32Array, Float32Array];
-    const most = largest(wanted);
-    assertClose(name, actual, wanted, () => limit * most);
+    const max = largest(wanted);
+    assertClose(name, actual, wanted, () => limit * max);
   }
 }
 
@@ -298,14 +298,14 @@ function inCheckpoint(name: string): string {
 async function compareGradients(model: PretrainedModel, reference: Reference, limit: number): Promise<void> {
   const gradients = model.gradientDict();
   const wanted = [...reference].filter(([name]) => name.startsWith('grad.'));
-  const most = Math.max(...wanted.map(([, entry]) => largest(entry.data() as Float32Array)));
+  const max = Math.max(...wanted.map(([, entry]) => largest(entry.data() as Float32Array)));
   for (const [name, entry] of wanted) {
     const inFile = inCheckpoint(name.slice('grad.'.length));
     const gradient =
       gradients[model.config.model_type === 'gpt_neox' ? inFile.replace('lm_head', 'embed_out') : inFile];
     expect(gradient?.shape, name).toEqual(entry.shape);
     const expected = entry.data() as Float32Array;
-    const allowed = limit * largest(expected) + NOTHING * most;
+    const allowed = limit * largest(expected) + NOTHING * max;
     assertClose(name, (await gradient?.data()) as Float32Array, expected, () => allowed);
   }
 }

@@ -35,8 +35,8 @@ it('has several groups of queries in training', async () => {
   for (const [name, { shape, data: wanted }] of Object.entries(expected)) {
     const result = results[name as keyof typeof expected] as Tensor;
     expect(result.shape, name).toEqual(shape);
-    const most = largest(wanted);
-    assertClose(name, (await result.data()) as Float32Array, wanted, () => LIMIT * most);
+    const max = largest(wanted);
+    assertClose(name, (await result.data()) as Float32Array, wanted, () => LIMIT * max);
   }
 });
 

@@ -34,8 +34,8 @@ it.each(Object.entries(cases))('%s: the loss and the gradients of routers', asyn
   const all = model.gradientDict();
   for (const [key, values] of Object.entries(gradients)) {
     const own = all[key]!.dataSync();
-    const most = Math.max(...values.map(Math.abs));
-    for (const [i, value] of values.entries()) expect(Math.abs(own[i]! - value), key).toBeLessThan(1e-3 * most);
+    const max = Math.max(...values.map(Math.abs));
+    for (const [i, value] of values.entries()) expect(Math.abs(own[i]! - value), key).toBeLessThan(1e-3 * max);
   }
   model.dispose();
 });

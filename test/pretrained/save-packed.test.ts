@@ -82,8 +82,8 @@ describe('GGUF files', () => {
       const logits = (each: LoadedModel) =>
         device.scope(() => each.forward({ inputIds: ids }).logits!.dataSync() as Float32Array);
       expect(hashOf(logits(again))).toEqual(hashOf(logits(model)));
-      const most = statSync(join(folder, name.endsWith('F16') ? 'model.safetensors' : OWN)).size;
-      expect(most).toBeLessThan(file.byteLength * 1.01);
+      const max = statSync(join(folder, name.endsWith('F16') ? 'model.safetensors' : OWN)).size;
+      expect(max).toBeLessThan(file.byteLength * 1.01);
     });
   }
 });

@@ -70,10 +70,7 @@ for (const name of readdirSync(join(work, 'peft'))) {
   const target = expected.get('logits')!.data() as Float32Array;
   const { values, isToken } = await outputOf(model, name);
   const limit = (expected.get('limit')!.data() as Float32Array)[0] as number;
-  const worst = target.reduce(
-    (most, value, i) => (isToken(i) ? Math.max(most, Math.abs(value - values[i]!)) : most),
-    0,
-  );
+  const worst = target.reduce((max, value, i) => (isToken(i) ? Math.max(max, Math.abs(value - values[i]!)) : max), 0);
   const isRight = worst <= limit;
   isGood &&= isRight;
   console.log(

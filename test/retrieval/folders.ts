@@ -34,5 +34,5 @@ export function difference(found: unknown, expected: unknown, path = ''): number
   }
   const [left, right] = [Array.from(found as ArrayLike<unknown>), Array.from(expected as ArrayLike<unknown>)];
   if (left.length !== right.length) throw new Error(`${path} has ${left.length} entries, expected ${right.length}`);
-  return right.reduce<number>((most, each, i) => Math.max(most, difference(left[i], each, `${path}[${i}]`)), 0);
+  return right.reduce<number>((max, each, i) => Math.max(max, difference(left[i], each, `${path}[${i}]`)), 0);
 }

@@ -140,8 +140,8 @@ async function learn(): Promise<void> {
 }
 
 function drawCurve(losses: readonly number[], steps: number): void {
-  const most = losses.reduce((a, b) => Math.max(a, b), 1e-6);
-  const points = losses.map((loss, i) => `${(600 * (i + 0.5)) / steps},${155 - (150 * loss) / most}`).join(' ');
+  const max = losses.reduce((a, b) => Math.max(a, b), 1e-6);
+  const points = losses.map((loss, i) => `${(600 * (i + 0.5)) / steps},${155 - (150 * loss) / max}`).join(' ');
   const curve = element<SVGElement>('curve');
   curve.innerHTML = `<polyline points="${points}" />`;
   curve.setAttribute('aria-label', `The loss: ${losses[0]?.toFixed(3)} at first, now ${losses.at(-1)?.toFixed(3)}.`);

@@ -26,8 +26,8 @@ export function depthCommand(): Command {
       const { predicted_depth, depth } = await withFile(image, (bytes) => measure(bytes, { signal: stop.signal }));
       await writeAtomically(new Map([[out, [await encodePng(depth)]]]));
       const numbers = predicted_depth.data as Float32Array;
-      const least = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-      const most = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      console.log(`${least.toPrecision(5)}\t${most.toPrecision(5)}`);
+      const min = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+      const max = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      console.log(`${min.toPrecision(5)}\t${max.toPrecision(5)}`);
     });
 }

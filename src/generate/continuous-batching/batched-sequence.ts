@@ -171,8 +171,8 @@ export class BatchedSequence {
   }
 
   /** Guesses up to `most` tokens that may follow `next`, by the text so far and by `earlier` texts. */
-  guess(most: number, earlier: readonly (readonly number[])[]): number[] {
-    const useful = Math.min(most, this.plan.maxNewTokens - this.#generated.length - 1);
+  guess(max: number, earlier: readonly (readonly number[])[]): number[] {
+    const useful = Math.min(max, this.plan.maxNewTokens - this.#generated.length - 1);
     return useful > 0 ? this.#lookup.propose([...this.prompt, ...this.#generated], useful, earlier) : [];
   }
 

@@ -136,9 +136,8 @@ export class ContinuousBatching {
       throw new ArgumentError(
         `ContinuousBatching: context is ${context}, expected from 2 to the model's maxLength + 1, ${model.maxLength + 1}`,
       );
-    const most = maxCacheRows(model.device);
-    if (parallel > most)
-      throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, expected at most ${most}`);
+    const max = maxCacheRows(model.device);
+    if (parallel > max) throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, expected at most ${max}`);
     this.#model = model;
     this.#changes = model.changes;
     this.parallel = parallel;
@@ -350,9 +349,9 @@ export class ContinuousBatching {
   async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
     if (cache === null || isBroken) return;
     await yieldToEventLoop();
-    const most = this.#limit.capacity - 1; // see Passes.step
+    const max = this.#limit.capacity - 1; // see Passes.step
     const { state } = this.#passes;
-    const tokens = tokensInRow.slice(0, tokensInRow.length > most ? state.resumable(most) : most);
+    const tokens = tokensInRow.slice(0, tokensInRow.length > max ? state.resumable(max) : max);
     try {
       // The cache can hold longer texts than the rows of this batch, for which there are no rotary tables yet.
       await prepareInSlices(this.#model, cache.textLength(tokens.length));

@@ -18,12 +18,12 @@ export class Guesses {
   after(sequence: BatchedSequence, { state, room, areBrief }: Passes): number[] {
     if (this.mode === 'never' || state.isRecurrent) return [];
     if (this.mode === 'auto' && (areBrief || !this.#account.allows)) return [];
-    const most = Math.min(MAX_GUESSES, room.capacity - sequence.read - 2); // see Passes.step
+    const max = Math.min(MAX_GUESSES, room.capacity - sequence.read - 2); // see Passes.step
     const { prefixScope } = sequence;
     const earlier = this.#answers.filter((answer) => answer.prefixScope === prefixScope);
-    return most > 0
+    return max > 0
       ? sequence.guess(
-          most,
+          max,
           earlier.map(({ tokens }) => tokens),
         )
       : [];

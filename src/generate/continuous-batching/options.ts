@@ -111,15 +111,15 @@ export function planFor(
   }: BatchedOptions,
 ): BatchedPlan {
   const mine = { client, prefixScope, stream, topLogProbabilities, onPlace };
-  const most = Math.min(MAX_TOP, model.vocabSize);
+  const max = Math.min(MAX_TOP, model.vocabSize);
   checkOptions('ContinuousBatching.stream', mine, {
     client: 'string',
     prefixScope: 'string',
     stream: 'whole',
     onPlace: 'function',
     topLogProbabilities: {
-      accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= most,
-      expected: `an integer from 0 to ${most}`,
+      accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= max,
+      expected: `an integer from 0 to ${max}`,
     },
   });
   if (cache !== undefined && !(cache instanceof PromptCache))

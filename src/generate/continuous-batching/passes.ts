@@ -198,7 +198,7 @@ export class Passes {
    */
   async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
     const { rows, capacity } = this.#room;
-    const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
+    const extent = next.reduce((max, { row }) => Math.max(max, row + 1), 0);
     const size = Math.min(sizeFor(extent), rows);
     const keys = next.map(({ adapterKey }) => adapterKey);
     const choices = [...new Set(keys)].sort();

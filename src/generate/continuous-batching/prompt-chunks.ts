@@ -64,8 +64,8 @@ export class PromptChunks {
     const unread = [...all.slice(next), ...all.slice(0, next)].filter(
       ([, each]) => each.adapterKey === adapterKey && rotationOf(each.prompt) === rotationOf(first),
     );
-    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
-    const chunks = this.#chunks(unread, most * this.size);
+    const max = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
+    const chunks = this.#chunks(unread, max * this.size);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],
     );
@@ -87,10 +87,10 @@ export class PromptChunks {
   }
 
   /** Returns the chunks to read next, about `most` tokens in total, divided equally. */
-  #chunks(unread: readonly PlacedSequence[], most: number): [row: number, sequence: BatchedSequence, count: number][] {
-    const share = Math.max(MIN_CHUNK, Math.ceil(most / unread.length));
+  #chunks(unread: readonly PlacedSequence[], max: number): [row: number, sequence: BatchedSequence, count: number][] {
+    const share = Math.max(MIN_CHUNK, Math.ceil(max / unread.length));
     const chunks: [number, BatchedSequence, number][] = [];
-    let left = most;
+    let left = max;
     for (const [row, sequence] of unread) {
       if (left <= 0) break;
       const { prompt, read, unread: rest } = sequence;

@@ -195,8 +195,8 @@ export function sizeFor(rows: number): number {
  */
 function commonLength(row: Prefix, { prompt, prefixScope }: Occupant): number {
   if (row.prefixScope !== prefixScope) return 0;
-  const most = Math.min(row.kept, prompt.length - 1);
+  const max = Math.min(row.kept, prompt.length - 1);
   let length = 0;
-  while (length < most && row.prompt[length] === prompt[length]) length++;
+  while (length < max && row.prompt[length] === prompt[length]) length++;
   return length;
 }

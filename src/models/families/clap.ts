@@ -327,12 +327,12 @@ class ClapAudio extends Module {
       throw new ArgumentError(`forward: inputFeatures is ${describeValue(features)}, expected a tensor`);
     checkDType('forward', 'inputFeatures', features, 'float32');
     const { shape } = features;
-    const [channels, most] = [this.patches.channels, this.#side * this.#sections];
+    const [channels, max] = [this.patches.channels, this.#side * this.#sections];
     const [, given, frames = 0, bins] = shape;
-    if (shape.length === 4 && given === channels && frames >= 1 && frames <= most && bins === this.#bins)
+    if (shape.length === 4 && given === channels && frames >= 1 && frames <= max && bins === this.#bins)
       return features;
     throw new ShapeError(
-      `forward: inputFeatures is ${describeShape(shape)}, expected [B, ${channels}, up to ${most} frames, ${this.#bins}]`,
+      `forward: inputFeatures is ${describeShape(shape)}, expected [B, ${channels}, up to ${max} frames, ${this.#bins}]`,
     );
   }
 

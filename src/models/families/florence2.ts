@@ -150,9 +150,9 @@ class FlorenceImages extends ImageReader {
       yield;
     }
     const [size, height, width, features] = map.shape as [number, number, number, number];
-    const most = this.rows.weight.shape[0] as number;
-    if (Math.max(height, width) > most)
-      throw new ShapeError(`forward: images have ${height} × ${width} places, expected at most ${most} a side`);
+    const max = this.rows.weight.shape[0] as number;
+    if (Math.max(height, width) > max)
+      throw new ShapeError(`forward: images have ${height} × ${width} places, expected at most ${max} a side`);
     const count = height * width;
     const ids = (of: (place: number) => number) =>
       map.device.tensor(Int32Array.from({ length: count }, (_, i) => of(i)));

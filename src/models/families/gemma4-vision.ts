@@ -244,7 +244,7 @@ class Gemma4Images extends ImageReader {
       device.tensor(Int32Array.from(places, ({ column }) => column)),
       device.tensor(Int32Array.from(places, ({ row }) => row)),
     ];
-    const longest = 1 + places.reduce((most, { column, row }) => Math.max(most, column, row), 0);
+    const longest = 1 + places.reduce((max, { column, row }) => Math.max(max, column, row), 0);
     const angles = this.rotary.anglesAt(axes, longest);
     const { positions, lengths } = Sequences.of(device, counts);
     const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
@@ -260,7 +260,7 @@ class Gemma4Images extends ImageReader {
     const [total, features] = x.shape as [number, number];
     let first = 0;
     const blocks = images.map((places) => {
-      const width = Math.floor((1 + places.reduce((most, { column }) => Math.max(most, column), 0)) / side);
+      const width = Math.floor((1 + places.reduce((max, { column }) => Math.max(max, column), 0)) / side);
       const found = new Map<number, number[]>();
       for (const { column, row } of places) {
         const block = Math.floor(column / side) + width * Math.floor(row / side);

@@ -150,7 +150,7 @@ export class LayoutLMv3 extends EncoderModel {
     if (inputIds === undefined || attentionMask !== undefined)
       return PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
     const { rows } = rowsOf('inputIds', inputIds as Parameters<typeof rowsOf>[1], null);
-    const longest = rows.reduce((most, { length }) => Math.max(most, length), 0);
+    const longest = rows.reduce((max, { length }) => Math.max(max, length), 0);
     const pad = this.settings.number('pad_token_id');
     const filled = (row: ArrayLike<number>, rest: number) => [
       ...Array.from(row),
@@ -352,12 +352,12 @@ function boxesOf(given: ModelInputs['bbox'], size: number, time: number, limit: 
 /** Returns the biases by distance from query to key, [B, heads, L, L]. `places` has the coordinates of all rows. */
 function byDistance({ weight, buckets }: BucketBias, places: readonly (readonly number[])[]): Tensor {
   const { device } = weight;
-  const most = (buckets.size - 1) / 2;
+  const max = (buckets.size - 1) / 2;
   const length = places[0]?.length ?? 0;
   const rows = new Int32Array(places.length * length * length);
   let at = 0;
   for (const row of places)
-    for (const query of row) for (const key of row) rows[at++] = Math.max(-most, Math.min(most, key - query)) + most;
+    for (const query of row) for (const key of row) rows[at++] = Math.max(-max, Math.min(max, key - query)) + max;
   const values = gather(gather(weight, buckets), device.tensor(rows)); // [B·L·L, heads]
   return permute(values.reshape(places.length, length, length, -1), [0, 3, 1, 2]);
 }

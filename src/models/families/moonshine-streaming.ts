@@ -219,7 +219,7 @@ export class MoonshineStreaming extends MoonshineWriter {
 /** Returns the window of a layer: the number of frames up to and including the current one, and the number after it. */
 function windowOf(config: ModelConfig, layer: number): readonly [number, number] {
   const window = config.list('sliding_windows')[layer];
-  const isSize = (size: unknown, least: number) => Number.isInteger(size) && (size as number) >= least;
+  const isSize = (size: unknown, min: number) => Number.isInteger(size) && (size as number) >= min;
   if (Array.isArray(window) && window.length === 2 && isSize(window[0], 1) && isSize(window[1], 0))
     return window as unknown as readonly [number, number];
   throw new FormatError(

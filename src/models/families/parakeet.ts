@@ -332,7 +332,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
 
   /** Returns what the predictor reads: the blank, then the labels, then blanks as padding. */
   #inputsFor(labels: readonly (readonly number[])[]): number[][] {
-    const longest = labels.reduce((most, { length }) => Math.max(most, length), 0);
+    const longest = labels.reduce((max, { length }) => Math.max(max, length), 0);
     const blank = this.startId;
     return labels.map((row) => [blank, ...row, ...Array<number>(longest - row.length).fill(blank)]);
   }
@@ -340,7 +340,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
   /** The loss of logits [B, frames, 1 + labels, vocabulary and durations]. */
   #loss(logits: Tensor, labels: readonly (readonly number[])[], frames: readonly number[]): Tensor {
     const [, , places, width] = logits.shape as [number, number, number, number];
-    const longest = labels.reduce((most, { length }) => Math.max(most, length), 0);
+    const longest = labels.reduce((max, { length }) => Math.max(max, length), 0);
     if (longest >= places)
       throw new ShapeError(`forward: decoderInputIds has ${places} columns, expected ${longest + 1} for these labels`);
     const targets = { labels, frames, blank: this.startId };
@@ -469,7 +469,7 @@ function release({ outputs, states }: Read): void {
 }
 
 function largestOf(values: Float32Array): number {
-  return values.indexOf(values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY));
+  return values.indexOf(values.reduce((max, value) => Math.max(max, value), Number.NEGATIVE_INFINITY));
 }
 
 /**

@@ -281,8 +281,8 @@ export class SpeechT5 extends Seq2SeqModel {
     const dModel = config.size('hidden_size');
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
-    const most = config.size('max_text_positions');
-    this.textPositions = new ScaledPositions(init, most, dModel, dropout('positional_dropout'));
+    const max = config.size('max_text_positions');
+    this.textPositions = new ScaledPositions(init, max, dModel, dropout('positional_dropout'));
     this.startNorm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     this.startDropout = dropout('hidden_dropout');
     this.encoder = this.#stackOf(init, config, 'encoder');
@@ -506,8 +506,8 @@ export class SpeechT5 extends Seq2SeqModel {
     const memory = await inferenceInSlices(this, () => this.encodeBatchByParts(batch));
     const voice = inference(this, () => this.#voicesOf(speakerEmbeddings as Tensor | Float32Array));
     const stepsOf = (ratio: number) => Math.floor((ids.length * ratio) / factor);
-    const most = Math.max(1, Math.min(stepsOf(maxLengthRatio), settings.size('max_speech_positions')));
-    const state = this.startDecoding({ memory, maxLength: most });
+    const max = Math.max(1, Math.min(stepsOf(maxLengthRatio), settings.size('max_speech_positions')));
+    const state = this.startDecoding({ memory, maxLength: max });
     const frames: Float32Array[] = [];
     let last = new Float32Array(bins);
     try {
@@ -522,7 +522,7 @@ export class SpeechT5 extends Seq2SeqModel {
         frames.push(values);
         last = values.slice(values.length - bins);
         const end = logits.reduce((total, logit) => total + 1 / (1 + Math.exp(-logit)), 0);
-        if (step >= most || (step >= stepsOf(minLengthRatio) && end >= threshold)) break;
+        if (step >= max || (step >= stepsOf(minLengthRatio) && end >= threshold)) break;
       }
     } finally {
       state.dispose();
@@ -612,13 +612,13 @@ const PADDING = -100;
 const END_WEIGHT = 5;
 
 /**
- * Relative position vectors that all layers of the encoder share. Rows are the distances −most … most − 1 from key to
+ * Relative position vectors that all layers of the encoder share. Rows are the distances −max … max − 1 from key to
  * query.
  */
 function relativeKeys(init: Initializer, config: ModelConfig, headSize: number): DistanceRows {
-  const most = config.size('encoder_max_relative_position');
-  const row = (distance: number) => Math.max(-most, Math.min(most - 1, -distance)) + most;
-  return new DistanceRows(init, headSize, { rows: 2 * most, most, row });
+  const max = config.size('encoder_max_relative_position');
+  const row = (distance: number) => Math.max(-max, Math.min(max - 1, -distance)) + max;
+  return new DistanceRows(init, headSize, { rows: 2 * max, max, row });
 }
 
 export const speechT5: Family = {

@@ -269,7 +269,7 @@ export class Vits extends PretrainedModel {
     const window = config.numberOrNull('window_size') ?? 0;
     const row = (distance: number) => (Math.abs(distance) > window ? null : distance + window);
     const relative = () =>
-      new DistanceRows(init, dModel / heads, { rows: 2 * window + 1, most: window + 1, row, values: true });
+      new DistanceRows(init, dModel / heads, { rows: 2 * window + 1, max: window + 1, row, values: true });
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
     const layer = () =>
       new TransformerLayer({

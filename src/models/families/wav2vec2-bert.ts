@@ -108,8 +108,8 @@ export class Wav2Vec2Bert extends SoundModel {
           number,
         ];
         const row = (distance: number) => Math.max(-before, Math.min(after, distance)) + before;
-        const most = Math.max(before, after, 1);
-        const relative = () => new DistanceRows(init, headSize, { rows: before + 1 + after, most, row });
+        const max = Math.max(before, after, 1);
+        const relative = () => new DistanceRows(init, headSize, { rows: before + 1 + after, max, row });
         return (options) => new MultiHeadAttention(init, { ...options, relative });
       }
       case 'relative':

@@ -47,10 +47,10 @@ export async function inTokenBatches<Result>(
   const lengths = encoded.inputIds.map(({ length }) => length);
   const order = [...lengths.keys()].sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
   const results = new Array<Result>(lengths.length);
-  const most = Math.max(1, Math.min(MAX_BATCH_TOKENS, Math.floor(MAX_LOGITS / width)));
+  const max = Math.max(1, Math.min(MAX_BATCH_TOKENS, Math.floor(MAX_LOGITS / width)));
   let done = 0;
   const batches = groups(order, encoded)
-    .flatMap((group) => tokenBatches(group, (i) => lengths[i] as number, most))
+    .flatMap((group) => tokenBatches(group, (i) => lengths[i] as number, max))
     .flatMap((batch) => pieces(batch, batchSize));
   for (const places of batches) {
     signal?.throwIfAborted();

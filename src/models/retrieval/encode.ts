@@ -122,8 +122,8 @@ export async function encodeSparseTexts(
   checkOptions('encodeSparse', options, { ...PROMPT_KINDS, maxActiveDims: 'count' });
   const pass = await start('encodeSparse', model, texts, task, options);
   const { m3, settings } = pass.head;
-  const most = options.maxActiveDims ?? settings.maxActiveDims ?? undefined;
-  const sparse = (vector: Iterable<readonly [number, number]>) => greatest(vector, most);
+  const max = options.maxActiveDims ?? settings.maxActiveDims ?? undefined;
+  const sparse = (vector: Iterable<readonly [number, number]>) => greatest(vector, max);
   if (m3)
     return pass.tokens(
       (features) => m3.tokenWeights(features),
@@ -137,7 +137,7 @@ export async function encodeSparseTexts(
       );
     },
     rowsOf,
-    most,
+    max,
   );
   return dense.map((vector) => sparse(vector.entries()));
 }
@@ -268,9 +268,9 @@ export function checkTexts(op: string, texts: readonly string[]): readonly strin
 }
 
 /** The greatest numbers of a vector, in the order of their places. */
-function greatest(vector: Iterable<readonly [number, number]>, most = Number.POSITIVE_INFINITY): SparseVector {
+function greatest(vector: Iterable<readonly [number, number]>, max = Number.POSITIVE_INFINITY): SparseVector {
   let found = [...vector].filter(([, value]) => value !== 0);
-  if (found.length > most) found = found.sort(([i, a], [j, b]) => Math.abs(b) - Math.abs(a) || i - j).slice(0, most);
+  if (found.length > max) found = found.sort(([i, a], [j, b]) => Math.abs(b) - Math.abs(a) || i - j).slice(0, max);
   found.sort(([i], [j]) => i - j);
   return {
     indices: Int32Array.from(found, ([index]) => index),

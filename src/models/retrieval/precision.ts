@@ -48,17 +48,17 @@ function stepsOf(vectors: readonly Float32Array[], precision: 'int8' | 'uint8'):
       `encode: ${precision} needs several texts at once, whose values give the range of each feature`,
     );
   const size = vectors[0]?.length ?? 0;
-  const least = new Float32Array(size).fill(Number.POSITIVE_INFINITY);
+  const min = new Float32Array(size).fill(Number.POSITIVE_INFINITY);
   const steps = new Float32Array(size).fill(Number.NEGATIVE_INFINITY);
   for (const vector of vectors)
     for (const [i, value] of vector.entries()) {
-      least[i] = Math.min(least[i] as number, value);
+      min[i] = Math.min(min[i] as number, value);
       steps[i] = Math.max(steps[i] as number, value);
     }
-  for (let i = 0; i < size; i++) steps[i] = Math.fround((steps[i] as number) - (least[i] as number)) / 255 || 1;
+  for (let i = 0; i < size; i++) steps[i] = Math.fround((steps[i] as number) - (min[i] as number)) / 255 || 1;
   const levels = (vector: Float32Array) =>
     vector.map((value, i) => {
-      const level = Math.fround(Math.fround(value - (least[i] as number)) / (steps[i] as number));
+      const level = Math.fround(Math.fround(value - (min[i] as number)) / (steps[i] as number));
       return Math.min(255, Math.max(0, Math.floor(level)));
     });
   return vectors.map((vector) =>

@@ -11,7 +11,7 @@ interface Merge {
  * Divides items into at most `most` clusters. `distances` is symmetric, [n, n], row by row. Returns the cluster of each
  * item. Clusters are numbered from 0 in the order of scipy's `fcluster`.
  */
-export function wardClusters(distances: Float64Array, n: number, most: number): Int32Array {
+export function wardClusters(distances: Float64Array, n: number, max: number): Int32Array {
   const merges = labelled(mergesOf(distances.slice(), n), n);
   // The lower bound leaves too many clusters, the upper one does not.
   let [lower, upper] = [-1, n - 2];
@@ -19,7 +19,7 @@ export function wardClusters(distances: Float64Array, n: number, most: number): 
     const middle = (lower + upper) >> 1;
     const threshold = (merges[middle] as Merge).distance;
     const clusters = n - merges.filter(({ distance }) => distance <= threshold).length;
-    if (clusters > most) lower = middle;
+    if (clusters > max) lower = middle;
     else upper = middle;
   }
   return numbered(merges, n, merges[upper]?.distance ?? Number.POSITIVE_INFINITY);
@@ -57,10 +57,10 @@ function grown(chain: number[], d: Float64Array, sizes: Float64Array, n: number)
   for (;;) {
     const x = chain.at(-1) as number;
     const before = chain.at(-2);
-    let [y, least] = before === undefined ? [-1, Number.POSITIVE_INFINITY] : [before, d[x * n + before] as number];
+    let [y, min] = before === undefined ? [-1, Number.POSITIVE_INFINITY] : [before, d[x * n + before] as number];
     for (let i = 0; i < n; i++)
-      if (sizes[i] !== 0 && i !== x && (d[x * n + i] as number) < least) [y, least] = [i, d[x * n + i] as number];
-    if (y === before) return [x, y, least];
+      if (sizes[i] !== 0 && i !== x && (d[x * n + i] as number) < min) [y, min] = [i, d[x * n + i] as number];
+    if (y === before) return [x, y, min];
     chain.push(y);
   }
 }

@@ -12,7 +12,7 @@ export function requestOf({
   format: wanted,
   think,
 }: ChatBody): ConversationRequest {
-  const { num_predict: most, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<ChatBody['options']>>;
+  const { num_predict: max, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<ChatBody['options']>>;
   const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
   let calls = 0;
   let answered = 0;
@@ -38,7 +38,7 @@ export function requestOf({
           }),
     })),
     tools,
-    max_tokens: most !== undefined && most > 0 ? most : undefined,
+    max_tokens: max !== undefined && max > 0 ? max : undefined,
     response_format: formatOf(wanted),
     chat_template_kwargs:
       think === undefined

@@ -59,8 +59,8 @@ export class SparseAutoEncoder extends SentenceModule {
       this.latentBias,
     );
     const k = Math.min(features.maxActiveDims ?? this.k, latents.shape[1] as number);
-    const least = topk(latents, k).values.columns(k - 1, k);
-    return { ...features, sentence: relu(where(greaterEqual(latents, least), latents, 0)), isSparse: true };
+    const min = topk(latents, k).values.columns(k - 1, k);
+    return { ...features, sentence: relu(where(greaterEqual(latents, min), latents, 0)), isSparse: true };
   }
 }
 

@@ -40,8 +40,8 @@ export class SparseStaticEmbedding extends InputModule {
   }
 
   override async encode(texts: readonly string[], { prompt }: ReadOptions): Promise<EncodedTexts> {
-    const most = this.maxTokens;
-    const limits = Number.isSafeInteger(most) ? ({ truncation: true, maxLength: most } as const) : {};
+    const max = this.maxTokens;
+    const limits = Number.isSafeInteger(max) ? ({ truncation: true, maxLength: max } as const) : {};
     const { inputIds } = await this.#tokenizer.encodeBatchAsync(
       texts.map((text) => prompt + text),
       { ...limits, addSpecialTokens: false, returnOffsets: false },

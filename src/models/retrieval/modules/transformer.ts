@@ -129,10 +129,10 @@ export class Transformer extends InputModule {
 
   #limit(task: TextTask, expansion: QueryExpansion | null): number {
     const { queryTokens = null, documentTokens = null } = this.#settings;
-    const most = this.#model.maxLength;
-    if (expansion?.strategy === 'fixed') return Math.min(expansion.length, most);
+    const max = this.#model.maxLength;
+    if (expansion?.strategy === 'fixed') return Math.min(expansion.length, max);
     const own = (task === 'query' ? queryTokens : task === 'document' ? documentTokens : null) ?? this.maxTokens;
-    return Math.min(Math.max(own, expansion?.length ?? 0), most);
+    return Math.min(Math.max(own, expansion?.length ?? 0), max);
   }
 
   /** sentence-transformers does not tell how long the prompt is in a conversation, either. */
