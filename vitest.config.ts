@@ -110,7 +110,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'native',
-          globalSetup: 'test/bundle.mjs',
+          globalSetup: ['test/bundle.mjs', 'test/early-builds.ts'],
           include: ['test/**/*.test.ts'],
           exclude: [...pageOnly, ...explorer, ...site, 'test/hosts/*'],
         },

@@ -49,3 +49,17 @@ export async function pagePackage(): Promise<string> {
   });
   return folder;
 }
+
+/** Builds the explorer of examples/. Returns the path of the folder, with a slash at its end. */
+export async function buildExplorer(): Promise<string> {
+  const outDir = `${process.cwd()}/build/explorer/page`;
+  const sources = await readdir('examples/explorer', { recursive: true });
+  const files = ['package-lock.json', ...sources.map((name) => `examples/explorer/${name}`)];
+  await mkdir('build/explorer', { recursive: true });
+  const options = ['--config', 'examples/explorer/vite.config.ts', '--outDir', outDir, '--logLevel', 'error'];
+  await alone(`${outDir}.lock`, async () => {
+    if (await isOutdated(`${outDir}/index.html`, files))
+      await run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', ...options]);
+  });
+  return `${outDir}/`;
+}

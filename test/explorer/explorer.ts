@@ -1,29 +1,14 @@
 // The explorer, built and served as a static host would, open in Chromium.
-import { mkdir, readdir } from 'node:fs/promises';
 import { type Browser, type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
-import { build } from 'vite';
 import { expect } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { type StaticServer, serve } from '../browser/server.js';
-import { alone, isOutdated } from '../build-once.js';
+import { buildExplorer } from '../build-once.js';
 
 /** The shipped model in Node, to compare with. */
 export async function modelInNode(): Promise<Transformer> {
   return Transformer.load(await createDevice(), 'models/g2p-en');
-}
-
-/** Builds the explorer, unless that was done since its sources changed. Returns the folder, which all files share. */
-export async function buildExplorer(): Promise<string> {
-  const outDir = `${process.cwd()}/build/explorer/page`;
-  const sources = await readdir('examples/explorer', { recursive: true });
-  const files = ['package-lock.json', ...sources.map((name) => `examples/explorer/${name}`)];
-  await mkdir('build/explorer', { recursive: true });
-  await alone(`${outDir}.lock`, async () => {
-    if (await isOutdated(`${outDir}/index.html`, files))
-      await build({ configFile: 'examples/explorer/vite.config.ts', build: { outDir }, logLevel: 'error' });
-  });
-  return `${outDir}/`;
 }
 
 /** Serves a build, below a path as on a shared host. */

@@ -1,8 +1,9 @@
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { StaticServer } from '../browser/server.js';
+import { buildExplorer } from '../build-once.js';
 import { describeWith, firefox } from '../equipment.js';
-import { buildExplorer, modelInNode, serveExplorer } from './explorer.js';
+import { modelInNode, serveExplorer } from './explorer.js';
 
 /** test/backend/built.test.ts says so if not. */
 describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 120_000 }, () => {

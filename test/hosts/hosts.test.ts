@@ -13,7 +13,7 @@ import { createDevice, loadModel } from '../../src/index.js';
 import type { TextModel } from '../../src/pretrained/index.js';
 import { chromium } from '../browser/chromium.js';
 import { alone, run } from '../build-once.js';
-import { packed } from '../packages/installed.js';
+import { packed } from '../packages/install.js';
 import { folderOf } from '../retrieval/folders.js';
 import { type Programs, programs } from '../runtimes/programs.js';
 
