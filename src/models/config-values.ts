@@ -104,6 +104,16 @@ export function windowOf(config: ModelConfig, layer: number): number | null {
   throw new FormatError(`config.json: layer_types[${layer}] is ${describeValue(type)}, expected ${expected}`);
 }
 
+/** The sizes of a mixture of experts. Families differ in the names of two settings: the number of experts, and their width. */
+export function expertSizes(config: ModelConfig, experts: string, dFF: string) {
+  return {
+    dModel: config.size('hidden_size'),
+    dFF: config.size(dFF),
+    experts: config.size(experts),
+    chosen: config.size('num_experts_per_tok'),
+  };
+}
+
 export interface RotaryChoice {
   /** Kind of the layers, if `rope_parameters` has settings for each kind. */
   readonly kind?: string | undefined;

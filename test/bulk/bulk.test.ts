@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue, QueueEvents } from 'bullmq';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BulkTask, collect, createWorker, submit, transformerTask, type Written } from '../../src/bulk/index.js';
 import { ArgumentError, createDevice, type Device, Transformer } from '../../src/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
@@ -150,33 +150,6 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect(alone.filter((input) => input === 'unlucky')).toHaveLength(2);
   });
 
-  it('reports progress, and keeps its locks, while a batch runs', async () => {
-    const queue = 'slow';
-    let runs = 0;
-    const task: BulkTask<string, string> = {
-      name: 'run',
-      cost: () => 1,
-      async run(inputs, onProgress) {
-        runs++; // The lock must be renewed, because the batch takes longer. A busy machine may be late by a second.
-        await sleep(2500);
-        onProgress?.(50);
-        await sleep(2500);
-        return inputs;
-      },
-    };
-    const options = { redis, queue, task, progressEvery: 0, worker: { lockDuration: 3000, stalledInterval: 1000 } };
-    const workers = [await createWorker(options), await createWorker(options)];
-    const events = new QueueEvents(queue, { connection: { port } });
-    const told: unknown[] = [];
-    events.on('progress', ({ data }) => told.push(data));
-    await events.waitUntilReady();
-    await submit(['a'], { redis, queue });
-    expect(await all(['a'], queue)).toEqual([{ result: 'a' }]);
-    expect(runs).toBe(1);
-    await expect.poll(() => told).toEqual([0, 50]);
-    await Promise.all([...workers.map((worker) => worker.close()), events.close()]);
-  });
-
   it('takes at most two batches of long jobs, and leaves the others', async () => {
     const queue = 'long';
     const task: BulkTask<string, string> = {
@@ -197,25 +170,6 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect(Math.max(...held)).toBeLessThanOrEqual(6);
     await expect.poll(() => jobs.getActiveCount(), { timeout: 10_000 }).toBeGreaterThan(60); // so it takes more of them at once
     await Promise.all([worker.close(), jobs.close()]);
-  });
-
-  it('waits for an unreachable Redis, and can be closed without it', async () => {
-    const away = await free();
-    const [queue, task] = ['away', transformerTask(model)];
-    const late = createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task });
-    const errors: string[] = [];
-    const worker = (await late).on('error', ({ message }) => errors.push(message));
-    await expect.poll(() => errors.length, { timeout: 5000 }).toBeGreaterThan(1);
-    expect(errors[0]).toContain('ECONNREFUSED');
-    const there = spawn('redis-server', ['--port', `${away}`, '--save', ''], { stdio: 'ignore' });
-    const inputs = ['wood'];
-    await submit(inputs, { redis: `redis://127.0.0.1:${away}`, queue });
-    for await (const given of collect(inputs, { redis: `redis://127.0.0.1:${away}`, queue }))
-      expect(given).toMatchObject({ result: { output: 'W UH D' } });
-    there.kill('SIGKILL');
-    await once(there, 'close');
-    await worker.close();
-    await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // it never had a connection
   });
 
   it('supports passwords, databases, TLS and clusters', async () => {
@@ -297,19 +251,6 @@ describeWith(['Redis'], 'bulk inference', () => {
     return count;
   };
 
-  it('accepts jobs of BullMQ’s own Queue', async () => {
-    const queue = 'own';
-    const worker = await createWorker({ redis, queue, task: transformerTask(model) });
-    const connection = { port };
-    const [jobs, events] = [new Queue(queue, { connection }), new QueueEvents(queue, { connection })];
-    const job = await jobs.add('any', { task: 'run', input: 'wood' });
-    const { output } = (await job.waitUntilFinished(events)) as Written;
-    expect(output).toBe('W UH D');
-    const other = await jobs.add('any', { task: 'embed', input: 'wood' });
-    await expect(other.waitUntilFinished(events)).rejects.toThrow("the job is for 'embed', but this worker does 'run'");
-    await Promise.all([worker.close(), jobs.close(), events.close()]);
-  });
-
   it('reads and writes files on the command line, and can be stopped at any time', async () => {
     const queue = 'lines';
     const some = words.slice(0, 40);
@@ -340,34 +281,98 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect((await once(again, 'close'))[0]).toBe(0);
   });
 
-  it('reports that Redis refuses to write, without a stack', async () => {
-    const full = await free();
-    const memory = ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'];
-    const there = spawn('redis-server', ['--port', `${full}`, '--save', '', ...memory], { stdio: 'ignore' });
-    const file = join(folder, 'full.txt');
-    writeFileSync(file, '"wood"\n');
-    try {
-      const url = `redis://127.0.0.1:${full}`;
-      const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
-      client.on('error', () => {});
-      while ((await client.ping().catch(() => '')) !== 'PONG') await sleep(20);
-      client.disconnect();
-      const { code, stderr } = await simdformer(['submit', file, '--redis', url, '--queue', 'q']);
-      expect(code).toBe(1);
-      expect(stderr).toMatch(/^simdformer: submit: Redis refuses the command: OOM /m);
-      expect(stderr).not.toMatch(/^\s+at /m);
-    } finally {
-      there.kill();
-    }
-  });
+  // These tests mostly wait, each on queues of its own.
+  describe.concurrent('meanwhile', () => {
+    it('reports progress, and keeps its locks, while a batch runs', async ({ expect }) => {
+      const queue = 'slow';
+      let runs = 0;
+      const task: BulkTask<string, string> = {
+        name: 'run',
+        cost: () => 1,
+        async run(inputs, onProgress) {
+          runs++; // The lock must be renewed, because the batch takes longer. A busy machine may be late by a second.
+          await sleep(2500);
+          onProgress?.(50);
+          await sleep(2500);
+          return inputs;
+        },
+      };
+      const options = { redis, queue, task, progressEvery: 0, worker: { lockDuration: 3000, stalledInterval: 1000 } };
+      const workers = [await createWorker(options), await createWorker(options)];
+      const events = new QueueEvents(queue, { connection: { port } });
+      const told: unknown[] = [];
+      events.on('progress', ({ data }) => told.push(data));
+      await events.waitUntilReady();
+      await submit(['a'], { redis, queue });
+      expect(await all(['a'], queue)).toEqual([{ result: 'a' }]);
+      expect(runs).toBe(1);
+      await expect.poll(() => told).toEqual([0, 50]);
+      await Promise.all([...workers.map((worker) => worker.close()), events.close()]);
+    });
 
-  it('refuses invalid options with clear errors', async () => {
-    const task = transformerTask(model);
-    await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/not a redis:/);
-    await expect(submit(['a'], { redis: 'redis://127.0.0.1:1', queue: 'q' })).rejects.toThrow(/there is no Redis at/);
-    await expect(submit(['a'], { redis, queue: 'q', atempts: 2 } as never)).rejects.toThrow(/atempts/);
-    await expect(collect(['a'], { redis, queue: 'q', form: 2 } as never).next()).rejects.toThrow(/form/);
-    await expect(createWorker({ redis, queue: 'a:b', task })).rejects.toThrow(/without colons/);
-    await expect(createWorker({ redis, queue: 'q', task, lingre: 3 } as never)).rejects.toThrow(/lingre/);
+    it('waits for an unreachable Redis, and can be closed without it', async ({ expect }) => {
+      const away = await free();
+      const [queue, task] = ['away', transformerTask(model)];
+      const late = createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task });
+      const errors: string[] = [];
+      const worker = (await late).on('error', ({ message }) => errors.push(message));
+      await expect.poll(() => errors.length, { timeout: 5000 }).toBeGreaterThan(1);
+      expect(errors[0]).toContain('ECONNREFUSED');
+      const there = spawn('redis-server', ['--port', `${away}`, '--save', ''], { stdio: 'ignore' });
+      const inputs = ['wood'];
+      await submit(inputs, { redis: `redis://127.0.0.1:${away}`, queue });
+      for await (const given of collect(inputs, { redis: `redis://127.0.0.1:${away}`, queue }))
+        expect(given).toMatchObject({ result: { output: 'W UH D' } });
+      there.kill('SIGKILL');
+      await once(there, 'close');
+      await worker.close();
+      await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // it never had a connection
+    });
+
+    it('accepts jobs of BullMQ’s own Queue', async ({ expect }) => {
+      const queue = 'own';
+      const worker = await createWorker({ redis, queue, task: transformerTask(model) });
+      const connection = { port };
+      const [jobs, events] = [new Queue(queue, { connection }), new QueueEvents(queue, { connection })];
+      const job = await jobs.add('any', { task: 'run', input: 'wood' });
+      const { output } = (await job.waitUntilFinished(events)) as Written;
+      expect(output).toBe('W UH D');
+      const other = await jobs.add('any', { task: 'embed', input: 'wood' });
+      await expect(other.waitUntilFinished(events)).rejects.toThrow(
+        "the job is for 'embed', but this worker does 'run'",
+      );
+      await Promise.all([worker.close(), jobs.close(), events.close()]);
+    });
+
+    it('reports that Redis refuses to write, without a stack', async ({ expect }) => {
+      const full = await free();
+      const memory = ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'];
+      const there = spawn('redis-server', ['--port', `${full}`, '--save', '', ...memory], { stdio: 'ignore' });
+      const file = join(folder, 'full.txt');
+      writeFileSync(file, '"wood"\n');
+      try {
+        const url = `redis://127.0.0.1:${full}`;
+        const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
+        client.on('error', () => {});
+        while ((await client.ping().catch(() => '')) !== 'PONG') await sleep(20);
+        client.disconnect();
+        const { code, stderr } = await simdformer(['submit', file, '--redis', url, '--queue', 'q']);
+        expect(code).toBe(1);
+        expect(stderr).toMatch(/^simdformer: submit: Redis refuses the command: OOM /m);
+        expect(stderr).not.toMatch(/^\s+at /m);
+      } finally {
+        there.kill();
+      }
+    });
+
+    it('refuses invalid options with clear errors', async ({ expect }) => {
+      const task = transformerTask(model);
+      await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/not a redis:/);
+      await expect(submit(['a'], { redis: 'redis://127.0.0.1:1', queue: 'q' })).rejects.toThrow(/there is no Redis at/);
+      await expect(submit(['a'], { redis, queue: 'q', atempts: 2 } as never)).rejects.toThrow(/atempts/);
+      await expect(collect(['a'], { redis, queue: 'q', form: 2 } as never).next()).rejects.toThrow(/form/);
+      await expect(createWorker({ redis, queue: 'a:b', task })).rejects.toThrow(/without colons/);
+      await expect(createWorker({ redis, queue: 'q', task, lingre: 3 } as never)).rejects.toThrow(/lingre/);
+    });
   });
 });

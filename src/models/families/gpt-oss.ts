@@ -10,7 +10,7 @@ import { add } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
 import { softmax } from '../../ops/softmax.js';
-import { rotaryOf, windowOf } from '../config-values.js';
+import { expertSizes, rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
@@ -30,10 +30,7 @@ export class GptOss extends Llama {
     const rotary = rotaryOf(init, config);
     const bias = config.flag('attention_bias');
     const experts = {
-      dModel: config.size('hidden_size'),
-      dFF: config.size('intermediate_size'),
-      experts: config.size('num_local_experts'),
-      chosen: config.size('num_experts_per_tok'),
+      ...expertSizes(config, 'num_local_experts', 'intermediate_size'),
       activation: 'quickGelu',
       limit: config.number('swiglu_limit'),
       weights: 'softmaxOfChosen',

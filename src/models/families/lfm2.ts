@@ -5,7 +5,7 @@ import { type Norm, RMSNorm } from '../../nn/norm.js';
 import { ShortConv } from '../../nn/short-conv.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { headName } from '../causal-head.js';
-import { rotaryOf } from '../config-values.js';
+import { expertSizes, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
@@ -80,10 +80,7 @@ export class Lfm2Moe extends Lfm2 {
   protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
     if (layer < config.number('num_dense_layers')) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
-      dModel: config.size('hidden_size'),
-      dFF: config.size('moe_intermediate_size'),
-      experts: config.size('num_experts'),
-      chosen: config.size('num_experts_per_tok'),
+      ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
       weights: 'sigmoid',
       normalized: config.flag('norm_topk_prob'),
       scale: config.number('routed_scaling_factor'),

@@ -3,7 +3,7 @@ import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, rotaryOf } from '../config-values.js';
+import { activationOf, expertSizes, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
@@ -19,10 +19,7 @@ export class Mixtral extends Llama {
     const rotary = rotaryOf(init, config);
     const window = config.sizeOrNull('sliding_window');
     const experts = {
-      dModel: config.size('hidden_size'),
-      dFF: config.size('intermediate_size'),
-      experts: config.size('num_local_experts'),
-      chosen: config.size('num_experts_per_tok'),
+      ...expertSizes(config, 'num_local_experts', 'intermediate_size'),
       activation: activationOf(config.text('hidden_act')),
       normalized: true,
     };

@@ -1,6 +1,6 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
-import { Dropout } from '../../nn/dropout.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -31,70 +31,32 @@ export class ModernBert extends EncoderModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
-    const norm = () => new LayerNorm(init, dModel, config.number('norm_eps'), config.flag('norm_bias'));
-    const dropout = (name: string) => new Dropout(config.number(name), this.randomness);
-    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    const norm = () => modernBertNorm(context);
+    this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     this.norm = norm();
-    this.dropout = dropout('embedding_dropout');
-    const kinds = config.list('layer_types');
-    const headSize = config.numberOrNull('head_dim') ?? dModel / heads;
-    const rotaries = new Map(
-      [...new Set(kinds)].map((kind) => [kind, rotaryOf(init, config, { kind: `${kind}`, headSize })]),
-    );
-    const attention = (kind: unknown) =>
-      new MultiHeadAttention(init, {
-        dModel,
-        heads,
-        bias: config.flag('attention_bias'),
-        rotary: rotaries.get(kind),
-        dropout: dropout('attention_dropout'),
-        window: kind === 'sliding_attention' ? config.number('sliding_window') + 1 : null,
-      });
-    const layer = (i: number) =>
-      new TransformerLayer({
-        selfAttn: () => attention(kinds[i]),
-        feedForward: () =>
-          new FeedForward(init, {
-            dModel,
-            dFF: config.size('intermediate_size'),
-            activation: activationOf(config.text('hidden_activation')),
-            gated: true,
-            fused: true,
-            bias: config.flag('mlp_bias'),
-            dropout: dropout('mlp_dropout'),
-          }),
-        dropout: (subLayer) => (subLayer === 0 ? dropout('attention_dropout') : null),
-        norm: (subLayer) => (i === 0 && subLayer === 0 ? new IdentityNorm() : norm()),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    this.dropout = new Dropout(config.number('embedding_dropout'), this.randomness);
+    const layer = modernBertLayer(context, this.randomness, (kind) => ({
+      window: kind === 'sliding_attention' ? config.number('sliding_window') + 1 : null,
+    }));
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, norm);
-    this.head = this.#headOf(context, norm);
+    this.head = this.#headOf(context);
   }
 
-  #headOf({ init, config, head }: FamilyContext, norm: () => LayerNorm): PredictionHead | null {
-    const dModel = config.size('hidden_size');
-    const transform = {
-      dense: () => new Linear(init, dModel, dModel, config.flag('classifier_bias')),
-      activation: activationOf(config.text('classifier_activation')),
-    };
+  #headOf(context: FamilyContext): PredictionHead | null {
+    const { init, config, head } = context;
+    const transform = () => modernBertTransform(context);
     const classifier = (pick: 'tokens' | 'first' | 'mean', labels = labelsOf(config).length) =>
       new PredictionHead({
         pick,
-        dense: transform.dense(),
-        activation: transform.activation,
-        norm: norm(),
+        ...transform(),
         dropout: new Dropout(config.number('classifier_dropout'), this.randomness),
-        out: new Linear(init, dModel, labels),
+        out: new Linear(init, config.size('hidden_size'), labels),
       });
     return chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
-          dense: transform.dense(),
-          activation: transform.activation,
-          norm: norm(),
+          ...transform(),
           out: vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), config.flag('decoder_bias')),
         }),
       'sequence-classification': () => classifier(config.oneOf('classifier_pooling', POOLING)),
@@ -113,17 +75,9 @@ export class ModernBert extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const layer = 'model.layers.*';
     return {
-      tokens: 'model.embeddings.tok_embeddings',
-      norm: 'model.embeddings.norm',
-      'encoder.layers.*.self_attn.qkv': `${layer}.attn.Wqkv`,
-      'encoder.layers.*.self_attn.out_proj': `${layer}.attn.Wo`,
-      'encoder.layers.*.norm1': `${layer}.attn_norm`,
-      'encoder.layers.*.feed_forward.linear1': `${layer}.mlp.Wi`,
-      'encoder.layers.*.feed_forward.linear2': `${layer}.mlp.Wo`,
-      'encoder.layers.*.norm2': `${layer}.mlp_norm`,
-      'encoder.norm': 'model.final_norm',
+      ...modernBertNames('encoder'),
+      'encoder.layers.*.self_attn.qkv': `${LAYER}.attn.Wqkv`,
       'head.out': this.headKind === 'masked-language-model' ? 'decoder' : 'classifier',
     };
   }
@@ -131,6 +85,76 @@ export class ModernBert extends EncoderModel {
 
 const LAYER = 'model.layers.*';
 const POOLING = { cls: 'first', mean: 'mean' } as const;
+
+export function modernBertNorm({ init, config }: FamilyContext): LayerNorm {
+  return new LayerNorm(init, config.size('hidden_size'), config.number('norm_eps'), config.flag('norm_bias'));
+}
+
+/** Makes layer `i` of an encoder or a decoder. `masked` returns what a query of a layer of this kind attends to. */
+export function modernBertLayer(
+  context: FamilyContext,
+  randomness: Randomness,
+  masked: (kind: unknown, i: number) => Pick<MultiHeadOptions, 'window' | 'causal'>,
+): (i: number) => TransformerLayer {
+  const { init, config } = context;
+  const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+  const headSize = config.numberOrNull('head_dim') ?? dModel / heads;
+  const kinds = config.list('layer_types');
+  const rotaries = new Map(
+    [...new Set(kinds)].map((kind) => [kind, rotaryOf(init, config, { kind: `${kind}`, headSize })]),
+  );
+  const dropout = (name: string) => new Dropout(config.number(name), randomness);
+  const attention = (i: number) =>
+    new MultiHeadAttention(init, {
+      dModel,
+      heads,
+      ...masked(kinds[i], i),
+      bias: config.flag('attention_bias'),
+      rotary: rotaries.get(kinds[i]),
+      dropout: dropout('attention_dropout'),
+    });
+  const network = () =>
+    new FeedForward(init, {
+      dModel,
+      dFF: config.size('intermediate_size'),
+      activation: activationOf(config.text('hidden_activation')),
+      gated: true,
+      fused: true,
+      bias: config.flag('mlp_bias'),
+      dropout: dropout('mlp_dropout'),
+    });
+  return (i) =>
+    new TransformerLayer({
+      selfAttn: () => attention(i),
+      feedForward: network,
+      dropout: (subLayer) => (subLayer === 0 ? dropout('attention_dropout') : null),
+      norm: (subLayer) => (i === 0 && subLayer === 0 ? new IdentityNorm() : modernBertNorm(context)),
+      wiring: 'pre',
+      randomness,
+    });
+}
+
+/** The layer before the output of a head. */
+export function modernBertTransform(context: FamilyContext) {
+  const { init, config } = context;
+  const dModel = config.size('hidden_size');
+  return {
+    dense: new Linear(init, dModel, dModel, config.flag('classifier_bias')),
+    activation: activationOf(config.text('classifier_activation')),
+    norm: modernBertNorm(context),
+  };
+}
+
+export const modernBertNames = (side: 'encoder' | 'decoder'): StateNames => ({
+  tokens: 'model.embeddings.tok_embeddings',
+  norm: 'model.embeddings.norm',
+  [`${side}.layers.*.self_attn.out_proj`]: `${LAYER}.attn.Wo`,
+  [`${side}.layers.*.norm1`]: `${LAYER}.attn_norm`,
+  [`${side}.layers.*.feed_forward.linear1`]: `${LAYER}.mlp.Wi`,
+  [`${side}.layers.*.feed_forward.linear2`]: `${LAYER}.mlp.Wo`,
+  [`${side}.layers.*.norm2`]: `${LAYER}.mlp_norm`,
+  [`${side}.norm`]: 'model.final_norm',
+});
 
 export const modernBert: Family = {
   model: ModernBert,

@@ -6,7 +6,7 @@ import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { clamp } from '../../ops/unary.js';
-import { activationOf, rotaryOf } from '../config-values.js';
+import { activationOf, expertSizes, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
@@ -34,10 +34,7 @@ export class Olmoe extends Llama {
     };
     const clip = config.numberOrNull('clip_qkv');
     const experts = {
-      dModel: config.size('hidden_size'),
-      dFF: config.size('intermediate_size'),
-      experts: config.size('num_experts'),
-      chosen: config.size('num_experts_per_tok'),
+      ...expertSizes(config, 'num_experts', 'intermediate_size'),
       activation: activationOf(config.text('hidden_act')),
       normalized: config.flag('norm_topk_prob'),
     };

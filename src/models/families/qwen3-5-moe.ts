@@ -4,7 +4,7 @@ import { Linear } from '../../nn/linear.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf } from '../config-values.js';
+import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
@@ -15,18 +15,14 @@ import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 /** Qwen 3.5's mixtures of experts (2026): beside the chosen experts, one with a gate processes every token. */
 export class Qwen35Moe extends Qwen35 {
   protected override network(init: Initializer, config: ModelConfig): Network {
-    const dModel = config.size('hidden_size');
     const experts = () =>
       new MixtureOfExperts(init, {
-        dModel,
-        dFF: config.size('moe_intermediate_size'),
-        experts: config.size('num_experts'),
-        chosen: config.size('num_experts_per_tok'),
+        ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
         activation: activationOf(config.text('hidden_act')),
         normalized: true,
       });
     const shared = () => llamaFeedForward(init, config, { dFF: config.size('shared_expert_intermediate_size') });
-    return new SharedExperts(experts, shared, () => new Linear(init, dModel, 1, false));
+    return new SharedExperts(experts, shared, () => new Linear(init, config.size('hidden_size'), 1, false));
   }
 
   protected override get furtherLoss() {

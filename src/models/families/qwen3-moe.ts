@@ -3,7 +3,7 @@ import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf } from '../config-values.js';
+import { activationOf, expertSizes } from '../config-values.js';
 import type { Family, GgufFamily } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
@@ -16,10 +16,7 @@ export class Qwen3Moe extends Qwen3 {
   protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
     if (!isSparse(config, layer)) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
-      dModel: config.size('hidden_size'),
-      dFF: config.size('moe_intermediate_size'),
-      experts: config.size('num_experts'),
-      chosen: config.size('num_experts_per_tok'),
+      ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
       activation: activationOf(config.text('hidden_act')),
       normalized: config.flag('norm_topk_prob'),
     });
