@@ -7,10 +7,10 @@ import { mixDown, readWav } from '../pretrained/processors/wav.js';
 
 /** Hertz of the samples that models of speech read. */
 const RATE = 16_000;
-/** Most bytes before the samples of a WAV file. */
+/** Maximum number of bytes before the samples of a WAV file. */
 const MAX_HEADER = 1 << 16;
 
-/** Programs that record 16-bit samples of one channel, the first that is installed is used. */
+/** Programs that record 16-bit samples of one channel. The first one that is installed is used. */
 const RECORDERS: readonly (readonly [command: string, ...args: string[]])[] = [
   ['arecord', '-q', '-t', 'raw', '-f', 'S16_LE', '-r', `${RATE}`, '-c', '1'],
   ['ffmpeg', '-loglevel', 'error', ...microphone(), '-f', 's16le', '-ar', `${RATE}`, '-ac', '1', '-'],

@@ -27,7 +27,7 @@ export interface ReadRowsOptions {
 }
 
 /** A file, and the names of its columns. */
-interface Reading {
+interface TableFile {
   readonly path: string;
   readonly columns: ColumnNames;
 }
@@ -51,31 +51,31 @@ export async function* readRows(path: string, options: ReadRowsOptions = {}): As
   for (const [column, name] of Object.entries(columns))
     if (typeof name !== 'string')
       throw new ArgumentError(`readRows: columns.${column} is ${describeValue(name)}, expected the name of a column`);
-  const reading = { path, columns };
+  const file = { path, columns };
   const kind = /\.([a-z]+)(\.gz)?$/i.exec(path)?.[1]?.toLowerCase();
   switch (kind) {
     case 'jsonl':
     case 'ndjson':
-      return yield* jsonLines(reading);
+      return yield* jsonLines(file);
     case 'json':
-      return yield* jsonList(reading);
+      return yield* jsonList(file);
     case 'csv':
-      return yield* cells(reading, ',');
+      return yield* cells(file, ',');
     case 'tsv':
-      return yield* cells(reading, '\t');
+      return yield* cells(file, '\t');
     case 'parquet':
-      return yield* parquet(reading);
+      return yield* parquet(file);
     case 'txt':
-      return yield* (await hasColumns(reading)) ? cells(reading, '\t') : labelledLines(reading);
+      return yield* (await hasColumns(file)) ? cells(file, '\t') : labelledLines(file);
     case 'conll':
-      return yield* taggedLines(reading);
+      return yield* taggedLines(file);
     default:
       throw new ArgumentError(`${path}: expected a file of rows: .jsonl, .json, .csv, .tsv, .parquet, .txt or .conll`);
   }
 }
 
 /** True if the first line of a `.txt` file has names of columns, as in some data sets. */
-async function hasColumns({ path, columns }: Reading): Promise<boolean> {
+async function hasColumns({ path, columns }: TableFile): Promise<boolean> {
   for await (const [line] of lines(path)) {
     const names = line.split('\t');
     return names.length > 1 && isHeader(names, columns);
@@ -83,35 +83,35 @@ async function hasColumns({ path, columns }: Reading): Promise<boolean> {
   return false;
 }
 
-async function* jsonLines(reading: Reading): AsyncGenerator<FileRow, void> {
-  const { path } = reading;
+async function* jsonLines(file: TableFile): AsyncGenerator<FileRow, void> {
+  const { path } = file;
   for await (const [line, number] of lines(path)) {
-    if (line.trim() !== '') yield rowOf(parse(path, line, number), reading, `line ${number}`);
+    if (line.trim() !== '') yield rowOf(parse(path, line, number), file, `line ${number}`);
   }
 }
 
-async function* jsonList(reading: Reading): AsyncGenerator<FileRow, void> {
-  const { path } = reading;
+async function* jsonList(file: TableFile): AsyncGenerator<FileRow, void> {
+  const { path } = file;
   let text = '';
   for await (const [line] of lines(path)) text += `${line}\n`;
   const list = parse(path, text, 1);
   if (!Array.isArray(list)) throw new FormatError(`${path}: expected a list of rows`);
-  for (const [i, row] of list.entries()) yield rowOf(row, reading, `row ${i + 1}`);
+  for (const [i, row] of list.entries()) yield rowOf(row, file, `row ${i + 1}`);
 }
 
-async function* labelledLines(reading: Reading): AsyncGenerator<FileRow, void> {
-  for await (const [line, number] of lines(reading.path)) {
+async function* labelledLines(file: TableFile): AsyncGenerator<FileRow, void> {
+  for await (const [line, number] of lines(file.path)) {
     if (line.trim() === '') continue;
     const [, label, text] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
-    if (text === undefined) throw new FormatError(`${reading.path}: line ${number} is not a label, a space and a text`);
-    yield rowOf({ text, label }, reading, `line ${number}`);
+    if (text === undefined) throw new FormatError(`${file.path}: line ${number} is not a label, a space and a text`);
+    yield rowOf({ text, label }, file, `line ${number}`);
   }
 }
 
-async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
+async function* taggedLines(file: TableFile): AsyncGenerator<FileRow, void> {
   let [tokens, labels]: [string[], string[]] = [[], []];
   let first = 1;
-  for await (const [line, number] of lines(reading.path)) {
+  for await (const [line, number] of lines(file.path)) {
     const cells = line.trim().split(/\s+/);
     if (cells.length > 1 && cells[0] !== '-DOCSTART-') {
       if (tokens.length === 0) first = number;
@@ -120,15 +120,15 @@ async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
       continue;
     }
     if (cells.length === 1 && cells[0] !== '')
-      throw new FormatError(`${reading.path}: line ${number} is not a word and its label`);
-    if (tokens.length > 0) yield rowOf({ tokens, labels }, reading, `line ${first}`);
+      throw new FormatError(`${file.path}: line ${number} is not a word and its label`);
+    if (tokens.length > 0) yield rowOf({ tokens, labels }, file, `line ${first}`);
     [tokens, labels] = [[], []];
   }
-  if (tokens.length > 0) yield rowOf({ tokens, labels }, reading, `line ${first}`);
+  if (tokens.length > 0) yield rowOf({ tokens, labels }, file, `line ${first}`);
 }
 
-async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileRow, void> {
-  const { path, columns } = reading;
+async function* cells(file: TableFile, delimiter: string): AsyncGenerator<FileRow, void> {
+  const { path, columns } = file;
   const { parse: parser } = await loadOptional('A file of columns (CSV or TSV)', () =>
     importPackage<typeof import('csv-parse')>('csv-parse'),
   );
@@ -153,7 +153,7 @@ async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileR
         if (isNamed) continue;
       }
       const entries = names.flatMap((name, i) => (record[i] === undefined ? [] : [[name, record[i]] as const]));
-      yield rowOf(Object.fromEntries(entries), reading, `line ${last}`);
+      yield rowOf(Object.fromEntries(entries), file, `line ${last}`);
     }
   } catch (cause) {
     if (!String((cause as { code?: unknown }).code).startsWith('CSV_')) throw cause;
@@ -163,8 +163,8 @@ async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileR
   }
 }
 
-async function* parquet(reading: Reading): AsyncGenerator<FileRow, void> {
-  const { path } = reading;
+async function* parquet(table: TableFile): AsyncGenerator<FileRow, void> {
+  const { path } = table;
   const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } =
     await importPackage<typeof import('hyparquet')>('hyparquet');
   const file = await asyncBufferFromFile(path);
@@ -176,12 +176,12 @@ async function* parquet(reading: Reading): AsyncGenerator<FileRow, void> {
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd }).catch(damaged);
-    for (const [i, row] of rows.entries()) yield rowOf(row, reading, `row ${rowStart + i + 1}`);
+    for (const [i, row] of rows.entries()) yield rowOf(row, table, `row ${rowStart + i + 1}`);
     rowStart = rowEnd;
   }
 }
 
-function rowOf(value: unknown, { path, columns }: Reading, place: string): FileRow {
+function rowOf(value: unknown, { path, columns }: TableFile, place: string): FileRow {
   if (!isObject(value)) throw new FormatError(`${path}: ${place} is not an object`);
   const row = named(value as Record<string, unknown>, columns);
   places.set(row, `${path}: ${place}`);

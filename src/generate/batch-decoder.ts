@@ -77,7 +77,7 @@ export interface StepRequest {
 }
 
 /** Advances sequences: `step` by one or more tokens, `read` by their prompts. */
-export interface Decoder {
+export interface SequenceDecoder {
   /** Number of tokens that every sequence can hold. */
   readonly room: number;
   /** True if the caller must pass these prompts to `read` before it calls `step`. */
@@ -98,7 +98,7 @@ export interface Decoder {
  * Decodes a batch with a decoder state and its recorded steps. The model keeps the decoder after use, for the next
  * batch of the same sizes. When sequences finish, the others move to the front, and steps compute fewer groups.
  */
-export class BatchDecoder implements Decoder {
+export class BatchDecoder implements SequenceDecoder {
   /** Parts by their number of groups. */
   readonly #parts = new Map<number, Part>();
   /**

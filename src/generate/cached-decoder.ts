@@ -4,7 +4,7 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
-import type { Decoder, StepRequest } from './batch-decoder.js';
+import type { SequenceDecoder, StepRequest } from './batch-decoder.js';
 import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { ExtendOptions, Generative } from './generative.js';
@@ -44,7 +44,7 @@ interface Reading extends Pick<ExtendOptions, 'logits' | 'promptLength'> {
   readonly start: number;
 }
 
-export class CachedDecoder implements Decoder {
+export class CachedDecoder implements SequenceDecoder {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
   readonly #input: PlannedInput;

@@ -5,7 +5,7 @@ import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
-import { BatchDecoder, type Decoder, endBatch, joined, startBatch } from './batch-decoder.js';
+import { BatchDecoder, endBatch, joined, type SequenceDecoder, startBatch } from './batch-decoder.js';
 import { BeamSearch } from './beam-search.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative, SourceShape } from './generative.js';
@@ -168,7 +168,7 @@ async function* decodeAlone(
 async function* chooseTokens(
   rankings: readonly Ranking[],
   search: Search,
-  decoder: Decoder,
+  decoder: SequenceDecoder,
   { signal, onToken }: GenerateOptions,
   together: Together | null,
 ): AsyncGenerator<TokenEvent[], number, void> {
@@ -196,7 +196,7 @@ async function* chooseTokens(
  * Computes the rankings for the next token of every sequence, or for several next tokens. All sequences have `length`
  * new tokens so far.
  */
-function advance(decoder: Decoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
+function advance(decoder: SequenceDecoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const processed = needsLogits(plan);
   const withLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));

@@ -61,5 +61,5 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
 }
 
 /** The part of a plan that depends only on the options, not on the inputs. */
-export type Settings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | OfEngine>;
+export type GenerationSettings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | OfEngine>;
 type OfEngine = 'vocabulary' | 'maxRanked' | 'maxSequences' | 'cacheType';

@@ -7,7 +7,7 @@ import type { CachedText, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { OPTION_RULES } from './option-rules.js';
 import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
-import type { Settings } from './plan.js';
+import type { GenerationSettings } from './plan.js';
 
 export function refuse(message: string): never {
   throw new ArgumentError(`generate: ${message}`);
@@ -25,13 +25,13 @@ export function checkKinds(options: GenerateOptions): void {
 export function settingsOf(
   model: Generative,
   options: GenerateOptions,
-  lengths: Pick<Settings, 'maxNewTokens' | 'minNewTokens'>,
-): Settings {
+  lengths: Pick<GenerationSettings, 'maxNewTokens' | 'minNewTokens'>,
+): GenerationSettings {
   const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, maxLength: _, minLength: __, ...others } = options;
   const defaults = Object.fromEntries(OPTION_ROWS.map(([name, row]) => [name, row.default]));
   const { maxLength: ___, minLength: ____, ...own } = defaults;
-  return withDefaults<Settings>(others, {
-    ...(own as unknown as Settings),
+  return withDefaults<GenerationSettings>(others, {
+    ...(own as unknown as GenerationSettings),
     forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
     logitsProcessors: [],
     ...lengths,
@@ -41,7 +41,7 @@ export function settingsOf(
 }
 
 /** Throws ArgumentError for a token that the model does not have. */
-export function checkAllTokens(settings: Settings, model: Generative): void {
+export function checkAllTokens(settings: GenerationSettings, model: Generative): void {
   const { stopTokens, suppressTokens, beginSuppressTokens, badWordsIds, forcedBosTokenId, forcedEosTokenId } = settings;
   checkTokens('generate', 'a token of stopTokens', stopTokens, model);
   checkTokens('generate', 'a token of suppressTokens', suppressTokens, model);
@@ -62,7 +62,7 @@ export function checkTokens(
 }
 
 /** Throws ArgumentError for numbers beyond the limits of the device, and for lengths that contradict each other. */
-export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: Settings, maxSequences: number): void {
+export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: GenerationSettings, maxSequences: number): void {
   const beams = `an integer from 1 to ${maxSequences}`;
   checkNumber('generate', 'numBeams', numBeams, (n) => n <= maxSequences, beams);
   const min = `0 to maxNewTokens, ${maxNewTokens}`;
@@ -72,7 +72,12 @@ export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: Settings, 
 /**
  * Throws ArgumentError for options that exclude each other. `left` is the number of tokens that fit after the prompt.
  */
-export function checkTogether(settings: Settings, options: GenerateOptions, model: Generative, left: number): void {
+export function checkTogether(
+  settings: GenerationSettings,
+  options: GenerateOptions,
+  model: Generative,
+  left: number,
+): void {
   const { numBeams, numReturnSequences, doSample } = settings;
   const { cropContext, outputAttentions, maxNewTokens } = settings;
   if (cropContext && model.maxSourceLength) refuse('cropContext needs a decoder-only model');
@@ -87,7 +92,7 @@ export function checkTogether(settings: Settings, options: GenerateOptions, mode
 }
 
 /** Throws ArgumentError for groups of beams of unequal sizes, and for options that groups exclude. */
-function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: Settings): void {
+function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: GenerationSettings): void {
   if (numBeams % numBeamGroups !== 0)
     refuse(`numBeamGroups is ${numBeamGroups}, expected a divisor of numBeams, ${numBeams}`);
   if (numBeamGroups > 1 && doSample) refuse('numBeamGroups above 1 needs doSample: false');
@@ -95,7 +100,7 @@ function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: Se
 }
 
 /** Throws ArgumentError for options that `cache` and `draft` exclude. */
-export function checkOneSequence(settings: Settings, cache: CachedText | undefined, inputs: number): void {
+export function checkOneSequence(settings: GenerationSettings, cache: CachedText | undefined, inputs: number): void {
   const { numBeams, numReturnSequences, cropContext } = settings;
   const what = cache ? 'cache' : 'draft';
   if (numBeams > 1 || numReturnSequences > 1) refuse(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);

@@ -1,6 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import type { Initializer } from '../nn/init.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { Linear, type Projection } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
@@ -22,7 +22,7 @@ export interface DeformableOptions {
 /** Maps of features that queries sample: tokens [B, S, dModel], the pixels of one map after those of another. */
 export interface Maps {
   readonly tokens: Tensor;
-  readonly grids: readonly Grid[];
+  readonly grids: readonly GridSize[];
   /** float32 [B, S, 1]: 0 for padding, 1 for other tokens. Default: no token is padding. */
   readonly mask?: Tensor | null | undefined;
 }

@@ -12,11 +12,11 @@ import {
   boxAt,
   type Costs,
   countOf,
-  type Found,
   focalCost,
   type Match,
   match,
   overlapOf,
+  type PredictedBoxes,
   softmaxCost,
   targetsOf,
   valuesOf,
@@ -25,7 +25,7 @@ import type { DetectionTarget, ModelInputs } from './inputs.js';
 import { maskLoss } from './mask-loss.js';
 import type { ModelConfig } from './model-config.js';
 
-export type { Found, Match } from './detection-matching.js';
+export type { Match, PredictedBoxes as Found } from './detection-matching.js';
 
 type Targets = readonly DetectionTarget[];
 
@@ -35,7 +35,7 @@ type Targets = readonly DetectionTarget[];
  * those of earlier layers. Throws ArgumentError, ShapeError.
  */
 export function detectionLoss(
-  found: readonly [Found, ...Found[]],
+  found: readonly [PredictedBoxes, ...PredictedBoxes[]],
   labels: ModelInputs['labels'],
   config: ModelConfig,
 ): Tensor {
@@ -54,7 +54,12 @@ export function detectionLoss(
 }
 
 /** Cross entropy, in which the last class stands for no object and has the weight `emptyWeight`. */
-function rejectingLoss({ logits }: Found, targets: Targets, matches: readonly Match[], emptyWeight: number): Tensor {
+function rejectingLoss(
+  { logits }: PredictedBoxes,
+  targets: Targets,
+  matches: readonly Match[],
+  emptyWeight: number,
+): Tensor {
   const { device } = logits;
   const [batch, queries, classes] = logits.shape as [number, number, number];
   const wanted = new Int32Array(batch * queries).fill(classes - 1);
@@ -69,9 +74,13 @@ function rejectingLoss({ logits }: Found, targets: Targets, matches: readonly Ma
 /** Predictions of RT-DETR that have a loss. */
 export interface RtDetrFound {
   /** Predictions of the last layer, then of earlier layers and of the encoder. */
-  readonly found: readonly [Found, ...Found[]];
+  readonly found: readonly [PredictedBoxes, ...PredictedBoxes[]];
   /** Predictions of all layers for denoising queries, which are matched beforehand. Null if there are none. */
-  readonly denoised: { readonly found: readonly Found[]; readonly matches: readonly Match[]; groups: number } | null;
+  readonly denoised: {
+    readonly found: readonly PredictedBoxes[];
+    readonly matches: readonly Match[];
+    groups: number;
+  } | null;
 }
 
 /**
@@ -84,7 +93,7 @@ export function rtDetrLoss({ found, denoised }: RtDetrFound, targets: Targets, c
   const classCost = config.flag('use_focal_loss') ? focalCost(alpha, gamma) : softmaxCost;
   const costs = { classCost, ofClass, ofBox, ofOverlap } as Costs;
   const count = countOf(targets);
-  const lossOf = (each: Found, matches: readonly Match[], divisor: number) => {
+  const lossOf = (each: PredictedBoxes, matches: readonly Match[], divisor: number) => {
     const weights = numbersOf(config, ['weight_loss_bbox', 'weight_loss_giou']) as [number, number];
     const ofClasses = scale(varifocalLoss(each, targets, matches, config), config.number('weight_loss_vfl') / divisor);
     return add(ofClasses, boxLoss(each, targets, matches, weights, divisor));
@@ -98,7 +107,12 @@ export function rtDetrLoss({ found, denoised }: RtDetrFound, targets: Targets, c
 }
 
 /** Binary cross entropy with the overlap of a matched box as target. Other classes count α·probability^γ. */
-function varifocalLoss(found: Found, targets: Targets, matches: readonly Match[], config: ModelConfig): Tensor {
+function varifocalLoss(
+  found: PredictedBoxes,
+  targets: Targets,
+  matches: readonly Match[],
+  config: ModelConfig,
+): Tensor {
   const { logits } = found;
   const { scores, boxes } = valuesOf(found);
   const [, queries, classes] = logits.shape as [number, number, number];
@@ -119,7 +133,7 @@ function varifocalLoss(found: Found, targets: Targets, matches: readonly Match[]
  * layers and of the encoder. Their queries are split into `group_detr` groups, in evaluation, too, as in transformers.
  */
 export function lwDetrLoss(
-  found: readonly [Found, ...Found[]],
+  found: readonly [PredictedBoxes, ...PredictedBoxes[]],
   labels: ModelInputs['labels'],
   config: ModelConfig,
 ): Tensor {
@@ -144,7 +158,7 @@ export function lwDetrLoss(
  * Σ -q·ln p - (1 - q)·ln(1 - p) of matched classes. q is the constant p^α · overlap^(1 - α). For all other classes, the
  * sum has -p²·ln(1 - p).
  */
-function qualityLoss(found: Found, targets: Targets, matches: readonly Match[], alpha: number): Tensor {
+function qualityLoss(found: PredictedBoxes, targets: Targets, matches: readonly Match[], alpha: number): Tensor {
   const { logits } = found;
   const { scores, boxes } = valuesOf(found);
   const [, queries, classes] = logits.shape as [number, number, number];
@@ -182,7 +196,7 @@ function overlapWith(boxes: Float32Array, queries: number, targets: Targets, { i
  * Differences and overlaps of matched boxes, by the `weights` of both, divided by `count`. 0 if nothing is matched.
  */
 function boxLoss(
-  { predBoxes }: Found,
+  { predBoxes }: PredictedBoxes,
   targets: Targets,
   matches: readonly Match[],
   [ofBox, ofOverlap]: readonly [number, number],

@@ -7,7 +7,7 @@ import { assign } from './assignment.js';
 import type { DetectionTarget, ModelInputs } from './inputs.js';
 
 /** Predictions of a detector: `logits` [B, queries, classes] and `predBoxes` [B, queries, 4] like those of targets. */
-export interface Found {
+export interface PredictedBoxes {
   readonly logits: Tensor;
   readonly predBoxes: Tensor;
   /** Logits of masks, [B, queries, height, width]. Default: none. */
@@ -48,7 +48,7 @@ interface Values {
 }
 
 /** Reads predictions. */
-export function valuesOf({ logits, predBoxes }: Found): Values {
+export function valuesOf({ logits, predBoxes }: PredictedBoxes): Values {
   const [scores, boxes] = [logits.dataSync(), predBoxes.dataSync()] as Float32Array[];
   return { scores: scores as Float32Array, boxes: boxes as Float32Array };
 }
@@ -91,7 +91,7 @@ export interface Costs {
 const WORST = 3.4028234663852886e38;
 
 /** Matches targets with predictions. If there are more targets than queries, some targets are left out. */
-export function match(found: Found, targets: readonly DetectionTarget[], costs: Costs): Match[] {
+export function match(found: PredictedBoxes, targets: readonly DetectionTarget[], costs: Costs): Match[] {
   const { scores, boxes } = valuesOf(found);
   const [, queries, classes] = found.logits.shape as [number, number, number];
   const { classCost, ofClass, ofBox, ofOverlap, groups = 1 } = costs;

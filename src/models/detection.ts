@@ -7,7 +7,7 @@ import type { Dropout, Randomness } from '../nn/dropout.js';
 import { Dropout as DropoutPart } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { Linear, type Projection } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import { LayerNorm } from '../nn/norm.js';
@@ -177,7 +177,7 @@ export abstract class DetectionModel extends ImageModel {
 }
 
 /** Marks pixels that belong to images, row by row, for a smaller grid: [B][height·width]. Null if no pixel is padding. */
-export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, width]: Grid): boolean[][] | null {
+export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, width]: GridSize): boolean[][] | null {
   if (mask === undefined) return null;
   const [batch, , rows, columns] = pixels.shape as [number, number, number, number];
   if (mask.dtype !== 'int32') checkDType('forward', 'pixelMask', mask, 'float32');
@@ -197,7 +197,7 @@ export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, wi
 }
 
 /** Numbers the rows and columns of each place of a mask, [height · width]: the pixels up to it, from above and from the left. */
-function countedPixels(mask: readonly boolean[], [height, width]: Grid) {
+function countedPixels(mask: readonly boolean[], [height, width]: GridSize) {
   const rows = new Float64Array(height * width);
   const columns = new Float64Array(height * width);
   for (let at = 0; at < height * width; at++) {
@@ -214,7 +214,7 @@ function countedPixels(mask: readonly boolean[], [height, width]: Grid) {
  */
 export function sinePositions(
   masks: readonly (readonly boolean[])[],
-  [height, width]: Grid,
+  [height, width]: GridSize,
   features: number,
 ): Float32Array {
   const half = features / 2;

@@ -2,7 +2,7 @@
 
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { Module } from '../nn/module.js';
 import type { StateNames } from '../nn/state-names.js';
 import type { ModelInputs } from './inputs.js';
@@ -16,7 +16,7 @@ export interface ImageRows {
   /** Number of rows of each image. */
   readonly counts: readonly number[];
   /** Rows and columns of each image, if positions follow them. */
-  readonly grids?: readonly Grid[] | undefined;
+  readonly grids?: readonly GridSize[] | undefined;
   /** float32 [N, dModel] each: features that the first layers of the decoder add. */
   readonly added?: readonly Tensor[] | undefined;
 }

@@ -4,7 +4,7 @@
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { concat, gather } from '../ops/move.js';
 import type { ImageRows } from './image-reader.js';
 
@@ -23,7 +23,7 @@ export interface ImagePart {
   /** Index of its first row in `source`. */
   readonly offset: number;
   readonly count: number;
-  readonly grid: Grid | null;
+  readonly grid: GridSize | null;
 }
 
 /** Rows of an image among the tokens of a sequence. */

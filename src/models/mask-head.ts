@@ -5,7 +5,7 @@ import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { Conv2d } from '../nn/conv.js';
 import type { Initializer } from '../nn/init.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { Linear, type Projection } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import { GroupNorm } from '../nn/norm.js';
@@ -79,7 +79,7 @@ export class MaskHead extends Module {
   *forwardByParts({ queries, memory, marks, features, maps }: MaskSources): Generator<undefined, Tensor> {
     const { device } = queries;
     const [batch, count] = queries.shape as [number, number, number];
-    const grid = features.shape.slice(2) as unknown as Grid;
+    const grid = features.shape.slice(2) as unknown as GridSize;
     const key = this.#byHeads(this.kProj.forward(memory));
     const adapted = maps.toReversed().map((map, i) => (this.adapters[i] as Conv2d).forward(map));
     // The first convolution is linear. Its part for the image is the same for all queries.
@@ -101,7 +101,7 @@ export class MaskHead extends Module {
         for (const [i, block] of rest.entries()) {
           x = block.forward(x);
           const map = adapted[i];
-          if (map) x = withImage(interpolate(x, { size: map.shape.slice(2) as unknown as Grid }), map);
+          if (map) x = withImage(interpolate(x, { size: map.shape.slice(2) as unknown as GridSize }), map);
         }
         return this.out.forward(x).reshape(batch, each, ...(adapted.at(-1)?.shape.slice(2) ?? grid));
       });
@@ -118,7 +118,7 @@ export class MaskHead extends Module {
   }
 
   /** Shares of the places in the attention of each query, which add up to 1 over all heads: [B · queries, heads, H, W]. */
-  #places(query: Tensor, key: Tensor, bias: Tensor | null, grid: Grid): Tensor {
+  #places(query: Tensor, key: Tensor, bias: Tensor | null, grid: GridSize): Tensor {
     const [batch, heads, count, features] = query.shape as [number, number, number, number];
     const scores = permute(matmul(scale(query, features ** -0.5), key, { transposeB: true }), [0, 2, 1, 3]);
     const shown = bias ? add(scores, bias) : scores; // [B, queries, heads, H · W]

@@ -4,7 +4,7 @@ import { giveBack, passingBytes } from '../core/passing-bytes.js';
 import type { Device, Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { Module } from '../nn/module.js';
-import { type Reading, readPieces } from '../nn/read-pieces.js';
+import { type PieceSource, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
 import { type ActivationFormat, PackedWeight, STAGE } from '../nn/weight.js';
 import { blockRowBytes, formatOf, type PackedFormat, tileOf } from '../ops/packed.js';
@@ -77,7 +77,7 @@ export async function readPacked(
   // one buffer for all: hundreds of them would stay for long
   const buffer = passingBytes(unfinished.size > 0 ? STAGE : 0);
   try {
-    let plain: Reading[] = [];
+    let plain: PieceSource[] = [];
     for (const step of steps) {
       if (step.weight === undefined) {
         plain.push(step);
@@ -95,7 +95,7 @@ export async function readPacked(
   }
 }
 
-interface PieceReading extends Reading {
+interface PieceReading extends PieceSource {
   readonly entry: WeightEntry;
 }
 

@@ -10,7 +10,7 @@ import { Embedding } from '../nn/embedding.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
-import type { Grid } from '../nn/interpolation.js';
+import type { GridSize } from '../nn/interpolation.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { Module } from '../nn/module.js';
 import { LayerNorm } from '../nn/norm.js';
@@ -86,7 +86,7 @@ export type ImageInputs = Pick<ModelInputs, (typeof IMAGE_INPUTS)[number]>;
 
 /** A Transformer over images. */
 export interface ImageTower extends Encoder {
-  readonly patches: { readonly channels: number; readonly image: Grid };
+  readonly patches: { readonly channels: number; readonly image: GridSize };
   /** The layers; null if they are not a single stack. */
   readonly encoder: Stack | null;
   /** The attentions whose maps can be observed. */
@@ -117,7 +117,7 @@ export interface VisionParts {
   /** Makes one vector of an image. */
   readonly pooler?: TowerPooler | null | undefined;
   /** Receives the grid of patches of each pass before the layers run. Positions may depend on it. */
-  readonly onGrid?: ((grid: Grid) => void) | undefined;
+  readonly onGrid?: ((grid: GridSize) => void) | undefined;
 }
 
 /** A Transformer over the patches of images. */
@@ -128,7 +128,7 @@ export class VisionTower extends Module implements ImageTower {
   readonly norm: LayerNorm | null;
   readonly pooler: TowerPooler | null;
   readonly inputNames = ['pixelValues'] as const;
-  readonly #onGrid: ((grid: Grid) => void) | undefined;
+  readonly #onGrid: ((grid: GridSize) => void) | undefined;
 
   constructor({ patches, start = null, encoder, norm = null, pooler = null, onGrid }: VisionParts) {
     super();

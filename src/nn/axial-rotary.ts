@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { rotary } from '../ops/rotary.js';
 import { checkInitializer, type Initializer } from './init.js';
-import type { Grid } from './interpolation.js';
+import type { GridSize } from './interpolation.js';
 import { Module } from './module.js';
 import type { RotateOptions, Rotation } from './rotary-embedding.js';
 
@@ -42,7 +42,7 @@ export class AxialRotary extends Module implements Rotation {
   }
 
   /** Computes the table for images with this grid of patches. The table belongs to the calling scope. */
-  start(grid: Grid): void {
+  start(grid: GridSize): void {
     const { headSize, prefix } = this.options;
     this.#table = this.init.device.tensor(this.#angles(grid), [prefix + grid[0] * grid[1], 2 * headSize]);
   }
@@ -58,7 +58,7 @@ export class AxialRotary extends Module implements Rotation {
   }
 
   /** Cosines and signed sines of each token, [tokens, 2 · headSize]; prefix tokens have angle 0. */
-  #angles([height, width]: Grid): Float32Array {
+  #angles([height, width]: GridSize): Float32Array {
     const { headSize, theta, prefix } = this.options;
     const [half, quarter] = [headSize / 2, headSize / 4];
     // Frequencies and positions are rounded to float32, as in transformers.

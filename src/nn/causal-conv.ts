@@ -10,13 +10,15 @@ import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
 /** Rows that a recurrent part reads: whole sequences, or pieces of sequences whose states are kept between passes. */
-export type Reading = { readonly batch: Sequences } | { readonly places: StatePlaces; readonly state: DecoderState };
+export type RecurrentRows =
+  | { readonly batch: Sequences }
+  | { readonly places: StatePlaces; readonly state: DecoderState };
 
 /** Returns the options of an op over sequences, such as `causalConv`, for the rows and states of `part`. */
-export function piecesOf(part: object, reading: Reading) {
-  if ('batch' in reading) return { lengths: reading.batch.lengths };
-  const { lengths, from, to } = reading.places;
-  return { lengths, from, to, states: reading.state.of(part) };
+export function piecesOf(part: object, rows: RecurrentRows) {
+  if ('batch' in rows) return { lengths: rows.batch.lengths };
+  const { lengths, from, to } = rows.places;
+  return { lengths, from, to, states: rows.state.of(part) };
 }
 
 /** A causal depthwise convolution. Names and layouts are those of PyTorch's nn.Conv1d with one group per feature. */
@@ -52,9 +54,9 @@ export class CausalConv extends Module {
   }
 
   /** `x` and the result: float32 [N, features], rows end to end. Throws ShapeError, DTypeError. */
-  forward(x: Tensor, reading: Reading): Tensor {
+  forward(x: Tensor, rows: RecurrentRows): Tensor {
     const isWhole = this.weight.shape[0] === 1;
-    const pieces = isWhole ? {} : piecesOf(this, reading);
+    const pieces = isWhole ? {} : piecesOf(this, rows);
     return causalConv(x, this.weight, { bias: this.bias, ...pieces });
   }
 }

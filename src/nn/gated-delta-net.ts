@@ -7,7 +7,7 @@ import { contiguous } from '../ops/contiguous.js';
 import { gatedDeltaRule } from '../ops/linear-scan.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 import { exp, softplus } from '../ops/unary.js';
-import { CausalConv, piecesOf, type Reading } from './causal-conv.js';
+import { CausalConv, piecesOf, type RecurrentRows } from './causal-conv.js';
 import type { MemoryNeed } from './decoder-state.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -95,7 +95,7 @@ export class GatedDeltaNet extends RecurrentMixer {
     ];
   }
 
-  protected mix(x: Tensor, reading: Reading): Tensor {
+  protected mix(x: Tensor, reading: RecurrentRows): Tensor {
     const { heads, keyHeads, keySize, valueSize, activation } = this.#options;
     const [keys, inner] = [keyHeads * keySize, heads * valueSize];
     const all = this.inProj.forward(x); // [N, q | k | v | gate | beta | decay]

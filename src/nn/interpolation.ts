@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 import { type InterpolateOptions, interpolate as resize } from '../ops/interpolate.js';
 
 /** The size of a grid. */
-export type Grid = readonly [height: number, width: number];
+export type GridSize = readonly [height: number, width: number];
 
 /**
  * Resizes a table [height·width, features] from one grid to another: the op `interpolate` in this mode. `options` are
@@ -15,8 +15,8 @@ export type Grid = readonly [height: number, width: number];
 export function interpolate(
   mode: 'bilinear' | 'bicubic',
   table: Tensor,
-  from: Grid,
-  to: Grid,
+  from: GridSize,
+  to: GridSize,
   options: Pick<InterpolateOptions, 'alignCorners' | 'antialias'> = {},
 ): Tensor {
   for (const [height, width] of [from, to]) checkSizes(mode, { height, width }, 1);

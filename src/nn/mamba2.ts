@@ -7,7 +7,7 @@ import { contiguous } from '../ops/contiguous.js';
 import { selectiveStateSpace } from '../ops/linear-scan.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 import { clamp, exp, softplus } from '../ops/unary.js';
-import { CausalConv, piecesOf, type Reading } from './causal-conv.js';
+import { CausalConv, piecesOf, type RecurrentRows } from './causal-conv.js';
 import type { MemoryNeed } from './decoder-state.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -122,7 +122,7 @@ export class Mamba2 extends RecurrentMixer {
     ];
   }
 
-  protected mix(x: Tensor, reading: Reading): Tensor {
+  protected mix(x: Tensor, reading: RecurrentRows): Tensor {
     const { heads, headSize, stateSize, groups, timeLimit, activation } = this.#options;
     const [inner, keys] = [heads * headSize, groups * stateSize];
     const projected = this.inProj.forward(x); // [N, gate | x | B | C | dt]

@@ -1,13 +1,13 @@
 import type { Tensor } from '../core/tensor.js';
 import { gather } from '../ops/move.js';
-import type { Grid } from './interpolation.js';
+import type { GridSize } from './interpolation.js';
 
 /**
  * Groups patches in square blocks of side × side. `x`: float32 [N, d], the patches of each image row by row. Returns
  * [blocks, side², d]; blocks, and patches in a block, are row by row. `grids`: rows and columns of each image.
  * Incomplete blocks at the right and lower edges are left out.
  */
-export function patchBlocks(x: Tensor, grids: readonly Grid[], side: number): Tensor {
+export function patchBlocks(x: Tensor, grids: readonly GridSize[], side: number): Tensor {
   const order: number[] = [];
   let first = 0;
   for (const [height, width] of grids) {

@@ -5,7 +5,7 @@ import { add } from '../ops/binary.js';
 import { concat, gather, permute } from '../ops/move.js';
 import { Conv2d } from './conv.js';
 import type { Initializer } from './init.js';
-import { type Grid, interpolate } from './interpolation.js';
+import { type GridSize, interpolate } from './interpolation.js';
 import { Module } from './module.js';
 
 export interface PatchEmbeddingOptions {
@@ -13,9 +13,9 @@ export interface PatchEmbeddingOptions {
   readonly dModel: number;
   readonly channels: number;
   /** Height and width of the images that positions were learned for. */
-  readonly image: Grid;
+  readonly image: GridSize;
   /** Height and width of a patch. A remainder at an image's right and lower edges is ignored. */
-  readonly patch: Grid;
+  readonly patch: GridSize;
   /** True if the projection adds a bias. Default: true. */
   readonly bias?: boolean | undefined;
   /** True if a learned token comes before the patches. Default: true. */
@@ -50,8 +50,8 @@ export class PatchEmbedding extends Module {
   readonly registers: Tensor | null;
   /** [tokens, dModel]: the class token first, then patches row by row. Null if tokens have no learned positions. */
   readonly positions: Tensor | null;
-  readonly image: Grid;
-  readonly patch: Grid;
+  readonly image: GridSize;
+  readonly patch: GridSize;
   readonly channels: number;
   readonly interpolate: boolean;
 
@@ -113,7 +113,7 @@ export class PatchEmbedding extends Module {
   }
 
   /** Rows and columns of an image's patches. */
-  grid([height, width]: Grid): Grid {
+  grid([height, width]: GridSize): GridSize {
     return [Math.floor(height / this.patch[0]), Math.floor(width / this.patch[1])];
   }
 
@@ -127,7 +127,7 @@ export class PatchEmbedding extends Module {
     return concat([rows.reshape(batch, this.prefix, dModel), patches], 1); // [B, tokens, dModel]
   }
 
-  #positionsOf(positions: Tensor, grid: Grid, isSquare: boolean): Tensor {
+  #positionsOf(positions: Tensor, grid: GridSize, isSquare: boolean): Tensor {
     const total = positions.shape[0] as number;
     const first = this.prefix;
     const own = this.grid(this.image);

@@ -28,13 +28,13 @@ export interface StoredTensor {
 }
 
 /** A piece of a parameter and its source. */
-export interface Reading {
+export interface PieceSource {
   readonly piece: StatePiece;
   readonly entry: StoredTensor;
 }
 
 /** Values of a tensor from index `start` on. */
-interface Part extends Reading {
+interface Part extends PieceSource {
   readonly values: Float32Array | Int32Array | Uint16Array;
   readonly start: number;
 }
@@ -43,12 +43,12 @@ interface Part extends Reading {
  * Reads all pieces. Rejects with an error of the file, or with the signal's reason; pieces that were not read yet then
  * stay unchanged.
  */
-export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
-  const [first] = readings;
+export async function readPieces(sources: readonly PieceSource[], signal?: AbortSignal): Promise<void> {
+  const [first] = sources;
   if (first === undefined) return;
   const { device } = first.piece.tensor;
-  const buffer = bufferFor(readings);
-  const parts = partsOf(readings, buffer);
+  const buffer = bufferFor(sources);
+  const parts = partsOf(sources, buffer);
   const halves = new Halves(device, STAGED + buffer.length / 16 + 1);
   let next = parts.next();
   try {
@@ -71,20 +71,20 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
 }
 
 /** A buffer that holds whole rows of each piece. */
-function bufferFor(readings: readonly Reading[]): Uint8Array {
-  const rows = readings.map(({ piece }) => 8 * lastOf(layoutOf(piece)));
-  const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
+function bufferFor(sources: readonly PieceSource[]): Uint8Array {
+  const rows = sources.map(({ piece }) => 8 * lastOf(layoutOf(piece)));
+  const largest = Math.max(...sources.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
   return new Uint8Array(Math.max(Math.min(PART, largest), ...rows));
 }
 
 /** Yields values in the order of the file. A part is valid until the next one is requested. */
-async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
-  const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
-  for (const reading of inOrder) {
-    const { piece, entry } = reading;
+async function* partsOf(sources: readonly PieceSource[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
+  const inOrder = [...sources].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
+  for (const source of inOrder) {
+    const { piece, entry } = source;
     const multiple = piece.transposed ? lastOf(layoutOf(piece)) : 1;
     if (!isInPlace(piece)) {
-      yield { ...reading, values: await collected(entry, buffer, piece.tensor.device), start: 0 };
+      yield { ...source, values: await collected(entry, buffer, piece.tensor.device), start: 0 };
       continue;
     }
     const isHalves = entry.dtype === 'F16' || entry.dtype === 'BF16';
@@ -92,7 +92,7 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
     const stream = halves ?? entry.stream(buffer, multiple, piece.tensor.device);
     let start = 0;
     for await (const values of stream) {
-      yield { ...reading, values, start };
+      yield { ...source, values, start };
       start += values.length;
     }
   }

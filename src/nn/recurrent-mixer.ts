@@ -1,7 +1,7 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { Reading } from './causal-conv.js';
+import type { RecurrentRows } from './causal-conv.js';
 import type { DecoderState, MemoryNeed } from './decoder-state.js';
 import type { Extension } from './extension.js';
 import type { Mixer } from './mixer.js';
@@ -15,7 +15,7 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   abstract memories(): readonly MemoryNeed[];
 
   /** `x` and the result: float32 [N, dModel], rows end to end. */
-  protected abstract mix(x: Tensor, reading: Reading): Tensor;
+  protected abstract mix(x: Tensor, reading: RecurrentRows): Tensor;
 
   forward(x: Tensor, batch: Sequences): Tensor {
     return this.mix(x, { batch: checkSequences('RecurrentMixer', batch) });

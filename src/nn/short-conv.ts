@@ -1,7 +1,7 @@
 import { checkOptions, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { mul } from '../ops/binary.js';
-import { CausalConv, type Reading } from './causal-conv.js';
+import { CausalConv, type RecurrentRows } from './causal-conv.js';
 import type { MemoryNeed } from './decoder-state.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -38,7 +38,7 @@ export class ShortConv extends RecurrentMixer {
     return this.conv.memories();
   }
 
-  protected mix(x: Tensor, reading: Reading): Tensor {
+  protected mix(x: Tensor, reading: RecurrentRows): Tensor {
     const all = this.inProj.forward(x); // [N, b | c | x]
     const [, dModel] = x.shape as readonly [number, number];
     const [b, c, value] = [0, 1, 2].map((i) => all.columns(i * dModel, (i + 1) * dModel)) as [Tensor, Tensor, Tensor];

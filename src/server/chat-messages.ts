@@ -20,19 +20,19 @@ import {
 const MAX_MESSAGES = 2048;
 const MAX_PARTS = 256;
 
-/** Audio and files are refused by name. */
-const textPart = tagged('type', object({ type: oneOf(['text']), text: string() }));
+/** A part of a message. Audio and files are refused by name. */
+const textPart = object({ type: oneOf(['text']), text: string() });
 const content = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text parts`,
   string(),
-  array(textPart, { min: 1, max: MAX_PARTS }),
+  array(tagged('type', textPart), { min: 1, max: MAX_PARTS }),
 );
 /** A part of an answer in which a model refuses. Clients send it back. */
 const refusalPart = object({ type: oneOf(['refusal']), refusal: string() });
 const assistantContent = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text and refusal parts`,
   string(),
-  array(tagged('type', object({ type: oneOf(['text']), text: string() }), refusalPart), { min: 1, max: MAX_PARTS }),
+  array(tagged('type', textPart, refusalPart), { min: 1, max: MAX_PARTS }),
 );
 const imagePart = object({
   type: oneOf(['image_url']),
@@ -41,7 +41,7 @@ const imagePart = object({
 const userContent = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text and image_url parts`,
   string(),
-  array(tagged('type', object({ type: oneOf(['text']), text: string() }), imagePart), { min: 1, max: MAX_PARTS }),
+  array(tagged('type', textPart, imagePart), { min: 1, max: MAX_PARTS }),
 );
 const name = optional(string({ maxLength: 256 }));
 
@@ -122,10 +122,7 @@ function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
   return parts.map((part) => ('text' in part ? part.text : 'refusal' in part ? part.refusal : '')).join('');
 }
 
-type PartOfMessage =
-  | { readonly type: 'text'; readonly text: string }
-  | Read<typeof imagePart>
-  | Read<typeof refusalPart>;
+type PartOfMessage = Read<typeof textPart> | Read<typeof imagePart> | Read<typeof refusalPart>;
 
 export function templateTools(given: Read<typeof tools>): ChatTool[] {
   return (given ?? []).map(({ type, function: called }) => ({

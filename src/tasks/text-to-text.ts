@@ -18,7 +18,7 @@ export interface TextToTextOptions extends CallOptions, TruncationOptions, Gener
 }
 
 /** Output for a text. */
-export interface Written {
+export interface ScoredText {
   readonly text: string;
   readonly scores: WrittenScores | Record<never, never>;
 }
@@ -66,7 +66,7 @@ export async function rewrite(
   { encode, parameters, forced }: TextToText,
   generate: GenerateOptions,
   options: TextToTextOptions,
-): Promise<Written[]> {
+): Promise<ScoredText[]> {
   const { model, task } = context;
   const { streamer, output_scores: scored, signal } = options;
   if (streamer && texts.length !== 1)
@@ -84,14 +84,14 @@ export async function rewrite(
   const written = await inBatches(
     rows,
     ({ length }) => length,
-    async (batch): Promise<Written[][]> => {
+    async (batch): Promise<ScoredText[][]> => {
       streamer?.put([[]]); // there is no prompt
       const result = await model.generate(batch, {
         ...all,
         onToken: streamer && (({ token }) => streamer.put([[token]])),
       });
       streamer?.end();
-      const found: Written[][] = batch.map(() => []);
+      const found: ScoredText[][] = batch.map(() => []);
       for (const [i, tokens] of result.sequences.entries()) {
         const scores = scored && {
           score: result.scores[i] as number,

@@ -5,7 +5,7 @@ import { patternOf } from './normalizers.js';
 import { spansOf } from './oniguruma.js';
 import { type Part, partsOf, refuse, textOf } from './part.js';
 
-export type Decoder = (tokens: readonly string[]) => string;
+export type TokenDecoder = (tokens: readonly string[]) => string;
 
 type Step = (tokens: readonly string[]) => string[];
 
@@ -13,7 +13,7 @@ type Step = (tokens: readonly string[]) => string[];
  * Makes the decoder of a tokenizer.json. If it has none, tokens are joined with spaces. Throws FormatError for an
  * unknown decoder.
  */
-export function decoderOf(part: unknown): Decoder {
+export function decoderOf(part: unknown): TokenDecoder {
   const steps = partsOf(part, 'decoders').map(stepOf);
   const between = part === null || part === undefined ? ' ' : '';
   return (tokens) => steps.reduce<readonly string[]>((all, step) => step(all), tokens).join(between);

@@ -4,7 +4,7 @@ import { AddedTokens } from './added-tokens.js';
 import type { AlignedText } from './aligned-text.js';
 import { BytePairModel } from './byte-pair-model.js';
 import { bytePairsOf } from './byte-pairs.js';
-import { cleanedUp, type Decoder, decoderOf } from './decoders.js';
+import { cleanedUp, decoderOf, type TokenDecoder } from './decoders.js';
 import { type TokenizerJson, type TokenizerModel, typeOf } from './json.js';
 import type { Model, ModelToken } from './model.js';
 import { continuingNormalizerOf, normalizerOf } from './normalizers.js';
@@ -23,7 +23,7 @@ export class Engine {
   readonly #added: AddedTokens;
   readonly #preTokenize: PreTokenizer;
   readonly #model: Model;
-  readonly #decoder: Decoder;
+  readonly #decoder: TokenDecoder;
   /** The cuts between slices of long texts. Null until the first long text. */
   #cuts: Cuts | null = null;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../../src/index.js';
 import { Conv1d, Conv2d, Initializer, LayerScale, PatchEmbedding } from '../../src/nn/index.js';
-import { type Grid, interpolate } from '../../src/nn/interpolation.js';
+import { type GridSize, interpolate } from '../../src/nn/interpolation.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { conv2d } from '../reference/conv.js';
 import { build, type Reals } from '../reference/reals.js';
@@ -13,7 +13,7 @@ const init = () => new Initializer(device, 3);
 type Mode = 'bilinear' | 'bicubic';
 
 /** Interpolation by its formula: each result is a sum over sixteen taps, of which a bilinear one has four that count. */
-function interpolation(mode: Mode, table: Reals, from: Grid, to: Grid): Reals {
+function interpolation(mode: Mode, table: Reals, from: GridSize, to: GridSize): Reals {
   const features = table.shape[1]!;
   const kernel = (distance: number) => {
     const x = Math.abs(distance);
@@ -47,7 +47,7 @@ for (const mode of ['bilinear', 'bicubic'] as const)
       { from: [1, 1], to: [3, 2], features: 1 },
       { from: [4, 4], to: [7, 5], features: 3 },
       { from: [9, 9], to: [4, 16], features: 5 },
-    ] as { from: Grid; to: Grid; features: number }[],
+    ] as { from: GridSize; to: GridSize; features: number }[],
     inputs: ({ from, features }, random) => ({ table: random.normal([from[0] * from[1], features]) }),
     forward: ({ table }, { from, to }) => interpolate(mode, table, from, to),
     reference: ({ table }, { from, to }) => interpolation(mode, table, from, to),
@@ -71,9 +71,9 @@ it.each(interpolated)('bicubic agrees with torch: $from to $to', ({ from, to, fe
 
 interface Images {
   readonly batch: number;
-  readonly size: Grid;
-  readonly image: Grid;
-  readonly patch: Grid;
+  readonly size: GridSize;
+  readonly image: GridSize;
+  readonly patch: GridSize;
   readonly classToken: boolean;
 }
 const [channels, dModel] = [2, 5];
@@ -120,7 +120,7 @@ describeOp({
   tolerance: ({ batch, size }) => batch * size[0] * size[1] * channels + 30,
 });
 
-function gridOf([height, width]: Grid, patch: Grid): Grid {
+function gridOf([height, width]: GridSize, patch: GridSize): GridSize {
   return [Math.floor(height / patch[0]), Math.floor(width / patch[1])];
 }
 

@@ -3,7 +3,7 @@ import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { type GridSize, interpolate } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerScale } from '../../nn/layer-scale.js';
 import { Linear } from '../../nn/linear.js';
@@ -32,11 +32,11 @@ class PatchBias extends Module {
    * token to patch, patch to class token, and class token to itself.
    */
   readonly weight: Tensor;
-  #distances: Grid;
-  #grid: Grid;
+  #distances: GridSize;
+  #grid: GridSize;
 
   /** `own`: rows and columns of patches that the table covers. For images of other sizes, the table is interpolated. */
-  constructor(init: Initializer, own: Grid, heads: number) {
+  constructor(init: Initializer, own: GridSize, heads: number) {
     super();
     this.#grid = own;
     // transformers reads the table with width and height exchanged. This matters if the grid is not square.
@@ -45,7 +45,7 @@ class PatchBias extends Module {
   }
 
   /** Sets the grid of the images of this pass. */
-  start(grid: Grid): void {
+  start(grid: GridSize): void {
     this.#grid = grid;
   }
 
@@ -63,7 +63,7 @@ class PatchBias extends Module {
 }
 
 /** Returns the row of the bias table for each pair of query and key, [T·T]. */
-function distanceRows([height, width]: Grid): Int32Array {
+function distanceRows([height, width]: GridSize): Int32Array {
   const tokens = height * width + 1;
   const patches = (2 * height - 1) * (2 * width - 1);
   return Int32Array.from({ length: tokens * tokens }, (_, i) => {

@@ -8,7 +8,7 @@ import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv2d } from '../../nn/conv.js';
 import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -343,7 +343,7 @@ class ClapAudio extends Module {
   #fold(features: Tensor): Tensor {
     const [side, sections] = [this.#side, this.#sections];
     const [batch, channels, frames, bins] = features.shape as [number, number, number, number];
-    const size: Grid = [side * sections, side / sections];
+    const size: GridSize = [side * sections, side / sections];
     const isWhole = frames === size[0] && bins === size[1];
     const whole = isWhole ? features : interpolate(features, { size, mode: 'bicubic', alignCorners: true });
     const stacked = permute(whole.reshape(batch, channels * sections, side, size[1]), [0, 1, 3, 2]);
@@ -351,7 +351,7 @@ class ClapAudio extends Module {
   }
 
   /** Reverses `#fold` for the last features: [B · rows · columns, width] → [B, width, frequencies, frames]. */
-  byFrequency(x: Tensor, batch: number, [rows, columns]: Grid): Tensor {
+  byFrequency(x: Tensor, batch: number, [rows, columns]: GridSize): Tensor {
     const frequencies = Math.floor(rows / this.#sections);
     const sections = x.reshape(batch, rows / frequencies, frequencies, columns, -1);
     const width = sections.shape[4] as number;
@@ -367,7 +367,7 @@ class ClapPatches extends Module {
   /** Channels of the input. With fusion, these are the whole recording and three crops of it. */
   readonly channels: number;
   /** Rows and columns of patches. */
-  readonly grid: Grid;
+  readonly grid: GridSize;
 
   constructor(init: Initializer, config: ModelConfig) {
     super();
@@ -383,8 +383,8 @@ class ClapPatches extends Module {
       heightAndWidth(config, 'patch_size'),
       heightAndWidth(config, 'patch_stride'),
     ];
-    const padding: Grid = [Math.floor((kernel[0] - stride[0]) / 2), Math.floor((kernel[1] - stride[1]) / 2)];
-    const grid = stride.map((step) => Math.floor(side / step)) as unknown as Grid;
+    const padding: GridSize = [Math.floor((kernel[0] - stride[0]) / 2), Math.floor((kernel[1] - stride[1]) / 2)];
+    const grid = stride.map((step) => Math.floor(side / step)) as unknown as GridSize;
     const isWhole = grid.every((size, i) => {
       const [taps, step, room] = [kernel, stride, padding].map((each) => each[i]) as [number, number, number];
       return room >= 0 && Math.floor((side + 2 * room - taps) / step) + 1 === size;
@@ -415,9 +415,9 @@ class ClapPatches extends Module {
 const CROPS = 3;
 
 interface PatchShape {
-  readonly kernel: Grid;
-  readonly stride: Grid;
-  readonly padding: Grid;
+  readonly kernel: GridSize;
+  readonly stride: GridSize;
+  readonly padding: GridSize;
 }
 
 /** Mixes the patches of long recordings with those of crops of them (attentional feature fusion, arXiv 2009.14082). */
@@ -431,7 +431,7 @@ class ClapFusion extends Module {
     const dModel = config.size('patch_embeds_hidden_size');
     const inner = Math.floor(dModel / config.size('aff_block_r'));
     if (inner < 1) refuse(`aff_block_r is ${config.size('aff_block_r')}, expected at most ${dModel}`);
-    const wide = ([height, width]: Grid): Grid => [height, width * CROPS];
+    const wide = ([height, width]: GridSize): GridSize => [height, width * CROPS];
     this.crops = new Conv2d(init, 1, dModel, wide(kernel), { stride: wide(stride), padding, channelsLast: true });
     this.local = new Bottleneck(init, dModel, inner);
     this.global = new Bottleneck(init, dModel, inner);

@@ -3,7 +3,7 @@ import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { Conv2d, ConvTranspose2d } from '../../nn/conv.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Module } from '../../nn/module.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { relu, sigmoid } from '../../ops/activation.js';
@@ -84,7 +84,7 @@ export class DepthAnything extends ImageModel {
     const fused: Tensor[] = [];
     for (const [i, map] of fromSmallest.entries()) {
       const next = fromSmallest[i + 1];
-      const size = next ? (next.shape.slice(1, 3) as unknown as Grid) : null;
+      const size = next ? (next.shape.slice(1, 3) as unknown as GridSize) : null;
       const before = fused.at(-1);
       const layer = this.fusion[i] as FusionLayer;
       fused.push(before ? layer.forward(before, map, size) : layer.forward(map, null, size));
@@ -183,8 +183,8 @@ class FusionLayer extends Module {
   }
 
   /** `size`: height and width of the result; null for twice those of `fused`. */
-  forward(fused: Tensor, map: Tensor | null, size: Grid | null): Tensor {
-    const own = fused.shape.slice(1, 3) as unknown as Grid;
+  forward(fused: Tensor, map: Tensor | null, size: GridSize | null): Tensor {
+    const own = fused.shape.slice(1, 3) as unknown as GridSize;
     let x = fused;
     if (map) {
       const isFit = `${map.shape}` === `${fused.shape}`;
@@ -220,7 +220,7 @@ class DepthHead extends Module {
   }
 
   /** Returns the depth map, float32 [B, height, width]. `maps`: the fused maps. `grid`: rows and columns of patches. */
-  forward(maps: readonly Tensor[], grid: Grid): Tensor {
+  forward(maps: readonly Tensor[], grid: GridSize): Tensor {
     const map = maps.at(this.#index);
     if (map === undefined)
       throw new FormatError(`config.json: head_in_index is ${this.#index}, but there are ${maps.length} maps`);

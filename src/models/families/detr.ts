@@ -4,7 +4,7 @@ import { Conv2d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -123,7 +123,7 @@ export class Detr extends DetectionModel {
     const map = this.inputProjection.forward(maps.at(-1) as Tensor);
     yield;
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
-    const grid: Grid = [height, width];
+    const grid: GridSize = [height, width];
     const masks = smallMasks(inputs.pixelMask, pixels, grid);
     const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
     const positions = this.#positionsOf(all, grid, dModel);
@@ -184,7 +184,7 @@ export class Detr extends DetectionModel {
   }
 
   /** Returns the position embeddings of the pixels, float32 [B, T, dModel], where T is height · width of `grid`. */
-  #positionsOf(masks: readonly (readonly boolean[])[], grid: Grid, dModel: number): Tensor {
+  #positionsOf(masks: readonly (readonly boolean[])[], grid: GridSize, dModel: number): Tensor {
     const { device, rowPositions, columnPositions } = this;
     const [height, width] = grid;
     if (!rowPositions || !columnPositions)

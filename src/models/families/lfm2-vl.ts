@@ -1,5 +1,5 @@
 import type { Randomness } from '../../nn/dropout.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { patchBlocks } from '../../nn/patch-blocks.js';
@@ -68,7 +68,7 @@ class Lfm2VlImages extends ImageReader {
   *readByParts({ pixelValues, spatialShapes, pixelAttentionMask }: ModelInputs): Generator<unknown, ImageRows> {
     const { features } = yield* this.tower.forwardByParts({ pixelValues, spatialShapes, pixelAttentionMask });
     const grids = rowsOf('spatialShapes', spatialShapes as Rows, null).rows.map(
-      (row) => Array.from(row) as unknown as Grid,
+      (row) => Array.from(row) as unknown as GridSize,
     );
     const blocks = patchBlocks(features, grids, this.#factor);
     const x = blocks.reshape(blocks.shape[0] as number, -1);

@@ -5,7 +5,7 @@ import { MultiHeadAttention } from '../../nn/attention.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { Inserted } from '../../nn/inserted.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -136,7 +136,7 @@ class QwenImages extends ImageReader {
   }
 
   /** Interpolates the learned grid to each image's grid, with aligned corners. Returns float32 [N, features]. */
-  #positionsOf(grids: readonly Grid[]): Tensor {
+  #positionsOf(grids: readonly GridSize[]): Tensor {
     const side = Math.floor(Math.sqrt(this.positions.shape[0] as number));
     const taps = grids.flatMap((grid) => blockPlaces(grid, this.#merge).map((place) => cornersOf(place, grid, side)));
     const { device } = this.positions;
@@ -228,7 +228,7 @@ function ropeTheta(config: ModelConfig): number {
 }
 
 /** Returns the rows and columns of patches of each image. Throws ArgumentError, ShapeError. */
-function gridsOf(given: Rows | undefined, merge: number): Grid[] {
+function gridsOf(given: Rows | undefined, merge: number): GridSize[] {
   if (given === undefined) throw new ArgumentError('forward: imageGridThw is missing');
   return rowsOf('imageGridThw', given, null).rows.map((row, i) => {
     const [frames, height = 0, width = 0] = Array.from(row);
@@ -241,7 +241,7 @@ function gridsOf(given: Rows | undefined, merge: number): Grid[] {
 }
 
 /** Returns row and column of each patch, block by block. */
-function blockPlaces([height, width]: Grid, side: number): [row: number, column: number][] {
+function blockPlaces([height, width]: GridSize, side: number): [row: number, column: number][] {
   const places: [number, number][] = [];
   for (let top = 0; top < height; top += side)
     for (let left = 0; left < width; left += side)
@@ -251,7 +251,7 @@ function blockPlaces([height, width]: Grid, side: number): [row: number, column:
 }
 
 /** Returns the four entries of the learned grid around a patch, and their bilinear weights. */
-function cornersOf(place: readonly [number, number], grid: Grid, side: number): { row: number; weight: number }[] {
+function cornersOf(place: readonly [number, number], grid: GridSize, side: number): { row: number; weight: number }[] {
   const axes = place.map((at, axis) => {
     const size = grid[axis] as number;
     const exact = size > 1 ? (at * (side - 1)) / (size - 1) : 0;

@@ -6,7 +6,7 @@ import { Conv2d } from '../../nn/conv.js';
 import { Dropout, DropPath } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { type GridSize, interpolate } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerScale } from '../../nn/layer-scale.js';
 import { Linear, type Projection } from '../../nn/linear.js';
@@ -98,7 +98,7 @@ export class RfDetr extends DetectionModel {
     const { device } = pixels;
     const map = this.projector.forward(yield* this.backbone.forward(pixels)); // [B, H, W, dModel]
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
-    const grid: Grid = [height, width];
+    const grid: GridSize = [height, width];
     const tokens = map.reshape(batch, height * width, dModel);
     const masks = smallMasks(inputs.pixelMask, pixels, grid);
     const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
@@ -290,7 +290,7 @@ class WindowedDinov2 extends Module {
   }
 
   /** Returns the positions for a grid of patches, [1 + patches, dModel]. */
-  #positionsOf(grid: Grid, isSquare: boolean): Tensor {
+  #positionsOf(grid: GridSize, isSquare: boolean): Tensor {
     const { positions } = this;
     const total = positions.shape[0] as number;
     // Positions of an image that is not square are interpolated, even if the number of patches is the same.
@@ -305,7 +305,7 @@ class WindowedDinov2 extends Module {
    * Cuts [B, 1 + patches, dModel] into windows, [B · windows², 1 + patches of a window, dModel]. Each window gets a
    * copy of the class token. If windows are not square, rows and columns are exchanged, as in transformers.
    */
-  #inWindows(tokens: Tensor, [height, width]: Grid): Tensor {
+  #inWindows(tokens: Tensor, [height, width]: GridSize): Tensor {
     const [batch, total, dModel] = tokens.shape as [number, number, number];
     const n = this.#windows;
     const [down, across] = [height / n, width / n];
@@ -317,7 +317,7 @@ class WindowedDinov2 extends Module {
   }
 
   /** Joins the patches of all windows to maps [B, H, W, dModel], without the class tokens. */
-  #joined(state: Tensor, [height, width]: Grid): Tensor {
+  #joined(state: Tensor, [height, width]: GridSize): Tensor {
     const [, length, dModel] = state.shape as [number, number, number];
     const n = this.#windows;
     const patches = slice(state, 1, 1, length).reshape(-1, n, n, height / n, width / n, dModel);
@@ -440,7 +440,7 @@ interface Extent {
 }
 
 /** Counts the marks in the first column and the first row, as transformers does. */
-function extentOf(mask: readonly boolean[], [height, width]: Grid): Extent {
+function extentOf(mask: readonly boolean[], [height, width]: GridSize): Extent {
   const count = (length: number, step: number) =>
     Array.from({ length }, (_, i) => mask[i * step]).filter(Boolean).length;
   return { rows: count(height, width), columns: count(width, 1) };
@@ -459,7 +459,7 @@ interface Places {
  * Returns a box around the centre of each cell. Width and height are 0.05 of the image. Boxes of padding and near an
  * edge are zeros.
  */
-function placesOf(masks: readonly (readonly boolean[])[], [, width]: Grid, extents: readonly Extent[]): Places {
+function placesOf(masks: readonly (readonly boolean[])[], [, width]: GridSize, extents: readonly Extent[]): Places {
   const boxes: number[] = [];
   const isInside: number[] = [];
   masks.forEach((mask, image) => {

@@ -2,7 +2,7 @@ import type { Tensor } from '../../core/tensor.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -199,7 +199,7 @@ class RtDetrBody extends Module {
     const mixed = yield* this.encoder.forwardByParts(maps);
     const sources = this.decoderInputProj.map((project, i) => project.forward(mixed[i] ?? (mixed.at(-1) as Tensor)));
     const batch = pixels.shape[0] as number;
-    const grids = sources.map(({ shape }) => [shape[1], shape[2]] as unknown as Grid);
+    const grids = sources.map(({ shape }) => [shape[1], shape[2]] as unknown as GridSize);
     const tokens = concat(
       sources.map((map) => map.reshape(batch, -1, map.shape[3] as number)),
       1,
@@ -228,7 +228,7 @@ class RtDetrBody extends Module {
   }
 
   /** Returns scores and boxes of all tokens. Tokens whose box would be near an edge have zeros as features. */
-  #propose(tokens: Tensor, grids: readonly Grid[]): Encoded {
+  #propose(tokens: Tensor, grids: readonly GridSize[]): Encoded {
     const { boxes, isInside } = anchorsOf(grids);
     const { device } = tokens;
     const features = this.encOutput.forward(mul(tokens, device.tensor(isInside, [isInside.length, 1])));
@@ -245,7 +245,7 @@ class RtDetrBody extends Module {
  * Returns `boxes`, the logits of a default box at each pixel of the maps, [S, 4], and `isInside`, [S]: 1 unless the box
  * is near an edge.
  */
-function anchorsOf(grids: readonly Grid[]): { boxes: Float32Array; isInside: Float32Array } {
+function anchorsOf(grids: readonly GridSize[]): { boxes: Float32Array; isInside: Float32Array } {
   const boxes: number[] = [];
   const isInside: number[] = [];
   grids.forEach(([height, width], level) => {
@@ -372,7 +372,7 @@ class MapAttention extends Module {
 }
 
 /** Returns sinusoidal positions, [height·width, features]: of a pixel's row, then of its column. */
-function waves([height, width]: Grid, features: number, temperature: number): Float32Array {
+function waves([height, width]: GridSize, features: number, temperature: number): Float32Array {
   const quarter = features / 4;
   return Float32Array.from({ length: height * width * features }, (_, i) => {
     const [place, feature] = [Math.floor(i / features), i % features];

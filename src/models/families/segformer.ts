@@ -6,7 +6,7 @@ import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv2d } from '../../nn/conv.js';
 import type { Dropout, Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -134,12 +134,12 @@ export class Segformer extends ImageModel {
 }
 
 /** Returns height and width of a map of labels. Throws ShapeError, ArgumentError, DTypeError. */
-function placesOf(labels: unknown, batch: number): Grid {
+function placesOf(labels: unknown, batch: number): GridSize {
   if (!(labels instanceof Tensor))
     throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected an int32 tensor [B, height, width]`);
   checkDType('forward', 'labels', labels, 'int32');
   const { shape } = labels;
-  if (shape.length === 3 && shape[0] === batch) return shape.slice(1) as unknown as Grid;
+  if (shape.length === 3 && shape[0] === batch) return shape.slice(1) as unknown as GridSize;
   throw new ShapeError(`forward: labels is ${describeShape(shape)}, expected [${batch}, height, width]`);
 }
 
@@ -203,7 +203,7 @@ class SegformerStage extends Module {
 class ReducedAttention extends MultiHeadAttention {
   readonly reduction: Conv2d | null;
   readonly reductionNorm: LayerNorm | null;
-  #grid: Grid = [1, 1];
+  #grid: GridSize = [1, 1];
 
   constructor(init: Initializer, options: MultiHeadOptions, ratio: number) {
     super(init, options);
@@ -214,7 +214,7 @@ class ReducedAttention extends MultiHeadAttention {
   }
 
   /** Sets the height and width of the maps for the next pass. */
-  start(grid: Grid): void {
+  start(grid: GridSize): void {
     this.#grid = grid;
   }
 
@@ -237,7 +237,7 @@ class MixedFeedForward extends Module {
   readonly linear2: Projection;
   readonly dropout: Dropout;
   readonly #activation: Activation;
-  #grid: Grid = [1, 1];
+  #grid: GridSize = [1, 1];
 
   constructor(
     init: Initializer,
@@ -253,7 +253,7 @@ class MixedFeedForward extends Module {
     this.#activation = activationOf(config.text('hidden_act'));
   }
 
-  start(grid: Grid): void {
+  start(grid: GridSize): void {
     this.#grid = grid;
   }
 
@@ -290,7 +290,7 @@ class DecodeHead extends Module {
 
   /** float32 [B, H, W, features] of each stage → [B, H, W, labels], with the first stage's height and width. */
   forward(maps: readonly Tensor[]): Tensor {
-    const size = (maps[0] as Tensor).shape.slice(1, 3) as unknown as Grid;
+    const size = (maps[0] as Tensor).shape.slice(1, 3) as unknown as GridSize;
     const resized = this.projections.map((projection, i) => {
       const map = projection.forward(maps[i] as Tensor);
       return i === 0 ? map : interpolate(map, { size, mode: 'bilinear', channelsLast: true });

@@ -5,7 +5,7 @@ import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { type GridSize, interpolate } from '../../nn/interpolation.js';
 import type { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -98,8 +98,8 @@ class NaflexPatches extends Module {
   readonly positions: Tensor;
   readonly channels: number;
   /** Height and width in pixels of an image whose positions need no resizing. */
-  readonly image: Grid;
-  readonly #grid: Grid;
+  readonly image: GridSize;
+  readonly #grid: GridSize;
 
   constructor(init: Initializer, config: ModelConfig) {
     super();
@@ -119,14 +119,14 @@ class NaflexPatches extends Module {
   }
 
   /** `pixels`: float32 [N, height · width · channels], patches end to end. Returns float32 [N, dModel]. */
-  forward(pixels: Tensor, grids: readonly Grid[]): Tensor {
+  forward(pixels: Tensor, grids: readonly GridSize[]): Tensor {
     const places = grids.map((grid) => interpolate('bilinear', this.positions, this.#grid, grid, { antialias: true }));
     return add(this.projection.forward(pixels), places.length === 1 ? (places[0] as Tensor) : concat(places));
   }
 }
 
 /** Returns rows and columns of the patches of each image. Throws ShapeError, ArgumentError. */
-function gridsOf(shapes: ImageInputs['spatialShapes'], { shape }: Tensor): Grid[] {
+function gridsOf(shapes: ImageInputs['spatialShapes'], { shape }: Tensor): GridSize[] {
   const [batch, patches] = shape as [number, number];
   if (shape.length !== 3)
     throw new ShapeError(`forward: pixelValues is ${describeShape(shape)}, expected [B, patches, values of a patch]`);

@@ -2,7 +2,7 @@ import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import type { Randomness } from '../../nn/dropout.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { patchBlocks } from '../../nn/patch-blocks.js';
@@ -85,7 +85,7 @@ class SmolVlmImages extends ImageReader {
     const isWhole = !marks?.some((each) => each.includes(false));
     const batch = isWhole ? all : new Sequences(all.positions, all.lengths, all.counts, marks as boolean[][]);
     const x = yield* this.encoder.forwardByLayers(add(embedded.reshape(size * count, features), positions), batch);
-    const tokens = patchBlocks(this.norm.forward(x), Array<Grid>(size).fill(grid), this.#scale);
+    const tokens = patchBlocks(this.norm.forward(x), Array<GridSize>(size).fill(grid), this.#scale);
     const rows = this.projection.forward(tokens.reshape(tokens.shape[0] as number, -1));
     return { rows, counts: Array<number>(size).fill((tokens.shape[0] as number) / size) };
   }
@@ -131,7 +131,7 @@ function marksOf(mask: unknown, shown: readonly number[], count: number, size: n
 }
 
 /** Returns true for each patch that has a pixel of the image, not only padding. */
-function patchMask(pixels: Int32Array, width: number, [rows, columns]: Grid, [tall, wide]: Grid): boolean[] {
+function patchMask(pixels: Int32Array, width: number, [rows, columns]: GridSize, [tall, wide]: GridSize): boolean[] {
   return Array.from({ length: rows * columns }, (_, patch) => {
     const [top, left] = [Math.floor(patch / columns) * tall, (patch % columns) * wide];
     for (let y = top; y < top + tall; y++)
@@ -144,7 +144,7 @@ function patchMask(pixels: Int32Array, width: number, [rows, columns]: Grid, [ta
  * Returns the position of each patch in a table of side × side (NaViT). It is the nearest entry at or before the patch,
  * in fractions of the image. Rounding to float32, as in transformers, decides at borders.
  */
-function placesOf([rows, columns]: Grid, side: number, mask?: readonly boolean[]): number[] {
+function placesOf([rows, columns]: GridSize, side: number, mask?: readonly boolean[]): number[] {
   const [down, across] = [
     mask ? Array.from({ length: rows }, (_, row) => mask[row * columns]).filter(Boolean).length : rows,
     mask ? mask.slice(0, columns).filter(Boolean).length : columns,

@@ -5,7 +5,7 @@ import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Grid } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -124,7 +124,7 @@ export class SwinTower extends Module implements ImageTower {
   }
 
   /** Rows and columns of the patches of an image of the config's size. */
-  get #grid(): Grid {
+  get #grid(): GridSize {
     const { image, patch } = this.patches;
     return [Math.ceil(image[0] / patch[0]), Math.ceil(image[1] / patch[1])];
   }
@@ -134,7 +134,7 @@ export class SwinTower extends Module implements ImageTower {
     return this.stages.flatMap(({ layers }) => layers.at(-1)?.selfAttentions ?? []);
   }
 
-  embed(images: ImageInputs): { x: Tensor; batch: Sequences; grid: Grid } {
+  embed(images: ImageInputs): { x: Tensor; batch: Sequences; grid: GridSize } {
     const pixels = filled(checkPixels(images.pixelValues), this.patches.patch);
     const patches = this.patches.forward(pixels); // [B, patches, features]
     const [size, count, features] = patches.shape as [number, number, number];
@@ -170,7 +170,7 @@ export interface Patches {
   readonly x: Tensor;
   readonly batch: Sequences;
   /** Rows and columns of an image's patches. */
-  readonly grid: Grid;
+  readonly grid: GridSize;
 }
 
 /** Layers of one resolution. Every second layer shifts its windows by half of their size. */
@@ -283,7 +283,7 @@ export class PatchMerging extends Module {
 
   /** Merges the patches. Rows and columns are halved, rounded up. */
   forward({ x, batch: { size }, grid: [height, width] }: Patches): Patches {
-    const grid: Grid = [Math.ceil(height / 2), Math.ceil(width / 2)];
+    const grid: GridSize = [Math.ceil(height / 2), Math.ceil(width / 2)];
     const count = grid[0] * grid[1];
     const rows = Int32Array.from({ length: size * count * 4 }, (_, i) => {
       const [image, place, corner] = [Math.floor(i / (4 * count)), Math.floor(i / 4) % count, i % 4];
@@ -320,7 +320,7 @@ export interface Windows {
 export function windowsOf(
   { device }: Tensor,
   images: number,
-  [height, width]: Grid,
+  [height, width]: GridSize,
   window: number,
   shift: number,
 ): Windows {
@@ -415,7 +415,7 @@ function withBlank(x: Tensor): Tensor {
 }
 
 /** Pads images, [B, channels, height, width], with zeros at the right and lower edges up to whole patches. */
-function filled(pixels: Tensor, patch: Grid): Tensor {
+function filled(pixels: Tensor, patch: GridSize): Tensor {
   const [bottom, right] = patch.map((size, i) => (size - ((pixels.shape[2 + i] ?? 0) % size)) % size);
   return pad(pixels, [0, right ?? 0, 0, bottom ?? 0]);
 }
