@@ -3,7 +3,7 @@ import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { type GridSize, interpolate } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -126,7 +126,7 @@ export class Yolos extends ImageModel {
   }
 
   /** Positions for a grid of patches: those of patches are interpolated. */
-  #placed(positions: Tensor, grid: Grid): Tensor {
+  #placed(positions: Tensor, grid: GridSize): Tensor {
     const [total, last] = [positions.shape[0] as number, this.objects.shape[0] as number];
     const patches = positions.rows(1, total - last);
     const own = this.patches.grid(this.patches.image);
