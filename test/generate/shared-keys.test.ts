@@ -1,7 +1,6 @@
-// Models whose last layers read the keys of earlier ones. Caches, forks, drafts, shared batches and packed keys give the
-// results of a fresh text.
+// Models whose last layers read the keys of earlier ones: chunks, packed keys and gradients. state-kinds.test.ts has their
+// caches, drafts, batches and beams.
 import { afterAll, describe, expect, it } from 'vitest';
-import { ContinuousBatching, PromptCache } from '../../src/generate/index.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -21,9 +20,6 @@ describe.each([
   files['config.json'] = new TextEncoder().encode(JSON.stringify({ ...config, max_position_embeddings: 256 }));
   const model = (await loadModel(device, files)) as PretrainedModel;
   afterAll(() => model.dispose());
-  const options = { maxNewTokens: 12, stopTokens: [] };
-  const alone = async (prompt: readonly number[], more: object = {}) =>
-    (await model.generate([[...prompt]], { ...options, ...more })).sequences[0];
 
   it('keeps only the keys of layers that have their own', () => {
     using state = model.startDecoding({ maxLength: 8 });
@@ -53,37 +49,6 @@ describe.each([
       return [...model.step(stepped).dataSync()];
     });
     expect([...every]).toEqual(steps);
-  });
-
-  it('continues from a cache, its forks, and truncated ones', async () => {
-    using cache = new PromptCache(model);
-    const prompt = text(60);
-    const first = (await model.generate([prompt], { ...options, cache })).sequences[0]!;
-    expect(first).toEqual(await alone(prompt));
-    using fork = cache.fork();
-    const other = [...prompt.slice(0, 50), 8, 8];
-    expect((await model.generate([other], { ...options, cache: fork })).sequences[0]).toEqual(await alone(other));
-  });
-
-  it('gives the same results with drafts, in shared batches and beside other beams', async () => {
-    const drafted = [...text(20), ...text(20), ...text(12)];
-    expect(await alone(drafted, { draft: 'prompt' })).toEqual(await alone(drafted));
-    const batching = new ContinuousBatching(model, { parallel: 3, context: 128, chunk: 16 });
-    const start = text(70, 3);
-    const prompts = [text(9), [...start, 3], [...start, 4, 5], text(33, 5)];
-    const results = await Promise.all(
-      prompts.map(async (prompt) => {
-        const tokens: number[] = [];
-        for await (const { token } of batching.stream(prompt, options)) tokens.push(token);
-        return tokens;
-      }),
-    );
-    for (const [i, prompt] of prompts.entries()) expect(results[i], `prompt ${i}`).toEqual(await alone(prompt));
-    await batching.dispose();
-    const beams = { ...options, numBeams: 3 };
-    const together = await model.generate(prompts, beams);
-    for (const [i, prompt] of prompts.entries())
-      expect((await model.generate([prompt], beams)).sequences[0]).toEqual(together.sequences[i]);
   });
 
   it('reads packed keys of other layers', async () => {
