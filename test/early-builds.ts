@@ -5,9 +5,11 @@ import { findChromium, hasWasm } from '../scripts/equipment.mjs';
 import { buildExplorer, pagePackage } from './build-once.js';
 import { installPackage } from './packages/install.js';
 
-export default function startBuilds({ vitest }: TestProject): void {
-  const runsAllTests = (vitest as { filenamePattern?: string[] | undefined }).filenamePattern === undefined;
-  if (runsAllTests && hasWasm) void build();
+/** Returns a function that waits for the end of the builds. */
+export default function startBuilds({ vitest }: TestProject): () => Promise<void> {
+  const { filenamePattern } = vitest as { filenamePattern?: readonly string[] | undefined };
+  const building = filenamePattern === undefined && hasWasm ? build() : Promise.resolve();
+  return () => building;
 }
 
 async function build(): Promise<void> {
