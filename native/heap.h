@@ -1,5 +1,5 @@
 // A device's linear memory: a large reserved range of addresses, which becomes usable from the front as the heap grows.
-// So the heap never moves. In WebAssembly it is the end of the module's memory.
+// Therefore the heap never moves. In WebAssembly it is the end of the module's memory.
 #pragma once
 #include <atomic>
 #include <cstddef>

@@ -1,4 +1,4 @@
-// How the package's modules are bundled: for its files in dist/ (dist.mjs), for pages of tests (browser.mjs), and for the
+// Bundles the package's modules: for its files in dist/ (dist.mjs), for pages of tests (browser.mjs), and for the
 // programs of tests and benchmarks.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, relative } from 'node:path';

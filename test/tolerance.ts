@@ -24,7 +24,7 @@ export function allowedError(length: number, magnitude: number): number {
 }
 
 /**
- * How much each result of `f` changes when every input changes by a relative step up or down at random: about √Σ(xᵢ ∂y/∂xᵢ)².
+ * The change of each result of `f` when every input changes by a relative step, up or down at random: about √Σ(xᵢ ∂y/∂xᵢ)².
  * `f` is evaluated at inputs scaled element by element by the factors that `jitter` hands out.
  */
 export function conditionOf(f: (jitter: () => number) => Float64Array, sign: () => number): Float64Array {

@@ -50,7 +50,7 @@ export interface MixtureOfExpertsOptions {
    * added to them (gpt-oss). Default null: none of this.
    */
   readonly limit?: number | null | undefined;
-  /** How scores become weights. Default: `softmax`. */
+  /** The function from scores to weights. Default: `softmax`. */
   readonly weights?: ExpertWeights | undefined;
   /** True if the weights of a token's experts are divided by their sum. Default false. */
   readonly normalized?: boolean | undefined;

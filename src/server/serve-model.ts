@@ -17,7 +17,7 @@ export interface ServingSettings {
   readonly imageHosts: readonly string[];
 }
 
-/** How a model is served. */
+/** Settings of a served model. */
 export interface Serving {
   /** True to allocate memory for all sequences at once. */
   readonly reserve: boolean;

@@ -1,7 +1,7 @@
 /** Start and end of a match in a text, in UTF-16 units. */
 export type Span = readonly [start: number, end: number];
 
-/** How a split treats the matches. The names are those of tokenizer.json. */
+/** The treatment of matches by a split. The names are those of tokenizer.json. */
 export type SplitBehavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 
 /** Replacement of a part of a text. */

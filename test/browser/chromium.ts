@@ -1,4 +1,4 @@
-// How tests and benchmarks start Chromium.
+// Settings with which tests and benchmarks start Chromium.
 import { findChromium } from '../../scripts/equipment.mjs';
 
 const executablePath = findChromium();

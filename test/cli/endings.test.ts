@@ -1,4 +1,4 @@
-// How trainings end, are kept apart, and go on.
+// Ends of trainings, folders of several trainings, and resumed trainings.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -18,13 +18,13 @@ export interface Ended {
 export interface RunOptions {
   /** Standard input; nothing by default. */
   input?: string | Buffer;
-  /** A signal, when standard error has come to hold this. */
+  /** The signal is sent when standard error matches this. */
   interruptAt?: RegExp;
-  /** Default: that of Ctrl-C. */
+  /** Default: the signal of Ctrl-C. */
   signal?: NodeJS.Signals;
-  /** How often it comes. Default 1. */
+  /** Number of times that the signal is sent. Default 1. */
   times?: number;
-  /** Files that the output and the errors go to, instead of `Ended`. */
+  /** Files for the output and the errors, which `Ended` then lacks. */
   stdout?: string;
   stderr?: string;
   /** Default 1; null leaves the option out. */

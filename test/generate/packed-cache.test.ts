@@ -9,7 +9,7 @@ const rotary = { ...decoderOnly, positions: 'rotary', norm: 'pre', maxLength: 64
 const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i + seed * i) % 8));
 const options = { maxNewTokens: 12, stopTokens: [] };
 
-/** How far log-probabilities of the same tokens may be off: a model of 16 features rounds coarsely. */
+/** The allowed error of log-probabilities of the same tokens. It is large, because a model of 16 features rounds coarsely. */
 const OFF = { float16: 5e-3, int8: 0.15 };
 
 function expectNear(type: (typeof packed)[number], actual: readonly number[], expected: readonly number[]): void {

@@ -7,7 +7,7 @@ import { decoderOnly, device, expectClose, makeModel } from './small-model.js';
 const rotary = { ...decoderOnly, positions: 'rotary', norm: 'pre', maxLength: 700 } as const;
 const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i + seed * i) % 8));
 
-/** How many tokens each pass reads. */
+/** Number of tokens that each pass reads. */
 function countRead(model: Transformer): number[] {
   const read: number[] = [];
   const { extendByLayers } = model;

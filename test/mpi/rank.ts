@@ -17,7 +17,7 @@ export interface Job {
     readonly options?: FitOptions;
     /** Its AdamW's, where the others have none. */
     readonly adamw?: AdamWOptions;
-    /** How many examples it has, of 64. */
+    /** Number of its examples, of 64. */
     readonly examples?: number;
     readonly step?: number;
     readonly does?: Odd;

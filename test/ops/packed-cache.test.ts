@@ -113,7 +113,7 @@ function reference(q: Float32Array, data: Float32Array, sizes: Sizes, errorOf: (
   return { outputs, bounds };
 }
 
-/** How far a feature may be from what it was. */
+/** The allowed error of a feature after packing. */
 const errorOf = {
   float16: (group: Float32Array) => Math.max(...group.map(Math.abs)) * 2 ** -11,
   int8: (group: Float32Array) => (Math.max(...group.map(Math.abs)) / 254) * (1 + 2 ** -7), // a scale has 8 bits

@@ -52,7 +52,7 @@ function wrongFor({ name, refuses, choices }: PublicOption): [label: string, val
   });
 }
 
-/** How errors introduce the accepted values. */
+/** The words with which errors introduce the accepted values. */
 const EXPECTED = ['expected', 'is not a dimension of', 'there is no option'];
 
 /** Problem with the error that a call ends with. Null if it is typed and has one of each list of words. */

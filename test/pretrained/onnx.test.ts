@@ -28,7 +28,7 @@ interface Expected {
   readonly files: Readonly<Record<string, ExpectedFile>>;
 }
 
-/** How far float32 results may be from float64, of the largest value of each tensor: the bound of reference.ts. */
+/** The allowed error of float32 against float64, relative to the largest value of each tensor, as in reference.ts. */
 const LIMIT = 2e-4;
 const SUFFIXES = { fp32: '', fp16: '_fp16', q8: '_quantized', uint8: '_uint8', q4: '_q4', q4f16: '_q4f16' } as const;
 
@@ -134,7 +134,7 @@ const variants = folders.flatMap((name) =>
     .map(([dtype, suffix]) => [name, dtype as keyof typeof SUFFIXES, `model${suffix}`] as const),
 );
 
-/** How far numbers may be rounded, of the largest in a weight: a step of the format, which has a sign or a zero point. */
+/** The allowed rounding, relative to the largest number of a weight: one step of the format, which has a sign or a zero point. */
 const STEPS = { fp16: 2 ** -10, q8: 1 / 100, uint8: 1 / 100, q4: 1 / 7, q4f16: 1 / 7 };
 
 /**

@@ -25,9 +25,9 @@ const others = [
 ];
 
 /**
- * How far logits may be off, of the largest, in the median of all steps: what is wired wrongly is off by their size. These
- * models have random weights and attend to few keys, T5's without scaling scores: where two have nearly the same score,
- * rounding decides. How much it is of a score is what test/ops/packed-cache.test.ts bounds.
+ * The allowed error of logits, relative to the largest, in the median of all steps. Wrong wiring gives errors as large as
+ * the logits. These models have random weights and attend to few keys, T5 without a scale of scores. If two keys have
+ * nearly the same score, rounding decides between them. test/ops/packed-cache.test.ts bounds the error of a score.
  */
 const off = { float16: 1e-2, int8: 0.2 };
 

@@ -65,7 +65,7 @@ it('a step reads only the chosen experts', async () => {
   const { ids } = mixture!.route(x);
   const before = mixture!.forward(x).dataSync().slice();
   const chosen = new Set(Array.from(ids.dataSync()));
-  // Whatever other experts hold, even infinite scales, changes nothing.
+  // Values of other experts change nothing, even infinite scales.
   for (const part of [mixture!.gates, mixture!.ups!, mixture!.downs]) {
     const { words, rows, format } = (part.weight as PackedWeight).parts[0]!;
     const each = words.size / 4;

@@ -23,7 +23,7 @@ interface Expected {
   readonly dequantized: Readonly<Record<string, readonly [dtype: string, shape: readonly number[], sha: string]>>;
 }
 
-/** How far float32 results may be from float64, of the largest value: the bound of reference.ts. */
+/** The allowed error of float32 against float64, relative to the largest value, as in reference.ts. */
 const LIMIT = 2e-4;
 
 const device = await deviceFor(isas.at(-1) as string, 2);

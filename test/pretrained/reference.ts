@@ -13,7 +13,7 @@ import { deviceFor } from '../describe-op.js';
 import type { TestData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 
-/** How far results may be from the reference's, of the largest value of each tensor. */
+/** The allowed error of results, relative to the largest value of each tensor of the reference. */
 const LIMITS = { outputs: 2e-4, gradients: 1e-3 };
 /** Limits for ill-conditioned models: twice the change that one rounding of the weights causes. */
 export type Conditions = Partial<Record<string, typeof LIMITS>>;

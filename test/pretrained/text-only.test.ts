@@ -7,7 +7,7 @@ import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
 
 const data = testData('text-only');
-/** How far float32 results may be from float64, of the largest value: the bound of reference.ts. */
+/** The allowed error of float32 against float64, relative to the largest value, as in reference.ts. */
 const LIMIT = 2e-4;
 
 const device = await deviceFor(isas.at(-1) as string, 2);

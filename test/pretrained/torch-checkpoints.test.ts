@@ -17,7 +17,7 @@ interface Case {
 const { cases } = await data.json<{ cases: Readonly<Record<string, Case>> }>('expected.json');
 const names = Object.keys(cases).filter((name) => !name.startsWith('lora'));
 
-/** How far float32 results may be from float64, of the largest value of each tensor: the bound of reference.ts. */
+/** The allowed error of float32 against float64, relative to the largest value of each tensor, as in reference.ts. */
 const LIMIT = 2e-4;
 
 const device = await deviceFor(isas.at(-1) as string, 2);

@@ -41,7 +41,7 @@ afterAll(() => {
   models?.end();
 });
 
-/** How often the server loaded each model. */
+/** Number of times that the server loaded each model. */
 const loads = new Map<ManagedModel, number>();
 
 function managed(name: 'stories' | 'vectors', more: Partial<ManagedModel> = {}): ManagedModel {

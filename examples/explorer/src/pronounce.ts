@@ -2,7 +2,7 @@ import type { GenerateOptions } from 'simdformer';
 import { logSoftmax } from 'simdformer/ops';
 import { encodeWord, type Model, textOf, tokenName } from './model.js';
 
-/** How tokens are chosen. */
+/** The way in which tokens are chosen. */
 export type Decoding =
   | { readonly kind: 'greedy' }
   | { readonly kind: 'beam'; readonly beams: number; readonly lengthPenalty: number }

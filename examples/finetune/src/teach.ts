@@ -1,4 +1,4 @@
-// How examples are put to a model, how it learns them by an adapter, and how it is asked.
+// Encodes examples for a model, trains an adapter on them, and asks the model.
 import { AdamW, fit, linearDecay } from 'simdformer';
 import { CausalLanguageModel, type Lora, lora, SequenceClassification } from 'simdformer/finetune';
 import type { LoadedModel } from 'simdformer/pretrained';

@@ -59,7 +59,7 @@ interface Step {
   readonly state: DecoderState;
   readonly best: BestTokens;
   readonly recorded: RecordedStep;
-  /** Which rows use which adapters. */
+  /** The adapters of the rows. */
   readonly adapters: RowAdapters;
 }
 

@@ -1,4 +1,4 @@
-// How the canvases of the page were drawn, so that their pictures can be saved.
+// The drawings of the canvases of the page, so that their pictures can be saved.
 
 /** The part of a canvas context that pictures are drawn with. */
 export type Pen = Pick<

@@ -9,7 +9,7 @@ export type Point = readonly [x: number, y: number];
 export interface Series {
   readonly name: string;
   readonly points: readonly Point[];
-  /** How it is drawn; see styles/charts.css. Lines differ by weight and dashes, not by colour alone. */
+  /** The style of the line; see styles/charts.css. Lines differ by weight and dashes, not by colour alone. */
   readonly look: 'main' | 'faint' | 'dashed';
 }
 

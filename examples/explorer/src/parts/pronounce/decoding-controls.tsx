@@ -17,7 +17,7 @@ const MEANING: Readonly<Record<Decoding['kind'], string>> = {
   sample: 'Draws each sound by its probability. Low temperature is cautious, high temperature is wild.',
 };
 
-/** How sounds are chosen. */
+/** The choice of sounds. */
 export function DecodingControls({ session }: PartProps) {
   const decoding = session.decoding.value;
   const change = (to: Decoding) => {
