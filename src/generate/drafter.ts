@@ -3,8 +3,8 @@ import type { DecoderState } from '../nn/decoder-state.js';
 
 /** Source of guesses. */
 export interface Drafter {
-  /** Guesses up to `most` tokens after `context`. Returns [] if it has no guess. */
-  propose(context: readonly number[], most: number): number[] | Promise<number[]>;
+  /** Guesses up to `max` tokens after `context`. Returns [] if it has no guess. */
+  propose(context: readonly number[], max: number): number[] | Promise<number[]>;
   /** Tells the drafter how many of the latest guesses were accepted. */
   learn(proposed: number, accepted: number): void;
   /**
