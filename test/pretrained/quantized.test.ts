@@ -92,6 +92,27 @@ it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', bit f
   }
 });
 
+// The layouts that AutoRound writes are those of GPTQ and AWQ; its config names them in other words.
+it.each([
+  ['gptq-g32-sym', 'auto_round:auto_gptq'],
+  ['gptq-g32-sym', undefined],
+  ['gptq-v2-asym', 'auto_round'],
+  ['awq-g32', 'auto_round:auto_awq'],
+])('the tensors of %s are those of AutoRound in %s', async (name, packing) => {
+  const { dequantized, quantization_config } = await data.json<Expected>(`${name}/expected.json`);
+  const { bits, group_size, sym = true } = quantization_config;
+  const config = { ...{ quant_method: 'auto-round', bits, group_size, sym }, packing_format: packing };
+  const weights = await dequantizing(await openWeights(await openSource(`${data.path}/${name}`)), config);
+  for (const [key, [, , expected]] of Object.entries(dequantized))
+    expect([key, sha(await weights.tensors.get(key)!.data())]).toEqual([key, expected]);
+  weights.close();
+});
+
+it('AutoRound in another layout is refused by its name', async () => {
+  const files = changed('gptq-g32-sym', { quant_method: 'auto-round', packing_format: 'auto_round:marlin' });
+  await expect(loadModel(device, files)).rejects.toThrow(/AutoRound in "auto_round:marlin" is not read/);
+});
+
 it("a file that is wrongly marked as symmetric is refused, but only with weights: 'auto'", async () => {
   const files = changed('gptq-v2-asym', { sym: true });
   await expect(loadModel(device, files, { weights: 'auto' })).rejects.toThrow(/zero point .* weights: 'float32'/);
