@@ -53,6 +53,12 @@ export interface AdapterChoice {
   adapter?: string | readonly string[] | null | undefined;
 }
 
+/** Throws ArgumentError for an option that is neither true nor false. */
+function checkFlags(options: ForwardOptions): void {
+  for (const [name, value] of Object.entries(options))
+    if (value !== undefined) checkOneOf('forward', name, value, [true, false]);
+}
+
 /** A pretrained model of a family, with the interface of transformers. */
 export abstract class PretrainedModel extends RetrievalModel {
   /** Content of config.json, with its original keys. */
@@ -98,8 +104,7 @@ export abstract class PretrainedModel extends RetrievalModel {
   forward(inputs: ModelInputs, options: ForwardOptions & AdapterChoice = {}): ModelOutput {
     checkKnown('forward', inputs, this.inputNames);
     const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss', 'adapter']);
-    for (const [name, value] of Object.entries(rest))
-      if (value !== undefined) checkOneOf('forward', name, value, [true, false]);
+    checkFlags(rest);
     return this.#withAdapter(adapter, () => this.#forward(inputs, rest));
   }
 
@@ -126,6 +131,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     options: Omit<ForwardOptions, 'attentions'> = { loss: false },
   ): Generator<unknown, ModelOutput> {
     checkKnown('forward', inputs, this.inputNames);
+    checkFlags(checkKnown('forward', options, ['hiddenStates', 'loss']));
     return yield* this.#unchanged(() => this.runByParts(inputs, options, { source: null, target: null }));
   }
 

@@ -1,11 +1,11 @@
-import { checkKnown, describeValue, isObject } from '../core/check.js';
+import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import type { FeatureDraft } from '../generate/generate-options.js';
 import { CausalModel } from '../models/causal-model.js';
 import type { Gemma4 } from '../models/families/gemma4.js';
 import { type Json, ModelConfig } from '../models/model-config.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { packing, quantize, type WeightFormat } from '../models/quantize.js';
+import { quantize, type WeightFormat } from '../models/quantize.js';
 import { TokenPredictor } from '../models/token-predictor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
@@ -32,7 +32,7 @@ export async function loadPredictor(
 ): Promise<Draft> {
   const { weights: format, ...hub } = checkKnown('loadPredictor', options, NAMES);
   checkHubOptions('loadPredictor', hub);
-  if (format !== undefined && format !== 'float32') packing('loadPredictor', { weights: format }); // refuses others
+  if (format !== undefined) checkOneOf('loadPredictor', 'weights', format, FORMATS);
   if (!(isObject(model) && model instanceof CausalModel)) throw unsuitable(describeValue(model));
   const source = await openSource(from, hub);
   const config = (await source.has('config.json')) ? await source.json('config.json') : {};
@@ -56,6 +56,7 @@ export async function loadPredictor(
   }
 }
 
+const FORMATS = ['float32', 'float16', 'bfloat16', 'int8', 'int4'] as const;
 const NAMES = ['weights', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 /** Tensors of a layer for multi-token prediction, without those of the model itself. */
 const LAYER = /^mtp\.(?!(embed_tokens|shared_head)\.)/;

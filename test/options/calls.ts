@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createSimdformer } from '../../src/ai-sdk/index.js';
 import { collect, createWorker, submit, transformerTask } from '../../src/bulk/index.js';
 import { constrain } from '../../src/constrain/index.js';
+import { atOnce } from '../../src/core/slices.js';
 import * as finetune from '../../src/finetune/index.js';
 import { ContinuousBatching, generate, PromptCache, stream } from '../../src/generate/index.js';
 import * as core from '../../src/index.js';
@@ -13,7 +14,7 @@ import { bleu, chrf, f1 } from '../../src/metrics/index.js';
 import { mpi } from '../../src/mpi/index.js';
 import * as nn from '../../src/nn/index.js';
 import * as ops from '../../src/ops/index.js';
-import { loadModel, saveGguf } from '../../src/pretrained/index.js';
+import { loadModel, loadPredictor, saveGguf } from '../../src/pretrained/index.js';
 import { promptApi } from '../../src/prompt-api/index.js';
 import { openai, serve } from '../../src/server/index.js';
 import { TextStream } from '../../src/tasks/chat/text-stream.js';
@@ -141,6 +142,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const packed = core.quantize(await load('llama'), { weights: 'int8' });
   const packedLinear = packed.modules().find((each) => each instanceof nn.PackedLinear) as nn.PackedLinear;
   const wide = device.zeros([1, packedLinear.weight.shape[1] as number]);
+  const drafting = keep(await loadModel(device, 'test/data/predictor'));
   const m3 = keep(await loadModel(device, 'test/data/formats/sentence/bge-m3'));
   const [masked, tagger, t5] = [await load('bert-mlm'), await load('bert-token'), await load('t5')];
   const adapter = finetune.lora(await load('llama'), { r: 2 });
@@ -230,6 +232,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Transformer#save': call((options) => transformer.save('/dev/null/none', options)),
     'Transformer#toFiles': call((options) => transformer.toFiles(options)),
     'Transformer#loss': losses,
+    'Transformer#lossByParts': call((options) => atOnce(transformer.lossByParts([[1]], [[1, 2]], options))),
     'Transformer#countLabels': counts,
     'Trainable#loss': losses,
     'Objective#lossOf': objective,
@@ -243,6 +246,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Transformer#extend': call((options) => llama.extend(llama.startDecoding({}), [[1]], options)),
     'Transformer#extendByLayers': call((options) => [...llama.extendByLayers(llama.startDecoding({}), [[1]], options)]),
     quantize: call((options) => core.quantize(nothing, options)),
+    loadPredictor: call((options) => loadPredictor(drafting, 'test/data/predictor', options)),
     loadModel: call((options) => core.loadModel(device, smallModel('llama'), options)),
     loadTokenizer: call((options) => core.loadTokenizer('test/tasks/wordpiece', options)),
     'CharTokenizer.train': call((options) => core.CharTokenizer.train('abc', options), {}, { special }),
@@ -412,6 +416,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     constrain: call((options) => constrain(llama.tokenizer as never, { regex: 'a+' }, options)),
     'PretrainedModel#constrain': call((options) => llama.constrain({ regex: 'a+' }, options)),
     'PretrainedModel#forward': call((options) => llama.forward({ inputIds: [[1]] }, options)),
+    'PretrainedModel#forwardByParts': call((options) => atOnce(llama.forwardByParts({ inputIds: [[1]] }, options))),
     'PretrainedModel#encode': call((options) => bert.encode(['a'], options)),
     'PretrainedModel#encodeQuery': call((options) => bert.encodeQuery(['a'], options)),
     'PretrainedModel#encodeDocument': call((options) => bert.encodeDocument(['a'], options)),
@@ -445,6 +450,9 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Lora#save': call((options) => adapter.save('/dev/null/none', options)),
     'Lora#toFiles': call((options) => adapter.toFiles(options)),
     'new CausalLanguageModel': call((options) => new finetune.CausalLanguageModel(llama, options)),
+    'CausalLanguageModel#lossByParts': call((options) =>
+      atOnce(new finetune.CausalLanguageModel(llama).lossByParts([{ text: 'the cat' }] as never, options)),
+    ),
     'CausalLanguageModel#lossOf': call((options) =>
       new finetune.CausalLanguageModel(llama).lossOf([{ text: 'the cat' }] as never, options),
     ),
