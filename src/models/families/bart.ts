@@ -143,12 +143,10 @@ export class Bart extends Seq2SeqModel {
 
   /** Embeddings of source tokens, before positions are added. */
   protected embedWords(ids: Tensor): Tensor {
-    return this.wordsOf(this.sourceTokens, ids);
-  }
-
-  /** Embeddings by a table, before positions are added. */
-  protected wordsOf(tokens: Embedding, ids: Tensor): Tensor {
-    return tokens.forward(ids, { scale: this.#scale, paddingId: this.settings.numberOrNull('pad_token_id') });
+    return this.sourceTokens.forward(ids, {
+      scale: this.#scale,
+      paddingId: this.settings.numberOrNull('pad_token_id'),
+    });
   }
 
   /** The input of the encoder's layers for rows of tokens, float32 [N, dModel], at `positions`. */

@@ -15,9 +15,9 @@ export class BlenderbotSmall extends Bart {
     super(context, { ...bartDesign, firstPosition: 0, heads: ['none', 'language-model'] });
   }
 
-  /** Embeddings have the factor of `scale_embedding`, as in ParlAI and transformers 4. transformers 5.24 omits it. */
+  /** Embeddings lack the factor of `scale_embedding`, as in transformers. */
   protected override embedTarget(ids: Tensor, positions: Tensor): Tensor {
-    const words = this.wordsOf(this.targetTokens, ids);
+    const words = this.targetTokens.forward(ids, { paddingId: this.settings.numberOrNull('pad_token_id') });
     const places = gather((this.targetPositions as Embedding).weight, positions);
     return this.targetDropout.forward(add(this.targetNorm?.forward(words) ?? words, places));
   }

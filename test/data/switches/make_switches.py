@@ -506,10 +506,10 @@ CASES = {
         "ConvBertForSequenceClassification",
         dict(base, num_attention_heads=4, hidden_size=16, intermediate_size=8, num_groups=2, head_ratio=2, conv_kernel_size=3, embedding_size=5, hidden_act="relu", num_labels=3),
     ),
-    # transformers 5.24 forgets the factor of the decoder's embeddings.
+    # The factor of embeddings counts in the encoder alone.
     "blenderbot-small": (
         "BlenderbotSmallForConditionalGeneration",
-        dict(bart_decoder, encoder_layers=1, decoder_layers=1, scale_embedding=False, decoder_start_token_id=1, forced_eos_token_id=None),
+        dict(bart_decoder, encoder_layers=1, decoder_layers=1, decoder_start_token_id=1, forced_eos_token_id=None),
     ),
     "unispeech": ("UniSpeechForCTC", dict(sound, num_hidden_layers=1, do_stable_layer_norm=True)),
     "unispeech-sat": ("UniSpeechSatForSequenceClassification", dict(sound, num_hidden_layers=1, classifier_proj_size=5, num_labels=3)),
