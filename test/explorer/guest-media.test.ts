@@ -1,5 +1,7 @@
 // Models of images and sounds that are brought to the explorer: what it shows is what Node computes.
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
 import { spectrogramOf } from '../../examples/explorer/src/parts/bring/guest/spectrogram.js';
@@ -10,6 +12,8 @@ import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
 import { Explorer, expectNear, takePicture } from './explorer.js';
 import { filesOf, GuestPage, payload } from './guest-page.js';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds', { timeout: 120_000 }, () => {
   let explorer: Explorer;
@@ -179,6 +183,33 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
       }
     expect(guest.brought.trouble).toEqual([]);
     moonshine.dispose();
+  });
+
+  it.each([
+    ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+    ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
+  ] as const)('pictures and sounds are accessible and fit the page: %s', async (_, options) => {
+    const own = new GuestPage(await explorer.open('bring', options));
+    const { page } = own;
+    await page.addScriptTag({ path: axe });
+    const check = async () => {
+      await page.waitForTimeout(300); // figures are drawn a frame after their values are there
+      const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    };
+    await own.bring(await filesOf(testData('reference/vit-image').path));
+    await page.getByText('The picture is read as 4 × 4 patches.').waitFor();
+    await check();
+    const settings = { feature_extractor_type: 'Wav2Vec2FeatureExtractor', sampling_rate: 16000, do_normalize: true };
+    const files = await filesOf(testData('reference3/wav2vec2').path);
+    await own.bring([...files, payload('preprocessor_config.json', JSON.stringify(settings))]);
+    const sound = Float32Array.from({ length: 2000 }, (_, i) => Math.sin((i * i) / 900) / 2);
+    await own.give([payload('part.wav', wavOf(sound))]);
+    await page.getByRole('heading', { name: 'Tokens in the sound' }).waitFor();
+    await check();
+    await page.context().close();
   });
 
   it('the spectrogram of a tone is in its band', () => {
