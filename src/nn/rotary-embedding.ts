@@ -234,9 +234,9 @@ export class RotaryEmbedding extends Module implements Rotation {
   #forgetLengths(): void {
     const { scaling } = this.options;
     if (scaling?.type !== 'dynamic') return;
-    const longer = [...this.#tables.keys()].filter((kind) => kind > scaling.maxLength);
-    for (const kind of longer.slice(0, -MAX_LENGTHS)) {
-      for (const table of this.#tables.get(kind) ?? []) table.dispose();
+    const longer = [...this.#tables].filter(([kind]) => kind > scaling.maxLength);
+    for (const [kind, tables] of longer.slice(0, -MAX_LENGTHS)) {
+      for (const table of tables) table.dispose();
       this.#tables.delete(kind);
     }
   }
