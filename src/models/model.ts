@@ -2,7 +2,7 @@
 
 import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { ArgumentError, DisposedError, ShapeError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import { orDispose } from '../core/or-dispose.js';
 import { Random } from '../core/random.js';
@@ -56,6 +56,7 @@ export abstract class Model extends Module implements Generative {
   /** Number of times that parts were added, removed or switched. */
   changes = 0;
   #dropouts: Dropout[] | null = null;
+  #isDisposed = false;
   #rotaries: RotaryEmbedding[] | null = null;
 
   constructor(
@@ -376,6 +377,7 @@ export abstract class Model extends Module implements Generative {
    * next step.
    */
   override dispose(): void {
+    this.#isDisposed = true;
     disposeDecoders(this);
     super.dispose();
   }
@@ -408,6 +410,7 @@ export abstract class Model extends Module implements Generative {
 
   /** Each training pass drops other elements. A recorded pass has a seed of this name, which only its runs draw. */
   protected beginPass(scalar = 'dropoutSeed'): void {
+    if (this.#isDisposed) throw new DisposedError('the model has already been disposed');
     const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
     if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }

@@ -164,11 +164,19 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   ): Promise<string>;
   applyChatTemplate(messages: readonly ChatMessage[], options?: ApplyChatTemplateOptions): Promise<number[]>;
   async applyChatTemplate(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions = {}) {
-    const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
+    const render = await this.chatRenderer();
     await yieldToEventLoop(); // many conversations may have waited for this module
-    const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
-    const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
+    const text = render(messages, options);
     return (options.tokenize ?? true) ? this.encodeAsync(text) : text;
+  }
+
+  /** @internal Loads what chat templates need. Returns a function that renders a conversation as text. */
+  async chatRenderer(): Promise<(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions) => string> {
+    const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
+    return (messages, options) => {
+      const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
+      return renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
+    };
   }
 
   /** Byte-level tokens contain the spaces of the original text, so none is removed unless the config requires it. */

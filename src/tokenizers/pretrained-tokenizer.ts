@@ -45,4 +45,6 @@ export interface PretrainedTokenizer extends Tokenizer {
     messages: readonly ChatMessage[],
     options?: ApplyChatTemplateOptions & { tokenize?: true | undefined },
   ): Promise<number[]>;
+  /** @internal Loads what chat templates need. Returns a function that renders a conversation as text. */
+  chatRenderer(): Promise<(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions) => string>;
 }

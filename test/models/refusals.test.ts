@@ -3,6 +3,7 @@ import {
   ArgumentError,
   AutogradError,
   CommandError,
+  DisposedError,
   DTypeError,
   ShapeError,
   SimdformerError,
@@ -247,5 +248,13 @@ describe('what cannot be', () => {
     const { 'tgt_embed.weight': _, ...rest } = own;
     tied.loadStateDict({ ...rest, 'generator.weight': other });
     expect(weight.dataSync()).toEqual(other.data);
+  });
+
+  it('after it was disposed of: the error names the model', async () => {
+    const model = build(await deviceFor(best, 1), {});
+    model.dispose();
+    expect(() => model.forward(sources, targets)).toThrow('the model has already been disposed');
+    expect(() => model.loss(sources, targets)).toThrow(DisposedError);
+    await expect(model.score(sources, targets)).rejects.toThrow(DisposedError);
   });
 });

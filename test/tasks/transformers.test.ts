@@ -62,6 +62,68 @@ describe('AutoTokenizer', () => {
     expect(() => tokenizer(['a', 'a cat'])).toThrow('use { padding: true }');
     expect(() => tokenizer('a', { paddding: true } as object)).toThrow('there is no option paddding');
   });
+
+  it('has special tokens by their names', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-mlm');
+    expect([tokenizer.cls_token, tokenizer.mask_token]).toEqual(['[CLS]', '[MASK]']);
+    expect(tokenizer.encode('[MASK]')).toEqual([
+      tokenizer.cls_token_id,
+      tokenizer.mask_token_id,
+      tokenizer.sep_token_id,
+    ]);
+    expect(tokenizer.bos_token_id).toBeUndefined();
+  });
+
+  it('splits texts into tokens, and renders conversations at once', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
+    const ids = tokenizer.encode(recorded.calls[0]!.given as string);
+    const named = ids.map((id) => tokenizer.tokenizer.idToToken(id));
+    expect(tokenizer.tokenize(recorded.calls[0]!.given as string)).toEqual(named.slice(1, -1));
+    expect(tokenizer.tokenize(recorded.calls[0]!.given as string, { add_special_tokens: true })).toEqual(named);
+    const chat_template = '{% for m in messages %}{{ m.content }}{% endfor %}';
+    const messages = [{ role: 'user', content: recorded.calls[0]!.given as string }];
+    expect(tokenizer.apply_chat_template(messages, { chat_template, tokenize: false })).toBe(messages[0]!.content);
+    const { input_ids, attention_mask } = tokenizer.apply_chat_template(messages, { chat_template, return_dict: true });
+    expect(input_ids.tolist()).toEqual([ids.slice(1, -1).map(BigInt)]);
+    expect(attention_mask.dims).toEqual(input_ids.dims);
+    expect(() => tokenizer.apply_chat_template(messages)).toThrow(/chat template/);
+  });
+});
+
+describe('a tensor', () => {
+  const tensor = new HostTensor(
+    Float32Array.from({ length: 24 }, (_, i) => i),
+    [2, 3, 4],
+  );
+
+  it('is cut as in transformers.js', () => {
+    expect(tensor.slice(1).tolist()).toEqual(tensor.at(1).tolist());
+    expect(tensor.slice([0, 1]).dims).toEqual([1, 3, 4]);
+    expect(tensor.slice(null, [1, null]).tolist()).toEqual(
+      (tensor.tolist() as number[][][]).map((rows) => rows.slice(1)),
+    );
+    expect(tensor.slice(null, null, -1).tolist()).toEqual([
+      [3, 7, 11],
+      [15, 19, 23],
+    ]);
+    expect(tensor.slice(-1, [-2, -1], [0, 2]).tolist()).toEqual([[16, 17]]);
+    expect(tensor.slice(0, 0, 2).item()).toBe(2);
+    const ids = new HostTensor(BigInt64Array.from([1n, 2n, 3n, 4n]), [2, 2]);
+    expect(ids.slice(null, [1, null]).tolist()).toEqual([[2n], [4n]]);
+    expect(() => tensor.slice(2)).toThrow('slice: 2 is out of range for 2 entries');
+    expect(() => tensor.slice(null, null, null, 0)).toThrow('slice: there are 4 parts for [2, 3, 4]');
+    expect(() => tensor.slice('1' as never)).toThrow('expected null, a number or [start, end]');
+  });
+
+  it('has rows of length 1 after normalize', () => {
+    const rows = new HostTensor(Float32Array.of(3, 4, 0, 0), [2, 2]);
+    for (const normal of [rows.normalize(), rows.normalize(2, -1)])
+      expect(normal.tolist()).toEqual([
+        [Math.fround(0.6), Math.fround(0.8)],
+        [0, 0],
+      ]);
+    expect(() => rows.normalize(1)).toThrow('normalize: p is 1 and dim 1, expected 2 and the last dimension, 1');
+  });
 });
 
 describe('the small functions', () => {

@@ -1,6 +1,6 @@
 // AutoTokenizer of transformers.js.
 
-import { checkOptions, describeValue } from '../../core/check.js';
+import { checkOptions, describeValue, isObject, orNull } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { loadTokenizer } from '../../pretrained/load-later.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
@@ -57,19 +57,36 @@ export interface ChatTemplateOptions {
   return_dict?: boolean | undefined;
 }
 
+const SPECIAL = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const;
+
+/** The special tokens of tokenizer_config.json, and their ids; undefined if there is none. */
+type SpecialTokens = { readonly [Name in (typeof SPECIAL)[number] as `${Name}_token`]: string | undefined } & {
+  readonly [Name in (typeof SPECIAL)[number] as `${Name}_token_id`]: number | undefined;
+};
+
 /** A tokenizer with the interface of transformers.js: call it with texts. */
-export interface TransformersTokenizer {
+export interface TransformersTokenizer extends SpecialTokens {
   (texts: string | readonly string[], options?: TokenizerCallOptions): TokenizedTexts;
   /** This tokenizer with simdformer's own interface. */
   readonly tokenizer: PretrainedTokenizer;
   encode(text: string, options?: Pick<TokenizerCallOptions, 'text_pair' | 'add_special_tokens'>): number[];
   decode(ids: Ids, options?: DecodeOptions): string;
   batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
+  /** The tokens of a text. Default: without special tokens. */
+  tokenize(
+    text: string,
+    options?: { pair?: string | null | undefined; add_special_tokens?: boolean | undefined },
+  ): string[];
+  apply_chat_template(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string;
   apply_chat_template(
     messages: readonly ChatMessage[],
-    options?: ChatTemplateOptions,
-  ): Promise<string | HostTensor<BigInt64Array> | Omit<TokenizedTexts, 'token_type_ids'>>;
+    options: ChatTemplateOptions & { return_dict: true },
+  ): Omit<TokenizedTexts, 'token_type_ids'>;
+  apply_chat_template(messages: readonly ChatMessage[], options?: ChatTemplateOptions): HostTensor<BigInt64Array>;
 }
+
+/** Renders a conversation as text. */
+type Renderer = Awaited<ReturnType<PretrainedTokenizer['chatRenderer']>>;
 
 /** Loads tokenizers by the name that transformers.js has for it. */
 export const AutoTokenizer = {
@@ -84,7 +101,8 @@ export const AutoTokenizer = {
       cache_dir = env.cacheDir ?? undefined,
       local_files_only: isLocal,
     } = checkOptions(op, options, { revision: 'string', cache_dir: 'string', local_files_only: 'boolean' });
-    return callable(await loadTokenizer(await localOr(name, isLocal), { revision, cacheDir: cache_dir }));
+    const tokenizer = await loadTokenizer(await localOr(name, isLocal), { revision, cacheDir: cache_dir });
+    return callable(tokenizer, await tokenizer.chatRenderer());
   },
 };
 
@@ -96,7 +114,7 @@ export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64
   return new HostTensor(BigInt64Array.from(rows.flat(), BigInt), [rows.length, length]);
 }
 
-function callable(tokenizer: PretrainedTokenizer): TransformersTokenizer {
+function callable(tokenizer: PretrainedTokenizer, render: Renderer): TransformersTokenizer {
   const decode = (ids: Ids, options: DecodeOptions = {}) => {
     const { skip_special_tokens: skipSpecial = false } = checkOptions('decode', options, {
       skip_special_tokens: 'boolean',
@@ -110,8 +128,16 @@ function callable(tokenizer: PretrainedTokenizer): TransformersTokenizer {
       encoded(tokenizer, text, options).inputIds[0] as number[],
     decode,
     batch_decode: (batch: Iterable<Ids>, options?: DecodeOptions) => Array.from(batch, (ids) => decode(ids, options)),
+    tokenize(text: string, options: { pair?: string | null; add_special_tokens?: boolean } = {}) {
+      const { pair, add_special_tokens = false } = checkOptions('tokenize', options, {
+        pair: orNull('string'),
+        add_special_tokens: 'boolean',
+      });
+      const { inputIds } = encoded(tokenizer, text, { text_pair: pair, add_special_tokens });
+      return (inputIds[0] as number[]).map((id) => tokenizer.idToToken(id) as string);
+    },
     apply_chat_template: (messages: readonly ChatMessage[], options: ChatTemplateOptions = {}) =>
-      rendered(tokenizer, messages, options),
+      rendered(tokenizer, render, messages, options),
   };
   const call = (texts: string | readonly string[], options: TokenizerCallOptions = {}): TokenizedTexts => {
     const { inputIds, attentionMask, tokenTypeIds } = encoded(tokenizer, texts, options);
@@ -123,7 +149,20 @@ function callable(tokenizer: PretrainedTokenizer): TransformersTokenizer {
       ...(hasTypes && { token_type_ids: int64(tokenTypeIds) }),
     };
   };
-  return Object.assign(call, members) as TransformersTokenizer;
+  return Object.assign(call, members, specialTokens(tokenizer)) as TransformersTokenizer;
+}
+
+function specialTokens(tokenizer: PretrainedTokenizer): SpecialTokens {
+  const entries = SPECIAL.flatMap((name): [string, unknown][] => {
+    const given: unknown = tokenizer.config?.[`${name}_token`];
+    const token = isObject(given) ? given.content : given;
+    if (typeof token !== 'string') return [];
+    return [
+      [`${name}_token`, token],
+      [`${name}_token_id`, tokenizer.tokenToId(token)],
+    ];
+  });
+  return Object.fromEntries(entries) as unknown as SpecialTokens;
 }
 
 function encoded(tokenizer: PretrainedTokenizer, texts: string | readonly string[], options: TokenizerCallOptions) {
@@ -148,8 +187,9 @@ function encoded(tokenizer: PretrainedTokenizer, texts: string | readonly string
   });
 }
 
-async function rendered(
+function rendered(
   tokenizer: PretrainedTokenizer,
+  render: Renderer,
   messages: readonly ChatMessage[],
   options: ChatTemplateOptions,
 ) {
@@ -167,8 +207,9 @@ async function rendered(
     documents: given.documents,
     chatTemplate: given.chat_template,
   };
-  if (given.tokenize === false) return tokenizer.applyChatTemplate(messages, { ...own, tokenize: false });
-  const ids = await tokenizer.applyChatTemplate(messages, own);
+  const text = render(messages, own);
+  if (given.tokenize === false) return text;
+  const ids = tokenizer.encode(text);
   const input_ids = int64([ids]);
   return given.return_dict ? { input_ids, attention_mask: int64([ids.map(() => 1)]) } : input_ids;
 }
