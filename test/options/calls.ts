@@ -512,6 +512,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'TransformersModel#generate': call((options) => auto.generate(options), { input_ids: hf('a').input_ids }, written),
     'type TransformersTokenizer': call((options) => hf('a', options)),
     'TransformersTokenizer#encode': call((options) => hf.encode('a', options)),
+    'TransformersTokenizer#tokenize': call((options) => hf.tokenize('a', options)),
     'TransformersTokenizer#decode': call((options) => hf.decode([5], options)),
     'TransformersTokenizer#batch_decode': call((options) => hf.batch_decode([[5]], options)),
     'TransformersTokenizer#apply_chat_template': call(
