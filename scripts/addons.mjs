@@ -83,6 +83,14 @@ async function nodeLibrary(folder, target) {
   return library;
 }
 
+/**
+ * Flags of kernels on x64 beside those of binding.gyp. An addon has three instruction sets there, so size counts. As in
+ * wasm/build.mjs, loops of unknown length are not unrolled.
+ */
+const kernelsOnX64 = ['-fno-vectorize', '-fno-slp-vectorize', '-falign-loops=1'];
+for (const option of ['-unroll-runtime=false', '-unroll-allow-partial=false'])
+  kernelsOnX64.push('-Xclang', '-mllvm', '-Xclang', option);
+
 /** Sets the time in the header of a Windows file (COFF's TimeDateStamp) to 0: two builds of one commit have the same bytes. */
 function clearTime(path) {
   const bytes = readFileSync(path);
@@ -106,10 +114,12 @@ async function build(platform) {
     ...defines.map((name) => `-D${name}`),
     ...includes.map((path) => `-I${path}`),
   ];
+  const isX64 = target.startsWith('x86_64');
+  const further = (source) => (isX64 && source.startsWith('native/isa/') ? kernelsOnX64 : []);
   const objectOf = (source) => join(objects, `${basename(source)}.o`);
   // The longest, the instruction sets, first.
   await inParallel([...sources].reverse(), (source) =>
-    zig('c++', ...options, ...flagsOf(source), '-c', source, '-o', objectOf(source)),
+    zig('c++', ...options, ...flagsOf(source), ...further(source), '-c', source, '-o', objectOf(source)),
   );
   const linked = sources.map(objectOf);
   if (platform.startsWith('win32')) linked.push(await nodeLibrary(objects, target));
