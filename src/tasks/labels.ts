@@ -18,8 +18,8 @@ export function labelId(model: LoadedModel, prefix: string): number | undefined 
   return found && Number(found[0]);
 }
 
-/** Returns the labels of a model as a list for messages. */
+/** Returns the labels of a model for messages: 'the labels a, b', or 'no labels'. */
 export function describeLabels(model: LoadedModel): string {
   const names = model.config.id2label;
-  return isObject(names) ? Object.values(names).slice(0, 10).map(String).join(', ') : 'no labels';
+  return isObject(names) ? `the labels ${Object.values(names).slice(0, 10).map(String).join(', ')}` : 'no labels';
 }

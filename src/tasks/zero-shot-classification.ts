@@ -45,7 +45,7 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
     const { model } = context;
     const entailment = labelId(model, 'entail');
     if (entailment === undefined) {
-      const has = `the model ${model.origin?.from ?? ''} has the labels ${describeLabels(model)}`;
+      const has = `the model ${model.origin?.from ?? ''} has ${describeLabels(model)}`;
       throw new FormatError(
         `${TASK}: ${has}, expected a model for natural language inference, with a label 'entailment'`,
       );

@@ -93,6 +93,8 @@ describe('zero-shot-classification', () => {
     await expect(pipeline('zero-shot-classification', model, { device })).rejects.toThrow(
       "the model the given files has the labels NEGATIVE, POSITIVE, MIXED, OTHER, expected a model for natural language inference, with a label 'entailment'",
     );
+    const bare = pipeline('zero-shot-classification', smallModel('bert-mlm', { id2label: undefined }), { device });
+    await expect(bare).rejects.toThrow('the model the given files has no labels, expected');
   });
 
   it('finds the label at any index', async () => {
