@@ -120,9 +120,9 @@ export class CachedDecoder implements SequenceDecoder {
     const [context = []] = ahead.contexts();
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, ahead.steps, ahead);
-    const { recent } = this.#reserve(context.length, context);
-    const max = Math.min(ahead.steps, recent, this.cache.textLength(context.length) - context.length + 1) - 1;
-    const tokens = max > 0 ? await drafter.propose(context, max) : [];
+    const state = this.#reserve(context.length, context);
+    const max = Math.min(ahead.steps, state.recent, this.cache.textLength(context.length) - context.length + 1) - 1;
+    const tokens = max > 0 ? await drafter.propose(context, max, state) : [];
     this.options.signal?.throwIfAborted();
     this.assertUsable();
     if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
@@ -191,7 +191,7 @@ export class CachedDecoder implements SequenceDecoder {
   /** Reads `tokens` into the state, after its first `start` tokens. */
   #read(state: DecoderState, tokens: readonly number[], { start, ...options }: Reading) {
     const { drafter } = this;
-    const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features, state));
+    const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
     return extendInSlices(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
   }
 

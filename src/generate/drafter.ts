@@ -3,15 +3,18 @@ import type { DecoderState } from '../nn/decoder-state.js';
 
 /** Source of guesses. */
 export interface Drafter {
-  /** Guesses up to `max` tokens after `context`. Returns [] if it has no guess. */
-  propose(context: readonly number[], max: number): number[] | Promise<number[]>;
+  /**
+   * Guesses up to `max` tokens after `context`. `state` is the model's, which has read all of `context` but the last token.
+   * Returns [] if it has no guess.
+   */
+  propose(context: readonly number[], max: number, state: DecoderState): number[] | Promise<number[]>;
   /** Tells the drafter how many of the latest guesses were accepted. */
   learn(proposed: number, accepted: number): void;
   /**
-   * Receives the features of tokens that the model has read into `state`, float32 [N, dModel]. `start` is the position of
-   * the first one. The drafter keeps what it needs. Default: they are not needed.
+   * Receives the features of tokens that the model has read, float32 [N, dModel]. `start` is the position of the first
+   * one. The drafter keeps what it needs. Default: they are not needed.
    */
-  observe?(start: number, features: Tensor, state: DecoderState): void;
+  observe?(start: number, features: Tensor): void;
   /** Frees its memory. Default: it has none. */
   dispose?(): void;
 }

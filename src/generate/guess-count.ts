@@ -2,8 +2,8 @@
 export class GuessCount {
   #count = FIRST;
 
-  within(most: number): number {
-    return Math.min(this.#count, most);
+  within(max: number): number {
+    return Math.min(this.#count, max);
   }
 
   /** One more after a pass without a wrong guess; otherwise as many as were right. */

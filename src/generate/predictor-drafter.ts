@@ -50,8 +50,8 @@ export class PredictorDrafter implements Drafter {
     this.#waiting.push({ start, rows });
   }
 
-  async propose(context: readonly number[], most: number): Promise<number[]> {
-    const tokens = inference(this.predictor, () => this.#guess(context, this.#count.within(most)));
+  async propose(context: readonly number[], max: number): Promise<number[]> {
+    const tokens = inference(this.predictor, () => this.#guess(context, this.#count.within(max)));
     if (tokens.length === 0) return [];
     try {
       const read = await Tensor.dataOf(tokens as [Tensor, ...Tensor[]]);

@@ -51,7 +51,7 @@ function afterEnding(context: readonly number[], length: number, text: readonly 
  * and guesses the tokens that followed there. It prefers the longest matching ending, and then its latest occurrence.
  * This suits outputs that repeat their prompt: summaries, corrections, code, JSON.
  */
-export class PromptLookup implements Drafter {
+export class PromptLookup {
   readonly #eagerness: Eagerness;
   readonly #minEnding: number;
 
@@ -61,6 +61,7 @@ export class PromptLookup implements Drafter {
     this.#minEnding = careful ? MIN_ENDING + 1 : MIN_ENDING;
   }
 
+  /** Guesses up to `max` tokens after `context`. `earlier`: other texts. Returns [] if no text has the newest tokens. */
   propose(context: readonly number[], max: number, earlier: readonly (readonly number[])[] = []): number[] {
     const count = this.#eagerness.within(max);
     for (let length = Math.min(MAX_ENDING, context.length - 1); length >= this.#minEnding; length--)
@@ -146,7 +147,13 @@ class ModelDrafter implements Drafter {
 /** Makes the drafter that the option `draft` requires, for a generation with `cache`. */
 export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions, generate: Generate): Drafter | null {
   if (draft === undefined) return null;
-  if (draft === 'prompt') return new PromptLookup();
+  if (draft === 'prompt') {
+    const lookup = new PromptLookup();
+    return {
+      propose: (context, max) => lookup.propose(context, max),
+      learn: (proposed, accepted) => lookup.learn(proposed, accepted),
+    };
+  }
   if ('predicts' in draft) {
     if (draft.predicts(cache.model)) return draft.drafter();
     throw new ArgumentError(

@@ -1,5 +1,6 @@
 // Layers that guess tokens: their features and guesses are those of transformers, and drafts change only the speed.
 import { describe, expect, it } from 'vitest';
+import type { Drafter } from '../../src/generate/drafter.js';
 import { PromptCache } from '../../src/generate/prompt-cache.js';
 import { ArgumentError, type DraftEvent, FormatError, type GenerateOptions, type Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
@@ -177,10 +178,10 @@ describe('the draft model of Gemma 4', async () => {
     const context = ids.slice(0, Number(length));
     const drafter = drafts.drafter();
     const state = gemma.startDecoding({ maxLength: 64 });
-    const onFeatures = (features: Tensor) => drafter.observe?.(0, features, state);
+    const onFeatures = (features: Tensor) => drafter.observe?.(0, features);
     gemma.extend(state, [context.slice(0, -1)], { logits: 'none', onFeatures });
     for (let pass = 0; pass < 2; pass++) drafter.learn(4, 4); // it makes four guesses then
-    expect(await drafter.propose(context, 4)).toEqual(expected);
+    expect(await drafter.propose(context, 4, state)).toEqual(expected);
     drafter.dispose?.();
     state.dispose();
   });
@@ -192,6 +193,34 @@ describe('the draft model of Gemma 4', async () => {
     expect(await gemma.generate([ids.slice(0, 8), [5]], { ...all, draft: drafts })).toEqual(plain);
     expect(await gemma.generate([ids.slice(0, 8), [5]], { ...all, draft: drafts })).toEqual(plain);
     expect(device.memory().used).toBeLessThan(used + 20_000); // the recorded steps of the two ways
+  });
+
+  it('goes on when the keys of a long text move to a larger state', async () => {
+    const long = (files: typeof assistant) => {
+      const settings = JSON.parse(new TextDecoder().decode(files['config.json']));
+      const text = { ...settings, max_position_embeddings: 1024 };
+      return { ...files, 'config.json': new TextEncoder().encode(JSON.stringify(text)) };
+    };
+    const larger = (await loadModel(device, long(await folder('')))) as unknown as CausalModel & typeof model;
+    const own = await loadPredictor(larger, assistant);
+    const all = { maxNewTokens: 300, stopTokens: [] };
+    const prompt = ids.slice(0, 11); // with passes of five tokens, one of them fills the first 256 places exactly
+    const plain = await larger.generate([prompt], all);
+    const text = [...prompt, ...(plain.sequences[0] as number[])];
+    /** Makes the guesses of `own`, and gives right ones in their place. */
+    const drafter = (): Drafter => {
+      const inner = own.drafter();
+      const propose: Drafter['propose'] = async (context, max, state) => {
+        expect(await inner.propose(context, max, state)).not.toEqual([]);
+        return text.slice(context.length, context.length + Math.min(4, max));
+      };
+      const observe: Drafter['observe'] = (start, features) => inner.observe?.(start, features);
+      return { propose, observe, learn() {}, dispose: () => inner.dispose?.() };
+    };
+    const draft = { predicts: () => true, drafter };
+    expect(await larger.generate([prompt], { ...all, draft })).toEqual(plain);
+    larger.dispose();
+    own.dispose();
   });
 
   it('can be packed', async () => {

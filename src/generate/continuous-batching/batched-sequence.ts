@@ -170,7 +170,7 @@ export class BatchedSequence {
     return this.#generated;
   }
 
-  /** Guesses up to `most` tokens that may follow `next`, by the text so far and by `earlier` texts. */
+  /** Guesses up to `max` tokens that may follow `next`, by the text so far and by `earlier` texts. */
   guess(max: number, earlier: readonly (readonly number[])[]): number[] {
     const useful = Math.min(max, this.plan.maxNewTokens - this.#generated.length - 1);
     return useful > 0 ? this.#lookup.propose([...this.prompt, ...this.#generated], useful, earlier) : [];

@@ -173,28 +173,29 @@ function checkOrdering(ordering: ArrayLike<number>, clusters: number, vocabulary
 
 class AssistantDrafter implements Drafter {
   readonly #count = new GuessCount();
-  /** Features of the tokens of the latest pass, the position of the first one, and the state that has their keys. */
-  #latest: { readonly start: number; readonly rows: Tensor; readonly state: DecoderState } | null = null;
+  /** Features of the tokens of the latest pass, and the position of the first one. */
+  #latest: { readonly start: number; readonly rows: Tensor } | null = null;
 
   constructor(
     private readonly assistant: Gemma4Assistant,
     private readonly model: Gemma4,
   ) {}
 
-  observe(start: number, features: Tensor, state: DecoderState): void {
+  observe(start: number, features: Tensor): void {
     this.dispose();
     const rows = this.model.device.unscoped(() => features.rows(0, features.shape[0] as number));
-    this.#latest = { start, rows, state };
+    this.#latest = { start, rows };
   }
 
-  async propose(context: readonly number[], most: number): Promise<number[]> {
-    const { start, rows, state } = this.#latest ?? {};
-    const at = context.length - 2 - (start ?? 0);
-    if (!rows || !state || at < 0 || at >= (rows.shape[0] as number)) return [];
+  async propose(context: readonly number[], max: number, state: DecoderState): Promise<number[]> {
+    if (this.#latest === null) return [];
+    const { start, rows } = this.#latest;
+    const at = context.length - 2 - start;
+    if (at < 0 || at >= (rows.shape[0] as number)) return [];
     const tokens: number[] = [];
     let features = this.model.device.unscoped(() => rows.rows(at, at + 1));
     try {
-      while (tokens.length < this.#count.within(most)) {
+      while (tokens.length < this.#count.within(max)) {
         const newest = tokens.at(-1) ?? (context.at(-1) as number);
         const guess = await this.assistant.guess(newest, features, state, context.length);
         features.dispose();
