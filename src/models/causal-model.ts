@@ -37,10 +37,6 @@ export abstract class CausalModel extends PromptModel {
     return ['inputIds', 'attentionMask', 'labels', ...answers, ...ofImages];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    return atOnce(this.runByParts(inputs, options, layout));
-  }
-
   protected override *runByParts(
     inputs: ModelInputs,
     options: ForwardOptions,

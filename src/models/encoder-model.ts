@@ -36,10 +36,6 @@ export abstract class EncoderModel extends PretrainedModel {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    return atOnce(this.runByParts(inputs, options, layout));
-  }
-
   protected override *runByParts(
     inputs: ModelInputs,
     options: ForwardOptions,

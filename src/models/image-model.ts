@@ -29,10 +29,6 @@ export abstract class ImageModel extends PretrainedModel {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    return atOnce(this.runByParts(inputs, options));
-  }
-
   protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     return yield* this.see(checkPixels(inputs.pixelValues), inputs, options);
   }

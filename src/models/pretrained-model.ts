@@ -1,6 +1,7 @@
 import { checkKnown, checkOneOf, checkOptions, describeValue } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
 import type { RowAdapter } from '../generate/generative.js';
@@ -112,10 +113,10 @@ export abstract class PretrainedModel extends RetrievalModel {
     return this.device.scope(() => {
       this.beginPass();
       const layout: BatchLayout = { source: null, target: null };
-      if (!options.attentions) return this.run(inputs, options, layout);
+      if (!options.attentions) return atOnce(this.runByParts(inputs, options, layout));
       let output: ModelOutput = {};
       const maps = observeAttention(this.attentions, () => {
-        output = this.run(inputs, options, layout);
+        output = atOnce(this.runByParts(inputs, options, layout));
       });
       return { ...output, ...this.mapsOf(maps, output, layout) };
     });
@@ -435,18 +436,12 @@ export abstract class PretrainedModel extends RetrievalModel {
   abstract override readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
-  /** Runs the family's model, and records the padding of its inputs in `layout`. */
-  protected abstract run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput;
-
-  /** Same as `run`, yielding after each layer. Default: it does not yield. */
-  // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
-  protected *runByParts(
+  /** Runs the family's model, and records the padding of its inputs in `layout`. Yields where the caller can pause. */
+  protected abstract runByParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
-  ): Generator<unknown, ModelOutput> {
-    return this.run(inputs, options, layout);
-  }
+  ): Generator<unknown, ModelOutput>;
 
   /** Same as `passFeatures`, yielding after each layer. Default: it does not yield. */
   // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece

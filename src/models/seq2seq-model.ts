@@ -1,6 +1,5 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
-import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -56,10 +55,6 @@ export abstract class Seq2SeqModel extends PromptModel {
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     const answers = this.headKind === 'question-answering' ? (['startPositions', 'endPositions'] as const) : [];
     return ['inputIds', 'attentionMask', 'decoderInputIds', 'decoderAttentionMask', 'labels', ...answers];
-  }
-
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    return atOnce(this.runByParts(inputs, options, layout));
   }
 
   protected override *runByParts(

@@ -74,10 +74,6 @@ export abstract class SoundModel extends PretrainedModel {
     return this.head ? [this.soundInput, 'attentionMask', 'labels'] : [this.soundInput, 'attentionMask'];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    return atOnce(this.runByParts(inputs, options));
-  }
-
   protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const isRead = options.hiddenStates || this.layerWeights !== null;
     const hiddenStates: Tensor[] | undefined = isRead ? [] : undefined;

@@ -62,10 +62,6 @@ export abstract class TowerModel extends PretrainedModel {
     return names;
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    return atOnce(this.runByParts(inputs, options, layout));
-  }
-
   protected override *runByParts(
     inputs: ModelInputs,
     options: ForwardOptions,

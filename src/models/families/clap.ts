@@ -1,6 +1,5 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
-import { atOnce } from '../../core/slices.js';
 import { Tensor } from '../../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../../inspect/attention-maps.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
@@ -95,10 +94,6 @@ export class Clap extends PretrainedModel {
     if (this.audio) names.push('inputFeatures');
     if (this.audio?.patches.fusion) names.push('isLonger');
     return names;
-  }
-
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    return atOnce(this.runByParts(inputs, options, layout));
   }
 
   protected override *runByParts(

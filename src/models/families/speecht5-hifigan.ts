@@ -1,6 +1,5 @@
 import { checkNumber, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
-import { atOnce } from '../../core/slices.js';
 import { Tensor } from '../../core/tensor.js';
 import { HifiGan } from '../../nn/hifi-gan.js';
 import { inferenceInSlices } from '../../nn/inference-in-slices.js';
@@ -34,10 +33,6 @@ export class SpeechT5HifiGan extends PretrainedModel {
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['spectrogram'];
-  }
-
-  protected override run(inputs: ModelInputs): ModelOutput {
-    return atOnce(this.runByParts(inputs));
   }
 
   protected override *runByParts({ spectrogram }: ModelInputs): Generator<undefined, ModelOutput> {

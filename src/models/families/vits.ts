@@ -307,14 +307,18 @@ export class Vits extends PretrainedModel {
   }
 
   /** Speaks without noise if the config says so, and otherwise with the noise of seed 0. */
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const text = atOnce(this.#read(inputs, hiddenStates));
+    const text = yield* this.#read(inputs, hiddenStates);
     layout.source = text.padded;
     const random = new Random(0);
     const logs = this.device.noGrad(() => atOnce(this.#logDurations(text, random)));
     const frames = this.#framesOf(logs.dataSync() as Float32Array, text, this.settings.number('speaking_rate'));
-    const output = atOnce(this.#speak(text, frames, random));
+    const output = yield* this.#speak(text, frames, random);
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => text.padded.unpack(state));
     return output;
   }
