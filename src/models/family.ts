@@ -45,8 +45,12 @@ export interface Family {
   readonly readsImages?: boolean;
   /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
   readonly fileName?: (name: string) => string;
+  /** Whole names in older files of matrices that these store as [in, out], and present files as [out, in]. */
+  readonly transposedNames?: readonly string[];
   /** Settings that the names of a file's tensors imply. They have precedence over `defaults`, but not over config.json. */
   readonly impliedBy?: (names: readonly string[]) => Json;
+  /** Special tokens that its processor adds to the tokenizer, in this order, if the tokenizer lacks the last of them. */
+  readonly addedTokens?: readonly string[];
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
   readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc' | 'vits';
   /** Layout of its GGUF files, if there are any. */

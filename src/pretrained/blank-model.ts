@@ -13,6 +13,7 @@ import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { completeConfig } from './config.js';
 import type { OnnxChoice } from './onnx/files.js';
 import { hasOwnOutput } from './own-output.js';
+import { inPresentForm } from './present-form.js';
 import {
   headOfLayout,
   isColbert,
@@ -124,10 +125,9 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
 /** Opens the weights in their stored form, by the names of the family's present files. */
 async function storedWeights(family: Family, from: BlankSource): Promise<Weights> {
   const { source, file, dtype, onnxFile } = from;
-  const plusOne = family.gguf?.plusOne === true;
-  const all = await openWeights(source, { single: file ?? undefined, dtype, onnxFile, plusOne });
+  const all = await openWeights(source, { single: file ?? undefined, dtype, onnxFile, family });
   const opened = source.replacements ? await replaced(all, source.replacements()) : all;
-  return from.isPart ? textWeights(opened) : named(opened, family.fileName);
+  return from.isPart ? textWeights(opened) : named(opened, family);
 }
 
 /** True if config.json ties the output projection to the embedding, but the file has a projection of its own. */
@@ -167,9 +167,8 @@ function impliedSettings({ impliedBy }: Family, { tensors }: Weights, given: Jso
 }
 
 /** Renames weights of old files to the family's present names. */
-function named(weights: Weights, fileName: Family['fileName']): Weights {
-  if (fileName === undefined) return weights;
-  return { ...weights, tensors: new Map([...weights.tensors].map(([name, entry]) => [fileName(name), entry])) };
+function named(weights: Weights, family: Family): Weights {
+  return family.fileName === undefined ? weights : { ...weights, tensors: inPresentForm(weights.tensors, family) };
 }
 
 /** Converts weights in the format of another library to float32. The code for that is loaded on demand. */

@@ -37,6 +37,12 @@ export class LinearWeight extends ComputedWeight {
   }
 }
 
+/** The transpose of a matrix. */
+export function transposed(weight: WeightEntry): WeightEntry {
+  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
+  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
+}
+
 /** The elements of a weight with another shape of the same size. */
 export function reshaped(weight: WeightEntry, shape: readonly number[]): WeightEntry {
   return new ComputedWeight(shape, async () => Float32Array.from(await weight.data()), undefined, weight.dtype);

@@ -131,7 +131,7 @@ async function loadAdapted(
     const { loraFrom } = await import('./peft/load-lora.js');
     const { modulesToSave } = await loraFrom(model, source);
     if (modulesToSave.length === 0) for (const message of aboutHead) onWarning(message, 'new-head');
-    if (await source.has('tokenizer.json')) model.tokenizer = await loadModelTokenizer(source, undefined);
+    if (await source.has('tokenizer.json')) model.tokenizer = await loadModelTokenizer(source);
     return model;
   } catch (error) {
     model.dispose();
@@ -351,7 +351,7 @@ async function loadOwn(
  */
 export async function companions(
   source: ModelSource,
-  { vocabulary }: Family,
+  family: Family,
   { type, values: config }: ModelConfig,
   onWarning: OnWarning,
 ): Promise<[PretrainedTokenizer | null, Processor | null]> {
@@ -361,7 +361,7 @@ export async function companions(
       onWarning(error.message, 'unreadable-file');
       return null;
     });
-  return [await orNull(loadModelTokenizer(source, vocabulary)), await orNull(loadProcessor(source, type, config))];
+  return [await orNull(loadModelTokenizer(source, family)), await orNull(loadProcessor(source, type, config))];
 }
 
 const GENERATION = 'generation_config.json';

@@ -11,6 +11,9 @@ import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
 import { vitsTokenizerJson } from '../tokenizers/vits-vocabulary.js';
 import type { ModelSource } from './source.js';
 
+/** The parts of a family that describe its tokenizer. */
+export type TokenizerForm = Pick<Family, 'vocabulary' | 'addedTokens'>;
+
 const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
 
 const TEMPLATE = 'chat_template.jinja';
@@ -25,18 +28,28 @@ const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
  */
 export async function loadModelTokenizer(
   source: ModelSource,
-  vocabulary: Family['vocabulary'],
+  { vocabulary, addedTokens = [] }: TokenizerForm = {},
 ): Promise<PretrainedTokenizer | null> {
   const config = await tokenizerConfig(source);
   const json = await tokenizerJson(source, vocabulary, config);
   if (json === null) return null;
   try {
-    return await parseTokenizer(json, { ...paddingOf(json), ...config });
+    return await parseTokenizer(withTokens(json, addedTokens), { ...paddingOf(json), ...config });
   } catch (cause) {
     if (cause instanceof FormatError)
       throw new FormatError(`${source.name}: tokenizer.json: ${cause.message}`, { cause });
     throw cause;
   }
+}
+
+/** The tokenizer with special tokens, which get the next ids, if it lacks the last of them. */
+function withTokens(json: { readonly added_tokens?: unknown }, tokens: readonly string[]): object {
+  const { added_tokens: added = [] } = json;
+  const known = new Set(Array.isArray(added) ? added.map((token) => token?.content) : []);
+  if (!Array.isArray(added) || tokens.length === 0 || known.has(tokens.at(-1))) return json;
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const others = tokens.filter((token) => !known.has(token)).map((content) => ({ id: 0, content, ...flags }));
+  return { ...json, added_tokens: [...added, ...others] };
 }
 
 /** Returns the default padding token of transformers' classes, for configurations without one. */

@@ -1,11 +1,10 @@
 // Loads a tokenizer without its model.
 
 import { FormatError } from '../core/errors.js';
-import type { Family } from '../models/family.js';
 import { familyOf } from '../models/registry.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import { checkHubOptions, type HubOptions } from './hub-options.js';
-import { loadModelTokenizer } from './load-tokenizer.js';
+import { loadModelTokenizer, type TokenizerForm } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import type { ModelSource } from './source.js';
 
@@ -14,7 +13,7 @@ export async function openTokenizer(from: ModelLocation, options: HubOptions): P
   checkHubOptions('loadTokenizer', options);
   const source = await openSource(typeof from === 'string' ? from.replace(FILE, '') || '.' : from, options);
   try {
-    const tokenizer = await loadModelTokenizer(source, await vocabularyOf(source));
+    const tokenizer = await loadModelTokenizer(source, await formOf(source));
     if (tokenizer !== null) return tokenizer;
   } finally {
     source.weights?.close();
@@ -24,10 +23,10 @@ export async function openTokenizer(from: ModelLocation, options: HubOptions): P
 
 const FILE = /[\\/]?\btokenizer\.json$/;
 
-/** Returns the kind of a vocabulary without a tokenizer.json, which depends on the family of the model. */
-async function vocabularyOf(source: ModelSource): Promise<Family['vocabulary']> {
-  if (await source.has('tokenizer.json')) return undefined;
-  if (!(await source.has('config.json'))) return 'bert'; // only vocab.txt exists
+/** Returns the family of the model, which tells the kind of a vocabulary without a tokenizer.json. */
+async function formOf(source: ModelSource): Promise<TokenizerForm> {
+  if (await source.has('tokenizer.json')) return {};
+  if (!(await source.has('config.json'))) return { vocabulary: 'bert' }; // only vocab.txt exists
   const { model_type: type } = await source.json('config.json');
-  return (await familyOf(type)).vocabulary;
+  return familyOf(type);
 }

@@ -5,6 +5,7 @@ import { FormatError } from '../core/errors.js';
 import { quote } from '../io/dtypes.js';
 import type { OpenFile } from '../io/file.js';
 import { checkKeys, readSafetensors, type Safetensors, type SafetensorsEntry } from '../io/safetensors.js';
+import type { Family } from '../models/family.js';
 import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
 import type { OnnxChoice } from './onnx/files.js';
@@ -28,8 +29,8 @@ interface WeightOptions {
   readonly dtype?: OnnxChoice | undefined;
   /** The ONNX file without the ending of its variant. */
   readonly onnxFile?: string | undefined;
-  /** True if norms of the family add 1 to their weight. Some ONNX files contain the sum. */
-  readonly plusOne?: boolean | undefined;
+  /** The family of the model, which ONNX files do not tell. */
+  readonly family?: Family | undefined;
 }
 
 /**
@@ -39,14 +40,14 @@ interface WeightOptions {
  */
 export async function openWeights(
   source: ModelSource,
-  { single, plusOne, ...choice }: WeightOptions = {},
+  { single, family, ...choice }: WeightOptions = {},
 ): Promise<Weights> {
   if (source.weights !== undefined) return source.weights;
   for (const file of single === undefined ? FILES : [single]) {
     if (await source.has(file)) return openTensors(source, file);
     if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
   }
-  const onnx = await onnxWeights(source, choice, plusOne);
+  const onnx = await onnxWeights(source, choice, family);
   if (onnx !== null) return onnx;
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
   throw new FormatError(
@@ -84,14 +85,14 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
 async function onnxWeights(
   source: ModelSource,
   { dtype, onnxFile }: Pick<WeightOptions, 'dtype' | 'onnxFile'>,
-  plusOne: boolean | undefined,
+  family: Family | undefined,
 ): Promise<Weights | null> {
   const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
   const files = await onnxFiles(source, dtype, onnxFile);
   if (files === null)
     return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto', onnxFile);
   const { openOnnx } = await import('./onnx/open.js');
-  return openOnnx(source, files, plusOne);
+  return openOnnx(source, files, family);
 }
 
 /** The file that contains each tensor, by tensor name. */

@@ -50,6 +50,11 @@ export class Florence2 extends Bart {
     return [...super.inputNames, 'pixelValues'];
   }
 
+  /** Zeros in files of Microsoft's own code. */
+  override ignores(name: string): boolean {
+    return name.endsWith('language_model.final_logits_bias');
+  }
+
   protected override embedInputs(padded: PaddedBatch, inputs: ModelInputs): Tensor {
     const { images } = this;
     const { batch } = padded;
@@ -325,6 +330,42 @@ const visionDefaults: Json = {
   max_position_embeddings: 50,
 };
 
+/** Names in files of Microsoft's own code, and names of transformers. */
+const microsoftNames: readonly (readonly [own: RegExp, name: string])[] = [
+  [/(?<=^|\.)vision_tower\.convs\.(\d+)\.proj\./, 'vision_tower.convs.$1.conv.'],
+  [/(?<=_block\.conv[12])\.fn\.dw\./, '.'],
+  [/(?<=_block\.(window|channel)_attn)\.fn\./, '.'],
+  [/(?<=_block\.)(window|channel)_attn\.norm\./, 'norm1.'],
+  [/(?<=_block\.)ffn\.norm\./, 'norm2.'],
+  [/(?<=_block\.ffn)\.fn\.net\./, '.'],
+  [/(?<=^|^model\.)image_projection$/, 'multi_modal_projector.image_projection.weight'],
+  [/(?<=^|^model\.)image_pos_embed\./, 'multi_modal_projector.image_position_embed.'],
+  [/(?<=^|^model\.)(image_proj_norm|visual_temporal_embed)\./, 'multi_modal_projector.$1.'],
+  [/(?<=^|^model\.)language_model\.model\./, 'language_model.'],
+  [/(?<=^|^model\.)language_model\.lm_head\./, 'lm_head.'],
+];
+
+/** Tokens that Florence-2's processor adds to BART's. Microsoft's code has no token for images. */
+const addedTokens = [
+  ...['<od>', '</od>', '<ocr>', '</ocr>'],
+  ...Array.from({ length: 1000 }, (_, place) => `<loc_${place}>`),
+  ...['<cap>', '</cap>', '<ncap>', '</ncap>', '<dcap>', '</dcap>', '<grounding>', '</grounding>', '<seg>', '</seg>'],
+  ...['<sep>', '<region_cap>', '</region_cap>', '<region_to_desciption>', '</region_to_desciption>'],
+  ...['<proposal>', '</proposal>', '<poly>', '</poly>', '<and>', '<image>'],
+];
+
+/** The settings of images in a config.json, where those of Microsoft's own code have the names of transformers. */
+function visionSettings(given: Json): Json {
+  const { dim_embed: width, image_pos_embed: places, visual_temporal_embedding: frames } = given;
+  const own = {
+    embed_dim: width,
+    max_position_embeddings: (places as Json | undefined)?.max_pos_embeddings,
+    max_temporal_embeddings: (frames as Json | undefined)?.max_temporal_embeddings,
+  };
+  const known = Object.entries(own).filter(([, value]) => value !== undefined);
+  return { ...visionDefaults, ...Object.fromEntries(known), ...given };
+}
+
 export const florence2: Family = {
   model: Florence2,
   className: 'Florence2',
@@ -332,8 +373,11 @@ export const florence2: Family = {
   readsImages: true,
   defaults: { is_encoder_decoder: true, image_token_id: 51289, tie_word_embeddings: true },
   complete: (config, given) => {
-    config.vision_config = { ...visionDefaults, ...(given.vision_config as Json | undefined) };
+    config.vision_config = visionSettings((given.vision_config ?? {}) as Json);
   },
   parts: { text_config: 'bart' },
+  fileName: (name) => microsoftNames.reduce((changed, [own, ours]) => changed.replace(own, ours), name),
+  transposedNames: ['image_projection'],
+  addedTokens,
   vocabulary: 'roberta',
 };

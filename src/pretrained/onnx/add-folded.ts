@@ -1,9 +1,8 @@
 // Gives constants that an exporter has computed the names that the model wants.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { ComputedWeight } from '../computed-weight.js';
+import { ComputedWeight, transposed } from '../computed-weight.js';
 import type { FoldedWeights } from './folded.js';
-import { transposed } from './folded-terms.js';
 import { rowsOf } from './rows.js';
 
 /** The standard epsilon of batch norms. With 1 − ε as its variance, a batch norm divides by 1. */

@@ -3,7 +3,7 @@
 
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
-import { ComputedWeight, reshaped } from '../computed-weight.js';
+import { ComputedWeight, reshaped, transposed } from '../computed-weight.js';
 import { rowsOf } from './rows.js';
 
 /** A constant that a module reads, and the operator that reads it. */
@@ -88,12 +88,6 @@ export function namedTerms(terms: readonly Term[]): Map<string, WeightEntry> {
   add(['relative_position_bias_table', resizedTable(map, ofClass)]);
   add(['position_embeddings', positions(ofClass, byOp('Reshape')[0] ?? map)]);
   return found;
-}
-
-/** The transpose of a matrix. */
-export function transposed(weight: WeightEntry): WeightEntry {
-  const values = async () => transpose((await weight.data()) as Float32Array, weight.shape);
-  return new ComputedWeight([...weight.shape].reverse(), values, undefined, weight.dtype);
 }
 
 const flat = (weight: WeightEntry) => reshaped(weight, [weight.size]);

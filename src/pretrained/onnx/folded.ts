@@ -3,8 +3,8 @@
 
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { reshaped } from '../computed-weight.js';
-import { namedTerms, type Term, transposed } from './folded-terms.js';
+import { reshaped, transposed } from '../computed-weight.js';
+import { namedTerms, type Term } from './folded-terms.js';
 
 /** Constants by the names of parameters that they probably are, and constants that join several parameters. */
 export interface FoldedWeights {

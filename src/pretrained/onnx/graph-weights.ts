@@ -8,11 +8,11 @@ import { quote } from '../../io/dtypes.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
+import { transposed as computedTranspose } from '../computed-weight.js';
 import { groupedWeight } from '../quantized/grouped.js';
 import { bnb4Weight } from './bnb4.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
-import { transposed as computedTranspose } from './folded-terms.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
 import { dequantized, elementsOf, type NBits, type Spread, sizeOf } from './values.js';
 

@@ -3,8 +3,10 @@
 import { FormatError } from '../../core/errors.js';
 import type { OpenFile } from '../../io/file.js';
 import { type OnnxTensor, readOnnx } from '../../io/onnx.js';
+import type { Family } from '../../models/family.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
 import { ComputedWeight } from '../computed-weight.js';
+import { inPresentForm } from '../present-form.js';
 import type { ModelSource } from '../source.js';
 import { addFolded } from './add-folded.js';
 import { partsOf } from './builder-names.js';
@@ -12,11 +14,8 @@ import { type GraphWeights, graphWeights } from './graph-weights.js';
 import { olderNames } from './older-names.js';
 import { joinedRows, rowsOf } from './rows.js';
 
-/**
- * Opens the files. `plusOne`: norms of the family add 1 to their weight. Throws FormatError, naming the file, if one is
- * damaged or missing.
- */
-export async function openOnnx(source: ModelSource, names: readonly string[], plusOne = false): Promise<Weights> {
+/** Opens the files of a family's model. Throws FormatError, naming the file, if one is damaged or missing. */
+export async function openOnnx(source: ModelSource, names: readonly string[], family?: Family): Promise<Weights> {
   const open: OpenFile[] = [];
   const close = () => {
     for (const file of open) file.close();
@@ -26,7 +25,7 @@ export async function openOnnx(source: ModelSource, names: readonly string[], pl
     for (const name of names) graphs.push(await openGraph(source, name, open));
     const tensors = new Map(graphs.toReversed().flatMap(({ named }) => [...named]));
     const unnamed = graphs.flatMap((graph) => graph.unnamed);
-    const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, plusOne);
+    const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, family);
     return { tensors, metadata: new Map(), unnamed, named, close };
   } catch (error) {
     close();
@@ -65,14 +64,20 @@ function checkInside({ name, position, byteLength }: OnnxTensor, { size }: OpenF
     );
 }
 
+const withoutFirst = (name: string) => name.slice(name.indexOf('.') + 1);
+
 /** Changes of names: exporters drop the prefix of the exported module, or add the name of a wrapper. */
 const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => name,
-  (name) => name.slice(name.indexOf('.') + 1),
+  withoutFirst,
   (name) => `encoder.${name}`,
   (name) => `model.encoder.${name}`,
   (name) => `decoder.${name}`,
   (name) => `model.decoder.${name}`,
+  (name) => `language_model.${name}`,
+  (name) => `language_model.${withoutFirst(name)}`,
+  (name) => `language_model.encoder.${name}`,
+  (name) => `language_model.decoder.${name}`,
   (name) => `text_model.${name}`,
   (name) => `vision_model.${name}`,
   (name) => `speech_decoder_postnet.${name}`,
@@ -82,7 +87,8 @@ const PREFIXES: readonly ((name: string) => string)[] = [
 function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof PREFIXES)[number] | null {
   const all = [...names];
   const changes = [...PREFIXES, ...PREFIXES.map((prefix) => (name: string) => older(prefix(name), wanted))];
-  const hits = changes.map((change) => all.filter((name) => wanted.has(change(name))).length);
+  const isHit = (name: string) => wanted.has(name) && !/^(weight|bias)$/.test(name);
+  const hits = changes.map((change) => all.filter((name) => isHit(change(name))).length);
   const most = Math.max(...hits);
   return most === 0 ? null : (changes[hits.indexOf(most)] ?? null);
 }
@@ -94,14 +100,15 @@ const older = (name: string, wanted: ReadonlySet<string>) =>
 function namedFor(
   graphs: readonly GraphWeights[],
   wanted: ReadonlySet<string>,
-  plusOne: boolean,
+  family: Family | undefined,
 ): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
   for (const graph of graphs)
-    for (const [name, weight] of fitted(graph, wanted, plusOne)) if (!all.has(name)) all.set(name, weight);
-  // A decoder's file names its table of tokens as the model's.
+    for (const [name, weight] of fitted(graph, wanted, family)) if (!all.has(name)) all.set(name, weight);
+  // A decoder's file names its table of tokens as the model's, and a file of the table alone by its module.
   for (const name of wanted) {
-    const shared = all.get(name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight'));
+    const named = name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight');
+    const shared = all.get(named) ?? (named.endsWith('shared.weight') ? all.get('embed_tokens.weight') : undefined);
     if (shared !== undefined && !all.has(name)) all.set(name, shared);
   }
   return all;
@@ -109,17 +116,20 @@ function namedFor(
 
 /** The weights of a file by the wanted names: renamed, split, joined, and completed by computed constants. */
 function fitted(
-  { named, folded, isBuilt, heads }: GraphWeights,
+  { named: given, folded, isBuilt, heads }: GraphWeights,
   wanted: ReadonlySet<string>,
-  plusOne: boolean,
+  family: Family | undefined,
 ): Map<string, WeightEntry> {
-  const prefix = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
+  const named = family?.fileName ? inPresentForm(given, family) : given;
+  const plusOne = family?.gguf?.plusOne === true;
+  const change = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
+  const prefix = (name: string) => (name.startsWith('lm_head.') && wanted.has(name) ? name : change(name));
   const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
   const lowered = (name: string, weight: WeightEntry) =>
     plusOne && name.endsWith('norm.weight') ? lessOne(weight) : weight;
   const found = new Map<string, WeightEntry>();
-  for (const [name, given] of named) {
-    const weight = isBuilt ? lowered(name, given) : given;
+  for (const [name, stored] of named) {
+    const weight = isBuilt ? lowered(name, stored) : stored;
     const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
     for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) found.set(prefix(part), rows);
   }

@@ -113,7 +113,7 @@ class Builder {
         throw new FormatError(`${path}: a router has ${inner}, which does nothing`);
       },
       tokenizer: () => model.tokenizer,
-      ownTokenizer: () => loadModelTokenizer(partOf(source, path), 'bert'),
+      ownTokenizer: () => loadModelTokenizer(partOf(source, path), { vocabulary: 'bert' }),
     };
   }
 
