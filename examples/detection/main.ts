@@ -1,10 +1,12 @@
-// Teaches a small RT-DETR to find circles, squares and triangles:
+// Teaches a small RT-DETR to find circles, squares and triangles. With --lora, it first learns to find other shapes, and
+// then these by an adapter:
 //
-//   npx tsx examples/detection/main.ts [--steps 1000] [--seed 0] [--threads n]
+//   npx tsx examples/detection/main.ts [--lora] [--steps 1000] [--seed 0] [--threads n]
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createDevice, type Device } from '../../src/index.js';
+import { type Lora, lora } from '../../src/finetune/index.js';
+import { createDevice, type Device, type Tensor } from '../../src/index.js';
 import {
   type DetectedObject,
   type DetectionScores,
@@ -15,7 +17,7 @@ import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
 import { newModel, objectiveOf } from '../new-model.js';
-import { type Drawing, drawings, KINDS, type Shape, SIDE } from './shapes.js';
+import { type Drawing, drawings, KINDS, type Kind, OTHER_KINDS, type Shape, SIDE } from './shapes.js';
 
 const WIDTH = 64;
 const config = {
@@ -97,26 +99,47 @@ export async function scoresOf(model: PretrainedModel, images: readonly Drawing[
   return detectionScores(await find(model, images), wanted);
 }
 
+export interface TrainingOptions {
+  readonly steps: number;
+  readonly seed?: number;
+  readonly batchSize?: number;
+  readonly onStep?: (progress: Progress) => void;
+}
+
 /** Trains a new model on drawings without end. */
 export async function learn(
   device: Device,
-  {
-    steps,
-    seed = 0,
-    batchSize = 16,
-    onStep,
-  }: { steps: number; seed?: number; batchSize?: number; onStep?: (progress: Progress) => void },
+  kinds: readonly Kind[],
+  options: TrainingOptions,
 ): Promise<PretrainedModel> {
-  const model = await newModel(device, config, seed);
-  const objective = objectiveOf(model, (drawn: readonly Drawing[]) => inputsOf(device, drawn));
-  await fit(objective, drawings(seed + 1), {
+  const model = await newModel(device, config, options.seed ?? 0);
+  await train(model, model.parameters(), kinds, 1.5e-3, options);
+  return model;
+}
+
+/** Trains an adapter of a model, and copies of the layers that score kinds. The model's own weights stay. */
+export async function adapt(model: PretrainedModel, kinds: readonly Kind[], options: TrainingOptions): Promise<Lora> {
+  const modulesToSave = ['enc_score_head', 'class_embed', 'denoising_class_embed'];
+  const adapter = lora(model, { r: 16, alpha: 16, targets: 'all-linear', modulesToSave });
+  await train(model, adapter.parameters(), kinds, 3e-3, options);
+  return adapter;
+}
+
+async function train(
+  model: PretrainedModel,
+  parameters: Tensor[],
+  kinds: readonly Kind[],
+  peak: number,
+  { steps, seed = 0, batchSize = 16, onStep }: TrainingOptions,
+): Promise<void> {
+  const objective = objectiveOf(model, (drawn: readonly Drawing[]) => inputsOf(model.device, drawn));
+  await fit(objective, drawings(seed + 1, kinds), {
     ...{ steps, batchSize, seed, shuffleBuffer: 64 },
-    optimizer: new AdamW(model.parameters(), { weightDecay: 1e-4 }),
-    schedule: cosine(1.5e-3, { steps, warmup: Math.ceil(steps / 20), final: 1e-5 }),
+    optimizer: new AdamW(parameters, { weightDecay: 1e-4 }),
+    schedule: cosine(peak, { steps, warmup: Math.ceil(steps / 20), final: 1e-5 }),
     clipNorm: 1,
     onStep,
   });
-  return model;
 }
 
 export function testDrawings(count: number): Drawing[] {
@@ -130,21 +153,33 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       steps: { type: 'string', default: '1000' },
       seed: { type: 'string', default: '0' },
       threads: { type: 'string' },
+      lora: { type: 'boolean', default: false },
     },
   });
   const start = performance.now();
   const seconds = () => ((performance.now() - start) / 1000).toFixed(0);
-  using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
-  const model = await learn(device, {
+  const options = {
     steps: Number(values.steps),
     seed: Number(values.seed),
-    onStep({ step, steps, loss }) {
+    onStep({ step, steps, loss }: Progress) {
       if (step % 100 === 0 || step === steps)
         console.log(`step ${step} of ${steps}: loss ${loss.toFixed(3)}, ${seconds()} s`);
     },
-  });
-  const { map, map50, map75 } = await scoresOf(model, testDrawings(200));
-  const shown = [map, map50, map75].map((score) => score.toFixed(3));
-  console.log(`mAP ${shown[0]}, at overlaps of 0.5 ${shown[1]}, of 0.75 ${shown[2]}, after ${seconds()} s`);
+  };
+  using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
+  const report = async (model: PretrainedModel) => {
+    const { map, map50, map75 } = await scoresOf(model, testDrawings(200));
+    const shown = [map, map50, map75].map((score) => score.toFixed(3));
+    console.log(`mAP ${shown[0]}, at overlaps of 0.5 ${shown[1]}, of 0.75 ${shown[2]}, after ${seconds()} s`);
+  };
+  const model = await learn(device, values.lora ? OTHER_KINDS : KINDS, options);
+  await report(model);
+  if (values.lora) {
+    const count = (tensors: readonly Tensor[]) => tensors.reduce((sum, { size }) => sum + size, 0);
+    const whole = count(model.parameters());
+    const adapter = await adapt(model, KINDS, options);
+    console.log(`the adapter has ${count(adapter.parameters())} parameters, the model ${whole}`);
+    await report(model);
+  }
   model.dispose();
 }

@@ -1,14 +1,29 @@
-// Random drawings of circles, squares and triangles.
+// Random drawings of shapes.
 
 import { Random } from '../../src/core/random.js';
 
 /** Pixels of a side. */
 export const SIDE = 64;
 
-export const KINDS = ['circle', 'square', 'triangle'] as const;
+/** True for the points of a shape. `x` and `y`: from the centre to the edges of its box, −1 to 1. */
+type Inside = (x: number, y: number) => boolean;
+
+const SHAPES = {
+  circle: (x, y) => Math.hypot(x, y) <= 1,
+  square: () => true,
+  triangle: (x, y) => Math.abs(x) <= (y + 1) / 2,
+  diamond: (x, y) => Math.abs(x) + Math.abs(y) <= 1,
+  ring: (x, y) => Math.abs(Math.hypot(x, y) - 0.75) <= 0.25,
+  cross: (x, y) => Math.min(Math.abs(x), Math.abs(y)) <= 0.3,
+} satisfies Record<string, Inside>;
+
+export type Kind = keyof typeof SHAPES;
+export const KINDS: readonly Kind[] = ['circle', 'square', 'triangle'];
+/** Kinds that a base learns, before an adapter learns the others. */
+export const OTHER_KINDS: readonly Kind[] = ['diamond', 'ring', 'cross'];
 
 export interface Shape {
-  /** Index in `KINDS`. */
+  /** Index in the list of kinds. */
   readonly kind: number;
   /** [centre x, centre y, width, height], as shares of the image. */
   readonly box: readonly [number, number, number, number];
@@ -21,7 +36,7 @@ export interface Drawing {
 }
 
 /** Draws one to three shapes of random places, sizes and colours, which do not overlap, on noise. */
-export function drawing(random: Random): Drawing {
+export function drawing(random: Random, kinds: readonly Kind[] = KINDS): Drawing {
   const ground = Array.from({ length: 3 }, () => 0.3 * random.uniform());
   const pixels = Float32Array.from(
     { length: 3 * SIDE * SIDE },
@@ -36,13 +51,9 @@ export function drawing(random: Random): Drawing {
     const isApart = ({ box: [x, y, width] }: Shape) =>
       Math.max(Math.abs(x - box[0]), Math.abs(y - box[1])) > (width + box[2]) / 2;
     if (!shapes.every(isApart)) continue;
-    const kind = random.below(KINDS.length);
-    paint(
-      pixels,
-      kind,
-      { left, top, size },
-      Array.from({ length: 3 }, () => 0.5 + 0.5 * random.uniform()),
-    );
+    const kind = random.below(kinds.length);
+    const colour = Array.from({ length: 3 }, () => 0.5 + 0.5 * random.uniform());
+    paint(pixels, SHAPES[kinds[kind] as Kind], { left, top, size }, colour);
     shapes.push({ kind, box });
   }
   return { pixels, shapes };
@@ -54,15 +65,11 @@ interface Square {
   readonly size: number;
 }
 
-function paint(pixels: Float32Array, kind: number, { left, top, size }: Square, colour: readonly number[]): void {
-  const middle = (size - 1) / 2;
-  const isInside = (x: number, y: number) => {
-    if (kind === 0) return (x - middle) ** 2 + (y - middle) ** 2 <= (size / 2) ** 2;
-    return kind === 1 || Math.abs(x - middle) <= ((y + 1) / size) * (size / 2);
-  };
+function paint(pixels: Float32Array, isInside: Inside, { left, top, size }: Square, colour: readonly number[]): void {
+  const place = (pixel: number) => (2 * pixel + 1) / size - 1;
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
-      if (!isInside(x, y)) continue;
+      if (!isInside(place(x), place(y))) continue;
       colour.forEach((value, channel) => {
         pixels[(channel * SIDE + top + y) * SIDE + left + x] = value;
       });
@@ -71,7 +78,7 @@ function paint(pixels: Float32Array, kind: number, { left, top, size }: Square, 
 }
 
 /** Drawings without end. */
-export function* drawings(seed: number): Generator<Drawing> {
+export function* drawings(seed: number, kinds: readonly Kind[] = KINDS): Generator<Drawing> {
   const random = new Random(seed);
-  for (;;) yield drawing(random);
+  for (;;) yield drawing(random, kinds);
 }

@@ -9,8 +9,17 @@ import { ParakeetFeatureExtractor } from '../../src/pretrained/processors/filter
 import { resample } from '../../src/pretrained/processors/resample.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 
-const WORDS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
-const ACCENTS = ['en-us', 'en-gb', 'en-gb-scotland', 'en-gb-x-rp'];
+const LANGUAGES = {
+  english: {
+    words: ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'],
+    voices: ['en-us', 'en-gb', 'en-gb-scotland', 'en-gb-x-rp'],
+  },
+  german: {
+    words: ['null', 'eins', 'zwei', 'drei', 'vier', 'fünf', 'sechs', 'sieben', 'acht', 'neun'],
+    voices: ['de'],
+  },
+};
+export type Language = keyof typeof LANGUAGES;
 const SPEAKERS = ['m1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm7', 'f1', 'f2', 'f3', 'f4'];
 
 /** Numbers of each column of the spectrogram. */
@@ -24,7 +33,8 @@ export interface Utterance {
 }
 
 /** Speaks `count` sequences of two to six digits. Voice, speed and pitch are random. */
-export function spokenDigits(count: number, seed: number): Utterance[] {
+export function spokenDigits(count: number, seed: number, language: Language = 'english'): Utterance[] {
+  const { words, voices } = LANGUAGES[language];
   const random = new Random(seed);
   const extractor = new ParakeetFeatureExtractor({ feature_size: BINS });
   const folder = mkdtempSync(join(tmpdir(), 'digits-'));
@@ -33,9 +43,9 @@ export function spokenDigits(count: number, seed: number): Utterance[] {
   try {
     return Array.from({ length: count }, () => {
       const digits = Array.from({ length: 2 + random.below(5) }, () => random.below(10));
-      const voice = `${one(ACCENTS)}+${one(SPEAKERS)}`;
+      const voice = `${one(voices)}+${one(SPEAKERS)}`;
       const [speed, pitch] = [130 + random.below(70), 30 + random.below(40)].map(String) as [string, string];
-      const text = digits.map((digit) => WORDS[digit]).join(' ');
+      const text = digits.map((digit) => words[digit]).join(' ');
       const run = spawnSync('espeak-ng', ['-v', voice, '-s', speed, '-p', pitch, '-w', file, text]);
       if (run.status !== 0) throw new Error(`espeak-ng failed: ${run.error?.message ?? run.stderr}`);
       const recording = readWav(readFileSync(file));

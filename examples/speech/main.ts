@@ -4,7 +4,8 @@
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createDevice, type Device } from '../../src/index.js';
+import { type Lora, lora } from '../../src/finetune/index.js';
+import { createDevice, type Device, type Tensor } from '../../src/index.js';
 import { editDistance } from '../../src/metrics/index.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
@@ -75,51 +76,85 @@ export async function errorRate(model: PretrainedModel, utterances: readonly Utt
   return edits.reduce((sum, count) => sum + count, 0) / total;
 }
 
+export interface TrainingOptions {
+  readonly steps: number;
+  readonly seed?: number;
+  readonly batchSize?: number;
+  readonly onStep?: (progress: Progress) => void;
+}
+
 /** Trains a new model. */
 export async function learn(
   device: Device,
   utterances: readonly Utterance[],
-  {
-    steps,
-    seed = 0,
-    batchSize = 16,
-    onStep,
-  }: { steps: number; seed?: number; batchSize?: number; onStep?: (progress: Progress) => void },
+  options: TrainingOptions,
 ): Promise<PretrainedModel> {
-  const model = await newModel(device, config, seed);
-  const objective = objectiveOf(model, (spoken: readonly Utterance[]) => inputsOf(device, spoken));
+  const model = await newModel(device, config, options.seed ?? 0);
+  await train(model, model.parameters(), utterances, 2e-3, options);
+  return model;
+}
+
+/** Trains an adapter of a model and a copy of its head. The model's own weights stay. */
+export async function adapt(
+  model: PretrainedModel,
+  utterances: readonly Utterance[],
+  options: TrainingOptions,
+): Promise<Lora> {
+  const adapter = lora(model, { r: 16, alpha: 16, targets: 'all-linear', modulesToSave: ['ctc_head'] });
+  await train(model, adapter.parameters(), utterances, 4e-3, options);
+  return adapter;
+}
+
+async function train(
+  model: PretrainedModel,
+  parameters: Tensor[],
+  utterances: readonly Utterance[],
+  peak: number,
+  { steps, seed = 0, batchSize = 16, onStep }: TrainingOptions,
+): Promise<void> {
+  const objective = objectiveOf(model, (spoken: readonly Utterance[]) => inputsOf(model.device, spoken));
   await fit(objective, utterances, {
     ...{ steps, batchSize, seed },
-    optimizer: new AdamW(model.parameters(), { weightDecay: 1e-3 }),
-    schedule: cosine(2e-3, { steps, warmup: Math.ceil(steps / 10), final: 0 }),
+    optimizer: new AdamW(parameters, { weightDecay: 1e-3 }),
+    schedule: cosine(peak, { steps, warmup: Math.ceil(steps / 10), final: 0 }),
     clipNorm: 1,
     onStep,
   });
-  return model;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: {
-      steps: { type: 'string', default: '1500' },
+      steps: { type: 'string', default: '450' },
       seed: { type: 'string', default: '0' },
       threads: { type: 'string' },
+      lora: { type: 'boolean', default: false },
     },
   });
   const start = performance.now();
   const seconds = () => ((performance.now() - start) / 1000).toFixed(0);
-  const [train, test] = [spokenDigits(400, 1), spokenDigits(100, 2)];
-  console.log(`${train.length + test.length} sequences are spoken after ${seconds()} s`);
-  using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
-  const model = await learn(device, train, {
+  const options = {
     steps: Number(values.steps),
     seed: Number(values.seed),
-    onStep({ step, steps, loss }) {
-      if (step % 100 === 0 || step === steps)
+    onStep({ step, steps, loss }: Progress) {
+      if (step % 50 === 0 || step === steps)
         console.log(`step ${step} of ${steps}: loss ${loss.toFixed(4)}, ${seconds()} s`);
     },
-  });
-  const rate = await errorRate(model, test);
-  console.log(`${(100 * rate).toFixed(2)} % errors in ${test.length} other sequences, after ${seconds()} s`);
+  };
+  const [english, test] = [spokenDigits(400, 1), spokenDigits(100, 2)];
+  using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
+  const report = async (model: PretrainedModel) => {
+    const rate = await errorRate(model, test);
+    console.log(`${(100 * rate).toFixed(2)} % errors in ${test.length} other sequences, after ${seconds()} s`);
+  };
+  const model = await learn(device, values.lora ? spokenDigits(400, 3, 'german') : english, options);
+  await report(model);
+  if (values.lora) {
+    const count = (tensors: readonly Tensor[]) => tensors.reduce((sum, { size }) => sum + size, 0);
+    const whole = count(model.parameters());
+    const adapter = await adapt(model, english, options);
+    console.log(`the adapter has ${count(adapter.parameters())} parameters, the model ${whole}`);
+    await report(model);
+  }
   model.dispose();
 }
