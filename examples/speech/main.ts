@@ -1,6 +1,7 @@
-// Teaches a small Parakeet with CTC to read digits that espeak-ng speaks:
+// Teaches a small Parakeet with CTC to read digits that espeak-ng speaks. With --lora, it first learns German digits, and
+// then English ones by an adapter:
 //
-//   npx tsx examples/speech/main.ts [--steps 1500] [--seed 0] [--threads n]
+//   npx tsx examples/speech/main.ts [--lora] [--steps 450] [--seed 0] [--threads n]
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, describe, expect, it } from 'vitest';
 import * as detection from '../../examples/detection/main.js';
-import { drawing } from '../../examples/detection/shapes.js';
+import { drawing, KINDS, OTHER_KINDS } from '../../examples/detection/shapes.js';
 import { spokenDigits } from '../../examples/speech/digits.js';
 import * as speech from '../../examples/speech/main.js';
 import { Random } from '../../src/core/random.js';
@@ -24,10 +24,24 @@ describe('examples/detection', () => {
 
   it('lowers the loss', { timeout: 120_000 }, async () => {
     const losses: number[] = [];
-    const model = await detection.learn(device, { steps: 24, batchSize: 4, onStep: ({ loss }) => losses.push(loss) });
+    const onStep = ({ loss }: { loss: number }) => losses.push(loss);
+    const model = await detection.learn(device, KINDS, { steps: 24, batchSize: 4, onStep });
     expect(mean(losses.slice(-6))).toBeLessThan(0.9 * mean(losses.slice(0, 6)));
     const { map } = await detection.scoresOf(model, detection.testDrawings(2));
     expect(map).toBeGreaterThanOrEqual(0);
+    model.dispose();
+  });
+
+  it('lowers the loss of an adapter, and leaves the model as it is', { timeout: 120_000 }, async () => {
+    const model = await detection.learn(device, OTHER_KINDS, { steps: 8, batchSize: 4 });
+    const before = await detection.find(model, detection.testDrawings(1));
+    const losses: number[] = [];
+    const onStep = ({ loss }: { loss: number }) => losses.push(loss);
+    const adapter = await detection.adapt(model, KINDS, { steps: 24, batchSize: 4, onStep });
+    expect(mean(losses.slice(-6))).toBeLessThan(0.95 * mean(losses.slice(0, 6)));
+    expect(await detection.find(model, detection.testDrawings(1))).not.toEqual(before);
+    adapter.dispose();
+    expect(await detection.find(model, detection.testDrawings(1))).toEqual(before);
     model.dispose();
   });
 });
@@ -42,6 +56,19 @@ describe.skipIf(!speaks)('examples/speech', () => {
     const model = await speech.learn(device, utterances, { steps: 20, batchSize: 4, onStep });
     expect(mean(losses.slice(-5))).toBeLessThan(0.9 * mean(losses.slice(0, 5)));
     expect(await speech.errorRate(model, utterances.slice(0, 2))).toBeGreaterThanOrEqual(0);
+    model.dispose();
+  });
+
+  it('lowers the loss of an adapter, and leaves the model as it is', { timeout: 120_000 }, async () => {
+    const [german, english] = [spokenDigits(8, 1, 'german'), spokenDigits(8, 2)];
+    const model = await speech.learn(device, german, { steps: 12, batchSize: 4 });
+    const before = await speech.read(model, english.slice(0, 2));
+    const losses: number[] = [];
+    const onStep = ({ loss }: { loss: number }) => losses.push(loss);
+    const adapter = await speech.adapt(model, english, { steps: 20, batchSize: 4, onStep });
+    expect(mean(losses.slice(-5))).toBeLessThan(0.95 * mean(losses.slice(0, 5)));
+    adapter.dispose();
+    expect(await speech.read(model, english.slice(0, 2))).toEqual(before);
     model.dispose();
   });
 });

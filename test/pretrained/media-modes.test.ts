@@ -25,16 +25,14 @@ function pictureOf(width: number, height: number, channels: number): RawImage {
   return { width, height, data };
 }
 
+/** Width, height and channels of a picture, and what it becomes: a shape, the mean, and four numbers. */
+type Result = [number, number, number, number[] | null, ...number[]];
+
 describe('pictures', () => {
   it.each(recorded.images)('$processor', ({ processor: name, settings, results }) => {
     const config = { image_processor_type: `${name}ImageProcessor`, ...settings };
     const processor = imageProcessor(config, '', 'preprocessor_config.json');
-    for (const [width, height, channels, shape, mean, ...some] of results as [
-      number,
-      number,
-      number,
-      number[] | null,
-    ]) {
+    for (const [width, height, channels, shape, mean, ...some] of results as unknown as Result[]) {
       const picture = pictureOf(width, height, channels);
       const what = `${width} × ${height}, ${channels} channels`;
       if (shape === null) {
@@ -44,7 +42,7 @@ describe('pictures', () => {
       const found = processor.process([picture]);
       expect(found.shape, what).toEqual(shape);
       const { length } = found.data;
-      expect(found.data.reduce((sum, value) => sum + value, 0) / length, what).toBeCloseTo(mean, 4);
+      expect(found.data.reduce((sum, value) => sum + value, 0) / length, what).toBeCloseTo(mean!, 4);
       for (const [i, value] of some.entries())
         expect(found.data[Math.trunc((i * (length - 1)) / 3)], what).toBeCloseTo(value, 4);
     }

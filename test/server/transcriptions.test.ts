@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
+import { readWav, resample } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
 import { describeReal } from '../real-models.js';
+import { stereoWav } from '../tasks/stereo-wav.js';
 import { testData } from '../test-data.js';
 
 /** Results of transformers' pipeline (make_speech.py). */
@@ -52,6 +54,15 @@ describeReal('whisper-tiny.en', async (path) => {
       ]);
       expect(json).toEqual({ text: said });
       expect(text).toBe(`${said}\n`);
+    });
+
+    it('reads a file of two channels and 8 kHz', async () => {
+      const samples = resample(readWav(wav).channels[0]!, 16000, 8000);
+      const file = stereoWav(samples, samples, 8000);
+      const form = { ...base, file: await toFile(file, 'telephone.wav', { type: 'audio/wav' }) };
+      // Without frequencies above 4 kHz, the s of Americans is lost.
+      const { text } = await client.audio.transcriptions.create(form);
+      expect(text).toMatch(/^And so my fellow America(ns)? ask not what your country can do for you, ask what/);
     });
 
     it('reads an Opus file', async () => {
