@@ -1,7 +1,10 @@
 // Modules that have other names in memory than in checkpoints, since transformers 5. PEFT's adapters have the names in
 // memory.
 
-/** Parts of names in checkpoints and their replacements, in order. */
+/**
+ * Parts of names in checkpoints and their replacements, in order. `(q|k|v)_proj` stands for three modules in memory, which
+ * are one fused projection in checkpoints.
+ */
 type Renames = readonly (readonly [inFiles: RegExp, inMemory: string])[];
 
 const attention = (own: string): Renames => [
@@ -21,10 +24,21 @@ const shortFeedForward: Renames = [
 const renaming = (renames: Renames) => (name: string) =>
   renames.reduce((renamed, [inFiles, inMemory]) => renamed.replace(inFiles, inMemory), name);
 
+/** Names of modules in memory by the name that `renaming` returns. */
+export function sectionNames(name: string): readonly string[] {
+  const [, start, sections, end] = /^(.*)\((.*)\)(.*)$/.exec(name) ?? [];
+  return sections === undefined ? [name] : sections.split('|').map((section) => `${start}${section}${end}`);
+}
+
 /** Vision Transformers, BEiT and AST. */
 export const vitModule = renaming([[/\bencoder\.layer\.(?=\d)/, 'layers.'], ...attention('attention'), ...feedForward]);
 
-export const dinov2Module = renaming([...attention('attention'), [/\bmlp\.weights_out\b/, 'mlp.down_proj']]);
+const gatedFeedForward: Renames = [
+  [/\bmlp\.weights_in\b/, 'mlp.(gate|up)_proj'],
+  [/\bmlp\.weights_out\b/, 'mlp.down_proj'],
+];
+
+export const dinov2Module = renaming([...attention('attention'), ...gatedFeedForward]);
 
 export const dinov3Module = renaming([[/^layer\./, 'model.layer.']]);
 
@@ -39,7 +53,11 @@ export const segformerModule = renaming([
   [/\bmlp\.dense([12])\b/, 'mlp.fc$1'],
 ]);
 
-export const detrModule = renaming([...shortFeedForward, [/\bbackbone\.conv_encoder\.model\b/, 'backbone.model']]);
+export const detrModule = renaming([
+  ...shortFeedForward,
+  [/\bbackbone\.conv_encoder\.model\b/, 'backbone.model'],
+  [/\bbbox_attention\.([qk])_linear\b/, 'bbox_attention.$1_proj'],
+]);
 
 export const rtDetrModule = renaming([...shortFeedForward, [/\bencoder\.encoder\.(?=\d)/, 'encoder.aifi.']]);
 
@@ -48,7 +66,41 @@ export const rfDetrModule = renaming([
   [/^transformer\./, 'model.'],
   [/\blinear([12])\b/, 'mlp.fc$1'],
   [/\bself_attn\.out_proj\b/, 'self_attn.o_proj'],
+  [/\bself_attn\.in_proj_(?:weight|bias)\b/, 'self_attn.(q|k|v)_proj'],
   ...attention('attention'),
+  ...gatedFeedForward,
+]);
+
+export const gteModule = renaming([
+  [/\battn_ln\b/, 'post_attention_layernorm'],
+  [/\bmlp_ln\b/, 'post_mlp_layernorm'],
+  [/\blm_head\.norm\b/, 'lm_head.layer_norm'],
+  [/\bencoder\.layer\.(?=\d)/, 'layers.'],
+  [/\battention\.o_proj\b/, 'self_attn.o_proj'],
+  [/\battention\.qkv_proj\b/, 'self_attn.(q|k|v)_proj'],
+  [/\bmlp\.up_gate_proj\b/, 'mlp.(up|gate)_proj'],
+]);
+
+const nomicLayer: Renames = [
+  [/\bemb_ln\b/, 'embeddings.LayerNorm'],
+  [/\bnorm1\b/, 'post_attention_layernorm'],
+  [/\bnorm2\b/, 'post_mlp_layernorm'],
+  [/\bencoder\.layers\.(?=\d)/, 'layers.'],
+  [/\b(?:attn|mixer)\.out_proj\b/, 'self_attn.o_proj'],
+  [/\b(?:attn|mixer)\.Wqkv\b/, 'self_attn.(q|k|v)_proj'],
+];
+
+export const nomicModule = renaming([
+  ...nomicLayer,
+  [/\bmlp\.fc11\b/, 'mlp.up_proj'],
+  [/\bmlp\.fc12\b/, 'mlp.gate_proj'],
+  [/\bmlp\.fc2\b/, 'mlp.down_proj'],
+]);
+
+export const jinaV3Module = renaming(nomicLayer);
+
+export const t5Gemma2Module = renaming([
+  [/^((?:model\.)?encoder\.)(?=layers\.|embed_tokens\b|norm\b)/, '$1text_model.'],
 ]);
 
 export const gptNeoxModule = renaming([[/^embed_out\b/, 'lm_head']]);

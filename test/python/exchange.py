@@ -45,6 +45,12 @@ ADAPTERS = {
     "beit": dict(target_modules=["q_proj", "v_proj", "fc2"]),
     "swin": dict(target_modules=["q_proj", "v_proj", "fc1"]),
     "smolvlm": dict(target_modules=["q_proj", "down_proj", "proj"]),
+    "t5gemma2": dict(target_modules=r".*(text_model|decoder)\.layers.*(q_proj|down_proj)"),  # without its images
+    # Projections that are fused in the files of these are several modules in memory.
+    "gte": dict(target_modules=["q_proj", "v_proj", "o_proj", "gate_proj"]),
+    "nomic_bert": dict(target_modules=["k_proj", "v_proj", "up_proj", "down_proj"]),
+    "jina_embeddings_v3": dict(target_modules=["q_proj", "o_proj", "fc1"], bias="lora_only"),
+    "rf_detr": dict(target_modules=["q_proj", "v_proj", "fc1"]),
 }
 
 INPUTS = (

@@ -57,6 +57,9 @@ const OPTIONS: Readonly<Record<string, LoraOptions>> = {
   depth_anything: { targets: ['q_proj', 'v_proj', 'o_proj'] },
   detr: { targets: ['q_proj', 'o_proj', 'fc1'] },
   smolvlm: { targets: ['q_proj', 'v_proj'] },
+  gte: { targets: ['q_proj', 'up_proj'] },
+  nomic_bert: { targets: ['Wqkv', 'down_proj'] }, // a name of its files, too
+  jina_embeddings_v3: { bias: 'all', targets: ['k_proj', 'v_proj'] },
 };
 
 const [references, work] = process.argv.slice(2) as [string, string];

@@ -9,6 +9,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import { gteModule } from '../module-names.js';
 import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
@@ -66,6 +67,10 @@ export class Gte extends EncoderModel {
 
   protected override get bodyName(): string {
     return 'gte';
+  }
+
+  override moduleName(name: string): string {
+    return gteModule(name);
   }
 
   protected override get stateNames(): StateNames {

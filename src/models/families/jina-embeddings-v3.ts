@@ -5,6 +5,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import { jinaV3Module } from '../module-names.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
@@ -39,6 +40,10 @@ export class JinaEmbeddingsV3 extends EncoderModel {
 
   protected override get bodyName(): string {
     return 'roberta';
+  }
+
+  override moduleName(name: string): string {
+    return jinaV3Module(name);
   }
 
   protected override get stateNames(): StateNames {

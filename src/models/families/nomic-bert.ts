@@ -13,6 +13,7 @@ import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
+import { nomicModule } from '../module-names.js';
 import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TextEmbeddings } from '../text-embeddings.js';
@@ -92,6 +93,10 @@ export class NomicBert extends EncoderModel {
 
   protected override get bodyName(): string {
     return 'nomic_bert';
+  }
+
+  override moduleName(name: string): string {
+    return nomicModule(name);
   }
 
   /** Names in checkpoints. transformers uses the same names when it saves. */

@@ -15,6 +15,7 @@ import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
+import { t5Gemma2Module } from '../module-names.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { gemmaNorm } from './gemma.js';
@@ -96,6 +97,10 @@ export class T5Gemma2 extends GemmaSeq2Seq {
   /** The image encoder's weights are ignored. */
   override ignores(name: string): boolean {
     return /\b(vision_tower|multi_modal_projector)\./.test(name);
+  }
+
+  override moduleName(name: string): string {
+    return t5Gemma2Module(name);
   }
 
   protected override get stateNames(): StateNames {

@@ -3,6 +3,7 @@
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
+import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { isTableOfPositions } from '../../models/quantize.js';
 import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
@@ -38,19 +39,22 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
   return model.weightNames().flatMap(({ part: module, path, names: own, perHead }) => {
     if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
-    const widths = own.length > 1 ? sections : [sections.reduce((sum, width) => sum + width, 0)];
+    // Modules in memory, and their names in checkpoints, which are alike if a fused projection is several modules.
+    const inMemory = own.flatMap((name) =>
+      name === null ? [null] : sectionNames(names(name)).map((each) => ({ name: each, stored: storedModule(name) })),
+    );
+    const widths = inMemory.length > 1 ? sections : [sections.reduce((sum, width) => sum + width, 0)];
     let end = 0;
     return widths.flatMap((width, i) => {
       const start = end;
       end += width;
-      const name = own[i];
-      const stored = name?.replace(/\.(weight|bias)$/, '');
-      return name == null || stored === undefined
-        ? []
-        : [{ name: names(name), stored, path, module, start, end, perHead }];
+      const found = inMemory[i];
+      return found ? [{ ...found, path, module, start, end, perHead }] : [];
     });
   });
 }
+
+const storedModule = (name: string) => name.replace(/\.(weight|bias)$/, '');
 
 /** Number of features that a module returns. */
 function outputsOf(module: WeightModule): number {

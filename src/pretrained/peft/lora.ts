@@ -212,9 +212,19 @@ export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
 
 /** The targets that a file names. Throws ArgumentError if the model lacks one of them. */
 function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
-  const missing = [...ranks.keys()].find((name) => !all.some((each) => each.name === name));
+  const known = [...all, ...fusedTargets(all)];
+  const missing = [...ranks.keys()].find((name) => !known.some((each) => each.name === name));
   if (missing !== undefined) chosenTargets(all, [missing]); // throws
-  return all.filter(({ name }) => ranks.has(name));
+  return known.filter(({ name }) => ranks.has(name));
+}
+
+/** Fused projections of checkpoints, which are several modules in transformers 5. Older adapters change them as a whole. */
+function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
+  return all.flatMap((first) => {
+    const { module, stored, start } = first;
+    const sections = all.filter((each) => each.module === module && each.stored === stored);
+    return sections.length > 1 && start === 0 ? [{ ...first, name: stored, end: sections.at(-1)?.end ?? 0 }] : [];
+  });
 }
 
 /** Returns the wrapper that holds a module's adapters. Replaces the module by a new wrapper if there is none yet. */

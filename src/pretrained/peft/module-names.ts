@@ -1,5 +1,6 @@
 // PEFT's names of a model's modules: those of its checkpoint, for the model's class in transformers.
 
+import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 
 /** Names of heads that belong to a task. PEFT trains them as a whole. */
@@ -32,7 +33,10 @@ export function ownNames(model: PretrainedModel, given: readonly string[]): Map<
         ? (name: string) => `${prefix}${name}`
         : same;
   // Adapters of transformers 4 have the names of checkpoints.
-  const current = (name: string | null) => name && model.moduleName(name);
+  const current = (name: string | null) => {
+    const inMemory = name && model.moduleName(name);
+    return inMemory && sectionNames(inMemory).length > 1 ? name : inMemory;
+  };
   return new Map(given.map((name) => [name, current(rename(name))]));
 }
 

@@ -3,6 +3,7 @@
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
+import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import type { Module, ParameterPlace } from '../../nn/module.js';
 import { floatModule, isWeightModule } from '../../nn/packed-modules.js';
@@ -56,7 +57,7 @@ export class TrainedCopies {
       const copy = known ?? (own.has(place.tensor) ? place.tensor : copyOf(place.tensor));
       ofOwner.set(key, copy);
       copy.requiresGrad = true;
-      parameters.push({ ...place, tensor: copy });
+      parameters.push({ ...place, names: inSections(place.names, nameOf), tensor: copy });
       if (known === undefined && copy !== place.tensor)
         exchanges.push({
           owner: place.owner,
@@ -102,6 +103,14 @@ export class TrainedCopies {
     this.inPlace = false;
     for (const tensor of this.tensors) tensor.dispose();
   }
+}
+
+/** Names of a parameter's sections, if it is fused in checkpoints and belongs to several modules in memory. */
+function inSections(names: ParameterPlace['names'], nameOf: (name: string) => string): ParameterPlace['names'] {
+  const [name] = names;
+  const sections = names.length === 1 && name ? sectionNames(nameOf(name)) : [];
+  const kind = name && /(weight|bias)$/.exec(name)?.[0];
+  return sections.length > 1 ? sections.map((section) => `${section}.${kind}`) : names;
 }
 
 /** True if a module is `wanted`, or inside of it. */
