@@ -13,9 +13,7 @@ const read = (name) => readFileSync(join(root, name));
 
 /** Packages that are bundled into one file each, dist/vendor/<name>.js, which is loaded when it is needed. */
 export const vendored = {
-  'cli-progress': "export { default } from 'cli-progress'",
   commander: "export * from 'commander'",
-  hyparquet: "export { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'",
 };
 
 /** Packages that users install. */
@@ -38,7 +36,7 @@ export const forNode = {
   absWorkingDir: root,
   bundle: true,
   splitting: true,
-  external: [...external, 'cli-progress', 'commander'],
+  external: [...external, 'commander'],
   format: 'esm',
   platform: 'node',
   target: 'node20',
@@ -122,7 +120,7 @@ const filesAreProvided = {
       return { path: file, namespace: isOfNode ? 'of-node' : 'file' };
     });
     build.onLoad({ filter: /.*/, namespace: 'of-node' }, ({ path }) => ({
-      contents: withVendor(readFileSync(path, 'utf8')),
+      contents: readFileSync(path, 'utf8'),
       resolveDir: dirname(path),
       loader: 'ts',
     }));
@@ -138,10 +136,6 @@ const filesAreProvided = {
     }));
   },
 };
-
-/** Pages leave out packages that `importPackage` names. In dist/, vendored ones are files. */
-const withVendor = (text) =>
-  text.replace(/(importPackage<.+>)\('(hyparquet)'\)/, (_, call, name) => `${call}('../vendor/${name}.js')`);
 
 const vendorIsAside = {
   name: 'vendor is aside',
@@ -203,7 +197,7 @@ const changed = (loadedLater) => ({
   setup(build) {
     build.onLoad({ filter: /src[\\/].+\.ts$/, namespace: 'file' }, ({ path }) => {
       const name = relative(root, path).replaceAll('\\', '/');
-      const text = withVendor(read(name).toString());
+      const text = read(name).toString();
       const joined = loadedLater.has(name) ? `${text}\nimport 'package:root';\n` : text;
       return { contents: loaders.test(name) ? withLater(joined) : joined, loader: 'ts' };
     });
@@ -262,16 +256,21 @@ export async function bundlePackage({ forNode }) {
   return bundled;
 }
 
+/** esbuild's names of such chunks. */
+const shared = /\bchunk-[A-Z0-9]{8}\.js/g;
+
 /**
- * The chunk that gives the package Node's files gets a constant name. package.json lists its side effects under that
- * name, so that bundlers for Node keep it.
+ * Chunks that several files import get short names: five thousand imports name them. The one that gives the package Node's
+ * files gets a constant name. package.json lists its side effects under that name, so that bundlers for Node keep it.
  */
 function withNamedFiles({ files, metafile }) {
-  const chunk = Object.entries(metafile.outputs).find(([, { inputs }]) => 'package-files:package-files' in inputs)?.[0];
-  if (chunk === undefined) return { files, metafile };
-  const [from, to] = [posix.basename(chunk), 'files-of-node.js'];
-  const renamed = Array.from(files, ([name, text]) => [name.replace(from, to), text.replaceAll(from, to)]);
-  return { files: new Map(renamed), metafile };
+  const names = new Map();
+  for (const [path, { inputs }] of Object.entries(metafile.outputs).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if ('package-files:package-files' in inputs) names.set(posix.basename(path), 'files-of-node.js');
+    else if (path.match(shared)) names.set(posix.basename(path), `c${names.size.toString(36)}.js`);
+  }
+  const renamed = (text) => text.replace(shared, (name) => names.get(name) ?? name);
+  return { files: new Map(Array.from(files, ([path, text]) => [renamed(path), renamed(text)])), metafile };
 }
 
 /** The text as terser makes it, 4 % smaller than esbuild's. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { INSTALLED } from './sizes.mjs';
 import { run } from './tools.mjs';
 
 export const out = resolve('build/release');
@@ -37,8 +38,26 @@ export function packAll(platforms) {
   return { main, addons, others: others.map((name) => pack(join(npmFolder, name))) };
 }
 
-/** Throws if a tarball is larger than its limit, or has a script that npm runs at installation. */
+/** Bytes that a package takes when it is installed. */
+function unpacked(tarball) {
+  const listed = run('tar', ['tvzf', tarball]).trim().split('\n');
+  return listed.reduce((sum, line) => sum + Number(line.split(/\s+/)[2]), 0);
+}
+
+/** Throws if the main package and a platform's addon are larger than their limits when they are installed. */
+function checkInstalled({ main, addons }) {
+  const rows = [['the main package', main, INSTALLED.package]];
+  for (const [platform, path] of addons) rows.push([platform, path, INSTALLED.addon]);
+  for (const [name, path, limit] of rows) {
+    const size = unpacked(path);
+    console.log(`${name} installed  ${(size / 1e6).toFixed(2)} MB`);
+    if (size > limit) throw new Error(`${name} takes ${size} bytes when it is installed, expected at most ${limit}`);
+  }
+}
+
+/** Throws if a tarball is larger than its limit, packed or installed, or has a script that npm runs at installation. */
 export function checkTarballs({ main, addons, others }) {
+  checkInstalled({ main, addons });
   const rows = [[main, LIMITS.main], ...[...addons.values()].map((path) => [path, LIMITS.platform])];
   for (const [path, limit] of rows) {
     const { length } = readFileSync(path);

@@ -1,4 +1,3 @@
-import cliProgress from 'cli-progress';
 import type { Progress, Validation } from '../train/fit.js';
 import { duration } from './duration.js';
 
@@ -13,6 +12,9 @@ interface ProgressView {
 const SMOOTHING = 0.9;
 /** Seconds between two lines without a terminal. */
 const LINE_EVERY = 5;
+/** Milliseconds between two drawings of a bar. */
+const DRAW_EVERY = 100;
+const BAR_LENGTH = 20;
 
 /** The unit of speed. An example is a word for models that learn words. */
 type Unit = 'tokens' | 'words';
@@ -33,26 +35,30 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
       stop() {},
     };
   }
-  const format = '{bar} {percentage}% | smoothed loss {loss} | {speed} | {left} left{validation}';
-  // The bar must not change cursor or line wrapping, because a killed process could not restore them.
-  const bar = new cliProgress.SingleBar(
-    { stream, format, hideCursor: false, linewrap: true, barsize: 20 },
-    cliProgress.Presets.shades_classic,
-  );
-  let started = false;
+  let text = '';
   let validation = '';
+  let drawn = Number.NEGATIVE_INFINITY;
+  // The bar must not change cursor or line wrapping, because a killed process could not restore them.
+  const draw = () => stream.write(`\x1b[1G${text.slice(0, stream.columns)}\x1b[0K`);
   return {
     onStep(progress) {
-      const shown = { ...describe(progress), validation };
-      if (!started) bar.start(progress.steps, 0, shown);
-      started = true;
-      bar.update(progress.step, shown);
+      const { loss, speed, left } = describe(progress);
+      const part = progress.step / progress.steps;
+      const bar = '█'.repeat(Math.round(part * BAR_LENGTH)).padEnd(BAR_LENGTH, '░');
+      text = `${bar} ${Math.floor(100 * part)}% | smoothed loss ${loss} | ${speed} | ${left} left${validation}`;
+      if (performance.now() - drawn < DRAW_EVERY) return;
+      drawn = performance.now();
+      draw();
     },
     onValidation({ metrics }) {
       const [first] = Object.entries(metrics); // 80 columns have room for one
       if (first) validation = ` | validation ${first[0]} ${first[1].toFixed(4)}`;
     },
-    stop: () => bar.stop(),
+    stop() {
+      if (text === '') return;
+      draw();
+      stream.write('\n');
+    },
   };
 }
 

@@ -165,8 +165,9 @@ async function* cells(file: TableFile, delimiter: string): AsyncGenerator<FileRo
 
 async function* parquet(table: TableFile): AsyncGenerator<FileRow, void> {
   const { path } = table;
-  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } =
-    await importPackage<typeof import('hyparquet')>('hyparquet');
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await loadOptional('A Parquet file', () =>
+    importPackage<typeof import('hyparquet')>('hyparquet'),
+  );
   const file = await asyncBufferFromFile(path);
   const damaged = (cause: Error) => {
     throw new FormatError(`${path} cannot be read: ${cause.message}`, { cause });

@@ -1,11 +1,10 @@
 // Pictures as SVG text: attention as grids of heat maps, training as curves. Needs no DOM.
 
-import { scaleLinear } from 'd3-scale';
-import { interpolateViridis } from 'd3-scale-chromatic';
-import { line } from 'd3-shape';
 import { checkArray, checkOptions, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { axis } from './axis.js';
 import { checkWeights } from './check-weights.js';
+import { viridis } from './viridis.js';
 
 /** One heat map of a grid. */
 export interface AttentionMap {
@@ -57,7 +56,7 @@ export function heatMapGridSvg(
       const [row, column] = [Math.floor(at / keys.length), at % keys.length];
       const place = `x="${label + column * cellWidth}" y="${top + row * CELL}" width="${cellWidth}" height="${CELL}"`;
       const hover = escapeXml(`${queries[row]} → ${keys[column]}: ${weight.toFixed(3)}`);
-      return `<rect ${place} fill="${interpolateViridis(weight)}"><title>${hover}</title></rect>`;
+      return `<rect ${place} fill="${viridis(weight)}"><title>${hover}</title></rect>`;
     });
     const rows = queries.map(
       (text, q) => `<text x="${label - 4}" y="${top + (q + 0.8) * CELL}" text-anchor="end">${escapeXml(text)}</text>`,
@@ -114,8 +113,8 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
   const min = xs.reduce((a, b) => Math.min(a, b));
   const max = xs.reduce((a, b) => Math.max(a, b));
   const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
-  const toX = scaleLinear([min, Math.max(max, min + 1)], [left, width - 24]).nice();
-  const toY = scaleLinear([0, highest || 1], [height - bottom, top]).nice();
+  const toX = axis([min, Math.max(max, min + 1)], [left, width - 24]);
+  const toY = axis([0, highest || 1], [height - bottom, top]);
   const grid = toY.ticks(6).map((tick) => {
     const rule = `<path d="M${left} ${toY(tick)}H${width - 24}" stroke="#ddd"/>`;
     return `${rule}<text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`;
@@ -123,10 +122,7 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
   const ticks = toX
     .ticks(8)
     .map((tick) => `<text x="${toX(tick)}" y="${height - bottom + 16}" text-anchor="middle">${tick}</text>`);
-  const draw = line<readonly [number, number]>(
-    ([at]) => toX(at),
-    ([, value]) => toY(value),
-  ).defined(isFinitePoint);
+  const rounded = (pixels: number) => Math.round(pixels * 1000) / 1000;
   let legendX = left + 44;
   const lines = curves.map(({ name, points }, i) => {
     const ink = INK[i % INK.length];
@@ -136,7 +132,12 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
     // A curve with few points shows them as dots, because a single point has no line.
     const dots = points.length > DOTS ? [] : points.filter(isFinitePoint);
     const marks = dots.map(([at, value]) => `<circle cx="${toX(at)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`);
-    const curve = `<path d="${draw([...points]) ?? ''}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
+    const path = points.map((point, at) => {
+      if (!isFinitePoint(point)) return '';
+      const follows = at > 0 && isFinitePoint(points[at - 1] as readonly [number, number]);
+      return `${follows ? 'L' : 'M'}${rounded(toX(point[0]))},${rounded(toY(point[1]))}`;
+    });
+    const curve = `<path d="${path.join('')}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
     return `${curve}${marks.join('')}${key}${text}`;
   });
   const names = [

@@ -7,6 +7,7 @@ const PACKAGES = {
   'simdformer mcp': ['@modelcontextprotocol/sdk@1'],
   'simdformer/server': ['hono@4', '@hono/node-server@2', 'pino@10', 'prom-client@15'],
   'A file of columns (CSV or TSV)': ['csv-parse@7'],
+  'A Parquet file': ['hyparquet@1'],
   'An MP3 file': ['@audio/decode-mp3@1'],
   'A FLAC file': ['@audio/decode-flac@1'],
   'An Ogg Vorbis file': ['@audio/decode-vorbis@1'],
@@ -36,10 +37,7 @@ export async function loadOptional<Module>(part: keyof typeof PACKAGES, load: ()
   }
 }
 
-/**
- * Imports a package that only Node needs. The function hides its name from bundlers for pages. In dist/, packages that
- * scripts/bundle.mjs lists as vendored have the path of their file.
- */
+/** Imports a package that only Node needs. The function hides its name from bundlers for pages. */
 export function importPackage<Module>(name: string): Promise<Module> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<Module>;
 }

@@ -31,7 +31,7 @@ await build({
   define: { 'import.meta': 'META' },
   banner: { js: banner },
   // Packages of other parts of simdformer, such as the server. This program does not call them.
-  external: ['@*', 'bullmq', 'csv-parse*', 'hono*', 'ioredis', 'pino', 'prom-client', 'sharp'],
+  external: ['@*', 'bullmq', 'csv-parse*', 'hono*', 'hyparquet', 'ioredis', 'pino', 'prom-client', 'sharp'],
   logLevel: 'error',
 });
 const assets = { 'simdformer.node': addon };

@@ -1,0 +1,1 @@
+export const INSTALLED: { readonly package: number; readonly addon: number };
