@@ -16,9 +16,9 @@ process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
 const packagesFolder = 'build/npm';
 
-/** Linker options for Linux: no functions that nothing calls. For macOS: Node provides the symbols of Node-API. */
+/** Linker options for Linux: no functions that nothing calls. For macOS: Node provides the symbols of Node-API; no local ones. */
 const linux = ['-Wl,--gc-sections'];
-const macos = ['-undefined', 'dynamic_lookup'];
+const macos = ['-undefined', 'dynamic_lookup', '-Wl,-x'];
 /** Zig's name of each platform, and further linker options. */
 const targets = {
   'linux-x64-gnu': ['x86_64-linux-gnu.2.17', ...linux],
