@@ -270,7 +270,11 @@ function withNamedFiles({ files, metafile }) {
     else if (path.match(shared)) names.set(posix.basename(path), `c${names.size.toString(36)}.js`);
   }
   const renamed = (text) => text.replace(shared, (name) => names.get(name) ?? name);
-  return { files: new Map(Array.from(files, ([path, text]) => [renamed(path), renamed(text)])), metafile };
+  const outputs = Object.entries(metafile.outputs).map(([path, output]) => [renamed(path), output]);
+  return {
+    files: new Map(Array.from(files, ([path, text]) => [renamed(path), renamed(text)])),
+    metafile: { ...metafile, outputs: Object.fromEntries(outputs) },
+  };
 }
 
 /** The text as terser makes it, 4 % smaller than esbuild's. */

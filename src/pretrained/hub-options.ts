@@ -1,7 +1,7 @@
 // Settings for Hugging Face's hub, from options and from the environment variables of its Python library.
 
 import { environment, isNode, nodeModule } from '../backend/node.js';
-import { anyOf, checkOptions } from '../core/check.js';
+import { anyOf, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** Progress of the download of a file. */
@@ -36,7 +36,7 @@ export interface HubOptions {
 
 /** Options with all defaults and the environment. */
 export interface HubSettings {
-  /** The hub's URL without a slash at the end: `HF_ENDPOINT`, or `https://huggingface.co`. */
+  /** The hub's URL without a slash at the end. */
   readonly endpoint: string;
   readonly revision: string;
   readonly token: string | undefined;
@@ -46,6 +46,22 @@ export interface HubSettings {
   readonly onProgress: (progress: DownloadProgress) => void;
   readonly signal: AbortSignal | undefined;
 }
+
+let host: string | undefined;
+const defaultHost = () => environment('HF_ENDPOINT') ?? 'https://huggingface.co';
+const withoutSlash = (url: string) => url.replace(/\/+$/, '');
+
+/** The hub's URL, without a slash at the end. Throws ArgumentError for a value that is no URL of HTTP. */
+export const hub = {
+  get endpoint(): string {
+    return withoutSlash(host ?? defaultHost());
+  },
+  set endpoint(url: string) {
+    if (typeof url !== 'string' || !/^https?:\/\/./.test(url))
+      throw new ArgumentError(`the hub's URL is ${describeValue(url)}, expected an address that begins with https://`);
+    host = withoutSlash(url) === withoutSlash(defaultHost()) ? undefined : url;
+  },
+};
 
 const REVISION = /^(?!.*\.\.)[\w.-]+(\/[\w.-]+)*$/;
 
@@ -75,7 +91,7 @@ export async function hubSettings(op: string, options: HubOptions = {}): Promise
   if (secret !== undefined && !/^[!-~]+$/.test(secret))
     throw new ArgumentError(`${op}: token has characters that are invalid in an access token`);
   return {
-    endpoint: (environment('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, ''),
+    endpoint: hub.endpoint,
     revision,
     token: secret,
     cacheDir: cacheDir ?? (isNode ? await defaultCache() : 'huggingface-hub'),

@@ -27,7 +27,25 @@ const calls = [
   [texts, { padding: true }],
   [texts[0], { text_pair: texts[1] }],
   [texts[1], { add_special_tokens: false }],
+  [texts[1], { return_token_type_ids: false }],
 ].map(([given, options]) => ({ given, options, encoded: plain(tokenizer(given, options)) }));
+const lists = [
+  [texts, {}],
+  [texts[1], {}],
+].map(([given, options]) => ({ given, encoded: tokenizer(given, { ...options, return_tensor: false }) }));
+const messages = [{ role: 'user', content: texts[1] }];
+const chat_template = '{{ greeting }} {% for m in messages %}{{ m.content }}{% endfor %}';
+const chat = [{ return_tensor: false }, {}, { return_dict: false, return_tensor: false }, { tokenize: false }].map(
+  (options) => {
+    const said = tokenizer.apply_chat_template(messages, { ...options, chat_template, greeting: 'a cat' });
+    return { options, said: 'return_tensor' in options || 'tokenize' in options ? said : plain(said) };
+  },
+);
+const { model_max_length, padding_side, all_special_ids, all_special_tokens, chat_template: none } = tokenizer;
+const members = { model_max_length, padding_side, all_special_ids, all_special_tokens, chat_template: none };
+tokenizer.padding_side = 'left';
+const left = plain(tokenizer(texts, { padding: true }));
+tokenizer.padding_side = 'right';
 const ids = tokenizer.encode(texts[0]);
 const hidden = Float32Array.from({ length: 24 }, (_, i) => Math.sin(i));
 const mask = BigInt64Array.from([1n, 1n, 0n, 1n, 0n, 0n]);
@@ -41,6 +59,12 @@ writeFileSync(
   `${JSON.stringify(
     {
       calls,
+      lists,
+      chat,
+      members,
+      left,
+      vocabulary: Object.fromEntries(tokenizer.get_vocab()),
+      converted: [tokenizer.convert_tokens_to_ids('cat'), tokenizer.convert_tokens_to_ids(['a', 'cat'])],
       ids,
       decoded: [tokenizer.decode(ids), tokenizer.decode(ids, { skip_special_tokens: true })],
       batch: tokenizer.batch_decode([ids, ids.slice(2, 5)], { skip_special_tokens: true }),

@@ -1,5 +1,7 @@
 // Programs of transformers.js with another import, beside what transformers.js says (make_transformers_js.mjs).
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -74,6 +76,29 @@ describe('AutoTokenizer', () => {
     expect(tokenizer.bos_token_id).toBeUndefined();
   });
 
+  it('has the lists, conversations and members of transformers.js', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
+    for (const { given, encoded } of recorded.lists)
+      expect(tokenizer(given as string, { return_tensor: false })).toEqual(encoded);
+    const messages = [{ role: 'user', content: recorded.calls[3]!.given as string }];
+    const chat_template = '{{ greeting }} {% for m in messages %}{{ m.content }}{% endfor %}';
+    for (const { options, said } of recorded.chat) {
+      const ours: unknown = tokenizer.apply_chat_template(messages, { ...options, chat_template, greeting: 'a cat' });
+      expect(Object.keys(options).length === 0 ? plain(ours as object) : ours).toEqual(said);
+    }
+    expect({ ...tokenizer }).toMatchObject(recorded.members);
+    expect(Object.fromEntries(tokenizer.get_vocab())).toEqual(recorded.vocabulary);
+    expect(tokenizer.convert_tokens_to_ids('cat')).toBe(recorded.converted[0]);
+    expect(tokenizer.convert_tokens_to_ids(['a', 'cat'])).toEqual(recorded.converted[1]);
+    expect(tokenizer.convert_tokens_to_ids('zzz')).toBeUndefined();
+    expect(tokenizer.config.model_max_length).toBe(40);
+    const texts = recorded.lists[0]!.given as string[];
+    tokenizer.padding_side = 'left';
+    expect(plain(tokenizer(texts, { padding: true }))).toEqual(recorded.left);
+    const { input_ids } = tokenizer(texts[0] as string, { max_length: 5, return_tensor: false });
+    expect(input_ids).toHaveLength(5);
+  });
+
   it('splits texts into tokens, and renders conversations at once', async () => {
     const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
     const ids = tokenizer.encode(recorded.calls[0]!.given as string);
@@ -83,7 +108,7 @@ describe('AutoTokenizer', () => {
     const chat_template = '{% for m in messages %}{{ m.content }}{% endfor %}';
     const messages = [{ role: 'user', content: recorded.calls[0]!.given as string }];
     expect(tokenizer.apply_chat_template(messages, { chat_template, tokenize: false })).toBe(messages[0]!.content);
-    const { input_ids, attention_mask } = tokenizer.apply_chat_template(messages, { chat_template, return_dict: true });
+    const { input_ids, attention_mask } = tokenizer.apply_chat_template(messages, { chat_template });
     expect(input_ids.tolist()).toEqual([ids.slice(1, -1).map(BigInt)]);
     expect(attention_mask.dims).toEqual(input_ids.dims);
     expect(() => tokenizer.apply_chat_template(messages)).toThrow(/chat template/);
@@ -205,6 +230,30 @@ describe('a program of transformers.js', () => {
     );
     await expect(AutoTokenizer.from_pretrained('org/none')).rejects.toThrow('env.allowRemoteModels is false');
     expect(() => Object.assign(env, { remote: 1 })).toThrow(TypeError);
+    expect(() => Object.assign(env, { remoteHost: 'hf-mirror.com' })).toThrow('URL is "hf-mirror.com"');
+  });
+
+  it('loads from another host', async () => {
+    const asked: unknown[] = [];
+    const server = createServer(({ url }, response) => {
+      asked.push(url);
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const { remoteHost } = env;
+    Object.assign(env, {
+      remoteHost: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      allowRemoteModels: true,
+      cacheDir: join(models, 'cache'),
+    });
+    await expect(AutoTokenizer.from_pretrained('org/elsewhere')).rejects.toThrow('org/elsewhere');
+    Object.assign(env, { remoteHost, allowRemoteModels: false, cacheDir: null });
+    server.close();
+    expect(asked[0]).toContain('org/elsewhere');
+    expect(env.remoteHost).toBe(remoteHost);
+  });
+
+  it('names tasks without a default model', async () => {
     await expect(pipeline('image-feature-extraction')).rejects.toThrow('has no default model');
   });
 });

@@ -23,19 +23,23 @@ export interface TokenizerCallOptions {
   text_pair?: string | readonly string[] | null | undefined;
   /** True pads to the longest text, 'max_length' to `max_length`. Default false. */
   padding?: boolean | 'max_length' | undefined;
-  /** True cuts texts that are longer than `max_length`. Default false. */
+  /** True cuts texts that are longer than `max_length`. Default false, or true if `max_length` is given without padding. */
   truncation?: boolean | undefined;
   /** Maximum number of tokens. Default: the model's limit. */
   max_length?: number | undefined;
   /** Default true. */
   add_special_tokens?: boolean | undefined;
+  /** If false, ids are lists of numbers instead of tensors. Default true. */
+  return_tensor?: boolean | undefined;
+  /** If true, `token_type_ids` are returned. Default: if the model reads them. */
+  return_token_type_ids?: boolean | null | undefined;
 }
 
-/** Ids of texts, int64 [B, T]. */
-export interface TokenizedTexts {
-  readonly input_ids: HostTensor<BigInt64Array>;
-  readonly attention_mask: HostTensor<BigInt64Array>;
-  readonly token_type_ids?: HostTensor<BigInt64Array>;
+/** Ids of texts: int64 [B, T], or lists. */
+export interface TokenizedTexts<Ids = HostTensor<BigInt64Array>> {
+  readonly input_ids: Ids;
+  readonly attention_mask: Ids;
+  readonly token_type_ids?: Ids;
 }
 
 type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
@@ -45,7 +49,9 @@ interface DecodeOptions {
   skip_special_tokens?: boolean | undefined;
 }
 
-export interface ChatTemplateOptions {
+/** Options of `apply_chat_template`. Other names must be variables of the template, such as `enable_thinking`. */
+export interface ChatTemplateOptions
+  extends Pick<TokenizerCallOptions, 'padding' | 'truncation' | 'max_length' | 'return_tensor'> {
   /** If true, ids are returned, otherwise text. Default true. */
   tokenize?: boolean | undefined;
   /** Default false. */
@@ -53,8 +59,9 @@ export interface ChatTemplateOptions {
   tools?: ApplyChatTemplateOptions['tools'];
   documents?: ApplyChatTemplateOptions['documents'];
   chat_template?: string | undefined;
-  /** If true, the ids are returned as `{ input_ids, attention_mask }`. Default false. */
+  /** If true, the result is that of a call of the tokenizer, otherwise its `input_ids`. Default true. */
   return_dict?: boolean | undefined;
+  readonly [variable: string]: unknown;
 }
 
 const SPECIAL = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const;
@@ -66,9 +73,24 @@ type SpecialTokens = { readonly [Name in (typeof SPECIAL)[number] as `${Name}_to
 
 /** A tokenizer with the interface of transformers.js: call it with texts. */
 export interface TransformersTokenizer extends SpecialTokens {
+  (texts: string, options: TokenizerCallOptions & { return_tensor: false }): TokenizedTexts<number[]>;
+  (texts: readonly string[], options: TokenizerCallOptions & { return_tensor: false }): TokenizedTexts<number[][]>;
   (texts: string | readonly string[], options?: TokenizerCallOptions): TokenizedTexts;
   /** This tokenizer with simdformer's own interface. */
   readonly tokenizer: PretrainedTokenizer;
+  /** Content of tokenizer_config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Maximum number of tokens by tokenizer_config.json, or Infinity. */
+  readonly model_max_length: number;
+  /** Side of the padding. Default: that of tokenizer_config.json, or right. */
+  padding_side: 'left' | 'right';
+  readonly chat_template: PretrainedTokenizer['chatTemplate'];
+  readonly all_special_ids: readonly number[];
+  readonly all_special_tokens: readonly string[];
+  get_vocab(): Map<string, number>;
+  /** The id of a token, or ids of several. A token that the vocabulary lacks has the id undefined. */
+  convert_tokens_to_ids(tokens: string): number | undefined;
+  convert_tokens_to_ids(tokens: readonly string[]): (number | undefined)[];
   encode(text: string, options?: Pick<TokenizerCallOptions, 'text_pair' | 'add_special_tokens'>): number[];
   decode(ids: Ids, options?: DecodeOptions): string;
   batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
@@ -80,9 +102,17 @@ export interface TransformersTokenizer extends SpecialTokens {
   apply_chat_template(messages: readonly ChatMessage[], options: ChatTemplateOptions & { tokenize: false }): string;
   apply_chat_template(
     messages: readonly ChatMessage[],
-    options: ChatTemplateOptions & { return_dict: true },
-  ): Omit<TokenizedTexts, 'token_type_ids'>;
-  apply_chat_template(messages: readonly ChatMessage[], options?: ChatTemplateOptions): HostTensor<BigInt64Array>;
+    options: ChatTemplateOptions & { return_tensor: false; return_dict: false },
+  ): number[];
+  apply_chat_template(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions & { return_tensor: false },
+  ): TokenizedTexts<number[]>;
+  apply_chat_template(
+    messages: readonly ChatMessage[],
+    options: ChatTemplateOptions & { return_dict: false },
+  ): HostTensor<BigInt64Array>;
+  apply_chat_template(messages: readonly ChatMessage[], options?: ChatTemplateOptions): TokenizedTexts;
 }
 
 /** Renders a conversation as text. */
@@ -115,6 +145,7 @@ export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64
 }
 
 function callable(tokenizer: PretrainedTokenizer, render: Renderer): TransformersTokenizer {
+  const config: Readonly<Record<string, unknown>> = tokenizer.config ?? {};
   const decode = (ids: Ids, options: DecodeOptions = {}) => {
     const { skip_special_tokens: skipSpecial = false } = checkOptions('decode', options, {
       skip_special_tokens: 'boolean',
@@ -122,8 +153,26 @@ function callable(tokenizer: PretrainedTokenizer, render: Renderer): Transformer
     const list = ids instanceof HostTensor ? ids.data : ids;
     return tokenizer.decode(Array.from(list as Iterable<number | bigint>, Number), { skipSpecial });
   };
+  const special = (tokenizer.toJSON().added_tokens ?? []).filter((token) => token.special);
+  const toId = (token: string) => tokenizer.tokenToId(token);
+  const call = (texts: string | readonly string[], options: TokenizerCallOptions = {}) =>
+    tokenized(tokenizer, texts, options, result.padding_side);
   const members = {
     tokenizer,
+    config,
+    model_max_length: typeof config.model_max_length === 'number' ? config.model_max_length : Number.POSITIVE_INFINITY,
+    padding_side: config.padding_side === 'left' ? 'left' : 'right',
+    chat_template: tokenizer.chatTemplate,
+    all_special_ids: special.map(({ id }) => id),
+    all_special_tokens: special.map(({ content }) => content),
+    get_vocab: () =>
+      new Map(
+        Array.from({ length: tokenizer.vocabSize }, (_, id) => [tokenizer.idToToken(id), id] as const).filter(
+          ([token]) => token !== undefined,
+        ),
+      ),
+    convert_tokens_to_ids: (tokens: string | readonly string[]) =>
+      typeof tokens === 'string' ? toId(tokens) : textsOf('convert_tokens_to_ids', tokens, 'tokens').map(toId),
     encode: (text: string, options: TokenizerCallOptions = {}) =>
       encoded(tokenizer, text, options).inputIds[0] as number[],
     decode,
@@ -137,19 +186,40 @@ function callable(tokenizer: PretrainedTokenizer, render: Renderer): Transformer
       return (inputIds[0] as number[]).map((id) => tokenizer.idToToken(id) as string);
     },
     apply_chat_template: (messages: readonly ChatMessage[], options: ChatTemplateOptions = {}) =>
-      rendered(tokenizer, render, messages, options),
+      rendered(call, render, tokenizer.chatTemplate, messages, options),
   };
-  const call = (texts: string | readonly string[], options: TokenizerCallOptions = {}): TokenizedTexts => {
-    const { inputIds, attentionMask, tokenTypeIds } = encoded(tokenizer, texts, options);
-    const hasTypes =
-      tokenizer.config?.tokenizer_class === undefined || /Bert/.test(`${tokenizer.config.tokenizer_class}`);
-    return {
-      input_ids: int64(inputIds),
-      attention_mask: int64(attentionMask),
-      ...(hasTypes && { token_type_ids: int64(tokenTypeIds) }),
-    };
+  const result = Object.assign(call, members, specialTokens(tokenizer)) as TransformersTokenizer;
+  return result;
+}
+
+type Called = TokenizedTexts | TokenizedTexts<number[]> | TokenizedTexts<number[][]>;
+
+function tokenized(
+  tokenizer: PretrainedTokenizer,
+  texts: string | readonly string[],
+  options: TokenizerCallOptions,
+  side: 'left' | 'right',
+): Called {
+  const { return_tensor, return_token_type_ids, ...others } = checkOptions('tokenizer', options);
+  checkOptions(
+    'tokenizer',
+    { return_tensor, return_token_type_ids },
+    { return_tensor: 'boolean', return_token_type_ids: orNull('boolean') },
+  );
+  const { inputIds, attentionMask, tokenTypeIds } = encoded(tokenizer, texts, others, side);
+  const name = tokenizer.config?.tokenizer_class;
+  const hasTypes = return_token_type_ids ?? (name === undefined || /Bert/.test(`${name}`));
+  const rows = {
+    input_ids: inputIds,
+    attention_mask: attentionMask,
+    ...(hasTypes && { token_type_ids: tokenTypeIds }),
   };
-  return Object.assign(call, members, specialTokens(tokenizer)) as TransformersTokenizer;
+  const each = <To>(to: (rows: number[][]) => To) =>
+    Object.fromEntries(
+      Object.entries(rows).map(([name, values]) => [name, to(values)]),
+    ) as unknown as TokenizedTexts<To>;
+  if (return_tensor ?? true) return each(int64);
+  return typeof texts === 'string' ? each(([row]) => row as number[]) : rows;
 }
 
 function specialTokens(tokenizer: PretrainedTokenizer): SpecialTokens {
@@ -165,7 +235,12 @@ function specialTokens(tokenizer: PretrainedTokenizer): SpecialTokens {
   return Object.fromEntries(entries) as unknown as SpecialTokens;
 }
 
-function encoded(tokenizer: PretrainedTokenizer, texts: string | readonly string[], options: TokenizerCallOptions) {
+function encoded(
+  tokenizer: PretrainedTokenizer,
+  texts: string | readonly string[],
+  options: Omit<TokenizerCallOptions, 'return_tensor' | 'return_token_type_ids'>,
+  paddingSide?: 'left' | 'right',
+) {
   const { text_pair, padding, truncation, max_length, add_special_tokens } = checkOptions('tokenizer', options, {
     text_pair: 'any',
     padding: [true, false, 'max_length'],
@@ -180,36 +255,51 @@ function encoded(tokenizer: PretrainedTokenizer, texts: string | readonly string
   return tokenizer.encodeBatch(list, {
     textPair: pairs,
     padding,
-    truncation: truncation ?? false,
+    truncation,
     maxLength: max_length,
+    paddingSide,
     addSpecialTokens: add_special_tokens,
     returnOffsets: false,
   });
 }
 
+const CHAT = {
+  tokenize: 'boolean',
+  add_generation_prompt: 'boolean',
+  tools: 'any',
+  documents: 'any',
+  chat_template: 'string',
+  return_dict: 'boolean',
+  padding: 'any',
+  truncation: 'any',
+  max_length: 'any',
+  return_tensor: 'any',
+} as const;
+
 function rendered(
-  tokenizer: PretrainedTokenizer,
+  call: (text: string, options: TokenizerCallOptions) => Called,
   render: Renderer,
+  own: PretrainedTokenizer['chatTemplate'],
   messages: readonly ChatMessage[],
   options: ChatTemplateOptions,
 ) {
-  const given = checkOptions('apply_chat_template', options, {
-    tokenize: 'boolean',
-    add_generation_prompt: 'boolean',
-    tools: 'any',
-    documents: 'any',
-    chat_template: 'string',
-    return_dict: 'boolean',
+  const entries = Object.entries(checkOptions('apply_chat_template', options));
+  const template = JSON.stringify(options.chat_template ?? own);
+  const isVariable = ([name]: [string, unknown]) => !(name in CHAT) && template.includes(name);
+  const named: ChatTemplateOptions = Object.fromEntries(entries.filter((entry) => !isVariable(entry)));
+  const { tokenize, add_generation_prompt, tools, documents, chat_template, return_dict, ...others } = checkOptions(
+    'apply_chat_template',
+    named,
+    CHAT,
+  );
+  const text = render(messages, {
+    addGenerationPrompt: add_generation_prompt,
+    tools,
+    documents,
+    chatTemplate: chat_template,
+    variables: Object.fromEntries(entries.filter(isVariable)),
   });
-  const own = {
-    addGenerationPrompt: given.add_generation_prompt,
-    tools: given.tools,
-    documents: given.documents,
-    chatTemplate: given.chat_template,
-  };
-  const text = render(messages, own);
-  if (given.tokenize === false) return text;
-  const ids = tokenizer.encode(text);
-  const input_ids = int64([ids]);
-  return given.return_dict ? { input_ids, attention_mask: int64([ids.map(() => 1)]) } : input_ids;
+  if (tokenize === false) return text;
+  const result = call(text, { ...others, add_special_tokens: false });
+  return (return_dict ?? true) ? result : result.input_ids;
 }

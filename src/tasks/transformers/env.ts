@@ -2,6 +2,7 @@
 
 import { isNode, nodeModule } from '../../backend/node.js';
 import { ArgumentError } from '../../core/errors.js';
+import { hub } from '../../pretrained/hub-options.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
 
 /** Settings of `pipeline` and the `Auto` classes. docs/configuration.md lists the environment variables beside them. */
@@ -12,11 +13,16 @@ export interface Environment {
   allowLocalModels: boolean;
   /** If false, nothing is downloaded: a model that is not a local folder is refused. Default true. */
   allowRemoteModels: boolean;
+  /** The hub's URL. Default: the environment variable `HF_ENDPOINT`, or https://huggingface.co/. */
+  remoteHost: string;
   /** The folder of downloads. Null is Hugging Face's own cache. Default null. */
   cacheDir: string | null;
   /** Settings of caches and messages. They have no effect, but programs can set them. */
   useBrowserCache: boolean;
+  useFS: boolean;
   useFSCache: boolean;
+  useCustomCache: boolean;
+  customCache: unknown;
   useWasmCache: boolean;
   logLevel: number;
   /** Settings of ONNX Runtime. They have no effect, but programs can set them. */
@@ -27,9 +33,18 @@ export const env: Environment = Object.seal({
   localModelPath: './models/',
   allowLocalModels: true,
   allowRemoteModels: true,
+  get remoteHost() {
+    return `${hub.endpoint}/`;
+  },
+  set remoteHost(url: string) {
+    hub.endpoint = url;
+  },
   cacheDir: null,
   useBrowserCache: true,
+  useFS: true,
   useFSCache: true,
+  useCustomCache: false,
+  customCache: null,
   useWasmCache: true,
   logLevel: 30,
   backends: { onnx: { wasm: {} } },
