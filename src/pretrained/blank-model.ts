@@ -7,6 +7,7 @@ import type { Family } from '../models/family.js';
 import { type Json, ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { familyOfConfig } from '../models/registry.js';
+import { isTable } from '../models/retrieval/module-folder.js';
 import type { Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
@@ -44,7 +45,7 @@ export async function backboneOf(source: ModelSource): Promise<Backbone> {
   const sentence = await headOfLayout(source, layout);
   const { path, type } = layout.backbone;
   const part = partOf(source, path);
-  return { backbone: type.endsWith('StaticEmbedding') ? await staticPart(part) : part, layout, sentence };
+  return { backbone: isTable(type) ? await staticPart(part) : part, layout, sentence };
 }
 
 /** Static embeddings as the files of a model. */

@@ -8,6 +8,7 @@ const known = [
   ...['modules.json', 'sentence_bert_config.json', 'config_sentence_transformers.json', 'chat_template.json'],
   ...['normalizer.json', 'video_preprocessor_config.json'],
   ...['router_config.json', 'artifact.metadata', 'sparse_linear.pt', 'colbert_linear.pt', 'idf.json'],
+  ...['wordembedding_config.json', 'whitespacetokenizer_config.json'],
 ];
 
 /** Subfolders that are copied: those of sentence-transformers, such as `1_Pooling`, and additional chat templates. */

@@ -9,6 +9,7 @@ import { PROBLEM_TYPES, type ProblemType } from '../models/prediction-head.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
+import { isWordList } from '../models/retrieval/module-folder.js';
 import { packedFile } from '../models/saved-packing.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
@@ -318,9 +319,12 @@ async function fillModel(
   }
 }
 
-/** Throws ArgumentError if the model is in a subfolder next to other models, because these cannot be saved. */
+/** Throws ArgumentError for word lists, and for a model in a subfolder next to other models, which cannot be saved. */
 function checkSavable(layout: SentenceLayout | null): void {
-  if (layout === null || layout.backbone.path === '') return;
+  if (layout === null) return;
+  if (isWordList(layout.backbone.type))
+    throw new ArgumentError('save: a model of word lists cannot be saved: save it with sentence-transformers');
+  if (layout.backbone.path === '') return;
   throw new ArgumentError(
     `save: the folder has the model in ${layout.backbone.path}, next to others that cannot be saved: save it with sentence-transformers`,
   );

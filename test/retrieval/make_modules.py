@@ -45,6 +45,10 @@ def word_weights(words):
     return dict(type=f"{DENSE}.word_weights.WordWeights", config=config)
 
 
+def words(module, config, files, tensors):
+    return dict(type=f"{DENSE}.{module}", config=config, files=files, **({"tensors": tensors} if tensors else {}))
+
+
 MEAN = pooling("mean")
 LAYERS = dict(type=f"{DENSE}.weighted_layer_pooling.WeightedLayerPooling", config=dict(embedding_dimension=24, layer_start=1, num_hidden_layers=2), tensors={"layer_weights": [2]})
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}"
@@ -53,7 +57,45 @@ MESSAGES = dict(
     modality_config={name: dict(method="forward", method_output_name="last_hidden_state", **more) for name, more in (("text", {}), ("message", dict(format="flat")))},
 )
 TOKENS = dict(module_input_name="token_embeddings", module_output_name="token_embeddings")
+WORDS = ["PADDING", "river", "the", "Good", "old", "bridge", "don't", "search", "St.", "it", "new"]
+WORD_TEXTS = ["The river,  runs 'under' the OLD bridge!", "good\tsearch St. don't it \"new\"", "nothing known", "--", "Good river good river Good bridge", "new"]
+TABLE = words(
+    "word_embeddings.WordEmbeddings", dict(tokenizer_class=f"{DENSE}.tokenizer.whitespace.WhitespaceTokenizer", update_embeddings=False, max_seq_length=5),
+    {"whitespacetokenizer_config.json": dict(vocab=WORDS, stop_words=["it", "the"], do_lower_case=False)}, {"emb_layer.weight": [11, 24]},
+)
+TABLE["file"] = "wordembedding_config.json"
+BOW = "bow.BoW"
+CNN = dict(type=f"{DENSE}.cnn.CNN", file="cnn_config.json", config=dict(in_embedding_dimension=24, out_channels=8, kernel_sizes=[1, 3, 5], stride_sizes=[1, 1, 1]), tensors={
+    **{f"convs.{i}.weight": [8, 24, k] for i, k in enumerate([1, 3, 5])}, **{f"convs.{i}.bias": [8] for i in range(3)}})
+
+
+def lstm(layers, is_two_way):
+    tensors = {}
+    for i in range(layers):
+        inputs = 24 if i == 0 else 12 * (1 + is_two_way)
+        for suffix in ["", "_reverse"][: 1 + is_two_way]:
+            shapes = dict(weight_ih=[48, inputs], weight_hh=[48, 12], bias_ih=[48], bias_hh=[48])
+            tensors.update({f"encoder.{name}_l{i}{suffix}": shape for name, shape in shapes.items()})
+    config = dict(embedding_dimension=24, hidden_dim=12, num_layers=layers, dropout=0, bidirectional=is_two_way)
+    return dict(type=f"{DENSE}.lstm.LSTM", file="lstm_config.json", config=config, tensors=tensors)
+
+
+MODES = ["mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+IDF = dict(vocab=["river", *WORDS], word_weights={"river": 0.5, "good": 2, "new": 3}, unknown_word_weight=0.25)
 CASES = {
+    "word embeddings": dict(input=TABLE, texts=WORD_TEXTS, modules=[pooling(MODES)]),
+    "word embeddings in lower case": dict(
+        input={**TABLE, "files": {"whitespacetokenizer_config.json": dict(vocab=[w.lower() for w in WORDS], stop_words=[], do_lower_case=True)}}, texts=WORD_TEXTS, prompt="new ", modules=[MEAN]),
+    "word embeddings with convolutions": dict(input=TABLE, texts=["The river runs", *WORD_TEXTS[4:]], alone=True, modules=[CNN, pooling("max"), dense(24, 3, "Tanh")]),
+    "word embeddings with an LSTM": dict(input=TABLE, texts=WORD_TEXTS, modules=[lstm(1, True), pooling(["mean", "lasttoken"])]),
+    "word embeddings with an LSTM of one direction": dict(input=TABLE, texts=WORD_TEXTS, modules=[lstm(2, False), pooling(["lasttoken", "mean"])]),
+    "word embeddings with a deep LSTM": dict(input=TABLE, texts=WORD_TEXTS, modules=[lstm(2, True), MEAN]),
+    "words with weights and embeddings": dict(input=TABLE, texts=WORD_TEXTS, modules=[
+        dict(type=f"{DENSE}.word_weights.WordWeights", config=dict(vocab=WORDS, word_weights={"river": 0.5, "good": 2}, unknown_word_weight=0.25)), MEAN]),
+    "a bag of words": dict(input=words(BOW, dict(**IDF, cumulative_term_frequency=True), {}, None), texts=WORD_TEXTS, modules=[]),
+    "a bag of words that are not counted": dict(
+        input=words(BOW, dict(**IDF, cumulative_term_frequency=False), {}, None), texts=WORD_TEXTS, prompt="new ", modules=[dense(11, 3, "Tanh"), dict(type=f"{BASE}.normalize.Normalize", config={})]),
+    "convolutions after a model": dict(base="pooling-cls", alone=True, modules=[CNN, MEAN]),
     **{name: dict(base="pooling-cls", modules=[MEAN, dense(24, 3, name)]) for name in ACTIVATIONS.split()},
     "another class than torch's": dict(base="pooling-cls", modules=[MEAN, {**dense(24, 3), "config": {**dense(24, 3)["config"], "activation_function": "package.ReLU"}}]),
     "named vectors": dict(base="pooling-cls", modules=[MEAN, dense(24, 4, "Tanh", module_output_name="hidden"), dense(4, 3, module_input_name="hidden", module_output_name="sentence_embedding")]),
@@ -70,8 +112,7 @@ CASES = {
 
 
 def write(case, folder):
-    base = FOLDERS / case["base"]
-    for path in base.iterdir():
+    for path in (FOLDERS / case["base"]).iterdir() if "base" in case else []:
         if path.is_file() and path.name != "expected.json":
             shutil.copy(path, folder)
     for name, settings in case.get("settings", {}).items():
@@ -80,12 +121,13 @@ def write(case, folder):
         path.write_text(json.dumps({**given, **settings}))
     if "modules" not in case:
         return
-    listed = [dict(idx=0, name="0", path="", type=f"{BASE}.transformer.Transformer")]
-    for i, module in enumerate(case["modules"], 1):
-        path = folder / str(i)
-        path.mkdir()
-        listed.append(dict(idx=i, name=str(i), path=str(i), type=module["type"]))
-        (path / "config.json").write_text(json.dumps(module["config"]))
+    listed = [] if "input" in case else [dict(idx=0, name="0", path="", type=f"{BASE}.transformer.Transformer")]
+    for i, module in enumerate([case["input"], *case["modules"]] if "input" in case else case["modules"], len(listed)):
+        path = folder / str(i) if i > 0 else folder
+        path.mkdir(exist_ok=True)
+        listed.append(dict(idx=i, name=str(i), path=str(i) if i > 0 else "", type=module["type"]))
+        for name, content in {module.get("file", "config.json"): module["config"], **module.get("files", {})}.items():
+            (path / name).write_text(json.dumps(content))
         if "tensors" in module:
             save_file({name: sines(shape) for name, shape in module["tensors"].items()}, path / "model.safetensors")
     (folder / "modules.json").write_text(json.dumps(listed))
@@ -99,7 +141,11 @@ def compute(case, folder):
         case "tokens":
             return MultiVectorEncoder(folder, device="cpu").double().encode_document(TEXTS)
         case _:
-            return SentenceTransformer(folder, device="cpu").double().encode(TEXTS, prompt=case.get("prompt"))
+            model = SentenceTransformer(folder, device="cpu")
+            if case.get("input", {}).get("type") != f"{DENSE}.{BOW}":  # BoW counts in float32
+                model = model.double()
+            # Convolutions read the padding of a batch, so that a text's vector depends on the others.
+            return model.encode(case.get("texts", TEXTS), prompt=case.get("prompt"), batch_size=1 if "alone" in case else 32)
 
 
 def rounded(value):

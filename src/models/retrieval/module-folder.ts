@@ -15,8 +15,8 @@ export interface ModuleFolder {
   readonly init: Initializer;
   /** True if the model compares tokens: its modules read vectors of tokens unless they say otherwise. */
   readonly isLateInteraction: boolean;
-  /** The settings of the module: {} without a config.json. */
-  config(): Promise<Json>;
+  /** The settings of the module: {} without the file. Default: config.json. */
+  config(file?: string): Promise<Json>;
   /** Returns the tensors of the module's weights. Throws FormatError if the file is missing. */
   tensors(): Promise<ReadonlyMap<string, WeightEntry>>;
   /** A module below this one. */
@@ -27,11 +27,20 @@ export interface ModuleFolder {
   ownTokenizer(): Promise<PretrainedTokenizer | null>;
 }
 
+/** Types that read texts by a table of words. */
+export const TABLE_TYPES = ['WordEmbeddings', 'BoW'];
+
 /** Types that read texts: the first modules of a model or a route. */
-export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding', 'CLIPModel'];
+export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding', 'CLIPModel', ...TABLE_TYPES];
 
 /** The name of a type, such as `Pooling`, without the packages that Python has before it. */
 export const shortType = (type: unknown): string => `${type}`.split('.').at(-1) as string;
+
+/** True for types that read texts by a list of words. */
+export const isWordList = (type: unknown): boolean => TABLE_TYPES.includes(shortType(type));
+
+/** True for types whose model is a table of vectors. */
+export const isTable = (type: unknown): boolean => shortType(type) === 'StaticEmbedding' || isWordList(type);
 
 /** The vectors that a module reads and writes. Throws FormatError for names that do not fit. */
 export function vectorNames(path: string, config: Json, isLateInteraction: boolean): VectorNames {

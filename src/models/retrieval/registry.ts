@@ -22,6 +22,8 @@ const readers: Readonly<Record<string, () => Promise<{ read: Reader }>>> = {
   WordWeights: async () => (await import('./modules/word-weights.js')).WordWeights,
   HierarchicalTokenPooling: async () =>
     (await import('./modules/hierarchical-token-pooling.js')).HierarchicalTokenPooling,
+  CNN: async () => (await import('./modules/cnn.js')).Cnn,
+  LSTM: async () => (await import('./modules/lstm.js')).Lstm,
   LogitScore: async () => (await import('./modules/logit-score.js')).LogitScore,
 };
 

@@ -59,7 +59,7 @@ export class SentenceHead extends Module {
     const [input, ...steps] = this.steps.flatMap((step) => step.route(task));
     if (input instanceof InputModule) return { input, steps };
     throw new FormatError(
-      'modules.json: the first module does not read texts, expected a Transformer or StaticEmbedding',
+      'modules.json: the first module does not read texts, expected a Transformer, StaticEmbedding, WordEmbeddings or BoW',
     );
   }
 

@@ -3,7 +3,14 @@
 import { FormatError } from '../../core/errors.js';
 import type { HeadKind, PretrainedModel } from '../../models/pretrained-model.js';
 import { OF_TOKENS, type SentenceModule } from '../../models/retrieval/features.js';
-import { INPUT_TYPES, type ModuleFolder, matrixSize, shortType } from '../../models/retrieval/module-folder.js';
+import {
+  INPUT_TYPES,
+  isTable,
+  isWordList,
+  type ModuleFolder,
+  matrixSize,
+  shortType,
+} from '../../models/retrieval/module-folder.js';
 import { BgeM3 } from '../../models/retrieval/modules/bge-m3.js';
 import { Dense } from '../../models/retrieval/modules/dense.js';
 import { idsOfWords, MultiVectorMask } from '../../models/retrieval/modules/multi-vector-mask.js';
@@ -80,13 +87,14 @@ class Builder {
 
   async #input(type: string, path: string): Promise<Transformer> {
     const { source, model, loadPart } = this.folder;
-    const isStatic = shortType(type) === 'StaticEmbedding';
+    const kind = shortType(type);
     const part = partOf(source, path);
     const isOwn = path === this.layout.backbone.path;
-    const head = shortType(type) === 'MLMTransformer' ? 'masked-language-model' : 'none';
-    const read = isOwn ? model : await loadPart(isStatic ? await staticSource(part) : part, head);
+    const head = kind === 'MLMTransformer' ? 'masked-language-model' : 'none';
+    const read = isOwn ? model : await loadPart(isTable(type) ? await staticSource(part) : part, head);
     const owned = isOwn ? null : read;
-    if (isStatic) return new StaticEmbedding(read, await staticSettings(part), owned);
+    if (kind === 'StaticEmbedding') return new StaticEmbedding(read, await staticSettings(part), owned);
+    if (isWordList(type)) return (await import('./words.js')).wordModule(kind, part, read, owned);
     const { lateInteraction } = this.settings;
     const reading = await readingSettings(part);
     const later = lateInteraction ? { ...lateInteraction.reading, markers: lateInteraction.markers } : {};
@@ -101,9 +109,9 @@ class Builder {
       path,
       init: this.#init,
       isLateInteraction: this.settings.lateInteraction !== null,
-      config: async () => {
+      config: async (file = 'config.json') => {
         if (isRouter) return routerConfig(source, path);
-        const name = inside(path, 'config.json');
+        const name = inside(path, file);
         return (await source.has(name)) ? source.json(name) : {};
       },
       tensors: () => this.#tensors(path),

@@ -3,7 +3,7 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { HeadKind } from '../../models/pretrained-model.js';
-import { INPUT_TYPES, shortType } from '../../models/retrieval/module-folder.js';
+import { INPUT_TYPES, isTable, shortType } from '../../models/retrieval/module-folder.js';
 import { checkFileName } from '../file-name.js';
 import { type ModelSource, parseJson } from '../source.js';
 
@@ -107,7 +107,7 @@ const HEADS: Readonly<Record<string, HeadKind>> = {
 /** The head of the model that the modules expect. Throws FormatError for an unknown task. */
 export async function headOfLayout(source: ModelSource, { backbone }: SentenceLayout): Promise<HeadKind> {
   if (shortType(backbone.type) === 'MLMTransformer') return 'masked-language-model';
-  if (shortType(backbone.type) === 'StaticEmbedding') return 'none';
+  if (isTable(backbone.type)) return 'none';
   const { transformer_task: task = 'feature-extraction' } = await readingConfig(partOf(source, backbone.path));
   const head = Object.hasOwn(HEADS, `${task}`) ? HEADS[`${task}`] : undefined;
   if (head !== undefined) return head;

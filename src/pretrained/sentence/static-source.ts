@@ -7,10 +7,10 @@ import type { ModelSource } from '../source.js';
 import { openWeights } from '../weights.js';
 
 /**
- * The folder of StaticEmbedding or model2vec. Its weights stay open until closed. Throws FormatError without a table.
+ * The folder of StaticEmbedding, model2vec, WordEmbeddings, or BoW, whose table has the weights of its words. Its weights stay open until closed. Throws FormatError without a table.
  */
 export async function staticSource(source: ModelSource): Promise<ModelSource> {
-  const weights = await openWeights(source);
+  const weights = (await bagOfWords(source)) ?? (await openWeights(source));
   try {
     const table = tableOf(source, weights);
     const [rows, features] = table.shape;
@@ -31,8 +31,22 @@ export async function staticSource(source: ModelSource): Promise<ModelSource> {
   }
 }
 
+/** Names of the table. */
+const NAMES = ['embedding.weight', 'embeddings', 'emb_layer.weight'];
+
+/** The weights of BoW's words as a table, [words, 1]; null for another folder. */
+async function bagOfWords(source: ModelSource): Promise<Weights | null> {
+  if (!(await source.has('config.json'))) return null;
+  const config = await source.json('config.json');
+  if (config.vocab === undefined || config.model_type !== undefined) return null;
+  const { distinctWords, weightsOf } = await import('../../models/retrieval/word-list.js');
+  const weights = Float32Array.from(weightsOf({ ...config, vocab: distinctWords(config) }));
+  const table = new ComputedWeight([weights.length, 1], async () => weights);
+  return { tensors: new Map([['embedding.weight', table]]), metadata: new Map(), close: () => {} };
+}
+
 function tableOf(source: ModelSource, { tensors }: Weights): WeightEntry {
-  const table = tensors.get('embedding.weight') ?? tensors.get('embeddings');
+  const table = NAMES.flatMap((name) => tensors.get(name) ?? [])[0];
   if (table?.shape.length !== 2)
     throw new FormatError(`${source.name} has no table of vectors: no matrix embedding.weight or embeddings`);
   const [mapping, scales] = [tensors.get('mapping'), tensors.get('weights')];

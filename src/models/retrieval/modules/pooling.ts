@@ -64,7 +64,8 @@ function modesOf(config: Json, path: string): readonly SentencePooling[] {
 function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt: number): Tensor {
   const { device } = x;
   const { batch, tokenWeights } = features;
-  const { lengths, counts, longest, size } = batch;
+  const { lengths, longest, size } = batch;
+  const counts = countsOf(features);
   const kept = counts.map((count) => Math.max(0, count - prompt));
   switch (mode) {
     case 'cls': {
@@ -77,7 +78,7 @@ function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt
       return kept.includes(0) ? mul(last, device.tensor(kept.map((count) => [Math.min(count, 1)]))) : last;
     }
     case 'mean':
-      if (prompt === 0 && !tokenWeights) return pool(x, batch, 'mean');
+      if (prompt === 0 && !tokenWeights && !counts.includes(0)) return pool(x, batch, 'mean');
       return weighted(x, features, prompt, { weight: () => 1, total: (count) => count });
     case 'mean_sqrt_len_tokens':
       return weighted(x, features, prompt, { weight: () => 1, total: (count) => count, isRoot: true });
@@ -98,6 +99,9 @@ function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt
   }
 }
 
+/** The tokens of each text. A batch has a row for a text without tokens, too, which does not count. */
+const countsOf = ({ encoded, batch }: TextFeatures) => encoded?.inputIds.map(({ length }) => length) ?? batch.counts;
+
 interface Weighting {
   /** The weight of a token by its place, from 1 on. */
   weight(place: number): number;
@@ -110,14 +114,19 @@ interface Weighting {
 /** The weighted sum of tokens, divided. */
 function weighted(
   x: Tensor,
-  { batch, tokenWeights }: TextFeatures,
+  features: TextFeatures,
   prompt: number,
   { weight, total, isRoot = false }: Weighting,
 ): Tensor {
+  const { batch, tokenWeights } = features;
+  const counts = countsOf(features);
   const divisorOf = (count: number) => (tokenWeights ? 1 : isRoot ? Math.sqrt(total(count)) : total(count));
-  const weights = batch.counts.flatMap((count) =>
-    Array.from({ length: count }, (_, i) => (i < prompt ? 0 : weight(i + 1) / divisorOf(count - prompt))),
-  );
+  const weights = batch.counts.flatMap((rows, text) => {
+    const count = counts[text] as number;
+    return Array.from({ length: rows }, (_, i) =>
+      i < prompt || i >= count ? 0 : weight(i + 1) / divisorOf(count - prompt),
+    );
+  });
   const rows = mul(x, x.device.tensor(Float32Array.from(weights), [batch.total, 1]));
   const sums = sum(unpack(rows, batch.lengths, batch.longest), { axis: 1 });
   if (!tokenWeights) return sums;

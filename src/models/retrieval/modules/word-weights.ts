@@ -1,11 +1,10 @@
-import { isObject } from '../../../core/check.js';
-import { FormatError } from '../../../core/errors.js';
 import { Embedding } from '../../../nn/embedding.js';
 import { mul } from '../../../ops/binary.js';
 import { unpack } from '../../../ops/move.js';
 import { sum } from '../../../ops/reduce.js';
 import { SentenceModule, type TextFeatures, tokensOf } from '../features.js';
 import type { ModuleFolder } from '../module-folder.js';
+import { weightsOf } from '../word-list.js';
 
 /** Multiplies the vector of each token by a weight of its word, such as the inverse document frequency. */
 export class WordWeights extends SentenceModule {
@@ -21,15 +20,9 @@ export class WordWeights extends SentenceModule {
 
   /** Like sentence-transformers, ignores the table in the folder and makes it again of the words' weights. */
   static async read(folder: ModuleFolder): Promise<WordWeights> {
-    const { vocab, word_weights: given, unknown_word_weight: unknown = 1 } = await folder.config();
-    const isWords = Array.isArray(vocab) && vocab.length > 0 && vocab.every((word) => typeof word === 'string');
-    const isWeight = (value: unknown) => typeof value === 'number';
-    if (!isWords || !isObject(given) || ![unknown, ...Object.values(given)].every(isWeight))
-      throw new FormatError(`${folder.path}/config.json: expected a vocab of words, and numbers as word_weights`);
-    const weights = new Map(Object.entries(given)) as Map<string, number>;
-    const values = vocab.map((word: string) => weights.get(word) ?? weights.get(word.toLowerCase()) ?? unknown);
-    const module = new WordWeights(folder, vocab.length);
-    module.embLayer.weight.write(Float32Array.from(values as number[]));
+    const weights = weightsOf(await folder.config(), `${folder.path}/config.json`);
+    const module = new WordWeights(folder, weights.length);
+    module.embLayer.weight.write(Float32Array.from(weights));
     return module;
   }
 
@@ -37,7 +30,10 @@ export class WordWeights extends SentenceModule {
     const { batch, encoded } = features;
     if (encoded === null) return features;
     const x = tokensOf(features);
-    const weights = this.embLayer.forward(x.device.tensor(Int32Array.from(encoded.inputIds.flat()))); // [N, 1]
+    const ids = encoded.inputIds.flatMap((row) => (row.length === 0 ? [0] : row));
+    const all = this.embLayer.forward(x.device.tensor(Int32Array.from(ids))); // [N, 1]
+    const isRead = encoded.inputIds.flatMap((row) => (row.length === 0 ? [[0]] : row.map(() => [1])));
+    const weights = isRead.length > encoded.inputIds.flat().length ? mul(all, x.device.tensor(isRead)) : all;
     const tokenWeights = sum(unpack(weights, batch.lengths, batch.longest), { axis: 1 });
     return { ...features, tokens: mul(x, weights), tokenWeights };
   }
