@@ -52,7 +52,7 @@ export interface Family {
   /** Special tokens that its processor adds to the tokenizer, in this order, if the tokenizer lacks the last of them. */
   readonly addedTokens?: readonly string[];
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
-  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc' | 'vits';
+  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'blenderbot' | 'ctc' | 'vits';
   /** Layout of its GGUF files, if there are any. */
   readonly gguf?: GgufFamily;
 }

@@ -3,6 +3,7 @@
 import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
 import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
+import { blenderbotTokenizerJson } from '../tokenizers/blenderbot-merges.js';
 import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
 import { ctcTokenizerJson } from '../tokenizers/ctc-vocabulary.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -14,7 +15,16 @@ import type { ModelSource } from './source.js';
 /** The parts of a family that describe its tokenizer. */
 export type TokenizerForm = Pick<Family, 'vocabulary' | 'addedTokens'>;
 
-const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
+/** Vocabularies that are not read, or only for some families. */
+const OTHERS = [
+  'spiece.model',
+  'sentencepiece.bpe.model',
+  'tokenizer.model',
+  'spm.model',
+  'source.spm',
+  'merges.txt',
+  'vocab.txt',
+];
 
 const TEMPLATE = 'chat_template.jinja';
 /** Files of additional chat templates, as transformers saves them. */
@@ -22,9 +32,9 @@ const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
 /**
  * Loads the tokenizer of a folder; null if it has none. It is read from tokenizer.json, from BERT's vocab.txt, or from
- * vocab.json and merges.txt of GPT-2 and RoBERTa. wav2vec 2.0 has only vocab.json. tokenizer_config.json and
- * special_tokens_map.json list the special tokens. Throws FormatError for damaged files, and for folders that have only
- * SentencePiece files.
+ * vocab.json and merges.txt of GPT-2, RoBERTa and the small Blenderbot. wav2vec 2.0 has only vocab.json.
+ * tokenizer_config.json and special_tokens_map.json list the special tokens. Throws FormatError for damaged files, and
+ * for folders that have only files of SentencePiece, or vocabularies of other families.
  */
 export async function loadModelTokenizer(
   source: ModelSource,
@@ -67,26 +77,29 @@ async function tokenizerJson(
   if (await source.has('tokenizer.json')) return source.json('tokenizer.json');
   if (vocabulary === 'bert' && (await source.has('vocab.txt')))
     return bertTokenizerJson(await textOf(source, 'vocab.txt'), config);
-  const isByteLevel = vocabulary === 'gpt2' || vocabulary === 'roberta';
-  if (isByteLevel && (await source.has('vocab.json')) && (await source.has('merges.txt')))
-    return byteLevelTokenizerJson(
-      vocabulary,
-      await source.json('vocab.json'),
-      await textOf(source, 'merges.txt'),
-      config,
-    );
+  const hasMerges = (await source.has('vocab.json')) && (await source.has('merges.txt'));
+  if (hasMerges && (vocabulary === 'gpt2' || vocabulary === 'roberta' || vocabulary === 'blenderbot')) {
+    const [vocab, merges] = [await source.json('vocab.json'), await textOf(source, 'merges.txt')];
+    return vocabulary === 'blenderbot'
+      ? blenderbotTokenizerJson(vocab, merges)
+      : byteLevelTokenizerJson(vocabulary, vocab, merges, config);
+  }
   if (vocabulary === 'ctc' && (await source.has('vocab.json')))
     return ctcTokenizerJson(await source.json('vocab.json'), config);
   if (vocabulary === 'vits' && (await source.has('vocab.json')))
     return vitsTokenizerJson(await source.json('vocab.json'), config);
-  for (const name of SENTENCEPIECE) {
-    if (!(await source.has(name))) continue;
-    throw new FormatError(
-      `${source.name} has ${name} of SentencePiece but no tokenizer.json: write one with Python's transformers, by ` +
-        "AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')",
-    );
-  }
+  for (const name of OTHERS) if (await source.has(name)) throw new FormatError(withoutJson(source.name, name));
   return null;
+}
+
+/** The message that a folder has only an unsupported vocabulary. transformers writes no tokenizer.json of Marian's. */
+function withoutJson(folder: string, name: string): string {
+  const kind = name.endsWith('.txt') ? '' : ' of SentencePiece';
+  const hint =
+    name === 'source.spm'
+      ? "put that of transformers.js' repository beside it (Xenova/opus-mt-… for Helsinki-NLP/opus-mt-…)"
+      : "write one with Python's transformers, by AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')";
+  return `${folder} has ${name}${kind} but no tokenizer.json: ${hint}`;
 }
 
 /** Reads tokenizer_config.json, completed by special_tokens_map.json and the files of chat templates. */

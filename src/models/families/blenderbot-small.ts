@@ -27,6 +27,7 @@ export const blenderbotSmall: Family = {
   model: BlenderbotSmall,
   className: 'BlenderbotSmall',
   writer: 'BlenderbotSmallForConditionalGeneration',
+  vocabulary: 'blenderbot',
   defaults: {
     ...bartDefaults,
     max_position_embeddings: 512,
