@@ -2,6 +2,7 @@
 
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED, nextLabels } from '../models/losses.js';
@@ -93,23 +94,30 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   }
 
   protected override *pausingLoss(examples: readonly EncodedAnswers[]): Generator<unknown, Tensor> {
-    const policy = this.#scores(this.model, examples, undefined);
-    yield;
-    const reference = this.device.noGrad(() =>
-      this.#scores(this.#reference ?? this.model, examples, this.#reference ? undefined : null),
-    );
+    const policy = yield* this.#scores(this.model, examples, undefined);
+    const pass = this.#scores(this.#reference ?? this.model, examples, this.#reference ? undefined : null);
+    const reference = yield* eachWithin((part) => this.device.noGrad(part), pass);
     return dpoLoss(policy, reference, { beta: this.#beta });
   }
 
   /** Computes the log-probabilities of both answers to each question. */
-  #scores(model: PretrainedModel, examples: readonly EncodedAnswers[], adapter: null | undefined): AnswerScores {
+  *#scores(
+    model: PretrainedModel,
+    examples: readonly EncodedAnswers[],
+    adapter: null | undefined,
+  ): Generator<unknown, AnswerScores> {
     const { device } = this;
     const all = sides(examples);
     const counts = all.map(({ inputIds }) => inputIds.length);
     const wasTraining = model.training;
     if (adapter === null || model !== this.model) model.eval();
-    const logits = model.forward(this.inputs(examples), adapter === null ? { adapter } : {}).logits as Tensor;
-    if (wasTraining) model.train();
+    let logits: Tensor;
+    try {
+      logits = (yield* model.forwardByParts(this.inputs(examples), { adapter })).logits as Tensor;
+    } finally {
+      if (wasTraining) model.train();
+    }
+    yield;
     const labels = nextLabels(
       all.flatMap((side) => side.labels),
       counts,

@@ -1,7 +1,7 @@
 import { checkKnown, checkOneOf, checkOptions, describeValue } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
-import { atOnce } from '../core/slices.js';
+import { atOnce, eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
 import type { RowAdapter } from '../generate/generative.js';
@@ -123,17 +123,26 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /**
-   * @internal Same as `forward` without adapters of its own, but yields after each layer, where the caller can pause. The
-   * caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again. By default, there is no
-   * loss.
+   * @internal Same as `forward`, but yields after each layer, where the caller can pause. The caller runs it in a scope.
+   * If the parts of the model change meanwhile, the pass begins again. By default, there is no loss.
    */
   *forwardByParts(
     inputs: ModelInputs,
-    options: Omit<ForwardOptions, 'attentions'> = { loss: false },
+    options: Omit<ForwardOptions, 'attentions'> & AdapterChoice = { loss: false },
   ): Generator<unknown, ModelOutput> {
     checkKnown('forward', inputs, this.inputNames);
-    checkFlags(checkKnown('forward', options, ['hiddenStates', 'loss']));
-    return yield* this.#unchanged(() => this.runByParts(inputs, options, { source: null, target: null }));
+    const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'loss', 'adapter']);
+    checkFlags(rest);
+    const pass = () => this.runByParts(inputs, rest, { source: null, target: null });
+    if (adapter === undefined) return yield* this.#unchanged(pass);
+    // Each part ends with the adapters that it began with, so it changes nothing for a paused pass.
+    const within = <T>(part: () => T): T => {
+      const { changes } = this;
+      const result = this.#withAdapter(adapter, part);
+      this.changes = changes;
+      return result;
+    };
+    return yield* this.#unchanged(() => eachWithin(within, pass()));
   }
 
   /** @internal See `TextReader`. */

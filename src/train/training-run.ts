@@ -3,6 +3,7 @@
 import { checkNumber, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { AdamW } from './adamw.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { type FinalWeights, finalWeightsOf, WeightsCopy } from './final-weights.js';
@@ -146,8 +147,10 @@ export class TrainingRun {
   }
 
   async go(): Promise<FitResult> {
+    await yieldToEventLoop(); // the first use of this code takes long
     if (this.#data.perEpoch === null) await this.#planStream();
     const resumed = await this.#begin();
+    await yieldToEventLoop();
     // A resumed run does not continue if early stopping had ended it and the patience is not greater now.
     const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
     const { step, skipped, validations } = this.#state;
@@ -299,8 +302,13 @@ export class TrainingRun {
     const numbers = this.#ranks.batches(step, this.#accumulation);
     const items: (readonly unknown[])[] = [];
     for (const n of numbers) {
-      const batch = this.#data.batch(n);
-      items.push(batch instanceof Promise ? await batch : batch);
+      const batch = await this.#data.batch(n);
+      items.push(batch);
+      // An objective encodes an example at its first use.
+      for (const item of this.learner.isPaired ? [] : batch) {
+        this.learner.tokensOf(item);
+        await yieldToEventLoop();
+      }
     }
     const own = items.map((each, i) => this.learner.weightOf(each, this.#lossSettings, numbers[i] as number));
     const counts = await this.#ranks.all(own);

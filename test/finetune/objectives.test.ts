@@ -122,6 +122,28 @@ describe('objectives', () => {
       },
     );
 
+    it('pause in both passes of preferences, with the adapter and the mode of training that others see', async () => {
+      using model = await load('tinystories-656k');
+      lora(model, { r: 4, targets: ['q_proj'], modulesToSave: ['norm'] });
+      const own = new Preference(model);
+      const rows = stories.map((prompt) => ({ prompt, chosen: ' The end.', rejected: ' He was sad.' }));
+      const expected = device.noGrad(() => own.lossOf(rows).dataSync());
+      let pauses = 0;
+      const loss = device.scope(() => {
+        const parts = own.lossByParts(rows);
+        for (;;) {
+          const { done, value } = parts.next();
+          if (done) return value;
+          pauses++;
+          expect(model.activeAdapters).toEqual(['default']);
+          expect(device.gradientsOn).toBe(true);
+          expect(pauses).toBeLessThan(100); // a pass begins again if an adapter was switched
+        }
+      });
+      expect(pauses).toBeGreaterThan(2 * model.decoder!.layers.length);
+      expect(loss.dataSync()).toEqual(expected);
+    });
+
     it("train on a teacher's outputs, with a stream that is read on demand", async () => {
       using teacher = await load('tinystories-656k');
       using student = await load('tinystories-656k');

@@ -94,6 +94,18 @@ describe('a long step', () => {
     expect(new Set(seen).size).toBe(6);
   });
 
+  it('gives way to the event loop between examples that are encoded at their first use', async () => {
+    const seen: number[] = [];
+    const own = objective([nothing]);
+    own.tokensOf = () => {
+      takeLong();
+      seen.push(turns);
+      return 1;
+    };
+    await fit(own, [1, 2, 3], { ...options, batchSize: 3, steps: 1 });
+    expect(new Set(seen.slice(0, 3)).size).toBe(3);
+  });
+
   it('has the bits of a step without pauses', async () => {
     const results: unknown[] = [];
     for (const part of [nothing, takeLong]) {
