@@ -4,7 +4,6 @@
 //
 //     LLAMA_BENCH=…/llama-bench IK_BENCH=…/llama-bench npm run bench -- real --only '0.6B|1B'
 
-import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createDevice } from '../src/index.js';
 import type { Model } from '../src/models/model.js';
@@ -15,7 +14,8 @@ import { type GenerationTask, generationSeconds, tokensPerSecond } from './harne
 import { llamaSeconds } from './harness/llama-bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
-import { modelShapes, randomGguf } from './real/random-gguf.js';
+import { bytesPerToken, randomGguf } from './real/random-gguf.js';
+import { type ModelShape, modelShapes } from './real/shapes.js';
 
 const FOLDER = fileURLToPath(new URL('../.cache/bench', import.meta.url));
 
@@ -41,37 +41,39 @@ export default {
     ];
     for (const { name, path, variable } of programs)
       if (!path) run.note(`${name} is NOT measured: ${variable} names no program`);
-    for (const name of Object.keys(modelShapes)) {
+    for (const [name, shapeOf] of Object.entries(modelShapes)) {
       const wanted = tasks.filter(({ what }) => run.wants(`${name} ${what}`));
       if (wanted.length === 0) continue;
-      const file = await randomGguf(FOLDER, name);
+      const shape = shapeOf();
+      const file = await randomGguf(FOLDER, name, shape);
       const device = await createDevice({ threads: run.threads });
       run.version(OURS, describeDevice(device));
       const model = (await loadModel(device, file)) as unknown as Model;
-      for (const task of wanted) await measure(run, programs, name, file, model, task);
+      for (const task of wanted) await measure(run, programs, { name, shape, file, model }, task);
       model.dispose();
       device.dispose();
     }
   },
 } satisfies Bench;
 
-async function measure(
-  run: Run,
-  programs: readonly Program[],
-  name: string,
-  file: string,
-  model: Model,
-  task: GenerationTask,
-): Promise<void> {
+interface Case {
+  readonly name: string;
+  readonly shape: ModelShape;
+  readonly file: string;
+  readonly model: Model;
+}
+
+async function measure(run: Run, programs: readonly Program[], given: Case, task: GenerationTask): Promise<void> {
+  const { name, shape, file, model } = given;
   const contestants: Contestant[] = [
     { name: OURS, take: async (repeats) => ({ seconds: await generationSeconds(model, task, repeats) }) },
   ];
   for (const { name: peer, path, options } of programs)
     if (path)
       contestants.push({ name: peer, take: () => ({ seconds: llamaSeconds(path, file, task, run.threads, options) }) });
-  const { size: bytes } = statSync(file);
+  const bytes = bytesPerToken(shape);
   if (task.tokens > 1)
     contestants.push(run.limits.contestant({ steps: [[task.tokens, { reads: 1, writes: 0, bytes }]] }, run.threads));
   const outcome = await contest(contestants, { rounds: run.rounds(5), turn: 0.3, seconds: 60 });
-  run.row(`${name} ${task.what}`, outcome, { ...tokensPerSecond(outcome, task), 'file, MB': bytes / 1e6 });
+  run.row(`${name} ${task.what}`, outcome, { ...tokensPerSecond(outcome, task), 'bytes per token, MB': bytes / 1e6 });
 }

@@ -89,9 +89,10 @@ struct Format {
   // Bits of a stored weight, without scales.
   uint32_t bits;
   // True if weights are integers with scales: value = (integer - offset)·scale. `scales` is the number of scales per 32
-  // inputs; 0 means that all inputs of a feature share one.
+  // inputs; 0 means that all inputs of a feature share one. If scales are a float of the record times integers,
+  // `factorGroups` is the number of groups of a record, else 0.
   bool integers;
-  uint32_t offset, scales;
+  uint32_t offset, scales, factorGroups;
   // True if the engine can quantize floats to this format (packFloats).
   bool made;
 };

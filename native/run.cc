@@ -65,6 +65,7 @@ std::string describe(const Format& format) {
   if (format.integers) {
     number("offset", format.offset);
     number("scales", format.scales);
+    number("factorGroups", format.factorGroups);
   }
   return json + ",\"made\":" + (format.made ? "true" : "false") + "}";
 }

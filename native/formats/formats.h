@@ -82,6 +82,7 @@ constexpr Format describeFormat() {
           .integers = kKind.bits > 0,
           .offset = static_cast<uint32_t>(kKind.offset),
           .scales = static_cast<uint32_t>(kKind.parts),
+          .factorGroups = static_cast<uint32_t>(kKind.factorGroups),
           .made = Quantizer<Type>::kExists};
 }
 

@@ -8,12 +8,18 @@ struct IntegerKind {
   int offset = 0, bits = 0;  // 0 if the format has no integers
   size_t parts = 0;          // scales of a group; 0 if all inputs of a feature share one
   bool minima = false;
+  size_t factorGroups = 0;  // groups of a record, if its scales are a float times integers; else 0
 };
+
+// True if a scale is a float of the record times an integer of the part.
+template <class Format>
+inline constexpr bool kHasFactors = requires(const GroupAt& at) { Format::factor(at, size_t{0}, size_t{0}); };
 
 template <class Format>
 constexpr IntegerKind kindOf() {
   if constexpr (requires { Format::kBits; })
-    return {Format::kOffset, Format::kBits, Format::kTileHead > 0 ? 0 : Format::kParts, Format::kMinima};
+    return {Format::kOffset, Format::kBits, Format::kTileHead > 0 ? 0 : Format::kParts, Format::kMinima,
+            kHasFactors<Format> ? Format::kGroups : 0};
   else
     return {};
 }
@@ -25,12 +31,27 @@ struct GroupBuffer {
 };
 
 template <class Format>
+SIMD_INLINE Vf scaleOf(const GroupAt& at, size_t part, size_t lane) {
+  if constexpr (kHasFactors<Format>)
+    return Format::unit(at, lane) * toFloat(Format::factor(at, part, lane));
+  else
+    return Format::scale(at, part, lane);
+}
+template <class Format>
+SIMD_INLINE Vf minimumOf(const GroupAt& at, size_t part, size_t lane) {
+  if constexpr (kHasFactors<Format>)
+    return Format::minimumUnit(at, lane) * toFloat(Format::minimumFactor(at, part, lane));
+  else
+    return Format::minimum(at, part, lane);
+}
+
+template <class Format>
 __attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupBuffer buffer) {
   for (size_t lane = 0; lane < kTile; lane += kWidth) {
     for (size_t k = 0; k < kQuads; ++k) storeInts(buffer.bytes + k * 64 + lane * 4, Format::bytes(at.group, k, lane));
     for (size_t part = 0; part < Format::kParts; ++part) {
-      store(buffer.scales + part * kTile + lane, Format::scale(at, part, lane));
-      if constexpr (Format::kMinima) store(buffer.minima + part * kTile + lane, Format::minimum(at, part, lane));
+      store(buffer.scales + part * kTile + lane, scaleOf<Format>(at, part, lane));
+      if constexpr (Format::kMinima) store(buffer.minima + part * kTile + lane, minimumOf<Format>(at, part, lane));
     }
   }
 }

@@ -35,8 +35,9 @@ struct IQ4_XS {
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return lookUp(nibblesAt(group, k, lane), kUnevenLevels);
   }
-  SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
-    return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kNibbleBytes + lane) - splatInt(32));
+  SIMD_INLINE static Vf unit(const GroupAt& at, size_t lane) { return halves(at.head + 2 * lane); }
+  SIMD_INLINE static Vi factor(const GroupAt& at, size_t, size_t lane) {
+    return bytesToInts(at.group + kNibbleBytes + lane) - splatInt(32);
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<IQ4_XS>(at, stride, to); }
 };

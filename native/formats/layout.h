@@ -34,6 +34,13 @@
 //   bytes(group, k, lane)      Vi for kWidth features from `lane` on: inputs 4k to 4k + 3, one byte each
 //   scale(at, part, lane)      Vf for kWidth features from `lane` on: their scales in this part of the group
 //   minimum(at, part, lane)    Vf likewise: the minima
+//
+// In K-quants and IQ4_XS, a scale is a float of the record times an integer of the part. These formats have, in place of
+// scale() and minimum():
+//
+//   unit(at, lane)             Vf: the floats of the record
+//   factor(at, part, lane)     Vi: the integers, at most 128 in magnitude
+//   minimumUnit(at, lane), minimumFactor(at, part, lane)    likewise for the minima. The integers are 0 to 63
 #pragma once
 
 inline constexpr size_t kTile = 16, kGroup = 32, kQuads = kGroup / 4;
@@ -60,7 +67,7 @@ SIMD_INLINE uint32_t loadWord(const void* p) {
 SIMD_INLINE void storeWord(void* p, uint32_t word) { memcpy(p, &word, sizeof word); }
 SIMD_INLINE void copyHalf(uint8_t* to, const uint8_t* from) { memcpy(to, from, 2); }
 
-SIMD_INLINE Vi loadInts(const uint8_t* p) {
+SIMD_INLINE Vi loadInts(const void* p) {
   Vi v;
   memcpy(&v, p, sizeof v);
   return v;

@@ -46,11 +46,15 @@ struct Q2_K {
     }
   }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return bitPairsAt(group, k, lane); }
-  SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
-    return halves(at.head + 2 * lane) * toFloat(scalesAt(at, part, lane) & splatInt(15));
+  SIMD_INLINE static Vf unit(const GroupAt& at, size_t lane) { return halves(at.head + 2 * lane); }
+  SIMD_INLINE static Vi factor(const GroupAt& at, size_t part, size_t lane) {
+    return scalesAt(at, part, lane) & splatInt(15);
   }
-  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t part, size_t lane) {
-    return -(halves(at.head + kScaleBytes + 2 * lane) * toFloat(scalesAt(at, part, lane) >> 4));
+  SIMD_INLINE static Vf minimumUnit(const GroupAt& at, size_t lane) {
+    return -halves(at.head + kScaleBytes + 2 * lane);
+  }
+  SIMD_INLINE static Vi minimumFactor(const GroupAt& at, size_t part, size_t lane) {
+    return scalesAt(at, part, lane) >> 4;
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q2_K>(at, stride, to); }
 

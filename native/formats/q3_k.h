@@ -45,8 +45,9 @@ struct Q3_K {
     const int shift = static_cast<int>(k) - 2;
     return bitPairsAt(group, k, lane) | ((shift < 0 ? third << -shift : third >> shift) & splatInt(0x04040404));
   }
-  SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
-    return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kScalesAt + kTile * part + lane) - splatInt(32));
+  SIMD_INLINE static Vf unit(const GroupAt& at, size_t lane) { return halves(at.head + 2 * lane); }
+  SIMD_INLINE static Vi factor(const GroupAt& at, size_t part, size_t lane) {
+    return bytesToInts(at.group + kScalesAt + kTile * part + lane) - splatInt(32);
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q3_K>(at, stride, to); }
 

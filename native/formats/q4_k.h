@@ -61,11 +61,15 @@ struct ScaledTwice {
       putSixBits(to + 4, g, {group[kBytesAt + lane], group[kBytesAt + kTile + lane]});
     }
   }
-  SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
-    return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + lane));
+  SIMD_INLINE static Vf unit(const GroupAt& at, size_t lane) { return halves(at.head + 2 * lane); }
+  SIMD_INLINE static Vi factor(const GroupAt& at, size_t, size_t lane) {
+    return bytesToInts(at.group + kBytesAt + lane);
   }
-  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t, size_t lane) {
-    return -(halves(at.head + kScaleBytes + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + kTile + lane)));
+  SIMD_INLINE static Vf minimumUnit(const GroupAt& at, size_t lane) {
+    return -halves(at.head + kScaleBytes + 2 * lane);
+  }
+  SIMD_INLINE static Vi minimumFactor(const GroupAt& at, size_t, size_t lane) {
+    return bytesToInts(at.group + kBytesAt + kTile + lane);
   }
 };
 

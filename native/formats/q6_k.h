@@ -42,9 +42,9 @@ struct Q6_K {
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return nibblesAt(group, k, lane) | bitPairsAt<4>(group + kBitsAt, k, lane);
   }
-  SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
-    const Vi s = (bytesToInts(at.group + kScalesAt + kTile * part + lane) ^ splatInt(128)) - splatInt(128);  // signed
-    return halves(at.head + 2 * lane) * toFloat(s);
+  SIMD_INLINE static Vf unit(const GroupAt& at, size_t lane) { return halves(at.head + 2 * lane); }
+  SIMD_INLINE static Vi factor(const GroupAt& at, size_t part, size_t lane) {
+    return (bytesToInts(at.group + kScalesAt + kTile * part + lane) ^ splatInt(128)) - splatInt(128);  // signed
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q6_K>(at, stride, to); }
 };

@@ -137,30 +137,31 @@ SIMD_INLINE void configureTiles() {
 }
 SIMD_INLINE void releaseTiles() { _tile_release(); }
 
-// Products of bytes by AMX: kByteRows rows with up to kByteTiles tiles of 16 features. Registers 0 to 2 have the sums, 3
-// the rows, 4 to 6 the weights of 32 inputs.
+// Products of bytes by AMX: kByteRows rows with up to kByteTiles tiles of 16 features. Registers 0 to 2 have sums, 3 the
+// rows, 4 and 5 the weights of 64 inputs; 6 and 7 have the rows and weights of 32 inputs.
 #define SIMD_HAS_BYTE_TILES
 inline constexpr size_t kByteRows = 16, kByteTiles = 3;
-SIMD_INLINE void configureByteTiles() {
+SIMD_INLINE void configureByteTiles(size_t rows = kByteRows) {
   struct {
     uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t rowBytes[16] = {64, 64, 64, 32, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 8, 8, 8};
+    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 32, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 8};
   } config;
+  for (size_t i : {0, 1, 2, 3, 6}) config.rows[i] = static_cast<uint8_t>(rows);
   _tile_loadconfig(&config);
 }
 
-// sums [tiles, 16, 16] = the products of 16 rows with `tiles` tiles of the weight, which are bytesStep bytes apart. A
-// group of 32 inputs has the words of one row after another.
+// sums [tiles, 16, 16] = the products of 16 rows with `tiles` tiles of the weight, which are bytesStep bytes apart, over
+// one or two groups of 32 inputs. Each row has the words of 64 inputs.
 inline void multiplyByteTiles(const int32_t* words, const uint8_t* bytes, size_t bytesStep, size_t groups, size_t tiles,
                               int32_t* sums) {
-  constexpr size_t kGroupBytes = 512, kGroupOfRows = kByteRows * 8, kSums = kByteRows * 16;
+  constexpr size_t kSums = kByteRows * 16;
   asm volatile("" ::: "memory");  // GCC does not know that tiles are loaded from memory
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
-  for (; groups > 0; --groups, words += kGroupOfRows, bytes += kGroupBytes) {
-    _tile_loadd(3, words, 32);
+  if (groups == 2) {
+    _tile_loadd(3, words, 64);
     _tile_loadd(4, bytes, 64);
     _tile_dpbsud(0, 3, 4);
     if (tiles > 1) {
@@ -168,14 +169,96 @@ inline void multiplyByteTiles(const int32_t* words, const uint8_t* bytes, size_t
       _tile_dpbsud(1, 3, 5);
     }
     if (tiles > 2) {
-      _tile_loadd(6, bytes + 2 * bytesStep, 64);
-      _tile_dpbsud(2, 3, 6);
+      _tile_loadd(4, bytes + 2 * bytesStep, 64);
+      _tile_dpbsud(2, 3, 4);
+    }
+  } else {
+    _tile_loadd(6, words, 64);
+    _tile_loadd(7, bytes, 64);
+    _tile_dpbsud(0, 6, 7);
+    if (tiles > 1) {
+      _tile_loadd(7, bytes + bytesStep, 64);
+      _tile_dpbsud(1, 6, 7);
+    }
+    if (tiles > 2) {
+      _tile_loadd(7, bytes + 2 * bytesStep, 64);
+      _tile_dpbsud(2, 6, 7);
     }
   }
   _tile_stored(0, sums, 64);
   if (tiles > 1) _tile_stored(1, sums + kSums, 64);
   if (tiles > 2) _tile_stored(2, sums + 2 * kSums, 64);
   asm volatile("" ::: "memory");
+}
+
+// The same with low and high bytes of weights that are multiplied by integer scales. Registers 0 to 5 have the sums of
+// both for three tiles, 6 the rows, 7 the weights of 64 inputs.
+inline constexpr size_t kScaledBytes = 4096;  // low bytes of a tile, which its high bytes follow
+SIMD_INLINE void configureScaledTiles(size_t rows = kByteRows) {
+  struct {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  for (size_t i = 0; i < 7; ++i) config.rows[i] = static_cast<uint8_t>(rows);
+  _tile_loadconfig(&config);
+}
+
+// sums [tiles, 2, 16, 16] = the products of `rows` rows with the low and with the high bytes of the tiles at `bytes`, over
+// `runs` times 64 inputs.
+inline void multiplyScaledTiles(const int32_t* words, size_t rows, const uint8_t* bytes, size_t tiles, size_t runs,
+                                int32_t* sums) {
+  constexpr size_t kSums = kByteRows * 16, kTileBytes = 2 * kScaledBytes;
+  asm volatile("" ::: "memory");
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  for (; runs > 0; --runs, words += rows * 16, bytes += 1024) {
+    _tile_loadd(6, words, 64);
+    _tile_loadd(7, bytes, 64);
+    _tile_dpbsud(0, 6, 7);
+    _tile_loadd(7, bytes + kScaledBytes, 64);
+    _tile_dpbssd(1, 6, 7);
+    if (tiles > 1) {
+      _tile_loadd(7, bytes + kTileBytes, 64);
+      _tile_dpbsud(2, 6, 7);
+      _tile_loadd(7, bytes + kTileBytes + kScaledBytes, 64);
+      _tile_dpbssd(3, 6, 7);
+    }
+    if (tiles > 2) {
+      _tile_loadd(7, bytes + 2 * kTileBytes, 64);
+      _tile_dpbsud(4, 6, 7);
+      _tile_loadd(7, bytes + 2 * kTileBytes + kScaledBytes, 64);
+      _tile_dpbssd(5, 6, 7);
+    }
+  }
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + kSums, 64);
+  if (tiles > 1) {
+    _tile_stored(2, sums + 2 * kSums, 64);
+    _tile_stored(3, sums + 3 * kSums, 64);
+  }
+  if (tiles > 2) {
+    _tile_stored(4, sums + 4 * kSums, 64);
+    _tile_stored(5, sums + 5 * kSums, 64);
+  }
+  asm volatile("" ::: "memory");
+}
+
+// Products of the bytes, minus an offset, with the factors of their lanes: 16 bits each, of which `low` receives the low
+// bytes and `high` the high ones.
+SIMD_INLINE void scaleQuads(Vi bytes, int offset, Vi factors, uint8_t* low, uint8_t* high) {
+  const __m512i all = (__m512i)bytes, start = _mm512_set1_epi16(static_cast<int16_t>(offset));
+  const __m512i twice = _mm512_or_si512(_mm512_and_si512((__m512i)factors, _mm512_set1_epi32(0xffff)),
+                                        _mm512_slli_epi32((__m512i)factors, 16));
+  const __m512i byte = _mm512_set1_epi16(0xff);
+  const __m512i even = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_and_si512(all, byte), start), twice);
+  const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(all, 8), start), twice);
+  _mm512_store_si512(low, _mm512_or_si512(_mm512_and_si512(even, byte), _mm512_slli_epi16(odd, 8)));
+  _mm512_store_si512(high, _mm512_or_si512(_mm512_srli_epi16(even, 8), _mm512_andnot_si512(byte, odd)));
 }
 
 // sums [32, 32] += a·b for blocks of 32 inputs: a [32, 32] in pairs of inputs, b [16 pairs, 32]. Only the first 16 rows

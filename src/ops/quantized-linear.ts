@@ -125,11 +125,11 @@ class RoundedRows {
 
   /** Returns the rounded rows for a format. Null if there are so few rows that the product itself rounds them. */
   of(format: Format): Tensor | null {
-    const { code, offset, scales } = format;
+    const { code, offset, scales, factorGroups } = format;
     const { x, rows, depth, stride } = this;
     const { device } = x;
     if (rows === 1 && depth <= device.constant('int8.maxHeld')) return null;
-    const key = `${offset} ${scales}`;
+    const key = `${offset} ${scales} ${factorGroups}`;
     let q = this.#made.get(key);
     if (q === undefined) {
       q = device.empty([rows, roundedWords(format, device, depth)], 'int32');
@@ -143,7 +143,8 @@ class RoundedRows {
 
 /** Returns the words of a row of `depth` inputs that is rounded for products with weights of a format. */
 export function roundedWords({ scales }: Format, device: Device, depth: number): number {
-  const groups = Math.ceil(depth / device.constant('format.group'));
-  const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));
-  return groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
+  const [inGroup, inRun] = [device.constant('format.group'), device.constant('int8.runGroups')];
+  const groups = Math.ceil(depth / inGroup);
+  const runs = Math.ceil(groups / inRun);
+  return runs * inRun * device.constant('int8.groupWords') + (scales ? scales * groups : runs) * device.constant('int8.headWords');
 }

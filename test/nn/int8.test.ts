@@ -77,6 +77,12 @@ const roundEven = (x: number) => {
   return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
 };
 
+/** Number of inputs that share a scale. */
+function inputsOfScale(format: Format): number {
+  if (format === 'int8') return 64;
+  return format.endsWith('_k') ? 256 : 32;
+}
+
 /** Inputs as the integers that stand for them, times their scales. */
 function roundedInputs(x: Float32Array, inputs: number, together: number): Float64Array {
   const result = new Float64Array(x.length);
@@ -100,7 +106,7 @@ describe.each(formats)('%s', (format) => {
     const { rows, out, inputs } = sizes;
     const weight = weightOn(device, format, sizes);
     const w = device.scope(() => weight.unpack().dataSync() as Float32Array);
-    const rounded = roundedInputs(inputsOf(sizes), inputs, format === 'int8' ? 64 : 32);
+    const rounded = roundedInputs(inputsOf(sizes), inputs, inputsOfScale(format));
     const y = new Float32Array(bitsOf(device, weight, inputsOf(sizes), sizes).buffer);
     for (let i = 0; i < rows * out; i++) {
       const [row, feature] = [Math.floor(i / out), i % out];

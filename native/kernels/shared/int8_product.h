@@ -6,9 +6,8 @@
 #include "kernels/shared/int8_ready.h"
 #include "kernels/shared/int8_tile.h"
 
-// Groups per pass, and rows that are multiplied with them.
-inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
-                        kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
+// Rows that are multiplied with the unpacked groups.
+inline constexpr size_t kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
 // meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. On Intel, a first prefetch brings them into level 2,
 // kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a Llama 1B in
@@ -22,9 +21,11 @@ inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogethe
 struct Int8Memory {
   alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
   float scales[kInt8Tiles][2 * kUnpackedGroups * kTile], minima[kInt8Tiles][2 * kUnpackedGroups * kTile];
+  RecordFactors factors[kInt8Tiles];
   float sums[kInt8BlockRows * kInt8Cols];
 #ifdef SIMD_HAS_BYTE_TILES
   alignas(64) int32_t products[kUnpackedGroups / kRowGroups * kInt8Tiles * kReadySums];
+  ScaledBytes scaledBytes[kInt8Tiles];
 #endif
 };
 
@@ -88,6 +89,20 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number
   }
 }
 
+// The same for a format whose scales are a float of the record times integers. `first` begins a record.
+template <class Format>
+void unpackRecords(const uint8_t* tile, size_t first, size_t count, uint8_t* bytes, RecordFactors& to) {
+  for (size_t g = 0; g < count; ++g) {
+    const GroupAt at = groupAt<Format>(tile, first + g);
+    fetchAhead<Format>(at);
+    for (size_t lane = 0; lane < kTile; lane += kWidth) {
+      for (size_t k = 0; k < kQuads; ++k)
+        storeInts(bytes + (g * kQuads + k) * 64 + lane * 4, Format::bytes(at.group, k, lane));
+      unpackScales<Format>(at, g, lane, to);
+    }
+  }
+}
+
 // Unpacks `count` groups from `first` on of some tiles. Returns the weight's part of the operands.
 inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_t first, size_t count,
                                 Int8Memory& memory) {
@@ -104,18 +119,92 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
       in.halves = 2 * kRowGroups;
       in.tail = 2 * (count - (in.parts - 1) * kRowGroups);
     } else {
-      for (size_t t = 0; t < tiles.count; ++t) unpackGroups<Format>(tiles.at(t), first, count, t, memory);
       in.bytes = memory.bytes[0];
       in.bytesStep = sizeof memory.bytes[0];
-      in.scales = memory.scales[0];
-      if constexpr (kKind.minima) in.minima = memory.minima[0];
-      in.scalesStep = 2 * kUnpackedGroups * kTile;
+      if constexpr (kHasFactors<Format>) {
+        for (size_t t = 0; t < tiles.count; ++t)
+          unpackRecords<Format>(tiles.at(t), first, count, memory.bytes[t], memory.factors[t]);
+        in.factors = memory.factors;
+        in.recordParts = Format::kGroups * Format::kParts;
+        in.hasMinima = kKind.minima;
+      } else {
+        for (size_t t = 0; t < tiles.count; ++t) unpackGroups<Format>(tiles.at(t), first, count, t, memory);
+        in.scales = memory.scales[0];
+        if constexpr (kKind.minima) in.minima = memory.minima[0];
+        in.scalesStep = 2 * kUnpackedGroups * kTile;
+      }
       in.parts = count * kKind.parts;
       in.halves = in.tail = 2 / kKind.parts;
     }
     return in;
   });
 }
+
+// Adds the parts of a record, times their scales, to the sums of kRows rows × kVecs vectors.
+template <class Format, size_t kRows, size_t kVecs>
+class Int8RecordSums {
+ public:
+  // `heads`: those of the record's first part.
+  SIMD_INLINE explicit Int8RecordSums(const int32_t* heads) : heads_(heads) {
+    if constexpr (kHasFactors<Format>)
+      eachSum([&](size_t r, size_t v) { whole_[r][v] = splatInt(0), low_[r][v] = splat(0.f); });
+  }
+
+  // Adds a part, whose products are exact integers.
+  SIMD_INLINE void addPart(const GroupAt& at, size_t part, size_t lane, const int32_t* heads,
+                           const Vi (&products)[kRows][kVecs], Vf (&total)[kRows][kVecs]) {
+    eachAccumulator<1, kVecs>([&](size_t, size_t v) {
+      const size_t from = lane + v * kWidth;
+      if constexpr (kHasFactors<Format>) {
+        const Vi factor = Format::factor(at, part, from);
+        eachRow([&](size_t r) { whole_[r][v] += products[r][v] * factor; });
+        if constexpr (Format::kMinima) {
+          const Vf minimum = toFloat(Format::minimumFactor(at, part, from));
+          eachRow([&](size_t r) { low_[r][v] += minimum * splatWord(heads + r * kHeadWords + 1); });  // exact
+        }
+      } else {
+        const Vf scale = Format::scale(at, part, from);
+        eachRow([&](size_t r) {
+          total[r][v] += rounded(toFloat(products[r][v]) * (scale * splatWord(heads + r * kHeadWords)));
+        });
+        if constexpr (Format::kMinima) {
+          const Vf minimum = Format::minimum(at, part, from);
+          eachRow([&](size_t r) { total[r][v] += rounded(minimum * splatWord(heads + r * kHeadWords + 1)); });
+        }
+      }
+    });
+  }
+
+  SIMD_INLINE void finish([[maybe_unused]] const GroupAt& at, [[maybe_unused]] size_t lane,
+                          [[maybe_unused]] Vf (&total)[kRows][kVecs]) const {
+    if constexpr (kHasFactors<Format>)
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) {
+        const auto add = [&](Vf unit, const auto& sums) {
+          eachRow([&](size_t r) {
+            total[r][v] += rounded(floatsOf(sums[r][v]) * (unit * splatWord(heads_ + r * kHeadWords)));
+          });
+        };
+        add(Format::unit(at, lane + v * kWidth), whole_);
+        if constexpr (Format::kMinima) add(Format::minimumUnit(at, lane + v * kWidth), low_);
+      });
+  }
+
+ private:
+  template <class Body>
+  SIMD_INLINE static void eachSum(const Body& body) {
+    eachAccumulator<kRows, kVecs>(body);
+  }
+  template <class Body>
+  SIMD_INLINE static void eachRow(const Body& body) {
+    eachAccumulator<kRows, 1>([&](size_t r, size_t) { body(r); });
+  }
+  SIMD_INLINE static Vf floatsOf(Vi v) { return toFloat(v); }
+  SIMD_INLINE static Vf floatsOf(Vf v) { return v; }
+
+  const int32_t* heads_;
+  Vi whole_[kRows][kVecs];
+  Vf low_[kRows][kVecs];
+};
 
 // The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
 // which is as fast as memory. The rows belong to a block of `height` rows; `words` and `heads` point to those of the
@@ -126,9 +215,11 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
   constexpr size_t kSteps = kQuads / Format::kParts;
   Vf total[kRows][kVecs];
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
+  bool isSecond = false;  // true for the second group of a run
   for (size_t record = 0; record * Format::kGroups < groups; ++record) {
     const GroupAt first = groupAt<Format>(tile, record * Format::kGroups);
     const size_t count = atMost(Format::kGroups, groups - record * Format::kGroups);
+    Int8RecordSums<Format, kRows, kVecs> sumsOfRecord(heads);
     for (size_t number = 0; number < count; ++number) {
       const GroupAt at{tile, first.head, first.group + number * Format::kGroupBytes, number};
       if (lane == 0) fetchAhead<Format>(at);
@@ -145,25 +236,19 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
               [&](size_t, size_t v) { weights[v] = Format::bytes(at.group, k, lane + v * kWidth); });
           const int32_t* x = words + k * Dots::kWords;
           eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-            Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kGroupWords);
+            Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kRunWords);
           });
         }
-        Vf scales[kVecs];
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { scales[v] = Format::scale(at, part, lane + v * kWidth); });
+        Vi wholes[kRows][kVecs];
         eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-          const Vi product = Products::template total<Format::kBits>(products[r][v], heads[r * kHeadWords + 2]);
-          total[r][v] += rounded(toFloat(product) * (scales[v] * splatWord(heads + r * kHeadWords)));
+          wholes[r][v] = Products::template total<Format::kBits>(products[r][v], heads[r * kHeadWords + 2]);
         });
-        if constexpr (Format::kMinima) {
-          Vf minima[kVecs];
-          eachAccumulator<1, kVecs>(
-              [&](size_t, size_t v) { minima[v] = Format::minimum(at, part, lane + v * kWidth); });
-          eachAccumulator<kRows, kVecs>(
-              [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
-        }
+        sumsOfRecord.addPart(at, part, lane, heads, wholes, total);
       }
-      words += height * kGroupWords;
+      words += isSecond ? (height - 1) * kRunWords + kGroupWords : kGroupWords;
+      isSecond = !isSecond;
     }
+    sumsOfRecord.finish(first, lane, total);
   }
   eachAccumulator<kRows, kVecs>(
       [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
@@ -180,7 +265,7 @@ void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& la
   const int32_t* heads = block + layout.quadWords() * height;
   for (; height - row >= kRows; row += kRows)
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kGroupWords, heads + row * kHeadWords, height,
+      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kRunWords, heads + row * kHeadWords, height,
                                               layout.groups, sums + row * kInt8Cols);
   if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
 }
@@ -235,6 +320,7 @@ class Int8Product {
 #ifdef SIMD_HAS_BYTE_TILES
     const ByteTiles session(kind_);
     hasTiles_ = session.used();
+    if (hasTiles_ && kind_.factorGroups > 0) return multiplyRecords();
 #endif
     for (group_ = 0; group_ < layout_.groups; group_ += count_) {
       count_ = atMost(each_, layout_.groups - group_);
@@ -247,7 +333,8 @@ class Int8Product {
   size_t groupsOfPass() const {
     static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
     const size_t room = kind_.parts > 0 && rows_.count <= kInt8Rows ? kFewGroups : kUnpackedGroups;
-    return divideUp(divideUp(layout_.groups, divideUp(layout_.groups, room)), kRowGroups) * kRowGroups;
+    const size_t unit = kind_.factorGroups > 0 ? kind_.factorGroups : kRowGroups;
+    return divideUp(divideUp(layout_.groups, divideUp(layout_.groups, room)), unit) * unit;
   }
 
   bool isLast() const { return group_ + count_ == layout_.groups; }
@@ -280,15 +367,67 @@ class Int8Product {
   Int8Tile tileFor([[maybe_unused]] Int8Operands& in, [[maybe_unused]] size_t row, size_t height,
                    Int8Tile wholeTile) const {
 #ifdef SIMD_HAS_BYTE_TILES
-    if (hasTiles_ && in.height == kInt8Rows) {
+    if (hasTiles_ && in.height == kByteRows) {
       const size_t inBlock = row % kInt8Rows;
       if (inBlock == 0) multiplyReady(in, tiles_.count, memory_.products);
       in.products = memory_.products + inBlock * kTile;
-      return int8Tile<ReadySums, 8, kInt8TileRows>;
+      return int8Tile<ReadySums, 8, false, kInt8TileRows>;
     }
 #endif
     return height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
   }
+
+#ifdef SIMD_HAS_BYTE_TILES
+  // Multiplies by AMX with one record after another.
+  void multiplyRecords() {
+    const size_t record = kind_.factorGroups;
+    for (group_ = 0; group_ < layout_.groups; group_ += count_) {
+      count_ = atMost(record, layout_.groups - group_);
+      unpackScaled();
+      WeightsAhead next;
+      if (next_ != nullptr) {
+        const bool isLast = group_ + count_ == layout_.groups;
+        const size_t after = isLast ? 0 : group_ + count_, steps = divideUp(rows_.count, kByteRows);
+        next = {format_, isLast ? *next_ : tiles_, after, atMost(record, layout_.groups - after), steps};
+      }
+      for (size_t row = 0; row < rows_.count; row += kByteRows) {
+        next.fetch();
+        const size_t height = atMost(kByteRows, rows_.count - row);
+        const int32_t* block = rows_.x + row * layout_.rowWords();
+        float* sums = memory_.sums + (record < layout_.groups ? row * kInt8Cols : 0);
+        const RecordRows rows{.words = block + group_ / kRunGroups * height * kRunWords,
+                              .heads = block + (layout_.quadWords() + group_ * kind_.parts * kHeadWords) * height,
+                              .height = height,
+                              .runs = divideUp(count_, kRunGroups),
+                              .parts = count_ * kind_.parts,
+                              .minima = kind_.minima};
+        if (height < kByteRows) configureScaledTiles(height);
+        multiplyScaledTiles(rows.words, height, memory_.scaledBytes[0].low, tiles_.count, rows.runs, memory_.products);
+        if (row + kByteRows < rows_.count) fetchRows(row + kByteRows, rows.runs);
+        for (size_t t = 0; t < tiles_.count; ++t)
+          addRecord(rows, memory_.products + t * 2 * kReadySums, memory_.factors[t], group_ > 0, sums + t * kTile);
+        if (height < kByteRows) configureScaledTiles();
+        if (group_ + count_ == layout_.groups) done_(row, height, sums);
+      }
+    }
+  }
+
+  // Prefetches the words of the current groups for the block of rows from `row` on.
+  void fetchRows(size_t row, size_t runs) const {
+    const size_t height = atMost(kByteRows, rows_.count - row);
+    const int32_t* words = rows_.x + row * layout_.rowWords() + group_ / kRunGroups * height * kRunWords;
+    for (size_t line = 0; line < runs * height; ++line) __builtin_prefetch(words + line * kRunWords);
+  }
+
+  void unpackScaled() {
+    withFormat(format_, [&](auto f) {
+      using Format = decltype(f);
+      if constexpr (kHasFactors<Format>)
+        for (size_t t = 0; t < tiles_.count; ++t)
+          scaleBytes<Format>(tiles_.at(t), group_, count_, memory_.scaledBytes[t], memory_.factors[t]);
+    });
+  }
+#endif
 
   // Points the operands to the current groups, for rows from `row` on.
   void point(Int8Operands& in, size_t row) const {
@@ -296,7 +435,7 @@ class Int8Product {
     const size_t part = kind_.parts == 0 ? group_ / kRowGroups : group_ * kind_.parts;
     const int32_t* block = rows_.x + first * layout_.rowWords();
     in.height = atMost(kInt8Rows, rows_.count - first);
-    in.words = block + group_ * kGroupWords * in.height + inBlock * kGroupWords;
+    in.words = block + (group_ / kRunGroups * in.height + inBlock) * kRunWords;
     in.heads = block + (layout_.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
   }
 

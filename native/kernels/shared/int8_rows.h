@@ -2,33 +2,38 @@
 // the same bits:
 //
 //   - Consecutive inputs of a row that share a scale s are q·s. They are 64 inputs if the weight has one scale per output
-//     feature, else 32. s = largest/127 and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest
+//     feature, those of a record if its scales are a float times integers (K-quants), else 32. s = largest/127 and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest
 //     < 10⁻³⁰. If an input is infinite or NaN, s is NaN, and so are all results of the row. One scale for a whole row
 //     would be too coarse: real models have a few inputs that are many times as large as the others.
 //   - Integers are multiplied and added exactly, in 32 bits. A part of a feature is the inputs that share s, a scale d of
 //     the weight, and a minimum m. Each part adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as
 //     0. Every operation rounds separately. If all inputs of a feature share d, the sum is multiplied by d once, after all
 //     parts. The bias comes last.
+//   - If scales are a float d of the record times integers f of its parts, a record adds float(Σ f·Σ q·w)·(d·s), then
+//     float(Σ g·Σ q)·(m·s), where minima are m·g. The sums within the brackets are exact.
 //
 // Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
-// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 31 for each row, then those of inputs
-// 32 to 63, and so on. Heads follow, one for each part and row.
+// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 63 for each row, then those of inputs
+// 64 to 127, and so on; the last inputs are followed by zeros. Heads follow, one for each part and row.
 #pragma once
 #include "formats/formats.h"
 
 inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfWords = kHalf / 4 * Dots::kWords,
                         kGroupWords = 2 * kHalfWords;
 
+// Groups whose words follow one another in a row.
+inline constexpr size_t kRunGroups = 2, kRunWords = kRunGroups * kGroupWords;
+
 struct Int8Head {
   float scale;
-  float sum;      // scale·Σ q
+  float sum;      // scale·Σ q, or Σ q if a record has factors
   int32_t start;  // start of the sum of products: corrects the offset of the weights' bytes
 };
 inline constexpr size_t kHeadWords = sizeof(Int8Head) / 4;
 
 // Groups of 32 inputs that share a scale s, if the weight has one scale per output feature.
-inline constexpr size_t kRowGroups = 2;
-CONSTANT("int8.rowGroups", kRowGroups)
+inline constexpr size_t kRowGroups = kRunGroups;
+CONSTANT("int8.runGroups", kRunGroups)
 
 CONSTANT("int8.groupWords", kGroupWords)
 CONSTANT("int8.headWords", kHeadWords)
@@ -39,7 +44,7 @@ struct Int8Layout {
 
   Int8Layout(IntegerKind kind, size_t inputs)
       : groups(divideUp(inputs, kGroup)), parts(kind.parts == 0 ? divideUp(groups, kRowGroups) : groups * kind.parts) {}
-  size_t quadWords() const { return groups * kGroupWords; }
+  size_t quadWords() const { return divideUp(groups, kRunGroups) * kRunWords; }
   size_t rowWords() const { return quadWords() + parts * kHeadWords; }
 };
 
@@ -88,115 +93,146 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
-// Inputs of a row that share a scale, and the places of their words and head in a block.
-struct Int8Part {
+// Consecutive inputs of a row in one run, and the places of their words and first head in a block.
+struct Int8Unit {
   const float* x;
   int32_t *words, *head;
 };
 
-// Properties that the parts of a block share.
+// Properties that the units of a block share.
 struct Int8Block {
-  size_t height;  // number of rows
-  int offset;     // offset of the weights' bytes
+  size_t height;     // number of rows
+  int offset;        // offset of the weights' bytes
+  bool scalesTotal;  // true if heads have scale·Σ q, false if they have Σ q
 
-  int32_t* words(const Int8Part& part, size_t half) const {
-    return part.words + half / 2 * height * kGroupWords + half % 2 * kHalfWords;
-  }
   void putHead(int32_t* to, float scale, int32_t total) const {
-    const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};
-    memcpy(to, &head, sizeof head);
+    const float whole = static_cast<float>(total), sum = scalesTotal ? whole * scale : whole;
+    memcpy(to, &scale, sizeof scale);
+    memcpy(to + 1, &sum, sizeof sum);
+    to[2] = -offset * total;
   }
 };
 
-// True if the scales of kWidth parts are computed at once.
+// True if the scales of kWidth units are computed at once.
 inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
 
-// Rounds kWidth parts of kHalves · 16 inputs each. Returns false, and writes nothing, if any input is infinite or NaN.
-template <size_t kHalves>
-bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
-  constexpr size_t kInputs = kHalves * kHalf;
+// Rounds kWidth units of kHeads parts of kHalves · 16 inputs each. Each `together` consecutive units share a scale. Returns
+// false, and writes nothing, if any input is infinite or NaN.
+template <size_t kHeads, size_t kHalves>
+bool quantizeUnits(const Int8Unit (&units)[kWidth], size_t together, const Int8Block& block) {
+  constexpr size_t kPart = kHalves * kHalf, kInputs = kHeads * kPart;
   Vf rows[kWidth];
-  for (size_t p = 0; p < kWidth; ++p) {
+  for (size_t u = 0; u < kWidth; ++u) {
     Vi most = splatInt(0);
     for (size_t i = 0; i < kInputs; i += kWidth) {
-      const Vi size = asInt(load(parts[p].x + i)) & splatInt(0x7fffffff);
+      const Vi size = asInt(load(units[u].x + i)) & splatInt(0x7fffffff);
       most = size > most ? size : most;
     }
-    rows[p] = asFloat(most);
+    rows[u] = asFloat(most);
   }
   transpose(rows);
   Vi most = splatInt(0);
-  for (size_t p = 0; p < kWidth; ++p) {
-    const Vi size = asInt(rows[p]);
+  for (size_t u = 0; u < kWidth; ++u) {
+    const Vi size = asInt(rows[u]);
     most = size > most ? size : most;
   }
   if (maximum(most) >= 0x7f800000) return false;
-  const Vf largest = asFloat(most), zero = splat(0.f), least = splat(1e-30f);
+  alignas(64) int32_t sizes[kWidth];
+  storeInts(sizes, most);
+  for (size_t from = 0; together > 1 && from < kWidth; from += together) {
+    int32_t size = 0;
+    for (size_t u = from; u < from + together; ++u) size = sizes[u] > size ? sizes[u] : size;
+    for (size_t u = from; u < from + together; ++u) sizes[u] = size;
+  }
+  const Vf largest = asFloat(loadInts(sizes));
+  const Vf zero = splat(0.f), least = splat(1e-30f);
   alignas(64) float scales[kWidth], inverses[kWidth];
   alignas(64) int32_t sums[kWidth];
   store(scales, largest < least ? zero : largest / splat(127.f));
   store(inverses, largest < least ? zero : splat(127.f) / largest);
   const Vf magic = splat(12582912.f);
-  for (size_t p = 0; p < kWidth; ++p) {
-    Vi total = splatInt(0);
-    for (size_t i = 0; i < kInputs; i += kWidth) {
-      const Vf value = rounded(load(parts[p].x + i) * splat(inverses[p]));
-      if constexpr (kTuning.prefetches) __builtin_prefetch(parts[p].x + i + kWidth * kInputs);  // the next parts
-      const Vi rounding = asInt(value + magic) - asInt(magic);
-      total = total + rounding;
-      storeBytes(reinterpret_cast<int8_t*>(block.words(parts[p], i / kHalf)) + i % kHalf, rounding);
+  for (size_t part = 0; part < kHeads; ++part) {
+    for (size_t u = 0; u < kWidth; ++u) {
+      Vi total = splatInt(0);
+      for (size_t i = part * kPart; i < (part + 1) * kPart; i += kWidth) {
+        const Vf value = rounded(load(units[u].x + i) * splat(inverses[u]));
+        if constexpr (kTuning.prefetches) __builtin_prefetch(units[u].x + i + kWidth * kInputs);  // the next units
+        const Vi rounding = asInt(value + magic) - asInt(magic);
+        total = total + rounding;
+        storeBytes(reinterpret_cast<int8_t*>(units[u].words) + i, rounding);
+      }
+      rows[u] = toFloat(total);  // exact sums
     }
-    rows[p] = toFloat(total);  // exact sums
+    storeInts(sums, toInt(sumsOfRows(rows)));
+    for (size_t u = 0; u < kWidth; ++u)
+      block.putHead(units[u].head + part * block.height * kHeadWords, scales[u], sums[u]);
   }
-  storeInts(sums, toInt(sumsOfRows(rows)));
-  for (size_t p = 0; p < kWidth; ++p) block.putHead(parts[p].head, scales[p], sums[p]);
   return true;
 }
 
-// Rounds a part of `halves` · 16 inputs, of which `inputs` exist. If `apart`, each half has its own head.
-inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, bool apart, const Int8Block& block) {
-  const Int8Scale scale = int8Scale(largestBits(part.x, inputs));
+// Rounds a unit of `halves` · 16 inputs, of which `inputs` exist. Each `each` halves have a head.
+inline void quantizeUnit(const Int8Unit& unit, Int8Scale scale, size_t inputs, size_t halves, size_t each,
+                         const Int8Block& block) {
   int32_t total = 0;
   for (size_t half = 0; half < halves; ++half) {
     const size_t from = half * kHalf, count = from < inputs ? atMost(kHalf, inputs - from) : 0;
-    total += roundHalf(part.x + from, count, scale.inverse, block.words(part, half));
-    if (!apart) continue;
-    block.putHead(part.head + half * block.height * kHeadWords, scale.scale, total);
+    total += roundHalf(unit.x + from, count, scale.inverse, unit.words + half * kHalfWords);
+    if ((half + 1) % each != 0 && half + 1 < halves) continue;
+    block.putHead(unit.head + half / each * block.height * kHeadWords, scale.scale, total);
     total = 0;
   }
-  if (!apart) block.putHead(part.head, scale.scale, total);
 }
 
 // Rounds all rows of a block, x [height, inputs], and stores it at `to`.
 inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
   const Int8Layout layout(kind, inputs);
-  Int8Block block{height, kind.offset};
+  Int8Block block{height, kind.offset, kind.factorGroups == 0};
   withDots([&](auto products) { block.offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
-  const size_t groups = kind.parts == 0 ? kRowGroups : 1, each = groups * kGroup, heads = kind.parts == 2 ? 2 : 1;
-  const auto partOf = [&](size_t row, size_t part) {
-    return Int8Part{x + row * stride + part * each, to + (part * groups * height + row) * kGroupWords,
-                    to + (layout.quadWords() + part * heads * kHeadWords) * height + row * kHeadWords};
+  // A unit is a group, or a run if the weight has one scale per feature. `together` units share a scale.
+  const size_t groups = kind.parts == 0 ? kRowGroups : 1, heads = kind.parts == 2 ? 2 : 1, each = groups * kGroup;
+  const size_t together = kind.factorGroups > 0 ? kind.factorGroups : 1;
+  const auto unitOf = [&](size_t row, size_t unit) {
+    const size_t group = unit * groups;
+    return Int8Unit{x + row * stride + unit * each,
+                    to + (group / kRunGroups * height + row) * kRunWords + group % kRunGroups * kGroupWords,
+                    to + (layout.quadWords() + unit * heads * kHeadWords) * height + row * kHeadWords};
   };
-  size_t whole = 0;  // number of complete parts per row, which are done at once
+  const auto quantizeSlowly = [&](size_t row, size_t unit, size_t last) {  // units that share a scale
+    const float* from = x + row * stride + unit * each;
+    const Int8Scale scale = int8Scale(largestBits(from, atMost((last - unit) * each, inputs - unit * each)));
+    for (; unit < last; ++unit) {
+      const size_t halves = 2 * atMost(groups, layout.groups - unit * groups);
+      quantizeUnit(unitOf(row, unit), scale, atMost(each, inputs - unit * each), halves, 2 * groups / heads, block);
+    }
+  };
+  size_t whole = 0;  // number of units per row that are done at once
   if constexpr (kScalesTogether) {
-    if (kind.parts < 2) whole = inputs / each;
-    Int8Part parts[kWidth];
-    for (size_t row = 0, part = 0; row < height && whole > 0;) {
+    if (kWidth % together == 0) whole = inputs / each / together * together;
+    Int8Unit units[kWidth];
+    for (size_t row = 0, unit = 0; row < height && whole > 0;) {
+      const size_t firstRow = row, firstUnit = unit;
       size_t count = 0;
       for (; count < kWidth && row < height; ++count) {
-        parts[count] = partOf(row, part);
-        if (++part == whole) ++row, part = 0;
+        units[count] = unitOf(row, unit);
+        if (++unit == whole) ++row, unit = 0;
       }
-      for (size_t p = count; p < kWidth; ++p) parts[p] = parts[0];
-      const bool finite = groups == 1 ? quantizeParts<2>(parts, block) : quantizeParts<2 * kRowGroups>(parts, block);
-      for (size_t p = 0; p < count && !finite; ++p) quantizePart(parts[p], each, 2 * groups, false, block);
+      for (size_t u = count; u < kWidth; ++u) units[u] = units[u - count];
+      const bool finite = kind.parts == 0 ? quantizeUnits<1, 2 * kRowGroups>(units, together, block)
+                          : heads == 1    ? quantizeUnits<1, 2>(units, together, block)
+                                          : quantizeUnits<2, 1>(units, together, block);
+      if (finite) continue;
+      for (size_t done = 0, r = firstRow, u = firstUnit; done < count; done += together) {
+        quantizeSlowly(r, u, u + together);
+        if ((u += together) == whole) ++r, u = 0;
+      }
     }
   }
-  for (size_t row = 0; row < height; ++row)
-    for (size_t part = whole; part * groups < layout.groups; ++part) {
-      const size_t there = atMost(groups, layout.groups - part * groups);
-      quantizePart(partOf(row, part), atMost(each, inputs - part * each), 2 * there, kind.parts == 2, block);
-    }
+  const size_t units = divideUp(layout.groups, groups);
+  for (size_t row = 0; row < height; ++row) {
+    for (size_t unit = whole; unit < units; unit += together) quantizeSlowly(row, unit, atMost(unit + together, units));
+    if (layout.groups % kRunGroups != 0)
+      memset(to + (layout.groups / kRunGroups * height + row) * kRunWords + kGroupWords, 0, kGroupWords * 4);
+  }
 }
 
 inline IntegerKind kindOfFormat(uint32_t format) {

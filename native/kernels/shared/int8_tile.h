@@ -7,16 +7,28 @@
 // the loads of the row.
 inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles * kTile;
 inline constexpr size_t kInt8TileRows = 4;
+// Groups that are unpacked per pass, and records in them, if a record has 8 groups.
+inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16, kUnpackedRecords = kUnpackedGroups / 8;
 static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
+
+// The scales of unpacked records whose scales are a float times integers, and their minima.
+struct RecordFactors {
+  int32_t factors[2 * kUnpackedGroups * kTile];  // [part][feature]
+  float minimumFactors[2 * kUnpackedGroups * kTile];
+  float units[kUnpackedRecords * kTile], minimumUnits[kUnpackedRecords * kTile];  // [record][feature]
+};
 
 // The operands of a register tile. Pointers are those of the first tile of the weight.
 struct Int8Operands {
   const uint8_t* bytes;          // unpacked weights, 64 bytes for each 4 inputs
   const float *scales, *minima;  // scales and minima of each part; either may be null
+  const RecordFactors* factors;  // in place of both, if scales are a float of the record times integers
   const int32_t *words, *heads;  // words and heads of consecutive rows of a block
   const int32_t* products;       // sums of products, for ReadySums (int8_ready.h)
   size_t height;                 // number of rows of that block
   size_t parts, halves, tail;    // number of parts; halves (16 inputs) per part; halves of the last part
+  size_t recordParts;            // parts of a record, if it has factors
+  bool hasMinima;                // likewise: true if records have minima
   size_t bytesStep, scalesStep;  // distances from one tile to the next
 };
 
@@ -31,12 +43,14 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
 inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
 
 // sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Where a vector
-// holds a whole tile, there are enough registers for the sums; otherwise they stay in memory.
-template <class Products, int kBits, size_t kRows, size_t kVecs>
+// holds a whole tile, there are enough registers for the sums; otherwise they stay in memory. So they do if records have
+// factors (kFactors), because these need registers for the sums of a record.
+template <class Products, int kBits, bool kFactors, size_t kRows, size_t kVecs>
 class Int8Lanes {
  public:
   SIMD_INLINE Int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums)
       : in_(in),
+        lane_(lane),
         bytes_(in.bytes + lane * 4),
         words_(in.words),
         heads_(in.heads),
@@ -46,22 +60,20 @@ class Int8Lanes {
         from_(adds ? sums_ : kNoSums) {}
 
   SIMD_INLINE void multiply() {
+    if constexpr (kFactors) return multiplyRecords();
     if constexpr (kHolds) eachSum([&](size_t r, size_t v) { held_[r][v] = load(from_ + place(r, v)); });
     for (size_t part = 0; part < in_.parts; ++part) {
-      if constexpr (requires { Products::load(in_, part, size_t{0}, size_t{0}); }) {
+      if constexpr (requires { Products::load(in_, part, size_t{0}, size_t{0}); })
         eachSum([&](size_t r, size_t v) { products_[r][v] = Products::load(in_, part, r, v); });
-      } else {
-        eachSum([&](size_t r, size_t v) { products_[r][v] = Products::template begin<kBits>(head(r)[2]); });
-        const size_t halves = part + 1 < in_.parts ? in_.halves : in_.tail;
-        for (size_t half = 0; half < halves; ++half) multiplyHalf();
-      }
+      else
+        multiplyPart(part + 1 < in_.parts ? in_.halves : in_.tail);
       addPart();
     }
     if constexpr (kHolds) eachSum([&](size_t r, size_t v) { store(sums_ + place(r, v), held_[r][v]); });
   }
 
  private:
-  static constexpr bool kHolds = kWidth == kTile;
+  static constexpr bool kWhole = kWidth == kTile, kHolds = kWhole && !kFactors;
 
   template <class Body>
   SIMD_INLINE static void eachSum(const Body& body) {
@@ -69,9 +81,58 @@ class Int8Lanes {
   }
   // Offset of a sum from sums_ or from_.
   static constexpr size_t place(size_t r, size_t v) { return r * kInt8Cols + v * kWidth; }
-  size_t bytesStep() const { return kHolds ? in_.bytesStep : kWidth * 4; }
-  size_t scalesStep() const { return kHolds ? in_.scalesStep : kWidth; }
+  size_t bytesStep() const { return kWhole ? in_.bytesStep : kWidth * 4; }
+  size_t scalesStep() const { return kWhole ? in_.scalesStep : kWidth; }
   const int32_t* head(size_t r) const { return heads_ + r * kHeadWords; }
+
+  SIMD_INLINE void multiplyPart(size_t halves) {
+    eachSum([&](size_t r, size_t v) { products_[r][v] = Products::template begin<kBits>(head(r)[2]); });
+    for (size_t half = 0; half < halves; ++half) multiplyHalf();
+  }
+  SIMD_INLINE Vi productOf(size_t r, size_t v) const {
+    return Products::template total<kBits>(products_[r][v], head(r)[2]);
+  }
+
+  SIMD_INLINE void multiplyRecords() {
+    for (size_t record = 0, part = 0; part < in_.parts; ++record) {
+      const int32_t* heads = heads_;
+      const size_t count = atMost(in_.recordParts, in_.parts - part);
+      Vi whole[kRows][kVecs];
+      eachSum([&](size_t r, size_t v) { whole[r][v] = splatInt(0); });
+      for (size_t i = 0; i < count; ++i) {
+        multiplyPart(in_.halves);
+        eachSum([&](size_t r, size_t v) {
+          whole[r][v] += productOf(r, v) * loadInts(factorsAt(&RecordFactors::factors, part + i, v));
+        });
+        heads_ += in_.height * kHeadWords;
+      }
+      const auto scaleOf = [&](size_t r) { return splatWord(heads + r * kHeadWords); };
+      eachSum([&](size_t r, size_t v) {
+        const Vf scale = load(factorsAt(&RecordFactors::units, record, v)) * scaleOf(r);
+        store(sums_ + place(r, v), load(from_ + place(r, v)) + rounded(toFloat(whole[r][v]) * scale));
+      });
+      from_ = sums_;
+      if (in_.hasMinima) {
+        Vf low[kRows][kVecs];
+        eachSum([&](size_t r, size_t v) { low[r][v] = splat(0.f); });
+        for (size_t i = 0; i < count; ++i)
+          eachSum([&](size_t r, size_t v) {  // exact
+            low[r][v] += load(factorsAt(&RecordFactors::minimumFactors, part + i, v)) *
+                         splatWord(heads + (i * in_.height + r) * kHeadWords + 1);
+          });
+        eachSum([&](size_t r, size_t v) {
+          const Vf scale = load(factorsAt(&RecordFactors::minimumUnits, record, v)) * scaleOf(r);
+          store(sums_ + place(r, v), load(sums_ + place(r, v)) + rounded(low[r][v] * scale));
+        });
+      }
+      part += count;
+    }
+  }
+  // Factors or floats of a part or record, for vector v of the features.
+  template <class Member>
+  SIMD_INLINE auto factorsAt(Member member, size_t at, size_t v) const {
+    return kWhole ? &(in_.factors[v].*member)[at * kTile] : &(in_.factors->*member)[at * kTile + lane_ + v * kWidth];
+  }
 
   // Adds the products of 16 inputs.
   SIMD_INLINE void multiplyHalf() {
@@ -81,11 +142,11 @@ class Int8Lanes {
       eachAccumulator<1, kVecs>(
           [&](size_t, size_t v) { weights[v] = loadInts(bytes_ + k * kTile * 4 + v * bytesStep()); });
       eachSum([&](size_t r, size_t v) {
-        Products::template add<kBits>(products_[r][v], weights[v], words_ + r * kGroupWords + k * Dots::kWords);
+        Products::template add<kBits>(products_[r][v], weights[v], words_ + r * kRunWords + k * Dots::kWords);
       });
     }
-    words_ += isSecond_ ? in_.height * kGroupWords - kHalfWords : kHalfWords;
-    isSecond_ = !isSecond_;
+    words_ += kHalfWords;
+    if (++half_ % (2 * kRunGroups) == 0) words_ += (in_.height - 1) * kRunWords;
     bytes_ += kHalf * kTile;
   }
 
@@ -116,7 +177,7 @@ class Int8Lanes {
   template <class Add>
   SIMD_INLINE void eachProduct(const Add& add) {
     eachSum([&](size_t r, size_t v) {
-      const Vf product = toFloat(Products::template total<kBits>(products_[r][v], head(r)[2]));
+      const Vf product = toFloat(productOf(r, v));
       if constexpr (kHolds)
         held_[r][v] = add(held_[r][v], r, product, v * scalesStep());
       else
@@ -125,48 +186,51 @@ class Int8Lanes {
   }
 
   const Int8Operands& in_;
+  const size_t lane_;
   const uint8_t* bytes_;
   const int32_t *words_, *heads_;
   const float *scales_, *minima_;
   float* sums_;
   const float* from_;      // the sums before the current part
-  bool isSecond_ = false;  // true in the second half of a group
+  size_t half_ = 0;  // number of the next half in its run
   typename Products::Sums products_[kRows][kVecs];
   Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
 };
 
 // Multiplies kRows rows with `tiles` ≤ kTiles tiles.
-template <class Products, int kBits, size_t kRows, size_t kTiles = kInt8Tiles>
+template <class Products, int kBits, bool kFactors, size_t kRows, size_t kTiles = kInt8Tiles>
 void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
   if constexpr (kTiles > 1)
-    if (tiles < kTiles) return int8Tile<Products, kBits, kRows, kTiles - 1>(in, tiles, adds, sums);
+    if (tiles < kTiles) return int8Tile<Products, kBits, kFactors, kRows, kTiles - 1>(in, tiles, adds, sums);
   if constexpr (kWidth == kTile) {
-    Int8Lanes<Products, kBits, kRows, kTiles>(in, 0, adds, sums).multiply();
+    Int8Lanes<Products, kBits, kFactors, kRows, kTiles>(in, 0, adds, sums).multiply();
   } else {
     constexpr size_t kVecs = kWidth == 1 ? 4 : 2;
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      Int8Lanes<Products, kBits, kRows, kVecs>(in, lane, adds, sums).multiply();
+      Int8Lanes<Products, kBits, kFactors, kRows, kVecs>(in, lane, adds, sums).multiply();
   }
 }
 
 using Int8Tile = void (*)(const Int8Operands& in, size_t tiles, bool adds, float* sums);
 
 template <class Products, int kBits, size_t... I>
-Int8Tile int8TileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Int8Tile tiles[] = {int8Tile<Products, kBits, I + 1>...};
-  return tiles[rows - 1];
+Int8Tile int8TileWith(bool factors, size_t rows, std::index_sequence<I...>) {
+  static constexpr Int8Tile tiles[] = {int8Tile<Products, kBits, false, I + 1>...},
+                            withFactors[] = {int8Tile<Products, kBits, true, I + 1>...};
+  return (factors ? withFactors : tiles)[rows - 1];
 }
 
 inline Int8Tile int8TileOf(IntegerKind kind, size_t rows) {
   constexpr auto all = std::make_index_sequence<kInt8TileRows>();
+  const bool factors = kind.factorGroups > 0;
   Int8Tile tile = nullptr;
   withDots([&](auto products) {
     using Products = decltype(products);
-    tile = int8TileWith<Products, 8>(rows, all);
+    tile = int8TileWith<Products, 8>(factors, rows, all);
     if constexpr (Products::kBitsMatter)
-      if (kind.bits < 8 || Products::takesEightBits()) tile = int8TileWith<Products, 7>(rows, all);
+      if (kind.bits < 8 || Products::takesEightBits()) tile = int8TileWith<Products, 7>(factors, rows, all);
     if constexpr (Products::kFourBitsMatter)
-      if (kind.bits == 4) tile = int8TileWith<Products, 4>(rows, all);
+      if (kind.bits == 4) tile = int8TileWith<Products, 4>(factors, rows, all);
   });
   return tile;
 }
