@@ -146,5 +146,8 @@ export function roundedWords({ scales }: Format, device: Device, depth: number):
   const [inGroup, inRun] = [device.constant('format.group'), device.constant('int8.runGroups')];
   const groups = Math.ceil(depth / inGroup);
   const runs = Math.ceil(groups / inRun);
-  return runs * inRun * device.constant('int8.groupWords') + (scales ? scales * groups : runs) * device.constant('int8.headWords');
+  return (
+    runs * inRun * device.constant('int8.groupWords') +
+    (scales ? scales * groups : runs) * device.constant('int8.headWords')
+  );
 }

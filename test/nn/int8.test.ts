@@ -11,9 +11,12 @@ import { hasWasm } from '../equipment.js';
 import { Random } from '../random.js';
 import { anyBlocks, type FileFormat } from './any-blocks.js';
 
-const formats = ['int8', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k', 'q5_k', 'q6_k'] as const;
+const small = ['int8', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1'] as const;
+/** Formats with integer scales in blocks of 256 inputs. */
+const large = ['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k', 'iq4_xs'] as const;
+const formats = [...small, ...large] as const;
 type Format = (typeof formats)[number];
-const withMinima: readonly Format[] = ['q4_1', 'q5_1', 'q4_k', 'q5_k'];
+const withMinima: readonly Format[] = ['q4_1', 'q5_1', 'q2_k', 'q4_k', 'q5_k'];
 
 interface Case {
   readonly rows: number;
@@ -80,7 +83,7 @@ const roundEven = (x: number) => {
 /** Number of inputs that share a scale. */
 function inputsOfScale(format: Format): number {
   if (format === 'int8') return 64;
-  return format.endsWith('_k') ? 256 : 32;
+  return (large as readonly Format[]).includes(format) ? 256 : 32;
 }
 
 /** Inputs as the integers that stand for them, times their scales. */
@@ -165,13 +168,13 @@ describe.each(formats)('%s', (format) => {
   });
 });
 
-it.each(['int8', 'q4_1'] as const)(
+it.each(['int8', 'q4_1', 'q4_k', 'q6_k'] as const)(
   '%s: however many rows there are, each has the bits that it has alone',
   async (format) => {
     for (const isa of isas) {
       for (const threads of [2, 7]) {
         const device = await deviceOf(isa, threads);
-        const max = { rows: 300, out: 190, inputs: 96 };
+        const max = { rows: 300, out: 190, inputs: (large as readonly Format[]).includes(format) ? 256 : 96 };
         const weight = weightOn(device, format, max);
         const x = inputsOf(max);
         const all = bitsOf(device, weight, x, max);

@@ -17,6 +17,8 @@ inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
+// The same if AMX could multiply them: it takes two thirds of the time for 16 rows, and longer for 8.
+inline constexpr size_t kFewBesideTiles = 12;
 
 struct Int8Memory {
   alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
@@ -103,6 +105,31 @@ void unpackRecords(const uint8_t* tile, size_t first, size_t count, uint8_t* byt
   }
 }
 
+#ifdef SIMD_HAS_BYTE_TILES
+// Unpacks `count` groups of a record from `first` on as bytes times scales.
+template <class Format>
+__attribute__((noinline)) void scaleBytes(const uint8_t* tile, size_t first, size_t count, ScaledBytes& to,
+                                          RecordFactors& factors) {
+  static_assert(Format::kGroups * kGroup * kTile <= ScaledBytes::kBytes);
+  for (size_t g = 0; g < count; ++g) {
+    const GroupAt at = groupAt<Format>(tile, first + g);
+    fetchAhead<Format>(at);
+    unpackScales<Format>(at, g, 0, factors);
+    Vi factor = splatInt(0);
+#pragma GCC unroll 8
+    for (size_t k = 0; k < kQuads; ++k) {
+      if (k % (kQuads / Format::kParts) == 0) factor = Format::factor(at, k * Format::kParts / kQuads, 0);
+      const size_t place = (g * kQuads + k) * 64;
+      scaleQuads(Format::bytes(at.group, k, 0), Format::kOffset, factor, to.low + place, to.high + place);
+    }
+  }
+  if (count % kRunGroups != 0) {  // the rest of a run
+    memset(to.low + count * kGroup * kTile, 0, kGroup * kTile);
+    memset(to.high + count * kGroup * kTile, 0, kGroup * kTile);
+  }
+}
+#endif
+
 // Unpacks `count` groups from `first` on of some tiles. Returns the weight's part of the operands.
 inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_t first, size_t count,
                                 Int8Memory& memory) {
@@ -146,8 +173,7 @@ class Int8RecordSums {
  public:
   // `heads`: those of the record's first part.
   SIMD_INLINE explicit Int8RecordSums(const int32_t* heads) : heads_(heads) {
-    if constexpr (kHasFactors<Format>)
-      eachSum([&](size_t r, size_t v) { whole_[r][v] = splatInt(0), low_[r][v] = splat(0.f); });
+    if constexpr (kHasFactors<Format>) eachSum([&](size_t r, size_t v) { whole_[r][v] = splatInt(0); });
   }
 
   // Adds a part, whose products are exact integers.
@@ -158,10 +184,6 @@ class Int8RecordSums {
       if constexpr (kHasFactors<Format>) {
         const Vi factor = Format::factor(at, part, from);
         eachRow([&](size_t r) { whole_[r][v] += products[r][v] * factor; });
-        if constexpr (Format::kMinima) {
-          const Vf minimum = toFloat(Format::minimumFactor(at, part, from));
-          eachRow([&](size_t r) { low_[r][v] += minimum * splatWord(heads + r * kHeadWords + 1); });  // exact
-        }
       } else {
         const Vf scale = Format::scale(at, part, from);
         eachRow([&](size_t r) {
@@ -175,18 +197,27 @@ class Int8RecordSums {
     });
   }
 
-  SIMD_INLINE void finish([[maybe_unused]] const GroupAt& at, [[maybe_unused]] size_t lane,
-                          [[maybe_unused]] Vf (&total)[kRows][kVecs]) const {
-    if constexpr (kHasFactors<Format>)
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) {
-        const auto add = [&](Vf unit, const auto& sums) {
-          eachRow([&](size_t r) {
-            total[r][v] += rounded(floatsOf(sums[r][v]) * (unit * splatWord(heads_ + r * kHeadWords)));
-          });
-        };
-        add(Format::unit(at, lane + v * kWidth), whole_);
-        if constexpr (Format::kMinima) add(Format::minimumUnit(at, lane + v * kWidth), low_);
-      });
+  // Adds the sums of a record of `groups` groups, whose first is `at`. `height`: number of heads of a part.
+  SIMD_INLINE void finish([[maybe_unused]] GroupAt at, [[maybe_unused]] size_t groups, [[maybe_unused]] size_t height,
+                          [[maybe_unused]] size_t lane, [[maybe_unused]] Vf (&total)[kRows][kVecs]) const {
+    if constexpr (kHasFactors<Format>) {
+      const auto add = [&](size_t r, size_t v, Vf sum, Vf unit) {
+        total[r][v] += rounded(sum * (unit * splatWord(heads_ + r * kHeadWords)));
+      };
+      eachSum([&](size_t r, size_t v) { add(r, v, toFloat(whole_[r][v]), Format::unit(at, lane + v * kWidth)); });
+      if constexpr (Format::kMinima) {
+        Vf low[kRows][kVecs];
+        eachSum([&](size_t r, size_t v) { low[r][v] = splat(0.f); });
+        const int32_t* heads = heads_;
+        for (size_t i = 0; i < groups; ++i, at.group += Format::kGroupBytes)
+          for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords)
+            eachSum([&](size_t r, size_t v) {  // exact
+              const Vf minimum = toFloat(Format::minimumFactor(at, part, lane + v * kWidth));
+              low[r][v] = fma(minimum, splatWord(heads + r * kHeadWords + 1), low[r][v]);
+            });
+        eachSum([&](size_t r, size_t v) { add(r, v, low[r][v], Format::minimumUnit(at, lane + v * kWidth)); });
+      }
+    }
   }
 
  private:
@@ -198,12 +229,9 @@ class Int8RecordSums {
   SIMD_INLINE static void eachRow(const Body& body) {
     eachAccumulator<kRows, 1>([&](size_t r, size_t) { body(r); });
   }
-  SIMD_INLINE static Vf floatsOf(Vi v) { return toFloat(v); }
-  SIMD_INLINE static Vf floatsOf(Vf v) { return v; }
 
   const int32_t* heads_;
   Vi whole_[kRows][kVecs];
-  Vf low_[kRows][kVecs];
 };
 
 // The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
@@ -248,7 +276,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
       words += isSecond ? (height - 1) * kRunWords + kGroupWords : kGroupWords;
       isSecond = !isSecond;
     }
-    sumsOfRecord.finish(first, lane, total);
+    sumsOfRecord.finish(first, count, height, lane, total);
   }
   eachAccumulator<kRows, kVecs>(
       [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
@@ -312,7 +340,7 @@ class Int8Product {
 
   void multiply() {
     if constexpr (kInt8FewRows > 0) {
-      if (rows_.count <= kInt8FewRows && kind_.parts > 0) {
+      if (rows_.count <= fewRows() && kind_.parts > 0) {
         multiplyFew(format_, tiles_, rows_.x, rows_.count, layout_, memory_.sums);
         return done_(size_t{0}, rows_.count, memory_.sums);
       }
@@ -329,6 +357,13 @@ class Int8Product {
   }
 
  private:
+  size_t fewRows() const {
+#ifdef SIMD_HAS_BYTE_TILES
+    if (kind_.factorGroups > 0 && ByteTiles::multiply(kind_)) return kFewBesideTiles;
+#endif
+    return kInt8FewRows;
+  }
+
   // Returns the number of groups per pass: as few passes as possible, of nearly equal size.
   size_t groupsOfPass() const {
     static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);

@@ -45,8 +45,12 @@ struct ReadySums : PlainSums {
 // Makes registers of AMX ready on this thread, if it is to multiply with weights of this kind.
 class ByteTiles {
  public:
-  explicit ByteTiles(IntegerKind kind)
-      : used_((kind.parts == 0 || kind.factorGroups > 0) && cpu().vnni && allowsAmx()) {
+  // True if AMX multiplies with weights of this kind on this machine.
+  static bool multiply(IntegerKind kind) {
+    return (kind.parts == 0 || kind.factorGroups > 0) && cpu().vnni && allowsAmx();
+  }
+
+  explicit ByteTiles(IntegerKind kind) : used_(multiply(kind)) {
     if (used_) kind.factorGroups > 0 ? configureScaledTiles() : configureByteTiles();
   }
   ~ByteTiles() {
@@ -79,28 +83,6 @@ struct ScaledBytes {
   uint8_t high[kBytes];
 };
 static_assert(ScaledBytes::kBytes == kScaledBytes);
-
-// Unpacks a record of `count` groups from `first` on.
-template <class Format>
-__attribute__((noinline)) void scaleBytes(const uint8_t* tile, size_t first, size_t count, ScaledBytes& to,
-                                          RecordFactors& factors) {
-  static_assert(Format::kGroups * kGroup * kTile <= ScaledBytes::kBytes);
-  for (size_t g = 0; g < count; ++g) {
-    const GroupAt at = groupAt<Format>(tile, first + g);
-    unpackScales<Format>(at, g, 0, factors);
-    Vi factor = splatInt(0);
-#pragma GCC unroll 8
-    for (size_t k = 0; k < kQuads; ++k) {
-      if (k % (kQuads / Format::kParts) == 0) factor = Format::factor(at, k * Format::kParts / kQuads, 0);
-      const size_t place = (g * kQuads + k) * 64;
-      scaleQuads(Format::bytes(at.group, k, 0), Format::kOffset, factor, to.low + place, to.high + place);
-    }
-  }
-  if (count % kRunGroups != 0) {  // the rest of a run
-    memset(to.low + count * kGroup * kTile, 0, kGroup * kTile);
-    memset(to.high + count * kGroup * kTile, 0, kGroup * kTile);
-  }
-}
 
 // Rows of a block, from the first words and heads of a record on.
 struct RecordRows {

@@ -191,8 +191,8 @@ class Int8Lanes {
   const int32_t *words_, *heads_;
   const float *scales_, *minima_;
   float* sums_;
-  const float* from_;      // the sums before the current part
-  size_t half_ = 0;  // number of the next half in its run
+  const float* from_;  // the sums before the current part
+  size_t half_ = 0;    // number of the next half in its run
   typename Products::Sums products_[kRows][kVecs];
   Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
 };
