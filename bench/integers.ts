@@ -10,9 +10,10 @@ import { LIMIT } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned } from './harness/ours.js';
 import { geometricMean } from './harness/statistics.js';
+import { randomBlocks } from './real/random-gguf.js';
 
 const FLOATS = 'float32';
-const formats: readonly PackedFormat[] = ['int8', 'q8_0', 'q4_1'];
+const formats: readonly PackedFormat[] = ['int8', 'q8_0', 'q4_1', 'q4_k', 'q6_k'];
 const rows = [1, 8, 16, 128, 512];
 const layers = [
   [576, 1536],
@@ -39,6 +40,14 @@ export default {
   },
 } satisfies Bench;
 
+/** A packed weight of this shape: `floats` if the engine can pack them, else any blocks. */
+function weightOf(floats: Tensor, format: PackedFormat): PackedWeight {
+  const { device } = floats;
+  if (device.formats.get(format)?.made) return PackedWeight.fromTensor(floats, format);
+  const [rows, columns] = floats.shape as [number, number];
+  return PackedWeight.fromBlocks(device, format, [rows, columns], randomBlocks(format.toUpperCase(), rows, columns));
+}
+
 /** A contestant that runs a recorded program of `copies` equal products. */
 function recorded(
   device: Device,
@@ -59,13 +68,15 @@ function recorded(
 async function measure(run: Run, device: Device, format: PackedFormat, suffix: string, limited: boolean) {
   const shares: number[] = [];
   const besideFloats: number[] = [];
-  const products = layers.flatMap(([inputs, outputs]) => rows.map((count) => ({ inputs, outputs, count })));
+  const { inputs: inBlock } = device.formats.get(format) as { inputs: number };
+  const fitting = layers.filter(([inputs]) => inputs % inBlock === 0);
+  const products = fitting.flatMap(([inputs, outputs]) => rows.map((count) => ({ inputs, outputs, count })));
   for (const { inputs, outputs, count } of products) {
     const what = `${format}, ${count}: ${inputs}→${outputs}${suffix}`;
     if (!run.wants(what) || (suffix !== '' && count < MIN_SUMMED)) continue;
     const x = patterned(device, [count, inputs], 1021);
     const floats = patterned(device, [outputs, inputs], 1019);
-    const weight = PackedWeight.fromTensor(floats, format);
+    const weight = weightOf(floats, format);
     const w = device.noGrad(() => transpose(floats));
     const operations = 2 * count * inputs * outputs;
     const copies = Math.ceil(Math.min(MAX_COPIES, MIN_OPERATIONS / operations));

@@ -46,22 +46,26 @@ const blocks: Readonly<Record<'Q4_K' | 'Q6_K', RandomBlock>> = {
   Q6_K: { halves: [[208, 400]], scales: { from: 192, to: 208, mask: 0x1f } },
 };
 
-function matrix(random: RandomBytes, name: string, type: 'Q4_K' | 'Q6_K', shape: readonly number[]): GgufPart {
+type BlockType = keyof typeof blocks;
+
+function fillBlocks(random: RandomBytes, type: BlockType, rows: number, columns: number): Uint8Array {
   const { elements, bytes: blockBytes } = ggmlLayouts[type];
   const { halves, scales } = blocks[type];
-  const columns = shape.at(-1) as number;
-  const make = () => {
-    const bytes = new Uint8Array((sizeOf(shape) / elements) * blockBytes);
-    random.fill(bytes);
-    const view = new DataView(bytes.buffer);
-    const bits = toHalf(Float32Array.from(halves, ([, divisor]) => 1 / Math.sqrt(columns) / divisor));
-    for (let block = 0; block < bytes.length; block += blockBytes) {
-      for (const [i, [at]] of halves.entries()) view.setUint16(block + at, bits[i] as number, true);
-      for (let at = block + scales.from; at < block + scales.to; at++) bytes[at] = (bytes[at] as number) & scales.mask;
-    }
-    return bytes;
-  };
-  return { name, type, shape, bytes: make };
+  const bytes = new Uint8Array(((rows * columns) / elements) * blockBytes);
+  random.fill(bytes);
+  const view = new DataView(bytes.buffer);
+  const bits = toHalf(Float32Array.from(halves, ([, divisor]) => 1 / Math.sqrt(columns) / divisor));
+  for (let block = 0; block < bytes.length; block += blockBytes) {
+    for (const [i, [at]] of halves.entries()) view.setUint16(block + at, bits[i] as number, true);
+    for (let at = block + scales.from; at < block + scales.to; at++) bytes[at] = (bytes[at] as number) & scales.mask;
+  }
+  return bytes;
+}
+
+/** Returns random blocks of a matrix. Throws RangeError for a type other than Q4_K and Q6_K. */
+export function randomBlocks(type: string, rows: number, columns: number): Uint8Array {
+  if (!(type in blocks)) throw new RangeError(`no random blocks of ${type}, expected Q4_K or Q6_K`);
+  return fillBlocks(new RandomBytes(), type as BlockType, rows, columns);
 }
 
 function partsOf({ tensors }: ModelShape): GgufPart[] {
@@ -69,7 +73,12 @@ function partsOf({ tensors }: ModelShape): GgufPart[] {
   return tensors.map(({ name, type, shape, value = 1 }) =>
     type === 'F32'
       ? { name, type, shape, bytes: () => new Uint8Array(new Float32Array(sizeOf(shape)).fill(value).buffer) }
-      : matrix(random, name, type, shape),
+      : {
+          name,
+          type,
+          shape,
+          bytes: () => fillBlocks(random, type, sizeOf(shape.slice(0, -1)), shape.at(-1) as number),
+        },
   );
 }
 
