@@ -191,8 +191,8 @@ inline void multiplyByteTiles(const int32_t* words, const uint8_t* bytes, size_t
   asm volatile("" ::: "memory");
 }
 
-// The same with low and high bytes of weights that are multiplied by integer scales. Registers 0 to 5 have the sums of
-// both for three tiles, 6 the rows, 7 the weights of 64 inputs.
+// Products with the low and high bytes of weights that are multiplied by integer scales. Registers 0 to 5 have the sums
+// of both for three tiles, 6 the rows, 7 the weights of 64 inputs.
 inline constexpr size_t kScaledBytes = 4096;  // low bytes of a tile, which its high bytes follow
 SIMD_INLINE void configureScaledTiles(size_t rows = kByteRows) {
   struct {
@@ -248,7 +248,7 @@ inline void multiplyScaledTiles(const int32_t* words, size_t rows, const uint8_t
   asm volatile("" ::: "memory");
 }
 
-// Products of the bytes, minus an offset, with the factors of their lanes: 16 bits each, of which `low` receives the low
+// Multiplies bytes, minus an offset, by the factors of their lanes. The products have 16 bits: `low` receives their low
 // bytes and `high` the high ones.
 SIMD_INLINE void scaleQuads(Vi bytes, int offset, Vi factors, uint8_t* low, uint8_t* high) {
   const __m512i all = (__m512i)bytes, start = _mm512_set1_epi16(static_cast<int16_t>(offset));

@@ -17,7 +17,7 @@ inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
-// The same if AMX could multiply them: it takes two thirds of the time for 16 rows, and longer for 8.
+// Likewise, if AMX could multiply them. It takes two thirds of the time for 16 rows, and longer for 8.
 inline constexpr size_t kFewBesideTiles = 12;
 
 struct Int8Memory {
@@ -91,7 +91,7 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number
   }
 }
 
-// The same for a format whose scales are a float of the record times integers. `first` begins a record.
+// Unpacks groups of a format whose scales are a float of the record times integers. `first` begins a record.
 template <class Format>
 void unpackRecords(const uint8_t* tile, size_t first, size_t count, uint8_t* bytes, RecordFactors& to) {
   for (size_t g = 0; g < count; ++g) {

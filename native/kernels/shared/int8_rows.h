@@ -9,12 +9,12 @@
 //     the weight, and a minimum m. Each part adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as
 //     0. Every operation rounds separately. If all inputs of a feature share d, the sum is multiplied by d once, after all
 //     parts. The bias comes last.
-//   - If scales are a float d of the record times integers f of its parts, a record adds float(Σ f·Σ q·w)·(d·s), then
-//     float(Σ g·Σ q)·(m·s), where minima are m·g. The sums within the brackets are exact.
+//   - Scales can be a float d of the record times integers f of its parts, and minima m·g likewise. A record then adds
+//     float(Σ f·Σ q·w)·(d·s), and after it float(Σ g·Σ q)·(m·s). The sums within the brackets are exact.
 //
 // Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
-// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 63 for each row, then those of inputs
-// 64 to 127, and so on; the last inputs are followed by zeros. Heads follow, one for each part and row.
+// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 63 for each row. Those of inputs 64 to
+// 127 follow, and so on. Zeros follow the last inputs. Heads come last, one for each part and row.
 #pragma once
 #include "formats/formats.h"
 
