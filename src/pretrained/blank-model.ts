@@ -138,8 +138,7 @@ async function isUntied(
   device: Device,
   from: BlankSource & { readonly head: HeadKind },
 ): Promise<boolean> {
-  // GGUF files have no config.json; their config is derived from their tensors and settings.
-  const mayDiffer = config.tie_word_embeddings && from.source.weights === undefined && from.file === null;
+  const mayDiffer = config.tie_word_embeddings && from.file === null;
   return !!mayDiffer && hasOwnOutput(tensors, from.head, from.headersOnly ? null : device, from.signal);
 }
 

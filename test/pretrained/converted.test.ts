@@ -16,6 +16,7 @@ const {
   t5encoder,
   gemma_embedding: gemma,
   phi3,
+  umt5,
 } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
 const device = await deviceFor(isas.at(-1) as string, 2);
 
@@ -51,12 +52,19 @@ it('a folder of EmbeddingGemma has its projections', async () => {
   }
 });
 
-it.each(['auto', 'float32'] as const)('t5: ids and logits, weights %s', async (weights) => {
-  using model = await loadModel(device, pathOf('t5.gguf'), { weights, activations: 'float32' });
-  expect(model.tokenizer!.encode(t5.text, { addSpecial: true })).toEqual(t5.ids);
+it.each([
+  ['t5', 'auto'],
+  ['t5', 'float32'],
+  ['umt5', 'auto'],
+  ['umt5', 'float32'],
+] as const)('%s: ids and logits, weights %s', async (name, weights) => {
+  using model = await loadModel(device, pathOf(`${name}.gguf`), { weights, activations: 'float32' });
+  const { text, ids, read, logits: given } = { t5, umt5 }[name];
+  expect(model.config.model_type).toBe(name);
+  expect(model.tokenizer!.encode(text, { addSpecial: true })).toEqual(ids);
   device.scope(() => {
-    const { logits } = model.forward({ inputIds: [t5.ids], decoderInputIds: [t5.read] });
-    const expected = Float32Array.from(t5.logits);
+    const { logits } = model.forward({ inputIds: [ids], decoderInputIds: [read] });
+    const expected = Float32Array.from(given);
     assertClose('logits', logits!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
   });
 });

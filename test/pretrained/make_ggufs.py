@@ -1,4 +1,4 @@
-# Makes bert.gguf, nomic.gguf, t5.gguf, t5encoder.gguf, gemma-embedding.gguf and phi3.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# Makes bert.gguf, nomic.gguf, t5.gguf, t5encoder.gguf, gemma-embedding.gguf, phi3.gguf and umt5.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
 # numbers that transformers and sentencepiece have for them:
 #   python test/pretrained/make_ggufs.py LLAMA.CPP
 # LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
@@ -6,7 +6,7 @@
 import json, os, sys, tempfile
 import sentencepiece, torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, Phi3Config, Phi3ForCausalLM, T5Config, T5EncoderModel, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, Phi3Config, Phi3ForCausalLM, T5Config, T5EncoderModel, T5ForConditionalGeneration, UMT5Config, UMT5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
 import conversion.base, convert_hf_to_gguf
@@ -102,6 +102,23 @@ def t5(folder):
     return {'text': 'the woman walks her dogs', 'ids': ids, 'read': read, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
 
 
+def umt5(folder):
+    """T5 whose layers have biases of distances of their own, and an output of its own."""
+    pieces = spiece(folder)
+    config = UMT5Config(vocab_size=64, d_model=32, d_kv=4, d_ff=48, num_layers=2, num_heads=3, decoder_start_token_id=0, tie_word_embeddings=False, relative_attention_num_buckets=16)
+    model = UMT5ForConditionalGeneration(config)
+    model.lm_head.weight = torch.nn.Parameter(torch.empty(64, 32))  # transformers 5 would share it with the embedding
+    model = rounded(model, 0.15)
+    model.save_pretrained(folder)
+    save_file({name: p.clone() for name, p in model.state_dict().items()}, os.path.join(folder, 'model.safetensors'), metadata={'format': 'pt'})
+    convert(folder, 'umt5.gguf')
+    ids = pieces.encode('the woman walks her dogs') + [1]
+    read = [0, 5, 9, 3]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([read])).logits
+    return {'text': 'the woman walks her dogs', 'ids': ids, 'read': read, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
+
+
 def t5encoder(folder):
     """As sentence-t5 and GTR, whose vectors the file does not say how to pool."""
     pieces = spiece(folder)
@@ -172,7 +189,7 @@ def spiece(folder, name='spiece', **more):
 
 
 made = {}
-for make in [bert, t5, nomic, t5encoder, gemma_embedding, phi3]:
+for make in [bert, t5, nomic, t5encoder, gemma_embedding, phi3, umt5]:
     with tempfile.TemporaryDirectory() as folder:
         made[make.__name__] = make(folder)
 json.dump(made, open(os.path.join(HERE, 'ggufs.json'), 'w'))

@@ -1,4 +1,3 @@
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { DecodingOptions } from '../../generate/generative.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
@@ -267,13 +266,11 @@ function ggufStack(from: string, to: string, last: number): Record<string, strin
   };
 }
 
-/** The config in a GGUF file. Throws FormatError for UMT5. */
+/** The config in a GGUF file: UMT5's if every layer has its own biases of distances. */
 function ggufConfig(file: GgufSettings): Json {
   const [layers, heads, width] = ['block_count', 'attention.head_count', 'embedding_length'].map((name) =>
     file.needed(name),
   ) as [number, number, number];
-  if (file.tensors.has('enc.blk.1.attn_rel_b.weight'))
-    throw new FormatError('every layer has its own bias of distances, as in UMT5: such models are not supported');
   return {
     d_model: width,
     d_kv: file.number('attention.key_length') ?? Math.floor(width / heads),
@@ -286,6 +283,7 @@ function ggufConfig(file: GgufSettings): Json {
     feed_forward_proj: file.tensors.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
     decoder_start_token_id: file.number('decoder_start_token_id') ?? 0,
     tie_word_embeddings: !file.tensors.has('output.weight'),
+    ...(file.tensors.has('enc.blk.1.attn_rel_b.weight') && { model_type: 'umt5', architectures: [umt5.writer] }),
     ...(file.architecture === 't5encoder' && { architectures: ['T5EncoderModel'], is_encoder_decoder: false }),
   };
 }
