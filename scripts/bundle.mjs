@@ -281,8 +281,9 @@ function withNamedFiles({ files, metafile }) {
 async function smaller(text) {
   // No getter of ours does anything but get.
   const compress = { passes: 3, pure_getters: true, unsafe_arrows: true };
-  const comments = /webpackIgnore|@vite-ignore/;
-  return (await minify(text, { module: true, ecma: 2022, compress, format: { comments } })).code;
+  // Node shows the line of an uncaught error.
+  const format = { comments: /webpackIgnore|@vite-ignore/, max_line_len: 1000 };
+  return (await minify(text, { module: true, ecma: 2022, compress, format })).code;
 }
 
 /** Paths of the files that a file imports at once. */

@@ -69,6 +69,13 @@ if (folder) {
       });
     });
 
+    it('shows few lines of its code with an uncaught error', async () => {
+      const text = `import { fit, createDevice } from 'simdformer'; await createDevice({ isa: 'none', backend: 'wasm' });`;
+      const { stderr } = await script(text).catch((error) => error);
+      expect(stderr).toContain('createDevice: isa is ');
+      expect(stderr.length).toBeLessThan(3000);
+    });
+
     it('trains in a CommonJS program of tsx, which uses require()', async () => {
       const place = join(folder as string, 'commonjs');
       await mkdir(place, { recursive: true });
