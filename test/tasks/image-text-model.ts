@@ -76,8 +76,8 @@ const templateOf = (mark: string) =>
   `{% else %}{% for p in m['content'] %}{% if p['type'] == 'image' %}${mark}{% else %}{{ p['text'] }} {% endif %}` +
   '{% endfor %}{% endif %}{% endfor %}{% if add_generation_prompt %}w6 {% endif %}';
 
-/** The model with its tokenizer, template and processor, with room for conversations. */
-export async function imageTextModel(name: KindName, device?: Device): Promise<CausalModel> {
+/** The files of the model, its tokenizer, template and processor, with room for conversations. */
+export async function imageTextFiles(name: KindName): Promise<Record<string, Uint8Array>> {
   const { tokens, mark, preprocessor } = kinds[name] as Kind;
   const files = await filesOf(testData('reference3'), name);
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
@@ -91,14 +91,19 @@ export async function imageTextModel(name: KindName, device?: Device): Promise<C
   };
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   config.text_config.max_position_embeddings = 512;
-  const model = await loadModel(device ?? (await deviceFor(isas.at(-1) as string, 2)), {
+  return {
     ...files,
     'config.json': json(config),
     'tokenizer.json': json(tokenizer),
     'tokenizer_config.json': json({ chat_template: templateOf(mark) }),
     'preprocessor_config.json': json(preprocessor),
-  });
-  return model as unknown as CausalModel;
+  };
+}
+
+/** The model of `imageTextFiles`. */
+export async function imageTextModel(name: KindName, device?: Device): Promise<CausalModel> {
+  const files = await imageTextFiles(name);
+  return (await loadModel(device ?? (await deviceFor(isas.at(-1) as string, 2)), files)) as unknown as CausalModel;
 }
 
 /** Pictures in colour, in grey, and with transparency. */

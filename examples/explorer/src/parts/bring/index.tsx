@@ -106,7 +106,7 @@ export default function Bring({ session }: PartProps) {
           {news?.text}
         </p>
       </div>
-      {guest && View && <View key={guest.name} guest={guest} media={media} />}
+      {guest && View && <View key={guest.key} guest={guest} media={media} />}
       {model && !guest && (
         <Figure
           title="The model on this page"

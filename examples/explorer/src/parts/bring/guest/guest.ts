@@ -57,12 +57,13 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
     const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
     const source = gguf ?? files;
     const model = await loadModel(device, source, { onWarning: () => {} });
-    if (model.takes('pixelValues') && (model.takes('inputIds') || model.decoder !== null)) {
-      throw new Complaint(`“${name}” has images and text. The page shows models that have one of them, and Whisper.`);
-    }
     if (model.headKind === 'text-to-speech')
       throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
     const guest = new Guest(name, device, model, source);
+    if (guest.sees && !guest.converses && (model.takes('inputIds') || model.decoder !== null))
+      throw new Complaint(
+        `“${name}” has images and text. The page shows models that have one of them, and those that converse about pictures, with preprocessor_config.json and tokenizer.json.`,
+      );
     if (guest.hears && !guest.hasCtc && model.headKind !== 'language-model')
       throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, Moonshine, and models with CTC.`);
     return guest;
@@ -72,7 +73,11 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
   }
 }
 
+let opened = 0;
+
 export class Guest {
+  /** Differs from those of all other guests, so that views of one do not keep what was chosen for another. */
+  readonly key = opened++;
   readonly hears: boolean;
   readonly sees: boolean;
   readonly #turns = { last: Promise.resolve() as Promise<unknown> };
@@ -101,6 +106,12 @@ export class Guest {
 
   get parameters(): number {
     return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** True for a model that reads pictures among words, with its files for both. */
+  get converses(): boolean {
+    const { processor, tokenizer } = this.model;
+    return this.sees && tokenizer !== null && processor !== null && 'mark' in processor;
   }
 
   /** True if the model's predictions are tokens. */

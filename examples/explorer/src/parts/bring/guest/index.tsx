@@ -2,6 +2,7 @@ import '../../look-inside/look-inside.css';
 import './guest.css';
 import { Facts } from '../../../draw/facts.js';
 import { Figure } from '../../../draw/figure.js';
+import { ConversationView } from './conversation-view.js';
 import type { Guest } from './guest.js';
 import { ImageView } from './image-view.js';
 import { SoundView } from './sound-view.js';
@@ -19,7 +20,7 @@ export default function GuestView({ guest, media }: { guest: Guest; media: File 
     ['Family', guest.type],
     ['Made for', model.headKind === 'none' ? 'vectors of texts' : model.headKind.replaceAll('-', ' ')],
     ['Layers', layers.flatMap(([stack, name]) => (stack ? `${stack.layers.length} ${name}` : [])).join(', ')],
-    ...(guest.sees || guest.hasCtc
+    ...((guest.sees && !guest.converses) || guest.hasCtc
       ? []
       : ([
           ['Vocabulary', model.vocabSize.toLocaleString('en')],
@@ -36,6 +37,8 @@ export default function GuestView({ guest, media }: { guest: Guest; media: File 
       </Figure>
       {guest.hears ? (
         <SoundView guest={guest} recording={media} />
+      ) : guest.converses ? (
+        <ConversationView guest={guest} picture={media} />
       ) : guest.sees ? (
         <ImageView guest={guest} picture={media} />
       ) : (

@@ -5,6 +5,7 @@ import { Figure } from '../../../draw/figure.js';
 import { percent } from '../../../draw/format.js';
 import { HeatMap } from '../../../draw/heat-map.js';
 import type { PatchMap, Seen } from './see.js';
+import { useNumber } from './use-number.js';
 
 const kinds = { encoder: 'Patches', cross: 'Queries' } as const;
 
@@ -61,16 +62,6 @@ export function PatchesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvas
       />
     </Figure>
   );
-}
-
-/** A number from 0 or 1 to `most` that the address keeps. */
-function useNumber(name: string, initial: number, most: number): [number, (value: number) => void] {
-  const [kept, setKept] = useKept<string>(name, `${initial}`);
-  const value = Number(kept);
-  return [
-    Number.isInteger(value) && value >= Math.min(1, initial) && value <= most ? value : initial,
-    (next) => setKept(`${next}`),
-  ];
 }
 
 function nameOf({ kind, extra, columns }: PatchMap, query: number): string {

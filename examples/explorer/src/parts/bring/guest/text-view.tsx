@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { useKept } from '../../../address.js';
 import { Figure } from '../../../draw/figure.js';
+import { Chips } from './chips.js';
 import { Experiments } from './experiments.js';
 import { Guesses } from './guesses.js';
 import { type Guess, type Guest, MAX_TOKENS, type Reading, type Token } from './guest.js';
@@ -173,33 +174,5 @@ function Words({ reading, hidden, onHide }: WordsProps) {
       {labels && <Guesses label="Of the whole text" guesses={labels} />}
       {reading.left > 0 && <p class="note">The pictures have room for {MAX_TOKENS} tokens.</p>}
     </Figure>
-  );
-}
-
-interface ChipsProps {
-  readonly label: string;
-  readonly tokens: readonly Token[];
-  readonly kind: 'letter' | 'sound';
-  readonly chosen?: number | null;
-  readonly onChoose?: ((token: number) => void) | undefined;
-}
-
-function Chips({ label, tokens, kind, chosen = null, onChoose }: ChipsProps) {
-  return (
-    <ol class={`chips ${kind}`} aria-label={label}>
-      {tokens.map(({ id, name }, i) => (
-        <li key={i}>
-          {onChoose ? (
-            <button type="button" aria-pressed={i === chosen} onClick={() => onChoose(i)}>
-              {name} <small>{id}</small>
-            </button>
-          ) : (
-            <span>
-              {name} <small>{id}</small>
-            </span>
-          )}
-        </li>
-      ))}
-    </ol>
   );
 }

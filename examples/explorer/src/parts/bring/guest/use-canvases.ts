@@ -1,0 +1,19 @@
+import { useMemo } from 'preact/hooks';
+import type { RawImage } from 'simdformer/pretrained';
+
+/** Pictures on canvases, to be drawn below others. */
+export function useCanvases(pictures: readonly RawImage[]): readonly HTMLCanvasElement[] {
+  return useMemo(() => pictures.map(canvasOf), [pictures]);
+}
+
+function canvasOf({ width, height, data }: RawImage): HTMLCanvasElement {
+  const canvas = document.createElement('canvas');
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext('2d') as CanvasRenderingContext2D;
+  const pixels = context.createImageData(width, height);
+  const channels = data.length / (width * height);
+  for (let i = 0; i < width * height; i++)
+    pixels.data.set([...data.subarray(i * channels, i * channels + 3), 255], 4 * i);
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
