@@ -48,9 +48,9 @@ export abstract class CausalModel extends PromptModel {
     layout.target = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
-    const pass = () => this.#features(padded, hiddenStates, inputs);
+    const pass = this.#features(padded, hiddenStates, inputs);
     const { result: features, loss: further } =
-      wantsLoss && this.furtherLoss ? this.furtherLoss(() => atOnce(pass())) : { result: yield* pass(), loss: null };
+      wantsLoss && this.furtherLoss ? yield* this.furtherLoss(pass) : { result: yield* pass, loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     return { ...output, ...this.#headOutput(features, padded, inputs, options.loss ?? true, further) };

@@ -1,20 +1,22 @@
 import type { Tensor } from '../core/tensor.js';
-import { balanced } from '../nn/balance-loss.js';
+import { balancedByParts } from '../nn/balance-loss.js';
 import type { Module } from '../nn/module.js';
 import { scale } from '../ops/binary.js';
 import type { ModelConfig } from './model-config.js';
 
 /** Runs a pass of the layers. Returns its result, and a loss of what happened in it. */
-export type FurtherLoss = (pass: () => Tensor) => { result: Tensor; loss: Tensor | null };
+export type FurtherLoss = (
+  pass: Generator<unknown, Tensor>,
+) => Generator<unknown, { result: Tensor; loss: Tensor | null }>;
 
 /**
  * The loss of a mixture's routers for `CausalModel.furtherLoss`, if the config's `output_router_logits` asks for it:
- * `router_aux_loss_coef` times `balanced`.
+ * `router_aux_loss_coef` times that of `balancedByParts`.
  */
 export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | null {
   if (!config.flag('output_router_logits')) return null;
-  return (pass) => {
-    const { result, loss } = balanced(model, pass);
+  return function* (pass) {
+    const { result, loss } = yield* balancedByParts(model, pass);
     return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
   };
 }

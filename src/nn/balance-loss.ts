@@ -1,6 +1,7 @@
 // The loss that balances the experts of a mixture (Fedus et al. 2021, arXiv 2101.03961, equations 4 to 6).
 
 import { ArgumentError } from '../core/errors.js';
+import { atOnce, eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { topk } from '../ops/axis.js';
 import { add, mul, scale } from '../ops/binary.js';
@@ -18,18 +19,33 @@ import type { Module } from './module.js';
  * number of chosen experts. The experts of a token are those with its highest scores, without a bias of the choice. Throws ArgumentError with gradient checkpointing, which drops the scores.
  */
 export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
+  // biome-ignore lint/correctness/useYield: the pass has no pauses.
+  const parts = function* () {
+    return pass();
+  };
+  return atOnce(balancedByParts(model, parts()));
+}
+
+/** Same as `balanced`, for a pass with pauses, in which another pass may run. */
+export function* balancedByParts<T>(
+  model: Module,
+  pass: Iterator<unknown, T>,
+): Generator<unknown, { result: T; loss: Tensor | null }> {
   const modules = model.modules();
   if (model.training && modules.some((each) => each instanceof TransformerLayer && each.recomputes))
     throw new ArgumentError('loss: output_router_logits needs the routers’ scores, which gradientCheckpointing drops');
   const mixtures = modules.filter((each) => each instanceof MixtureOfExperts);
   const routings: Routing[] = [];
-  for (const mixture of mixtures) mixture.observe((routing) => routings.push(routing));
-  try {
-    const result = pass();
-    return { result, loss: routings.length > 0 ? balanceLoss(routings) : null };
-  } finally {
-    for (const mixture of mixtures) mixture.observe(null);
-  }
+  const observed = <Part>(part: () => Part): Part => {
+    for (const mixture of mixtures) mixture.observe((routing) => routings.push(routing));
+    try {
+      return part();
+    } finally {
+      for (const mixture of mixtures) mixture.observe(null);
+    }
+  };
+  const result = yield* eachWithin(observed, pass);
+  return { result, loss: routings.length > 0 ? balanceLoss(routings) : null };
 }
 
 /** Returns the balance loss of some routings, float32 []. All must have the same number of experts. */

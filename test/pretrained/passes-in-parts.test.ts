@@ -102,3 +102,15 @@ it.each([...decoders.filter((name) => seeing.test(name)), 'florence2'])('%s read
   expect(await result.rows.data()).toEqual(await whole.rows.data());
   model.dispose();
 });
+
+it('a pass with the loss of its routers pauses after each layer, too', async () => {
+  const files = (await filesOf(testData('reference3'), 'qwen3_moe')) as Record<string, Uint8Array>;
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const changed = new TextEncoder().encode(JSON.stringify({ ...config, output_router_logits: true }));
+  const model = await loadModel(device, { ...files, 'config.json': changed }, { onWarning: () => {} });
+  const given = { inputIds: [[1, 2, 3, 4]], labels: [[1, 2, 3, 4]] };
+  const { loss } = model.forward(given);
+  const { result, pauses } = await inParts(device.scopeByParts(model.forwardByParts(given, {})));
+  expect(pauses).toBeGreaterThanOrEqual(config.num_hidden_layers);
+  expect(await result.loss!.data()).toEqual(await loss!.data());
+});
