@@ -34,8 +34,13 @@ describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { time
   ] as const)('%s: tokens of a picture, and the attention of a word to it', async (name, parts) => {
     await bring(name);
     const { page } = guest;
+    await page
+      .locator('.model-card')
+      .getByText(name.replace(/^gemma3_vl/, 'gemma3'), { exact: true })
+      .waitFor();
     await page.getByLabel('What you ask').fill('w11 w12');
     await page.getByLabel('What you ask').blur();
+    await page.locator('.guest .chips button').getByText('w12').first().waitFor();
     await page.getByText(/tokens it reads are pictures/).waitFor();
     const model = await imageTextModel(name, device);
     const processor = model.processor as unknown as ImageTextProcessor;
@@ -52,6 +57,7 @@ describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { time
 
     // The attention of the second word, in the last layer and the mean of its heads.
     const word = chips.findIndex((chip) => chip.startsWith('w12 '));
+    expect(word).toBeGreaterThan(0);
     await page.locator('.guest .chips button').nth(word).click();
     const idsOf = (some: readonly string[]) =>
       some.flatMap((chip) => {

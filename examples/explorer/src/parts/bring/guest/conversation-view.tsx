@@ -24,6 +24,7 @@ const EXAMPLE: readonly RawImage[] = [examplePicture()];
 /** A conversation about pictures: which tokens are pictures, the answer, and what each token attends to. */
 export function ConversationView({ guest, picture }: { guest: Guest; picture: File | null }) {
   const [text, setText] = useKept<string>('asked', 'What is in the picture?');
+  const [draft, setDraft] = useState(text); // is asked when the field loses the focus
   const [pictures, setPictures] = useState(EXAMPLE);
   const [trouble, setTrouble] = useState<string | null>(null);
   const add = (file: File) => {
@@ -45,7 +46,13 @@ export function ConversationView({ guest, picture }: { guest: Guest; picture: Fi
       >
         <div class="guest-text">
           <label for="guest-asked">What you ask</label>
-          <textarea id="guest-asked" rows={2} value={text} onChange={(event) => setText(event.currentTarget.value)} />
+          <textarea
+            id="guest-asked"
+            rows={2}
+            value={draft}
+            onInput={(event) => setDraft(event.currentTarget.value)}
+            onChange={() => setText(draft)}
+          />
         </div>
         <FilePicker text="Add a picture" label="A picture" accept="image/*" onFile={add} />
         {trouble ? <p class="answer complaint">{trouble}</p> : <AnswerLine answer={answer} says={summary} />}
