@@ -74,12 +74,14 @@ struct ScanBlock {
   // Copy between a state in the heap and the block's own copy [keys, kBlock].
   void loadState(float* own, const float* state, uint64_t values) const {
     for (uint64_t n = 0; n < keys; ++n)
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i)
         store(own + n * kBlock + i * kWidth,
               state == nullptr ? splat(0.f) : loadCols(state + (head * keys + n) * values + col, i));
   }
   void storeState(float* state, const float* own, uint64_t values) const {
     for (uint64_t n = 0; n < keys; ++n)
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i)
         storeCols(state + (head * keys + n) * values + col, i, load(own + n * kBlock + i * kWidth));
   }
@@ -92,19 +94,24 @@ struct ScanBlock {
   // Returns decay·Sᵀk.
   SIMD_INLINE Columns predict(const float* state, const ScanRow& row) const {
     Columns sums;
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) sums.of[i] = splat(0.f);
     for (uint64_t n = 0; n < keys; ++n)
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i)
         sums.of[i] = fused(splat(row.k[n]), load(state + n * kBlock + i * kWidth), sums.of[i]);
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) sums.of[i] = rounded(sums.of[i] * splat(row.decay));
     return sums;
   }
 
   SIMD_INLINE Columns update(const float* state, const ScanRow& row) const {
     Columns u;
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) u.of[i] = loadCols(row.v, i);
     if (!isDelta) return u;
     const Columns known = predict(state, row);
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) u.of[i] = rounded((u.of[i] - known.of[i]) * splat(row.beta));
     return u;
   }
@@ -112,10 +119,12 @@ struct ScanBlock {
   // Computes next = decay·state + k uᵀ and returns nextᵀq. `next` may be `state`.
   SIMD_INLINE Columns advance(const float* state, float* next, const ScanRow& row, const Columns& u) const {
     Columns y;
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) y.of[i] = splat(0.f);
     const Vf decay = splat(row.decay);
     for (uint64_t n = 0; n < keys; ++n) {
       const Vf k = splat(row.k[n]), q = splat(row.q[n]);
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i) {
         const Vf s = fused(k, u.of[i], rounded(decay * load(state + n * kBlock + i * kWidth)));
         store(next + n * kBlock + i * kWidth, s);
@@ -321,6 +330,7 @@ struct LinearScanBackward {
     const float* upstream = context.f32(dy) + row * shape.heads * shape.values + block.head * shape.values + block.col;
     ScanBlock::Columns d, du, known, dr;
     const ScanBlock::Columns u = block.update(state, here);
+#pragma GCC unroll 4
     for (uint64_t i = 0; i < kVectors; ++i) {
       d.of[i] = block.loadCols(upstream, i);
       du.of[i] = dr.of[i] = known.of[i] = splat(0.f);
@@ -329,6 +339,7 @@ struct LinearScanBackward {
     for (uint64_t n = 0; n < shape.keys; ++n) {
       Vf sumQ = splat(0.f), sumK = splat(0.f);
       const Vf weightQ = splat(here.q[n]), weightK = splat(here.k[n]);
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i) {
         const uint64_t at = n * kBlock + i * kWidth;
         const Vf g = fma(weightQ, d.of[i], load(gradient + at));
@@ -343,6 +354,7 @@ struct LinearScanBackward {
     if (block.isDelta) {
       known = block.predict(state, here);
       Vf sumBeta = splat(0.f);
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i) {
         sumBeta = fma(du.of[i], block.loadCols(here.v, i) - known.of[i], sumBeta);
         du.of[i] = du.of[i] * splat(here.beta);
@@ -354,6 +366,7 @@ struct LinearScanBackward {
     }
     if (dv.present()) {
       float* target = context.f32(dv) + row * dvStride + block.head * shape.values + block.col;
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i)
         block.storeCols(target, i, (accumulate & 4) != 0 ? block.loadCols(target, i) + du.of[i] : du.of[i]);
     }
@@ -362,6 +375,7 @@ struct LinearScanBackward {
     for (uint64_t n = 0; n < shape.keys; ++n) {
       Vf sumK = splat(0.f);
       const Vf weightK = splat(here.k[n]);
+#pragma GCC unroll 4
       for (uint64_t i = 0; i < kVectors; ++i) {
         const uint64_t at = n * kBlock + i * kWidth;
         const Vf s = load(state + at);
