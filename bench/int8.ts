@@ -53,7 +53,7 @@ const asking =
   (what, args) =>
     (peer as Peer).ask<Turn>({ do: what, args });
 
-/** Seconds of one time. */
+/** Returns the seconds of one repeat. */
 async function timed(repeats: number, body: () => unknown): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < repeats; i++) await body();

@@ -100,17 +100,26 @@ function headlineTable() {
   return [`| | ${OURS} | fastest peer, or the limit | ratio | |`, '|---|---|---|---|---|', ...rows].join('\n');
 }
 
+/** Names the machine of some results, and the limits that they found. */
+function describeMachine(measured) {
+  const [{ machine, threads }] = measured;
+  const best = (what) =>
+    Math.max(...measured.map(({ machineLimits }) => machineLimits[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
+  return `${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
+${best('GB/s from memory')} GB/s`;
+}
+
 function introduction() {
   const [{ machine, threads }] = results;
-  const limits = results.map(({ machineLimits }) => machineLimits);
-  const best = (what) => Math.max(...limits.map((values) => values[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
   const versions = Object.assign({}, ...results.map((result) => result.versions));
   // OpenBLAS tells how it was built, too.
   const peers = Object.entries(versions).map(
     ([name, version]) => `${name} ${/\bv?\d\S*/.exec(version)?.[0] ?? version}`,
   );
-  return `Measured on ${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
-${best('GB/s from memory')} GB/s. All contestants have ${threads} threads and run in turn, after a check that their results agree. \
+  const isHere = (result) => result.machine.cpu === machine.cpu;
+  const elsewhere = results.filter((result) => !isHere(result));
+  const exceptions = elsewhere.map((result) => ` The rows of "${result.title}" are from ${describeMachine([result])}.`);
+  return `Measured on ${describeMachine(results.filter(isHere))}.${exceptions.join('')} All contestants have ${threads} threads and run in turn, after a check that their results agree. \
 Times are medians. A ratio above 1 says how many times as fast as the fastest peer ${OURS} is. The limit is the minimum time that the \
 machine's arithmetic or memory allows, measured in the same run. A ratio to it is the share that is reached. Versions: \
 \`${peers.join(', ')}\`.`;

@@ -141,13 +141,12 @@ SIMD_INLINE void releaseTiles() { _tile_release(); }
 // rows, 4 and 5 the weights of 64 inputs; 6 and 7 have the rows and weights of 32 inputs.
 #define SIMD_HAS_BYTE_TILES
 inline constexpr size_t kByteRows = 16, kByteTiles = 3;
-SIMD_INLINE void configureByteTiles(size_t rows = kByteRows) {
+SIMD_INLINE void configureByteTiles() {
   struct {
     uint8_t palette = 1, start = 0, reserved[14] = {};
     uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 32, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 8};
   } config;
-  for (size_t i : {0, 1, 2, 3, 6}) config.rows[i] = static_cast<uint8_t>(rows);
   _tile_loadconfig(&config);
 }
 

@@ -49,7 +49,7 @@ import type { Sliced } from './slices.js';
 const COMMA = sequence(text(','), optional(text(' ')));
 const COLON = sequence(text(':'), optional(text(' ')));
 
-/** The branches of a `oneOf`: each is compared with each other one. */
+/** Maximum number of branches of a `oneOf`, because each is compared with every other one. */
 const MAX_ONE_OF = 256;
 /** With fewer possible names than this, an object with free names has one member: names must not repeat. */
 const MIN_NAMES = 1000;

@@ -4,11 +4,11 @@ import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type Operand, type OperandGroup, type Placed, Scalar } from './operand.js';
 import { yieldToEventLoop } from './yield-to-event-loop.js';
 
-/** A queue with more words than this runs without being asked. */
+/** Number of queued words above which the queue runs by itself. */
 const FULL = 1 << 20;
 /** Bytes of a result that are copied before the event loop may run. */
 const BYTES_A_SLICE = 1 << 20;
-/** A command's length has 16 bits. */
+/** Maximum number of data words in an upload command. A command has at most 0xffff words, and 3 of them are its header. */
 const MAX_UPLOAD = 0xffff - 3;
 
 interface OperandLayout {
@@ -191,6 +191,7 @@ export class Queue {
     this.#catchUp();
     const count = list.length;
     list.length = 0;
+    this.#throwUnreported();
     if (count > 0) throwIfFailed(this.backend.run(list.words, count));
     for (const { byteOffset, target } of reads) this.backend.read(byteOffset, target);
   }

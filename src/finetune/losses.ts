@@ -14,7 +14,7 @@ import { logSoftmax, softmax } from '../ops/softmax.js';
 import { norm } from '../ops/statistics.js';
 import { softplus } from '../ops/unary.js';
 
-function normalised(x: Tensor): Tensor {
+function normalized(x: Tensor): Tensor {
   return div(x, maximum(norm(x, { axis: -1, keepDims: true }), 1e-12));
 }
 
@@ -31,7 +31,7 @@ export function inBatchNegatives(
   const given = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: orNull('tensor') });
   const { scale: factor = 20, negatives } = given;
   const candidates = negatives ? concat([positives, negatives]) : positives;
-  const cosines = matmul(normalised(anchors), normalised(candidates), { transposeB: true });
+  const cosines = matmul(normalized(anchors), normalized(candidates), { transposeB: true });
   const own = Int32Array.from({ length: anchors.shape[0] as number }, (_, i) => i);
   return crossEntropy(scale(cosines, factor), anchors.device.tensor(own));
 }

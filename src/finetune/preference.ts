@@ -78,7 +78,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
 
   protected override encode({ prompt, chosen, rejected }: PreferenceRow): EncodedAnswers {
     if (![prompt, chosen, rejected].every((text) => typeof text === 'string'))
-      throw new ArgumentError('fit: an example has no prompt, chosen and rejected, which are texts or messages');
+      throw new ArgumentError('fit: an example needs prompt, chosen and rejected, each a text or messages');
     const of = (answer: unknown) =>
       cut(encodeContinuation(this.model, prompt as string, answer as string), this.maxLength);
     return { chosen: of(chosen), rejected: of(rejected) };

@@ -21,7 +21,10 @@ export interface Search {
   readonly tokens: Int32Array;
   /** For each sequence, the index of the sequence that it continues; null if each continues itself. */
   readonly order: Int32Array | null;
-  /** The tokens that each sequence has read, including `tokens` and the start or the prompt. */
+  /**
+   * The tokens of each sequence so far: the start token or the prompt, then the chosen tokens. The last ones are also in
+   * `tokens`, and have not been read yet.
+   */
   readonly contexts: readonly (readonly number[])[];
   /** Number of groups (of `plan.group` sequences) that have an unfinished sequence. */
   readonly open: number;
@@ -39,8 +42,8 @@ interface Track {
   readonly input: number;
   /** Index of the sequence in the result. */
   readonly sequence: number;
-  /** The tokens that the decoder has read, including the start token or the prompt. */
-  readonly read: number[];
+  /** The start token or the prompt, then the chosen tokens. */
+  readonly context: number[];
   readonly tokens: number[];
   readonly logProbabilities: number[];
   readonly prefix: readonly number[];
@@ -80,7 +83,7 @@ export class TokenSearch implements Search {
         Array.from({ length: width }, (_, i) => ({
           input: index,
           sequence: index * width + i,
-          read: [...prompt],
+          context: [...prompt],
           tokens: [],
           logProbabilities: [],
           prefix,
@@ -90,7 +93,7 @@ export class TokenSearch implements Search {
         })),
       );
     this.#batch = this.#all;
-    this.tokens = Int32Array.from(this.#all, ({ read }) => read.at(-1) as number);
+    this.tokens = Int32Array.from(this.#all, ({ context }) => context.at(-1) as number);
   }
 
   /**
@@ -123,7 +126,7 @@ export class TokenSearch implements Search {
   }
 
   get contexts(): readonly (readonly number[])[] {
-    return this.#batch.map(({ read }) => read);
+    return this.#batch.map(({ context }) => context);
   }
 
   *choose(ranking: Ranking): Generator<undefined, TokenEvent[]> {
@@ -139,7 +142,7 @@ export class TokenSearch implements Search {
       if (this.#isEnd(track, token)) track.reason = 'stop';
       else {
         track.tokens.push(token);
-        track.read.push(token);
+        track.context.push(token);
         this.tokens[i] = token;
         events.push({ sequence: track.sequence, token, logProbability });
         const mayStop = track.tokens.length >= track.prefix.length;
@@ -181,11 +184,11 @@ export class TokenSearch implements Search {
   *#pick(
     ranking: Ranking,
     logits: Float32Array,
-    { input, read, processors, random }: Track,
+    { input, context, processors, random }: Track,
   ): Generator<undefined, number> {
     const scores = processors.length > 0 ? ranking.memoryForScores(this.plan) : logits;
     if (scores !== logits) scores.set(logits);
-    yield* processByParts(processors, scores, read);
+    yield* processByParts(processors, scores, context);
     if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
     yield;
     return this.plan.doSample ? draw(scores, random) : argmax(scores);

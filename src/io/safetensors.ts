@@ -85,7 +85,7 @@ export class SafetensorsEntry {
     for await (const part of this.parts(buffer, multiple, isInMemory)) yield this.decode(part);
   }
 
-  /** @internal Yields stored F16 and BF16 elements in parts. A part has an even capacity. */
+  /** @internal Yields stored F16 and BF16 elements in parts. */
   async *streamHalves(buffer: Uint8Array, multiple: number): AsyncGenerator<Uint16Array> {
     for await (const part of this.parts(buffer, multiple))
       yield new Uint16Array(part.buffer, part.byteOffset, part.length / 2);

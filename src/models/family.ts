@@ -45,7 +45,7 @@ export interface Family {
   readonly readsImages?: boolean;
   /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
   readonly fileName?: (name: string) => string;
-  /** Whole names in older files of matrices that these store as [in, out], and present files as [out, in]. */
+  /** Full names of matrices that older files store as [in, out]. Current files store them as [out, in]. */
   readonly transposedNames?: readonly string[];
   /** Settings that the names of a file's tensors imply. They have precedence over `defaults`, but not over config.json. */
   readonly impliedBy?: (names: readonly string[]) => Json;
@@ -92,7 +92,7 @@ export interface GgufFamily {
   readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps' | 'row'>>;
   /** Tensors whose heads store pairs of features as neighbours; transformers stores them in two halves. */
   readonly pairedRows?: readonly string[];
-  /** Norms hold 1 + weight; or those of these patterns do. */
+  /** True if all norms in the file hold 1 + weight. A list names the norms that do. */
   readonly plusOne?: boolean | readonly string[];
   /** Matrices that transformers stores transposed. */
   readonly inOut?: readonly string[];

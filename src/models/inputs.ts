@@ -30,10 +30,10 @@ export interface ModelInputs {
   inputIds?: Tokens | undefined;
   /**
    * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
-   * changes nothing. Padding before or between them takes positions and may be the first row, as in transformers. Other
-   * models take padding at one side of each row. Decoders without an encoder then count positions from the first token,
-   * as `generate` does. GPT-2, Hunyuan and Ministral 3 count padding, as in
-   * transformers: for them, more than distances between tokens counts.
+   * changes nothing. Padding before or between tokens keeps its positions, and a head that reads the first token may read
+   * padding, as in transformers. Other models take padding at one side of each row. Decoders without an encoder then
+   * count positions from the first token, as `generate` does. GPT-2, Hunyuan and Ministral 3 include padding in
+   * positions, as in transformers, because their results depend on absolute positions.
    */
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default 0. */

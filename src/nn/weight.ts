@@ -56,7 +56,7 @@ export class PackedWeight {
 
   /**
    * Makes the weight, [out, in], from `bytes`: blocks in the order of a GGUF file. Values keep their bits. The heap
-   * needs a few megabytes besides the result. Throws ArgumentError for an unknown format, ShapeError if blocks do not
+   * needs about a megabyte besides the result. Throws ArgumentError for an unknown format, ShapeError if blocks do not
    * fill the rows or `bytes` has another length, and OutOfMemoryError.
    */
   static fromBlocks(device: Device, format: PackedFormat, shape: Shape, bytes: Uint8Array): PackedWeight {

@@ -18,11 +18,11 @@ export interface LayerNormOptions {
 }
 
 /**
- * Normalises the last dimension, or those from `axis` on: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x
+ * Normalizes the last dimension, or those from `axis` on: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x
  * + residual. The variance is taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part
  * of the same pass over memory.
  *
- * `x` float32 [..., n]; `gamma` and `beta` float32 of the normalised dimensions, [n] by default, null for 1 and 0; the
+ * `x` float32 [..., n]; `gamma` and `beta` float32 of the normalized dimensions, [n] by default, null for 1 and 0; the
  * result has x's shape. If the squared deviations of a row add up to more than float32 holds, the row and its gradients
  * are NaN. Throws ShapeError, DTypeError, ArgumentError.
  */
@@ -32,7 +32,7 @@ export function layerNorm(
   beta: Tensor | null = null,
   options: LayerNormOptions = {},
 ): Tensor {
-  return normalise('layerNorm', null, x, gamma, beta, checkOptions('layerNorm', options, kinds)).y;
+  return normalize('layerNorm', null, x, gamma, beta, checkOptions('layerNorm', options, kinds)).y;
 }
 
 /**
@@ -47,7 +47,7 @@ export function layerNormWithStats(
   options: LayerNormOptions = {},
 ): { y: Tensor; mean: Tensor; rstd: Tensor } {
   const op = 'layerNormWithStats';
-  const { y, mean, rstd } = normalise(op, 'stats', x, gamma, beta, checkOptions(op, options, kinds));
+  const { y, mean, rstd } = normalize(op, 'stats', x, gamma, beta, checkOptions(op, options, kinds));
   return { y, mean: mean as Tensor, rstd: rstd as Tensor };
 }
 
@@ -65,7 +65,7 @@ export function addLayerNorm(
 ): { sum: Tensor; normed: Tensor } {
   const { eps } = checkOptions('addLayerNorm', options, { eps: 'notNegative' });
   checkDevice('addLayerNorm', { x, residual });
-  const { sum, y } = normalise('addLayerNorm', 'sum', x, gamma, beta, { eps, residual });
+  const { sum, y } = normalize('addLayerNorm', 'sum', x, gamma, beta, { eps, residual });
   return { sum: sum as Tensor, normed: y };
 }
 
@@ -79,7 +79,7 @@ interface Inputs {
   readonly beta: Tensor | null;
 }
 
-/** The normalized result, and the statistics of its rows. */
+/** The values that were normalized, x + residual, and the statistics of their rows. */
 interface Measured {
   readonly sum: Tensor;
   readonly mean: Tensor;
@@ -92,7 +92,7 @@ interface Measured {
  * Returns `sum` and statistics if `wants` names them, else null. Tensors that are not returned live as long as the
  * backward pass needs them.
  */
-function normalise(
+function normalize(
   op: string,
   wants: 'sum' | 'stats' | null,
   given: Tensor,
@@ -118,7 +118,7 @@ function normalise(
     const backward = ([dNormed, dSum]: (Tensor | null)[]) => {
       if (dNormed) {
         const given = { x, residual, gamma: weight, beta: shift };
-        normaliseBackward(given, { sum: sum ?? x, mean, rstd, rows, cols }, dNormed, dSum);
+        normalizeBackward(given, { sum: sum ?? x, mean, rstd, rows, cols }, dNormed, dSum);
       } else if (dSum) for (const input of [x, residual]) passGrad(input, dSum);
     };
     differentiableMany(outputs, inputs, backward, wants === 'stats' ? [mean, rstd] : []);
@@ -142,7 +142,7 @@ function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: num
 const statsShape = (shape: Shape, first: number): Shape => shape.map((size, d) => (d < first ? size : 1));
 
 /** Emits the command for all gradients. `dsum` is the gradient of the sum if that is a result, too. */
-function normaliseBackward(
+function normalizeBackward(
   { x, residual, gamma, beta }: Inputs,
   { sum, mean, rstd, rows, cols }: Measured,
   dy: Tensor,

@@ -19,8 +19,9 @@ export type ActivationFormat = 'int8' | 'float32';
 export interface QuantizedLinearOptions extends LinearOptions {
   /**
    * 'int8': x is rounded to int8, and integers are multiplied, if the weight has integers. Results have the same bits
-   * on every machine and in WebAssembly. Each 64 inputs share a scale, or 32 if the weight has groups. 'float32': x is
-   * multiplied by the unpacked weight. Default: 'float32'.
+   * on every machine and in WebAssembly. Inputs that share a scale: 64 if the weight has one scale per output feature,
+   * the 256 inputs of a block for K-quants and IQ4_XS, otherwise 32. 'float32': x is multiplied by the unpacked weight.
+   * Default: 'float32'.
    */
   activations?: ActivationFormat | undefined;
 }
@@ -123,7 +124,7 @@ class RoundedRows {
     readonly stride: number,
   ) {}
 
-  /** Returns the rounded rows for a format. Null if there are so few rows that the product itself rounds them. */
+  /** Returns the rounded rows for a format. Null for a single short row, which the product itself rounds. */
   of(format: Format): Tensor | null {
     const { code, offset, scales, factorGroups } = format;
     const { x, rows, depth, stride } = this;

@@ -23,7 +23,7 @@ const kinds = { eps: 'notNegative', offset: 'number', axis: 'any' } as const;
  * Divides the last dimension, or those from `axis` on, by their root mean square: (gamma + offset)·x / √(mean(x²) +
  * eps) (Zhang, Sennrich 2019, arXiv 1910.07467).
  *
- * `x` float32 [..., n]; `gamma` float32 of the normalised dimensions, [n] by default, or null for a factor of 1; the
+ * `x` float32 [..., n]; `gamma` float32 of the normalized dimensions, [n] by default, or null for a factor of 1; the
  * result has x's shape. Throws ShapeError, DTypeError; ArgumentError, also for an offset without a gamma.
  */
 export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: RmsNormOptions = {}): Tensor {

@@ -58,7 +58,7 @@ export interface OpenAIOptions {
   context?: number | undefined;
   /** The maximum number of requests that wait for each model. Further requests get 429. Default: 64. */
   maxWaiting?: number | undefined;
-  /** The maximum number of bytes of a body. Default: 4 MiB, and 32 MiB if a model reads images. */
+  /** The maximum number of bytes of a body. Default: 4 MiB; 32 MiB if a model reads images or sounds, or is not loaded yet. */
   maxBodyBytes?: number | undefined;
   /** The maximum number of bytes of a body with a recording. Default: 25 MiB. */
   maxAudioBytes?: number | undefined;

@@ -13,7 +13,7 @@ export interface ServeOptions extends OpenAIOptions {
   port?: number | undefined;
   /** The address to listen at. Default: 127.0.0.1, which only programs on this machine can reach. */
   host?: string | undefined;
-  /** Stream of the log: one line per request, without prompts and answers. Default: standard error. */
+  /** Destination of the log: one line of JSON per request, without prompts and answers. Default: standard error. */
   log?: 'stderr' | 'none' | undefined;
   /** Seconds that `close()` waits for current requests before it ends them. Default: 30. */
   drainSeconds?: number | undefined;
@@ -29,7 +29,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** The default of `drainSeconds`. */
+/** Default port, address and drain time in seconds. */
 export const SERVE_DEFAULTS = { port: 8080, host: '127.0.0.1', drainSeconds: 30 } as const;
 
 /**

@@ -64,7 +64,8 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   use_external_data_format?: boolean | number | Readonly<Record<string, boolean | number>> | undefined;
 }
 
-const TOKENLESS: readonly string[] = [
+/** Tasks whose models may have no tokenizer. */
+const TOKENLESS = [
   'audio-classification',
   'background-removal',
   'depth-estimation',
@@ -73,17 +74,8 @@ const TOKENLESS: readonly string[] = [
   'object-detection',
   'image-segmentation',
   'mask-generation',
-] satisfies TaskName[];
-/** Tasks whose models may have no tokenizer. */
-type TokenlessTask =
-  | 'audio-classification'
-  | 'background-removal'
-  | 'depth-estimation'
-  | 'image-classification'
-  | 'image-feature-extraction'
-  | 'image-segmentation'
-  | 'mask-generation'
-  | 'object-detection';
+] as const satisfies readonly TaskName[];
+type TokenlessTask = (typeof TOKENLESS)[number];
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
@@ -123,7 +115,7 @@ export async function pipeline<Name extends TaskName>(
   const location = model ?? defaultModel(task);
   const { model: loaded, close } = await openModel('pipeline', task, location, chosen.head, options);
   try {
-    if (!TOKENLESS.includes(task)) tokenizerOf({ task, model: loaded });
+    if (!(TOKENLESS as readonly TaskName[]).includes(task)) tokenizerOf({ task, model: loaded });
     const call = chosen.create({ task, model: loaded });
     options.progress_callback?.({ status: 'ready', task, model: nameOf(location) });
     const dispose = async () => close();
@@ -219,7 +211,7 @@ async function openDevice(
   const known = Object.keys(backends);
   if (!known.includes(name as string)) {
     const others = OTHER_PROCESSORS.join(', ');
-    const expected = `a device or one of ${known.join(', ')}: all computes on the CPU. ${others} mean auto`;
+    const expected = `a device or one of ${known.join(', ')}. Everything is computed on the CPU: ${others} mean auto`;
     throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
   }
   return createDevice({ backend: backends[name as keyof typeof backends] });

@@ -257,4 +257,12 @@ describe('bad input is a typed error that names the op, and the device goes on',
     expect(error).toMatchObject({ name: 'CommandError', op: 'embedding', index: expect.any(Number) });
     expect(await add(device.tensor([1, 2]), 1).data()).toEqual(Float32Array.of(2, 3));
   });
+
+  it('reports the error of commands that ran without being asked at the next synchronous read', async () => {
+    const y = embedding(floats(4, 2), computed(9));
+    device.queue.flush();
+    for (let i = 0; i < 50 && !device.queue.idle; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(() => y.dataSync()).toThrow(CommandError);
+    expect(add(device.tensor([1, 2]), 1).dataSync()).toEqual(Float32Array.of(2, 3));
+  });
 });

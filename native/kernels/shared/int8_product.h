@@ -3,21 +3,22 @@
 // compiled once for all formats.
 #pragma once
 #include "kernels/shared/fetch.h"
-#include "kernels/shared/int8_ready.h"
+#include "kernels/shared/int8_amx.h"
 #include "kernels/shared/int8_tile.h"
 
-// Rows that are multiplied with the unpacked groups.
+// Maximum number of rows that are multiplied with one unpacking of the weights.
 inline constexpr size_t kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
-// meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. On Intel, a first prefetch brings them into level 2,
-// kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a Llama 1B in
-// Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long with it. There
-// kFarAhead equals kAhead, so that the first prefetch has no effect.
+// meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. Except on AMD, a first prefetch brings them into
+// level 2, kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a
+// Llama 1B in Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long
+// with it. There kFarAhead equals kAhead, so that the first prefetch has no effect.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
-// Likewise, if AMX could multiply them. It takes two thirds of the time for 16 rows, and longer for 8.
+// The same limit where AMX can multiply these weights. For 16 rows, AMX takes two thirds of the time of unpacking in
+// registers; for 8 rows it takes longer.
 inline constexpr size_t kFewBesideTiles = 12;
 
 struct Int8Memory {
@@ -26,7 +27,7 @@ struct Int8Memory {
   RecordFactors factors[kInt8Tiles];
   float sums[kInt8BlockRows * kInt8Cols];
 #ifdef SIMD_HAS_BYTE_TILES
-  alignas(64) int32_t products[kUnpackedGroups / kRowGroups * kInt8Tiles * kReadySums];
+  alignas(64) int32_t products[kUnpackedGroups / kRowGroups * kInt8Tiles * kStoredSums];
   ScaledBytes scaledBytes[kInt8Tiles];
 #endif
 };
@@ -351,7 +352,7 @@ class Int8Product {
     if (hasTiles_ && kind_.factorGroups > 0) return multiplyRecords();
 #endif
     for (group_ = 0; group_ < layout_.groups; group_ += count_) {
-      count_ = atMost(each_, layout_.groups - group_);
+      count_ = atMost(groupsPerPass_, layout_.groups - group_);
       multiplyGroups();
     }
   }
@@ -375,15 +376,16 @@ class Int8Product {
   bool isLast() const { return group_ + count_ == layout_.groups; }
 
   // The groups to prefetch: those after the current ones or, at the end of these tiles, the first of the next tiles.
-  WeightsAhead ahead() const {
+  // `most`: groups of a pass. A call of fetch() follows each `tileRows` rows.
+  WeightsAhead ahead(size_t most, size_t tileRows) const {
     if (!kTuning.prefetches || next_ == nullptr) return {};
-    const size_t steps = divideUp(rows_.count, kInt8TileRows), after = isLast() ? 0 : group_ + count_;
-    return {format_, isLast() ? *next_ : tiles_, after, atMost(each_, layout_.groups - after), steps};
+    const size_t steps = divideUp(rows_.count, tileRows), after = isLast() ? 0 : group_ + count_;
+    return {format_, isLast() ? *next_ : tiles_, after, atMost(most, layout_.groups - after), steps};
   }
 
   // Multiplies all rows with the current groups.
   void multiplyGroups() {
-    WeightsAhead next = ahead();
+    WeightsAhead next = ahead(groupsPerPass_, kInt8TileRows);
     Int8Operands in = unpackTiles(format_, tiles_, group_, count_, memory_);
     const Int8Tile wholeTile = int8TileOf(kind_, kInt8TileRows);
     for (size_t row = 0; row < rows_.count; row += kInt8TileRows) {
@@ -391,7 +393,7 @@ class Int8Product {
       next.fetch();
       point(in, row);
       // If this is the only pass, all rows share the memory of their sums, which then stays in level 1.
-      float* sums = memory_.sums + (each_ < layout_.groups ? row * kInt8Cols : 0);
+      float* sums = memory_.sums + (groupsPerPass_ < layout_.groups ? row * kInt8Cols : 0);
       const Int8Tile tile = tileFor(in, row, height, wholeTile);
       tile(in, tiles_.count, group_ > 0, sums);
       if (isLast()) done_(row, height, sums);
@@ -404,9 +406,9 @@ class Int8Product {
 #ifdef SIMD_HAS_BYTE_TILES
     if (hasTiles_ && in.height == kByteRows) {
       const size_t inBlock = row % kInt8Rows;
-      if (inBlock == 0) multiplyReady(in, tiles_.count, memory_.products);
+      if (inBlock == 0) multiplyByAmx(in, tiles_.count, memory_.products);
       in.products = memory_.products + inBlock * kTile;
-      return int8Tile<ReadySums, 8, false, kInt8TileRows>;
+      return int8Tile<StoredSums, 8, false, kInt8TileRows>;
     }
 #endif
     return height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
@@ -419,12 +421,7 @@ class Int8Product {
     for (group_ = 0; group_ < layout_.groups; group_ += count_) {
       count_ = atMost(record, layout_.groups - group_);
       unpackScaled();
-      WeightsAhead next;
-      if (next_ != nullptr) {
-        const bool isLast = group_ + count_ == layout_.groups;
-        const size_t after = isLast ? 0 : group_ + count_, steps = divideUp(rows_.count, kByteRows);
-        next = {format_, isLast ? *next_ : tiles_, after, atMost(record, layout_.groups - after), steps};
-      }
+      WeightsAhead next = ahead(record, kByteRows);
       for (size_t row = 0; row < rows_.count; row += kByteRows) {
         next.fetch();
         const size_t height = atMost(kByteRows, rows_.count - row);
@@ -438,17 +435,17 @@ class Int8Product {
                               .minima = kind_.minima};
         if (height < kByteRows) configureScaledTiles(height);
         multiplyScaledTiles(rows.words, height, memory_.scaledBytes[0].low, tiles_.count, rows.runs, memory_.products);
-        if (row + kByteRows < rows_.count) fetchRows(row + kByteRows, rows.runs);
+        if (row + kByteRows < rows_.count) fetchWords(row + kByteRows, rows.runs);
         for (size_t t = 0; t < tiles_.count; ++t)
-          addRecord(rows, memory_.products + t * 2 * kReadySums, memory_.factors[t], group_ > 0, sums + t * kTile);
+          addRecord(rows, memory_.products + t * 2 * kStoredSums, memory_.factors[t], group_ > 0, sums + t * kTile);
         if (height < kByteRows) configureScaledTiles();
-        if (group_ + count_ == layout_.groups) done_(row, height, sums);
+        if (isLast()) done_(row, height, sums);
       }
     }
   }
 
   // Prefetches the words of the current groups for the block of rows from `row` on.
-  void fetchRows(size_t row, size_t runs) const {
+  void fetchWords(size_t row, size_t runs) const {
     const size_t height = atMost(kByteRows, rows_.count - row);
     const int32_t* words = rows_.x + row * layout_.rowWords() + group_ / kRunGroups * height * kRunWords;
     for (size_t line = 0; line < runs * height; ++line) __builtin_prefetch(words + line * kRunWords);
@@ -482,7 +479,7 @@ class Int8Product {
   const Int8Layout layout_;
   Int8Memory& memory_;
   const Done& done_;
-  const size_t each_ = groupsOfPass();
+  const size_t groupsPerPass_ = groupsOfPass();
   size_t group_ = 0, count_ = 0;  // the groups of the current pass
 #ifdef SIMD_HAS_BYTE_TILES
   bool hasTiles_ = false;  // true if AMX multiplies

@@ -1,16 +1,17 @@
 // Rows of activations as 8-bit integers, for products with packed weights of integers. Every instruction set computes
 // the same bits:
 //
-//   - Consecutive inputs of a row that share a scale s are q·s. They are 64 inputs if the weight has one scale per output
-//     feature, those of a record if its scales are a float times integers (K-quants), else 32. s = largest/127 and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest
-//     < 10⁻³⁰. If an input is infinite or NaN, s is NaN, and so are all results of the row. One scale for a whole row
-//     would be too coarse: real models have a few inputs that are many times as large as the others.
+//   - Consecutive inputs of a row share a scale s and are stored as q·s. A scale covers 64 inputs if the weight has one
+//     scale per output feature, the inputs of a record if its scales are a float times integers (K-quants), and otherwise
+//     32 inputs. s = largest/127. q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest < 10⁻³⁰.
+//     If an input is infinite or NaN, s is NaN, and so are all results of the row. One scale for a whole row would be too
+//     coarse: real models have a few inputs that are many times as large as the others.
 //   - Integers are multiplied and added exactly, in 32 bits. A part of a feature is the inputs that share s, a scale d of
 //     the weight, and a minimum m. Each part adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as
 //     0. Every operation rounds separately. If all inputs of a feature share d, the sum is multiplied by d once, after all
 //     parts. The bias comes last.
-//   - Scales can be a float d of the record times integers f of its parts, and minima m·g likewise. A record then adds
-//     float(Σ f·Σ q·w)·(d·s), and after it float(Σ g·Σ q)·(m·s). The sums within the brackets are exact.
+//   - Scales can be a float d of the record times integers f of its parts, and minima u·g likewise. A record then adds
+//     float(Σ f·Σ q·w)·(d·s), and after it float(Σ g·Σ q)·(u·s). The sums within the brackets are exact.
 //
 // Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
 // a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 63 for each row. Those of inputs 64 to
@@ -69,10 +70,10 @@ inline int32_t largestBits(const float* x, size_t inputs) {
   return maximum(most);
 }
 
-// Rounds up to 16 inputs to integers and stores them, followed by zeros. Returns their sum.
+// Rounds at most 16 inputs to integers and stores them, followed by zeros. Returns the sum of the integers.
 SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int32_t* words) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
-  if (inverse == 0) inputs = 0;        // infinity and NaN become 0
+  if (inverse == 0) inputs = 0;        // tiny, infinite and NaN inputs become 0
   int8_t bytes[kHalf];
   Vi total = splatInt(0);
   for (size_t i = 0; i < kHalf; i += kWidth) {
@@ -116,8 +117,8 @@ struct Int8Block {
 // True if the scales of kWidth units are computed at once.
 inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
 
-// Rounds kWidth units of kHeads parts of kHalves · 16 inputs each. Each `together` consecutive units share a scale. Returns
-// false, and writes nothing, if any input is infinite or NaN.
+// Rounds kWidth units. A unit has kHeads parts of kHalves · 16 inputs. Each `together` consecutive units share a scale.
+// Returns false, and writes nothing, if any input is infinite or NaN.
 template <size_t kHeads, size_t kHalves>
 bool quantizeUnits(const Int8Unit (&units)[kWidth], size_t together, const Int8Block& block) {
   constexpr size_t kPart = kHalves * kHalf, kInputs = kHeads * kPart;
@@ -197,7 +198,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
                     to + (group / kRunGroups * height + row) * kRunWords + group % kRunGroups * kGroupWords,
                     to + (layout.quadWords() + unit * heads * kHeadWords) * height + row * kHeadWords};
   };
-  const auto quantizeSlowly = [&](size_t row, size_t unit, size_t last) {  // units that share a scale
+  const auto quantizeOneByOne = [&](size_t row, size_t unit, size_t last) {  // units that share a scale
     const float* from = x + row * stride + unit * each;
     const Int8Scale scale = int8Scale(largestBits(from, atMost((last - unit) * each, inputs - unit * each)));
     for (; unit < last; ++unit) {
@@ -205,7 +206,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
       quantizeUnit(unitOf(row, unit), scale, atMost(each, inputs - unit * each), halves, 2 * groups / heads, block);
     }
   };
-  size_t whole = 0;  // number of units per row that are done at once
+  size_t whole = 0;  // units of each row that quantizeUnits() handles
   if constexpr (kScalesTogether) {
     if (kWidth % together == 0) whole = inputs / each / together * together;
     Int8Unit units[kWidth];
@@ -222,14 +223,14 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
                                           : quantizeUnits<2, 1>(units, together, block);
       if (finite) continue;
       for (size_t done = 0, r = firstRow, u = firstUnit; done < count; done += together) {
-        quantizeSlowly(r, u, u + together);
+        quantizeOneByOne(r, u, u + together);
         if ((u += together) == whole) ++r, u = 0;
       }
     }
   }
   const size_t units = divideUp(layout.groups, groups);
   for (size_t row = 0; row < height; ++row) {
-    for (size_t unit = whole; unit < units; unit += together) quantizeSlowly(row, unit, atMost(unit + together, units));
+    for (size_t unit = whole; unit < units; unit += together) quantizeOneByOne(row, unit, atMost(unit + together, units));
     if (layout.groups % kRunGroups != 0)
       memset(to + (layout.groups / kRunGroups * height + row) * kRunWords + kGroupWords, 0, kGroupWords * 4);
   }

@@ -24,7 +24,7 @@ struct Int8Operands {
   const float *scales, *minima;  // scales and minima of each part; either may be null
   const RecordFactors* factors;  // in place of both, if scales are a float of the record times integers
   const int32_t *words, *heads;  // words and heads of consecutive rows of a block
-  const int32_t* products;       // sums of products, for ReadySums (int8_ready.h)
+  const int32_t* products;       // sums of products, for StoredSums (int8_amx.h)
   size_t height;                 // number of rows of that block
   size_t parts, halves, tail;    // number of parts; halves (16 inputs) per part; halves of the last part
   size_t recordParts;            // parts of a record, if it has factors
@@ -40,7 +40,7 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
   return splat(value);
 }
 
-inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
+inline constexpr float kZeroSums[kInt8TileRows * kInt8Cols] = {};
 
 // sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Where a vector
 // holds a whole tile, there are enough registers for the sums; otherwise they stay in memory. So they do if records have
@@ -57,7 +57,7 @@ class Int8Lanes {
         scales_(in.scales == nullptr ? nullptr : in.scales + lane),
         minima_(in.minima == nullptr ? nullptr : in.minima + lane),
         sums_(sums + lane),
-        from_(adds ? sums_ : kNoSums) {}
+        from_(adds ? sums_ : kZeroSums) {}
 
   SIMD_INLINE void multiply() {
     if constexpr (kFactors) return multiplyRecords();
@@ -192,7 +192,7 @@ class Int8Lanes {
   const float *scales_, *minima_;
   float* sums_;
   const float* from_;  // the sums before the current part
-  size_t half_ = 0;    // number of the next half in its run
+  size_t half_ = 0;    // number of halves multiplied so far
   typename Products::Sums products_[kRows][kVecs];
   Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
 };

@@ -19,7 +19,7 @@ export interface GgufStorage {
   readonly headSize: number | null;
   /** True if the file stores [out, in] and checkpoints store [in, out]. */
   readonly transposed: boolean;
-  /** Added to the values in the file. */
+  /** Constant that the file adds to the checkpoint's values. Reading subtracts it. */
   readonly plus: number;
   /** The change of values or of the shape in the checkpoint, if there is one; see `GgufFamily`. */
   readonly stored: 'logarithm' | 'vector' | 'taps' | 'row' | null;
@@ -127,7 +127,7 @@ function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: 
   }
 }
 
-/** A tensor's pattern, its name in a checkpoint, and its layer; undefined if no pattern fits. */
+/** The name of a tensor in a checkpoint, and the pattern that matched. */
 interface Renamed {
   readonly name: string;
   readonly pattern: string;
@@ -140,7 +140,10 @@ const layerOf = (name: string) => LAYER.exec(name)?.[0] ?? '*';
 /** The pattern of a name: a star in place of the layer. */
 const patternOf = (name: string) => name.replace(LAYER, '*');
 
-/** Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. */
+/**
+ * Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. Returns undefined if no
+ * pattern fits.
+ */
 function renamed(names: GgufFamily['names'], name: string): Renamed | undefined {
   const number = layerOf(name);
   const end = name.lastIndexOf('.');

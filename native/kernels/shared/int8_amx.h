@@ -26,14 +26,14 @@ SIMD_INLINE void unpackScales(const GroupAt& at, size_t g, size_t lane, RecordFa
 
 #ifdef SIMD_HAS_BYTE_TILES
 
-inline constexpr size_t kReadySums = kByteRows * kTile;  // sums of a part for a tile of the weight: [row][feature]
+inline constexpr size_t kStoredSums = kByteRows * kTile;  // sums of a part for a tile of the weight: [row][feature]
 static_assert(kInt8Rows == kByteRows && kTile == kWidth && kInt8Tiles == kByteTiles && Dots::kWords == 1);
 static_assert(kRunWords * 4 == 64);
 
 // Sums that are read from memory instead of computed.
-struct ReadySums : PlainSums {
+struct StoredSums : PlainSums {
   SIMD_INLINE static Sums load(const Int8Operands& in, size_t part, size_t r, size_t v) {
-    const int32_t* from = in.products + (part * kInt8Tiles + v) * kReadySums + r * kTile;
+    const int32_t* from = in.products + (part * kInt8Tiles + v) * kStoredSums + r * kTile;
     return {loadInts(from)};
   }
   template <int>
@@ -51,7 +51,11 @@ class ByteTiles {
   }
 
   explicit ByteTiles(IntegerKind kind) : used_(multiply(kind)) {
-    if (used_) kind.factorGroups > 0 ? configureScaledTiles() : configureByteTiles();
+    if (!used_) return;
+    if (kind.factorGroups > 0)
+      configureScaledTiles();
+    else
+      configureByteTiles();
   }
   ~ByteTiles() {
     if (used_) releaseTiles();
@@ -65,10 +69,10 @@ class ByteTiles {
 };
 
 // Computes the sums of all parts of `in` for a block of kByteRows rows and `tiles` tiles of the weight.
-inline void multiplyReady(const Int8Operands& in, size_t tiles, int32_t* products) {
+inline void multiplyByAmx(const Int8Operands& in, size_t tiles, int32_t* products) {
   const int32_t* words = in.words;
   const uint8_t* bytes = in.bytes;
-  for (size_t part = 0; part < in.parts; ++part, products += kInt8Tiles * kReadySums) {
+  for (size_t part = 0; part < in.parts; ++part, products += kInt8Tiles * kStoredSums) {
     const size_t groups = (part + 1 < in.parts ? in.halves : in.tail) / 2;
     multiplyByteTiles(words, bytes, in.bytesStep, groups, tiles, products);
     words += kByteRows * kRunWords;
@@ -100,7 +104,7 @@ void addRecordWith(const RecordRows& rows, const int32_t* products, const Record
   Vf minima[kMinima > 0 ? kMinima : 1];
   for (size_t part = 0; part < kMinima; ++part) minima[part] = load(factors.minimumFactors + part * kTile);
   for (size_t r = 0; r < rows.height; ++r) {
-    const auto productsAt = [&](size_t half) { return loadInts(products + half * kReadySums + r * kTile); };
+    const auto productsAt = [&](size_t half) { return loadInts(products + half * kStoredSums + r * kTile); };
     const int32_t* head = rows.heads + r * kHeadWords;
     const auto sumOf = [&](size_t part) { return splatWord(head + part * rows.height * kHeadWords + 1); };
     const Vf scale = splatWord(head);
