@@ -115,7 +115,10 @@ async function build(platform) {
     ...includes.map((path) => `-I${path}`),
   ];
   const isX64 = target.startsWith('x86_64');
-  const further = (source) => (isX64 && source.startsWith('native/isa/') ? kernelsOnX64 : []);
+  const further = (source) => {
+    if (!isX64 || !source.startsWith('native/isa/')) return [];
+    return source.endsWith('sse2.cc') ? [...kernelsOnX64, '-Os'] : kernelsOnX64; // few processors have no AVX2
+  };
   const objectOf = (source) => join(objects, `${basename(source)}.o`);
   // The longest, the instruction sets, first.
   await inParallel([...sources].reverse(), (source) =>

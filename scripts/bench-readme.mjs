@@ -105,7 +105,7 @@ function describeMachine(measured) {
   const [{ machine, threads }] = measured;
   const best = (what) =>
     Math.max(...measured.map(({ machineLimits }) => machineLimits[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
-  return `${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
+  return `${machine.cores} cores of ${machine.cpu} (${machine.system}). They reach ${best('GFLOP/s')} GFLOP/s and \
 ${best('GB/s from memory')} GB/s`;
 }
 
@@ -118,7 +118,7 @@ function introduction() {
   );
   const isHere = (result) => result.machine.cpu === machine.cpu;
   const elsewhere = results.filter((result) => !isHere(result));
-  const exceptions = elsewhere.map((result) => ` The rows of "${result.title}" are from ${describeMachine([result])}.`);
+  const exceptions = elsewhere.map((result) => ` "${result.title}" is from ${describeMachine([result])}.`);
   return `Measured on ${describeMachine(results.filter(isHere))}.${exceptions.join('')} All contestants have ${threads} threads and run in turn, after a check that their results agree. \
 Times are medians. A ratio above 1 says how many times as fast as the fastest peer ${OURS} is. The limit is the minimum time that the \
 machine's arithmetic or memory allows, measured in the same run. A ratio to it is the share that is reached. Versions: \

@@ -41,8 +41,11 @@ const PART_ROOM = 32 << 10;
 /** The parts other than the core, with their names in native/abi.h. Each has a range of memory and of the function table. */
 const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare', bfloat16: 'kBfloat16' };
 const partNames = Object.keys(parts);
-/** Parts with few products, which -O3 makes larger but not faster. */
-const SMALL = ['rare', 'training'];
+/**
+ * Levels of optimization other than -O3. Parts with few products become larger by -O3, but not faster. Products of bfloat16
+ * are for equal bits: without instructions for them, they are slower than those of floats.
+ */
+const LEVELS = { rare: '-O2', training: '-O2', bfloat16: '-Os' };
 const TABLE_ROOM = 1024;
 
 // Threads work without Emscripten's runtime. Each worker instantiates the modules over the same memory, with its own
@@ -131,7 +134,7 @@ async function compile(sources, { name, set, part }) {
   for (const source of sources) {
     const object = join(objectFolder, `${name}-${source.replaceAll('/', '-')}.o`);
     const only = `-DSIMDFORMER_PART=${part === undefined ? 'kCore' : parts[part]}`;
-    const level = SMALL.includes(part) ? '-O2' : '-O3';
+    const level = LEVELS[part] ?? '-O3';
     await run(compiler, ...flags, ...sets[set], only, level, '-c', join('native', source), '-o', object);
     objects.push(object);
   }

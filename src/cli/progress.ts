@@ -15,6 +15,8 @@ const LINE_EVERY = 5;
 /** Milliseconds between two drawings of a bar. */
 const DRAW_EVERY = 100;
 const BAR_LENGTH = 20;
+/** Columns of a terminal that does not tell its width. */
+const DEFAULT_COLUMNS = 80;
 
 /** The unit of speed. An example is a word for models that learn words. */
 type Unit = 'tokens' | 'words';
@@ -39,7 +41,7 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
   let validation = '';
   let drawn = Number.NEGATIVE_INFINITY;
   // The bar must not change cursor or line wrapping, because a killed process could not restore them.
-  const draw = () => stream.write(`\x1b[1G${text.slice(0, stream.columns)}\x1b[0K`);
+  const draw = () => stream.write(`\x1b[1G${text.slice(0, stream.columns || DEFAULT_COLUMNS)}\x1b[0K`);
   return {
     onStep(progress) {
       const { loss, speed, left } = describe(progress);

@@ -36,7 +36,9 @@ export async function* stream(
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
   checkKinds(checkOptions('stream', options));
   if ((options.numBeams ?? 1) > 1) {
-    throw new ArgumentError('stream: numBeams is above 1, expected 1: the tokens of beam search are known only at the end; use generate');
+    throw new ArgumentError(
+      'stream: numBeams is above 1, expected 1: the tokens of beam search are known only at the end; use generate',
+    );
   }
   const steps = run(model, input, withModelDefaults(model, { ...options, numBeams: 1 }));
   try {

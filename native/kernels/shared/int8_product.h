@@ -10,14 +10,14 @@
 inline constexpr size_t kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
 // meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. Except on AMD, a first prefetch brings them into
-// level 2, kFarAhead bytes ahead, so that more reads are in flight than the processor starts by itself. Without it, a
+// level 2, kFarAhead bytes ahead. More reads are then in flight than the processor starts by itself. Without it, a
 // Llama 1B in Q4_K_M takes 1.1 times as long on a Sapphire Rapids. On a Zen 4 it would take 1.1 to 1.25 times as long
 // with it. There kFarAhead equals kAhead, so that the first prefetch has no effect.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
 inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
-// The same limit where AMX can multiply these weights. For 16 rows, AMX takes two thirds of the time of unpacking in
+// A lower limit, where AMX can multiply these weights. For 16 rows, AMX takes two thirds of the time of unpacking in
 // registers; for 8 rows it takes longer.
 inline constexpr size_t kFewBesideTiles = 12;
 
@@ -285,7 +285,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
 
 // The product of all features of a tile with all `height` rows of a block. It processes as many rows at once as fit
 // into registers, then half as many, and so on.
-template <class Products, class Format, size_t kRows = kFewTogether>
+template <class Products, class Format, size_t kRows>
 void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
   constexpr size_t kSums = 2 * kFewTogether, kAll = kTile / kWidth,
@@ -299,17 +299,22 @@ void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& la
   if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
 }
 
+// The number of rows to begin with. Half as many without VNNI: few processors with AVX-512 lack it, and the addon is smaller.
+template <class Products>
+inline constexpr size_t kFewAtOnce = Products::kBitsMatter && kFewTogether > 4 ? 4 : kFewTogether;
+
 inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t* x, size_t rows,
                         const Int8Layout& layout, float* sums) {
   withFormat(format, [&](auto f) {
     using Format = decltype(f);
     if constexpr (kindOf<Format>().parts > 0)
       withDots([&](auto products) {
+        using Products = decltype(products);
         for (size_t t = 0; t < tiles.count; ++t)
           for (size_t row = 0; row < rows; row += kInt8Rows)
-            int8FewRows<decltype(products), Format>(tiles.at(t), x + row * layout.rowWords(), layout,
-                                                    atMost(kInt8Rows, rows - row), 0,
-                                                    sums + row * kInt8Cols + t * kTile);
+            int8FewRows<Products, Format, kFewAtOnce<Products>>(tiles.at(t), x + row * layout.rowWords(), layout,
+                                                                atMost(kInt8Rows, rows - row), 0,
+                                                                sums + row * kInt8Cols + t * kTile);
       });
   });
 }
@@ -388,8 +393,8 @@ class Int8Product {
     WeightsAhead next = ahead(groupsPerPass_, kInt8TileRows);
     Int8Operands in = unpackTiles(format_, tiles_, group_, count_, memory_);
     const Int8Tile wholeTile = int8TileOf(kind_, kInt8TileRows);
-    for (size_t row = 0; row < rows_.count; row += kInt8TileRows) {
-      const size_t height = atMost(kInt8TileRows, rows_.count - row);
+    for (size_t row = 0, height = 0; row < rows_.count; row += height) {
+      height = int8TileRows(rows_.count - row);
       next.fetch();
       point(in, row);
       // If this is the only pass, all rows share the memory of their sums, which then stays in level 1.

@@ -230,7 +230,8 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
   }
   const size_t units = divideUp(layout.groups, groups);
   for (size_t row = 0; row < height; ++row) {
-    for (size_t unit = whole; unit < units; unit += together) quantizeOneByOne(row, unit, atMost(unit + together, units));
+    for (size_t unit = whole; unit < units; unit += together)
+      quantizeOneByOne(row, unit, atMost(unit + together, units));
     if (layout.groups % kRunGroups != 0)
       memset(to + (layout.groups / kRunGroups * height + row) * kRunWords + kGroupWords, 0, kGroupWords * 4);
   }

@@ -213,24 +213,34 @@ void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
 
 using Int8Tile = void (*)(const Int8Operands& in, size_t tiles, bool adds, float* sums);
 
-template <class Products, int kBits, size_t... I>
-Int8Tile int8TileWith(bool factors, size_t rows, std::index_sequence<I...>) {
-  static constexpr Int8Tile tiles[] = {int8Tile<Products, kBits, false, I + 1>...},
-                            withFactors[] = {int8Tile<Products, kBits, true, I + 1>...};
-  return (factors ? withFactors : tiles)[rows - 1];
+// Returns the number of rows of the largest tile that has no more than `rows`: tiles have 1, 2 or 4 rows.
+inline size_t int8TileRows(size_t rows) {
+  static_assert(kInt8TileRows == 4);
+  return rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
 }
 
+template <class Products, int kBits, bool kFactors>
+Int8Tile int8TileWith(size_t rows) {
+  static constexpr Int8Tile tiles[] = {int8Tile<Products, kBits, kFactors, 1>, int8Tile<Products, kBits, kFactors, 2>,
+                                       int8Tile<Products, kBits, kFactors, 4>};
+  return tiles[rows / 2];
+}
+template <class Products, int kBits>
+Int8Tile int8TileWith(bool factors, size_t rows) {
+  return factors ? int8TileWith<Products, kBits, true>(rows) : int8TileWith<Products, kBits, false>(rows);
+}
+
+// The tile for products with weights of this kind, for a number of rows that int8TileRows() returns.
 inline Int8Tile int8TileOf(IntegerKind kind, size_t rows) {
-  constexpr auto all = std::make_index_sequence<kInt8TileRows>();
   const bool factors = kind.factorGroups > 0;
   Int8Tile tile = nullptr;
   withDots([&](auto products) {
     using Products = decltype(products);
-    tile = int8TileWith<Products, 8>(factors, rows, all);
+    tile = int8TileWith<Products, 8>(factors, rows);
     if constexpr (Products::kBitsMatter)
-      if (kind.bits < 8 || Products::takesEightBits()) tile = int8TileWith<Products, 7>(factors, rows, all);
+      if (kind.bits < 8 || Products::takesEightBits()) tile = int8TileWith<Products, 7>(factors, rows);
     if constexpr (Products::kFourBitsMatter)
-      if (kind.bits == 4) tile = int8TileWith<Products, 4>(factors, rows, all);
+      if (kind.bits == 4) tile = int8TileWith<Products, 4>(factors, rows);
   });
   return tile;
 }
