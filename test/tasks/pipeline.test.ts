@@ -159,7 +159,7 @@ describe('a pipeline', () => {
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
       'expected one of audio-classification',
     );
-    await expect(pipeline('embeddings', model, { device: 'tpu' as 'cpu' })).rejects.toThrow('computes on the CPU');
+    await expect(pipeline('embeddings', model, { device: 'tpu' as 'cpu' })).rejects.toThrow('computed on the CPU');
     await expect(pipeline('embeddings', model, { cachedir: 'x' } as object)).rejects.toThrow('it is cacheDir here');
     await expect(extract(1 as unknown as string)).rejects.toThrow(
       'texts is 1, expected a string or an array of strings',
