@@ -184,7 +184,7 @@ class Int8RecordSums {
       const size_t from = lane + v * kWidth;
       if constexpr (kHasFactors<Format>) {
         const Vi factor = Format::factor(at, part, from);
-        eachRow([&](size_t r) { whole_[r][v] += products[r][v] * factor; });
+        eachRow([&](size_t r) { whole_[r][v] = addProduct(whole_[r][v], products[r][v], factor); });
       } else {
         const Vf scale = Format::scale(at, part, from);
         eachRow([&](size_t r) {

@@ -40,6 +40,9 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
   return splat(value);
 }
 
+// sum + a·b. Damaged rows may overflow, so it is computed without signs.
+SIMD_INLINE Vi addProduct(Vi sum, Vi a, Vi b) { return (Vi)((Vu)sum + (Vu)a * (Vu)b); }
+
 inline constexpr float kZeroSums[kInt8TileRows * kInt8Cols] = {};
 
 // sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Where a vector
@@ -102,7 +105,8 @@ class Int8Lanes {
       for (size_t i = 0; i < count; ++i) {
         multiplyPart(in_.halves);
         eachSum([&](size_t r, size_t v) {
-          whole[r][v] += productOf(r, v) * loadInts(factorsAt(&RecordFactors::factors, part + i, v));
+          whole[r][v] =
+              addProduct(whole[r][v], productOf(r, v), loadInts(factorsAt(&RecordFactors::factors, part + i, v)));
         });
         heads_ += in_.height * kHeadWords;
       }
