@@ -126,13 +126,15 @@ SIMD_INLINE Vf addProducts(Vf sum, const float* a, Vf b) {
   return (Vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
 }
 
-// Registers of AMX, 16 rows of 64 bytes each. A thread configures them before it uses them, and releases them.
-SIMD_INLINE void configureTiles() {
+// Registers of AMX with 64 bytes per row: 0 to 6 have `rows` rows, 7 has 16. A thread configures them before it uses them,
+// and releases them.
+SIMD_INLINE void configureTiles(size_t rows = 16) {
   struct {
     uint8_t palette = 1, start = 0, reserved[14] = {};
     uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   } config;
+  for (size_t i = 0; i < 7; ++i) config.rows[i] = static_cast<uint8_t>(rows);
   _tile_loadconfig(&config);
 }
 SIMD_INLINE void releaseTiles() { _tile_release(); }
@@ -193,15 +195,6 @@ inline void multiplyByteTiles(const int32_t* words, const uint8_t* bytes, size_t
 // Products with the low and high bytes of weights that are multiplied by integer scales. Registers 0 to 5 have the sums
 // of both for three tiles, 6 the rows, 7 the weights of 64 inputs.
 inline constexpr size_t kScaledBytes = 4096;  // low bytes of a tile, which its high bytes follow
-SIMD_INLINE void configureScaledTiles(size_t rows = kByteRows) {
-  struct {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } config;
-  for (size_t i = 0; i < 7; ++i) config.rows[i] = static_cast<uint8_t>(rows);
-  _tile_loadconfig(&config);
-}
 
 // sums [tiles, 2, 16, 16] = the products of `rows` rows with the low and with the high bytes of the tiles at `bytes`, over
 // `runs` times 64 inputs.

@@ -10,20 +10,6 @@
 #pragma once
 #include "kernels/shared/int8_tile.h"
 
-// Stores the scales of group `g` of a pass, for kWidth features from `lane` on.
-template <class Format>
-SIMD_INLINE void unpackScales(const GroupAt& at, size_t g, size_t lane, RecordFactors& to) {
-  for (size_t part = 0; part < Format::kParts; ++part) {
-    const size_t place = (g * Format::kParts + part) * kTile + lane;
-    storeInts(to.factors + place, Format::factor(at, part, lane));
-    if constexpr (Format::kMinima) store(to.minimumFactors + place, toFloat(Format::minimumFactor(at, part, lane)));
-  }
-  if (at.number > 0) return;
-  const size_t place = g / Format::kGroups * kTile + lane;
-  store(to.units + place, Format::unit(at, lane));
-  if constexpr (Format::kMinima) store(to.minimumUnits + place, Format::minimumUnit(at, lane));
-}
-
 #ifdef SIMD_HAS_BYTE_TILES
 
 inline constexpr size_t kStoredSums = kByteRows * kTile;  // sums of a part for a tile of the weight: [row][feature]
@@ -53,7 +39,7 @@ class ByteTiles {
   explicit ByteTiles(IntegerKind kind) : used_(multiply(kind)) {
     if (!used_) return;
     if (kind.factorGroups > 0)
-      configureScaledTiles();
+      configureTiles();
     else
       configureByteTiles();
   }

@@ -92,6 +92,20 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number
   }
 }
 
+// Stores the scales of group `g` of a pass, for kWidth features from `lane` on.
+template <class Format>
+SIMD_INLINE void unpackScales(const GroupAt& at, size_t g, size_t lane, RecordFactors& to) {
+  for (size_t part = 0; part < Format::kParts; ++part) {
+    const size_t place = (g * Format::kParts + part) * kTile + lane;
+    storeInts(to.factors + place, Format::factor(at, part, lane));
+    if constexpr (Format::kMinima) store(to.minimumFactors + place, toFloat(Format::minimumFactor(at, part, lane)));
+  }
+  if (at.number > 0) return;
+  const size_t place = g / Format::kGroups * kTile + lane;
+  store(to.units + place, Format::unit(at, lane));
+  if constexpr (Format::kMinima) store(to.minimumUnits + place, Format::minimumUnit(at, lane));
+}
+
 // Unpacks groups of a format whose scales are a float of the record times integers. `first` begins a record.
 template <class Format>
 void unpackRecords(const uint8_t* tile, size_t first, size_t count, uint8_t* bytes, RecordFactors& to) {
@@ -438,12 +452,12 @@ class Int8Product {
                               .runs = divideUp(count_, kRunGroups),
                               .parts = count_ * kind_.parts,
                               .minima = kind_.minima};
-        if (height < kByteRows) configureScaledTiles(height);
+        if (height < kByteRows) configureTiles(height);
         multiplyScaledTiles(rows.words, height, memory_.scaledBytes[0].low, tiles_.count, rows.runs, memory_.products);
         if (row + kByteRows < rows_.count) fetchWords(row + kByteRows, rows.runs);
         for (size_t t = 0; t < tiles_.count; ++t)
           addRecord(rows, memory_.products + t * 2 * kStoredSums, memory_.factors[t], group_ > 0, sums + t * kTile);
-        if (height < kByteRows) configureScaledTiles();
+        if (height < kByteRows) configureTiles();
         if (isLast()) done_(row, height, sums);
       }
     }
