@@ -54,24 +54,30 @@ describe('a job that is killed', () => {
     const lines = Array.from({ length: 20_000 }, (_, i) => `${i}`);
     await writeFile(folder.at('in.txt'), lines.join('\n'));
     const random = new Random(name);
-    const run = (together: number, killAfter?: number) =>
+    // With `kill`, kills the process a moment after it began that number of batches, wherever it is by then.
+    const run = (together: number, kill?: { batches: number; milliseconds: number }) =>
       new Promise<number | null>((resolve, reject) => {
         const child = spawn(process.execPath, [program, folder.at(name), `${together}`, folder.at('in.txt')], {
           stdio: ['ignore', 'pipe', 'ignore'],
         });
-        const kill = () => void setTimeout(() => child.kill('SIGKILL'), killAfter);
-        if (killAfter !== undefined) child.stdout.once('data', kill);
-        child.stdout.resume();
+        let begun = 0;
+        child.stdout.on('data', (bytes: Buffer) => {
+          const before = begun;
+          begun += bytes.toString().split('\n').length - 1;
+          if (kill && before < kill.batches && begun >= kill.batches)
+            setTimeout(() => child.kill('SIGKILL'), kill.milliseconds);
+        });
         child.on('error', reject).on('close', resolve);
       });
     let before = 0;
     for (let kill = 0; kill < kills; kill++) {
-      expect(await run(3, 25 * random.next())).toBe(null);
+      const batches = 1 + random.below(6);
+      expect(await run(3, { batches, milliseconds: 15 * random.next() })).toBe(null);
       const { inputs } = JSON.parse(await read(`${name}.index.json`));
-      expect(inputs).toBeGreaterThanOrEqual(before);
+      expect(inputs).toBeGreaterThanOrEqual(before + 3 * (batches - 1)); // a batch begins after the last one was written
       before = inputs;
     }
-    expect(before).toBeGreaterThan(0); // how much more depends on how busy the machine is
+    expect(before).toBeGreaterThan(0);
     expect(await run(5000)).toBe(0);
     if (name.endsWith('.txt')) expect(await read(name)).toBe(lines.map((line) => `${line}!\n`).join(''));
     else {
