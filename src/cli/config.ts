@@ -95,6 +95,17 @@ export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000,
 
 export const TASKS = Object.keys(BUILT_IN);
 
+/** The default of a setting for help texts: one value, or one for each task that has the setting. */
+export function defaultOfTasks(read: (config: TaskConfig) => number | undefined): string {
+  const defaults = Object.values(BUILT_IN).flatMap((config) => {
+    const value = read(config);
+    return value === undefined ? [] : [{ task: config.task, value }];
+  });
+  const [first, ...rest] = defaults.map(({ value }) => value);
+  if (defaults.length === TASKS.length && rest.every((value) => value === first)) return `${first}`;
+  return defaults.map(({ task, value }) => `${value} for ${task}`).join(', ');
+}
+
 /**
  * A built-in task by name, or a task in a JSON file, with `overrides`. Throws ArgumentError, naming file and setting,
  * for unknown settings and wrong values.

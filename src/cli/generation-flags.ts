@@ -9,7 +9,7 @@ import { parseNumber } from './parsers.js';
 export function addGenerationFlags(command: Command): Command {
   for (const [, row] of OPTION_ROWS) {
     if (row.flag === undefined) continue;
-    const option = new Option(row.flag, row.help).argParser(parserOf(row));
+    const option = new Option(row.flag, `${row.help} (default: ${defaultOf(row)})`).argParser(parserOf(row));
     command.addOption(row.group === 'sampling' ? option.implies({ sample: true }) : option);
   }
   return command;
@@ -20,6 +20,13 @@ export function generationFlags(options: object): GenerateOptions {
   const values = options as Readonly<Record<string, unknown>>;
   const given = OPTION_ROWS.filter(([name, { flag }]) => flag !== undefined && values[name] !== undefined);
   return Object.fromEntries(given.map(([name]) => [name, values[name]]));
+}
+
+/** The default of a flag: the model's own, if its folder can set one. */
+function defaultOf({ default: own, huggingFace }: AnyRow): string {
+  if (huggingFace === undefined) return `${own}`;
+  const forFolders = huggingFace.default === undefined ? '' : `, or ${huggingFace.default} for Hugging Face folders`;
+  return `the model's setting, otherwise ${own}${forFolders}`;
 }
 
 function parserOf({ rule }: AnyRow): (text: string) => number {

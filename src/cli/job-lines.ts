@@ -31,9 +31,17 @@ export async function* readInputs(path: string): AsyncGenerator<unknown> {
 /** Adds the options that name a queue. */
 export function withQueue(command: Command): Command {
   return command
-    .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', QUEUE_DEFAULTS.redis)
-    .requiredOption('--queue <name>', 'the queue')
-    .option('--task <name>', 'task of its jobs: run, or a task of pipelines', QUEUE_DEFAULTS.task);
+    .option(
+      '--redis <url>',
+      'URL of the Redis server that holds the queue; for a cluster, several nodes, separated by commas',
+      QUEUE_DEFAULTS.redis,
+    )
+    .requiredOption('--queue <name>', 'name of the queue')
+    .option(
+      '--task <name>',
+      'task of the jobs: run, for a model that was trained here, or the task of a pipeline',
+      QUEUE_DEFAULTS.task,
+    );
 }
 
 export interface QueueFlags {

@@ -6,7 +6,7 @@ import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { MATMUL_ARITHMETICS } from '../core/runtime.js';
-import { COMMANDS } from './commands/index.js';
+import { COMMAND_GROUPS } from './commands/index.js';
 import { describeError, EXIT, interruptionIn, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
@@ -17,18 +17,31 @@ function version(): string {
 }
 
 const program = new Command('simdformer')
-  .description('Train, run and look into Transformers on the CPU.')
+  .description('Load, run, train, fine-tune, quantize and serve Transformers on the CPU.')
   .version(version())
-  .option('--threads <n>', 'threads to use (default: all cores)', integer(1, MAX_THREADS))
-  .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
+  .option('--threads <n>', 'number of threads (default: all cores)', integer(1, MAX_THREADS))
   .addOption(
-    new Option('--matmul <type>', 'arithmetic of products and attention (default: float32)').choices(
-      MATMUL_ARITHMETICS,
+    new Option('--isa <name>', 'instruction set of the kernels (default: the best of this machine)').choices(
+      INSTRUCTION_SETS,
     ),
+  )
+  .addOption(
+    new Option(
+      '--matmul <type>',
+      'type to which the factors of matrix products and attention are rounded (default: float32)',
+    ).choices(MATMUL_ARITHMETICS),
+  )
+  .addHelpText(
+    'after',
+    '\nsimdformer COMMAND --help lists the options of a command. MODEL is a folder, a hub id or a GGUF file.',
   )
   .showHelpAfterError('(add --help for a list of options)')
   .exitOverride();
-for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
+for (const [heading, commands] of Object.entries(COMMAND_GROUPS)) {
+  program.commandsGroup(heading);
+  for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
+}
+program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command');
 
 // The reader of standard output may exit early, as `head` does; the program then ends. Errors of standard error are
 // ignored: a training must not end because its progress cannot be shown.

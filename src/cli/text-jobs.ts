@@ -8,6 +8,7 @@ import { BATCH_SIZE } from '../tasks/batches.js';
 import { type Pipeline, pipeline, type TaskName } from '../tasks/index.js';
 import { decodeText } from './data.js';
 import { EXIT } from './exit.js';
+import { REVISION } from './help.js';
 import { type JobInput, type LineJob, type ResultFormat, runLineJob } from './line-jobs.js';
 import { linesOfFiles } from './lines.js';
 import { integer } from './parsers.js';
@@ -31,21 +32,25 @@ const TOGETHER = 256;
 /** Adds the arguments and options of such a command. Its output has one of `formats`. */
 export function textJobCommand(command: Command, formats: readonly string[]): Command {
   return command
-    .argument('<model>', 'a folder, or an id on the hub')
-    .argument('[file...]', 'texts, a line each; without them, standard input')
+    .argument('<model>', 'folder or hub id')
+    .argument('[file...]', 'files of texts, one text per line (default: standard input)')
     .option(
       '-o, --out <file>',
       'output file; after a kill, the same command resumes where it ends (default: standard output)',
     )
-    .option('--overwrite', 'replace results that are there')
+    .option('--overwrite', 'replace the results in the output file')
     .addOption(
-      new Option('--format <format>', 'how they are written (default: by the name of the file, or text)').choices(
-        formats,
-      ),
+      new Option(
+        '--format <format>',
+        'format of the results (default: by the ending of the output file, otherwise text)',
+      ).choices(formats),
     )
-    .option('--field <name>', 'lines are JSON objects, with the text under this name')
-    .option('--batch <n>', 'texts that the model reads side by side', integer(1), BATCH_SIZE)
-    .option('--revision <name>', 'branch, tag or commit on the hub');
+    .option(
+      '--field <name>',
+      'read each line as a JSON object, with the text under this name (default: the line is the text)',
+    )
+    .option('--batch <n>', 'number of texts that the model reads side by side', integer(1), BATCH_SIZE)
+    .option('--revision <name>', REVISION);
 }
 
 /** Texts of inputs. Throws ArgumentError, naming the input, if one is not text. */

@@ -19,6 +19,9 @@ import { checkFeedForward } from '../nn/feed-forward.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import type { Activation } from '../ops/activation.js';
 
+/** Seed of the initial weights, unless another is given. */
+export const DEFAULT_SEED = 0;
+
 /**
  * Options of a `Transformer`. Defaults are those of the base model of "Attention Is All You Need", unless another is
  * given. Unknown names are refused, because a model of unintended size would go unnoticed.
@@ -157,7 +160,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     padId: encoderLayers > 0 ? 0 : null,
     bosId: 1,
     eosId: 2,
-    seed: 0,
+    seed: DEFAULT_SEED,
   });
   checkKnown('Transformer', options, Object.keys(config) as (keyof TransformerOptions)[], OTHER_NAMES);
   checkEach(config, options);

@@ -19,6 +19,9 @@ import type { CallOptions, Task, TaskContext } from './task.js';
  */
 type Subtask = 'panoptic' | 'instance' | 'semantic';
 
+/** Score that segments exceed by default. */
+export const SEGMENT_THRESHOLD = 0.5;
+
 export interface ImageSegmentationOptions extends CallOptions {
   /**
    * Kind of the segmentation. Default: 'panoptic' for models such as DETR, which do all three. Other models do
@@ -90,7 +93,7 @@ export const imageSegmentation: Task<ImageSegmentation> = {
       const list = imagesOf(TASK, images);
       const sizes = targetSizes(TASK, target_sizes, list.length);
       const limits: SegmentLimits = {
-        threshold: given.threshold ?? 0.5,
+        threshold: given.threshold ?? SEGMENT_THRESHOLD,
         mask_threshold: given.mask_threshold ?? 0.5,
         overlap_mask_area_threshold: given.overlap_mask_area_threshold ?? 0.8,
         label_ids_to_fuse: new Set(chosen === 'panoptic' ? given.label_ids_to_fuse : null),

@@ -24,6 +24,9 @@ export interface ObjectDetection {
 
 const TASK = 'object-detection';
 
+/** Score that objects exceed by default. */
+export const DETECTION_THRESHOLD = 0.9;
+
 /** Detectors whose last class means "no object". */
 const REJECTING: readonly string[] = ['detr', 'yolos'];
 
@@ -44,7 +47,7 @@ export const objectDetection: Task<ObjectDetection> = {
     async function call(images: ImageInput | readonly ImageInput[], options: ObjectDetectionOptions = {}) {
       checkCallOptions(TASK, options);
       const kinds = { threshold: share, percentage: 'boolean', ...callOptionKinds } as const;
-      const { threshold = 0.9, percentage = false, ...rest } = checkOptions(TASK, options, kinds);
+      const { threshold = DETECTION_THRESHOLD, percentage = false, ...rest } = checkOptions(TASK, options, kinds);
       const results = await detect(
         context,
         imagesOf(TASK, images),

@@ -10,6 +10,9 @@ import { sigmoid } from './scores.js';
 import type { CallOptions, Task } from './task.js';
 import { textsOf, tokenizerOf } from './text-inputs.js';
 
+/** Score that objects exceed by default. */
+export const ZERO_SHOT_THRESHOLD = 0.1;
+
 export interface ZeroShotObjectDetectionOptions extends CallOptions {
   /** Objects with a greater score are returned. Default: 0.1. */
   threshold?: number | undefined;
@@ -55,7 +58,7 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
       checkCallOptions(TASK, options);
       const kinds = { threshold: share, top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
       const given = checkOptions(TASK, options, kinds);
-      const { threshold = 0.1, top_k: count = null, percentage = false, ...rest } = given;
+      const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = given;
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
       textsOf(TASK, labels, 'candidate_labels');

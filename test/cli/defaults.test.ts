@@ -33,6 +33,44 @@ it.each(commands.map((command) => [command.name(), command] as const))(
   },
 );
 
+it.each(commands.map((command) => [command.name(), command] as const))(
+  '%s tells the default of every value',
+  (_, command) => {
+    const valued = command.options.filter(({ required, optional, mandatory }) => (required || optional) && !mandatory);
+    const silent = valued.filter(
+      ({ defaultValue, description }) => defaultValue === undefined && !/\(default[ :]/.test(description),
+    );
+    expect(silent.map(({ flags }) => flags)).toEqual([]);
+  },
+);
+
+/** The whole help of a command, with the text after the options. */
+function helpOf(command: Command): string {
+  let help = '';
+  command
+    .configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    })
+    .outputHelp();
+  return help;
+}
+
+it.each(COMMANDS.filter((make) => make().name() !== 'mpi'))(
+  'the example in the help is a command line that parses',
+  async (make) => {
+    const command = make();
+    const [, line = ''] = /\nExample:\n {2}simdformer (.*)\n/.exec(helpOf(command)) ?? [];
+    const words = (line.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll(/["']/g, ''));
+    expect(words[0]).toBe(command.name());
+    await command
+      .exitOverride()
+      .action(() => {})
+      .parseAsync(words.slice(1), { from: 'user' });
+  },
+);
+
 /** The options of a command as a table. */
 function tableOf(command: Command): string {
   const rows = command.options.map(({ flags, description, defaultValue: value }: Option) => {

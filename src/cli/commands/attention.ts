@@ -9,6 +9,7 @@ import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { Transformer } from '../../models/families/transformer.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../common.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
+import { example } from '../help.js';
 import { integer, svgFile } from '../parsers.js';
 import { exiting } from '../stopping.js';
 import { writeWhole } from '../whole-file.js';
@@ -25,14 +26,24 @@ const KINDS = ['encoder', 'decoder', 'cross'];
 
 export function attentionCommand(): Command {
   return new Command('attention')
-    .description('show the attention of each head of each layer while a model generates')
-    .argument('<model>', 'folder or name of a model')
+    .description('show the attention of each head in each layer while a model generates')
+    .argument('<model>', 'folder or name of a model that was trained here')
     .argument('<text>', 'input; for a decoder-only model, the prompt')
-    .option('-o, --output <file.svg>', 'write all maps as a picture (- for standard output)', svgFile)
-    .addOption(new Option('--kind <kind>', 'which attention (default: cross, if the model has it)').choices(KINDS))
-    .option('--layer <n>', 'only this layer, from 1', integer(1))
-    .option('--head <n>', 'only this head, from 1', integer(1))
+    .option(
+      '-o, --output <file.svg>',
+      'SVG file of all maps, - for standard output (default: a table in the terminal)',
+      svgFile,
+    )
+    .addOption(
+      new Option(
+        '--kind <kind>',
+        'kind of attention (default: cross if the model has it, otherwise its only kind)',
+      ).choices(KINDS),
+    )
+    .option('--layer <n>', 'number of the only layer to show, from 1 (default: all)', integer(1))
+    .option('--head <n>', 'number of the only head to show, from 1 (default: all)', integer(1))
     .option('--json', 'print weights and statistics as JSON')
+    .addHelpText('after', example('attention g2p-en hello --output heads.svg'))
     .action(async (name: string, text: string, options: AttentionOptions, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name);

@@ -10,6 +10,7 @@ import type { LoadModelOptions } from '../../pretrained/index.js';
 import { AdamW } from '../../train/adamw.js';
 import { benchModel } from '../bench-model.js';
 import { openDevice, printJson } from '../common.js';
+import { example } from '../help.js';
 import { integer } from '../parsers.js';
 import { exiting } from '../stopping.js';
 import { weightsOption } from '../weights-option.js';
@@ -36,20 +37,18 @@ const MIB = 2 ** 20;
 
 export function benchCommand(): Command {
   return new Command('bench')
-    .description(
-      'time a forward pass of an encoder, op by op, or the reading and writing of a pretrained model (for comparisons ' +
-        'with other libraries see bench/ of the repository)',
-    )
-    .argument('[model]', 'GGUF file or folder of a pretrained model')
-    .option('--d-model <n>', 'features', integer(1), 384)
-    .option('--heads <n>', 'attention heads', integer(1), 12)
-    .option('--layers <n>', 'layers', integer(1), 6)
-    .option('--batch <n>', 'sequences', integer(1), 1)
+    .description('measure the speed of an encoder, op by op, or how fast a pretrained model reads and writes')
+    .argument('[model]', 'GGUF file or folder of a pretrained model (default: an encoder of the sizes below)')
+    .option('--d-model <n>', 'features of each token', integer(1), 384)
+    .option('--heads <n>', 'attention heads of each layer', integer(1), 12)
+    .option('--layers <n>', 'number of layers', integer(1), 6)
+    .option('--batch <n>', 'number of sequences', integer(1), 1)
     .option('--length <n>', 'tokens of each sequence', integer(1), 128)
-    .option('--tokens <n>', 'tokens that a pretrained model generates', integer(1), 64)
+    .option('--tokens <n>', 'number of tokens that a pretrained model generates', integer(1), 64)
     .addOption(weightsOption())
-    .option('--train', 'time a training step, and measure its memory without and with gradient checkpointing')
+    .option('--train', 'measure a training step: its time, and its memory without and with gradient checkpointing')
     .option('--json', 'print JSON')
+    .addHelpText('after', example('bench model.gguf --tokens 32'))
     .action(async (name: string | undefined, options: BenchOptions, command: Command) => {
       const { dModel, heads, layers, batch, length, train, json } = options;
       checkBatch(dModel, batch, length);

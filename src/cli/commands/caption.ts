@@ -3,6 +3,7 @@ import { ArgumentError } from '../../core/errors.js';
 import type { WordBox } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
 import { readJson } from '../data.js';
+import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -16,19 +17,23 @@ interface CaptionOptions {
 
 export function captionCommand(): Command {
   return new Command('caption')
-    .description('describe images, or read what is written on them, a line for each')
-    .argument(
-      '<model>',
-      'a folder, or an id on the hub, of a model that writes about images, such as TrOCR or Florence-2',
-    )
+    .description('describe images, or read the text on them, with a line of output for each')
+    .argument('<model>', 'folder or hub id of a model such as TrOCR, Florence-2 or Donut')
     .argument('<image...>', 'PNG, JPEG, WebP or AVIF files')
-    .option('--prompt <text>', "Florence-2's task, such as <OD>, or another prompt; tasks of places print JSON")
-    .option('--question <text>', 'answer a question about each page, with a model such as Donut or LayoutLMv3')
+    .option(
+      '--prompt <text>',
+      'task of Florence-2, such as <OD>, or another prompt; tasks that give boxes print JSON (default: a caption)',
+    )
+    .option(
+      '--question <text>',
+      'answer this question about each page, with a model such as Donut or LayoutLMv3 (default: none)',
+    )
     .option(
       '--words <file>',
-      'for LayoutLMv3: JSON of the words and their boxes, [[word, [left, top, right, bottom]], …]',
+      'JSON file of words and their boxes, [[word, [left, top, right, bottom]], …]; LayoutLMv3 needs it (default: none)',
     )
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('caption florence-community/Florence-2-base photo.jpg'))
     .action(async (model: string, images: string[], options: CaptionOptions, command: Command) => {
       checkOptions(images, options);
       await checkReadable(images);

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { OPTION_TABLE } from '../../generate/option-table.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, loadModel, loadPredictor } from '../../pretrained/index.js';
 import { WHEN_FULL, type WhenFull } from '../../tasks/chat/chat-options.js';
@@ -7,6 +8,7 @@ import { openDevice } from '../common.js';
 import { converse } from '../conversation.js';
 import { readJson } from '../data.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
+import { example } from '../help.js';
 import { integer } from '../parsers.js';
 import { cacheOption } from '../weights-option.js';
 
@@ -28,26 +30,41 @@ type Draft = NonNullable<ChatGenerateOptions['draft']>;
 
 export function chatCommand(): Command {
   const command = new Command('chat')
-    .description('chat with a model; /help lists the commands of a chat')
+    .description('chat with a model; in the chat, /help lists its commands')
     .argument('<model>', 'folder, GGUF file or hub id of a chat model')
-    .option('--system <text>', 'system message')
-    .option('--tools <file>', "JSON file with a list of tools that the model may call, in OpenAI's format")
-    .option('--context <n>', "tokens of the conversation at most (default: the model's limit)", integer(2))
+    .option('--system <text>', 'system message (default: none)')
+    .option(
+      '--tools <file>',
+      "JSON file with a list of tools that the model may call, in OpenAI's format (default: none)",
+    )
+    .option('--context <n>', "maximum number of tokens of the conversation (default: the model's limit)", integer(2))
     .addOption(cacheOption())
     .addOption(
-      new Option('--when-full <action>', 'if a message does not fit: refuse it, or shift (hide the oldest turns)')
+      new Option(
+        '--when-full <action>',
+        'action if a message does not fit: refuse it, or shift, which hides the oldest turns from the model',
+      )
         .choices(WHEN_FULL)
         .default(WHEN_FULL[0]),
     )
-    .option('--image <file...>', 'images of the first message, for a model that reads images')
-    .option('--restore <file>', 'continue a conversation that /save has written')
+    .option('--image <file...>', 'images of the first message, for a model that reads images (default: none)')
+    .option('--restore <file>', 'file of a conversation to continue, written by /save (default: a new conversation)')
     .option(
       '--draft <model>',
-      "speculative decoding by a smaller model with the same vocabulary, by the text so far: 'prompt', or by the model's own layer for it: 'mtp'",
+      "speculative decoding by a smaller model with the same vocabulary; 'prompt' guesses from the text so far, 'mtp' by the model's own layer (default: automatic, from the text so far)",
     )
-    .option('--max-tokens <n>', 'tokens of an answer at most', integer(1))
-    .option('--sample', "draw tokens by their probabilities (default: the model's own setting)")
-    .option('--seed <n>', 'the same seed gives the same answers', integer(0))
+    .option(
+      '--max-tokens <n>',
+      `maximum number of tokens of an answer (default: the model's setting, otherwise as many as fit)`,
+      integer(1),
+    )
+    .option('--sample', "draw tokens by their probabilities (default: the model's setting)")
+    .option(
+      '--seed <n>',
+      `seed of sampling: the same seed gives the same answers (default: ${OPTION_TABLE.seed.default})`,
+      integer(0),
+    )
+    .addHelpText('after', example('chat HuggingFaceTB/SmolLM2-135M-Instruct --system "You answer briefly."'))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name, { cache: options.cache });

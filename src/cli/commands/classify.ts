@@ -3,6 +3,7 @@ import { ArgumentError } from '../../core/errors.js';
 import type { ClassScore, Pipeline } from '../../tasks/index.js';
 import { HYPOTHESIS } from '../../tasks/zero-shot-classification.js';
 import { openDevice } from '../common.js';
+import { example } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
 import { integer } from '../parsers.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
@@ -25,19 +26,26 @@ interface Classified {
 }
 
 export function classifyCommand(): Command {
-  return textJobCommand(new Command('classify').description('classify texts, images or sounds: classes and scores'), [
-    'text',
-    'jsonl',
-  ])
-    .option('--top-k <n>', 'classes for each text, the most probable first', integer(1), 1)
-    .option('--labels <list>', 'classes of your own, separated by commas, for a model of natural language inference')
+  return textJobCommand(
+    new Command('classify').description('classify texts, images or recordings: print classes with scores'),
+    ['text', 'jsonl'],
+  )
+    .option('--top-k <n>', 'number of classes to print for each text, the most probable first', integer(1), 1)
+    .option(
+      '--labels <list>',
+      "classes of your own, separated by commas; needs a model of natural language inference (default: the model's classes)",
+    )
     .option('--template <text>', `hypothesis for each class, with {} for its name (default: "${HYPOTHESIS}")`)
     .option(
       '--images',
-      'the files are images, a line of output for each; --labels needs a model such as CLIP or SigLIP',
+      'classify image files, with a line of output for each; --labels needs a model such as CLIP or SigLIP',
     )
-    .option('--sounds', 'the files are recordings, a line of output for each; --labels needs CLAP')
+    .option('--sounds', 'classify recordings, with a line of output for each; --labels needs CLAP')
     .option('--multi-label', 'score classes independently, so that several can apply')
+    .addHelpText(
+      'after',
+      example('classify distilbert/distilbert-base-uncased-finetuned-sst-2-english reviews.txt -o labels.jsonl'),
+    )
     .action(async (model: string, files: string[], options: ClassifyOptions, command: Command) => {
       const { topK, labels, template, multiLabel = false, batch: batchSize, revision } = options;
       await checkReadable(files);

@@ -8,6 +8,7 @@ import { jobId } from '../../bulk/job-ids.js';
 import { ArgumentError } from '../../core/errors.js';
 import { withPath } from '../../io/atomic-write.js';
 import { EXIT } from '../exit.js';
+import { example } from '../help.js';
 import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
 import { checkReadable } from '../lines.js';
 import { stopping } from '../stopping.js';
@@ -15,8 +16,9 @@ import { stopping } from '../stopping.js';
 export function collectCommand(): Command {
   return withQueue(new Command('collect'))
     .description('write the results of submitted lines in order; a second run continues where the first was stopped')
-    .argument('<file>', 'the submitted file')
+    .argument('<file>', 'the file that was submitted')
     .option('-o, --out <file>', 'file for the results, as JSON lines (default: standard output)')
+    .addHelpText('after', example('collect words.jsonl --queue names --out results.jsonl'))
     .action(async (file: string, { redis, queue, task, out }: QueueFlags & { out?: string }) => {
       await checkReadable([file]);
       using stop = stopping();

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { encodePng } from '../../pretrained/processors/decode-image.js';
 import { openDevice } from '../common.js';
+import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -13,11 +14,12 @@ interface DepthOptions {
 
 export function depthCommand(): Command {
   return new Command('depth')
-    .description('estimate the depth of each pixel: writes an image and prints the smallest and the largest number')
-    .argument('<model>', 'a folder, or an id on the hub, of a model such as Depth Anything')
+    .description('estimate the depth of each pixel; write an image, and print the minimum and maximum')
+    .argument('<model>', 'folder or hub id of a model such as Depth Anything')
     .argument('<image>', 'a PNG, JPEG, WebP or AVIF file')
-    .requiredOption('-o, --out <file>', 'PNG file from black for the smallest number to white for the largest')
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .requiredOption('-o, --out <file>', 'PNG file to write, from black for the minimum to white for the maximum')
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('depth depth-anything/Depth-Anything-V2-Small-hf photo.jpg --out depth.png'))
     .action(async (model: string, image: string, { out, revision }: DepthOptions, command: Command) => {
       await checkReadable([image]);
       using device = await openDevice(command);

@@ -3,9 +3,12 @@ import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
 import type { DetectedObject } from '../../tasks/index.js';
+import { DETECTION_THRESHOLD } from '../../tasks/object-detection.js';
+import { ZERO_SHOT_THRESHOLD } from '../../tasks/zero-shot-object-detection.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { withBoxes } from '../drawing.js';
+import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
 import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
@@ -20,13 +23,21 @@ interface DetectOptions {
 
 export function detectCommand(): Command {
   return new Command('detect')
-    .description('find objects in an image: prints score, label, box in pixels and color of each')
-    .argument('<model>', 'a folder, or an id on the hub, of a model such as DETR, RT-DETR or OWLv2')
+    .description('find objects in an image; print score, label, box in pixels and color of each')
+    .argument('<model>', 'folder or hub id of a model such as DETR, RT-DETR or OWLv2')
     .argument('<image>', 'a PNG, JPEG, WebP or AVIF file')
-    .option('--labels <texts>', 'what to look for, with commas between, for models of any words such as OWLv2')
-    .option('--threshold <share>', 'objects with a greater score, by default 0.9, with --labels 0.1', share)
-    .option('-o, --out <file>', 'PNG file of the image with the boxes')
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option(
+      '--labels <texts>',
+      "objects to look for, separated by commas; needs a model such as OWLv2 (default: the model's classes)",
+    )
+    .option(
+      '--threshold <share>',
+      `print objects with a greater score, from 0 to 1 (default: ${DETECTION_THRESHOLD}, with --labels ${ZERO_SHOT_THRESHOLD})`,
+      share,
+    )
+    .option('-o, --out <file>', 'PNG file of the image with the boxes (default: none)')
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('detect facebook/detr-resnet-50 photo.jpg --out boxes.png'))
     .action(async (model: string, path: string, options: DetectOptions, command: Command) => {
       const { labels, out, revision, threshold } = options;
       const words = labels?.split(',').map((label) => label.trim());

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { Pooling } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
+import { example } from '../help.js';
 import type { ResultFormat } from '../line-jobs.js';
 import { checkReadable } from '../lines.js';
 import { formatOf, jsonLines, npyRows, textLines } from '../result-formats.js';
@@ -29,8 +30,9 @@ export function embedCommand(): Command {
         .default('model'),
     )
     .option('--normalize', 'normalize vectors to length 1')
-    .option('--prompt <text>', 'text before each text')
-    .option('--prompt-name <name>', "one of the model's prompts, such as query")
+    .option('--prompt <text>', 'text to put before each text (default: none)')
+    .option('--prompt-name <name>', "name of one of the model's prompts, such as query (default: none)")
+    .addHelpText('after', example('embed sentence-transformers/all-MiniLM-L6-v2 texts.txt -o vectors.npy'))
     .action(async (model: string, files: string[], options: EmbedOptions, command: Command) => {
       const { pooling, normalize = false, batch: batchSize, revision, prompt, promptName } = options;
       const prompts = { prompt, prompt_name: promptName };

@@ -10,6 +10,7 @@ import { loadModel, openDevice, printJson } from '../common.js';
 import { type Pair, readPairLines, readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
+import { example } from '../help.js';
 import { columnNames, integer, MAX_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { evaluatePairs } from '../pronunciation.js';
@@ -97,19 +98,32 @@ interface EvalOptions {
 export function evalCommand(): Command {
   return new Command('eval')
     .description(
-      'measure a model: error rates on pairs, BLEU on translations, the loss on a text, or the metrics of a fine-tuned task on rows',
+      'measure a model: error rates on pairs, BLEU on translations, the loss on a text, or the metrics of a fine-tuned task',
     )
     .argument('<model>', 'folder or name of a model')
-    .argument('<file>', 'lines of source, tab, target, and further correct targets; a text; or rows')
-    .option('--beams <n>', 'hypotheses of beam search', integer(1, MAX_HYPOTHESES), OPTION_TABLE.numBeams.default)
+    .argument(
+      '<file>',
+      'lines of source, tab, target, and further correct targets; a text; or rows of a fine-tuned task',
+    )
+    .option(
+      '--beams <n>',
+      'number of hypotheses of beam search',
+      integer(1, MAX_HYPOTHESES),
+      OPTION_TABLE.numBeams.default,
+    )
     .option(
       '--length-penalty <p>',
-      "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's)",
+      "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's setting)",
       positive(),
     )
-    .option('--columns <names>', 'names of the columns of rows, as in text=review,label=stars', columnNames)
+    .option(
+      '--columns <names>',
+      'names of columns in the file, such as text=review,label=stars (default: the names of the task)',
+      columnNames,
+    )
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
+    .addHelpText('after', example('eval my-model pairs.tsv --beams 4'))
     .action(run);
 }
 

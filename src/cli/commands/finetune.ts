@@ -17,6 +17,7 @@ import { checkRows, collect } from '../collect.js';
 import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
+import { example } from '../help.js';
 import { CHECKPOINT_FILE, checkpointIn, takeFolder } from '../out-folder.js';
 import { columnNames, integer, positive, share } from '../parsers.js';
 import { showProgress } from '../progress.js';
@@ -65,22 +66,30 @@ const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? RATES.lora : RAT
 export function finetuneCommand(): Command {
   return new Command('finetune')
     .description('fine-tune a pretrained model, and save it in the layout of Hugging Face')
-    .requiredOption('--model <model>', 'a folder, or an id on the hub')
+    .requiredOption('--model <model>', 'folder or hub id of the model to fine-tune')
     .addOption(
       new Option('--task <task>', 'the task to learn').choices(Object.keys(FINETUNE_TASKS)).makeOptionMandatory(),
     )
     .requiredOption('--data <file>', 'rows to train on: .jsonl, .json, .csv, .tsv, .parquet, or .txt')
-    .option('--validation <file>', 'rows that measure the model after each epoch')
-    .requiredOption('-o, --out <folder>', 'folder for the model')
+    .option('--validation <file>', 'rows on which the model is measured after each epoch (default: none)')
+    .requiredOption('-o, --out <folder>', 'folder to write the model to')
     .option('--epochs <n>', 'passes over all rows', positive(), 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
-    .option('--lr <rate>', `the highest learning rate (default: ${RATES.full}; with --lora ${RATES.lora})`, positive())
-    .option('--weight-decay <n>', 'weight decay of matrices', share, 0)
-    .option('--warmup <share>', 'share of the steps in which the rate rises', share, 0)
+    .option('--lr <rate>', `maximum learning rate (default: ${RATES.full}; with --lora ${RATES.lora})`, positive())
+    .option('--weight-decay <n>', 'weight decay of matrices, from 0 to 1', share, 0)
+    .option('--warmup <share>', 'share of the steps in which the learning rate rises, from 0 to 1', share, 0)
     .option('--accumulate <n>', 'batches whose gradients are accumulated for one step', integer(1), 1)
-    .option('--max-length <n>', `cut texts to this many tokens (default: ${MAX_LENGTH} at most)`, integer(1))
-    .option('--limit <n>', 'train on the first n rows only', integer(1))
-    .option('--columns <names>', 'names of columns in the files, as in text=review,label=stars', columnNames)
+    .option(
+      '--max-length <n>',
+      `cut texts to this number of tokens (default: the model's limit, at most ${MAX_LENGTH})`,
+      integer(1),
+    )
+    .option('--limit <n>', 'train on the first n rows only (default: all)', integer(1))
+    .option(
+      '--columns <names>',
+      'names of columns in the files, such as text=review,label=stars (default: the names of the task)',
+      columnNames,
+    )
     .option('--lora', 'train a LoRA adapter, and save it in the layout of PEFT')
     .option('--r <n>', 'rank of the adapter', integer(1), 8)
     .option(
@@ -88,7 +97,7 @@ export function finetuneCommand(): Command {
       `scale of the adapter: its output is multiplied by alpha / r (default: ${ALPHA_PER_RANK}r)`,
       positive(),
     )
-    .option('--lora-dropout <p>', 'dropout of the input of the adapter', share, 0)
+    .option('--lora-dropout <p>', "dropout of the adapter's input, from 0 to 1", share, 0)
     .option('--dora', 'use DoRA: learn the magnitude of each weight column beside the low-rank update')
     .option(
       '--targets <names>',
@@ -96,10 +105,18 @@ export function finetuneCommand(): Command {
     )
     .addOption(weightsOption())
     .option('--seed <n>', 'the same seed gives the same model', integer(0), 0)
-    .option('--patience <n>', 'stop after n validations without improvement, and keep the best weights', integer(1))
+    .option(
+      '--patience <n>',
+      'stop after n validations without improvement, and keep the best weights (default: never stop early)',
+      integer(1),
+    )
     .option('--resume', 'continue from the checkpoint in the folder')
     .addOption(new Option('--overwrite', 'replace an earlier model in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      example('finetune --model MODEL --task sequence-classification --data train.jsonl --out tuned --lora'),
+    )
     .action(run);
 }
 

@@ -27,31 +27,16 @@ import { transcribeCommand } from './transcribe.js';
 import { translateCommand } from './translate.js';
 import { workerCommand } from './worker.js';
 
-export const COMMANDS = [
-  infoCommand,
-  trainCommand,
-  finetuneCommand,
-  runCommand,
-  embedCommand,
-  classifyCommand,
-  translateCommand,
-  transcribeCommand,
-  speakCommand,
-  captionCommand,
-  segmentCommand,
-  detectCommand,
-  depthCommand,
-  chatCommand,
-  scoreCommand,
-  attentionCommand,
-  evalCommand,
-  benchCommand,
-  mergeCommand,
-  quantizeCommand,
-  mpiCommand,
-  serveCommand,
-  mcpCommand,
-  workerCommand,
-  submitCommand,
-  collectCommand,
-];
+/** Commands under the headings of the help text. */
+export const COMMAND_GROUPS = {
+  'Any model:': [infoCommand, runCommand, evalCommand, benchCommand],
+  'Models trained here:': [trainCommand, scoreCommand, attentionCommand, mpiCommand],
+  'Pretrained models, text:': [chatCommand, embedCommand, classifyCommand, translateCommand],
+  'Pretrained models, speech and images:': [
+    ...[transcribeCommand, speakCommand, captionCommand, segmentCommand, detectCommand, depthCommand],
+  ],
+  'Changing pretrained models:': [finetuneCommand, mergeCommand, quantizeCommand],
+  'Servers and queues:': [serveCommand, mcpCommand, workerCommand, submitCommand, collectCommand],
+};
+
+export const COMMANDS = Object.values(COMMAND_GROUPS).flat();

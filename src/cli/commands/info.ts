@@ -8,6 +8,7 @@ import { loadModel, namedModel, openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { printReport } from '../folder-info.js';
 import { ggufAt, printGguf } from '../gguf-info.js';
+import { example, REVISION } from '../help.js';
 import { integer } from '../parsers.js';
 import { isOwnFolder } from '../pretrained-folder.js';
 import { exiting } from '../stopping.js';
@@ -22,15 +23,16 @@ interface InfoOptions {
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('describe the engine on this machine, or a model, without reading its weights')
+    .description('describe the engine on this machine, or a model without reading its weights')
     .argument('[model]', 'folder, hub id or URL of a model, a GGUF file, or the name of a model that was trained here')
-    .option('--length <n>', 'length of the sequences for which operations are counted', integer(1), 32)
-    .option('--revision <name>', 'branch, tag or commit on the hub')
-    .option('--base <model>', 'folder or id of the base of an adapter, in place of the one that it names')
+    .option('--length <n>', 'tokens of the sequence for which operations are counted', integer(1), 32)
+    .option('--revision <name>', REVISION)
+    .option('--base <model>', "folder or hub id of an adapter's base (default: the one that the adapter names)")
     .addOption(
       new Option('--dtype <name>', 'variant of ONNX files to check (default: the most precise)').choices(onnxDTypes),
     )
     .option('--json', 'print JSON')
+    .addHelpText('after', example('info sentence-transformers/all-MiniLM-L6-v2'))
     .action(async (name: string | undefined, options: InfoOptions, command: Command) => {
       using device = await openDevice(command);
       using _exiting = exiting();

@@ -7,6 +7,7 @@ import { loadOptional } from '../../io/optional-package.js';
 import { type LoadedModel, loadModel } from '../../pretrained/index.js';
 import { pipeline } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
+import { example } from '../help.js';
 
 interface Options {
   folder: string;
@@ -17,11 +18,14 @@ interface Options {
 
 export function mcpCommand(): Command {
   return new Command('mcp')
-    .description('serve search over the files of a folder to clients of the Model Context Protocol, by standard input')
+    .description(
+      'search the files of a folder for clients of the Model Context Protocol, over standard input and output',
+    )
     .requiredOption('--folder <path>', 'folder whose text files are searched')
-    .option('--model <model>', 'embedding model (default: that of feature-extraction)')
+    .option('--model <model>', 'embedding model (default: that of the pipeline feature-extraction)')
     .option('--reranker <model>', 'model that orders the passages that were found (default: none)')
     .option('--chat <model>', 'language model that answers questions from the files (default: none)')
+    .addHelpText('after', example('mcp --folder notes'))
     .action(serveFolder);
 }
 

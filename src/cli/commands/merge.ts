@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadModel } from '../../pretrained/load-later.js';
 import { openDevice } from '../common.js';
+import { example, REVISION } from '../help.js';
 import { exiting } from '../stopping.js';
 
 interface MergeOptions {
@@ -12,11 +13,12 @@ interface MergeOptions {
 
 export function mergeCommand(): Command {
   return new Command('merge')
-    .description('add an adapter to the weights of its base, and write the model that results')
-    .argument('<adapter>', 'folder of an adapter in the format of PEFT, or its id on the hub')
+    .description('add an adapter to the weights of its base, and write the resulting model')
+    .argument('<adapter>', 'folder or hub id of an adapter in the format of PEFT')
     .requiredOption('--out <folder>', 'folder to write the model to')
-    .option('--base <model>', 'folder or id of the base (default: the one that the adapter names)')
-    .option('--revision <name>', "branch, tag or commit of the adapter's repository on the hub")
+    .option('--base <model>', 'folder or hub id of the base (default: the one that the adapter names)')
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('merge adapter --out merged'))
     .action(async (name: string, { out, base, revision }: MergeOptions, command: Command) => {
       using device = await openDevice(command);
       using _exiting = exiting();

@@ -9,6 +9,7 @@ import { quantize } from '../../models/quantize.js';
 import { fileTypes, type GgufFileType } from '../../pretrained/gguf/file-types.js';
 import { type LoadedModel, loadModel, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../common.js';
+import { example } from '../help.js';
 import { CHECKPOINT_FILE } from '../out-folder.js';
 import { exiting } from '../stopping.js';
 
@@ -27,8 +28,8 @@ const DEFAULT_TYPES = { file: 'q8_0', folder: 'int8' };
 export function quantizeCommand(): Command {
   return new Command('quantize')
     .description('write a model in fewer bits: a language model as a GGUF file, or any model as a folder')
-    .argument('<model>', 'folder, GGUF file, or id on the hub')
-    .argument('<out>', 'the GGUF file to write, which ends in .gguf, or the folder')
+    .argument('<model>', 'folder, GGUF file or hub id')
+    .argument('<out>', 'GGUF file to write, whose name ends in .gguf, or folder')
     .addOption(
       new Option(
         '--type <type>',
@@ -36,6 +37,7 @@ export function quantizeCommand(): Command {
       ).choices([...FILE_TYPES, ...FOLDER_TYPES]),
     )
     .option('--allow-larger', 'write the result even if it is larger than the model')
+    .addHelpText('after', example('quantize HuggingFaceTB/SmolLM2-135M model.gguf --type q4_0'))
     .action(run);
 }
 

@@ -8,6 +8,7 @@ import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
+import { example } from '../help.js';
 import { continueAboutImages } from '../image-prompts.js';
 import { integer, MAX_HYPOTHESES } from '../parsers.js';
 import { exiting } from '../stopping.js';
@@ -28,25 +29,36 @@ interface RunOptions {
 
 export function runCommand(): Command {
   const command = new Command('run')
-    .description('generate: the output for each text, or its continuation')
+    .description('generate the output for each text, or its continuation')
     .argument(
       '<model>',
-      'folder or name of a model, such as g2p-en, a GGUF file, or an id on the hub, such as org/name',
+      'folder or name of a model that was trained here, such as g2p-en; a GGUF file; or a hub id, such as org/name',
     )
-    .argument('[text...]', 'inputs; without them, the lines of standard input')
+    .argument('[text...]', 'inputs (default: the lines of standard input)')
     .option(
       '--beams <n>',
-      `hypotheses of beam search (default: ${OPTION_TABLE.numBeams.default}, greedy)`,
+      `number of hypotheses of beam search (default: ${OPTION_TABLE.numBeams.default}, greedy search)`,
       integer(1, MAX_HYPOTHESES),
     )
-    .option('--n-best <n>', 'outputs for each text: the best of n beams, or n samples', integer(1, MAX_HYPOTHESES), 1)
+    .option(
+      '--n-best <n>',
+      'number of outputs for each text: the best beams, or samples',
+      integer(1, MAX_HYPOTHESES),
+      1,
+    )
     .option('--sample', 'draw tokens by their probabilities')
     .option('--max-tokens <n>', OPTION_TABLE.maxNewTokens.help, integer(1))
-    .option('--seed <n>', 'the same seed gives the same output', integer(0), OPTION_TABLE.seed.default)
+    .option(
+      '--seed <n>',
+      'seed of sampling: the same seed gives the same output',
+      integer(0),
+      OPTION_TABLE.seed.default,
+    )
     .addOption(weightsOption())
     .addOption(cacheOption())
-    .option('--image <file...>', 'images before the text, for a model that reads images; write them after the text')
+    .option('--image <file...>', 'images, for a model that reads images; give this flag after the text (default: none)')
     .option('--json', 'print JSON, with scores')
+    .addHelpText('after', example('run HuggingFaceTB/SmolLM2-135M "The capital of France is" --max-tokens 20'))
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
       if (options.image) {
         if (options.json || options.weights)

@@ -2,14 +2,16 @@ import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadModel, openDevice, printJson, visible } from '../common.js';
 import { encode, encodeInput, tokenizersOf } from '../encoding.js';
+import { example } from '../help.js';
 import { exiting } from '../stopping.js';
 
 export function scoreCommand(): Command {
   return new Command('score')
-    .description('score an output: log-probabilities, token by token')
-    .argument('<model>', 'folder or name of a model')
-    .argument('<texts...>', 'a source and its target; for a decoder-only model, the text')
+    .description('print the log-probability of each token of an output')
+    .argument('<model>', 'folder or name of a model that was trained here')
+    .argument('<texts...>', 'source and target; for a decoder-only model, one text')
     .option('--json', 'print JSON')
+    .addHelpText('after', example("score g2p-en hello 'HH AH L OW'"))
     .action(async (name: string, texts: string[], options: { json?: boolean }, command: Command) => {
       using device = await openDevice(command);
       using _exiting = exiting();

@@ -3,9 +3,11 @@ import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
 import type { RawImage } from '../../pretrained/processors/image.js';
+import { SEGMENT_THRESHOLD } from '../../tasks/image-segmentation.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { withMasks } from '../drawing.js';
+import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
 import { share } from '../parsers.js';
 import { stopping } from '../stopping.js';
@@ -33,24 +35,35 @@ interface NamedMask {
 
 export function segmentCommand(): Command {
   return new Command('segment')
-    .description('label the pixels of an image, or find the masks of objects: prints the share of each')
-    .argument(
-      '<model>',
-      'a folder, or an id on the hub, of a model such as SegFormer or DETR, or SAM for points and boxes',
-    )
+    .description('label the pixels of an image, or find the masks of objects; print the share of each')
+    .argument('<model>', 'folder or hub id of a model such as SegFormer or DETR, or of SAM for points and boxes')
     .argument('<image>', 'a PNG, JPEG, WebP or AVIF file')
-    .option('-o, --out <file>', 'PNG file of the image with a color over each mask')
-    .option('--point <x,y>', 'a point of an object in pixels, for SAM; several are several objects', numbers(2))
-    .option('--box <left,top,right,bottom>', 'the box around an object in pixels, for SAM', numbers(4))
-    .option('--everything', 'the masks of all objects, for SAM')
+    .option('-o, --out <file>', 'PNG file of the image with a color over each mask (default: none)')
+    .option(
+      '--point <x,y>',
+      'point of an object in pixels, for SAM; repeat it for further objects (default: none)',
+      numbers(2),
+    )
+    .option(
+      '--box <left,top,right,bottom>',
+      'box around an object in pixels, for SAM; repeat it for further objects (default: none)',
+      numbers(4),
+    )
+    .option('--everything', 'find the masks of all objects, for SAM')
     .option('--cut-out', 'write the image with a transparent background to --out')
     .addOption(
-      new Option('--subtask <kind>', 'objects with scores, or classes (default: what the model does first)').choices(
-        SUBTASKS,
-      ),
+      new Option(
+        '--subtask <kind>',
+        "panoptic and instance find objects with scores, semantic finds classes (default: the model's first one)",
+      ).choices(SUBTASKS),
     )
-    .option('--threshold <share>', 'objects with a greater score, by default 0.5', share)
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option(
+      '--threshold <share>',
+      `print objects with a greater score, from 0 to 1 (default: ${SEGMENT_THRESHOLD})`,
+      share,
+    )
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('segment facebook/sam-vit-base photo.jpg --point 120,80 --out mask.png'))
     .action(async (model: string, path: string, options: SegmentOptions, command: Command) => {
       const { out, cutOut = false, revision } = options;
       checkKinds(options);

@@ -7,6 +7,7 @@ import { KEEP_ALIVE_SECONDS } from '../../server/openai.js';
 import { SERVE_DEFAULTS } from '../../server/serve.js';
 import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
+import { example } from '../help.js';
 import { bytes, integer, keepAlive } from '../parsers.js';
 import { PACKED_CACHE, servedModels } from '../served-models.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
@@ -27,22 +28,25 @@ interface Options extends Pick<ServeOptions, 'parallel' | 'context' | 'maxWaitin
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description("Serve models over HTTP by OpenAI's API: chats, completions, embeddings, transcriptions.")
-    .argument('[model...]', 'folders or hub ids of models; NAME=FOLDER gives a model another name')
-    .option('--models-dir <folder>', 'serve all models in a folder; folders of adapters belong to their base')
+    .description('serve models over HTTP by the APIs of OpenAI, Anthropic, Ollama and Cohere')
+    .argument('[model...]', 'folders, GGUF files or hub ids of models; NAME=FOLDER serves a model under another name')
+    .option(
+      '--models-dir <folder>',
+      'folder whose models are all served; its adapters belong to their base (default: none)',
+    )
     .option(
       '--keep-alive <duration>',
-      `load models at their first request, and unload them so long after the last one, such as 90s, 5m or -1 for never (default: ${KEEP_ALIVE_SECONDS / 60}m with --models-dir or --max-memory, otherwise all models stay)`,
+      `load models at their first request, and unload them after this time without a request, such as 90s, 5m or -1 for never (default: ${KEEP_ALIVE_SECONDS / 60}m with --models-dir or --max-memory, otherwise all models stay)`,
       keepAlive,
     )
     .option(
       '--max-memory <size>',
-      'memory of all loaded models, such as 4GiB; the model that was unused for longest leaves first (default: no limit)',
+      'maximum memory of all loaded models, such as 4GiB; the least recently used model is unloaded first (default: no limit)',
       bytes,
     )
     .option(
       '--pin <model...>',
-      'models that load at the start and stay in memory (default: all, without the three options above)',
+      'models that are loaded at the start and never unloaded (default: all, unless one of the three options above is given)',
     )
     .option('--port <n>', 'port to listen at, 0 for any free port', integer(0, 65535), SERVE_DEFAULTS.port)
     .option(
@@ -50,14 +54,22 @@ export function serveCommand(): Command {
       'address to listen at; 0.0.0.0 lets other machines connect, which then need API keys',
       SERVE_DEFAULTS.host,
     )
-    .option('--api-key <key...>', 'API keys; a request must have one of them (default: SIMDFORMER_API_KEY, or none)')
+    .option(
+      '--api-key <key...>',
+      'API keys, one of which a request must have (default: the environment variable SIMDFORMER_API_KEY, otherwise none)',
+    )
     .option('--share-prefixes', 'let requests with different keys share cached prompts, which makes prompts guessable')
     .option('--image-host <host...>', 'hosts that images of messages are fetched from (default: none, only data URLs)')
     .option('--cors <origin...>', 'origins of web pages that may use the API, * for all (default: none)')
-    .option('--parallel <n>', 'sequences that a model generates in parallel', integer(1), BATCHING_DEFAULTS.parallel)
+    .option(
+      '--parallel <n>',
+      'maximum number of sequences that a model generates at the same time',
+      integer(1),
+      BATCHING_DEFAULTS.parallel,
+    )
     .option(
       '--context <n>',
-      `tokens of a prompt and its answer (default: the model's limit, at most ${BATCHING_DEFAULTS.context})`,
+      `maximum number of tokens of a prompt and its answer (default: the model's limit, at most ${BATCHING_DEFAULTS.context})`,
       integer(2),
     )
     .option(
@@ -74,6 +86,7 @@ export function serveCommand(): Command {
     )
     .addOption(weightsOption())
     .addOption(cacheOption(`${PACKED_CACHE} if weights are packed, otherwise ${CACHE_TYPES[0]}`))
+    .addHelpText('after', example('serve HuggingFaceTB/SmolLM2-135M-Instruct --port 8080'))
     .action(serveModels);
 }
 

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { VOCODER } from '../../tasks/text-to-speech.js';
 import { openDevice } from '../common.js';
+import { example, REVISION } from '../help.js';
 import { integer, positive } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -20,16 +21,17 @@ interface SpeakOptions {
 
 export function speakCommand(): Command {
   return new Command('speak')
-    .description('speak a text: a WAV file')
-    .argument('<model>', 'a folder, or an id on the hub, of VITS (MMS-TTS) or SpeechT5')
-    .argument('[text]', 'the text (default: standard input)')
+    .description('read a text aloud, into a WAV file')
+    .argument('<model>', 'folder or hub id of a VITS (MMS-TTS) or SpeechT5 model')
+    .argument('[text]', 'text to read (default: standard input)')
     .requiredOption('-o, --out <file>', 'WAV file to write, - for standard output')
-    .option('--seed <n>', 'seed of the noise that varies speech', integer(0), 0)
-    .option('--speaker <n>', 'number of the voice, for VITS of several speakers', integer(0))
-    .option('--voice <file>', 'file of float32 numbers, the voice of SpeechT5')
-    .option('--vocoder <model>', `folder or id of SpeechT5's vocoder (default: ${VOCODER})`)
-    .option('--rate <factor>', 'factor of the speed, for VITS', positive())
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option('--seed <n>', 'seed of the noise that varies the speech', integer(0), 0)
+    .option('--speaker <n>', 'number of the voice, for VITS models with several (default: none)', integer(0))
+    .option('--voice <file>', 'file of float32 numbers with the voice; SpeechT5 needs it (default: none)')
+    .option('--vocoder <model>', `folder or hub id of SpeechT5's vocoder (default: ${VOCODER})`)
+    .option('--rate <factor>', "speed, for VITS: 2 is twice as fast as 1 (default: the model's setting)", positive())
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('speak facebook/mms-tts-eng "Hello" --out hello.wav'))
     .action(async (model: string, given: string | undefined, options: SpeakOptions, command: Command) => {
       const { out, seed, speaker, voice, vocoder, rate, revision } = options;
       using device = await openDevice(command);

@@ -5,14 +5,15 @@ import { Command, Option } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
-import type { TransformerOptions } from '../../models/config.js';
+import { DEFAULT_SEED, type TransformerOptions } from '../../models/config.js';
 import { resolveLossOptions } from '../../models/targets.js';
 import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import type { WireFormat, World } from '../../train/world.js';
 import { openDevice } from '../common.js';
-import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
+import { defaultOfTasks, fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
+import { example } from '../help.js';
 import { checkpointIn, takeFolder } from '../out-folder.js';
 import { integer, positive, share } from '../parsers.js';
 import type { PreparedTask } from '../prepared-task.js';
@@ -50,59 +51,109 @@ interface TrainOptions
 
 export function trainCommand(): Command {
   return new Command('train')
-    .description('train a model, and save it with its checkpoint, log and loss curve')
-    .argument('<task>', `${TASKS.join(' or ')}, or a JSON file that configures one`)
-    .requiredOption('-o, --out <folder>', 'folder for the model')
-    .option('--data <file>', 'training data: lines of source, tab, target; or a text')
-    .option('--validation <file>', 'for translation: other such lines, to validate the model during training')
-    .option('--init <model>', 'a saved model to start from: its sizes, weights and tokenizers')
-    .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
-    .option('--epochs <n>', 'passes over all data', positive())
+    .description('train a model from scratch, and save it with its checkpoint, log and loss curve')
+    .argument('<task>', `${TASKS.join(', ')}, or a JSON file that configures one of them`)
+    .requiredOption('-o, --out <folder>', 'folder to write the model to')
+    .option(
+      '--data <file>',
+      'training data: lines of source, tab, target; for characters, a text (default for pronunciation: the package cmu-pronouncing-dictionary)',
+    )
+    .option(
+      '--validation <file>',
+      'for translation: file of pairs for validation during training (default: some lines of --data)',
+    )
+    .option(
+      '--init <model>',
+      'saved model to start from, with its sizes, weights and tokenizers (default: random weights)',
+    )
     .addOption(
-      new Option('--minutes <n>', 'time limit, by the speed of the first steps')
+      new Option('--steps <n>', `number of steps (default: ${defaultOfTasks(({ steps }) => steps)})`)
+        .argParser(integer(1))
+        .conflicts('epochs'),
+    )
+    .option(
+      '--epochs <n>',
+      `number of passes over all data (default: ${defaultOfTasks(({ epochs }) => epochs)})`,
+      positive(),
+    )
+    .addOption(
+      new Option(
+        '--minutes <n>',
+        'as many steps as fit into this number of minutes, by the speed of the first steps (default: no time limit)',
+      )
         .argParser(positive())
         .conflicts(['steps', 'epochs']),
     )
-    .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
-    .option('--layers <n>', 'layers of the encoder, if there is one, and of the decoder', integer(1))
-    .option('--d-model <n>', 'features of each token', integer(1))
-    .option('--d-ff <n>', 'hidden features of the feed-forward networks', integer(1))
-    .option('--heads <n>', 'attention heads of each layer', integer(1))
-    .option('--dropout <p>', 'dropout in training', share)
+    .option(
+      '--batch <n>',
+      `tokens in a batch; for characters, windows (default: ${defaultOfTasks(({ batch }) => batch)})`,
+      integer(1),
+    )
+    .option(
+      '--layers <n>',
+      `layers of the decoder, and of the encoder if there is one (default: ${defaultOfTasks(({ model }) => model?.decoderLayers)})`,
+      integer(1),
+    )
+    .option(
+      '--d-model <n>',
+      `features of each token (default: ${defaultOfTasks(({ model }) => model?.dModel)})`,
+      integer(1),
+    )
+    .option(
+      '--d-ff <n>',
+      `hidden features of the feed-forward networks (default: ${defaultOfTasks(({ model }) => model?.dFF)})`,
+      integer(1),
+    )
+    .option(
+      '--heads <n>',
+      `attention heads of each layer (default: ${defaultOfTasks(({ model }) => model?.heads)})`,
+      integer(1),
+    )
+    .option(
+      '--dropout <p>',
+      `share of elements that dropout sets to 0 in training (default: ${defaultOfTasks(({ model }) => model?.dropout)})`,
+      share,
+    )
     .option(
       '--activation-dropout <p>',
-      'dropout of the hidden features of feed-forward networks (default: --dropout)',
+      'dropout of the hidden features of feed-forward networks (default: --dropout; for translation none)',
       share,
     )
     .option(
       '--r-drop <strength>',
-      'R-Drop: weight of the agreement of two passes with different dropout, 1 to 5; twice the work',
+      `weight of R-Drop, which makes two passes with different dropout agree, usually 1 to 5; doubles the work (default: ${resolveLossOptions({}).rDrop})`,
       positive(),
     )
-    .option('--vocab-size <n>', 'for translation: size of the vocabulary of both languages', integer(1))
+    .option(
+      '--vocab-size <n>',
+      `maximum size of the common vocabulary of both languages (default: ${defaultOfTasks(({ vocabSize }) => vocabSize)})`,
+      integer(1),
+    )
     .option(
       '--ignore-index <id>',
-      `label that has no loss (default: ${resolveLossOptions({}).ignoreIndex})`,
+      `label that does not count in the loss (default: ${resolveLossOptions({}).ignoreIndex})`,
       integer(-(2 ** 31), 2 ** 31 - 1),
     )
-    .option('--seed <n>', 'the same seed gives the same model', integer(0))
+    .option(
+      '--seed <n>',
+      `seed of weights, data order and dropout: the same seed gives the same model (default: ${DEFAULT_SEED})`,
+      integer(0),
+    )
     .addOption(
-      new Option('--dtype <type>', 'type of the saved weights; float16 takes half of the space')
+      new Option('--dtype <type>', 'type of the saved weights; float16 halves the file')
         .choices(['float32', 'float16'])
         .default('float32'),
     )
     .addOption(
-      new Option(
-        '--wire <type>',
-        'type of gradients on the wire between MPI ranks: 16 bits halve the traffic, but round',
-      )
+      new Option('--wire <type>', 'type of the gradients that MPI ranks exchange; 16 bits halve the traffic, but round')
         .choices(['float32', 'float16', 'bfloat16'])
         .default('float32'),
     )
     .option('--zero-stage <stage>', "1 shards the optimizer's state over the MPI ranks", integer(0, 1), 0)
-    .option('--resume', 'continue from the checkpoint in the folder; the number of steps and the rates may differ')
+    .option('--resume', 'continue from the checkpoint in the folder; steps and learning rates may differ')
     .addOption(new Option('--overwrite', 'replace an earlier training or model in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
+    .addHelpText('after', example('train characters --data text.txt --out my-model'))
     .action(run);
 }
 

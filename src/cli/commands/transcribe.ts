@@ -6,6 +6,7 @@ import type { Pipeline, SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
 import { openDevice } from '../common.js';
 import { decodeText } from '../data.js';
+import { example, REVISION } from '../help.js';
 import type { JobInput, ResultFormat } from '../line-jobs.js';
 import { checkReadable, linesOfFiles } from '../lines.js';
 import { jsonLines, textLines } from '../result-formats.js';
@@ -33,29 +34,30 @@ interface Transcribed extends SpeechRecognitionOutput {
 export function transcribeCommand(): Command {
   return new Command('transcribe')
     .description('transcribe recordings of speech')
-    .argument('<model>', 'a folder, or an id on the hub, of Whisper, Moonshine, Parakeet or wav2vec 2.0')
+    .argument('<model>', 'folder or hub id of a Whisper, Moonshine, Parakeet or wav2vec 2.0 model')
     .argument(
       '[file...]',
-      'recordings (WAV, MP3, FLAC, Ogg, Opus or WebM), - for one on standard input (default: their names on standard input, one a line)',
+      'recordings (WAV, MP3, FLAC, Ogg, Opus or WebM), or - for one on standard input (default: names of files on standard input, one per line)',
     )
     .option(
       '-o, --out <file>',
       'output file; after a kill, the same command resumes where it ends (default: standard output)',
     )
-    .option('--overwrite', 'replace results that are there')
+    .option('--overwrite', 'replace the results in the output file')
     .addOption(
-      new Option('--format <format>', 'text or JSON with times, a line for each recording, or subtitles')
+      new Option('--format <format>', 'format of the results: text, JSON lines with times, or subtitles')
         .choices(FORMATS)
         .default('text'),
     )
-    .option('--words', 'times of words instead of segments; in text, each word follows its times')
+    .option('--words', 'give the times of words instead of segments; in text, each word follows its times')
     .option(
       '--follow',
-      'write while a recording goes on: samples from standard input (16 kHz, WAV or 16-bit numbers), in a terminal from the microphone (arecord or ffmpeg)',
+      'transcribe while someone speaks: from the microphone in a terminal (needs arecord or ffmpeg), otherwise 16 kHz samples on standard input (WAV or 16-bit numbers)',
     )
-    .option('--language <language>', 'the spoken language, such as de or german (default: detected)')
+    .option('--language <language>', 'spoken language, such as de or german (default: detected)')
     .option('--translate', 'translate to English')
-    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option('--revision <name>', REVISION)
+    .addHelpText('after', example('transcribe openai/whisper-tiny.en talk.wav --format srt'))
     .action((model: string, files: string[], options: TranscribeOptions, command: Command) =>
       options.follow ? follow(model, files, options, command) : transcribe(model, files, options, command),
     );

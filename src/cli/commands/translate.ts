@@ -4,6 +4,7 @@ import { ArgumentError } from '../../core/errors.js';
 import type { Pipeline } from '../../tasks/index.js';
 import { loadModel, openDevice } from '../common.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
+import { example } from '../help.js';
 import { checkReadable } from '../lines.js';
 import { integer } from '../parsers.js';
 import { isOwnFolder } from '../pretrained-folder.js';
@@ -25,15 +26,19 @@ interface Translated {
 }
 
 export function translateCommand(): Command {
-  return textJobCommand(new Command('translate').description('translate texts, one a line'), ['text', 'jsonl'])
-    .option('--from <language>', "language of the texts, by the model's name for it: eng_Latn, en, en_XX")
-    .option('--to <language>', 'language of the translations')
-    .option('--beams <n>', "beams of the search (default: the model's own setting)", integer(1))
+  return textJobCommand(new Command('translate').description('translate texts, one per line'), ['text', 'jsonl'])
+    .option(
+      '--from <language>',
+      "language of the texts, as the model names it, such as eng_Latn, en or en_XX (default: the model's setting)",
+    )
+    .option('--to <language>', "language of the translations (default: the model's setting)")
+    .option('--beams <n>', "number of beams of the search (default: the model's setting)", integer(1))
     .option(
       '--max-new-tokens <n>',
-      "new tokens of a translation at most (default: the model's own setting)",
+      "maximum number of tokens of a translation (default: the model's setting)",
       integer(1),
     )
+    .addHelpText('after', example('translate facebook/nllb-200-distilled-600M texts.txt --from eng_Latn --to fra_Latn'))
     .action(async (model: string, files: string[], options: TranslateOptions, command: Command) => {
       const { from, to, beams, maxNewTokens, revision } = options;
       const format = options.format ?? formatOf(options.out) ?? 'text';

@@ -8,6 +8,7 @@ import { OPTION_TABLE } from '../../generate/option-table.js';
 import { pipeline } from '../../tasks/pipeline.js';
 import type { TaskName } from '../../tasks/registry.js';
 import { loadModel, openDevice } from '../common.js';
+import { example } from '../help.js';
 import { type QueueFlags, withQueue } from '../job-lines.js';
 import { integer } from '../parsers.js';
 import { stopping } from '../stopping.js';
@@ -27,7 +28,7 @@ export function workerCommand(): Command {
   return withQueue(new Command('worker'))
     .description('process the jobs of a queue in batches, until a signal stops it')
     .requiredOption('--model <model>', 'folder, name or hub id of the model')
-    .option('--batch-tokens <n>', 'tokens of a batch at most', integer(1), WORKER_DEFAULTS.batchTokens)
+    .option('--batch-tokens <n>', 'maximum number of tokens of a batch', integer(1), WORKER_DEFAULTS.batchTokens)
     .option(
       '--linger <ms>',
       'milliseconds that a job waits for others to share its batch',
@@ -36,11 +37,17 @@ export function workerCommand(): Command {
     )
     .option(
       '--concurrency <n>',
-      'jobs held at once at most; for long inputs, two batches',
+      'maximum number of jobs that the worker holds; it holds at most two batches',
       integer(1),
       WORKER_DEFAULTS.concurrency,
     )
-    .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), OPTION_TABLE.numBeams.default)
+    .option(
+      '--beams <n>',
+      'number of hypotheses of beam search, for the task run',
+      integer(1),
+      OPTION_TABLE.numBeams.default,
+    )
+    .addHelpText('after', example('worker --queue names --model g2p-en'))
     .action(async (options: WorkerFlags, command: Command) => {
       const { redis, queue, batchTokens, linger, concurrency } = options;
       using stop = stopping();
