@@ -49,6 +49,7 @@ export const guides = [
       page('Checkpoints', '/models'),
       page('GGUF', '/gguf'),
       page('Packed weights', '/packed-weights'),
+      page('Packed weights, measured', '/packed-measured'),
     ],
   },
   {
@@ -66,6 +67,7 @@ export const guides = [
     items: [
       page('Speed', '/speed'),
       page('Performance', '/performance'),
+      page('The engine', '/engine'),
       page('Reproducible results', '/reproducible-results'),
       page('Security', '/security'),
       page('Benchmarks', '/site/benchmarks'),

@@ -6,7 +6,7 @@
 //   - K-quants: weights are multiplied by their integer scales first. The products have up to 14 bits; their low and high
 //     bytes are two operands. The sums of a whole record then need one scale.
 //   - Weights whose groups of 32 inputs have floats as scales are multiplied by VNNI, which was faster in measurements
-//     (docs/performance.md).
+//     (docs/engine.md).
 #pragma once
 #include "kernels/shared/int8_tile.h"
 
