@@ -29,26 +29,39 @@ function familiesPage() {
     ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm),
   ];
   const others = types.map(([, type]) => type).filter((type) => rows.every((each) => each.type !== type));
-  return `# Families
+  return `# Model families
 
 <!-- made by node scripts/families.mjs -->
 
-\`loadModel\` and the pipelines load a checkpoint if the \`model_type\` of its config.json is in the table or in the list below
-it. \`npx simdformer info ID\` checks a given one, and [Checkpoints](models.md) lists widely used ones. Families of GGUF files are in [GGUF](gguf.md).
+This page lists the families of models that load. A family is the \`model_type\` in a checkpoint's config.json. This command checks one
+checkpoint, with every name and shape of its weights:
 
-For each checkpoint below, tests compare the outputs, hidden states, attention maps, the loss and the gradient of every parameter with
-transformers in float64. They run on each instruction set and in
-WebAssembly. "tokens" in the last column means that the tokens of greedy and beam search are compared, too. The checkpoints are small
-and random. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`switches.test.ts\` in \`test/pretrained\`.
+\`\`\`sh
+npx simdformer info sentence-transformers/all-MiniLM-L6-v2
+\`\`\`
 
-| \`model_type\` | head | class of transformers | checkpoint | |
-| --- | --- | --- | --- | --- |
-${rows.map((each) => `| ${each.type} | ${each.head} | ${each.name} | ${each.checkpoint} | ${each.tokens}|`).join('\n')}
+[Checkpoints](models.md) lists widely used checkpoints of these families, and [GGUF](gguf.md) the architectures of GGUF files. The head \`none\` is a model without a head.
 
-The same code also reads these types, which have no checkpoint of their own in the tests:
+Each family has small random checkpoints as test cases. Tests compare the outputs, hidden states, attention maps, the loss and the gradient of
+every parameter with transformers in float64. They run on each instruction set and in WebAssembly. Cases with a * also compare the tokens
+of greedy and beam search. Cases are folders of \`test/data\`. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`switches.test.ts\`
+in \`test/pretrained\`.
+
+| \`model_type\` | heads in the tests | cases |
+| --- | --- | --- |
+${[...new Set(rows.map(({ type }) => type))].map((type) => lineOf(type, rows)).join('\n')}
+
+The same code also reads these types, which have no test case of their own:
 
 ${others.map((type) => `- \`${type}\``).join('\n')}
 `;
+}
+
+function lineOf(type, rows) {
+  const cases = rows.filter((each) => each.type === type);
+  const heads = [...new Set(cases.map(({ head }) => head))].sort();
+  const names = cases.map(({ checkpoint, tokens }) => `\`${checkpoint}\`${tokens ? '\\*' : ''}`);
+  return `| ${type} | ${heads.join(', ')} | ${names.join(', ')} |`;
 }
 
 /** The checkpoints of a list of test/pretrained, which lie in `folder`. */
@@ -65,7 +78,7 @@ function row(checkpoint, writes) {
   if (head === undefined) throw new Error(`${checkpoint}: no head is known of ${name}`);
   const hasTokens =
     writes && Object.keys(json(root, checkpoint, 'reference.json')).some((key) => key.startsWith('greedy'));
-  return { type, head, name, checkpoint: `\`${checkpoint}\``, tokens: hasTokens ? 'tokens ' : '' };
+  return { type, head, checkpoint: checkpoint.replace('test/data/', ''), tokens: hasTokens };
 }
 
 const made = familiesPage();

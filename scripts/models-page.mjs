@@ -25,9 +25,9 @@ const FILES = { s: 'safetensors', b: 'bin', o: 'ONNX', g: 'GGUF' };
 
 /** Checkpoints by the `model_type` of the reference case that stands for their family, from docs/families.md. */
 const cases = new Map(
-  [...readFileSync(join(root, 'docs/families.md'), 'utf8').matchAll(/^\| ([\w-]+) \|.*\| `([^`]+)` \|/gm)]
-    .map(([, type, path]) => [type, path])
-    .reverse(),
+  [...readFileSync(join(root, 'docs/families.md'), 'utf8').matchAll(/^\| ([\w-]+) \|[^|]*\| `([^`]+)`/gm)].map(
+    ([, type, path]) => [type, path],
+  ),
 );
 
 /** Families without a case of their own, and the one whose code they have. */
@@ -90,46 +90,49 @@ const bytes = (count) => (count >= 1e9 ? `${short(count / 1e9)} GB` : `${short(c
 function caseOf(type) {
   const path = cases.get(type) ?? cases.get(SAME_CODE[type]);
   if (path === undefined) throw new Error(`docs/families.md has no case of ${type}`);
-  return `\`${path.replace('test/data/', '')}\``;
+  return `\`${path}\``;
 }
 
 const text = `# Checkpoints
 
 <!-- made by npx tsx scripts/models-page.mjs -->
 
-This page lists widely used checkpoints with their sizes. To check any checkpoint, give its id, its URL or a folder:
+This page lists ${rows.length} widely used checkpoints with their sizes, by task. Other checkpoints of the same [families](families.md) load as well.
+This command checks any checkpoint, by its id, its URL or its folder:
 
 \`\`\`sh
 npx simdformer info BAAI/bge-m3
 \`\`\`
 
-It reads the config, the tokenizer and the headers of weights, a few hundred kilobytes. It tells if every name and shape fits, the memory,
-and the pipelines. If something cannot be read, it names the reason. In a clone, \`npm run check:hub\` does this for all ids below, and
-\`npm run check:hub -- ID ID\` for others.
+The command reads the config, the tokenizer and the headers of the weights, a few hundred kilobytes. It prints if every name and shape fits,
+the memory, and the pipelines. If something cannot be read, it names the reason.
 
-The ${rows.length} checkpoints below are widely used and belong to our [families](families.md). They are examples: other checkpoints of the same families load
-as well.
+- **Parameters and memory** are computed by our own models from the settings of each checkpoint, and compared with the published number of
+  parameters. Memory is that of the weights for \`weights: 'float32'\`, \`'int8'\` and \`'int4'\`. Activations and the cache of keys and values
+  come on top.
+- **Files** are the formats of weights that the repository had when the list was written. \`bin\` is \`pytorch_model.bin\`. Some repositories ask you
+  to accept a licence first; \`HF_TOKEN\` then gives access.
+- **Case** is the folder of \`test/data\` with transformers' results, with which the tests compare the family.
 
-- **Parameters and memory** are computed by our own models from the settings of each checkpoint, without its weights. The list is in
-  \`scripts/checkpoints.mjs\`. The script compares each number with the published one and refuses a difference of more than
-  ${100 * TOLERANCE} %. Memory is that of the weights for \`weights: 'float32'\`, \`'int8'\` and \`'int4'\`. Norms and tables of positions
-  stay float32. Activations and the cache of keys and values come on top.
-- **Files** are formats of weights that we read and that the repository had, to our knowledge, when the list was written. The script does
-  not ask the hub. Owners may change their repositories; \`info\` reads what is there today. \`bin\` is \`pytorch_model.bin\`. Some
-  repositories ask you to accept a licence first; \`HF_TOKEN\` then gives access.
-- **Case** is the folder below \`test/data\` with transformers' results for the family, by which the tests compare our numbers.
-  [Families](families.md) lists all cases.
+In a clone, \`npm run check:hub\` compares all ids with the hub, and \`npm run check:hub -- ID ID\` others. The list is in \`scripts/checkpoints.mjs\`.
+The script that makes this page refuses a difference of more than ${100 * TOLERANCE} % from the published number of parameters.
+${[...new Set(rows.map(({ task }) => task))].map(sectionOf).join('')}`;
 
-| id | task | parameters | files | case | float32 | int8 | int4 |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-${rows
-  .map(({ id, task, millions, files, type, memory }) => {
-    const { float32, int8, int4 } = memory;
-    const cells = [`\`${id}\``, task, size(millions), files, caseOf(type), bytes(float32), bytes(int8), bytes(int4)];
-    return `| ${cells.join(' | ')} |`;
-  })
-  .join('\n')}
-`;
+function sectionOf(task) {
+  const lines = rows
+    .filter((row) => row.task === task)
+    .map(({ id, millions, files, type, memory }) => {
+      const { float32, int8, int4 } = memory;
+      const cells = [`\`${id}\``, size(millions), files, bytes(float32), bytes(int8), bytes(int4), caseOf(type)];
+      return `| ${cells.join(' | ')} |\n`;
+    });
+  return `
+## ${task}
+
+| id | parameters | files | float32 | int8 | int4 | case |
+| --- | ---: | --- | ---: | ---: | ---: | --- |
+${lines.join('')}`;
+}
 
 if (process.argv.includes('--check')) {
   if (readFileSync(page, 'utf8') !== text)

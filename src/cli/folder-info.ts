@@ -21,7 +21,9 @@ export function printReport(report: CheckedReport, isJson: boolean): void {
   } else console.log(line('architecture', `${type}, ${architectures.join(', ') || 'no head'}`));
   console.log(line('weights', mebibytes(bytes)));
   for (const [dtype, { tensors, bytes: of }] of Object.entries(types))
-    console.log(line(dtype, `${tensors.toLocaleString('en')} tensors, ${mebibytes(of)}`));
+    console.log(
+      line(dtype, `${tensors.toLocaleString('en')} ${tensors === 1 ? 'tensor' : 'tensors'}, ${mebibytes(of)}`),
+    );
   if (packed !== null) console.log(line('packed as', packed.join(', ')));
   console.log(line('tokenizer', tokenizer ? 'yes' : 'no'));
   console.log(line('chat template', chatTemplate ? 'yes' : 'none'));
