@@ -28,9 +28,10 @@ export interface PatchEmbeddingOptions {
   /** True if a learned position is added to each token. Default: true. */
   readonly positions?: boolean | undefined;
   /**
-   * True if images may have other sizes. Positions are then interpolated (bicubic, from a square grid). Default: false.
+   * True if images may have other sizes. Positions are then interpolated from a square grid: bicubic, or bilinear if that
+   * is given. Default: false.
    */
-  readonly interpolate?: boolean | undefined;
+  readonly interpolate?: boolean | 'bilinear' | undefined;
 }
 
 const OPTIONS = [
@@ -53,7 +54,7 @@ export class PatchEmbedding extends Module {
   readonly image: GridSize;
   readonly patch: GridSize;
   readonly channels: number;
-  readonly interpolate: boolean;
+  readonly interpolate: boolean | 'bilinear';
 
   /** Throws ArgumentError, ShapeError, OutOfMemoryError. */
   constructor(init: Initializer, options: PatchEmbeddingOptions) {
@@ -68,8 +69,9 @@ export class PatchEmbedding extends Module {
       const [height, width] = grid;
       checkSizes('PatchEmbedding', { [`${name}[0]`]: height, [`${name}[1]`]: width }, 1);
     }
-    for (const [name, flag] of Object.entries({ bias, classToken, positions, interpolate }))
+    for (const [name, flag] of Object.entries({ bias, classToken, positions }))
       checkOneOf('PatchEmbedding', name, flag, [true, false]);
+    checkOneOf('PatchEmbedding', 'interpolate', interpolate, [true, false, 'bilinear']);
     if (image[0] < patch[0] || image[1] < patch[1])
       throw new ShapeError(`PatchEmbedding: image is [${image}], expected at least one patch, [${patch}]`);
     this.image = image;
@@ -136,7 +138,8 @@ export class PatchEmbedding extends Module {
     if (!this.interpolate || (isSquare && grid[0] * grid[1] === total - first)) return positions;
     if (own[0] !== own[1])
       throw new ShapeError(`PatchEmbedding: a grid of [${own}] positions is not interpolated, expected a square one`);
-    const patches = interpolate('bicubic', positions.rows(first, total), own, grid);
+    const mode = this.interpolate === true ? 'bicubic' : this.interpolate;
+    const patches = interpolate(mode, positions.rows(first, total), own, grid);
     return first ? concat([positions.rows(0, first), patches]) : patches;
   }
 }

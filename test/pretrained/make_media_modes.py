@@ -23,7 +23,7 @@ IMAGES = {
     "Bit": ("bit", {"size": {"shortest_edge": 20}, "crop_size": {"height": 17, "width": 15}}),
     "Beit": ("beit", {"size": {"height": 18, "width": 12}}),
     "ConvNext": ("convnext", {"size": {"shortest_edge": 17}}),
-    "DPT": ("dpt", {"size": {"height": 20, "width": 18}, "keep_aspect_ratio": True, "ensure_multiple_of": 7}),
+    "DPT": ("dpt", {"size": {"height": 20, "width": 18}, "keep_aspect_ratio": True, "ensure_multiple_of": 5, "do_pad": True, "size_divisor": 7}),
     "DeiT": ("deit", {"size": {"height": 20, "width": 20}, "crop_size": {"height": 17, "width": 13}}),
     "Donut": ("donut", {"size": {"height": 30, "width": 22}}),
     "Siglip2": ("siglip2", {"patch_size": 4, "max_num_patches": 15}),

@@ -1,3 +1,5 @@
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout, DropPath } from '../../nn/dropout.js';
@@ -96,6 +98,42 @@ export function dinov2FeedForward(init: Initializer, config: ModelConfig, fused:
     return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
   const gated = Math.floor((Math.trunc((dFF * 2) / 3) + 7) / 8) * 8;
   return new FeedForward(init, { dModel, dFF: gated, activation: 'silu', gated: true, fused });
+}
+
+/** Returns the layers in `out_features` or `out_indices`. 0 stands for the embeddings. Throws FormatError. */
+export function stagesOf(backbone: ModelConfig, count: number): number[] {
+  backbone.expect('reshape_hidden_states', false);
+  const last = backbone.size('num_hidden_layers');
+  const { out_features: names, out_indices: indices } = backbone.values;
+  const stages = Array.isArray(names)
+    ? names.map((name) => (name === 'stem' ? 0 : Number(/^stage(\d+)$/.exec(String(name))?.[1])))
+    : ((indices ?? [last]) as number[]).map((index) => (index < 0 ? index + last + 1 : index));
+  const isFit = stages.every((stage, i) => stage <= last && stage > (stages[i - 1] ?? -1));
+  if (stages.length === count && isFit) return stages;
+  const given = describeValue(names ?? indices);
+  throw new FormatError(
+    `config.json: out_features of backbone_config is ${given}, expected ${count} of ${last} layers, in their order`,
+  );
+}
+
+/**
+ * Features of the given layers, after the norm, and of all layers, before it. Each is [B, tokens, dModel]. Yields after
+ * each layer.
+ */
+export function* stagesByParts(
+  { vision, config }: Dinov2,
+  stages: readonly number[],
+  pixelValues: Tensor,
+): Generator<unknown, { stages: Tensor[]; hiddenStates: Tensor[] }> {
+  const size = pixelValues.shape[0] as number;
+  const { hiddenStates: rows } = yield* vision.forwardByParts({ pixelValues });
+  const hiddenStates = rows.map((each) => each.reshape(size, -1, each.shape[1] as number));
+  const norm = config.apply_layernorm === false ? null : vision.norm;
+  const normed = (stage: number) => {
+    const state = hiddenStates[stage] as Tensor;
+    return norm?.forward(state) ?? state;
+  };
+  return { stages: stages.map(normed), hiddenStates };
 }
 
 export const dinov2: Family = {

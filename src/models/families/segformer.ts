@@ -1,6 +1,4 @@
-import { checkDType, describeShape, describeValue } from '../../core/check.js';
-import { ArgumentError, ShapeError } from '../../core/errors.js';
-import { lastOf, Tensor } from '../../core/tensor.js';
+import { lastOf, type Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { BatchNorm } from '../../nn/batch-norm.js';
 import { Conv2d } from '../../nn/conv.js';
@@ -14,9 +12,7 @@ import { LayerNorm } from '../../nn/norm.js';
 import { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { type Activation, activate, relu } from '../../ops/activation.js';
-import { crossEntropy } from '../../ops/cross-entropy.js';
 import { interpolate } from '../../ops/interpolate.js';
-import { bceWithLogits } from '../../ops/losses.js';
 import { concat, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
 import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
@@ -26,6 +22,7 @@ import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { segformerModule } from '../module-names.js';
+import { placeLoss } from '../place-loss.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -71,7 +68,7 @@ export class Segformer extends ImageModel {
     if (this.decodeHead) {
       const logits = this.decodeHead.forward(maps); // [B, H, W, labels]
       output.logits = permute(logits, [0, 3, 1, 2]);
-      if (wantsLoss) output.loss = this.#placeLoss(logits, labels);
+      if (wantsLoss) output.loss = placeLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
       return output;
     }
     if (this.head === null) return { ...output, lastHiddenState: this.#shown(last, true) };
@@ -87,19 +84,6 @@ export class Segformer extends ImageModel {
   #shown(map: Tensor, isLast: boolean): Tensor {
     const isRows = isLast && !this.settings.flag('reshape_last_stage');
     return isRows ? map.reshape(map.shape[0] as number, -1, lastOf(map.shape)) : permute(map, [0, 3, 1, 2]);
-  }
-
-  /** Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. */
-  #placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
-    const size = placesOf(labels, logits.shape[0] as number);
-    const upsampled = interpolate(logits, { size, mode: 'bilinear', channelsLast: true });
-    const [rows, classes] = [upsampled.reshape(-1, lastOf(logits.shape)), (labels as Tensor).reshape(-1)];
-    const ignored = this.settings.number('semantic_loss_ignore_index');
-    if (lastOf(logits.shape) > 1) return crossEntropy(rows, classes, { ignoreIndex: ignored });
-    const values = Float32Array.from(classes.dataSync());
-    const known = values.map((value) => (value >= 0 && value !== ignored ? 1 : 0));
-    const column = (numbers: Float32Array) => rows.device.tensor(numbers, [numbers.length, 1]);
-    return bceWithLogits(rows, column(values), { weight: column(known) });
   }
 
   protected override get bodyName(): string {
@@ -131,16 +115,6 @@ export class Segformer extends ImageModel {
       'head.out': 'classifier',
     };
   }
-}
-
-/** Returns height and width of a map of labels. Throws ShapeError, ArgumentError, DTypeError. */
-function placesOf(labels: unknown, batch: number): GridSize {
-  if (!(labels instanceof Tensor))
-    throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected an int32 tensor [B, height, width]`);
-  checkDType('forward', 'labels', labels, 'int32');
-  const { shape } = labels;
-  if (shape.length === 3 && shape[0] === batch) return shape.slice(1) as unknown as GridSize;
-  throw new ShapeError(`forward: labels is ${describeShape(shape)}, expected [${batch}, height, width]`);
 }
 
 /** A stage: overlapping patches, and layers over them. */

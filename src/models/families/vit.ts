@@ -1,10 +1,11 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
-import { Dropout } from '../../nn/dropout.js';
+import type { Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
+import type { PatchEmbedding } from '../../nn/patch-embedding.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
@@ -32,32 +33,9 @@ export class Vit extends TowerModel {
     super(context, ['image-classification']);
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
-    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
-    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), this.randomness);
-    const ofAttention = () => dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
-    const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
-    const activation = activationOf(config.text('hidden_act'));
-    const layer = () =>
-      new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true, dropout: ofAttention() }),
-        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
-        norm,
-        dropout,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
-    const pooler = () =>
-      new PredictionHead({
-        pick: 'first',
-        dense: new Linear(init, dModel, config.size('pooler_output_size')),
-        activation: activationOf(config.text('pooler_act')),
-      });
-    this.vision = new VisionTower({
+    this.vision = vitTower(context, this.randomness, {
       patches: patchesOf(init, config, { registers: config.type === 'deit' ? 1 : 0 }),
-      start: dropout(),
-      encoder: new Stack(config.size('num_hidden_layers'), layer, null),
-      norm: norm(),
-      pooler: head === 'none' ? pooler() : null,
+      pools: head === 'none',
     });
     const classifier = () => new Linear(init, dModel, labelsOf(config).length);
     const taught = () => new TaughtHead(classifier(), classifier());
@@ -81,19 +59,49 @@ export class Vit extends TowerModel {
 
   protected override get stateNames(): StateNames {
     const { bodyName } = this;
-    const layer = `${bodyName}.encoder.layer.*`;
     return {
-      ...imageNames(bodyName),
+      ...vitNames(bodyName),
       'vision.patches.registers': { name: `${bodyName}.embeddings.distillation_token`, leading: [1] },
-      'vision.encoder.layers.*.norm1': `${layer}.layernorm_before`,
-      'vision.encoder.layers.*.norm2': `${layer}.layernorm_after`,
-      'vision.encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
-      'vision.encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
-      'vision.pooler.dense': `${bodyName}.pooler.dense`,
       'head.out': this.#isTaught ? 'cls_classifier' : 'classifier',
       'head.teacher': 'distillation_classifier',
     };
   }
+}
+
+/** Pre-norm layers over patches. `pools`: whether one vector is made of the class token. */
+export function vitTower(
+  { init, config }: FamilyContext,
+  randomness: Randomness,
+  { patches, pools }: { readonly patches: PatchEmbedding; readonly pools: boolean },
+): VisionTower {
+  const dModel = config.size('hidden_size');
+  const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+  const dropout = () => dropoutOf(config, 'hidden_dropout_prob', randomness);
+  const ofAttention = () => dropoutOf(config, 'attention_probs_dropout_prob', randomness);
+  const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
+  const activation = activationOf(config.text('hidden_act'));
+  const layer = () =>
+    new TransformerLayer({
+      selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true, dropout: ofAttention() }),
+      feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
+      norm,
+      dropout,
+      wiring: 'pre',
+      randomness,
+    });
+  const pooler = () =>
+    new PredictionHead({
+      pick: 'first',
+      dense: new Linear(init, dModel, config.size('pooler_output_size')),
+      activation: activationOf(config.text('pooler_act')),
+    });
+  return new VisionTower({
+    patches,
+    start: dropout(),
+    encoder: new Stack(config.size('num_hidden_layers'), layer, null),
+    norm: norm(),
+    pooler: pools ? pooler() : null,
+  });
 }
 
 /** The mean of two classifiers: that of the class token, and that of the second token, which learned from a teacher. */
@@ -109,6 +117,19 @@ class TaughtHead extends PredictionHead {
     const second = features.device.tensor(batch.starts.map((start) => start + 1));
     return scale(add(super.forward(features, batch), this.teacher.forward(gather(features, second))), 0.5);
   }
+}
+
+/** Names in checkpoints of ViT. */
+export function vitNames(family: string): StateNames {
+  const layer = `${family}.encoder.layer.*`;
+  return {
+    ...imageNames(family),
+    'vision.encoder.layers.*.norm1': `${layer}.layernorm_before`,
+    'vision.encoder.layers.*.norm2': `${layer}.layernorm_after`,
+    'vision.encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
+    'vision.encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
+    'vision.pooler.dense': `${family}.pooler.dense`,
+  };
 }
 
 /** Names in checkpoints of ViT and its descendants. */

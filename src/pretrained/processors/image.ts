@@ -76,6 +76,8 @@ const ofModels: Readonly<Record<string, Kind>> = {
     yolos: 'Yolos',
     segformer: 'Segformer',
     depth_anything: 'DPT',
+    dpt: 'DPT',
+    bit: 'Bit',
     siglip2: 'Siglip2',
     layoutlmv3: 'LayoutLMv3',
   } as const),

@@ -1,7 +1,8 @@
 // Image processors of ConvNeXt, Depth Anything (DPT), Donut and YOLOS, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
-import { ImageProcessor, MAX_SIDE, type PixelSize } from './image.js';
+import type { Features } from './features.js';
+import { ImageProcessor, MAX_SIDE, type PixelSize, type RawImage } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -31,6 +32,8 @@ export class ConvNextImageProcessor extends ImageProcessor {
 export class DptImageProcessor extends ImageProcessor {
   readonly #multiple: number;
   readonly #keepsRatio: boolean;
+  /** Sides become multiples of it, by zeros around the normalized image; null for no padding. */
+  readonly #divisor: number | null;
 
   /** Throws FormatError for settings that are not supported. */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
@@ -38,7 +41,18 @@ export class DptImageProcessor extends ImageProcessor {
     const settings = new Settings(where, config);
     this.#multiple = settings.count('ensure_multiple_of', 1);
     this.#keepsRatio = settings.boolean('keep_aspect_ratio', false);
+    const pads = settings.boolean('do_pad', false) && config.size_divisor != null;
+    this.#divisor = pads ? settings.count('size_divisor', 1) : null;
     if (this.size && !('height' in this.size)) settings.refuse('size', config.size, '{ height, width }, in pixels');
+  }
+
+  protected override get mayPad(): boolean {
+    return true;
+  }
+
+  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+    const features = yield* super.processByParts(images);
+    return this.#divisor === null ? features : paddedTo(features, this.#divisor);
   }
 
   protected override *resized(image: Pixels): Generator<undefined, Pixels> {
@@ -62,6 +76,19 @@ export class DptImageProcessor extends ImageProcessor {
     const isHalf = times - floor === 0.5;
     return (isHalf ? floor + (floor % 2) : Math.round(times)) * this.#multiple;
   }
+}
+
+/** Zeros around images [N, channels, height, width], so that height and width are multiples of `divisor`. */
+function paddedTo({ data, shape }: Features, divisor: number): Features {
+  const [count, channels, height, width] = shape as [number, number, number, number];
+  const [rows, columns] = [height, width].map((side) => Math.ceil(side / divisor) * divisor) as [number, number];
+  const [top, left] = [Math.floor((rows - height) / 2), Math.floor((columns - width) / 2)];
+  const padded = new Float32Array(count * channels * rows * columns);
+  for (let row = 0; row < count * channels * height; row++) {
+    const [plane, y] = [Math.floor(row / height), row % height];
+    padded.set(data.subarray(row * width, (row + 1) * width), (plane * rows + top + y) * columns + left);
+  }
+  return { data: padded, shape: [count, channels, rows, columns] };
 }
 
 /**

@@ -59,6 +59,7 @@ davit = dict(
     depths=[1, 2], patch_size=[5, 3], patch_stride=[3, 2], patch_padding=[2, 1], patch_prenorm=[False, True], embed_dim=[4, 6], num_heads=[2, 3], num_groups=[1, 2],
     window_size=2, mlp_ratio=1.5, projection_dim=12, max_position_embeddings=6, max_temporal_embeddings=3, initializer_range=0.3,
 )
+dpt = dict(hidden_size=6, num_hidden_layers=2, num_attention_heads=2, intermediate_size=4, fusion_hidden_size=2, initializer_range=0.3)
 swin = dict(patch_size=4, embed_dim=4, mlp_ratio=1.5, drop_path_rate=0.0, initializer_range=0.3)
 naflex = dict(
     hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, patch_size=2, num_patches=16, num_channels=3, initializer_range=0.3
@@ -524,9 +525,32 @@ CASES = {
         "ResNetForImageClassification",
         dict(embedding_size=4, hidden_sizes=[8, 12], depths=[1, 2], layer_type="bottleneck", downsample_in_bottleneck=True, num_labels=3),
     ),
+    "bit-classes": (
+        "BitForImageClassification",
+        dict(hidden_sizes=[8], depths=[1], layer_type="preactivation", num_groups=4, embedding_size=8, embedding_dynamic_padding=True, num_labels=3),
+    ),
+    # Maps of a convolutional network and of a Transformer.
+    "dpt-hybrid": (
+        "DPTForDepthEstimation",
+        dict(
+            dpt, is_hybrid=True, image_size=16, patch_size=16, backbone_featmap_shape=[1, 8, 1, 1], backbone_out_indices=[0, 1, 0], neck_hidden_sizes=[8, 8, 3],
+            reassemble_factors=[1, 1, 2], num_hidden_layers=1,
+            backbone_config=dict(
+                model_type="bit", global_padding="same", layer_type="bottleneck", depths=[1, 1, 1], out_features=["stage1", "stage2", "stage3"], embedding_dynamic_padding=True,
+                hidden_sizes=[8, 8, 8], num_groups=2, embedding_size=8,
+            ),
+        ),
+    ),
+    "dpt-labels": (
+        "DPTForSemanticSegmentation",
+        dict(
+            dpt, image_size=8, patch_size=4, backbone_out_indices=[0, 1], neck_hidden_sizes=[3, 4], reassemble_factors=[2, 0.5], readout_type="add", head_in_index=0,
+            use_batch_norm_in_fusion_residual=True, num_labels=3,
+        ),
+    ),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "yolos": (17, 12), "resnet-classes": (24, 17), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3), "detr-panoptic": (38, 35)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "yolos": (17, 12), "resnet-classes": (24, 17), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3), "detr-panoptic": (38, 35), "bit-classes": (16, 13), "dpt-labels": (13, 13)}
 # The patches of images that are lists of them.
 SHAPES = [[2, 3], [1, 5], [4, 2]]
 
@@ -795,7 +819,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     model = kind._from_config(config, attn_implementation="eager").float()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
-    if cls.startswith(("Clap", "Hubert", "ResNet")):
+    if cls.startswith(("Clap", "Hubert", "ResNet", "DPT")):
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.running_mean += 0.3 * torch.randn_like(module.running_mean)
@@ -820,7 +844,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     if cls.startswith("Florence2"):
         make_florence(name, cls, model, folder)
         continue
-    if sounds(cls) or cls.startswith("ResNet") or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
+    if sounds(cls) or cls.startswith(("ResNet", "Bit")) or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))
