@@ -1730,6 +1730,53 @@ export const groups = [
     ids: ['depth-anything/Depth-Anything-V2-Small-hf', 'LiheYoung/depth-anything-small-hf'],
   },
   {
+    task: 'depth-estimation',
+    config: {
+      ...{
+        model_type: 'dpt',
+        hidden_size: 1024,
+        num_hidden_layers: 24,
+        num_attention_heads: 16,
+        intermediate_size: 4096,
+      },
+      ...{ backbone_out_indices: [5, 11, 17, 23], neck_hidden_sizes: [256, 512, 1024, 1024] },
+    },
+    files: 's',
+    millions: 343,
+    ids: ['Intel/dpt-large'],
+  },
+  {
+    task: 'depth-estimation',
+    config: {
+      ...{
+        model_type: 'dpt',
+        hidden_size: 1024,
+        num_hidden_layers: 24,
+        num_attention_heads: 16,
+        intermediate_size: 4096,
+      },
+      ...{ backbone_out_indices: [5, 11, 17, 23], neck_hidden_sizes: [256, 512, 1024, 1024] },
+    },
+    files: 'o',
+    millions: 343,
+    ids: ['Xenova/dpt-large'],
+  },
+  {
+    task: 'depth-estimation',
+    config: {
+      ...{
+        model_type: 'dpt',
+        is_hybrid: true,
+        backbone_out_indices: [2, 5, 8, 11],
+        neck_hidden_sizes: [256, 512, 768, 768],
+      },
+      ...{ reassemble_factors: [1, 1, 1, 0.5] },
+    },
+    files: 's',
+    millions: 123,
+    ids: ['Intel/dpt-hybrid-midas'],
+  },
+  {
     task: 'document-question-answering',
     shown: 'token-classification',
     config: { model_type: 'layoutlmv3', vocab_size: 50265, max_position_embeddings: 514, type_vocab_size: 1 },

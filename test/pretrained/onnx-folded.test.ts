@@ -166,6 +166,22 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     () => images(3, 64),
   ],
   [
+    "batch norms beside two convolutions, and DPT's positions",
+    'switches/dpt-labels',
+    (graph) => {
+      for (const name of graph.names(/convolution[12]\.weight$/)) {
+        const path = name.replace(/\.weight$/, '');
+        if (!path.includes('layers.0.residual_layer1')) folded(graph, path, path.replace('convolution', 'batch_norm'));
+      }
+      const { shape, values } = graph.take('dpt.embeddings.position_embeddings');
+      const width = shape[2] as number;
+      graph.read('dpt/embeddings', 'Concat', { shape: [1, 1, width], values: values.slice(0, width) });
+      const patches = { shape: [shape[1]! - 1, width], values: values.slice(width) };
+      graph.read('dpt/embeddings', 'Reshape', patches);
+    },
+    () => images(3, 8),
+  ],
+  [
     'batch norms in lists of lists',
     'reference3/rt_detr',
     (graph) => {

@@ -100,13 +100,15 @@ function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
   });
 }
 
-/** The bias of the only convolution beside a batch norm that has none in the model. */
+/** The bias of the only convolution beside a batch norm, or the only one of the same number, that has none in the model. */
 function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
   const parent = norm.slice(0, norm.lastIndexOf('.') + 1);
   const isBeside = (name: string) =>
     name.startsWith(parent) && /^[^.]+\.bias$/.test(name.slice(parent.length)) && !wanted.has(name);
   const biases = [...single].filter(([name, { shape }]) => isBeside(name) && shape.length === 1);
-  return biases.length === 1 ? (biases[0]?.[1] ?? null) : null;
+  const numbered = biases.filter(([name]) => /\d*$/.exec(norm)?.[0] === /(\d*)\.bias$/.exec(name)?.[1]);
+  const [only, ...others] = biases.length === 1 ? biases : numbered;
+  return only && others.length === 0 ? only[1] : null;
 }
 
 function constant(shape: readonly number[], value: number): WeightEntry {

@@ -121,14 +121,19 @@ function negated(weight: WeightEntry): WeightEntry {
 
 /**
  * DINOv2's embeddings of positions: that of the class token, [1, 1, width], and those of the patches, [1, count, width]
- * or, to be resized, [1, width, rows, columns].
+ * or, to be resized, [1, width, rows, columns]. DPT's are [count, width].
  */
 function positions(ofClass: WeightEntry | undefined, patches: WeightEntry | undefined): WeightEntry | null {
   const width = ofClass?.size ?? 0;
   const isMap = patches?.shape.length === 4;
   const count = (patches?.size ?? 0) / width;
-  const shape = isMap ? [1, width, ...patches.shape.slice(2)] : [1, count, width];
-  if (`${ofClass?.shape}` !== `1,1,${width}` || `${patches?.shape}` !== `${shape}`) return null;
+  const shapes = isMap
+    ? [[1, width, ...patches.shape.slice(2)]]
+    : [
+        [1, count, width],
+        [count, width],
+      ];
+  if (`${ofClass?.shape}` !== `1,1,${width}` || !shapes.map(String).includes(`${patches?.shape}`)) return null;
   return new ComputedWeight([1, count + 1, width], async () => {
     const values = (await (patches as WeightEntry).data()) as Float32Array;
     const all = new Float32Array((count + 1) * width);
