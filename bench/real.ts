@@ -1,4 +1,4 @@
-// Language models at the sizes that people run on CPUs, in Q4_K_M with random weights, beside llama.cpp and
+// Language models at the sizes that people run on CPUs, with random weights, most in Q4_K_M, beside llama.cpp and
 // ik_llama.cpp. Their llama-bench runs as one process per turn, ik_llama.cpp's with repacked weights (`-rtr 1`), as its
 // documentation advises. The files take up to 4.3 GB each in .cache/bench.
 //
@@ -33,7 +33,7 @@ interface Program {
 }
 
 export default {
-  question: 'How fast are language models of real sizes in Q4_K_M, beside llama.cpp?',
+  question: 'How fast are language models of real sizes, beside llama.cpp?',
   async run(run) {
     const programs: readonly Program[] = [
       { name: 'llama.cpp', path: process.env.LLAMA_BENCH, variable: 'LLAMA_BENCH', options: [] },

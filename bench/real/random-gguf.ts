@@ -1,4 +1,4 @@
-// GGUF files with the shapes of well-known models and random weights in Q4_K_M, to measure speed at real sizes. Their
+// GGUF files with the shapes of well-known models and random weights, to measure speed at real sizes. Their
 // texts mean nothing.
 
 import { existsSync, mkdirSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { ggmlLayouts } from '../../src/io/ggml-types.js';
 import { byteLengthOf } from '../../src/io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
 import { toHalf } from '../../src/io/half.js';
-import type { ModelShape } from './shapes.js';
+import type { FileFormat, ModelShape, RandomType } from './shapes.js';
 
 /** A fast generator of random bytes: the quality does not matter. */
 class RandomBytes {
@@ -32,23 +32,34 @@ class RandomBytes {
 interface RandomBlock {
   readonly halves: readonly (readonly [at: number, divisor: number])[];
   /** Bytes of scales: those from `from` to below `to` are ANDed with `mask`. */
-  readonly scales: { readonly from: number; readonly to: number; readonly mask: number };
+  readonly scales?: { readonly from: number; readonly to: number; readonly mask: number };
 }
 
-const blocks: Readonly<Record<'Q4_K' | 'Q6_K', RandomBlock>> = {
-  Q4_K: {
+const fourOrFiveBits: RandomBlock = {
+  halves: [
+    [0, 250],
+    [2, 34],
+  ],
+  scales: { from: 4, to: 16, mask: 0x3f },
+};
+const blocks: Readonly<Record<RandomType, RandomBlock>> = {
+  Q4_0: { halves: [[0, 5]] },
+  Q8_0: { halves: [[0, 74]] },
+  Q4_K: fourOrFiveBits,
+  Q5_K: {
+    ...fourOrFiveBits,
     halves: [
-      [0, 250],
+      [0, 500],
       [2, 34],
     ],
-    scales: { from: 4, to: 16, mask: 0x3f },
   },
   Q6_K: { halves: [[208, 400]], scales: { from: 192, to: 208, mask: 0x1f } },
 };
 
-type BlockType = keyof typeof blocks;
+/** Values of a file's `general.file_type`. */
+const fileTypes: Readonly<Record<FileFormat, number>> = { Q4_0: 2, Q8_0: 7, Q4_K_M: 15, Q5_K_M: 17, Q6_K: 18 };
 
-function fillBlocks(random: RandomBytes, type: BlockType, rows: number, columns: number): Uint8Array {
+function fillBlocks(random: RandomBytes, type: RandomType, rows: number, columns: number): Uint8Array {
   const { elements, bytes: blockBytes } = ggmlLayouts[type];
   const { halves, scales } = blocks[type];
   const bytes = new Uint8Array(((rows * columns) / elements) * blockBytes);
@@ -57,15 +68,17 @@ function fillBlocks(random: RandomBytes, type: BlockType, rows: number, columns:
   const bits = toHalf(Float32Array.from(halves, ([, divisor]) => 1 / Math.sqrt(columns) / divisor));
   for (let block = 0; block < bytes.length; block += blockBytes) {
     for (const [i, [at]] of halves.entries()) view.setUint16(block + at, bits[i] as number, true);
-    for (let at = block + scales.from; at < block + scales.to; at++) bytes[at] = (bytes[at] as number) & scales.mask;
+    if (scales)
+      for (let at = block + scales.from; at < block + scales.to; at++) bytes[at] = (bytes[at] as number) & scales.mask;
   }
   return bytes;
 }
 
-/** Returns random blocks of a matrix. Throws RangeError for a type other than Q4_K and Q6_K. */
+/** Returns random blocks of a matrix. Throws RangeError for a type that is not in the table above. */
 export function randomBlocks(type: string, rows: number, columns: number): Uint8Array {
-  if (!(type in blocks)) throw new RangeError(`no random blocks of ${type}, expected Q4_K or Q6_K`);
-  return fillBlocks(new RandomBytes(), type as BlockType, rows, columns);
+  if (!(type in blocks))
+    throw new RangeError(`no random blocks of ${type}, expected ${Object.keys(blocks).join(', ')}`);
+  return fillBlocks(new RandomBytes(), type as RandomType, rows, columns);
 }
 
 function partsOf({ tensors }: ModelShape): GgufPart[] {
@@ -88,14 +101,17 @@ export function bytesPerToken({ tensors }: ModelShape): number {
   return each.reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function metadataOf(name: string, { architecture, vocabulary, settings }: ModelShape): ReadonlyMap<string, GgufEntry> {
+function metadataOf(
+  name: string,
+  { format, architecture, vocabulary, settings }: ModelShape,
+): ReadonlyMap<string, GgufEntry> {
   const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
   const special = ['<unk>', '<s>', '</s>'];
   const words = Array.from({ length: vocabulary - 259 }, (_, i) => `▁t${i}`);
   return new Map<string, GgufEntry>([
     ['general.architecture', { string: architecture }],
     ['general.name', { string: name }],
-    ['general.file_type', { uint32: 15 }],
+    ['general.file_type', { uint32: fileTypes[format] }],
     ...Object.entries(settings).map(([key, entry]) => [`${architecture}.${key}`, entry] as const),
     ['tokenizer.ggml.model', { string: 'llama' }],
     ['tokenizer.ggml.tokens', { strings: [...special, ...bytes, ...words] }],
@@ -113,7 +129,7 @@ function metadataOf(name: string, { architecture, vocabulary, settings }: ModelS
 
 /** Returns the file of a model in `folder`, and writes it at the first use: 0.4 GB for Qwen3-0.6B, 4.2 GB for OLMoE. */
 export async function randomGguf(folder: string, name: string, shape: ModelShape): Promise<string> {
-  const file = join(folder, `${name}.Q4_K_M.gguf`);
+  const file = join(folder, `${name.split(' ')[0]}.${shape.format}.gguf`);
   if (existsSync(file)) return file;
   mkdirSync(folder, { recursive: true });
   await writeAtomically(new Map([[file, ggufParts(metadataOf(name, shape), partsOf(shape))]]));

@@ -1,12 +1,14 @@
-// Shapes of well-known language models, with the tensors and settings of their GGUF files as llama.cpp quantizes them to
-// Q4_K_M.
+// Shapes of well-known language models, with the tensors and settings of their GGUF files as llama.cpp quantizes them.
 
 import type { GgufEntry } from '../../src/io/gguf-writer.js';
 
+/** Types of blocks that are filled at random. */
+export type RandomType = 'Q4_0' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+
 export interface TensorShape {
   readonly name: string;
-  /** Q4_K and Q6_K are random. */
-  readonly type: 'Q4_K' | 'Q6_K' | 'F32';
+  /** All types but F32 are random. */
+  readonly type: RandomType | 'F32';
   readonly shape: readonly number[];
   /** Value of each number of a tensor in F32. Default: 1. */
   readonly value?: number;
@@ -14,7 +16,11 @@ export interface TensorShape {
   readonly read?: number;
 }
 
+/** Formats of whole files, as llama-quantize names them. */
+export type FileFormat = 'Q4_K_M' | 'Q5_K_M' | 'Q6_K' | 'Q4_0' | 'Q8_0';
+
 export interface ModelShape {
+  readonly format: FileFormat;
   readonly architecture: string;
   readonly vocabulary: number;
   /** Settings of the file; their names get the prefix of the architecture. */
@@ -127,7 +133,7 @@ function decoder(shape: Decoder): ModelShape {
     ...(shape.more ?? []),
     ...Array.from({ length: layers }, (_, i) => shape.layer(new Layer(i, layers), i).tensors).flat(),
   ];
-  return { architecture, vocabulary, settings, tensors };
+  return { format: 'Q4_K_M', architecture, vocabulary, settings, tensors };
 }
 
 function qwen3(layers: number, width: number, inner: number, heads: number): ModelShape {
@@ -310,8 +316,29 @@ function gemma4E2B(): ModelShape {
   });
 }
 
+/** Types that replace those of Q4_K_M. */
+const replaced: Readonly<Record<FileFormat, Readonly<Partial<Record<Type, RandomType>>>>> = {
+  Q4_K_M: {},
+  Q5_K_M: { Q4_K: 'Q5_K' },
+  Q6_K: { Q4_K: 'Q6_K' },
+  Q4_0: { Q4_K: 'Q4_0' },
+  Q8_0: { Q4_K: 'Q8_0', Q6_K: 'Q8_0' },
+};
+
+/** A model's shape in another format. In Q4_0, llama.cpp keeps only the output in Q6_K. */
+function inFormat(shape: ModelShape, format: FileFormat): ModelShape {
+  const typeOf = ({ name, type }: TensorShape) => {
+    if (type === 'F32') return type;
+    if (format === 'Q4_0' && name.startsWith('blk.')) return 'Q4_0';
+    return (replaced[format] as Partial<Record<RandomType, RandomType>>)[type] ?? type;
+  };
+  return { ...shape, format, tensors: shape.tensors.map((tensor) => ({ ...tensor, type: typeOf(tensor) })) };
+}
+
+const qwen06 = () => qwen3(28, 1024, 3072, 16);
+
 export const modelShapes: Readonly<Record<string, () => ModelShape>> = {
-  'Qwen3-0.6B': () => qwen3(28, 1024, 3072, 16),
+  'Qwen3-0.6B': qwen06,
   'Llama-3.2-1B': llama1B,
   'Qwen3-1.7B': () => qwen3(28, 2048, 6144, 16),
   'Qwen3-4B': () => qwen3(36, 2560, 9728, 32),
@@ -320,4 +347,8 @@ export const modelShapes: Readonly<Record<string, () => ModelShape>> = {
   'Granite-4.0-H-1B': granite4,
   'Gemma-4-E2B': gemma4E2B,
   'OLMoE-1B-7B': olmoe,
+  'Qwen3-0.6B in Q4_0': () => inFormat(qwen06(), 'Q4_0'),
+  'Qwen3-0.6B in Q5_K_M': () => inFormat(qwen06(), 'Q5_K_M'),
+  'Qwen3-0.6B in Q6_K': () => inFormat(qwen06(), 'Q6_K'),
+  'Qwen3-0.6B in Q8_0': () => inFormat(qwen06(), 'Q8_0'),
 };
