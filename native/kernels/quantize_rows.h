@@ -17,7 +17,7 @@ struct QuantizeRows {
   }
 
   void run(Context& context) const {
-    const uint64_t grain = divideUp(16384 / depth + 1, kInt8Rows) * kInt8Rows;
+    const uint64_t grain = divideUp(16384 / depth + 1, kInt8PanelRows) * kInt8PanelRows;
     context.team.parallelRange(rows, grain, [&](uint64_t row, uint64_t last) {
       quantizeRows(context.f32(x), xStride, row, last, rows, depth, kindOfFormat(format), context.i32(q));
     });

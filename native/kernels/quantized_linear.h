@@ -11,7 +11,7 @@ CONSTANT("int8.maxHeld", kMaxHeld)
 
 // y = f(x·wᵀ + bias): x [rows, depth], w [cols, depth] packed, bias [cols], y [rows, cols].
 //
-//   q      x as integers, by quantizeRows. An integer product needs it if x has more than kMaxHeld floats or kInt8Rows rows
+//   q      x as integers, by quantizeRows. An integer product needs it if x has more than kMaxHeld floats or kInt8PanelRows rows
 //   pre    [rows, cols], contiguous: receives the argument of f, for the backward pass
 struct QuantizedLinear {
   static constexpr const char* name = "quantizedLinear";
@@ -38,9 +38,9 @@ struct QuantizedLinear {
     if (rows <= kHalfRows && format == kFloat16) return runHalves<Float16>(context);
     if (rows <= kHalfRows && format == kBFloat16) return runHalves<BFloat16>(context);
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
-    context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
-      const uint64_t row = block / across * kBlockRows;
-      multiplyPanel(context, row, atMost(kBlockRows, rows - row), block % across * kPanel, cols);
+    context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t) {
+      const uint64_t row = chunk / across * kBlockRows;
+      multiplyPanel(context, row, atMost(kBlockRows, rows - row), chunk % across * kPanel, cols);
     });
   }
 
@@ -121,7 +121,7 @@ struct QuantizedLinear {
   const char* checkIntegers() const {
     const IntegerKind kind = kindOfFormat(format);
     REQUIRE(kind.bits > 0, "this format has no integers");
-    const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMaxHeld;
+    const bool held = rows <= kInt8PanelRows && uint64_t{rows} * depth <= kMaxHeld;
     REQUIRE(q.present() || held, "q is missing");
     REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is too small for rows and depth");
     return nullptr;
@@ -151,7 +151,7 @@ struct QuantizedLinear {
 
   // The division of a product into chunks: tiles per chunk, chunks across, rows per chunk, chunks down.
   struct Chunks {
-    uint64_t grain, across, blockRows, down;
+    uint64_t grain, across, chunkRows, down;
   };
 
   // With many rows, a chunk has a few tiles. With few rows, a thread reads memory in long runs. Products in registers
@@ -163,35 +163,35 @@ struct QuantizedLinear {
     cut.grain = isFew() ? divideUp(share, together) * together : kInt8Tiles;
     cut.across = divideUp(tiles, cut.grain);
     const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kMinRows));
-    const uint64_t least = divideUp(rows, kInt8BlockRows);
-    cut.blockRows = divideUp(divideUp(rows, isFew() || even < least ? least : even), kInt8Rows) * kInt8Rows;
-    cut.down = divideUp(rows, cut.blockRows);
+    const uint64_t least = divideUp(rows, kInt8MaxRows);
+    cut.chunkRows = divideUp(divideUp(rows, isFew() || even < least ? least : even), kInt8PanelRows) * kInt8PanelRows;
+    cut.down = divideUp(rows, cut.chunkRows);
     return cut;
   }
 
   void runIntegers(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
-    const auto [grain, across, blockRows, down] = chunksFor(static_cast<uint64_t>(context.team.threads()));
+    const auto [grain, across, chunkRows, down] = chunksFor(static_cast<uint64_t>(context.team.threads()));
     const uint64_t chunks = down * across, tiles = divideUp(cols, kTile);
     const size_t words = Int8Layout(kind, depth).rowWords();
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
     static_assert(sizeof(Int8Memory) + 2 * kMaxHeld * 4 <= kScratchBytes);
     int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
     bool holds = false;  // true once this thread has converted x, in its first chunk
-    context.team.parallelRange(chunks, 1, [&](uint64_t block, uint64_t) {
-      const uint64_t row = block / across * blockRows, first = block % across * grain;
+    context.team.parallelRange(chunks, 1, [&](uint64_t chunk, uint64_t) {
+      const uint64_t row = chunk / across * chunkRows, first = chunk % across * grain;
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
       // Weights of the next chunk are prefetched. A thread may claim chunks from the back.
       const uint64_t next =
-          context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(chunks)) % across * grain;
-      multiplyIntegers(context, from, row, atMost(blockRows, rows - row), first, atMost(first + grain, tiles),
+          context.team.after(static_cast<uint32_t>(chunk), static_cast<uint32_t>(chunks)) % across * grain;
+      multiplyIntegers(context, from, row, atMost(chunkRows, rows - row), first, atMost(first + grain, tiles),
                        tilesFrom(context, next, tiles));
     });
   }
 
-  // Rows of a block, whose integers begin at `from`, and the features of tiles `first` to below `end`.
+  // Rows of a chunk, whose integers begin at `from`, and the features of tiles `first` to below `end`.
   void multiplyIntegers(const Context& context, const int32_t* from, uint64_t row, size_t height, uint64_t first,
                         uint64_t end, const PackedTiles& next) const {
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());

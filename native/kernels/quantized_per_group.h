@@ -22,11 +22,11 @@ struct QuantizeGroups {
   void run(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
     const size_t words = Int8Layout(kind, depth).rowWords();
-    context.team.parallelRange(maxGroupBlocks(rows, groups, kInt8Rows), 1, [&](uint64_t index, uint64_t) {
-      const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kInt8Rows, index);
+    context.team.parallelRange(maxGroupBlocks(rows, groups, kInt8PanelRows), 1, [&](uint64_t index, uint64_t) {
+      const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kInt8PanelRows, index);
       if (block.rows == 0) return;
       const uint64_t row = block.start + block.first;
-      quantizeBlock(context.f32(x) + row * depth, depth, block.rows, depth, kind, context.i32(q) + row * words);
+      quantizePanel(context.f32(x) + row * depth, depth, block.rows, depth, kind, context.i32(q) + row * words);
     });
   }
 };
@@ -85,7 +85,7 @@ struct GroupedQuantizedLinear {
   // Features before a group in its first tile.
   uint64_t skipped(uint64_t group) const { return group * cols % kTile; }
 
-  uint64_t blockRows() const { return integers != 0 ? kInt8BlockRows : QuantizedLinear::kBlockRows; }
+  uint64_t blockRows() const { return integers != 0 ? kInt8MaxRows : QuantizedLinear::kBlockRows; }
 
   // Tiles of a chunk. With few rows for each group, a thread reads memory in long runs.
   uint64_t grainFor(int threads) const {

@@ -13,7 +13,7 @@
 #ifdef SIMD_HAS_BYTE_TILES
 
 inline constexpr size_t kStoredSums = kByteRows * kTile;  // sums of a part for a tile of the weight: [row][feature]
-static_assert(kInt8Rows == kByteRows && kTile == kWidth && kInt8Tiles == kByteTiles && Dots::kWords == 1);
+static_assert(kInt8PanelRows == kByteRows && kTile == kWidth && kInt8Tiles == kByteTiles && Dots::kWords == 1);
 static_assert(kRunWords * 4 == 64);
 
 // Sums that are read from memory instead of computed.
@@ -54,7 +54,7 @@ class ByteTiles {
   const bool used_;
 };
 
-// Computes the sums of all parts of `in` for a block of kByteRows rows and `tiles` tiles of the weight.
+// Computes the sums of all parts of `in` for a panel of kByteRows rows and `tiles` tiles of the weight.
 inline void multiplyByAmx(const Int8Operands& in, size_t tiles, int32_t* products) {
   const int32_t* words = in.words;
   const uint8_t* bytes = in.bytes;
@@ -74,7 +74,7 @@ struct ScaledBytes {
 };
 static_assert(ScaledBytes::kBytes == kScaledBytes);
 
-// Rows of a block, from the first words and heads of a record on.
+// Rows of a panel, from the first words and heads of a record on.
 struct RecordRows {
   const int32_t *words, *heads;
   size_t height, runs, parts;

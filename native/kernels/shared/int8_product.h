@@ -7,7 +7,7 @@
 #include "kernels/shared/int8_tile.h"
 
 // Maximum number of rows that are multiplied with one unpacking of the weights.
-inline constexpr size_t kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
+inline constexpr size_t kInt8MaxRows = divideUp(240, kInt8PanelRows) * kInt8PanelRows;
 // With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
 // meanwhile. Weights are prefetched into level 1, kAhead bytes ahead. Except on AMD, a first prefetch brings them into
 // level 2, kFarAhead bytes ahead. More reads are then in flight than the processor starts by itself. Without it, a
@@ -15,7 +15,7 @@ inline constexpr size_t kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // with it. There kFarAhead equals kAhead, so that the first prefetch has no effect.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Maximum number of rows for which weights are unpacked in registers, and of rows that are multiplied at once.
-inline constexpr size_t kFewTogether = kInt8Rows < 8 ? kInt8Rows : 8;
+inline constexpr size_t kFewTogether = kInt8PanelRows < 8 ? kInt8PanelRows : 8;
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kFewTogether : 0;
 // A lower limit, where AMX can multiply these weights. For 16 rows, AMX takes two thirds of the time of unpacking in
 // registers; for 8 rows it takes longer.
@@ -25,7 +25,7 @@ struct Int8Memory {
   alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
   float scales[kInt8Tiles][2 * kUnpackedGroups * kTile], minima[kInt8Tiles][2 * kUnpackedGroups * kTile];
   RecordFactors factors[kInt8Tiles];
-  float sums[kInt8BlockRows * kInt8Cols];
+  float sums[kInt8MaxRows * kInt8Cols];
 #ifdef SIMD_HAS_BYTE_TILES
   alignas(64) int32_t products[kUnpackedGroups / kRowGroups * kInt8Tiles * kStoredSums];
   ScaledBytes scaledBytes[kInt8Tiles];
@@ -250,7 +250,7 @@ class Int8RecordSums {
 };
 
 // The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
-// which is as fast as memory. The rows belong to a block of `height` rows; `words` and `heads` point to those of the
+// which is as fast as memory. The rows belong to a panel of `height` rows; `words` and `heads` point to those of the
 // first row. Records and their groups have separate loops, so that the head of a record is converted once.
 template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
@@ -297,20 +297,20 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
       [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
 }
 
-// The product of all features of a tile with all `height` rows of a block. It processes as many rows at once as fit
+// The product of all features of a tile with all `height` rows of a panel. It processes as many rows at once as fit
 // into registers, then half as many, and so on.
 template <class Products, class Format, size_t kRows>
-void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
+void int8FewRows(const uint8_t* tile, const int32_t* panel, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
   constexpr size_t kSums = 2 * kFewTogether, kAll = kTile / kWidth,
                    kVecs = kRows * kAll < kSums ? kAll : kSums / kRows / 2;
   static_assert(kAll % kVecs == 0);
-  const int32_t* heads = block + layout.quadWords() * height;
+  const int32_t* heads = panel + layout.quadWords() * height;
   for (; height - row >= kRows; row += kRows)
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kRunWords, heads + row * kHeadWords, height,
+      int8Few<Products, Format, kRows, kVecs>(tile, lane, panel + row * kRunWords, heads + row * kHeadWords, height,
                                               layout.groups, sums + row * kInt8Cols);
-  if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
+  if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, panel, layout, height, row, sums);
 }
 
 // The number of rows to begin with. Half as many without VNNI: few processors with AVX-512 lack it, and the addon is smaller.
@@ -325,15 +325,15 @@ inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t
       withDots([&](auto products) {
         using Products = decltype(products);
         for (size_t t = 0; t < tiles.count; ++t)
-          for (size_t row = 0; row < rows; row += kInt8Rows)
+          for (size_t row = 0; row < rows; row += kInt8PanelRows)
             int8FewRows<Products, Format, kFewAtOnce<Products>>(tiles.at(t), x + row * layout.rowWords(), layout,
-                                                                atMost(kInt8Rows, rows - row), 0,
+                                                                atMost(kInt8PanelRows, rows - row), 0,
                                                                 sums + row * kInt8Cols + t * kTile);
       });
   });
 }
 
-// Rows in the form of int8_rows.h, at most kInt8BlockRows. Their blocks begin at `x`.
+// Rows in the form of int8_rows.h, at most kInt8MaxRows. Their panels begin at `x`.
 struct Int8Rows {
   const int32_t* x;
   size_t count, inputs;
@@ -387,7 +387,7 @@ class Int8Product {
   // Returns the number of groups per pass: as few passes as possible, of nearly equal size.
   size_t groupsOfPass() const {
     static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
-    const size_t room = kind_.parts > 0 && rows_.count <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+    const size_t room = kind_.parts > 0 && rows_.count <= kInt8PanelRows ? kFewGroups : kUnpackedGroups;
     const size_t unit = kind_.factorGroups > 0 ? kind_.factorGroups : kRowGroups;
     return divideUp(divideUp(layout_.groups, divideUp(layout_.groups, room)), unit) * unit;
   }
@@ -413,20 +413,20 @@ class Int8Product {
       point(in, row);
       // If this is the only pass, all rows share the memory of their sums, which then stays in level 1.
       float* sums = memory_.sums + (groupsPerPass_ < layout_.groups ? row * kInt8Cols : 0);
-      const Int8Tile tile = tileFor(in, row, height, wholeTile);
+      const Int8Tile tile = prepareTile(in, row, height, wholeTile);
       tile(in, tiles_.count, group_ > 0, sums);
       if (isLast()) done_(row, height, sums);
     }
   }
 
-  // Returns the register tile for `height` rows from `row` on. If AMX multiplies, it has multiplied their block.
-  Int8Tile tileFor([[maybe_unused]] Int8Operands& in, [[maybe_unused]] size_t row, size_t height,
-                   Int8Tile wholeTile) const {
+  // Returns the register tile for `height` rows from `row` on. If AMX multiplies, it has multiplied their panel.
+  Int8Tile prepareTile([[maybe_unused]] Int8Operands& in, [[maybe_unused]] size_t row, size_t height,
+                       Int8Tile wholeTile) const {
 #ifdef SIMD_HAS_BYTE_TILES
     if (hasTiles_ && in.height == kByteRows) {
-      const size_t inBlock = row % kInt8Rows;
-      if (inBlock == 0) multiplyByAmx(in, tiles_.count, memory_.products);
-      in.products = memory_.products + inBlock * kTile;
+      const size_t inPanel = row % kInt8PanelRows;
+      if (inPanel == 0) multiplyByAmx(in, tiles_.count, memory_.products);
+      in.products = memory_.products + inPanel * kTile;
       return int8Tile<StoredSums, 8, false, kInt8TileRows>;
     }
 #endif
@@ -444,10 +444,10 @@ class Int8Product {
       for (size_t row = 0; row < rows_.count; row += kByteRows) {
         next.fetch();
         const size_t height = atMost(kByteRows, rows_.count - row);
-        const int32_t* block = rows_.x + row * layout_.rowWords();
+        const int32_t* panel = rows_.x + row * layout_.rowWords();
         float* sums = memory_.sums + (record < layout_.groups ? row * kInt8Cols : 0);
-        const RecordRows rows{.words = block + group_ / kRunGroups * height * kRunWords,
-                              .heads = block + (layout_.quadWords() + group_ * kind_.parts * kHeadWords) * height,
+        const RecordRows rows{.words = panel + group_ / kRunGroups * height * kRunWords,
+                              .heads = panel + (layout_.quadWords() + group_ * kind_.parts * kHeadWords) * height,
                               .height = height,
                               .runs = divideUp(count_, kRunGroups),
                               .parts = count_ * kind_.parts,
@@ -463,7 +463,7 @@ class Int8Product {
     }
   }
 
-  // Prefetches the words of the current groups for the block of rows from `row` on.
+  // Prefetches the words of the current groups for the panel of rows from `row` on.
   void fetchWords(size_t row, size_t runs) const {
     const size_t height = atMost(kByteRows, rows_.count - row);
     const int32_t* words = rows_.x + row * layout_.rowWords() + group_ / kRunGroups * height * kRunWords;
@@ -482,12 +482,12 @@ class Int8Product {
 
   // Points the operands to the current groups, for rows from `row` on.
   void point(Int8Operands& in, size_t row) const {
-    const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
+    const size_t first = row / kInt8PanelRows * kInt8PanelRows, inPanel = row - first;
     const size_t part = kind_.parts == 0 ? group_ / kRowGroups : group_ * kind_.parts;
-    const int32_t* block = rows_.x + first * layout_.rowWords();
-    in.height = atMost(kInt8Rows, rows_.count - first);
-    in.words = block + (group_ / kRunGroups * in.height + inBlock) * kRunWords;
-    in.heads = block + (layout_.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
+    const int32_t* panel = rows_.x + first * layout_.rowWords();
+    in.height = atMost(kInt8PanelRows, rows_.count - first);
+    in.words = panel + (group_ / kRunGroups * in.height + inPanel) * kRunWords;
+    in.heads = panel + (layout_.quadWords() + part * kHeadWords) * in.height + inPanel * kHeadWords;
   }
 
   const uint32_t format_;

@@ -13,13 +13,20 @@
 //   - Scales can be a float d of the record times integers f of its parts, and minima u·g likewise. A record then adds
 //     float(Σ f·Σ q·w)·(d·s), and after it float(Σ g·Σ q)·(u·s). The sums within the brackets are exact.
 //
-// Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
-// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 63 for each row. Those of inputs 64 to
-// 127 follow, and so on. Zeros follow the last inputs. Heads come last, one for each part and row.
+// Layout of rows, in the order in which a tile of a product reads them:
+//
+//   word    four inputs in 32 bits (or two words, see Dots in simd/vec.h)
+//   half    16 inputs
+//   group   32 inputs, as in packed weights (formats/layout.h)
+//   run     64 inputs, whose words follow one another
+//   part    inputs that share all scales (see above)
+//   head    scale and sum of a part (Int8Head)
+//   panel   up to kInt8PanelRows rows: the first run of each row, then the second run of each row, and so on. Zeros follow
+//           the last inputs. The heads come last: the first one of each row, then the second one of each row, and so on.
 #pragma once
 #include "formats/formats.h"
 
-inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfWords = kHalf / 4 * Dots::kWords,
+inline constexpr size_t kInt8PanelRows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfWords = kHalf / 4 * Dots::kWords,
                         kGroupWords = 2 * kHalfWords;
 
 // Groups whose words follow one another in a row.
@@ -94,14 +101,14 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
-// Consecutive inputs of a row in one run, and the places of their words and first head in a block.
+// Inputs of a row that are rounded at once, all in one run, and the places of their words and first head in a panel.
 struct Int8Unit {
   const float* x;
   int32_t *words, *head;
 };
 
-// Properties that the units of a block share.
-struct Int8Block {
+// Properties that the units of a panel share.
+struct Int8Panel {
   size_t height;     // number of rows
   int offset;        // offset of the weights' bytes
   bool scalesTotal;  // true if heads have scale·Σ q, false if they have Σ q
@@ -120,7 +127,7 @@ inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
 // Rounds kWidth units. A unit has kHeads parts of kHalves · 16 inputs. Each `together` consecutive units share a scale.
 // Returns false, and writes nothing, if any input is infinite or NaN.
 template <size_t kHeads, size_t kHalves>
-bool quantizeUnits(const Int8Unit (&units)[kWidth], size_t together, const Int8Block& block) {
+bool quantizeUnits(const Int8Unit (&units)[kWidth], size_t together, const Int8Panel& panel) {
   constexpr size_t kPart = kHalves * kHalf, kInputs = kHeads * kPart;
   Vf rows[kWidth];
   for (size_t u = 0; u < kWidth; ++u) {
@@ -166,29 +173,29 @@ bool quantizeUnits(const Int8Unit (&units)[kWidth], size_t together, const Int8B
     }
     storeInts(sums, toInt(sumsOfRows(rows)));
     for (size_t u = 0; u < kWidth; ++u)
-      block.putHead(units[u].head + part * block.height * kHeadWords, scales[u], sums[u]);
+      panel.putHead(units[u].head + part * panel.height * kHeadWords, scales[u], sums[u]);
   }
   return true;
 }
 
 // Rounds a unit of `halves` · 16 inputs, of which `inputs` exist. Each `each` halves have a head.
 inline void quantizeUnit(const Int8Unit& unit, Int8Scale scale, size_t inputs, size_t halves, size_t each,
-                         const Int8Block& block) {
+                         const Int8Panel& panel) {
   int32_t total = 0;
   for (size_t half = 0; half < halves; ++half) {
     const size_t from = half * kHalf, count = from < inputs ? atMost(kHalf, inputs - from) : 0;
     total += roundHalf(unit.x + from, count, scale.inverse, unit.words + half * kHalfWords);
     if ((half + 1) % each != 0 && half + 1 < halves) continue;
-    block.putHead(unit.head + half / each * block.height * kHeadWords, scale.scale, total);
+    panel.putHead(unit.head + half / each * panel.height * kHeadWords, scale.scale, total);
     total = 0;
   }
 }
 
-// Rounds all rows of a block, x [height, inputs], and stores it at `to`.
-inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
+// Rounds all rows of a panel, x [height, inputs], and stores it at `to`.
+inline void quantizePanel(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
   const Int8Layout layout(kind, inputs);
-  Int8Block block{height, kind.offset, kind.factorGroups == 0};
-  withDots([&](auto products) { block.offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
+  Int8Panel panel{height, kind.offset, kind.factorGroups == 0};
+  withDots([&](auto products) { panel.offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
   // A unit is a group, or a run if the weight has one scale per feature. `together` units share a scale.
   const size_t groups = kind.parts == 0 ? kRowGroups : 1, heads = kind.parts == 2 ? 2 : 1, each = groups * kGroup;
   const size_t together = kind.factorGroups > 0 ? kind.factorGroups : 1;
@@ -203,7 +210,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
     const Int8Scale scale = int8Scale(largestBits(from, atMost((last - unit) * each, inputs - unit * each)));
     for (; unit < last; ++unit) {
       const size_t halves = 2 * atMost(groups, layout.groups - unit * groups);
-      quantizeUnit(unitOf(row, unit), scale, atMost(each, inputs - unit * each), halves, 2 * groups / heads, block);
+      quantizeUnit(unitOf(row, unit), scale, atMost(each, inputs - unit * each), halves, 2 * groups / heads, panel);
     }
   };
   size_t whole = 0;  // units of each row that quantizeUnits() handles
@@ -218,9 +225,9 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
         if (++unit == whole) ++row, unit = 0;
       }
       for (size_t u = count; u < kWidth; ++u) units[u] = units[u - count];
-      const bool finite = kind.parts == 0 ? quantizeUnits<1, 2 * kRowGroups>(units, together, block)
-                          : heads == 1    ? quantizeUnits<1, 2>(units, together, block)
-                                          : quantizeUnits<2, 1>(units, together, block);
+      const bool finite = kind.parts == 0 ? quantizeUnits<1, 2 * kRowGroups>(units, together, panel)
+                          : heads == 1    ? quantizeUnits<1, 2>(units, together, panel)
+                                          : quantizeUnits<2, 1>(units, together, panel);
       if (finite) continue;
       for (size_t done = 0, r = firstRow, u = firstUnit; done < count; done += together) {
         quantizeOneByOne(r, u, u + together);
@@ -241,10 +248,10 @@ inline IntegerKind kindOfFormat(uint32_t format) {
   return withFormat(format, [](auto f) { return kindOf<decltype(f)>(); });
 }
 
-// Rounds rows row ≤ r < last of x [rows, inputs]. `row` must begin a block. The blocks of the whole matrix are at `to`.
+// Rounds rows row ≤ r < last of x [rows, inputs]. `row` must begin a panel. The panels of the whole matrix are at `to`.
 inline void quantizeRows(const float* x, size_t stride, size_t row, size_t last, size_t rows, size_t inputs,
                          IntegerKind kind, int32_t* to) {
   const size_t rowWords = Int8Layout(kind, inputs).rowWords();
-  for (; row < last; row += kInt8Rows)
-    quantizeBlock(x + row * stride, stride, atMost(kInt8Rows, rows - row), inputs, kind, to + row * rowWords);
+  for (; row < last; row += kInt8PanelRows)
+    quantizePanel(x + row * stride, stride, atMost(kInt8PanelRows, rows - row), inputs, kind, to + row * rowWords);
 }

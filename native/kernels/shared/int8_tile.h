@@ -9,7 +9,7 @@ inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles *
 inline constexpr size_t kInt8TileRows = 4;
 // Groups that are unpacked per pass, and records in them, if a record has 8 groups.
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16, kUnpackedRecords = kUnpackedGroups / 8;
-static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
+static_assert(kInt8PanelRows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
 
 // The scales of unpacked records whose scales are a float times integers, and their minima.
 struct RecordFactors {
@@ -23,9 +23,9 @@ struct Int8Operands {
   const uint8_t* bytes;          // unpacked weights, 64 bytes for each 4 inputs
   const float *scales, *minima;  // scales and minima of each part; either may be null
   const RecordFactors* factors;  // in place of both, if scales are a float of the record times integers
-  const int32_t *words, *heads;  // words and heads of consecutive rows of a block
+  const int32_t *words, *heads;  // words and heads of consecutive rows of a panel
   const int32_t* products;       // sums of products, for StoredSums (int8_amx.h)
-  size_t height;                 // number of rows of that block
+  size_t height;                 // number of rows of that panel
   size_t parts, halves, tail;    // number of parts; halves (16 inputs) per part; halves of the last part
   size_t recordParts;            // parts of a record, if it has factors
   bool hasMinima;                // likewise: true if records have minima
