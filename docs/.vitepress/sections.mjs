@@ -27,7 +27,9 @@ export const guides = [
     items: [
       page('Pipelines', '/pipelines'),
       page('Retrieval', '/retrieval'),
-      page('Speech and images', '/speech-and-vision'),
+      page('Speech', '/speech'),
+      page('Images', '/images'),
+      page('Translation', '/translation'),
       page('Conversations', '/chat'),
       page('Generation', '/generation'),
       page('Response formats', '/response-formats'),
