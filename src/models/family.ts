@@ -21,9 +21,9 @@ export interface Family {
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */
   readonly className: string;
   /** The class that generates text; null if there is none. Default: the prefix and `ForCausalLM`. */
-  readonly writer?: string | null;
+  readonly generationClass?: string | null;
   /** The class that answers questions about a text. Default: the prefix and `ForQuestionAnswering`. */
-  readonly answerer?: string;
+  readonly questionAnsweringClass?: string;
   /**
    * transformers' defaults for settings that a config.json lacks: of the architecture, dropout and special tokens. Old
    * files lack newer settings. Configs of the parts of CLIP and SigLIP contain only differences from the defaults. Null

@@ -14,7 +14,7 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
-import { type PaddingSight, paddingSight, type Window } from './padding.js';
+import { type PaddingSight, paddingMask, type Window } from './padding.js';
 import type { DistanceTables, PositionBias } from './position-bias.js';
 import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
@@ -22,11 +22,20 @@ import type { StateNames } from './state-names.js';
 
 export type { MultiHeadOptions };
 
-/** Options that decide to which keys each query attends. */
-type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
+/** The options of `attention` that differ from pass to pass. The others are properties of the layer. */
+type PassOptions = Pick<
+  AttentionValueOptions,
+  'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'
+>;
 
-/** Number of query rows and of key rows in each item. */
-type Counts = readonly [readonly number[], readonly number[]];
+/** Inputs for the attention maps that `observe` receives. */
+interface MapInputs {
+  /** `countsQ` and `countsK`: number of queries and of keys of each sequence. */
+  readonly countsQ: readonly number[];
+  readonly countsK: readonly number[];
+  /** float32 [B, 1, T, 1]: 0 for padding, whose rows are zero in the maps. Null: all rows are tokens. */
+  readonly tokenMask?: Tensor | null;
+}
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
@@ -139,23 +148,25 @@ export class MultiHeadAttention extends Module {
   forward(x: Tensor, batch: Sequences, { state, exchange }: MixerContext = {}): Tensor {
     const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
     const cache = state && this.#cacheIn(state);
-    const room = cache?.shape[1] ?? longest;
-    const length = this.rotary?.lengthOf(longest, room) ?? longest;
+    const capacity = cache?.shape[1] ?? longest;
+    const length = this.rotary?.lengthOf(longest, capacity) ?? longest;
     const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, exchange, batch);
     const { q, kv } = projected;
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
-    const packed = { lengthsQ: lengths, lengthsK: lengths };
-    const attend = (queries: Tensor, which: Which, shown: Tensor | null = null) =>
-      this.out(this.#mix(queries, kv, { ...which, ...packed }, [counts, counts], shown), projected);
-    const mask = this.causal ? inserted?.mask(this.window) : null;
-    if (mask) return attend(q, { causal: false, mask });
-    const sight = this.sightOf(batch);
-    if (sight === null) return attend(q, { ...this.#sees, bias: this.scoreBias(q, kv, batch, x) });
-    const { mask: shown, sighted, tokens } = sight;
-    const queries = sighted ? mul(q, sighted) : q;
-    const given = this.scoreBias(queries, kv, batch, x);
-    const bias = given && sighted ? mul(given, sighted.reshape(-1, 1, longest, 1)) : given;
-    return attend(queries, { causal: this.causal, mask: shown, bias }, tokens);
+    const attend = (queries: Tensor, options: PassOptions, tokenMask: Tensor | null = null) => {
+      const all = { ...options, lengthsQ: lengths, lengthsK: lengths };
+      return this.out(this.#attendTo(queries, kv, all, { countsQ: counts, countsK: counts, tokenMask }), projected);
+    };
+    const imageMask = this.causal ? inserted?.mask(this.window) : null;
+    if (imageMask) return attend(q, { causal: false, mask: imageMask });
+    const padding = this.sightOf(batch);
+    if (padding === null) return attend(q, { ...this.#maskOptions, bias: this.scoreBias(q, kv, batch, x) });
+    // Without queries and biases, all scores are equal: attention is uniform.
+    const { mask, hasKeys, tokens } = padding;
+    const queries = hasKeys ? mul(q, hasKeys) : q;
+    const scoreBias = this.scoreBias(queries, kv, batch, x);
+    const bias = scoreBias && hasKeys ? mul(scoreBias, hasKeys.reshape(-1, 1, longest, 1)) : scoreBias;
+    return attend(queries, { causal: this.causal, mask, bias }, tokens);
   }
 
   /**
@@ -166,15 +177,15 @@ export class MultiHeadAttention extends Module {
     return null;
   }
 
-  /** The window before and after a query; null if it attends to all keys. */
+  /** The distances of keys to which a query attends: before it, and after it if that differs. Null: all keys. */
   get reach(): Window | null {
     const { window, windowAfter } = this;
     return window === null || windowAfter === null ? window : [window, windowAfter];
   }
 
-  /** Returns the mask of a batch in which padding is computed like tokens; null if no mask is needed. */
+  /** Returns the masks of a batch in which padding is computed like tokens. Null if no mask is needed. */
   protected sightOf(batch: Sequences): PaddingSight | null {
-    return paddingSight(batch, this.reach, false);
+    return paddingMask(batch, { window: this.reach, masksPaddingQueries: false });
   }
 
   /**
@@ -184,8 +195,8 @@ export class MultiHeadAttention extends Module {
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
     for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
-    const counts: Counts = [batch.counts, memory.counts];
-    return this.out(this.#mix(this.query(x), this.keysAndValues(hidden), lengths, counts));
+    const counts = { countsQ: batch.counts, countsK: memory.counts };
+    return this.out(this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, counts));
   }
 
   /**
@@ -200,8 +211,8 @@ export class MultiHeadAttention extends Module {
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token. It tells that the token is the last one, and distances depend on
     // that.
-    const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
-    return this.out(this.#mix(queries, cache, which).reshape(q.shape), projected);
+    const options = { ...this.#maskOptions, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
+    return this.out(this.#attendTo(queries, cache, options).reshape(q.shape), projected);
   }
 
   /**
@@ -221,15 +232,15 @@ export class MultiHeadAttention extends Module {
       if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
       const own = cache.rows(sequence, sequence + 1);
       const mask = inserted?.mask(this.window, i);
-      if (asSteps && !mask) return this.#oneByOne(queries, own, start, type);
+      if (asSteps && !mask) return this.#attendOneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
       const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
-      const sees = mask ? { causal: false, mask } : { ...this.#sees, causal: true };
-      return this.#mix(queries, keys, { ...sees, ...lengths, cache: type });
+      const masking = mask ? { causal: false, mask } : { ...this.#maskOptions, causal: true };
+      return this.#attendTo(queries, keys, { ...masking, ...lengths, cache: type });
     });
-    const mixed = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
-    return this.out(mixed, projected);
+    const joined = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
+    return this.out(joined, projected);
   }
 
   /** The places of new tokens. Prompts rotate as in `forward`. */
@@ -243,11 +254,11 @@ export class MultiHeadAttention extends Module {
    * Causal attention, one query at a time, which gives the same bits as single steps. `start`: number of keys before
    * the first query's own.
    */
-  #oneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
+  #attendOneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
       const query = q.rows(i, i + 1).reshape(1, 1, -1); // [1, 1, heads·d]
-      const mixed = this.#mix(query, kv, { ...this.#sees, causal: true, lengthsK: [start + i + 1], cache });
-      return mixed.reshape(1, -1);
+      const options = { ...this.#maskOptions, causal: true, lengthsK: [start + i + 1], cache };
+      return this.#attendTo(query, kv, options).reshape(1, -1);
     });
   }
 
@@ -258,8 +269,8 @@ export class MultiHeadAttention extends Module {
   crossStep(x: Tensor, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
-    const which = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
-    return this.out(this.#mix(queries, state.of(this), which)).reshape(x.shape);
+    const options = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
+    return this.out(this.#attendTo(queries, state.of(this), options)).reshape(x.shape);
   }
 
   /** Projects a memory `x`, [N, features], to keys and values for cross-attention: [N, keys | values]. */
@@ -340,7 +351,8 @@ export class MultiHeadAttention extends Module {
     return this.rotary?.forward(part, positions, length, options) ?? part;
   }
 
-  get #sees(): Which {
+  /** The options `causal` and `window`, as `attention` expects them. */
+  get #maskOptions(): PassOptions {
     const { causal, window, windowAfter } = this;
     if (window === null) return { causal };
     return { causal, window: [window - 1, causal ? 0 : Math.max(0, (windowAfter ?? window) - 1)] };
@@ -355,26 +367,25 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Attention of queries to keys and values. `counts` are the lengths of packed queries and keys as numbers. They
-   * decide the shape of the maps that `observe` receives. `shown` multiplies these maps, if given.
+   * Attention of queries to keys and values with the options of this layer and of the pass. `maps`: given if `observe`
+   * and `observeHeads` are to be called, which is not so in decoding steps.
    */
-  #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown: Tensor | null = null): Tensor {
+  #attendTo(q: Tensor, kv: Tensor, { cache, ...pass }: PassOptions, maps?: MapInputs): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
     const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]
-    const isSelf = which.causal !== undefined;
+    const isSelf = pass.causal !== undefined;
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
-    const { cache, ...seen } = which;
-    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...seen };
-    if (this.observe && counts) {
-      const weights = this.weights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }); // [B, heads, T, S]
-      this.observe(shown ? mul(weights, shown) : weights);
+    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...pass };
+    if (this.observe && maps) {
+      const { countsQ, countsK, tokenMask } = maps;
+      const weights = this.weights(q, k, { ...options, lengthsQ: countsQ, lengthsK: countsK }); // [B, heads, T, S]
+      this.observe(tokenMask ? mul(weights, tokenMask) : weights);
     }
-    const dropout = this.dropout?.options;
-    const more = { relativeValues: this.relative?.values, dropout, cache };
-    const outputs = this.attend(q, k, v, { ...more, ...options });
-    if (counts) this.observeHeads?.(outputs);
+    const valueOptions = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cache };
+    const outputs = this.attend(q, k, v, { ...valueOptions, ...options });
+    if (maps) this.observeHeads?.(outputs);
     return outputs;
   }
 

@@ -9,51 +9,58 @@ import type { Sequences } from './sequences.js';
  */
 export type Window = number | readonly [before: number, after: number];
 
-/** Mask of a batch with padding. */
+/** Masks of a batch with padding. */
 export interface PaddingSight {
   /** int32 [B, 1, 1 | T, T]: 1 if a query attends to a key. */
   readonly mask: Tensor;
   /**
-   * float32 [B·T, 1]: 0 for queries that can attend to no token, else 1. Their attention is uniform over all keys. Null
-   * if there are none.
+   * float32 [B·T, 1]: 0 for queries that can attend to no token, else 1. Attention of the former is uniform over all
+   * keys. Null if there are none.
    */
-  readonly sighted: Tensor | null;
+  readonly hasKeys: Tensor | null;
   /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. Null if all rows are tokens. */
   readonly tokens: Tensor | null;
 }
 
+interface PaddingMaskOptions {
+  /** The window of queries; null if they attend to all keys. */
+  readonly window: Window | null;
+  /** True if queries that are padding attend to no token. */
+  readonly masksPaddingQueries: boolean;
+}
+
 /**
- * Returns the mask of a batch whose sequences are all T long, or null if none has padding. No query attends to padding.
- * A query outside the window of all tokens attends to all keys equally. transformers does the same, because it adds the
- * lowest number to all scores. With `blind`, padding attends to nothing.
+ * Returns the masks of a batch whose sequences are all T long, or null if none has padding. No query attends to padding.
+ * A query that can attend to no token attends to all keys equally. transformers does the same, because it adds the
+ * lowest number to all scores.
  */
-export function paddingSight(batch: Sequences, window: Window | null, blind: boolean): PaddingSight | null {
-  const { isToken, tokenMask, longest, size, positions } = batch;
+export function paddingMask(
+  { isToken, tokenMask, longest, size, positions: { device } }: Sequences,
+  { window, masksPaddingQueries }: PaddingMaskOptions,
+): PaddingSight | null {
   if (isToken === null || tokenMask === null) return null;
-  const { device } = positions;
   const tokens = tokenMask.reshape(size, 1, longest, 1); // [B, 1, T, 1]
-  if (window === null && !blind) {
+  if (window === null && !masksPaddingQueries) {
     const keys = Int32Array.from(isToken.flat(), Number);
-    return { mask: device.tensor(keys, [size, 1, 1, longest]), sighted: null, tokens };
+    return { mask: device.tensor(keys, [size, 1, 1, longest]), hasKeys: null, tokens };
   }
   const [before, after] = typeof window === 'number' ? [window, window] : (window ?? [longest, longest]);
   const mask = new Int32Array(size * longest * longest);
-  const sighted = new Float32Array(size * longest).fill(1);
+  const hasKeys = new Float32Array(size * longest).fill(1);
   for (const [b, row] of isToken.entries()) {
     for (let query = 0; query < longest; query++) {
-      const line = mask.subarray((b * longest + query) * longest, (b * longest + query + 1) * longest);
-      const sees = (key: number) =>
-        row[key] && query - key < before && (key <= query || key - query < after) && (row[query] || !blind);
-      for (let key = 0; key < longest; key++) line[key] = sees(key) ? 1 : 0;
-      if (line.includes(1)) continue;
-      line.fill(1);
-      sighted[b * longest + query] = 0;
+      const keys = mask.subarray((b * longest + query) * longest, (b * longest + query + 1) * longest);
+      const isMaskedQuery = masksPaddingQueries && !row[query];
+      const isInWindow = (key: number) => query - key < before && (key <= query || key - query < after);
+      for (let key = 0; key < longest; key++) keys[key] = row[key] && isInWindow(key) && !isMaskedQuery ? 1 : 0;
+      if (keys.includes(1)) continue;
+      keys.fill(1);
+      hasKeys[b * longest + query] = 0;
     }
   }
-  const isBlind = sighted.includes(0);
   return {
     mask: device.tensor(mask, [size, 1, longest, longest]),
-    sighted: isBlind ? device.tensor(sighted, [size * longest, 1]) : null,
+    hasKeys: hasKeys.includes(0) ? device.tensor(hasKeys, [size * longest, 1]) : null,
     tokens,
   };
 }

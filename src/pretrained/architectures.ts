@@ -73,7 +73,7 @@ function predictsPairs(name: string): boolean {
  * names.
  */
 export function architectureOf(
-  { className, writer, answerer, encoder }: Family,
+  { className, generationClass, questionAnsweringClass, encoder }: Family,
   config: Config,
   head: HeadKind,
 ): string {
@@ -81,8 +81,8 @@ export function architectureOf(
   const isOwn = known === head || (head === 'none' && known === undefined && !HAS_HEAD.test(own));
   if (own !== '' && isOwn && !predictsPairs(own)) return own;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
-  if (head === 'question-answering' && answerer) return answerer;
-  if (head === 'language-model') return writer ?? `${className}ForCausalLM`;
+  if (head === 'question-answering' && questionAnsweringClass) return questionAnsweringClass;
+  if (head === 'language-model') return generationClass ?? `${className}ForCausalLM`;
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
 }
 

@@ -8,6 +8,7 @@ import { type Json, ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { familyOfConfig } from '../models/registry.js';
 import { isTable } from '../models/retrieval/module-folder.js';
+import { packedFile } from '../models/saved-packing.js';
 import type { Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
@@ -24,28 +25,45 @@ import {
   sentenceLayout,
 } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
-import { textWeights } from './text-config.js';
+import { textConfig, textWeights } from './text-config.js';
 import { openWeights } from './weights.js';
 
-/** The folder of the model itself, and the modules of sentence-transformers after it. */
-export interface Backbone {
+/** A model's folder: its parts and its config. */
+export interface ModelFolder {
+  /** The folder of the model itself, which modules of sentence-transformers may follow. */
   readonly backbone: ModelSource;
+  /** The modules of sentence-transformers; null if there is no list of them. */
   readonly layout: SentenceLayout | null;
   /** The head whose output the modules read; null if there are no modules. */
-  readonly sentence: HeadKind | null;
+  readonly modulesHead: HeadKind | null;
+  /** The content of config.json. For a language model that is loaded alone: its part of config.json. */
+  readonly config: Json;
+  /** The `model_type` of the larger model whose language model is loaded alone; null if the whole model is loaded. */
+  readonly largerType: string | null;
+  /** The name of the file with packed weights that simdformer wrote; null if there is none. */
+  readonly packedName: string | null;
 }
 
-export async function backboneOf(source: ModelSource): Promise<Backbone> {
+/** Finds the parts of a folder. `head` is the head that the caller requests. Throws FormatError. */
+export async function openFolder(source: ModelSource, head: HeadKind | undefined): Promise<ModelFolder> {
+  const parts = await partsOf(source);
+  const whole = await parts.backbone.json('config.json');
+  const text = await textConfig(whole, head);
+  const config = text ?? whole;
+  return { ...parts, config, largerType: text && String(whole.model_type), packedName: packedFile(config) };
+}
+
+async function partsOf(source: ModelSource): Promise<Pick<ModelFolder, 'backbone' | 'layout' | 'modulesHead'>> {
   const layout = await sentenceLayout(source);
   const config = (await source.has('config.json')) ? await source.json('config.json') : {};
   if (layout === null) {
-    if (isModel2vec(config)) return { backbone: await staticPart(source), layout, sentence: 'none' };
-    return { backbone: source, layout, sentence: isColbert(config) ? 'none' : null };
+    if (isModel2vec(config)) return { backbone: await staticPart(source), layout, modulesHead: 'none' };
+    return { backbone: source, layout, modulesHead: isColbert(config) ? 'none' : null };
   }
-  const sentence = await headOfLayout(source, layout);
+  const modulesHead = await headOfLayout(source, layout);
   const { path, type } = layout.backbone;
   const part = partOf(source, path);
-  return { backbone: isTable(type) ? await staticPart(part) : part, layout, sentence };
+  return { backbone: isTable(type) ? await staticPart(part) : part, layout, modulesHead };
 }
 
 /** Static embeddings as the files of a model. */
@@ -53,22 +71,10 @@ async function staticPart(source: ModelSource): Promise<ModelSource> {
   return (await import('./sentence/static-source.js')).staticSource(source);
 }
 
-/** A model's files, and options for reading them. */
-export interface BlankSource {
-  readonly source: ModelSource;
-  /** The content of config.json, and the config with the requested labels. */
-  readonly json: Json;
-  readonly labelled: Json;
-  /** True if the model is the language model of a larger model. */
-  readonly isPart: boolean;
-  /** The name of the file with packed weights that simdformer wrote; null if there is none. */
-  readonly file: string | null;
-  /** The head that the caller requests, and the head whose output modules of sentence-transformers read. */
-  readonly head: HeadKind | undefined;
-  readonly sentence: HeadKind | null;
-  /** The variant of ONNX files. */
-  readonly dtype: OnnxChoice | undefined;
-  /** The ONNX file that the caller requests, as in `loadModel`. */
+/** Options of `blankModel`. The first four are those of `loadModel`. */
+export interface BlankOptions {
+  readonly head?: HeadKind | undefined;
+  readonly dtype?: OnnxChoice | undefined;
   readonly onnxFile?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
@@ -95,26 +101,30 @@ export interface BlankModel {
 const QUANTIZATION = ['quantization_config', 'compression_config'];
 
 /** Makes the model of a folder. Its parameters take no memory yet. Throws FormatError. */
-export async function blankModel(device: Device, from: BlankSource): Promise<BlankModel> {
-  const { source, json, file } = from;
-  const quantization = file === null && source.weights === undefined ? await quantizationIn(source, json) : null;
-  const labelled = quantization === null ? from.labelled : withoutQuantization(from.labelled);
+export async function blankModel(device: Device, folder: ModelFolder, options: BlankOptions): Promise<BlankModel> {
+  const { backbone, config: given, packedName } = folder;
+  const isOwnFormat = packedName !== null || backbone.weights !== undefined;
+  const quantization = isOwnFormat ? null : await quantizationIn(backbone, given);
+  const plain = quantization === null ? given : withoutQuantization(given);
   // sentence-transformers may use a model with another head than its class has.
-  const head = from.head ?? from.sentence ?? headOf(json);
-  const family = await familyOfConfig(json);
-  const values = await completeConfig(labelled);
+  const head = options.head ?? folder.modulesHead ?? headOf(given);
+  const family = await familyOfConfig(given);
+  const values = await completeConfig(plain);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const stored = await storedWeights(family, from);
+  const stored = await storedWeights(family, folder, options);
   const init = new Initializer(device, 0, true);
   try {
     stored.check?.(device);
     const weights =
       quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    const untied = (await isUntied(values, weights, device, { ...from, head })) ? { tie_word_embeddings: false } : {};
-    const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, json), ...untied });
-    const Model = modelOf(family, architectureOf(family, json, head), json);
+    const mayDiffer = values.tie_word_embeddings && packedName === null;
+    const { headersOnly, signal } = options;
+    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, head, headersOnly ? null : device, signal));
+    const untied = isUntied ? { tie_word_embeddings: false } : {};
+    const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, given), ...untied });
+    const Model = modelOf(family, architectureOf(family, given, head), given);
     const model = new Model({ init, config, head });
-    const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };
+    const saved = { ...(head === 'question-answering' ? withoutLabels(plain) : plain), ...untied };
     return { family, model, config, head, weights, stored, saved };
   } catch (error) {
     init.dispose(); // parts may own tensors when a later part refuses a setting
@@ -124,22 +134,14 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
 }
 
 /** Opens the weights in their stored form, by the names of the family's present files. */
-async function storedWeights(family: Family, from: BlankSource): Promise<Weights> {
-  const { source, file, dtype, onnxFile } = from;
-  const all = await openWeights(source, { single: file ?? undefined, dtype, onnxFile, family });
-  const opened = source.replacements ? await replaced(all, source.replacements()) : all;
-  return from.isPart ? textWeights(opened) : named(opened, family);
-}
-
-/** True if config.json ties the output projection to the embedding, but the file has a projection of its own. */
-async function isUntied(
-  config: Json,
-  { tensors }: Weights,
-  device: Device,
-  from: BlankSource & { readonly head: HeadKind },
-): Promise<boolean> {
-  const mayDiffer = config.tie_word_embeddings && from.file === null;
-  return !!mayDiffer && hasOwnOutput(tensors, from.head, from.headersOnly ? null : device, from.signal);
+async function storedWeights(
+  family: Family,
+  { backbone, packedName, largerType }: ModelFolder,
+  { dtype, onnxFile }: BlankOptions,
+): Promise<Weights> {
+  const all = await openWeights(backbone, { single: packedName ?? undefined, dtype, onnxFile, family });
+  const opened = backbone.replacements ? await replaced(all, backbone.replacements()) : all;
+  return largerType === null ? named(opened, family) : textWeights(opened);
 }
 
 /** A model is saved in the format that it has in memory, so the file's quantization settings are dropped. */

@@ -6,15 +6,14 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { packables, packing, type WeightFormat } from '../models/quantize.js';
-import { packedFile } from '../models/saved-packing.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { shapeOf } from '../nn/state-names.js';
 import { formatOf, tileWords } from '../ops/packed.js';
 import { architectureOf, modelOf } from './architectures.js';
-import { type BlankModel, backboneOf, blankModel } from './blank-model.js';
+import { type BlankModel, blankModel, openFolder } from './blank-model.js';
 import type { HubOptions } from './hub-options.js';
-import { companions } from './load-model.js';
+import { loadCompanions } from './load-model.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { openSource } from './open-source.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
@@ -27,7 +26,6 @@ import { isOfHead, matchWeights } from './read-weights.js';
 import { sentenceHead } from './sentence/head.js';
 import { isColbert } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
-import { textConfig } from './text-config.js';
 
 /** Bytes of a model's weights in memory, for each value of the option `weights` of `loadModel`. */
 export interface WeightMemory {
@@ -134,27 +132,21 @@ async function checkFolder(
   head: HeadKind | undefined,
   dtype: OnnxChoice | undefined,
 ): Promise<CheckedModel> {
-  const { backbone, layout, sentence } = await backboneOf(source);
-  const whole = await backbone.json('config.json');
-  if (whole.format === 'simdformer')
+  const folder = await openFolder(source, head);
+  const { backbone, layout, modulesHead, config: json, largerType, packedName } = folder;
+  if (json.format === 'simdformer')
     throw new FormatError(
       `${source.name} is a Transformer of simdformer, expected a model in the format of Hugging Face`,
     );
-  const text = await textConfig(whole, head);
-  const json = text ?? whole;
-  const file = packedFile(json);
   const warnings: string[] = [];
-  const blank = await blankModel(device, {
-    ...{ source: backbone, json, labelled: json, isPart: text !== null, file, head, sentence, dtype },
-    headersOnly: true,
-  });
+  const blank = await blankModel(device, folder, { head, dtype, headersOnly: true });
   const { model, weights, stored, family, config } = blank;
   try {
     const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
-    const match = await matchWeights(model, source.name, own, file !== null);
+    const match = await matchWeights(model, source.name, own, packedName !== null);
     const tell = (message: string) => void warnings.push(message);
-    [model.tokenizer, model.processor] = await companions(backbone, family, config, tell);
-    if (text !== null) tell(`it reads more than text (${whole.model_type}): its language model is loaded alone`);
+    [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, tell);
+    if (largerType !== null) tell(`it reads more than text (${largerType}): its language model is loaded alone`);
     if (stored.converted !== undefined)
       tell(`some types are not computed with as they are: in memory is ${stored.converted}`);
     const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
@@ -162,7 +154,7 @@ async function checkFolder(
     const misshapen: Misshapen[] = match.misshapen.map(({ piece, shape }) => ({
       ...{ name: piece.name, shape, expected: shapeOf(piece) },
     }));
-    if (blank.head === sentence) {
+    if (blank.head === modulesHead) {
       const loadPart = async (part: ModelSource, partHead: HeadKind) => {
         const checked = await checkFolder(device, part, partHead, dtype);
         checked.body?.dispose();
@@ -180,7 +172,13 @@ async function checkFolder(
       ...EMPTY,
       ...{ name: source.name, fits: missing.length === 0 && misshapen.length === 0, head: model.headKind },
       ...{ type: String(json.model_type), architectures: [json.architectures ?? []].flat().map(String) },
-      ...{ missing, misshapen, unexpected: match.unused, warnings, packed: file !== null && formats ? formats : null },
+      ...{
+        missing,
+        misshapen,
+        unexpected: match.unused,
+        warnings,
+        packed: packedName !== null && formats ? formats : null,
+      },
       newHead: namesOf(match.missing.filter(isOfHead)),
       ...{ parameters: sizeOf(model), memory: memoryOf(model), ...storedSizes(stored.tensors.values()) },
       ...{ tokenizer: model.tokenizer !== null, chatTemplate: await hasTemplate(source, model) },

@@ -4,22 +4,20 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
-import type { ModelConfig } from '../models/model-config.js';
+import type { Json, ModelConfig } from '../models/model-config.js';
 import { PROBLEM_TYPES, type ProblemType } from '../models/prediction-head.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
 import { isWordList } from '../models/retrieval/module-folder.js';
-import { packedFile } from '../models/saved-packing.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds } from './architectures.js';
-import { type BlankModel, type BlankSource, backboneOf, blankModel } from './blank-model.js';
+import { type BlankModel, blankModel, type ModelFolder, openFolder } from './blank-model.js';
 import { companionFiles } from './companion-files.js';
 import { generationOptions, unfollowed } from './generation-config.js';
-import type { HubOptions } from './hub-options.js';
-import { checkHubOptions } from './hub-options.js';
+import { checkHubOptions, type HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
@@ -30,7 +28,6 @@ import { readWeights } from './read-weights.js';
 import type { SentenceFolder } from './sentence/head.js';
 import { isColbert, type SentenceLayout } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
-import { textConfig } from './text-config.js';
 import type { OnWarning } from './warnings.js';
 
 /** A model with its tokenizer and processor, if its folder has them. */
@@ -88,19 +85,27 @@ export interface LoadModelOptions extends HubOptions {
   onWarning?: OnWarning | undefined;
 }
 
+/** The options of `loadModel` after all checks, with the defaults that do not depend on the files. */
+interface CheckedOptions extends Omit<LoadModelOptions, Exclude<keyof HubOptions, 'signal'>> {
+  readonly cache: CacheType;
+  readonly onWarning: OnWarning;
+  /** The options of the hub, without the signal: it aborts loading, but not saving, which opens the source again. */
+  readonly hub: Omit<HubOptions, 'signal'>;
+}
+
 /** See load-later.ts. */
 export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<Model> {
-  const { baseModel, ...others } = checkLoadOptions(options);
-  const source = await openSource(from, others.hub);
+  const checked = checkLoadOptions(options);
+  const { baseModel, targetLang, hub, signal } = checked;
+  const source = await openSource(from, { ...hub, signal });
   if (await isAdapter(source)) return (await loadAdapted(device, source, baseModel, options)) as Model;
   if (baseModel !== undefined)
     throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is not an adapter: omit it`);
-  const { targetLang } = others;
-  return loadFrom<Model>(device, await inLanguage(source, targetLang), from, others);
+  return loadFrom<Model>(device, await inLanguage(source, targetLang), from, checked);
 }
 
 /**
@@ -140,80 +145,47 @@ async function loadAdapted(
   }
 }
 
-const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cache'] as const;
-const NAMES = [
-  'head',
-  'labels',
-  'problemType',
-  'baseModel',
-  'targetLang',
-  ...PACKING_NAMES,
-  'onWarning',
-  ...HUB_NAMES,
-] as const;
-
 async function loadFrom<Model extends LoadedModel | Transformer>(
   device: Device,
   source: ModelSource,
   from: ModelLocation,
-  options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
+  options: CheckedOptions,
 ): Promise<Model> {
-  const {
-    head,
-    labels,
-    problemType,
-    weights: wanted,
-    activations,
-    dtype,
-    onnxFile,
-    cache,
-    targetLang,
-    onWarning,
-    hub,
-  } = options;
-  const { backbone, layout, sentence } = await backboneOf(source);
-  const whole = await backbone.json('config.json');
-  const text = await textConfig(whole, head);
-  const json = text ?? whole;
-  if (text !== null)
-    onWarning(
-      `${source.name} reads more than text (${whole.model_type}): its language model is loaded alone`,
+  const opened = await openFolder(source, options.head);
+  const { backbone, config, largerType, packedName } = opened;
+  if (largerType !== null)
+    options.onWarning(
+      `${source.name} reads more than text (${largerType}): its language model is loaded alone`,
       'language-model-only',
     );
-  const file = packedFile(json);
-  const packing = { weights: wanted, activations, dtype, isPacked: file !== null || backbone.weights !== undefined };
-  if (json.format === 'simdformer') {
-    const model = await loadOwn(device, source, { head, labels, problemType }, packingOf(packing));
-    model.cacheType = cache;
+  const isPacked = packedName !== null || backbone.weights !== undefined;
+  if (config.format === 'simdformer') {
+    const model = await loadOwn(device, source, options, packingOf({ ...options, isPacked }));
+    model.cacheType = options.cache;
     return model as Model;
   }
-  const named = labels ? withLabels(json, labels) : json;
-  const labelled = problemType ? { ...named, problem_type: problemType } : named;
-  const { signal, ...again } = hub; // the signal is for loading, not for saving
-  const reopen = async () => inLanguage(await openSource(from, again), targetLang);
-  const isPart = text !== null;
-  const loadPart = async (part: ModelSource, partHead: HeadKind) => {
-    const own = { ...options, head: partHead, labels: undefined, problemType: undefined };
-    return (await loadFrom<LoadedModel>(device, part, part.name, own)) as PretrainedModel;
+  const folder: FamilyFolder = {
+    ...opened,
+    config: withTask(config, options),
+    source,
+    reopen: async () => inLanguage(await openSource(from, options.hub), options.targetLang),
+    loadPart: async (part, head) => {
+      const ofPart = { ...options, head, labels: undefined, problemType: undefined };
+      return (await loadFrom<LoadedModel>(device, part, part.name, ofPart)) as PretrainedModel;
+    },
+    isPacked,
   };
-  const sentences = { source, layout, head: sentence, loadPart };
-  const family = {
-    source: backbone,
-    sentences,
-    reopen,
-    json,
-    isPart,
-    labelled,
-    file,
-    head,
-    packing,
-    onnxFile,
-    onWarning,
-    signal,
-  };
-  const model = await loadFamily(device, family);
-  model.cacheType = cache;
+  const blank = await blankModel(device, folder, options);
+  const { model, stored } = blank;
+  try {
+    await fillModel(blank, folder, options);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  } finally {
+    stored.close();
+  }
+  model.cacheType = options.cache;
   return model.eval() as Model;
 }
 
@@ -223,9 +195,15 @@ async function inLanguage(source: ModelSource, language: string | undefined): Pr
   return (await import('./target-language.js')).withTargetLanguage(source, language);
 }
 
-function checkLoadOptions(options: LoadModelOptions) {
-  const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
-  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, ...hub } = others;
+const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
+const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cache'] as const;
+const TASK_NAMES = ['head', 'labels', 'problemType', 'baseModel', 'targetLang'] as const;
+const NAMES = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
+
+function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
+  const { revision, token, cacheDir, onProgress, ...others } = checkKnown('loadModel', options, NAMES);
+  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, signal } = others;
+  const { cache = 'float32', onWarning = warn } = others;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -238,83 +216,62 @@ function checkLoadOptions(options: LoadModelOptions) {
   if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
   const texts = { baseModel: 'string', onnxFile: 'string', targetLang: 'string' } as const;
   checkOptions('loadModel', { baseModel, onnxFile, targetLang }, texts);
-  checkHubOptions('loadModel', hub);
+  const hub = { revision, token, cacheDir, onProgress };
+  checkHubOptions('loadModel', { ...hub, signal });
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return {
-    head,
-    labels,
-    problemType,
-    weights,
-    activations,
-    dtype,
-    onnxFile,
-    baseModel,
-    targetLang,
-    cache,
-    onWarning,
-    hub,
-  };
+  return { ...others, cache, onWarning, hub };
 }
 
-/** Everything that is needed to make a model of a family. */
-interface FamilySource extends Omit<BlankSource, 'sentence' | 'dtype' | 'headersOnly'> {
-  /** The modules after the model, the folder that contains all, and the head whose output the modules read. */
-  readonly sentences: Pick<SentenceFolder, 'source' | 'layout' | 'loadPart'> & { readonly head: HeadKind | null };
+/** The folder of a model of a family, and functions that read more of it. */
+interface FamilyFolder extends ModelFolder, Pick<SentenceFolder, 'source' | 'loadPart'> {
+  /** Opens the source again, for files that are copied when the model is saved. */
   reopen(): Promise<ModelSource>;
-  readonly packing: Parameters<typeof packingOf>[0];
-  readonly onWarning: OnWarning;
-}
-
-async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
-  const blank = await blankModel(device, { ...from, sentence: from.sentences.head, dtype: from.packing.dtype });
-  try {
-    await fillModel(blank, from);
-    return blank.model;
-  } catch (error) {
-    blank.model.dispose();
-    throw error;
-  } finally {
-    blank.stored.close();
-  }
+  /** True if the file's weights are packed. Their format is kept by default. */
+  readonly isPacked: boolean;
 }
 
 /** Reads the weights, the tokenizer and the processor, and records the model's source. */
 async function fillModel(
-  { family, model, config, weights, head, saved: labelled }: BlankModel,
-  { source, sentences, reopen, json, file, packing, onWarning, signal }: FamilySource,
+  { family, model, config, weights, head, saved }: BlankModel,
+  folder: FamilyFolder,
+  { dtype, onWarning, signal, ...packing }: CheckedOptions,
 ): Promise<void> {
+  const { backbone, layout, modulesHead, packedName, isPacked } = folder;
   if (model.decoder !== null) {
-    const said = family.readsImages ? { ...(labelled.text_config as object), ...labelled } : labelled;
-    await readGenerationConfig(source, said, config, model, onWarning);
+    const settings = family.readsImages ? { ...(saved.text_config as object), ...saved } : saved;
+    await readGenerationConfig(backbone, settings, config, model, onWarning);
   }
   // If there are ONNX files, `dtype` has chosen one already.
-  const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
+  const pack = packingOf({ ...packing, dtype: weights.named === undefined ? dtype : undefined, isPacked });
   // ColBERT's projection of tokens is a module after the model.
-  const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+  const own = isColbert(folder.config) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
   if (pack !== null && weights.converted !== undefined)
     onWarning(
-      `${source.name} has types that are not computed with as they are: in memory is ${weights.converted}`,
+      `${backbone.name} has types that are not computed with as they are: in memory is ${weights.converted}`,
       'converted-weights',
     );
-  const names = await readWeights(model, source.name, own, { pack, isPacked: file !== null, onWarning, signal });
+  const reading = { pack, isPacked: packedName !== null, onWarning, signal };
+  const names = await readWeights(model, backbone.name, own, reading);
   model.origin = {
-    from: source.name,
-    fractions: fractionsIn(await configText(source)),
-    config: { ...labelled, architectures: [architectureOf(family, json, head)] },
+    from: backbone.name,
+    fractions: fractionsIn(await configText(backbone)),
+    config: { ...saved, architectures: [architectureOf(family, folder.config, head)] },
     names,
-    vocabulary: source.vocabulary,
+    vocabulary: backbone.vocabulary,
     companions: async () => {
-      checkSavable(sentences.layout);
-      return companionFiles(source.weights ? source : await reopen(), head !== sentences.head && head !== 'none');
+      checkSavable(layout);
+      const files = backbone.weights ? backbone : await folder.reopen();
+      return companionFiles(files, head !== modulesHead && head !== 'none');
     },
   };
-  [model.tokenizer, model.processor] = await companions(source, family, config, onWarning);
+  [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, onWarning);
   // The modules are used only if the model has the head that they need.
-  if (head === sentences.head) {
+  if (head === modulesHead) {
     const { sentenceFiles, sentenceHead } = await import('./sentence/head.js');
-    model.sentenceHead = await sentenceHead({ ...sentences, model, weights });
+    const { source, loadPart } = folder;
+    model.sentenceHead = await sentenceHead({ source, layout, loadPart, model, weights });
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }
 }
@@ -334,10 +291,10 @@ function checkSavable(layout: SentenceLayout | null): void {
 async function loadOwn(
   device: Device,
   source: ModelSource,
-  heads: Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>,
+  { head, labels, problemType }: CheckedOptions,
   pack: Packing | null,
 ) {
-  for (const [name, value] of Object.entries(heads))
+  for (const [name, value] of Object.entries({ head, labels, problemType }))
     if (value !== undefined)
       throw new ArgumentError(
         `loadModel: ${name} is given, but ${source.name} is a Transformer, which has no such option: omit it`,
@@ -353,7 +310,7 @@ async function loadOwn(
  * Loads the tokenizer and the processor of a folder. A model works without them, on ids and numbers, so errors in their
  * files are only warnings.
  */
-export async function companions(
+export async function loadCompanions(
   source: ModelSource,
   family: Family,
   { type, values: config }: ModelConfig,
@@ -370,6 +327,7 @@ export async function companions(
 
 const GENERATION = 'generation_config.json';
 
+/** Sets the options of generation by generation_config.json, or by config.json (`given`) in older folders. */
 async function readGenerationConfig(
   source: ModelSource,
   given: ModelConfig['values'],
@@ -381,12 +339,12 @@ async function readGenerationConfig(
   // Defaults of a config class do not count for the tokens that begin and end a sequence, as in transformers.
   const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
   const { eos_token_id, forced_eos_token_id } = given;
-  const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
-  model.generationConfig = generationOptions(file, said, model);
-  model.generationFile = file ?? said;
-  const others = unfollowed(file ?? given);
-  if (others.length > 0)
-    onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`, 'ignored-setting');
+  const config = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
+  model.generationConfig = generationOptions(file, config, model);
+  model.generationFile = file ?? config;
+  const ignored = unfollowed(file ?? given);
+  if (ignored.length > 0)
+    onWarning(`${source.name} asks for ${ignored.join(', ')}, which generate does not have`, 'ignored-setting');
 }
 
 /** Returns the text of config.json; an empty text for a GGUF file. */
@@ -400,8 +358,13 @@ function warn(message: string): void {
   console.warn(`simdformer: ${message}`);
 }
 
-function withLabels(json: object, labels: readonly string[]): Record<string, unknown> {
-  const id2label = Object.fromEntries(labels.map((label, id) => [String(id), label]));
-  const label2id = Object.fromEntries(labels.map((label, id) => [label, id]));
-  return { ...json, id2label, label2id, num_labels: labels.length };
+/** Adds the labels and the kind of prediction that the caller requests to config.json. */
+function withTask(config: Json, { labels, problemType }: CheckedOptions): Json {
+  const id2label = labels && Object.fromEntries(labels.map((label, id) => [String(id), label]));
+  const label2id = labels && Object.fromEntries(labels.map((label, id) => [label, id]));
+  return {
+    ...config,
+    ...(labels && { id2label, label2id, num_labels: labels.length }),
+    ...(problemType && { problem_type: problemType }),
+  };
 }

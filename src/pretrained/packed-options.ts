@@ -13,7 +13,7 @@ const DTYPES = {
   ...({ q2: 'int4', q2f16: 'int4' } as const),
 } as const;
 
-/** Options of `loadModel`. */
+/** The options of `loadModel` that decide the format, and the form of the file. */
 interface PackingOptions {
   readonly weights?: 'float32' | WeightFormat | 'auto' | undefined;
   readonly activations?: ActivationFormat | undefined;
@@ -28,7 +28,8 @@ export const DEFAULT_WEIGHTS = { packed: 'auto', other: 'float32' } as const;
 /**
  * Returns the packing that the options of `loadModel` request; null if all weights are float32. Throws ArgumentError.
  */
-export function packingOf({ isPacked, dtype, activations = 'int8', ...options }: PackingOptions): Packing | null {
+export function packingOf(options: PackingOptions): Packing | null {
+  const { dtype, activations = 'int8', isPacked } = options;
   const named = typeof dtype === 'string' ? DTYPES[dtype] : undefined;
   const weights = options.weights ?? named ?? (isPacked ? DEFAULT_WEIGHTS.packed : DEFAULT_WEIGHTS.other);
   if (weights === 'auto') return asStoredWith(activations);

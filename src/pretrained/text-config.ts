@@ -19,8 +19,8 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
   if (isFamily(whole) && (head === undefined || !(await familyOf(whole)).readsImages)) return null;
   const type = text.model_type ?? `${whole}_text`;
   if (!isFamily(type)) return null;
-  const { className, writer = `${className}ForCausalLM` } = await familyOf(type);
-  const architectures = [writer ?? `${className}Model`];
+  const { className, generationClass = `${className}ForCausalLM` } = await familyOf(type);
+  const architectures = [generationClass ?? `${className}Model`];
   const shared = SHARED.filter((key) => config[key] != null).map((key) => [key, config[key]]);
   return { ...text, model_type: type, architectures, ...Object.fromEntries(shared) };
 }

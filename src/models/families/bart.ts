@@ -250,7 +250,7 @@ export const bartDefaults: Json = {
 export const bart: Family = {
   model: Bart,
   className: 'Bart',
-  writer: 'BartForConditionalGeneration',
+  generationClass: 'BartForConditionalGeneration',
   defaults: { ...bartDefaults, num_labels: 3 },
   vocabulary: 'roberta',
 };

@@ -26,7 +26,7 @@ export class BlenderbotSmall extends Bart {
 export const blenderbotSmall: Family = {
   model: BlenderbotSmall,
   className: 'BlenderbotSmall',
-  writer: 'BlenderbotSmallForConditionalGeneration',
+  generationClass: 'BlenderbotSmallForConditionalGeneration',
   vocabulary: 'blenderbot',
   defaults: {
     ...bartDefaults,

@@ -19,7 +19,7 @@ export class Blenderbot extends Bart {
 export const blenderbot: Family = {
   model: Blenderbot,
   className: 'Blenderbot',
-  writer: 'BlenderbotForConditionalGeneration',
+  generationClass: 'BlenderbotForConditionalGeneration',
   defaults: {
     ...bartDefaults,
     max_position_embeddings: 128,

@@ -86,7 +86,7 @@ export class EmbeddingGemma2 extends EncoderModel {
 export const embeddingGemma2: Family = {
   model: EmbeddingGemma2,
   className: 'EmbeddingGemma2Text',
-  writer: null,
+  generationClass: null,
   defaults: {
     ...decoderDefaults,
     vocab_size: 262144,

@@ -369,7 +369,7 @@ function visionSettings(given: Json): Json {
 export const florence2: Family = {
   model: Florence2,
   className: 'Florence2',
-  writer: 'Florence2ForConditionalGeneration',
+  generationClass: 'Florence2ForConditionalGeneration',
   readsImages: true,
   defaults: { is_encoder_decoder: true, image_token_id: 51289, tie_word_embeddings: true },
   complete: (config, given) => {

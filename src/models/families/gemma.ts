@@ -136,7 +136,7 @@ function sandwich(
     norm,
     postNorm: norm,
     wiring: 'pre',
-    randomness: randomness,
+    randomness,
   });
 }
 
@@ -215,7 +215,7 @@ export const gemma2: Family = {
 export const gemma3: Family = {
   model: Gemma3,
   className: 'Gemma3Text',
-  writer: 'Gemma3ForCausalLM',
+  generationClass: 'Gemma3ForCausalLM',
   defaults: {
     ...gemma2.defaults,
     vocab_size: 262208,

@@ -94,7 +94,7 @@ export function llavaName(name: string): string {
 export const gemma3Vision: Family = {
   model: Gemma3Vision,
   className: 'Gemma3',
-  writer: 'Gemma3ForConditionalGeneration',
+  generationClass: 'Gemma3ForConditionalGeneration',
   readsImages: true,
   fileName: llavaName,
   defaults: {

@@ -147,7 +147,7 @@ const LAYER = 'model.layers.*';
 export const gemma3n: Family = {
   model: Gemma3n,
   className: 'Gemma3nText',
-  writer: 'Gemma3nForCausalLM',
+  generationClass: 'Gemma3nForCausalLM',
   defaults: {
     ...decoderDefaults,
     vocab_size: 262400,

@@ -342,7 +342,7 @@ class AxisByAxis extends Module implements Rotation {
 export const gemma4Vision: Family = {
   model: Gemma4Vision,
   className: 'Gemma4',
-  writer: 'Gemma4ForConditionalGeneration',
+  generationClass: 'Gemma4ForConditionalGeneration',
   readsImages: true,
   defaults: { image_token_id: 258880, tie_word_embeddings: true },
   parts: { text_config: 'gemma4_text', vision_config: 'gemma4_vision' },

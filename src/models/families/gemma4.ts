@@ -423,7 +423,7 @@ function rotatingShare(file: GgufSettings): number {
 export const gemma4: Family = {
   model: Gemma4,
   className: 'Gemma4Text',
-  writer: 'Gemma4ForCausalLM',
+  generationClass: 'Gemma4ForCausalLM',
   defaults: {
     ...decoderDefaults,
     vocab_size: 262144,

@@ -107,7 +107,7 @@ const BLOCK = 'transformer.h.*';
 export const gpt2: Family = {
   model: Gpt2,
   className: 'GPT2',
-  writer: 'GPT2LMHeadModel',
+  generationClass: 'GPT2LMHeadModel',
   defaults: {
     n_positions: 1024,
     n_embd: 768,

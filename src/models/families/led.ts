@@ -90,7 +90,7 @@ const { max_position_embeddings: _, ...defaults } = bartDefaults;
 export const led: Family = {
   model: Led,
   className: 'LED',
-  writer: 'LEDForConditionalGeneration',
+  generationClass: 'LEDForConditionalGeneration',
   defaults: {
     ...defaults,
     forced_eos_token_id: null,

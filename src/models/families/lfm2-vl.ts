@@ -82,7 +82,7 @@ class Lfm2VlImages extends ImageReader {
 export const lfm2Vl: Family = {
   model: Lfm2Vl,
   className: 'Lfm2Vl',
-  writer: 'Lfm2VlForConditionalGeneration',
+  generationClass: 'Lfm2VlForConditionalGeneration',
   readsImages: true,
   fileName: (name) => name.replace(/^model\.vision_tower\.vision_model\./, 'model.vision_tower.'),
   defaults: {

@@ -42,7 +42,7 @@ export class M2M100 extends Bart {
 export const m2m100: Family = {
   model: M2M100,
   className: 'M2M100',
-  writer: 'M2M100ForConditionalGeneration',
+  generationClass: 'M2M100ForConditionalGeneration',
   defaults: {
     ...bartDefaults,
     encoder_layerdrop: 0.05,

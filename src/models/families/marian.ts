@@ -38,7 +38,7 @@ export class Marian extends Bart {
 export const marian: Family = {
   model: Marian,
   className: 'Marian',
-  writer: 'MarianMTModel',
+  generationClass: 'MarianMTModel',
   defaults: {
     ...bartDefaults,
     decoder_start_token_id: 58100,

@@ -18,6 +18,6 @@ export class MBart extends Bart {
 export const mBart: Family = {
   model: MBart,
   className: 'MBart',
-  writer: 'MBartForConditionalGeneration',
+  generationClass: 'MBartForConditionalGeneration',
   defaults: { ...bartDefaults, decoder_start_token_id: null }, // null: the token of the target language
 };

@@ -251,7 +251,7 @@ const encoderDefaults: Json = {
 export const moonshineStreaming: Family = {
   model: MoonshineStreaming,
   className: 'MoonshineStreaming',
-  writer: 'MoonshineStreamingForConditionalGeneration',
+  generationClass: 'MoonshineStreamingForConditionalGeneration',
   defaults: {
     vocab_size: 32768,
     hidden_size: 320,

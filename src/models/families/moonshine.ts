@@ -219,7 +219,7 @@ function headsOf(config: ModelConfig): number {
 export const moonshine: Family = {
   model: Moonshine,
   className: 'Moonshine',
-  writer: 'MoonshineForConditionalGeneration',
+  generationClass: 'MoonshineForConditionalGeneration',
   defaults: {
     vocab_size: 32768,
     hidden_size: 288,

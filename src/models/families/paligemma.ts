@@ -65,7 +65,7 @@ export const paliGemma: Family = {
   model: PaliGemma1,
   variants: { gemma2: PaliGemma2 },
   className: 'PaliGemma',
-  writer: 'PaliGemmaForConditionalGeneration',
+  generationClass: 'PaliGemmaForConditionalGeneration',
   readsImages: true,
   fileName: llavaName,
   defaults: { image_token_index: 256000, projection_dim: 2048, tie_word_embeddings: true },

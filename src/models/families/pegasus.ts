@@ -21,7 +21,7 @@ export class Pegasus extends Bart {
 export const pegasus: Family = {
   model: Pegasus,
   className: 'Pegasus',
-  writer: 'PegasusForConditionalGeneration',
+  generationClass: 'PegasusForConditionalGeneration',
   defaults: {
     ...bartDefaults,
     pad_token_id: 0,

@@ -308,7 +308,7 @@ const visionDefaults = {
 export const qwen3Vl: Family = {
   model: Qwen3Vl,
   className: 'Qwen3VL',
-  writer: 'Qwen3VLForConditionalGeneration',
+  generationClass: 'Qwen3VLForConditionalGeneration',
   readsImages: true,
   defaults: { image_token_id: 151655, tie_word_embeddings: false },
   parts: { text_config: 'qwen3_vl_text', vision_config: 'qwen3_vl_vision' },
@@ -333,7 +333,7 @@ export const qwen3VlText: Family = {
 export const qwen35Vl: Family = {
   model: Qwen35Vl,
   className: 'Qwen3_5',
-  writer: 'Qwen3_5ForConditionalGeneration',
+  generationClass: 'Qwen3_5ForConditionalGeneration',
   readsImages: true,
   defaults: { image_token_id: 248056, tie_word_embeddings: false },
   parts: { text_config: 'qwen3_5_text', vision_config: 'qwen3_5_vision' },

@@ -171,14 +171,14 @@ const shared: Omit<Family, 'className'> = {
 export const smolVlm: Family = {
   ...shared,
   className: 'SmolVLM',
-  writer: 'SmolVLMForConditionalGeneration',
+  generationClass: 'SmolVLMForConditionalGeneration',
   parts: { text_config: ['llama'], vision_config: 'smolvlm_vision' },
 };
 
 export const idefics3: Family = {
   ...shared,
   className: 'Idefics3',
-  writer: 'Idefics3ForConditionalGeneration',
+  generationClass: 'Idefics3ForConditionalGeneration',
   parts: { text_config: ['llama'], vision_config: 'smolvlm_vision' },
 };
 

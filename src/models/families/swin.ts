@@ -405,7 +405,7 @@ class DistanceAttention extends WindowAttention {
 
   protected override sightOf(): PaddingSight | null {
     const { mask } = this.windows as Windows;
-    return mask && { mask, sighted: null, tokens: null };
+    return mask && { mask, hasKeys: null, tokens: null };
   }
 }
 

@@ -283,7 +283,10 @@ function ggufConfig(file: GgufSettings): Json {
     feed_forward_proj: file.tensors.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
     decoder_start_token_id: file.number('decoder_start_token_id') ?? 0,
     tie_word_embeddings: !file.tensors.has('output.weight'),
-    ...(file.tensors.has('enc.blk.1.attn_rel_b.weight') && { model_type: 'umt5', architectures: [umt5.writer] }),
+    ...(file.tensors.has('enc.blk.1.attn_rel_b.weight') && {
+      model_type: 'umt5',
+      architectures: [umt5.generationClass],
+    }),
     ...(file.architecture === 't5encoder' && { architectures: ['T5EncoderModel'], is_encoder_decoder: false }),
   };
 }
@@ -293,7 +296,7 @@ export const t5: Family = {
   encoder: T5Encoder,
   labelsByEncoder: true,
   className: 'T5',
-  writer: 'T5ForConditionalGeneration',
+  generationClass: 'T5ForConditionalGeneration',
   defaults: {
     d_model: 512,
     d_kv: 64,
@@ -327,7 +330,7 @@ export const mt5: Family = {
   encoder: T5Encoder,
   labelsByEncoder: true,
   className: 'MT5',
-  writer: 'MT5ForConditionalGeneration',
+  generationClass: 'MT5ForConditionalGeneration',
   defaults: {
     ...t5.defaults,
     d_ff: 1024,
@@ -340,4 +343,4 @@ export const mt5: Family = {
 };
 
 /** UMT5 (Chung et al. 2023, arXiv 2304.09151): mT5 with biases of distances in each layer. */
-export const umt5: Family = { ...mt5, className: 'UMT5', writer: 'UMT5ForConditionalGeneration' };
+export const umt5: Family = { ...mt5, className: 'UMT5', generationClass: 'UMT5ForConditionalGeneration' };

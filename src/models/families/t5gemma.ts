@@ -268,7 +268,7 @@ export const t5Gemma: Family = {
   model: T5Gemma,
   encoder: T5GemmaEncoder,
   className: 'T5Gemma',
-  writer: 'T5GemmaForConditionalGeneration',
+  generationClass: 'T5GemmaForConditionalGeneration',
   defaults: {
     is_encoder_decoder: true,
     dropout_rate: 0,

@@ -164,7 +164,7 @@ function aroundOf(reach: number): readonly [before: number, after: number] {
 export const t5Gemma2: Family = {
   model: T5Gemma2,
   className: 'T5Gemma2',
-  writer: 'T5Gemma2ForConditionalGeneration',
+  generationClass: 'T5Gemma2ForConditionalGeneration',
   defaults: {
     is_encoder_decoder: true,
     dropout_rate: 0,

@@ -222,7 +222,7 @@ function completed<Model>(parts: Readonly<Record<string, Part<Model>>>, side: st
 export const visionEncoderDecoder: Family = {
   model: VisionEncoderDecoder,
   className: 'VisionEncoderDecoder',
-  writer: 'VisionEncoderDecoderModel',
+  generationClass: 'VisionEncoderDecoderModel',
   defaults: { is_encoder_decoder: true, tie_word_embeddings: false },
   complete: (config) => {
     config.encoder = completed(readers, 'encoder', config.encoder);

@@ -206,7 +206,7 @@ export class Whisper extends Seq2SeqModel {
 export const whisper: Family = {
   model: Whisper,
   className: 'Whisper',
-  writer: 'WhisperForConditionalGeneration',
+  generationClass: 'WhisperForConditionalGeneration',
   defaults: {
     num_mel_bins: 80,
     encoder_layers: 4,

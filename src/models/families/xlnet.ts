@@ -180,8 +180,8 @@ class SummaryHead extends PredictionHead {
 export const xlnet: Family = {
   model: XLNet,
   className: 'XLNet',
-  writer: 'XLNetLMHeadModel',
-  answerer: 'XLNetForQuestionAnsweringSimple',
+  generationClass: 'XLNetLMHeadModel',
+  questionAnsweringClass: 'XLNetForQuestionAnsweringSimple',
   defaults: {
     d_model: 1024,
     n_layer: 24,

@@ -38,7 +38,7 @@ export async function ggufSettings(
 }
 
 /** Returns the name of transformers' class. */
-function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
+function classOf({ className, generationClass: writer, gguf }: GgufReadable, { tensors }: Gguf): string {
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
 }

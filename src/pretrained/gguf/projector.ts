@@ -47,7 +47,7 @@ async function composed(language: ModelSource, opened: OpenFile): Promise<ModelS
   const vision = await ggufSettings(gguf, metadata, family, file);
   const values: ProjectorValues = { vision, metadata, text, id: (token) => idOf(language, token) };
   const contents = new Map<string, Json>([
-    ['config.json', configOf(projector, values, family.writer as string)],
+    ['config.json', configOf(projector, values, family.generationClass as string)],
     ['preprocessor_config.json', preprocessorOf(projector, values)],
   ]);
   const arranged = projector.arranged?.(vision) ?? [];
