@@ -21,7 +21,7 @@ import { Pace } from './pace.js';
 import { pieceStarts } from './pieces.js';
 import type { Plan, Source } from './plan.js';
 import { longest } from './prompts.js';
-import { Ranker, type Ranking, rankedOf } from './ranking.js';
+import { Ranker, type Ranking, rankedCountOf } from './ranking.js';
 
 /** Maximum number of idle decoders of a model. */
 const MAX_IDLE = 4;
@@ -50,9 +50,9 @@ interface Sizes {
   /** 0 without an encoder. */
   readonly sourceLength: number;
   /** Number of best tokens that the device finds for each sequence. */
-  readonly ranked: number;
-  readonly stops: number;
-  readonly suppressed: number;
+  readonly rankedCount: number;
+  readonly stopCount: number;
+  readonly suppressedCount: number;
   readonly cache: CacheType;
 }
 
@@ -71,7 +71,7 @@ export interface StepRequest {
   /** True if the caller needs all logits. */
   readonly logits: boolean;
   /** True if stop tokens may not be chosen yet. */
-  readonly forbids: boolean;
+  readonly forbidsStops: boolean;
   /** 1 for each finished sequence, 0 for the others. */
   readonly finished: Int32Array;
 }
@@ -81,16 +81,16 @@ export interface SequenceDecoder {
   /** Number of tokens that every sequence can hold. */
   readonly room: number;
   /** True if the caller must pass these prompts to `read` before it calls `step`. */
-  readsPrompts(contexts: readonly (readonly number[])[]): boolean;
+  mustReadPrompts(contexts: readonly (readonly number[])[]): boolean;
   /**
-   * True if the decoder guesses tokens. A step can then return several rankings even if the caller needs all logits.
+   * True if the decoder drafts tokens. A step can then return several rankings even if the caller needs all logits.
    */
-  readonly drafts?: boolean;
-  shrinks(groups: number): boolean;
-  step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]>;
-  read(contexts: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]>;
-  /** Called when the tokens after a pass are chosen: `context` ends with them. */
-  settle?(context: readonly number[]): void;
+  readonly usesDrafts?: boolean;
+  canShrinkTo(groups: number): boolean;
+  step(tokens: Int32Array, order: Int32Array | null, request: StepRequest): Promise<Ranking[]>;
+  read(contexts: readonly (readonly number[])[], request: StepRequest): Promise<Ranking[]>;
+  /** Called when the tokens after a pass are chosen: `context` ends with them. Compares them with the draft. */
+  endDraft?(context: readonly number[]): void;
   assertUsable(): void;
 }
 
@@ -132,32 +132,35 @@ export class BatchDecoder implements SequenceDecoder {
     sources: Sources,
     shape: readonly number[] | null,
   ) {
-    const { groups, beams, maxLength, sourceLength, ranked, stops, suppressed, cache } = sizes;
+    const { groups, beams, maxLength, sourceLength, rankedCount, stopCount, suppressedCount, cache } = sizes;
     this.state = inference(model, () => {
       const from = memory === null ? { sequences: groups } : { memory, sourceLength };
       return model.startDecoding({ beams, maxLength, cache, ...from });
     });
     const { device } = model;
-    this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops, suppressed));
+    this.#ranker = orDispose(
+      this.state,
+      () => new Ranker(device, rankedCount, this.state.sequences, stopCount, suppressedCount),
+    );
     this.#begin(sources, shape);
   }
 
   /**
    * Prepares the decoder for another batch. Unused groups get a source of one token; the caller marks them as finished.
    */
-  restart(given: Sources, shape: readonly number[] | null = null): void {
-    const free = Math.max(0, this.state.sizes.sources - given.length);
-    const short = Array.isArray(given[0]) ? given[0].slice(0, 1) : [];
-    const sources = [...given, ...Array<Source>(free).fill(short)];
-    if (this.state.sizes.sourceCapacity > 0) this.#encode(sources, shape);
+  restart(newSources: Sources, shape: readonly number[] | null = null): void {
+    const unusedCount = Math.max(0, this.state.sizes.sources - newSources.length);
+    const oneToken = Array.isArray(newSources[0]) ? newSources[0].slice(0, 1) : [];
+    const sources = [...newSources, ...Array<Source>(unusedCount).fill(oneToken)];
+    if (this.state.sizes.sourceCapacity > 0) this.#readSources(sources, shape);
     else this.model.restartDecoding(this.state);
     this.#begin(sources, shape);
   }
 
-  #encode(sources: Sources, shape: readonly number[] | null): void {
+  #readSources(sources: Sources, shape: readonly number[] | null): void {
     const { model } = this;
     const tokens = packed(shape ? [] : (sources as readonly (readonly number[])[]));
-    if (shape) this.#remember(joined(model, sources, shape));
+    if (shape) this.#encodeSources(joinSources(model, sources, shape));
     else if (
       `${tokens.lengths}` === this.#encodedLengths &&
       tokens.ids.length <= MAX_RECORDED_TOKENS &&
@@ -165,23 +168,23 @@ export class BatchDecoder implements SequenceDecoder {
     ) {
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
-        const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
+        const program = orDispose(batch, () => model.device.record(() => this.#encodeSources(batch)));
         this.#encoding = { batch, program };
       }
       this.#encoding.batch.ids.write(Int32Array.from(tokens.ids));
       this.#encoding.program.run();
     } else {
-      this.#forgetEncoding();
-      this.#remember(tokens);
+      this.#disposeEncoding();
+      this.#encodeSources(tokens);
     }
   }
 
-  #remember(sources: Tokens): void {
+  #encodeSources(sources: Tokens): void {
     const { model, state } = this;
     inference(model, () => model.restartDecoding(state, encode(model, sources)));
   }
 
-  #forgetEncoding(): void {
+  #disposeEncoding(): void {
     this.#encoding?.program.dispose();
     this.#encoding?.batch.dispose();
     this.#encoding = null;
@@ -196,12 +199,12 @@ export class BatchDecoder implements SequenceDecoder {
   }
 
   /** True if a step for this number of groups would compute fewer groups than the latest step. */
-  shrinks(groups: number): boolean {
+  canShrinkTo(groups: number): boolean {
     return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }
 
   /** False for prompts of one token, which a step reads. */
-  readsPrompts(contexts: readonly (readonly number[])[]): boolean {
+  mustReadPrompts(contexts: readonly (readonly number[])[]): boolean {
     return this.#isFirst && this.state.sizes.sourceCapacity === 0 && contexts.some(({ length }) => length > 1);
   }
 
@@ -213,11 +216,11 @@ export class BatchDecoder implements SequenceDecoder {
   }
 
   /** True if the sequences have reached the model's rereadLength. A larger decoder must then read them again. */
-  get isOutgrown(): boolean {
+  get mustReread(): boolean {
     return this.room < 1 && this.state.sizes.capacity === this.model.rereadLength;
   }
 
-  /** Sets the stop tokens and the suppressed tokens. Their numbers must equal `sizes.stops` and `sizes.suppressed`. */
+  /** Sets the stop tokens and the suppressed tokens. Their numbers must equal `sizes.stopCount` and `sizes.suppressedCount`. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#ranker.setStops(stops, suppressed);
   }
@@ -227,20 +230,20 @@ export class BatchDecoder implements SequenceDecoder {
    * sequence `order[r]`. Sequences beyond `tokens` have finished. If the next choices are the best tokens, several
    * short steps run, and there is a ranking for each. Rankings after the end of the last sequence are meaningless.
    */
-  async step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]> {
+  async step(tokens: Int32Array, order: Int32Array | null, request: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
     const { state, recorded } = await this.#shrink(tokens.length);
     this.assertUsable();
-    if (order !== null) this.#move(order);
-    const steps = this.#pace.stepsOf(ahead.steps);
+    if (order !== null) this.#reorderSequences(order);
+    const steps = this.#pace.stepsOf(request.steps);
     this.#isFirst = false;
     this.#lengths = this.#lengths.map((length) => length + steps);
     const next = new Int32Array(state.sequences);
     next.set(tokens);
     state.tokens.write(next);
-    this.#ranker.setFinished(ahead.finished);
-    for (let slot = 0; slot < steps; slot++) recorded.run(this.#ranker.scalars(slot, ahead.forbids));
-    const logits = ahead.logits ? recorded.result : null;
+    this.#ranker.setFinished(request.finished);
+    for (let slot = 0; slot < steps; slot++) recorded.run(this.#ranker.scalars(slot, request.forbidsStops));
+    const logits = request.logits ? recorded.result : null;
     return this.#pace.time(steps, (brief) => this.#ranker.read(steps, state.sequences, logits, brief));
   }
 
@@ -248,7 +251,7 @@ export class BatchDecoder implements SequenceDecoder {
    * Replaces the content of the state by `contexts` and returns the rankings after them. Only the end of a context that
    * exceeds the state's capacity is read. For decoder-only models.
    */
-  async read(contexts: readonly (readonly number[])[], { logits, forbids }: StepRequest): Promise<Ranking[]> {
+  async read(contexts: readonly (readonly number[])[], { logits, forbidsStops }: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
     const { state } = await this.#shrink(contexts.length);
     this.assertUsable();
@@ -258,7 +261,7 @@ export class BatchDecoder implements SequenceDecoder {
     const result = await this.#readPrompts(state, all);
     if (this.#disposed) result.dispose();
     this.assertUsable();
-    this.#ranker.rank(result, state.tokens, forbids);
+    this.#ranker.rank(result, state.tokens, forbidsStops);
     const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
     result.dispose(); // freed after the queued commands have run
     return rankings;
@@ -300,14 +303,14 @@ export class BatchDecoder implements SequenceDecoder {
     }
     this.#reorder?.dispose();
     this.#reorderSources?.dispose();
-    this.#forgetEncoding();
+    this.#disposeEncoding();
     this.#ranker.dispose();
     this.state.dispose();
   }
 
   async #shrink(sequences: number): Promise<Part> {
     const groups = this.#groupsFor(sequences / this.state.sizes.beams);
-    const part = await this.#part(groups);
+    const part = await this.#partFor(groups);
     this.#groups = groups;
     return part;
   }
@@ -317,7 +320,7 @@ export class BatchDecoder implements SequenceDecoder {
     return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
   }
 
-  async #part(groups: number): Promise<Part> {
+  async #partFor(groups: number): Promise<Part> {
     const known = this.#parts.get(groups);
     if (known !== undefined) return known;
     const { model } = this;
@@ -338,7 +341,7 @@ export class BatchDecoder implements SequenceDecoder {
     return part;
   }
 
-  #move(order: Int32Array): void {
+  #reorderSequences(order: Int32Array): void {
     const { state } = this;
     const { sources, beams } = state.sizes;
     const { device } = this.model;
@@ -365,7 +368,7 @@ export class BatchDecoder implements SequenceDecoder {
  * Joins sources into the argument of `encode`. Each source of features has the shape `shape`. Features on the device
  * are already joined in one tensor.
  */
-export function joined({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
+export function joinSources({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
   if (!shape) return packed(sources as readonly (readonly number[])[]);
   const [first] = sources;
   if (first !== undefined && 'of' in first) return first.of;
@@ -397,9 +400,13 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
 
 /**
  * Returns a decoder whose encoder has read the sources of all inputs. The caller gives it back with `endBatch`.
- * `outgrown` is true if the sequences have reached the rereadLength of an earlier decoder.
+ * `isReread` is true if the sequences have reached the rereadLength of an earlier decoder.
  */
-export async function startBatch(model: Generative, plan: Plan, outgrown = false): Promise<BatchDecoder> {
+export async function startBatch(
+  model: Generative,
+  plan: Plan,
+  { isReread = false }: { readonly isReread?: boolean } = {},
+): Promise<BatchDecoder> {
   const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0 } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
@@ -410,17 +417,17 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
   const sizes: Sizes = {
     groups: (inputs.length * width) / group,
     beams: group,
-    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : firstLength),
+    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), isReread ? maxLength : firstLength),
     sourceLength: Math.min(
       maxSourceLength,
       roundUp(sources.reduce((max, source) => Math.max(max, rowsOfSource(model, source, sourceShape)), 0)),
     ),
-    ranked: rankedOf(plan),
-    stops: stopTokens.size,
-    suppressed: suppressTokens.length,
+    rankedCount: rankedCountOf(plan),
+    stopCount: stopTokens.size,
+    suppressedCount: suppressTokens.length,
     cache: plan.cacheType,
   };
-  const known = knownFor(model, idle as BatchDecoder[], sizes);
+  const known = idleDecoderFor(model, idle as BatchDecoder[], sizes);
   if (known) {
     known.restart(sources, sourceShape); // stays idle if this throws
     idle.splice(idle.indexOf(known), 1);
@@ -440,7 +447,7 @@ async function newDecoder(
 ): Promise<BatchDecoder> {
   await prepareInSlices(model, sizes.maxLength);
   const reads = sizes.sourceLength > 0;
-  const memory = reads ? await encodeInSlices(model, () => joined(model, sources, shape)) : null;
+  const memory = reads ? await encodeInSlices(model, () => joinSources(model, sources, shape)) : null;
   try {
     const { busy } = decodersOf(model); // throws if the model was disposed of meanwhile
     const decoder = new BatchDecoder(sizes, model, memory, sources, shape);
@@ -456,13 +463,13 @@ async function newDecoder(
  * Returns the idle decoder of these sizes, or else the smallest suitable one with more groups. Steps compute only the
  * groups in use.
  */
-function knownFor(
+function idleDecoderFor(
   { device, featureShape }: Generative,
   idle: readonly BatchDecoder[],
   wanted: Sizes,
 ): BatchDecoder | undefined {
   const { groups, ...others } = wanted;
-  const isRoomy = ({ state, sizes }: BatchDecoder) =>
+  const isLarger = ({ state, sizes }: BatchDecoder) =>
     sizes.groups > groups &&
     sizes.groups <= MAX_UNUSED_RATIO * groups &&
     !featureShape &&
@@ -470,7 +477,7 @@ function knownFor(
   const fitting = idle.filter(
     (decoder) =>
       Object.entries(others).every(([name, value]) => decoder.sizes[name as keyof Sizes] === value) &&
-      (decoder.sizes.groups === groups || isRoomy(decoder)),
+      (decoder.sizes.groups === groups || isLarger(decoder)),
   );
   return fitting.sort((a, b) => a.sizes.groups - b.sizes.groups)[0];
 }

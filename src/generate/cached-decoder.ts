@@ -26,21 +26,21 @@ export function startCached(
   options: GenerateOptions,
   generate: Generate,
 ): CachedDecoder {
-  const isOwn = typeof options.cache !== 'object';
-  const cache = isOwn ? new PromptCache(model, { cache: plan.cacheType }) : options.cache;
+  const ownsCache = typeof options.cache !== 'object';
+  const cache = ownsCache ? new PromptCache(model, { cache: plan.cacheType }) : options.cache;
   if (!(cache instanceof PromptCache))
     throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
   cache.acquire(model);
   try {
-    return new CachedDecoder(cache, drafterOf(cache, options, generate), plan, options, isOwn);
+    return new CachedDecoder(cache, drafterOf(cache, options, generate), plan, options, ownsCache);
   } catch (error) {
     cache.release();
-    if (isOwn) cache.dispose();
+    if (ownsCache) cache.dispose();
     throw error;
   }
 }
 
-interface Reading extends Pick<ExtendOptions, 'logits' | 'promptLength'> {
+interface ReadOptions extends Pick<ExtendOptions, 'logits' | 'promptLength'> {
   readonly start: number;
 }
 
@@ -49,30 +49,30 @@ export class CachedDecoder implements SequenceDecoder {
   readonly #suppressed: readonly number[];
   readonly #input: PlannedInput;
   /** Rankers whose stop tokens were set by this decoder. */
-  readonly #ready = new Set<object>();
+  readonly #preparedRankers = new Set<object>();
   #isFirst = true;
   /** Number of tokens in the state, including drafted tokens that may be rejected. */
-  #counted = 0;
+  #stateLength = 0;
   /** The latest drafted tokens, and the length of the context before them. */
-  #guesses: { readonly tokens: readonly number[]; readonly after: number } | null = null;
+  #draft: { readonly tokens: readonly number[]; readonly start: number } | null = null;
 
   constructor(
     private readonly cache: PromptCache,
     private readonly drafter: Drafter | null,
     { stopTokens, suppressTokens, inputs }: Plan,
     private readonly options: Pick<GenerateOptions, 'signal' | 'onDraft'>,
-    private readonly isOwn: boolean,
+    private readonly ownsCache: boolean,
   ) {
     this.#input = inputs[0] as PlannedInput;
     this.#stops = [...stopTokens];
     this.#suppressed = [...suppressTokens];
   }
 
-  get drafts(): boolean {
+  get usesDrafts(): boolean {
     return this.drafter !== null;
   }
 
-  readsPrompts(): boolean {
+  mustReadPrompts(): boolean {
     return this.#isFirst;
   }
 
@@ -84,7 +84,7 @@ export class CachedDecoder implements SequenceDecoder {
     return this.cache.maxLength;
   }
 
-  shrinks(): boolean {
+  canShrinkTo(): boolean {
     return false;
   }
 
@@ -93,7 +93,7 @@ export class CachedDecoder implements SequenceDecoder {
   }
 
   /** Reads the part of the prompt that is not in the cache. */
-  async read([context = []]: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]> {
+  async read([context = []]: readonly (readonly number[])[], request: StepRequest): Promise<Ranking[]> {
     const { cache } = this;
     this.assertUsable();
     await prepareInSlices(cache.model, cache.maxLength);
@@ -107,68 +107,68 @@ export class CachedDecoder implements SequenceDecoder {
       await cache.model.device.flush();
       this.options.signal?.throwIfAborted();
       this.assertUsable();
-      cache.remember(context.slice(0, end), true);
+      cache.setTokens(context.slice(0, end), true);
     }
-    const rankings = await this.#extend(context.slice(start), { start, logits: 'last', promptLength }, ahead);
-    cache.remember(context, true);
+    const rankings = await this.#extend(context.slice(start), { start, logits: 'last', promptLength }, request);
+    cache.setTokens(context, true);
     this.#isFirst = false;
     return rankings;
   }
 
-  async step(_tokens: Int32Array, _order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]> {
+  async step(_tokens: Int32Array, _order: Int32Array | null, request: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
-    const [context = []] = ahead.contexts();
+    const [context = []] = request.contexts();
     const { drafter } = this;
-    if (drafter === null) return this.#advance(context, ahead.steps, ahead);
+    if (drafter === null) return this.#advance(context, request.steps, request);
     const state = this.#reserve(context.length, context);
-    const max = Math.min(ahead.steps, state.recent, this.cache.textLength(context.length) - context.length + 1) - 1;
+    const max = Math.min(request.steps, state.recent, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = max > 0 ? await drafter.propose(context, max, state) : [];
     this.options.signal?.throwIfAborted();
     this.assertUsable();
-    if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
-    this.#guesses = { tokens, after: context.length };
+    if (tokens.length === 0) return this.#advance(context, 1, request); // there may be a draft after the next token
+    this.#draft = { tokens, start: context.length };
     const rankings = await this.#extend(
       [context.at(-1) as number, ...tokens],
       { start: context.length - 1, logits: 'every' },
-      ahead,
+      request,
       context,
     );
-    return rankings.map((ranking, i) => ranking.supposing(tokens[i] ?? null));
+    return rankings.map((ranking, i) => ranking.assuming(tokens[i] ?? null));
   }
 
-  settle(context: readonly number[]): void {
-    if (this.#guesses === null) return;
-    const { tokens, after } = this.#guesses;
-    this.#guesses = null;
-    const wrong = tokens.findIndex((token, i) => token !== context[after + i]);
-    const accepted = wrong < 0 ? tokens.length : wrong;
-    this.drafter?.learn(tokens.length, accepted);
+  endDraft(context: readonly number[]): void {
+    if (this.#draft === null) return;
+    const { tokens, start } = this.#draft;
+    this.#draft = null;
+    const firstWrong = tokens.findIndex((token, i) => token !== context[start + i]);
+    const accepted = firstWrong < 0 ? tokens.length : firstWrong;
+    this.drafter?.recordAccepted(tokens.length, accepted);
     const { index, prompt } = this.#input;
-    this.options.onDraft?.({ sequence: index, at: after - prompt.length, tokens: [...tokens], accepted });
+    this.options.onDraft?.({ sequence: index, at: start - prompt.length, tokens: [...tokens], accepted });
   }
 
-  /** Runs the recorded step, which chooses the best token, up to `most` times. Fewer steps run if they take long. */
-  async #advance(context: readonly number[], max: number, ahead: StepRequest): Promise<Ranking[]> {
+  /** Runs the recorded step, which chooses the best token, up to `max` times. Fewer steps run if they take long. */
+  async #advance(context: readonly number[], max: number, request: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
     const recorded = await steps.step();
     this.assertUsable();
     const count = steps.pace.stepsOf(Math.min(max, state.recent, state.sizes.capacity - start));
-    if (this.#counted !== start) state.setLength(0, start);
-    this.#counted = start + count;
+    if (this.#stateLength !== start) state.setLength(0, start);
+    this.#stateLength = start + count;
     state.tokens.write([context.at(-1) as number]);
     const ranker = this.#ranker(steps, 1);
-    for (let slot = 0; slot < count; slot++) recorded.run(ranker.scalars(slot, ahead.forbids));
-    const logits = ahead.logits ? recorded.result : null;
-    return steps.pace.time(count, (brief) => ranker.read(count, 1, logits, brief));
+    for (let slot = 0; slot < count; slot++) recorded.run(ranker.scalars(slot, request.forbidsStops));
+    const logits = request.logits ? recorded.result : null;
+    return steps.pace.time(count, (inline) => ranker.read(count, 1, logits, inline));
   }
 
   /** Reads `tokens` and returns the ranking after the last one, or after each of them. */
   async #extend(
     tokens: readonly number[],
-    reading: Reading,
-    ahead: StepRequest,
+    reading: ReadOptions,
+    request: StepRequest,
     context: readonly number[] = [],
   ): Promise<Ranking[]> {
     const { model } = this.cache;
@@ -178,18 +178,18 @@ export class CachedDecoder implements SequenceDecoder {
     const result = (await this.#read(state, tokens, reading)) as Tensor;
     if (this.cache.isDisposed) result.dispose();
     this.assertUsable();
-    this.#counted = end;
+    this.#stateLength = end;
     const count = result.shape[0] as number;
     const ranker = this.#ranker(steps, count);
-    ranker.rank(result, steps.chosen(count), ahead.forbids);
-    const ranked = ranker.read(1, count, ahead.logits ? result : null);
+    ranker.rank(result, steps.bestTokens(count), request.forbidsStops);
+    const ranked = ranker.read(1, count, request.logits ? result : null);
     result.dispose(); // queued commands finish first
     const [all] = await ranked;
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
   }
 
   /** Reads `tokens` into the state, after its first `start` tokens. */
-  #read(state: DecoderState, tokens: readonly number[], { start, ...options }: Reading) {
+  #read(state: DecoderState, tokens: readonly number[], { start, ...options }: ReadOptions) {
     const { drafter } = this;
     const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
     return extendInSlices(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
@@ -199,18 +199,18 @@ export class CachedDecoder implements SequenceDecoder {
   #reserve(length: number, context: readonly number[]): DecoderState {
     const { cache } = this;
     if (length > cache.capacity && context.length > 0) {
-      cache.remember(context.slice(0, -1));
-      this.#counted = context.length - 1;
+      cache.setTokens(context.slice(0, -1));
+      this.#stateLength = context.length - 1;
     }
     return cache.reserve(length);
   }
 
   #ranker(steps: PromptCacheSteps, count: number) {
     const ranker = steps.ranker(count);
-    if (this.#ready.has(ranker)) return ranker;
+    if (this.#preparedRankers.has(ranker)) return ranker;
     ranker.setStops(this.#stops, this.#suppressed);
     ranker.setFinished(new Int32Array(count));
-    this.#ready.add(ranker);
+    this.#preparedRankers.add(ranker);
     return ranker;
   }
 
@@ -220,9 +220,9 @@ export class CachedDecoder implements SequenceDecoder {
    */
   end(context: readonly number[]): void {
     const { cache } = this;
-    if (!this.#isFirst) cache.remember(context.slice(0, -1));
+    if (!this.#isFirst) cache.setTokens(context.slice(0, -1));
     this.drafter?.dispose?.();
     cache.release();
-    if (this.isOwn) cache.dispose();
+    if (this.ownsCache) cache.dispose();
   }
 }

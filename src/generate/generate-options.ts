@@ -20,11 +20,11 @@ export interface DraftModel {
   startDecoding(options: object): object;
 }
 
-/** Layers that guess tokens by the features of a model's last layer. `loadPredictor` loads them. */
+/** Layers that draft tokens by the features of a model's last layer. `loadPredictor` loads them. */
 export interface FeatureDraft {
   /** True if they belong to `model`. */
   predicts(model: object): boolean;
-  /** Makes the source of guesses of one generation. */
+  /** Makes the drafter of one generation. */
   drafter(): Drafter;
 }
 
@@ -72,17 +72,17 @@ export interface GenerateOptions extends TableOptions {
    */
   cache?: CachedText | CacheType | undefined;
   /**
-   * Speculative decoding. A drafter guesses several tokens. The model reads them in one pass and keeps those that it
-   * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and guesses the
-   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess.
-   * `loadPredictor` loads the layers that a checkpoint has for guesses.
+   * Speculative decoding. A drafter proposes several tokens. The model reads them in one pass and keeps those that it
+   * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and drafts the
+   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the draft.
+   * `loadPredictor` loads the layers that a checkpoint has for drafts.
    *
    * Tokens and log-probabilities equal those without a draft, with greedy search and with sampling. Only the speed
-   * depends on the guesses. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one
+   * depends on the drafts. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one
    * returned sequence. Default: none.
    */
   draft?: 'prompt' | DraftModel | FeatureDraft | undefined;
-  /** Called after each pass that read guesses of `draft`. Default: none. */
+  /** Called after each pass that read a draft. Default: none. */
   onDraft?: ((event: DraftEvent) => void) | undefined;
 
   /** Ends the generation when aborted. The promise rejects with the signal's reason, by default an AbortError. */
@@ -120,15 +120,15 @@ export interface TokenEvent {
   readonly logProbability: number;
 }
 
-/** The guesses of one pass with `draft`. */
+/** The draft of one pass. */
 export interface DraftEvent {
   /** Index of the sequence in the result. */
   readonly sequence: number;
-  /** Index in the sequence at which the guesses begin. */
+  /** Index in the sequence at which the draft begins. */
   readonly at: number;
-  /** The guessed tokens. */
+  /** The drafted tokens. */
   readonly tokens: readonly number[];
-  /** Number of guesses, from the first, that the model has chosen, too. */
+  /** Number of leading drafted tokens that the model has chosen, too. */
   readonly accepted: number;
 }
 

@@ -5,7 +5,7 @@ import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
-import { BatchDecoder, endBatch, joined, type SequenceDecoder, startBatch } from './batch-decoder.js';
+import { BatchDecoder, endBatch, joinSources, type SequenceDecoder, startBatch } from './batch-decoder.js';
 import { BeamSearch } from './beam-search.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative, SourceShape } from './generative.js';
@@ -16,12 +16,12 @@ import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
 import { checkKinds } from './settings.js';
-import { Together } from './together.js';
+import { SharedCall } from './shared-call.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
   checkOptions('generate', options);
-  const steps = run(model, input, withModelDefaults(model, options));
+  const steps = decodeInput(model, input, withModelDefaults(model, options));
   for (;;) {
     const { value, done } = await steps.next();
     if (done) return value;
@@ -40,7 +40,7 @@ export async function* stream(
       'stream: numBeams is above 1, expected 1: the tokens of beam search are known only at the end; use generate',
     );
   }
-  const steps = run(model, input, withModelDefaults(model, { ...options, numBeams: 1 }));
+  const steps = decodeInput(model, input, withModelDefaults(model, { ...options, numBeams: 1 }));
   try {
     for (;;) {
       const { value, done } = await steps.next();
@@ -53,7 +53,7 @@ export async function* stream(
 }
 
 /** Yields the tokens that each step chose. */
-async function* run(
+async function* decodeInput(
   model: Generative,
   input: Tokens,
   options: GenerateOptions,
@@ -62,24 +62,25 @@ async function* run(
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const { responseFormat } = options;
-  if (responseFormat !== undefined) return yield* run(model, input, await withFormat(model, responseFormat, options));
+  if (responseFormat !== undefined)
+    return yield* decodeInput(model, input, await withFormat(model, responseFormat, options));
   const { inputs, shape } = model.featureShape
     ? featuresOf(model.featureShape, model.encodedShape ?? null, input)
     : { inputs: await readSequences('generate', model, input), shape: null };
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
   let plan = resolveOptions(model, inputs, options, shape);
   // Later batches are encoded when the caller may have disposed of the tensor, so its values are copied now.
-  if (shape && (options.outputAttentions || batches(plan).length > 1)) plan = await readFeatures(plan);
+  if (shape && (options.outputAttentions || splitIntoBatches(plan).length > 1)) plan = await readFeatures(plan);
   const found: Hypothesis[][] = [];
-  const parts = batches(plan);
-  const together = parts.length === 1 ? Together.of(model, plan, options) : null;
-  for (const batch of parts) {
-    const search = yield* decode(model, batch, options, together);
+  const planBatches = splitIntoBatches(plan);
+  const sharedCall = planBatches.length === 1 ? SharedCall.of(model, plan, options) : null;
+  for (const batch of planBatches) {
+    const search = yield* decode(model, batch, options, sharedCall);
     search.hypotheses().forEach((hypotheses, i) => {
       found[(batch.inputs[i] as PlannedInput).index] = hypotheses;
     });
   }
-  const result = collect(found);
+  const result = resultOf(found);
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
 }
 
@@ -101,15 +102,15 @@ async function* decode(
   model: Generative,
   plan: Plan,
   options: GenerateOptions,
-  together: Together | null,
+  sharedCall: SharedCall | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
-  together?.enter();
+  sharedCall?.enter();
   try {
     await null; // lets other calls of this tick register first
-    if (together?.isWanted) return yield* together.run(new TokenSearch(plan), null);
-    return yield* decodeAlone(model, plan, options, together);
+    if (sharedCall?.hasOtherCalls) return yield* sharedCall.run(new TokenSearch(plan), null);
+    return yield* decodeAlone(model, plan, options, sharedCall);
   } finally {
-    together?.leave();
+    sharedCall?.leave();
   }
 }
 
@@ -128,7 +129,7 @@ async function* decodeAlone(
   model: Generative,
   plan: Plan,
   options: GenerateOptions,
-  together: Together | null,
+  sharedCall: SharedCall | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   // The decoder is made first, because this detects a lack of memory.
   let decoder = needsCachedDecoder(options)
@@ -139,27 +140,27 @@ async function* decodeAlone(
     if (decoder instanceof BatchDecoder) endBatch(model, decoder);
     else decoder.end(search?.contexts[0] ?? []);
   };
-  let isHanded = false;
+  let isHandedOver = false;
   try {
     search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
-      if (decoder instanceof BatchDecoder && decoder.isOutgrown) {
-        const larger = await startBatch(model, plan, true);
+      if (decoder instanceof BatchDecoder && decoder.mustReread) {
+        const larger = await startBatch(model, plan, { isReread: true });
         endBatch(model, decoder);
         decoder = larger;
       }
       const rankings = await advance(decoder, search, plan, length);
       await yieldToEventLoop();
-      length += yield* chooseTokens(rankings, search, decoder, options, together);
+      length += yield* chooseTokens(rankings, search, decoder, options, sharedCall);
       if (search.done) return search;
-      if (together?.isWanted && search instanceof TokenSearch && decoder instanceof BatchDecoder) {
-        isHanded = true; // `run` calls `end` once it has copied the rows of the state
-        return yield* together.run(search, { state: decoder.state, end });
+      if (sharedCall?.hasOtherCalls && search instanceof TokenSearch && decoder instanceof BatchDecoder) {
+        isHandedOver = true; // `run` calls `end` once it has copied the rows of the state
+        return yield* sharedCall.run(search, { state: decoder.state, end });
       }
-      if (decoder.shrinks(search.open)) search.compact();
+      if (decoder.canShrinkTo(search.open)) search.compact();
     }
   } finally {
-    if (!isHanded) end();
+    if (!isHandedOver) end();
   }
 }
 
@@ -172,7 +173,7 @@ async function* chooseTokens(
   search: Search,
   decoder: SequenceDecoder,
   { signal, onToken }: GenerateOptions,
-  together: Together | null,
+  sharedCall: SharedCall | null,
 ): AsyncGenerator<TokenEvent[], number, void> {
   let used = 0;
   for (const ranking of rankings) {
@@ -181,16 +182,16 @@ async function* chooseTokens(
     const events = await inSlices(search.choose(ranking));
     used++;
     if (onToken !== undefined) for (const event of events) await onToken(event);
-    together?.leave();
+    sharedCall?.leave();
     try {
       yield events;
     } finally {
-      together?.enter();
+      sharedCall?.enter();
     }
-    const isWrongDraft = ranking.supposed !== null && ranking.supposed !== search.tokens[0];
+    const isWrongDraft = ranking.assumedChoice !== null && ranking.assumedChoice !== search.tokens[0];
     if (search.done || isWrongDraft) break;
   }
-  decoder.settle?.(search.contexts[0] as readonly number[]);
+  decoder.endDraft?.(search.contexts[0] as readonly number[]);
   return used;
 }
 
@@ -200,20 +201,24 @@ async function* chooseTokens(
  */
 function advance(decoder: SequenceDecoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
-  const processed = needsLogits(plan);
-  const withLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
-  const logits = processed || withLogits.includes(length) || inputs.some(({ prefix }) => length < prefix.length);
-  const forbids = !processed && length < minNewTokens;
-  const next = Math.min(forbids ? minNewTokens : maxNewTokens, ...withLogits.filter((step) => step > length));
-  const left = Math.min(decoder.room, next - length);
-  const steps = !decoder.drafts && (logits || numBeams > 1 || stop) ? 1 : left;
-  const ahead = { steps, logits, forbids, finished: search.finished, contexts: () => search.contexts };
-  if (decoder.room < 1 || decoder.readsPrompts(search.contexts)) return decoder.read(search.contexts, ahead);
-  return decoder.step(search.tokens, search.order, ahead);
+  const needsAllLogits = needsLogits(plan);
+  const stepsOfLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
+  const logits =
+    needsAllLogits || stepsOfLogits.includes(length) || inputs.some(({ prefix }) => length < prefix.length);
+  const forbidsStops = !needsAllLogits && length < minNewTokens;
+  const nextStop = Math.min(
+    forbidsStops ? minNewTokens : maxNewTokens,
+    ...stepsOfLogits.filter((step) => step > length),
+  );
+  const maxSteps = Math.min(decoder.room, nextStop - length);
+  const steps = !decoder.usesDrafts && (logits || numBeams > 1 || stop) ? 1 : maxSteps;
+  const request = { steps, logits, forbidsStops, finished: search.finished, contexts: () => search.contexts };
+  if (decoder.room < 1 || decoder.mustReadPrompts(search.contexts)) return decoder.read(search.contexts, request);
+  return decoder.step(search.tokens, search.order, request);
 }
 
 /** Returns one batch if there are few inputs; otherwise batches of inputs with similar lengths, the longest first. */
-function batches(plan: Plan): Plan[] {
+function splitIntoBatches(plan: Plan): Plan[] {
   const { inputs, batchSize, width, maxSequences } = plan;
   const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / width)));
   if (inputs.length <= size) return [plan];
@@ -222,7 +227,7 @@ function batches(plan: Plan): Plan[] {
   return Array.from({ length: count }, (_, i) => ({ ...plan, inputs: sorted.slice(i * size, (i + 1) * size) }));
 }
 
-function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
+function resultOf(found: readonly (readonly Hypothesis[])[]): GenerateResult {
   const result: GenerateResult = { sequences: [], scores: [], logProbabilities: [], finishReasons: [], inputs: [] };
   found.forEach((hypotheses, input) => {
     for (const { tokens, score, logProbabilities, reason } of hypotheses) {
@@ -241,15 +246,15 @@ function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
  * therefore need not keep them.
  */
 function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: GenerateResult): AttentionMaps {
-  const of = result.inputs.map((input) => inputs[input] as PlannedInput);
+  const inputsOfRows = result.inputs.map((input) => inputs[input] as PlannedInput);
   const read = result.sequences.map((tokens, i) => {
-    const { prompt } = of[i] as PlannedInput;
+    const { prompt } = inputsOfRows[i] as PlannedInput;
     return [...prompt, ...tokens.slice(0, (result.logProbabilities[i] as number[]).length - 1)];
   });
   const sources = model.maxSourceLength
-    ? joined(
+    ? joinSources(
         model,
-        of.map(({ tokens }) => tokens),
+        inputsOfRows.map(({ tokens }) => tokens),
         sourceShape,
       )
     : null;
@@ -263,21 +268,21 @@ function featuresOf(
   encoded: SourceShape | null,
   input: unknown,
 ): { inputs: DeviceSource[]; shape: readonly number[] } {
-  const show = (shape: SourceShape) => `[sources, ${shape.map((size) => size ?? 'any').join(', ')}]`;
-  const instead = encoded ? ` or encoded ones ${show(encoded)}` : '';
-  const expected = `float32 features ${show(features)}${instead}`;
+  const describe = (shape: SourceShape) => `[sources, ${shape.map((size) => size ?? 'any').join(', ')}]`;
+  const orEncoded = encoded ? ` or encoded ones ${describe(encoded)}` : '';
+  const expected = `float32 features ${describe(features)}${orEncoded}`;
   if (!(input instanceof Tensor))
     throw new ArgumentError(`generate: the sources are ${describeValue(input)}, expected ${expected}`);
   checkDType('generate', 'the sources', input, 'float32');
   const shape = input.shape.slice(1);
-  if (!fits(shape, features) && !(encoded && fits(shape, encoded)))
+  if (!matchesShape(shape, features) && !(encoded && matchesShape(shape, encoded)))
     throw new ShapeError(`generate: the sources are ${describeShape(input.shape)}, expected ${expected}`);
   const count = input.shape[0] as number;
   return { inputs: Array.from({ length: count }, () => ({ of: input, length: input.size / count })), shape };
 }
 
 /** True if a shape has the expected sizes; null stands for any size. */
-function fits(shape: readonly number[], expected: SourceShape): boolean {
+function matchesShape(shape: readonly number[], expected: SourceShape): boolean {
   return shape.length === expected.length && shape.every((size, i) => expected[i] === null || expected[i] === size);
 }
 

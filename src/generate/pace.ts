@@ -14,20 +14,20 @@ const MAX_INLINE_MS_WITH_ROUND_TRIP = 3;
 
 export class Pace {
   /** Milliseconds of a step, including its share of the encoder's pass. Infinity until it is known. */
-  #each = Number.POSITIVE_INFINITY;
-  #wasBrief = false;
+  #msPerStep = Number.POSITIVE_INFINITY;
+  #wasInline = false;
 
-  /** Number of steps, from 1 to `most`, that stay within the maximum time. */
+  /** Number of steps, from 1 to `max`, that stay within the maximum time. */
   stepsOf(max: number): number {
-    return Math.max(1, Math.min(MAX_STEPS_AHEAD, max, Math.floor(MAX_MS / this.#each)));
+    return Math.max(1, Math.min(MAX_STEPS_AHEAD, max, Math.floor(MAX_MS / this.#msPerStep)));
   }
 
-  /** Measures `read`, which runs `steps` steps. Its argument is true if they are brief enough for this thread. */
-  async time<T>(steps: number, read: (brief: boolean) => Promise<T>): Promise<T> {
+  /** Measures `read`, which runs `steps` steps. Its argument is true if they are short enough to run on this thread. */
+  async time<T>(steps: number, read: (inline: boolean) => Promise<T>): Promise<T> {
     const start = performance.now();
-    this.#wasBrief = steps * this.#each <= (this.#wasBrief ? MAX_INLINE_MS : MAX_INLINE_MS_WITH_ROUND_TRIP);
-    const result = await read(this.#wasBrief);
-    this.#each = (performance.now() - start) / steps;
+    this.#wasInline = steps * this.#msPerStep <= (this.#wasInline ? MAX_INLINE_MS : MAX_INLINE_MS_WITH_ROUND_TRIP);
+    const result = await read(this.#wasInline);
+    this.#msPerStep = (performance.now() - start) / steps;
     return result;
   }
 }

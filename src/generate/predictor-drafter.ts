@@ -1,12 +1,12 @@
 // Drafts of a layer for multi-token prediction. The layer reads the features of every token that the model has read. Its
-// first guess follows from the features of the newest one. It makes further guesses from its own features.
+// first drafted token follows from the features of the newest one. It drafts further tokens from its own features.
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
+import { DraftCount } from './draft-count.js';
 import type { Drafter } from './drafter.js';
-import { GuessCount } from './guess-count.js';
 
 /** The part of a `TokenPredictor` that drafts need. */
 export interface Predictor {
@@ -32,13 +32,13 @@ interface Features {
 }
 
 export class PredictorDrafter implements Drafter {
-  readonly #waiting: Features[] = [];
+  readonly #unread: Features[] = [];
   #state: DecoderState | null = null;
   /** Number of tokens in the state whose successors are final. */
   #length = 0;
   /** Position of the state's first token. It grows when the model reads tokens that this drafter does not see. */
   #offset = 0;
-  readonly #count = new GuessCount();
+  readonly #count = new DraftCount();
 
   constructor(
     private readonly device: Device,
@@ -47,11 +47,11 @@ export class PredictorDrafter implements Drafter {
 
   observe(start: number, features: Tensor): void {
     const rows = this.device.unscoped(() => features.rows(0, features.shape[0] as number));
-    this.#waiting.push({ start, rows });
+    this.#unread.push({ start, rows });
   }
 
   async propose(context: readonly number[], max: number): Promise<number[]> {
-    const tokens = inference(this.predictor, () => this.#guess(context, this.#count.within(max)));
+    const tokens = inference(this.predictor, () => this.#predict(context, this.#count.within(max)));
     if (tokens.length === 0) return [];
     try {
       const read = await Tensor.dataOf(tokens as [Tensor, ...Tensor[]]);
@@ -61,9 +61,9 @@ export class PredictorDrafter implements Drafter {
     }
   }
 
-  /** The guesses after `context`, int32 [1] each, which the caller disposes of. */
-  #guess(context: readonly number[], count: number): Tensor[] {
-    const first = this.#readWaiting(context, count);
+  /** The drafted tokens after `context`, int32 [1] each, which the caller disposes of. */
+  #predict(context: readonly number[], count: number): Tensor[] {
+    const first = this.#readFeatures(context, count);
     if (first === null) return [];
     const tokens = [first.token];
     let { features, token } = first;
@@ -72,7 +72,7 @@ export class PredictorDrafter implements Drafter {
       const at = this.#length + tokens.length - 1;
       const position = context.length + tokens.length - 1;
       ({ features, token } = this.predictor.read(
-        this.#room(at + 1),
+        this.#ensureCapacity(at + 1),
         at,
         token,
         features.rows(rows - 1, rows),
@@ -83,35 +83,35 @@ export class PredictorDrafter implements Drafter {
     return tokens.map((each) => this.device.keep(each));
   }
 
-  learn(proposed: number, accepted: number): void {
+  recordAccepted(proposed: number, accepted: number): void {
     this.#count.learn(proposed, accepted);
   }
 
   dispose(): void {
-    this.#dropWaiting();
+    this.#disposeUnread();
     this.#state?.dispose();
     this.#state = null;
   }
 
   /** Reads all features whose next token is known. Returns the prediction after the newest one; null without any. */
-  #readWaiting(context: readonly number[], further: number) {
+  #readFeatures(context: readonly number[], further: number) {
     let last: ReturnType<Predictor['read']> | null = null;
     const known = context.length - 1; // tokens with a next one
-    for (const { start, rows } of this.#waiting) {
-      const count = Math.min(rows.shape[0] as number, known - start); // later ones belong to rejected guesses
+    for (const { start, rows } of this.#unread) {
+      const count = Math.min(rows.shape[0] as number, known - start); // later ones belong to rejected tokens
       if (count < 1) continue;
       if (start - this.#offset > this.#length) this.#offset = start - this.#length;
       const at = start - this.#offset;
       const next = this.device.tensor(Int32Array.from(context.slice(start + 1, start + 1 + count)));
-      last = this.predictor.read(this.#room(at + count + further), at, next, rows.rows(0, count), start + 1);
+      last = this.predictor.read(this.#ensureCapacity(at + count + further), at, next, rows.rows(0, count), start + 1);
       this.#length = at + count;
     }
-    this.#dropWaiting();
+    this.#disposeUnread();
     return last;
   }
 
   /** The state, with a capacity of at least `length` tokens. */
-  #room(length: number): DecoderState {
+  #ensureCapacity(length: number): DecoderState {
     const old = this.#state;
     if (old !== null && old.sizes.capacity >= length) return old;
     const maxLength = Math.max(MIN_CAPACITY, 2 ** Math.ceil(Math.log2(length)));
@@ -124,7 +124,7 @@ export class PredictorDrafter implements Drafter {
     return state;
   }
 
-  #dropWaiting(): void {
-    for (const { rows } of this.#waiting.splice(0)) rows.dispose();
+  #disposeUnread(): void {
+    for (const { rows } of this.#unread.splice(0)) rows.dispose();
   }
 }

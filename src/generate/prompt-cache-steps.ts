@@ -9,16 +9,16 @@ import { Ranker } from './ranking.js';
 export class PromptCacheSteps {
   readonly pace = new Pace();
   readonly #rankers = new Map<number, Ranker>();
-  readonly #chosen = new Map<number, Tensor>();
+  readonly #bestTokens = new Map<number, Tensor>();
   #step: RecordedStep | null = null;
   #isDisposed = false;
 
-  /** `stops` and `suppressed` are the numbers of stop tokens and suppressed tokens. */
+  /** `stopCount` and `suppressedCount` are the numbers of stop tokens and suppressed tokens. */
   constructor(
     private readonly model: Generative,
     private readonly state: DecoderState,
-    readonly stops: number,
-    readonly suppressed: number,
+    readonly stopCount: number,
+    readonly suppressedCount: number,
   ) {}
 
   /**
@@ -37,24 +37,28 @@ export class PromptCacheSteps {
 
   /** Returns the ranker for a number of rows of logits. */
   ranker(rows: number): Ranker {
-    return known(this.#rankers, rows, () => new Ranker(this.model.device, 1, rows, this.stops, this.suppressed));
+    return getOrMake(
+      this.#rankers,
+      rows,
+      () => new Ranker(this.model.device, 1, rows, this.stopCount, this.suppressedCount),
+    );
   }
 
   /** Returns the tensor that receives the best token of each row: int32 [rows]. */
-  chosen(rows: number): Tensor {
+  bestTokens(rows: number): Tensor {
     if (rows === 1) return this.state.tokens;
     const { device } = this.model;
-    return known(this.#chosen, rows, () => device.unscoped(() => device.empty([rows], 'int32')));
+    return getOrMake(this.#bestTokens, rows, () => device.unscoped(() => device.empty([rows], 'int32')));
   }
 
   dispose(): void {
     this.#isDisposed = true;
     this.#step?.dispose();
-    for (const each of [...this.#rankers.values(), ...this.#chosen.values()]) each.dispose();
+    for (const each of [...this.#rankers.values(), ...this.#bestTokens.values()]) each.dispose();
   }
 }
 
-function known<T>(all: Map<number, T>, key: number, make: () => T): T {
+function getOrMake<T>(all: Map<number, T>, key: number, make: () => T): T {
   const value = all.get(key) ?? make();
   all.set(key, value);
   return value;

@@ -19,9 +19,9 @@ export interface PromptCacheOptions {
 }
 
 /** Minimum capacity in tokens. The capacity doubles when it is used up. */
-const FIRST_ROOM = 256;
+const FIRST_CAPACITY = 256;
 /** The capacity for copied tokens is rounded up to a multiple of this. */
-const ROOM_STEP = 32;
+const CAPACITY_STEP = 32;
 
 /**
  * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`. If a prompt begins
@@ -114,7 +114,7 @@ export class PromptCache {
   fork(): PromptCache {
     this.#assertFree('fork');
     const fork = new PromptCache(this.model, { maxLength: this.maxLength, cache: this.type });
-    orDispose(fork, () => fork.begin(this));
+    orDispose(fork, () => fork.copyPrefix(this));
     return fork;
   }
 
@@ -128,11 +128,11 @@ export class PromptCache {
     other.#assertFree('share');
     const length = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
     const common = other.resumable(sharable(this.model, tokens, length, other.promptLength));
-    if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
+    if (common > commonLength(this.#tokens, tokens)) this.copyPrefix(other, common);
   }
 
   /** @internal Copies the first `length` tokens of another cache. */
-  begin(other: PromptCache, length = other.#tokens.length): void {
+  copyPrefix(other: PromptCache, length = other.#tokens.length): void {
     if (other.model !== this.model)
       throw new ArgumentError(
         'PromptCache: the other cache belongs to another model, expected a cache of the same model',
@@ -171,7 +171,7 @@ export class PromptCache {
    * @internal Records the tokens that the state holds now. `isRead` is true if the new ones were read as part of a
    * prompt.
    */
-  remember(tokens: readonly number[], isRead = false): void {
+  setTokens(tokens: readonly number[], isRead = false): void {
     if (isRead && this.#readCount >= this.#tokens.length) this.#readCount = tokens.length;
     this.#tokens = [...tokens];
   }
@@ -188,8 +188,8 @@ export class PromptCache {
     readCount: number,
   ): void {
     this.#shorten(0);
-    const room = Math.ceil(tokens.length / ROOM_STEP) * ROOM_STEP;
-    this.reserve(tokens.length, room).copySequence(0, sequence, tokens.length, state);
+    const newCapacity = Math.ceil(tokens.length / CAPACITY_STEP) * CAPACITY_STEP;
+    this.reserve(tokens.length, newCapacity).copySequence(0, sequence, tokens.length, state);
     this.#tokens = [...tokens];
     this.#readCount = Math.min(tokens.length, promptLength, readCount);
     this.#promptLength = promptLength;
@@ -219,12 +219,12 @@ export class PromptCache {
    * @internal Returns a state of one sequence that holds the tokens of the cache and has a capacity of at least
    * `length`. If a new state is needed, its capacity is `room`.
    */
-  reserve(length: number, room = Math.max(FIRST_ROOM, 2 ** Math.ceil(Math.log2(length)))): DecoderState {
+  reserve(length: number, newCapacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(length)))): DecoderState {
     const { model } = this;
     const old = this.#state;
     const textLength = this.textLength(length);
-    if (old && old.sizes.capacity >= length && this.#rotatesAlike(old, textLength)) return old;
-    const capacity = Math.min(textLength, room);
+    if (old && old.sizes.capacity >= length && this.#hasRotationsOf(old, textLength)) return old;
+    const capacity = Math.min(textLength, newCapacity);
     const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
     if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));
@@ -237,13 +237,13 @@ export class PromptCache {
    * True if the keys of a state have the rotary frequencies of a text of `textLength` tokens. Always true without a
    * rereadLength.
    */
-  #rotatesAlike({ sizes }: DecoderState, textLength: number | undefined): boolean {
+  #hasRotationsOf({ sizes }: DecoderState, textLength: number | undefined): boolean {
     return !this.model.rereadLength || sizes.textLength === textLength;
   }
 
   /** Copies `tokens` from another state, or reads them again if the rotary frequencies have changed. */
   #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
-    if (this.#rotatesAlike(from, state.sizes.textLength)) {
+    if (this.#hasRotationsOf(from, state.sizes.textLength)) {
       state.copySequence(0, 0, tokens.length, from);
       return;
     }
@@ -262,7 +262,7 @@ export class PromptCache {
   /** @internal Returns the recorded step of the state for these numbers of stop tokens and suppressed tokens. */
   steps(stops: number, suppressed: number): PromptCacheSteps {
     const known = this.#steps;
-    if (known?.stops === stops && known.suppressed === suppressed) return known;
+    if (known?.stopCount === stops && known.suppressedCount === suppressed) return known;
     known?.dispose();
     this.#steps = new PromptCacheSteps(this.model, this.#state as DecoderState, stops, suppressed);
     return this.#steps;

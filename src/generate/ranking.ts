@@ -29,7 +29,7 @@ export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): n
 }
 
 /** Returns the number of best tokens that the device finds for each sequence. */
-export function rankedOf(plan: Plan): number {
+export function rankedCountOf(plan: Plan): number {
   return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(groupSizeOf(plan), plan.stopTokens.size) : 1;
 }
 
@@ -60,7 +60,7 @@ export class Ranking {
     /**
      * The token that must be chosen for the next ranking to be valid; null if the next ranking is valid for any choice.
      */
-    readonly supposed: number | null = null,
+    readonly assumedChoice: number | null = null,
   ) {}
 
   /** Returns the ranking of one sequence. */
@@ -69,8 +69,8 @@ export class Ranking {
     return new Ranking(this.count, this.data, this.first + sequence, logits, this.scores);
   }
 
-  /** Returns this ranking with another `supposed`. */
-  supposing(token: number | null): Ranking {
+  /** Returns this ranking with another `assumedChoice`. */
+  assuming(token: number | null): Ranking {
     return new Ranking(this.count, this.data, this.first, this.logits, this.scores, token);
   }
 
@@ -119,7 +119,7 @@ export class Ranker {
     stops: number,
     private readonly suppressed: number,
   ) {
-    const slots = this.follows ? MAX_STEPS_AHEAD : 1;
+    const slots = this.runsAhead ? MAX_STEPS_AHEAD : 1;
     // If memory runs out, the scope frees the tensors made before.
     [this.#best, this.#stops, this.#forbidden, this.#finished] = device.scope(() => [
       {
@@ -134,7 +134,7 @@ export class Ranker {
   }
 
   /** True if several steps can run before their results are read. */
-  get follows(): boolean {
+  get runsAhead(): boolean {
     return this.count === 1;
   }
 
@@ -152,33 +152,33 @@ export class Ranker {
 
   /**
    * Queues or records the ranking of `logits`, [sequences, vocabulary]. With `count` 1, the best tokens are also
-   * written to `tokens`. `forbids` excludes stop tokens.
+   * written to `tokens`. `forbidsStops` excludes stop tokens.
    */
-  rank(logits: Tensor, tokens: Tensor, forbids = false): void {
+  rank(logits: Tensor, tokens: Tensor, forbidsStops = false): void {
     const slot = this.device.scalar('slot', 0);
-    const without = this.device.scalar('without', this.#without(forbids));
+    const without = this.device.scalar('without', this.#forbiddenCount(forbidsStops));
     topKInto(logits, this.#best, { slot, forbidden: this.#forbidden, without });
-    if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
+    if (this.runsAhead) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 
   /** Returns the scalars of a recorded ranking, for the step whose results go to `slot`. */
-  scalars(slot: number, forbids: boolean): Record<string, number> {
-    return { slot, without: this.#without(forbids) };
+  scalars(slot: number, forbidsStops: boolean): Record<string, number> {
+    return { slot, without: this.#forbiddenCount(forbidsStops) };
   }
 
-  #without(forbids: boolean): number {
-    return this.suppressed + (forbids && this.#stops ? this.#stops.size : 0);
+  #forbiddenCount(forbidsStops: boolean): number {
+    return this.suppressed + (forbidsStops && this.#stops ? this.#stops.size : 0);
   }
 
   /**
-   * Runs the queue, on this thread if `brief`. Returns the rankings of `steps` steps of `sequences` sequences each.
+   * Runs the queue, on this thread if `inline`. Returns the rankings of `steps` steps of `sequences` sequences each.
    * `logits` are those of the last step, or null. The next read overwrites them.
    */
-  async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
+  async read(steps: number, sequences: number, logits: Tensor | null, inline = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;
     const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
     const given = logits ? [undefined, undefined, undefined, this.#logits.take(logits.size)] : [];
-    const read = (await Tensor.dataOf(tensors, brief, given)) as [
+    const read = (await Tensor.dataOf(tensors, inline, given)) as [
       Float32Array,
       Int32Array,
       Float32Array,

@@ -99,7 +99,7 @@ export class TokenSearch implements Search {
   /**
    * Returns a separate search for each unfinished sequence. The tokens that they choose are added to this search, too.
    */
-  apart(): SingleSequence[] {
+  singleSequences(): SingleSequence[] {
     return this.#batch.flatMap((track, i) => {
       if (track.reason !== null) return [];
       const { inputs } = this.plan;

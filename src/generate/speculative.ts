@@ -1,6 +1,6 @@
-// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). A drafter guesses several tokens, and the model reads
-// them in one pass. Its logits tell which guesses it would have chosen. The guesses before the first wrong one are
-// kept, followed by the model's own choice. The logits equal those of single steps bit for bit. The guesses therefore
+// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). A drafter proposes several tokens, and the model reads
+// them in one pass. The logits show which of them the model would have chosen. The tokens before the first wrong one are
+// accepted, followed by the model's own choice. The logits equal those of single steps bit for bit. Drafts therefore
 // change only the speed, with greedy search, processors or sampling.
 
 import { ArgumentError } from '../core/errors.js';
@@ -9,34 +9,35 @@ import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import type { PromptCache } from './prompt-cache.js';
 
-/** Maximum tokens of a pass with guesses: the latest token and the guesses. Passes of more rows cost more per row. */
-const MAX_ROWS = 16;
-export const MAX_GUESSES = MAX_ROWS - 1;
-/** Minimum tokens of a pass with guesses, and the tokens of the first pass. */
-const [MIN_ROWS, FIRST_ROWS] = [4, 8];
+/** Maximum tokens of a pass with a draft: the latest token and the drafted ones. Longer passes cost more per token. */
+const MAX_TOKENS = 16;
+export const MAX_DRAFT_TOKENS = MAX_TOKENS - 1;
+/** Minimum tokens of a pass with a draft, and the tokens of the first pass. */
+const [MIN_TOKENS, FIRST_TOKENS] = [4, 8];
 
 /**
- * The number of tokens to guess. A pass has twice as many tokens after a fully accepted proposal, and half as many if
- * less than half was accepted.
+ * The number of tokens to draft. A pass has twice as many tokens after a fully accepted draft, and half as many if less
+ * than half was accepted.
  */
-class Eagerness {
-  constructor(private rows = FIRST_ROWS) {}
+class DraftLength {
+  /** `passTokens`: tokens of the next pass. */
+  constructor(private passTokens = FIRST_TOKENS) {}
 
-  within(max: number): number {
-    return Math.min(this.rows - 1, max);
+  atMost(max: number): number {
+    return Math.min(this.passTokens - 1, max);
   }
 
-  learn(proposed: number, accepted: number): void {
-    if (accepted === proposed) this.rows = Math.min(MAX_ROWS, 2 * this.rows);
-    else if (2 * accepted < proposed) this.rows = Math.max(MIN_ROWS, this.rows / 2);
+  recordAccepted(proposed: number, accepted: number): void {
+    if (accepted === proposed) this.passTokens = Math.min(MAX_TOKENS, 2 * this.passTokens);
+    else if (2 * accepted < proposed) this.passTokens = Math.max(MIN_TOKENS, this.passTokens / 2);
   }
 }
 
 /** Maximum and minimum length of the endings that are looked up. */
-const [MAX_ENDING, MIN_ENDING] = [4, 2];
+const [MAX_MATCH, MIN_MATCH] = [4, 2];
 
 /** Index after the latest occurrence of the last `length` tokens of `context` in the first `size` tokens of `text`, or 0. */
-function afterEnding(context: readonly number[], length: number, text: readonly number[], size: number): number {
+function indexAfterMatch(context: readonly number[], length: number, text: readonly number[], size: number): number {
   const start = context.length - length;
   for (let at = size - length; at >= 0; at--) {
     let same = 0;
@@ -48,61 +49,58 @@ function afterEnding(context: readonly number[], length: number, text: readonly 
 
 /**
  * Prompt look-up (Saxena 2023). It searches the text, then earlier texts, for another occurrence of the newest tokens
- * and guesses the tokens that followed there. It prefers the longest matching ending, and then its latest occurrence.
+ * and drafts the tokens that followed there. It prefers the longest matching ending, and then its latest occurrence.
  * This suits outputs that repeat their prompt: summaries, corrections, code, JSON.
  */
 export class PromptLookup {
-  readonly #eagerness: Eagerness;
-  readonly #minEnding: number;
+  readonly #length: DraftLength;
+  readonly #minMatch: number;
 
-  /** A careful look-up makes shorter proposals at first, and looks up no endings of two tokens. */
-  constructor(careful = false) {
-    this.#eagerness = new Eagerness(careful ? MIN_ROWS : FIRST_ROWS);
-    this.#minEnding = careful ? MIN_ENDING + 1 : MIN_ENDING;
+  /** `isCautious`: true to make shorter drafts at first, and to look up no endings of two tokens. */
+  constructor({ isCautious = false }: { readonly isCautious?: boolean } = {}) {
+    this.#length = new DraftLength(isCautious ? MIN_TOKENS : FIRST_TOKENS);
+    this.#minMatch = isCautious ? MIN_MATCH + 1 : MIN_MATCH;
   }
 
-  /** Guesses up to `max` tokens after `context`. `earlier`: other texts. Returns [] if no text has the newest tokens. */
+  /** Drafts up to `max` tokens after `context`. `earlier`: other texts. Returns [] if no text has the newest tokens. */
   propose(context: readonly number[], max: number, earlier: readonly (readonly number[])[] = []): number[] {
-    const count = this.#eagerness.within(max);
-    for (let length = Math.min(MAX_ENDING, context.length - 1); length >= this.#minEnding; length--)
+    const count = this.#length.atMost(max);
+    for (let length = Math.min(MAX_MATCH, context.length - 1); length >= this.#minMatch; length--)
       for (const text of [context, ...earlier]) {
-        const after = afterEnding(context, length, text, text.length - 1);
+        const after = indexAfterMatch(context, length, text, text.length - 1);
         if (after > 0) return text.slice(after, after + count);
       }
     return [];
   }
 
-  learn(proposed: number, accepted: number): void {
-    this.#eagerness.learn(proposed, accepted);
+  recordAccepted(proposed: number, accepted: number): void {
+    this.#length.recordAccepted(proposed, accepted);
   }
 }
 
-/** Maximum share of the time that guesses may lose. */
+/** Maximum share of the time that drafts may lose. */
 const MAX_LOSS = 0.01;
-/** Maximum credit of guesses, in steps. A text that stops repeating itself loses no more than this. */
+/** Maximum credit of drafts, in steps. A text that stops repeating itself loses no more than this. */
 const MAX_CREDIT = 4;
 
-/**
- * Keeps account of the time that guesses save or lose, so that they run only where they pay off. Times are in
- * milliseconds.
- */
-export class GuessAccount {
-  /** Time of a fast step without guesses. */
+/** Sums up the time that drafts save or lose, so that they are made only where they save time. Times: milliseconds. */
+export class DraftBudget {
+  /** Time of a fast step without a draft. */
   #step = Number.POSITIVE_INFINITY;
   #saved = 0;
 
-  /** True if guesses have saved more time than they have lost, or little time. */
-  get allows(): boolean {
+  /** True if drafts have saved more time than they have lost. */
+  get allowsDrafts(): boolean {
     return this.#saved > 0;
   }
 
-  /** Records a step without guesses. */
+  /** Records a step without a draft. It adds a small credit, so that drafts are tried from time to time. */
   addStep(time: number): void {
     this.#step = Math.min(time, (1 + MAX_LOSS) * this.#step);
     this.#add(MAX_LOSS * time);
   }
 
-  /** Records a pass with guesses, which gave this number of tokens. */
+  /** Records a pass with a draft, which gave this number of tokens. */
   addPass(time: number, tokens: number): void {
     this.#add(tokens * this.#step - time);
   }
@@ -121,7 +119,7 @@ export type Generate = (
 
 /** A smaller model with the same vocabulary, which continues greedily. Its cache keeps the tokens that it has read. */
 class ModelDrafter implements Drafter {
-  readonly #eagerness = new Eagerness();
+  readonly #length = new DraftLength();
 
   constructor(
     private readonly cache: PromptCache,
@@ -131,7 +129,7 @@ class ModelDrafter implements Drafter {
 
   async propose(context: readonly number[], max: number): Promise<number[]> {
     const { model, maxLength } = this.cache;
-    const maxNewTokens = Math.min(this.#eagerness.within(max), maxLength - context.length);
+    const maxNewTokens = Math.min(this.#length.atMost(max), maxLength - context.length);
     if (maxNewTokens < 1) return [];
     const { cache, signal } = this;
     const greedy = { doSample: false, numBeams: 1, stopTokens: [], repetitionPenalty: 1, noRepeatNgramSize: 0 };
@@ -139,8 +137,8 @@ class ModelDrafter implements Drafter {
     return sequences[0] as number[];
   }
 
-  learn(proposed: number, accepted: number): void {
-    this.#eagerness.learn(proposed, accepted);
+  recordAccepted(proposed: number, accepted: number): void {
+    this.#length.recordAccepted(proposed, accepted);
   }
 }
 
@@ -151,7 +149,7 @@ export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions
     const lookup = new PromptLookup();
     return {
       propose: (context, max) => lookup.propose(context, max),
-      learn: (proposed, accepted) => lookup.learn(proposed, accepted),
+      recordAccepted: (proposed, accepted) => lookup.recordAccepted(proposed, accepted),
     };
   }
   if ('predicts' in draft) {

@@ -53,7 +53,7 @@ it('a decoder computes only the remaining sequences', async () => {
     const ahead = {
       steps: 1,
       logits: true,
-      forbids: false,
+      forbidsStops: false,
       finished: new Int32Array(tokens.length),
       contexts: () => [],
     };
@@ -62,9 +62,9 @@ it('a decoder computes only the remaining sequences', async () => {
   };
   const decoder = await startBatch(model, resolveOptions(model, many, {}));
   expect(await step(Array(9).fill(1))).toBe(9);
-  expect([9, 8, 7, 5, 4].map((open) => decoder.shrinks(open))).toEqual([false, true, true, true, true]);
+  expect([9, 8, 7, 5, 4].map((open) => decoder.canShrinkTo(open))).toEqual([false, true, true, true, true]);
   expect(await step([3, 4, 5], [8, 1, 4])).toBe(4);
-  expect(decoder.shrinks(3)).toBe(false);
+  expect(decoder.canShrinkTo(3)).toBe(false);
   expect(await step([3])).toBe(1);
   decoder.restart(many);
   expect(await step(Array(9).fill(1))).toBe(9);

@@ -1,6 +1,6 @@
 // Speculative decoding changes only the speed, never the result.
 import { describe, expect, it } from 'vitest';
-import { GuessAccount, PromptLookup } from '../../src/generate/speculative.js';
+import { DraftBudget, PromptLookup } from '../../src/generate/speculative.js';
 import {
   ArgumentError,
   type DraftEvent,
@@ -107,16 +107,16 @@ describe('prompt look-up', () => {
     const lookup = new PromptLookup();
     const again = [...Array.from({ length: 40 }, (_, i) => i), 0, 1];
     expect(lookup.propose(again, 30)).toHaveLength(7); // with the latest token, a pass has a power of two tokens
-    lookup.learn(7, 0);
+    lookup.recordAccepted(7, 0);
     expect(lookup.propose(again, 30)).toHaveLength(3);
-    lookup.learn(3, 3);
-    lookup.learn(7, 7);
-    lookup.learn(15, 15);
+    lookup.recordAccepted(3, 3);
+    lookup.recordAccepted(7, 7);
+    lookup.recordAccepted(15, 15);
     expect(lookup.propose(again, 30)).toHaveLength(15);
   });
 
   it('guesses the tokens after an ending in earlier texts, the first of them first', () => {
-    const lookup = new PromptLookup(true);
+    const lookup = new PromptLookup({ isCautious: true });
     expect(
       lookup.propose([9, 1, 2, 3], 3, [
         [1, 2, 3],
@@ -131,20 +131,20 @@ describe('prompt look-up', () => {
 
 describe('the account of guesses', () => {
   it('allows guesses that save time', () => {
-    const account = new GuessAccount();
-    expect(account.allows).toBe(false); // the time of a step is unknown
+    const account = new DraftBudget();
+    expect(account.allowsDrafts).toBe(false); // the time of a step is unknown
     account.addStep(10);
     for (let pass = 0; pass < 20; pass++) {
-      expect(account.allows).toBe(true);
+      expect(account.allowsDrafts).toBe(true);
       account.addPass(18, 3);
     }
   });
 
   it('lets guesses lose little more than one percent of the time', () => {
-    const account = new GuessAccount();
+    const account = new DraftBudget();
     let [spent, passes] = [0, 0];
     for (let step = 0; step < 1000; step++) {
-      if (account.allows) {
+      if (account.allowsDrafts) {
         account.addPass(25, 1);
         spent += 15;
         passes++;
@@ -155,11 +155,11 @@ describe('the account of guesses', () => {
   });
 
   it('forgets savings of long ago', () => {
-    const account = new GuessAccount();
+    const account = new DraftBudget();
     account.addStep(10);
     for (let pass = 0; pass < 1000; pass++) account.addPass(20, 16);
     let lost = 0;
-    for (; account.allows; lost++) account.addPass(30, 1);
+    for (; account.allowsDrafts; lost++) account.addPass(30, 1);
     expect(lost).toBeLessThan(4);
   });
 });

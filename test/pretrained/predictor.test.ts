@@ -180,7 +180,7 @@ describe('the draft model of Gemma 4', async () => {
     const state = gemma.startDecoding({ maxLength: 64 });
     const onFeatures = (features: Tensor) => drafter.observe?.(0, features);
     gemma.extend(state, [context.slice(0, -1)], { logits: 'none', onFeatures });
-    for (let pass = 0; pass < 2; pass++) drafter.learn(4, 4); // it makes four guesses then
+    for (let pass = 0; pass < 2; pass++) drafter.recordAccepted(4, 4); // it makes four guesses then
     expect(await drafter.propose(context, 4, state)).toEqual(expected);
     drafter.dispose?.();
     state.dispose();
@@ -215,7 +215,7 @@ describe('the draft model of Gemma 4', async () => {
         return text.slice(context.length, context.length + Math.min(4, max));
       };
       const observe: Drafter['observe'] = (start, features) => inner.observe?.(start, features);
-      return { propose, observe, learn() {}, dispose: () => inner.dispose?.() };
+      return { propose, observe, recordAccepted() {}, dispose: () => inner.dispose?.() };
     };
     const draft = { predicts: () => true, drafter };
     expect(await larger.generate([prompt], { ...all, draft })).toEqual(plain);

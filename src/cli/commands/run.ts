@@ -12,8 +12,8 @@ import { example } from '../help.js';
 import { continueAboutImages } from '../image-prompts.js';
 import { integer, MAX_HYPOTHESES } from '../parsers.js';
 import { exiting } from '../stopping.js';
+import { openGenerator, type TextGenerator } from '../text-generator.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
-import { openWriter, type Writer } from '../writer.js';
 
 interface RunOptions {
   beams?: number;
@@ -64,46 +64,49 @@ export function runCommand(): Command {
         if (options.json || options.weights)
           command.error(`error: --image takes no --${options.json ? 'json' : 'weights'}`);
         await continueAboutImages(name, texts, options.image, generateOptions(options), command);
-      } else await writeTexts(name, texts, options, command);
+      } else await generateTexts(name, texts, options, command);
     });
   return addGenerationFlags(command);
 }
 
 /** Generates for each text, and prints the results as lines, or as one JSON array. */
-async function writeTexts(name: string, texts: string[], options: RunOptions, command: Command): Promise<void> {
+async function generateTexts(name: string, texts: string[], options: RunOptions, command: Command): Promise<void> {
   using device = await openDevice(command);
   using _exiting = exiting();
-  const writer = await openWriter(device, name, options.weights);
-  const { model, goesOn } = writer;
+  const generator = await openGenerator(device, name, options.weights);
+  const { model, continuesInput } = generator;
   // A text that exceeds the model's length continues from its last tokens.
-  const settings = { ...generateOptions(options), cropContext: goesOn };
-  const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
+  const settings = { ...generateOptions(options), cropContext: continuesInput };
+  const hasOneOutput = settings.numBeams === 1 && options.nBest === 1;
+  const canStream = continuesInput && process.stdout.isTTY && hasOneOutput && !options.json;
   const results: Result[] = [];
-  let named = options.nBest > 1;
+  let showsInput = options.nBest > 1; // outputs of several inputs are printed beside their input
   let { seed } = options;
-  for await (const given of givenTexts(texts)) {
-    named ||= given.length > 1;
-    const readable = given.flatMap((each) => read(writer, each) ?? []);
-    if (readable.length === 0) continue;
-    const drawn = { ...settings, seed };
+  for await (const batch of givenTexts(texts)) {
+    showsInput ||= batch.length > 1;
+    const inputs = batch.flatMap((text) => encodeText(generator, text) ?? []);
+    if (inputs.length === 0) continue;
+    const seeded = { ...settings, seed };
     seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // later texts use new random numbers
-    if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
-      await write(writer, readable[0] as Readable, drawn);
+    if (canStream && batch.length === 1) {
+      await printStream(generator, inputs[0] as EncodedText, seeded);
       continue;
     }
-    const encoded = readable.map(({ ids }) => ids);
-    const { sequences, inputs, scores } = await model.generate(encoded, drawn);
-    sequences.forEach((ids, i) => {
-      const input = (readable[inputs[i] as number] as Readable).text;
-      const output = writer.decode(ids);
-      if (options.json) results.push({ input, output, score: scores[i] as number });
-      else console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
+    const generated = await model.generate(
+      inputs.map(({ ids }) => ids),
+      seeded,
+    );
+    generated.sequences.forEach((ids, i) => {
+      const input = (inputs[generated.inputs[i] as number] as EncodedText).text;
+      const output = generator.decode(ids);
+      if (options.json) results.push({ input, output, score: generated.scores[i] as number });
+      else console.log(continuesInput ? input + output : showsInput ? `${input}\t${output}` : output);
     });
   }
   if (options.json) printJson(results);
 }
 
-interface Readable {
+interface EncodedText {
   readonly text: string;
   readonly ids: number[];
 }
@@ -115,11 +118,10 @@ interface Result {
 }
 
 /** Encodes a text. An error in a line does not stop the following lines, but it sets the exit code. */
-function read(writer: Writer, given: GivenText): Readable | undefined {
-  const { name, isLine } = given;
+function encodeText(generator: TextGenerator, { name, isLine, read }: GivenText): EncodedText | undefined {
   try {
-    const text = given.read();
-    return { text, ids: writer.encode(text, name) };
+    const text = read();
+    return { text, ids: generator.encode(text, name) };
   } catch (error) {
     if (!isLine || !(error instanceof ArgumentError)) throw error;
     console.error(`simdformer: ${name} is left out: ${error.message}`);
@@ -128,21 +130,21 @@ function read(writer: Writer, given: GivenText): Readable | undefined {
   }
 }
 
-/** Prints each token as soon as it is chosen. */
-async function write(
-  { model, decode }: Writer,
-  { text, ids: prompt }: Readable,
+/** Prints a text and each token that continues it, as soon as the token is chosen. */
+async function printStream(
+  { model, decode }: TextGenerator,
+  { text, ids: prompt }: EncodedText,
   settings: GenerateOptions,
 ): Promise<void> {
   process.stdout.write(text);
   const ids: number[] = [];
-  let shown = '';
+  let printed = '';
   for await (const { token } of model.stream([prompt], settings)) {
     ids.push(token);
-    const written = decode(ids);
-    if (written.endsWith('\ufffd')) continue; // the next token completes the character
-    process.stdout.write(written.slice(shown.length));
-    shown = written;
+    const decoded = decode(ids);
+    if (decoded.endsWith('\ufffd')) continue; // the next token completes the character
+    process.stdout.write(decoded.slice(printed.length));
+    printed = decoded;
   }
   process.stdout.write('\n');
 }

@@ -78,8 +78,8 @@ export class BatchedSequence {
   readonly left: Promise<void>;
   #leave = () => {};
   #ended = false;
-  #isBroken = false;
-  readonly #lookup = new PromptLookup(true);
+  #isRowInvalid = false;
+  readonly #lookup = new PromptLookup({ isCautious: true });
   readonly #search: TokenSearch;
   readonly #generated: number[];
   readonly #withLogits: boolean;
@@ -105,8 +105,8 @@ export class BatchedSequence {
     this.#generated = (this.#search.contexts[0] ?? []).slice(this.prompt.length);
     if (held) this.read = this.prompt.length + this.#generated.length - 1;
     // The engine cannot skip tokens for single sequences.
-    const passesOver = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
-    this.#withLogits = needsLogits(plan) || passesOver;
+    const excludesTokens = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
+    this.#withLogits = needsLogits(plan) || excludesTokens;
   }
 
   /** The tokens whose keys and values are in the row. */
@@ -126,12 +126,12 @@ export class BatchedSequence {
   }
 
   /** Called when the sequence gets a row. */
-  hasPlace(): void {
+  notifyPlaced(): void {
     this.#onPlace();
   }
 
   /** Called when the sequence has left its row. */
-  hasLeft(): void {
+  notifyLeft(): void {
     this.releaseHeld();
     this.cache?.release();
     this.#leave();
@@ -156,7 +156,7 @@ export class BatchedSequence {
   }
 
   /** True if the prompt is read and the first token chosen. */
-  get isWriting(): boolean {
+  get isGenerating(): boolean {
     return this.#generated.length > 0;
   }
 
@@ -170,15 +170,15 @@ export class BatchedSequence {
     return this.#generated;
   }
 
-  /** Guesses up to `max` tokens that may follow `next`, by the text so far and by `earlier` texts. */
-  guess(max: number, earlier: readonly (readonly number[])[]): number[] {
-    const useful = Math.min(max, this.plan.maxNewTokens - this.#generated.length - 1);
-    return useful > 0 ? this.#lookup.propose([...this.prompt, ...this.#generated], useful, earlier) : [];
+  /** Drafts up to `max` tokens that may follow `next`, by the text so far and by `earlier` texts. */
+  draft(max: number, earlier: readonly (readonly number[])[]): number[] {
+    const maxUseful = Math.min(max, this.plan.maxNewTokens - this.#generated.length - 1);
+    return maxUseful > 0 ? this.#lookup.propose([...this.prompt, ...this.#generated], maxUseful, earlier) : [];
   }
 
-  /** Tells how many of the latest guesses were right. */
-  learn(guessed: number, right: number): void {
-    this.#lookup.learn(guessed, right);
+  /** Records how many tokens of the latest draft were accepted. */
+  recordAccepted(proposed: number, accepted: number): void {
+    this.#lookup.recordAccepted(proposed, accepted);
   }
 
   /** True if the choice of the next token needs all logits. */
@@ -208,14 +208,14 @@ export class BatchedSequence {
     this.listener.end({ finishReason, cachedTokens: this.cachedTokens });
   }
 
-  /** Like `fail`, for errors that also destroy the content of the row. */
-  breakOff(error: unknown): void {
-    this.#isBroken = true;
+  /** Like `fail`, for errors after which the content of the row is not valid. */
+  failWithRow(error: unknown): void {
+    this.#isRowInvalid = true;
     this.fail(error);
   }
 
-  get isBroken(): boolean {
-    return this.#isBroken;
+  get isRowInvalid(): boolean {
+    return this.#isRowInvalid;
   }
 
   fail(error: unknown): void {

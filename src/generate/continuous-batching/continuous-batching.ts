@@ -22,8 +22,8 @@ import {
   type Listener,
   type SequenceParts,
 } from './batched-sequence.js';
+import { Drafts } from './drafts.js';
 import { FairQueue } from './fair-queue.js';
-import { Guesses } from './guesses.js';
 import {
   activeAdapters,
   BATCHING_DEFAULTS,
@@ -32,7 +32,7 @@ import {
   LOOKUPS,
   planFor,
 } from './options.js';
-import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
+import { type Pass, Passes, type RankingOf, type StateSize } from './passes.js';
 import { PromptChunks } from './prompt-chunks.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
@@ -73,7 +73,7 @@ export interface BatchedRequest {
 }
 
 /** Sequences that have joined together. */
-export interface Joined {
+export interface JoinedSequences {
   /** Ends the unfinished sequences. Their listeners get `reason`. */
   leave(reason: unknown): void;
   /** Resolves when all sequences have left their rows. */
@@ -96,12 +96,12 @@ export class ContinuousBatching {
   readonly context: number;
   readonly #model: Generative;
   readonly #maxWaiting: number;
-  readonly #limit: Room;
-  readonly #initial: Room;
+  readonly #limit: StateSize;
+  readonly #initial: StateSize;
   readonly #passes: Passes;
   readonly #rows: Rows<BatchedSequence>;
   readonly #prompts: PromptChunks;
-  readonly #guesses: Guesses;
+  readonly #drafts: Drafts;
   readonly #queue = new FairQueue<BatchedSequence>();
   #running: Promise<void> | null = null;
   #closing = false;
@@ -110,7 +110,7 @@ export class ContinuousBatching {
   #averageMs = 1000;
   /** `changes` of the model to which the recorded steps and the kept prefixes belong. */
   #changes: number | undefined;
-  /** Events for listeners, delivered while the next turn runs, because listeners may take long. */
+  /** Events for listeners, delivered while the next passes run, because listeners may take long. */
   #pendingEvents: (() => void)[] = [];
   readonly #counts = { cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
@@ -150,7 +150,7 @@ export class ContinuousBatching {
     this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
     this.#prompts = new PromptChunks(model, this.#passes, this.#rows, chunk);
-    this.#guesses = new Guesses(lookup);
+    this.#drafts = new Drafts(lookup);
   }
 
   get load(): BatchingLoad {
@@ -185,21 +185,21 @@ export class ContinuousBatching {
     const plans = requests.map(({ prompt, options = {} }) => planFor(this.#model, prompt, this.context, options));
     if (this.room === 0) {
       const message = `${this.#queue.size} requests are waiting, more are not taken`;
-      throw new QueueFullError(message, this.#waitForPlace());
+      throw new QueueFullError(message, this.#estimatedWaitSeconds());
     }
     for (const { cache } of plans) cache?.acquire(this.#model);
     return plans.map((parts, i) => {
       const tokens = new TokenStream();
-      const sequence = this.#enter({ ...parts, listener: tokens, held: null });
+      const sequence = this.#enqueue({ ...parts, listener: tokens, held: null });
       const { signal } = requests[i]?.options ?? {};
       return tokens.read(signal, (reason) => this.#leave(sequence, reason), sequence.left);
     });
   }
 
   /** @internal Adds sequences whose plans `generate` has made. All are accepted. Throws DisposedError. */
-  join(sequences: readonly SequenceParts[]): Joined {
+  join(sequences: readonly SequenceParts[]): JoinedSequences {
     this.#assertOpen();
-    const joined = sequences.map((parts) => this.#enter(parts));
+    const joined = sequences.map((parts) => this.#enqueue(parts));
     return {
       leave: (reason) => {
         for (const sequence of joined) this.#leave(sequence, reason);
@@ -212,16 +212,16 @@ export class ContinuousBatching {
     if (this.#disposed || this.#closing) throw new DisposedError('ContinuousBatching: it takes no requests any more');
   }
 
-  #enter(parts: SequenceParts): BatchedSequence {
+  #enqueue(parts: SequenceParts): BatchedSequence {
     const { adapters = activeAdapters(this.#model), listener } = parts;
-    const sequence = new BatchedSequence({ ...parts, adapters, listener: this.#later(listener) });
+    const sequence = new BatchedSequence({ ...parts, adapters, listener: this.#deferred(listener) });
     this.#queue.push(sequence);
-    this.#start();
+    this.#startLoop();
     return sequence;
   }
 
-  /** Wraps a listener: counts its events, and delays them until `#tell` is called. */
-  #later(listener: Listener): Listener {
+  /** Wraps a listener: counts its events, and delays them until `#deliverEvents` is called. */
+  #deferred(listener: Listener): Listener {
     const since = performance.now();
     return {
       token: (token) => {
@@ -258,42 +258,42 @@ export class ContinuousBatching {
   }
 
   /** Seconds until a place is free, estimated by the duration of recent requests. */
-  #waitForPlace(): number {
+  #estimatedWaitSeconds(): number {
     return Math.max(1, Math.ceil(this.#averageMs / this.parallel / 1000));
   }
 
   #leave(sequence: BatchedSequence, reason: unknown): void {
     sequence.fail(reason);
-    if (this.#queue.delete(sequence)) sequence.hasLeft();
+    if (this.#queue.delete(sequence)) sequence.notifyLeft();
   }
 
-  #start(): void {
-    this.#running ??= this.#run().finally(() => {
+  #startLoop(): void {
+    this.#running ??= this.#loop().finally(() => {
       this.#running = null;
-      if (this.#queue.size > 0 && !this.#disposed) this.#start();
+      if (this.#queue.size > 0 && !this.#disposed) this.#startLoop();
     });
   }
 
-  async #run(): Promise<void> {
+  async #loop(): Promise<void> {
     await null; // requests of one tick start together
     while (!this.#disposed) {
       try {
-        await this.#release();
+        await this.#releaseRows();
         await this.#admit();
         if (this.#rows.used === 0) break;
-        await this.#turn();
+        await this.#iterate();
       } catch (error) {
-        await this.#tell();
-        for (const [, sequence] of this.#rows.active) sequence.breakOff(error);
+        await this.#deliverEvents();
+        for (const [, sequence] of this.#rows.active) sequence.failWithRow(error);
         this.#rows.clear();
-        this.#prompts.forget();
+        this.#prompts.discard();
       }
-      if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes leave this thread free
+      if (this.#passes.runInline) await yieldToEventLoop(); // longer passes leave this thread free
     }
-    await this.#tell();
-    this.#prompts.forget();
-    if (this.#disposed) for (const [, sequence] of this.#rows.active) sequence.hasLeft();
-    else if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
+    await this.#deliverEvents();
+    this.#prompts.discard();
+    if (this.#disposed) for (const [, sequence] of this.#rows.active) sequence.notifyLeft();
+    else if (this.#passes.stateSize.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
   }
 
   async #shrink(): Promise<void> {
@@ -309,45 +309,51 @@ export class ContinuousBatching {
   /**
    * Calls the listeners with the delayed events. The event loop runs between slices, because listeners may take long.
    */
-  async #tell(): Promise<void> {
-    for (const say of this.#pendingEvents.splice(0)) {
-      say();
+  async #deliverEvents(): Promise<void> {
+    for (const deliver of this.#pendingEvents.splice(0)) {
+      deliver();
       await yieldToEventLoop();
     }
   }
 
   /** Frees the rows of finished sequences, and closes the gaps that they leave. */
-  async #release(): Promise<void> {
-    this.#follow();
+  async #releaseRows(): Promise<void> {
+    this.#dropStaleState();
     for (const [row, sequence] of this.#rows.active) {
       if (sequence.cache?.isDisposed) sequence.fail(new DisposedError('generate: the cache was disposed of meanwhile'));
       if (!sequence.ended) continue;
-      await this.#remember(row, sequence);
-      this.#guesses.remember(sequence);
+      await this.#saveToCache(row, sequence);
+      this.#drafts.addAnswer(sequence);
       this.#rows.release(row);
-      sequence.hasLeft();
+      sequence.notifyLeft();
     }
     const exchanges = this.#rows.exchanges();
-    if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.held));
+    if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.rowLengths));
   }
 
-  /** Forgets what depends on parts of the model that were changed. */
-  #follow(): void {
+  /** If parts of the model were changed: forgets prefixes and recorded steps, and ends requests whose adapter is gone. */
+  #dropStaleState(): void {
     const { changes, adapters } = this.#model;
     if (changes === this.#changes) return;
     this.#changes = changes;
     this.#rows.clear();
     this.#passes.forgetSteps();
     for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) {
-      const gone = sequence.adapters.find((name) => !adapters?.has(name));
-      if (gone !== undefined)
-        this.#leave(sequence, new DisposedError(`ContinuousBatching: the adapter ${gone} was disposed of meanwhile`));
+      const missing = sequence.adapters.find((name) => !adapters?.has(name));
+      if (missing !== undefined)
+        this.#leave(
+          sequence,
+          new DisposedError(`ContinuousBatching: the adapter ${missing} was disposed of meanwhile`),
+        );
     }
   }
 
   /** Copies a row into the cache of its sequence. */
-  async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
-    if (cache === null || isBroken) return;
+  async #saveToCache(
+    row: number,
+    { cache, tokensInRow, isRowInvalid, prompt, sharable }: BatchedSequence,
+  ): Promise<void> {
+    if (cache === null || isRowInvalid) return;
     await yieldToEventLoop();
     const max = this.#limit.capacity - 1; // see Passes.step
     const { state } = this.#passes;
@@ -365,136 +371,136 @@ export class ContinuousBatching {
   /** Gives free rows to waiting requests. */
   async #admit(): Promise<void> {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
-    const isReady = (sequence: BatchedSequence) => sequence.held !== null || !this.#rows.isBeingRead(sequence);
+    const isReady = (sequence: BatchedSequence) => sequence.held !== null || !this.#rows.isPrefixBeingRead(sequence);
     while (this.#rows.used < this.parallel) {
       const sequence = this.#queue.shift(running, isReady);
       if (sequence === undefined) return;
       try {
-        await this.#place(sequence);
+        await this.#placeSequence(sequence);
       } catch (error) {
         sequence.fail(error);
-        sequence.hasLeft();
+        sequence.notifyLeft();
       }
     }
   }
 
   /** Gives a row to a sequence. If another row or the sequence's cache holds a common prefix, it is copied. */
-  async #place(sequence: BatchedSequence): Promise<void> {
+  async #placeSequence(sequence: BatchedSequence): Promise<void> {
     const { prompt, cache } = sequence;
     const length = Math.max(prompt.length, sequence.read);
-    await this.#fit(this.#rows.used + 1 + this.#queue.size, length, sequence.lengthAfter(MIN_GROWTH));
-    if (sequence.ended) return sequence.hasLeft();
-    sequence.hasPlace();
+    await this.#ensureSize(this.#rows.used + 1 + this.#queue.size, length, sequence.lengthAfter(MIN_GROWTH));
+    if (sequence.ended) return sequence.notifyLeft();
+    sequence.notifyPlaced();
     if (sequence.held) return this.#placeHeld(sequence, sequence.held);
-    const { row, from, common } = this.#rows.place(sequence);
-    const known = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
-    const own = cache?.resumable(sharable(this.#model, prompt, known, cache.promptLength)) ?? 0;
-    if (cache !== null && own > common) {
-      cache.copyTo(this.#passes.state, row, own);
-      if (own > cache.readCount) sequence.sharable = cache.readCount;
-    } else if (from !== row) this.#passes.copy(row, from, common);
-    sequence.read = sequence.cachedTokens = Math.max(own, common);
+    const { row, from, common: fromRow } = this.#rows.choose(sequence);
+    const cachedPrefix = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
+    const fromCache = cache?.resumable(sharable(this.#model, prompt, cachedPrefix, cache.promptLength)) ?? 0;
+    if (cache !== null && fromCache > fromRow) {
+      cache.copyTo(this.#passes.state, row, fromCache);
+      if (fromCache > cache.readCount) sequence.sharable = cache.readCount;
+    } else if (from !== row) this.#passes.copy(row, from, fromRow);
+    sequence.read = sequence.cachedTokens = Math.max(fromCache, fromRow);
     this.#counts.cachedTokens += sequence.read;
-    this.#rows.take(row, sequence, sequence.read);
+    this.#rows.assign(row, sequence, sequence.read);
     await yieldToEventLoop();
   }
 
   /** Gives a row to a sequence whose tokens so far are in another decoder state. */
   async #placeHeld(sequence: BatchedSequence, { state, row: from }: HeldRow): Promise<void> {
-    const { row } = this.#rows.place(sequence);
+    const { row } = this.#rows.choose(sequence);
     this.#passes.state.copySequence(row, from, sequence.read, state);
     sequence.releaseHeld();
     // The copied recurrent state has no checkpoints, so other sequences cannot share it.
     if (state.isRecurrent) sequence.sharable = 0;
-    this.#rows.take(row, sequence, Math.min(sequence.read, sequence.prompt.length));
+    this.#rows.assign(row, sequence, Math.min(sequence.read, sequence.prompt.length));
     await yieldToEventLoop();
   }
 
   /**
-   * Makes room for `sequences` further sequences of `length` tokens. If rows must grow, they grow to `wanted` tokens.
+   * Makes room for `sequences` further sequences of `length` tokens. If rows must grow, they grow to `growthTo` tokens.
    * Below the limit, a row has one unused token of capacity after its tokens (see Passes.step). Throws
    * OutOfMemoryError.
    */
-  async #fit(sequences: number, length: number, wanted: number): Promise<void> {
-    const { rows, capacity } = this.#passes.room;
+  async #ensureSize(sequences: number, length: number, growthTo: number): Promise<void> {
+    const { rows, capacity } = this.#passes.stateSize;
     const limit = this.#limit;
-    const enough = sequences <= rows ? rows : Math.min(limit.rows, sizeFor(sequences));
-    const longEnough = length < capacity ? capacity : Math.min(limit.capacity, Math.max(wanted, length + 1));
-    if (enough === rows && longEnough === capacity) return;
-    await this.#passes.resize({ rows: enough, capacity: longEnough }, this.#rows.held);
-    this.#rows.grow(enough);
+    const newRows = sequences <= rows ? rows : Math.min(limit.rows, sizeFor(sequences));
+    const newCapacity = length < capacity ? capacity : Math.min(limit.capacity, Math.max(growthTo, length + 1));
+    if (newRows === rows && newCapacity === capacity) return;
+    await this.#passes.resize({ rows: newRows, capacity: newCapacity }, this.#rows.rowLengths);
+    this.#rows.grow(newRows);
   }
 
   /** Reads chunks of some prompts, and one more token of every sequence whose prompt is read. */
-  async #turn(): Promise<void> {
-    const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
-    const longest = Math.max(0, ...writing.map(([, { read }]) => read + 1));
+  async #iterate(): Promise<void> {
+    const generating = this.#rows.active.filter(([, { isGenerating }]) => isGenerating);
+    const longest = Math.max(0, ...generating.map(([, { read }]) => read + 1));
     const growth = Math.max(MIN_GROWTH, longest >> 1); // grow by half, because each growth copies all tokens
-    await this.#fit(0, longest, Math.max(0, ...writing.map(([, sequence]) => sequence.lengthAfter(growth))));
-    const reading = await this.#prompts.take(writing.length);
-    const [first] = writing;
-    if (first !== undefined && writing.length === 1 && reading === null) return this.#turnOfOne(...first);
-    const step = writing.length > 0 ? await this.#step(writing) : null;
-    const choosing = [
+    await this.#ensureSize(0, longest, Math.max(0, ...generating.map(([, sequence]) => sequence.lengthAfter(growth))));
+    const reading = await this.#prompts.take(generating.length);
+    const [first] = generating;
+    if (first !== undefined && generating.length === 1 && reading === null) return this.#iterateAlone(...first);
+    const step = generating.length > 0 ? await this.#step(generating) : null;
+    const passesToRank = [
       ...(reading?.pass ? [[reading.pass, reading.finishing] as const] : []),
-      ...(step ? [[step, writing] as const] : []),
+      ...(step ? [[step, generating] as const] : []),
     ];
     const rankings = await this.#runPasses(
-      choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
-      writing.length + (reading?.finishing.length ?? 0),
+      passesToRank.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
+      generating.length + (reading?.finishing.length ?? 0),
     );
-    for (const [, sequence] of writing) sequence.read++;
+    for (const [, sequence] of generating) sequence.read++;
     if (step) this.#counts.steps++;
-    for (const [pass, [, sequences]] of choosing.entries())
+    for (const [pass, [, sequences]] of passesToRank.entries())
       for (const [i, sequence] of sequences) {
         await yieldToEventLoop();
         if (!sequence.ended) await sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
       }
   }
 
-  /** Reads the next token of the only sequence, and guesses of the tokens after it. */
-  async #turnOfOne(row: number, sequence: BatchedSequence): Promise<void> {
+  /** Reads the next token of the only sequence, and drafted tokens after it. */
+  async #iterateAlone(row: number, sequence: BatchedSequence): Promise<void> {
     const start = performance.now();
     const { next, read, adapters } = sequence;
-    const guesses = this.#guesses.after(sequence, this.#passes);
+    const draft = this.#drafts.draftFor(sequence, this.#passes);
     const pass =
-      guesses.length > 0
-        ? await this.#passes.read([{ row, start: read, tokens: [next, ...guesses] }], { ranks: 'every', adapters })
+      draft.length > 0
+        ? await this.#passes.read([{ row, start: read, tokens: [next, ...draft] }], { ranks: 'every', adapters })
         : await this.#step([[row, sequence]]);
     const { wantsLogits } = sequence;
     const [rankingOf] = await this.#runPasses([[pass as Pass, wantsLogits]], 1);
     this.#counts.steps++;
-    const firstRank = guesses.length > 0 ? 0 : row;
-    let right = 0;
+    const firstRank = draft.length > 0 ? 0 : row;
+    let accepted = 0;
     for (;;) {
       sequence.read++;
       await yieldToEventLoop();
       if (sequence.ended) break;
-      await sequence.choose((rankingOf as RankingOf)(firstRank + right, sequence.wantsLogits));
-      if (sequence.ended || sequence.next !== guesses[right]) break;
-      right++;
+      await sequence.choose((rankingOf as RankingOf)(firstRank + accepted, sequence.wantsLogits));
+      if (sequence.ended || sequence.next !== draft[accepted]) break;
+      accepted++;
       if (sequence.wantsLogits && !wantsLogits) break; // the pass has no logits for this choice
     }
-    this.#guesses.learn(sequence, guesses.length, right, performance.now() - start);
+    this.#drafts.recordPass(sequence, draft.length, accepted, performance.now() - start);
   }
 
   /** Queues a step of sequences in their rows. */
-  #step(writing: readonly (readonly [number, BatchedSequence])[]): Promise<Pass> {
+  #step(generating: readonly (readonly [number, BatchedSequence])[]): Promise<Pass> {
     return this.#passes.step(
-      writing.map(([row, { next, read, adapterKey }]) => ({ row, token: next, length: read, adapterKey })),
-      this.#rows.held,
+      generating.map(([row, { next, read, adapterKey }]) => ({ row, token: next, length: read, adapterKey })),
+      this.#rows.rowLengths,
     );
   }
 
   /**
    * Runs passes. Meanwhile it calls listeners and queues the next chunks of prompts, because both can take as long as a
-   * step. `writing` is the number of sequences that generate afterwards.
+   * step. `generating` is the number of sequences that generate afterwards.
    */
-  async #runPasses(passes: Parameters<Passes['run']>[0], writing: number): Promise<RankingOf[]> {
+  async #runPasses(passes: Parameters<Passes['run']>[0], generating: number): Promise<RankingOf[]> {
     const run = this.#passes.run(passes);
     run.catch(() => {}); // prevents an unhandled rejection until it is awaited below
-    await this.#tell();
-    await this.#prompts.readAhead(writing);
+    await this.#deliverEvents();
+    await this.#prompts.readAhead(generating);
     return await run;
   }
 }

@@ -1,5 +1,5 @@
 /** The waiting items of one client. */
-interface Line<Item> {
+interface ClientQueue<Item> {
   readonly items: Item[];
   /** Time at which one of its items was last taken. */
   servedAt: number;
@@ -11,23 +11,23 @@ interface Line<Item> {
  * a single request.
  */
 export class FairQueue<Item extends { readonly client: string }> {
-  readonly #lines = new Map<string, Line<Item>>();
+  readonly #queues = new Map<string, ClientQueue<Item>>();
   #size = 0;
   #served = 0;
   /** Times at which clients without waiting requests were last served. Cleared when the queue is empty. */
-  readonly #past = new Map<string, number>();
+  readonly #lastServed = new Map<string, number>();
 
   get size(): number {
     return this.#size;
   }
 
   push(item: Item): void {
-    let line = this.#lines.get(item.client);
-    if (line === undefined) {
-      line = { items: [], servedAt: this.#past.get(item.client) ?? -1 };
-      this.#lines.set(item.client, line);
+    let queue = this.#queues.get(item.client);
+    if (queue === undefined) {
+      queue = { items: [], servedAt: this.#lastServed.get(item.client) ?? -1 };
+      this.#queues.set(item.client, queue);
     }
-    line.items.push(item);
+    queue.items.push(item);
     this.#size++;
   }
 
@@ -36,33 +36,33 @@ export class FairQueue<Item extends { readonly client: string }> {
    * of running requests of a client.
    */
   shift(running: (client: string) => number, isReady: (item: Item) => boolean): Item | undefined {
-    const ready = [...this.#lines].filter(([, { items }]) => isReady(items[0] as Item));
-    const ranked = ready.map(([client, line]) => ({ client, line, running: running(client) }));
-    ranked.sort((a, b) => a.running - b.running || a.line.servedAt - b.line.servedAt);
+    const ready = [...this.#queues].filter(([, { items }]) => isReady(items[0] as Item));
+    const ranked = ready.map(([client, queue]) => ({ queue, running: running(client) }));
+    ranked.sort((a, b) => a.running - b.running || a.queue.servedAt - b.queue.servedAt);
     const [next] = ranked;
     if (next === undefined) return undefined;
-    const item = next.line.items[0] as Item;
-    next.line.servedAt = this.#served++;
+    const item = next.queue.items[0] as Item;
+    next.queue.servedAt = this.#served++;
     this.delete(item);
     return item;
   }
 
   /** Removes an item. Returns false if it is not in the queue. */
   delete(item: Item): boolean {
-    const line = this.#lines.get(item.client);
-    const at = line?.items.indexOf(item) ?? -1;
-    if (line === undefined || at < 0) return false;
-    line.items.splice(at, 1);
+    const queue = this.#queues.get(item.client);
+    const at = queue?.items.indexOf(item) ?? -1;
+    if (queue === undefined || at < 0) return false;
+    queue.items.splice(at, 1);
     this.#size--;
-    if (line.items.length === 0) {
-      this.#lines.delete(item.client);
-      this.#past.set(item.client, line.servedAt);
+    if (queue.items.length === 0) {
+      this.#queues.delete(item.client);
+      this.#lastServed.set(item.client, queue.servedAt);
     }
-    if (this.#size === 0) this.#past.clear();
+    if (this.#size === 0) this.#lastServed.clear();
     return true;
   }
 
   *[Symbol.iterator](): Generator<Item> {
-    for (const { items } of this.#lines.values()) yield* items;
+    for (const { items } of this.#queues.values()) yield* items;
   }
 }

@@ -12,7 +12,7 @@ import { FloatMemory } from '../float-memory.js';
 import type { Generative } from '../generative.js';
 import { extendInSlices, prepareInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
-import { MAX_GUESSES } from '../speculative.js';
+import { MAX_DRAFT_TOKENS } from '../speculative.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
 
@@ -49,7 +49,7 @@ export interface Pass {
   readonly best: BestTokens;
   readonly logits: Tensor;
   /** True if the pass owns its logits and disposes of them. */
-  readonly isOwn: boolean;
+  readonly ownsLogits: boolean;
 }
 
 /** The ranking of row i of a pass, with logits if the pass was run for them. */
@@ -64,7 +64,7 @@ interface Step {
 }
 
 /** Capacity of a state. */
-export interface Room {
+export interface StateSize {
   readonly rows: number;
   /** Tokens per row. */
   readonly capacity: number;
@@ -74,12 +74,12 @@ export interface Room {
 export class Passes {
   /** Null while there is room for no row. */
   #state: DecoderState | null;
-  #room: Room;
+  #stateSize: StateSize;
   /** Recorded steps by the number of rows that they compute, and the adapters. The latest one is the last. */
   readonly #steps = new Map<string, Step>();
   readonly #bestOfChunks: BestTokens;
   /** Milliseconds of the latest pass. */
-  #pace = Number.POSITIVE_INFINITY;
+  #latestMs = Number.POSITIVE_INFINITY;
   readonly #logits = new FloatMemory();
   readonly #scores = new FloatMemory();
   #isDisposed = false;
@@ -87,20 +87,20 @@ export class Passes {
   /** `limit` is the largest size that `resize` accepts. */
   constructor(
     private readonly model: Generative,
-    room: Room,
-    private readonly limit: Room,
+    stateSize: StateSize,
+    private readonly limit: StateSize,
     private readonly cache: CacheType | undefined,
   ) {
     if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
-    this.#room = room;
-    const state = this.#newState(room);
+    this.#stateSize = stateSize;
+    const state = this.#newState(stateSize);
     this.#state = state;
-    const ranked = Math.max(limit.rows, MAX_GUESSES + 1);
+    const ranked = Math.max(limit.rows, MAX_DRAFT_TOKENS + 1);
     this.#bestOfChunks = state ? orDispose(state, () => this.#bestOf(ranked)) : this.#bestOf(ranked);
   }
 
-  get room(): Room {
-    return this.#room;
+  get stateSize(): StateSize {
+    return this.#stateSize;
   }
 
   /** Like `DecoderState.resumable`, or 0 while there is no state. */
@@ -113,7 +113,7 @@ export class Passes {
     return this.#state as DecoderState;
   }
 
-  #newState({ rows, capacity }: Room): DecoderState | null {
+  #newState({ rows, capacity }: StateSize): DecoderState | null {
     if (rows === 0) return null;
     const { model, cache } = this;
     const sizes = { sequences: rows, maxLength: capacity, textLength: this.#textLength(capacity), cache };
@@ -129,12 +129,12 @@ export class Passes {
   }
 
   /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
-  async resize(room: Room, held: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
-    await prepareInSlices(this.model, this.#textLength(room.capacity));
+  async resize(stateSize: StateSize, rowLengths: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
+    await prepareInSlices(this.model, this.#textLength(stateSize.capacity));
     this.#assertUsable();
-    const state = this.#newState(room);
+    const state = this.#newState(stateSize);
     try {
-      for (const [row, tokens] of held) {
+      for (const [row, tokens] of rowLengths) {
         state?.copySequence(row, row, tokens, this.state);
         await yieldToEventLoop();
       }
@@ -145,12 +145,12 @@ export class Passes {
     }
     this.forgetSteps();
     this.#state?.dispose();
-    [this.#state, this.#room] = [state, room];
+    [this.#state, this.#stateSize] = [state, stateSize];
   }
 
   /** True if passes run on this thread, so that the event loop cannot run meanwhile. */
-  get areBrief(): boolean {
-    return this.#pace <= MAX_INLINE_MS;
+  get runInline(): boolean {
+    return this.#latestMs <= MAX_INLINE_MS;
   }
 
   /** Copies the first `length` tokens of row `from` to row `to`. */
@@ -159,14 +159,14 @@ export class Passes {
   }
 
   /** Swaps the contents of the two rows of each pair. `held` gives the number of tokens in each row afterwards. */
-  exchange(pairs: readonly (readonly [number, number])[], held: ReadonlyMap<number, number>): void {
+  exchange(pairs: readonly (readonly [number, number])[], rowLengths: ReadonlyMap<number, number>): void {
     const { device } = this.model;
-    const { rows } = this.#room;
+    const { rows } = this.#stateSize;
     const order = Int32Array.from({ length: rows }, (_, row) => row);
     const lengths = new Int32Array(rows);
     for (const [a, b] of pairs) {
       [order[a], order[b]] = [b, a];
-      for (const row of [a, b]) lengths[row] = held.get(row) ?? 0;
+      for (const row of [a, b]) lengths[row] = rowLengths.get(row) ?? 0;
     }
     this.state.lengths.write(lengths);
     device.scope(() => this.state.reorder(device.tensor(order)));
@@ -189,15 +189,18 @@ export class Passes {
     if (!logits) return null;
     orDispose(logits, () => this.#assertUsable());
     topKInto(logits, this.#bestOfChunks);
-    return { best: this.#bestOfChunks, logits, isOwn: true };
+    return { best: this.#bestOfChunks, logits, ownsLogits: true };
   }
 
   /**
    * Queues a step of the rows in `next`. The pass computes all rows up to the last of them. `held` gives the number of
    * tokens in each row that holds any.
    */
-  async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
-    const { rows, capacity } = this.#room;
+  async step(
+    next: readonly NextToken[],
+    rowLengths: readonly (readonly [row: number, tokens: number])[],
+  ): Promise<Pass> {
+    const { rows, capacity } = this.#stateSize;
     const extent = next.reduce((max, { row }) => Math.max(max, row + 1), 0);
     const size = Math.min(sizeFor(extent), rows);
     const keys = next.map(({ adapterKey }) => adapterKey);
@@ -210,7 +213,7 @@ export class Passes {
     // A row that is not in `next` computes, too. It writes its token after the row's own ones, where it will be
     // overwritten. In a full row it overwrites the last token, which `Rows` and caches never use.
     const positions = new Int32Array(rows).fill(-1);
-    for (const [row, count] of held) positions[row] = Math.min(count, capacity - 1) - 1;
+    for (const [row, count] of rowLengths) positions[row] = Math.min(count, capacity - 1) - 1;
     const lengths = new Int32Array(rows);
     for (const { row, token, length } of next) {
       tokens[row] = token;
@@ -220,7 +223,7 @@ export class Passes {
     this.state.tokens.write(tokens);
     this.state.positions.write(positions);
     this.state.lengths.write(lengths);
-    return { best, logits: recorded.run(), isOwn: false };
+    return { best, logits: recorded.run(), ownsLogits: false };
   }
 
   /** Runs the queued passes and returns their rankings, with logits for passes that request them. The next run overwrites logits. */
@@ -233,9 +236,9 @@ export class Passes {
     const given = this.#memoryFor(passes);
     try {
       const read =
-        tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.areBrief, given) : [];
+        tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.runInline, given) : [];
       if (tensors.length === 0) await this.model.device.flush();
-      this.#pace = performance.now() - start;
+      this.#latestMs = performance.now() - start;
       let at = 0;
       return passes.map(([{ best }, withLogits]) => {
         const [values, ids, sums] = read.slice(at, at + 3) as [Float32Array, Int32Array, Float32Array];
@@ -253,7 +256,7 @@ export class Passes {
           );
       });
     } finally {
-      for (const [pass] of passes) this.forget(pass);
+      for (const [pass] of passes) this.release(pass);
     }
   }
 
@@ -270,8 +273,8 @@ export class Passes {
   }
 
   /** Frees the memory that a pass owns. */
-  forget({ logits, isOwn }: Pass): void {
-    if (isOwn) logits.dispose();
+  release({ logits, ownsLogits }: Pass): void {
+    if (ownsLogits) logits.dispose();
   }
 
   /** Frees the memory. Unfinished reads and recordings fail with DisposedError at their next slice. */
@@ -320,7 +323,7 @@ export class Passes {
       return known;
     }
     this.forgetSteps(MAX_STEPS - 1);
-    const state = rows === this.#room.rows ? this.state : this.state.first(rows);
+    const state = rows === this.#stateSize.rows ? this.state : this.state.first(rows);
     const best = this.#bestOf(rows);
     const { device } = this.model;
     const places = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;

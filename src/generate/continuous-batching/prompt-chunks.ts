@@ -6,9 +6,9 @@ import type { BatchedSequence } from './batched-sequence.js';
 import type { Pass, Passes } from './passes.js';
 import type { Rows } from './rows.js';
 
-/** Maximum number of chunks that a turn reads if few or no sequences wait for their next token. */
+/** Maximum number of chunks that an iteration reads if few or no sequences wait for their next token. */
 const MAX_CHUNKS = 8;
-/** Minimum number of tokens that a turn reads of each prompt. */
+/** Minimum number of tokens that an iteration reads of each prompt. */
 const MIN_CHUNK = 16;
 
 /** Queued chunks of prompts. */
@@ -24,8 +24,8 @@ type PlacedSequence = readonly [row: number, sequence: BatchedSequence];
 export class PromptChunks {
   /** Number of prompt tokens that were queued since the start. */
   tokens = 0;
-  #turns = 0;
-  /** The chunks that were queued while the previous turn ran. */
+  #reads = 0;
+  /** The chunks that were queued while the previous iteration ran. */
   #ahead: QueuedChunks | null = null;
 
   constructor(
@@ -36,35 +36,35 @@ export class PromptChunks {
     private readonly size: number,
   ) {}
 
-  /** Returns the chunks that `readAhead` has queued, or queues them now. `writing`: see `readAhead`. */
-  async take(writing: number): Promise<QueuedChunks | null> {
-    const reading = this.#ahead ?? (await this.#read(writing));
+  /** Returns the chunks that `readAhead` has queued, or queues them now. `generating`: see `readAhead`. */
+  async take(generating: number): Promise<QueuedChunks | null> {
+    const reading = this.#ahead ?? (await this.#read(generating));
     this.#ahead = null;
     return reading;
   }
 
-  /** Queues the chunks of the next turn. `writing` is the number of sequences that generate. */
-  async readAhead(writing: number): Promise<void> {
-    this.#ahead = await this.#read(writing);
+  /** Queues the chunks of the next iteration. `generating` is the number of sequences that generate. */
+  async readAhead(generating: number): Promise<void> {
+    this.#ahead = await this.#read(generating);
   }
 
   /** Discards the chunks that `readAhead` has queued, once all of their sequences have ended. */
-  forget(): void {
-    if (this.#ahead?.pass) this.passes.forget(this.#ahead.pass);
+  discard(): void {
+    if (this.#ahead?.pass) this.passes.release(this.#ahead.pass);
     this.#ahead = null;
   }
 
-  /** Prompts with different adapters or rotations take turns. Returns null if no prompt is left. */
-  async #read(writing: number): Promise<QueuedChunks | null> {
+  /** Prompts with different adapters or rotations are read in different passes. Returns null if no prompt is left. */
+  async #read(generating: number): Promise<QueuedChunks | null> {
     const all = this.rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (all.length === 0) return null;
-    const next = this.#turns++ % all.length;
+    const next = this.#reads++ % all.length;
     const [, { adapters, adapterKey, prompt: first }] = all[next] as PlacedSequence;
     const rotationOf = (prompt: readonly number[]) => this.model.rotationOf?.(prompt.length);
     const unread = [...all.slice(next), ...all.slice(0, next)].filter(
       ([, each]) => each.adapterKey === adapterKey && rotationOf(each.prompt) === rotationOf(first),
     );
-    const max = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
+    const max = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / generating))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, max * this.size);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],
@@ -81,12 +81,12 @@ export class PromptChunks {
     for (const [row, sequence, count] of chunks) {
       sequence.read += count;
       this.tokens += count;
-      this.rows.keep(row, sequence.read);
+      this.rows.setPrefixLength(row, sequence.read);
     }
     return { pass, finishing };
   }
 
-  /** Returns the chunks to read next, about `most` tokens in total, divided equally. */
+  /** Returns the chunks to read next, about `max` tokens in total, divided equally. */
   #chunks(unread: readonly PlacedSequence[], max: number): [row: number, sequence: BatchedSequence, count: number][] {
     const share = Math.max(MIN_CHUNK, Math.ceil(max / unread.length));
     const chunks: [number, BatchedSequence, number][] = [];

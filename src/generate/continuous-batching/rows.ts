@@ -12,15 +12,15 @@ export interface Occupant {
 
 interface Row<Sequence> {
   occupant: Sequence | null;
-  /** Prompt and scope of the latest occupant. The row has the keys and values of the prompt's first `kept` tokens. */
+  /** Prompt and scope of the latest occupant. The row has the keys and values of the prompt's first `prefixLength` tokens. */
   prompt: readonly number[];
   prefixScope: string;
-  kept: number;
+  prefixLength: number;
   usedAt: number;
 }
 
 /** The tokens of a row that other sequences can copy. */
-type Prefix = Pick<Row<unknown>, 'prompt' | 'prefixScope' | 'kept'>;
+type Prefix = Pick<Row<unknown>, 'prompt' | 'prefixScope' | 'prefixLength'>;
 
 const sharesAll = (_prompt: readonly number[], length: number, _promptLength: number) => length;
 
@@ -30,7 +30,7 @@ const sharesAll = (_prompt: readonly number[], length: number, _promptLength: nu
 const MIN_PREFIX_TO_WAIT = 16;
 
 /** The row that was chosen for a new sequence. */
-export interface Place {
+export interface RowChoice {
   readonly row: number;
   /** The row with the longest common prefix. It can be `row` itself. */
   readonly from: number;
@@ -63,7 +63,8 @@ export class Rows<Sequence extends Occupant> {
 
   /** Adds rows up to `count`. */
   grow(count: number): void {
-    while (this.count < count) this.#rows.push({ occupant: null, prompt: [], prefixScope: '', kept: 0, usedAt: -1 });
+    while (this.count < count)
+      this.#rows.push({ occupant: null, prompt: [], prefixScope: '', prefixLength: 0, usedAt: -1 });
   }
 
   /** Removes all rows after the first `count`, and all prefixes. No row may be in use. */
@@ -73,9 +74,12 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /** The rows that hold tokens, with the number of tokens. */
-  get held(): [row: number, tokens: number][] {
-    const held = this.#rows.map(({ occupant, kept }, i): [number, number] => [i, occupant ? occupant.read : kept]);
-    return held.filter(([, tokens]) => tokens > 0);
+  get rowLengths(): [row: number, tokens: number][] {
+    const lengths = this.#rows.map(({ occupant, prefixLength }, i): [number, number] => [
+      i,
+      occupant ? occupant.read : prefixLength,
+    ]);
+    return lengths.filter(([, tokens]) => tokens > 0);
   }
 
   /** Rows in use, in order. */
@@ -93,7 +97,7 @@ export class Rows<Sequence extends Occupant> {
   }
 
   occupant(row: number): Sequence | null {
-    return this.#of(row).occupant;
+    return this.#row(row).occupant;
   }
 
   /**
@@ -101,54 +105,54 @@ export class Rows<Sequence extends Occupant> {
    * rows among them are preferred. Among these, the row with the longest common prefix wins, then the one that was
    * unused for the longest time. The last prompt token is never shared: it must be read to get the logits after it.
    */
-  place(sequence: Occupant): Place {
+  choose(sequence: Occupant): RowChoice {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
     const first = free[0] as number;
-    const within = sizeFor(Math.max(this.extent, first + 1));
-    const common = this.#rows.map((row) => this.#shared(row, sequence));
-    const near = free.filter((row) => row < within);
-    const rank = (row: number) => [-(common[row] as number), this.#of(row).usedAt] as const;
-    near.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
-    const row = near[0] as number;
+    const computedRows = sizeFor(Math.max(this.extent, first + 1));
+    const common = this.#rows.map((row) => this.#sharedLength(row, sequence));
+    const candidates = free.filter((row) => row < computedRows);
+    const rank = (row: number) => [-(common[row] as number), this.#row(row).usedAt] as const;
+    candidates.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
+    const row = candidates[0] as number;
     let from = row;
     for (let other = 0; other < this.count; other++)
       if ((common[other] as number) > (common[from] as number)) from = other;
     return { row, from, common: common[from] as number };
   }
 
-  /** Assigns a row to a sequence. The row already holds the first `kept` tokens of its prompt. */
-  take(row: number, occupant: Sequence, kept: number): void {
+  /** Assigns a row to a sequence. The row already holds the first `prefixLength` tokens of its prompt. */
+  assign(row: number, occupant: Sequence, prefixLength: number): void {
     const { prompt, prefixScope } = occupant;
-    Object.assign(this.#of(row), { occupant, prompt, prefixScope, usedAt: this.#clock++ });
-    this.keep(row, kept);
+    Object.assign(this.#row(row), { occupant, prompt, prefixScope, usedAt: this.#clock++ });
+    this.setPrefixLength(row, prefixLength);
   }
 
   /** Records how many tokens of its prompt a row holds now. */
-  keep(row: number, kept: number): void {
-    const of = this.#of(row);
-    of.kept = Math.min(kept, of.occupant?.sharable ?? kept);
+  setPrefixLength(row: number, prefixLength: number): void {
+    const entry = this.#row(row);
+    entry.prefixLength = Math.min(prefixLength, entry.occupant?.sharable ?? prefixLength);
   }
 
   release(row: number): void {
-    Object.assign(this.#of(row), { occupant: null, usedAt: this.#clock++ });
+    Object.assign(this.#row(row), { occupant: null, usedAt: this.#clock++ });
   }
 
   /**
    * True if a running sequence reads a longer common prefix than any row holds now. A sequence that waits for it can
    * copy that prefix instead of reading it.
    */
-  isBeingRead(sequence: Occupant): boolean {
-    const soon = this.#rows.map((row) => {
-      const kept = row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept;
-      return this.#shared({ ...row, kept }, sequence);
+  isPrefixBeingRead(sequence: Occupant): boolean {
+    const sharedLater = this.#rows.map((row) => {
+      const prefixLength = row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.prefixLength;
+      return this.#sharedLength({ ...row, prefixLength }, sequence);
     });
-    const now = this.#rows.map((row) => this.#shared(row, sequence));
-    return Math.max(...soon) - Math.max(...now) >= MIN_PREFIX_TO_WAIT;
+    const sharedNow = this.#rows.map((row) => this.#sharedLength(row, sequence));
+    return Math.max(...sharedLater) - Math.max(...sharedNow) >= MIN_PREFIX_TO_WAIT;
   }
 
   /** Forgets all prefixes. */
   clear(): void {
-    for (const row of this.#rows) row.kept = 0;
+    for (const row of this.#rows) row.prefixLength = 0;
   }
 
   /**
@@ -164,17 +168,17 @@ export class Rows<Sequence extends Occupant> {
       if (row < used) continue;
       const other = free.shift() as number;
       pairs.push([row, other]);
-      [this.#rows[row], this.#rows[other]] = [this.#of(other), this.#of(row)];
+      [this.#rows[row], this.#rows[other]] = [this.#row(other), this.#row(row)];
     }
     return pairs;
   }
 
   /** Number of prompt tokens that a sequence can copy from a row. */
-  #shared(row: Prefix, sequence: Occupant): number {
+  #sharedLength(row: Prefix, sequence: Occupant): number {
     return this.resumable(sequence.prompt, commonLength(row, sequence), row.prompt.length);
   }
 
-  #of(row: number): Row<Sequence> {
+  #row(row: number): Row<Sequence> {
     return this.#rows[row] as Row<Sequence>;
   }
 }
@@ -195,7 +199,7 @@ export function sizeFor(rows: number): number {
  */
 function commonLength(row: Prefix, { prompt, prefixScope }: Occupant): number {
   if (row.prefixScope !== prefixScope) return 0;
-  const max = Math.min(row.kept, prompt.length - 1);
+  const max = Math.min(row.prefixLength, prompt.length - 1);
   let length = 0;
   while (length < max && row.prompt[length] === prompt[length]) length++;
   return length;

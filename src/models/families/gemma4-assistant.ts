@@ -1,9 +1,9 @@
 import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
+import { DraftCount } from '../../generate/draft-count.js';
 import type { Drafter } from '../../generate/drafter.js';
 import type { FeatureDraft } from '../../generate/generate-options.js';
-import { GuessCount } from '../../generate/guess-count.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { Initializer } from '../../nn/init.js';
@@ -172,7 +172,7 @@ function checkOrdering(ordering: ArrayLike<number>, clusters: number, vocabulary
 }
 
 class AssistantDrafter implements Drafter {
-  readonly #count = new GuessCount();
+  readonly #count = new DraftCount();
   /** Features of the tokens of the latest pass, and the position of the first one. */
   #latest: { readonly start: number; readonly rows: Tensor } | null = null;
 
@@ -208,7 +208,7 @@ class AssistantDrafter implements Drafter {
     return tokens;
   }
 
-  learn(proposed: number, accepted: number): void {
+  recordAccepted(proposed: number, accepted: number): void {
     this.#count.learn(proposed, accepted);
   }
 

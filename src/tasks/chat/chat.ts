@@ -247,7 +247,7 @@ export class Chat {
   fork(): Chat {
     this.#assertFree('fork');
     const fork = new Chat(this.model, { ...this.#options, messages: this.#messages });
-    orDispose(fork, () => fork.#cache.begin(this.#cache));
+    orDispose(fork, () => fork.#cache.copyPrefix(this.#cache));
     fork.#read = this.#read;
     fork.#answer = this.#answer;
     return fork;

@@ -11,10 +11,10 @@ import { encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { ggufAt } from './gguf-info.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
 
-export interface Writer {
+export interface TextGenerator {
   readonly model: Model;
-  /** True if the model continues its input. */
-  readonly goesOn: boolean;
+  /** True if the output continues the input, as in decoder-only models. */
+  readonly continuesInput: boolean;
   /** Throws ArgumentError, with `name` for the text, if the model cannot read it. */
   encode(text: string, name: string): number[];
   decode(ids: Iterable<number>): string;
@@ -26,21 +26,29 @@ const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFold
 /** A hub id contains an organisation. Other names are those of model packages. */
 const isOnHub = (name: string) => name.includes('/') && !existsSync(name) && isHubId(name);
 
-export async function openWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
-  if (isPretrained(name) || isOnHub(name)) return pretrainedWriter(device, name, weights);
+export async function openGenerator(
+  device: Device,
+  name: string,
+  weights: LoadModelOptions['weights'],
+): Promise<TextGenerator> {
+  if (isPretrained(name) || isOnHub(name)) return pretrainedGenerator(device, name, weights);
   if (weights !== undefined)
     throw new ArgumentError(`--weights is for pretrained models, but '${name}' is not one: omit it`);
   const model = await loadModel(device, name);
   const { target } = tokenizersOf(model);
   return {
     model,
-    goesOn: model.config.encoderLayers === 0,
-    encode: (text, named) => encodeInput(model, text, named),
+    continuesInput: model.config.encoderLayers === 0,
+    encode: (text, textName) => encodeInput(model, text, textName),
     decode: (ids) => target.decode(ids),
   };
 }
 
-async function pretrainedWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
+async function pretrainedGenerator(
+  device: Device,
+  name: string,
+  weights: LoadModelOptions['weights'],
+): Promise<TextGenerator> {
   const model = await loadPretrained(device, ggufAt(name) ?? name, { weights });
   const { tokenizer } = model;
   if (model.decoder === null)
@@ -49,7 +57,7 @@ async function pretrainedWriter(device: Device, name: string, weights: LoadModel
     throw new ArgumentError(`the model '${name}' has no tokenizer, expected a folder that contains one`);
   return {
     model,
-    goesOn: model.encoder === null,
+    continuesInput: model.encoder === null,
     encode: (text) => encodeData(tokenizer, text, { addSpecial: true }),
     decode: (ids) => tokenizer.decode(ids),
   };

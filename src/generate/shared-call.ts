@@ -3,7 +3,7 @@
 import { DisposedError } from '../core/errors.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { HeldRow, Listener, SequenceParts } from './continuous-batching/batched-sequence.js';
-import type { Joined } from './continuous-batching/continuous-batching.js';
+import type { JoinedSequences } from './continuous-batching/continuous-batching.js';
 import { canShare, SharedBatch } from './continuous-batching/shared-batch.js';
 import type { GenerateOptions, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
@@ -11,8 +11,8 @@ import { disposedMeanwhile, keptOf } from './model-decoders.js';
 import type { Plan } from './plan.js';
 import type { SingleSequence, TokenSearch } from './search.js';
 
-/** The decoder state in which the sequences of a call were generated so far. */
-export interface Decoded {
+/** The decoder state in which the sequences of a call were generated before other calls overlapped. */
+export interface UnsharedDecoding {
   readonly state: DecoderState;
   /** Gives the decoder back. */
   end(): void;
@@ -22,7 +22,7 @@ export interface Decoded {
 let calls = 0;
 
 /** One call's access to the batch that it shares with others. */
-export class Together {
+export class SharedCall {
   private constructor(
     private readonly model: Generative,
     private readonly batch: SharedBatch,
@@ -34,13 +34,13 @@ export class Together {
    * It is also null if the model cannot share a batch, or if the call fills a batch. Prompts that rotate by the longest of
    * them stay together.
    */
-  static of(model: Generative, plan: Plan, options: GenerateOptions): Together | null {
+  static of(model: Generative, plan: Plan, options: GenerateOptions): SharedCall | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;
-    const isOwn = typeof options.cache === 'object' || options.draft !== undefined;
-    if (numBeams > 1 || cropContext || outputAttentions || isOwn || !canShare(model)) return null;
+    const isUnsharable = typeof options.cache === 'object' || options.draft !== undefined;
+    if (numBeams > 1 || cropContext || outputAttentions || isUnsharable || !canShare(model)) return null;
     if (inputs.length * width > plan.batchSize) return null; // the call fills a batch
     if (new Set(inputs.map(({ prompt }) => model.rotationOf?.(prompt.length))).size > 1) return null;
-    return new Together(model, SharedBatch.of(model, { type: cacheType, maxLength: model.maxLength }), options);
+    return new SharedCall(model, SharedBatch.of(model, { type: cacheType, maxLength: model.maxLength }), options);
   }
 
   /** Registers this call as generating. */
@@ -54,30 +54,30 @@ export class Together {
   }
 
   /** True if other calls generate at the same time. */
-  get isWanted(): boolean {
+  get hasOtherCalls(): boolean {
     return this.batch.isShared;
   }
 
   /**
-   * Generates the unfinished sequences of a search in the shared batch. They continue from the rows of `decoded`, or
+   * Generates the unfinished sequences of a search in the shared batch. They continue from the rows of `unshared`, or
    * begin with their prompts if it is null. Yields tokens as they are chosen. Returns `search`.
    */
-  async *run(search: TokenSearch, decoded: Decoded | null): AsyncGenerator<TokenEvent[], TokenSearch, void> {
+  async *run(search: TokenSearch, unshared: UnsharedDecoding | null): AsyncGenerator<TokenEvent[], TokenSearch, void> {
     const { signal, onToken } = this.options;
-    const sequences = search.apart();
+    const sequences = search.singleSequences();
     const events = new Events(sequences.length);
     const parts = sequences.map((each) => ({ each, held: null as HeldRow | null }));
-    if (decoded) {
+    if (unshared) {
       let held = sequences.length;
       const release = () => {
-        if (--held === 0) decoded.end();
+        if (--held === 0) unshared.end();
       };
-      for (const part of parts) part.held = { state: decoded.state, row: part.each.row, release };
+      for (const part of parts) part.held = { state: unshared.state, row: part.each.row, release };
     }
     const client = `call ${calls++}`;
     const joined = await this.#join(parts.map(({ each, held }) => partsOf(each, held, client, events))).catch(
       (error: unknown) => {
-        decoded?.end();
+        unshared?.end();
         throw error;
       },
     );
@@ -100,7 +100,7 @@ export class Together {
     }
   }
 
-  async #join(sequences: readonly SequenceParts[]): Promise<Joined> {
+  async #join(sequences: readonly SequenceParts[]): Promise<JoinedSequences> {
     const batching = await this.batch.batching();
     this.options.signal?.throwIfAborted();
     return batching.join(sequences);
@@ -124,7 +124,7 @@ class Events {
   #wake: () => void = () => {};
 
   /** `open` is the number of unfinished sequences. */
-  constructor(private open: number) {}
+  constructor(private unfinished: number) {}
 
   /** Returns the listener for the sequence with this index in the result. */
   of(sequence: number): Listener {
@@ -134,7 +134,7 @@ class Events {
         this.#wake();
       },
       end: () => {
-        this.open--;
+        this.unfinished--;
         this.#wake();
       },
       fail: (error) => {
@@ -146,11 +146,11 @@ class Events {
 
   /** Waits for tokens or for the end. Rejects with the error of a sequence that failed. */
   async next(): Promise<{ readonly chosen: TokenEvent[]; readonly isDone: boolean }> {
-    while (this.#chosen.length === 0 && this.open > 0 && this.#failed === null)
+    while (this.#chosen.length === 0 && this.unfinished > 0 && this.#failed === null)
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     if (this.#chosen.length === 0 && this.#failed) throw this.#failed.error;
-    return { chosen: this.#chosen.splice(0), isDone: this.open === 0 };
+    return { chosen: this.#chosen.splice(0), isDone: this.unfinished === 0 };
   }
 }
