@@ -4,7 +4,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import type { Recording } from '../pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';
 import { type Pipeline, pipeline, type SpeechRecognitionOptions, type TranscriptChunk } from '../tasks/index.js';
-import { writesParts } from '../tasks/speech/write.js';
+import { isPartTranscribed } from '../tasks/speech/part-transcriber.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { Turns } from './turns.js';
 
@@ -34,7 +34,7 @@ export class Transcriber {
     const { tokenizer, processor, headKind } = model;
     const isWhisper = model instanceof Whisper && processor instanceof WhisperFeatureExtractor;
     const spells = headKind === 'ctc' && model instanceof SoundModel;
-    if (tokenizer === null || processor === null || !(isWhisper || spells || writesParts(model))) return null;
+    if (tokenizer === null || processor === null || !(isWhisper || spells || isPartTranscribed(model))) return null;
     const recognize = await pipeline('automatic-speech-recognition', model);
     return new Transcriber(recognize, tokenizer, isWhisper, headKind !== 'language-model' || isWhisper, maxWaiting);
   }

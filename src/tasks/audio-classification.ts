@@ -6,7 +6,7 @@ import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
-import { type Hearing, hearingOf, inputOf } from './speech/hearing.js';
+import { extractorOf, inputOf, type SoundExtractor } from './speech/sound-extractor.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
@@ -31,7 +31,7 @@ const TASK = 'audio-classification';
 export const audioClassification: Task<AudioClassification> = {
   head: 'sequence-classification',
   create: (context) => {
-    const { model, extractor } = hearerOf(context);
+    const { model, extractor } = classifierOf(context);
     async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {
       checkCallOptions(TASK, options);
       const { top_k: count = 5 } = checkOptions(TASK, options, { top_k: 'any', ...callOptionKinds });
@@ -59,9 +59,9 @@ export const audioClassification: Task<AudioClassification> = {
 };
 
 /** Throws FormatError for a model that does not read sound, or without its feature extractor. */
-function hearerOf({ model }: TaskContext): { model: SoundModel; extractor: Hearing } {
+function classifierOf({ model }: TaskContext): { model: SoundModel; extractor: SoundExtractor } {
   const { config } = model;
   if (!(model instanceof SoundModel))
     throw new FormatError(`${TASK}: the model is ${config.model_type}, expected one of sound, such as wav2vec2`);
-  return { model, extractor: hearingOf(TASK, model) };
+  return { model, extractor: extractorOf(TASK, model) };
 }

@@ -3,14 +3,14 @@ import { anyOf, checkNumber, checkOptions, describeValue, listOf } from '../core
 import { ArgumentError } from '../core/errors.js';
 import { checkCallOptions } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
+import { CtcTranscriber } from './speech/ctc-transcriber.js';
 import { follow, isSoundStream, type PartialTranscript, type SoundStream } from './speech/follow.js';
-import { type ListenOptions, listen, type Sound } from './speech/listen.js';
+import { isPartTranscribed, PartTranscriber } from './speech/part-transcriber.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './speech/recognition-options.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
-import { Speller } from './speech/spell.js';
 import { Transcript, type TranscriptChunk } from './speech/transcript.js';
-import { Listener } from './speech/whisper-settings.js';
-import { PartWriter, writesParts } from './speech/write.js';
+import { WhisperContext } from './speech/whisper-context.js';
+import { type PreparedRecording, transcribeInWindows, type WindowedOptions } from './speech/whisper-windows.js';
 import type { Task } from './task.js';
 
 export type {
@@ -70,18 +70,18 @@ const BATCH_SIZE = 8;
 
 export const automaticSpeechRecognition: Task<SpeechRecognition> = {
   create({ task, model }) {
-    const writer = writesParts(model) ? new PartWriter(task, model) : null;
-    const isSpeller = !writer && model.headKind !== 'language-model';
-    const reader = writer ?? (isSpeller ? new Speller(task, model) : null);
-    const listener = reader ? null : new Listener(task, model);
+    const partTranscriber = isPartTranscribed(model) ? new PartTranscriber(task, model) : null;
+    const isCtc = !partTranscriber && model.headKind !== 'language-model';
+    const transcriber = partTranscriber ?? (isCtc ? new CtcTranscriber(task, model) : null);
+    const whisper = transcriber ? null : new WhisperContext(task, model);
     async function recordingsOf(
       recordings: SoundInput | readonly SoundInput[],
       options: SpeechRecognitionOptions,
     ): Promise<SpeechRecognitionOutput | SpeechRecognitionOutput[]> {
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
-      const results = listener
-        ? await recognize(listener, list, planOf(listener, options))
-        : await (reader as Speller | PartWriter).recognize(list, options);
+      const results = whisper
+        ? await recognize(whisper, list, planOf(whisper, options))
+        : await (transcriber as CtcTranscriber | PartTranscriber).recognize(list, options);
       return Array.isArray(recordings) ? results : (results[0] as SpeechRecognitionOutput);
     }
     function call(
@@ -93,7 +93,8 @@ export const automaticSpeechRecognition: Task<SpeechRecognition> = {
       checkNumber(task, 'chunk_length_s', seconds, (value) => value > 0, 'seconds above 0');
       const unused = NOT_OF_STREAMS.find((name) => others[name] !== undefined);
       if (unused) throw new ArgumentError(`${task}: a stream has no ${unused}, expected a recording for this option`);
-      const samplingRate = listener?.extractor.samplingRate ?? (reader as Speller | PartWriter).samplingRate;
+      const samplingRate =
+        whisper?.extractor.samplingRate ?? (transcriber as CtcTranscriber | PartTranscriber).samplingRate;
       const textOf = async (samples: Float32Array) =>
         ((await recordingsOf(samples, { ...others, signal })) as SpeechRecognitionOutput).text;
       return follow(task, recordings, textOf, { samplingRate, seconds, signal });
@@ -103,24 +104,29 @@ export const automaticSpeechRecognition: Task<SpeechRecognition> = {
 };
 
 /** Options with defaults, in samples. */
-interface Plan {
+interface RecognitionPlan {
   readonly options: SpeechRecognitionOptions;
-  readonly listen: ListenOptions;
+  readonly windowed: WindowedOptions;
   /** Overlapping windows. Null: windows follow one another without overlap. */
   readonly windows: { readonly length: number; readonly left: number; readonly right: number } | null;
 }
 
-function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
-  const { task, model } = listener;
+function planOf(whisper: WhisperContext, options: SpeechRecognitionOptions): RecognitionPlan {
+  const { task, model } = whisper;
   checkCallOptions(task, options);
   const { temperature = null } = options;
-  const several = typeof temperature === 'number' ? null : temperature;
+  const temperatures = typeof temperature === 'number' ? null : temperature;
   const { temperature: _, ...others } = options;
-  const sampling = typeof temperature === 'number' ? { ...others, temperature } : others;
-  const generate = generationArguments(task, model, sampling as GenerationArguments, OWN as readonly string[] as never);
-  const { return_timestamps: timestamps = false, language, task: wanted, batchSize = BATCH_SIZE, signal } = options;
-  const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
-  checkOptions(task, own, {
+  const withTemperature = typeof temperature === 'number' ? { ...others, temperature } : others;
+  const generate = generationArguments(
+    task,
+    model,
+    withTemperature as GenerationArguments,
+    OWN as readonly string[] as never,
+  );
+  const { return_timestamps: timestamps = false, language, task: speechTask, batchSize = BATCH_SIZE, signal } = options;
+  const given = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
+  checkOptions(task, given, {
     return_timestamps: {
       accepts: (value) => [true, false, 'word'].includes(value as string),
       expected: "one of true, false, word (models that spell have 'char')",
@@ -143,23 +149,23 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
     onProgress: 'any',
     batchSize: 'any',
   });
-  if (several !== null) checkTemperatures(task, several);
+  if (temperatures !== null) checkTemperatures(task, temperatures);
   const limits = limitsOf(options);
-  const code = listener.languageOf(language);
-  listener.prefix(code ?? undefined, wanted, false); // throws for a task that the model does not have
+  const code = whisper.languageOf(language);
+  whisper.prefix(code ?? undefined, speechTask, false); // throws for a task that the model does not have
   return {
     options,
-    windows: windowsOf(listener, options),
-    listen: {
+    windows: windowsOf(whisper, options),
+    windowed: {
       timestamps: timestamps !== false,
       tokenTimes: timestamps === 'word',
       language: code,
-      task: wanted,
-      temperatures: several,
+      task: speechTask,
+      temperatures,
       limits,
-      judges: THRESHOLDS.some((name) => options[name] != null) || options.return_quality === true,
-      prompt: promptOf(listener, options.prompt_ids ?? []),
-      conditions: options.condition_on_prev_tokens ?? false,
+      measuresQuality: THRESHOLDS.some((name) => options[name] != null) || options.return_quality === true,
+      prompt: promptOf(whisper, options.prompt_ids ?? []),
+      conditionsOnPrevious: options.condition_on_prev_tokens ?? false,
       batchSize,
       generate,
       signal,
@@ -179,7 +185,7 @@ const THRESHOLD = {
   expected: 'a number or null',
 };
 
-function limitsOf(options: SpeechRecognitionOptions): ListenOptions['limits'] {
+function limitsOf(options: SpeechRecognitionOptions): WindowedOptions['limits'] {
   const {
     compression_ratio_threshold: compressionRatio = null,
     logprob_threshold: logProbability = null,
@@ -200,19 +206,19 @@ function checkTemperatures(task: string, given: readonly number[]): void {
  * Returns the ids of a prompt without the leading mark. Throws ArgumentError for ids that are not text, and for models
  * that take no prompts.
  */
-function promptOf({ task, tokens, startOfPast }: Listener, ids: readonly number[]): readonly number[] {
-  const own = ids[0] === startOfPast ? ids.slice(1) : ids;
-  const odd = own.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
+function promptOf({ task, tokens, startOfPast }: WhisperContext, ids: readonly number[]): readonly number[] {
+  const given = ids[0] === startOfPast ? ids.slice(1) : ids;
+  const odd = given.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
   if (odd !== undefined)
     throw new ArgumentError(
       `${task}: prompt_ids has ${describeValue(odd)}, expected tokens of text, below ${tokens.end}`,
     );
-  if (own.length > 0 && startOfPast === undefined)
+  if (given.length > 0 && startOfPast === undefined)
     throw new ArgumentError(`${task}: the model takes no prompt_ids, because its tokenizer has no <|startofprev|>`);
-  return own;
+  return given;
 }
 
-function windowsOf({ task, extractor }: Listener, options: SpeechRecognitionOptions): Plan['windows'] {
+function windowsOf({ task, extractor }: WhisperContext, options: SpeechRecognitionOptions): RecognitionPlan['windows'] {
   const { chunk_length_s: seconds = 0, stride_length_s: stride = seconds / 6 } = options;
   if (seconds === 0) return null;
   const inSamples = (time: number) => Math.round(time * extractor.samplingRate);
@@ -227,58 +233,59 @@ function windowsOf({ task, extractor }: Listener, options: SpeechRecognitionOpti
 }
 
 async function recognize(
-  listener: Listener,
+  whisper: WhisperContext,
   recordings: readonly SoundInput[],
-  plan: Plan,
+  plan: RecognitionPlan,
 ): Promise<SpeechRecognitionOutput[]> {
   const { signal, onProgress } = plan.options;
-  const { batchSize } = plan.listen;
+  const { batchSize } = plan.windowed;
   const results: SpeechRecognitionOutput[] = [];
   for (let first = 0; first < recordings.length; first += plan.windows ? 1 : batchSize) {
     signal?.throwIfAborted();
-    const some = recordings.slice(first, first + (plan.windows ? 1 : batchSize));
+    const batch = recordings.slice(first, first + (plan.windows ? 1 : batchSize));
     const samples: Float32Array[] = [];
-    for (const [i, each] of some.entries()) {
+    for (const [i, each] of batch.entries()) {
       const name = recordings.length === 1 ? 'the recording' : `recordings[${first + i}]`;
-      samples.push(await samplesOf(listener.task, each, listener.extractor.samplingRate, signal, name));
+      samples.push(await samplesOf(whisper.task, each, whisper.extractor.samplingRate, signal, name));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
-    if (plan.windows) results.push(await inWindows(listener, samples[0] as Float32Array, first, plan, plan.windows));
-    else results.push(...(await inTurn(listener, samples, first, plan)));
+    if (plan.windows)
+      results.push(await recognizeOverlapping(whisper, samples[0] as Float32Array, first, plan, plan.windows));
+    else results.push(...(await recognizeBatch(whisper, samples, first, plan)));
     onProgress?.({ done: results.length, total: recordings.length });
   }
   return results;
 }
 
 /** Transcribes recordings as a batch, each of them window after window. */
-async function inTurn(
-  listener: Listener,
+async function recognizeBatch(
+  whisper: WhisperContext,
   recordings: readonly Float32Array[],
   first: number,
-  plan: Plan,
+  plan: RecognitionPlan,
 ): Promise<SpeechRecognitionOutput[]> {
   const { onText, signal } = plan.options;
   const results: SpeechRecognitionOutput[] = [];
-  const sounds: Sound[] = [];
-  for (const samples of recordings) sounds.push(await soundOf(listener, samples, signal));
+  const prepared: PreparedRecording[] = [];
+  for (const samples of recordings) prepared.push(await prepareRecording(whisper, samples, signal));
   // The next window of a long recording begins at a predicted time, so times are needed even if they are not returned.
-  const isLong = ({ features }: Sound) => (features.shape[1] as number) > listener.extractor.frames;
-  for (const long of [false, true]) {
-    const places = [...sounds.keys()].filter((i) => isLong(sounds[i] as Sound) === long);
-    const printers = places.map((i) => new Printer(listener, first + i, onText));
-    const onKept = (sound: number, tokens: readonly number[]) => printers[sound]?.putAll(tokens);
-    const heard = await listen(
-      listener,
-      places.map((i) => sounds[i] as Sound),
+  const isLong = ({ features }: PreparedRecording) => (features.shape[1] as number) > whisper.extractor.frames;
+  for (const isLongGroup of [false, true]) {
+    const indices = [...prepared.keys()].filter((i) => isLong(prepared[i] as PreparedRecording) === isLongGroup);
+    const reporters = indices.map((i) => new TextReporter(whisper, first + i, onText));
+    const onWindow = (index: number, tokens: readonly number[]) => reporters[index]?.addAll(tokens);
+    const transcripts = await transcribeInWindows(
+      whisper,
+      indices.map((i) => prepared[i] as PreparedRecording),
       {
-        ...plan.listen,
-        timestamps: plan.listen.timestamps || long,
-        onKept: onText && onKept,
-        onToken: onText && !long ? (sound, token) => printers[sound]?.put(token) : undefined,
+        ...plan.windowed,
+        timestamps: plan.windowed.timestamps || isLongGroup,
+        onWindow: onText && onWindow,
+        onToken: onText && !isLongGroup ? (index, token) => reporters[index]?.add(token) : undefined,
       },
     );
-    for (const [i, each] of heard.entries())
-      results[places[i] as number] = outputOf(listener, plan, (transcript) =>
+    for (const [i, each] of transcripts.entries())
+      results[indices[i] as number] = outputOf(whisper, plan, (transcript) =>
         transcript.add({ ...each, stride: null }),
       );
   }
@@ -286,52 +293,60 @@ async function inTurn(
 }
 
 /** Transcribes one recording in overlapping windows, several of them as a batch. */
-async function inWindows(
-  listener: Listener,
+async function recognizeOverlapping(
+  whisper: WhisperContext,
   samples: Float32Array,
   recording: number,
-  plan: Plan,
-  { length, left, right }: NonNullable<Plan['windows']>,
+  plan: RecognitionPlan,
+  { length, left, right }: NonNullable<RecognitionPlan['windows']>,
 ): Promise<SpeechRecognitionOutput> {
-  const { samplingRate } = listener.extractor;
-  const { batchSize, signal } = plan.listen;
+  const { samplingRate } = whisper.extractor;
+  const { batchSize, signal } = plan.windowed;
   const windows: { samples: Float32Array; left: number; right: number }[] = [];
   for (let start = 0; ; start += length - left - right) {
     const isLast = start + length >= samples.length;
-    const own = { samples: samples.subarray(start, start + length), left: start && left, right: isLast ? 0 : right };
-    if (own.samples.length > own.left) windows.push(own);
+    const window = { samples: samples.subarray(start, start + length), left: start && left, right: isLast ? 0 : right };
+    if (window.samples.length > window.left) windows.push(window);
     if (isLast) break;
   }
-  const heard: Awaited<ReturnType<typeof listen>> = [];
+  const transcripts: Awaited<ReturnType<typeof transcribeInWindows>> = [];
   for (let from = 0; from < windows.length; from += batchSize) {
-    const some = windows.slice(from, from + batchSize);
-    const sounds: Sound[] = [];
-    for (const window of some) sounds.push(await soundOf(listener, window.samples, signal));
-    const printers = some.map(() => new Printer(listener, recording, plan.options.onText));
+    const batch = windows.slice(from, from + batchSize);
+    const prepared: PreparedRecording[] = [];
+    for (const window of batch) prepared.push(await prepareRecording(whisper, window.samples, signal));
+    const reporters = batch.map(() => new TextReporter(whisper, recording, plan.options.onText));
     const { onText } = plan.options;
-    const onToken = onText && ((sound: number, token: number) => printers[sound]?.put(token));
-    const onKept = onText && ((sound: number, tokens: readonly number[]) => printers[sound]?.putAll(tokens));
-    heard.push(...(await listen(listener, sounds, { ...plan.listen, onToken, onKept })));
+    const onToken = onText && ((index: number, token: number) => reporters[index]?.add(token));
+    const onWindow = onText && ((index: number, tokens: readonly number[]) => reporters[index]?.addAll(tokens));
+    transcripts.push(...(await transcribeInWindows(whisper, prepared, { ...plan.windowed, onToken, onWindow })));
   }
-  return outputOf(listener, plan, (transcript) => {
+  return outputOf(whisper, plan, (transcript) => {
     for (const [i, window] of windows.entries()) {
       const [all, before, behind] = [window.samples.length, window.left, window.right].map((n) => n / samplingRate);
       const stride = { length: all as number, left: before as number, right: behind as number };
-      transcript.add({ ...(heard[i] as (typeof heard)[number]), stride });
+      transcript.add({ ...(transcripts[i] as (typeof transcripts)[number]), stride });
     }
   });
 }
 
-async function soundOf({ extractor }: Listener, samples: Float32Array, signal?: AbortSignal): Promise<Sound> {
+async function prepareRecording(
+  { extractor }: WhisperContext,
+  samples: Float32Array,
+  signal?: AbortSignal,
+): Promise<PreparedRecording> {
   const features = await extractor.spectrogram(samples, signal);
   return { samples, features, frames: Math.min(extractor.framesOf(samples.length), features.shape[1] as number) };
 }
 
-function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript) => void): SpeechRecognitionOutput {
+function outputOf(
+  whisper: WhisperContext,
+  plan: RecognitionPlan,
+  write: (transcript: Transcript) => void,
+): SpeechRecognitionOutput {
   const { return_timestamps: timestamps = false, return_language: language = false } = plan.options;
   const quality = plan.options.return_quality ?? false;
   const times = timestamps === 'char' ? true : timestamps; // planOf refuses letters
-  const transcript = new Transcript(listener, { timestamps: times, language, quality });
+  const transcript = new Transcript(whisper, { timestamps: times, language, quality });
   write(transcript);
   const { text, chunks } = transcript.finish();
   if (timestamps !== false) return { text, chunks };
@@ -339,32 +354,32 @@ function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript
 }
 
 /** Reports text as it grows, in whole characters. */
-class Printer {
+class TextReporter {
   #tokens: number[] = [];
-  #shown = '';
+  #reported = '';
 
   constructor(
-    private readonly listener: Listener,
+    private readonly whisper: WhisperContext,
     private readonly recording: number,
-    private readonly tell: SpeechRecognitionOptions['onText'],
+    private readonly onText: SpeechRecognitionOptions['onText'],
   ) {}
 
   /** Tokens of whole sentences. */
-  putAll(tokens: readonly number[]): unknown {
-    const { tokenizer, tokens: ids } = this.listener;
+  addAll(tokens: readonly number[]): unknown {
+    const { tokenizer, tokens: ids } = this.whisper;
     const text = tokenizer.decode(tokens.filter((token) => token < ids.end));
-    return text === '' ? undefined : this.tell?.({ recording: this.recording, text });
+    return text === '' ? undefined : this.onText?.({ recording: this.recording, text });
   }
 
-  put(token: number): unknown {
-    const { tokenizer, tokens } = this.listener;
+  add(token: number): unknown {
+    const { tokenizer, tokens } = this.whisper;
     if (token >= tokens.end) return;
     this.#tokens.push(token);
     const text = tokenizer.decode(this.#tokens);
     if (text.endsWith('\ufffd')) return;
-    const piece = text.slice(this.#shown.length);
-    if (piece.startsWith(' ')) [this.#tokens, this.#shown] = [[token], tokenizer.decode([token])];
-    else this.#shown = text;
-    return piece === '' ? undefined : this.tell?.({ recording: this.recording, text: piece });
+    const piece = text.slice(this.#reported.length);
+    if (piece.startsWith(' ')) [this.#tokens, this.#reported] = [[token], tokenizer.decode([token])];
+    else this.#reported = text;
+    return piece === '' ? undefined : this.onText?.({ recording: this.recording, text: piece });
   }
 }

@@ -18,7 +18,7 @@ export interface TokenScores {
   readonly end: number;
   readonly scores: readonly number[];
   /** True if the token belongs to the same word as the one before it. */
-  readonly goesOn: boolean;
+  readonly continuesWord: boolean;
   /** True if the token represents unknown text. */
   readonly isUnknown: boolean;
 }
@@ -114,7 +114,7 @@ export function longestOfOverlapping(groups: readonly EntityGroup[]): EntityGrou
 function wordsOf(tokens: readonly TokenScores[]): TokenScores[][] {
   const words: TokenScores[][] = [];
   for (const token of tokens) {
-    if (token.goesOn && words.length > 0) words.at(-1)?.push(token);
+    if (token.continuesWord && words.length > 0) words.at(-1)?.push(token);
     else words.push([token]);
   }
   return words;

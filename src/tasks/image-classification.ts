@@ -2,7 +2,7 @@ import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type ImageInput, imagesOf, look, processorOf } from './image-inputs.js';
+import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import type { CallOptions, Task } from './task.js';
@@ -42,7 +42,7 @@ export const imageClassification: Task<ImageClassification> = {
       const run = function* (given: ImageInputs) {
         return (yield* model.forwardByParts(given)).logits as Tensor;
       };
-      const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
+      const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);
         return largest(scores, count || scores.length).map((id) => ({
           label: labelOf(context.model, id),

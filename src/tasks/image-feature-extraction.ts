@@ -6,7 +6,7 @@ import type { ImageInputs } from '../models/towers.js';
 import { unpack } from '../ops/move.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { HostTensor } from './host-tensor.js';
-import { type ImageInput, imagesOf, look, processorOf } from './image-inputs.js';
+import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
 import type { CallOptions, Task } from './task.js';
 
 export interface ImageFeatureExtractionOptions extends CallOptions {
@@ -44,7 +44,10 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
         const pooled = pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
         return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);
       };
-      const rows = await look(context, imagesOf(TASK, images), options, run, (values, shape) => ({ values, shape }));
+      const rows = await runOnImages(context, imagesOf(TASK, images), options, run, (values, shape) => ({
+        values,
+        shape,
+      }));
       const size = rows[0]?.values.length ?? 0;
       const all = new Float32Array(rows.length * size);
       for (const [i, { values }] of rows.entries()) all.set(values, i * size);

@@ -34,7 +34,7 @@ export function processorOf({ task, model }: TaskContext): ImageProcessor {
 }
 
 /** Returns the model of a task with a tower for images, and its processor. Throws FormatError for other models. */
-export function viewerOf(context: TaskContext): { model: TowerModel; processor: ImageProcessor } {
+export function visionModelOf(context: TaskContext): { model: TowerModel; processor: ImageProcessor } {
   const { task, model } = context;
   const processor = processorOf(context);
   if (model instanceof TowerModel && model.vision) return { model, processor };
@@ -60,7 +60,7 @@ export async function decoded(task: string, image: ImageInput, signal?: AbortSig
  * Applies `run`, which yields after each layer, to batches of images, and `read` to its result, [images, …], on the
  * host. No tensor stays on the device.
  */
-export function look<Result>(
+export function runOnImages<Result>(
   context: TaskContext,
   images: readonly ImageInput[],
   options: CallOptions,

@@ -114,14 +114,14 @@ const kinds = {
 } as const;
 
 /** A segmentation model with its processor. */
-interface Cutter {
+interface SamContext {
   readonly model: Sam;
   readonly processor: SamImageProcessor;
 }
 
 export const maskGeneration: Task<MaskGeneration> = {
   create: (context) => {
-    const cutter = cutterOf(context);
+    const sam = samOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: MaskGenerationOptions = {}) {
       checkCallOptions(TASK, options);
       checkOptions(TASK, options, kinds);
@@ -130,7 +130,7 @@ export const maskGeneration: Task<MaskGeneration> = {
       for (const image of list) {
         options.signal?.throwIfAborted();
         const raw = await decoded(TASK, image, options.signal);
-        results.push(shown(await masksOf(cutter, raw, options), options));
+        results.push(outputOf(await masksOf(sam, raw, options), options));
         options.onProgress?.({ done: results.length, total: list.length });
       }
       return Array.isArray(images) ? results : (results[0] as GeneratedMasks);
@@ -139,7 +139,7 @@ export const maskGeneration: Task<MaskGeneration> = {
   },
 };
 
-function cutterOf({ model, task }: TaskContext): Cutter {
+function samOf({ model, task }: TaskContext): SamContext {
   const { processor, config } = model as { processor: object | null; config: { model_type?: unknown } };
   if (!((model as object) instanceof Sam))
     throw new FormatError(`${task}: the model is ${config.model_type}, expected SAM`);
@@ -149,7 +149,10 @@ function cutterOf({ model, task }: TaskContext): Cutter {
   );
 }
 
-function shown(masks: readonly Mask[], { output_rle_mask, output_bboxes_mask }: MaskGenerationOptions): GeneratedMasks {
+function outputOf(
+  masks: readonly Mask[],
+  { output_rle_mask, output_bboxes_mask }: MaskGenerationOptions,
+): GeneratedMasks {
   return {
     masks: masks.map(({ image }) => image),
     scores: masks.map(({ score }) => score),
@@ -158,18 +161,18 @@ function shown(masks: readonly Mask[], { output_rle_mask, output_bboxes_mask }: 
   };
 }
 
-async function masksOf(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<readonly Mask[]> {
+async function masksOf(sam: SamContext, raw: RawImage, options: MaskGenerationOptions): Promise<readonly Mask[]> {
   const { input_points, input_labels, input_boxes, crops_nms_thresh = 0.7 } = options;
   if (input_labels !== undefined && input_points === undefined)
     throw new ArgumentError(`${TASK}: input_labels are given without input_points, expected an array of each`);
-  if (input_points !== undefined || input_boxes !== undefined) return promptedMasks(cutter, raw, options);
+  if (input_points !== undefined || input_boxes !== undefined) return promptedMasks(sam, raw, options);
   const found: Mask[] = [];
-  for (const crop of cropsOf(raw, options)) found.push(...(await cropMasks(cutter, raw, crop, options)));
+  for (const crop of cropsOf(raw, options)) found.push(...(await cropMasks(sam, raw, crop, options)));
   return distinct(found, crops_nms_thresh);
 }
 
 /** Returns the masks of a grid of points over a crop. */
-async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
+async function cropMasks(sam: SamContext, raw: RawImage, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
   const {
     points_per_batch: batch = 64,
     pred_iou_thresh: quality = 0.88,
@@ -177,21 +180,21 @@ async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: Mas
   } = options;
   const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, signal } = options;
   const [left, top, right, bottom] = crop.box;
-  const part = cutOut(raw, crop.box);
+  const part = cropImage(raw, crop.box);
   const points = gridOf(crop.points);
   const found: Mask[] = [];
   const whole: Box = [0, 0, raw.width, raw.height];
-  await withEmbeddings(cutter, part, async (imageEmbeddings, scales) => {
+  await withEncoded(sam, part, async (encoded) => {
     for (let first = 0; first < points.length; first += batch) {
       signal?.throwIfAborted();
       const own = points.slice(first, first + batch);
       const places = own.flatMap(([x, y]) => [
-        Math.fround(x * part.width) * scales[0],
-        Math.fround(y * part.height) * scales[1],
+        Math.fround(x * part.width) * encoded.scales[0],
+        Math.fround(y * part.height) * encoded.scales[1],
       ]);
       const inputPoints = Float32Array.from(places);
-      const read = { inputPoints: { data: inputPoints, shape: [1, own.length, 1, 2] } };
-      await eachMask(cutter, part, imageEmbeddings, read, quality, async (logits, score) => {
+      const prompts = { inputPoints: { data: inputPoints, shape: [1, own.length, 1, 2] } };
+      await eachMask(sam, encoded, prompts, quality, async (logits, score) => {
         const size = [right - left, bottom - top] as const;
         const mask = await inSlices(maskOf(logits, size, { threshold, offset, stability }, crop.box, whole));
         if (mask) found.push({ ...mask, score });
@@ -202,13 +205,13 @@ async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: Mas
 }
 
 /** Returns all masks of given points and boxes. */
-async function promptedMasks(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<Mask[]> {
+async function promptedMasks(sam: SamContext, raw: RawImage, options: MaskGenerationOptions): Promise<Mask[]> {
   const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, pred_iou_thresh: quality = 0 } = options;
   const { stability_score_thresh: stability = 0 } = options;
   const whole: Box = [0, 0, raw.width, raw.height];
   const found: Mask[] = [];
-  await withEmbeddings(cutter, raw, (imageEmbeddings, scales) =>
-    eachMask(cutter, raw, imageEmbeddings, promptsOf(options, scales), quality, async (logits, score) => {
+  await withEncoded(sam, raw, (encoded) =>
+    eachMask(sam, encoded, promptsOf(options, encoded.scales), quality, async (logits, score) => {
       const size = [raw.width, raw.height] as const;
       const mask = await inSlices(maskOf(logits, size, { threshold, offset, stability }, whole, whole));
       if (mask) found.push({ ...mask, score });
@@ -272,14 +275,18 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
   return shape;
 }
 
-/**
- * Encodes an image and calls `use` with its embeddings, and with the factors from pixels of the image to those of the
- * model's input.
- */
-async function withEmbeddings(
-  { model, processor }: Cutter,
+/** An image with its embeddings, and the factors from its pixels to those of the model's input. */
+interface EncodedImage {
+  readonly image: RawImage;
+  readonly embeddings: Tensor;
+  readonly scales: readonly [number, number];
+}
+
+/** Encodes an image, calls `use` with the result, and frees the embeddings. */
+async function withEncoded(
+  { model, processor }: SamContext,
   image: RawImage,
-  use: (embeddings: Tensor, scales: readonly [number, number]) => Promise<void>,
+  use: (encoded: EncodedImage) => Promise<void>,
 ): Promise<void> {
   const { data, shape } = await inSlices(processor.processByParts([image]));
   await new Promise<void>((resolve) => afterEvents(resolve));
@@ -288,7 +295,7 @@ async function withEmbeddings(
   );
   try {
     const { width, height } = processor.sizeFor(image);
-    await use(embeddings, [width / image.width, height / image.height]);
+    await use({ image, embeddings, scales: [width / image.width, height / image.height] });
   } finally {
     embeddings.dispose();
   }
@@ -296,11 +303,10 @@ async function withEmbeddings(
 
 /** Calls a function with the logits of each mask of at least this quality, resized to the image, [height · width]. */
 async function eachMask(
-  { model, processor }: Cutter,
-  image: RawImage,
-  imageEmbeddings: Tensor,
+  { model, processor }: SamContext,
+  { image, embeddings: imageEmbeddings }: EncodedImage,
   prompts: Record<string, Numbers>,
-  quality: number,
+  minQuality: number,
   use: (logits: Float32Array, score: number) => Promise<void>,
 ): Promise<void> {
   const { device } = model;
@@ -314,12 +320,12 @@ async function eachMask(
   });
   try {
     const scores = (await qualities.data()) as Float32Array;
-    const seen = processor.sizeFor(image);
+    const scaledSize = processor.sizeFor(image);
     for (const [i, score] of scores.entries()) {
-      if (quality > 0 && !(score > quality)) continue;
+      if (minQuality > 0 && !(score > minQuality)) continue;
       const resized = inference(model, () => {
         const padded = interpolate(slice(masks, 0, i, i + 1), { size: processor.padded, mode: 'bilinear' });
-        const cut = contiguous(slice(slice(padded, 2, 0, seen.height), 3, 0, seen.width));
+        const cut = contiguous(slice(slice(padded, 2, 0, scaledSize.height), 3, 0, scaledSize.width));
         return interpolate(cut, { size: [image.height, image.width], mode: 'bilinear' });
       });
       try {
@@ -335,7 +341,7 @@ async function eachMask(
 }
 
 /** Returns a part of an image. */
-function cutOut(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
+function cropImage(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
   const { width, data } = atOnce(rgbOf(raw));
   const [wide, high] = [right - left, bottom - top];
   const part = new Uint8Array(wide * high * 3);

@@ -19,25 +19,25 @@ const MAX_CHARACTERS = 1000;
 export function passagesOf(text: string): Passage[] {
   checkText('passagesOf', text);
   const passages: Passage[] = [];
-  let open: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
+  let current: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
   const close = () => {
-    const joined = open?.lines.join('\n').trim();
-    if (open && joined) passages.push({ firstLine: open.firstLine, lastLine: open.lastLine, text: joined });
-    open = null;
+    const joined = current?.lines.join('\n').trim();
+    if (current && joined) passages.push({ firstLine: current.firstLine, lastLine: current.lastLine, text: joined });
+    current = null;
   };
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === '') {
       // A paragraph that begins in the second half of a passage begins the next one.
-      if ((open?.length ?? 0) > MAX_CHARACTERS / 2) close();
-      else open?.lines.push('');
+      if ((current?.length ?? 0) > MAX_CHARACTERS / 2) close();
+      else current?.lines.push('');
       continue;
     }
     for (const piece of piecesOf(line)) {
-      if (open && open.length + piece.length > MAX_CHARACTERS) close();
-      open ??= { firstLine: index + 1, lastLine: index + 1, lines: [], length: 0 };
-      open.lines.push(piece);
-      open.length += piece.length + 1;
-      open.lastLine = index + 1;
+      if (current && current.length + piece.length > MAX_CHARACTERS) close();
+      current ??= { firstLine: index + 1, lastLine: index + 1, lines: [], length: 0 };
+      current.lines.push(piece);
+      current.length += piece.length + 1;
+      current.lastLine = index + 1;
     }
   }
   close();

@@ -65,7 +65,7 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
 }
 
 /** Tasks whose models may have no tokenizer. */
-const TOKENLESS = [
+const WITHOUT_TOKENIZER = [
   'audio-classification',
   'background-removal',
   'depth-estimation',
@@ -75,7 +75,7 @@ const TOKENLESS = [
   'image-segmentation',
   'mask-generation',
 ] as const satisfies readonly TaskName[];
-type TokenlessTask = (typeof TOKENLESS)[number];
+type TokenlessTask = (typeof WITHOUT_TOKENIZER)[number];
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
@@ -115,7 +115,7 @@ export async function pipeline<Name extends TaskName>(
   const location = model ?? defaultModel(task);
   const { model: loaded, close } = await openModel('pipeline', task, location, chosen.head, options);
   try {
-    if (!(TOKENLESS as readonly TaskName[]).includes(task)) tokenizerOf({ task, model: loaded });
+    if (!(WITHOUT_TOKENIZER as readonly TaskName[]).includes(task)) tokenizerOf({ task, model: loaded });
     const call = chosen.create({ task, model: loaded });
     options.progress_callback?.({ status: 'ready', task, model: nameOf(location) });
     const dispose = async () => close();

@@ -2,9 +2,9 @@
 
 /** Probabilities that add up to 1. */
 export function softmax(logits: ArrayLike<number>): number[] {
-  let most = -Infinity;
-  for (let i = 0; i < logits.length; i++) most = Math.max(most, logits[i] as number);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - most));
+  let max = -Infinity;
+  for (let i = 0; i < logits.length; i++) max = Math.max(max, logits[i] as number);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - max));
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }
@@ -18,10 +18,10 @@ export function largest(values: ArrayLike<number>, count: number): number[] {
   const isAhead = (a: number, b: number) => (values[b] as number) - (values[a] as number) || a - b;
   const places: number[] = [];
   // Only the best indices so far are kept sorted. Sorting a whole vocabulary would take 20 ms.
-  const most = Math.max(count, 32);
+  const max = Math.max(count, 32);
   for (let i = 0; i < values.length; i++) {
     places.push(i);
-    if (places.length >= 4 * most) places.sort(isAhead).length = most;
+    if (places.length >= 4 * max) places.sort(isAhead).length = max;
   }
   return places.sort(isAhead).slice(0, count);
 }

@@ -58,7 +58,7 @@ export const textClassification: Task<TextClassification> = {
       options: TextClassificationOptions = {},
     ) => {
       checkCallOptions(TASK, options);
-      const { top_k: count = 1, function_to_apply: how } = checkOptions(TASK, options, {
+      const { top_k: count = 1, function_to_apply: activation } = checkOptions(TASK, options, {
         top_k: 'any',
         function_to_apply: ['sigmoid', 'softmax', 'none'],
         truncate: 'boolean',
@@ -68,7 +68,7 @@ export const textClassification: Task<TextClassification> = {
       const { model } = context;
       const given = (Array.isArray(texts) ? texts : [texts]).map(pairOf);
       const results = await classify(context, given, options, (logits) => {
-        const scores = scoresOf(model, logits, how);
+        const scores = scoresOf(model, logits, activation);
         return largest(scores, count ?? scores.length).map((id) => ({
           label: labelOf(model, id),
           score: scores[id] as number,
@@ -115,9 +115,13 @@ function pairOf(given: unknown, index: number): TextOrPair {
 }
 
 /** Converts a model's logits to the score of each class. */
-export function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
-  if (how === 'softmax') return softmax(logits);
-  return Array.from(logits, (logit) => (how === 'sigmoid' ? sigmoid(logit) : logit));
+export function scoresOf(
+  model: LoadedModel,
+  logits: Float32Array,
+  activation = functionOf(model, logits.length),
+): number[] {
+  if (activation === 'softmax') return softmax(logits);
+  return Array.from(logits, (logit) => (activation === 'sigmoid' ? sigmoid(logit) : logit));
 }
 
 function functionOf({ config }: LoadedModel, classes: number): 'sigmoid' | 'softmax' | 'none' {

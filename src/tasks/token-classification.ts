@@ -117,12 +117,12 @@ async function scoresOf(context: TaskContext, texts: readonly string[], stride: 
       if (encoded.specialTokensMask[row]?.[index]) continue;
       const [start, end] = places[index] as [number, number];
       // If the tokenizer has no words, words are separated by spaces, as in transformers.
-      const goesOn = isWordPiece
+      const continuesWord = isWordPiece
         ? index > 0 && words[index] !== null && words[index] === words[index - 1]
         : start > 0 && !characters.slice(start - 1, start + 1).includes(' ');
       const isUnknown = id === tokenizer.unkId;
       const scores = softmax(logits[row]?.[index] as Float32Array);
-      tokens.push({ id, index, start, end, scores, goesOn: goesOn && !isUnknown, isUnknown });
+      tokens.push({ id, index, start, end, scores, continuesWord: continuesWord && !isUnknown, isUnknown });
     }
     return { text, characters, tokens };
   });

@@ -39,7 +39,7 @@ const TASK = 'zero-shot-audio-classification';
 export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
   head: 'none',
   create: (context) => {
-    const { model, extractor } = judgeOf(context);
+    const { model, extractor } = classifierOf(context);
     const tokenizer = tokenizerOf(context);
     async function call(
       recordings: SoundInput | readonly SoundInput[],
@@ -64,11 +64,11 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
         const logits = await inferenceInSlices(model, function* () {
           const { data, shape } = yield* extractor.processByParts([samples]);
-          const heard = {
+          const features = {
             inputFeatures: model.device.tensor(data, shape),
             ...(extractor.fuses && { isLonger: [[1]] }),
           };
-          return (yield* model.forwardByParts({ inputIds, ...heard })).logitsPerAudio as Tensor;
+          return (yield* model.forwardByParts({ inputIds, ...features })).logitsPerAudio as Tensor;
         });
         const scores = softmax((await logits.data()) as Float32Array);
         logits.dispose();
@@ -82,7 +82,7 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
 };
 
 /** Throws FormatError for a model that does not compare texts and sounds, or without its feature extractor. */
-function judgeOf({ model }: TaskContext): { model: Clap; extractor: ClapFeatureExtractor } {
+function classifierOf({ model }: TaskContext): { model: Clap; extractor: ClapFeatureExtractor } {
   const { config, processor } = model;
   if (!(model instanceof Clap && model.text && model.audio))
     throw new FormatError(`${TASK}: the model is ${config.model_type}, expected clap`);

@@ -3,7 +3,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import { type ImageInput, imagesOf, runOnImages, visionModelOf } from './image-inputs.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
@@ -38,7 +38,7 @@ const SIGLIP_LENGTH = 64;
 export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
   head: 'none',
   create: (context) => {
-    const { model } = viewerOf(context);
+    const { model } = visionModelOf(context);
     const isSiglip = /siglip/.test(String(context.model.config.model_type));
     if (model.text === null)
       throw new FormatError(`${TASK}: the model is ${context.model.config.model_type}, which reads no texts`);
@@ -64,7 +64,7 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
       const run = function* (images: ImageInputs) {
         return (yield* model.forwardByParts({ inputIds, ...images })).logitsPerImage as Tensor;
       };
-      const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
+      const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);
         return largest(scores, scores.length).map((i) => ({ label: labels[i] as string, score: scores[i] as number }));
       });

@@ -17,10 +17,10 @@ const keyOf = ({ type, maxLength }: PromptCache) => `${type} ${maxLength}`;
 
 /** Adds a conversation to those of the model. */
 export function join(model: ChatModel, cache: PromptCache): void {
-  const ofModel = groups.get(model) ?? new Map<string, Set<PromptCache>>();
-  groups.set(model, ofModel);
-  const group = ofModel.get(keyOf(cache)) ?? new Set();
-  ofModel.set(keyOf(cache), group);
+  const caches = groups.get(model) ?? new Map<string, Set<PromptCache>>();
+  groups.set(model, caches);
+  const group = caches.get(keyOf(cache)) ?? new Set();
+  caches.set(keyOf(cache), group);
   group.add(cache);
 }
 
@@ -35,15 +35,15 @@ export function leave(model: ChatModel, cache: PromptCache): void {
 /** Copies the longest beginning of `ids` that another conversation has read to `cache`, if it is long enough. */
 export function share(model: ChatModel, cache: PromptCache, ids: readonly number[]): void {
   let best: PromptCache | null = null;
-  let most = commonLength(cache.tokens, ids) + MIN_SHARED;
+  let maxCommon = commonLength(cache.tokens, ids) + MIN_SHARED;
   for (const other of groups.get(model)?.get(keyOf(cache)) ?? []) {
     if (other === cache || other.isBusy) continue;
     // Only tokens that were read as a prompt are copied. Generated tokens are rounded differently, and results must not
     // depend on other conversations.
     const common = Math.min(commonLength(other.tokens, ids), other.readCount);
-    if (common >= most) [best, most] = [other, common];
+    if (common >= maxCommon) [best, maxCommon] = [other, common];
   }
-  if (best !== null) cache.share(best, ids.slice(0, most));
+  if (best !== null) cache.share(best, ids.slice(0, maxCommon));
 }
 
 /**

@@ -18,7 +18,7 @@ import {
   checkGeneration,
   messagesOf,
 } from './chat-options.js';
-import { type Context, contextOf, NOTHING, type Read, turnsOf } from './context.js';
+import { type Context, contextOf, NO_TEXT, type ReadText, turnsOf } from './context.js';
 import { ConversationImages } from './conversation-images.js';
 import { withoutReasoning } from './reasoning.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
@@ -43,7 +43,7 @@ export class Chat {
   readonly #stops: readonly number[];
   readonly #images = new ConversationImages();
   #messages: ChatMessage[];
-  #read: Read = NOTHING;
+  #read: ReadText = NO_TEXT;
   #answer: ChatAnswer | null = null;
   #isAnswering = false;
 
@@ -109,11 +109,8 @@ export class Chat {
     const context = await contextOf(
       this.model,
       this.#options,
-      messages,
-      this.#read,
-      maxLength,
-      this.#wanted(generation),
-      this.#images,
+      { messages, read: this.#read, images: this.#images },
+      { maxLength, newTokens: this.#wanted(generation) },
     );
     share(this.model, this.#cache, context.ids);
     const cachedTokens = Math.min(commonLength(this.#cache.tokens, context.ids), context.ids.length - 1);
@@ -260,7 +257,7 @@ export class Chat {
     const isThere = (n: number) => isCount(n) && n <= all.length;
     checkNumber('Chat.rewind', 'turns', turns, isThere, `1 to ${all.length}, as many as there are`);
     this.#messages = all.slice(0, all.length - turns).flat();
-    this.#read = NOTHING;
+    this.#read = NO_TEXT;
     this.#answer = null;
   }
 
@@ -268,7 +265,7 @@ export class Chat {
   reset(): void {
     this.#assertFree('reset');
     this.#messages = [];
-    this.#read = NOTHING;
+    this.#read = NO_TEXT;
     this.#answer = null;
   }
 

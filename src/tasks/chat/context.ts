@@ -8,37 +8,43 @@ import type { ConversationImages } from './conversation-images.js';
 import type { TokenBound } from './token-bound.js';
 
 /** The ids that a model has read and generated, and their text. */
-export interface Read {
+export interface ReadText {
   readonly ids: readonly number[];
   readonly text: string;
 }
 
-export const NOTHING: Read = { ids: [], text: '' };
+export const NO_TEXT: ReadText = { ids: [], text: '' };
 
 /** The prompt of an answer. */
-export interface Context extends Read {
+export interface Context extends ReadText {
   readonly hiddenTurns: number;
 }
 
+/** A conversation whose next prompt is made. */
+interface Conversation {
+  readonly messages: readonly ChatMessage[];
+  /** The ids and the text that the cache holds. */
+  readonly read: ReadText;
+  readonly images: ConversationImages;
+}
+
 /**
- * The prompt for the next answer, with room for `wanted` tokens. Throws ContextFullError, and ArgumentError for messages
- * that the template refuses.
+ * The prompt for the next answer, with room for `newTokens` tokens. Throws ContextFullError, and ArgumentError for
+ * messages that the template refuses.
  */
 export async function contextOf(
   model: ChatModel,
   options: ChatOptions,
-  messages: readonly ChatMessage[],
-  read: Read,
-  maxLength: number,
-  wanted: number,
-  images: ConversationImages,
+  conversation: Conversation,
+  { maxLength, newTokens }: { readonly maxLength: number; readonly newTokens: number },
 ): Promise<Context> {
-  const turns = turnsOf(messages);
+  const turns = turnsOf(conversation.messages);
   for (let hiddenTurns = 0; ; hiddenTurns++) {
-    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read, maxLength - wanted, images);
-    if ('ids' in shown && shown.ids.length + wanted <= maxLength) return { ...shown, hiddenTurns };
+    const messages = turns.slice(hiddenTurns).flat();
+    const prompt = await encodePrompt(model, options, { ...conversation, messages }, maxLength - newTokens);
+    if ('ids' in prompt && prompt.ids.length + newTokens <= maxLength) return { ...prompt, hiddenTurns };
     if (options.whenFull !== 'shift' || hiddenTurns === turns.length - 1)
-      throw new ContextFullError('ids' in shown ? shown.ids.length : shown.atLeast, maxLength, wanted);
+      throw new ContextFullError('ids' in prompt ? prompt.ids.length : prompt.atLeast, maxLength, newTokens);
   }
 }
 
@@ -54,30 +60,28 @@ export function turnsOf(messages: readonly ChatMessage[]): ChatMessage[][] {
 }
 
 /** Length of a text in UTF-16 units from which a lower bound of its tokens is checked before it is tokenized. */
-const LONG = 1 << 16;
+const MIN_BOUNDED_LENGTH = 1 << 16;
 
 const bounds = new WeakMap<object, Promise<TokenBound>>();
 
 /** Returns a lower bound of the number of tokens of a long text; 0 for shorter texts. */
-async function leastTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text: string): Promise<number> {
-  if (text.length < LONG) return 0;
+async function minTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text: string): Promise<number> {
+  if (text.length < MIN_BOUNDED_LENGTH) return 0;
   const { tokenBoundOf } = await import('./token-bound.js');
   const bound = bounds.get(tokenizer) ?? tokenBoundOf(tokenizer as Parameters<typeof tokenBoundOf>[0]);
   bounds.set(tokenizer, bound);
   return (await bound)(text);
 }
 
-/** Returns the ids of messages and their text. A text that certainly has more than `most` tokens is not tokenized. */
-async function encoded(
+/** Returns the ids of messages and their text. A text that certainly has more than `maxTokens` tokens is not tokenized. */
+async function encodePrompt(
   model: ChatModel,
   { system, tools, chatTemplate, variables }: ChatOptions,
-  messages: readonly ChatMessage[],
-  read: Read,
-  most: number,
-  images: ConversationImages,
-): Promise<Read | { readonly atLeast: number }> {
+  { messages, read, images }: Conversation,
+  maxTokens: number,
+): Promise<ReadText | { readonly atLeast: number }> {
   const { tokenizer } = model;
-  if (tokenizer === null) return NOTHING;
+  if (tokenizer === null) return NO_TEXT;
   await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
   const withImages = await images.of(model, all);
@@ -86,8 +90,8 @@ async function encoded(
     addGenerationPrompt: true,
     tokenize: false,
   });
-  const atLeast = await leastTokens(tokenizer, text);
-  if (atLeast > most) return { atLeast };
+  const atLeast = await minTokens(tokenizer, text);
+  if (atLeast > maxTokens) return { atLeast };
   const ids = withImages ? await withImages.lease.encode(text) : await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
   if (withImages && !withImages.lease.hasAll(read.ids)) return { ids, text };

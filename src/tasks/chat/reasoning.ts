@@ -68,7 +68,8 @@ export class ReasoningFilter {
   #reasoning(): string {
     if (this.#isFirst) this.#held = this.#held.trimStart();
     const end = this.#held.indexOf(CLOSE);
-    const safe = end >= 0 ? this.#held.slice(0, end).trimEnd().length : this.#held.length - heldBack(this.#held, CLOSE);
+    const safe =
+      end >= 0 ? this.#held.slice(0, end).trimEnd().length : this.#held.length - partialMarkLength(this.#held, CLOSE);
     const shown = this.#held.slice(0, safe);
     this.#isFirst &&= shown === '';
     this.#held = end >= 0 ? this.#held.slice(end + CLOSE.length) : this.#held.slice(safe);
@@ -90,8 +91,9 @@ export class ReasoningFilter {
     if (this.#state !== 'text') return '';
     const end = this.#last === '' ? -1 : this.#held.indexOf(this.#last);
     // The last tag and all text after it are held back, because only `end` knows if the answer ends there.
-    const kept = this.#last === '' ? 0 : heldBack(end < 0 ? this.#held : this.#held.slice(0, end), this.#last);
-    const shown = (end < 0 ? this.#held.length : end) - kept;
+    const heldLength =
+      this.#last === '' ? 0 : partialMarkLength(end < 0 ? this.#held : this.#held.slice(0, end), this.#last);
+    const shown = (end < 0 ? this.#held.length : end) - heldLength;
     const text = this.#held.slice(0, shown);
     this.#held = this.#held.slice(shown);
     return text;
@@ -108,7 +110,7 @@ export function withoutReasoning(answer: string, isOpen = false): ReasonedPiece 
 /**
  * Returns the length of the part at the end of `text` that is white space, or white space and the beginning of `mark`.
  */
-function heldBack(text: string, mark: string): number {
+function partialMarkLength(text: string, mark: string): number {
   let begun = 0;
   for (let length = Math.min(mark.length - 1, text.length); length > begun; length--)
     if (mark.startsWith(text.slice(-length))) begun = length;

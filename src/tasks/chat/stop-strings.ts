@@ -20,7 +20,7 @@ export class StopStrings {
       this.#held = '';
       return text.slice(0, first.at);
     }
-    const safe = text.length - this.#begun(text);
+    const safe = text.length - this.#partialLength(text);
     this.#held = text.slice(safe);
     return text.slice(0, safe);
   }
@@ -33,7 +33,7 @@ export class StopStrings {
   }
 
   /** Returns the number of characters at the end that may begin a stop string. */
-  #begun(text: string): number {
+  #partialLength(text: string): number {
     let longest = 0;
     for (const stop of this.stops)
       for (let length = Math.min(stop.length - 1, text.length); length > longest; length--)

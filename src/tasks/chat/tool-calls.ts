@@ -135,7 +135,7 @@ export class CallFilter {
     if (this.#isCall) return '';
     const places = CALL_MARKS.map((mark) => this.#held.indexOf(mark)).filter((at) => at >= 0);
     this.#isCall = places.length > 0;
-    const open = this.#isCall ? Math.min(...places) : this.#held.length - this.#begun();
+    const open = this.#isCall ? Math.min(...places) : this.#held.length - this.#partialLength();
     const shown = this.#held.slice(0, open);
     this.#held = this.#held.slice(open);
     return shown;
@@ -157,7 +157,7 @@ export class CallFilter {
   }
 
   /** Returns the length of the part at the end of the text that may begin a mark. */
-  #begun(): number {
+  #partialLength(): number {
     const longest = Math.max(...CALL_MARKS.map(({ length }) => length)) - 1;
     for (let length = Math.min(longest, this.#held.length); length > 0; length--) {
       const end = this.#held.slice(-length);

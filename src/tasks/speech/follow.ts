@@ -58,36 +58,36 @@ export async function* follow(
   const source = new Source(task, stream, 2 * most, signal);
   const texts: string[] = [];
   const joined = (...more: string[]) => [...texts, ...more].filter((text) => text !== '').join(' ');
-  let told: PartialTranscript = { text: '', final: '' };
+  let reported: PartialTranscript = { text: '', final: '' };
   /** The text with `more`, if it was not told yet. */
-  const news = (more = ''): PartialTranscript[] => {
+  const changes = (more = ''): PartialTranscript[] => {
     const now = { text: joined(more), final: joined() };
-    if (now.text === told.text && now.final === told.final) return [];
-    told = now;
+    if (now.text === reported.text && now.final === reported.final) return [];
+    reported = now;
     return [now];
   };
   try {
     let open: Float32Array = new Float32Array(0);
-    let seen = 0; // samples of `open` in which no end was found
+    let searched = 0; // samples of `open` in which no end was found
     for (let isOver = false; !isOver; ) {
       const more = await source.next();
       isOver = more === null;
       if (more !== null) open = joinFloats([open, more]);
       let changed = false;
-      for (; seen + step <= open.length; seen += step) {
+      for (; searched + step <= open.length; searched += step) {
         changed = true;
-        const end = endOf(open.subarray(0, seen + step), most, samplingRate);
+        const end = endOf(open.subarray(0, searched + step), most, samplingRate);
         if (end === null) continue;
         texts.push(await textOf(open.subarray(0, end), transcribe));
         signal?.throwIfAborted();
-        yield* news();
+        yield* changes();
         open = open.slice(end);
-        seen = -step;
+        searched = -step;
         changed = false;
       }
-      seen = Math.max(0, seen);
+      searched = Math.max(0, searched);
       if (isOver) texts.push(await textOf(open, transcribe));
-      else if (changed) yield* news(await textOf(open, transcribe));
+      else if (changed) yield* changes(await textOf(open, transcribe));
       signal?.throwIfAborted();
     }
     yield { text: joined(), final: joined() };
@@ -102,16 +102,16 @@ function endOf(samples: Float32Array, most: number, rate: number): number | null
   if (samples.length >= most) return quietest(samples, Math.floor((1 - SEARCHED) * most), most, width);
   const pause = Math.round(PAUSE * rate);
   if (samples.length < Math.round(SHORTEST * rate)) return null;
-  const isPause = loudest(samples.subarray(-pause), width) <= Math.max(SILENT, QUIET * loudest(samples, width));
+  const isPause = maxRms(samples.subarray(-pause), width) <= Math.max(SILENT, QUIET * maxRms(samples, width));
   return isPause ? samples.length - Math.floor(pause / 2) : null;
 }
 
 async function textOf(samples: Float32Array, transcribe: (samples: Float32Array) => Promise<string>): Promise<string> {
-  return loudest(samples, samples.length) < SILENT ? '' : (await transcribe(samples)).trim();
+  return maxRms(samples, samples.length) < SILENT ? '' : (await transcribe(samples)).trim();
 }
 
 /** The root mean square of the loudest piece of `width` samples. */
-function loudest(samples: Float32Array, width: number): number {
+function maxRms(samples: Float32Array, width: number): number {
   let most = 0;
   for (let at = 0; at < samples.length; at += width) {
     const piece = samples.subarray(at, at + width);

@@ -3,7 +3,7 @@
 import type { GenerationArguments } from '../generation-arguments.js';
 import type { CallOptions } from '../task.js';
 import type { TranscriptChunk } from './transcript.js';
-import type { SpeechTask } from './whisper-settings.js';
+import type { SpeechTask } from './whisper-context.js';
 
 export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationArguments, 'temperature'> {
   /**

@@ -36,12 +36,12 @@ export function timestampRules(
     }
     const last = chosen.findLast((token) => token >= first);
     if (last !== undefined) scores.fill(NEVER, first, isTime(-1) && !isTime(-2) ? last : last + 1);
-    if (timesPrevail(scores, first)) scores.fill(NEVER, 0, first);
+    if (isTimeLikelier(scores, first)) scores.fill(NEVER, 0, first);
   };
 }
 
 /** True if log Σ e^score of the times is above every other score. */
-function timesPrevail(scores: Float32Array, first: number): boolean {
+function isTimeLikelier(scores: Float32Array, first: number): boolean {
   let text = NEVER;
   for (let token = 0; token < first; token++) text = Math.max(text, scores[token] as number);
   let best = NEVER;

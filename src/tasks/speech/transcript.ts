@@ -1,10 +1,10 @@
 // Joins the tokens of windows to text with times, with the results of transformers.
 
 import { hasSpaces, languageNames } from './languages.js';
-import type { Heard, HeardPart } from './listen.js';
 import { merged, type TimedToken } from './overlap.js';
 import type { SpeechQuality } from './quality.js';
-import type { Listener } from './whisper-settings.js';
+import type { WhisperContext } from './whisper-context.js';
+import type { TranscribedWindow, WindowedTranscript } from './whisper-windows.js';
 import { wordsOf } from './words.js';
 
 /** A part of a recording: some sentences, or a word. */
@@ -22,7 +22,7 @@ export interface TranscriptChunk {
 }
 
 /** Transcript of a window that overlaps with others. */
-export interface HeardWindow extends Heard {
+export interface StridedTranscript extends WindowedTranscript {
   /** Length of the window, and its overlaps with both neighbours, in seconds. Null if windows do not overlap. */
   readonly stride: { readonly length: number; readonly left: number; readonly right: number } | null;
 }
@@ -47,10 +47,10 @@ export class Transcript {
   /** Start of the next window in seconds. */
   #offset = 0;
   #skips = false;
-  #part: HeardPart | undefined;
+  #part: TranscribedWindow | undefined;
 
   constructor(
-    private readonly listener: Listener,
+    private readonly whisper: WhisperContext,
     private readonly options: TranscriptOptions,
   ) {}
 
@@ -59,17 +59,17 @@ export class Transcript {
   }
 
   /** Adds the next window. */
-  add(heard: HeardWindow): void {
-    const { tokens: ids, precision, frameTime } = this.listener;
-    const { tokens, stride, parts } = heard;
-    this.#speak(heard.language);
+  add(transcribed: StridedTranscript): void {
+    const { tokens: ids, precision, frameTime } = this.whisper;
+    const { tokens, stride, windows } = transcribed;
+    this.#speak(transcribed.language);
     if (stride) this.#offset -= stride.left;
-    const borders = this.#borders(heard);
+    const borders = this.#borders(transcribed);
     let current: TimedToken[] = [];
     for (const [i, token] of tokens.entries()) {
-      this.#part = parts.findLast(({ first }) => first <= i);
+      this.#part = windows.findLast(({ first }) => first <= i);
       if (token < ids.first) {
-        if (token < ids.end) current.push(this.#timed(heard, i));
+        if (token < ids.end) current.push(this.#timed(transcribed, i));
         continue;
       }
       const inWindow = (token - ids.first) * precision;
@@ -108,8 +108,8 @@ export class Transcript {
    * Returns the range of time tokens that belong to this window. Times from `last` on are in the overlap that the next
    * window knows better; times before `first` are in the previous window's part.
    */
-  #borders({ tokens, stride }: HeardWindow): { first: number; last: number } {
-    const { tokens: ids, precision } = this.listener;
+  #borders({ tokens, stride }: StridedTranscript): { first: number; last: number } {
+    const { tokens: ids, precision } = this.whisper;
     const first = ids.first + (stride?.left ? stride.left / precision : 0);
     let last = Number.POSITIVE_INFINITY;
     if (!stride?.right) return { first, last };
@@ -122,13 +122,13 @@ export class Transcript {
     return { first, last };
   }
 
-  #timed({ tokens, times }: HeardWindow, i: number): TimedToken {
+  #timed({ tokens, times }: StridedTranscript, i: number): TimedToken {
     const at = (place: number) => rounded((times?.[place] ?? 0) + this.#offset);
     return { token: tokens[i] as number, start: i === 0 ? rounded(this.#offset) : at(i - 1), end: at(i) };
   }
 
   #close(end: number | null): void {
-    const { tokenizer } = this.listener;
+    const { tokenizer } = this.whisper;
     const isTimed = this.options.timestamps === 'word';
     const all = merged(this.#pending, isTimed);
     const tokens = all.map(({ token }) => token);

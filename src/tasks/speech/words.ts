@@ -52,7 +52,7 @@ function joined(pieces: readonly Word[]): Word[] {
     const before = words.at(-1);
     const isApart = piece.text.startsWith(' ') || PUNCTUATION.includes(piece.text.trim());
     if (before === undefined || isApart) words.push(piece);
-    else words[words.length - 1] = together(before, piece);
+    else words[words.length - 1] = joinedWord(before, piece);
   }
   return words;
 }
@@ -63,19 +63,19 @@ function withPunctuation(words: readonly Word[]): Word[] {
   for (const word of words.toReversed()) {
     const next = opened.at(-1);
     const opens = word.text.startsWith(' ') && OPENING.includes(word.text.trim());
-    if (next && opens) opened[opened.length - 1] = together(word, next);
+    if (next && opens) opened[opened.length - 1] = joinedWord(word, next);
     else opened.push(word);
   }
   const closed: Word[] = [];
   for (const word of opened.toReversed()) {
     const before = closed.at(-1);
     if (before && !before.text.endsWith(' ') && CLOSING.includes(word.text))
-      closed[closed.length - 1] = together(before, word);
+      closed[closed.length - 1] = joinedWord(before, word);
     else closed.push(word);
   }
   return closed;
 }
 
-function together(a: Word, b: Word): Word {
+function joinedWord(a: Word, b: Word): Word {
   return { text: a.text + b.text, first: a.first, end: b.end };
 }

@@ -8,7 +8,7 @@ import type { Features } from '../../pretrained/processors/features.js';
 import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
 
 /** The feature extractor of a model, and its frames. */
-export interface Hearing {
+export interface SoundExtractor {
   /** Hertz of the expected samples. */
   readonly samplingRate: number;
   /** Samples from one frame of the model to the next. */
@@ -20,7 +20,7 @@ export interface Hearing {
 }
 
 /** Returns the feature extractor of a model. Throws FormatError if there is none. */
-export function hearingOf(task: string, model: LoadedModel): Hearing {
+export function extractorOf(task: string, model: LoadedModel): SoundExtractor {
   const { processor, config } = model;
   const { framesOf } = model as unknown as Pick<SoundModel, 'framesOf'>;
   const frames = (count: number) => (count < 1 ? 0 : framesOf.call(model, count));
@@ -48,10 +48,10 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
 /** Returns the model's input for a sound. Pauses after every few milliseconds of work. */
 export function* inputOf(
   { device }: Pick<SoundModel, 'device'>,
-  hearing: Hearing,
+  extractor: SoundExtractor,
   samples: Float32Array,
 ): Generator<undefined, Tensor> {
-  const { data, shape } = yield* hearing.features(samples);
+  const { data, shape } = yield* extractor.features(samples);
   yield;
   return device.tensor(data, shape);
 }

@@ -13,7 +13,7 @@ import type { TimestampTokens } from './timestamp-rules.js';
 export type SpeechTask = 'transcribe' | 'translate';
 
 /** A Whisper model with its tokenizer, feature extractor and settings. */
-export class Listener {
+export class WhisperContext {
   readonly model: Whisper;
   readonly tokenizer: PretrainedTokenizer;
   readonly extractor: WhisperFeatureExtractor;

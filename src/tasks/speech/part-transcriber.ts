@@ -11,9 +11,9 @@ import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
 import { type GenerationArguments, generationArguments } from '../generation-arguments.js';
-import { type Hearing, hearingOf, inputOf } from './hearing.js';
 import { quietest } from './quietest.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
+import { extractorOf, inputOf, type SoundExtractor } from './sound-extractor.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
 
@@ -37,19 +37,19 @@ interface Piece {
 }
 
 /** Text of a part, with the times of its tokens if the model knows them. */
-interface Written {
+interface PartTranscript {
   readonly text: string;
   readonly pieces: readonly Piece[] | null;
 }
 
 /** True for models that `PartWriter` supports. */
-export function writesParts(model: LoadedModel): boolean {
+export function isPartTranscribed(model: LoadedModel): boolean {
   return model.headKind === 'transducer' || model instanceof SoundSeq2SeqModel;
 }
 
 /** A model that writes parts of recordings, with its tokenizer and feature extractor. */
-export class PartWriter {
-  readonly #hearing: Hearing;
+export class PartTranscriber {
+  readonly #extractor: SoundExtractor;
   readonly #tokenizer: PretrainedTokenizer;
 
   /** Throws FormatError for a model without a tokenizer or feature extractor. */
@@ -59,12 +59,12 @@ export class PartWriter {
   ) {
     if (model.tokenizer === null) throw new FormatError(`${task}: the model's folder has no tokenizer.json`);
     this.#tokenizer = model.tokenizer;
-    this.#hearing = hearingOf(task, model);
+    this.#extractor = extractorOf(task, model);
   }
 
   /** Hertz of the samples that the model reads. */
   get samplingRate(): number {
-    return this.#hearing.samplingRate;
+    return this.#extractor.samplingRate;
   }
 
   /** Transcribes recordings one after the other. Rejects as the task does. */
@@ -89,17 +89,17 @@ export class PartWriter {
     const results: SpeechRecognitionOutput[] = [];
     for (const [i, recording] of recordings.entries()) {
       signal?.throwIfAborted();
-      const samples = await samplesOf(this.task, recording, this.#hearing.samplingRate, signal);
+      const samples = await samplesOf(this.task, recording, this.#extractor.samplingRate, signal);
       const texts: string[] = [];
       const chunks: TranscriptChunk[] = [];
       for (const { start, end } of this.#partsOf(samples, seconds || PART_SECONDS)) {
         signal?.throwIfAborted();
         const part = samples.subarray(start, end);
-        const written = await this.#write(part, options);
-        if (written.text !== '') {
-          onText?.({ recording: i, text: written.text });
-          texts.push(written.text);
-          chunks.push(...this.#chunksOf(written, start, end, times === 'word'));
+        const transcript = await this.#transcribe(part, options);
+        if (transcript.text !== '') {
+          onText?.({ recording: i, text: transcript.text });
+          texts.push(transcript.text);
+          chunks.push(...this.#chunksOf(transcript, start, end, times === 'word'));
         }
         await new Promise<void>((resolve) => afterEvents(resolve));
       }
@@ -112,29 +112,29 @@ export class PartWriter {
 
   /** Yields parts of at most `seconds`. Each is cut at the quietest position near its end. */
   *#partsOf(samples: Float32Array, seconds: number): Generator<{ start: number; end: number }> {
-    const { samplingRate } = this.#hearing;
-    const most = Math.max(1, Math.round(seconds * samplingRate));
+    const { samplingRate } = this.#extractor;
+    const max = Math.max(1, Math.round(seconds * samplingRate));
     const width = Math.max(1, Math.round(QUIET_SECONDS * samplingRate));
     for (let start = 0; start < samples.length; ) {
       const end =
-        samples.length - start <= most
+        samples.length - start <= max
           ? samples.length
-          : quietest(samples, start + Math.floor((1 - SEARCHED) * most), start + most, width);
+          : quietest(samples, start + Math.floor((1 - SEARCHED) * max), start + max, width);
       yield { start, end };
       start = end;
     }
   }
 
-  async #write(samples: Float32Array, options: SpeechRecognitionOptions): Promise<Written> {
+  async #transcribe(samples: Float32Array, options: SpeechRecognitionOptions): Promise<PartTranscript> {
     const { model } = this;
-    if (this.#hearing.framesOf(this.#padded(samples).length) < 1) return { text: '', pieces: null }; // too short for a frame
+    if (this.#extractor.framesOf(this.#padded(samples).length) < 1) return { text: '', pieces: null }; // too short for a frame
     if (model.headKind === 'transducer') return this.#transduce(samples);
     const { temperature, ...others } = options;
     const sampling = typeof temperature === 'number' ? { ...others, temperature } : others;
     const generate = generationArguments(this.task, model, sampling as GenerationArguments, [...OWN] as never);
-    const input = await inferenceInSlices(model, () => inputOf(model, this.#hearing, this.#padded(samples)));
+    const input = await inferenceInSlices(model, () => inputOf(model, this.#extractor, this.#padded(samples)));
     try {
-      const seconds = samples.length / this.#hearing.samplingRate;
+      const seconds = samples.length / this.#extractor.samplingRate;
       const { sequences } = await model.generate(input, {
         maxNewTokens: Math.max(TOKENS_PER_SECOND, Math.floor(seconds) * TOKENS_PER_SECOND),
         ...generate,
@@ -157,9 +157,9 @@ export class PartWriter {
     return padded;
   }
 
-  async #transduce(samples: Float32Array): Promise<Written> {
+  async #transduce(samples: Float32Array): Promise<PartTranscript> {
     const model = this.model as unknown as ParakeetTransducer;
-    const input = await inferenceInSlices(model, () => inputOf(model, this.#hearing, samples));
+    const input = await inferenceInSlices(model, () => inputOf(model, this.#extractor, samples));
     try {
       const [text] = await model.transcribe({ inputFeatures: input });
       const pieces: Piece[] = [];
@@ -176,8 +176,8 @@ export class PartWriter {
   }
 
   /** Returns the part as one chunk, or its words. */
-  #chunksOf({ text, pieces }: Written, start: number, end: number, words: boolean): TranscriptChunk[] {
-    const { samplingRate, step } = this.#hearing;
+  #chunksOf({ text, pieces }: PartTranscript, start: number, end: number, words: boolean): TranscriptChunk[] {
+    const { samplingRate, step } = this.#extractor;
     const seconds = (sample: number) => Math.round((sample / samplingRate) * 100) / 100;
     if (!words || pieces === null) return [{ text, timestamp: [seconds(start), seconds(end)] }];
     const groups: Piece[][] = [];

@@ -13,12 +13,12 @@ import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
 import type { CallOptions } from '../task.js';
 import { ctcAlignment, ctcBeams, type FrameScores } from './ctc-beams.js';
-import { type Hearing, hearingOf, inputOf } from './hearing.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
+import { extractorOf, inputOf, type SoundExtractor } from './sound-extractor.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
 
-type SpellOptions = Pick<
+type CtcOptions = Pick<
   SpeechRecognitionOptions,
   'return_timestamps' | 'chunk_length_s' | 'stride_length_s' | 'onText' | 'num_beams' | 'numBeams' | keyof CallOptions
 >;
@@ -44,10 +44,10 @@ interface Part {
 const WORD_START = '▁';
 
 /** A model that spells, with its tokenizer and feature extractor. */
-export class Speller {
+export class CtcTranscriber {
   readonly #model: SoundModel;
   readonly #tokenizer: PretrainedTokenizer;
-  readonly #hearing: Hearing;
+  readonly #extractor: SoundExtractor;
   readonly #blank: number;
   readonly #delimiter: string;
   /** True if tokens are pieces of words, and the first piece of each begins with a space. */
@@ -65,7 +65,7 @@ export class Speller {
       throw new FormatError(`${task}: the model's folder has no tokenizer.json and no vocab.json`);
     this.#model = model;
     this.#tokenizer = tokenizer;
-    this.#hearing = hearingOf(task, model);
+    this.#extractor = extractorOf(task, model);
     this.#blank = config.pad_token_id as number;
     this.#delimiter = String(tokenizer.config?.word_delimiter_token ?? '|');
     this.#isPieces = tokenizer.tokenToId(this.#delimiter) === undefined;
@@ -73,17 +73,17 @@ export class Speller {
 
   /** Hertz of the samples that the model reads. */
   get samplingRate(): number {
-    return this.#hearing.samplingRate;
+    return this.#extractor.samplingRate;
   }
 
   /** Transcribes recordings one after the other. Rejects as the task does. */
-  async recognize(recordings: readonly SoundInput[], options: SpellOptions): Promise<SpeechRecognitionOutput[]> {
+  async recognize(recordings: readonly SoundInput[], options: CtcOptions): Promise<SpeechRecognitionOutput[]> {
     const { return_timestamps: times, signal, onText, onProgress } = this.#check(options);
     const results: SpeechRecognitionOutput[] = [];
     for (const [i, recording] of recordings.entries()) {
       signal?.throwIfAborted();
-      const samples = await samplesOf(this.task, recording, this.#hearing.samplingRate, signal);
-      const letters = await this.#listen(samples, options);
+      const samples = await samplesOf(this.task, recording, this.#extractor.samplingRate, signal);
+      const letters = await this.#transcribe(samples, options);
       const text = this.#textOf(letters);
       onText?.({ recording: i, text });
       const chunks = times === 'char' ? this.#chunks(letters.map((letter) => [letter])) : this.#words(letters);
@@ -94,7 +94,7 @@ export class Speller {
   }
 
   /** Throws ArgumentError for options that this kind of model does not have. */
-  #check(options: SpellOptions): SpellOptions {
+  #check(options: CtcOptions): CtcOptions {
     const { return_timestamps: times, num_beams: beams, numBeams } = options;
     if ((times as unknown) === true)
       throw new ArgumentError(
@@ -114,8 +114,8 @@ export class Speller {
   }
 
   /** Returns the letters of a recording. A recording longer than `chunk_length_s` is read in parts. */
-  async #listen(samples: Float32Array, options: SpellOptions): Promise<Letter[]> {
-    if (this.#hearing.framesOf(samples.length) < 1) return []; // too short for a frame
+  async #transcribe(samples: Float32Array, options: CtcOptions): Promise<Letter[]> {
+    if (this.#extractor.framesOf(samples.length) < 1) return []; // too short for a frame
     const { num_beams, numBeams = num_beams ?? 1 } = options;
     const ids: number[] = [];
     const rows: Float32Array[] = [];
@@ -125,27 +125,27 @@ export class Speller {
       const scores = await this.#read(part);
       ({ vocabulary } = scores);
       if (numBeams > 1) rows.push(logProbabilities(scores));
-      else ids.push(...best(scores));
+      else ids.push(...greedyIds(scores));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
-    return this.#lettersOf(numBeams > 1 ? this.#searched(joinFloats(rows), vocabulary, numBeams) : ids);
+    return this.#lettersOf(numBeams > 1 ? this.#beamSearch(joinFloats(rows), vocabulary, numBeams) : ids);
   }
 
   /** The token of each frame in the likeliest alignment of the text that beam search finds. */
-  #searched(values: Float32Array, vocabulary: number, beams: number): number[] {
+  #beamSearch(values: Float32Array, vocabulary: number, beams: number): number[] {
     const scores = { values, vocabulary };
-    return ctcAlignment(scores, ctcBeams(scores, beams, this.#blank), this.#blank) ?? best(scores);
+    return ctcAlignment(scores, ctcBeams(scores, beams, this.#blank), this.#blank) ?? greedyIds(scores);
   }
 
   /** Yields parts that overlap by strides of whole frames, as in transformers' pipeline. */
-  *#parts(samples: Float32Array, options: SpellOptions): Generator<Part> {
+  *#parts(samples: Float32Array, options: CtcOptions): Generator<Part> {
     const { chunk_length_s: seconds = 0, stride_length_s: stride = seconds / 6 } = options;
     if (seconds === 0) {
       yield { samples, left: 0, right: 0 };
       return;
     }
     const whole = (time: number) =>
-      Math.round((time * this.#hearing.samplingRate) / this.#hearing.step) * this.#hearing.step;
+      Math.round((time * this.#extractor.samplingRate) / this.#extractor.step) * this.#extractor.step;
     const sides = typeof stride === 'number' ? [stride, stride] : Array.from(stride);
     const [length, left, right] = [seconds, ...sides].map(whole) as [number, number, number];
     if (sides.length !== 2 || !(left >= 0 && right >= 0 && left + right < length)) {
@@ -156,7 +156,7 @@ export class Speller {
       const isLast = start + length >= samples.length;
       const part = samples.subarray(start, start + length);
       const before = start === 0 ? 0 : left;
-      if (part.length > before && this.#hearing.framesOf(part.length) > 0)
+      if (part.length > before && this.#extractor.framesOf(part.length) > 0)
         yield { samples: part, left: before, right: isLast ? 0 : right };
       if (isLast) return;
     }
@@ -165,15 +165,15 @@ export class Speller {
   /** Returns the logits of the frames that are not ignored. */
   async #read({ samples, left, right }: Part): Promise<FrameScores> {
     const model = this.#model;
-    const hearing = this.#hearing;
+    const extractor = this.#extractor;
     const logits = await inferenceInSlices(model, function* () {
-      const input = yield* inputOf(model, hearing, samples);
+      const input = yield* inputOf(model, extractor, samples);
       return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor; // [1, frames, vocabulary]
     });
     const [, frames, vocabulary] = logits.shape as [number, number, number];
     const values = (await logits.data()) as Float32Array;
     logits.dispose();
-    const counted = Math.round(samples.length / this.#hearing.step);
+    const counted = Math.round(samples.length / this.#extractor.step);
     const inFrames = (size: number) => Math.round((size / samples.length) * counted);
     const end = right === 0 ? frames : counted - inFrames(right);
     const [first, last] = [inFrames(left), Math.min(frames, end)];
@@ -211,7 +211,7 @@ export class Speller {
 
   #chunks(groups: readonly (readonly Letter[])[]): TranscriptChunk[] {
     const seconds = (frame: number) =>
-      Math.round(((frame * this.#hearing.step) / this.#hearing.samplingRate) * 100) / 100;
+      Math.round(((frame * this.#extractor.step) / this.#extractor.samplingRate) * 100) / 100;
     return groups.map((group) => ({
       text: this.#textOf(group),
       timestamp: [seconds(group[0]?.start ?? 0), seconds(group.at(-1)?.end ?? 0)] as const,
@@ -220,10 +220,10 @@ export class Speller {
 }
 
 /** The likeliest token of each frame. */
-function best({ values, vocabulary }: FrameScores): number[] {
+function greedyIds({ values, vocabulary }: FrameScores): number[] {
   return Array.from({ length: values.length / vocabulary }, (_, frame) => {
     const row = values.subarray(frame * vocabulary, (frame + 1) * vocabulary);
-    return row.indexOf(row.reduce((most, value) => Math.max(most, value)));
+    return row.indexOf(row.reduce((max, value) => Math.max(max, value)));
   });
 }
 
@@ -231,8 +231,8 @@ function logProbabilities({ values, vocabulary }: FrameScores): Float32Array {
   const result = new Float32Array(values.length);
   for (let start = 0; start < values.length; start += vocabulary) {
     const row = values.subarray(start, start + vocabulary);
-    const most = row.reduce((a, b) => Math.max(a, b));
-    const sum = most + Math.log(row.reduce((total, value) => total + Math.exp(value - most), 0));
+    const max = row.reduce((a, b) => Math.max(a, b));
+    const sum = max + Math.log(row.reduce((total, value) => total + Math.exp(value - max), 0));
     for (const [i, value] of row.entries()) result[start + i] = value - sum;
   }
   return result;
