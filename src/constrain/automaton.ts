@@ -17,7 +17,7 @@ interface Edge {
 
 interface State {
   readonly edges: Edge[];
-  readonly free: number[];
+  readonly epsilon: number[];
   readonly conditions: Condition[];
 }
 
@@ -118,12 +118,12 @@ class Automaton {
   closure(from: readonly number[]): number[] {
     const reached = new Set(from);
     for (const each of reached) {
-      const { free, conditions } = this.#at(each);
+      const { epsilon, conditions } = this.#at(each);
       if (conditions.length > 0)
         throw new ResponseFormatError(
           'a string has a lookahead inside another one, or in two patterns, which is not supported',
         );
-      for (const to of free) reached.add(to);
+      for (const to of epsilon) reached.add(to);
     }
     return [...reached].sort((a, b) => a - b);
   }
@@ -137,8 +137,8 @@ class Automaton {
       if (reached.has(key)) continue;
       reached.set(key, thread);
       if (reached.size > MAX_THREADS) throw tooLarge();
-      const { free, conditions } = this.#at(thread.state);
-      for (const to of free) todo.push({ ...thread, state: to });
+      const { epsilon, conditions } = this.#at(thread.state);
+      for (const to of epsilon) todo.push({ ...thread, state: to });
       for (const { start, isNegated, to } of conditions) {
         const added = { states: this.closure([start]), isNegated };
         todo.push({ state: to, pending: unique([...thread.pending, added]) });
@@ -191,10 +191,10 @@ class Automaton {
 
   #add(): number {
     if (this.#states.length === MAX_STATES) throw tooLarge();
-    return this.#states.push({ edges: [], free: [], conditions: [] }) - 1;
+    return this.#states.push({ edges: [], epsilon: [], conditions: [] }) - 1;
   }
 
-  /** Adds states for an expression behind `from` and returns the last one. */
+  /** Adds states for an expression after `from` and returns the last one. */
   #connect(expression: Expression, from: number): number {
     switch (expression.kind) {
       case 'text':
@@ -210,8 +210,8 @@ class Automaton {
         const end = this.#add();
         for (const option of expression.options) {
           const begin = this.#add();
-          this.#at(from).free.push(begin);
-          this.#at(this.#connect(option, begin)).free.push(end);
+          this.#at(from).epsilon.push(begin);
+          this.#at(this.#connect(option, begin)).epsilon.push(end);
         }
         return end;
       }
@@ -238,16 +238,16 @@ class Automaton {
     for (let i = 0; i < min; i++) last = this.#connect(of, last);
     if (max === Number.POSITIVE_INFINITY) {
       const loop = this.#add();
-      this.#at(last).free.push(loop);
-      this.#at(this.#connect(of, loop)).free.push(loop);
+      this.#at(last).epsilon.push(loop);
+      this.#at(this.#connect(of, loop)).epsilon.push(loop);
       return loop;
     }
     const end = this.#add();
     for (let i = min; i < max; i++) {
-      this.#at(last).free.push(end);
+      this.#at(last).epsilon.push(end);
       last = this.#connect(of, last);
     }
-    this.#at(last).free.push(end);
+    this.#at(last).epsilon.push(end);
     return end;
   }
 }

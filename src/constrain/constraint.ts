@@ -9,7 +9,7 @@ import type { CheckedFormat } from './checked-format.js';
 import { NoRoomError } from './format-error.js';
 import { MemberNames } from './member-names.js';
 import { MAX_STATES, networkOf } from './network.js';
-import { NOWHERE, type Places, Recognizer } from './recognizer.js';
+import { type ConfigurationSet, EMPTY_SET, Recognizer } from './recognizer.js';
 import { checkFormat, grammarOf } from './response-format.js';
 import { inSlices, type Sliced } from './slices.js';
 import { tokenBytes } from './token-bytes.js';
@@ -66,7 +66,7 @@ function defaultSyntaxOf({ chatTemplate: template }: PretrainedTokenizer) {
 interface Compiled {
   readonly trie: TokenTrie;
   readonly recognizer: Recognizer;
-  readonly states: number;
+  readonly stateCount: number;
   /** The masks, by the number of scores. */
   readonly allowed: Map<number, AllowedTokens>;
   /** Null if members cannot repeat a name, or if the text is not JSON. */
@@ -76,7 +76,7 @@ interface Compiled {
 interface Entry {
   readonly compiled: Promise<Compiled>;
   /** 0 while the format is being compiled. */
-  states: number;
+  stateCount: number;
 }
 
 /** Many requests have the same format. The latest ones are kept, with at most MAX_STATES states together. */
@@ -84,29 +84,29 @@ const MAX_FORMATS = 8;
 const entries = new WeakMap<PretrainedTokenizer, Map<string, Entry>>();
 
 async function compiledOf(tokenizer: PretrainedTokenizer, format: CheckedFormat): Promise<Compiled> {
-  const own = entries.get(tokenizer) ?? new Map<string, Entry>();
-  entries.set(tokenizer, own);
+  const ofTokenizer = entries.get(tokenizer) ?? new Map<string, Entry>();
+  entries.set(tokenizer, ofTokenizer);
   const key = JSON.stringify(format);
-  const entry = own.get(key) ?? { compiled: compile(tokenizer, format), states: 0 };
-  own.delete(key);
-  own.set(key, entry); // the latest format is the last one
+  const entry = ofTokenizer.get(key) ?? { compiled: compile(tokenizer, format), stateCount: 0 };
+  ofTokenizer.delete(key);
+  ofTokenizer.set(key, entry); // the latest format is the last one
   try {
     const compiled = await entry.compiled;
-    entry.states = compiled.states;
+    entry.stateCount = compiled.stateCount;
     return compiled;
   } catch (error) {
-    if (own.get(key) === entry) own.delete(key);
+    if (ofTokenizer.get(key) === entry) ofTokenizer.delete(key);
     throw error;
   } finally {
-    forgetOldest(own);
+    forgetOldest(ofTokenizer);
   }
 }
 
-function forgetOldest(own: Map<string, Entry>): void {
-  const total = () => [...own.values()].reduce((sum, { states }) => sum + states, 0);
-  for (const key of own.keys()) {
-    if (own.size === 1 || (own.size <= MAX_FORMATS && total() <= MAX_STATES)) return;
-    own.delete(key);
+function forgetOldest(ofTokenizer: Map<string, Entry>): void {
+  const total = () => [...ofTokenizer.values()].reduce((sum, { stateCount }) => sum + stateCount, 0);
+  for (const key of ofTokenizer.keys()) {
+    if (ofTokenizer.size === 1 || (ofTokenizer.size <= MAX_FORMATS && total() <= MAX_STATES)) return;
+    ofTokenizer.delete(key);
   }
 }
 
@@ -122,7 +122,7 @@ function* compileWith(trie: TokenTrie, format: CheckedFormat): Sliced<Compiled> 
   return {
     trie,
     recognizer: new Recognizer(network),
-    states: network.states.length,
+    stateCount: network.states.length,
     allowed: new Map(),
     names: grammar.hasFreeNames && isJson ? { isWhole: format.type === 'json_schema' } : null,
   };
@@ -132,11 +132,11 @@ function* compileWith(trie: TokenTrie, format: CheckedFormat): Sliced<Compiled> 
 const tries = new WeakMap<PretrainedTokenizer, Map<string, Promise<TokenTrie>>>();
 
 function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): Promise<TokenTrie> {
-  const own = tries.get(tokenizer) ?? new Map<string, Promise<TokenTrie>>();
-  tries.set(tokenizer, own);
+  const ofTokenizer = tries.get(tokenizer) ?? new Map<string, Promise<TokenTrie>>();
+  tries.set(tokenizer, ofTokenizer);
   const key = written.join('\n');
-  const trie = own.get(key) ?? inSlices(readTrie(tokenizer, written));
-  own.set(key, trie);
+  const trie = ofTokenizer.get(key) ?? inSlices(readTrie(tokenizer, written));
+  ofTokenizer.set(key, trie);
   return trie;
 }
 
@@ -152,6 +152,18 @@ function specialsIn(format: CheckedFormat, tokenizer: PretrainedTokenizer): stri
       .join('\n')
       .match(/<[^<>\s]+>|\[[A-Z_]+\]/g) ?? [];
   return [...new Set(marks)].filter((mark) => tokenizer.tokenToId(mark) !== undefined).sort();
+}
+
+/** The choice of the next token. */
+interface Choice {
+  readonly allowed: AllowedTokens;
+  readonly scores: Float32Array;
+  /** The configurations after the text so far. */
+  readonly set: ConfigurationSet;
+  /** The number of tokens that the text may still get, including this one. */
+  readonly tokensLeft: number;
+  /** The tokens that may end the text now. */
+  readonly endTokens: readonly number[];
 }
 
 /** Restricts texts that grow token by token. */
@@ -173,11 +185,11 @@ class Constraint {
 
   /** True if only the end can follow: the format allows no more text, or there is no room for more. */
   isComplete(tokens: readonly number[]): boolean {
-    const places = this.#follow(tokens);
-    if (places === NOWHERE || !this.#recognizer.isEnd(places)) return false;
-    if (!this.#recognizer.goesOn(places)) return true;
-    const left = this.#maxTokens - tokens.length;
-    return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).isPossible;
+    const set = this.#setAfter(tokens);
+    if (set === EMPTY_SET || !this.#recognizer.isEnd(set)) return false;
+    if (!this.#recognizer.canContinue(set)) return true;
+    const tokensLeft = this.#maxTokens - tokens.length;
+    return this.stopTokens.size === 0 && tokensLeft > 0 && !this.#allowed?.mask(set, tokensLeft - 1).isPossible;
   }
 
   /** Restricts the next token's scores. */
@@ -194,43 +206,38 @@ class Constraint {
   ): Generator<undefined, void> {
     const allowed = this.#allowedOf(scores.length);
     const written = tokens.slice(begin);
-    let places = this.#follow(written);
-    const { era } = this.#recognizer;
-    yield* allowed.prepare(places);
+    let set = this.#setAfter(written);
+    const { epoch } = this.#recognizer;
+    yield* allowed.prepare(set);
     // No pause from here on: other texts of the same format may be restricted during pauses.
-    if (this.#recognizer.era !== era) places = this.#follow(written);
-    const left = maxLength - tokens.length; // including the token that is chosen now
+    if (this.#recognizer.epoch !== epoch) set = this.#setAfter(written);
+    const tokensLeft = maxLength - tokens.length; // including the token that is chosen now
     this.#maxTokens = maxLength - begin;
     this.#allowed = allowed;
-    const canEnd = places !== NOWHERE && this.#recognizer.isEnd(places) && this.stopTokens.size > 0;
-    const ends = canEnd ? [...this.stopTokens] : [];
-    const isPossible = this.#names
-      ? this.#maskWithNames(this.#names, allowed, scores, written, places, left, ends)
-      : this.#mask(allowed, scores, places, left - 1, ends);
-    if (!isPossible && !canEnd) throw new NoRoomError(written.length, left);
+    const canEnd = set !== EMPTY_SET && this.#recognizer.isEnd(set) && this.stopTokens.size > 0;
+    const endTokens = canEnd ? [...this.stopTokens] : [];
+    const choice = { allowed, scores, set, tokensLeft, endTokens };
+    const isPossible = this.#names ? this.#maskWithNames(this.#names, written, choice) : this.#mask(choice);
+    if (!isPossible && !canEnd) throw new NoRoomError(written.length, tokensLeft);
   }
 
-  /** A token is at least one byte of text. The end itself needs no byte. Returns true if a token is left. */
-  #mask(allowed: AllowedTokens, scores: Float32Array, places: Places, bytes: number, ends: readonly number[]): boolean {
-    const mask = allowed.mask(places, bytes);
-    applyMask(scores, mask, ends);
+  /**
+   * Masks the scores. Each token is at least one byte of text, and the end needs none, so `tokensLeft` tokens leave room
+   * for `bytesLeft` bytes. Returns true if a token is left.
+   */
+  #mask({ allowed, scores, set, tokensLeft, endTokens }: Choice, bytesLeft = tokensLeft - 1): boolean {
+    const mask = allowed.mask(set, bytesLeft);
+    applyMask(scores, mask, endTokens);
     return mask.isPossible;
   }
 
-  /** Keeps room for one more byte, because a name that repeats another one must become longer. */
-  #maskWithNames(
-    names: MemberNames,
-    allowed: AllowedTokens,
-    scores: Float32Array,
-    written: readonly number[],
-    places: Places,
-    left: number,
-    ends: readonly number[],
-  ): boolean {
+  /** Like `#mask`. Leaves room for one more byte, because a name that repeats another one must become longer. */
+  #maskWithNames(names: MemberNames, written: readonly number[], choice: Choice): boolean {
+    const { allowed, scores, set, tokensLeft } = choice;
     names.read(written);
-    const hasRoom = !names.isRepeated && allowed.mask(places, left - 2).isPossible;
-    const isPossible = this.#mask(allowed, scores, places, hasRoom ? left - 2 : left - 1, ends);
-    if (!isPossible || !names.forbid(scores, places, hasRoom)) return isPossible;
+    const hasRoom = !names.isRepeated && allowed.mask(set, tokensLeft - 2).isPossible;
+    const isPossible = this.#mask(choice, hasRoom ? tokensLeft - 2 : tokensLeft - 1);
+    if (!isPossible || !names.forbid(scores, set, hasRoom)) return isPossible;
     return scores.some((score) => score !== Number.NEGATIVE_INFINITY);
   }
 
@@ -241,13 +248,13 @@ class Constraint {
     return found;
   }
 
-  /** The places in the network behind a text. Stop tokens are no part of it. */
-  #follow(tokens: readonly number[]): Places {
-    let places = this.#recognizer.start();
+  /** The configurations of the network after a text. Stop tokens do not belong to the text. */
+  #setAfter(tokens: readonly number[]): ConfigurationSet {
+    let set = this.#recognizer.start();
     for (const token of tokens) {
       if (this.stopTokens.has(token)) break;
-      for (const byte of this.compiled.trie.bytes.of(token)) places = this.#recognizer.step(places, byte);
+      for (const byte of this.compiled.trie.bytes.of(token)) set = this.#recognizer.step(set, byte);
     }
-    return places;
+    return set;
   }
 }

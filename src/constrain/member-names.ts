@@ -1,7 +1,7 @@
 // Names of members in JSON that is being written. A grammar cannot say that the names of an object differ.
 
-import type { Places, Recognizer } from './recognizer.js';
-import { NOWHERE } from './recognizer.js';
+import type { ConfigurationSet, Recognizer } from './recognizer.js';
+import { EMPTY_SET } from './recognizer.js';
 import type { TokenTrie } from './token-trie.js';
 
 const QUOTE = 0x22;
@@ -10,17 +10,17 @@ const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA] = [0x7b, 0x7d,
 
 interface Names {
   readonly name: string;
-  readonly others: Names | null;
+  readonly rest: Names | null;
 }
 
 /** An array or object that is not closed yet. */
 interface Container {
   readonly isObject: boolean;
   readonly names: Names | null;
-  readonly around: Container | null;
+  readonly parent: Container | null;
 }
 
-/** The state behind a text. States are immutable, so that a token can be tried. */
+/** The state after a text. States are immutable, so that a token can be tried. */
 interface TextState {
   readonly container: Container | null;
   readonly string: 'none' | 'name' | 'text';
@@ -55,16 +55,16 @@ export class MemberNames {
     this.#state = state;
   }
 
-  /** True within a name that another member has: it must go on. */
+  /** True within a name that another member has, so that it must become longer. */
   get isRepeated(): boolean {
     return this.#isOpenRepetition(this.#state);
   }
 
   /**
    * Forbids tokens that repeat a name, and returns whether there were any. A token may end within a repeated name if
-   * `mayGoOn` is true and the format allows a longer name.
+   * `mayContinue` is true and the format allows a longer name.
    */
-  forbid(scores: Float32Array, places: Places, mayGoOn: boolean): boolean {
+  forbid(scores: Float32Array, set: ConfigurationSet, mayContinue: boolean): boolean {
     const state = this.#state;
     let hasForbidden = false;
     const forbid = (token: number) => {
@@ -72,14 +72,14 @@ export class MemberNames {
       hasForbidden = true;
     };
     const isPossible = (token: number) => token < scores.length && scores[token] !== Number.NEGATIVE_INFINITY;
-    const isDeadEnd = (token: number) => !mayGoOn || !this.#canGoOn(places, token);
+    const isDeadEnd = (token: number) => !mayContinue || !this.#canContinue(set, token);
     for (const token of this.trie.quoting[minQuotes(state)] ?? []) {
       if (!isPossible(token)) continue;
       const next = this.#after(state, this.trie.bytes.of(token));
       if (next === null || (this.#isOpenRepetition(next) && isDeadEnd(token))) forbid(token);
     }
     if (state.string !== 'name') return hasForbidden;
-    for (let names = state.container?.names ?? null; names !== null; names = names.others) {
+    for (let names = state.container?.names ?? null; names !== null; names = names.rest) {
       const whole = jsonName(names.name);
       if (whole.length <= state.name.length || !whole.startsWith(state.name)) continue;
       for (const token of this.#tokensOf(whole.slice(state.name.length)))
@@ -88,7 +88,7 @@ export class MemberNames {
     return hasForbidden;
   }
 
-  /** The state behind more bytes, or null if they complete a repeated name. */
+  /** The state after more bytes, or null if they complete a repeated name. */
   #after(from: TextState, bytes: Iterable<number>): TextState | null {
     let state: TextState | null = from;
     for (const byte of bytes) {
@@ -106,7 +106,7 @@ export class MemberNames {
     const closed = { ...state, string: 'none', name: '', expectsName: false } as const;
     if (string === 'text' || container === null) return closed;
     if (hasName(container, parsedName(name))) return null;
-    const names = { name: parsedName(name), others: container.names };
+    const names = { name: parsedName(name), rest: container.names };
     return { ...closed, container: { ...container, names } };
   }
 
@@ -119,11 +119,11 @@ export class MemberNames {
       case OPEN_OBJECT:
       case OPEN_ARRAY: {
         const isObject = byte === OPEN_OBJECT;
-        return { ...state, container: { isObject, names: null, around: container }, expectsName: isObject };
+        return { ...state, container: { isObject, names: null, parent: container }, expectsName: isObject };
       }
       case CLOSE_OBJECT:
       case CLOSE_ARRAY:
-        return { ...state, container: container?.around ?? null, expectsName: false };
+        return { ...state, container: container?.parent ?? null, expectsName: false };
       case COMMA:
         return { ...state, expectsName: container?.isObject ?? false };
       default:
@@ -133,17 +133,17 @@ export class MemberNames {
 
   #isOpenRepetition({ container, string, name, isEscaped }: TextState): boolean {
     if (string !== 'name' || container?.names == null || isEscaped) return false;
-    for (let names: Names | null = container.names; names !== null; names = names.others)
+    for (let names: Names | null = container.names; names !== null; names = names.rest)
       if (jsonName(names.name) === name) return true;
     return false;
   }
 
   /** True if a byte other than the closing quote can follow a token. */
-  #canGoOn(places: Places, token: number): boolean {
-    let at = places;
+  #canContinue(set: ConfigurationSet, token: number): boolean {
+    let at = set;
     for (const byte of this.trie.bytes.of(token)) at = this.recognizer.step(at, byte);
     for (let byte = 0; byte < 256; byte++)
-      if (byte !== QUOTE && this.recognizer.step(at, byte) !== NOWHERE) return true;
+      if (byte !== QUOTE && this.recognizer.step(at, byte) !== EMPTY_SET) return true;
     return false;
   }
 
@@ -163,7 +163,7 @@ export class MemberNames {
 }
 
 function hasName({ names }: Container, name: string): boolean {
-  for (let each = names; each !== null; each = each.others) if (each.name === name) return true;
+  for (let each = names; each !== null; each = each.rest) if (each.name === name) return true;
   return false;
 }
 

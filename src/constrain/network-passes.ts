@@ -8,11 +8,11 @@ import type { State } from './states.js';
 /** The number of small steps between two pauses. */
 const STEPS = 256;
 
-/** One way to go on from `from`: its distance is at most `bytes`, plus the distances of the states that it leads to. */
-interface Way {
+/** An edge from `from`, whose distance is at most `bytes`, plus the distances of the states that the edge leads to. */
+interface IncomingEdge {
   readonly from: number;
   readonly bytes: number;
-  /** The other state of a call: a call leads to the rule's start and to the state behind it. */
+  /** The other state of a call, which leads to the rule's start and to the state after the rule; otherwise null. */
   readonly other: number | null;
 }
 
@@ -20,9 +20,9 @@ interface Way {
  * Sets the distance of each state: the minimum number of bytes to its rule's end. Knuth's generalization of Dijkstra's
  * algorithm settles states in the order of their distances, each once ("A generalization of Dijkstra's algorithm", 1977).
  */
-export function* measure(states: readonly State[]): Sliced<void> {
-  const at = (i: number) => states[i] as State;
-  const ways = yield* waysTo(states);
+export function* setDistances(states: readonly State[]): Sliced<void> {
+  const stateAt = (i: number) => states[i] as State;
+  const incoming = yield* incomingEdges(states);
   const queue = new TinyQueue<{ readonly state: number; readonly distance: number }>(
     [],
     (a, b) => a.distance - b.distance,
@@ -31,38 +31,38 @@ export function* measure(states: readonly State[]): Sliced<void> {
   let steps = 0;
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const { state, distance } = next;
-    if (at(state).distance <= distance) continue;
-    at(state).distance = distance;
-    for (const { from, bytes, other } of ways[state] as Way[]) {
+    if (stateAt(state).distance <= distance) continue;
+    stateAt(state).distance = distance;
+    for (const { from, bytes, other } of incoming[state] as IncomingEdge[]) {
       if (++steps % STEPS === 0) yield;
-      const whole = distance + bytes + (other === null ? 0 : at(other).distance);
-      if (whole < at(from).distance) queue.push({ state: from, distance: whole });
+      const total = distance + bytes + (other === null ? 0 : stateAt(other).distance);
+      if (total < stateAt(from).distance) queue.push({ state: from, distance: total });
     }
   }
 }
 
-/** Lists the ways that lead to each state. */
-function* waysTo(states: readonly State[]): Sliced<Way[][]> {
-  const ways = yield* emptyLists<Way>(states.length);
-  for (const [from, { edges, free, calls }] of states.entries()) {
-    for (const { to } of edges) ways[to]?.push({ from, bytes: 1, other: null });
-    for (const to of free) ways[to]?.push({ from, bytes: 0, other: null });
-    for (const { start, back } of calls) {
-      ways[start]?.push({ from, bytes: 0, other: back });
-      ways[back]?.push({ from, bytes: 0, other: start });
+/** Lists the edges that lead to each state. */
+function* incomingEdges(states: readonly State[]): Sliced<IncomingEdge[][]> {
+  const incoming = yield* emptyLists<IncomingEdge>(states.length);
+  for (const [from, { edges, epsilon, calls }] of states.entries()) {
+    for (const { to } of edges) incoming[to]?.push({ from, bytes: 1, other: null });
+    for (const to of epsilon) incoming[to]?.push({ from, bytes: 0, other: null });
+    for (const { start, returnTo } of calls) {
+      incoming[start]?.push({ from, bytes: 0, other: returnTo });
+      incoming[returnTo]?.push({ from, bytes: 0, other: start });
     }
     if (from % STEPS === 0) yield;
   }
-  return ways;
+  return incoming;
 }
 
 /** Sets `isTail`: a state is a tail if no byte and no call is reached without a byte. */
 export function* findTails(states: readonly State[]): Sliced<void> {
   const before = yield* emptyLists<number>(states.length);
   const others: number[] = [];
-  for (const [i, { edges, free, calls }] of states.entries()) {
+  for (const [i, { edges, epsilon, calls }] of states.entries()) {
     if (edges.length > 0 || calls.length > 0) others.push(i);
-    for (const to of free) before[to]?.push(i);
+    for (const to of epsilon) before[to]?.push(i);
     (states[i] as State).isTail = true;
     if (i % STEPS === 0) yield;
   }
@@ -78,20 +78,20 @@ export function* findTails(states: readonly State[]): Sliced<void> {
 
 /** Refuses a rule that begins with itself: it would be called without end. */
 export function* checkLeftRecursion(states: readonly State[], starts: ReadonlyMap<string, number>): Sliced<void> {
-  const begins = new Map<number, number[]>();
+  const callsFirst = new Map<number, number[]>();
   for (const start of starts.values()) {
-    begins.set(start, yield* firstCalls(states, start));
+    callsFirst.set(start, yield* firstCalls(states, start));
     yield;
   }
   const names = new Map([...starts].map(([name, start]) => [start, name]));
   const isDone = new Map<number, boolean>(); // false while a rule is on the current path
-  for (const root of begins.keys()) {
+  for (const root of callsFirst.keys()) {
     if (isDone.has(root)) continue;
     isDone.set(root, false);
     const path = [{ start: root, next: 0 }];
     for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
       yield;
-      const called = begins.get(top.start)?.[top.next++];
+      const called = callsFirst.get(top.start)?.[top.next++];
       if (called === undefined) {
         isDone.set(top.start, true);
         path.pop();
@@ -114,11 +114,11 @@ function* firstCalls(states: readonly State[], start: number): Sliced<number[]> 
   let steps = 0;
   for (const i of reached) {
     if (++steps % STEPS === 0) yield;
-    const { free, calls } = states[i] as State;
-    for (const to of free) reached.add(to);
+    const { epsilon, calls } = states[i] as State;
+    for (const to of epsilon) reached.add(to);
     for (const call of calls) {
       called.add(call.start);
-      if ((states[call.start] as State).distance === 0) reached.add(call.back);
+      if ((states[call.start] as State).distance === 0) reached.add(call.returnTo);
     }
   }
   return [...called];

@@ -2,7 +2,7 @@
 
 import type { Expression, Grammar, Ranges } from './expression.js';
 import { ResponseFormatError } from './format-error.js';
-import { checkLeftRecursion, findTails, measure } from './network-passes.js';
+import { checkLeftRecursion, findTails, setDistances } from './network-passes.js';
 import type { Sliced } from './slices.js';
 import type { Call, Edge, Network, State } from './states.js';
 import { type ByteRanges, utf8Ranges } from './utf8.js';
@@ -22,9 +22,9 @@ export function* networkOf(grammar: Grammar, canWrite: Uint8Array): Sliced<Netwo
   const { rules, root } = grammar;
   yield* checkSize(grammar);
   const builder = new Builder();
-  const starts = new Map([...rules.keys()].map((name) => [name, builder.add()]));
+  const starts = new Map([...rules.keys()].map((name) => [name, builder.addState()]));
   for (const [name, expression] of rules) {
-    const end = builder.add();
+    const end = builder.addState();
     (builder.states[end] as State).isEnd = true;
     yield* builder.connect(expression, starts.get(name) as number, end, starts);
     yield;
@@ -33,25 +33,25 @@ export function* networkOf(grammar: Grammar, canWrite: Uint8Array): Sliced<Netwo
   const written = runningCounts(canWrite);
   const isPossible = ({ first, last }: Edge) => (written[last + 1] as number) > (written[first] as number);
   yield* eachState(states, (state) => {
-    state.edges = kept(state.edges, isPossible);
+    state.edges = filtered(state.edges, isPossible);
   });
-  yield* measure(states);
+  yield* setDistances(states);
   const start = starts.get(root) as number;
   if ((states[start] as State).distance === Number.POSITIVE_INFINITY)
     throw new ResponseFormatError('nothing that ends, and that the vocabulary can write, satisfies the format');
   const canEnd = (i: number) => Number.isFinite((states[i] as State).distance);
   yield* eachState(states, (state) => {
-    state.edges = kept(state.edges, ({ to }) => canEnd(to));
-    state.free = kept(state.free, canEnd);
-    state.calls = kept(state.calls, (call) => canEnd(call.start) && canEnd(call.back));
+    state.edges = filtered(state.edges, ({ to }) => canEnd(to));
+    state.epsilon = filtered(state.epsilon, canEnd);
+    state.calls = filtered(state.calls, (call) => canEnd(call.start) && canEnd(call.returnTo));
   });
   yield* findTails(states);
   yield* checkLeftRecursion(states, starts);
   return { states, start };
 }
 
-/** The list itself if all of its elements are kept: most are, and networks are large. */
-function kept<T>(list: readonly T[], isKept: (element: T) => boolean): readonly T[] {
+/** Returns the list itself if all of its elements are kept, which is usual. Networks are large, so this saves copies. */
+function filtered<T>(list: readonly T[], isKept: (element: T) => boolean): readonly T[] {
   return list.every(isKept) ? list : list.filter(isKept);
 }
 
@@ -119,7 +119,7 @@ function bytesOf(ranges: Ranges): ByteRanges[] {
 /** The list of a state that has no edges, free edges or calls: most lists stay empty. */
 const NONE: readonly never[] = [];
 
-function append<T>(list: readonly T[], element: T): readonly T[] {
+function appended<T>(list: readonly T[], element: T): readonly T[] {
   if (list === NONE) return [element];
   (list as T[]).push(element);
   return list;
@@ -142,9 +142,9 @@ class Builder {
   readonly states: State[] = [];
   readonly #tasks: Task[] = [];
 
-  add(): number {
+  addState(): number {
     const distance = Number.POSITIVE_INFINITY;
-    return this.states.push({ edges: NONE, free: NONE, calls: NONE, isEnd: false, isTail: false, distance }) - 1;
+    return this.states.push({ edges: NONE, epsilon: NONE, calls: NONE, isEnd: false, isTail: false, distance }) - 1;
   }
 
   /** Makes the texts of `expression` lead from one state to another. Nested expressions become tasks, not recursion. */
@@ -181,7 +181,7 @@ class Builder {
       case 'rule': {
         const start = starts.get(expression.name);
         if (start === undefined) throw new ResponseFormatError(`the grammar has no rule '${expression.name}'`);
-        this.#call(from, { start, back: to });
+        this.#addCall(from, { start, returnTo: to });
         return;
       }
       case 'lookahead':
@@ -189,23 +189,23 @@ class Builder {
     }
   }
 
-  #edge(from: number, edge: Edge): void {
+  #addEdge(from: number, edge: Edge): void {
     const state = this.states[from] as State;
-    state.edges = append(state.edges, edge);
+    state.edges = appended(state.edges, edge);
   }
 
-  #free(from: number, to: number): void {
+  #addEpsilon(from: number, to: number): void {
     const state = this.states[from] as State;
-    state.free = append(state.free, to);
+    state.epsilon = appended(state.epsilon, to);
   }
 
-  #call(from: number, call: Call): void {
+  #addCall(from: number, call: Call): void {
     const state = this.states[from] as State;
-    state.calls = append(state.calls, call);
+    state.calls = appended(state.calls, call);
   }
 
   #text(bytes: Uint8Array, from: number, to: number): void {
-    if (bytes.length === 0) this.#free(from, to);
+    if (bytes.length === 0) this.#addEpsilon(from, to);
     else
       this.#chain(
         Array.from(bytes, (byte) => [byte, byte] as const),
@@ -218,17 +218,17 @@ class Builder {
   #chain(bytes: ByteRanges, from: number, end: number): void {
     let last = from;
     for (const [i, [low, high]] of bytes.entries()) {
-      const to = i + 1 === bytes.length ? end : this.add();
-      this.#edge(last, { first: low, last: high, to });
+      const to = i + 1 === bytes.length ? end : this.addState();
+      this.#addEdge(last, { first: low, last: high, to });
       last = to;
     }
   }
 
   #sequence(parts: readonly Expression[], from: number, to: number): void {
-    if (parts.length === 0) this.#free(from, to);
+    if (parts.length === 0) this.#addEpsilon(from, to);
     let last = from;
     for (const [i, expression] of parts.entries()) {
-      const next = i + 1 === parts.length ? to : this.add();
+      const next = i + 1 === parts.length ? to : this.addState();
       this.#tasks.push({ expression, from: last, to: next });
       last = next;
     }
@@ -242,14 +242,14 @@ class Builder {
       if (i % STEPS === STEPS - 1) yield;
     }
     if (texts.length > 0) {
-      const begin = this.add();
-      this.#free(from, begin);
+      const begin = this.addState();
+      this.#addEpsilon(from, begin);
       this.#tasks.push({ expression: { kind: 'texts', texts, depth: 0 }, from: begin, to });
     }
     for (const expression of options) {
       if (expression.kind === 'text') continue;
-      const begin = this.add();
-      this.#free(from, begin);
+      const begin = this.addState();
+      this.#addEpsilon(from, begin);
       this.#tasks.push({ expression, from: begin, to });
     }
   }
@@ -260,7 +260,7 @@ class Builder {
     for (const each of texts) {
       const byte = each[depth];
       if (byte === undefined) {
-        this.#free(from, to);
+        this.#addEpsilon(from, to);
         continue;
       }
       const own = children.get(byte) ?? [];
@@ -268,8 +268,8 @@ class Builder {
       own.push(each);
     }
     for (const [byte, own] of children) {
-      const next = this.add();
-      this.#edge(from, { first: byte, last: byte, to: next });
+      const next = this.addState();
+      this.#addEdge(from, { first: byte, last: byte, to: next });
       this.#tasks.push({ expression: { kind: 'texts', texts: own, depth: depth + 1 }, from: next, to });
     }
   }
@@ -278,15 +278,15 @@ class Builder {
   #repeat({ of, min, max }: Extract<Expression, { kind: 'repeat' }>, from: number, to: number): void {
     const rest = { kind: 'repeat', of, min: Math.max(0, min - 1), max: max - 1 } as const;
     if (min === 0 && max === Number.POSITIVE_INFINITY) {
-      const loop = this.add();
-      this.#free(from, loop);
+      const loop = this.addState();
+      this.#addEpsilon(from, loop);
       this.#tasks.push({ expression: of, from: loop, to: loop });
-      this.#free(loop, to);
+      this.#addEpsilon(loop, to);
       return;
     }
-    if (min === 0) this.#free(from, to);
+    if (min === 0) this.#addEpsilon(from, to);
     if (max === 0) return;
-    const next = this.add();
+    const next = this.addState();
     this.#tasks.push({ expression: rest, from: next, to }, { expression: of, from, to: next });
   }
 }

@@ -1,25 +1,26 @@
-// Follows a network byte by byte along all ways at once, and remembers where each byte led.
+// Simulates a network byte by byte, in all configurations at once. It caches the result of each
+// byte, so that each is computed once.
 
 import { ResponseFormatError } from './format-error.js';
 import type { Network, State } from './states.js';
 
-/** A set of places in a network, by its number. A place is a state and the stack of calls to return to. */
-export type Places = number;
+/** A set of configurations, by its number. A configuration is a state and the stack of calls to return to. */
+export type ConfigurationSet = number;
 
-/** The empty set of places. */
-export const NOWHERE: Places = 0;
+/** The empty set: no text of the format has this beginning. */
+export const EMPTY_SET: ConfigurationSet = 0;
 
-/** Limits of the memory. Beyond the first two, everything is forgotten before the next text. */
-const MAX_PLACES = 20_000;
+/** Limits of the cache: sets, and configurations in all sets. Beyond them, the cache is cleared before the next text. */
+const MAX_SETS = 20_000;
 const MAX_REMEMBERED = 2_000_000;
-/** The limit within one text: a format with more places at once would take too much time and memory. */
+/** The limit within one text: a format with more configurations would take too much time and memory. */
 const MAX_SIZE = 2 * MAX_REMEMBERED;
 
-interface Known {
-  /** The state and the stack of each place, in order. */
+interface ConfigurationSetData {
+  /** The state and the stack of each configuration, in order. */
   readonly states: Int32Array;
   readonly stacks: Int32Array;
-  /** The set behind each byte, or -1 if it is not known yet. */
+  /** The set after each byte, or -1 if it is not computed yet. */
   readonly next: Int32Array;
   /** True if the root rule may end here. */
   readonly isEnd: boolean;
@@ -27,75 +28,75 @@ interface Known {
   readonly distance: number;
 }
 
-/** Places with the same stack, and the set of their states with the empty stack. */
+/** Configurations with the same stack. `set` has their states with the empty stack. */
 export interface Group {
   readonly stack: number;
-  readonly places: Places;
+  readonly set: ConfigurationSet;
 }
 
 export class Recognizer {
   readonly #states: readonly State[];
-  #places: Known[] = [];
-  #numbers = new Map<string, Places>();
-  #groups = new Map<Places, Group[]>();
+  #sets: ConfigurationSetData[] = [];
+  #setOfKey = new Map<string, ConfigurationSet>();
+  #groups = new Map<ConfigurationSet, Group[]>();
   /** For each stack: the state that its last call returns to, its other calls, and the minimum bytes to its end. */
-  #backs: number[] = [-1];
-  #rests: number[] = [0];
+  #returnStates: number[] = [-1];
+  #outerStacks: number[] = [0];
   #distances: number[] = [0];
   #stacks = new Map<number, number>();
-  /** The number of places that are remembered. */
+  /** The number of configurations in all cached sets. */
   #size = 0;
-  /** Increases when everything is forgotten. Numbers of earlier eras are invalid. */
-  era = 0;
+  /** Increases when the cache is cleared. Numbers of sets from earlier epochs are invalid. */
+  epoch = 0;
 
   constructor(private readonly network: Network) {
     this.#states = network.states;
-    this.#forget();
+    this.#reset();
   }
 
-  /** The places where a text begins. May forget everything and begin a new era. */
-  start(): Places {
-    if (this.#places.length > MAX_PLACES || this.#size > MAX_REMEMBERED) this.#forget();
+  /** The set at the beginning of a text. May clear the cache and begin a new epoch. */
+  start(): ConfigurationSet {
+    if (this.#sets.length > MAX_SETS || this.#size > MAX_REMEMBERED) this.#reset();
     return this.#intern([[this.network.start, 0]]);
   }
 
-  step(from: Places, byte: number): Places {
-    const known = this.#places[from] as Known;
-    const found = known.next[byte] as number;
+  step(from: ConfigurationSet, byte: number): ConfigurationSet {
+    const data = this.#sets[from] as ConfigurationSetData;
+    const found = data.next[byte] as number;
     if (found >= 0) return found;
     const reached: [number, number][] = [];
-    for (const [i, state] of known.states.entries())
+    for (const [i, state] of data.states.entries())
       for (const { first, last, to } of (this.#states[state] as State).edges)
-        if (byte >= first && byte <= last) reached.push([to, known.stacks[i] as number]);
-    const next = reached.length === 0 ? NOWHERE : this.#intern(reached);
-    known.next[byte] = next;
+        if (byte >= first && byte <= last) reached.push([to, data.stacks[i] as number]);
+    const next = reached.length === 0 ? EMPTY_SET : this.#intern(reached);
+    data.next[byte] = next;
     return next;
   }
 
-  /** The set behind each byte that was tried, or -1: `step` finds the others. */
-  nextOf(places: Places): Int32Array {
-    return (this.#places[places] as Known).next;
+  /** The set after each byte, or -1 for bytes that `step` has not computed yet. */
+  nextOf(set: ConfigurationSet): Int32Array {
+    return (this.#sets[set] as ConfigurationSetData).next;
   }
 
-  isEnd(places: Places): boolean {
-    return (this.#places[places] as Known).isEnd;
+  isEnd(set: ConfigurationSet): boolean {
+    return (this.#sets[set] as ConfigurationSetData).isEnd;
   }
 
   /** True if a byte can follow. */
-  goesOn(places: Places): boolean {
-    const { states } = this.#places[places] as Known;
+  canContinue(set: ConfigurationSet): boolean {
+    const { states } = this.#sets[set] as ConfigurationSetData;
     return states.some((state) => (this.#states[state] as State).edges.length > 0);
   }
 
-  distance(places: Places): number {
-    return (this.#places[places] as Known).distance;
+  distance(set: ConfigurationSet): number {
+    return (this.#sets[set] as ConfigurationSetData).distance;
   }
 
-  /** The places by their stacks. Inside a rule, only the states decide what can follow. */
-  groups(places: Places): readonly Group[] {
-    const found = this.#groups.get(places);
+  /** The configurations by their stacks. Inside a rule, only the states decide which text can follow. */
+  groups(set: ConfigurationSet): readonly Group[] {
+    const found = this.#groups.get(set);
     if (found) return found;
-    const { states, stacks } = this.#places[places] as Known;
+    const { states, stacks } = this.#sets[set] as ConfigurationSetData;
     const byStack = new Map<number, [number, number][]>();
     for (const [i, stack] of stacks.entries()) {
       const state = states[i] as number;
@@ -104,33 +105,35 @@ export class Recognizer {
       byStack.set(stack, members);
       members.push([state, 0]);
     }
-    const groups = [...byStack].map(([stack, members]) => ({ stack, places: this.#intern(members) }));
-    this.#groups.set(places, groups);
+    const groups = [...byStack].map(([stack, members]) => ({ stack, set: this.#intern(members) }));
+    this.#groups.set(set, groups);
     return groups;
   }
 
-  /** The minimum number of bytes behind a group's rule. */
+  /** The minimum number of bytes after a group's rule. */
   stackDistance(stack: number): number {
     return this.#distances[stack] as number;
   }
 
-  /** The places of a group behind the end of its rule; NOWHERE for the root rule. */
-  after(stack: number): Places {
-    return stack === 0 ? NOWHERE : this.#intern([[this.#backs[stack] as number, this.#rests[stack] as number]]);
+  /** The configurations of a group after the end of its rule; EMPTY_SET for the root rule. */
+  after(stack: number): ConfigurationSet {
+    return stack === 0
+      ? EMPTY_SET
+      : this.#intern([[this.#returnStates[stack] as number, this.#outerStacks[stack] as number]]);
   }
 
-  #forget(): void {
-    this.era++;
+  #reset(): void {
+    this.epoch++;
     this.#size = 0;
-    this.#places = [];
-    this.#numbers = new Map();
+    this.#sets = [];
+    this.#setOfKey = new Map();
     this.#groups = new Map();
-    [this.#backs, this.#rests, this.#distances, this.#stacks] = [[-1], [0], [0], new Map()];
+    [this.#returnStates, this.#outerStacks, this.#distances, this.#stacks] = [[-1], [0], [0], new Map()];
     this.#intern([]);
   }
 
-  /** The number of the set of places that are reached from these without a byte. */
-  #intern(from: readonly (readonly [state: number, stack: number])[]): Places {
+  /** Returns the number of the set of configurations that are reached from these without a byte. */
+  #intern(from: readonly (readonly [state: number, stack: number])[]): ConfigurationSet {
     const size = this.#states.length;
     const reached = new Set<number>();
     const todo = from.map(([state, stack]) => stack * size + state);
@@ -138,9 +141,10 @@ export class Recognizer {
       if (reached.has(code)) continue;
       reached.add(code);
       const [state, stack] = [this.#states[code % size] as State, Math.floor(code / size)];
-      for (const to of state.free) todo.push(stack * size + to);
-      for (const { start, back } of state.calls) todo.push(this.#push(back, stack) * size + start);
-      if (state.isEnd && stack !== 0) todo.push((this.#rests[stack] as number) * size + (this.#backs[stack] as number));
+      for (const to of state.epsilon) todo.push(stack * size + to);
+      for (const { start, returnTo } of state.calls) todo.push(this.#push(returnTo, stack) * size + start);
+      if (state.isEnd && stack !== 0)
+        todo.push((this.#outerStacks[stack] as number) * size + (this.#returnStates[stack] as number));
     }
     const isKept = (code: number) => {
       const { edges, isEnd } = this.#states[code % size] as State;
@@ -148,7 +152,7 @@ export class Recognizer {
     };
     const codes = [...reached].filter(isKept).sort((a, b) => a - b);
     const key = codes.join();
-    const found = this.#numbers.get(key);
+    const found = this.#setOfKey.get(key);
     if (found !== undefined) return found;
     this.#size += codes.length;
     if (this.#size > MAX_SIZE)
@@ -161,21 +165,24 @@ export class Recognizer {
         Math.min(min, (this.#states[state] as State).distance + (this.#distances[stacks[i] as number] as number)),
       Number.POSITIVE_INFINITY,
     );
-    const number = this.#places.push({ states, stacks, next: new Int32Array(256).fill(-1), isEnd, distance }) - 1;
-    this.#numbers.set(key, number);
+    const number = this.#sets.push({ states, stacks, next: new Int32Array(256).fill(-1), isEnd, distance }) - 1;
+    this.#setOfKey.set(key, number);
     return number;
   }
 
-  /** A call at the end of a rule returns to the caller's caller, so that lists need no deep stacks. */
-  #push(back: number, rest: number): number {
-    const { isTail, distance } = this.#states[back] as State;
-    if (isTail) return rest;
-    const key = rest * this.#states.length + back;
+  /**
+   * Returns the stack with one more call. A call at the end of a rule returns to the caller's caller, so that lists need no
+   * deep stacks.
+   */
+  #push(returnTo: number, outer: number): number {
+    const { isTail, distance } = this.#states[returnTo] as State;
+    if (isTail) return outer;
+    const key = outer * this.#states.length + returnTo;
     const found = this.#stacks.get(key);
     if (found !== undefined) return found;
-    const stack = this.#backs.push(back) - 1;
-    this.#rests.push(rest);
-    this.#distances.push((this.#distances[rest] as number) + distance);
+    const stack = this.#returnStates.push(returnTo) - 1;
+    this.#outerStacks.push(outer);
+    this.#distances.push((this.#distances[outer] as number) + distance);
     this.#stacks.set(key, stack);
     return stack;
   }

@@ -6,16 +6,16 @@ export interface Edge {
   readonly to: number;
 }
 
-/** A call of the rule that begins in `start`. After the rule, the text goes on in `back`. */
+/** A call of the rule that begins in `start`. The text after the rule continues in `returnTo`. */
 export interface Call {
   readonly start: number;
-  readonly back: number;
+  readonly returnTo: number;
 }
 
 export interface State {
   edges: readonly Edge[];
-  /** States that are reached without a byte. */
-  free: readonly number[];
+  /** States that are reached without a byte (ε-transitions). */
+  epsilon: readonly number[];
   calls: readonly Call[];
   /** True if a rule ends here. */
   isEnd: boolean;

@@ -64,7 +64,7 @@ function without(mark: string): Expression {
   const [first = ''] = mark;
   const beginnings = Array.from({ length: mark.length - 1 }, (_, i) => mark.slice(0, i + 1));
   const some = repeat(choice(...beginnings.map(text)), 0);
-  // A beginning of the mark that goes on otherwise. Another beginning behind it is one of `some`.
+  // A beginning of the mark that continues differently. A beginning that follows it is one of `some`.
   const broken = beginnings.map((each) =>
     sequence(text(each), set(...complement([rangeOf(first), rangeOf(mark[each.length] as string)]))),
   );

@@ -76,7 +76,7 @@ it('gives up if the recognizer forgets its places during a pause', () => {
   const allowed = new AllowedTokens(of, trie, TOKENS);
   const search = allowed.prepare(behind('{"a":"', of));
   search.next();
-  of.era++;
+  of.epoch++;
   while (!search.next().done);
   const fresh = recognizer();
   const expected = new AllowedTokens(fresh, trie, TOKENS).mask(behind('{', fresh), 100);
