@@ -39,6 +39,7 @@ export const guides = [
     text: 'In other programs',
     items: [
       page('The server', '/server'),
+      page("The server's API", '/server-api'),
       page('Frameworks', '/frameworks'),
       page('Hosts', '/hosts'),
       page('Many machines', '/many-machines'),

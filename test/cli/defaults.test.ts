@@ -73,11 +73,12 @@ it.each(COMMANDS.filter((make) => make().name() !== 'mpi'))(
 
 /** The options of a command as a table. */
 function tableOf(command: Command): string {
-  const rows = command.options.map(({ flags, description, defaultValue: value }: Option) => {
-    const end = value === undefined || typeof value === 'boolean' ? '' : ` (default: ${value})`;
-    return `| \`${flags}\` | ${description.replaceAll('|', '\\|')}${end} |`;
+  const rows = command.options.map(({ flags, description, defaultValue }: Option) => {
+    const [, meaning = description, told] = /^(.*) \(default: (.*)\)$/.exec(description) ?? [];
+    const byDefault = told ?? (defaultValue === undefined ? 'off' : `${defaultValue}`);
+    return `| \`${flags}\` | ${meaning.replaceAll('|', '\\|')} | ${byDefault} |`;
   });
-  return ['| option | |', '| --- | --- |', ...rows].join('\n');
+  return ['| option | meaning | default |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
 // UPDATE_DOCS=1 npx vitest run test/cli/defaults.test.ts

@@ -149,9 +149,6 @@ describe('simdformer serve', () => {
     const { stdout } = await simdformer(['serve', '--help']);
     const help = stdout.replace(/\s+/g, ' ');
     expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other}`);
-    expect(readFileSync(new URL('../../docs/server.md', import.meta.url), 'utf8')).toContain(
-      `(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`,
-    );
     const gguf = `${testData('gguf').path}/qwen2.Q8_0.gguf`;
     const model = await loadModel(server.models.stories.device, gguf);
     expect(hasPackedWeights(model)).toBe(true);
