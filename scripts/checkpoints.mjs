@@ -1707,6 +1707,23 @@ export const groups = [
     ids: ['facebook/sam-vit-base'],
   },
   {
+    ...{ task: 'image-classification', config: { model_type: 'mobilevit' }, labels: 1000, files: 'b', millions: 5.58 },
+    ids: ['apple/mobilevit-small'],
+  },
+  {
+    ...{ task: 'image-classification', config: { model_type: 'mobilevit' }, labels: 1000, files: 'o', millions: 5.58 },
+    ids: ['Xenova/mobilevit-small'],
+  },
+  {
+    task: 'image-segmentation',
+    config: { model_type: 'mobilevit', output_stride: 16 },
+    head: 'semantic-segmentation',
+    labels: 21,
+    files: 'b',
+    millions: 6.36,
+    ids: ['apple/deeplabv3-mobilevit-small'],
+  },
+  {
     task: 'depth-estimation',
     config: {
       model_type: 'depth_anything',

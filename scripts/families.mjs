@@ -18,13 +18,17 @@ const heads = [
 ];
 
 function familiesPage() {
-  const rows = [
+  const folders = [
     ...rowsOf('families.json', 'test/data/reference'),
     ...rowsOf('reference3.json', 'test/data/reference3'),
     ...readdirSync(join(root, switches))
       .filter((name) => !name.includes('.'))
       .map((name) => row(`${switches}/${name}`, true)),
-  ].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
+  ];
+  const variants = json(root, 'test/pretrained/variants.json')
+    .map(({ config, written }) => ({ ...kindOf(config), checkpoint: 'variants', tokens: Boolean(written) }))
+    .filter(({ type }) => folders.every((each) => each.type !== type));
+  const rows = [...folders, ...variants].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
   const types = [
     ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm),
   ];
@@ -44,8 +48,9 @@ npx simdformer info sentence-transformers/all-MiniLM-L6-v2
 
 Each family has small random checkpoints as test cases. Tests compare the outputs, hidden states, attention maps, the loss and the gradient of
 every parameter with transformers in float64. They run on each instruction set and in WebAssembly. Cases with a * also compare the tokens
-of greedy and beam search. Cases are folders of \`test/data\`. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`switches.test.ts\`
-in \`test/pretrained\`.
+of greedy and beam search. Cases are folders of
+\`test/data\`; \`variants\` are those of \`variants.json\`. The tests are \`families.test.ts\`, \`families-2025.test.ts\`,
+\`switches.test.ts\` and \`variants.test.ts\` in \`test/pretrained\`.
 
 | \`model_type\` | heads in the tests | cases |
 | --- | --- | --- |
@@ -60,7 +65,9 @@ ${others.map((type) => `- \`${type}\``).join('\n')}
 function lineOf(type, rows) {
   const cases = rows.filter((each) => each.type === type);
   const heads = [...new Set(cases.map(({ head }) => head))].sort();
-  const names = cases.map(({ checkpoint, tokens }) => `\`${checkpoint}\`${tokens ? '\\*' : ''}`);
+  const names = [...new Map(cases.map((each) => [each.checkpoint, each])).values()].map(
+    ({ checkpoint, tokens }) => `\`${checkpoint}\`${tokens ? '\\*' : ''}`,
+  );
   return `| ${type} | ${heads.join(', ')} | ${names.join(', ')} |`;
 }
 
@@ -71,14 +78,21 @@ function rowsOf(list, folder) {
   return [...rows([...decoders, ...encoderDecoders], true), ...rows(Object.values(others).flat(), false)];
 }
 
-function row(checkpoint, writes) {
-  const { model_type: type, architectures } = json(root, checkpoint, 'config.json');
-  const [name] = architectures;
+/** The family and the head of a config.json. */
+function kindOf({ model_type: type, architectures: [name] }) {
   const head = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
-  if (head === undefined) throw new Error(`${checkpoint}: no head is known of ${name}`);
+  if (head === undefined) throw new Error(`no head is known of ${name}`);
+  return { type, head };
+}
+
+function row(checkpoint, writes) {
   const hasTokens =
     writes && Object.keys(json(root, checkpoint, 'reference.json')).some((key) => key.startsWith('greedy'));
-  return { type, head, checkpoint: checkpoint.replace('test/data/', ''), tokens: hasTokens };
+  return {
+    ...kindOf(json(root, checkpoint, 'config.json')),
+    checkpoint: checkpoint.replace('test/data/', ''),
+    tokens: hasTokens,
+  };
 }
 
 const made = familiesPage();

@@ -155,7 +155,7 @@ class BitStage extends Module {
 }
 
 /** Rounds a number of channels to a multiple of 8, but not below 90 % of it. */
-function divisible(channels: number): number {
+export function divisible(channels: number): number {
   const rounded = Math.max(8, Math.floor(Math.trunc(channels + 4) / 8) * 8);
   return rounded < 0.9 * channels ? rounded + 8 : rounded;
 }

@@ -98,6 +98,7 @@ const families: Readonly<Record<string, Entry>> = {
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3, gguf: ['mistral3'] },
   mistral: { load: async () => (await import('./families/mistral.js')).mistral },
   mixtral: { load: async () => (await import('./families/mixtral.js')).mixtral, gguf: ['llama'] },
+  mobilevit: { load: async () => (await import('./families/mobilevit.js')).mobileVit },
   mobilebert: { load: async () => (await import('./families/mobilebert.js')).mobileBert },
   modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert, gguf: ['modern-bert'] },
   moonshine: { load: async () => (await import('./families/moonshine.js')).moonshine },

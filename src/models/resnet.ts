@@ -19,6 +19,7 @@ export interface ConvNormOptions {
   readonly stride?: number | undefined;
   readonly padding?: number | undefined;
   readonly groups?: number | undefined;
+  readonly dilation?: number | undefined;
   readonly activation?: Activation | undefined;
   /** True if statistics and factors of the norm are constants. */
   readonly frozen: boolean;
@@ -35,8 +36,8 @@ export class ConvNorm extends Module {
   constructor(init: Initializer, inputs: number, outputs: number, options: ConvNormOptions) {
     super();
     const { kernel, stride = 1, padding = Math.floor(kernel / 2), groups = 1, activation = 'none', frozen } = options;
-    const { eps = 1e-5 } = options;
-    const places = { stride, padding, groups, channelsLast: true };
+    const { eps = 1e-5, dilation = 1 } = options;
+    const places = { stride, padding, groups, dilation, channelsLast: true };
     this.convolution = new Conv2d(init, inputs, outputs, [kernel, kernel], places, false);
     this.normalization = frozen
       ? new FrozenBatchNorm(init, outputs, eps)

@@ -28,6 +28,7 @@ IMAGES = {
     "Donut": ("donut", {"size": {"height": 30, "width": 22}}),
     "Siglip2": ("siglip2", {"patch_size": 4, "max_num_patches": 15}),
     "LayoutLMv3": ("layoutlmv3", {"size": {"height": 16, "width": 18}, "apply_ocr": False}),
+    "MobileViT": ("mobilevit", {"size": {"shortest_edge": 20}, "crop_size": {"height": 17, "width": 23}}),
     "Segformer": ("segformer", {"size": {"height": 16, "width": 20}}),
     "Sam": ("sam", {"size": {"longest_edge": 24}, "pad_size": {"height": 24, "width": 24}}),
     "Detr": ("detr", {"size": {"shortest_edge": 21, "longest_edge": 40}}),

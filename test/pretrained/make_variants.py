@@ -3,11 +3,13 @@
 
   pip install torch transformers peft && python3 make_variants.py
 
-Weights come from the formula of `weights`, which variants.test.ts has, too. Gradients are kept as their products with
+Weights come from the formula of `weights`, which variant.ts has, too, and so do large inputs, of which there is only the shape. Variances
+are greater by 1. Gradients are kept as their products with
 the weights' formula, one number for each tensor of the file.
 """
 import copy
 import json
+import math
 import pathlib
 import tempfile
 
@@ -23,6 +25,7 @@ base = dict(
 )
 LEFT = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
 longrope = dict(rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.5], long_factor=[2.0, 5.0], original_max_position_embeddings=6)
+mobile_vit = dict(hidden_sizes=[4, 4, 6], neck_hidden_sizes=[2, 2, 3, 2, 3, 2, 4], num_attention_heads=2, mlp_ratio=1.0, expand_ratio=1.5)
 
 # name: (class, settings, inputs, results, tokens to write after each of some prompts)
 CASES = {
@@ -69,6 +72,14 @@ CASES = {
         "DeiTForImageClassificationWithTeacher", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, image_size=4, patch_size=2, num_channels=1, num_labels=3),
         dict(pixel_values=[[[[0.5, -1.0, 0.2, 0.1], [1.0, 0.3, -0.4, 0.7], [0.0, 2.0, -0.6, 0.8], [-0.9, 0.4, 1.5, -0.2]]]]), ["logits"], None,
     ),
+    "MobileViT with dilated convolutions": (
+        "MobileViTForSemanticSegmentation",
+        dict(
+            mobile_vit, num_channels=1, output_stride=16, aspp_out_channels=3, atrous_rates=[1, 2, 3], num_labels=2, qkv_bias=False,
+        ),
+        dict(pixel_values=dict(shape=[1, 1, 33, 50]), labels=dict(shape=[1, 33, 50], classes=2)), ["loss", "logits"], None,
+    ),
+    "MobileViT's classes": ("MobileViTForImageClassification", dict(mobile_vit, num_channels=1, num_labels=2), dict(pixel_values=dict(shape=[1, 1, 64, 47])), ["logits"], None),
 }
 
 # Modules to which PEFT adds LoRA, by their names in memory.
@@ -82,6 +93,19 @@ def weights(index, count):
         state = (state * 1664525 + 1013904223) % 2**32
         values.append((state >> 16) / 65536 - 0.5)
     return torch.tensor(values, dtype=torch.float64)
+
+
+def stored_values(names, stored):
+    """The values of a file, by the formula."""
+    values = {key: weights(i, stored[key].numel()) + key.endswith("running_var") for i, key in enumerate(names)}
+    return {key: values[key].reshape(stored[key].shape).to(stored[key].dtype) for key in names}
+
+
+def input_of(key, value):
+    if not isinstance(value, dict):
+        return torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long)
+    numbers = weights(0, math.prod(value["shape"])).reshape(value["shape"])
+    return ((numbers + 0.5) * value["classes"]).long() if "classes" in value else numbers
 
 
 def written(model, prompts):
@@ -116,10 +140,10 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         kind(kind.config_class(**settings)).save_pretrained(folder)
         stored = load_file(f"{folder}/model.safetensors")
         names = sorted(stored)
-        save_file({key: weights(i, stored[key].numel()).reshape(stored[key].shape).float() for i, key in enumerate(names)}, f"{folder}/model.safetensors", {"format": "pt"})
+        save_file(stored_values(names, stored), f"{folder}/model.safetensors", {"format": "pt"})
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
         model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
-        inputs = {key: torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long) for key, value in given.items()}
+        inputs = {key: input_of(key, value) for key, value in given.items()}
         output = copy.deepcopy(model)(**inputs)
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
         case["results"] = {key: rounded(output[key]) for key in results}
@@ -130,7 +154,7 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
                 parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             trained.save_pretrained(folder)
             gradients = load_file(f"{folder}/model.safetensors")
-            case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names) if gradients[key].any()}
+            case["gradients"] = {key: rounded((gradients[key].double().flatten() * weights(i, stored[key].numel())).sum())[0] for i, key in enumerate(names) if gradients[key].any() and "running_" not in key}
         if name in ADAPTERS:
             case["adapter"] = adapted(model, ADAPTERS[name], inputs, folder)
         if prompts:

@@ -7,6 +7,11 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import recorded from './variants.json' with { type: 'json' };
 
 export type Nested = readonly number[] | readonly Nested[];
+/** An input whose numbers come from the formula: fractions, or classes. */
+export interface Made {
+  readonly shape: readonly number[];
+  readonly classes?: number;
+}
 
 export interface Written {
   readonly prompt: number[];
@@ -18,7 +23,7 @@ export interface Variant {
   readonly name: string;
   readonly config: object;
   readonly shapes: Readonly<Record<string, number[]>>;
-  readonly inputs: Readonly<Record<string, Nested>>;
+  readonly inputs: Readonly<Record<string, Nested | Made>>;
   readonly results: Readonly<Record<string, number[]>>;
   readonly gradients?: Readonly<Record<string, number>>;
   readonly written?: readonly Written[];
@@ -43,11 +48,17 @@ export function weights(index: number, count: number): Float32Array {
   });
 }
 
+/** Same, for a parameter of this name: variances are positive. */
+function weightsOf(name: string, index: number, count: number): Float32Array {
+  const values = weights(index, count);
+  return name.endsWith('running_var') ? values.map((value) => value + 1) : values;
+}
+
 /** A safetensors file whose tensors have the numbers of the formula. */
 export function weightsFile(shapes: Variant['shapes']): Uint8Array {
   const entries = Object.entries(shapes).map(([name, shape], i): [string, SafetensorsArray] => [
     name,
-    { dtype: 'F32', shape, data: weights(i, sizeOf(shape)) },
+    { dtype: 'F32', shape, data: weightsOf(name, i, sizeOf(shape)) },
   ]);
   return serializeSafetensors(new Map(entries));
 }

@@ -8,7 +8,7 @@ import { createDevice, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import { assertClose, largest } from '../tolerance.js';
-import { loadVariant, type Nested, variants, weights, weightsFile } from './variant.js';
+import { loadVariant, type Made, type Nested, variants, weights, weightsFile } from './variant.js';
 
 /** Same limits as those of reference.ts. */
 const [OUTPUTS, GRADIENTS] = [2e-4, 1e-3];
@@ -19,7 +19,15 @@ afterAll(() => device.dispose());
 const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** Rows of numbers as they are, images as tensors. */
-function inputOf(rows: Nested): Nested | Tensor {
+function inputOf(rows: Nested | Made): Nested | Tensor {
+  if ('shape' in rows) {
+    const { shape, classes } = rows;
+    const values = weights(
+      0,
+      shape.reduce((product, n) => product * n, 1),
+    );
+    return device.tensor(classes ? Int32Array.from(values, (value) => (value + 0.5) * classes) : values, shape);
+  }
   const shape: number[] = [];
   for (let part: unknown = rows; Array.isArray(part); part = part[0]) shape.push(part.length);
   return shape.length > 2 ? device.tensor(Float32Array.from((rows as Nested[]).flat(3) as number[]), shape) : rows;

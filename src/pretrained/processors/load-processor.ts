@@ -15,6 +15,7 @@ import {
   ConvNextImageProcessor,
   DonutImageProcessor,
   DptImageProcessor,
+  MobileVitImageProcessor,
   YolosImageProcessor,
 } from './special-images.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
@@ -109,6 +110,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   ConvNext: ConvNextImageProcessor,
   DPT: DptImageProcessor,
   Donut: DonutImageProcessor,
+  MobileViT: MobileVitImageProcessor,
   RfDetr: RfDetrImageProcessor,
   Sam: SamImageProcessor,
   Siglip2: Siglip2ImageProcessor,

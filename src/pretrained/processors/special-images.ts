@@ -1,4 +1,4 @@
-// Image processors of ConvNeXt, Depth Anything (DPT), Donut and YOLOS, which have their own ways of resizing.
+// Image processors of ConvNeXt, DPT, Donut, MobileViT and YOLOS, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
@@ -181,5 +181,23 @@ export class YolosImageProcessor extends ImageProcessor {
     if (this.size === null || 'height' in this.size) return { width, height };
     if (Math.min(width, height) >= 16) return { width: down(width), height: down(height) };
     throw new ArgumentError(`image processor: an image would become ${width} × ${height}, expected 16 pixels or more`);
+  }
+}
+
+/** MobileViT: the channels are blue, green and red, and images are not normalized. */
+export class MobileVitImageProcessor extends ImageProcessor {
+  readonly #flips: boolean;
+
+  /** Throws FormatError for settings that are not supported. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super({ ...config, do_normalize: false, crop_size: config.crop_size ?? 256 }, modelType, where);
+    this.#flips = new Settings(where, config).boolean('do_flip_channel_order', true);
+  }
+
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+    const resized = yield* super.resized(image);
+    if (!this.#flips) return resized;
+    const data = resized.data.map((_, i, all) => all[i + 2 - 2 * (i % 3)] as number);
+    return { ...resized, data };
   }
 }
