@@ -1,9 +1,8 @@
 // Training that is interrupted and goes on.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
@@ -11,6 +10,7 @@ import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { type FitOptions, fit, type Progress } from '../../src/train/fit.js';
+import { Random } from '../random.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
 let device: Device;
@@ -78,25 +78,41 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('can be loaded whenever training is killed', async () => {
+  const kills = Number(process.env.SIMDFORMER_KILLS ?? 5);
+  it(`is whole after ${kills} kills, and training has the losses of a run without them`, async () => {
     const path = join(await mkdtemp(join(folder, 'killed-')), 'checkpoint.safetensors');
     const script = fileURLToPath(new URL('../../build/tests/train-until-killed.js', import.meta.url));
-    for (const delay of [0, 40, 90, 170]) {
+    const random = new Random('kills');
+    const losses = new Map<number, Set<number>>(); // by step
+    let written = 0; // steps in the checkpoint
+    for (let i = 0; i < kills; i++) {
       const child = spawn(process.execPath, [script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
-      await new Promise((resolve) => child.stdout.once('data', resolve)); // checkpoints are there
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      child.kill('SIGKILL');
-      await new Promise((resolve) => child.once('exit', resolve));
-      expect(existsSync(path)).toBe(true);
-      const model = smallModel(device);
+      let lines = '';
+      child.stdout.on('data', (bytes: Buffer) => {
+        lines += bytes.toString();
+        // Two steps after the first, a checkpoint has been written.
+        if (lines.split('\n').length > 3) setTimeout(() => child.kill('SIGKILL'), 60 * random.next());
+      });
+      await new Promise((resolve) => child.once('close', resolve));
+      const reported = lines
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => line.split(' ').map(Number) as [number, number]);
+      expect(reported[0]?.[0]).toBe(written + 1); // nothing is lost or repeated
+      for (const [step, loss] of reported) losses.set(step, (losses.get(step) ?? new Set()).add(loss));
       const file = await openSafetensors(path);
-      const { state } = JSON.parse(file.metadata.get('simdformer.checkpoint') as string);
+      written = JSON.parse(file.metadata.get('simdformer.checkpoint') as string).state.step;
       file.close();
-      const { step } = await fit(model, examples, { ...common, steps: state.step + 1, checkpoint: path, resume: true });
-      expect(step).toBe(state.step + 1);
-      model.dispose();
+      expect(written).toBeGreaterThan(0);
+      expect(await readdir(dirname(path))).toContain('checkpoint.safetensors');
     }
-  }, 60_000);
+    const model = smallModel(device);
+    const whole = await fit(model, examples, { ...common, steps: Math.max(...losses.keys()) });
+    model.dispose();
+    expect([...losses].map(([step, values]) => [step, [...values]])).toEqual(
+      [...losses.keys()].map((step) => [step, [whole.losses[step - 1]]]),
+    );
+  }, 3_600_000);
 
   it('of another run stays until the first new one is due', async () => {
     const path = join(folder, 'again.safetensors');

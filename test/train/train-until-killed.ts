@@ -1,4 +1,5 @@
-// Trains and writes a checkpoint after every step until it is killed: the process that checkpoint.test.ts kills.
+// Trains and writes a checkpoint after every step, until checkpoint.test.ts kills this process. Prints a line with the step
+// and its loss for each step.
 
 import { createDevice } from '../../src/core/create-device.js';
 import { fit } from '../../src/train/fit.js';
@@ -16,5 +17,5 @@ await fit(smallModel(device), reversals(400), {
   checkpointEvery: 1,
   resume: true,
   // A step is reported before its checkpoint is written, and after that of the step before the last.
-  onStep: ({ step }) => step > 2 && process.stdout.write(`${step}\n`),
+  onStep: ({ step, loss }) => void process.stdout.write(`${step} ${loss}\n`),
 });
