@@ -14,12 +14,13 @@ const page = fileURLToPath(new URL('../../docs/generation.md', import.meta.url))
 function tableOfRows(): string {
   const code = (text: string | undefined) => (text === undefined ? '' : `\`${text}\``);
   const rows = OPTION_ROWS.map(([name, { default: own, help, huggingFace, flag, server }]) => {
-    const byDefault = own === undefined ? '' : code(JSON.stringify(own));
+    const [, meaning = help, told = 'none'] = /^(.*) \(default: (.*)\)$/.exec(help) ?? [];
+    const byDefault = own === undefined ? told : code(JSON.stringify(own));
     const names = [huggingFace?.name, flag?.split(' ')[0], server?.name].map(code);
-    return `| ${code(name)} | ${byDefault} | ${help} | ${names.join(' | ')} |`;
+    return `| ${code(name)} | ${meaning} | ${byDefault} | ${names.join(' | ')} |`;
   });
   const head = [
-    '| option | default | meaning | generation_config.json | flag | server |',
+    '| option | meaning | default | generation_config.json | flag | server |',
     '| --- | --- | --- | --- | --- | --- |',
   ];
   return [...head, ...rows].join('\n');
