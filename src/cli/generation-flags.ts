@@ -3,23 +3,31 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { type AnyRow, OPTION_ROWS } from '../generate/option-table.js';
-import { parseNumber } from './parsers.js';
+import { notNegative, parseNumber } from './parsers.js';
 
-/** Adds the flags to a command. Flags for sampling imply `--sample`. */
+/** Adds the flags to a command. Flags for sampling imply `--sample`. A temperature of 0 overrules it, as in the server. */
 export function addGenerationFlags(command: Command): Command {
-  for (const [, row] of OPTION_ROWS) {
+  for (const [name, row] of OPTION_ROWS) {
     if (row.flag === undefined) continue;
-    const option = new Option(row.flag, `${row.help} (default: ${defaultOf(row)})`).argParser(parserOf(row));
+    const isTemperature = name === 'temperature';
+    const zero = isTemperature ? '; 0 chooses the most probable tokens' : '';
+    const help = `${row.help}${zero} (default: ${defaultOf(row)})`;
+    const option = new Option(row.flag, help).argParser(isTemperature ? notNegative : parserOf(row));
     command.addOption(row.group === 'sampling' ? option.implies({ sample: true }) : option);
   }
   return command;
 }
 
 /** Options of `generate` that were set by flags. */
-export function generationFlags(options: object): GenerateOptions {
-  const values = options as Readonly<Record<string, unknown>>;
-  const given = OPTION_ROWS.filter(([name, { flag }]) => flag !== undefined && values[name] !== undefined);
-  return Object.fromEntries(given.map(([name]) => [name, values[name]]));
+export function generationFlags(flags: object): GenerateOptions {
+  const values = flags as Readonly<Record<string, unknown>>;
+  const isGreedy = values.temperature === 0;
+  const given = OPTION_ROWS.filter(
+    ([name, { flag, group }]) =>
+      flag !== undefined && values[name] !== undefined && !(isGreedy && group === 'sampling'),
+  );
+  const options = Object.fromEntries(given.map(([name]) => [name, values[name]]));
+  return isGreedy ? { ...options, doSample: false } : options;
 }
 
 /** The default of a flag: the model's own, if its folder can set one. */

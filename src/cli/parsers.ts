@@ -41,6 +41,13 @@ export function positive(max = Number.POSITIVE_INFINITY): Parser {
   };
 }
 
+/** A number, 0 or more. */
+export function notNegative(text: string): number {
+  const value = parseNumber(text);
+  if (value >= 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('Expected a number, 0 or more.');
+}
+
 const UNITS = ['', 'k', 'm', 'g', 't'];
 
 /** A number of bytes with a unit, such as 512MiB, 4GB or 4G. Units without an i are powers of 1000, except for a single letter. */

@@ -39,7 +39,9 @@ export async function prepareTranslation(device: Device, config: TaskConfig, ran
   if (given.length === 0) new Random(seed, 1).shuffle(all);
   const held = given.length > 0 ? 0 : validation;
   if (held >= all.length)
-    throw new ArgumentError(`validation holds out ${held} pairs, but there are ${all.length}: give more data`);
+    throw new ArgumentError(
+      `validation holds out ${held} pairs, but there are ${all.length}: give more data, or a file of such pairs with --validation`,
+    );
   const heldOut = given.length > 0 ? given : all.slice(0, held);
   const pairs = all.slice(held);
   const model = initial ?? (await pairModel(device, config, pairs));

@@ -134,9 +134,9 @@ async function* cells(file: TableFile, delimiter: string): AsyncGenerator<FileRo
   );
   // Quotes of a TSV are characters, as in GLUE's files.
   const quoted = delimiter === ',' ? {} : ({ quote: false } as const);
-  const options = { delimiter, bom: true, skip_empty_lines: true, relax_column_count: true, info: true, ...quoted };
-  const source = await open(path);
-  const records = source.pipe(parser(options));
+  const options = { delimiter, skip_empty_lines: true, relax_column_count: true, info: true, ...quoted };
+  const { pipeline } = await nodeModule<typeof import('node:stream')>('stream');
+  const records = pipeline(textOf(path), parser(options), () => {}); // the loop gets the errors
   let names: readonly string[] | undefined;
   let last = 0;
   try {
@@ -158,8 +158,6 @@ async function* cells(file: TableFile, delimiter: string): AsyncGenerator<FileRo
   } catch (cause) {
     if (!String((cause as { code?: unknown }).code).startsWith('CSV_')) throw cause;
     throw new FormatError(`${path}: line ${last + 1}: ${(cause as Error).message}`, { cause });
-  } finally {
-    source.destroy();
   }
 }
 
@@ -197,24 +195,60 @@ function parse(path: string, text: string, number: number): unknown {
   }
 }
 
-/** Lines with their numbers, from 1 on. */
+/** Lines with their numbers, from 1 on. They end as in Python: U+2028 is a character of a line. */
 async function* lines(path: string): AsyncGenerator<readonly [line: string, number: number], void> {
-  const { createInterface } = await nodeModule<typeof import('node:readline')>('readline');
-  const input = await open(path);
   let number = 0;
-  const reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-  try {
-    for await (const line of reader) yield [number === 0 ? line.replace(/^\uFEFF/, '') : line, ++number];
-  } finally {
-    input.destroy(); // closes the file if the caller stops early
+  let begun: string[] = [];
+  let held = ''; // a carriage return whose line feed may follow
+  for await (const part of textOf(path)) {
+    const text = held + part;
+    held = text.endsWith('\r') ? '\r' : '';
+    const found = text.slice(0, text.length - held.length).split(/\r\n?|\n/);
+    const last = found.pop() as string;
+    for (const line of found) {
+      yield [begun.join('') + line, ++number];
+      begun = [];
+    }
+    begun.push(last);
   }
+  const line = begun.join('');
+  if (held !== '' || line !== '') yield [line, ++number];
 }
 
-/** Opens a file, decompressed if its name ends in .gz. Throws the file system's errors. */
+/**
+ * Yields the text of a file in parts, decompressed if its name ends in .gz. Throws the file system's errors, and FormatError
+ * for damaged files, with the line of the first bytes that are no UTF-8.
+ */
+async function* textOf(path: string): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let line = 1;
+  const linesIn = (text: string) => text.split('\n').length - 1;
+  const decoded = (bytes: Uint8Array, stream: boolean) => {
+    try {
+      const text = decoder.decode(bytes, { stream });
+      line += linesIn(text);
+      return text;
+    } catch (cause) {
+      // Bytes at the start may complete a character of the part before.
+      const start = bytes.findIndex((byte) => byte >> 6 !== 2);
+      const [valid = ''] = new TextDecoder().decode(bytes.subarray(Math.max(start, 0))).split('\ufffd', 1);
+      throw new FormatError(`${path}: line ${line + linesIn(valid)} is not text in UTF-8`, { cause });
+    }
+  };
+  try {
+    for await (const bytes of await open(path)) yield decoded(bytes, true);
+  } catch (cause) {
+    if (!String((cause as { code?: unknown }).code).startsWith('Z_')) throw cause;
+    throw new FormatError(`${path} cannot be decompressed: ${(cause as Error).message}`, { cause });
+  }
+  yield decoded(new Uint8Array(), false);
+}
+
 async function open(path: string): Promise<Readable> {
   const { open: openFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const bytes = (await openFile(path)).createReadStream();
   if (!path.endsWith('.gz')) return bytes;
   const { createGunzip } = await nodeModule<typeof import('node:zlib')>('zlib');
-  return bytes.pipe(createGunzip()).once('close', () => bytes.destroy());
+  const { pipeline } = await nodeModule<typeof import('node:stream')>('stream');
+  return pipeline(bytes, createGunzip(), () => {}); // the reader gets the errors
 }

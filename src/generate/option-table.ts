@@ -2,7 +2,7 @@
 // determines the type and the checks of GenerateOptions, the settings of Hugging Face folders, and the names in
 // pipelines. It also determines the command line's flags, the server's fields and the table in docs/generation.md.
 
-import { anyOf, listOf, type OptionKind, type OptionRule, orNull, ruleOf } from '../core/check.js';
+import { anyOf, isPositive, listOf, type OptionKind, type OptionRule, orNull, ruleOf } from '../core/check.js';
 import { isList } from '../core/kinds.js';
 import { forbidWords } from './bad-words.js';
 import { forceTokens } from './forced-tokens.js';
@@ -324,7 +324,7 @@ export const OPTION_TABLE = {
   temperature: row<number>({
     group: 'sampling',
     default: 1,
-    check: 'positive',
+    check: numberIn(isPositive, 'a positive number (doSample: false chooses the most probable tokens)'),
     help: 'divides the logits: below 1, likely tokens become more likely',
     huggingFace: { name: 'temperature' },
     flag: '--temperature <t>',

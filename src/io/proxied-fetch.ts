@@ -5,7 +5,7 @@ import { FetchError } from '../core/errors.js';
 
 type Fetch = typeof fetch;
 
-/** Lower case takes precedence, as in curl. */
+/** Lower case takes precedence, and `http://` may be left out, as in curl. */
 const NAMES = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'no_proxy', 'NO_PROXY'] as const;
 
 let made: { readonly settings: string; readonly fetch: Promise<Fetch> } | undefined;
@@ -24,12 +24,15 @@ export async function proxiedFetch(url: string | URL, init?: RequestInit): Promi
 }
 
 async function throughProxy(values: readonly (string | undefined)[]): Promise<Fetch> {
-  for (const [i, value] of values.slice(0, 4).entries()) {
-    if (value !== undefined && !/^https?:\/\/./.test(value))
+  const urls = values.slice(0, 4).map((value, i) => {
+    const url = value && !/^[a-z][a-z\d+.-]*:\/\//i.test(value) ? `http://${value}` : value;
+    if (url && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)))
       throw new FetchError(`${NAMES[i]} is ${JSON.stringify(value)}, expected a URL such as http://proxy.example:3128`);
-  }
+    return url;
+  });
   const { fetchByTunnel } = await import('./tunnel.js');
-  const [https, HTTPS, http, HTTP, no, NO] = values;
+  const [https, HTTPS, http, HTTP] = urls;
+  const [no, NO] = values.slice(4);
   const proxies = { https: https ?? HTTPS ?? '', http: http ?? HTTP ?? '', not: no ?? NO ?? '' };
   return (url, init) => fetchByTunnel(proxies, url as string | URL, init);
 }

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { nodeModule } from '../backend/node.js';
+import { FetchError } from '../core/errors.js';
 
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 const MAX_REDIRECTS = 20;
@@ -105,7 +106,10 @@ async function connect(proxy: URL, url: URL, signal: AbortSignal | null): Promis
   const [{ statusCode }, socket] = (await once(asked, 'connect')) as [IncomingMessage, Socket];
   if (statusCode !== 200) {
     socket.destroy();
-    throw new TypeError(`the proxy ${proxy.host} refused a connection to ${place} (HTTP status ${statusCode})`);
+    const needsUser = statusCode === 407;
+    const remedy = needsUser ? ': check the user and password of its URL, http://user:password@host:port' : '';
+    const refusal = `the proxy ${proxy.host} refused a connection to ${place} (HTTP status ${statusCode})${remedy}`;
+    throw needsUser ? new FetchError(refusal) : new TypeError(refusal);
   }
   if (url.protocol === 'http:') return socket;
   const { connect } = await nodeModule<typeof import('node:tls')>('tls');

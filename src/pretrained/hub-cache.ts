@@ -9,7 +9,7 @@
 
 import { nodeModule } from '../backend/node.js';
 import { HubError } from '../core/errors.js';
-import { temporarySuffix, withPath, writeAtomically } from '../io/atomic-write.js';
+import { makeFolder, temporarySuffix, withPath, writeAtomically } from '../io/atomic-write.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
 import type { HubCache, HubFile, HubRevision } from './hub-store.js';
@@ -41,7 +41,7 @@ class NodeCache implements HubCache {
   async remember(revision: string, { sha }: HubRevision): Promise<void> {
     const ref = this.#refOf(revision);
     if (revision === sha || (await this.#textOf(ref)) === sha) return;
-    await this.fs.mkdir(this.path.dirname(ref), { recursive: true });
+    await makeFolder(this.path.dirname(ref));
     await writeAtomically(new Map([[ref, [new TextEncoder().encode(sha)]]]));
   }
 
@@ -72,7 +72,7 @@ class NodeCache implements HubCache {
    */
   async #link(blob: string, name: string): Promise<void> {
     const { fs, path } = this;
-    await fs.mkdir(path.dirname(name), { recursive: true });
+    await makeFolder(path.dirname(name));
     const temporary = name + temporarySuffix();
     try {
       try {
@@ -89,7 +89,7 @@ class NodeCache implements HubCache {
   }
 
   async #download(url: string, client: HubClient, blob: string, file: KnownFile, onProgress: OnProgress) {
-    await this.fs.mkdir(this.path.dirname(blob), { recursive: true });
+    await makeFolder(this.path.dirname(blob));
     const incomplete = `${blob}.incomplete`;
     let at = (await this.#sizeOf(incomplete)) ?? 0;
     if (file.size === undefined || at > file.size) at = 0;

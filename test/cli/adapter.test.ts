@@ -47,6 +47,17 @@ describe('the folder of an adapter', () => {
     expect(JSON.parse(readFileSync(at('merged/config.json'), 'utf8')).model_type).toBe('llama');
   });
 
+  it('is not merged into the folder of its base or into its own', async () => {
+    for (const [name, kind] of [
+      ['base', 'base'],
+      ['writer', 'adapter'],
+    ] as const) {
+      const ended = await runCli(['merge', at('writer'), '-o', at(name)]);
+      const stderr = `simdformer: ${at(name)} is the folder of the ${kind}: give another one with --out\n`;
+      expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(stderr) });
+    }
+  });
+
   it('is described by info, and packed by quantize', async () => {
     const info = await run('info', at('writer'));
     expect(info).toMatch(/adapter +LORA, r 4, alpha 64\nbase +\.\.\/base\ntargets +q_proj, v_proj, down_proj\n/);

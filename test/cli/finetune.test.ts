@@ -73,6 +73,16 @@ describe('simdformer finetune', () => {
     expect(JSON.parse(stdout || stderr)).toMatchObject({ reason: 'early', step: 2 });
   });
 
+  it.each(['r 4', 'alpha 8', 'lora-dropout 0.1', 'dora', 'targets query'])(
+    'refuses --%s without --lora',
+    async (flag) => {
+      const ended = await runCli(['finetune', ...model, ...`--${flag}`.split(' '), '--out', at('no-adapter')]);
+      const [name] = flag.split(' ');
+      expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining(`--${name} needs --lora`) });
+      expect(existsSync(at('no-adapter'))).toBe(false);
+    },
+  );
+
   it('refuses to train packed weights, and recommends adapters', async () => {
     const ended = await runCli(['finetune', ...model, '--weights', 'int8', '--out', at('packed')]);
     expect(ended.code).toBe(2);

@@ -60,6 +60,11 @@ describeReal('whisper-tiny.en', async (path) => {
       expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain(
         'this is no sound that can be read',
       );
+      const slow = join(folder, 'slow.wav');
+      const bytes = readFileSync(recording);
+      bytes.writeUInt32LE(1, 24); // the sampling rate
+      writeFileSync(slow, bytes);
+      expect((await simdformer(['transcribe', path, slow])).stderr).toContain(`simdformer: ${slow}: automatic`);
       const two = await simdformer(['transcribe', path, recording, recording, '--format', 'srt']);
       expect(two.stderr).toContain('srt is for one recording');
     });

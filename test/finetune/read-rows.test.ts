@@ -28,6 +28,52 @@ describe('rows of files', () => {
     expect(await rowsOf('a.json', JSON.stringify(rows))).toEqual(rows);
   });
 
+  it('ends lines as Python does', async () => {
+    const rows = ['a\u2028b\u2029c\u0085d', 'e'].map((text) => ({ text }));
+    for (const end of ['\n', '\r\n', '\r'])
+      expect(await rowsOf('ends.jsonl', rows.map((row) => JSON.stringify(row)).join(end))).toEqual(rows);
+    // Reads have 64 KiB: the carriage return is the last byte of the first one.
+    const long = { text: 'x'.repeat(2 ** 16 - '{"text":""}'.length - 1) };
+    const lines = [long, long, { text: 'y' }].map((row) => `${JSON.stringify(row)}\r\n`);
+    writeFileSync(join(folder, 'long.jsonl'), lines.join(''));
+    const places = [];
+    for await (const row of readRows(join(folder, 'long.jsonl'))) places.push(placeOfRow(row));
+    expect(places).toEqual([1, 2, 3].map((line) => `${join(folder, 'long.jsonl')}: line ${line}`));
+  });
+
+  it('refuses damaged compression', async () => {
+    const whole = gzipSync('text,label\none,x\n');
+    for (const [name, bytes] of [
+      ['cut.csv.gz', whole.subarray(0, -12)],
+      ['cut.jsonl.gz', gzipSync('{"text": "one"}\n').subarray(0, -9)],
+      ['plain.jsonl.gz', Buffer.from('{"text": "one"}')],
+    ] as const) {
+      const error = await rowsOf(name, bytes).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(FormatError);
+      expect((error as Error).message).toContain(`${name} cannot be decompressed: `);
+    }
+  });
+
+  it('refuses other encodings than UTF-8, and names the line', async () => {
+    const latin = (text: string) => Buffer.from(text, 'latin1');
+    const refused = async (name: string, content: Uint8Array, line: number) => {
+      const error = await rowsOf(name, content).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(FormatError);
+      expect((error as Error).message).toBe(`${join(folder, name)}: line ${line} is not text in UTF-8`);
+    };
+    await refused('l.csv', latin('text,label\nbon,x\ncaf\u00e9,y\n'), 3);
+    await refused('l.jsonl', latin('{"text": "bon"}\n{"text": "caf\u00e9"}'), 2);
+    await refused('l.jsonl.gz', gzipSync(latin('{"text": "caf\u00e9"}')), 1);
+    await refused('l.txt', latin('1 caf\u00e9'), 1); // the file ends in the middle of a character
+    await refused('utf16.csv', Buffer.from('\ufefftext,label\n', 'utf16le'), 1);
+    // Characters that parts of the file cut.
+    const long = `${'\u20ac'.repeat(100_000)}\n`;
+    expect(await rowsOf('long.txt', `a ${long}b ${long}`)).toEqual(
+      ['a', 'b'].map((label) => ({ text: long.trim(), label })),
+    );
+    await refused('long.txt', Buffer.concat([Buffer.from(`a ${long}b ${long}`), latin('c \u00e9 e\n')]), 3);
+  });
+
   it('reads columns with and without names, and those of GLUE', async () => {
     expect(await rowsOf('a.csv', 'text,label\n"one, ""two""",x\nthree,y\n')).toEqual([
       { text: 'one, "two"', label: 'x' },

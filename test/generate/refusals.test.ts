@@ -15,7 +15,7 @@ describe('bad input', () => {
     ['an integer from 1 to 4096', { numBeams: 5000 }],
     ['needs a decoder-only model', { cropContext: true }],
     ['doSample', { topK: 3 }],
-    ['temperature', { doSample: true, temperature: 0 }],
+    ['doSample: false chooses the most probable tokens', { doSample: true, temperature: 0 }],
     ['temperature', { doSample: true, temperature: Number.NaN }],
     ['topK', { doSample: true, topK: -1 }],
     ['topP', { doSample: true, topP: 0 }],

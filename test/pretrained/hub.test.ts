@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -12,8 +12,9 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ArgumentError, FetchError, FormatError, HubError } from '../../src/core/errors.js';
 import { openHub } from '../../src/pretrained/hub.js';
@@ -79,6 +80,22 @@ async function rejected(action: Promise<unknown>): Promise<HubError> {
 }
 
 describe('openHub', () => {
+  it.runIf(platform() === 'linux')('says that the disk of its cache can only be read', async () => {
+    const library = join(home, 'read-only.so');
+    writeFileSync(join(home, 'read-only.c'), '#include <errno.h>\nint mkdir() { errno = EROFS; return -1; }\n');
+    await promisify(execFile)('cc', ['-shared', '-fPIC', '-o', library, join(home, 'read-only.c')]);
+    const hubModule = JSON.stringify(new URL('../../src/pretrained/hub.ts', import.meta.url));
+    const script = `import { openHub } from ${hubModule};
+      const fails = async () => (await openHub('org/model')).json('config.json');
+      await fails().catch(({ code, path }) => console.log(code, path));`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      { env: { ...process.env, LD_PRELOAD: library, TSX_DISABLE_CACHE: '1' } },
+    );
+    expect(stdout).toBe(`EROFS ${join(home, 'hub')}\n`);
+  });
+
   it('downloads opened files into the layout of Hugging Face’s cache', async () => {
     const source = await openHub('org/model');
     expect(await source.list()).toEqual(['1_Pooling/config.json', 'config.json', 'model.safetensors']);

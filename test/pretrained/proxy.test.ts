@@ -86,7 +86,7 @@ it('is reached by HTTPS_PROXY, with the credentials of its URL', async () => {
 it('is reached by HTTP_PROXY, but not for the hosts of NO_PROXY', async () => {
   const proxy = await proxyTo(Number(new URL(hub.endpoint).port));
   vi.stubEnv('HF_ENDPOINT', 'http://hub.invalid');
-  vi.stubEnv('HTTP_PROXY', `http://127.0.0.1:${proxy.port}`);
+  vi.stubEnv('HTTP_PROXY', `127.0.0.1:${proxy.port}`); // http:// may be left out, as in curl
   vi.stubEnv('NO_PROXY', '127.0.0.1'); // the store of large files is there
   expect((await load()).encode('a cat')).toEqual([10, 71]);
   expect(new Set(proxy.asked)).toEqual(new Set(['hub.invalid:80']));
@@ -98,11 +98,11 @@ it('is reached by HTTP_PROXY, but not for the hosts of NO_PROXY', async () => {
 
 it('refuses an invalid proxy and describes the expected value', async () => {
   vi.stubEnv('HF_ENDPOINT', 'https://hub.invalid');
-  vi.stubEnv('HTTPS_PROXY', 'proxy.example:3128');
+  vi.stubEnv('HTTPS_PROXY', 'my proxy:3128');
   const waits = vi.spyOn(globalThis, 'setTimeout');
   onTestFinished(() => waits.mockRestore());
   const refused = load();
-  await expect(refused).rejects.toThrow(/HTTPS_PROXY is "proxy.example:3128", expected a URL such as http:/);
+  await expect(refused).rejects.toThrow(/HTTPS_PROXY is "my proxy:3128", expected a URL such as http:/);
   await expect(refused).rejects.toBeInstanceOf(FetchError);
   expect(waits.mock.calls.map(([, time]) => time)).not.toContain(200); // the first wait before another try
 });
@@ -115,6 +115,21 @@ it('gives the status of a proxy that refuses', async () => {
   await expect(fetchByTunnel(proxies, 'https://hub.invalid/file')).rejects.toThrow(
     `the proxy ${place} refused a connection to hub.invalid:443 (HTTP status 403)`,
   );
+});
+
+it('asks for a user if the proxy needs one, and does not try again', async () => {
+  let asked = 0;
+  const server = createServer();
+  server.on('connect', (_, client) => {
+    asked++;
+    client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+  });
+  vi.stubEnv('HF_ENDPOINT', 'https://hub.invalid');
+  vi.stubEnv('HTTPS_PROXY', `http://127.0.0.1:${await started(server)}`);
+  await expect(load()).rejects.toThrow(
+    /HTTP status 407\): check the user and password of its URL, http:\/\/user:password@host:port/,
+  );
+  expect(asked).toBe(1);
 });
 
 it('follows redirects, without credentials for another origin, and streams what arrives', async () => {

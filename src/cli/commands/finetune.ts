@@ -61,6 +61,8 @@ interface FinetuneOptions {
 const RATES = { full: 5e-5, lora: 2e-3 };
 /** Default scale of an adapter, for each rank. */
 const ALPHA_PER_RANK = 2;
+/** Options that describe an adapter. */
+const ADAPTER_FLAGS = ['r', 'alpha', 'loraDropout', 'dora', 'targets'] as const;
 const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? RATES.lora : RATES.full);
 
 export function finetuneCommand(): Command {
@@ -124,6 +126,9 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   checkFolder(options);
   if (options.patience !== undefined && options.validation === undefined)
     command.error('error: --patience needs --validation');
+  const ofAdapter = ADAPTER_FLAGS.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (!options.lora && ofAdapter !== undefined)
+    command.error(`error: --${ofAdapter.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} needs --lora`);
   const { weights } = options;
   if (!options.lora && !(weights === undefined || weights === 'float32' || weights === 'auto'))
     command.error(`error: --weights ${weights} needs --lora: packed weights are not learnt, adapters beside them are`);

@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadModel } from '../../pretrained/load-later.js';
@@ -15,7 +16,7 @@ export function mergeCommand(): Command {
   return new Command('merge')
     .description('add an adapter to the weights of its base, and write the resulting model')
     .argument('<adapter>', 'folder or hub id of an adapter in the format of PEFT')
-    .requiredOption('--out <folder>', 'folder to write the model to')
+    .requiredOption('-o, --out <folder>', 'folder to write the model to')
     .option('--base <model>', 'folder or hub id of the base (default: the one that the adapter names)')
     .option('--revision <name>', REVISION)
     .addHelpText('after', example('merge adapter --out merged'))
@@ -24,8 +25,14 @@ export function mergeCommand(): Command {
       using _exiting = exiting();
       using model = await loadModel(device, name, { baseModel: base, revision, weights: 'float32' });
       if (model.adapters.size === 0) throw new ArgumentError(`${name} is a model, expected an adapter to merge`);
+      for (const [kind, source] of Object.entries({ adapter: name, base: String(model.origin?.from) }))
+        if ((await placeOf(source)) === (await placeOf(out)))
+          throw new ArgumentError(`${out} is the folder of the ${kind}: give another one with --out`);
       for (const adapter of model.adapters.values()) adapter.merge();
       await model.save(out);
       console.log(`Model: ${out}, which is ${model.origin?.from} with ${name} in its weights.`);
     });
 }
+
+/** The path without links; the path itself if nothing is there. */
+const placeOf = (path: string) => realpath(path).catch(() => path);

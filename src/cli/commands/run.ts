@@ -153,6 +153,7 @@ function generateOptions(options: RunOptions): GenerateOptions {
   const { beams = 1, nBest, sample, maxTokens, seed, cache } = options;
   const optional = { doSample: sample, maxNewTokens: maxTokens, cache };
   const given = Object.entries(optional).filter(([, value]) => value !== undefined);
-  const numBeams = sample ? beams : Math.max(beams, nBest);
-  return { ...Object.fromEntries(given), ...generationFlags(options), numBeams, numReturnSequences: nBest, seed };
+  const flags = generationFlags(options);
+  const numBeams = (flags.doSample ?? sample) ? beams : Math.max(beams, nBest);
+  return { ...Object.fromEntries(given), ...flags, numBeams, numReturnSequences: nBest, seed };
 }

@@ -102,7 +102,7 @@ function transcriber(
         ...(translate ? { task: 'translate' as const } : {}),
         signal,
       }).catch((error: unknown) => {
-        throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
+        throw named(error, name);
       });
       results.push({ file: name, ...heard });
     }
@@ -156,6 +156,12 @@ async function follow(
   } finally {
     if (isTerminal) process.stdout.write('\n');
   }
+}
+
+/** An error in a recording, with the recording's name. */
+function named(error: unknown, name: string): unknown {
+  if (!(error instanceof FormatError || error instanceof ArgumentError)) return error;
+  return new FormatError(`${name}: ${error.message}`, { cause: error });
 }
 
 const whole = (encode: (result: Transcribed) => string): ResultFormat<Transcribed> => ({
