@@ -97,7 +97,9 @@ function headlineTable() {
       return `| ${[heading + what, duration(times[OURS].median), ...besides(row), command].join(' | ')} |`;
     });
   });
-  return [`| | ${OURS} | fastest peer, or the limit | ratio | |`, '|---|---|---|---|---|', ...rows].join('\n');
+  return [`| work | ${OURS} | fastest peer, or the limit | ratio | command |`, '|---|---:|---|---:|---|', ...rows].join(
+    '\n',
+  );
 }
 
 /** Names the machine of some results, and the limits that they found. */
@@ -106,7 +108,7 @@ function describeMachine(measured) {
   const best = (what) =>
     Math.max(...measured.map(({ machineLimits }) => machineLimits[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
   return `${machine.cores} cores of ${machine.cpu} (${machine.system}). They reach ${best('GFLOP/s')} GFLOP/s and \
-${best('GB/s from memory')} GB/s`;
+${best('GB/s from memory')} GB/s from memory`;
 }
 
 function introduction() {
@@ -118,11 +120,16 @@ function introduction() {
   );
   const isHere = (result) => result.machine.cpu === machine.cpu;
   const elsewhere = results.filter((result) => !isHere(result));
-  const exceptions = elsewhere.map((result) => ` "${result.title}" is from ${describeMachine([result])}.`);
-  return `Measured on ${describeMachine(results.filter(isHere))}.${exceptions.join('')} All contestants have ${threads} threads and run in turn, after a check that their results agree. \
-Times are medians. A ratio above 1 says how many times as fast as the fastest peer ${OURS} is. The limit is the minimum time that the \
-machine's arithmetic or memory allows, measured in the same run. A ratio to it is the share that is reached. Versions: \
-\`${peers.join(', ')}\`.`;
+  const exceptions = elsewhere.map(
+    (result) => `- The machine of "${result.title}" is another: ${describeMachine([result])}.\n`,
+  );
+  return `How to read the tables:
+
+- The machine is ${describeMachine(results.filter(isHere))}.
+${exceptions.join('')}- All contestants have ${threads} threads and run in turn, after a check that their results agree. Times are medians.
+- The ratio is the speed of ${OURS} relative to the fastest peer. Above 1, ${OURS} is faster.
+- The limit is the minimum time that the machine's arithmetic or memory allows, measured in the same run. A ratio to it is the share that is reached.
+- Versions: \`${peers.join(', ')}\`.`;
 }
 
 const escapeXml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
