@@ -1724,6 +1724,19 @@ export const groups = [
     ids: ['apple/deeplabv3-mobilevit-small'],
   },
   {
+    task: 'feature-extraction',
+    shown: 'masks of what a text describes',
+    config: {
+      model_type: 'clipseg',
+      vision_config: { patch_size: 16 },
+      use_complex_transposed_convolution: true,
+    },
+    head: 'prompted-segmentation',
+    files: 's',
+    millions: 151,
+    ids: ['CIDAS/clipseg-rd64-refined'],
+  },
+  {
     task: 'depth-estimation',
     config: {
       model_type: 'depth_anything',

@@ -32,6 +32,7 @@ export type HeadKind =
   | 'object-detection'
   | 'semantic-segmentation'
   | 'panoptic-segmentation'
+  | 'prompted-segmentation'
   | 'depth-estimation'
   | 'ctc'
   | 'transducer'

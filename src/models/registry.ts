@@ -23,6 +23,7 @@ const families: Readonly<Record<string, Entry>> = {
   clap_audio_model: { load: async () => (await import('./families/clap.js')).clapAudioModel },
   clap_text_model: { load: async () => (await import('./families/clap.js')).clapTextModel },
   clip: { load: async () => (await import('./families/clip.js')).clip },
+  clipseg: { load: async () => (await import('./families/clipseg.js')).clipSeg },
   clip_text_model: { load: async () => (await import('./families/clip.js')).clipTextModel },
   clip_vision_model: { load: async () => (await import('./families/clip.js')).clipVisionModel },
   detr: { load: async () => (await import('./families/detr.js')).detr },

@@ -24,6 +24,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForObjectDetection', 'object-detection'],
   ['ForSemanticSegmentation', 'semantic-segmentation'],
   ['ForSegmentation', 'panoptic-segmentation'],
+  ['ForImageSegmentation', 'prompted-segmentation'],
   ['ForDepthEstimation', 'depth-estimation'],
   ['ForCTC', 'ctc'],
   ['ForTDT', 'transducer'],

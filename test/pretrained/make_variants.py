@@ -26,6 +26,11 @@ base = dict(
 LEFT = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
 longrope = dict(rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.5], long_factor=[2.0, 5.0], original_max_position_embeddings=6)
 mobile_vit = dict(hidden_sizes=[4, 4, 6], neck_hidden_sizes=[2, 2, 3, 2, 3, 2, 4], num_attention_heads=2, mlp_ratio=1.0, expand_ratio=1.5)
+clip_seg = dict(
+    text_config=dict(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=6, vocab_size=11, max_position_embeddings=8, eos_token_id=10, bos_token_id=1, pad_token_id=0),
+    vision_config=dict(hidden_size=12, num_attention_heads=2, num_hidden_layers=2, intermediate_size=6, image_size=8, patch_size=4, num_channels=1), projection_dim=5,
+    extract_layers=[0, 1], reduce_dim=8, decoder_num_attention_heads=2, decoder_intermediate_size=6,
+)
 
 # name: (class, settings, inputs, results, tokens to write after each of some prompts)
 CASES = {
@@ -80,6 +85,12 @@ CASES = {
         dict(pixel_values=dict(shape=[1, 1, 33, 50]), labels=dict(shape=[1, 33, 50], classes=2)), ["loss", "logits"], None,
     ),
     "MobileViT's classes": ("MobileViTForImageClassification", dict(mobile_vit, num_channels=1, num_labels=2), dict(pixel_values=dict(shape=[1, 1, 64, 47])), ["logits"], None),
+    "CLIPSeg with one transposed convolution": ("CLIPSegForImageSegmentation", clip_seg, dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 9, 9]), labels=dict(shape=[1, 8, 8])), ["loss", "logits"], None),
+    "CLIPSeg with two transposed convolutions": (
+        "CLIPSegForImageSegmentation", dict(clip_seg, use_complex_transposed_convolution=True, conditional_layer=1),
+        dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 12, 12])), ["logits"], None,
+    ),
+    "CLIPSeg's vectors": ("CLIPSegModel", clip_seg, dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 8, 8])), ["logits_per_text", "text_embeds"], None),
 }
 
 # Modules to which PEFT adds LoRA, by their names in memory.
@@ -105,7 +116,9 @@ def input_of(key, value):
     if not isinstance(value, dict):
         return torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long)
     numbers = weights(0, math.prod(value["shape"])).reshape(value["shape"])
-    return ((numbers + 0.5) * value["classes"]).long() if "classes" in value else numbers
+    if key == "labels":
+        return ((numbers + 0.5) * value["classes"]).long() if "classes" in value else numbers + 0.5
+    return numbers
 
 
 def written(model, prompts):

@@ -182,6 +182,19 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     () => images(3, 8),
   ],
   [
+    "positions of CLIP's images, to be resized",
+    'reference/clip',
+    (graph) => {
+      const { shape, values } = graph.take('vision_model.embeddings.position_embedding.weight');
+      const [tokens, width] = shape as [number, number];
+      const side = Math.sqrt(tokens - 1);
+      graph.read('vision_model/embeddings', 'Concat', { shape: [1, 1, width], values: values.slice(0, width) });
+      const map = transpose(values.slice(width), [tokens - 1, width]);
+      graph.read('vision_model/embeddings', 'Resize', { shape: [1, width, side, side], values: map });
+    },
+    'exact',
+  ],
+  [
     'batch norms in lists of lists',
     'reference3/rt_detr',
     (graph) => {

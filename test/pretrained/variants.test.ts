@@ -19,14 +19,15 @@ afterAll(() => device.dispose());
 const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** Rows of numbers as they are, images as tensors. */
-function inputOf(rows: Nested | Made): Nested | Tensor {
+function inputOf(rows: Nested | Made, name = ''): Nested | Tensor {
   if ('shape' in rows) {
     const { shape, classes } = rows;
     const values = weights(
       0,
       shape.reduce((product, n) => product * n, 1),
     );
-    return device.tensor(classes ? Int32Array.from(values, (value) => (value + 0.5) * classes) : values, shape);
+    const shares = name === 'labels' ? values.map((value) => value + 0.5) : values;
+    return device.tensor(classes ? Int32Array.from(shares, (share) => share * classes) : shares, shape);
   }
   const shape: number[] = [];
   for (let part: unknown = rows; Array.isArray(part); part = part[0]) shape.push(part.length);
@@ -37,7 +38,7 @@ describe.each(variants)('$name', (each) => {
   it('is as in transformers', async () => {
     const model = await loadVariant(device, each);
     const inputs = Object.fromEntries(
-      Object.entries(each.inputs).map(([name, value]) => [camelCase(name), inputOf(value)]),
+      Object.entries(each.inputs).map(([name, value]) => [camelCase(name), inputOf(value, name)]),
     );
     const output = model.forward(inputs as ModelInputs);
     const marks = (each.inputs.attention_mask as number[][] | undefined)?.flat() ?? [];

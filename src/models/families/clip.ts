@@ -86,11 +86,16 @@ export class Clip extends DualEncoderModel {
   }
 }
 
-/** The tower of images of CLIP and OWL. */
-export function clipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
+/** The tower of images of CLIP, CLIPSeg and OWL. `interpolate`: whether images may have other sizes. */
+export function clipVision(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  interpolate = false,
+): VisionTower {
   const norm = () => new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
   return new VisionTower({
-    patches: patchesOf(init, config, { bias: false }),
+    patches: patchesOf(init, config, { bias: false, interpolate }),
     start: norm(),
     encoder: towerEncoder(init, config, false, randomness),
     pooler: new PredictionHead({ pick: 'first', norm: norm() }),

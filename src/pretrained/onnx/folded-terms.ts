@@ -86,7 +86,9 @@ export function namedTerms(terms: readonly Term[]): Map<string, WeightEntry> {
   for (const [op, rule] of Object.entries(RULES)) for (const each of rule(byOp(op))) add(each);
   const [map, ofClass] = [byOp('Resize')[0], byOp('Concat')[0]];
   add(['relative_position_bias_table', resizedTable(map, ofClass)]);
-  add(['position_embeddings', positions(ofClass, byOp('Reshape')[0] ?? map)]);
+  const table = positions(ofClass, byOp('Reshape')[0] ?? map);
+  add(['position_embeddings', table]);
+  add(['position_embedding.weight', withoutFirst(table ?? undefined)]); // CLIPSeg's
   return found;
 }
 

@@ -80,6 +80,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
     dpt: 'DPT',
     bit: 'Bit',
     mobilevit: 'MobileViT',
+    clipseg: 'ViT',
     siglip2: 'Siglip2',
     layoutlmv3: 'LayoutLMv3',
   } as const),
