@@ -55,7 +55,7 @@ export class Answers {
   readonly phases: Phases[] = [];
   readonly #begin = Date.now();
   /** Milliseconds until each answer joined the batch. */
-  readonly #places: number[] = [];
+  readonly #queueMs: number[] = [];
   readonly #streams: BatchedStream[];
   readonly #controller = new AbortController();
 
@@ -74,12 +74,12 @@ export class Answers {
       const room = batching.context - prompt.length;
       if (room < 1) throw tooLong(`${prompt.length}`, batching.context);
       return Array.from({ length: choices }, (_, stream) => {
-        const index = this.#places.push(0) - 1;
+        const index = this.#queueMs.push(0) - 1;
         return {
           prompt,
           options: {
             onPlace: () => {
-              this.#places[index] = Date.now() - this.#begin;
+              this.#queueMs[index] = Date.now() - this.#begin;
             },
             ...options,
             maxNewTokens: Math.min(maxTokens ?? room, room), // the context has no more room
@@ -99,7 +99,7 @@ export class Answers {
   /** The pieces of all answers in the order in which they are generated. Can be read once. */
   async *events(): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
     const events: (AnswerPiece | AnswerEnd)[] = [];
-    let open = this.#streams.length;
+    let unfinished = this.#streams.length;
     let failure: { readonly error: unknown } | null = null;
     let wake = () => {};
     const runs = this.#streams.map(async (stream, index) => {
@@ -111,7 +111,7 @@ export class Answers {
       } catch (error) {
         failure ??= { error };
       } finally {
-        open--;
+        unfinished--;
         wake();
       }
     });
@@ -119,7 +119,7 @@ export class Answers {
       for (;;) {
         yield* events.splice(0);
         if (failure) throw (failure as { readonly error: unknown }).error;
-        if (open === 0 && events.length === 0) return;
+        if (unfinished === 0 && events.length === 0) return;
         if (events.length > 0) continue;
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -146,7 +146,7 @@ export class Answers {
         } else this.usage.cached += value.cachedTokens;
         const piece = done ? answer.end() : answer.push(value);
         const finishReason = answer.stop !== null ? 'stop' : done ? value.finishReason : null;
-        if (finishReason !== null) this.#note(index, first, finishReason);
+        if (finishReason !== null) this.#recordPhases(index, first, finishReason);
         if (piece !== null) yield piece;
         if (finishReason === null) continue;
         yield { index, finishReason, stop: answer.stop };
@@ -158,10 +158,10 @@ export class Answers {
   }
 
   /** Notes the phases of an answer that has ended. `first`: milliseconds until its first token, if it has one. */
-  #note(index: number, first: number | null, finishReason: AnswerEnd['finishReason']): void {
+  #recordPhases(index: number, first: number | null, finishReason: AnswerEnd['finishReason']): void {
     const begin = this.#begin;
     const now = Date.now() - begin;
-    const queue = this.#places[index] as number;
+    const queue = this.#queueMs[index] as number;
     const prefill = (first ?? now) - queue;
     this.phases.push({ begin, queue, prefill, decode: now - queue - prefill, finishReason });
   }
@@ -213,9 +213,9 @@ class AnswerText {
 }
 
 /** Returns the tokens that begin within the first `length` characters. The others belong to a stop string. */
-function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[] {
+function within(tokens: readonly TokenLogprobs[], length: number): TokenLogprobs[] {
   let begin = 0;
-  return told.filter(({ token }) => {
+  return tokens.filter(({ token }) => {
     begin += token.length;
     return begin - token.length < length;
   });

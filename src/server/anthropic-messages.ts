@@ -301,7 +301,7 @@ type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
  * Returns the text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of another role
  * than the user.
  */
-function saidOf(role: string, content: Blocks): string | object[] {
+function messageOfRole(role: string, content: Blocks): string | object[] {
   const parts = content.flatMap(
     (each): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
       if (each.type === 'text') return [{ type: 'text', text: each.text }];
@@ -329,7 +329,7 @@ function saidOf(role: string, content: Blocks): string | object[] {
  */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
-  const said = saidOf(role, content);
+  const said = messageOfRole(role, content);
   const reasoning = content.map((each) => (each.type === 'thinking' ? each.thinking : '')).join('');
   const calls = content.flatMap((each) =>
     each.type === 'tool_use'

@@ -7,7 +7,7 @@ import { AnswerReader, type SplitPiece, splitReasoning } from './answer-reader.j
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
 import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
-import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
+import { type Frame, frameOf, recordUsage, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type ReadMessages, readImages } from './images.js';
@@ -97,19 +97,19 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
       const { body } = call;
       const served = await call.use(body.model);
       const writer = writerOf(served);
-      const begun = await begin(call, writer, constrain);
-      const { answers, calls: format, reasonOf, isReasoning } = begun;
+      const started = await startAnswer(call, writer, constrain);
+      const { answers, calls: format, reasonOf, isReasoning } = started;
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
-      const events = () => noted(answers.events(), answers, call, served.id);
-      if (stream) return { events: chunks(frame, events(), body, begun) };
+      const events = () => recordUsage(answers.events(), answers, call, served.id);
+      if (stream) return { events: chunks(frame, events(), body, started) };
       const all = await collect({ events, usage: answers.usage } as Answers, choices);
       return {
         json: {
           ...frame,
           choices: all.map(({ text, logprobs, finishReason }, index) => {
-            const { content: said, calls } = format ? format.split(text) : { content: text, calls: [] };
-            const { reasoning, content } = splitReasoning(said, isReasoning);
+            const { content: answer, calls } = format ? format.split(text) : { content: text, calls: [] };
+            const { reasoning, content } = splitReasoning(answer, isReasoning);
             const called = calls.length > 0;
             return {
               index,
@@ -135,7 +135,7 @@ type FinishReason = AnswerEnd['finishReason'] | 'tool_calls';
 type ReasonOf = (reason: AnswerEnd['finishReason'], called: boolean) => FinishReason;
 
 /** An answer that has begun. */
-export interface Begun {
+export interface StartedAnswer {
   readonly answers: Answers;
   /** Null without tools. */
   readonly calls: ToolCalls | null;
@@ -149,19 +149,19 @@ export interface Begun {
 export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.chatTemplate);
 
 /** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
-export async function begin(
+export async function startAnswer(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
   writer: Writer,
   constrain: Constrain,
-): Promise<Begun> {
+): Promise<StartedAnswer> {
   const { served } = writer;
   const template = templateOf(writer);
-  const written = templateMessages(body.messages);
-  const read = await readImages(served.model, written, served.imageHosts, signal);
+  const templated = templateMessages(body.messages);
+  const withImages = await readImages(served.model, templated, served.imageHosts, signal);
   try {
-    return await beginRead({ body, client, prefixScope, signal }, writer, constrain, template, read);
+    return await startAnswerTo({ body, client, prefixScope, signal }, writer, constrain, template, withImages);
   } catch (error) {
-    read.lease?.release();
+    withImages.lease?.release();
     throw error;
   }
 }
@@ -170,9 +170,9 @@ export async function begin(
 export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: Writer): Promise<number> {
   const template = templateOf(writer);
   const { model, imageHosts } = writer.served;
-  const { messages: shown, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
+  const { messages, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
   try {
-    const text = await promptOf(body, shown, chosenOf(body, template), writer);
+    const text = await promptOf(body, messages, chosenOf(body, template), writer);
     return (lease ? await lease.encode(text) : await writer.tokenizer.encodeAsync(text)).length;
   } finally {
     lease?.release();
@@ -214,18 +214,18 @@ async function promptOf(
   return text;
 }
 
-async function beginRead(
+async function startAnswerTo(
   { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
   writer: Writer,
   constrain: Constrain,
   template: ChatTemplate,
-  { messages: shown, lease }: ReadMessages,
-): Promise<Begun> {
+  { messages, lease }: ReadMessages,
+): Promise<StartedAnswer> {
   const { tokenizer, served } = writer;
   const { parallel_tool_calls: isParallel = true } = body;
   const chosen = chosenOf(body, template);
   const calls = toolCallsOf(chosen, isParallel);
-  const text = await promptOf(body, shown, chosen, writer);
+  const text = await promptOf(body, messages, chosen, writer);
   const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
     writer,
@@ -267,11 +267,17 @@ async function optionsOf(
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {
-  const own = formatOf(body);
-  if (own !== null && own.param !== 'response_format' && chosen.tools.length > 0)
-    throw new ApiError(400, `'${own.param}' together with 'tools' is not supported`, 'invalid_value', own.param);
+  const requested = formatOf(body);
+  if (requested !== null && requested.param !== 'response_format' && chosen.tools.length > 0)
+    throw new ApiError(
+      400,
+      `'${requested.param}' together with 'tools' is not supported`,
+      'invalid_value',
+      requested.param,
+    );
   // If an answer must have a format, it cannot contain optional calls.
-  const wanted = chosen.format && !(chosen.format.optional && own) ? { param: 'tools', format: chosen.format } : own;
+  const wanted =
+    chosen.format && !(chosen.format.optional && requested) ? { param: 'tools', format: chosen.format } : requested;
   const formatted = wanted ? await constrainedTo(wanted, writer, stopTokens, constrain) : {};
   const sampling = samplingOptions(body, writer.served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
@@ -304,7 +310,7 @@ async function* chunks(
   frame: Frame,
   events: ReturnType<Answers['events']>,
   { n: choices = 1, logprobs: withLogprobs, stream_options: options }: ChatRequest,
-  { answers, calls, reasonOf, isReasoning }: Begun,
+  { answers, calls, reasonOf, isReasoning }: StartedAnswer,
 ): AsyncGenerator<object, void, void> {
   const usage = options?.include_usage ? { usage: null } : {};
   const chunk = (
@@ -334,7 +340,7 @@ async function* chunks(
     const piece = isEnd ? reader.end() : reader.push(event.text);
     const logprobs = isEnd ? [] : event.logprobs;
     if (piece.deltas.length > 0) called.add(index);
-    for (const [delta, own] of deltasOf(piece, logprobs)) yield chunk(index, delta, own);
+    for (const [delta, ofDelta] of deltasOf(piece, logprobs)) yield chunk(index, delta, ofDelta);
     if (isEnd) yield chunk(index, {}, [], reasonOf(event.finishReason, called.has(index)));
   }
   if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };

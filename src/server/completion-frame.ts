@@ -32,8 +32,8 @@ export function usageOf({ prompt, completion, cached }: Usage) {
   };
 }
 
-/** Notes the time of the first token, and at the end the numbers of tokens. */
-export async function* noted<T>(
+/** Passes events on. Records the time of the first token, and at the end the numbers of tokens, in the log of the call. */
+export async function* recordUsage<T>(
   events: AsyncGenerator<T, void, void>,
   answers: Answers,
   call: Call<unknown>,

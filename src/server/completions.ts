@@ -3,7 +3,7 @@ import { type Constrain, constrainedTo, formatOf, grammarFields } from './answer
 import type { TokenLogprobs } from './answer-text.js';
 import { Answers, collect } from './answers.js';
 import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-completions.js';
-import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
+import { type Frame, frameOf, recordUsage, usageOf } from './completion-frame.js';
 import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type Limits, limitsOf } from './limits.js';
@@ -92,7 +92,7 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
       );
       const echoed = read.flatMap(({ text }) => Array<string>(choices).fill(echo ? text() : ''));
       const frame = frameOf('cmpl', 'text_completion', served);
-      const events = () => noted(answers.events(), answers, call, served.id);
+      const events = () => recordUsage(answers.events(), answers, call, served.id);
       if (stream) return { events: chunks(frame, events(), answers, body, echoed) };
       const all = await collect({ events, usage: answers.usage } as Answers, echoed.length);
       return {

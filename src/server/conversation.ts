@@ -3,8 +3,8 @@
 import type { Constrain } from './answer-format.js';
 import { AnswerReader, type SplitPiece } from './answer-reader.js';
 import type { Usage } from './answers.js';
-import { begin, type ChatRequest } from './chat-completions.js';
-import { noted } from './completion-frame.js';
+import { type ChatRequest, startAnswer } from './chat-completions.js';
+import { recordUsage } from './completion-frame.js';
 import type { Call } from './endpoint.js';
 import type { ModelPool } from './model-pool.js';
 import { type ServedModel, writerOf } from './served-model.js';
@@ -41,14 +41,14 @@ export async function converse(
   keepAliveSeconds?: number,
 ): Promise<Conversation> {
   const served = await call.use(request.model, keepAliveSeconds);
-  const begun = await begin({ ...call, body: request as ChatRequest }, writerOf(served), constrain);
-  const { answers, calls, isReasoning } = begun;
+  const started = await startAnswer({ ...call, body: request as ChatRequest }, writerOf(served), constrain);
+  const { answers, calls, isReasoning } = started;
   return {
     served,
     usage: answers.usage,
     async *parts() {
       const reader = new AnswerReader(calls, isReasoning);
-      for await (const event of noted(answers.events(), answers, call, served.id)) {
+      for await (const event of recordUsage(answers.events(), answers, call, served.id)) {
         const isEnd = 'finishReason' in event;
         yield* partsOf(isEnd ? reader.end() : reader.push(event.text));
         if (isEnd) yield { type: 'end', reason: event.finishReason, stop: event.stop };

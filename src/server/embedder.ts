@@ -39,7 +39,7 @@ interface Waiting extends TextTokens {
 }
 
 export class Embedder {
-  readonly #lines = new Map<string, Waiting[]>();
+  readonly #queues = new Map<string, Waiting[]>();
   #waiting = 0;
   #running: Promise<void> | null = null;
 
@@ -83,11 +83,11 @@ export class Embedder {
   embed(texts: readonly TextTokens[], client: string, signal: AbortSignal): Promise<Float32Array[]> {
     signal.throwIfAborted();
     if (this.#waiting >= this.maxWaiting) throw new QueueFullError(`${this.#waiting} texts are waiting`, 1);
-    const line = this.#lines.get(client) ?? [];
-    this.#lines.set(client, line);
+    const queue = this.#queues.get(client) ?? [];
+    this.#queues.set(client, queue);
     const vectors = texts.map((text) => {
       if (text.ids.length === 0) throw new ArgumentError('a text has no tokens');
-      return new Promise<Float32Array>((resolve, reject) => line.push({ client, ...text, resolve, reject, signal }));
+      return new Promise<Float32Array>((resolve, reject) => queue.push({ client, ...text, resolve, reject, signal }));
     });
     this.#waiting += texts.length;
     this.#running ??= this.#run().finally(() => {
@@ -103,9 +103,9 @@ export class Embedder {
 
   async #run(): Promise<void> {
     await null; // requests that arrive together share a batch
-    for (let batch = this.#next(); batch.length > 0; batch = this.#next()) {
+    for (let batch = this.#nextBatch(); batch.length > 0; batch = this.#nextBatch()) {
       try {
-        for (const texts of readAlike(batch)) {
+        for (const texts of groupAlike(batch)) {
           const vectors = await this.#vectors(texts);
           for (const [i, { resolve }] of texts.entries()) resolve(vectors[i] as Float32Array);
         }
@@ -116,13 +116,13 @@ export class Embedder {
   }
 
   /** Returns the texts of the next batch. Clients take turns. */
-  #next(): Waiting[] {
+  #nextBatch(): Waiting[] {
     const batch: Waiting[] = [];
     let tokens = 0;
-    while (this.#lines.size > 0 && tokens < MAX_BATCH_TOKENS) {
-      for (const [client, line] of this.#lines) {
-        const next = line.shift();
-        if (line.length === 0) this.#lines.delete(client);
+    while (this.#queues.size > 0 && tokens < MAX_BATCH_TOKENS) {
+      for (const [client, queue] of this.#queues) {
+        const next = queue.shift();
+        if (queue.length === 0) this.#queues.delete(client);
         if (next === undefined) continue;
         this.#waiting--;
         if (next.signal.aborted) next.reject(next.signal.reason);
@@ -149,7 +149,7 @@ export class Embedder {
 }
 
 /** Groups texts that one pass can read. They have the same task and prompt length, and all or none have segments. */
-function readAlike(texts: readonly Waiting[]): Waiting[][] {
+function groupAlike(texts: readonly Waiting[]): Waiting[][] {
   const groups = new Map<string, Waiting[]>();
   for (const text of texts) {
     const key = `${text.task} ${text.promptTokens} ${text.types === null}`;

@@ -1,11 +1,11 @@
 import { ArgumentError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/index.js';
-import { AdapterTurns } from './adapter-turns.js';
+import { AdapterLock } from './adapter-lock.js';
+import type { JobWrapper } from './job-queue.js';
 import type { ManagedModel } from './managed-model.js';
 import { parameterBytes } from './model-memory.js';
-import { closeModel, idle, type ServingSettings, serveModel, turnsOf } from './serve-model.js';
+import { closeModel, idle, jobQueuesOf, type ServingSettings, serveModel } from './serve-model.js';
 import type { ServedModel } from './served-model.js';
-import type { Around } from './turns.js';
 
 /** Maximum time of a timer in milliseconds. */
 const MAX_DELAY = 2 ** 31 - 1;
@@ -18,12 +18,12 @@ export class MemoryModel {
   lastUse = Date.now();
   /** Time at which it is unloaded unless it is used, in milliseconds since 1970. Null if it stays. */
   expires: number | null = null;
-  /** Set once it must be unloaded. Resolves when its memory is free. */
-  leaving: Promise<void> | null = null;
+  /** Set when unloading begins. Resolves when its memory is free. */
+  unloading: Promise<void> | null = null;
   readonly #served = new Map<string, ServedModel>();
   /** Null without adapters. */
-  readonly #turns: AdapterTurns | null;
-  /** True if requests with different adapters share a batch. All other work of the model takes turns. */
+  readonly #adapterLock: AdapterLock | null;
+  /** True if requests with different adapters share a batch. All other work waits for its adapters. */
   readonly #isMixed: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onUnused = () => {};
@@ -37,16 +37,16 @@ export class MemoryModel {
   ) {
     this.#served.set('', plain);
     const { model } = plain;
-    const own = model.activeAdapters;
+    const activeAdapters = model.activeAdapters;
     this.#isMixed = plain.adapter !== undefined && plain.batching !== null;
-    this.#turns =
+    this.#adapterLock =
       model.adapters.size === 0
         ? null
-        : new AdapterTurns(async (key) => {
+        : new AdapterLock(async (key) => {
             if (!this.#isMixed) for (const served of this.#served.values()) await idle(served);
-            model.setAdapter(key === '' ? own : [key]);
+            model.setAdapter(key === '' ? activeAdapters : [key]);
           });
-    this.#takeTurns('', plain);
+    this.#wrapJobs('', plain);
   }
 
   /** Adds the adapters to a loaded model. Disposes of a managed model if that fails. */
@@ -59,17 +59,17 @@ export class MemoryModel {
     try {
       if (typeof model?.forward !== 'function')
         throw new ArgumentError(`openai: models.${id}.load gave no model, expected the result of loadModel`);
-      const own = model.activeAdapters;
-      for (const [name, put] of Object.entries(source?.adapters ?? {})) {
-        await put(model);
+      const activeAdapters = model.activeAdapters;
+      for (const [name, addAdapter] of Object.entries(source?.adapters ?? {})) {
+        await addAdapter(model);
         if (!model.adapters.has(name))
           throw new ArgumentError(`openai: models.${id}.adapters.${name} put no adapter '${name}' on the model`);
       }
-      model.setAdapter(own);
+      model.setAdapter(activeAdapters);
       const before = model.device.memory().used;
       const selectable = source === null ? model.adapters.size : Object.keys(source.adapters ?? {}).length;
-      const adds = model.adapters.size > 0 && [...model.adapters.values()].every(({ isAdded }) => isAdded);
-      const serving = { reserve: adds || selectable === 0, adapter: adds ? own : undefined };
+      const areAdditive = model.adapters.size > 0 && [...model.adapters.values()].every(({ isAdded }) => isAdded);
+      const serving = { reserve: areAdditive || selectable === 0, adapter: areAdditive ? activeAdapters : undefined };
       const served = await serveModel(id, model, settings, serving);
       const reserved = Math.max(0, model.device.memory().used - before);
       return new MemoryModel(served, settings, parameterBytes(model) + reserved);
@@ -88,58 +88,58 @@ export class MemoryModel {
    * Returns the served model for a choice of adapters, as soon as it may be used. Undefined stands for the adapters that
    * were active when the model was loaded.
    */
-  async enter(adapter: string | undefined, signal: AbortSignal): Promise<ServedModel> {
+  async acquire(adapter: string | undefined, signal: AbortSignal): Promise<ServedModel> {
     const key = adapter ?? '';
     this.users++;
     this.#cancelTimer();
     try {
-      if (!this.#isMixed) await this.#turns?.enter(key, signal);
+      if (!this.#isMixed) await this.#adapterLock?.acquire(key, signal);
     } catch (error) {
-      this.#ended();
+      this.#endUse();
       throw error;
     }
     try {
       return await this.#variant(key);
     } catch (error) {
-      if (!this.#isMixed) this.#turns?.leave();
-      this.#ended();
+      if (!this.#isMixed) this.#adapterLock?.release();
+      this.#endUse();
       throw error;
     }
   }
 
   /** Ends a use. The model is unloaded `seconds` after its last use. */
-  exit(seconds: number, expired: () => void): void {
-    if (!this.#isMixed) this.#turns?.leave();
-    this.#ended();
+  release(seconds: number, expired: () => void): void {
+    if (!this.#isMixed) this.#adapterLock?.release();
+    this.#endUse();
     if (this.users === 0) this.expireAfter(seconds, expired);
   }
 
   expireAfter(seconds: number, expired: () => void): void {
     this.#cancelTimer();
-    if (this.leaving || this.users > 0 || seconds === Number.POSITIVE_INFINITY) return;
+    if (this.unloading || this.users > 0 || seconds === Number.POSITIVE_INFINITY) return;
     this.expires = Date.now() + seconds * 1000;
     this.#timer = setTimeout(expired, Math.min(MAX_DELAY, seconds * 1000));
     this.#timer.unref?.();
   }
 
   /** Takes no more requests. Resolves when the current ones are answered and the memory is free. */
-  leave(disposes: boolean): Promise<void> {
+  unload(disposesModel: boolean): Promise<void> {
     this.#cancelTimer();
-    this.leaving ??= this.#leave(disposes);
-    return this.leaving;
+    this.unloading ??= this.#unload(disposesModel);
+    return this.unloading;
   }
 
-  async #leave(disposes: boolean): Promise<void> {
+  async #unload(disposesModel: boolean): Promise<void> {
     if (this.users > 0)
       await new Promise<void>((resolve) => {
         this.#onUnused = resolve;
       });
     for (const served of this.#served.values()) await idle(served);
     for (const served of this.variants) await closeModel(served);
-    if (disposes) this.plain.model.dispose();
+    if (disposesModel) this.plain.model.dispose();
   }
 
-  #ended(): void {
+  #endUse(): void {
     this.users--;
     this.lastUse = Date.now();
     if (this.users === 0) this.#onUnused();
@@ -166,22 +166,22 @@ export class MemoryModel {
       return other;
     }
     this.#served.set(key, served);
-    this.#takeTurns(key, served);
+    this.#wrapJobs(key, served);
     return served;
   }
 
-  /** In a mixed batch, requests do not wait for their adapters. Jobs beside the batch then do. */
-  #takeTurns(key: string, served: ServedModel): void {
+  /** In a mixed batch, requests do not wait for their adapters, but the jobs of other queues do. */
+  #wrapJobs(key: string, served: ServedModel): void {
     if (!this.#isMixed) return;
-    const turns = this.#turns as AdapterTurns;
-    const around: Around = async (signal, job) => {
-      await turns.enter(key, signal);
+    const lock = this.#adapterLock as AdapterLock;
+    const wrapJob: JobWrapper = async (signal, job) => {
+      await lock.acquire(key, signal);
       try {
         return await job();
       } finally {
-        turns.leave();
+        lock.release();
       }
     };
-    for (const each of turnsOf(served)) each.around = around;
+    for (const each of jobQueuesOf(served)) each.wrapJob = wrapJob;
   }
 }

@@ -58,13 +58,13 @@ export class Metrics {
     perModel(
       'simdformer_running',
       'Sequences and recordings in progress.',
-      ({ batching, transcriber }) => (batching?.load.running ?? 0) + (transcriber?.turns.running ?? 0),
+      ({ batching, transcriber }) => (batching?.load.running ?? 0) + (transcriber?.jobs.running ?? 0),
     );
     perModel(
       'simdformer_waiting',
       'Waiting sequences, texts and recordings.',
       ({ batching, embedder, transcriber }) =>
-        (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0) + (transcriber?.turns.waiting ?? 0),
+        (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0) + (transcriber?.jobs.waiting ?? 0),
     );
     return new Metrics(registry, (finished) => {
       const { path, status, milliseconds, model = '', firstTokenMs } = finished;

@@ -50,13 +50,13 @@ class Entry implements ModelEntry {
   /** Requests that wait until the model is in memory and has their adapter. */
   waiting = 0;
   /** Bytes of the model when it was last in memory; before that, the caller's estimate. */
-  known: number;
+  lastBytes: number;
 
   constructor(
     readonly id: string,
     readonly source: LoadedModel | ManagedModel,
   ) {
-    this.known = isManaged(source) ? (source.bytes ?? 0) : 0;
+    this.lastBytes = isManaged(source) ? (source.bytes ?? 0) : 0;
   }
 
   get adapters(): string[] {
@@ -70,11 +70,11 @@ class Entry implements ModelEntry {
   }
 
   get state(): ModelState {
-    return this.loading ? 'loading' : this.memory && !this.memory.leaving ? 'loaded' : 'unloaded';
+    return this.loading ? 'loading' : this.memory && !this.memory.unloading ? 'loaded' : 'unloaded';
   }
 
   get bytes(): number {
-    return this.memory?.bytes ?? this.known;
+    return this.memory?.bytes ?? this.lastBytes;
   }
 
   get expires(): number | null {
@@ -97,7 +97,7 @@ export class ModelPool {
   readonly #entries: readonly Entry[];
   readonly #names: ReadonlyMap<string, Named>;
   /** Resolves after the current load, because models are loaded one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  #latestLoad: Promise<unknown> = Promise.resolve();
   #isClosing = false;
 
   private constructor(
@@ -172,8 +172,8 @@ export class ModelPool {
     try {
       for (;;) {
         const memory = await orAborted(this.#memoryOf(entry), signal);
-        if (memory.leaving) continue; // it was unloaded before this request began
-        const served = await memory.enter(adapter, signal);
+        if (memory.unloading) continue; // it was unloaded before this request began
+        const served = await memory.acquire(adapter, signal);
         return { served, release: (seconds) => this.#release(entry, memory, seconds) };
       }
     } finally {
@@ -184,8 +184,8 @@ export class ModelPool {
   /** Answers current requests, then frees the models that the pool loaded. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    await this.#turn.catch(() => {});
-    for (const entry of this.#entries) await entry.memory?.leave(isManaged(entry.source));
+    await this.#latestLoad.catch(() => {});
+    for (const entry of this.#entries) await entry.memory?.unload(isManaged(entry.source));
   }
 
   #find(name: string): Named {
@@ -197,41 +197,41 @@ export class ModelPool {
   }
 
   #release(entry: Entry, memory: MemoryModel, seconds = this.settings.keepAliveSeconds): void {
-    memory.exit(entry.isPinned ? Number.POSITIVE_INFINITY : seconds, () => void this.#unload(entry, memory));
+    memory.release(entry.isPinned ? Number.POSITIVE_INFINITY : seconds, () => void this.#unload(entry, memory));
   }
 
   async #unload(entry: Entry, memory: MemoryModel): Promise<void> {
-    const left = memory.leave(isManaged(entry.source));
-    entry.known = memory.bytes;
-    await left;
+    const unloaded = memory.unload(isManaged(entry.source));
+    entry.lastBytes = memory.bytes;
+    await unloaded;
     if (entry.memory === memory) entry.memory = null;
   }
 
   /** Returns the model in memory. All requests for an absent model share one load. */
   async #memoryOf(entry: Entry): Promise<MemoryModel> {
     const { memory } = entry;
-    if (memory !== null && !memory.leaving) return memory;
-    entry.loading ??= this.#inTurn(() => this.#load(entry)).finally(() => {
+    if (memory !== null && !memory.unloading) return memory;
+    entry.loading ??= this.#afterLoads(() => this.#load(entry)).finally(() => {
       entry.loading = null;
     });
     return entry.loading;
   }
 
-  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(job, job);
-    this.#turn = turn.catch(() => {});
-    return turn;
+  async #afterLoads<T>(job: () => Promise<T>): Promise<T> {
+    const load = this.#latestLoad.then(job, job);
+    this.#latestLoad = load.catch(() => {});
+    return load;
   }
 
   async #load(entry: Entry): Promise<MemoryModel> {
     if (this.#isClosing) throw new ApiError(503, 'The server is shutting down.', 'shutting_down');
-    await entry.memory?.leaving;
-    await this.#makeRoom(entry, entry.known);
+    await entry.memory?.unloading;
+    await this.#makeRoom(entry, entry.lastBytes);
     const { source } = entry;
     const model = isManaged(source) ? await source.load() : source;
     const memory = await MemoryModel.of(entry.id, model, isManaged(source) ? source : null, this.settings);
     entry.memory = memory;
-    entry.known = memory.bytes;
+    entry.lastBytes = memory.bytes;
     try {
       await this.#makeRoom(entry, memory.bytes);
     } catch (error) {
@@ -256,28 +256,28 @@ export class ModelPool {
     const pinned = others().filter(({ isPinned }) => isPinned);
     const max = limit - total(pinned);
     if (bytes > max) {
-      const kept =
-        pinned.length > 0 ? `, of which ${pinned.map(({ id }) => id).join(', ')} keep ${size(limit - max)}` : '';
-      const message = `The model '${entry.id}' needs ${size(bytes)} of memory, and all models may have ${size(limit)}${kept}`;
+      const pinnedNote =
+        pinned.length > 0 ? `, of which ${pinned.map(({ id }) => id).join(', ')} keep ${formatBytes(limit - max)}` : '';
+      const message = `The model '${entry.id}' needs ${formatBytes(bytes)} of memory, and all models may have ${formatBytes(limit)}${pinnedNote}`;
       throw new ApiError(503, message, 'insufficient_memory', 'model');
     }
     while (total(others()) + bytes > limit) {
       const [next] = others()
         .filter(({ isPinned }) => !isPinned)
-        .sort((a, b) => order(a) - order(b));
+        .sort((a, b) => evictionOrder(a) - evictionOrder(b));
       if (next?.memory) await this.#unload(next, next.memory);
     }
   }
 }
 
 /** Sort key: idle models come first, then the model that was used longest ago. */
-function order({ memory }: Entry): number {
+function evictionOrder({ memory }: Entry): number {
   return memory === null ? 0 : memory.lastUse + (memory.users > 0 ? Number.MAX_SAFE_INTEGER / 2 : 0);
 }
 
 const total = (entries: readonly Entry[]) => entries.reduce((sum, { bytes }) => sum + bytes, 0);
 
-function size(bytes: number): string {
+function formatBytes(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 

@@ -1,7 +1,7 @@
 import { SimdformerError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { pipeline, type TaskName } from '../tasks/index.js';
-import { Turns } from './turns.js';
+import { JobQueue } from './job-queue.js';
 
 /** The model cannot do a task. The message is the reason. */
 export class UnsupportedTaskError extends SimdformerError {
@@ -12,14 +12,14 @@ type AnyCall = (...args: unknown[]) => Promise<unknown>;
 
 /** Runs the pipelines of a model one after the other, because each keeps all threads busy. */
 export class PipelineRunner {
-  readonly turns: Turns;
+  readonly jobs: JobQueue;
   readonly #calls = new Map<TaskName, Promise<AnyCall>>();
 
   constructor(
     private readonly model: LoadedModel,
     maxWaiting: number,
   ) {
-    this.turns = new Turns(maxWaiting);
+    this.jobs = new JobQueue(maxWaiting);
   }
 
   /**
@@ -34,7 +34,7 @@ export class PipelineRunner {
     signal: AbortSignal,
   ): Promise<unknown> {
     const call = await this.#callOf(task);
-    return this.turns.run(client, signal, () => call(...args, { ...options, signal }));
+    return this.jobs.run(client, signal, () => call(...args, { ...options, signal }));
   }
 
   #callOf(task: TaskName): Promise<AnyCall> {

@@ -105,8 +105,8 @@ export function pipelines(models: ModelPool): Endpoint[] {
 }
 
 const pipelineBody = ({ inputs, parameters, argument }: Served, model: Schema<string>) => {
-  const own = object(parameters);
-  return object({ model, inputs, parameters: argument === undefined ? optional(own) : own });
+  const parameterFields = object(parameters);
+  return object({ model, inputs, parameters: argument === undefined ? optional(parameterFields) : parameterFields });
 };
 
 type Body = Read<ReturnType<typeof pipelineBody>>;

@@ -1,17 +1,17 @@
 import type { LoadedModel } from '../pretrained/index.js';
-import { Turns } from './turns.js';
+import { JobQueue } from './job-queue.js';
 
 type Rank = LoadedModel['rank'];
 
 /** Ranks documents request by request. Each request is computed in its own batches. */
 export class Ranker {
-  readonly turns: Turns;
+  readonly jobs: JobQueue;
 
   private constructor(
     private readonly model: LoadedModel,
     maxWaiting: number,
   ) {
-    this.turns = new Turns(maxWaiting);
+    this.jobs = new JobQueue(maxWaiting);
   }
 
   /** Null for models that cannot score pairs: they are not cross-encoders, and cannot answer yes or no. */
@@ -29,6 +29,6 @@ export class Ranker {
     client: string,
     signal: AbortSignal,
   ): ReturnType<Rank> {
-    return this.turns.run(client, signal, () => this.model.rank(query, documents, { ...options, signal }));
+    return this.jobs.run(client, signal, () => this.model.rank(query, documents, { ...options, signal }));
   }
 }

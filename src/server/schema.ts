@@ -61,14 +61,14 @@ function refusal({ issue, path }: ReturnType<typeof innermost>, value: unknown):
   const given = path.reduce<unknown>((inside, key) => Object(inside)[key], value);
   return given === undefined
     ? new ApiError(400, `'${param}' is missing, expected ${issue.message}`, 'missing_required_parameter', param)
-    : new ApiError(400, `'${param}' is ${shown(given)}, expected ${issue.message}`, 'invalid_value', param);
+    : new ApiError(400, `'${param}' is ${describeValue(given)}, expected ${issue.message}`, 'invalid_value', param);
 }
 
 /** The name of a field, such as `messages[0].content`. */
 const nameOfPath = (path: Path) =>
   path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${String(key)}`)).join('');
 
-function shown(value: unknown): string {
+function describeValue(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

@@ -2,12 +2,12 @@ import { ContinuousBatching } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { tokenBoundOf } from '../tasks/chat/token-bound.js';
 import { Embedder } from './embedder.js';
+import type { JobQueue } from './job-queue.js';
 import { PipelineRunner } from './pipeline-runner.js';
 import { Ranker } from './ranker.js';
 import type { ServedModel } from './served-model.js';
 import { Speaker } from './speaker.js';
 import { Transcriber } from './transcriber.js';
-import type { Turns } from './turns.js';
 
 /** Settings that all models of a server have in common. */
 export interface ServingSettings {
@@ -64,10 +64,10 @@ export async function closeModel(served: ServedModel): Promise<void> {
 export async function idle(served: ServedModel): Promise<void> {
   await served.batching?.idle();
   await served.embedder?.idle();
-  for (const turns of turnsOf(served)) await turns.idle();
+  for (const queue of jobQueuesOf(served)) await queue.idle();
 }
 
 /** The lines of a model's jobs. */
-export function turnsOf({ ranker, transcriber, speaker, pipelines }: ServedModel): Turns[] {
-  return [ranker, transcriber, speaker, pipelines].flatMap((each) => (each ? [each.turns] : []));
+export function jobQueuesOf({ ranker, transcriber, speaker, pipelines }: ServedModel): JobQueue[] {
+  return [ranker, transcriber, speaker, pipelines].flatMap((each) => (each ? [each.jobs] : []));
 }

@@ -1,16 +1,16 @@
 import type { LoadedModel } from '../pretrained/index.js';
 import { type Pipeline, pipeline, type RawAudio, type TextToSpeechOptions } from '../tasks/index.js';
-import { Turns } from './turns.js';
+import { JobQueue } from './job-queue.js';
 
 /** Speaks one text after the other, because each keeps all threads busy. */
 export class Speaker {
-  readonly turns: Turns;
+  readonly jobs: JobQueue;
 
   private constructor(
-    private readonly speaks: Pipeline<'text-to-speech'>,
+    private readonly pipeline: Pipeline<'text-to-speech'>,
     maxWaiting: number,
   ) {
-    this.turns = new Turns(maxWaiting);
+    this.jobs = new JobQueue(maxWaiting);
   }
 
   /** Null for models that do not speak. */
@@ -21,6 +21,6 @@ export class Speaker {
 
   /** Rejects with QueueFullError if too many texts wait already, and with the errors of the task. */
   speak(text: string, options: TextToSpeechOptions, client: string, signal: AbortSignal): Promise<RawAudio> {
-    return this.turns.run(client, signal, () => this.speaks(text, { ...options, signal }));
+    return this.jobs.run(client, signal, () => this.pipeline(text, { ...options, signal }));
   }
 }

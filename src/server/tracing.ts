@@ -33,6 +33,13 @@ const SETTINGS: Readonly<Record<string, string>> = {
   n: 'choice.count',
 };
 
+/** Times of a span in milliseconds since 1970, and the type of its error, if it failed. */
+interface Span extends Pick<SpanOptions, 'kind' | 'attributes'> {
+  readonly start: number;
+  readonly end: number;
+  readonly error?: string | undefined;
+}
+
 export class Tracing {
   readonly #tracer: Tracer;
 
@@ -73,8 +80,8 @@ export class Tracing {
       'http.response.status_code': status,
       ...(isFault ? { 'error.type': String(status) } : {}),
     };
-    const options = { kind: api.SpanKind.SERVER, attributes, startTime: start };
-    this.#span(`${method} ${path}`, options, parent, end, isFault ? (error ?? '') : undefined, (inside) => {
+    const span = { kind: api.SpanKind.SERVER, attributes, start, end, error: isFault ? (error ?? '') : undefined };
+    this.#span(`${method} ${path}`, parent, span, (inside) => {
       if (request.operation !== undefined && request.model !== undefined) this.#operation(request, inside, end);
     });
   }
@@ -94,29 +101,28 @@ export class Tracing {
       ...(reasons.length > 0 ? { 'gen_ai.response.finish_reasons': reasons } : {}),
       ...(error === undefined ? {} : { 'error.type': status < 500 ? error : String(status) }),
     } as Attributes;
-    this.#span(`${operation} ${model}`, { attributes, startTime: start }, parent, end, error, (inside) => {
+    this.#span(`${operation} ${model}`, parent, { attributes, start, end, error }, (inside) => {
       for (const { begin, queue, prefill, decode } of phases) {
         let at = begin;
         for (const [name, length] of Object.entries({ queue, prefill, decode })) {
-          this.#span(name, { startTime: at }, inside, at + length);
+          this.#span(name, inside, { start: at, end: at + length });
           at += length;
         }
       }
     });
   }
 
+  /** Records a span. `addChildren` gets the context for spans inside of it. */
   #span(
     name: string,
-    options: SpanOptions,
     parent: Context,
-    end: number,
-    error?: string,
-    inside: (context: Context) => void = () => {},
+    { start, end, error, ...options }: Span,
+    addChildren: (context: Context) => void = () => {},
   ): void {
     const { api } = this;
-    const span = this.#tracer.startSpan(name, options, parent);
+    const span = this.#tracer.startSpan(name, { ...options, startTime: start }, parent);
     if (error !== undefined) span.setStatus({ code: api.SpanStatusCode.ERROR, message: error });
-    inside(api.trace.setSpan(parent, span));
+    addChildren(api.trace.setSpan(parent, span));
     span.end(end);
   }
 }

@@ -6,7 +6,7 @@ import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';
 import { type Pipeline, pipeline, type SpeechRecognitionOptions, type TranscriptChunk } from '../tasks/index.js';
 import { isPartTranscribed } from '../tasks/speech/part-transcriber.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { Turns } from './turns.js';
+import { JobQueue } from './job-queue.js';
 
 export interface Transcription {
   readonly text: string;
@@ -15,7 +15,7 @@ export interface Transcription {
 
 /** Transcribes one recording after the other, because each keeps all threads busy. */
 export class Transcriber {
-  readonly turns: Turns;
+  readonly jobs: JobQueue;
 
   private constructor(
     private readonly recognize: Pipeline<'automatic-speech-recognition'>,
@@ -23,18 +23,18 @@ export class Transcriber {
     /** True if the model has languages, prompts and qualities of segments: Whisper. */
     readonly isWhisper: boolean,
     /** True if the model gives times of words. */
-    readonly knowsWords: boolean,
+    readonly hasWordTimes: boolean,
     maxWaiting: number,
   ) {
-    this.turns = new Turns(maxWaiting);
+    this.jobs = new JobQueue(maxWaiting);
   }
 
   /** Null for models that do not transcribe speech. */
   static async of(model: LoadedModel, maxWaiting: number): Promise<Transcriber | null> {
     const { tokenizer, processor, headKind } = model;
     const isWhisper = model instanceof Whisper && processor instanceof WhisperFeatureExtractor;
-    const spells = headKind === 'ctc' && model instanceof SoundModel;
-    if (tokenizer === null || processor === null || !(isWhisper || spells || isPartTranscribed(model))) return null;
+    const isCtc = headKind === 'ctc' && model instanceof SoundModel;
+    if (tokenizer === null || processor === null || !(isWhisper || isCtc || isPartTranscribed(model))) return null;
     const recognize = await pipeline('automatic-speech-recognition', model);
     return new Transcriber(recognize, tokenizer, isWhisper, headKind !== 'language-model' || isWhisper, maxWaiting);
   }
@@ -52,9 +52,9 @@ export class Transcriber {
     signal: AbortSignal,
   ): Promise<Transcription> {
     const { return_timestamps: times, onText } = options;
-    const spells = this.recognize.model.headKind === 'ctc'; // such models have times of words, but no segments
-    const return_timestamps = spells && times === true ? 'word' : times;
-    const own = this.isWhisper ? options : { return_timestamps, onText };
-    return this.turns.run(client, signal, () => this.recognize(recording, { ...own, signal }));
+    const isCtc = this.recognize.model.headKind === 'ctc'; // such models have times of words, but no segments
+    const return_timestamps = isCtc && times === true ? 'word' : times;
+    const supported = this.isWhisper ? options : { return_timestamps, onText };
+    return this.jobs.run(client, signal, () => this.recognize(recording, { ...supported, signal }));
   }
 }

@@ -83,7 +83,7 @@ async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Re
     throw new ApiError(400, `The model '${served.id}' does not transcribe speech`, 'unsupported_model', 'model');
   const recording = await recordingOf(new Uint8Array(await body.file.arrayBuffer()), signal);
   const options = optionsOf(body, transcriber);
-  const hear: Hear = (timestamps, more = {}) =>
+  const recognize: Recognize = (timestamps, more = {}) =>
     transcriber.transcribe(
       recording,
       { ...options, ...more, return_timestamps: timestamps, return_language: true },
@@ -91,9 +91,9 @@ async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Re
       signal,
     );
   const { stream, response_format: format = 'json' } = body;
-  if (!stream) return reply(hear, format, durationOf(recording), body['timestamp_granularities[]']);
+  if (!stream) return reply(recognize, format, durationOf(recording), body['timestamp_granularities[]']);
   if (format !== 'json') throw new ApiError(400, "'stream' is for 'response_format' json", 'invalid_value', 'stream');
-  return { events: deltas(hear) };
+  return { events: deltas(recognize) };
 }
 
 function optionsOf(body: Body, transcriber: Transcriber): SpeechRecognitionOptions {
@@ -109,85 +109,89 @@ function optionsOf(body: Body, transcriber: Transcriber): SpeechRecognitionOptio
 }
 
 /** Throws ApiError 400 for fields that only Whisper, or only models with times of words, support. */
-function checkAbilities(body: Body, { isWhisper, knowsWords }: Transcriber): void {
+function checkAbilities(body: Body, { isWhisper, hasWordTimes }: Transcriber): void {
   const refused = (name: string) =>
     new ApiError(400, `'${name}' is not supported by this model`, 'invalid_value', name);
   const wanted = isWhisper ? [] : (['language', 'prompt', 'temperature'] as const);
   for (const name of wanted) if (body[name] !== undefined && body[name] !== 0) throw refused(name);
   const granularities = body['timestamp_granularities[]'] ?? [];
-  if (!knowsWords && granularities.includes('word')) throw refused('timestamp_granularities[]');
+  if (!hasWordTimes && granularities.includes('word')) throw refused('timestamp_granularities[]');
 }
 
 /** The transcript in the requested format. */
 async function reply(
-  hear: Hear,
+  recognize: Recognize,
   format: (typeof FORMATS)[number],
   duration: number,
   wanted: readonly ('segment' | 'word')[] = ['segment'],
 ): Promise<Reply> {
-  if (format === 'verbose_json') return { json: await verbose(hear, duration, wanted) };
+  if (format === 'verbose_json') return { json: await verboseTranscript(recognize, duration, wanted) };
   if (format === 'json' || format === 'text') {
-    const said = (await hear(false)).text.trim();
+    const said = (await recognize(false)).text.trim();
     return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
   }
-  const segments = segmentsOf((await hear(true)).chunks, duration);
+  const segments = segmentsOf((await recognize(true)).chunks, duration);
   return format === 'srt'
     ? { text: subRip(segments), type: 'text/plain' }
     : { text: webVtt(segments), type: 'text/vtt' };
 }
 
-type Hear = (
+type Recognize = (
   timestamps: SpeechRecognitionOptions['return_timestamps'],
   more?: SpeechRecognitionOptions,
 ) => ReturnType<Transcriber['transcribe']>;
 
 /** OpenAI's events: pieces of text once they are final, then the whole text. */
-async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
+async function* deltas(recognize: Recognize): AsyncGenerator<object, void, void> {
   const pieces: string[] = [];
   let wake = () => {};
-  let isOver = false;
-  const heard = hear(false, {
+  let isDone = false;
+  const transcription = recognize(false, {
     onText: ({ text }) => {
       pieces.push(text);
       wake();
     },
   }).finally(() => {
-    isOver = true;
+    isDone = true;
     wake();
   });
-  heard.catch(() => {}); // thrown below
+  transcription.catch(() => {}); // thrown below
   let isFirst = true;
-  while (!isOver || pieces.length > 0) {
+  while (!isDone || pieces.length > 0) {
     for (const piece of pieces.splice(0)) {
       yield { type: 'transcript.text.delta', delta: isFirst ? piece.trimStart() : piece };
       isFirst = false;
     }
-    if (!isOver && pieces.length === 0)
+    if (!isDone && pieces.length === 0)
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
   }
-  yield { type: 'transcript.text.done', text: (await heard).text.trim() };
+  yield { type: 'transcript.text.done', text: (await transcription).text.trim() };
 }
 
 /** Returns the transcript with times. The recording is transcribed twice if words and segments are requested. */
-async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
-  const inWords = wanted.includes('word') ? await hear('word') : null;
-  const inSegments = wanted.includes('segment') ? await hear(true, { return_quality: true }) : null;
-  const { text: said, chunks } = (inSegments ?? inWords) as Awaited<ReturnType<Hear>>;
-  const words = segmentsOf(inWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
+async function verboseTranscript(
+  recognize: Recognize,
+  duration: number,
+  wanted: readonly ('segment' | 'word')[],
+): Promise<object> {
+  const withWords = wanted.includes('word') ? await recognize('word') : null;
+  const withSegments = wanted.includes('segment') ? await recognize(true, { return_quality: true }) : null;
+  const { text: said, chunks } = (withSegments ?? withWords) as Awaited<ReturnType<Recognize>>;
+  const words = segmentsOf(withWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
   return {
     task: 'transcribe',
     language: chunks?.[0]?.language ?? null,
     duration,
     text: said.trim(),
-    ...(inSegments ? { segments: judged(inSegments.chunks ?? [], duration) } : {}),
-    ...(inWords ? { words } : {}),
+    ...(withSegments ? { segments: verboseSegments(withSegments.chunks ?? [], duration) } : {}),
+    ...(withWords ? { words } : {}),
   };
 }
 
 /** Returns segments in the form of openai-whisper. */
-function judged(chunks: readonly TranscriptChunk[], duration: number): object[] {
+function verboseSegments(chunks: readonly TranscriptChunk[], duration: number): object[] {
   return segmentsOf(chunks, duration).map((each, id) => {
     const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
     return {

@@ -10,7 +10,7 @@ import { boolean, nameOf, object, optional, type Schema, string, withOneOf } fro
 import { answer, type Fields, loadOnly, secondsOf } from './answer.js';
 import { type ChatBody, chatBody, embedBody, generateBody, options, shared } from './bodies.js';
 import { requestOf } from './chat-request.js';
-import { running, shown, tagOf } from './model-info.js';
+import { infoOf, running, tagOf } from './model-info.js';
 
 /** All endpoints of Ollama. `chats` names the models for conversations. */
 export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
@@ -141,7 +141,7 @@ function showEndpoint(models: ModelPool): Endpoint {
       'name',
     ),
     response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
-    handle: async ({ body, use }) => ({ json: shown(await use(nameIn(body))) }),
+    handle: async ({ body, use }) => ({ json: infoOf(await use(nameIn(body))) }),
   });
 }
 

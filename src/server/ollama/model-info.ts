@@ -32,7 +32,7 @@ function detailsOf(served: ServedModel | null) {
 }
 
 /** Describes a model in memory. */
-export function shown(served: ServedModel) {
+export function infoOf(served: ServedModel) {
   const { model, batching, embedder } = served;
   const template = model.tokenizer?.chatTemplate;
   const tools = JSON.stringify(template ?? '').includes('tools');

@@ -50,7 +50,7 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
   let reasoning: { reasoning_content?: string } = {};
   for (const each of input as Items) {
     if ('role' in each) {
-      messages.push({ role: each.role, content: saidOf(each.role, each.content), ...reasoning });
+      messages.push({ role: each.role, content: messageOfRole(each.role, each.content), ...reasoning });
     } else if (each.type === 'function_call_output') {
       messages.push({ role: 'tool', tool_call_id: each.call_id, content: joined(each.output) } as never);
     } else if (each.type === 'function_call') {
@@ -69,7 +69,7 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
  * Returns the text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role
  * than the user.
  */
-function saidOf(role: string, given: Read<typeof messageContent>): string | object[] {
+function messageOfRole(role: string, given: Read<typeof messageContent>): string | object[] {
   if (typeof given === 'string') return given;
   const texts = given.flatMap((each) => (each.type === 'input_image' ? [] : [each]));
   if (texts.length === given.length) return joined(texts);
