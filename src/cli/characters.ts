@@ -64,7 +64,7 @@ export async function textLoss(
     const start = Math.floor((i * all) / taken) * maxLength;
     return Array.from(ids.subarray(start, start + maxLength + 1));
   });
-  return meanLoss(model, null, windows, { together: LOSS_BATCH, ignoreIndex });
+  return meanLoss(model, null, windows, { batchSize: LOSS_BATCH, ignoreIndex });
 }
 
 /** Number of windows per forward pass. */

@@ -16,7 +16,7 @@ Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes o
 `;
 
 /** Number of messages that the arrow keys recall. */
-const REMEMBERED = 1000;
+const HISTORY_SIZE = 1000;
 
 /**
  * Answers lines until the input ends. In a terminal, lines are edited and recalled as usual, and Ctrl-C stops the
@@ -31,7 +31,7 @@ export async function converse(
 ): Promise<void> {
   const attached = [...images];
   const terminal = input.isTTY === true;
-  const lines = createInterface({ input, output, terminal, historySize: REMEMBERED });
+  const lines = createInterface({ input, output, terminal, historySize: HISTORY_SIZE });
   const answering: { controller: AbortController | null } = { controller: null };
   const interrupt = () => {
     if (answering.controller) answering.controller.abort();
@@ -41,23 +41,23 @@ export async function converse(
   lines.on('SIGINT', interrupt);
   if (!terminal) process.on('SIGINT', interrupt);
   if (terminal) output.write('/help says what can be done.\n');
-  const ask = (prompt = '> ') => {
+  const showPrompt = (prompt = '> ') => {
     lines.setPrompt(prompt);
     if (terminal) lines.prompt();
   };
   try {
-    ask();
-    let begun = '';
+    showPrompt();
+    let unfinishedMessage = '';
     for await (const line of lines) {
       if (line.endsWith('\\')) {
-        begun += `${line.slice(0, -1)}\n`;
-        ask('… ');
+        unfinishedMessage += `${line.slice(0, -1)}\n`;
+        showPrompt('… ');
         continue;
       }
-      const message = begun + line;
-      begun = '';
+      const message = unfinishedMessage + line;
+      unfinishedMessage = '';
       if (isCommand(message)) {
-        if (!(await run(chat, message, output, attached))) break;
+        if (!(await runCommand(chat, message, output, attached))) break;
       } else if (message.trim() !== '') {
         answering.controller = new AbortController();
         await answer(
@@ -68,7 +68,7 @@ export async function converse(
         );
         answering.controller = null;
       }
-      ask();
+      showPrompt();
     }
   } finally {
     process.off('SIGINT', interrupt);
@@ -118,7 +118,7 @@ const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
 const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
 
 /** Runs a command. Returns true if the conversation continues. */
-async function run(chat: Chat, line: string, output: Writable, attached: string[]): Promise<boolean> {
+async function runCommand(chat: Chat, line: string, output: Writable, attached: string[]): Promise<boolean> {
   const [command, ...rest] = line.trim().split(/\s+/);
   try {
     switch (command) {

@@ -23,9 +23,9 @@ export function tokenizerProblem(model: Transformer): string | undefined {
     { side: 'source', layers: encoderLayers, size: sourceVocab, used: source },
     { side: 'target', layers: decoderLayers, size: targetVocab, used: target },
   ] as const;
-  const unfit = sides.find(({ layers, size, used }) => layers > 0 && !fits(used, size));
-  if (unfit === undefined) return undefined;
-  const { side, size, used } = unfit;
+  const mismatched = sides.find(({ layers, size, used }) => layers > 0 && !hasVocabulary(used, size));
+  if (mismatched === undefined) return undefined;
+  const { side, size, used } = mismatched;
   const isOther = encoderLayers > 0 && decoderLayers > 0 && model.tokenizers[side] === undefined;
   if (isOther) return `was saved without its ${side} tokenizer`;
   return `has ${size} ${side} tokens, but its ${side} tokenizer ${used.vocabSize}: that is another model's`;
@@ -33,12 +33,12 @@ export function tokenizerProblem(model: Transformer): string | undefined {
 
 /** The tokenizers of input and output. A decoder-only model reads tokens of the target. */
 function sidesOf({ config, tokenizers: { source, target } }: Transformer): Transformer['tokenizers'] {
-  const written = target ?? source;
-  return { source: config.encoderLayers > 0 ? (source ?? target) : written, target: written };
+  const ofOutput = target ?? source;
+  return { source: config.encoderLayers > 0 ? (source ?? target) : ofOutput, target: ofOutput };
 }
 
 /** True if the vocabulary fits the model. The model's may be larger, because sizes are rounded up for speed. */
-function fits({ vocabSize }: Tokenizer, size: number): boolean {
+function hasVocabulary({ vocabSize }: Tokenizer, size: number): boolean {
   return vocabSize === size || (vocabSize < size && size % 64 === 0);
 }
 

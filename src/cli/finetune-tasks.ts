@@ -50,7 +50,7 @@ const sequenceClassification: FinetuneTask = {
       return { head, labels, problemType: 'multi_label_classification' };
     }
     const labels = sorted(rows.map(({ label }) => label));
-    if (labels.length > MANY && labels.length > rows.length / 2)
+    if (labels.length > MAX_USUAL_LABELS && labels.length > rows.length / 2)
       throw new ArgumentError(
         `${rows.length} rows have ${labels.length} labels: expected fewer labels; is this the right column?`,
       );
@@ -68,7 +68,7 @@ const sequenceClassification: FinetuneTask = {
 };
 
 /** Number of labels above which the column is probably not the labels. */
-const MANY = 100;
+const MAX_USUAL_LABELS = 100;
 
 /** True if labels are scores for regression, not classes: some are not integers, as in STS-B. */
 function areMeasures(labels: readonly unknown[]): boolean {

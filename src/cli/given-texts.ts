@@ -6,7 +6,7 @@ import { decodeText } from './data.js';
 import { linesOf } from './lines.js';
 
 /** A text of the user. */
-export interface GivenText {
+export interface InputText {
   /** Name of the text in error messages. */
   readonly name: string;
   /** True for a line of standard input. */
@@ -16,16 +16,16 @@ export interface GivenText {
 }
 
 /** Number of lines of standard input that are processed together. */
-const TOGETHER = 256;
+const BATCH_SIZE = 256;
 
 /**
  * Yields the arguments, or lines of standard input: 256 at a time, or single lines from a terminal. Empty lines are
  * skipped. The signal ends the wait for a line.
  */
-export async function* givenTexts(
+export async function* inputTexts(
   texts: readonly string[],
   signal?: AbortSignal,
-): AsyncGenerator<readonly GivenText[]> {
+): AsyncGenerator<readonly InputText[]> {
   if (texts.length > 0) {
     const name = (i: number) => (texts.length > 1 ? `text ${i + 1}` : 'the text');
     return yield texts.map((text, i) => ({ name: name(i), isLine: false, read: () => text }));
@@ -33,17 +33,17 @@ export async function* givenTexts(
   const { isTTY } = process.stdin;
   if (isTTY) console.error('Reading lines; Ctrl-D ends them.');
   let number = 0;
-  let filled = 0;
-  let together: GivenText[] = [];
+  let textCount = 0;
+  let batch: InputText[] = [];
   for await (const bytes of linesOf(signal ? addAbortSignal(signal, process.stdin) : process.stdin)) {
     const name = `line ${++number}`;
     if (bytes.length === 0) continue;
-    filled++;
-    together.push({ name, isLine: true, read: () => decodeText('it', bytes) });
-    if (together.length < (isTTY ? 1 : TOGETHER)) continue;
-    yield together;
-    together = [];
+    textCount++;
+    batch.push({ name, isLine: true, read: () => decodeText('it', bytes) });
+    if (batch.length < (isTTY ? 1 : BATCH_SIZE)) continue;
+    yield batch;
+    batch = [];
   }
-  if (filled === 0) throw new ArgumentError('there is no text: give texts as arguments or on standard input');
-  if (together.length > 0) yield together;
+  if (textCount === 0) throw new ArgumentError('there is no text: give texts as arguments or on standard input');
+  if (batch.length > 0) yield batch;
 }

@@ -22,7 +22,7 @@ export interface ResultFormat<Result> {
 export interface LineJob<Result> {
   readonly inputs: AsyncIterable<JobInput>;
   /** Computes results, one per input, in order. */
-  work(inputs: readonly JobInput[]): Promise<readonly Result[]>;
+  compute(inputs: readonly JobInput[]): Promise<readonly Result[]>;
   readonly format: ResultFormat<Result>;
   /** Path of the output. Undefined for standard output, which cannot be resumed. */
   readonly out: string | undefined;
@@ -31,8 +31,8 @@ export interface LineJob<Result> {
   /** Settings that results depend on, besides the inputs. A job resumes only with equal settings. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Number of inputs that are processed and written together. */
-  readonly together: number;
-  /** Stops the job after the current batch, or during it if `work` rejects with the signal's reason. */
+  readonly batchSize: number;
+  /** Stops the job after the current batch, or during it if `compute` rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
 
@@ -41,17 +41,17 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
   const file = job.out === undefined ? null : await ResultFile.open(job.out, job.settings, job.overwrite);
   if (file === null && job.format.header)
     throw new ArgumentError('this format needs a file, because its header has the number of rows: give -o');
-  const before = file?.inputs ?? 0;
-  const progress = showInputs(before);
-  let done = before;
+  const doneBefore = file?.inputs ?? 0;
+  const progress = showInputs(doneBefore);
+  let done = doneBefore;
   const { signal } = job;
   try {
-    const inputs = until(signal, job.inputs);
-    let digest = await digestOfFirst(inputs, before);
+    const inputs = untilAborted(signal, job.inputs);
+    let digest = await digestOfFirst(inputs, doneBefore);
     if (digest !== (file?.digest ?? '') && !signal.aborted) throw otherInputs(job.out);
     let batch: JobInput[] = [];
-    const finish = async () => {
-      const results = await job.work(batch);
+    const processBatch = async () => {
+      const results = await job.compute(batch);
       for (const { bytes } of batch) digest = digestOf(digest, bytes);
       done += batch.length;
       const bytes = job.format.encode(results);
@@ -62,9 +62,9 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
     };
     for await (const input of inputs) {
       batch.push(input);
-      if (batch.length === job.together) await finish();
+      if (batch.length === job.batchSize) await processBatch();
     }
-    if (batch.length > 0 && !signal.aborted) await finish();
+    if (batch.length > 0 && !signal.aborted) await processBatch();
     if (file && done === 0) await file.append(new Uint8Array(0), 0, '', job.format.header?.(0));
     return { done, stopped: signal.aborted };
   } catch (error) {
@@ -88,7 +88,7 @@ async function digestOfFirst(inputs: AsyncIterator<JobInput>, count: number): Pr
 }
 
 /** Yields items until the signal aborts, which also ends the wait for the next item. */
-async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
+async function* untilAborted<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
   const iterator = items[Symbol.asyncIterator]();
   const aborted = new Promise<null>((resolve) => {
     if (signal.aborted) resolve(null);
@@ -109,27 +109,27 @@ function otherInputs(out: string | undefined): ArgumentError {
 const LINE_EVERY = 5;
 
 /** Shows the number of finished inputs on standard error: in one line on a terminal, elsewhere every few seconds. */
-function showInputs(before: number, stream: NodeJS.WriteStream = process.stderr) {
+function showInputs(doneBefore: number, stream: NodeJS.WriteStream = process.stderr) {
   const started = performance.now();
-  const drawn = stream.isTTY && process.env.TERM !== 'dumb';
-  let next = drawn ? 0 : LINE_EVERY;
-  let done = before;
+  const isDrawn = stream.isTTY && process.env.TERM !== 'dumb';
+  let next = isDrawn ? 0 : LINE_EVERY;
+  let done = doneBefore;
   const line = () => {
     const seconds = (performance.now() - started) / 1000;
-    const speed = ((done - before) / seconds).toFixed(1);
+    const speed = ((done - doneBefore) / seconds).toFixed(1);
     return `${done} done, ${speed}/s, ${duration(seconds)}`;
   };
-  if (before > 0) stream.write(`${before} were done before\n`);
+  if (doneBefore > 0) stream.write(`${doneBefore} were done before\n`);
   return {
     update(count: number) {
       done = count;
       const seconds = (performance.now() - started) / 1000;
       if (seconds < next) return;
-      next = seconds + (drawn ? 0.1 : LINE_EVERY);
-      stream.write(drawn ? `\r\x1b[K${line()}` : `${line()}\n`);
+      next = seconds + (isDrawn ? 0.1 : LINE_EVERY);
+      stream.write(isDrawn ? `\r\x1b[K${line()}` : `${line()}\n`);
     },
     stop() {
-      stream.write(`${drawn ? '\r\x1b[K' : ''}${line()}\n`);
+      stream.write(`${isDrawn ? '\r\x1b[K' : ''}${line()}\n`);
     },
   };
 }

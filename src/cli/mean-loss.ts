@@ -8,13 +8,13 @@ export async function meanLoss(
   model: Transformer,
   sources: readonly (readonly number[])[] | null,
   targets: readonly (readonly number[])[],
-  { together, ignoreIndex }: { together: number; ignoreIndex?: number | null | undefined },
+  { batchSize, ignoreIndex }: { batchSize: number; ignoreIndex?: number | null | undefined },
 ): Promise<number> {
   let sum = 0;
   let count = 0;
-  for (let at = 0; at < targets.length; at += together) {
-    const source = sources?.slice(at, at + together) ?? null;
-    const target = targets.slice(at, at + together);
+  for (let at = 0; at < targets.length; at += batchSize) {
+    const source = sources?.slice(at, at + batchSize) ?? null;
+    const target = targets.slice(at, at + batchSize);
     const labels = model.countLabels(source, target, { ignoreIndex });
     if (labels === 0) continue; // its mean would be NaN
     const loss = model.device.noGrad(() => model.loss(source, target, { ignoreIndex }));

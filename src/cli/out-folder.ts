@@ -32,38 +32,38 @@ export const checkpointIn = (folder: string): string => join(folder, CHECKPOINT_
  * process id. The lock of a process that has ended is taken over. Throws ArgumentError if another training uses the
  * folder.
  */
-export async function takeFolder(folder: string): Promise<Disposable> {
+export async function lockFolder(folder: string): Promise<Disposable> {
   await makeFolder(folder);
   const path = join(folder, 'lock');
-  while (!create(path)) {
+  while (!createLock(path)) {
     const owner = ownerOf(path);
     if (owner === null) continue; // the owner has ended
     if (isRunning(Number(owner))) throw inUse(folder, path, owner);
-    takeAway(path, owner);
+    removeStaleLock(path, owner);
   }
   for (const file of FILES) await removeUnfinished(join(folder, file));
   for (const name of readdirSync(folder)) {
     const [, owner] = /^lock\.(\d+)$/.exec(name) ?? [];
     if (owner !== undefined && !isRunning(Number(owner))) rmSync(join(folder, name), { force: true });
   }
-  return { [Symbol.dispose]: () => giveUp(path) };
+  return { [Symbol.dispose]: () => releaseLock(path) };
 }
 
 /**
  * Removes this process's lock. If that fails, for example on a read-only disk, the next training takes the lock over.
  */
-function giveUp(path: string): void {
+function releaseLock(path: string): void {
   try {
     if (ownerOf(path) === `${process.pid}`) rmSync(path); // another training may have replaced the folder
   } catch {} // an error of the training is more important
 }
 
 /** Creates the lock with its content in one step. Returns false if there is a lock. */
-function create(path: string): boolean {
+function createLock(path: string): boolean {
   const own = `${path}.${process.pid}`;
   try {
     writeFileSync(own, `${process.pid}`);
-    return place(own, path);
+    return linkUnlessExists(own, path);
   } catch (error) {
     throw withPath(error, path);
   } finally {
@@ -72,8 +72,8 @@ function create(path: string): boolean {
 }
 
 /** Links a file to a second path. Returns false if that path exists. */
-function place(file: string, path: string): boolean {
-  return attempt(() => {
+function linkUnlessExists(file: string, path: string): boolean {
+  return succeedsUnless(() => {
     try {
       linkSync(file, path);
     } catch (error) {
@@ -86,7 +86,7 @@ function place(file: string, path: string): boolean {
 /** Returns the process id in the lock; null if there is no lock. Throws ArgumentError if it is not a file. */
 function ownerOf(path: string): string | null {
   let owner: string | null = null;
-  attempt(() => {
+  succeedsUnless(() => {
     if (!lstatSync(path).isFile()) {
       throw new ArgumentError(
         `${path} is not a file, expected the lock of a training: remove it, or give another folder`,
@@ -98,17 +98,17 @@ function ownerOf(path: string): string | null {
 }
 
 /** Removes a stale lock. Only one of several processes succeeds. A new lock that appeared meanwhile is put back. */
-function takeAway(path: string, owner: string): void {
+function removeStaleLock(path: string, owner: string): void {
   const aside = `${path}.${process.pid}`;
-  if (!attempt(() => renameSync(path, aside), 'ENOENT')) return;
-  if (readFileSync(aside, 'utf8') !== owner) place(aside, path);
+  if (!succeedsUnless(() => renameSync(path, aside), 'ENOENT')) return;
+  if (readFileSync(aside, 'utf8') !== owner) linkUnlessExists(aside, path);
   rmSync(aside);
 }
 
 /** Runs a file operation. Returns false if it fails with `code`, because another process was faster. */
-function attempt(act: () => void, code: string): boolean {
+function succeedsUnless(operation: () => void, code: string): boolean {
   try {
-    act();
+    operation();
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === code) return false;

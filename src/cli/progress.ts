@@ -39,7 +39,7 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
   }
   let text = '';
   let validation = '';
-  let drawn = Number.NEGATIVE_INFINITY;
+  let isDrawn = Number.NEGATIVE_INFINITY;
   // The bar must not change cursor or line wrapping, because a killed process could not restore them.
   const draw = () => stream.write(`\x1b[1G${text.slice(0, stream.columns || DEFAULT_COLUMNS)}\x1b[0K`);
   return {
@@ -48,8 +48,8 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
       const part = progress.step / progress.steps;
       const bar = '█'.repeat(Math.round(part * BAR_LENGTH)).padEnd(BAR_LENGTH, '░');
       text = `${bar} ${Math.floor(100 * part)}% | smoothed loss ${loss} | ${speed} | ${left} left${validation}`;
-      if (performance.now() - drawn < DRAW_EVERY) return;
-      drawn = performance.now();
+      if (performance.now() - isDrawn < DRAW_EVERY) return;
+      isDrawn = performance.now();
       draw();
     },
     onValidation({ metrics }) {

@@ -79,7 +79,7 @@ function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): 
 }
 
 /** Number of pairs that are decoded side by side. */
-const EVALUATED_TOGETHER = 256;
+const EVALUATION_BATCH = 256;
 
 /** Error rates of a model on pairs, greedily or by beam search. */
 export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], { beams = 1 } = {}) {
@@ -90,8 +90,8 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   const order = pairs
     .map((_, i) => i)
     .sort((a, b) => (pairs[a] as Pair).source.length - (pairs[b] as Pair).source.length);
-  for (let at = 0; at < order.length; at += EVALUATED_TOGETHER) {
-    const part = order.slice(at, at + EVALUATED_TOGETHER);
+  for (let at = 0; at < order.length; at += EVALUATION_BATCH) {
+    const part = order.slice(at, at + EVALUATION_BATCH);
     const sources = part.map((i) => inputs[i] as number[]);
     const { sequences } = await model.generate(sources, { numBeams: beams });
     part.forEach((i, n) => {

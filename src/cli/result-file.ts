@@ -43,7 +43,7 @@ export class ResultFile {
     const found = overwrite ? null : await readIndex(path);
     if (found === null && !overwrite && existsSync(path))
       throw new ArgumentError(`${path} exists, but has no index to continue from: give --overwrite, or another file`);
-    const changed = found && changes(found.settings, settings);
+    const changed = found && differences(found.settings, settings);
     if (changed) throw new ArgumentError(`${path} was made with ${changed}: give --overwrite, or another file`);
     await removeUnfinished(indexOf(path));
     const index = found ?? { settings, inputs: 0, bytes: 0, digest: '' };
@@ -103,17 +103,17 @@ function indexOf(path: string): string {
 
 /** Reads the index beside a file; null if there is none. */
 async function readIndex(path: string): Promise<Index | null> {
-  const place = indexOf(path);
-  if (!existsSync(place) || !existsSync(path)) return null;
-  const text = await readFile(place, 'utf8');
-  const index = parsed(text);
+  const indexPath = indexOf(path);
+  if (!existsSync(indexPath) || !existsSync(path)) return null;
+  const text = await readFile(indexPath, 'utf8');
+  const index = parseOrNull(text);
   const { settings, inputs, bytes, digest } = isObject(index) ? index : {};
   if (isObject(settings) && Number.isInteger(inputs) && Number.isInteger(bytes) && typeof digest === 'string')
     return index as unknown as Index;
-  throw new ArgumentError(`${place} is damaged: give --overwrite, or remove it and ${path}`);
+  throw new ArgumentError(`${indexPath} is damaged: give --overwrite, or remove it and ${path}`);
 }
 
-function parsed(text: string): unknown {
+function parseOrNull(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -122,7 +122,7 @@ function parsed(text: string): unknown {
 }
 
 /** Describes the differences in words; empty if there are none. */
-function changes(before: Index['settings'], now: Index['settings']): string {
+function differences(before: Index['settings'], now: Index['settings']): string {
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const different = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));
   return different.map((name) => `${name} ${JSON.stringify(before[name] ?? null)}`).join(', ');

@@ -54,8 +54,8 @@ export async function* microphoneSamples(signal: AbortSignal): AsyncGenerator<Fl
 export async function* streamedSamples(input: Readable): AsyncGenerator<Float32Array> {
   let format: SampleFormat | null = null;
   let rest: Buffer = Buffer.alloc(0);
-  for await (const piece of input as AsyncIterable<Buffer>) {
-    rest = Buffer.concat([rest, piece]);
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, chunk]);
     if (format === null) {
       const begin = samplesAt(rest);
       if (begin === null) continue;

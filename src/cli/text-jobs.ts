@@ -27,7 +27,7 @@ export interface TextJobOptions {
 /**
  * Number of lines that are processed and written together. A kill loses at most this work, which takes some seconds.
  */
-const TOGETHER = 256;
+const LINES_PER_BATCH = 256;
 
 /** Adds the arguments and options of such a command. Its output has one of `formats`. */
 export function textJobCommand(command: Command, formats: readonly string[]): Command {
@@ -75,10 +75,10 @@ export async function loadPipeline<Name extends TaskName>(
   model: string,
   { device, revision, stop }: { device: Device; revision: string | undefined; stop: Stopping },
 ): Promise<Pipeline<Name>> {
-  const told = new Set<string>();
+  const isReported = new Set<string>();
   const onProgress = ({ file, total }: DownloadProgress) => {
-    if (told.has(file)) return;
-    told.add(file);
+    if (isReported.has(file)) return;
+    isReported.add(file);
     console.error(`fetching ${file}${Number.isNaN(total) ? '' : `, ${(total / 1e6).toFixed(1)} MB`}`);
   };
   try {
@@ -99,18 +99,18 @@ export async function runTextJob<Result>(
     /** Settings that results depend on: the command and its options. */
     readonly settings: Readonly<Record<string, unknown>>;
     readonly format: ResultFormat<Result>;
-    work(texts: readonly string[]): Promise<readonly Result[]>;
+    compute(texts: readonly string[]): Promise<readonly Result[]>;
   },
 ): Promise<void> {
   const { field, out, overwrite = false } = options;
   const given = {
     inputs: linesOfFiles(files),
-    work: (inputs: readonly JobInput[]) => job.work(textsOfInputs(inputs, field)),
+    compute: (inputs: readonly JobInput[]) => job.compute(textsOfInputs(inputs, field)),
     format: job.format,
     settings: { ...job.settings, field: field ?? null },
     out,
     overwrite,
-    together: files.length === 0 && process.stdin.isTTY ? 1 : TOGETHER,
+    batchSize: files.length === 0 && process.stdin.isTTY ? 1 : LINES_PER_BATCH,
   };
   await runStoppable(given, stop);
 }

@@ -7,23 +7,23 @@ import { fitSettings } from './config.js';
 import type { PreparedTask } from './prepared-task.js';
 
 /** Number of steps that are timed, and of slower steps before them. */
-const [MEASURED, BEFORE] = [8, 3];
+const [TIMED_STEPS, WARMUP_STEPS] = [8, 3];
 
 /** Share of the time for validations and checkpoints. */
-const REST = 0.08;
+const RESERVED_SHARE = 0.08;
 
 /** Number of steps, at least 1, that fit into `minutes`. A few steps of a model of equal sizes are timed. */
 export async function stepsWithin(minutes: number, { model, batches, config }: PreparedTask): Promise<number> {
   using trial = new Transformer(model.device, model.config);
-  const ends: number[] = [];
+  const endTimes: number[] = [];
   const { labelSmoothing, ignoreIndex, headDiversity, rDrop, gradientAccumulation } = fitSettings(config);
   await fit(trial, batches, {
     ...{ labelSmoothing, ignoreIndex, headDiversity, rDrop, gradientAccumulation },
-    steps: BEFORE + MEASURED,
-    onStep: ({ seconds }) => void ends.push(seconds),
+    steps: WARMUP_STEPS + TIMED_STEPS,
+    onStep: ({ seconds }) => void endTimes.push(seconds),
   });
-  const seconds = ((ends.at(-1) as number) - (ends[BEFORE - 1] as number)) / MEASURED;
-  return Math.max(1, Math.floor(((1 - REST) * 60 * minutes) / seconds));
+  const seconds = ((endTimes.at(-1) as number) - (endTimes[WARMUP_STEPS - 1] as number)) / TIMED_STEPS;
+  return Math.max(1, Math.floor(((1 - RESERVED_SHARE) * 60 * minutes) / seconds));
 }
 
 /** Number of steps in the settings of an earlier training; undefined if there are none. */

@@ -56,7 +56,7 @@ export async function prepareTranslation(device: Device, config: TaskConfig, ran
   const measured = heldOut.map(({ source, targets }) => sentences.example(source, targets[0] as string));
   const [sources, targets] = [measured.map(({ source }) => source), measured.map(({ target }) => target)];
   const validate = async () => {
-    const loss = await meanLoss(model, sources, targets, { together: LOSS_BATCH });
+    const loss = await meanLoss(model, sources, targets, { batchSize: LOSS_BATCH });
     const { bleu, chrf } = await evaluateTranslations(model, heldOut).catch((error: unknown) => {
       if (error instanceof NonFiniteError) return { bleu: Number.NaN, chrf: Number.NaN };
       throw error;

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } fr
 import { platform } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { takeFolder } from '../../src/cli/out-folder.js';
+import { lockFolder } from '../../src/cli/out-folder.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/index.js';
 import { argumentsOf, type RunOptions, simdformer, temporaryFolder } from './run-cli.js';
 
@@ -132,12 +132,12 @@ describe('a training', () => {
 
   it('removes its own lock, but not that of another training that has taken the folder', async () => {
     const lock = folder.at('removed/lock');
-    const own = await takeFolder(folder.at('removed'));
+    const own = await lockFolder(folder.at('removed'));
     await writeFile(lock, `${process.ppid}`);
     own[Symbol.dispose]();
     expect(await readFile(lock, 'utf8')).toBe(`${process.ppid}`);
     await rm(lock);
-    (await takeFolder(folder.at('removed')))[Symbol.dispose]();
+    (await lockFolder(folder.at('removed')))[Symbol.dispose]();
     expect(existsSync(lock)).toBe(false);
   });
 

@@ -22,7 +22,7 @@ async function* inputsOf(lines: readonly string[]): AsyncGenerator<JobInput> {
 const worked: string[] = [];
 const job = (lines: readonly string[], out: string, changes: Partial<LineJob<string>> = {}): LineJob<string> => ({
   inputs: inputsOf(lines),
-  async work(inputs) {
+  async compute(inputs) {
     const texts = inputs.map(({ bytes }) => Buffer.from(bytes).toString());
     worked.push(...texts);
     return texts;
@@ -31,7 +31,7 @@ const job = (lines: readonly string[], out: string, changes: Partial<LineJob<str
   out: folder.at(out),
   overwrite: false,
   settings: { model: 'm' },
-  together: 2,
+  batchSize: 2,
   signal: new AbortController().signal,
   ...changes,
 });

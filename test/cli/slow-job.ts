@@ -9,7 +9,7 @@ const [out, together, input] = process.argv.slice(2) as [string, string, string]
 const rows = npyRows<string>((text) => Float32Array.of(Number(text), text.length));
 await runLineJob<string>({
   inputs: linesOfFiles([input]),
-  async work(inputs) {
+  async compute(inputs) {
     process.stdout.write('working\n');
     await setTimeout(1);
     return inputs.map(({ bytes }) => bytes.toString());
@@ -18,6 +18,6 @@ await runLineJob<string>({
   out,
   overwrite: false,
   settings: { job: 'slow' },
-  together: Number(together),
+  batchSize: Number(together),
   signal: new AbortController().signal,
 });

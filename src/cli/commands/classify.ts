@@ -69,7 +69,7 @@ export function classifyCommand(): Command {
       await runTextJob<Classified>(files, options, stop, {
         settings: { ...settings, template: template ?? null, multiLabel, format },
         format: format === 'jsonl' ? jsonLines((result) => result) : textLines(lineOf),
-        work: async (texts) =>
+        compute: async (texts) =>
           (await call.classify(texts)).map((all, i) => ({ text: texts[i] as string, labels: all.slice(0, topK) })),
       });
     });

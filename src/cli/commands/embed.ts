@@ -52,7 +52,7 @@ export function embedCommand(): Command {
           format: formatNamed(options),
         },
         format: formats[formatNamed(options)],
-        async work(texts) {
+        async compute(texts) {
           const vectors = await extract(texts, { pooling, normalize, batchSize, ...prompts });
           return texts.map((text, i) => ({ text, embedding: vectors.at(i).data }));
         },

@@ -18,7 +18,7 @@ import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
 import { example } from '../help.js';
-import { CHECKPOINT_FILE, checkpointIn, takeFolder } from '../out-folder.js';
+import { CHECKPOINT_FILE, checkpointIn, lockFolder } from '../out-folder.js';
 import { columnNames, integer, positive, share } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
@@ -151,7 +151,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
       `${options.model} is an adapter: convert it to a model with \`simdformer merge\`, and train that`,
     );
   const adapter = options.lora ? adapterOf(model, options) : null;
-  using _folder = await takeFolder(options.out);
+  using _folder = await lockFolder(options.out);
   checkFolder(options);
   const start = performance.now();
   const result = await train({ task, model, rows, heldOut, options, stop, head });

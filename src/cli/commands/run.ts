@@ -7,7 +7,7 @@ import type { LoadModelOptions } from '../../pretrained/index.js';
 import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
-import { type GivenText, givenTexts } from '../given-texts.js';
+import { type InputText, inputTexts } from '../given-texts.js';
 import { example } from '../help.js';
 import { continueAboutImages } from '../image-prompts.js';
 import { integer, MAX_HYPOTHESES } from '../parsers.js';
@@ -82,7 +82,7 @@ async function generateTexts(name: string, texts: string[], options: RunOptions,
   const results: Result[] = [];
   let showsInput = options.nBest > 1; // outputs of several inputs are printed beside their input
   let { seed } = options;
-  for await (const batch of givenTexts(texts)) {
+  for await (const batch of inputTexts(texts)) {
     showsInput ||= batch.length > 1;
     const inputs = batch.flatMap((text) => encodeText(generator, text) ?? []);
     if (inputs.length === 0) continue;
@@ -118,7 +118,7 @@ interface Result {
 }
 
 /** Encodes a text. An error in a line does not stop the following lines, but it sets the exit code. */
-function encodeText(generator: TextGenerator, { name, isLine, read }: GivenText): EncodedText | undefined {
+function encodeText(generator: TextGenerator, { name, isLine, read }: InputText): EncodedText | undefined {
   try {
     const text = read();
     return { text, ids: generator.encode(text, name) };

@@ -14,7 +14,7 @@ import { openDevice } from '../common.js';
 import { defaultOfTasks, fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
 import { example } from '../help.js';
-import { checkpointIn, takeFolder } from '../out-folder.js';
+import { checkpointIn, lockFolder } from '../out-folder.js';
 import { integer, positive, share } from '../parsers.js';
 import type { PreparedTask } from '../prepared-task.js';
 import { showProgress } from '../progress.js';
@@ -166,7 +166,7 @@ async function run(taskName: string, options: TrainOptions, command: Command): P
   if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
   const task = await prepareWithin(device, config, options, world);
   const isFirst = world.rank === 0;
-  using _folder = isFirst ? await takeFolder(out) : null;
+  using _folder = isFirst ? await lockFolder(out) : null;
   checkFolder(options); // again, because another training may have ended there meanwhile
   using stop = stopping();
   const start = performance.now();

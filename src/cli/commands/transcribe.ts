@@ -21,7 +21,7 @@ interface TranscribeOptions {
   readonly overwrite?: boolean;
   readonly format: (typeof FORMATS)[number];
   readonly words?: boolean;
-  readonly follow?: boolean;
+  readonly followStream?: boolean;
   readonly language?: string;
   readonly translate?: boolean;
   readonly revision?: string;
@@ -59,7 +59,7 @@ export function transcribeCommand(): Command {
     .option('--revision <name>', REVISION)
     .addHelpText('after', example('transcribe openai/whisper-tiny.en talk.wav --format srt'))
     .action((model: string, files: string[], options: TranscribeOptions, command: Command) =>
-      options.follow ? follow(model, files, options, command) : transcribe(model, files, options, command),
+      options.followStream ? followStream(model, files, options, command) : transcribe(model, files, options, command),
     );
 }
 
@@ -71,32 +71,32 @@ async function transcribe(model: string, files: string[], options: TranscribeOpt
   await checkReadable(files);
   using device = await openDevice(command);
   using stop = stopping();
-  await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+  await using recognize = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
   const settings = {
     ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
     ...{ language: language ?? null, translate: translate ?? false },
   };
   const job = {
     inputs: recordings(files),
-    work: transcriber(hear, options, stop.signal),
+    compute: transcriber(recognize, options, stop.signal),
     format: formats[format],
-    ...{ settings, out, overwrite, together: 1 },
+    ...{ settings, out, overwrite, batchSize: 1 },
   };
   await runStoppable<Transcribed>(job, stop);
 }
 
 /** Returns a function that transcribes recordings. An error in a file names the file. */
 function transcriber(
-  hear: Pipeline<'automatic-speech-recognition'>,
+  recognize: Pipeline<'automatic-speech-recognition'>,
   { format, words, language, translate }: TranscribeOptions,
   signal: AbortSignal,
 ) {
-  const isCtc = hear.model.headKind === 'ctc'; // such models give times of words, but no segments
+  const isCtc = recognize.model.headKind === 'ctc'; // such models give times of words, but no segments
   const timestamps = words || (isCtc && format !== 'text') ? 'word' : format !== 'text';
   return async (inputs: readonly JobInput[]) => {
     const results: Transcribed[] = [];
     for (const { name, bytes } of inputs) {
-      const heard = await hear(bytes, {
+      const transcript = await recognize(bytes, {
         return_timestamps: timestamps,
         ...(language === undefined ? {} : { language }),
         ...(translate ? { task: 'translate' as const } : {}),
@@ -104,7 +104,7 @@ function transcriber(
       }).catch((error: unknown) => {
         throw named(error, name);
       });
-      results.push({ file: name, ...heard });
+      results.push({ file: name, ...transcript });
     }
     return results;
   };
@@ -114,7 +114,7 @@ function transcriber(
 const NOT_FOLLOWED = ['out', 'overwrite', 'words'] as const;
 
 /** Writes the text of a recording that goes on: final text in lines; in a terminal, also the text that may still change. */
-async function follow(
+async function followStream(
   model: string,
   files: readonly string[],
   options: TranscribeOptions,
@@ -128,10 +128,10 @@ async function follow(
   const { language, translate, revision } = options;
   using device = await openDevice(command);
   using stop = stopping();
-  await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+  await using recognize = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
   const listens = process.stdin.isTTY && files.length === 0;
   const source = listens ? microphoneSamples(stop.signal) : streamedSamples(process.stdin);
-  const heard = hear(source, {
+  const transcript = recognize(source, {
     ...(language === undefined ? {} : { language }),
     ...(translate ? { task: 'translate' as const } : {}),
     signal: stop.signal,
@@ -139,7 +139,7 @@ async function follow(
   const isTerminal = process.stdout.isTTY;
   let written = '';
   try {
-    for await (const { text, final } of heard) {
+    for await (const { text, final } of transcript) {
       const line = final.slice(written.length).trim();
       if (isTerminal) process.stdout.write('\r\u001b[2K');
       if (line !== '') process.stdout.write(`${line}\n`);

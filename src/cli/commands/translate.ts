@@ -59,7 +59,7 @@ export function translateCommand(): Command {
           format === 'jsonl'
             ? jsonLines((result) => result)
             : textLines(({ translation }) => translation.replace(/\s*\n\s*/g, ' ')),
-        work: async (texts) => {
+        compute: async (texts) => {
           const full = texts.filter((text) => text.trim() !== ''); // an empty line stays empty
           const found = full.length > 0 ? await translate(full) : [];
           let next = 0;
