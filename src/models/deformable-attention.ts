@@ -1,4 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
+import type { SampledAttention, Sampler } from '../inspect/sampled-attention.js';
 import type { Initializer } from '../nn/init.js';
 import type { GridSize } from '../nn/interpolation.js';
 import { Linear, type Projection } from '../nn/linear.js';
@@ -31,11 +32,12 @@ export interface Maps {
  * Multi-scale deformable attention (Zhu et al. 2020, arXiv 2010.04159): each query samples a few places around its box
  * in each map, and adds them by weights. Places and weights are projections of the query.
  */
-export class DeformableAttention extends Module {
+export class DeformableAttention extends Module implements Sampler {
   readonly samplingOffsets: Projection;
   readonly attentionWeights: Projection;
   readonly valueProj: Projection;
   readonly outputProj: Projection;
+  observeSamples: ((samples: SampledAttention) => void) | null = null;
 
   constructor(
     init: Initializer,
@@ -73,6 +75,10 @@ export class DeformableAttention extends Module {
       return gridSample(image, at, { channelsLast: true }); // [B·heads, Q, points, d]
     });
     const weights = softmax(this.attentionWeights.forward(x).reshape(batch, queries, heads, levels * points));
+    this.observeSamples?.({
+      places: contiguous(permute(places.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
+      weights: contiguous(permute(weights, [0, 2, 1, 3])),
+    });
     const perHead = permute(weights, [0, 2, 1, 3]).reshape(batch * heads, queries, levels * points, 1);
     const mixed = sum(mul(concat(samples, 2), perHead), { axis: 2 }).reshape(batch, heads, queries, -1);
     return this.outputProj.forward(permute(mixed, [0, 2, 1, 3]).reshape(batch, queries, dModel));

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
 import { spectrogramOf } from '../../examples/explorer/src/parts/bring/guest/spectrogram.js';
 import { createDevice, type Device } from '../../src/index.js';
+import { sampledAttention } from '../../src/inspect/index.js';
 import { type LoadedModel, loadModel, mixDown, readWav } from '../../src/pretrained/index.js';
 import { Wav2Vec2FeatureExtractor } from '../../src/pretrained/processors/wav2vec2.js';
 import { describeWith } from '../equipment.js';
@@ -114,6 +115,23 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     ];
     const expected = [x - width / 2, y - height / 2, width, height].map((share) => 96 * share);
     for (const [i, value] of expected.entries()) expect(place[i]).toBeCloseTo(value, 2);
+    const dots = await page
+      .locator('circle.sample')
+      .evaluateAll((circles) => circles.map((dot) => ['cx', 'cy', 'r'].map((name) => Number(dot.getAttribute(name)))));
+    const layer = sampledAttention(detector, device.tensor(pixelsOf(64), [1, 3, 64, 64])).at(-1);
+    expect(dots).toHaveLength(layer ? layer.weights.size / queries : 0);
+    if (layer) {
+      const [places, weights] = [await layer.places.data(), await layer.weights.data()];
+      const samples = layer.weights.shape[3] as number;
+      const of = (i: number) => (Math.floor(i / samples) * queries + query) * samples + (i % samples);
+      const largest = Math.max(...dots.map((_, i) => weights[of(i)] as number));
+      for (const [i, dot] of dots.entries()) {
+        const at = of(i);
+        const radius = 0.02 * 96 * Math.sqrt((weights[at] as number) / largest);
+        const wanted = [96 * (places[2 * at] as number), 96 * (places[2 * at + 1] as number), radius];
+        for (const [k, value] of wanted.entries()) expect(dot[k]).toBeCloseTo(value, 2);
+      }
+    }
     await takePicture(page, `guest boxes ${name}`);
     expect(guest.brought.trouble).toEqual([]);
     detector.dispose();

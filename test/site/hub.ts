@@ -54,6 +54,7 @@ const stored: Record<string, () => Files> = {
   'HuggingFaceTB/SmolLM2-135M': tinyChat,
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
   'Qwen/Qwen3.5-0.8B': () => folder('test/data/predictor'),
+  'PekingU/rtdetr_r18vd': () => folder('test/data/reference3/rt_detr'),
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
   'naver/splade-cocondenser-ensembledistil': sentences('splade'),

@@ -3,7 +3,8 @@ import { useKept } from '../../../address.js';
 import { Slider } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
 import { percent } from '../../../draw/format.js';
-import type { Box, Seen } from './see.js';
+import type { Box, SampleMap, Seen } from './see.js';
+import { useNumber } from './use-number.js';
 
 /** Queries shown at most. */
 const MAX_SHOWN = 20;
@@ -18,12 +19,15 @@ export function BoxesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvasEl
     all.sort((a, b) => b.probability - a.probability);
     return all.filter(({ probability }) => probability >= least / 100).slice(0, MAX_SHOWN);
   }, [seen, least]);
+  const layers = seen.samples.length;
+  const [layer, setLayer] = useNumber('samples', layers, layers);
+  const samples = seen.samples[layer - 1];
   const { width, height } = seen.image;
   const picture = useMemo(() => canvas.toDataURL(), [canvas]);
   return (
     <Figure
       title="Boxes by query"
-      says="Each query of the detector answers with one box and a label. Choose a query to see its box; most queries find nothing and have low probabilities."
+      says={`Each query of the detector answers with one box and a label. Choose a query to see its box${samples ? ', and where it looks: larger dots have larger weights' : ''}. Most queries find nothing and have low probabilities.`}
     >
       <div class="controls">
         <Slider
@@ -35,6 +39,7 @@ export function BoxesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvasEl
           format={(value) => `${value} %`}
           onChange={(value) => setKept(`${value}`)}
         />
+        {samples && <Slider label="Dots of layer" value={layer} min={1} max={layers} step={1} onChange={setLayer} />}
       </div>
       <div class="boxes">
         <div>
@@ -48,6 +53,7 @@ export function BoxesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvasEl
             {queries.map((box) => (
               <BoxShape key={box.query} box={box} seen={seen} isChosen={`${box.query}` === chosen} />
             ))}
+            {samples && <SampleDots samples={samples} query={Number(chosen) - 1} seen={seen} />}
           </svg>
         </div>
         <ol class="queries">
@@ -77,4 +83,28 @@ function BoxShape({ box, seen, isChosen }: { box: Box; seen: Seen; isChosen: boo
       vector-effect="non-scaling-stroke"
     />
   );
+}
+
+/** The places that a query reads, in all heads. The area of a dot is proportional to its weight. */
+function SampleDots({ samples, query, seen }: { samples: SampleMap; query: number; seen: Seen }) {
+  const { width, height } = seen.image;
+  const dots = useMemo(() => samplesOfQuery(samples, query), [samples, query]);
+  const largest = Math.max(...dots.map(({ weight }) => weight), 1e-9);
+  return dots.map(({ x, y, weight }, i) => (
+    <circle
+      key={i}
+      class="sample"
+      cx={x * width}
+      cy={y * height}
+      r={0.02 * Math.max(width, height) * Math.sqrt(weight / largest)}
+    />
+  ));
+}
+
+function samplesOfQuery({ heads, queries, samples, places, weights }: SampleMap, query: number) {
+  if (!(query < queries)) return [];
+  return Array.from({ length: heads * samples }, (_, i) => {
+    const at = (Math.floor(i / samples) * queries + query) * samples + (i % samples);
+    return { x: places[2 * at] as number, y: places[2 * at + 1] as number, weight: weights[at] as number };
+  });
 }

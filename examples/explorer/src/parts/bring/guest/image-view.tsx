@@ -35,8 +35,11 @@ export function ImageView({ guest, picture }: { guest: Guest; picture: File | nu
   );
 }
 
-function summary({ maps, boxes }: Seen): string {
+function summary({ maps, boxes, samples }: Seen): string {
   const [first] = maps;
+  const [layer] = samples;
+  if (layer)
+    return `${boxes.length} queries look for objects. Each reads ${layer.heads * layer.samples} places in a layer.`;
   const parts = [
     boxes.length > 0 ? `${boxes.length} queries look for objects.` : '',
     first ? `The picture is read as ${first.rows} × ${first.columns} patches.` : 'Its attention is not over patches.',

@@ -1,5 +1,6 @@
 // Runs a model of images: its labels, the boxes of its queries, and its attention over patches.
 import type { Tensor } from 'simdformer';
+import { type SampledAttention, sampledAttention } from 'simdformer/inspect';
 import type { RawImage } from 'simdformer/pretrained';
 import type { Guess, Guest } from './guest.js';
 import { softmaxed } from './pass.js';
@@ -29,12 +30,26 @@ export interface Box {
   readonly height: number;
 }
 
+/** Places that the queries of a layer with deformable attention read, and their weights. */
+export interface SampleMap {
+  readonly heads: number;
+  readonly queries: number;
+  /** Samples of a head. */
+  readonly samples: number;
+  /** [heads, queries, samples, 2]: x and y as shares of the picture's width and height. */
+  readonly places: Float32Array;
+  /** [heads, queries, samples] */
+  readonly weights: Float32Array;
+}
+
 export interface Seen {
   readonly image: RawImage;
   readonly maps: readonly PatchMap[];
   readonly labels: readonly Guess[];
   /** One for each query; empty for models that find no objects. */
   readonly boxes: readonly Box[];
+  /** One for each layer of the decoder; empty for models without deformable attention. */
+  readonly samples: readonly SampleMap[];
 }
 
 interface ImageProcessor {
@@ -54,17 +69,33 @@ export async function see(guest: Guest, image: RawImage): Promise<Seen> {
       const { encoder, cross } = model.attentionMaps(pixelValues);
       const kinds = [...of('encoder', encoder), ...of('cross', cross)];
       const maps = kinds.map(async (map) => ({ ...map, weights: await read(map.tensor) }));
-      return { maps: Promise.all(maps), logits: logits && read(logits), boxes: predBoxes && read(predBoxes) };
+      const samples = predBoxes ? sampledAttention(model, pixelValues).map(samplesOf) : [];
+      return {
+        maps: Promise.all(maps),
+        logits: logits && read(logits),
+        boxes: predBoxes && read(predBoxes),
+        samples: Promise.all(samples),
+      };
     }),
   );
   const [maps, logits, boxes] = await Promise.all([reading.maps, reading.logits, reading.boxes]);
+  const samples = await reading.samples;
   const [, , height, width] = shape as [number, number, number, number];
   return {
     image,
     maps: maps.flatMap((map) => patchMap(map, height / width)),
     labels: logits && model.headKind === 'image-classification' ? labelsOf(guest, logits) : [],
     boxes: logits && boxes ? boxesOf(guest, logits, boxes) : [],
+    samples,
   };
+}
+
+async function samplesOf({ places, weights }: SampledAttention): Promise<SampleMap> {
+  const [, heads, queries, samples] = weights.shape as [number, number, number, number];
+  const reading = Promise.all([read(places), read(weights)]);
+  for (const tensor of [places, weights]) tensor.dispose();
+  const [at, shares] = await reading;
+  return { heads, queries, samples, places: at, weights: shares };
 }
 
 const read = async (tensor: Tensor) => (await tensor.data()) as Float32Array;
