@@ -94,9 +94,12 @@ export function string(rules: StringRules = {}): Schema<string> {
   const expected = regex ? `${kind} that matches ${pattern}` : kind;
   const fits = (text: string) => {
     if (regex?.test(text) === false) return false;
-    if (limits.length === 0) return true;
-    const length = text.length > 2 * maxLength ? text.length : [...text].length; // code points
-    return length >= minLength && length <= maxLength;
+    // A character has one or two code units. Characters are only counted if that decides.
+    const { length } = text;
+    if (length < minLength || length > 2 * maxLength) return false;
+    if (length >= 2 * minLength && length <= maxLength) return true;
+    const characters = [...text].length;
+    return characters >= minLength && characters <= maxLength;
   };
   const wellFormed = z.overwrite<string>((text) => text.replace(/[\ud800-\udfff]/gu, '\ufffd'));
   return withJson(z.string(expected).check(wellFormed, z.refine(fits, expected)), { ...rules });

@@ -1,12 +1,12 @@
 // The JSON Schemas of the OpenAPI document accept the bodies that the server accepts. ajv is the reference.
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { expect, it } from 'vitest';
+import { expect, it, type MockInstance, vi } from 'vitest';
 import { chatCompletions } from '../../src/server/chat-completions.js';
 import { completions } from '../../src/server/completions.js';
 import { embeddings } from '../../src/server/embeddings.js';
 import { ApiError } from '../../src/server/errors.js';
 import { ModelPool } from '../../src/server/model-pool.js';
-import { jsonOf, read } from '../../src/server/schema.js';
+import { jsonOf, read, string } from '../../src/server/schema.js';
 
 const ajv = new Ajv2020({ strict: false });
 const settings = { parallel: 1, context: 16, maxWaiting: 1, imageHosts: [] };
@@ -82,4 +82,27 @@ it('names the innermost wrong field, and the expected value', () => {
   });
   expect(problem({ ...chat, stop: ['a', ''] })).toMatchObject({ param: 'stop[1]', code: 'invalid_value' });
   expect(problem({ ...chat, audio: {} })).toMatchObject({ param: 'audio', code: 'unsupported_parameter' });
+});
+
+it('counts the characters of a text only if they decide, because a text may have millions', () => {
+  const name = string({ minLength: 2, maxLength: 4 });
+  const isRead = (text: string, schema = name) => {
+    try {
+      return read(schema, text) === text;
+    } catch {
+      return false;
+    }
+  };
+  const accepted = ['', 'a', 'ab', 'abcd', 'abcde', '😀', '😀😀', '😀😀😀😀', '😀😀😀😀a', 'x'.repeat(9)].filter(
+    (text) => isRead(text),
+  );
+  expect(accepted).toEqual(['ab', 'abcd', '😀😀', '😀😀😀😀']);
+  const iterated: MockInstance = vi.spyOn(String.prototype, Symbol.iterator as never);
+  try {
+    expect(isRead('x'.repeat(1e6), string({ minLength: 1 }))).toBe(true);
+    expect(isRead('x'.repeat(1e6))).toBe(false);
+    expect(iterated).not.toHaveBeenCalled();
+  } finally {
+    iterated.mockRestore();
+  }
 });
