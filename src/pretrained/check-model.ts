@@ -144,11 +144,11 @@ async function checkFolder(
   try {
     const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
     const match = await matchWeights(model, source.name, own, packedName !== null);
-    const tell = (message: string) => void warnings.push(message);
-    [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, tell);
-    if (largerType !== null) tell(`it reads more than text (${largerType}): its language model is loaded alone`);
+    const warn = (message: string) => void warnings.push(message);
+    [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, warn);
+    if (largerType !== null) warn(`it reads more than text (${largerType}): its language model is loaded alone`);
     if (stored.converted !== undefined)
-      tell(`some types are not computed with as they are: in memory is ${stored.converted}`);
+      warn(`some types are not computed with as they are: in memory is ${stored.converted}`);
     const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
     const missing = namesOf(match.missing.filter((piece) => !isOfHead(piece)));
     const misshapen: Misshapen[] = match.misshapen.map(({ piece, shape }) => ({

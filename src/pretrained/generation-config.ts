@@ -96,7 +96,7 @@ function specialTokens({ from, where, config }: Settings, name: string): number[
  * Settings of transformers that change outputs and that `generate` ignores, with their neutral values. One that gets a row
  * in the option table is no longer ignored.
  */
-const UNFOLLOWED: Readonly<Record<string, unknown>> = {
+const IGNORED_SETTINGS: Readonly<Record<string, unknown>> = {
   constraints: null,
   dola_layers: null,
   encoder_no_repeat_ngram_size: 0,
@@ -112,10 +112,11 @@ const UNFOLLOWED: Readonly<Record<string, unknown>> = {
 };
 
 /** Returns the names of the settings in a file that `generate` ignores. */
-export function unfollowed(file: Config): string[] {
+export function ignoredSettings(file: Config): string[] {
   const followed = new Set(OPTION_ROWS.map(([, { huggingFace }]) => huggingFace?.name));
-  const isIgnored = (name: string) => file[name] != null && file[name] !== UNFOLLOWED[name] && !followed.has(name);
-  return Object.keys(UNFOLLOWED).filter(isIgnored);
+  const isIgnored = (name: string) =>
+    file[name] != null && file[name] !== IGNORED_SETTINGS[name] && !followed.has(name);
+  return Object.keys(IGNORED_SETTINGS).filter(isIgnored);
 }
 
 /**

@@ -86,7 +86,7 @@ export class HubClient {
         asksForParts = false; // a request for the whole file shows if the file has changed
         continue;
       }
-      let cut: unknown;
+      let lastError: unknown;
       try {
         for await (const part of wantedParts(url, answer, at, size, to)) {
           at += part.byteLength;
@@ -96,13 +96,13 @@ export class HubClient {
       } catch (error) {
         if (error instanceof HubError) throw error;
         this.settings.signal?.throwIfAborted();
-        cut = error;
+        lastError = error;
       } finally {
         answer.watch.end();
       }
       if (at === to) return;
       failures = at > before ? 1 : failures + 1;
-      if (failures === TRIES) throw endsEarly(url, at, to, cut);
+      if (failures === TRIES) throw endsEarly(url, at, to, lastError);
       await this.#pause(backOff(failures));
     }
   }
@@ -217,7 +217,7 @@ class Watch {
   constructor(private readonly caller: AbortSignal | undefined) {
     caller?.throwIfAborted();
     caller?.addEventListener('abort', this.#abort);
-    this.#again();
+    this.#restart();
   }
 
   get signal(): AbortSignal {
@@ -227,7 +227,7 @@ class Watch {
   async *parts(response: Response): AsyncGenerator<Uint8Array> {
     const reader = response.body?.getReader();
     for (;;) {
-      this.#again();
+      this.#restart();
       const next = await reader?.read();
       if (next === undefined || next.done) return;
       yield next.value;
@@ -241,7 +241,8 @@ class Watch {
     this.#controller.abort();
   }
 
-  #again(): void {
+  /** Restarts the time limit. */
+  #restart(): void {
     clearTimeout(this.#timer);
     const reason = new Error(`no data arrived for ${STALLED / 1000} seconds`);
     this.#timer = setTimeout(() => this.#controller.abort(reason), STALLED);

@@ -80,9 +80,9 @@ async function resolveRevision(
   try {
     answer = await client.json(url, remembered === null ? undefined : 1);
   } catch (error) {
-    const isAway =
+    const isUnreachable =
       error instanceof HubError && (error.status === undefined || error.status === 429 || error.status >= 500);
-    if (!isAway || remembered === null) throw error;
+    if (!isUnreachable || remembered === null) throw error;
     return { ...remembered, isRemembered: true };
   }
   const found = readAnswer(url, answer);

@@ -16,7 +16,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds } from './architectures.js';
 import { type BlankModel, blankModel, type ModelFolder, openFolder } from './blank-model.js';
 import { companionFiles } from './companion-files.js';
-import { generationOptions, unfollowed } from './generation-config.js';
+import { generationOptions, ignoredSettings } from './generation-config.js';
 import { checkHubOptions, type HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
@@ -342,7 +342,7 @@ async function readGenerationConfig(
   const config = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
   model.generationConfig = generationOptions(file, config, model);
   model.generationFile = file ?? config;
-  const ignored = unfollowed(file ?? given);
+  const ignored = ignoredSettings(file ?? given);
   if (ignored.length > 0)
     onWarning(`${source.name} asks for ${ignored.join(', ')}, which generate does not have`, 'ignored-setting');
 }

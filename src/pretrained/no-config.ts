@@ -27,14 +27,14 @@ const KINDS: readonly (readonly [files: RegExp, hint: (found: string) => string]
 ];
 
 /** Files that are named. */
-const SHOWN = 8;
+const MAX_LISTED = 8;
 
 /** `names`: all files, or null if they are unknown. Returns an empty text or one that begins with a comma. */
 export function withoutConfig(names: readonly string[] | null): string {
   if (names === null) return '';
   if (names.length === 0) return ', and no other files';
-  const others = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
-  const listed = `, only ${names.slice(0, SHOWN).join(', ')}${others}`;
+  const others = names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : '';
+  const listed = `, only ${names.slice(0, MAX_LISTED).join(', ')}${others}`;
   for (const [files, hint] of KINDS) {
     const found = names.find((name) => files.test(name));
     if (found !== undefined) return `${listed}: ${hint(found)}`;

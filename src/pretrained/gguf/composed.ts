@@ -22,11 +22,11 @@ export interface Composition {
   readonly columns: number;
   readonly sources: readonly RowSource[];
   /** Returns the source of a row, and the row's number in it. Rows of a source must be in order. */
-  readonly at: (row: number) => readonly [source: number, row: number];
+  readonly sourceOf: (row: number) => readonly [source: number, row: number];
   /** Number of matrices that the checkpoint stores transposed, as [in, out]; 0 if it stores none transposed. */
   readonly transposed: number;
   /** The order of groups of columns, if it differs from the checkpoint's. */
-  readonly inputs?: ColumnOrder | undefined;
+  readonly columnOrder?: ColumnOrder | undefined;
   /** True if the checkpoint stores the logarithm of the negated values. */
   readonly isLogarithm?: boolean;
 }
@@ -40,7 +40,7 @@ export interface ColumnOrder {
 }
 
 /** Number of values that are unpacked at a time. */
-const AT_ONCE = 1 << 18;
+const VALUES_PER_READ = 1 << 18;
 
 /** A tensor whose rows are rows of others. */
 export class ComposedWeight implements WeightEntry {
@@ -60,8 +60,11 @@ export class ComposedWeight implements WeightEntry {
 
   /** True if the groups of columns do not consist of whole blocks of the file. */
   get isUnpacked(): boolean {
-    const { inputs, sources } = this.rows;
-    return inputs !== undefined && sources.some(({ tensor }) => inputs.size % ggmlLayouts[tensor.type].elements !== 0);
+    const { columnOrder, sources } = this.rows;
+    return (
+      columnOrder !== undefined &&
+      sources.some(({ tensor }) => columnOrder.size % ggmlLayouts[tensor.type].elements !== 0)
+    );
   }
 
   get place(): number {
@@ -74,12 +77,12 @@ export class ComposedWeight implements WeightEntry {
 
   /** Undefined if the sources have several formats or one without blocks, or if groups of columns cut blocks. */
   blocks(device: Device): StoredBlocks | undefined {
-    const { rows, columns, sources, inputs } = this.rows;
+    const { rows, columns, sources, columnOrder } = this.rows;
     const formats = sources.map(({ tensor }) => this.reader.formatOf(device, tensor, columns));
     const [format] = formats;
     if (this.shape.length < 2 || columns === 1 || format === undefined || formats.some((each) => each !== format))
       return undefined;
-    if (inputs !== undefined && inputs.size % format.inputs !== 0) return undefined;
+    if (columnOrder !== undefined && columnOrder.size % format.inputs !== 0) return undefined;
     const rowBytes = (columns / format.inputs) * format.blockBytes;
     return {
       ...{ format: format.name, shape: [rows, columns], unit: 1 },
@@ -88,7 +91,7 @@ export class ComposedWeight implements WeightEntry {
           const bytes = new Uint8Array(count * rowBytes);
           return this.reader.fill(tensor, bytes, first * rowBytes).then(() => bytes);
         });
-        if (inputs !== undefined) reorder(buffer, rowBytes, inputs);
+        if (columnOrder !== undefined) reorder(buffer, rowBytes, columnOrder);
       },
     };
   }
@@ -98,15 +101,16 @@ export class ComposedWeight implements WeightEntry {
   }
 
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
-    const { rows, columns, transposed, inputs, isLogarithm = false } = this.rows;
+    const { rows, columns, transposed, columnOrder, isLogarithm = false } = this.rows;
     const whole = Math.max(1, multiple / columns);
-    const step = transposed > 0 ? rows / transposed : whole * Math.max(1, Math.floor(AT_ONCE / columns / whole));
+    const step =
+      transposed > 0 ? rows / transposed : whole * Math.max(1, Math.floor(VALUES_PER_READ / columns / whole));
     for (let row = 0; row < rows; row += step) {
       const values = new Float32Array(Math.min(step, rows - row) * columns);
       await this.#gather(values, row, columns, ({ tensor }, first, count) =>
         this.reader.values(device, tensor, first * columns, count * columns),
       );
-      if (inputs !== undefined) reorder(values, columns, inputs);
+      if (columnOrder !== undefined) reorder(values, columns, columnOrder);
       if (isLogarithm) for (let i = 0; i < values.length; i++) values[i] = Math.log(-(values[i] as number));
       yield transposed > 0 ? transposedEach(values, [rows / transposed, columns]) : values;
     }
@@ -119,8 +123,8 @@ export class ComposedWeight implements WeightEntry {
     width: number,
     read: (source: RowSource, first: number, count: number) => Promise<Values>,
   ): Promise<void> {
-    const { at, sources } = this.rows;
-    const places = Array.from({ length: into.length / width }, (_, i) => at(first + i));
+    const { sourceOf, sources } = this.rows;
+    const places = Array.from({ length: into.length / width }, (_, i) => sourceOf(first + i));
     for (const [number, source] of sources.entries()) {
       const own = places.flatMap(([each, row], i) => (each === number ? [[row, i] as const] : []));
       const [start, end] = [own[0]?.[0] ?? 0, (own.at(-1)?.[0] ?? -1) + 1];

@@ -213,7 +213,7 @@ function nameOf(names: ReadonlyMap<string, string>, given: string): { name: stri
 }
 
 /** Values that are packed at a time. */
-const AT_ONCE = 1 << 20;
+const VALUES_PER_WRITE = 1 << 20;
 
 /** Rows of `columns` values as in a file. The engine packs whole blocks. */
 async function bytesOf(device: Device, type: GgmlType, values: Float32Array, columns: number): Promise<Uint8Array> {
@@ -221,7 +221,7 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
   if (type === 'F16') return new Uint8Array(toHalf(values).buffer); // allows any number of columns
   const name = [...device.formats.values()].find(({ ggufName }) => ggufName === type)?.name as string;
   const all = new Uint8Array(byteLengthOf('the tensor', type, [values.length / columns, columns]));
-  const step = columns * Math.max(1, Math.floor(AT_ONCE / columns));
+  const step = columns * Math.max(1, Math.floor(VALUES_PER_WRITE / columns));
   let at = 0;
   for (let start = 0; start < values.length; start += step) {
     const part = values.subarray(start, start + step);

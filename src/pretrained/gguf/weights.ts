@@ -65,7 +65,7 @@ export class GgufWeight implements WeightEntry {
       unit: headSize ?? 1,
       read: async (buffer, from) => {
         await this.reader.fill(this.tensor, buffer, from);
-        if (headSize !== null) inHalves(buffer, headSize, rowBytes);
+        if (headSize !== null) pairsToHalves(buffer, headSize, rowBytes);
       },
     };
   }
@@ -82,7 +82,7 @@ export class GgufWeight implements WeightEntry {
       ggmlLayouts[this.tensor.type].elements,
       headSize === null ? columns : headSize * columns,
     );
-    const step = transposed ? this.size : Math.max(unit, unit * Math.floor(AT_ONCE / unit));
+    const step = transposed ? this.size : Math.max(unit, unit * Math.floor(VALUES_PER_READ / unit));
     for (let start = 0; start < this.size; start += step)
       yield this.#read(device, start, Math.min(step, this.size - start));
   }
@@ -96,7 +96,7 @@ export class GgufWeight implements WeightEntry {
     const columns = tensor.shape.at(-1) ?? 1;
     if (storage.transposed) return transpose(values, [count / columns, columns]);
     const lineWidth = tensor.shape.length > 1 ? columns : 1;
-    if (storage.headSize !== null) inHalves(values, storage.headSize, lineWidth);
+    if (storage.headSize !== null) pairsToHalves(values, storage.headSize, lineWidth);
     return values;
   }
 }
@@ -111,10 +111,10 @@ function shapeOf({ shape }: GgufTensor, { transposed, stored }: GgufStorage): re
 }
 
 /** Values that are unpacked at a time. */
-const AT_ONCE = 1 << 18;
+const VALUES_PER_READ = 1 << 18;
 
 /** Row 2i + j of each head becomes row j · headSize / 2 + i; rows have `columns` values, or bytes. */
-function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
+function pairsToHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
   const size = headSize * columns;
   const head = values.slice(0, size);
   const rows = Array.from({ length: headSize }, (_, row) => head.subarray(row * columns, (row + 1) * columns));
@@ -175,9 +175,11 @@ export function ggufWeights(
     if (!isNeeded(given)) continue;
     const joined = parts.get(patternOf(given));
     const found = renamed(architecture.names, given);
-    if (joined !== undefined && (found === undefined || isWhole(given, tensors, joined))) {
+    if (joined !== undefined && (found === undefined || hasAllParts(given, tensors, joined))) {
       const name = joined.name.replace('*', layerOf(given));
-      if (!weights.has(name)) weights.set(name, composed(given, tensors, joined, architecture, settings, reader));
+      const stored = architecture.stored?.[patternOf(given)] ?? null;
+      if (!weights.has(name))
+        weights.set(name, new ComposedWeight(joinedRows(given, tensors, joined, stored, settings), reader));
       continue;
     }
     const last = found?.pattern.split('.').at(-1) as string;
@@ -204,21 +206,8 @@ function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadat
 }
 
 /** True if the file has all tensors of a weight in the layer of `given`. */
-function isWhole(given: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
+function hasAllParts(given: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
   return of.every((pattern) => tensors.has(pattern.replace('*', layerOf(given))));
-}
-
-/** Returns a weight of the checkpoint that the file holds in another cut. */
-function composed(
-  given: string,
-  tensors: Gguf['tensors'],
-  joined: GgufJoin,
-  architecture: GgufFamily,
-  settings: GgufSettings,
-  reader: BlockReader,
-): ComposedWeight {
-  const stored = architecture.stored?.[patternOf(given)] ?? null;
-  return new ComposedWeight(joinedRows(given, tensors, joined, stored, settings), reader);
 }
 
 /** The matrix of each expert in a tensor [experts, out, in], or each vector of [heads, size]. */
@@ -230,7 +219,7 @@ function expertRows(tensor: GgufTensor): Composition[] {
   return Array.from({ length: experts }, (_, expert) => ({
     ...{ shape: isTable ? [columns] : [rows, columns], rows, columns, transposed: 0 },
     sources: [{ tensor, first: expert * rows }],
-    at: (row: number) => [0, row] as const,
+    sourceOf: (row: number) => [0, row] as const,
   }));
 }
 
@@ -246,14 +235,14 @@ function joinedRows(
   const [first] = found as [GgufTensor];
   const isVector = given.endsWith('.bias') || first.shape.length === 1;
   const shape = isVector ? [...first.shape, 1] : first.shape;
-  checkAlike(found, shape);
+  checkSameShape(found, shape);
   const [columns, each] = [shape.at(-1) as number, shape.at(-2) as number];
   const experts = shape.length === 3 ? (shape[0] as number) : 1;
   const count = found.length;
   const rows = experts * count * each;
   const heads = perHead?.(settings);
-  const cut = heads === undefined || byColumn ? null : headOrder(first, each, heads);
-  const within = (row: number): readonly [number, number] => {
+  const headOrdered = heads === undefined || byColumn ? null : headOrder(first, each, heads);
+  const sourceOfRow = (row: number): readonly [number, number] => {
     const [expert, place] = [Math.floor(row / (count * each)), row % (count * each)];
     const [source, inSource] = alternating
       ? [place % count, Math.floor(place / count)]
@@ -265,9 +254,9 @@ function joinedRows(
   const nested = [...lead, ...(isVector ? [count * each] : matrix)];
   return {
     ...{ shape: flat ? asMatrix(nested) : nested, rows, columns, transposed: inOut && !isVector ? experts : 0 },
-    sources: cut?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
-    at: cut?.at ?? within,
-    inputs: heads !== undefined && byColumn ? columnOrder(first, columns, heads) : undefined,
+    sources: headOrdered?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
+    sourceOf: headOrdered?.sourceOf ?? sourceOfRow,
+    columnOrder: heads !== undefined && byColumn ? columnOrder(first, columns, heads) : undefined,
     isLogarithm: stored === 'logarithm',
   };
 }
@@ -291,7 +280,7 @@ function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tens
 }
 
 /** Throws FormatError unless all tensors have the same shape. `shape`: that of the first one, with 2 or 3 dimensions. */
-function checkAlike(found: readonly GgufTensor[], shape: readonly number[]): void {
+function checkSameShape(found: readonly GgufTensor[], shape: readonly number[]): void {
   const [first] = found as [GgufTensor];
   const other = found.find((tensor) => `${tensor.shape}` !== `${first.shape}`);
   if (other === undefined && (shape.length === 2 || shape.length === 3)) return;
@@ -309,19 +298,19 @@ function sizeOfHeads(
   const all = groups * heads.reduce((sum, each) => sum + each, 0);
   const size = (count - before) / all;
   if (Number.isInteger(size) && size > 0) return size;
-  const behind = before > 0 ? ` after the first ${before}` : '';
-  throw new FormatError(`tensor ${quote(name)} has ${count} ${kind}, expected a multiple of ${all} heads${behind}`);
+  const afterFirst = before > 0 ? ` after the first ${before}` : '';
+  throw new FormatError(`tensor ${quote(name)} has ${count} ${kind}, expected a multiple of ${all} heads${afterFirst}`);
 }
 
 /** Sections of heads in the order of a checkpoint, where each group of heads has its part of all sections. */
-function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Composition, 'sources' | 'at'> {
+function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Composition, 'sources' | 'sourceOf'> {
   const { groups, heads, before = 0 } = order;
   const headSize = sizeOfHeads(tensor, rows, 'rows', order);
   const all = heads.reduce((sum, count) => sum + count, 0);
   const starts = heads.map((_, i) => heads.slice(0, i).reduce((sum, count) => sum + count, 0) * headSize);
   return {
     sources: [0, ...starts.map((start) => before + groups * start)].map((first) => ({ tensor, first })),
-    at: (row) => {
+    sourceOf: (row) => {
       if (row < before) return [0, row];
       const [group, place] = [Math.floor((row - before) / (all * headSize)), (row - before) % (all * headSize)];
       const section = starts.findLastIndex((start) => start <= place);
@@ -334,9 +323,9 @@ function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Com
 function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): ColumnOrder | undefined {
   if (order.groups === 1 || order.heads.length === 1) return undefined;
   const size = sizeOfHeads(tensor, columns, 'columns', order);
-  const { sources, at } = headOrder(tensor, columns / size, order);
+  const { sources, sourceOf } = headOrder(tensor, columns / size, order);
   const from = Array.from({ length: columns / size }, (_, head) => {
-    const [section, place] = at(head);
+    const [section, place] = sourceOf(head);
     return (sources[section]?.first as number) + place;
   });
   return { size, from };

@@ -57,8 +57,8 @@ class FoldedFinder implements FoldedWeights {
     else if (op === 'RelativePositionBias') this.#addPositions(output, constants[0]);
     else if (op === 'Exp' && path === null) this.#addLogitScale(output, constants[0]);
     else if (/^Conv/.test(op)) {
-      this.#note(path, 'weight', constants[1]);
-      this.#note(path, 'bias', constants[2]);
+      this.#addTerm(path, 'weight', constants[1]);
+      this.#addTerm(path, 'bias', constants[2]);
     } else {
       const [constant, ...others] = constants.filter((each) => each !== null && each.size > 1);
       if (path !== null && constant && others.length === 0)
@@ -70,12 +70,12 @@ class FoldedFinder implements FoldedWeights {
   finish(): this {
     for (const [path, terms] of this.#terms) {
       const ordered = terms.toSorted((a, b) => a.place - b.place);
-      for (const [suffix, weight] of namedTerms(ordered)) this.#note(path, suffix, weight);
+      for (const [suffix, weight] of namedTerms(ordered)) this.#addTerm(path, suffix, weight);
     }
     return this;
   }
 
-  #note(path: string | null, suffix: string, weight: WeightEntry | null | undefined): void {
+  #addTerm(path: string | null, suffix: string, weight: WeightEntry | null | undefined): void {
     const name = `${path}.${suffix}`;
     if (path !== null && weight && weight.size > 1 && !this.single.has(name)) this.single.set(name, weight);
   }
@@ -95,7 +95,7 @@ class FoldedFinder implements FoldedWeights {
     const [reader] = this.view.consumers(output);
     const path = modulePath(reader?.name ?? '') ?? modulePath(reader?.outputs[0] ?? '');
     if (table?.shape.length === 2)
-      this.#note(path, 'relative_attention_bias.weight', transposed(reshaped(table, [...table.shape].reverse())));
+      this.#addTerm(path, 'relative_attention_bias.weight', transposed(reshaped(table, [...table.shape].reverse())));
   }
 
   /** The factor and the summand of the similarities of texts and images: exp(logit_scale) and logit_bias. */

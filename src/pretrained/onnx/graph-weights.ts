@@ -14,10 +14,10 @@ import { bnb4Weight } from './bnb4.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
-import { dequantized, elementsOf, type NBits, type Spread, sizeOf } from './values.js';
+import { dequantized, elementsOf, type NBits, type ScaleGranularity, sizeOf } from './values.js';
 
-/** Returns the file that holds the data of a tensor. */
-export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
+/** Returns the file that has the data of a tensor. */
+export type DataFileOf = (tensor: OnnxTensor) => ByteSource | undefined;
 
 /** Heads of queries, and of keys and values. */
 export interface HeadCounts {
@@ -38,8 +38,8 @@ export interface GraphWeights {
 }
 
 /** Finds the weights of a graph. Zero points are read, because the packed format depends on them. */
-export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): Promise<GraphWeights> {
-  return new WeightFinder(graph, besideOf).find();
+export function graphWeights(graph: OnnxGraph, dataFileOf: DataFileOf): Promise<GraphWeights> {
+  return new WeightFinder(graph, dataFileOf).find();
 }
 
 /** Dtypes of weights that are not quantized. */
@@ -51,7 +51,7 @@ const INTEGERS = ['I8', 'U8'];
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
 /** A name that an exporter made up, or gave to a value between nodes. Newer ones use that of the operation. */
-const isMadeUp = (name: string) =>
+const isGeneratedName = (name: string) =>
   /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
     name,
   );
@@ -81,11 +81,11 @@ class WeightFinder {
   readonly #named = new Map<string, WeightEntry>();
   readonly #used = new Set<WeightEntry>();
   /** Nodes of DequantizeLinear, by the names of the integers. */
-  readonly #scalers = new Map<string, OnnxNode>();
+  readonly #dequantizers = new Map<string, OnnxNode>();
   /** Names of scales, zero points and orders. */
   readonly #descriptions = new Set<string>();
   /** Names of zero points that are all the middle of their integers. */
-  readonly #middles = new Set<string>();
+  readonly #middleZeros = new Set<string>();
   /** Tensors that a node gives another shape. */
   readonly #reshaped = new Map<string, OnnxTensor>();
   readonly #heads = new Map<string, HeadCounts>();
@@ -93,7 +93,7 @@ class WeightFinder {
 
   constructor(
     private readonly graph: OnnxGraph,
-    private readonly besideOf: BesideOf,
+    private readonly dataFileOf: DataFileOf,
   ) {
     this.#isBuilt = [...graph.tensors.keys()].some(isBuilderName);
   }
@@ -102,16 +102,16 @@ class WeightFinder {
     for (const node of this.graph.nodes) {
       const { op, inputs } = node;
       for (const index of DESCRIPTIONS[op] ?? []) this.#descriptions.add(inputs[index] ?? '');
-      if (op === 'DequantizeLinear') this.#scalers.set(inputs[0] ?? '', node);
+      if (op === 'DequantizeLinear') this.#dequantizers.set(inputs[0] ?? '', node);
     }
-    for (const tensor of this.graph.tensors.values()) await this.#noteZeros(tensor);
+    for (const tensor of this.graph.tensors.values()) await this.#recordMiddleZeros(tensor);
     for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
     for (const node of this.graph.nodes) {
       for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
       this.#addResult(node);
     }
     for (const [name, weight] of this.#values)
-      if (!isMadeUp(name) && this.#isStored(name))
+      if (!isGeneratedName(name) && this.#isStored(name))
         this.#name(this.#stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
     for (const node of this.graph.nodes) this.#addProduct(node);
     const folded = foldedWeights(this.graph.nodes, {
@@ -129,12 +129,12 @@ class WeightFinder {
   }
 
   /** Notes zero points that are all the middle of their integers: 0 of int8, 128 of uint8. */
-  async #noteZeros(tensor: OnnxTensor): Promise<void> {
+  async #recordMiddleZeros(tensor: OnnxTensor): Promise<void> {
     const { name, dtype, byteLength } = tensor;
     const isZero = this.#descriptions.has(name) || name.endsWith('_zero_point');
     if (!isZero || !INTEGERS.includes(dtype) || byteLength > MAX_ZEROS) return;
     const middle = dtype === 'U8' ? 128 : 0;
-    if ((await this.#elements(tensor)).every((zero) => zero === middle)) this.#middles.add(name);
+    if ((await this.#elements(tensor)).every((zero) => zero === middle)) this.#middleZeros.add(name);
   }
 
   /** True for names of initializers, and of values that are computed under the name of a weight. */
@@ -155,15 +155,15 @@ class WeightFinder {
     const { name, dtype } = tensor;
     if (this.#descriptions.has(name)) return;
     const scaled = /^(.*)_(scale|zero_point)$/.exec(name)?.[1];
-    const isOfAnother = scaled !== undefined && this.graph.tensors.has(scaled + QUANTIZED);
-    if (isOfAnother || /_(scales|zero_points)$/.test(name)) return;
+    const isOfOther = scaled !== undefined && this.graph.tensors.has(scaled + QUANTIZED);
+    if (isOfOther || /_(scales|zero_points)$/.test(name)) return;
     if (name.endsWith(QUANTIZED)) {
       const base = name.slice(0, -QUANTIZED.length);
       const [scale, zero] = [this.graph.tensors.get(`${base}_scale`), this.graph.tensors.get(`${base}_zero_point`)];
       // DequantizeLinear tells the axis of its scales. MatMulInteger has one scale per column.
-      const reader = this.#scalers.get(name);
-      const spread = reader ? spreadOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
-      if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, spread));
+      const reader = this.#dequantizers.get(name);
+      const granularity = reader ? granularityOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
+      if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, granularity));
       return;
     }
     if (FLOATS.includes(dtype)) this.#values.set(name, this.#stored(tensor));
@@ -171,22 +171,31 @@ class WeightFinder {
 
   #stored(tensor: OnnxTensor): WeightEntry {
     const { name, dtype, shape, byteLength, position, source } = tensor;
-    const file = 'file' in source ? (this.besideOf(tensor) as ByteSource) : source;
+    const file = 'file' in source ? (this.dataFileOf(tensor) as ByteSource) : source;
     return new SafetensorsEntry(name, dtype as SafetensorsEntry['dtype'], shape, byteLength, file, position);
   }
 
-  #dequantized(q: OnnxTensor, scale: OnnxTensor, zero: OnnxTensor | undefined, spread: Spread): WeightEntry {
+  #dequantized(
+    q: OnnxTensor,
+    scale: OnnxTensor,
+    zero: OnnxTensor | undefined,
+    granularity: ScaleGranularity,
+  ): WeightEntry {
     const { name, shape } = q;
     const load = async () => {
       const [numbers, scales] = [await this.#elements(q), await this.#elements(scale)];
       return { numbers, scales, zeros: zero === undefined ? null : await this.#elements(zero) };
     };
-    const values = async () => {
-      const { numbers, scales, zeros } = await load();
-      return dequantized(name, shape, numbers, scales, zeros, spread);
+    const values = async () => dequantized(name, shape, await load(), granularity);
+    const isMiddle = zero === undefined ? !q.dtype.startsWith('U') : this.#middleZeros.has(zero.name);
+    const quantized = {
+      ...q,
+      isHalf: scale.dtype === 'F16',
+      isMiddle,
+      isSingle: sizeOf(scale) === 1,
+      granularity,
+      load,
     };
-    const isMiddle = zero === undefined ? !q.dtype.startsWith('U') : this.#middles.has(zero.name);
-    const quantized = { ...q, isHalf: scale.dtype === 'F16', isMiddle, isSingle: sizeOf(scale) === 1, spread, load };
     return new TransposableWeight(shape, values, packedIntegers(quantized, 0), packedIntegers(quantized, 1));
   }
 
@@ -204,7 +213,7 @@ class WeightFinder {
   }
 
   #elements(tensor: OnnxTensor) {
-    return elementsOf(tensor, this.besideOf(tensor));
+    return elementsOf(tensor, this.dataFileOf(tensor));
   }
 
   /** Adds values that a node computes from weights alone, by scaling integers or by widening them. */
@@ -216,17 +225,17 @@ class WeightFinder {
     const weight = this.#values.get(first);
     const [q, by] = [tensors.get(first), tensors.get(scale)];
     if (node.op === 'DequantizeLinear' && q !== undefined && by !== undefined) {
-      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), spreadOf(node, q)));
+      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), granularityOf(node, q)));
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
-    else if (node.op === 'Transpose' && weight instanceof TransposableWeight && isMadeUp(first)) {
+    else if (node.op === 'Transpose' && weight instanceof TransposableWeight && isGeneratedName(first)) {
       this.#values.set(output, weight.transposed());
       this.#used.add(weight);
     } else if (node.op === 'Reshape' && q !== undefined) {
       this.#reshaped.set(output, q);
       // Quantized convolutions add their bias, which is reshaped before.
-      if (weight !== undefined && isMadeUp(first)) this.#values.set(output, weight);
+      if (weight !== undefined && isGeneratedName(first)) this.#values.set(output, weight);
     }
     // A named table that is transposed is the tied output of a language model.
   }
@@ -243,10 +252,10 @@ class WeightFinder {
     const weight = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
     const name = this.#moduleOf(node);
     // Equal weights of several modules are one initializer.
-    const isOfAnother = weight !== undefined && this.#used.has(weight) && !isMadeUp(input);
-    if (weight === undefined || isOfAnother || weight.shape.length !== 2 || name === null) return;
+    const isOfOther = weight !== undefined && this.#used.has(weight) && !isGeneratedName(input);
+    if (weight === undefined || isOfOther || weight.shape.length !== 2 || name === null) return;
     // Exporters compute embeddings of positions by products with a row of frequencies.
-    if (weight.shape.includes(1) && isMadeUp(input) && this.#biasAfter(node) === null) return;
+    if (weight.shape.includes(1) && isGeneratedName(input) && this.#biasAfter(node) === null) return;
     const isOutIn = attributes.get('transB') === 1;
     this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
   }
@@ -254,7 +263,7 @@ class WeightFinder {
   /** The value of an input that has no name of its own, and is not used yet. */
   #constant(input: string): WeightEntry | null {
     const value = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
-    return isMadeUp(input) && value && !this.#used.has(value) ? value : null;
+    return isGeneratedName(input) && value && !this.#used.has(value) ? value : null;
   }
 
   #addNBits(node: OnnxNode): void {
@@ -289,7 +298,7 @@ class WeightFinder {
 
   /** Gives the matrix [out, in] of a product its name. `given`: the name of its codes. */
   #addLinear(node: OnnxNode, given: string, weight: WeightEntry): void {
-    const stored = isMadeUp(given) ? null : given.replace(/_(Q\d|Bnb4)$/, '');
+    const stored = isGeneratedName(given) ? null : given.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
     // A parameter that is no weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
     if (stored !== null && stored !== given && !stored.endsWith('.weight'))
@@ -353,7 +362,7 @@ class WeightFinder {
     const codeAt = (bytes: ArrayLike<number>, start: number, i: number) =>
       ((bytes[start + ((i * bits) >> 3)] as number) >> ((i * bits) & 7)) & mask;
     const load = async () => {
-      const bytes = await tensorBytes(packed, this.besideOf(packed));
+      const bytes = await tensorBytes(packed, this.dataFileOf(packed));
       const factors = await this.#elements(scales);
       const own = zeros && (await this.#elements(zeros));
       const places = order && (await this.#elements(order));
@@ -396,9 +405,9 @@ class WeightFinder {
       if (next === undefined || others.some(({ op, inputs }) => op !== next.op || `${inputs}` !== `${next.inputs}`))
         return null;
       if (next.op === 'Add')
-        return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isMadeUp(input)) ?? null;
+        return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isGeneratedName(input)) ?? null;
       const given = next.inputs[BIASED[next.op] ?? -1] ?? '';
-      if (/\.bias$/.test(given) && !isMadeUp(given)) return given;
+      if (/\.bias$/.test(given) && !isGeneratedName(given)) return given;
       if (next.op !== 'Cast' && next.op !== 'Mul') return null;
       [output] = next.outputs;
     }
@@ -407,7 +416,7 @@ class WeightFinder {
 }
 
 /** The granularity of the scales of DequantizeLinear. */
-function spreadOf({ attributes }: OnnxNode, { shape }: OnnxTensor): Spread {
+function granularityOf({ attributes }: OnnxNode, { shape }: OnnxTensor): ScaleGranularity {
   const axis = attributes.get('axis') ?? 1;
   return { axis: axis < 0 ? axis + shape.length : axis, block: attributes.get('block_size') ?? 0 };
 }

@@ -6,7 +6,7 @@ import type { StoredBlocks } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { ComputedWeight } from '../computed-weight.js';
 import { groupedBlocks } from '../quantized/grouped.js';
-import type { elementsOf, Spread } from './values.js';
+import type { elementsOf, ScaleGranularity } from './values.js';
 
 type Packed = ((device: Device) => StoredBlocks) | undefined;
 type Numbers = Awaited<ReturnType<typeof elementsOf>>;
@@ -42,7 +42,7 @@ interface QuantizedTensor extends Pick<OnnxTensor, 'name' | 'dtype' | 'shape'> {
   readonly isMiddle: boolean;
   /** True if all integers share a scale. */
   readonly isSingle: boolean;
-  readonly spread: Spread;
+  readonly granularity: ScaleGranularity;
   load(): Promise<{ numbers: Numbers; scales: Numbers; zeros: Numbers | null }>;
 }
 
@@ -53,15 +53,15 @@ const CODES: Readonly<Record<string, readonly [bits: number, offset: number]>> =
 
 /** The blocks of a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has its values. */
 export function packedIntegers(quantized: QuantizedTensor, output: 0 | 1): Packed {
-  const { name, dtype, shape, isHalf, isMiddle, isSingle, spread, load } = quantized;
+  const { name, dtype, shape, isHalf, isMiddle, isSingle, granularity, load } = quantized;
   const [rows, columns, ...others] = shape;
   const code = CODES[dtype];
   if (rows === undefined || columns === undefined || others.length > 0 || code === undefined) return undefined;
   const [bits, offset] = code;
   const [outputs, inputs] = output === 0 ? [rows, columns] : [columns, rows];
-  const isShared = isSingle || (spread.axis === output && spread.block === 0);
-  if (!isShared && (spread.axis === output || spread.block === 0)) return undefined; // a scale for each input
-  const groupSize = isShared ? inputs : spread.block;
+  const isShared = isSingle || (granularity.axis === output && granularity.block === 0);
+  if (!isShared && (granularity.axis === output || granularity.block === 0)) return undefined; // a scale for each input
+  const groupSize = isShared ? inputs : granularity.block;
   const groups = Math.ceil(inputs / groupSize);
   /** The index of a scale: blocks of the first axis lie one below the other, those of the last side by side. */
   const scaleAt = (row: number, group: number) => {

@@ -87,10 +87,10 @@ const PREFIXES: readonly ((name: string) => string)[] = [
 function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof PREFIXES)[number] | null {
   const all = [...names];
   const changes = [...PREFIXES, ...PREFIXES.map((prefix) => (name: string) => older(prefix(name), wanted))];
-  const isHit = (name: string) => wanted.has(name) && !/^(weight|bias)$/.test(name);
-  const hits = changes.map((change) => all.filter((name) => isHit(change(name))).length);
-  const most = Math.max(...hits);
-  return most === 0 ? null : (changes[hits.indexOf(most)] ?? null);
+  const isWanted = (name: string) => wanted.has(name) && !/^(weight|bias)$/.test(name);
+  const counts = changes.map((change) => all.filter((name) => isWanted(change(name))).length);
+  const max = Math.max(...counts);
+  return max === 0 ? null : (changes[counts.indexOf(max)] ?? null);
 }
 
 const older = (name: string, wanted: ReadonlySet<string>) =>
@@ -104,7 +104,7 @@ function namedFor(
 ): Map<string, WeightEntry> {
   const all = new Map<string, WeightEntry>();
   for (const graph of graphs)
-    for (const [name, weight] of fitted(graph, wanted, family)) if (!all.has(name)) all.set(name, weight);
+    for (const [name, weight] of fitNames(graph, wanted, family)) if (!all.has(name)) all.set(name, weight);
   // A decoder's file names its table of tokens as the model's, and a file of the table alone by its module.
   for (const name of wanted) {
     const named = name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight');
@@ -115,7 +115,7 @@ function namedFor(
 }
 
 /** The weights of a file by the wanted names: renamed, split, joined, and completed by computed constants. */
-function fitted(
+function fitNames(
   { named: given, folded, isBuilt, heads }: GraphWeights,
   wanted: ReadonlySet<string>,
   family: Family | undefined,
@@ -126,7 +126,7 @@ function fitted(
   const prefix = (name: string) => (name.startsWith('lm_head.') && wanted.has(name) ? name : change(name));
   const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
   const lowered = (name: string, weight: WeightEntry) =>
-    plusOne && name.endsWith('norm.weight') ? lessOne(weight) : weight;
+    plusOne && name.endsWith('norm.weight') ? minusOne(weight) : weight;
   const found = new Map<string, WeightEntry>();
   for (const [name, stored] of named) {
     const weight = isBuilt ? lowered(name, stored) : stored;
@@ -159,7 +159,7 @@ function join(weights: Map<string, WeightEntry>, name: string): void {
   weights.set(name, joinedRows(found));
 }
 
-function lessOne(weight: WeightEntry): WeightEntry {
+function minusOne(weight: WeightEntry): WeightEntry {
   return new ComputedWeight(weight.shape, async () =>
     ((await weight.data()) as Float32Array).map((value) => value - 1),
   );

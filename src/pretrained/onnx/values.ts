@@ -32,20 +32,25 @@ export const sizeOf = ({ shape }: { readonly shape: readonly number[] }) =>
  * The granularity of DequantizeLinear's scales: one for all values, one per index of an axis, or one per block of the
  * axis.
  */
-export interface Spread {
+export interface ScaleGranularity {
   readonly axis: number;
   /** Indices of the axis that share a scale; 0 if there are no blocks. */
   readonly block: number;
+}
+
+/** Integers with their scales and zero points. Null stands for zero points that are all 0. */
+export interface QuantizedNumbers {
+  readonly numbers: Numbers;
+  readonly scales: Numbers;
+  readonly zeros: Numbers | null;
 }
 
 /** `(q − zero point) · scale`. Throws FormatError if there are not as many scales as the shape needs. */
 export function dequantized(
   name: string,
   shape: readonly number[],
-  q: Numbers,
-  scales: Numbers,
-  zeros: Numbers | null,
-  { axis, block }: Spread,
+  { numbers: q, scales, zeros }: QuantizedNumbers,
+  { axis, block }: ScaleGranularity,
 ): Float32Array {
   const values = new Float32Array(q.length);
   const length = shape[axis] ?? 1;

@@ -95,8 +95,8 @@ function* horizontal(image: Pixels, width: number, filter: Filter): Generator<un
   const rows = Math.max(1, Math.floor(SLICE / (width * weights.taps * channels)));
   for (let y = 0; y < height; y++) {
     if (y % rows === rows - 1) yield;
-    const from = y * image.width * channels;
-    along(image.data, from, channels, data, y * width * channels, channels, channels, weights, all);
+    const from = image.data.subarray(y * image.width * channels);
+    weightedSums(from, data.subarray(y * width * channels), channels, weights, all);
   }
   return { width, height, channels, data };
 }
@@ -108,7 +108,7 @@ function* vertical(image: Pixels, height: number, filter: Filter): Generator<und
   const weights = weightsOf(image.height, height, filter);
   const rows = Math.max(1, Math.floor(SLICE / (row * weights.taps)));
   for (let start = 0; start < height; start += rows) {
-    along(image.data, 0, row, data, 0, row, row, weights, { start, end: Math.min(height, start + rows) });
+    weightedSums(image.data, data, row, weights, { start, end: Math.min(height, start + rows) });
     yield;
   }
   return { width, height, channels, data };
@@ -117,26 +117,25 @@ function* vertical(image: Pixels, height: number, filter: Filter): Generator<und
 /** Products between two pauses: a few milliseconds. */
 const SLICE = 1 << 21;
 
-/** Writes the weighted sums along one direction for `lines` adjacent lines, for a range of new pixels. */
-function along(
+/**
+ * Writes the weighted sums along one direction, for a range of new pixels. `stride`: number of adjacent values that are
+ * summed in the same way, and the distance to the next pixel of this direction.
+ */
+function weightedSums(
   from: Pixels['data'],
-  fromStart: number,
-  fromStride: number,
   to: Uint8ClampedArray,
-  toStart: number,
-  toStride: number,
-  lines: number,
+  stride: number,
   { taps, first, counts, weights }: Weights,
-  { start: begin, end }: { readonly start: number; readonly end: number },
+  range: { readonly start: number; readonly end: number },
 ): void {
-  for (let i = begin; i < end; i++) {
+  for (let i = range.start; i < range.end; i++) {
     const count = counts[i] as number;
-    const start = fromStart + (first[i] as number) * fromStride;
-    for (let line = 0; line < lines; line++) {
+    const start = (first[i] as number) * stride;
+    for (let line = 0; line < stride; line++) {
       let sum = 1 << (PRECISION - 1);
       for (let j = 0; j < count; j++)
-        sum += (from[start + line + j * fromStride] as number) * (weights[i * taps + j] as number);
-      to[toStart + i * toStride + line] = sum >> PRECISION;
+        sum += (from[start + line + j * stride] as number) * (weights[i * taps + j] as number);
+      to[i * stride + line] = sum >> PRECISION;
     }
   }
 }

@@ -32,7 +32,8 @@ export class RfDetrImageProcessor extends ImageProcessor {
     for (const [i, image] of each.entries())
       for (let channel = 0; channel < 3; channel++) {
         const start = (i * 3 + channel) * height * width;
-        yield* interpolate(image, channel, [height, width], this.normalizer(channel), data, start);
+        const plane = data.subarray(start, start + height * width);
+        yield* interpolate(image, channel, [height, width], this.normalizer(channel), plane);
       }
     return { data, shape: [each.length, 3, height, width] };
   }
@@ -50,14 +51,13 @@ function tapsOf(from: number, to: number) {
   });
 }
 
-/** Resizes one colour plane by torch's bilinear rule, and maps it by `normalize`. */
+/** Resizes one colour plane by torch's bilinear rule, maps it by `normalize`, and writes it to `into`. */
 function* interpolate(
   image: Pixels,
   channel: number,
   [height, width]: readonly [number, number],
   normalize: (value: number) => number,
   into: Float32Array,
-  start: number,
 ): Generator<undefined, void> {
   const { data, width: wide } = image;
   const [rows, columns] = [tapsOf(image.height, height), tapsOf(wide, width)];
@@ -68,7 +68,7 @@ function* interpolate(
       const across = (line: number) =>
         at(line, column.first) + (at(line, column.second) - at(line, column.first)) * column.share;
       const above = across(row.first);
-      into[start + y * width + x] = normalize(above + (across(row.second) - above) * row.share);
+      into[y * width + x] = normalize(above + (across(row.second) - above) * row.share);
     });
   }
 }
