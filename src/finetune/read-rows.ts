@@ -30,6 +30,8 @@ export interface ReadRowsOptions {
 interface TableFile {
   readonly path: string;
   readonly columns: ColumnNames;
+  /** Columns that the caller names and that no row had so far. */
+  readonly unseen: Set<string>;
 }
 
 /**
@@ -43,15 +45,26 @@ interface TableFile {
  * - `.conll`: a word in each line, whose last column is its label, and an empty line after each sentence.
  *
  * All formats except Parquet may be gzipped, as `.jsonl.gz`. Columns with GLUE's names (`sentence`, `sentence1`,
- * `premise` …) become the `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files, and
- * the file system's errors.
+ * `premise` …) become the `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files. Also throws
+ * it at the end if no row had a column of `columns`, and the file system's errors.
  */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
   const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });
   for (const [column, name] of Object.entries(columns))
     if (typeof name !== 'string')
       throw new ArgumentError(`readRows: columns.${column} is ${describeValue(name)}, expected the name of a column`);
-  const file = { path, columns };
+  const file = { path, columns, unseen: new Set(Object.values(columns)) };
+  let count = 0;
+  for await (const row of rowsOf(file)) {
+    count++;
+    yield row;
+  }
+  const [absent] = file.unseen;
+  if (count > 0 && absent !== undefined) throw new FormatError(`${path}: no row has the column ${absent}`);
+}
+
+async function* rowsOf(file: TableFile): AsyncGenerator<FileRow, void> {
+  const { path } = file;
   const kind = /\.([a-z]+)(\.gz)?$/i.exec(path)?.[1]?.toLowerCase();
   switch (kind) {
     case 'jsonl':
@@ -180,8 +193,9 @@ async function* parquet(table: TableFile): AsyncGenerator<FileRow, void> {
   }
 }
 
-function rowOf(value: unknown, { path, columns }: TableFile, place: string): FileRow {
+function rowOf(value: unknown, { path, columns, unseen }: TableFile, place: string): FileRow {
   if (!isObject(value)) throw new FormatError(`${path}: ${place} is not an object`);
+  for (const column of unseen) if (column in value) unseen.delete(column);
   const row = named(value as Record<string, unknown>, columns);
   places.set(row, `${path}: ${place}`);
   return row;

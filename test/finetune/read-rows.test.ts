@@ -121,6 +121,17 @@ describe('rows of files', () => {
       rows.push(row);
     }
     expect(rows).toEqual([{ text: 'a, b', label: 'positive' }]);
+    for (const [name, content] of [
+      ['j.csv', 'text,label\na,b\n'],
+      ['j.jsonl', '{"text": "a", "label": "b"}\n{"text": "c"}'],
+    ] as const) {
+      writeFileSync(join(folder, name), content);
+      const read = async (label: string) => {
+        for await (const _ of readRows(join(folder, name), { columns: { label } }));
+      };
+      await read('label');
+      await expect(read('labl')).rejects.toThrow(`${join(folder, name)}: no row has the column labl`);
+    }
     await expect(readRows('i.csv', { names: {} } as never).next()).rejects.toThrow(ArgumentError);
   });
 
