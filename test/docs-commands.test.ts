@@ -51,6 +51,15 @@ const following = (pattern: RegExp) =>
     return at < 0 ? [] : [{ name: `${page}: ${line}`, program: words[at] as string, rest: words.slice(at + 1) }];
   });
 
+it('files of the repository that pages name exist', () => {
+  const missing = ['ARCHITECTURE.md', ...pages].flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/`((?:src|native|test|bench|examples|scripts|wasm)\/[\w./-]+)`/g)]
+      .filter(([, path = '']) => !/\bdist\b/.test(path) && !existsSync(path)) // builds make dist
+      .map(([, path]) => `${page}: ${path}`),
+  );
+  expect(missing).toEqual([]);
+});
+
 describe('shell commands of the pages', () => {
   const ours = following(/^simdformer$/).filter(
     ({ name, rest }) => rest.length > 0 && !/npm install|--help/.test(name),
