@@ -252,8 +252,23 @@ export async function bundlePackage({ forNode }) {
   const bundled = withNamedFiles(
     await bundle({ ...options, plugins: [...options.plugins, changed(loadedLater(graph))] }),
   );
-  await Promise.all(Array.from(bundled.files, async ([name, text]) => bundled.files.set(name, await smaller(text))));
+  await Promise.all(
+    Array.from(bundled.files, async ([name, text]) => {
+      const short = await smaller(text);
+      bundled.files.set(name, name.includes('chunks/') ? withoutBareImports(short) : short);
+    }),
+  );
   return bundled;
+}
+
+/**
+ * Removes imports without names from a chunk that is loaded later. esbuild writes one for each chunk that the chunk needs
+ * indirectly. They have no effect, except for that of Node's files, and took 50 kB.
+ */
+function withoutBareImports(text) {
+  return text.replace(/^(?:import\b[^;]*;\s*)+/, (imports) =>
+    imports.replace(/import"(?!\.\/files-of-node)[^"]*";\s*/g, ''),
+  );
 }
 
 /** esbuild's names of such chunks. */
