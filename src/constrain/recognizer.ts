@@ -136,15 +136,15 @@ export class Recognizer {
   #intern(from: readonly (readonly [state: number, stack: number])[]): ConfigurationSet {
     const size = this.#states.length;
     const reached = new Set<number>();
-    const todo = from.map(([state, stack]) => stack * size + state);
-    for (let code = todo.pop(); code !== undefined; code = todo.pop()) {
+    const pending = from.map(([state, stack]) => stack * size + state);
+    for (let code = pending.pop(); code !== undefined; code = pending.pop()) {
       if (reached.has(code)) continue;
       reached.add(code);
       const [state, stack] = [this.#states[code % size] as State, Math.floor(code / size)];
-      for (const to of state.epsilon) todo.push(stack * size + to);
-      for (const { start, returnTo } of state.calls) todo.push(this.#push(returnTo, stack) * size + start);
+      for (const to of state.epsilon) pending.push(stack * size + to);
+      for (const { start, returnTo } of state.calls) pending.push(this.#push(returnTo, stack) * size + start);
       if (state.isEnd && stack !== 0)
-        todo.push((this.#outerStacks[stack] as number) * size + (this.#returnStates[stack] as number));
+        pending.push((this.#outerStacks[stack] as number) * size + (this.#returnStates[stack] as number));
     }
     const isKept = (code: number) => {
       const { edges, isEnd } = this.#states[code % size] as State;

@@ -10,7 +10,7 @@ import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search 
 /** An unfinished hypothesis. */
 interface Beam {
   /** Index of its sequence within the group. */
-  readonly place: number;
+  readonly slot: number;
   /** The tokens that the decoder has read, including the start token or the prompt. */
   readonly read: readonly number[];
   readonly tokens: readonly number[];
@@ -115,7 +115,7 @@ export class BeamSearch implements Search {
 }
 
 /** Number of tokens that are compared before a pause. */
-const OFFERED_A_SLICE = 1 << 15;
+const TOKENS_PER_SLICE = 1 << 15;
 
 /** The beams of one input, in one or more groups of equal size. */
 class InputBeams {
@@ -141,7 +141,7 @@ class InputBeams {
     return this.#groups.flatMap(({ beams }) =>
       Array.from(
         { length: this.#size },
-        (_, place) => (beams.find((beam) => beam.place === place) ?? beams[0])?.read ?? [0],
+        (_, slot) => (beams.find((beam) => beam.slot === slot) ?? beams[0])?.read ?? [0],
       ),
     );
   }
@@ -186,7 +186,7 @@ class BeamGroup {
     this.#processors = processorsOf(plan, prompt.length, prefix.length);
     this.#steps = stepsWithLogits(plan, input);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
-    this.beams = [{ place: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+    this.beams = [{ slot: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
   /**
@@ -200,20 +200,20 @@ class BeamGroup {
     const next: Beam[] = [];
     const candidates = yield* this.#candidates(ranking, first, chosen);
     for (const [rank, candidate] of candidates.entries()) {
-      const grown = this.#grow(candidate);
+      const extended = this.#extend(candidate);
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
-      if (ends || (length >= this.input.prefix.length && this.plan.stop?.(grown.tokens))) {
-        const tokens = ends ? grown.tokens.slice(0, -1) : grown.tokens;
-        if (rank < this.#size) this.#finish({ ...grown, tokens }, 'stop');
+      if (ends || (length >= this.input.prefix.length && this.plan.stop?.(extended.tokens))) {
+        const tokens = ends ? extended.tokens.slice(0, -1) : extended.tokens;
+        if (rank < this.#size) this.#finish({ ...extended, tokens }, 'stop');
       } else {
         kept.push(candidate);
-        next.push(grown);
+        next.push(extended);
       }
       if (kept.length === this.#size) break;
     }
-    const from = next.map(({ place }) => place);
-    const to = placesFor(from, this.#size);
-    this.beams = next.map((beam, i) => ({ ...beam, place: to[i] as number }));
+    const from = next.map(({ slot }) => slot);
+    const to = slotsFor(from, this.#size);
+    this.beams = next.map((beam, i) => ({ ...beam, slot: to[i] as number }));
     if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
     this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
     return kept.map(({ token }, i) => ({ from: from[i] as number, to: to[i] as number, token }));
@@ -230,39 +230,38 @@ class BeamGroup {
     const forced = this.input.prefix[length];
     const byLogits = forced !== undefined || needsLogits(this.plan) || this.#steps.includes(length);
     for (let beam = 0; beam < this.beams.length; beam++) {
-      const sequence = first + (this.beams[beam] as Beam).place;
+      const sequence = first + (this.beams[beam] as Beam).slot;
       const total = checkedTotal(ranking, sequence, this.input.index);
       // Logits may be present because another input needs them. They must not change the rounding of this input.
-      if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
-      else yield* this.#offerLogits(best, beam, ranking.row(sequence, this.plan.vocabulary), total, chosen, forced);
+      if (!byLogits) this.#addRanked(best, beam, ranking, sequence, total);
+      else yield* this.#addByLogits(best, beam, ranking.row(sequence, this.plan.vocabulary), total, { chosen, forced });
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 
-  #offerRanked(best: BestCandidates, beam: number, ranking: Ranking, sequence: number, total: number): void {
+  #addRanked(best: BestCandidates, beam: number, ranking: Ranking, sequence: number, total: number): void {
     const { sum } = this.beams[beam] as Beam;
     for (let rank = 0; rank < ranking.count; rank++) {
       const logProbability = ranking.logit(sequence, rank) - total;
       const candidate = sum + logProbability;
       if (!(candidate > best.threshold)) return; // the next ones are no better
-      best.offer({ beam, token: ranking.token(sequence, rank), sum: candidate, logProbability }, candidate);
+      best.add({ beam, token: ranking.token(sequence, rank), sum: candidate, logProbability }, candidate);
     }
   }
 
-  *#offerLogits(
+  *#addByLogits(
     best: BestCandidates,
     beam: number,
     ranking: Ranking,
     total: number,
-    chosen: readonly number[],
-    forced: number | undefined,
+    { chosen, forced }: { readonly chosen: readonly number[]; readonly forced: number | undefined },
   ): Generator<undefined, void> {
     const { read, sum } = this.beams[beam] as Beam;
     const logits = logitsOf(ranking, 0, this.plan);
     if (forced !== undefined) {
       const logProbability = (logits[forced] as number) - total;
-      best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
+      best.add({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
     const isChanged = this.#processors.length > 0 || chosen.length > 0;
@@ -276,21 +275,21 @@ class BeamGroup {
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
     let rarity = Math.exp(greatest - best.threshold); // probability of noise that makes a candidate one of the best
     for (let token = 0; token < logits.length; token++) {
-      if (token % OFFERED_A_SLICE === 0) yield;
+      if (token % TOKENS_PER_SLICE === 0) yield;
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
       const key = this.#random === null ? candidate : candidate + gumbel(this.#random, rarity);
       if (key > best.threshold) {
-        best.offer({ beam, token, sum: candidate, logProbability: (logits[token] as number) - total }, key);
+        best.add({ beam, token, sum: candidate, logProbability: (logits[token] as number) - total }, key);
         rarity = Math.exp(greatest - best.threshold);
       }
     }
   }
 
-  #grow({ beam, token, sum, logProbability }: Candidate): Beam {
-    const { place, read, tokens, logProbabilities } = this.beams[beam] as Beam;
+  #extend({ beam, token, sum, logProbability }: Candidate): Beam {
+    const { slot, read, tokens, logProbabilities } = this.beams[beam] as Beam;
     return {
-      place,
+      slot,
       read: [...read, token],
       tokens: [...tokens, token],
       logProbabilities: [...logProbabilities, logProbability],
@@ -320,9 +319,9 @@ class BeamGroup {
  * Returns the sequence (below `count`) in which each next beam continues. `from` has the sequence that each beam comes
  * from. The first beam of each sequence stays there, to avoid copies. The others take sequences without a beam.
  */
-function placesFor(from: readonly number[], count: number): number[] {
-  const free = Array.from({ length: count }, (_, place) => place).filter((place) => !from.includes(place));
-  return from.map((place, i) => (from.indexOf(place) === i ? place : (free.shift() as number)));
+function slotsFor(from: readonly number[], count: number): number[] {
+  const free = Array.from({ length: count }, (_, slot) => slot).filter((slot) => !from.includes(slot));
+  return from.map((slot, i) => (from.indexOf(slot) === i ? slot : (free.shift() as number)));
 }
 
 /** The candidates with the greatest keys so far, in descending order. Among equal keys, earlier ones win. */
@@ -334,7 +333,7 @@ class BestCandidates {
 
   constructor(private readonly size: number) {}
 
-  offer(candidate: Candidate, key: number): void {
+  add(candidate: Candidate, key: number): void {
     let at = this.list.length;
     while (at > 0 && (this.#keys[at - 1] as number) < key) at--;
     this.list.splice(at, 0, candidate);

@@ -126,7 +126,7 @@ export function checkExtension(
     const has = `a sequence has room for ${capacity} tokens`;
     throw new ShapeError(`extend: ${has}, got ${count} tokens after ${start} for sequence ${sequence}`);
   });
-  const longest = parts.reduce((most, { start, count }) => Math.max(most, start + count), 0);
+  const longest = parts.reduce((max, { start, count }) => Math.max(max, start + count), 0);
   const isLength = (n: number) => isWhole(n) && n >= longest;
   if (promptLength !== undefined)
     checkNumber('extend', 'promptLength', promptLength, isLength, `at least ${longest}, the end of the longest row`);

@@ -36,7 +36,7 @@ export interface Pass {
 }
 
 /** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the places of images. */
-export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, twoSided: TwoSided): Pass {
+export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, bidirectional: TwoSided): Pass {
   const { placed, starts, counts, into } = tokens;
   const { device } = embedded;
   const hasImages = placed.some(({ length }) => length > 0);
@@ -48,9 +48,13 @@ export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, 
   const angles = axes && rotary ? rotary.anglesAt(axes, length, into !== undefined) : null;
   const added = addedRows(embedded, placed, starts);
   const all = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
-  const windows = twoSided === 'nearby' ? all.filter((window) => window !== null) : all;
-  const rows = twoSided === 'none' ? null : readRows(tokens, twoSided);
-  const inserted = Inserted.of(device, { angles, added }, { rows, windows, twoSided, apart: into !== undefined });
+  const windows = bidirectional === 'nearby' ? all.filter((window) => window !== null) : all;
+  const rows = bidirectional === 'none' ? null : readRows(tokens, bidirectional);
+  const inserted = Inserted.of(
+    device,
+    { angles, added },
+    { rows, windows, bidirectional, isPerSequence: into !== undefined },
+  );
   const x = hasImages ? withImages(embedded, placed, starts) : embedded;
   return { x, rotations: axes?.[0] ?? null, inserted };
 }

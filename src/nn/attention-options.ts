@@ -95,8 +95,8 @@ export function completeMultiHead(op: string, options: MultiHeadOptions): Comple
   checkMultiHead(op, options);
   const { dModel, heads, kvHeads = heads, headSize = dModel / heads, bias = true, outBias = bias !== false } = options;
   const { causal = false, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
-  const { window: reach = null } = options;
-  const [window, windowAfter] = typeof reach === 'object' && reach !== null ? reach : [reach, null];
+  const { window: windows = null } = options;
+  const [window, windowAfter] = typeof windows === 'object' && windows !== null ? windows : [windows, null];
   const sizes = { dModel, heads, kvHeads, headSize };
   const biases = typeof bias === 'boolean' ? [bias, bias, bias] : bias;
   return { ...sizes, biases, outBias, causal, window, windowAfter, scale, softcap, ...partsOf(options) };

@@ -86,7 +86,7 @@ export class BatchNorm extends Module {
     if (x.shape.length < 2 || x.shape[channel] !== this.#channels)
       checkShape('BatchNorm', 'x', x, x.shape.with(Math.max(channel, 0), this.#channels));
     // Reshapes a vector of channels so that it broadcasts with `x`.
-    const alike = (perChannel: Tensor) =>
+    const broadcast = (perChannel: Tensor) =>
       last ? perChannel : perChannel.reshape(this.#channels, ...x.shape.slice(2).map(() => 1));
     const { runningMean, runningVar, weight, bias } = this;
     const isTrained = this.training && !this.isFixed;
@@ -94,18 +94,18 @@ export class BatchNorm extends Module {
       if (!isTrained && runningMean && runningVar) {
         const factor = this.#factor(runningVar);
         const shift = neg(mul(runningMean, factor));
-        return add(mul(x, alike(factor)), alike(bias ? add(shift, bias) : shift));
+        return add(mul(x, broadcast(factor)), broadcast(bias ? add(shift, bias) : shift));
       }
       const axis = x.shape.map((_, d) => d).filter((d) => d !== channel);
       const count = x.size / this.#channels;
       if (count === 1)
         throw new ShapeError('BatchNorm: a batch has one value for each channel, expected more in training');
       const batchMean = mean(x, { axis }); // [channels]
-      const centered = sub(x, alike(batchMean));
+      const centered = sub(x, broadcast(batchMean));
       const batchVar = mean(mul(centered, centered), { axis }); // [channels]
-      if (isTrained) this.#follow(batchMean, batchVar, count);
-      const scaled = mul(centered, alike(this.#factor(batchVar)));
-      return bias && weight ? add(scaled, alike(bias)) : scaled;
+      if (isTrained) this.#updateRunning(batchMean, batchVar, count);
+      const scaled = mul(centered, broadcast(this.#factor(batchVar)));
+      return bias && weight ? add(scaled, broadcast(bias)) : scaled;
     });
   }
 
@@ -116,7 +116,7 @@ export class BatchNorm extends Module {
   }
 
   /** Updates the running statistics with a batch. The running variance is unbiased: its divisor is count - 1. */
-  #follow(batchMean: Tensor, batchVar: Tensor, count: number): void {
+  #updateRunning(batchMean: Tensor, batchVar: Tensor, count: number): void {
     const { runningMean, runningVar, numBatchesTracked } = this;
     if (!runningMean || !runningVar || !numBatchesTracked) return;
     const { device } = runningMean;
@@ -124,13 +124,13 @@ export class BatchNorm extends Module {
       device.scope(() => {
         const batches = add(numBatchesTracked, 1);
         assign(numBatchesTracked, batches);
-        const follow = (running: Tensor, value: Tensor) => {
+        const update = (running: Tensor, value: Tensor) => {
           const step = sub(value, running);
           const share = this.#momentum === null ? div(step, batches) : scale(step, this.#momentum);
           assign(running, add(running, share));
         };
-        follow(runningMean, batchMean);
-        follow(runningVar, scale(batchVar, count / (count - 1)));
+        update(runningMean, batchMean);
+        update(runningVar, scale(batchVar, count / (count - 1)));
       }),
     );
   }

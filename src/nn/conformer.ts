@@ -121,12 +121,18 @@ export class ConformerLayer extends TransformerLayer {
     return this.pass([x], () => {
       const dropped = (y: Tensor, dropout: Dropout | null) => dropout?.forward(y, batch) ?? y;
       const { feedForward, firstFeedForward, dropout1, dropout2, firstDropout } = this;
-      const half = (y: Tensor, network: Network, norm: Norm, dropout: Dropout | null) =>
+      const addHalf = (y: Tensor, network: Network, norm: Norm, dropout: Dropout | null) =>
         add(y, scale(dropped(network.forward(norm.forward(y)), dropout), 1 / 2));
-      const read = half(x, firstFeedForward, this.firstNorm, firstDropout);
-      const seen = add(read, dropped(this.selfAttn.forward(this.norm1.forward(read), batch), dropout1));
-      const heard = add(seen, this.convolution.forward(this.convolutionNorm.forward(seen), batch));
-      return this.endNorm.forward(half(heard, feedForward as Network, this.norm2, dropout2));
+      const afterFirstNetwork = addHalf(x, firstFeedForward, this.firstNorm, firstDropout);
+      const afterAttention = add(
+        afterFirstNetwork,
+        dropped(this.selfAttn.forward(this.norm1.forward(afterFirstNetwork), batch), dropout1),
+      );
+      const afterConvolution = add(
+        afterAttention,
+        this.convolution.forward(this.convolutionNorm.forward(afterAttention), batch),
+      );
+      return this.endNorm.forward(addHalf(afterConvolution, feedForward as Network, this.norm2, dropout2));
     });
   }
 }

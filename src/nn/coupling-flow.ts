@@ -28,8 +28,8 @@ class CouplingLayer extends Module {
   backwards(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
     const channels = x.shape[2] as number;
     const first = columns(x, 0, channels / 2);
-    const heard = this.wavenet.forward(mul(this.convPre.forward(first), mask), mask, speaker);
-    const mean = mul(this.convPost.forward(heard), mask);
+    const features = this.wavenet.forward(mul(this.convPre.forward(first), mask), mask, speaker);
+    const mean = mul(this.convPost.forward(features), mask);
     return concat([first, mul(sub(columns(x, channels / 2, channels), mean), mask)], 2);
   }
 }

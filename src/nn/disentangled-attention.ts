@@ -131,6 +131,6 @@ export class DisentangledAttention extends BlindAttention {
    */
   #term(content: Tensor, positions: Tensor, batch: Sequences, of: (query: number, key: number) => number): Tensor {
     const rowOf = (query: number, key: number) => this.distances.rowOf(query - key);
-    return productsByDistance(content, positions, batch, this.heads, of, rowOf);
+    return productsByDistance(content, positions, batch, this.heads, { contentOf: of, positionOf: rowOf });
   }
 }

@@ -4,18 +4,24 @@ import { matmul } from '../ops/matmul.js';
 import { gather, permute, unpack } from '../ops/move.js';
 import type { Sequences } from './sequences.js';
 
+/** Chooses the rows that are multiplied for a query and a key. */
+export interface ProductRows {
+  /** The row of the sequence's content. */
+  readonly contentOf: (query: number, key: number) => number;
+  /** The row of the positions. */
+  readonly positionOf: (query: number, key: number) => number;
+}
+
 /**
  * Returns a score for each query and key, [B, heads, T, T]. It is the product of a row of `content`, float32 [N,
- * heads·d], the rows of `batch`, with a row of `positions`, [P, heads·d]. `contentOf` chooses the row of the sequence's
- * content, and `positionOf` the row of `positions`. The cost is T · P products per head and sequence.
+ * heads·d], the rows of `batch`, with a row of `positions`, [P, heads·d]. The cost is T · P products per head and sequence.
  */
 export function productsByDistance(
   content: Tensor,
   positions: Tensor,
   { lengths, longest, size }: Sequences,
   heads: number,
-  contentOf: (query: number, key: number) => number,
-  positionOf: (query: number, key: number) => number,
+  { contentOf, positionOf }: ProductRows,
 ): Tensor {
   const rows = positions.shape[0] as number;
   const perHead = contiguous(positions).reshape(rows, heads, -1); // [P, heads, d]

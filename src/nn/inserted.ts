@@ -16,8 +16,8 @@ export interface ReadRows {
   readonly groups: Int32Array;
 }
 
-/** Describes which rows attend to later rows. */
-export interface Sight {
+/** The rows that attend to later rows, because they belong to an image. */
+export interface ImageMasking {
   /** The rows of each sequence; null if all rows attend only to earlier ones. */
   readonly rows: readonly ReadRows[] | null;
   /** The windows of the layers. */
@@ -26,9 +26,9 @@ export interface Sight {
    * 'image' and 'nearby': rows of a group attend to each other within windows. 'prompt': they attend to the whole
    * group.
    */
-  readonly twoSided: 'none' | 'image' | 'nearby' | 'prompt';
+  readonly bidirectional: 'none' | 'image' | 'nearby' | 'prompt';
   /** True if attention runs sequence by sequence, so that each has its own mask. */
-  readonly apart: boolean;
+  readonly isPerSequence: boolean;
 }
 
 /** Changes that images make in the layers of one pass. The tensors belong to the scope of the pass. */
@@ -54,12 +54,14 @@ export class Inserted {
   static of(
     device: Device,
     { angles, added }: { readonly angles: Tensor | null; readonly added: readonly Tensor[] },
-    { rows, windows, twoSided, apart }: Sight,
+    { rows, windows, bidirectional, isPerSequence }: ImageMasking,
   ): Inserted {
-    const seesWhole = twoSided === 'prompt';
+    const seesWholeGroup = bidirectional === 'prompt';
     const masks = [...new Set(rows ? windows : [])].map((window) => {
-      const sequences = apart ? (rows as readonly ReadRows[]).map((each) => [each]) : [rows as readonly ReadRows[]];
-      return [window, sequences.map((each) => maskOf(device, each, window, seesWhole))] as const;
+      const sequences = isPerSequence
+        ? (rows as readonly ReadRows[]).map((each) => [each])
+        : [rows as readonly ReadRows[]];
+      return [window, sequences.map((each) => maskOf(device, each, window, seesWholeGroup))] as const;
     });
     return new Inserted(angles, added, new Map(masks));
   }
@@ -93,7 +95,7 @@ function maskOf(
   device: Device,
   sequences: readonly ReadRows[],
   window: number | null,
-  seesWhole: boolean,
+  seesWholeGroup: boolean,
 ): Tensor | null {
   if (!sequences.some(({ groups }) => groups.some((group) => group >= 0))) return null;
   const max = (of: (each: ReadRows) => number) => sequences.reduce((longest, each) => Math.max(longest, of(each)), 0);
@@ -108,9 +110,9 @@ function maskOf(
         while (group >= 0 && end < count && groups[end] === group) end++;
       }
       const near = window === null ? 0 : Math.max(0, start + query - window + 1);
-      const first = seesWhole && group >= 0 ? Math.min(near, start + begin) : near;
-      const line = (i * rows + query) * columns;
-      mask.fill(1, line + first, line + start + end);
+      const first = seesWholeGroup && group >= 0 ? Math.min(near, start + begin) : near;
+      const rowStart = (i * rows + query) * columns;
+      mask.fill(1, rowStart + first, rowStart + start + end);
     }
   }
   return device.tensor(mask, [sequences.length, 1, rows, columns]);

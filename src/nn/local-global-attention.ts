@@ -58,20 +58,22 @@ export class LocalGlobalAttention extends MultiHeadAttention {
     const rows = blocks.flatMap(({ sequence, keys }) => keys.map((key) => (starts[sequence] as number) + key));
     const { q, kv } = this.project(x, batch.positions, batch.longest);
     const [k, v] = halves(gather(kv, device.tensor(Int32Array.from(rows)))); // each [keys of all blocks, heads·d]
-    const sees = {
+    const options = {
       ...{ heads, scale, mask: maskOf(blocks, batch, globals, window) },
       lengthsQ: blocks.map(({ queries }) => queries),
       lengthsK: blocks.map(({ keys }) => keys.length),
     };
-    this.observe?.(byDistance(attentionWeights(q, k, sees), blocks, batch, globals, window));
-    const local = attention(q, k, v, { ...sees, dropout: this.dropout?.options }); // [N, heads·d]
-    const mixed = globals.some(({ length }) => length > 0) ? this.#replaced(local, x, batch, globals) : local;
-    this.observeHeads?.(mixed);
-    return this.outProj.forward(mixed);
+    this.observe?.(byDistance(attentionWeights(q, k, options), blocks, batch, globals, window));
+    const local = attention(q, k, v, { ...options, dropout: this.dropout?.options }); // [N, heads·d]
+    const outputs = globals.some(({ length }) => length > 0)
+      ? this.#withGlobalOutputs(local, x, batch, globals)
+      : local;
+    this.observeHeads?.(outputs);
+    return this.outProj.forward(outputs);
   }
 
   /** Replaces the rows of global tokens in `local`, [N, heads·d], by the results of their own attention. */
-  #replaced(local: Tensor, x: Tensor, batch: Sequences, globals: Globals): Tensor {
+  #withGlobalOutputs(local: Tensor, x: Tensor, batch: Sequences, globals: Globals): Tensor {
     const { heads, scale } = this;
     const { starts, counts, isToken, longest, size, total } = batch;
     const rows = globals.flatMap((places, i) => places.map((place) => (starts[i] as number) + place));
@@ -111,8 +113,8 @@ function blocksOf({ counts }: Sequences, globals: Globals, window: number): Bloc
       const query = i * window;
       const end = Math.min(count, query + window);
       const [first, last] = [Math.max(0, query - window + 1), Math.min(count, end + window - 1)];
-      const around = Array.from({ length: last - first }, (_, key) => first + key);
-      return { sequence, query, queries: end - query, keys: [...(globals[sequence] ?? []), ...around] };
+      const nearby = Array.from({ length: last - first }, (_, key) => first + key);
+      return { sequence, query, queries: end - query, keys: [...(globals[sequence] ?? []), ...nearby] };
     }),
   );
 }
@@ -125,19 +127,19 @@ function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, glo
   const [rows, columns] = [maxOf(blocks, ({ queries }) => queries), maxOf(blocks, ({ keys }) => keys.length)];
   const mask = new Int32Array(blocks.length * rows * columns);
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
-    const [own, tokens] = [globals[sequence] ?? [], isToken?.[sequence]];
-    const isGlobal = new Set(own);
+    const [globalKeys, tokens] = [globals[sequence] ?? [], isToken?.[sequence]];
+    const isGlobal = new Set(globalKeys);
     const seen = Int32Array.from(keys, (key, at) =>
-      Number((at < own.length || !isGlobal.has(key)) && (tokens?.[key] ?? true)),
+      Number((at < globalKeys.length || !isGlobal.has(key)) && (tokens?.[key] ?? true)),
     );
-    const first = keys[own.length] as number;
+    const first = keys[globalKeys.length] as number;
     for (let row = 0; row < queries; row++) {
       const place = query + row;
       if (isGlobal.has(place) || tokens?.[place] === false) continue;
       const at = (i * rows + row) * columns;
-      mask.set(seen.subarray(0, own.length), at);
-      const from = own.length + Math.max(0, place - window + 1 - first);
-      mask.set(seen.subarray(from, own.length + place + window - first), at + from);
+      mask.set(seen.subarray(0, globalKeys.length), at);
+      const from = globalKeys.length + Math.max(0, place - window + 1 - first);
+      mask.set(seen.subarray(from, globalKeys.length + place + window - first), at + from);
     }
   }
   return positions.device.tensor(mask, [blocks.length, 1, rows, columns]);
@@ -160,14 +162,14 @@ function byDistance(
   const width = before + 2 * window - 1;
   const places = new Int32Array(size * heads * longest * width).fill(weights.size); // index of an appended zero
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
-    const own = globals[sequence]?.length ?? 0;
+    const globalCount = globals[sequence]?.length ?? 0;
     for (let n = 0; n < heads * queries; n++) {
       const [head, row] = [Math.floor(n / queries), n % queries];
       const from = ((i * heads + head) * rows + row) * columns;
       const to = ((sequence * heads + head) * longest + query + row) * width;
       for (const [at, key] of keys.entries()) {
-        const column = at < own ? at : before + key - (query + row) + window - 1;
-        if (at < own || (column >= before && column < width)) places[to + column] = from + at;
+        const column = at < globalCount ? at : before + key - (query + row) + window - 1;
+        if (at < globalCount || (column >= before && column < width)) places[to + column] = from + at;
       }
     }
   }

@@ -69,24 +69,24 @@ export class MergedAttention extends MultiHeadAttention {
     const [cache, source] = [state.of(this), state.of(this.#source)];
     const { q, kv } = this.project(x, state.rotations, textLength, true);
     cacheAppend(cache, kv, state.positions);
-    const near = window === null ? null : ([window - 1, 0] as const);
-    const own = this.#part(q.reshape(state.sequences, 1, -1), cache, {
-      ...{ causal: true, window: near, lengthsK: state.lengths },
+    const slidingWindow = window === null ? null : ([window - 1, 0] as const);
+    const own = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {
+      ...{ causal: true, window: slidingWindow, lengthsK: state.lengths },
     });
-    const other = this.#part(q.reshape(sources, beams, -1), source, { lengthsK: state.sourceLengths });
+    const other = this.#attendTo(q.reshape(sources, beams, -1), source, { lengthsK: state.sourceLengths });
     const perHead = (outputs: Tensor) => outputs.reshape(-1, heads, headSize);
     const share = sigmoid(sub(own.logSum, other.logSum)); // [sequences, heads, 1]
     const rest = add(scale(share, -1), 1);
-    const mixed = add(mul(perHead(own.outputs), share), mul(perHead(other.outputs), rest));
-    return this.outProj.forward(mixed.reshape(state.sequences, -1));
+    const outputs = add(mul(perHead(own.outputs), share), mul(perHead(other.outputs), rest));
+    return this.outProj.forward(outputs.reshape(state.sequences, -1));
   }
 
   /**
    * Returns the attention of `q`, [B, T, heads·d], to a cache, and the logarithm of the softmax's sum, [B·T, heads, 1].
    */
-  #part(q: Tensor, cache: Tensor, which: AttentionOptions): { outputs: Tensor; logSum: Tensor } {
+  #attendTo(q: Tensor, cache: Tensor, passOptions: AttentionOptions): { outputs: Tensor; logSum: Tensor } {
     const [k, v] = halves(cache);
-    const options = { ...this.#options, ...which };
+    const options = { ...this.#options, ...passOptions };
     const outputs = attention(q, k, v, options);
     const scores = attentionWeights(q, k, { ...options, stage: 'biased' }); // [B, heads, T, S]
     const each = { axis: -1, keepDims: true };
@@ -113,13 +113,13 @@ export class MergedAttention extends MultiHeadAttention {
   #mask({ device }: Tensor, sources: readonly number[], counts: readonly number[]): Tensor {
     const time = Math.max(...counts);
     const keys = Math.max(...counts.map((count, i) => count + (sources[i] as number)));
-    const reach = this.window ?? keys;
+    const windowSize = this.window ?? keys;
     const mask = new Int32Array(counts.length * time * keys);
     for (const [b, source] of sources.entries())
       for (let query = 0; query < (counts[b] as number); query++) {
         const row = (b * time + query) * keys;
         mask.fill(1, row, row + source);
-        mask.fill(1, row + source + Math.max(0, query - reach + 1), row + source + query + 1);
+        mask.fill(1, row + source + Math.max(0, query - windowSize + 1), row + source + query + 1);
       }
     return device.tensor(mask, [counts.length, 1, time, keys]);
   }

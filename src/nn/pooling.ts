@@ -19,7 +19,7 @@ export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
 export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   checkOneOf('pool', 'mode', mode, ['first', 'last', 'mean', 'meanOfRest']);
   const { lengths, counts, longest, starts, ends, isToken } = checkSequences('pool', batch);
-  if (mode === 'meanOfRest') return pool(...rest(x, batch), 'mean');
+  if (mode === 'meanOfRest') return pool(...withoutFirst(x, batch), 'mean');
   if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends)); // [B, d]
   const mask = batch.tokenMask;
   // Zeros at padding add nothing to the sum.
@@ -29,7 +29,7 @@ export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
 }
 
 /** Returns all rows except the first of each sequence. Throws ShapeError if a sequence has only one. */
-function rest(x: Tensor, { counts, starts }: Sequences): [x: Tensor, batch: Sequences] {
+function withoutFirst(x: Tensor, { counts, starts }: Sequences): [x: Tensor, batch: Sequences] {
   if (Math.min(...counts) < 2)
     throw new ShapeError('pool: a sequence has one row, expected more for a mean of the rest');
   const firsts = new Set(starts);

@@ -77,7 +77,8 @@ export class RelativeAttention extends MultiHeadAttention {
     const { longest } = batch;
     const keys = this.positionKey.forward(this.distanceDropout.forward(this.waves.table(longest)));
     const rowOf = (query: number, key: number) => query - key + longest - 1;
-    const byDistance = productsByDistance(withBias(distanceBias), keys, batch, heads, (query) => query, rowOf);
+    const rows = { contentOf: (query: number) => query, positionOf: rowOf };
+    const byDistance = productsByDistance(withBias(distanceBias), keys, batch, heads, rows);
     const isKnown = batch instanceof SegmentSequences;
     const total = isKnown ? add(byDistance, this.#bySegment(withBias(segmentBias), batch)) : byDistance;
     return scale(total, this.scale);

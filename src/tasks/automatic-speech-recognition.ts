@@ -226,9 +226,9 @@ function windowsOf({ task, extractor }: WhisperContext, options: SpeechRecogniti
   const [length, left, right] = [seconds, ...sides].map(inSamples) as [number, number, number];
   const isStride = sides.length === 2 && left >= 0 && right >= 0 && left + right < length;
   if (isStride && length <= extractor.samples) return { length, left, right };
-  const most = extractor.samples / extractor.samplingRate;
+  const maxSeconds = extractor.samples / extractor.samplingRate;
   throw new ArgumentError(
-    `${task}: chunk_length_s is ${seconds} and stride_length_s ${sides.join(' and ')}, expected up to ${most} seconds, and strides that are shorter together`,
+    `${task}: chunk_length_s is ${seconds} and stride_length_s ${sides.join(' and ')}, expected up to ${maxSeconds} seconds, and strides that are shorter together`,
   );
 }
 

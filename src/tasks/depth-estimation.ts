@@ -43,11 +43,11 @@ export const depthEstimation: Task<DepthEstimation> = {
 
 /** Scales values to brightness from 0 to 255. */
 function shown(values: Float32Array, width: number, height: number): RawImage {
-  const [least, most] = values.reduce(
+  const [min, max] = values.reduce(
     ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
     [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   );
-  const range = (most as number) - (least as number) || 1;
-  const data = Uint8Array.from(values, (value) => ((value - (least as number)) / range) * 255);
+  const range = (max as number) - (min as number) || 1;
+  const data = Uint8Array.from(values, (value) => ((value - (min as number)) / range) * 255);
   return { width, height, data, channels: 1 };
 }

@@ -115,7 +115,7 @@ export async function extract(
       rows.map(({ values }) => values),
       [features],
     );
-  const longest = rows.reduce((most, { values }) => Math.max(most, values.length / features), 0);
+  const longest = rows.reduce((max, { values }) => Math.max(max, values.length / features), 0);
   return stacked(
     rows.map(({ values }) => values),
     [longest, features],

@@ -89,9 +89,9 @@ const TASK = 'mask-generation';
 
 /** Maximum number of points on a side, which is a grid of a million points. */
 const MAX_POINTS = 1024;
-const upTo = (least: number, most: number): OptionRule => ({
-  accepts: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
-  expected: `an integer from ${least} to ${most}`,
+const upTo = (min: number, max: number): OptionRule => ({
+  accepts: (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+  expected: `an integer from ${min} to ${max}`,
 });
 
 const kinds = {

@@ -40,12 +40,12 @@ export function taskParameters({ config }: LoadedModel, tasks: readonly string[]
  */
 export function withTaskParameters(own: GenerateOptions, given: GenerateOptions): GenerateOptions {
   const { maxLength, minLength, ...others } = own;
-  const most = given.maxNewTokens ?? given.maxLength;
-  const least = given.minNewTokens ?? given.minLength;
+  const max = given.maxNewTokens ?? given.maxLength;
+  const min = given.minNewTokens ?? given.minLength;
   return {
     ...others,
-    ...(most === undefined ? { maxLength } : {}),
-    ...(least === undefined ? { minLength: minLength && Math.min(minLength, most ?? minLength) } : {}),
+    ...(max === undefined ? { maxLength } : {}),
+    ...(min === undefined ? { minLength: minLength && Math.min(minLength, max ?? minLength) } : {}),
     ...given,
   };
 }

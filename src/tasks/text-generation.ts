@@ -173,7 +173,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
 /** Sets the default number of tokens of transformers.js, limited by the model's context. */
 function lengthsOf(model: LoadedModel, batch: readonly Prompt[], options: GenerateOptions): GenerateOptions {
   if (options.maxNewTokens !== undefined || options.maxLength !== undefined) return options;
-  const longest = batch.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const longest = batch.reduce((max, { ids }) => Math.max(max, ids.length), 0);
   return { ...options, maxNewTokens: Math.max(1, Math.min(DEFAULT_NEW_TOKENS, model.maxLength - longest)) };
 }
 

@@ -76,7 +76,7 @@ export function layerwiseGroups(model: Named, options: { lr: number; decay: numb
   const named = model.namedTensors();
   const layers = named.map(([name]) => /\.(\d+)\./.exec(name)?.[1]).map((n) => (n === undefined ? null : Number(n)));
   const first = layers.findIndex((layer) => layer !== null);
-  const depth = 1 + layers.reduce<number>((most, layer) => Math.max(most, layer ?? -1), -1);
+  const depth = 1 + layers.reduce<number>((max, layer) => Math.max(max, layer ?? -1), -1);
   const byDistance = new Map<number, Tensor[]>();
   named.forEach(([, tensor], i) => {
     if (!tensor.requiresGrad) return;

@@ -23,10 +23,10 @@ export class Settings {
   }
 
   /** A count, such as of pixels, up to a limit that no real file exceeds. */
-  count(name: string, fallback: number, most = 1 << 20): number {
+  count(name: string, fallback: number, max = 1 << 20): number {
     const isCount = (value: unknown): value is number =>
-      Number.isInteger(value) && (value as number) > 0 && (value as number) <= most;
-    return this.#checked(name, fallback, isCount, `an integer from 1 to ${most}`);
+      Number.isInteger(value) && (value as number) > 0 && (value as number) <= max;
+    return this.#checked(name, fallback, isCount, `an integer from 1 to ${max}`);
   }
 
   /** A number for each channel. A single number applies to all three. */

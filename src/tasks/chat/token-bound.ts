@@ -93,7 +93,7 @@ async function longestToken(tokenizer: PretrainedTokenizer): Promise<number | nu
   const added = (tokenizer as unknown as { toJSON(): TokenizerJson }).toJSON().added_tokens;
   try {
     const { longest } = await inSlices(tokenBytes(tokenizer));
-    return added.reduce((most, { content }) => Math.max(most, byteLength(content)), Math.max(1, longest));
+    return added.reduce((max, { content }) => Math.max(max, byteLength(content)), Math.max(1, longest));
   } catch {
     return null;
   }

@@ -54,8 +54,8 @@ export async function* follow(
   { samplingRate, seconds, signal }: FollowOptions,
 ): AsyncGenerator<PartialTranscript, void, void> {
   const step = Math.round(STEP * samplingRate);
-  const most = Math.max(step, Math.round(seconds * samplingRate));
-  const source = new Source(task, stream, 2 * most, signal);
+  const maxSamples = Math.max(step, Math.round(seconds * samplingRate));
+  const source = new Source(task, stream, 2 * maxSamples, signal);
   const texts: string[] = [];
   const joined = (...more: string[]) => [...texts, ...more].filter((text) => text !== '').join(' ');
   let reported: PartialTranscript = { text: '', final: '' };
@@ -76,7 +76,7 @@ export async function* follow(
       let changed = false;
       for (; searched + step <= open.length; searched += step) {
         changed = true;
-        const end = endOf(open.subarray(0, searched + step), most, samplingRate);
+        const end = endOf(open.subarray(0, searched + step), maxSamples, samplingRate);
         if (end === null) continue;
         texts.push(await textOf(open.subarray(0, end), transcribe));
         signal?.throwIfAborted();
@@ -97,9 +97,10 @@ export async function* follow(
 }
 
 /** Returns the sample at which a part ends: in a pause, or at a quiet place of a long part. Null if it goes on. */
-function endOf(samples: Float32Array, most: number, rate: number): number | null {
+function endOf(samples: Float32Array, maxSamples: number, rate: number): number | null {
   const width = Math.max(1, Math.round(PIECE * rate));
-  if (samples.length >= most) return quietest(samples, Math.floor((1 - SEARCHED) * most), most, width);
+  if (samples.length >= maxSamples)
+    return quietest(samples, Math.floor((1 - SEARCHED) * maxSamples), maxSamples, width);
   const pause = Math.round(PAUSE * rate);
   if (samples.length < Math.round(SHORTEST * rate)) return null;
   const isPause = maxRms(samples.subarray(-pause), width) <= Math.max(SILENT, QUIET * maxRms(samples, width));
@@ -112,18 +113,18 @@ async function textOf(samples: Float32Array, transcribe: (samples: Float32Array)
 
 /** The root mean square of the loudest piece of `width` samples. */
 function maxRms(samples: Float32Array, width: number): number {
-  let most = 0;
+  let maxPower = 0;
   for (let at = 0; at < samples.length; at += width) {
     const piece = samples.subarray(at, at + width);
-    most = Math.max(most, piece.reduce((sum, sample) => sum + sample * sample, 0) / piece.length);
+    maxPower = Math.max(maxPower, piece.reduce((sum, sample) => sum + sample * sample, 0) / piece.length);
   }
-  return Math.sqrt(most);
+  return Math.sqrt(maxPower);
 }
 
 /** Reads a stream while the model works, up to a number of samples. */
 class Source {
   readonly #iterator: AsyncIterator<unknown>;
-  readonly #most: number;
+  readonly #maxSamples: number;
   readonly #stopped: Promise<never>;
   #pieces: Float32Array[] = [];
   #count = 0;
@@ -135,10 +136,10 @@ class Source {
   constructor(
     private readonly task: string,
     stream: SoundStream,
-    most: number,
+    maxSamples: number,
     signal: AbortSignal | undefined,
   ) {
-    this.#most = most;
+    this.#maxSamples = maxSamples;
     this.#iterator = iteratorOf(stream);
     let stop: (reason: unknown) => void = () => {};
     this.#stopped = new Promise<never>((_, reject) => {
@@ -187,7 +188,7 @@ class Source {
         this.#pieces.push(value.slice());
         this.#count += value.length;
         this.#wake();
-        while (this.#count >= this.#most && this.#state === 'open') await this.#changed();
+        while (this.#count >= this.#maxSamples && this.#state === 'open') await this.#changed();
       }
       if (this.#state === 'open') this.#state = 'over';
     } catch (error) {

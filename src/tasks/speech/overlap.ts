@@ -27,7 +27,7 @@ export function merged(sequences: readonly (readonly TimedToken[])[], timed: boo
 
 /** End of the left sequence and start of the right one. */
 function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], timed: boolean) {
-  let most = 0;
+  let maxShare = 0;
   let best = { end: left.length, start: 0 };
   for (let shift = 1; shift < left.length + right.length; shift++) {
     const from = Math.max(0, left.length - shift);
@@ -39,8 +39,8 @@ function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], time
       if (a.token === b.token && (!timed || isBefore(a, b))) matches++;
     }
     const share = matches / shift + shift / 10000; // prefers the longer overlap among equal fractions
-    if (matches < 2 || share <= most) continue;
-    most = share;
+    if (matches < 2 || share <= maxShare) continue;
+    maxShare = share;
     best = { end: Math.floor((from + to) / 2), start: Math.floor((2 * start + to - from) / 2) };
   }
   return best;

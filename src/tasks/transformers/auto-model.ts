@@ -133,7 +133,7 @@ async function write(model: LoadedModel, options: TransformersGenerateOptions): 
     onToken: streamer && (({ token }) => streamer.put([[token]])),
   });
   streamer?.end();
-  const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
+  const longest = sequences.reduce((max, { length }) => Math.max(max, length), 0);
   const pad = model.padId ?? model.endIds[0] ?? 0;
   return int64(
     sequences.map((sequence, i) => [

@@ -16,42 +16,43 @@ export class Gemma4Processor extends ImageTextProcessor {
     this.mark = model.count('image_token_id', 258880, MAX_COUNT);
     this.#begin = model.count('boi_token_id', 255999, MAX_COUNT);
     this.#end = model.count('eoi_token_id', 258882, MAX_COUNT);
-    const most = this.settings.count('max_soft_tokens', 280);
-    if (!SOFT_TOKENS.includes(most)) this.settings.refuse('max_soft_tokens', most, `one of ${SOFT_TOKENS.join(', ')}`);
+    const maxTokens = this.settings.count('max_soft_tokens', 280);
+    if (!SOFT_TOKENS.includes(maxTokens))
+      this.settings.refuse('max_soft_tokens', maxTokens, `one of ${SOFT_TOKENS.join(', ')}`);
   }
 
   protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('patch_size', 16);
     const pool = settings.count('pooling_kernel_size', 3);
-    const most = settings.count('max_soft_tokens', 280) * pool ** 2;
-    const resized = settings.boolean('do_resize', true) ? yield* this.#sized(image, patch, pool, most) : image;
+    const maxTokens = settings.count('max_soft_tokens', 280) * pool ** 2;
+    const resized = settings.boolean('do_resize', true) ? yield* this.#sized(image, patch, pool, maxTokens) : image;
     const [rows, columns] = [Math.floor(resized.height / patch), Math.floor(resized.width / patch)];
-    if (rows * columns > most || rows % pool !== 0 || columns % pool !== 0 || rows * columns === 0) {
+    if (rows * columns > maxTokens || rows % pool !== 0 || columns % pool !== 0 || rows * columns === 0) {
       const given = `an image is ${resized.width} × ${resized.height}`;
       throw new ArgumentError(
-        `image processor: ${given}, expected multiples of ${patch * pool} and at most ${most} patches: set do_resize to true`,
+        `image processor: ${given}, expected multiples of ${patch * pool} and at most ${maxTokens} patches: set do_resize to true`,
       );
     }
     const size = patch * patch * 3;
-    const data = new Float32Array(most * size);
+    const data = new Float32Array(maxTokens * size);
     writePatches(data, resized, this.values(), [rows, columns], patch);
     const positions = [...blockPlaces(rows, columns, 1)].map(([row, column]): [number, number] => [column, row]);
-    while (positions.length < most) positions.push([-1, -1]);
+    while (positions.length < maxTokens) positions.push([-1, -1]);
     return {
-      pixelValues: { data, shape: [1, most, size] },
+      pixelValues: { data, shape: [1, maxTokens, size] },
       imagePositionIds: positions,
       pieces: [{ token: this.#begin }, { rows: (rows * columns) / pool ** 2 }, { token: this.#end }],
     };
   }
 
   /** The largest size in whole blocks that has at most `most` patches. */
-  #sized(image: Pixels, patch: number, pool: number, most: number): Generator<undefined, Pixels> {
+  #sized(image: Pixels, patch: number, pool: number, maxTokens: number): Generator<undefined, Pixels> {
     const { width, height } = image;
     const block = patch * pool;
-    const factor = Math.sqrt((most * patch ** 2) / (height * width));
+    const factor = Math.sqrt((maxTokens * patch ** 2) / (height * width));
     let [wide, high] = [width, height].map((side) => Math.floor((factor * side) / block) * block) as [number, number];
-    const longest = Math.floor(most / pool ** 2) * block;
+    const longest = Math.floor(maxTokens / pool ** 2) * block;
     if (wide === 0 && high === 0)
       throw new ArgumentError(`image processor: an image of ${width} × ${height} has no room for a block of ${block}`);
     if (high === 0) [wide, high] = [Math.min(Math.floor(width / height) * block, longest), block];

@@ -45,14 +45,14 @@ export class QwenProcessor extends ImageTextProcessor {
   }
 
   *#sized(image: Pixels, factor: number): Generator<undefined, Pixels> {
-    const least = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MAX_COUNT);
-    const most = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MAX_COUNT);
+    const minPixels = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MAX_COUNT);
+    const maxPixels = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MAX_COUNT);
     const { width, height } = image;
     if (Math.max(width, height) / Math.min(width, height) > 200)
       throw new ArgumentError(
         `image processor: an image is ${width} × ${height}, expected sides that differ by a factor of at most 200`,
       );
-    const [wide, high] = smartSize(image, factor, least, most, 0);
+    const [wide, high] = smartSize(image, factor, minPixels, maxPixels, 0);
     return yield* resize(image, wide, high, this.resample);
   }
 }
