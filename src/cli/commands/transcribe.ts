@@ -21,7 +21,7 @@ interface TranscribeOptions {
   readonly overwrite?: boolean;
   readonly format: (typeof FORMATS)[number];
   readonly words?: boolean;
-  readonly followStream?: boolean;
+  readonly follow?: boolean;
   readonly language?: string;
   readonly translate?: boolean;
   readonly revision?: string;
@@ -59,7 +59,7 @@ export function transcribeCommand(): Command {
     .option('--revision <name>', REVISION)
     .addHelpText('after', example('transcribe openai/whisper-tiny.en talk.wav --format srt'))
     .action((model: string, files: string[], options: TranscribeOptions, command: Command) =>
-      options.followStream ? followStream(model, files, options, command) : transcribe(model, files, options, command),
+      options.follow ? followStream(model, files, options, command) : transcribe(model, files, options, command),
     );
 }
 
