@@ -1737,6 +1737,26 @@ export const groups = [
     ids: ['CIDAS/clipseg-rd64-refined'],
   },
   {
+    task: 'feature-extraction',
+    shown: 'vectors of voices',
+    config: { model_type: 'wavlm', use_weighted_layer_sum: true },
+    head: 'x-vector',
+    labels: 1251,
+    files: 'b',
+    millions: 101,
+    ids: ['microsoft/wavlm-base-plus-sv'],
+  },
+  {
+    task: 'feature-extraction',
+    shown: 'vectors of voices',
+    config: { model_type: 'wavlm', use_weighted_layer_sum: true },
+    head: 'x-vector',
+    labels: 1251,
+    files: 'o',
+    millions: 101,
+    ids: ['Xenova/wavlm-base-plus-sv'],
+  },
+  {
     task: 'depth-estimation',
     config: {
       model_type: 'depth_anything',

@@ -113,6 +113,8 @@ export interface ForwardOptions {
 export interface ModelOutput {
   /** The head's output: [B, T, vocabulary], [B, T, labels] or [B, labels]. */
   logits?: Tensor;
+  /** float32 [batch, size]: a vector of each voice, of models with the head 'x-vector'. */
+  embeddings?: Tensor;
   /** The loss, a scalar with gradients. */
   loss?: Tensor;
   lastHiddenState?: Tensor;

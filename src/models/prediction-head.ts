@@ -33,6 +33,8 @@ export type HeadKind =
   | 'semantic-segmentation'
   | 'panoptic-segmentation'
   | 'prompted-segmentation'
+  | 'frame-classification'
+  | 'x-vector'
   | 'depth-estimation'
   | 'ctc'
   | 'transducer'

@@ -9,7 +9,9 @@ import type { LayerNorm } from '../nn/norm.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { rowsOf, type Tokens } from '../nn/token-batch.js';
+import { argmax } from '../ops/axis.js';
 import { add, mul } from '../ops/binary.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
 import { ctcLoss } from '../ops/ctc-loss.js';
 import { slice } from '../ops/move.js';
 import { logSoftmax, softmax } from '../ops/softmax.js';
@@ -60,6 +62,11 @@ export abstract class SoundModel extends PretrainedModel {
     return {};
   }
 
+  /** Vectors of voices, their logits and, for `labels`, the loss; null for a model with another head. */
+  protected voices(_features: Tensor, _batch: Sequences, _labels: ModelInputs['labels']): ModelOutput | null {
+    return null;
+  }
+
   /** Features of a column; null if the model reads samples. */
   get featureWidth(): number | null {
     return null;
@@ -83,14 +90,20 @@ export abstract class SoundModel extends PretrainedModel {
     if (hiddenStates && options.hiddenStates) output.hiddenStates = hiddenStates.map(rows);
     if (this.head === null) return { ...output, lastHiddenState: rows(features), ...this.pooled(features, batch) };
     const read = this.layerWeights ? weightedSum(hiddenStates as Tensor[], this.layerWeights) : features;
+    const wantsLoss = inputs.labels !== undefined && (options.loss ?? true);
+    const voices = this.voices(read, batch, wantsLoss ? inputs.labels : undefined);
+    if (voices) return { ...output, ...voices };
     const logits = this.head.forward(read, batch);
-    const isSpelled = this.headKind === 'ctc';
-    output.logits = isSpelled ? rows(logits) : logits;
-    if (!inputs.labels || !(options.loss ?? true)) return output;
-    output.loss = isSpelled
-      ? this.#spellingLoss(output.logits, batch, inputs.labels as Rows)
-      : sequenceLoss(logits, inputs.labels, this.settings);
+    const isOfFrames = this.headKind === 'ctc' || this.headKind === 'frame-classification';
+    output.logits = isOfFrames ? rows(logits) : logits;
+    if (wantsLoss) output.loss = this.#lossOf(output.logits, batch, inputs.labels as Rows);
     return output;
+  }
+
+  #lossOf(logits: Tensor, batch: Sequences, labels: NonNullable<ModelInputs['labels']>): Tensor {
+    if (this.headKind === 'ctc') return this.#spellingLoss(logits, batch, labels as Rows);
+    if (this.headKind === 'frame-classification') return frameLoss(logits, labels);
+    return sequenceLoss(logits, labels, this.settings);
   }
 
   /** CTC loss of logits [B, frames, vocabulary] and rows of labels; -100 and the blank are left out. */
@@ -185,6 +198,16 @@ export abstract class SoundModel extends PretrainedModel {
   override get endIds(): readonly number[] {
     return [];
   }
+}
+
+/** The loss of logits [B, frames, classes]. `labels`: float32 of the same shape, the greatest in the class of a frame. */
+function frameLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
+  if (!(labels instanceof Tensor))
+    throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected a tensor [B, frames, classes]`);
+  if (!sameShape(labels.shape, logits.shape))
+    throw new ShapeError(`forward: labels is ${describeShape(labels.shape)}, expected ${describeShape(logits.shape)}`);
+  const classes = logits.shape[2] as number;
+  return crossEntropy(logits.reshape(-1, classes), argmax(labels.reshape(-1, classes), { axis: 1 }));
 }
 
 /** The mean of tensors of one shape by softmax(weights). */

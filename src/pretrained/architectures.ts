@@ -26,6 +26,8 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForSegmentation', 'panoptic-segmentation'],
   ['ForImageSegmentation', 'prompted-segmentation'],
   ['ForDepthEstimation', 'depth-estimation'],
+  ['ForAudioFrameClassification', 'frame-classification'],
+  ['ForXVector', 'x-vector'],
   ['ForCTC', 'ctc'],
   ['ForTDT', 'transducer'],
   ['ForRNNT', 'transducer'],

@@ -31,6 +31,11 @@ clip_seg = dict(
     vision_config=dict(hidden_size=12, num_attention_heads=2, num_hidden_layers=2, intermediate_size=6, image_size=8, patch_size=4, num_channels=1), projection_dim=5,
     extract_layers=[0, 1], reduce_dim=8, decoder_num_attention_heads=2, decoder_intermediate_size=6,
 )
+sound = dict(
+    hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, conv_dim=[4, 6], conv_kernel=[5, 3], conv_stride=[3, 2], num_feat_extract_layers=2,
+    num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, num_labels=3, tdnn_dim=[6, 4], tdnn_kernel=[2, 3], tdnn_dilation=[1, 2],
+    xvector_output_dim=5,
+)
 
 # name: (class, settings, inputs, results, tokens to write after each of some prompts)
 CASES = {
@@ -91,6 +96,13 @@ CASES = {
         dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 12, 12])), ["logits"], None,
     ),
     "CLIPSeg's vectors": ("CLIPSegModel", clip_seg, dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 8, 8])), ["logits_per_text", "text_embeds"], None),
+    "WavLM's voices": ("WavLMForXVector", dict(sound, num_buckets=8, max_bucket_distance=10), dict(input_values=dict(shape=[2, 60]), labels=[1, 2]), ["loss", "logits", "embeddings"], None),
+    # Fewer frames count for the second sound.
+    "wav2vec 2.0's voices of two lengths": (
+        "Wav2Vec2ForXVector", dict(sound, use_weighted_layer_sum=True, feat_extract_norm="layer"),
+        dict(input_values=dict(shape=[2, 61]), attention_mask=dict(shape=[2, 61], counts=[61, 47]), labels=[0, 2]), ["loss", "logits"], None,
+    ),
+    "UniSpeech-SAT's frames": ("UniSpeechSatForAudioFrameClassification", sound, dict(input_values=dict(shape=[1, 42]), labels=dict(shape=[1, 6, 3])), ["loss", "logits"], None),
 }
 
 # Modules to which PEFT adds LoRA, by their names in memory.
@@ -115,6 +127,8 @@ def stored_values(names, stored):
 def input_of(key, value):
     if not isinstance(value, dict):
         return torch.tensor(value, dtype=torch.float64 if key == "pixel_values" else torch.long)
+    if "counts" in value:
+        return (torch.arange(value["shape"][1])[None] < torch.tensor(value["counts"])[:, None]).long()
     numbers = weights(0, math.prod(value["shape"])).reshape(value["shape"])
     if key == "labels":
         return ((numbers + 0.5) * value["classes"]).long() if "classes" in value else numbers + 0.5

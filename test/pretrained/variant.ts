@@ -7,10 +7,11 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import recorded from './variants.json' with { type: 'json' };
 
 export type Nested = readonly number[] | readonly Nested[];
-/** An input whose numbers come from the formula: fractions, or classes. */
+/** An input whose numbers come from the formula: fractions, or classes. With `counts`, a mask with so many ones in each row. */
 export interface Made {
   readonly shape: readonly number[];
   readonly classes?: number;
+  readonly counts?: readonly number[];
 }
 
 export interface Written {

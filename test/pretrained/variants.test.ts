@@ -21,7 +21,8 @@ const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) =
 /** Rows of numbers as they are, images as tensors. */
 function inputOf(rows: Nested | Made, name = ''): Nested | Tensor {
   if ('shape' in rows) {
-    const { shape, classes } = rows;
+    const { shape, classes, counts } = rows;
+    if (counts) return counts.map((count) => Array.from({ length: shape[1]! }, (_, i) => (i < count ? 1 : 0)));
     const values = weights(
       0,
       shape.reduce((product, n) => product * n, 1),
@@ -41,7 +42,8 @@ describe.each(variants)('$name', (each) => {
       Object.entries(each.inputs).map(([name, value]) => [camelCase(name), inputOf(value, name)]),
     );
     const output = model.forward(inputs as ModelInputs);
-    const marks = (each.inputs.attention_mask as number[][] | undefined)?.flat() ?? [];
+    const { attention_mask: mask = [] } = each.inputs; // given as rows, it belongs to words
+    const marks = Array.isArray(mask) ? (mask as number[][]).flat() : [];
     for (const [name, all] of Object.entries(each.results)) {
       const result = await (output[camelCase(name) as keyof ModelOutput] as Tensor).data();
       expect(result.length, name).toBe(all.length);

@@ -23,11 +23,13 @@ import { sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { adapterNames, FrameAdapter } from '../frame-adapter.js';
+import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
+import { XVectorHead } from '../x-vector-head.js';
 
 /** A convolution, an optional norm, and an activation. */
 class ConvLayer extends Module {
@@ -161,9 +163,9 @@ export class Wav2Vec2 extends SoundModel {
 
   constructor(context: FamilyContext) {
     super(context);
-    checkHead(context, ['none', 'ctc', 'sequence-classification']);
+    checkHead(context, ['none', 'ctc', ...CLASSIFYING]);
     const { init, config } = context;
-    if (config.type !== 'wav2vec2' || context.head === 'sequence-classification') config.expect('add_adapter', false);
+    if (config.type !== 'wav2vec2' || CLASSIFYING.includes(context.head)) config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = (name: string) => dropoutOf(config, name, this.randomness);
@@ -209,7 +211,7 @@ export class Wav2Vec2 extends SoundModel {
     this.adapter = FrameAdapter.of(init, config);
     this.head = headOf(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
     this.specAugment = SpecAugment.of(init, config, dModel, this.randomness, config.type === 'unispeech-sat');
-    const isWeighted = context.head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
+    const isWeighted = CLASSIFYING.includes(context.head) && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
   }
@@ -226,6 +228,17 @@ export class Wav2Vec2 extends SoundModel {
 
   protected override encodedFramesOf(samples: number): number {
     return this.featureLayers.reduce((size, layer) => layer.framesOf(size), samples);
+  }
+
+  /** The directions of speakers are for training; graphs lack them. */
+  override isOptional(name: string): boolean {
+    return super.isOptional(name) || name === 'objective.weight';
+  }
+
+  protected override voices(features: Tensor, batch: Sequences, labels: ModelInputs['labels']): ModelOutput | null {
+    if (!(this.head instanceof XVectorHead)) return null;
+    const output = this.head.vectors(features, batch);
+    return labels === undefined ? output : { ...output, loss: this.head.loss(output.logits, labels) };
   }
 
   protected override adapt(frames: Frames): Frames {
@@ -277,6 +290,9 @@ export class Wav2Vec2 extends SoundModel {
       ...adapterNames(body),
       'spec_augment.vector': `${body}.masked_spec_embed`,
       'head.dense': 'projector',
+      'head.tdnn.*': 'tdnn.*',
+      'head.vector': 'feature_extractor',
+      'head.objective': ['objective.weight'],
       'head.out': isSpelled ? 'lm_head' : 'classifier',
     };
   }
@@ -304,6 +320,9 @@ function featureLayers(init: Initializer, config: ModelConfig, activation: Activ
   });
 }
 
+/** Heads of classes of sounds, of their frames, and of voices. */
+const CLASSIFYING: readonly HeadKind[] = ['sequence-classification', 'frame-classification', 'x-vector'];
+
 /** `dModel`: number of features that the head reads. */
 function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: () => Dropout): PredictionHead | null {
   if (head === 'ctc') {
@@ -311,9 +330,13 @@ function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: 
     return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
   }
   if (head === 'none') return null;
+  if (head === 'x-vector') return new XVectorHead(init, config, dModel);
+  const classes = labelsOf(config).length;
+  if (head === 'frame-classification')
+    return new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) });
   const size = config.size('classifier_proj_size');
   const dense = new Linear(init, dModel, size);
-  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
+  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, classes) });
 }
 
 export const wav2vec2Defaults: Json = {
@@ -357,6 +380,10 @@ export const wav2vec2Defaults: Json = {
   ctc_loss_reduction: 'sum',
   ctc_zero_infinity: false,
   classifier_proj_size: 256,
+  tdnn_dim: [512, 512, 512, 512, 1500],
+  tdnn_kernel: [5, 3, 3, 1, 1],
+  tdnn_dilation: [1, 2, 3, 1, 1],
+  xvector_output_dim: 512,
   pad_token_id: 0,
   bos_token_id: 1,
   eos_token_id: 2,

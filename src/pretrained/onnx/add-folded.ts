@@ -1,6 +1,7 @@
 // Gives constants that an exporter has computed the names that the model wants.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
+import { transposedEach } from '../../nn/stored-layout.js';
 import { ComputedWeight, transposed } from '../computed-weight.js';
 import type { FoldedWeights } from './folded.js';
 import { rowsOf } from './rows.js';
@@ -34,6 +35,7 @@ export function addFolded(
   for (const [name, rows] of projections(attention)) add(name, rows);
   addJoinedOutput(found, wanted);
   addWeightNorms(found, single, wanted);
+  addTimeDelays(found, single, wanted);
   for (const name of wanted) {
     const norm = /^(.+)\.running_var$/.exec(name)?.[1];
     if (norm === undefined || found.has(name)) continue;
@@ -83,6 +85,18 @@ function addWeightNorms(found: Map<string, WeightEntry>, single: Single, wanted:
     found.set(name, lengths(weight, /pos_conv_embed/.test(name)));
     found.set(name.replace(/0$/, '1'), weight);
     found.delete(`${path}.weight`);
+  }
+}
+
+/** X-vectors' projections of several frames, [out, taps · in], which graphs have as convolutions, [out, in, taps]. */
+function addTimeDelays(found: Map<string, WeightEntry>, single: Single, wanted: ReadonlySet<string>): void {
+  for (const name of wanted) {
+    const path = /^(tdnn\.\d+)\.kernel\.weight$/.exec(name)?.[1];
+    const weight = path === undefined ? undefined : single.get(`${path}.weight`);
+    const [outputs = 0, inputs = 0, taps = 0] = weight?.shape ?? [];
+    if (weight === undefined || found.has(name) || taps === 0) continue;
+    const byTap = async () => transposedEach((await weight.data()) as Float32Array, [inputs, taps]);
+    found.set(name, new ComputedWeight([outputs, taps * inputs], byTap));
   }
 }
 
