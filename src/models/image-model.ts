@@ -8,7 +8,7 @@ import type { Tokens } from '../nn/token-batch.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
-import { checkPixels } from './towers.js';
+import { checkImages } from './towers.js';
 
 /** A model of images whose stages differ in their rows, columns and features, so that no single stack holds its layers. */
 export abstract class ImageModel extends PretrainedModel {
@@ -30,7 +30,12 @@ export abstract class ImageModel extends PretrainedModel {
   }
 
   protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
-    return yield* this.see(checkPixels(inputs.pixelValues), inputs, options);
+    return yield* this.see(this.#images(inputs.pixelValues), inputs, options);
+  }
+
+  #images(pixels: Tensor | undefined): Tensor {
+    const { num_channels: channels } = this.settings.values;
+    return checkImages(pixels, typeof channels === 'number' ? channels : null);
   }
 
   override get attentions(): AttentionsByKind {
@@ -44,7 +49,7 @@ export abstract class ImageModel extends PretrainedModel {
 
   /** `source`: images, float32 [B, channels, height, width]. See `PretrainedModel.attentionMaps`. */
   override attentionMaps(source: Tokens | Tensor | null): AttentionMaps {
-    const pixels = checkPixels(source as Tensor);
+    const pixels = this.#images(source as Tensor);
     return inference(this, () => observeAttention(this.attentions, () => atOnce(this.see(pixels, {}, {}))));
   }
 

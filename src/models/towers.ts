@@ -1,7 +1,7 @@
 // Encoders of one kind of input. Models of texts and images have one or two of them.
 
-import { checkDType, describeValue } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkDType, describeShape, describeValue } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
@@ -182,6 +182,14 @@ export function checkPixels(pixels: Tensor | undefined): Tensor {
     throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
   checkDType('forward', 'pixelValues', pixels, 'float32');
   return pixels;
+}
+
+/** Checks images [B, channels, height, width]. `channels`: null if any number is accepted. Throws ShapeError. */
+export function checkImages(pixels: Tensor | undefined, channels: number | null): Tensor {
+  const images = checkPixels(pixels);
+  if (images.shape.length === 4 && (channels === null || images.shape[1] === channels)) return images;
+  const expected = `[B, ${channels ?? 'channels'}, height, width]`;
+  throw new ShapeError(`forward: pixelValues is ${describeShape(images.shape)}, expected ${expected}`);
 }
 
 /** Patch embedding that a config describes. */

@@ -22,7 +22,7 @@ import { atPlaceholders, type PlacedImage, withRows } from '../image-tokens.js';
 import type { ModelInputs, PaddedBatch } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { checkPixels } from '../towers.js';
+import { checkImages } from '../towers.js';
 import { Bart, bartDesign } from './bart.js';
 import { WindowAttention, windowsOf } from './swin.js';
 
@@ -148,7 +148,7 @@ class FlorenceImages extends ImageReader {
    * map's cells, row by row.
    */
   *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
-    const pixels = permute(checkPixels(pixelValues), [0, 2, 3, 1]);
+    const pixels = permute(checkImages(pixelValues, null), [0, 2, 3, 1]);
     let map: Tensor = pixels; // [B, H, W, C]
     for (const stage of this.stages) {
       map = stage.forward(map);
