@@ -11,6 +11,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
+import { variants, weightsFile } from './variant.js';
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 const models: PretrainedModel[] = [];
@@ -721,4 +722,34 @@ it('reads the postnet of SpeechT5 from the file of its vocoder', async () => {
   );
   for (const [i, value] of actual!.entries())
     expect(Math.abs(value - wanted![i]!)).toBeLessThan(2e-5 * largest(wanted!));
+});
+
+it("reads the layers of x-vectors from convolutions, and needs no speakers' directions", async () => {
+  const variant = variants.find(({ name }) => name === "WavLM's voices")!;
+  const { tensors } = parseSafetensors(weightsFile(variant.shapes));
+  const values = [...tensors].map(
+    ([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }] as const,
+  );
+  const graph = new Graph(new Map(values));
+  graph.take('objective.weight');
+  for (const [i, taps] of [2, 3].entries()) {
+    const { shape, values } = graph.take(`tdnn.${i}.kernel.weight`);
+    const [outputs, width] = shape as [number, number];
+    const inputs = width / taps;
+    const byInput = values.map(
+      (_, at) => values[at - (at % width) + (at % taps) * inputs + Math.floor((at % width) / taps)]!,
+    );
+    graph.read(`tdnn.${i}`, 'Conv', { shape: [outputs, inputs, taps], values: byInput });
+  }
+  const config = new TextEncoder().encode(JSON.stringify(variant.config));
+  const onWarning = (message: string) => expect(message).toBe('');
+  const read = await loadModel<PretrainedModel & { processor: null }>(
+    device,
+    { 'config.json': config, 'onnx/model.onnx': graph.file() },
+    { onWarning },
+  );
+  models.push(read);
+  const state = read.stateDict();
+  for (const i of [0, 1])
+    expect(await state[`tdnn.${i}.kernel.weight`]!.data()).toEqual(tensors.get(`tdnn.${i}.kernel.weight`)!.data());
 });
