@@ -18,12 +18,12 @@ export class Exchange {
   readonly #kept: Tensor[] = [];
 
   /**
-   * `aside`: further inputs of each row, float32 [N, features], which all layers read; null for none. `outlivesScopes`: true if
+   * `aside`: further inputs of each row, float32 [N, features], which all layers read; null for none. `keeps`: true if
    * shared tensors must outlive the scopes of layers; `dispose` then frees them.
    */
   constructor(
     readonly aside: Tensor | null,
-    private readonly outlivesScopes: boolean,
+    private readonly keeps: boolean,
   ) {
     if (aside) this.#keep(aside);
   }
@@ -49,6 +49,6 @@ export class Exchange {
   }
 
   #keep(tensor: Tensor): void {
-    if (this.outlivesScopes) this.#kept.push(tensor.device.keep(tensor));
+    if (this.keeps) this.#kept.push(tensor.device.keep(tensor));
   }
 }
