@@ -1,6 +1,8 @@
 // `simdformer serve`, as a process.
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,6 +32,17 @@ async function started(args: string[]) {
   });
   return { child, url, ended, log: () => log };
 }
+
+it('says that a port is in use before it loads a model', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  const { code, stderr } = await simdformer(['serve', 'no-such-folder', '--port', `${port}`]);
+  other.close();
+  expect(stderr).toContain(`address already in use 127.0.0.1:${port}`);
+  expect(stderr).not.toContain('no-such-folder');
+  expect(code).toBe(1);
+});
 
 describe('simdformer serve', () => {
   let server: Served;

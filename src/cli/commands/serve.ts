@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { Command } from 'commander';
 import { BATCHING_DEFAULTS } from '../../generate/continuous-batching/options.js';
 import { CACHE_TYPES } from '../../ops/kv-cache.js';
@@ -95,6 +97,7 @@ async function serveModels(names: string[], options: Options, command: Command):
   const { keepAlive: keepAliveSeconds, maxMemory: maxMemoryBytes, ...settings } = others;
   if (names.length === 0 && modelsDir === undefined)
     command.error("error: missing argument 'model': give models, or their folder by --models-dir");
+  await checkAddress(options);
   const isManaged = modelsDir !== undefined || keepAliveSeconds !== undefined || maxMemoryBytes !== undefined;
   const device = await openDevice(command);
   try {
@@ -115,6 +118,14 @@ async function serveModels(names: string[], options: Options, command: Command):
   } finally {
     device.dispose();
   }
+}
+
+/** Throws the system's error if a server cannot listen at the address. Loading a model takes longer than this. */
+async function checkAddress({ port, host }: Options): Promise<void> {
+  const server = createServer().listen(port, host);
+  await once(server, 'listening');
+  server.close();
+  await once(server, 'close');
 }
 
 function nextSignal(): Promise<string> {
