@@ -28,11 +28,13 @@ export type GenerationArguments = {
     : { [Own in Name as Snake<Own>]: GenerateOptions[Own] }[Key & Snake<Name>];
 };
 
+/** A name as Python's libraries write it: `maxLength` → `max_length`. */
+export function snakeOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 const camels: ReadonlyMap<string, Name> = new Map(
-  NAMES.flatMap((name) => [
-    [name, name] as const,
-    [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name] as const,
-  ]),
+  NAMES.flatMap((name) => [[name, name] as const, [snakeOf(name), name] as const]),
 );
 
 /**

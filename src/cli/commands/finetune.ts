@@ -127,8 +127,10 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   if (options.patience !== undefined && options.validation === undefined)
     command.error('error: --patience needs --validation');
   const ofAdapter = ADAPTER_FLAGS.find((name) => command.getOptionValueSource(name) === 'cli');
-  if (!options.lora && ofAdapter !== undefined)
-    command.error(`error: --${ofAdapter.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} needs --lora`);
+  if (!options.lora && ofAdapter !== undefined) {
+    const flag = command.options.find((option) => option.attributeName() === ofAdapter);
+    command.error(`error: ${flag?.long} needs --lora`);
+  }
   const { weights } = options;
   if (!options.lora && !(weights === undefined || weights === 'float32' || weights === 'auto'))
     command.error(`error: --weights ${weights} needs --lora: packed weights are not learnt, adapters beside them are`);

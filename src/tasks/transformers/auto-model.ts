@@ -8,7 +8,7 @@ import type { ModelInputs } from '../../models/inputs.js';
 import type { HeadKind } from '../../models/pretrained-model.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
-import { type GenerationArguments, generationArguments } from '../generation-arguments.js';
+import { type GenerationArguments, generationArguments, snakeOf } from '../generation-arguments.js';
 import { HostTensor } from '../host-tensor.js';
 import { openModel, type PipelineOptions } from '../pipeline.js';
 import { read } from '../text-inputs.js';
@@ -107,8 +107,6 @@ async function run(model: LoadedModel, inputs: TransformersInputs): Promise<Tran
   });
   return Object.fromEntries(found.map(([name, shape], i) => [name, new HostTensor(values[i] as Float32Array, shape)]));
 }
-
-const snakeOf = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 function rowsOf(name: string, tensor: unknown): number[][] {
   if (tensor instanceof HostTensor && tensor.dims.length === 2)
