@@ -87,6 +87,10 @@ const bloom = (n_layer, hidden_size, n_head) => ({
   n_head,
   vocab_size: 250880,
 });
+const mpt = (n_layers, d_model, n_heads, others) => ({
+  ...{ model_type: 'mpt', n_layers, d_model, n_heads, vocab_size: 50432 },
+  ...others,
+});
 const tower = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
   ...{ hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: 4 * hidden_size, ...others },
 });
@@ -1154,6 +1158,19 @@ export const groups = [
       ['bigscience/bloom-1b1', bloom(24, 1536, 16), 1065],
       ['bigscience/bloom-1b7', bloom(24, 2048, 16), 1722],
       ['bigscience/bloomz-1b7', bloom(24, 2048, 16), 1722],
+    ],
+  },
+  {
+    ...{ task: 'text-generation', config: mpt(32, 4096, 32, { max_seq_len: 2048 }), files: 'b', millions: 6650 },
+    ids: [
+      ...['mosaicml/mpt-7b', 'mosaicml/mpt-7b-chat', 'mosaicml/mpt-7b-instruct'],
+      ['mosaicml/mpt-7b-8k', mpt(32, 4096, 32, { max_seq_len: 8192 }), 6650],
+      [
+        'mosaicml/mpt-7b-storywriter',
+        mpt(32, 4096, 32, { max_seq_len: 65536, attn_config: { clip_qkv: 6, alibi_bias_max: 16 } }),
+        6650,
+      ],
+      ['mosaicml/mpt-30b', mpt(48, 7168, 64, { max_seq_len: 8192 }), 29960],
     ],
   },
   {

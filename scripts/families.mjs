@@ -65,9 +65,10 @@ ${others.map((type) => `- \`${type}\``).join('\n')}
 function lineOf(type, rows) {
   const cases = rows.filter((each) => each.type === type);
   const heads = [...new Set(cases.map(({ head }) => head))].sort();
-  const names = [...new Map(cases.map((each) => [each.checkpoint, each])).values()].map(
-    ({ checkpoint, tokens }) => `\`${checkpoint}\`${tokens ? '\\*' : ''}`,
-  );
+  const names = [...new Set(cases.map(({ checkpoint }) => checkpoint))].map((checkpoint) => {
+    const hasTokens = cases.some((each) => each.checkpoint === checkpoint && each.tokens);
+    return `\`${checkpoint}\`${hasTokens ? '\\*' : ''}`;
+  });
   return `| ${type} | ${heads.join(', ')} | ${names.join(', ')} |`;
 }
 

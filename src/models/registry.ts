@@ -109,6 +109,7 @@ const families: Readonly<Record<string, Entry>> = {
   'modernbert-decoder': {
     load: async () => (await import('./families/modernbert-decoder.js')).modernBertDecoder,
   },
+  mpt: { load: async () => (await import('./families/mpt.js')).mpt, gguf: ['mpt'] },
   mpnet: { load: async () => (await import('./families/mpnet.js')).mpnet },
   mt5: { load: async () => (await import('./families/t5.js')).mt5 },
   new: { load: async () => (await import('./families/gte-new.js')).gteNew },

@@ -101,15 +101,16 @@ export class LinearBias extends PositionBias {
   readonly #table: Tensor;
 
   /**
-   * `maxLength` is an upper limit of distances. `scale` multiplies all slopes; default 1. Throws ArgumentError,
-   * OutOfMemoryError.
+   * `maxLength` is an upper limit of distances. `scale` multiplies all slopes; default 1. The smallest slope is
+   * scale · 2^-maxExponent; default 8. Throws ArgumentError, OutOfMemoryError.
    */
-  constructor(init: Initializer, heads: number, maxLength: number, scale = 1) {
+  constructor(init: Initializer, heads: number, maxLength: number, scale = 1, maxExponent = 8) {
     super();
     checkInitializer('LinearBias', init);
     checkSizes('LinearBias', { heads, maxLength }, 1);
     checkNumber('LinearBias', 'scale', scale, Number.isFinite, 'a number');
-    const slopes = slopesOf(heads);
+    checkNumber('LinearBias', 'maxExponent', maxExponent, Number.isFinite, 'a number');
+    const slopes = slopesOf(heads, maxExponent);
     const width = 2 * maxLength - 1;
     this.#table = init.table(heads, width, (first, count) =>
       Float32Array.from({ length: count * width }, (_, i) => {
@@ -133,9 +134,9 @@ export class LinearBias extends PositionBias {
  * Returns the slope of each head. Up to the largest power of 2, slopes form a geometric series. The remaining heads
  * take every second slope of the series for twice as many heads.
  */
-function slopesOf(heads: number): number[] {
+function slopesOf(heads: number, maxExponent: number): number[] {
   const power = 2 ** Math.floor(Math.log2(heads));
-  const series = (count: number) => Array.from({ length: count }, (_, i) => 2 ** ((-8 / count) * (i + 1)));
+  const series = (count: number) => Array.from({ length: count }, (_, i) => 2 ** ((-maxExponent / count) * (i + 1)));
   const rest = series(2 * power).filter((_, i) => i % 2 === 0);
   return [...series(power), ...rest.slice(0, heads - power)];
 }

@@ -26,17 +26,23 @@ ARCHITECTURES = {
     'modernbert-sequence': 'MODERN_BERT', 'jina_embeddings_v3_model': 'JINA_BERT_V3', 'jina-bert': 'JINA_BERT_V2',
     'qwen3-5-moe': 'QWEN35MOE', 'ernie4-5-moe': 'ERNIE4_5_MOE',
     'nomic-moe': 'NOMIC_BERT_MOE', 'mixtral-window': 'LLAMA', 'jina-bert-code': 'JINA_BERT_V2', 'granite-moe': 'GRANITE_MOE',
-    'falcon-two-norms': 'FALCON',
+    'falcon-two-norms': 'FALCON', 'mpt': 'MPT',
 }
+# Models of variants.json.
+VARIANTS = {'mpt': 'MPT with norms of queries and keys'}
 
 
 def main() -> None:
     result = {}
+    variants = {each['name']: list(each['shapes']) for each in json.loads((HERE / 'variants.json').read_text())}
     for name, architecture in ARCHITECTURES.items():
         arch = gguf.MODEL_ARCH[architecture]
         names = {}
-        with safe_open(DATA / FOLDERS.get(name, 'reference3') / name / 'model.safetensors', 'np') as file:
-            tensors = list(file.keys())
+        if name in VARIANTS:
+            tensors = variants[VARIANTS[name]]
+        else:
+            with safe_open(DATA / FOLDERS.get(name, 'reference3') / name / 'model.safetensors', 'np') as file:
+                tensors = list(file.keys())
         count = 1 + max(int(found.group(1)) for each in tensors if (found := re.search(r'\.(\d+)\.', each)))
         mapped = gguf.get_tensor_name_map(arch, count)
         for each in tensors:

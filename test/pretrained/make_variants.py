@@ -36,6 +36,28 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, num_labels=3, tdnn_dim=[6, 4], tdnn_kernel=[2, 3], tdnn_dilation=[1, 2],
     xvector_output_dim=5,
 )
+mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
+
+
+class NormedMpt(transformers.MptForCausalLM):
+    """MPT with two settings that transformers ignores, as in MosaicML's llm-foundry (layers/attention.py, gen_slopes)."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        norm = lambda: torch.nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon, bias=False)
+        for block in self.transformer.blocks:
+            block.attn.q_ln, block.attn.k_ln = norm(), norm()
+            block.attn.Wqkv.register_forward_hook(lambda _, __, y, attn=block.attn: self.normed(attn, *y.chunk(3, dim=2)))
+        build = self.transformer.build_mpt_alibi_tensor
+        self.transformer.build_mpt_alibi_tensor = lambda heads, length, device: build(heads, length, config.attn_config.alibi_bias_max, device)
+
+    @staticmethod
+    def normed(attn, q, k, v):
+        return torch.cat([attn.q_ln(q), attn.k_ln(k), v], dim=2)
+
+
+NormedMpt.__name__ = "MptForCausalLM"
+transformers.NormedMpt = NormedMpt
 
 # name: (class, settings, inputs, results, tokens to write after each of some prompts)
 CASES = {
@@ -104,6 +126,16 @@ CASES = {
     ),
     "UniSpeech-SAT's frames": ("UniSpeechSatForAudioFrameClassification", sound, dict(input_values=dict(shape=[1, 42]), labels=dict(shape=[1, 6, 3])), ["loss", "logits"], None),
 }
+CASES.update({
+    "MPT with clipped projections": (
+        "MptForCausalLM", dict(mpt, attn_config=dict(clip_qkv=0.4, softmax_scale=0.7)), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"],
+        [[3, 4, 5], [5, 4, 3, 6, 7, 8, 9]],
+    ),
+    "MPT with norms of queries and keys": ("NormedMpt", dict(mpt, attn_config=dict(qk_ln=True, alibi_bias_max=4)), dict(input_ids=[[3, 4, 5, 6, 7]]), ["logits"], None),
+    "MPT's labels of tokens": ("MptForTokenClassification", dict(mpt, num_labels=3), dict(input_ids=[[3, 4, 5, 6]], labels=[[0, 2, 1, -100]]), ["loss", "logits"], None),
+    "MPT's labels of texts": ("MptForSequenceClassification", dict(mpt, num_labels=3, pad_token_id=0), dict(input_ids=[[3, 4, 5, 6], [3, 4, 0, 0]], labels=[1, 2]), ["loss", "logits"], None),
+    "MPT's answers": ("MptForQuestionAnswering", mpt, dict(input_ids=[[3, 4, 5, 6]], start_positions=[1], end_positions=[2]), ["loss", "start_logits"], None),
+})
 
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {"DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"]}

@@ -206,7 +206,7 @@ function nameOf(names: ReadonlyMap<string, string>, given: string): { name: stri
   const whole = names.get(name.replace(/(?<=\.layers\.)\d+/, '*'));
   const end = name.lastIndexOf('.');
   const [stem, suffix] = whole === undefined ? [name.slice(0, end), name.slice(end)] : [name, ''];
-  const number = /(?<=\.(layers|h)\.)\d+/.exec(stem)?.[0] ?? '';
+  const number = /(?<=\.(layers|h|blocks)\.)\d+/.exec(stem)?.[0] ?? '';
   const own = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
   if (own === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
   return { name: own.replace('*', number) + suffix, last: own.split('.').at(-1) as string };
