@@ -17,7 +17,8 @@ const folder = mkdtempSync(join(tmpdir(), 'mpt-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const path = join(folder, 'model.gguf');
 const caseOf = (name: string) => variants.find((each) => each.name === name)!;
-const logitsOf = (model: PretrainedModel) => model.forward({ inputIds: [[3, 4, 5, 6, 7]] }).logits!.dataSync();
+const logitsOf = (model: PretrainedModel) =>
+  model.forward({ inputIds: [[3, 4, 5, 6, 7]] }).logits!.dataSync() as Float32Array;
 
 it('a saved file has the names and settings of llama.cpp, and computes the same', async () => {
   using model = await loadVariant(device, caseOf('MPT with norms of queries and keys'));
