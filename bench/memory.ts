@@ -16,7 +16,7 @@ import { forNode } from '../scripts/bundle.mjs';
 import { createDevice } from '../src/index.js';
 import type { Bert } from '../src/models/families/bert.js';
 import { loadModel } from '../src/pretrained/index.js';
-import { passagesOf } from '../src/tasks/index.js';
+import { splitPassages } from '../src/tasks/index.js';
 import type { Bench, Run } from './harness/bench.js';
 import { contest } from './harness/contest.js';
 import { OURS, OURS_IN_INT8 } from './harness/ours.js';
@@ -74,7 +74,7 @@ async function measure(run: Run, sides: readonly Side[]): Promise<void> {
   const texts = readdirSync('docs')
     .filter((name) => name.endsWith('.md'))
     .flatMap((name) =>
-      passagesOf(readFileSync(join('docs', name), 'utf8')).map(({ text }) => text.slice(0, CHARACTERS)),
+      splitPassages(readFileSync(join('docs', name), 'utf8')).map(({ text }) => text.slice(0, CHARACTERS)),
     )
     .slice(0, DOCUMENTS);
   const rounds = run.rounds(3);

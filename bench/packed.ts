@@ -121,8 +121,8 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
   });
   const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 15 });
   const numbers = Object.entries(outcome.times).flatMap(([cache, { median }]) => {
-    const { memories } = states.get(cache as CacheType) as DecoderState;
-    const words = memories.reduce((sum, { size }) => sum + size, 0);
+    const { caches } = states.get(cache as CacheType) as DecoderState;
+    const words = caches.reduce((sum, { size }) => sum + size, 0);
     return [
       [`${cache}, tok/s`, (batch * STEPS) / median],
       [`${cache}, MB`, (4 * words) / 1e6],

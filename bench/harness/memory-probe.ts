@@ -16,12 +16,12 @@ const before = peakBytes();
 const start = performance.now();
 const model = await loadModel(device, file);
 const seconds = (performance.now() - start) / 1e3;
-const memories = model.decoder?.memories() ?? [];
+const specs = model.decoder?.cacheSpecs() ?? [];
 const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
 const count = Number(context) - prompt.length;
 await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
 const grown = peakBytes() - before;
-const cache = 4 * Number(context) * memories.reduce((sum, { width }) => sum + width, 0);
+const cache = 4 * Number(context) * specs.reduce((sum, { width }) => sum + width, 0);
 console.log(JSON.stringify({ grown, cache, seconds }));
 
 /** Returns the peak memory of this process. `resourceUsage` would include that of the parent process. */

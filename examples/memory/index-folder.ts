@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import type { TextModel } from 'simdformer/pretrained';
-import { type Passage, passagesOf } from 'simdformer/tasks';
+import { type Passage, splitPassages } from 'simdformer/tasks';
 import type { VectorStore } from './store.js';
 
 const EXTENSIONS = new Set('.md .mdx .txt .js .mjs .ts .tsx .py .go .rs .java .c .cc .cpp .h .sh .sql'.split(' '));
@@ -40,7 +40,7 @@ export async function indexFolder(folder: string, embedder: TextModel, store: Ve
       continue;
     }
     counts.read++;
-    changed.push({ path, hash, passages: passagesOf(text) });
+    changed.push({ path, hash, passages: splitPassages(text) });
     if (changed.reduce((sum, { passages }) => sum + passages.length, 0) < BATCH) continue;
     await remember(changed, embedder, store);
     changed = [];

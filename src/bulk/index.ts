@@ -4,4 +4,4 @@ export { type CreateWorkerOptions, createWorker, type JobData } from './create-w
 export { jobId } from './job-ids.js';
 export { type PipelineLike, pipelineTask } from './pipeline-task.js';
 export { type QueueOptions, type SubmitOptions, submit } from './submit.js';
-export { transformerTask, type Written } from './transformer-task.js';
+export { type GeneratedOutput, transformerTask } from './transformer-task.js';

@@ -9,7 +9,7 @@ import type { TaskProgress } from '../tasks/task.js';
 import type { BulkTask } from './bulk-task.js';
 
 /** The output of a Transformer for a text. */
-export interface Written {
+export interface GeneratedOutput {
   readonly output: string;
   /** The score of `generate`: the sum of log-probabilities / length^lengthPenalty. */
   readonly score: number;
@@ -25,7 +25,7 @@ const TOGETHER = 64;
 export function transformerTask(
   model: Transformer,
   options: Omit<GenerateOptions, 'numReturnSequences' | 'signal'> = {},
-): BulkTask<string, Written> {
+): BulkTask<string, GeneratedOutput> {
   checkKnown('transformerTask', options, Object.keys(OPTION_RULES) as (keyof typeof options)[]);
   checkKinds(options);
   const { source, target } = model.tokenizers;
@@ -43,7 +43,7 @@ export function transformerTask(
     name: 'run',
     cost: (input) => encode(input).length,
     async run(inputs, tell) {
-      const write = async (rows: number[][]): Promise<Written[]> => {
+      const write = async (rows: number[][]): Promise<GeneratedOutput[]> => {
         const { sequences, scores } = await model.generate(rows, options);
         return sequences.map((ids, i) => ({ output: writer.decode(ids), score: scores[i] as number }));
       };

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
-import { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from '../finetune/read-rows.js';
+import { type FileRow, type ReadRowsOptions, readRows, rowLocation } from '../finetune/read-rows.js';
 import type { Objective } from '../train/fit.js';
 
 /** Reads the rows of a file, at most `limit`. Throws ArgumentError if there are none. */
@@ -24,7 +24,7 @@ export async function checkRows(objective: Objective<object>, rows: readonly Fil
       objective.tokensOf?.(row);
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error;
-      throw new ArgumentError(`${placeOfRow(row) ?? 'a row'}: ${error.message}`, { cause: error });
+      throw new ArgumentError(`${rowLocation(row) ?? 'a row'}: ${error.message}`, { cause: error });
     }
   }
 }

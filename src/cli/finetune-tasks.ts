@@ -10,8 +10,8 @@ import {
   evaluateCausal,
   evaluateEmbeddings,
   evaluateMasked,
+  evaluateSequenceToSequence,
   evaluateTokens,
-  evaluateWriting,
   lossOver,
 } from '../finetune/evaluate-tokens.js';
 import type { ModelObjectiveOptions } from '../finetune/model-objective.js';
@@ -119,7 +119,7 @@ const maskedLanguageModel: FinetuneTask = {
 const sequenceToSequence: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
   objective: (model, options) => new SequenceToSequence(model, options) as Objective<object>,
-  evaluate: (model, rows, options) => evaluateWriting(model, rows as unknown as Seq2SeqRow[], options),
+  evaluate: (model, rows, options) => evaluateSequenceToSequence(model, rows as unknown as Seq2SeqRow[], options),
 };
 
 const preference: FinetuneTask = {

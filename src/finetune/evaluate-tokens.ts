@@ -155,12 +155,12 @@ async function answersTo(
 }
 
 /** Returns the loss of targets, and BLEU and chrF of the texts that the model generates for sources. */
-export async function evaluateWriting(
+export async function evaluateSequenceToSequence(
   model: PretrainedModel,
   rows: readonly Seq2SeqRow[],
   options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
-  const { maxLength, signal, beams = 1 } = checkEvaluation('evaluateWriting', options);
+  const { maxLength, signal, beams = 1 } = checkEvaluation('evaluateSequenceToSequence', options);
   const tokenizer = tokenizerOf('eval', model);
   const limit = limitOf(model, maxLength);
   const loss = await lossOver(new SequenceToSequence(model, { maxLength }), rows, signal);

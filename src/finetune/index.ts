@@ -11,8 +11,8 @@ export {
   evaluateCausal,
   evaluateEmbeddings,
   evaluateMasked,
+  evaluateSequenceToSequence,
   evaluateTokens,
-  evaluateWriting,
 } from './evaluate-tokens.js';
 export {
   type AnswerScores,
@@ -27,7 +27,7 @@ export {
 } from './losses.js';
 export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
 export { Preference, type PreferenceOptions, type PreferenceRow } from './preference.js';
-export { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from './read-rows.js';
+export { type FileRow, type ReadRowsOptions, readRows, rowLocation } from './read-rows.js';
 export { type ClassificationRow, SequenceClassification } from './sequence-classification.js';
 export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
 export type { LabelledTokens } from './token-objective.js';

@@ -14,7 +14,7 @@ export type FileRow = Record<string, unknown>;
 const places = new WeakMap<FileRow, string>();
 
 /** Returns the file of a row from `readRows`, and its line or number in the file. */
-export function placeOfRow(row: FileRow): string | undefined {
+export function rowLocation(row: FileRow): string | undefined {
   return places.get(row);
 }
 

@@ -325,7 +325,7 @@ export class BatchDecoder implements SequenceDecoder {
     if (known !== undefined) return known;
     const { model } = this;
     const isWhole = groups === this.state.sizes.sources;
-    const state = isWhole ? this.state : this.state.first(groups);
+    const state = isWhole ? this.state : this.state.firstSources(groups);
     let recorded: RecordedStep | undefined;
     try {
       recorded = await recordStep(model, state, (logits) => this.#ranker.rank(logits, state.tokens));

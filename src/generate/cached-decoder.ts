@@ -121,7 +121,8 @@ export class CachedDecoder implements SequenceDecoder {
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, request.steps, request);
     const state = this.#reserve(context.length, context);
-    const max = Math.min(request.steps, state.recent, this.cache.textLength(context.length) - context.length + 1) - 1;
+    const max =
+      Math.min(request.steps, state.recentStates, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = max > 0 ? await drafter.propose(context, max, state) : [];
     this.options.signal?.throwIfAborted();
     this.assertUsable();
@@ -154,7 +155,7 @@ export class CachedDecoder implements SequenceDecoder {
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
     const recorded = await steps.step();
     this.assertUsable();
-    const count = steps.pace.stepsOf(Math.min(max, state.recent, state.sizes.capacity - start));
+    const count = steps.pace.stepsOf(Math.min(max, state.recentStates, state.sizes.capacity - start));
     if (this.#stateLength !== start) state.setLength(0, start);
     this.#stateLength = start + count;
     state.tokens.write([context.at(-1) as number]);

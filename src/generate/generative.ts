@@ -96,10 +96,10 @@ export interface Generative {
    */
   readonly rereadLength?: number | null | undefined;
   /**
-   * Returns the same text for lengths of prompts whose tokens rotate alike. A generated token rotates like a prompt that
-   * ends with it. Default: all rotate alike.
+   * Returns a key that is equal for prompt lengths whose tokens have the same rotary angles. A generated token has the
+   * angles of a prompt that ends with it. Default: one key for all lengths.
    */
-  rotationOf?(promptLength: number): string;
+  rotaryKey?(promptLength: number): string;
   /**
    * Shape of a source of features, such as audio; null stands for any size. `encode` then gets float32 [sources,
    * ...featureShape] and returns `sourceRows` rows for each source. Default null: sources are token ids.
@@ -115,7 +115,7 @@ export interface Generative {
   /** Adapters by name. Default: none. */
   readonly adapters?: ReadonlyMap<string, RowAdapter> | undefined;
   /** Increases when parts of the model are added, removed or switched. Recorded steps are then invalid. Default: never. */
-  readonly changes?: number | undefined;
+  readonly structureVersion?: number | undefined;
   /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;
   /** Id of the token that begins outputs without a prompt; null if there is none. */
@@ -169,7 +169,7 @@ export interface Generative {
    * Returns the position nearest to `at`, before or after it, at which a prompt can be split. The two pieces are read
    * one after the other. Default: `at`.
    */
-  cut?(tokens: readonly number[], at: number, side: 'before' | 'after'): number;
+  splitPoint?(tokens: readonly number[], at: number, side: 'before' | 'after'): number;
   /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */
   constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
   /** Needed for `outputAttentions`: the maps of every layer, for sources (if any) and the tokens read after them. */

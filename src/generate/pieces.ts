@@ -9,7 +9,7 @@ export const CHUNK = 512;
 export function pieceStarts(model: Generative, prompt: readonly number[], start = 0): number[] {
   const starts = [start];
   for (let at = start; prompt.length - at > CHUNK; ) {
-    at = model.cut?.(prompt, at + CHUNK, 'after') ?? at + CHUNK;
+    at = model.splitPoint?.(prompt, at + CHUNK, 'after') ?? at + CHUNK;
     if (at >= prompt.length) break;
     starts.push(at);
   }
@@ -22,6 +22,6 @@ export function pieceStarts(model: Generative, prompt: readonly number[], start 
  * that were generated between their lengths.
  */
 export function sharable(model: Generative, prompt: readonly number[], length: number, promptLength: number): number {
-  if (model.rotationOf?.(promptLength) !== model.rotationOf?.(prompt.length)) return 0;
-  return model.cut?.(prompt, length, 'before') ?? length;
+  if (model.rotaryKey?.(promptLength) !== model.rotaryKey?.(prompt.length)) return 0;
+  return model.splitPoint?.(prompt, length, 'before') ?? length;
 }

@@ -207,7 +207,7 @@ export class PromptCache {
    */
   resumable(length: number): number {
     if (length >= this.#tokens.length) return this.#tokens.length;
-    return this.#state?.resumable(length) ?? length;
+    return this.#state?.resumableLength(length) ?? length;
   }
 
   #shorten(length: number): void {

@@ -39,7 +39,7 @@ export class SharedCall {
     const isUnsharable = typeof options.cache === 'object' || options.draft !== undefined;
     if (numBeams > 1 || cropContext || outputAttentions || isUnsharable || !canShare(model)) return null;
     if (inputs.length * width > plan.batchSize) return null; // the call fills a batch
-    if (new Set(inputs.map(({ prompt }) => model.rotationOf?.(prompt.length))).size > 1) return null;
+    if (new Set(inputs.map(({ prompt }) => model.rotaryKey?.(prompt.length))).size > 1) return null;
     return new SharedCall(model, SharedBatch.of(model, { type: cacheType, maxLength: model.maxLength }), options);
   }
 

@@ -18,7 +18,7 @@ export function traceAttention(
   memory: Tensor | null,
 ): AttentionTrace<Tensor> {
   const { heads, kvHeads, headSize: width, scale: factor, outProj } = attention;
-  const [causal, window] = memory ? [false, null] : [attention.causal, attention.reach];
+  const [causal, window] = memory ? [false, null] : [attention.causal, attention.attentionWindow];
   const { keys: relativeKeys = null, values: relativeValues = null } = attention.relative ?? {};
   const [timeQ, timeK] = [input.shape[0] as number, (memory ?? input).shape[0] as number];
   const projected = memory

@@ -62,7 +62,7 @@ function traceStack({ embedding, batch, stack, norm: last }: TraceInput, memory:
   let x = embedding.sum;
   const layers = stack.layers.map((layer) => {
     const traced = traceLayer(layer, x, batch, memory);
-    x = layer.after(x, traced.feedForward.output, batch);
+    x = layer.postProcess(x, traced.feedForward.output, batch);
     return traced;
   });
   const norm = last && traceNorm(last, x);

@@ -2,7 +2,7 @@
 
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { type Passage, type Pipeline, passagesOf } from '../tasks/index.js';
+import { type Passage, type Pipeline, splitPassages } from '../tasks/index.js';
 
 const MAX_FILE_BYTES = 2 ** 20;
 const MAX_FILES = 20_000;
@@ -73,7 +73,7 @@ export class FolderIndex {
       if (known?.modified === modified && known.size === size) files.set(path, known);
       else {
         const text = await textOf(join(this.folder, path));
-        if (text !== null) changed.push({ path, modified, size, passages: passagesOf(text) });
+        if (text !== null) changed.push({ path, modified, size, passages: splitPassages(text) });
       }
     }
     const vectors = await this.#embed(changed.flatMap(({ passages }) => passages.map(({ text }) => text)));

@@ -174,7 +174,7 @@ export abstract class CausalModel extends PromptModel {
    * The nearest place after `at`, or before it, at which a prompt can be cut. An image whose tokens see each other is
    * read in one piece.
    */
-  cut(tokens: readonly number[], at: number, side: 'before' | 'after'): number {
+  splitPoint(tokens: readonly number[], at: number, side: 'before' | 'after'): number {
     const { twoSided = 'none' } = this.images ?? {};
     if (twoSided === 'none' || at <= 0 || at >= tokens.length) return at;
     if (twoSided === 'prompt') {

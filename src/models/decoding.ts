@@ -52,7 +52,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
   const sizes = { sources, beams, capacity, textLength, sourceCapacity };
-  return { model, cache, memories: decoder.memories(cache), shifts: model.positionShifts, ...sizes };
+  return { model, cache, caches: decoder.cacheSpecs(cache), shifts: model.positionShifts, ...sizes };
 }
 
 /** Throws unless the state belongs to this model. */

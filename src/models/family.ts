@@ -14,7 +14,7 @@ export interface Family {
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
-  /** True if classes that label tokens have the encoder alone, whatever `is_encoder_decoder` says (T5). */
+  /** True if classes for token classification have the encoder only, whatever `is_encoder_decoder` says (T5). */
   readonly labelsByEncoder?: boolean;
   /** Models by the `model_type` of `text_config`, if they differ from `model`. */
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
@@ -43,7 +43,7 @@ export interface Family {
    * other head than its own.
    */
   readonly readsImages?: boolean;
-  /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
+  /** Converts an older name of a tensor, or the name of a model in memory, to that in checkpoints. Default: the same name. */
   readonly fileName?: (name: string) => string;
   /** Full names of matrices that older files store as [in, out]. Current files store them as [out, in]. */
   readonly transposedNames?: readonly string[];
@@ -86,11 +86,12 @@ export interface GgufFamily {
   /** Weights that a file holds as several tensors, or in another order. */
   readonly joined?: readonly GgufJoin[];
   /**
-   * Tensors that checkpoints store as other values, or in another shape; by whole names with stars. Logarithms are of the negated value:
-   * A_log. `taps` are those of a convolution of single channels, [channels, 1, taps]. A `row` is a matrix of one row.
+   * Tensors that checkpoints store with other values or in another shape, by whole names with stars. A `logarithm` is that
+   * of the negated values (A_log). `taps` belong to a depthwise convolution, [channels, 1, taps]. A `row` is a matrix of
+   * one row.
    */
   readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps' | 'row'>>;
-  /** Tensors whose heads store pairs of features as neighbours; transformers stores them in two halves. */
+  /** Tensors whose heads store the two features of a rotated pair side by side; transformers stores them in two halves. */
   readonly pairedRows?: readonly string[];
   /** True if all norms in the file hold 1 + weight. A list names the norms that do. */
   readonly plusOne?: boolean | readonly string[];
@@ -98,7 +99,7 @@ export interface GgufFamily {
   readonly inOut?: readonly string[];
   /** Other layouts, for files that have a tensor of this name. */
   readonly variants?: readonly { readonly tensor: string; readonly gguf: GgufFamily }[];
-  /** True if the model only encodes: vectors of tokens become one. */
+  /** True for encoders, whose token vectors are pooled. */
   readonly isEncoder?: boolean;
   /**
    * Makes the config.json for a file, with `architectures` if they are unusual. Default: that of decoders with rotary
@@ -106,36 +107,29 @@ export interface GgufFamily {
    */
   readonly config?: (file: GgufSettings) => Json;
   /**
-   * The settings that `saveGguf` writes; 'decoder': those of decoders with rotary positions. Without it, `saveGguf`
-   * refuses the family.
+   * Returns the settings that `saveGguf` writes. With `Family.rope`, they are added to those of all decoders. Throws
+   * ArgumentError for a model that llama.cpp would compute in another way. Default: `saveGguf` refuses the family.
    */
-  readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
-  /**
-   * The settings that `saveGguf` writes beside those of decoders. Throws ArgumentError for a model that llama.cpp would
-   * compute in another way.
-   */
-  readonly savedBeside?: (config: ModelConfig) => Readonly<Record<string, GgufNumber>>;
+  readonly saved?: (config: ModelConfig) => Readonly<Record<string, GgufNumber>>;
 }
 
-/** A weight that a GGUF file holds in another cut. */
+/** A weight that a GGUF file stores in several tensors, or with another order of rows or columns. */
 export interface GgufJoin {
   /** The whole name in a checkpoint. */
   readonly name: string;
   /** Patterns with suffix. Each is [out, in], or [experts, out, in]. Biases are [out] or [experts, out]. */
   readonly of: readonly string[];
-  /** True if rows of the tensors take turns. Otherwise those of a tensor, or of each of its experts, are together. */
+  /** True if the weight's rows alternate between the tensors. Default: they are concatenated, for each expert. */
   readonly alternating?: boolean;
   /** True if the checkpoint stores the transpose of each matrix. */
   readonly inOut?: boolean;
-  /** True if the checkpoint has the matrices of all experts as one, [experts · rows, columns]. */
+  /** True if the checkpoint stores the matrices of all experts as one, [experts · rows, columns]. */
   readonly flat?: boolean;
   /**
-   * The single tensor has sections of heads, one section after the other. The checkpoint has all sections of a head, or of a
-   * group of heads, together.
+   * Describes the heads of a single tensor. The file stores its sections one after the other. The checkpoint stores all
+   * sections of a head, or of a group of heads, together.
    */
   readonly perHead?: (file: GgufSettings) => GgufHeads;
-  /** True if the heads of `perHead` are columns instead of rows. */
-  readonly byColumn?: boolean;
 }
 
 /** The heads of a tensor, by settings of the file. */
@@ -145,6 +139,8 @@ export interface GgufHeads {
   readonly heads: readonly number[];
   /** Rows before the heads, which both files have in the same order. Default: 0. */
   readonly before?: number | undefined;
+  /** True if heads are columns. Default: they are rows. */
+  readonly inColumns?: boolean;
 }
 
 /** A family with GGUF files. */

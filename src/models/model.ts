@@ -54,7 +54,7 @@ export abstract class Model extends Module implements Generative {
   protected readonly randomness: Randomness;
   #seeds: Random;
   /** Number of times that parts were added, removed or switched. */
-  changes = 0;
+  structureVersion = 0;
   #dropouts: Dropout[] | null = null;
   #isDisposed = false;
   #rotaries: RotaryEmbedding[] | null = null;
@@ -150,9 +150,9 @@ export abstract class Model extends Module implements Generative {
    * Returns the same text for lengths of prompts that rotate alike. It differs only with scaling by dynamic NTK or
    * longrope (`RotaryScaling`). A generated token rotates like a prompt that ends with it.
    */
-  rotationOf(promptLength: number): string {
+  rotaryKey(promptLength: number): string {
     this.#rotaries ??= [...new Set(this.decoder?.modules())].filter((part) => part instanceof RotaryEmbedding);
-    return this.#rotaries.map((rotary) => rotary.kindOf(promptLength)).join();
+    return this.#rotaries.map((rotary) => rotary.tableKey(promptLength)).join();
   }
 
   /**
@@ -163,7 +163,7 @@ export abstract class Model extends Module implements Generative {
     checkMemory('restartDecoding', this, state.sizes, memory);
     inference(this, () => {
       state.setLengths(new Int32Array(state.sequences));
-      if (memory) decoder.remember(memory, state);
+      if (memory) decoder.cacheMemory(memory, state);
     });
   }
 
@@ -262,7 +262,7 @@ export abstract class Model extends Module implements Generative {
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
       const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
-      const places = state.placesOf({ parts, asSteps });
+      const places = state.slotsFor({ parts, asSteps });
       const extension = { positions: rotations ?? positions, parts, asSteps, places, promptLength, inserted };
       return { batch, x, extension, logits, onFeatures };
     });
@@ -412,11 +412,11 @@ export abstract class Model extends Module implements Generative {
   protected beginPass(scalar = 'dropoutSeed'): void {
     if (this.#isDisposed) throw new DisposedError('the model has already been disposed');
     const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
-    if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
+    if (this.usesDropout) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }
 
-  /** Runs a pass whose `beginPass` was called. During its pauses, another pass may set another seed. */
-  protected *ofThisPass<T>(parts: Iterator<unknown, T>): Generator<unknown, T> {
+  /** Runs a pass after `beginPass` with that seed. During its pauses, another pass may set another seed. */
+  protected *withPassSeed<T>(parts: Iterator<unknown, T>): Generator<unknown, T> {
     const { seed } = this.randomness;
     for (;;) {
       this.randomness.seed = seed;
@@ -433,13 +433,13 @@ export abstract class Model extends Module implements Generative {
 
   /** @internal Reports that parts were added, removed or switched. Recorded programs are then invalid. */
   partsChanged(): void {
-    this.changes++;
+    this.structureVersion++;
     this.#dropouts = null;
     forgetDecoders(this);
   }
 
   /** True if a training pass drops anything. */
-  protected get drops(): boolean {
+  protected get usesDropout(): boolean {
     this.#dropouts ??= this.modules().filter((part) => part instanceof Dropout);
     return this.#dropouts.some(({ options }) => options !== null);
   }

@@ -137,9 +137,9 @@ export abstract class PretrainedModel extends RetrievalModel {
     if (adapter === undefined) return yield* this.#unchanged(pass);
     // Each part ends with the adapters that it began with, so it changes nothing for a paused pass.
     const within = <T>(part: () => T): T => {
-      const { changes } = this;
+      const { structureVersion } = this;
       const result = this.#withAdapter(adapter, part);
-      this.changes = changes;
+      this.structureVersion = structureVersion;
       return result;
     };
     return yield* this.#unchanged(() => eachWithin(within, pass()));
@@ -165,9 +165,9 @@ export abstract class PretrainedModel extends RetrievalModel {
   *#unchanged<T>(pass: () => Generator<unknown, T>): Generator<unknown, T> {
     for (;;) {
       this.beginPass();
-      const changes = this.changes;
-      const parts = this.ofThisPass(pass());
-      while (changes === this.changes) {
+      const structureVersion = this.structureVersion;
+      const parts = this.withPassSeed(pass());
+      while (structureVersion === this.structureVersion) {
         const { done, value } = parts.next();
         if (done) return value;
         yield;

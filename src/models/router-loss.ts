@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import { balancedByParts } from '../nn/balance-loss.js';
+import { withBalanceLossByParts } from '../nn/balance-loss.js';
 import type { Module } from '../nn/module.js';
 import { scale } from '../ops/binary.js';
 import type { ModelConfig } from './model-config.js';
@@ -16,7 +16,7 @@ export type FurtherLoss = (
 export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | null {
   if (!config.flag('output_router_logits')) return null;
   return function* (pass) {
-    const { result, loss } = yield* balancedByParts(model, pass);
+    const { result, loss } = yield* withBalanceLossByParts(model, pass);
     return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
   };
 }

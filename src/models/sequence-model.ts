@@ -75,7 +75,7 @@ export abstract class SequenceModel extends Model {
     }
     this.beginPass();
     const shifted = this.decoder === null ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
-    const pass = () => this.ofThisPass(this.#features('loss', source, shifted?.input));
+    const pass = () => this.withPassSeed(this.#features('loss', source, shifted?.input));
     const outputs: Tensor[] = [];
     const { features, batch } =
       headDiversity > 0 ? observeHeads(this.attentions, outputs, () => atOnce(pass())) : yield* pass();
@@ -83,7 +83,7 @@ export abstract class SequenceModel extends Model {
     const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex });
     const logits = this.logitsOf(features);
     let loss = lossOf(logits);
-    if (rDrop > 0 && this.drops) {
+    if (rDrop > 0 && this.usesDropout) {
       this.beginPass('dropoutSeed2');
       const again = this.logitsOf((yield* pass()).features);
       loss = withRDrop([loss, lossOf(again)], [logits, again], rDrop);

@@ -86,7 +86,7 @@ export class TokenPredictor extends Module implements FeatureDraft {
   startDecoding({ maxLength }: { maxLength: number }): DecoderState {
     checkNumber('startDecoding', 'maxLength', maxLength, isCount, 'a positive integer');
     const sizes = { sources: 1, beams: 1, capacity: maxLength, sourceCapacity: 0 };
-    return new DecoderState(this.device, { model: this, memories: this.decoder.memories(), ...sizes });
+    return new DecoderState(this.device, { model: this, caches: this.decoder.cacheSpecs(), ...sizes });
   }
 
   /**

@@ -89,9 +89,9 @@ export class AlternatingUpdates extends Module implements WiringPart {
     this.own = own();
   }
 
-  forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor {
+  forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor {
     const { streams, active, scaled } = this.#options;
-    if (aside === null)
+    if (extraInputs === null)
       throw new ArgumentError(
         'AlternatingUpdates: per-layer inputs are missing, expected a pass through the whole Stack',
       );
@@ -99,7 +99,7 @@ export class AlternatingUpdates extends Module implements WiringPart {
     const computed = this.#compute(predicted[active] as Tensor, subLayers);
     const corrected = this.#correct(predicted, computed);
     const first = corrected[active] as Tensor;
-    const branch = this.own.forward(scaled ? mul(first, this.ownScale) : first, aside);
+    const branch = this.own.forward(scaled ? mul(first, this.ownScale) : first, extraInputs);
     return concat([corrected[0] as Tensor, ...corrected.slice(1).map((stream) => add(stream, branch))], -1);
   }
 
@@ -165,10 +165,10 @@ export class StreamEntry extends Module implements StackEntry {
     this.projections = Array.from({ length: streams - 1 }, () => new Linear(init, dModel, dModel, false));
   }
 
-  forward(given: Tensor): { x: Tensor; aside: Tensor | null } {
-    const { x, aside } = this.inputs.forward(given);
+  forward(given: Tensor): { x: Tensor; extraInputs: Tensor | null } {
+    const { x, extraInputs } = this.inputs.forward(given);
     const others = this.projections.map((projection) => asLargeAs(projection.forward(x), x));
-    return { x: concat([x, ...others], -1), aside };
+    return { x: concat([x, ...others], -1), extraInputs };
   }
 }
 

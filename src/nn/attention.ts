@@ -6,18 +6,18 @@ import { contiguous } from '../ops/contiguous.js';
 import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
 import { completeMultiHead, type MultiHeadOptions } from './attention-options.js';
-import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
+import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
-import type { Exchange, MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
-import { type PaddingSight, paddingMask, type Window } from './padding.js';
+import { type PaddingMask, paddingMask, type Window } from './padding.js';
 import type { DistanceTables, PositionBias } from './position-bias.js';
 import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
+import type { MixerContext, SharedTensors } from './shared-tensors.js';
 import type { StateNames } from './state-names.js';
 
 export type { MultiHeadOptions };
@@ -63,7 +63,7 @@ export class MultiHeadAttention extends Module {
   /**
    * If set, receives the outputs of the heads, [N, heads·headSize], in each forward pass, for regularizers of the loss.
    */
-  observeHeads: ((outputs: Tensor) => void) | null = null;
+  observeHeads: ((outputWidth: Tensor) => void) | null = null;
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
@@ -78,7 +78,7 @@ export class MultiHeadAttention extends Module {
     this.scale = given.scale;
     this.softcap = given.softcap;
     const queries = this.heads * this.headSize;
-    const sections = this.widths(queries, this.kvHeads * this.headSize);
+    const sections = this.sectionWidths(queries, this.kvHeads * this.headSize);
     this.qkv = new Linear(init, dModel, sections, biases.slice(0, sections.length));
     this.outProj = new Linear(init, this.outputs(queries), dModel, outBias);
     const { positionBias } = given;
@@ -94,7 +94,7 @@ export class MultiHeadAttention extends Module {
    * Returns the widths of the sections of `qkv`. `queries` and `keys` are the features of all their heads. The
    * constructor calls it before the fields of subclasses exist.
    */
-  protected widths(queries: number, keys: number): number[] {
+  protected sectionWidths(queries: number, keys: number): number[] {
     return [queries, keys, keys];
   }
 
@@ -126,10 +126,10 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Memory between steps: one row of keys and values side by side for each of `rows`. Empty if this attention reuses
+   * The caches that this attention needs: one row of keys and values side by side for each of `rows`. Empty if it reuses
    * those of an earlier layer.
    */
-  memories(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly MemoryNeed[] {
+  cacheSpecs(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly CacheSpec[] {
     if (this.keySource) return [];
     const width = 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
     return [{ part: this, rows, width }];
@@ -145,21 +145,24 @@ export class MultiHeadAttention extends Module {
    * state is given, keys and values are also written there. Throws ShapeError, DTypeError. Throws ArgumentError if
    * `batch` is not a `Sequences`, or if keys of an earlier layer are missing.
    */
-  forward(x: Tensor, batch: Sequences, { state, exchange }: MixerContext = {}): Tensor {
+  forward(x: Tensor, batch: Sequences, { state, shared }: MixerContext = {}): Tensor {
     const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
     const cache = state && this.#cacheIn(state);
     const capacity = cache?.shape[1] ?? longest;
     const length = this.rotary?.lengthOf(longest, capacity) ?? longest;
-    const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, exchange, batch);
+    const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, shared, batch);
     const { q, kv } = projected;
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
     const attend = (queries: Tensor, options: PassOptions, tokenMask: Tensor | null = null) => {
       const all = { ...options, lengthsQ: lengths, lengthsK: lengths };
-      return this.out(this.#attendTo(queries, kv, all, { countsQ: counts, countsK: counts, tokenMask }), projected);
+      return this.projectOut(
+        this.#attendTo(queries, kv, all, { countsQ: counts, countsK: counts, tokenMask }),
+        projected,
+      );
     };
     const imageMask = this.causal ? inserted?.mask(this.window) : null;
     if (imageMask) return attend(q, { causal: false, mask: imageMask });
-    const padding = this.sightOf(batch);
+    const padding = this.paddingMaskOf(batch);
     if (padding === null) return attend(q, { ...this.#maskOptions, bias: this.scoreBias(q, kv, batch, x) });
     // Without queries and biases, all scores are equal: attention is uniform.
     const { mask, hasKeys, tokens } = padding;
@@ -177,15 +180,15 @@ export class MultiHeadAttention extends Module {
     return null;
   }
 
-  /** The distances of keys to which a query attends: before it, and after it if that differs. Null: all keys. */
-  get reach(): Window | null {
+  /** Distances of the keys to which a query attends: before it, and after it if that differs. Null: all keys. */
+  get attentionWindow(): Window | null {
     const { window, windowAfter } = this;
     return window === null || windowAfter === null ? window : [window, windowAfter];
   }
 
   /** Returns the masks of a batch in which padding is computed like tokens. Null if no mask is needed. */
-  protected sightOf(batch: Sequences): PaddingSight | null {
-    return paddingMask(batch, { window: this.reach, masksPaddingQueries: false });
+  protected paddingMaskOf(batch: Sequences): PaddingMask | null {
+    return paddingMask(batch, { window: this.attentionWindow, masksPaddingQueries: false });
   }
 
   /**
@@ -196,7 +199,7 @@ export class MultiHeadAttention extends Module {
     for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
     const counts = { countsQ: batch.counts, countsK: memory.counts };
-    return this.out(this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, counts));
+    return this.projectOut(this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, counts));
   }
 
   /**
@@ -205,14 +208,14 @@ export class MultiHeadAttention extends Module {
    */
   step(x: Tensor, state: DecoderState): Tensor {
     const cache = this.#cacheIn(state);
-    const projected = this.projectNew(x, newPlaces(state.rotations, state));
+    const projected = this.projectNew(x, newPlaces(state.rotaryPositions, state));
     const { q, kv } = projected;
     if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token. It tells that the token is the last one, and distances depend on
     // that.
     const options = { ...this.#maskOptions, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
-    return this.out(this.#attendTo(queries, cache, options).reshape(q.shape), projected);
+    return this.projectOut(this.#attendTo(queries, cache, options).reshape(q.shape), projected);
   }
 
   /**
@@ -240,14 +243,14 @@ export class MultiHeadAttention extends Module {
       return this.#attendTo(queries, keys, { ...masking, ...lengths, cache: type });
     });
     const joined = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
-    return this.out(joined, projected);
+    return this.projectOut(joined, projected);
   }
 
-  /** The places of new tokens. Prompts rotate as in `forward`. */
-  #placesOf({ positions, promptLength: longest, inserted }: Extension, state: DecoderState): Places {
+  /** Returns the positions of new tokens. Prompts rotate as in `forward`. */
+  #placesOf({ positions, promptLength: longest, inserted }: Extension, state: DecoderState): RotaryPlaces {
     const places = newPlaces(positions, state, inserted?.angles);
     if (longest === undefined) return places;
-    return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, grows: false };
+    return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, incremental: false };
   }
 
   /**
@@ -270,10 +273,10 @@ export class MultiHeadAttention extends Module {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
     const options = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
-    return this.out(this.#attendTo(queries, state.of(this), options)).reshape(x.shape);
+    return this.projectOut(this.#attendTo(queries, state.cacheOf(this), options)).reshape(x.shape);
   }
 
-  /** Projects a memory `x`, [N, features], to keys and values for cross-attention: [N, keys | values]. */
+  /** Projects the encoder's output `x`, [N, features], to keys and values for cross-attention: [N, keys | values]. */
   keysAndValues(x: Tensor): Tensor {
     return this.qkv.part(x, 1, 3);
   }
@@ -285,36 +288,44 @@ export class MultiHeadAttention extends Module {
 
   /** The cache of keys and values in `state`: this attention's own, or that of the earlier layer. */
   #cacheIn(state: DecoderState): Tensor {
-    return state.of(this.keySource ?? this);
+    return state.cacheOf(this.keySource ?? this);
   }
 
   /**
    * Projects new tokens. `kv` is null if an earlier layer has written keys and values to the cache. Subclasses may
    * override it.
    */
-  protected projectNew(x: Tensor, places: Places): Queries & { readonly kv: Tensor | null } {
-    return this.project(x, places.positions, places.length, places.grows, places.angles);
+  protected projectNew(x: Tensor, places: RotaryPlaces): Queries & { readonly kv: Tensor | null } {
+    return this.project(x, places.positions, places.length, places.incremental, places.angles);
   }
 
   /**
-   * Projects whole sequences. `exchange` holds tensors of earlier layers, and receives those for later layers. Subclasses
+   * Projects whole sequences. `shared` holds tensors of earlier layers, and receives those for later layers. Subclasses
    * may override it.
    */
-  protected projectAll(x: Tensor, places: Places, _exchange: Exchange | undefined, _batch: Sequences): Projected {
-    return this.project(x, places.positions, places.length, places.grows, places.angles);
+  protected projectAll(
+    x: Tensor,
+    places: RotaryPlaces,
+    _shared: SharedTensors | undefined,
+    _batch: Sequences,
+  ): Projected {
+    return this.project(x, places.positions, places.length, places.incremental, places.angles);
   }
 
   /**
    * Returns queries and keys after their norms and rotation, and values. The tokens of `x`, [N, dModel], are at
-   * `positions`, all below `length`. With `grows`, tokens come one by one. `angles`: rows of the rotary table in place of
-   * `positions`. Subclasses may override it.
+   * `positions`, all below `length`. With `incremental`, tokens come one by one. `angles`: rows of the rotary table in
+   * place of `positions`. Subclasses may override it.
    */
-  project(x: Tensor, positions: Tensor, length: number, grows = false, angles: Tensor | null = null): Projected {
-    return this.prepared(this.qkv.forward(x), { positions, length, grows, angles });
+  project(x: Tensor, positions: Tensor, length: number, incremental = false, angles: Tensor | null = null): Projected {
+    return this.splitProjections(this.qkv.forward(x), { positions, length, incremental, angles });
   }
 
-  /** Normalizes and rotates the projections `all`, [N, queries | keys | values]. Subclasses may override it. */
-  protected prepared(all: Tensor, places: Places): Projected {
+  /**
+   * Splits the projections `all`, [N, queries | keys | values], and normalizes and rotates queries and keys. Subclasses
+   * may override it.
+   */
+  protected splitProjections(all: Tensor, places: RotaryPlaces): Projected {
     const { qNorm, kNorm, rotary } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const end = queries + 2 * keys;
@@ -324,22 +335,22 @@ export class MultiHeadAttention extends Module {
       const rotated = rotary?.forward(all, positions, length, { columns: queries + keys, ...rotating }) ?? all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
     }
-    const q = this.ready(all.columns(0, queries), qNorm, places);
-    const k = this.ready(all.columns(queries, queries + keys), kNorm, places);
-    const v = this.normalized(all.columns(queries + keys, end), null);
+    const q = this.normalizeAndRotate(all.columns(0, queries), qNorm, places);
+    const k = this.normalizeAndRotate(all.columns(queries, queries + keys), kNorm, places);
+    const v = this.normalize(all.columns(queries + keys, end), null);
     return { q, kv: concat([k, v], -1) };
   }
 
   /** Normalizes and rotates queries or keys, [N, heads·d]. Subclasses may override it. */
-  protected ready(part: Tensor, norm: Norm | null, places: Places): Tensor {
-    return this.rotated(this.normalized(part, norm), places);
+  protected normalizeAndRotate(part: Tensor, norm: Norm | null, places: RotaryPlaces): Tensor {
+    return this.rotate(this.normalize(part, norm), places);
   }
 
   /**
    * Normalizes queries, keys or values, [N, heads·d]: each head if the norm has headSize features or no weight, otherwise
    * all features together. Subclasses may override it.
    */
-  protected normalized(part: Tensor, norm: Norm | null): Tensor {
+  protected normalize(part: Tensor, norm: Norm | null): Tensor {
     if (!norm) return part;
     const packed = contiguous(part);
     const rows = packed.reshape(-1, norm.weight?.size ?? this.headSize); // [N·heads, d] or [N, heads·d]
@@ -347,7 +358,7 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Rotates queries or keys, [N, heads·d]. */
-  protected rotated(part: Tensor, { positions, length, ...options }: Places): Tensor {
+  protected rotate(part: Tensor, { positions, length, ...options }: RotaryPlaces): Tensor {
     return this.rotary?.forward(part, positions, length, options) ?? part;
   }
 
@@ -362,7 +373,7 @@ export class MultiHeadAttention extends Module {
    * Projects the outputs of the heads, [N, heads·d], to [N, dModel]. `projected` is the result of `project`; none in
    * cross-attention. Subclasses may override it.
    */
-  protected out(mixed: Tensor, _projected?: Queries): Tensor {
+  protected projectOut(mixed: Tensor, _projected?: Queries): Tensor {
     return this.outProj.forward(mixed);
   }
 
@@ -400,8 +411,8 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** The places of tokens in their texts. */
-export interface Places extends Omit<RotateOptions, 'columns'> {
+/** Positions of tokens in their texts, as `Rotation.forward` expects them. */
+export interface RotaryPlaces extends Omit<RotateOptions, 'columns'> {
   /** int32 [N] */
   readonly positions: Tensor;
   /** Length of the text on which scaled rotary frequencies depend. */
@@ -419,8 +430,8 @@ export interface Projected extends Queries {
   readonly kv: Tensor;
 }
 
-/** The places of tokens that come one by one. The cache's capacity is the text length unless the state has one. */
-function newPlaces(positions: Tensor, { sizes }: DecoderState, angles: Tensor | null = null): Places {
+/** Returns the positions of generated tokens. The text length is that of the state, or the capacity of its cache. */
+function newPlaces(positions: Tensor, { sizes }: DecoderState, angles: Tensor | null = null): RotaryPlaces {
   const { capacity, textLength: length = capacity } = sizes;
-  return { positions, length, grows: true, angles };
+  return { positions, length, incremental: true, angles };
 }

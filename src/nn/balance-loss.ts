@@ -18,16 +18,16 @@ import type { Module } from './module.js';
  * of that expert), summed over experts, with the tokens of all layers together. If tokens are evenly spread, it is the
  * number of chosen experts. The experts of a token are those with its highest scores, without a bias of the choice. Throws ArgumentError with gradient checkpointing, which drops the scores.
  */
-export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
+export function withBalanceLoss<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
   // biome-ignore lint/correctness/useYield: the pass has no pauses.
   const parts = function* () {
     return pass();
   };
-  return atOnce(balancedByParts(model, parts()));
+  return atOnce(withBalanceLossByParts(model, parts()));
 }
 
-/** Same as `balanced`, for a pass with pauses, in which another pass may run. */
-export function* balancedByParts<T>(
+/** Same as `withBalanceLoss`, for a pass with pauses, in which another pass may run. */
+export function* withBalanceLossByParts<T>(
   model: Module,
   pass: Iterator<unknown, T>,
 ): Generator<unknown, { result: T; loss: Tensor | null }> {

@@ -1,8 +1,8 @@
 import { checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { causalConv } from '../ops/causal-conv.js';
-import type { DecoderState, MemoryNeed } from './decoder-state.js';
-import type { StatePlaces } from './extension.js';
+import type { CacheSpec, DecoderState } from './decoder-state.js';
+import type { StateSlots } from './extension.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import { RecurrentSlots } from './recurrent-slots.js';
@@ -12,13 +12,13 @@ import type { StateNames } from './state-names.js';
 /** Rows that a recurrent part reads: whole sequences, or pieces of sequences whose states are kept between passes. */
 export type RecurrentRows =
   | { readonly batch: Sequences }
-  | { readonly places: StatePlaces; readonly state: DecoderState };
+  | { readonly slots: StateSlots; readonly state: DecoderState };
 
 /** Returns the options of an op over sequences, such as `causalConv`, for the rows and states of `part`. */
 export function piecesOf(part: object, rows: RecurrentRows) {
   if ('batch' in rows) return { lengths: rows.batch.lengths };
-  const { lengths, from, to } = rows.places;
-  return { lengths, from, to, states: rows.state.of(part) };
+  const { lengths, from, to } = rows.slots;
+  return { lengths, from, to, states: rows.state.cacheOf(part) };
 }
 
 /** A causal depthwise convolution. Names and layouts are those of PyTorch's nn.Conv1d with one group per feature. */
@@ -48,7 +48,7 @@ export class CausalConv extends Module {
   }
 
   /** Memory between steps: the last taps − 1 rows of the input. */
-  memories(): readonly MemoryNeed[] {
+  cacheSpecs(): readonly CacheSpec[] {
     const [taps, features] = this.weight.shape as readonly [number, number];
     return taps === 1 ? [] : [{ part: this, rows: 'states', slots: RecurrentSlots, width: (taps - 1) * features }];
   }

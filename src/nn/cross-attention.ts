@@ -12,7 +12,7 @@ export interface CrossAttentionOptions extends MultiHeadOptions {
 
 /** Attention to an encoder's output, whose keys and values have a matrix of their own. Self-attention is not possible. */
 export class CrossAttention extends MultiHeadAttention {
-  /** Projects a memory to keys and values. */
+  /** Projects the encoder's output to keys and values. */
   readonly kv: Projection;
 
   /** Throws ArgumentError for invalid options. */
@@ -25,7 +25,7 @@ export class CrossAttention extends MultiHeadAttention {
     this.kv = new Linear(init, memorySize, [width, width], typeof bias === 'boolean' ? bias : bias.slice(1));
   }
 
-  protected override widths(queries: number): number[] {
+  protected override sectionWidths(queries: number): number[] {
     return [queries];
   }
 

@@ -1,4 +1,4 @@
-// The memory of a decoder between steps: a step computes only the new token.
+// The caches of a decoder between steps, so that a step computes only the new token.
 //
 //   const memory = model.encode(source);                                   // encoder–decoder only
 //   const state = model.startDecoding({ memory, beams: 4, maxLength: 64 }); // sequence r = source · beams + beam
@@ -24,7 +24,7 @@
 // sequences and advances them. The next `extend` overwrites its results for sequences that were not to advance, or
 // `setLength` forgets them.
 //
-// Layers declare what they remember (`MemoryNeed`). Keys and values have a row for each token. A recurrent state stands
+// Layers declare their caches (`CacheSpec`). Keys and values have a row for each token. A recurrent state stands
 // for all tokens before it, so it is kept at some lengths only (`recurrent-slots.ts`). `resumable` tells from which
 // length a sequence can go on. A run that needs a state which is not kept fails.
 
@@ -35,7 +35,7 @@ import { orDispose } from '../core/or-dispose.js';
 import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, type CacheType, cacheCopy, cacheReorder, clear } from '../ops/kv-cache.js';
-import type { Extension, StatePlaces } from './extension.js';
+import type { Extension, StateSlots } from './extension.js';
 import type { PositionShifts } from './position-shifts.js';
 import type { RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
@@ -47,13 +47,13 @@ export interface Memory {
   readonly batch: Sequences;
 }
 
-/** Memory that a part of a decoder needs between steps. */
-export interface MemoryNeed {
-  /** The part, by which it finds its memory again. */
+/** A cache that a part of a decoder needs between steps. */
+export interface CacheSpec {
+  /** The part that owns the cache; see `DecoderState.cacheOf`. */
   readonly part: object;
   /**
    * Rows of a sequence. 'tokens' has one for each target token, and 'source' one for each token of the encoder's
-   * memory. 'states' has one for each length at which a recurrent state is kept.
+   * output. 'states' has one for each length at which a recurrent state is kept.
    */
   readonly rows: 'tokens' | 'source' | 'states';
   /** The class that places recurrent states. Given with the rows 'states'. */
@@ -67,8 +67,8 @@ export interface CacheSizes {
   readonly model: object;
   /** The type of keys and values. Default: 'float32'. */
   readonly cache?: CacheType | undefined;
-  /** Memory of the layers. */
-  readonly memories: readonly MemoryNeed[];
+  /** Caches of all layers. */
+  readonly caches: readonly CacheSpec[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
   readonly beams: number;
@@ -82,7 +82,7 @@ export interface CacheSizes {
   readonly shifts?: typeof PositionShifts | null | undefined;
 }
 
-/** Memory of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
+/** Caches and counters of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
 export class DecoderState {
   /** int32 [sequences]: the tokens that the next step reads. The caller writes them. */
   readonly tokens: Tensor;
@@ -92,8 +92,8 @@ export class DecoderState {
   readonly lengths: Tensor;
   /** int32 [sources]: tokens of each source. */
   readonly sourceLengths: Tensor;
-  /** The memory of each part: [sequences or sources, rows, width]. */
-  readonly #memories = new Map<object, { readonly rows: MemoryNeed['rows']; readonly tensor: Tensor }>();
+  /** The cache of each part: [sequences or sources, rows, width]. */
+  readonly #caches = new Map<object, { readonly rows: CacheSpec['rows']; readonly tensor: Tensor }>();
   readonly #slots: RecurrentSlots | null;
   /** The distance of rotary positions from `positions`; null if there is none. */
   readonly shifts: PositionShifts | null;
@@ -109,7 +109,7 @@ export class DecoderState {
     readonly sizes: CacheSizes,
     whole?: DecoderState,
   ) {
-    const { memories, sources, beams, capacity, sourceCapacity } = sizes;
+    const { caches, sources, beams, capacity, sourceCapacity } = sizes;
     // Memory is taken before anything is filled. The queued commands of a state that does not fit would otherwise still
     // write gigabytes.
     const blank: Tensor[] = [];
@@ -134,11 +134,11 @@ export class DecoderState {
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
     this.#slots = this.#newSlots(whole);
-    for (const { part, rows, width } of memories) {
+    for (const { part, rows, width } of caches) {
       const count = rows === 'source' ? sources : sequences;
       const length = { tokens: capacity, source: sourceCapacity, states: this.#slots?.count ?? 0 }[rows];
       const make = () => zeros([count, length, width], rows === 'states' ? 'float32' : dtype);
-      this.#memories.set(part, { rows, tensor: rowsOf(whole?.of(part), count, make) });
+      this.#caches.set(part, { rows, tensor: rowsOf(whole?.cacheOf(part), count, make) });
     }
     this.shifts = this.#newShifts(whole);
     for (const tensor of blank) clear(tensor);
@@ -147,9 +147,9 @@ export class DecoderState {
 
   /** The slots of recurrent states, if layers have any. */
   #newSlots(whole: DecoderState | undefined): RecurrentSlots | null {
-    const { memories, capacity } = this.sizes;
-    const stateWords = memories.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
-    const Slots = memories.find(({ slots }) => slots)?.slots;
+    const { caches, capacity } = this.sizes;
+    const stateWords = caches.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
+    const Slots = caches.find(({ slots }) => slots)?.slots;
     if (!Slots) return null;
     const sizes = { sequences: this.sequences, capacity, stateWords };
     const slots = orDispose(this, () => new Slots(this.device, sizes, whole ? whole.#slots : null));
@@ -170,20 +170,20 @@ export class DecoderState {
    * The first `sources` items as a state of their own in the same memory. Its steps compute these items alone, but also
    * advance the positions and lengths of the others. Dispose of it before this state.
    */
-  first(sources: number): DecoderState {
+  firstSources(sources: number): DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);
   }
 
-  /** The memory of a part that has declared it: [sequences or sources, rows, width]. */
-  of(part: object): Tensor {
-    const memory = this.#memories.get(part);
-    if (memory) return memory.tensor;
+  /** The cache that a part has declared: [sequences or sources, rows, width]. */
+  cacheOf(part: object): Tensor {
+    const cache = this.#caches.get(part);
+    if (cache) return cache.tensor;
     throw new ArgumentError('DecoderState: the part has no memory in this state, expected one of its model');
   }
 
-  /** All memories, in the order of `sizes.memories`. */
-  get memories(): readonly Tensor[] {
-    return [...this.#memories.values()].map(({ tensor }) => tensor);
+  /** The caches of all parts, in the order of `sizes.caches`. */
+  get caches(): readonly Tensor[] {
+    return [...this.#caches.values()].map(({ tensor }) => tensor);
   }
 
   /** True if layers have recurrent states. */
@@ -192,15 +192,15 @@ export class DecoderState {
   }
 
   /**
-   * Number of recent states that are kept. A sequence can forget fewer than this number of its latest tokens, if they
+   * Number of latest lengths whose recurrent states are kept. A sequence can forget fewer than this number of its latest tokens, if they
    * were read one by one. Infinite without recurrent states.
    */
-  get recent(): number {
+  get recentStates(): number {
     return this.#slots?.ring ?? Number.POSITIVE_INFINITY;
   }
 
   /** The most tokens, up to `length`, after which a sequence that has more tokens can go on. */
-  resumable(length: number): number {
+  resumableLength(length: number): number {
     return this.#slots?.checkpointUpTo(length) ?? length;
   }
 
@@ -212,18 +212,18 @@ export class DecoderState {
   }
 
   /** int32 [sequences]: the rotary position of the newest token. */
-  get rotations(): Tensor {
+  get rotaryPositions(): Tensor {
     return this.shifts?.rotations ?? this.positions;
   }
 
-  /** Places at which the next token of each sequence reads and writes recurrent states. Set by `advance`. */
-  get places(): StatePlaces {
-    return (this.#slots as RecurrentSlots).places;
+  /** Slots at which the next token of each sequence reads and writes recurrent states. `advance` sets them. */
+  get stateSlots(): StateSlots {
+    return (this.#slots as RecurrentSlots).stateSlots;
   }
 
   /** Same for new tokens of some sequences. Undefined without recurrent states. */
-  placesOf({ parts, asSteps }: Pick<Extension, 'parts' | 'asSteps'>): StatePlaces | undefined {
-    return this.#slots?.placesOf(parts, asSteps);
+  slotsFor({ parts, asSteps }: Pick<Extension, 'parts' | 'asSteps'>): StateSlots | undefined {
+    return this.#slots?.slotsFor(parts, asSteps);
   }
 
   /**
@@ -232,7 +232,7 @@ export class DecoderState {
    * once and write `order` between runs.
    */
   reorder(order: Tensor): void {
-    for (const { rows, tensor } of this.#memories.values())
+    for (const { rows, tensor } of this.#caches.values())
       if (rows === 'tokens') cacheReorder(tensor, order, this.lengths);
       else if (rows === 'states') this.#slots?.reorder(tensor, order);
     this.#slots?.reorderTags(order);
@@ -241,7 +241,7 @@ export class DecoderState {
 
   /** Item s gets the source of item `order[s]`, int32 [sources]. Record it as `reorder`. */
   reorderSources(order: Tensor): void {
-    for (const { rows, tensor } of this.#memories.values())
+    for (const { rows, tensor } of this.#caches.values())
       if (rows === 'source') cacheReorder(tensor, order, this.sourceLengths);
   }
 
@@ -269,9 +269,9 @@ export class DecoderState {
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
     checkCopy(this, source, to, from, length);
     this.device.scope(() => {
-      for (const [part, { rows, tensor }] of length === 0 ? [] : this.#memories) {
+      for (const [part, { rows, tensor }] of length === 0 ? [] : this.#caches) {
         if (rows === 'source') continue;
-        const read = source.of(part);
+        const read = source.cacheOf(part);
         if (rows === 'states') this.#slots?.copy(tensor, to, read, from, length);
         else cacheCopy(tensor, to, read, from, [0, length]);
       }

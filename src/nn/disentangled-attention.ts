@@ -7,7 +7,7 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
-import { type PaddingSight, paddingMask } from './padding.js';
+import { type PaddingMask, paddingMask } from './padding.js';
 import type { Sequences } from './sequences.js';
 
 /** Trained vectors of distances, which layers share. Each attention projects them to keys and queries. */
@@ -79,8 +79,8 @@ export interface DisentangledOptions extends MultiHeadOptions {
 
 /** Attention in which padding attends to nothing (DeBERTa). */
 export class BlindAttention extends MultiHeadAttention {
-  protected override sightOf(batch: Sequences): PaddingSight | null {
-    return paddingMask(batch, { window: this.reach, masksPaddingQueries: true });
+  protected override paddingMaskOf(batch: Sequences): PaddingMask | null {
+    return paddingMask(batch, { window: this.attentionWindow, masksPaddingQueries: true });
   }
 }
 

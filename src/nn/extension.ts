@@ -16,7 +16,7 @@ export interface ExtendedSequence {
  * Slots of recurrent states. Each piece of a sequence reads the state before it from one slot, and writes the state
  * after it to another.
  */
-export interface StatePlaces {
+export interface StateSlots {
   /** Number of rows of each piece; null if each row is a piece. The pieces of a sequence are in order. */
   readonly counts: readonly number[] | null;
   /** int32 [pieces]: `counts` on the device. */
@@ -40,8 +40,11 @@ export interface Extension {
    */
   readonly asSteps: boolean;
   /** Slots of recurrent states. Undefined if no layer has them. */
-  readonly places?: StatePlaces | undefined;
-  /** Length of the prompts to which the tokens belong. Default: they are generated tokens; see `RotateOptions.grows`. */
+  readonly stateSlots?: StateSlots | undefined;
+  /**
+   * Length of the prompts to which the tokens belong. Default: the tokens are generated; see
+   * `RotateOptions.incremental`.
+   */
   readonly promptLength?: number | undefined;
   /** Images among the new tokens. Default: none. */
   readonly inserted?: Inserted | null | undefined;

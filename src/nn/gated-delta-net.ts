@@ -8,7 +8,7 @@ import { gatedDeltaRule } from '../ops/linear-scan.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 import { exp, softplus } from '../ops/unary.js';
 import { CausalConv, piecesOf, type RecurrentRows } from './causal-conv.js';
-import type { MemoryNeed } from './decoder-state.js';
+import type { CacheSpec } from './decoder-state.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { RMSNorm } from './norm.js';
@@ -87,10 +87,10 @@ export class GatedDeltaNet extends RecurrentMixer {
     return { a_log: 'A_log', conv: 'conv1d' };
   }
 
-  memories(): readonly MemoryNeed[] {
+  cacheSpecs(): readonly CacheSpec[] {
     const { heads, keySize, valueSize } = this.#options;
     return [
-      ...this.conv.memories(),
+      ...this.conv.cacheSpecs(),
       { part: this, rows: 'states', slots: RecurrentSlots, width: heads * keySize * valueSize },
     ];
   }

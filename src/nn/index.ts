@@ -10,19 +10,18 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
-export { balanced, balanceLoss } from './balance-loss.js';
+export { balanceLoss, withBalanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
 export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
 export { CrossAttention, type CrossAttentionOptions } from './cross-attention.js';
-export { type CacheSizes, DecoderState, type Memory, type MemoryNeed } from './decoder-state.js';
+export { type CacheSizes, type CacheSpec, DecoderState, type Memory } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type Lookup } from './embedding.js';
-export type { Exchange, MixerContext } from './exchange.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
 export { type LayerContext, type LayerParts, type Network, type PostNorm, TransformerLayer } from './layer.js';
 export { ConstantScale, LayerScale } from './layer-scale.js';
-export { Linear, type Output, type Projection, TiedLinear } from './linear.js';
+export { Linear, type OutputProjection, type Projection, TiedLinear } from './linear.js';
 export type { Mixer } from './mixer.js';
 export {
   type ExpertWeights,
@@ -35,10 +34,11 @@ export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, PlainRMSNorm, 
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, LinearBias, PositionBias, RelativeVectors } from './position-bias.js';
-export { type Positions, resolvePositions, rotations, sinusoids } from './positions.js';
+export { type Positions, resolvePositions, rotaryAngles, sinusoids } from './positions.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, type WiringPart } from './residual.js';
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';
 export { Sequences } from './sequences.js';
+export type { MixerContext, SharedTensors } from './shared-tensors.js';
 export { AdditiveAttention, SelfAttention } from './simple-attention.js';
 export { sparseGates } from './sparse-gates.js';
 export { Stack, type StackContext, type StackEntry, type StackParts } from './stack.js';

@@ -75,7 +75,7 @@ export class Inserted {
   }
 
   /** Adds the features of images to the output `y` of a layer, float32 [N, dModel]. */
-  after(layer: number, y: Tensor): Tensor {
+  addTo(layer: number, y: Tensor): Tensor {
     const features = this.added[layer];
     return features ? add(y, features) : y;
   }

@@ -5,9 +5,8 @@ import type { Tensor } from '../core/tensor.js';
 import { frozen } from '../ops/backward.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
+import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
-import type { Exchange, MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import type { Mixer } from './mixer.js';
@@ -15,6 +14,7 @@ import { inModes, Module } from './module.js';
 import { IdentityNorm, type Norm } from './norm.js';
 import { type SubLayer, type Wiring, type WiringPart, wirings } from './residual.js';
 import type { Sequences } from './sequences.js';
+import type { MixerContext, SharedTensors } from './shared-tensors.js';
 import type { StateNames } from './state-names.js';
 
 /** Changes the output of a sub-layer before the residual addition: a norm, or a scale. */
@@ -137,26 +137,26 @@ export class TransformerLayer extends Module {
    * ArgumentError if `batch` is not a `Sequences`, or a memory is missing.
    */
   forward(x: Tensor, batch: Sequences, context: LayerContext = {}): Tensor {
-    const { memory, exchange } = context;
+    const { memory, shared } = context;
     if (this.multiheadAttn && !memory)
       throw new ArgumentError('TransformerLayer: memory is null, expected the result of encode()');
     const { keySource } = this.selfAttn;
-    const keys = keySource && exchange?.of(keySource);
-    const inputs = [x, memory?.hidden, exchange?.aside, keys].filter((input) => input != null);
+    const keys = keySource && shared?.get(keySource);
+    const inputs = [x, memory?.hidden, shared?.extraInputs, keys].filter((input) => input != null);
     return this.pass(inputs, () =>
       this.#run(
         x,
         (y) => this.selfAttn.forward(y, batch, context),
         (y, cross) => cross.cross(y, batch, memory as Memory),
-        exchange,
+        shared,
         batch,
       ),
     );
   }
 
-  /** Memory of the layer between steps. `type` is that of keys and values. */
-  memories(type?: CacheType): readonly MemoryNeed[] {
-    return [...this.selfAttn.memories(type), ...(this.multiheadAttn?.memories(type, 'source') ?? [])];
+  /** Caches of the layer between steps. `type` is that of keys and values. */
+  cacheSpecs(type?: CacheType): readonly CacheSpec[] {
+    return [...this.selfAttn.cacheSpecs(type), ...(this.multiheadAttn?.cacheSpecs(type, 'source') ?? [])];
   }
 
   /** The attention parts of self-attention whose maps can be observed. */
@@ -164,18 +164,18 @@ export class TransformerLayer extends Module {
     return this.selfAttn.attentions;
   }
 
-  /** Changes the sub-layers' result `y` for the input `x`. Subclasses override it. */
-  after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
+  /** Returns the layer's result for its input `x` and the result `y` of its sub-layers. Subclasses may override it. */
+  postProcess(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
     return y;
   }
 
   /** One decoding step. `x` and the result: float32 [sequences, dModel], the newest token of each sequence. */
-  step(x: Tensor, state: DecoderState, exchange?: Exchange): Tensor {
+  step(x: Tensor, state: DecoderState, shared?: SharedTensors): Tensor {
     return this.#run(
       x,
       (y) => this.selfAttn.step(y, state),
       (y, cross) => cross.crossStep(y, state),
-      exchange,
+      shared,
     );
   }
 
@@ -183,14 +183,14 @@ export class TransformerLayer extends Module {
    * Appends new tokens of some sequences. `x` and the result: float32 [N, dModel], end to end. Throws ArgumentError for
    * a layer with cross-attention.
    */
-  extend(x: Tensor, extension: Extension, state: DecoderState, exchange?: Exchange): Tensor {
+  extend(x: Tensor, extension: Extension, state: DecoderState, shared?: SharedTensors): Tensor {
     return this.#run(
       x,
       (y) => this.selfAttn.extend(y, extension, state),
       () => {
         throw new ArgumentError('TransformerLayer: extend is not supported by layers with cross-attention');
       },
-      exchange,
+      shared,
     );
   }
 
@@ -198,7 +198,7 @@ export class TransformerLayer extends Module {
     x: Tensor,
     self: SubLayer['run'],
     cross: (x: Tensor, attention: MultiHeadAttention) => Tensor,
-    exchange?: Exchange,
+    shared?: SharedTensors,
     batch?: Sequences,
   ): Tensor {
     const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, postNorms, feedForward } = this;
@@ -210,7 +210,7 @@ export class TransformerLayer extends Module {
     const wire = (subLayers: readonly SubLayer[]) =>
       typeof this.wiring === 'string'
         ? wirings[this.wiring](x, subLayers)
-        : this.wiring.forward(x, subLayers, exchange?.aside ?? null);
+        : this.wiring.forward(x, subLayers, shared?.extraInputs ?? null);
     const attend = { run: self, norm: norm1, post: post(0, dropout1) };
     if (!feedForward && !multiheadAttn) return wire([attend]);
     if (!multiheadAttn || !norm3) return wire([attend, { run: network, norm: norm2, post: post(1, dropout2) }]);

@@ -11,7 +11,7 @@ import { Module } from './module.js';
 import type { Weight } from './weight.js';
 
 /** An output projection: x [..., in] → [..., out]. */
-export interface Output extends Module {
+export interface OutputProjection extends Module {
   readonly weight: Weight;
   /** [out] */
   readonly bias: Tensor | null;
@@ -22,7 +22,7 @@ export interface Output extends Module {
  * A projection of features: a `Linear`, or the module that `quantize` or `lora` substitutes for it. Layers hold
  * projections of either kind.
  */
-export interface Projection extends Output {
+export interface Projection extends OutputProjection {
   /** Numbers of output features of the projections that are computed side by side. */
   readonly sections: readonly number[];
   /** dropout(activation(x w + b)): float32 [..., in] → [..., out]. Throws ShapeError, DTypeError, ArgumentError. */
@@ -110,7 +110,7 @@ export function columnsOf(
 }
 
 /** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */
-export class TiedLinear extends Module implements Output {
+export class TiedLinear extends Module implements OutputProjection {
   /** [out], or null. */
   readonly bias: Tensor | null;
 

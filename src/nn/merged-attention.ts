@@ -11,9 +11,9 @@ import { concat, gather, permute } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { exp, log } from '../ops/unary.js';
 import { MultiHeadAttention } from './attention.js';
-import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
-import type { MixerContext } from './exchange.js';
+import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import { checkSequences, type Sequences } from './sequences.js';
+import type { MixerContext } from './shared-tensors.js';
 
 /**
  * Self-attention and cross-attention in one softmax, with shared projections (T5Gemma 2). Keys of the source are not
@@ -24,7 +24,7 @@ export class MergedAttention extends MultiHeadAttention {
   readonly #source = {};
 
   /** Memory between steps. Throws ArgumentError for packed types, because `step` needs the scores of both parts. */
-  override memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
+  override cacheSpecs(type: CacheType = 'float32'): readonly CacheSpec[] {
     if (type !== 'float32')
       throw new ArgumentError(`MergedAttention: cache is ${type}, expected float32: other types are not supported`);
     const width = 2 * this.kvHeads * this.headSize;
@@ -36,7 +36,7 @@ export class MergedAttention extends MultiHeadAttention {
 
   /** Writes keys and values of the source for all later steps. */
   remember({ hidden, batch }: Memory, state: DecoderState): void {
-    cacheFill(state.of(this.#source), this.#sourceKeys(hidden), batch.lengths);
+    cacheFill(state.cacheOf(this.#source), this.#sourceKeys(hidden), batch.lengths);
   }
 
   override forward(x: Tensor, batch: Sequences, { memory }: MixerContext = {}): Tensor {
@@ -66,8 +66,8 @@ export class MergedAttention extends MultiHeadAttention {
   override step(x: Tensor, state: DecoderState): Tensor {
     const { heads, headSize, window } = this;
     const { sources, beams, capacity, textLength = capacity } = state.sizes;
-    const [cache, source] = [state.of(this), state.of(this.#source)];
-    const { q, kv } = this.project(x, state.rotations, textLength, true);
+    const [cache, source] = [state.cacheOf(this), state.cacheOf(this.#source)];
+    const { q, kv } = this.project(x, state.rotaryPositions, textLength, true);
     cacheAppend(cache, kv, state.positions);
     const slidingWindow = window === null ? null : ([window - 1, 0] as const);
     const own = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {

@@ -3,11 +3,11 @@
 import type { Tensor } from '../core/tensor.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
-import type { MixerContext } from './exchange.js';
+import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import type { Extension } from './extension.js';
 import type { Module } from './module.js';
 import type { Sequences } from './sequences.js';
+import type { MixerContext } from './shared-tensors.js';
 
 /** Mixes the tokens of each sequence. Shapes are float32 [N, dModel] → [N, dModel], tokens end to end. */
 export interface Mixer extends Module {
@@ -18,9 +18,9 @@ export interface Mixer extends Module {
   /** True if later layers reuse its keys and values. Default: false. */
   readonly isKeySource?: boolean;
   /** Writes projections of an encoder's output into the state, for all later steps. */
-  remember?(memory: Memory, state: DecoderState): void;
-  /** Memory between steps. `type`: type of cached keys and values; default 'float32'. */
-  memories(type?: CacheType): readonly MemoryNeed[];
+  cacheMemory?(memory: Memory, state: DecoderState): void;
+  /** Caches that it needs between steps. `type`: type of cached keys and values; default 'float32'. */
+  cacheSpecs(type?: CacheType): readonly CacheSpec[];
   /**
    * Processes whole sequences. If a state is given, keys and values are also written there. Recurrent states are
    * written only by `extend` and `step`.

@@ -3,6 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError } from '../core/errors.js';
+import { snakeCase } from '../core/snake-case.js';
 import { type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import { adopt, checkGiven, checkNames, type LoadableTensor, valuesOf } from './loadable.js';
 import type { StoredTensor } from './read-pieces.js';
@@ -409,9 +410,4 @@ export function inference<T>(model: { readonly device: Device }, fn: () => T): T
 /** Returns a string that identifies a piece of a parameter. */
 function placeOf({ tensor, start }: StatePiece): string {
   return `${tensor.storage.id}.${tensor.within}.${start}`;
-}
-
-/** @internal Returns the name of a property in state dicts. */
-export function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

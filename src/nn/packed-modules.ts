@@ -8,7 +8,7 @@ import { transpose } from '../ops/move.js';
 import type { Dropout } from './dropout.js';
 import { Embedding, type Lookup } from './embedding.js';
 import { Initializer } from './init.js';
-import { columnsOf, Linear, type Output, type Projection, TiedLinear } from './linear.js';
+import { columnsOf, Linear, type OutputProjection, type Projection, TiedLinear } from './linear.js';
 import { Module } from './module.js';
 import { PackedWeight } from './weight.js';
 
@@ -61,7 +61,7 @@ export class PackedEmbedding extends Module implements Lookup {
 }
 
 /** A `TiedLinear` whose matrix is the packed table of an embedding. */
-export class PackedTiedLinear extends Module implements Output {
+export class PackedTiedLinear extends Module implements OutputProjection {
   constructor(
     readonly weight: PackedWeight,
     readonly bias: Tensor | null,

@@ -10,7 +10,7 @@ import type { Sequences } from './sequences.js';
 export type Window = number | readonly [before: number, after: number];
 
 /** Masks of a batch with padding. */
-export interface PaddingSight {
+export interface PaddingMask {
   /** int32 [B, 1, 1 | T, T]: 1 if a query attends to a key. */
   readonly mask: Tensor;
   /**
@@ -37,7 +37,7 @@ interface PaddingMaskOptions {
 export function paddingMask(
   { isToken, tokenMask, longest, size, positions: { device } }: Sequences,
   { window, masksPaddingQueries }: PaddingMaskOptions,
-): PaddingSight | null {
+): PaddingMask | null {
   if (isToken === null || tokenMask === null) return null;
   const tokens = tokenMask.reshape(size, 1, longest, 1); // [B, 1, T, 1]
   if (window === null && !masksPaddingQueries) {

@@ -42,16 +42,16 @@ export class PerLayerInputs extends Module implements StackEntry {
 
   /**
    * `given`: float32 [N, dModel], or [N, dModel | layers · width] with looked-up vectors. Returns the first dModel
-   * features as `x`, and the inputs of all layers as `aside`, [N, layers · width]. Throws ShapeError, DTypeError.
+   * features as `x`, and the inputs of all layers as `extraInputs`, [N, layers · width]. Throws ShapeError, DTypeError.
    */
-  forward(given: Tensor): { x: Tensor; aside: Tensor } {
+  forward(given: Tensor): { x: Tensor; extraInputs: Tensor } {
     const { dModel, width } = this.#options;
     const [rows, features] = given.shape as [number, number];
     const x = features === dModel ? given : contiguous(given.columns(0, dModel));
     const projected = scale(this.projection.forward(x), dModel ** -0.5); // [N, layers · width]
     const normed = this.norm.forward(projected.reshape(-1, width)).reshape(rows, -1);
-    if (features === dModel) return { x, aside: normed };
-    return { x, aside: scale(add(normed, given.columns(dModel, features)), Math.SQRT1_2) };
+    if (features === dModel) return { x, extraInputs: normed };
+    return { x, extraInputs: scale(add(normed, given.columns(dModel, features)), Math.SQRT1_2) };
   }
 }
 
@@ -79,10 +79,10 @@ export class PerLayerGate extends Module {
     this.norm = norm(dModel);
   }
 
-  /** `x` and the result: float32 [N, dModel]. `aside`: inputs of all layers, [N, layers · width]. */
-  forward(x: Tensor, aside: Tensor): Tensor {
+  /** `x` and the result: float32 [N, dModel]. `extraInputs`: inputs of all layers, [N, layers · width]. */
+  forward(x: Tensor, extraInputs: Tensor): Tensor {
     const { layer, width, activation } = this.#options;
-    const own = aside.columns(layer * width, (layer + 1) * width);
+    const own = extraInputs.columns(layer * width, (layer + 1) * width);
     return this.norm.forward(this.projection.forward(mul(this.gate.forward(x, activation), own)));
   }
 }
@@ -100,8 +100,8 @@ export class PerLayerWiring extends Module implements WiringPart {
     this.scalar = init.fixed(Float32Array.of(1));
   }
 
-  forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor {
+  forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor {
     const y = preNorm(x, subLayers);
-    return mul(this.own && aside ? add(y, this.own.forward(y, aside)) : y, this.scalar);
+    return mul(this.own && extraInputs ? add(y, this.own.forward(y, extraInputs)) : y, this.scalar);
   }
 }

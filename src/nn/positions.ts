@@ -96,12 +96,12 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
  * the cosines of the p-th position's angles, then the sines, which are negative for the first feature of each pair.
  * Throws ArgumentError for odd `features` and invalid options.
  */
-export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...checkOptions('rotations', options), kind: 'rotary' }, 'rotations');
-  checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
-  checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
+export function rotaryAngles(length: number, features: number, options: TableOptions = {}): Float32Array {
+  const positions = resolvePositions({ ...checkOptions('rotaryAngles', options), kind: 'rotary' }, 'rotaryAngles');
+  checkNumber('rotaryAngles', 'length', length, isWhole, 'an integer, 0 or more');
+  checkNumber('rotaryAngles', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
-  eachAngle('rotations', length, features, positions, (row, first, second, angle) => {
+  eachAngle('rotaryAngles', length, features, positions, (row, first, second, angle) => {
     const cosines = row * 2 * features;
     const sines = cosines + features;
     table[cosines + first] = table[cosines + second] = Math.cos(angle);

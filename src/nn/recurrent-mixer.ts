@@ -2,7 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { RecurrentRows } from './causal-conv.js';
-import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { CacheSpec, DecoderState } from './decoder-state.js';
 import type { Extension } from './extension.js';
 import type { Mixer } from './mixer.js';
 import { Module } from './module.js';
@@ -12,7 +12,7 @@ import { checkSequences, type Sequences } from './sequences.js';
 export abstract class RecurrentMixer extends Module implements Mixer {
   readonly attentions: readonly MultiHeadAttention[] = [];
 
-  abstract memories(): readonly MemoryNeed[];
+  abstract cacheSpecs(): readonly CacheSpec[];
 
   /** `x` and the result: float32 [N, dModel], rows end to end. */
   protected abstract mix(x: Tensor, reading: RecurrentRows): Tensor;
@@ -22,11 +22,11 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   }
 
   step(x: Tensor, state: DecoderState): Tensor {
-    return this.mix(x, { places: state.places, state });
+    return this.mix(x, { slots: state.stateSlots, state });
   }
 
-  extend(x: Tensor, { places }: Extension, state: DecoderState): Tensor {
-    if (!places) throw new ArgumentError('RecurrentMixer: the extension has no slots for states');
-    return this.mix(x, { places, state });
+  extend(x: Tensor, { stateSlots }: Extension, state: DecoderState): Tensor {
+    if (!stateSlots) throw new ArgumentError('RecurrentMixer: the extension has no slots for states');
+    return this.mix(x, { slots: stateSlots, state });
   }
 }

@@ -9,7 +9,7 @@ import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { cacheCopy, cacheReorder } from '../ops/kv-cache.js';
 import { stateSlots } from '../ops/state-slots.js';
-import type { ExtendedSequence, StatePlaces } from './extension.js';
+import type { ExtendedSequence, StateSlots } from './extension.js';
 
 /** Maximum words of the ring, unless it has one slot. */
 const RING_WORDS = 2 ** 24;
@@ -36,7 +36,7 @@ export class RecurrentSlots {
   readonly #spacing: number;
   /** int32 [sequences, slots, 1]: the length of the state in each slot. */
   readonly #tags: Tensor;
-  readonly places: StatePlaces;
+  readonly stateSlots: StateSlots;
   readonly tensors: readonly Tensor[];
   /** int32 [sequences]: the number of slots, for `cacheReorder`. */
   readonly #counts: Tensor;
@@ -62,7 +62,7 @@ export class RecurrentSlots {
     const [tags, counts, from, to] = tensors;
     this.#tags = tags;
     this.#counts = counts;
-    this.places = { counts: null, lengths: null, from, to };
+    this.stateSlots = { counts: null, lengths: null, from, to };
   }
 
   /** Returns the length of the last checkpoint up to `length`; 0 if there is none. */
@@ -75,14 +75,14 @@ export class RecurrentSlots {
     return isCheckpoint ? this.ring + length / this.#spacing - 1 : length % this.ring;
   }
 
-  /** Sets `places` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit are idle. */
+  /** Sets `stateSlots` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit are idle. */
   place(positions: Tensor, lengths: Tensor): void {
-    const { ring, places, device } = this;
-    device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...places }));
+    const { ring, stateSlots: slots, device } = this;
+    device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...slots }));
   }
 
   /** Cuts new tokens into pieces at the lengths at which states are kept. With `asSteps`, these are all lengths. */
-  placesOf(parts: readonly ExtendedSequence[], asSteps: boolean): StatePlaces {
+  slotsFor(parts: readonly ExtendedSequence[], asSteps: boolean): StateSlots {
     const { ring, device } = this;
     const spacing = this.#spacing;
     const pieces = parts.flatMap(({ sequence, start, count }) => {
@@ -97,17 +97,17 @@ export class RecurrentSlots {
     });
     const upload = (of: (piece: ExtendedSequence) => number) => device.tensor(Int32Array.from(pieces, of));
     const lengths = upload(({ count }) => count);
-    const places = { from: upload(() => -1), to: upload(() => -1) };
+    const slots = { from: upload(() => -1), to: upload(() => -1) };
     stateSlots(this.#tags, {
-      ...{ ring, spacing, ...places },
+      ...{ ring, spacing, ...slots },
       sequences: upload(({ sequence }) => sequence),
       positions: upload(({ start }) => start),
       ends: upload(({ start, count }) => start + count),
     });
-    return { counts: pieces.map(({ count }) => count), lengths, ...places };
+    return { counts: pieces.map(({ count }) => count), lengths, ...slots };
   }
 
-  /** `DecoderState.reorder` for one memory. */
+  /** `DecoderState.reorder` for one cache. */
   reorder(memory: Tensor, order: Tensor): void {
     cacheReorder(memory, order, this.#counts);
   }
@@ -116,7 +116,7 @@ export class RecurrentSlots {
     this.reorder(this.#tags, order);
   }
 
-  /** `DecoderState.copySequence` for one memory: the state at `length` and the checkpoints before it. */
+  /** `DecoderState.copySequence` for one cache: the state at `length` and the checkpoints before it. */
   copy(memory: Tensor, to: number, source: Tensor, from: number, length: number): void {
     const slot = this.#slotOf(length);
     const checkpoints = this.checkpointUpTo(length) / this.#spacing;

@@ -9,7 +9,7 @@ import type { DistanceWaves } from './distance-waves.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
-import type { PaddingSight } from './padding.js';
+import type { PaddingMask } from './padding.js';
 import { Sequences } from './sequences.js';
 
 /** Sequences whose tokens belong to segments. */
@@ -103,7 +103,7 @@ export class RelativeAttention extends MultiHeadAttention {
     return add(perQuery(own), change);
   }
 
-  protected override sightOf({ isToken, tokenMask, longest, size, positions }: Sequences): PaddingSight | null {
+  protected override paddingMaskOf({ isToken, tokenMask, longest, size, positions }: Sequences): PaddingMask | null {
     if (isToken === null || tokenMask === null) return null;
     const mask = new Int32Array(size * longest * longest);
     for (const [b, row] of isToken.entries())

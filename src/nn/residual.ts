@@ -71,10 +71,10 @@ export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 /** A wiring that has parameters. */
 export interface WiringPart extends Module {
   /**
-   * `x`: the rows before the layer. `aside`: further inputs of each row, or null. Returns the rows after the layer, in
+   * `x`: the rows before the layer. `extraInputs`: further inputs of each row, or null. Returns the rows after the layer, in
    * the shape of `x`.
    */
-  forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor;
+  forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor;
 }
 
 export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, normed: normedResidual, parallel } as const;

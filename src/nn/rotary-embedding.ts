@@ -10,7 +10,7 @@ import { gather } from '../ops/move.js';
 import { rotary } from '../ops/rotary.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
-import { FREQUENCIES, type Positions, rotations } from './positions.js';
+import { FREQUENCIES, type Positions, rotaryAngles } from './positions.js';
 
 /** Context extension: slower rotation for texts that are longer than those of the training. */
 export type RotaryScaling =
@@ -85,7 +85,7 @@ export interface RotaryEmbeddingOptions {
 
 const kinds = {
   ...({ headSize: 'count', rotaryDim: 'any', maxLength: 'count', theta: 'positive' } as const),
-  ...({ layout: 'any', firstPosition: 'number', frequencies: FREQUENCIES } as const), // `rotations` checks further
+  ...({ layout: 'any', firstPosition: 'number', frequencies: FREQUENCIES } as const), // `rotaryAngles` checks further
   scaling: orNull('object'),
   axes: orNull('integers'),
 };
@@ -134,17 +134,17 @@ export class RotaryEmbedding extends Module implements Rotation {
 
   /**
    * Rotates the heads in the first `columns` features of `x`, float32 [N, n], at `positions`, int32 [N]. Further
-   * features are unchanged. All positions are below `length`, the length of the text. With `grows`, tokens are
+   * features are unchanged. All positions are below `length`, the length of the text. With `incremental`, tokens are
    * generated one by one. Returns float32 [N, n]. Throws ShapeError, DTypeError.
    */
   forward(
     x: Tensor,
     positions: Tensor,
     length: number,
-    { columns = x.shape.at(-1) as number, grows = false, angles = null }: RotateOptions = {},
+    { columns = x.shape.at(-1) as number, incremental = false, angles = null }: RotateOptions = {},
   ): Tensor {
     const { headSize, layout } = this.options;
-    return rotary(x, angles ? null : positions, angles ?? this.#table(length, grows), {
+    return rotary(x, angles ? null : positions, angles ?? this.#table(length, incremental), {
       columns,
       layout,
       ...(this.#rotaryDim < headSize ? { headSize } : {}),
@@ -155,10 +155,10 @@ export class RotaryEmbedding extends Module implements Rotation {
    * Returns rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `places` has int32 [N]
    * for each axis, with positions below `length`. Pair i rotates by the position on axis `axes[i]`.
    */
-  anglesAt(places: readonly Tensor[], length: number, grows = false): Tensor {
+  anglesAt(places: readonly Tensor[], length: number, incremental = false): Tensor {
     const { axes, layout } = this.options;
     if (!axes) throw new ArgumentError('RotaryEmbedding: axes is missing, expected an axis for each pair');
-    const table = this.#table(length, grows);
+    const table = this.#table(length, incremental);
     const pairOf = (feature: number) => (layout === 'halves' ? feature % axes.length : Math.floor(feature / 2));
     const parts = places.map((rows, axis) => {
       const own = Float32Array.from({ length: 2 * this.#rotaryDim }, (_, i) =>
@@ -194,32 +194,32 @@ export class RotaryEmbedding extends Module implements Rotation {
    * Returns a table of at least `length` rows, [rows, 2 · rotaryDim]. Longer tables are made on demand. Shorter ones
    * are kept, because they may be in use.
    */
-  #table(length: number, grows: boolean): Tensor {
-    return this.#known(length, grows) ?? atOnce(this.#makeTable(length, grows));
+  #table(length: number, incremental: boolean): Tensor {
+    return this.#known(length, incremental) ?? atOnce(this.#makeTable(length, incremental));
   }
 
   /**
    * Returns the same number for lengths of prompts that rotate alike. A generated token rotates like a prompt that ends
    * with it.
    */
-  kindOf(promptLength: number): number {
+  tableKey(promptLength: number): number {
     const { scaling = null } = this.options;
     return growthFrom(scaling) === null ? 0 : kindOfLength(scaling, promptLength);
   }
 
-  #keyOf(length: number, grows: boolean): number {
+  #keyOf(length: number, incremental: boolean): number {
     const { scaling = null } = this.options;
-    return grows && growthFrom(scaling) !== null ? GROWING : kindOfLength(scaling, length);
+    return incremental && growthFrom(scaling) !== null ? GROWING : kindOfLength(scaling, length);
   }
 
-  #known(length: number, grows: boolean): Tensor | undefined {
-    const known = this.#tables.get(this.#keyOf(length, grows))?.at(-1);
+  #known(length: number, incremental: boolean): Tensor | undefined {
+    const known = this.#tables.get(this.#keyOf(length, incremental))?.at(-1);
     return known && (known.shape[0] as number) >= length ? known : undefined;
   }
 
-  *#makeTable(length: number, grows: boolean): Generator<undefined, Tensor> {
+  *#makeTable(length: number, incremental: boolean): Generator<undefined, Tensor> {
     const { maxLength } = this.options;
-    const kind = this.#keyOf(length, grows);
+    const kind = this.#keyOf(length, incremental);
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
     const width = 2 * this.#rotaryDim;
     const values = (first: number, count: number) =>
@@ -263,7 +263,7 @@ export class RotaryEmbedding extends Module implements Rotation {
       firstPosition: firstPosition + first,
       frequencies: this.options.frequencies ?? frequencies,
     };
-    const table = rotations(rows, this.#rotaryDim, options);
+    const table = rotaryAngles(rows, this.#rotaryDim, options);
     return amplitude === 1 ? table : table.map((value) => value * amplitude);
   }
 
@@ -281,7 +281,7 @@ export interface RotateOptions {
    * True during generation: the angles of a token depend on its own position, not on the length of the text. Default:
    * false.
    */
-  readonly grows?: boolean | undefined;
+  readonly incremental?: boolean | undefined;
   /** float32 [N, 2·rotaryDim]: a row of the table for each row of `x`, in place of `positions`. Default null. */
   readonly angles?: Tensor | null | undefined;
 }

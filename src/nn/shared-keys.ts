@@ -3,11 +3,17 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { concat } from '../ops/move.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected, type Queries } from './attention.js';
-import type { Exchange } from './exchange.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type Projected,
+  type Queries,
+  type RotaryPlaces,
+} from './attention.js';
 import type { Initializer } from './init.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
+import type { SharedTensors } from './shared-tensors.js';
 
 export interface NormedValueOptions extends MultiHeadOptions {
   /** Normalizes each head of the values. */
@@ -29,27 +35,27 @@ export class NormedValueAttention extends MultiHeadAttention {
   }
 
   /** Makes it give its keys and values to later layers. */
-  share(): void {
+  shareKeys(): void {
     this.#isKeySource = true;
   }
 
   protected override projectAll(
     x: Tensor,
-    places: Places,
-    exchange: Exchange | undefined,
+    places: RotaryPlaces,
+    shared: SharedTensors | undefined,
     batch: Sequences,
   ): Projected {
-    const projected = super.projectAll(x, places, exchange, batch);
-    if (this.#isKeySource) exchange?.give(this, projected.kv);
+    const projected = super.projectAll(x, places, shared, batch);
+    if (this.#isKeySource) shared?.share(this, projected.kv);
     return projected;
   }
 
-  protected override prepared(all: Tensor, places: Places): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
-    const q = this.ready(all.columns(0, queries), this.qNorm, places);
+    const q = this.normalizeAndRotate(all.columns(0, queries), this.qNorm, places);
     const k = all.columns(queries, queries + keys);
-    const v = this.normalized(this.values(all, queries, keys), this.vNorm);
-    return { q, kv: concat([this.ready(k, this.kNorm, places), v], -1) };
+    const v = this.normalize(this.values(all, queries, keys), this.vNorm);
+    return { q, kv: concat([this.normalizeAndRotate(k, this.kNorm, places), v], -1) };
   }
 
   /** Returns the projected values, before their norm. `queries` and `keys`: features of all their heads. */
@@ -60,7 +66,7 @@ export class NormedValueAttention extends MultiHeadAttention {
 
 /** Attention whose values are the projected keys, before their norm and rotation (Gemma 4). */
 export class KeysAsValuesAttention extends NormedValueAttention {
-  protected override widths(queries: number, keys: number): number[] {
+  protected override sectionWidths(queries: number, keys: number): number[] {
     return [queries, keys];
   }
 
@@ -82,27 +88,27 @@ export class ReusingAttention extends MultiHeadAttention {
           `ReusingAttention: ${name} is ${this[name]}, expected ${keySource[name]} as in the layer whose keys it reuses`,
         );
     this.#keySource = keySource;
-    keySource.share();
+    keySource.shareKeys();
   }
 
   override get keySource(): MultiHeadAttention {
     return this.#keySource;
   }
 
-  protected override widths(queries: number): number[] {
+  protected override sectionWidths(queries: number): number[] {
     return [queries];
   }
 
-  protected override projectNew(x: Tensor, places: Places): Queries & { readonly kv: null } {
+  protected override projectNew(x: Tensor, places: RotaryPlaces): Queries & { readonly kv: null } {
     return { q: this.#queries(x, places), kv: null };
   }
 
-  protected override projectAll(x: Tensor, places: Places, exchange: Exchange | undefined): Projected {
-    if (!exchange)
+  protected override projectAll(x: Tensor, places: RotaryPlaces, shared: SharedTensors | undefined): Projected {
+    if (!shared)
       throw new ArgumentError(
         'ReusingAttention: it reads the keys of an earlier layer, expected a pass through the whole Stack',
       );
-    return { q: this.#queries(x, places), kv: exchange.of(this.#keySource) };
+    return { q: this.#queries(x, places), kv: shared.get(this.#keySource) };
   }
 
   /** Throws ArgumentError, because there are no keys to project. */
@@ -110,7 +116,7 @@ export class ReusingAttention extends MultiHeadAttention {
     throw new ArgumentError('ReusingAttention: its keys are those of an earlier layer');
   }
 
-  #queries(x: Tensor, places: Places): Tensor {
-    return this.ready(this.qkv.forward(x), this.qNorm, places);
+  #queries(x: Tensor, places: RotaryPlaces): Tensor {
+    return this.normalizeAndRotate(this.qkv.forward(x), this.qNorm, places);
   }
 }

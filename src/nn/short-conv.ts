@@ -2,7 +2,7 @@ import { checkOptions, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { mul } from '../ops/binary.js';
 import { CausalConv, type RecurrentRows } from './causal-conv.js';
-import type { MemoryNeed } from './decoder-state.js';
+import type { CacheSpec } from './decoder-state.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { RecurrentMixer } from './recurrent-mixer.js';
@@ -34,8 +34,8 @@ export class ShortConv extends RecurrentMixer {
     this.outProj = new Linear(init, dModel, dModel, bias);
   }
 
-  memories(): readonly MemoryNeed[] {
-    return this.conv.memories();
+  cacheSpecs(): readonly CacheSpec[] {
+    return this.conv.cacheSpecs();
   }
 
   protected mix(x: Tensor, reading: RecurrentRows): Tensor {

@@ -4,12 +4,12 @@ import type { Tensor } from '../core/tensor.js';
 import { add, scale } from '../ops/binary.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { DecoderState, MemoryNeed } from './decoder-state.js';
-import type { MixerContext } from './exchange.js';
+import type { CacheSpec, DecoderState } from './decoder-state.js';
 import type { Extension } from './extension.js';
 import type { Mixer } from './mixer.js';
 import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
+import type { MixerContext } from './shared-tensors.js';
 
 /** The sum of several mixers that read the same input. */
 export class SideBySide extends Module implements Mixer {
@@ -25,8 +25,8 @@ export class SideBySide extends Module implements Mixer {
     return this.mixers.flatMap(({ attentions }) => attentions);
   }
 
-  memories(type?: CacheType): readonly MemoryNeed[] {
-    return this.mixers.flatMap((mixer) => mixer.memories(type));
+  cacheSpecs(type?: CacheType): readonly CacheSpec[] {
+    return this.mixers.flatMap((mixer) => mixer.cacheSpecs(type));
   }
 
   forward(x: Tensor, batch: Sequences, context?: MixerContext): Tensor {
@@ -63,8 +63,8 @@ export class ScaledMixer extends Module implements Mixer {
     return this.mixer.attentions;
   }
 
-  memories(type?: CacheType): readonly MemoryNeed[] {
-    return this.mixer.memories(type);
+  cacheSpecs(type?: CacheType): readonly CacheSpec[] {
+    return this.mixer.cacheSpecs(type);
   }
 
   forward(x: Tensor, batch: Sequences, context?: MixerContext): Tensor {

@@ -1,9 +1,8 @@
 import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { type CacheType, cacheFill } from '../ops/kv-cache.js';
-import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
+import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
-import { Exchange } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Inserted } from './inserted.js';
 import type { PostNorm, TransformerLayer } from './layer.js';
@@ -12,6 +11,7 @@ import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
+import { SharedTensors } from './shared-tensors.js';
 
 /** Further inputs and outputs of a stack. */
 export interface StackContext {
@@ -27,9 +27,9 @@ export interface StackContext {
 export interface StackEntry extends Module {
   /**
    * `x`: input of the stack, [N, features]. Returns the rows for the first layer as `x`, and further inputs of each
-   * row, which all layers read, as `aside`; null for none.
+   * row, which all layers read, as `extraInputs`; null for none.
    */
-  forward(x: Tensor): { readonly x: Tensor; readonly aside: Tensor | null };
+  forward(x: Tensor): { readonly x: Tensor; readonly extraInputs: Tensor | null };
 }
 
 /** Optional parts of a stack, as functions. Default: none. */
@@ -124,11 +124,11 @@ export class Stack extends Module {
     frees: boolean,
   ): Generator<Tensor, Tensor> {
     const last = this.layers.length - 1;
-    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i, exchange) => {
+    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i, shared) => {
       if (this.#shown !== 'outputs') hiddenStates?.push(before);
       // Added features are not in the hidden states, as in transformers.
-      const input = batch.inserted?.after(i - 1, before) ?? before;
-      const y = layer.forward(input, batch, { memory, state, exchange });
+      const input = batch.inserted?.addTo(i - 1, before) ?? before;
+      const y = layer.forward(input, batch, { memory, state, shared });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
       if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);
       return result;
@@ -157,15 +157,15 @@ export class Stack extends Module {
 
   /** Same as `step`, but yields the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, null, (layer, before, _, exchange) => layer.step(before, state, exchange));
+    return this.#layerByLayer(x, true, null, (layer, before, _, shared) => layer.step(before, state, shared));
   }
 
   /** Same as `extend`, but yields the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
     const { inserted = null } = extension;
-    return this.#layerByLayer(x, true, inserted, (layer, before, i, exchange) => {
-      const input = inserted?.after(i - 1, before) ?? before;
-      return layer.extend(input, extension, state, exchange);
+    return this.#layerByLayer(x, true, inserted, (layer, before, i, shared) => {
+      const input = inserted?.addTo(i - 1, before) ?? before;
+      return layer.extend(input, extension, state, shared);
     });
   }
 
@@ -177,23 +177,23 @@ export class Stack extends Module {
     x: Tensor,
     frees: boolean,
     inserted: Inserted | null,
-    run: (layer: TransformerLayer, x: Tensor, i: number, exchange: Exchange) => Tensor,
+    run: (layer: TransformerLayer, x: Tensor, i: number, shared: SharedTensors) => Tensor,
   ): Generator<Tensor, Tensor> {
-    const { x: first, aside } = this.entry?.forward(x) ?? { x, aside: null };
-    const exchange = new Exchange(aside, !x.device.gradientsOn);
+    const { x: first, extraInputs } = this.entry?.forward(x) ?? { x, extraInputs: null };
+    const shared = new SharedTensors(extraInputs, !x.device.gradientsOn);
     x = first;
     try {
       for (const [i, layer] of this.layers.entries()) {
-        const pass = run.bind(null, layer, x, i, exchange);
+        const pass = run.bind(null, layer, x, i, shared);
         const isFree = frees && !x.device.gradientsOn;
         const y = isFree ? x.device.scope(pass) : pass();
         if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the input of the first layer
         x = y;
         yield x;
       }
-      return this.#end(inserted?.after(this.layers.length - 1, x) ?? x);
+      return this.#end(inserted?.addTo(this.layers.length - 1, x) ?? x);
     } finally {
-      exchange.dispose();
+      shared.dispose();
     }
   }
 
@@ -204,21 +204,21 @@ export class Stack extends Module {
     return this.projection?.forward(kept) ?? kept; // [N, features of the projection, or dModel]
   }
 
-  /** Writes keys and values of the memory into the state for all later steps. */
-  remember(memory: Memory, state: DecoderState): void {
+  /** Projects the encoder's output to keys and values of cross-attention, and writes them to the state's caches. */
+  cacheMemory(memory: Memory, state: DecoderState): void {
     const { hidden, batch } = memory;
     state.sourceLengths.write(Int32Array.from(batch.counts));
     for (const { selfAttn, multiheadAttn } of this.layers) {
-      selfAttn.remember?.(memory, state);
+      selfAttn.cacheMemory?.(memory, state);
       if (!multiheadAttn) continue;
       const format = multiheadAttn.cacheFormat(state.sizes.cache);
-      cacheFill(state.of(multiheadAttn), multiheadAttn.keysAndValues(hidden), batch.lengths, format);
+      cacheFill(state.cacheOf(multiheadAttn), multiheadAttn.keysAndValues(hidden), batch.lengths, format);
     }
   }
 
-  /** Memory of the layers between steps. `type` is that of keys and values. */
-  memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
-    return this.layers.flatMap((layer) => layer.memories(type));
+  /** Caches of the layers between steps. `type` is that of keys and values. */
+  cacheSpecs(type: CacheType = 'float32'): readonly CacheSpec[] {
+    return this.layers.flatMap((layer) => layer.cacheSpecs(type));
   }
 }
 

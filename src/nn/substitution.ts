@@ -1,6 +1,7 @@
 // Replaces modules inside a model, as `quantize` and `lora` do.
 
-import { Module, snakeCase } from './module.js';
+import { snakeCase } from '../core/snake-case.js';
+import { Module } from './module.js';
 import { joinPath } from './state-names.js';
 
 /** Place of a module in a model: a property of its parent, or an element of an array there. */

@@ -37,7 +37,7 @@ export interface RotaryOptions {
  * their position. The product of a query and a key then depends on their distance.
  *
  * `x` is float32 [..., n], heads of `headSize` features side by side, and may be columns of a wider tensor. `table` is
- * float32 [length, 2·d] for the first d features of each head, made by `rotations` or `rotaryTable` for this layout.
+ * float32 [length, 2·d] for the first d features of each head, made by `rotaryAngles` or `rotaryTable` for this layout.
  * `positions` is int32 [...], rows of the table, or null if the table has one row for each row of `x`, in order. The
  * result is float32 [..., n]. A position outside the table fails the run (CommandError) and gives a row of zeros.
  * Gradients go to `x`. Throws ShapeError, DTypeError, ArgumentError.

@@ -5,7 +5,7 @@ import { FormatError } from '../core/errors.js';
 import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
 import { ApiError } from './errors.js';
 import { anyObject, boolean, object, oneOf, optional, type Read, string, tagged, withJson } from './schema.js';
-import type { Writer } from './served-model.js';
+import type { ServedTextModel } from './served-model.js';
 
 /** The maximum number of characters of a grammar, as in `ebnf`. */
 const MAX_GRAMMAR = 2 ** 15;
@@ -45,7 +45,7 @@ export const formatFields = { response_format: optional(responseFormat), ...gram
  */
 export type Constrain = (
   format: ResponseFormat,
-  writer: Writer,
+  writer: ServedTextModel,
   stopTokens: readonly number[],
 ) => Promise<BatchedOptions> | BatchedOptions;
 
@@ -76,7 +76,7 @@ export function formatOf({ response_format: given, grammar, json_schema: schema 
  */
 export async function constrainedTo(
   { param, format }: WantedFormat,
-  writer: Writer,
+  writer: ServedTextModel,
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {

@@ -7,7 +7,7 @@ import { StopStrings } from '../tasks/chat/stop-strings.js';
 import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
 import type { Phases } from './endpoint.js';
 import { ApiError } from './errors.js';
-import type { Writer } from './served-model.js';
+import type { ServedTextModel } from './served-model.js';
 
 /** Prompts, and the options for their answers. */
 export interface AnswerRequest {
@@ -61,7 +61,7 @@ export class Answers {
 
   /** Throws ApiError for a prompt that is too long, and QueueFullError. */
   constructor(
-    private readonly writer: Writer,
+    private readonly writer: ServedTextModel,
     private readonly request: AnswerRequest,
     signal: AbortSignal,
   ) {
@@ -78,7 +78,7 @@ export class Answers {
         return {
           prompt,
           options: {
-            onPlace: () => {
+            onStart: () => {
               this.#queueMs[index] = Date.now() - this.#begin;
             },
             ...options,
@@ -178,7 +178,7 @@ class AnswerText {
   constructor(
     private readonly index: number,
     prompt: readonly number[],
-    private readonly tokenizer: Writer['tokenizer'],
+    private readonly tokenizer: ServedTextModel['tokenizer'],
     private readonly request: AnswerRequest,
   ) {
     this.#text = textAfter(tokenizer, prompt, request.skipSpecial ?? true);

@@ -23,7 +23,7 @@ import {
   string,
   tagged,
 } from './schema.js';
-import { writerOf } from './served-model.js';
+import { textModelOf } from './served-model.js';
 
 const MAX_PARTS = 256;
 const CALL_ID = { maxLength: 256 };
@@ -186,7 +186,7 @@ export function countMessageTokens(name: Schema<string>): Endpoint {
     response: shape({ input_tokens: count }),
     async handle(call) {
       const body = requestOf({ ...call.body, max_tokens: 1 }) as ChatRequest;
-      const writer = writerOf(await call.use(body.model));
+      const writer = textModelOf(await call.use(body.model));
       return { json: { input_tokens: await promptTokens({ ...call, body }, writer) } };
     },
   });

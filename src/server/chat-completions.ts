@@ -30,7 +30,7 @@ import {
   type Schema,
   string,
 } from './schema.js';
-import { type ServedModel, type Writer, writerOf } from './served-model.js';
+import { type ServedModel, type ServedTextModel, textModelOf } from './served-model.js';
 import { type CallDelta, ToolCalls } from './tool-calls.js';
 import { type ChosenTools, chosenTools, toolChoice } from './tool-choice.js';
 
@@ -96,7 +96,7 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
     async handle(call): Promise<Reply> {
       const { body } = call;
       const served = await call.use(body.model);
-      const writer = writerOf(served);
+      const writer = textModelOf(served);
       const started = await startAnswer(call, writer, constrain);
       const { answers, calls: format, reasonOf, isReasoning } = started;
       const { n: choices = 1, stream = false } = body;
@@ -151,7 +151,7 @@ export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.
 /** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
 export async function startAnswer(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
-  writer: Writer,
+  writer: ServedTextModel,
   constrain: Constrain,
 ): Promise<StartedAnswer> {
   const { served } = writer;
@@ -167,7 +167,7 @@ export async function startAnswer(
 }
 
 /** Returns the number of tokens of a request's prompt. Throws ApiError 400. */
-export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: Writer): Promise<number> {
+export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: ServedTextModel): Promise<number> {
   const template = templateOf(writer);
   const { model, imageHosts } = writer.served;
   const { messages, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
@@ -180,7 +180,7 @@ export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: 
 }
 
 /** Returns the template of conversations. Throws ApiError 400 for a model without one. */
-function templateOf({ served, tokenizer: { chatTemplate } }: Writer): ChatTemplate {
+function templateOf({ served, tokenizer: { chatTemplate } }: ServedTextModel): ChatTemplate {
   if (chatTemplate !== null) return chatTemplate;
   throw new ApiError(
     400,
@@ -202,7 +202,7 @@ async function promptOf(
   body: ChatRequest,
   messages: ReadMessages['messages'],
   { tools }: ChosenTools,
-  writer: Writer,
+  writer: ServedTextModel,
 ): Promise<string> {
   const text = await writer.tokenizer.applyChatTemplate(messages, {
     addGenerationPrompt: true,
@@ -216,7 +216,7 @@ async function promptOf(
 
 async function startAnswerTo(
   { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
-  writer: Writer,
+  writer: ServedTextModel,
   constrain: Constrain,
   template: ChatTemplate,
   { messages, lease }: ReadMessages,
@@ -254,7 +254,7 @@ async function startAnswerTo(
 }
 
 /** Refuses a text that cannot fit before it is tokenized. Throws ApiError 400. */
-export function checkFits(text: string, { served, batching }: Writer): void {
+export function checkFits(text: string, { served, batching }: ServedTextModel): void {
   const min = served.tokenBound(text);
   if (min >= batching.context) throw tooLong(`at least ${min}`, batching.context);
 }
@@ -263,7 +263,7 @@ export function checkFits(text: string, { served, batching }: Writer): void {
 async function optionsOf(
   body: ChatRequest,
   chosen: ChosenTools,
-  writer: Writer,
+  writer: ServedTextModel,
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {

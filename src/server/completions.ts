@@ -24,7 +24,7 @@ import {
   type Schema,
   string,
 } from './schema.js';
-import { type ServedModel, type Writer, writerOf } from './served-model.js';
+import { type ServedModel, type ServedTextModel, textModelOf } from './served-model.js';
 
 const MAX_PROMPTS = 64;
 /** The default of `max_tokens`, as at OpenAI. */
@@ -71,7 +71,7 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
     async handle(call): Promise<Reply> {
       const { body, client, prefixScope, signal } = call;
       const served = await call.use(body.model);
-      const writer = writerOf(served);
+      const writer = textModelOf(served);
       const { n: choices = 1, stream = false, echo = false } = body;
       if (echo && body.logprobs !== undefined)
         throw new ApiError(400, "'echo' together with 'logprobs' is not supported", 'unsupported_parameter', 'echo');
@@ -112,7 +112,11 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
 }
 
 /** The options of generation. With a grammar or a schema, all of the answer has this form. */
-async function optionsOf(body: CompletionRequest, writer: Writer, constrain: Constrain): Promise<BatchedOptions> {
+async function optionsOf(
+  body: CompletionRequest,
+  writer: ServedTextModel,
+  constrain: Constrain,
+): Promise<BatchedOptions> {
   const { model } = writer.served;
   const sampling = samplingOptions(body, model.vocabSize);
   const wanted = formatOf(body);
@@ -166,7 +170,7 @@ interface Prompt {
 }
 
 /** Throws ApiError for unknown ids, and for texts that cannot fit. */
-async function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Promise<Prompt[]> {
+async function promptsOf(given: CompletionRequest['prompt'], writer: ServedTextModel): Promise<Prompt[]> {
   const { tokenizer, served } = writer;
   const { vocabSize, startId, endIds } = served.model;
   const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;

@@ -7,7 +7,7 @@ import { type ChatRequest, startAnswer } from './chat-completions.js';
 import { recordUsage } from './completion-frame.js';
 import type { Call } from './endpoint.js';
 import type { ModelPool } from './model-pool.js';
-import { type ServedModel, writerOf } from './served-model.js';
+import { type ServedModel, textModelOf } from './served-model.js';
 
 /** The models behind an API. */
 export interface Backend {
@@ -41,7 +41,7 @@ export async function converse(
   keepAliveSeconds?: number,
 ): Promise<Conversation> {
   const served = await call.use(request.model, keepAliveSeconds);
-  const started = await startAnswer({ ...call, body: request as ChatRequest }, writerOf(served), constrain);
+  const started = await startAnswer({ ...call, body: request as ChatRequest }, textModelOf(served), constrain);
   const { answers, calls, isReasoning } = started;
   return {
     served,

@@ -35,15 +35,15 @@ export interface ServedModel {
   readonly tokenBound: TokenBound;
 }
 
-/** A model that continues prompts, with what it needs. */
-export interface Writer {
+/** A served model that generates text, with its batching and tokenizer. */
+export interface ServedTextModel {
   readonly served: ServedModel;
   readonly batching: ContinuousBatching;
   readonly tokenizer: PretrainedTokenizer;
 }
 
 /** Throws ApiError 400 for a model that does not generate text. */
-export function writerOf(served: ServedModel): Writer {
+export function textModelOf(served: ServedModel): ServedTextModel {
   const { batching, model } = served;
   if (batching && model.tokenizer) return { served, batching, tokenizer: model.tokenizer };
   const why = batching ? 'has no tokenizer' : 'does not generate text';

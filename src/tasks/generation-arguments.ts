@@ -2,6 +2,7 @@
 
 import { checkKnown, mismatch, type OptionRule } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { snakeCase } from '../core/snake-case.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { OPTION_RULES } from '../generate/option-rules.js';
 import { namesOf, type OptionName } from '../generate/option-table.js';
@@ -28,13 +29,8 @@ export type GenerationArguments = {
     : { [Own in Name as Snake<Own>]: GenerateOptions[Own] }[Key & Snake<Name>];
 };
 
-/** A name as Python's libraries write it: `maxLength` → `max_length`. */
-export function snakeOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
 const camels: ReadonlyMap<string, Name> = new Map(
-  NAMES.flatMap((name) => [[name, name] as const, [snakeOf(name), name] as const]),
+  NAMES.flatMap((name) => [[name, name] as const, [snakeCase(name), name] as const]),
 );
 
 /**

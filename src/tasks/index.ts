@@ -34,7 +34,7 @@ export type { Box, RunMask } from './mask-filters.js';
 export type { GeneratedMasks, MaskGeneration, MaskGenerationOptions } from './mask-generation.js';
 export type { MediaFile } from './media-source.js';
 export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
-export { type Passage, passagesOf } from './passages.js';
+export { type Passage, splitPassages } from './passages.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
 export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName } from './registry.js';

@@ -16,8 +16,8 @@ const MAX_CHARACTERS = 1000;
  * Cuts a text, such as Markdown or code, into passages for search. A passage has at most 1000 characters. It ends at an
  * empty line if it can, or else at a line's end. Longer lines are cut. Passages that would be empty are left out.
  */
-export function passagesOf(text: string): Passage[] {
-  checkText('passagesOf', text);
+export function splitPassages(text: string): Passage[] {
+  checkText('splitPassages', text);
   const passages: Passage[] = [];
   let current: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
   const close = () => {

@@ -12,7 +12,14 @@ import { fileURLToPath } from 'node:url';
 import { Queue, QueueEvents } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BulkTask, collect, createWorker, submit, transformerTask, type Written } from '../../src/bulk/index.js';
+import {
+  type BulkTask,
+  collect,
+  createWorker,
+  type GeneratedOutput,
+  submit,
+  transformerTask,
+} from '../../src/bulk/index.js';
 import { ArgumentError, createDevice, type Device, Transformer } from '../../src/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
 import { describeWith } from '../equipment.js';
@@ -335,7 +342,7 @@ describeWith(['Redis'], 'bulk inference', () => {
       const connection = { port };
       const [jobs, events] = [new Queue(queue, { connection }), new QueueEvents(queue, { connection })];
       const job = await jobs.add('any', { task: 'run', input: 'wood' });
-      const { output } = (await job.waitUntilFinished(events)) as Written;
+      const { output } = (await job.waitUntilFinished(events)) as GeneratedOutput;
       expect(output).toBe('W UH D');
       const other = await jobs.add('any', { task: 'embed', input: 'wood' });
       await expect(other.waitUntilFinished(events)).rejects.toThrow(

@@ -28,7 +28,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
     const ids = [5, 9, 17, 4, 6];
     await guest.read(ids.join(' '));
     const says = await guest.experiment('Memory');
-    const needs = hybrid.decoder!.layers.map((layer) => layer.memories());
+    const needs = hybrid.decoder!.layers.map((layer) => layer.cacheSpecs());
     const bytes = (kind: string) =>
       needs.flat().reduce((sum, { rows, width }) => sum + (rows === kind ? 4 * width : 0), 0);
     const first = says.match(/adds ([\d.]+) (k?B)/)!;
@@ -43,7 +43,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
       hybrid.extend!(state, [ids.slice(0, at + 1)]);
       for (const [layer, parts] of recurrent.entries()) {
         let sum = 0;
-        for (const { part } of parts) sum += norm((await state.of(part).data()) as Float32Array) ** 2;
+        for (const { part } of parts) sum += norm((await state.cacheOf(part).data()) as Float32Array) ** 2;
         expectNear(cells[layer]![at]!.split(': ')[1]!, Math.sqrt(sum), 0.011);
       }
       state.dispose();
@@ -59,7 +59,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
     await guest.bring(await filesOf(folder));
     await guest.read('5 9 17 4 6');
     await guest.experiment('Memory');
-    const empty = shared.decoder!.layers.flatMap((layer, i) => (layer.memories().length === 0 ? [i + 1] : []));
+    const empty = shared.decoder!.layers.flatMap((layer, i) => (layer.cacheSpecs().length === 0 ? [i + 1] : []));
     expect(empty.length).toBeGreaterThan(0);
     const kinds = await guest.page.locator('.layer-memory li').allTextContents();
     expect(kinds).toContainEqual(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { placeOfRow, readRows } from '../../src/finetune/index.js';
+import { readRows, rowLocation } from '../../src/finetune/index.js';
 import { ArgumentError, FormatError } from '../../src/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-rows-'));
@@ -37,7 +37,7 @@ describe('rows of files', () => {
     const lines = [long, long, { text: 'y' }].map((row) => `${JSON.stringify(row)}\r\n`);
     writeFileSync(join(folder, 'long.jsonl'), lines.join(''));
     const places = [];
-    for await (const row of readRows(join(folder, 'long.jsonl'))) places.push(placeOfRow(row));
+    for await (const row of readRows(join(folder, 'long.jsonl'))) places.push(rowLocation(row));
     expect(places).toEqual([1, 2, 3].map((line) => `${join(folder, 'long.jsonl')}: line ${line}`));
   });
 
@@ -142,13 +142,13 @@ describe('rows of files', () => {
       { tokens: ['Ada', 'writes'], labels: ['B-PER', 'O'] },
       { tokens: ['Paris'], labels: ['B-LOC'] },
     ]);
-    expect(rows.map((row) => placeOfRow(row)?.split(': ')[1])).toEqual(['line 3', 'line 7']);
+    expect(rows.map((row) => rowLocation(row)?.split(': ')[1])).toEqual(['line 3', 'line 7']);
     await expect(rowsOf('bad.conll', 'Ada B-PER\nalone\n')).rejects.toThrow(/bad.conll: line 2/);
   });
 
   it('remembers the line of each row', async () => {
     const place = async (name: string, content: string) =>
-      ((await rowsOf(name, content)) as Record<string, unknown>[]).map((row) => placeOfRow(row)?.split(': ')[1]);
+      ((await rowsOf(name, content)) as Record<string, unknown>[]).map((row) => rowLocation(row)?.split(': ')[1]);
     expect(await place('j.jsonl', '{"text": "a"}\n\n{"text": "b"}')).toEqual(['line 1', 'line 3']);
     expect(await place('j.csv', 'text,label\n"a\nb",1\n\nc,0\n')).toEqual(['line 3', 'line 5']);
     expect(await place('j.json', '[{"text": "a"}, {"text": "b"}]')).toEqual(['row 1', 'row 2']);

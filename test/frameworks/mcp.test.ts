@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { passagesOf } from '../../src/tasks/index.js';
+import { splitPassages } from '../../src/tasks/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
 import { testData } from '../test-data.js';
 import { type SmallModels, smallModels } from './small-models.js';
@@ -102,7 +102,7 @@ describe('passages', () => {
   it('end at empty lines, and are at most 1000 characters', () => {
     const paragraph = 'word '.repeat(120).trim();
     const text = [paragraph, '', paragraph, '', 'end', 'x'.repeat(2300), ''].join('\n');
-    const passages = passagesOf(text);
+    const passages = splitPassages(text);
     expect(passages.map(({ firstLine, lastLine }) => [firstLine, lastLine])).toEqual([
       [1, 1],
       [3, 3],
@@ -115,6 +115,6 @@ describe('passages', () => {
     expect(passages.map((each) => each.text).join('')).toBe(text.replaceAll('\n', ''));
   });
 
-  it('do not exist in an empty text', () => expect(passagesOf(' \n\n')).toEqual([]));
-  it('refuse what is no text', () => expect(() => passagesOf(5 as never)).toThrow('passagesOf: '));
+  it('do not exist in an empty text', () => expect(splitPassages(' \n\n')).toEqual([]));
+  it('refuse what is no text', () => expect(() => splitPassages(5 as never)).toThrow('splitPassages: '));
 });

@@ -18,7 +18,7 @@ class Bigram implements Generative {
   startDecoding({ sequences = 1, beams = 1, maxLength: capacity = 32 }: DecodingOptions) {
     return new DecoderState(this.device, {
       model: this,
-      memories: [],
+      caches: [],
       sources: sequences,
       beams,
       capacity,

@@ -61,7 +61,7 @@ describe.each(packed)('%s of a decoder', (type) => {
     const model = makeModel({ ...rotary, dModel: 256 });
     const words = (cache: CacheType) => {
       using state = model.startDecoding({ cache });
-      return state.memories[0]?.shape[2] as number;
+      return state.caches[0]?.shape[2] as number;
     };
     expect(words(type) / words('float32')).toBe({ float16: 0.5, int8: 0.265625 }[type]);
     model.dispose();

@@ -53,7 +53,7 @@ describe.each(['lfm2', 'lfm2_moe', 'mamba2', 'falcon_h1', 'granitemoehybrid', 'q
     const expected = model.prefill(fresh, [next]).dataSync();
     using state = model.startDecoding({ sequences: 2, maxLength: 200 });
     model.extend(state, [ids], { logits: 'none' });
-    expect(state.resumable(100)).toBe(64);
+    expect(state.resumableLength(100)).toBe(64);
     state.copySequence(1, 0, 64);
     expect(model.extend(state, [[5, 6, 7]], { sequences: [1], starts: [64] }).dataSync()).toEqual(expected);
     expect(model.extend(state, [[5, 6, 7]], { starts: [64] }).dataSync()).toEqual(expected);

@@ -23,7 +23,7 @@ describe.each([
 
   it('keeps only the keys of layers that have their own', () => {
     using state = model.startDecoding({ maxLength: 8 });
-    expect(state.memories).toHaveLength(owners);
+    expect(state.caches).toHaveLength(owners);
   });
 
   it('reads a text in chunks as in one pass, and token by token as in steps', () => {

@@ -183,7 +183,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     const [x, batch] = [inputOf(), Sequences.of(device, [TIME])];
     const whole = stack.forward(x, batch).dataSync();
     const sizes = { model: stack, sources: 1, beams: 1, capacity: TIME, sourceCapacity: 0 };
-    const state = new DecoderState(device, { ...sizes, memories: stack.memories() });
+    const state = new DecoderState(device, { ...sizes, caches: stack.cacheSpecs() });
     const first = 3; // the first tokens are read at once, the others one by one
     stack.forward(x.rows(0, first), Sequences.of(device, [first]), { state });
     state.setLengths(Int32Array.of(first));

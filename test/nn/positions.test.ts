@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/index.js';
-import { resolvePositions, rotations, sinusoids } from '../../src/nn/index.js';
+import { resolvePositions, rotaryAngles, sinusoids } from '../../src/nn/index.js';
 
 describe('sinusoids', () => {
   it('equal those of the paper: sines on even features, cosines on odd ones', () => {
@@ -43,7 +43,7 @@ describe('sinusoids', () => {
   });
 });
 
-it('accept the options of rotations, and refuse invalid ones', () => {
+it('accept the options of rotaryAngles, and refuse invalid ones', () => {
   expect(sinusoids(3, 4)).toEqual(sinusoids(3, 4, resolvePositions()));
   const halves = { kind: 'sinusoidal', layout: 'halves' } as const;
   expect(sinusoids(3, 4, { layout: 'halves' })).toEqual(sinusoids(3, 4, resolvePositions(halves)));
@@ -52,12 +52,12 @@ it('accept the options of rotations, and refuse invalid ones', () => {
   const layout = 'thirds' as 'halves';
   expect(() => sinusoids(2, 4, { layout })).toThrow(ArgumentError);
   expect(() => sinusoids(2, 4, { layout })).toThrow('sinusoids: positions.layout is "thirds"');
-  expect(() => rotations(2, 4, { layout })).toThrow('rotations: positions.layout is "thirds"');
+  expect(() => rotaryAngles(2, 4, { layout })).toThrow('rotaryAngles: positions.layout is "thirds"');
   expect(() => sinusoids(2, 4, 'halves' as never)).toThrow('sinusoids: the options are "halves"');
-  expect(() => rotations(2, 4, { frequencies: () => Number.NaN })).toThrow(
-    'rotations: positions.frequencies(0, 4) is NaN, expected a finite number',
+  expect(() => rotaryAngles(2, 4, { frequencies: () => Number.NaN })).toThrow(
+    'rotaryAngles: positions.frequencies(0, 4) is NaN, expected a finite number',
   );
-  expect(() => rotations(2, 4, { frequencies: [1] })).toThrow('rotations: positions.frequencies has 1 numbers');
+  expect(() => rotaryAngles(2, 4, { frequencies: [1] })).toThrow('rotaryAngles: positions.frequencies has 1 numbers');
 });
 
 it('refuse invalid positions', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError } from '../../src/index.js';
-import { rotations } from '../../src/nn/index.js';
+import { rotaryAngles } from '../../src/nn/index.js';
 import { rotary } from '../../src/ops/index.js';
 import { rotaryTable } from '../../src/ops/rotary.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
@@ -47,7 +47,7 @@ describeOp({
     return {
       x: random.normal([...rows, heads * headSize]),
       positions: positions === false ? null : random.integers(rows, length),
-      table: { shape: [length, 2 * width], data: rotations(length, width, { layout }) },
+      table: { shape: [length, 2 * width], data: rotaryAngles(length, width, { layout }) },
     };
   },
   forward: ({ x, positions, table }, { columns, headSize, layout }) =>
@@ -74,7 +74,7 @@ describe('rotary', () => {
   it.each(layouts)('makes products of queries and keys depend only on their distance: %s', async (layout) => {
     const device = await deviceFor(isas[0]!, 1);
     const [features, length] = [10, 40];
-    const table = device.tensor(rotations(length, features, { layout }), [length, 2 * features]);
+    const table = device.tensor(rotaryAngles(length, features, { layout }), [length, 2 * features]);
     const [q, k] = [3, 5].map((n) => Float32Array.from({ length: features }, (_, i) => Math.sin(n * i + 1)));
     const everywhere = async (x: Float32Array) => {
       const rows = device.tensor(Float32Array.from({ length: length * features }, (_, i) => x[i % features]!));
@@ -94,20 +94,20 @@ describe('rotary', () => {
 
   it('rotates pairs by the angles of the paper, or any others', () => {
     const angle = (i: number) => 3 / 10000 ** ((2 * i) / 6);
-    const interleaved = rotations(4, 6).subarray(36);
-    const halves = rotations(4, 6, { layout: 'halves' }).subarray(36);
+    const interleaved = rotaryAngles(4, 6).subarray(36);
+    const halves = rotaryAngles(4, 6, { layout: 'halves' }).subarray(36);
     for (const i of [0, 1, 2]) {
       const [cosine, sine] = [Math.fround(Math.cos(angle(i))), Math.fround(Math.sin(angle(i)))];
       expect([0, 1, 6, 7].map((at) => interleaved[2 * i + at])).toEqual([cosine, cosine, -sine, sine]);
       expect([0, 3, 6, 9].map((at) => halves[i + at])).toEqual([cosine, cosine, -sine, sine]);
     }
-    expect(rotations(1, 2, { frequencies: [0.5], firstPosition: 2 })[0]).toBe(Math.fround(Math.cos(1)));
-    expect(() => rotations(1, 3)).toThrow('rotations: features is 3, expected an even number');
+    expect(rotaryAngles(1, 2, { frequencies: [0.5], firstPosition: 2 })[0]).toBe(Math.fround(Math.cos(1)));
+    expect(() => rotaryAngles(1, 3)).toThrow('rotaryAngles: features is 3, expected an even number');
   });
 
   it('a position outside its table fails the run, gives a row of zeros, and the device stays usable', async () => {
     const device = await deviceFor(isas[0]!, 1);
-    const table = device.tensor(rotations(2, 2), [2, 4]);
+    const table = device.tensor(rotaryAngles(2, 2), [2, 4]);
     for (const position of [2, -1]) {
       const y = rotary(device.tensor([1, 2, 3, 4], [2, 2]), device.tensor(Int32Array.of(0, position)), table);
       await expect(y.data()).rejects.toThrow(CommandError);
@@ -138,7 +138,7 @@ describe('rotary', () => {
     const [cos, sin] = [Math.cos, Math.sin].map((f) => device.tensor(Float32Array.from(angles, f), [5, 1, 3]));
     const table = rotaryTable(cos!, sin!, { layout });
     expect(table.shape).toEqual([5, 12]);
-    expect(await table.data()).toEqual(rotations(5, 6, { layout }));
+    expect(await table.data()).toEqual(rotaryAngles(5, 6, { layout }));
     expect(() => rotaryTable(cos!, table)).toThrow('rotaryTable: sin is [5, 12], expected [5, 1, 3]');
   });
 });

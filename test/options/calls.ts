@@ -331,7 +331,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       { scaling: { type: 'linear', factor: 2 } },
     ),
     'new Stack': call((options) => new nn.Stack(0, () => null as never, null, options)),
-    rotations: call((options) => nn.rotations(4, 8, options)),
+    rotaryAngles: call((options) => nn.rotaryAngles(4, 8, options)),
     sinusoids: call((options) => nn.sinusoids(4, 8, options)),
     'PackedWeight#linear': call((options) => packedLinear.weight.linear(wide, null, options), {}, { dropout }),
     'PackedWeight#linearPart': call(
@@ -471,8 +471,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     evaluateTokens: call((options) =>
       finetune.evaluateTokens(tagger, [{ words: ['the'], labels: ['O'] }] as never[], options),
     ),
-    evaluateWriting: call((options) =>
-      finetune.evaluateWriting(t5, [{ source: 'a', target: 'a' }] as never[], options),
+    evaluateSequenceToSequence: call((options) =>
+      finetune.evaluateSequenceToSequence(t5, [{ source: 'a', target: 'a' }] as never[], options),
     ),
     contrastiveLoss: call((options) => finetune.contrastiveLoss(x, x, [0, 1], options)),
     distillationLoss: call((options) => finetune.distillationLoss(x, x, options)),

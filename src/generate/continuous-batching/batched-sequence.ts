@@ -58,7 +58,7 @@ export interface SequenceParts {
   /** Holds the prompt and all tokens that `search` has chosen except the latest one. Null for a new sequence. */
   readonly held: HeldRow | null;
   /** Called when the sequence gets a row. Default: none. */
-  readonly onPlace?: (() => void) | undefined;
+  readonly onStart?: (() => void) | undefined;
 }
 
 /** A request that waits or runs. */
@@ -84,14 +84,14 @@ export class BatchedSequence {
   readonly #generated: number[];
   readonly #withLogits: boolean;
   #held: HeldRow | null;
-  readonly #onPlace: () => void;
+  readonly #onStart: () => void;
   private readonly plan: Plan;
   private readonly top: number;
   private readonly listener: Listener;
 
   constructor(parts: SequenceParts) {
-    const { plan, search, client, prefixScope, top, listener, cache, held, adapters = [], onPlace = () => {} } = parts;
-    this.#onPlace = onPlace;
+    const { plan, search, client, prefixScope, top, listener, cache, held, adapters = [], onStart = () => {} } = parts;
+    this.#onStart = onStart;
     [this.plan, this.client, this.top, this.adapters] = [plan, client, top, adapters];
     this.adapterKey = JSON.stringify(adapters);
     this.prefixScope = `${this.adapterKey}${prefixScope}`; // keys and values depend on the adapters
@@ -127,7 +127,7 @@ export class BatchedSequence {
 
   /** Called when the sequence gets a row. */
   notifyPlaced(): void {
-    this.#onPlace();
+    this.#onStart();
   }
 
   /** Called when the sequence has left its row. */

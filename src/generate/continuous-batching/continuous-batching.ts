@@ -108,8 +108,8 @@ export class ContinuousBatching {
   #disposed = false;
   /** Moving average of the time of a request from arrival to end, in milliseconds. */
   #averageMs = 1000;
-  /** `changes` of the model to which the recorded steps and the kept prefixes belong. */
-  #changes: number | undefined;
+  /** `structureVersion` of the model to which the recorded steps and the kept prefixes belong. */
+  #structureVersion: number | undefined;
   /** Events for listeners, delivered while the next passes run, because listeners may take long. */
   #pendingEvents: (() => void)[] = [];
   readonly #counts = { cachedTokens: 0, generatedTokens: 0, steps: 0 };
@@ -139,7 +139,7 @@ export class ContinuousBatching {
     const max = maxCacheRows(model.device);
     if (parallel > max) throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, expected at most ${max}`);
     this.#model = model;
-    this.#changes = model.changes;
+    this.#structureVersion = model.structureVersion;
     this.parallel = parallel;
     this.context = context;
     this.#maxWaiting = maxWaiting;
@@ -333,9 +333,9 @@ export class ContinuousBatching {
 
   /** If parts of the model were changed: forgets prefixes and recorded steps, and ends requests whose adapter is gone. */
   #dropStaleState(): void {
-    const { changes, adapters } = this.#model;
-    if (changes === this.#changes) return;
-    this.#changes = changes;
+    const { structureVersion, adapters } = this.#model;
+    if (structureVersion === this.#structureVersion) return;
+    this.#structureVersion = structureVersion;
     this.#rows.clear();
     this.#passes.forgetSteps();
     for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) {
@@ -357,7 +357,7 @@ export class ContinuousBatching {
     await yieldToEventLoop();
     const max = this.#limit.capacity - 1; // see Passes.step
     const { state } = this.#passes;
-    const tokens = tokensInRow.slice(0, tokensInRow.length > max ? state.resumable(max) : max);
+    const tokens = tokensInRow.slice(0, tokensInRow.length > max ? state.resumableLength(max) : max);
     try {
       // The cache can hold longer texts than the rows of this batch, for which there are no rotary tables yet.
       await prepareInSlices(this.#model, cache.textLength(tokens.length));

@@ -66,7 +66,7 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
   /** Number of most probable tokens reported with every token, at most 20. Default 0. */
   topLogProbabilities?: number | undefined;
   /** Called when the sequence leaves the queue and joins the batch. Default none. */
-  onPlace?: (() => void) | undefined;
+  onStart?: (() => void) | undefined;
 }
 
 /** Maximum of `topLogProbabilities`, as in OpenAI's API. */
@@ -90,7 +90,7 @@ export interface BatchedPlan {
   /** Names of adapters. */
   readonly adapters: readonly string[];
   readonly cache: PromptCache | null;
-  readonly onPlace: () => void;
+  readonly onStart: () => void;
 }
 
 /** Checks a request. Throws ArgumentError for invalid options, or a prompt that does not fit into `context`. */
@@ -103,20 +103,20 @@ export function planFor(
     prefixScope = '',
     stream = 0,
     topLogProbabilities = 0,
-    onPlace = () => {},
+    onStart = () => {},
     cache,
     adapter,
     signal: _,
     ...options
   }: BatchedOptions,
 ): BatchedPlan {
-  const mine = { client, prefixScope, stream, topLogProbabilities, onPlace };
+  const mine = { client, prefixScope, stream, topLogProbabilities, onStart };
   const max = Math.min(MAX_TOP, model.vocabSize);
   checkOptions('ContinuousBatching.stream', mine, {
     client: 'string',
     prefixScope: 'string',
     stream: 'whole',
-    onPlace: 'function',
+    onStart: 'function',
     topLogProbabilities: {
       accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= max,
       expected: `an integer from 0 to ${max}`,
@@ -142,7 +142,7 @@ export function planFor(
     top: topLogProbabilities,
     adapters,
     cache: cache ?? null,
-    onPlace,
+    onStart,
   };
 }
 

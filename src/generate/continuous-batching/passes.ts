@@ -105,7 +105,7 @@ export class Passes {
 
   /** Like `DecoderState.resumable`, or 0 while there is no state. */
   resumable(length: number): number {
-    return this.#state?.resumable(length) ?? 0;
+    return this.#state?.resumableLength(length) ?? 0;
   }
 
   /** The decoder state. Its rows must exist (`room.rows` above 0). */
@@ -323,7 +323,7 @@ export class Passes {
       return known;
     }
     this.forgetSteps(MAX_STEPS - 1);
-    const state = rows === this.#stateSize.rows ? this.state : this.state.first(rows);
+    const state = rows === this.#stateSize.rows ? this.state : this.state.firstSources(rows);
     const best = this.#bestOf(rows);
     const { device } = this.model;
     const places = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;

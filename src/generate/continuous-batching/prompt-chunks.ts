@@ -60,7 +60,7 @@ export class PromptChunks {
     if (all.length === 0) return null;
     const next = this.#reads++ % all.length;
     const [, { adapters, adapterKey, prompt: first }] = all[next] as PlacedSequence;
-    const rotationOf = (prompt: readonly number[]) => this.model.rotationOf?.(prompt.length);
+    const rotationOf = (prompt: readonly number[]) => this.model.rotaryKey?.(prompt.length);
     const unread = [...all.slice(next), ...all.slice(0, next)].filter(
       ([, each]) => each.adapterKey === adapterKey && rotationOf(each.prompt) === rotationOf(first),
     );
@@ -95,7 +95,7 @@ export class PromptChunks {
       if (left <= 0) break;
       const { prompt, read, unread: rest } = sequence;
       const end = read + Math.min(rest, share);
-      const count = (this.model.cut?.(prompt, end, 'after') ?? end) - read;
+      const count = (this.model.splitPoint?.(prompt, end, 'after') ?? end) - read;
       chunks.push([row, sequence, count]);
       left -= count;
     }

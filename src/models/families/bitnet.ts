@@ -53,8 +53,8 @@ class NormedOutputAttention extends MultiHeadAttention {
     this.outNorm = outNorm();
   }
 
-  protected override out(mixed: Tensor): Tensor {
-    return super.out(this.outNorm.forward(mixed));
+  protected override projectOut(mixed: Tensor): Tensor {
+    return super.projectOut(this.outNorm.forward(mixed));
   }
 }
 

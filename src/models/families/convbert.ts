@@ -1,8 +1,7 @@
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Places, type Queries } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Queries, type RotaryPlaces } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
-import type { Exchange } from '../../nn/exchange.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
@@ -11,6 +10,7 @@ import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { PointwiseConv } from '../../nn/pointwise-conv.js';
 import type { Sequences } from '../../nn/sequences.js';
+import type { SharedTensors } from '../../nn/shared-tensors.js';
 import { type StateNames, withBody } from '../../nn/state-names.js';
 import { type Activation, activate } from '../../ops/activation.js';
 import { add, mul } from '../../ops/binary.js';
@@ -58,14 +58,14 @@ class ConvolvingAttention extends MultiHeadAttention {
     return 2 * queries;
   }
 
-  protected override projectAll(x: Tensor, places: Places, exchange: Exchange | undefined, batch: Sequences) {
-    const projected = super.projectAll(x, places, exchange, batch);
+  protected override projectAll(x: Tensor, places: RotaryPlaces, shared: SharedTensors | undefined, batch: Sequences) {
+    const projected = super.projectAll(x, places, shared, batch);
     return { ...projected, convolved: this.#convolve(x, projected.q, batch) };
   }
 
-  protected override out(mixed: Tensor, projected?: Queries & { readonly convolved?: Tensor }): Tensor {
+  protected override projectOut(mixed: Tensor, projected?: Queries & { readonly convolved?: Tensor }): Tensor {
     const { convolved } = projected ?? {};
-    return super.out(convolved ? concat([mixed, convolved], 1) : mixed);
+    return super.projectOut(convolved ? concat([mixed, convolved], 1) : mixed);
   }
 
   /** `x`: float32 [N, dModel]. `q`: [N, heads·d]. Returns [N, heads·d]. Places beyond the ends of a text count as zeros. */

@@ -319,10 +319,10 @@ class FirstLayer extends TransformerLayer {
 
   override forward(x: Tensor, batch: Sequences, context?: LayerContext): Tensor {
     const input = tokensOf(x, batch);
-    return this.after(input, super.forward(input, batch, context), batch);
+    return this.postProcess(input, super.forward(input, batch, context), batch);
   }
 
-  override after(x: Tensor, y: Tensor, batch: Sequences): Tensor {
+  override postProcess(x: Tensor, y: Tensor, batch: Sequences): Tensor {
     return this.convolution?.forward(x, y, batch) ?? y;
   }
 }

@@ -50,7 +50,7 @@ export const ernie45: Family = {
   rope: { theta: 500000 },
   gguf: {
     names: ggufNames,
-    saved: 'decoder',
+    saved: () => ({}),
     config: (file) => ({ ...file.decoder(), use_bias: file.tensors.has('blk.0.attn_q.bias') }),
   },
 };

@@ -85,8 +85,7 @@ export const exaone4: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufPostNames,
-    saved: 'decoder',
-    savedBeside: ggufWindows,
+    saved: ggufWindows,
     config: (file) => ({
       ...file.decoder(),
       sliding_window: file.number('attention.sliding_window') || null,

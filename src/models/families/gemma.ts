@@ -169,7 +169,7 @@ export const gemma: Family = {
     names: ggufNames,
     plusOne: true,
     config: (file) => ({ ...file.decoder(), hidden_act: ACTIVATION, hidden_activation: ACTIVATION }),
-    saved: 'decoder',
+    saved: () => ({}),
   },
 };
 
@@ -202,8 +202,7 @@ export const gemma2: Family = {
   gguf: {
     names: ggufSandwichNames,
     plusOne: true,
-    saved: 'decoder',
-    savedBeside: (config) => gemmaSaved(config, 46),
+    saved: (config) => gemmaSaved(config, 46),
     config: (file) => ({
       ...windowed(file, { window: 4096, pattern: 2, largest: 46 }),
       attn_logit_softcapping: cap(file, 'attn_logit_softcapping', 50),
@@ -230,8 +229,7 @@ export const gemma3: Family = {
   gguf: {
     names: ggufSandwichNames,
     plusOne: true,
-    saved: 'decoder',
-    savedBeside: (config) => gemmaSaved(config, 62),
+    saved: (config) => gemmaSaved(config, 62),
     config: (file) => ({
       ...windowed(file, { window: 0, pattern: 6, largest: 62 }),
       ...(file.architecture === 'gemma-embedding' && {

@@ -105,13 +105,13 @@ class ClippedAttention extends NormedValueAttention {
     this.limits = Array.from({ length: 4 }, () => new Limits(init));
   }
 
-  override project(x: Tensor, positions: Tensor, length: number, grows = false, angles: Tensor | null = null) {
+  override project(x: Tensor, positions: Tensor, length: number, incremental = false, angles: Tensor | null = null) {
     const parts = [0, 1, 2].map((i) => this.#limit(i).around(x, (each) => this.qkv.part(each, i, i + 1)));
-    return this.prepared(concat(parts, -1), { positions, length, grows, angles });
+    return this.splitProjections(concat(parts, -1), { positions, length, incremental, angles });
   }
 
-  protected override out(mixed: Tensor, projected?: Queries): Tensor {
-    return this.#limit(3).around(mixed, (each) => super.out(each, projected));
+  protected override projectOut(mixed: Tensor, projected?: Queries): Tensor {
+    return this.#limit(3).around(mixed, (each) => super.projectOut(each, projected));
   }
 
   #limit(i: number): Limits {

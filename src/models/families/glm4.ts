@@ -55,7 +55,7 @@ export const glm4: Family = {
   },
   rope: { theta: 10000, partial: 0.5 },
   gguf: {
-    saved: 'decoder',
+    saved: () => ({}),
     names: {
       ...ggufNames,
       'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',

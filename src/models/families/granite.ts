@@ -71,8 +71,7 @@ export const granite: Family = {
     names: ggufNames,
     pairedRows: ['attn_q', 'attn_k'],
     config: graniteSettings,
-    saved: 'decoder',
-    savedBeside: (config) => ({
+    saved: (config) => ({
       embedding_scale: { float32: config.number('embedding_multiplier') },
       residual_scale: { float32: config.number('residual_multiplier') },
       'attention.scale': { float32: config.number('attention_multiplier') },

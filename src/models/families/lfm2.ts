@@ -197,8 +197,7 @@ export const lfm2: Family = {
   },
   rope: { theta: 1000000 },
   gguf: {
-    saved: 'decoder',
-    savedBeside: lfm2Saved,
+    saved: lfm2Saved,
     names: lfm2GgufNames,
     stored: { 'blk.*.shortconv.conv.weight': 'taps' },
     config: lfm2Settings,
@@ -227,8 +226,7 @@ export const lfm2Moe: Family = {
   },
   rope: { theta: 1000000 },
   gguf: {
-    saved: 'decoder',
-    savedBeside: (config) => {
+    saved: (config) => {
       expectForGguf(config, { norm_topk_prob: true, routed_scaling_factor: 1, use_expert_bias: true });
       const { feed_forward_length: _, ...sizes } = lfm2Saved(config);
       return {

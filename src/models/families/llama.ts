@@ -229,5 +229,5 @@ export const llama: Family = {
   className: 'Llama',
   defaults: { ...decoderDefaults, attention_bias: false, mlp_bias: false },
   rope: { theta: 10000 },
-  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'], saved: 'decoder' },
+  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'], saved: () => ({}) },
 };

@@ -1,5 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Projected, type RotaryPlaces } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
@@ -51,8 +51,8 @@ class ScaledQueryAttention extends MultiHeadAttention {
     this.queryScale = queryScale;
   }
 
-  protected override prepared(all: Tensor, places: Places): Projected {
-    const { q, kv } = super.prepared(all, places);
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+    const { q, kv } = super.splitProjections(all, places);
     return { q: this.queryScale?.forward(q, places.positions) ?? q, kv };
   }
 }

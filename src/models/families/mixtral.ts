@@ -85,8 +85,7 @@ export const mixtral: Family = {
       'blk.*.ffn_down_exps': `${BLOCK}.experts.#.w2`,
     },
     pairedRows: ['attn_q', 'attn_k'],
-    saved: 'decoder',
-    savedBeside: (config) => {
+    saved: (config) => {
       expectForGguf(config, { hidden_act: 'silu', sliding_window: null });
       return ggufExpertCounts(config, 'num_local_experts');
     },

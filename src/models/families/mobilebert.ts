@@ -189,7 +189,7 @@ class WideValueAttention extends MultiHeadAttention {
     this.value = new Linear(init, wide, options.dModel);
   }
 
-  protected override widths(queries: number, keys: number): number[] {
+  protected override sectionWidths(queries: number, keys: number): number[] {
     return [queries, keys];
   }
 
@@ -198,7 +198,7 @@ class WideValueAttention extends MultiHeadAttention {
     const all = lastOf(x.shape);
     const narrow = all - this.#wide;
     const projections = [this.qkv.forward(x.columns(0, narrow)), this.value.forward(x.columns(narrow, all))];
-    return this.prepared(concat(projections, -1), { positions, length });
+    return this.splitProjections(concat(projections, -1), { positions, length });
   }
 }
 

@@ -61,7 +61,7 @@ export const olmo2: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufPostNames,
-    saved: 'decoder',
+    saved: () => ({}),
     config: (file) => {
       const decoder = file.decoder();
       if (file.number('attention.sliding_window') === undefined) return decoder;

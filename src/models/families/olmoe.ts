@@ -67,9 +67,9 @@ class ClippedAttention extends MultiHeadAttention {
     super(init, options);
   }
 
-  protected override normalized(part: Tensor, norm: Norm | null): Tensor {
+  protected override normalize(part: Tensor, norm: Norm | null): Tensor {
     const { clip } = this;
-    const normed = super.normalized(part, norm);
+    const normed = super.normalize(part, norm);
     return clip === null ? normed : clamp(normed, { min: -clip, max: clip });
   }
 }
@@ -101,8 +101,7 @@ export const olmoe: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
-    saved: 'decoder',
-    savedBeside: (config) => {
+    saved: (config) => {
       expectForGguf(config, { hidden_act: 'silu', norm_topk_prob: false, clip_qkv: null });
       return {
         ...ggufExpertCounts(config, 'num_experts'),

@@ -64,7 +64,7 @@ export const qwen2: Family = {
   gguf: {
     names: ggufNames,
     config: (file) => ({ ...file.decoder(), attention_bias: false }), // queries, keys and values always have a bias
-    saved: 'decoder',
+    saved: () => ({}),
   },
 };
 
@@ -73,5 +73,5 @@ export const qwen3: Family = {
   model: Qwen3,
   className: 'Qwen3',
   defaults: { ...qwen2.defaults, head_dim: 128, attention_bias: false },
-  gguf: { names: ggufNames, saved: 'decoder' },
+  gguf: { names: ggufNames, saved: () => ({}) },
 };

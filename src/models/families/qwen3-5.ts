@@ -104,7 +104,7 @@ interface GatedQueries extends Queries {
 
 /** Attention with an output gate: its sigmoid multiplies the outputs of the heads. The projection of queries makes it, too. */
 class GatedAttention extends MultiHeadAttention {
-  protected override widths(queries: number, keys: number): number[] {
+  protected override sectionWidths(queries: number, keys: number): number[] {
     return [2 * queries, keys, keys];
   }
 
@@ -112,7 +112,7 @@ class GatedAttention extends MultiHeadAttention {
     x: Tensor,
     positions: Tensor,
     length: number,
-    grows = false,
+    incremental = false,
     angles: Tensor | null = null,
   ): Projected & GatedQueries {
     const { headSize } = this;
@@ -123,11 +123,11 @@ class GatedAttention extends MultiHeadAttention {
       contiguous(perHead.columns(from, from + headSize)).reshape(-1, width),
     ) as [Tensor, Tensor];
     const plain = concat([q, all.columns(2 * width, lastOf(all.shape))], -1); // [N, queries | keys | values]
-    return { ...this.prepared(plain, { positions, length, grows, angles }), gate };
+    return { ...this.splitProjections(plain, { positions, length, incremental, angles }), gate };
   }
 
-  protected override out(mixed: Tensor, projected: GatedQueries = { q: mixed }): Tensor {
-    return super.out(projected.gate ? mul(mixed, sigmoid(projected.gate)) : mixed);
+  protected override projectOut(mixed: Tensor, projected: GatedQueries = { q: mixed }): Tensor {
+    return super.projectOut(projected.gate ? mul(mixed, sigmoid(projected.gate)) : mixed);
   }
 }
 
@@ -179,7 +179,10 @@ export const qwen35Gguf = {
   joined: [
     { name: `${DELTA}.in_proj_qkv.weight`, of: ['blk.*.attn_qkv.weight'], perHead: withKeys },
     { name: `${DELTA}.conv1d.weight`, of: ['blk.*.ssm_conv1d.weight'], perHead: withKeys },
-    { name: `${DELTA}.out_proj.weight`, of: ['blk.*.ssm_out.weight'], perHead: valueHeads, byColumn: true },
+    {
+      ...{ name: `${DELTA}.out_proj.weight`, of: ['blk.*.ssm_out.weight'] },
+      perHead: (file) => ({ ...valueHeads(file), inColumns: true }),
+    },
     ...Object.entries(withHeads).map(([own, name]) => ({
       ...{ name: `${DELTA}.${name}`, of: [`blk.*.${own}`] },
       perHead: (file: GgufSettings) => valueHeads(file),

@@ -91,8 +91,7 @@ export const qwen3Moe: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
-    saved: 'decoder',
-    savedBeside: (config) => {
+    saved: (config) => {
       const unusual = { hidden_act: 'silu', norm_topk_prob: true, use_sliding_window: false, decoder_sparse_step: 1 };
       expectForGguf(config, { ...unusual, attention_bias: false });
       if (config.list('mlp_only_layers').length > 0)

@@ -61,8 +61,7 @@ export const smolLM3: Family = {
   gguf: {
     names: ggufNames,
     pairedRows: ['attn_q', 'attn_k'],
-    saved: 'decoder',
-    savedBeside: (config) => {
+    saved: (config) => {
       const rotates = config.list('no_rope_layers');
       if (config.flag('use_sliding_window') || rotates.some((flag, i) => flag !== Number((i + 1) % 4 !== 0)))
         throw new ArgumentError(

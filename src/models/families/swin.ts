@@ -10,7 +10,7 @@ import { TransformerLayer } from '../../nn/layer.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
-import type { PaddingSight } from '../../nn/padding.js';
+import type { PaddingMask } from '../../nn/padding.js';
 import type { PatchEmbedding } from '../../nn/patch-embedding.js';
 import { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
@@ -403,7 +403,7 @@ class DistanceAttention extends WindowAttention {
     return permute(bias, [2, 0, 1]).reshape(1, heads, area, area);
   }
 
-  protected override sightOf(): PaddingSight | null {
+  protected override paddingMaskOf(): PaddingMask | null {
     const { mask } = this.windows as Windows;
     return mask && { mask, hasKeys: null, tokens: null };
   }

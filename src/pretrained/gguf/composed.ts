@@ -1,5 +1,5 @@
-// Tensors that a checkpoint and a GGUF file divide differently. In the file, the experts of a layer can be one tensor,
-// and a gate can be separate from the projection that it multiplies.
+// Weights that consist of rows of several tensors in a GGUF file. For example, the file can store all experts of a layer
+// as one tensor, or a gate apart from the projection that it multiplies.
 
 import type { Device } from '../../core/tensor.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
@@ -8,13 +8,13 @@ import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transposedEach } from '../../nn/stored-layout.js';
 import type { BlockReader } from './block-reader.js';
 
-/** Rows of a tensor, beginning at row `first`. */
+/** A source of rows: a tensor, from row `first` on. */
 export interface RowSource {
   readonly tensor: GgufTensor;
   readonly first: number;
 }
 
-/** The rows of a composed tensor. */
+/** The sources of a composed tensor, and the order of its rows. */
 export interface Composition {
   /** The shape in the checkpoint. */
   readonly shape: readonly number[];

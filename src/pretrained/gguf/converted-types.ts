@@ -46,7 +46,7 @@ function signsOf(seven: number): number {
 /**
  * Writes eight values: rows of a codebook times a scale, with a sign for each. Codebooks have 8 or 4 values in a row.
  */
-function place(
+function writeScaled(
   out: Float32Array,
   to: number,
   scale: number,
@@ -70,7 +70,7 @@ const iq2xxs: Unpack = (bytes, at, out, to) => {
     const scale = f(f(d * (0.5 + (tail >>> 28))) * 0.25);
     for (let i = 0; i < 4; i++) {
       const signs = signsOf((tail >>> (7 * i)) & 127);
-      place(out, to + 32 * group + 8 * i, scale, signs, table, [bytes.getUint8(start + i)]);
+      writeScaled(out, to + 32 * group + 8 * i, scale, signs, table, [bytes.getUint8(start + i)]);
     }
   }
 };
@@ -81,7 +81,7 @@ const iq2xs: Unpack = (bytes, at, out, to) => {
   for (let i = 0; i < 32; i++) {
     const code = bytes.getUint16(at + 2 + 2 * i, true);
     const scale = scaleOf(d, bytes.getUint8(at + 66 + (i >> 2)), (i >> 1) & 1);
-    place(out, to + 8 * i, scale, signsOf(code >> 9), table, [code & 511]);
+    writeScaled(out, to + 8 * i, scale, signsOf(code >> 9), table, [code & 511]);
   }
 };
 
@@ -95,7 +95,7 @@ const iq2s: Unpack = (bytes, at, out, to) => {
     const high = (bytes.getUint8(at + 66 + (i >> 2)) >> (2 * (i & 3))) & 3;
     const scale = scaleOf(d, bytes.getUint8(at + 74 + (i >> 2)), (i >> 1) & 1);
     const row = bytes.getUint8(at + 2 + i) | (high << 8);
-    place(out, to + 8 * i, scale, bytes.getUint8(at + 34 + i), table, [row]);
+    writeScaled(out, to + 8 * i, scale, bytes.getUint8(at + 34 + i), table, [row]);
   }
 };
 
@@ -108,7 +108,7 @@ const iq3xxs: Unpack = (bytes, at, out, to) => {
     for (let i = 0; i < 4; i++) {
       const first = at + 2 + 8 * group + 2 * i;
       const rows = [bytes.getUint8(first), bytes.getUint8(first + 1)];
-      place(out, to + 32 * group + 8 * i, scale, signsOf((tail >>> (7 * i)) & 127), table, rows);
+      writeScaled(out, to + 32 * group + 8 * i, scale, signsOf((tail >>> (7 * i)) & 127), table, rows);
     }
   }
 };
@@ -121,12 +121,12 @@ const iq3s: Unpack = (bytes, at, out, to) => {
     const high = bytes.getUint8(at + 66 + group);
     const rowOf = (j: number) => bytes.getUint8(at + 2 + j) | (((high >> (j & 7)) & 1) << 8);
     const scale = f(d * (1 + 2 * ((bytes.getUint8(at + 106 + (group >> 1)) >> (4 * (group & 1))) & 15)));
-    place(out, to + 8 * i, scale, bytes.getUint8(at + 74 + i), table, [rowOf(2 * i), rowOf(2 * i + 1)]);
+    writeScaled(out, to + 8 * i, scale, bytes.getUint8(at + 74 + i), table, [rowOf(2 * i), rowOf(2 * i + 1)]);
   }
 };
 
-/** Writes eight values near -1, 0 and 1, times a scale. */
-function placeNear(out: Float32Array, to: number, scale: number, row: number, isNegative: boolean): void {
+/** Writes eight values of the ternary codebook, shifted by a small delta, times a scale. */
+function writeTernary(out: Float32Array, to: number, scale: number, row: number, isNegative: boolean): void {
   const table = tableOf(codebooks.IQ1_S);
   const delta = isNegative ? -0.125 : 0.125;
   for (let i = 0; i < 8; i++) out[to + i] = f(scale * ((table[8 * row + i] as number) + delta));
@@ -138,7 +138,7 @@ const iq1s: Unpack = (bytes, at, out, to) => {
     const high = bytes.getUint16(at + 34 + 2 * (i >> 2), true);
     const scale = f(d * (2 * ((high >> 12) & 7) + 1));
     const row = bytes.getUint8(at + 2 + i) | (((high >> (3 * (i & 3))) & 7) << 8);
-    placeNear(out, to + 8 * i, scale, row, (high & 0x8000) !== 0);
+    writeTernary(out, to + 8 * i, scale, row, (high & 0x8000) !== 0);
   }
 };
 
@@ -150,7 +150,7 @@ const iq1m: Unpack = (bytes, at, out, to) => {
     const group = i >> 1;
     const scale = f(d * (2 * (((words[group >> 2] as number) >> (3 * (group & 3))) & 7) + 1));
     const high = (bytes.getUint8(at + 32 + group) >> (4 * (i & 1))) & 15;
-    placeNear(out, to + 8 * i, scale, bytes.getUint8(at + i) | ((high & 7) << 8), (high & 8) !== 0);
+    writeTernary(out, to + 8 * i, scale, bytes.getUint8(at + i) | ((high & 7) << 8), (high & 8) !== 0);
   }
 };
 

@@ -20,7 +20,7 @@ const punctuation = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
 /** The rule of GPT-2, and the rules since GPT-4: limited runs of digits, and words with a preceding character. */
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
 const modern = (digits: string) => `${contraction}|${word}|${digits}|${punctuation}|${space}`;
-/** Words begin where letters become capitals. */
+/** Returns a rule that begins a word where lower-case letters are followed by capitals. */
 const cased = (ending: string, digits: string) => {
   const [upper, lower] = ['(?:(?=\\p{L})[^a-z])', '(?:(?=\\p{L})[^A-Z])'];
   const before = '[^\\r\\n\\p{L}\\p{N}]?';

@@ -1,4 +1,4 @@
-// The images' part of a model in GGUF: llama.cpp's `mmproj` files, which lie beside the file of the language model.
+// Reads the image encoder of a model in GGUF: llama.cpp's `mmproj` files, which lie beside the language model's file.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -19,8 +19,9 @@ import { readParts } from './split.js';
 import { ggufWeights } from './weights.js';
 
 /**
- * The folder of a language model and of the file that reads images for it, which `open` opens. Both are closed with the weights, or if this
- * fails. Throws FormatError, naming the file, for a damaged file, an unknown kind, and another language model.
+ * Combines a language model with its image encoder, whose file `open` opens. Both files are closed with the weights, or
+ * if this function fails. Throws FormatError, which names the file, for a damaged file, an unknown kind, or another
+ * language model.
  */
 export async function withProjector(
   language: ModelSource,
@@ -86,7 +87,7 @@ async function composed(language: ModelSource, opened: OpenFile): Promise<ModelS
   };
 }
 
-/** Tensors of the part for sounds, which is not read. */
+/** Tensors of the audio encoder, which is not supported and not read. */
 const OF_SOUND = /^(mm\.)?a\./;
 
 function projectorOf(metadata: GgufMetadata, text: string): Projector {
@@ -136,7 +137,7 @@ function preprocessorOf(projector: Projector, values: ProjectorValues): Json {
   };
 }
 
-/** A tensor of the checkpoint whose values are in another order, or of another shape, in the file. It is read at once. */
+/** A weight whose values have another order or shape in the file. It is read as a whole. */
 class ArrangedWeight implements WeightEntry {
   readonly dtype = 'F32';
   readonly shape: readonly number[];

@@ -15,13 +15,13 @@ export interface ProjectorValues {
   id(token: string): number;
 }
 
-/** A tensor of the checkpoint whose values are in another order, or of another shape, in the file. */
+/** A weight of the checkpoint whose values have another order or shape in the file. */
 export interface Arranged {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Names of the tensors of the file. */
+  /** Names of the file's tensors that it consists of. */
   readonly of: readonly string[];
-  /** All values in the checkpoint's order, from those of each tensor. */
+  /** Returns all values in the checkpoint's order, from the values of each tensor. */
   order(values: readonly [Float32Array, ...Float32Array[]]): Float32Array;
 }
 
@@ -29,9 +29,9 @@ export interface Arranged {
 export interface Projector {
   /** `model_type` of the whole model. */
   readonly type: string;
-  /** Model types of its language model. */
+  /** Supported model types of its language model. */
   readonly texts: readonly string[];
-  /** Beginning of names of the language model's weights, instead of `model.`, and the name of the head. */
+  /** Prefix of the language model's weights in place of `model.`, and name of the output head. */
   readonly text: string;
   readonly head: string;
   gguf(vision: GgufSettings): GgufFamily;
@@ -40,7 +40,7 @@ export interface Projector {
   preprocessor(values: ProjectorValues): Json;
 }
 
-/** Names of SigLIP's tower. */
+/** Returns the names of SigLIP's vision tower. */
 const towerNames = (tower: string): Record<string, string> => ({
   'v.patch_embd': `${tower}.embeddings.patch_embedding`,
   'v.position_embd': `${tower}.embeddings.position_embedding`,
@@ -55,7 +55,7 @@ const towerNames = (tower: string): Record<string, string> => ({
 const ofLayers = (layer: string, names: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(names).map(([name, own]) => [`v.blk.*.${name}`, `${layer}.${own}`]));
 
-/** Settings of SigLIP's tower. */
+/** Returns the settings of SigLIP's vision tower. */
 function towerConfig(values: ProjectorValues, type: string): Json {
   const { vision } = values;
   return {

@@ -10,7 +10,7 @@ import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { byteLengthOf } from '../../io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
 import { toHalf } from '../../io/half.js';
-import type { GgufFamily } from '../../models/family.js';
+import type { Family, GgufFamily } from '../../models/family.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { type PackedPiece, packedPieces } from '../../models/packed-state.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
@@ -38,29 +38,31 @@ export async function saveGguf(
   path: string | URL,
   options: SaveGgufOptions = {},
 ): Promise<void> {
-  const { type = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
-  const family = String(model.config.model_type);
-  const gguf = await writableFamily(family);
+  const { type: fileType = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
+  const type = String(model.config.model_type);
+  const { gguf, rope } = await writableFamily(type);
   model.assertMerged('saveGguf');
   if (model.headKind !== 'language-model')
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
   const config = new ModelConfig(model.config);
-  const tensors = partsOf(model, gguf, type);
-  const rope = gguf.saved === 'decoder' ? writtenRope(config) : null;
-  const beside = gguf.savedBeside?.(config);
-  const sizes =
-    gguf.saved === 'decoder' ? { ...decoderSizes(model, config), ...rope?.sizes, ...beside } : gguf.saved(config);
-  const metadata = await inSlices(metadataOf(model, ggufNameOf(family), sizes, type));
-  const parts = ggufParts(metadata, [...(rope?.parts ?? []), ...tensors]);
+  const tensors = partsOf(model, gguf, fileType);
+  const own = gguf.saved(config);
+  const positions = rope ? writtenRope(config) : null;
+  const sizes = positions ? { ...decoderSizes(model, config), ...positions.sizes, ...own } : own;
+  const metadata = await inSlices(metadataOf(model, ggufNameOf(type), sizes, fileType));
+  const parts = ggufParts(metadata, [...(positions?.parts ?? []), ...tensors]);
   await writeAtomically(new Map([[await pathOf(path), parts]]));
 }
 
-/** The family's description of its files. Throws ArgumentError for a family that is not written. */
-async function writableFamily(type: string): Promise<GgufFamily & { saved: NonNullable<GgufFamily['saved']> }> {
-  const families = await Promise.all(ggufTypes.map(async (each) => [each, (await familyOf(each)).gguf] as const));
-  const writable = new Map(families.filter(([, gguf]) => gguf?.saved !== undefined));
+/** A family whose models can be written. */
+type Writable = Family & { readonly gguf: GgufFamily & { readonly saved: NonNullable<GgufFamily['saved']> } };
+
+/** Returns the family of a model type. Throws ArgumentError for a family that is not written. */
+async function writableFamily(type: string): Promise<Writable> {
+  const families = await Promise.all(ggufTypes.map(async (each) => [each, await familyOf(each)] as const));
+  const writable = new Map(families.filter(([, { gguf }]) => gguf?.saved !== undefined));
   checkOneOf('saveGguf', 'the model_type', type, [...writable.keys()]);
-  return writable.get(type) as GgufFamily & { saved: NonNullable<GgufFamily['saved']> };
+  return writable.get(type) as Writable;
 }
 
 /** The metadata. Pauses within long vocabularies. */

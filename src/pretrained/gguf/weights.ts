@@ -15,7 +15,7 @@ import type { GgufMetadata } from './metadata.js';
 
 /** Differences between a tensor's layout in the file and in transformers. */
 export interface GgufStorage {
-  /** Rows of a head whose pairs lie side by side instead of in halves; null for other tensors. */
+  /** Rows of a head, if rotated pairs lie side by side instead of in halves; null for other tensors. */
   readonly headSize: number | null;
   /** True if the file stores [out, in] and checkpoints store [in, out]. */
   readonly transposed: boolean;
@@ -113,7 +113,7 @@ function shapeOf({ shape }: GgufTensor, { transposed, stored }: GgufStorage): re
 /** Values that are unpacked at a time. */
 const VALUES_PER_READ = 1 << 18;
 
-/** Row 2i + j of each head becomes row j · headSize / 2 + i; rows have `columns` values, or bytes. */
+/** Moves row 2i + j of each head to row j · headSize / 2 + i. Rows have `columns` values or bytes. */
 function pairsToHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
   const size = headSize * columns;
   const head = values.slice(0, size);
@@ -223,11 +223,11 @@ function expertRows(tensor: GgufTensor): Composition[] {
   }));
 }
 
-/** The rows of several tensors of the layer of `given`, or of one whose heads are in another order. */
+/** Composes a weight of several tensors in the layer of `given`, or of one tensor whose heads are in another order. */
 function joinedRows(
   given: string,
   tensors: Gguf['tensors'],
-  { of, alternating, inOut, flat, perHead, byColumn }: GgufJoin,
+  { of, alternating, inOut, flat, perHead }: GgufJoin,
   stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
@@ -241,7 +241,7 @@ function joinedRows(
   const count = found.length;
   const rows = experts * count * each;
   const heads = perHead?.(settings);
-  const headOrdered = heads === undefined || byColumn ? null : headOrder(first, each, heads);
+  const headOrdered = heads && !heads.inColumns ? headOrder(first, each, heads) : null;
   const sourceOfRow = (row: number): readonly [number, number] => {
     const [expert, place] = [Math.floor(row / (count * each)), row % (count * each)];
     const [source, inSource] = alternating
@@ -256,20 +256,20 @@ function joinedRows(
     ...{ shape: flat ? asMatrix(nested) : nested, rows, columns, transposed: inOut && !isVector ? experts : 0 },
     sources: headOrdered?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
     sourceOf: headOrdered?.sourceOf ?? sourceOfRow,
-    columnOrder: heads !== undefined && byColumn ? columnOrder(first, columns, heads) : undefined,
+    columnOrder: heads?.inColumns ? columnOrder(first, columns, heads) : undefined,
     isLogarithm: stored === 'logarithm',
   };
 }
 
-/** The dimension of size 1 that a checkpoint has before the taps of a convolution. */
+/** Returns the dimension of size 1 before the taps of a depthwise convolution in a checkpoint. */
 const tapsOf = (stored: GgufStorage['stored']) => (stored === 'taps' ? [1] : []);
 
-/** Joins all dimensions but the last one. */
+/** Flattens all dimensions but the last one. */
 function asMatrix(shape: readonly number[]): number[] {
   return [shape.slice(0, -1).reduce((a, b) => a * b, 1), shape.at(-1) as number];
 }
 
-/** The tensors of these patterns in the layer of `given`. Throws FormatError if one is missing. */
+/** Returns the tensors of these patterns in the layer of `given`. Throws FormatError if one is missing. */
 function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tensors']): GgufTensor[] {
   return patterns.map((pattern) => {
     const name = pattern.replace('*', layerOf(given));
@@ -288,7 +288,7 @@ function checkSameShape(found: readonly GgufTensor[], shape: readonly number[]):
   throw new FormatError(`tensor ${quote(name)} is [${wrong.join(', ')}], expected the shape of ${quote(first.name)}`);
 }
 
-/** Number of features of a head. Throws FormatError if it is no integer. */
+/** Returns the number of rows or columns of a head. Throws FormatError if it is no integer. */
 function sizeOfHeads(
   { name }: GgufTensor,
   count: number,
@@ -302,7 +302,7 @@ function sizeOfHeads(
   throw new FormatError(`tensor ${quote(name)} has ${count} ${kind}, expected a multiple of ${all} heads${afterFirst}`);
 }
 
-/** Sections of heads in the order of a checkpoint, where each group of heads has its part of all sections. */
+/** Returns the order of rows in a checkpoint, where each group of heads has its part of all sections. */
 function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Composition, 'sources' | 'sourceOf'> {
   const { groups, heads, before = 0 } = order;
   const headSize = sizeOfHeads(tensor, rows, 'rows', order);
@@ -319,7 +319,7 @@ function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Com
   };
 }
 
-/** Columns in the order of a checkpoint, as `headOrder`. Undefined if they are in this order already. */
+/** Returns the order of columns in a checkpoint, as `headOrder` does for rows. Undefined if it is the same. */
 function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): ColumnOrder | undefined {
   if (order.groups === 1 || order.heads.length === 1) return undefined;
   const size = sizeOfHeads(tensor, columns, 'columns', order);
@@ -331,7 +331,7 @@ function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): Col
   return { size, from };
 }
 
-/** Heads of keys in layers that attend. */
+/** Returns the number of key heads in layers with attention. */
 function keyHeads(metadata: GgufMetadata): number {
   const listed = metadata.listed('attention.head_count_kv');
   if (listed !== undefined) return Math.max(1, ...listed);

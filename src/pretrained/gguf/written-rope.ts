@@ -7,7 +7,7 @@ import { rotaryScaling } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { scaledFrequencies } from '../../nn/rotary-embedding.js';
 
-/** The entries for a decoder's positions, by names without the architecture, and the tensor of divisors, if needed. */
+/** Settings of a decoder's rotary positions, by names without the architecture, and the tensor of divisors, if needed. */
 export interface WrittenRope {
   readonly sizes: Readonly<Record<string, GgufEntry>>;
   readonly parts: readonly GgufPart[];
@@ -53,7 +53,7 @@ export function writtenRope(config: ModelConfig): WrittenRope {
   );
 }
 
-/** The rotation in layers with a window, if it differs. */
+/** Returns the rotary settings of layers with a window, if they differ. */
 function nearRope(rope: unknown): Record<string, GgufEntry> {
   if (!isObject(rope)) return {};
   const { rope_theta: theta, rope_type: type = 'default' } = rope;

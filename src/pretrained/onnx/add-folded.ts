@@ -1,4 +1,4 @@
-// Gives constants that an exporter has computed the names that the model wants.
+// Recovers the model's weights from constants that an exporter has folded.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transposedEach } from '../../nn/stored-layout.js';
@@ -9,7 +9,7 @@ import { rowsOf } from './rows.js';
 /** The standard epsilon of batch norms. With 1 − ε as its variance, a batch norm divides by 1. */
 const EPS = 1e-5;
 
-/** Names of the projections that an attention joins: queries, keys and values. */
+/** Names of the projections that an attention node concatenates: queries, keys and values. */
 const PROJECTIONS = [
   ['query', 'key', 'value'],
   ['q_lin', 'k_lin', 'v_lin'],
@@ -20,8 +20,8 @@ const PROJECTIONS = [
 type Single = FoldedWeights['single'];
 
 /**
- * Completes `found` by the constants that the model wants. Batch norms whose statistics the exporter has computed into
- * a scale and a shift, or into the convolution before them, become this scale and shift.
+ * Adds the missing weights of the model to `found`, from folded constants. Exporters fold the statistics of a batch norm
+ * into a scale and a shift, or into the preceding convolution. Such a batch norm gets this scale and shift.
  */
 export function addFolded(
   found: Map<string, WeightEntry>,
@@ -51,7 +51,7 @@ export function addFolded(
   }
 }
 
-/** Splits joined projections to queries, keys and values by all names that models have for them. */
+/** Splits concatenated projections into queries, keys and values, under all names that models use for them. */
 function* projections(attention: FoldedWeights['attention']): Generator<readonly [string, WeightEntry]> {
   for (const [path, joined] of attention)
     for (const kind of ['weight', 'bias'] as const) {
@@ -64,7 +64,7 @@ function* projections(attention: FoldedWeights['attention']): Generator<readonly
     }
 }
 
-/** Splits MobileBERT's output, where the exporter joins the table of tokens, [vocabulary, width], with a projection. */
+/** Splits MobileBERT's output matrix: the exporter concatenates the token table, [vocabulary, width], and a projection. */
 function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<string>): void {
   for (const name of wanted) {
     const output = /^(.*predictions)\.dense\.weight$/.exec(name)?.[1];
@@ -76,7 +76,7 @@ function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<st
   }
 }
 
-/** Splits the weights of convolutions that an exporter has computed from lengths and directions. */
+/** Splits folded weights of convolutions with weight normalization into lengths and directions. */
 function addWeightNorms(found: Map<string, WeightEntry>, single: Single, wanted: ReadonlySet<string>): void {
   for (const name of wanted) {
     const path = /^(.+)\.parametrizations\.weight\.original0$/.exec(name)?.[1];
@@ -88,7 +88,7 @@ function addWeightNorms(found: Map<string, WeightEntry>, single: Single, wanted:
   }
 }
 
-/** X-vectors' projections of several frames, [out, taps · in], which graphs have as convolutions, [out, in, taps]. */
+/** Converts time-delay layers of x-vectors from convolutions, [out, in, taps], to projections, [out, taps · in]. */
 function addTimeDelays(found: Map<string, WeightEntry>, single: Single, wanted: ReadonlySet<string>): void {
   for (const name of wanted) {
     const path = /^(tdnn\.\d+)\.kernel\.weight$/.exec(name)?.[1];
@@ -100,7 +100,7 @@ function addTimeDelays(found: Map<string, WeightEntry>, single: Single, wanted: 
   }
 }
 
-/** Lengths of the vectors of each output, [outputs, 1, 1], or of each tap, [1, 1, taps]. */
+/** Returns the lengths of the vectors of each output, [outputs, 1, 1], or of each tap, [1, 1, taps]. */
 function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
   const [outputs = 1, inputs = 1, taps = 1] = weight.shape;
   return new ComputedWeight(ofTaps ? [1, 1, taps] : [outputs, 1, 1], async () => {
@@ -114,7 +114,7 @@ function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
   });
 }
 
-/** The bias of the only convolution beside a batch norm, or the only one of the same number, that has none in the model. */
+/** Returns the folded bias of the convolution before a batch norm: the only one beside it without a bias in the model. */
 function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
   const parent = norm.slice(0, norm.lastIndexOf('.') + 1);
   const isBeside = (name: string) =>

@@ -1,4 +1,4 @@
-// Matrices of MatMulBnb4: codes of 4 bits in the tables of bitsandbytes, without a table in the file.
+// Matrices of MatMulBnb4: 4-bit codes of the tables of bitsandbytes, which the file does not contain.
 
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
@@ -18,7 +18,7 @@ const NF4 = [
 /** Tables by `quant_type`. */
 const TABLES = [[...FP4, ...FP4.map((value) => -value)], NF4].map((table) => Float32Array.from(table));
 
-/** The weight [N, K] of a node. `read` gives the elements of a tensor. Throws FormatError for sizes that do not fit. */
+/** Returns the weight [N, K] of a node. `read` returns the elements of a tensor. Throws FormatError for wrong sizes. */
 export function bnb4Weight(
   { name, attributes }: OnnxNode,
   packed: OnnxTensor,

@@ -24,7 +24,7 @@ export const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
 /** One variant for all files, or one per file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
 export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType | 'auto'>>;
 
-/** Files that together make up a model, without folder and suffix. The first complete set is taken. */
+/** Sets of files that make up a model, without folder and suffix. The first complete set is used. */
 const PARTS = [
   ['model'],
   ['embed_tokens', 'vision_encoder', 'audio_encoder', 'decoder_model_merged'],
@@ -56,8 +56,8 @@ export function checkOnnxChoice(choice: unknown): void {
 }
 
 /**
- * The files of a variant, or null if there are none. 'auto' takes the variant with the highest precision. `wanted`: the
- * file without the ending of its variant.
+ * Returns the files of a variant, or null if there are none. 'auto' selects the variant with the highest precision.
+ * `wanted`: the name of the file without the suffix of its variant.
  */
 export async function onnxFiles(
   source: ModelSource,

@@ -1,5 +1,5 @@
-// Names of parameters that a module reads in a form that the exporter has computed: transposed, cut, joined, or with
-// other dimensions. The operator that reads a constant, and the order of the constants, tell which parameter it is.
+// Identifies the parameters behind folded constants, which an exporter has transposed, sliced, concatenated or reshaped.
+// The operator that reads a constant, and the order of a module's constants, tell which parameter it is.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
@@ -9,7 +9,7 @@ import { rowsOf } from './rows.js';
 /** A constant that a module reads, and the operator that reads it. */
 export interface Term {
   readonly op: string;
-  /** The node's place among those of its operator in the module. */
+  /** Index of the node among the module's nodes with this operator. */
   readonly place: number;
   readonly weight: WeightEntry;
 }
@@ -78,7 +78,7 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
   ],
 };
 
-/** The parameters that a module's constants probably are, by their names below the module's path. */
+/** Returns the probable parameters of a module's constants, by their names below the module's path. */
 export function namedTerms(terms: readonly Term[]): Map<string, WeightEntry> {
   const found = new Map<string, WeightEntry>();
   const add = ([name, weight]: Named[number]) => void (weight && !found.has(name) && found.set(name, weight));
@@ -96,7 +96,7 @@ const flat = (weight: WeightEntry) => reshaped(weight, [weight.size]);
 const asRow = (weight: WeightEntry | undefined) => weight && reshaped(weight, [1, weight.size]);
 const withoutMiddle = (weight: WeightEntry) => reshaped(weight, [weight.shape[0] as number, weight.shape[2] as number]);
 
-/** A weight without dimensions of 1, if these are all but one. A matrix of one row stays: the norm of a single head. */
+/** Flattens a weight with one dimension other than 1. A matrix of one row stays: the norm of a single head. */
 const squeezed = (weight: WeightEntry) =>
   weight.shape.filter((n) => n > 1).length === 1 && (weight.shape.length !== 2 || weight.shape[1] === 1)
     ? flat(weight)
@@ -116,14 +116,14 @@ function columnsAsRows(weight: WeightEntry | undefined): WeightEntry | null {
   return rows && transposed(rows);
 }
 
-/** −x for each element. */
+/** Negates each element. */
 function negated(weight: WeightEntry): WeightEntry {
   return new ComputedWeight(weight.shape, async () => Float32Array.from(await weight.data(), (value) => -value));
 }
 
 /**
- * DINOv2's embeddings of positions: that of the class token, [1, 1, width], and those of the patches, [1, count, width]
- * or, to be resized, [1, width, rows, columns]. DPT's are [count, width].
+ * Joins DINOv2's position embeddings: that of the class token, [1, 1, width], and those of the patches. The latter are
+ * [1, count, width], or [1, width, rows, columns] if they are resized, or [count, width] in DPT.
  */
 function positions(ofClass: WeightEntry | undefined, patches: WeightEntry | undefined): WeightEntry | null {
   const width = ofClass?.size ?? 0;
@@ -145,7 +145,7 @@ function positions(ofClass: WeightEntry | undefined, patches: WeightEntry | unde
   });
 }
 
-/** BEiT's table of biases: a map, [1, heads, rows, columns], and the biases of the class token, [3, heads]. */
+/** Joins BEiT's table of biases: a map, [1, heads, rows, columns], and the biases of the class token, [3, heads]. */
 function resizedTable(map: WeightEntry | undefined, ofClass: WeightEntry | undefined): WeightEntry | null {
   const [one, heads = 0, rows = 0, columns = 0] = map?.shape ?? [];
   if (map?.shape.length !== 4 || one !== 1 || `${ofClass?.shape}` !== `3,${heads}`) return null;
@@ -159,9 +159,9 @@ function resizedTable(map: WeightEntry | undefined, ofClass: WeightEntry | undef
 }
 
 /**
- * The table of biases, [entries, heads], from the biases of all pairs of positions in a window of w · w positions:
- * [1, heads, n, n]. Swin's has (2w − 1)² entries. BEiT has a class token before the window, and three more entries: from
- * the class, to it, and of the class itself. Null for another shape.
+ * Returns the table of biases, [entries, heads], from the biases of all pairs of positions in a window of w · w
+ * positions, [1, heads, n, n]. Swin's has (2w − 1)² entries. BEiT has a class token before the window, and three more entries: from
+ * the class, to it, and of the class itself. Null for other shapes.
  */
 function biasTable(biases: WeightEntry): WeightEntry | null {
   const [one, heads, rows, columns] = biases.shape as [number, number, number, number];

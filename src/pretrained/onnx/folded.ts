@@ -1,21 +1,21 @@
-// Weights that an exporter or an optimizer has computed ahead: constants whose names are lost. The path of the node that
-// reads a constant tells the module.
+// Finds constants that an exporter or an optimizer has folded. They have lost the names of their parameters. The path of
+// the node that reads a constant tells the module.
 
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { reshaped, transposed } from '../computed-weight.js';
 import { namedTerms, type Term } from './folded-terms.js';
 
-/** Constants by the names of parameters that they probably are, and constants that join several parameters. */
+/** Folded constants by the names of their probable parameters, and constants that concatenate several parameters. */
 export interface FoldedWeights {
   readonly single: ReadonlyMap<string, WeightEntry>;
-  /** Projections of attention modules by path: [queries; keys; values], one below the other. */
+  /** Projections of attention modules by path: the rows of queries, keys and values, concatenated. */
   readonly attention: ReadonlyMap<string, { readonly weight: WeightEntry | null; readonly bias: WeightEntry | null }>;
 }
 
-/** Access to the values and the readers of a graph. */
+/** Access to the values of a graph, and to the nodes that read them. */
 interface GraphView {
-  /** The value of an input without a name of its own; null for other inputs. */
+  /** Returns the value of an input whose name was generated; null for other inputs. */
   constant(input: string): WeightEntry | null;
   consumers(output: string): readonly OnnxNode[];
 }
@@ -29,7 +29,7 @@ export function modulePath(node: string): string | null {
   return own.length === 0 ? null : own.join('.');
 }
 
-/** The place of a node among those of its operator in its module. Quantizers change the order of nodes, not their names. */
+/** Returns a node's index among the module's nodes with its operator. Quantizers reorder nodes, but keep their names. */
 const placeOf = (node: string) => Number(/_(\d+)(_quant|_Q\d)*$/.exec(node)?.[1] ?? 0);
 
 /** Finds the constants of a graph that modules read. */
@@ -98,7 +98,7 @@ class FoldedFinder implements FoldedWeights {
       this.#addTerm(path, 'relative_attention_bias.weight', transposed(reshaped(table, [...table.shape].reverse())));
   }
 
-  /** The factor and the summand of the similarities of texts and images: exp(logit_scale) and logit_bias. */
+  /** Adds the scale and the bias of the similarities of texts and images: exp(logit_scale) and logit_bias. */
   #addLogitScale(output: string, scale: WeightEntry | null | undefined): void {
     if (!scale) return;
     this.single.set('logit_scale', scale);

@@ -25,13 +25,13 @@ export interface HeadCounts {
   readonly keys: number;
 }
 
-/** Weights of a graph: by name, and those whose names are lost. */
+/** Weights of a graph: those with names, and folded ones. */
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
-  /** Constants that an exporter has computed from weights. */
+  /** Constants that an exporter has folded. */
   readonly folded: FoldedWeights;
-  /** True for a graph of the model builder. Its norms contain a 1 that families such as Gemma add to the weight. */
+  /** True for a graph of the model builder. Its norms hold 1 + weight for families such as Gemma. */
   readonly isBuilt: boolean;
   /** The heads of attention modules, by the path of a module. */
   readonly heads: ReadonlyMap<string, HeadCounts>;
@@ -50,7 +50,7 @@ const INTEGERS = ['I8', 'U8'];
 /** Names of matrices that the model builder transposed for a product. The node that multiplies names them. */
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
-/** A name that an exporter made up, or gave to a value between nodes. Newer ones use that of the operation. */
+/** True for a name that an exporter generated. Newer exporters use the name of the operation. */
 const isGeneratedName = (name: string) =>
   /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
     name,
@@ -122,13 +122,13 @@ class WeightFinder {
     return { named: this.#named, unnamed, folded, isBuilt: this.#isBuilt, heads: this.#heads };
   }
 
-  /** Returns the name in a state dict, without additions of merging two decoders, of transposing, or of the builder. */
+  /** Returns the name in a state dict: removes what merging of decoders, transposing and the builder add to it. */
   #stateName(given: string): string {
     const name = given.replace(/(_merged_\d+|_transposed)$/i, '');
     return this.#isBuilt ? fromBuilder(name) : name;
   }
 
-  /** Notes zero points that are all the middle of their integers: 0 of int8, 128 of uint8. */
+  /** Records tensors whose zero points are all the middle of their integers: 0 of int8, 128 of uint8. */
   async #recordMiddleZeros(tensor: OnnxTensor): Promise<void> {
     const { name, dtype, byteLength } = tensor;
     const isZero = this.#descriptions.has(name) || name.endsWith('_zero_point');
@@ -240,7 +240,7 @@ class WeightFinder {
     // A named table that is transposed is the tied output of a language model.
   }
 
-  /** Gives the matrix of a product its name. */
+  /** Names the matrix of a product. */
   #addProduct(node: OnnxNode): void {
     const { op, attributes } = node;
     const input = node.inputs[1] ?? '';
@@ -260,7 +260,7 @@ class WeightFinder {
     this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
   }
 
-  /** The value of an input that has no name of its own, and is not used yet. */
+  /** Returns the unused value of an input whose name was generated. */
   #constant(input: string): WeightEntry | null {
     const value = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
     return isGeneratedName(input) && value && !this.#used.has(value) ? value : null;
@@ -296,7 +296,7 @@ class WeightFinder {
     );
   }
 
-  /** Gives the matrix [out, in] of a product its name. `given`: the name of its codes. */
+  /** Names the matrix [out, in] of a product. `given`: the name of its codes. */
   #addLinear(node: OnnxNode, given: string, weight: WeightEntry): void {
     const stored = isGeneratedName(given) ? null : given.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
@@ -306,7 +306,7 @@ class WeightFinder {
     else if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
 
-  /** Adds a table of tokens whose rows are quantized in blocks. Its codes may also be those of a product, reshaped. */
+  /** Adds a token table whose rows are quantized in blocks. Its codes may be the reshaped codes of a product. */
   #addBlockTable(node: OnnxNode): void {
     const [table = '', , scale = '', zero = ''] = node.inputs;
     const { graph } = this;
@@ -338,7 +338,7 @@ class WeightFinder {
   }
 
   /**
-   * The matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a row is
+   * Returns the matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a row is
    * padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the middle is zero.
    * `order` has the block of each input, if they are not in the order of their blocks.
    */
@@ -386,7 +386,7 @@ class WeightFinder {
     });
   }
 
-  /** The path of the module that a node computes, or null if the graph does not tell. */
+  /** Returns the path of the module that a node computes; null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
     const path = modulePath(node.name);
     const own = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
@@ -396,7 +396,7 @@ class WeightFinder {
     return ofBias === null || own?.startsWith(`${ofBias}.`) ? own : ofBias;
   }
 
-  /** The name of the bias that is added to a node's output. Quantized products are scaled before that. */
+  /** Returns the name of the bias that is added to a node's output. Quantized products are scaled before that. */
   #biasAfter(node: OnnxNode): string | null {
     let [output] = node.outputs;
     for (let steps = 0; steps < 3; steps++) {
@@ -415,12 +415,12 @@ class WeightFinder {
   }
 }
 
-/** The granularity of the scales of DequantizeLinear. */
+/** Returns the granularity of the scales of DequantizeLinear. */
 function granularityOf({ attributes }: OnnxNode, { shape }: OnnxTensor): ScaleGranularity {
   const axis = attributes.get('axis') ?? 1;
   return { axis: axis < 0 ? axis + shape.length : axis, block: attributes.get('block_size') ?? 0 };
 }
 
-/** The transpose of a matrix. */
+/** Transposes a matrix. */
 const transposed = (weight: WeightEntry) =>
   weight instanceof TransposableWeight ? weight.transposed() : computedTranspose(weight);

@@ -1,4 +1,4 @@
-// Matrices of integers that DequantizeLinear or MatMulInteger reads. The file may have them transposed.
+// Integer matrices of DequantizeLinear and MatMulInteger. The file may store them transposed.
 
 import type { Device } from '../../core/tensor.js';
 import type { OnnxTensor } from '../../io/onnx.js';
@@ -22,7 +22,7 @@ export class TransposableWeight extends ComputedWeight {
     super(shape, values, own);
   }
 
-  /** A matrix with the same values, whose blocks are those of the columns. */
+  /** Returns a matrix with the same values that is stored as [in, out], with blocks along its columns. */
   inOut(): TransposableWeight {
     const { shape, data, own, packedTranspose } = this;
     return new TransposableWeight(shape, data, packedTranspose, own);
@@ -46,12 +46,12 @@ interface QuantizedTensor extends Pick<OnnxTensor, 'name' | 'dtype' | 'shape'> {
   load(): Promise<{ numbers: Numbers; scales: Numbers; zeros: Numbers | null }>;
 }
 
-/** Bits of integers, and the amount to add to get a code. */
+/** Number of bits of each integer type, and the offset that is added to get an unsigned code. */
 const CODES: Readonly<Record<string, readonly [bits: number, offset: number]>> = {
   ...{ I8: [8, 128], U8: [8, 0], I4: [4, 8], U4: [4, 0] },
 };
 
-/** The blocks of a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has its values. */
+/** Packs a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has exactly its values. */
 export function packedIntegers(quantized: QuantizedTensor, output: 0 | 1): Packed {
   const { name, dtype, shape, isHalf, isMiddle, isSingle, granularity, load } = quantized;
   const [rows, columns, ...others] = shape;
@@ -63,7 +63,7 @@ export function packedIntegers(quantized: QuantizedTensor, output: 0 | 1): Packe
   if (!isShared && (granularity.axis === output || granularity.block === 0)) return undefined; // a scale for each input
   const groupSize = isShared ? inputs : granularity.block;
   const groups = Math.ceil(inputs / groupSize);
-  /** The index of a scale: blocks of the first axis lie one below the other, those of the last side by side. */
+  /** Returns the index of a scale. Blocks of the first axis are rows of scales, those of the last axis are columns. */
   const scaleAt = (row: number, group: number) => {
     if (isSingle) return 0;
     if (isShared) return row;

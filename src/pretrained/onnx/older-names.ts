@@ -2,7 +2,7 @@
 
 const PROJECTIONS: Readonly<Record<string, string>> = { q: 'query', k: 'key', v: 'value' };
 
-/** The names that a parameter may have in state dicts; empty if version 5 did not change such a name. */
+/** Returns the possible names of a parameter in state dicts; empty if version 5 did not change the name. */
 export function olderNames(name: string): string[] {
   const inLayer = name.replace(/(?<=^|\.)layers(?=\.\d+\.(attention|layernorm_|mlp|lambda_))/, 'encoder.layer');
   const ofFeedForward = inLayer.replace('.mlp.fc1.', '.intermediate.dense.').replace('.mlp.fc2.', '.output.dense.');

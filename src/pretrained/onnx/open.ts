@@ -66,7 +66,7 @@ function checkInside({ name, position, byteLength }: OnnxTensor, { size }: OpenF
 
 const withoutFirst = (name: string) => name.slice(name.indexOf('.') + 1);
 
-/** Changes of names: exporters drop the prefix of the exported module, or add the name of a wrapper. */
+/** Changes of names that exporters make: they drop the prefix of the exported module, or add the name of a wrapper. */
 const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => name,
   withoutFirst,
@@ -83,7 +83,7 @@ const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => `speech_decoder_postnet.${name}`,
 ];
 
-/** The change that makes most names wanted ones; null if none does. Names of transformers 5 become those of state dicts. */
+/** Returns the change after which most names are those of the model; null if there is none. */
 function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof PREFIXES)[number] | null {
   const all = [...names];
   const changes = [...PREFIXES, ...PREFIXES.map((prefix) => (name: string) => older(prefix(name), wanted))];
@@ -96,7 +96,7 @@ function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof
 const older = (name: string, wanted: ReadonlySet<string>) =>
   wanted.has(name) ? name : (olderNames(name).find((each) => wanted.has(each)) ?? name);
 
-/** The weights of all files. Names of each file are changed as most of its weights are wanted. */
+/** Returns the weights of all files, each with the change of names that fits most of the model's weights. */
 function namedFor(
   graphs: readonly GraphWeights[],
   wanted: ReadonlySet<string>,
@@ -114,7 +114,7 @@ function namedFor(
   return all;
 }
 
-/** The weights of a file by the wanted names: renamed, split, joined, and completed by computed constants. */
+/** Fits the weights of a file to the model: renames, splits and concatenates them, and adds folded constants. */
 function fitNames(
   { named: given, folded, isBuilt, heads }: GraphWeights,
   wanted: ReadonlySet<string>,
@@ -139,7 +139,7 @@ function fitNames(
   return found;
 }
 
-/** The weights of queries, keys and values, if `name` is a projection to all three. */
+/** Splits a projection into the weights of queries, keys and values, if `name` is a projection to all three. */
 function split(name: string, weight: WeightEntry, heads: GraphWeights['heads']): [string, WeightEntry][] {
   const parts = partsOf(name);
   const counts = heads.get(name.slice(0, name.lastIndexOf('.', name.lastIndexOf('.') - 1)));
@@ -150,7 +150,7 @@ function split(name: string, weight: WeightEntry, heads: GraphWeights['heads']):
   return parts.map((part, i) => [part, rowsOf(weight, size * (ends[i - 1] ?? 0), size * (ends[i] as number))]);
 }
 
-/** Adds the projection `name` if there are the projections whose rows it joins. */
+/** Adds the projection `name` if the projections exist whose rows it concatenates. */
 function join(weights: Map<string, WeightEntry>, name: string): void {
   const parts = partsOf(name);
   const found = parts?.flatMap((part) => weights.get(part) ?? []) ?? [];

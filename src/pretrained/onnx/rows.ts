@@ -1,4 +1,4 @@
-// Weights that are rows of another one, or several that lie one below the other.
+// Weights that are rows of another weight, and concatenations of rows.
 
 import type { Device } from '../../core/tensor.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
@@ -7,7 +7,7 @@ import { ComputedWeight } from '../computed-weight.js';
 
 const columnsOf = ({ shape }: WeightEntry) => shape.slice(1).reduce((product, n) => product * n, 1);
 
-/** Rows `first` to `end` of a matrix or a vector. */
+/** Returns rows `first` to `end` of a matrix or a vector. */
 export function rowsOf(weight: WeightEntry, first: number, end: number): WeightEntry {
   const columns = columnsOf(weight);
   const values = async () => ((await weight.data()) as Float32Array).slice(first * columns, end * columns);
@@ -26,7 +26,7 @@ export function rowsOf(weight: WeightEntry, first: number, end: number): WeightE
   return new ComputedWeight([end - first, ...weight.shape.slice(1)], values, blocks, weight.dtype);
 }
 
-/** The weights, one below the other. */
+/** Concatenates the rows of weights. */
 export function joinedRows(weights: readonly WeightEntry[]): WeightEntry {
   const [first] = weights as [WeightEntry];
   const rows = weights.reduce((sum, { shape }) => sum + (shape[0] as number), 0);

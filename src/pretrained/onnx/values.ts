@@ -7,7 +7,7 @@ import { type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 
 type Numbers = Float32Array | Int32Array;
 
-/** The elements of a tensor. */
+/** Reads the elements of a tensor. */
 export async function elementsOf(tensor: OnnxTensor, beside?: ByteSource): Promise<Numbers> {
   const bytes = await tensorBytes(tensor, beside);
   const { dtype, name } = tensor;
@@ -45,7 +45,7 @@ export interface QuantizedNumbers {
   readonly zeros: Numbers | null;
 }
 
-/** `(q − zero point) · scale`. Throws FormatError if there are not as many scales as the shape needs. */
+/** Returns `(q − zero point) · scale`. Throws FormatError for a wrong number of scales. */
 export function dequantized(
   name: string,
   shape: readonly number[],

@@ -45,5 +45,5 @@ export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<
   }
 }
 
-/** The place of an output's code in a row of codes. */
+/** Returns the index of an output's code in a row of codes. */
 const placeOf = (output: number) => output - (output % PER_WORD) + (ORDER[output % PER_WORD] as number);

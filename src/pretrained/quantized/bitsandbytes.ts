@@ -5,7 +5,7 @@ import { LinearWeight } from '../computed-weight.js';
 import { groupedWeight } from './grouped.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
-/** Limit in bytes. A real state is JSON of a few hundred bytes. */
+/** Maximum bytes of a quantization state, which is JSON of a few hundred bytes. */
 const MAX_STATE = 1 << 16;
 
 /** The formats of bitsandbytes (https://github.com/bitsandbytes-foundation/bitsandbytes): NF4, FP4 and int8. */
@@ -49,7 +49,7 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
   tensors.put(name, new LinearWeight(shape, floats));
 }
 
-/** The values of `size` codes of 4 bits: those of a table, times the scale of a block. The high half of a byte comes first. */
+/** Unpacks `size` 4-bit codes: table values times the scale of a block. The high half of a byte comes first. */
 export function fromFourBits(
   codes: Uint8Array,
   table: ArrayLike<number>,

@@ -10,7 +10,7 @@ import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, values
 const PACKED = 'pack-quantized';
 /** Formats of weights as floats of 4 bits. Codes of both are packed alike. */
 const FP4 = ['nvfp4-pack-quantized', 'mxfp4-pack-quantized'];
-/** Formats whose weights are numbers beside scales. */
+/** Formats that store a plain number per weight, and scales. */
 const PLAIN = ['int-quantized', 'float-quantized', 'naive-quantized', 'mxfp8-quantized'];
 const FORMATS = [PACKED, ...PLAIN, ...FP4];
 
@@ -47,7 +47,7 @@ export async function readCompressedTensors(tensors: QuantizedTensors, config: J
 const isBlock = (value: unknown): value is [number, number] =>
   Array.isArray(value) && value.length === 2 && value.every((n) => Number.isInteger(n) && n > 0);
 
-/** Throws FormatError for weights with zeros left out, and for rotations that a model applies to activations. */
+/** Throws FormatError for sparse weights, and for transforms (rotations) of activations. */
 function checkPlain({ sparsity_config: sparsity, transform_config: transform }: Json): void {
   const { format = 'dense' } = isObject(sparsity) ? sparsity : {};
   if (format !== 'dense')
@@ -64,11 +64,11 @@ function checkPlain({ sparsity_config: sparsity, transform_config: transform }: 
 interface Layout {
   readonly scheme: Json;
   readonly bits: number;
-  /** Codes of a word; null if a code may begin in one word and end in the next one. */
+  /** Number of codes in a word; null if a code may cross the border of two words. */
   readonly perWord: number | null;
 }
 
-/** The layouts with this number of bits in which codes of a row fill so many words. */
+/** Returns the layouts in which the codes of a row, of the scheme's bits, fill `words` words. */
 function layoutsOf(scheme: Json, inputs: number, words: number): Layout[] {
   const bits = Number(scheme.num_bits);
   if (!(Number.isInteger(bits) && bits >= 1 && bits <= 8)) return [];

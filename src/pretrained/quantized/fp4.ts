@@ -11,7 +11,7 @@ export const FP4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, 
 /** Values that share an exponent in MXFP4. */
 export const MXFP4_BLOCK = 32;
 
-/** The scale of an exponent of 8 bits. */
+/** Returns the scale for an 8-bit exponent. */
 export const scaleOfExponent = (exponent: number) => (exponent === 255 ? Number.NaN : 2 ** (exponent - 127));
 
 /**
@@ -46,7 +46,7 @@ export function readFp4(tensors: QuantizedTensors, name: string, packed: Safeten
   tensors.put(name, new ComputedWeight([rows, inputs], values, kept));
 }
 
-/** Weights of MXFP4 as blocks of ggml: an exponent, then 16 bytes whose low halves are the first 16 values. */
+/** Converts MXFP4 to blocks of ggml: an exponent, then 16 bytes whose low halves are the first 16 values. */
 export function mxfp4Blocks(
   packed: SafetensorsEntry,
   scales: SafetensorsEntry,

@@ -70,7 +70,7 @@ interface Sizes {
   readonly inputs: number | undefined;
 }
 
-/** The bits of a weight: the first candidate that fits its sizes. GPTQModel can choose the bits for each module. */
+/** Returns the bits of a weight: the first candidate that fits its sizes. GPTQModel can choose the bits per module. */
 function bitsOf(stem: string, candidates: readonly number[], { outputs, width, words, inputs }: Sizes): number {
   const fits = (bits: number) =>
     wordsFor(outputs, bits) === width && (inputs === undefined || wordsFor(inputs, bits) === words);

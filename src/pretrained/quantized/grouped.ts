@@ -1,5 +1,5 @@
-// Matrices of integers in groups that share a scale and a zero point, of any library. They become floats, or blocks of
-// one of our packed formats if it has exactly their values.
+// Integer matrices of any library, in groups with a common scale and zero point. They become floats, or blocks of a packed
+// format that has exactly the same values.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
@@ -24,7 +24,7 @@ export interface GroupedMatrix {
   readonly name: string;
   /** [out, in]. */
   readonly shape: readonly [rows: number, inputs: number];
-  /** The bits of a code, which is 0 to 2 ** bits - 1. */
+  /** Number of bits of a code; codes are 0 to 2 ** bits - 1. */
   readonly bits: number;
   /** Inputs of a group. The last group may be smaller. */
   readonly groupSize: number;
@@ -32,7 +32,7 @@ export interface GroupedMatrix {
   readonly zeros: 'middle' | 'codes' | 'any';
   /** True if scales are stored as float16. */
   readonly isHalf: boolean;
-  /** True if `groupOf` is expected. No packed format has it. */
+  /** True if `groupOf` is expected. No packed format supports it. */
   readonly isOrdered: boolean;
   load(): Promise<Codebook>;
 }
@@ -123,7 +123,7 @@ function blocksOf(matrix: GroupedMatrix, format: KeptFormat, device: Device): St
   return { format, shape, unit: 1, padded, read };
 }
 
-/** Throws FormatError for a zero point that is not the middle, although the file is symmetric, or that is no code. */
+/** Throws FormatError for a zero point that is no code, or not the middle of the codes in a symmetric file. */
 function checkZeros({ name, bits, zeros, shape, groupSize }: GroupedMatrix, codes: Codebook, row: number): void {
   const middle = 2 ** (bits - 1);
   for (let group = 0; group * groupSize < shape[1]; group++) {

@@ -1,4 +1,5 @@
-// Folders whose weights other libraries have quantized: config.json says how. Their weights become float32, or one of our packed formats.
+// Reads weights that other libraries have quantized, by the method in config.json. They become float32, or one of our
+// packed formats.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';

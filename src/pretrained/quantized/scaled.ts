@@ -14,7 +14,7 @@ interface ScaleOptions {
   readonly zero?: SafetensorsEntry | null;
   /** The group of each column. Default: groups of adjacent columns. */
   readonly order?: SafetensorsEntry | null;
-  /** The sizes that blocks may have. Default: as many equal blocks as there are scales. */
+  /** Candidate sizes of blocks. Default: as many equal blocks as there are scales. */
   readonly blocks?: readonly Block[];
 }
 
@@ -84,8 +84,8 @@ export function putScaled(
 }
 
 /**
- * Float8 as DeepSeek-V3 and Qwen3 have it, and as FBGEMM has it with a scale for each output. `weight_scale_inv`
- * multiplies, in spite of its name.
+ * Reads float8 weights of DeepSeek-V3 and Qwen3, with a scale per block, and of FBGEMM, with a scale per output. Values
+ * are multiplied by `weight_scale_inv`, in spite of its name.
  */
 export function readFp8(
   tensors: QuantizedTensors,

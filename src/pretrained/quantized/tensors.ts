@@ -1,4 +1,4 @@
-// The tensors of a quantized folder: how they belong together, their values, and the weights that replace them.
+// The tensors of a quantized folder, and the weights that replace them.
 
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
@@ -10,7 +10,7 @@ export type Numbers = Float32Array | Int32Array;
 /** Number of values that are read at a time. */
 const PART = 1 << 17;
 
-/** All values of a tensor. Returns to the event loop while it reads. */
+/** Reads all values of a tensor. Yields to the event loop between parts. */
 export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
   const parts: Numbers[] = [];
   for await (const part of entry.stream(new Uint8Array(8 * PART), 1)) parts.push(part.slice());
@@ -79,7 +79,7 @@ export class QuantizedTensors {
   }
 }
 
-/** The sizes of a matrix. Throws FormatError if the tensor is no matrix. */
+/** Returns the sizes of a matrix. Throws FormatError if the tensor is no matrix. */
 export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: number, columns: number] {
   const [rows, columns, ...others] = shape;
   if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && others.length === 0)
@@ -88,8 +88,8 @@ export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: 
 }
 
 /**
- * Codes that fill 32-bit words from their low bits on. A code may begin in one word and end in the next one, unless words
- * have `perWord` codes each.
+ * Codes that fill 32-bit words from their low bits on. A code may cross the border of two words,
+ * unless words have `perWord` codes each.
  */
 export class Codes {
   readonly #mask: number;

@@ -2,13 +2,14 @@
 
 import { checkOptions, describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import { snakeCase } from '../../core/snake-case.js';
 import { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
 import type { ModelInputs } from '../../models/inputs.js';
 import type { HeadKind } from '../../models/pretrained-model.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
-import { type GenerationArguments, generationArguments, snakeOf } from '../generation-arguments.js';
+import { type GenerationArguments, generationArguments } from '../generation-arguments.js';
 import { HostTensor } from '../host-tensor.js';
 import { openModel, type PipelineOptions } from '../pipeline.js';
 import { read } from '../text-inputs.js';
@@ -100,7 +101,7 @@ async function run(model: LoadedModel, inputs: TransformersInputs): Promise<Tran
     const tensors: Tensor[] = [];
     for (const [name, value] of Object.entries(yield* model.forwardByParts(given))) {
       if (!(value instanceof Tensor)) continue;
-      found.push([snakeOf(name), value.shape]);
+      found.push([snakeCase(name), value.shape]);
       tensors.push(value);
     }
     return tensors as [Tensor, ...Tensor[]];

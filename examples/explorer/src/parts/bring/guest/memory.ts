@@ -1,5 +1,5 @@
 // The memory of a decoder for a text: keys and values that grow with it, and recurrent states of one size.
-import type { DecoderState, MemoryNeed } from 'simdformer/nn';
+import type { CacheSpec, DecoderState } from 'simdformer/nn';
 import { mul, sum } from 'simdformer/ops';
 import type { Guest, Reading, Token } from './guest.js';
 
@@ -21,17 +21,17 @@ export interface Remembered {
 
 export async function remembered(guest: Guest, { target }: Reading): Promise<Remembered> {
   const tokens = target as readonly Token[];
-  const needs = (guest.model.decoder?.layers ?? []).map((layer) => layer.memories('float32'));
+  const needs = (guest.model.decoder?.layers ?? []).map((layer) => layer.cacheSpecs('float32'));
   const layers = needs.map((some) => ({ perToken: bytesOf(some, 'tokens'), fixed: bytesOf(some, 'states') }));
   const recurrent = layers.flatMap(({ fixed }, i) => (fixed > 0 ? [i] : []));
-  const parts = recurrent.map((layer) => (needs[layer] as readonly MemoryNeed[]).filter(isState));
+  const parts = recurrent.map((layer) => (needs[layer] as readonly CacheSpec[]).filter(isState));
   return { tokens, layers, recurrent, norms: await normsOf(guest, tokens, parts) };
 }
 
-const isState = ({ rows }: MemoryNeed) => rows === 'states';
+const isState = ({ rows }: CacheSpec) => rows === 'states';
 
 /** A word of memory has four bytes. */
-function bytesOf(needs: readonly MemoryNeed[], kind: MemoryNeed['rows']): number {
+function bytesOf(needs: readonly CacheSpec[], kind: CacheSpec['rows']): number {
   return needs.reduce((bytes, { rows, width }) => bytes + (rows === kind ? 4 * width : 0), 0);
 }
 
@@ -39,7 +39,7 @@ function bytesOf(needs: readonly MemoryNeed[], kind: MemoryNeed['rows']): number
 async function normsOf(
   { model, device }: Guest,
   tokens: readonly Token[],
-  parts: readonly (readonly MemoryNeed[])[],
+  parts: readonly (readonly CacheSpec[])[],
 ): Promise<Float32Array> {
   const norms = new Float32Array(parts.length * tokens.length);
   if (parts.length === 0) return norms;
@@ -48,7 +48,7 @@ async function normsOf(
     for (const [at, { id }] of tokens.entries()) {
       state.tokens.write([id]);
       device.noGrad(() => device.scope(() => void model.step(state)));
-      const [slot] = await state.places.to.data();
+      const [slot] = await state.stateSlots.to.data();
       const reading = device.noGrad(() =>
         device.scope(() => parts.map((some) => Promise.all(some.map((part) => squareOf(state, part, slot as number))))),
       );
@@ -62,9 +62,9 @@ async function normsOf(
 }
 
 /** The sum of the squares of the newest state of a part. */
-async function squareOf(state: DecoderState, { part, width }: MemoryNeed, slot: number): Promise<number> {
+async function squareOf(state: DecoderState, { part, width }: CacheSpec, slot: number): Promise<number> {
   const newest = state
-    .of(part)
+    .cacheOf(part)
     .reshape(-1, width)
     .rows(slot, slot + 1);
   return (await sum(mul(newest, newest)).data())[0] as number;
