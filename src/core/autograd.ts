@@ -197,7 +197,7 @@ function* pass(
     );
   }
   const { device } = y;
-  const nodes = y.root.node === null ? [] : reach(y.root.node, since);
+  const nodes = y.root.node === null ? [] : reachableNodes(y.root.node, since);
   const leaves = new Set([y, ...nodes.flatMap(({ inputs }) => inputs)].map(({ root }) => root));
   const uses = onFinal && usesOf(nodes);
   seed(y, upstream);
@@ -266,7 +266,7 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
 }
 
 /** Returns the nodes that led to `last`, newest first. */
-function reach(last: Node, since: number): Node[] {
+function reachableNodes(last: Node, since: number): Node[] {
   const found = new Set([last]);
   for (const { inputs, usedInput } of found) {
     const used = usedInput ?? inputs.find(({ requiresGrad }) => !requiresGrad);

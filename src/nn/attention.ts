@@ -63,7 +63,7 @@ export class MultiHeadAttention extends Module {
   /**
    * If set, receives the outputs of the heads, [N, heads·headSize], in each forward pass, for regularizers of the loss.
    */
-  observeHeads: ((outputWidth: Tensor) => void) | null = null;
+  observeHeads: ((outputs: Tensor) => void) | null = null;
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
@@ -80,7 +80,7 @@ export class MultiHeadAttention extends Module {
     const queries = this.heads * this.headSize;
     const sections = this.sectionWidths(queries, this.kvHeads * this.headSize);
     this.qkv = new Linear(init, dModel, sections, biases.slice(0, sections.length));
-    this.outProj = new Linear(init, this.outputs(queries), dModel, outBias);
+    this.outProj = new Linear(init, this.outputWidth(queries), dModel, outBias);
     const { positionBias } = given;
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = given.relative?.() ?? null;
@@ -102,7 +102,7 @@ export class MultiHeadAttention extends Module {
    * Returns the number of features that `outProj` reads. `queries` are the features of all heads. The constructor calls it
    * before the fields of subclasses exist.
    */
-  protected outputs(queries: number): number {
+  protected outputWidth(queries: number): number {
     return queries;
   }
 

@@ -42,7 +42,7 @@ export interface InterpolateOptions {
 /** A kernel of interpolation in one dimension. */
 interface Kernel {
   /** Number of taps on each side of a position. */
-  readonly reach: number;
+  readonly support: number;
   /** The weight of a tap at this distance. */
   readonly weight: (distance: number) => number;
   /** True if positions before the first element are moved to it. */
@@ -55,9 +55,9 @@ function cubic(distance: number, a: number): number {
   return x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : ((x - 5) * x + 8) * x * a - 4 * a;
 }
 
-const linear: Kernel = { reach: 1, weight: (distance) => 1 - Math.abs(distance), clamps: true };
+const linear: Kernel = { support: 1, weight: (distance) => 1 - Math.abs(distance), clamps: true };
 /** The parameter `a` of PyTorch is that of OpenCV; with antialias it is that of Pillow. */
-const bicubic = (a: number): Kernel => ({ reach: 2, weight: (distance) => cubic(distance, a), clamps: false });
+const bicubic = (a: number): Kernel => ({ support: 2, weight: (distance) => cubic(distance, a), clamps: false });
 
 /** Maps positions of the result to positions of the input, on one axis. */
 interface Axis {
@@ -137,12 +137,12 @@ function nearestMatrix(device: Device, axis: Axis, shift: number): Tensor {
 }
 
 /** Returns the interpolation matrix. The first and last values continue beyond the ends. */
-function kernelMatrix(device: Device, axis: Axis, { reach, weight, clamps }: Kernel, alignCorners: boolean): Tensor {
+function kernelMatrix(device: Device, axis: Axis, { support, weight, clamps }: Kernel, alignCorners: boolean): Tensor {
   return matrixOf(device, axis, (i, row) => {
     const place = alignCorners ? i * axis.step : (i + 0.5) * axis.step - 0.5;
     const at = clamps ? Math.max(0, place) : place;
-    const first = Math.floor(at) + 1 - reach;
-    for (let tap = first; tap < first + 2 * reach; tap++) {
+    const first = Math.floor(at) + 1 - support;
+    for (let tap = first; tap < first + 2 * support; tap++) {
       const column = Math.min(axis.from - 1, Math.max(0, tap));
       row[column] = (row[column] as number) + weight(at - tap);
     }
@@ -153,15 +153,15 @@ function kernelMatrix(device: Device, axis: Axis, { reach, weight, clamps }: Ker
  * Returns the interpolation matrix with antialiasing: the kernel is widened to the step. Its weights inside the input
  * add up to 1.
  */
-function antialiasMatrix(device: Device, axis: Axis, { reach, weight }: Kernel): Tensor {
+function antialiasMatrix(device: Device, axis: Axis, { support, weight }: Kernel): Tensor {
   return matrixOf(device, axis, (i, row) => {
     const width = Math.max(axis.step, 1);
     const centre = axis.step * (i + 0.5);
-    const first = Math.max(0, Math.trunc(centre - reach * width + 0.5));
-    const last = Math.min(axis.from, Math.trunc(centre + reach * width + 0.5));
+    const first = Math.max(0, Math.trunc(centre - support * width + 0.5));
+    const last = Math.min(axis.from, Math.trunc(centre + support * width + 0.5));
     const weights = Array.from({ length: last - first }, (_, k) => {
       const distance = (first + k + 0.5 - centre) / width;
-      return Math.abs(distance) < reach ? weight(distance) : 0;
+      return Math.abs(distance) < support ? weight(distance) : 0;
     });
     const total = weights.reduce((sum, each) => sum + each, 0);
     weights.forEach((each, k) => {

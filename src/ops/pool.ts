@@ -162,10 +162,10 @@ function measure(
   const [paddings, dilations] = [pairOf(rank, padding, 0), pairOf(rank, dilation, 1)];
   const output = input.map((size, d) => {
     const [step, border] = [strides[d] as number, paddings[d] as number];
-    const reach = (dilations[d] as number) * ((kernels[d] as number) - 1) + 1;
-    if (2 * border > reach) throw new ArgumentError(`${op}: padding is ${border}, expected at most half of ${reach}`);
-    const room = size + 2 * border - reach;
-    if (room < 0) throw new ShapeError(`${op}: x is ${describeShape(x.shape)}, smaller than a window of ${reach}`);
+    const extent = (dilations[d] as number) * ((kernels[d] as number) - 1) + 1;
+    if (2 * border > extent) throw new ArgumentError(`${op}: padding is ${border}, expected at most half of ${extent}`);
+    const room = size + 2 * border - extent;
+    if (room < 0) throw new ShapeError(`${op}: x is ${describeShape(x.shape)}, smaller than a window of ${extent}`);
     const count = (ceilMode ? Math.ceil(room / step) : Math.floor(room / step)) + 1;
     // The last window must begin inside the input or the border before it.
     return ceilMode && (count - 1) * step >= size + border ? count - 1 : count;
@@ -196,8 +196,8 @@ function shapeOf({ batch, channels, channelsLast, rank, output }: Windows): numb
 function windowsOf(device: Device, x: Tensor, it: Windows, value: number): { patches: Tensor; axis: number } {
   const { batch, channels, channelsLast, input, output, kernel, stride, padding, dilation, rank } = it;
   const after = input.map((size, d) => {
-    const reach = (dilation[d] as number) * ((kernel[d] as number) - 1) + 1;
-    const end = ((output[d] as number) - 1) * (stride[d] as number) + reach;
+    const extent = (dilation[d] as number) * ((kernel[d] as number) - 1) + 1;
+    const end = ((output[d] as number) - 1) * (stride[d] as number) + extent;
     return Math.max(0, end - size - (padding[d] as number));
   }) as unknown as Pair;
   const borders = [padding[1], after[1], ...(rank === 2 ? [padding[0], after[0]] : [])];

@@ -129,7 +129,7 @@ function planOf(whisper: WhisperContext, options: SpeechRecognitionOptions): Rec
   checkOptions(task, given, {
     return_timestamps: {
       accepts: (value) => [true, false, 'word'].includes(value as string),
-      expected: "one of true, false, word (models that spell have 'char')",
+      expected: "one of true, false, word (CTC models have 'char')",
     },
     chunk_length_s: 'notNegative',
     stride_length_s: { ...anyOf('notNegative', listOf('notNegative', '')), expected: 'seconds, or [left, right]' },

@@ -1,4 +1,4 @@
-// Answers in the words of a page, whose places are given, by models such as LayoutLMv3.
+// Finds answers in the words of a page, by models that read words with their boxes, such as LayoutLMv3.
 
 import { afterEvents } from '../backend/after-events.js';
 import { checkOptions, describeValue } from '../core/check.js';
@@ -17,7 +17,7 @@ export type WordBox = readonly [word: string, box: readonly [number, number, num
 
 /** Options for models that read words with their boxes, by the names of transformers. */
 export interface WordBoxOptions extends CallOptions {
-  /** The words of the page, as a program for OCR finds them. Required. */
+  /** The words of the page and their boxes, such as the result of an OCR program. Required. */
   word_boxes?: readonly WordBox[] | undefined;
   /** Maximum number of answers. Default: 1. */
   top_k?: number | undefined;

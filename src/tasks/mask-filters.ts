@@ -7,7 +7,7 @@ import type { RawImage } from '../pretrained/processors/image.js';
 export type Box = readonly [left: number, top: number, right: number, bottom: number];
 
 export interface Mask {
-  /** 255 in the mask, 0 elsewhere. */
+  /** The pixels: 255 in the mask, 0 elsewhere. */
   readonly image: RawImage;
   readonly score: number;
   readonly box: Box;
@@ -114,7 +114,7 @@ function* measure(
   return { box: right < 0 ? [0, 0, 0, 0] : [left, top, right, bottom], stability: inner / outer };
 }
 
-/** Maximum distance in pixels of two edges that count as the same. */
+/** Maximum distance in pixels of two edges that count as equal. */
 const NEAR = 20;
 
 function isCut(box: Box, crop: Box, whole: Box): boolean {

@@ -1,15 +1,15 @@
-// Texts in passages that an embedding model can read.
+// Splits texts into passages for embedding models.
 
 import { checkText } from '../tokenizers/tokenizer.js';
 
-/** A part of a text. Lines count from 1, and the last line belongs to it. */
+/** A part of a text. Lines count from 1; `lastLine` is included. */
 export interface Passage {
   readonly firstLine: number;
   readonly lastLine: number;
   readonly text: string;
 }
 
-/** Characters of a passage at most: some 250 tokens, which most embedding models can read. */
+/** Maximum number of characters of a passage: about 250 tokens, which most embedding models can read. */
 const MAX_CHARACTERS = 1000;
 
 /**

@@ -22,7 +22,7 @@ export interface SegmentLimits {
   readonly label_ids_to_fuse: ReadonlySet<number>;
 }
 
-/** A segment and its pixels: those of `map` that are `id`. */
+/** A segment. Its pixels are those of `map` with the value `id`. */
 export interface FoundSegment {
   readonly id: number;
   readonly labelId: number;

@@ -10,7 +10,7 @@ import { taskNames, taskOf } from './registry.js';
 
 /** Tasks that return vectors. They use a model without a head. */
 const OF_BODIES = ['feature-extraction', 'sentence-similarity', 'image-feature-extraction'];
-/** Tasks that go from text to text with an encoder and a decoder. */
+/** Text-to-text tasks of encoder–decoders. */
 const REWRITING = ['summarization', 'text2text-generation', 'translation'];
 /** Tasks that need no text. */
 const WITHOUT_TEXT = [
@@ -24,8 +24,8 @@ const OF_SEVERAL_KINDS = [
 ];
 
 /**
- * Names of the pipelines that work with a model. Its parameters need no values. `body`: the same model without a head, if the
- * family has one. Tasks that would only work with new weights are not listed.
+ * Returns the names of the pipelines that work with a model, whose parameters need no values. `body`: the same model
+ * without a head, if the family has one. Tasks that would need new weights are not listed.
  */
 export async function supportedTasks(model: PretrainedModel, body: PretrainedModel | null): Promise<string[]> {
   const found: string[] = [];

@@ -1,6 +1,6 @@
 // Preparation of texts for models, and batches of model passes that do not block the event loop.
 
-import { describeValue } from '../core/check.js';
+import { checkArray, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { joinFloats } from '../core/join-floats.js';
 import { Tensor } from '../core/tensor.js';
@@ -30,6 +30,13 @@ export function textsOf(task: string, texts: string | readonly string[], name = 
   const odd = list.findIndex((text) => typeof text !== 'string'); // also finds the holes of an array
   if (odd >= 0) throw new ArgumentError(`${task}: ${name}[${odd}] is ${describeValue(list[odd])}, expected a string`);
   return list;
+}
+
+/** Throws ArgumentError unless the labels of a zero-shot task are one text or more. */
+export function checkCandidateLabels(task: string, labels: readonly string[]): void {
+  checkArray(task, 'candidate_labels', labels, 'an array of texts');
+  textsOf(task, labels, 'candidate_labels');
+  if (labels.length === 0) throw new ArgumentError(`${task}: candidate_labels is [], expected at least one label`);
 }
 
 /** Returns the maximum number of tokens of a sequence: the model's limit, or its tokenizer's if that is lower. */

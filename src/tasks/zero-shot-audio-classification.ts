@@ -1,5 +1,5 @@
-import { checkArray, checkOptions } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { checkOptions } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { Clap } from '../models/families/clap.js';
 import { inferenceInSlices } from '../nn/inference-in-slices.js';
@@ -9,7 +9,7 @@ import { softmax } from './scores.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
-import { textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
+import { checkCandidateLabels, tokenizerOf, tokenLimit } from './text-inputs.js';
 
 export interface ZeroShotAudioClassificationOptions extends CallOptions {
   /** The text that is compared with a recording, with `{}` for a label. Default: 'This is a sound of {}.' */
@@ -51,9 +51,7 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         hypothesis_template: 'string',
         ...callOptionKinds,
       });
-      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
-      textsOf(TASK, labels, 'candidate_labels');
-      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      checkCandidateLabels(TASK, labels);
       const texts = labels.map((label) => template.replaceAll('{}', () => label));
       const { inputIds } = tokenizer.encodeBatch(texts, { truncation: true, maxLength: tokenLimit(context.model) });
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];

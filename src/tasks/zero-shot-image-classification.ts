@@ -1,5 +1,5 @@
-import { checkArray, checkOptions } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { checkOptions } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
@@ -7,7 +7,7 @@ import { type ImageInput, imagesOf, runOnImages, visionModelOf } from './image-i
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
-import { textsOf, tokenizerOf } from './text-inputs.js';
+import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
 
 export interface ZeroShotImageClassificationOptions extends CallOptions {
   /** The text that is compared with an image, with `{}` for a label. Default 'This is a photo of {}'. */
@@ -53,9 +53,7 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         hypothesis_template: 'string',
         ...callOptionKinds,
       });
-      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
-      textsOf(TASK, labels, 'candidate_labels');
-      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      checkCandidateLabels(TASK, labels);
       const inputIds = idsOf(
         context,
         labels.map((label) => template.replaceAll('{}', () => label)),

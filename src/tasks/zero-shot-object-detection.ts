@@ -1,5 +1,5 @@
-import { checkArray, checkNumber, checkOptions, isWhole } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { checkNumber, checkOptions, isWhole } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DetectedObject } from '../metrics/detection.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
@@ -8,7 +8,7 @@ import { type ImageInput, imagesOf } from './image-inputs.js';
 import { share } from './object-detection.js';
 import { sigmoid } from './scores.js';
 import type { CallOptions, Task } from './task.js';
-import { textsOf, tokenizerOf } from './text-inputs.js';
+import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
 
 /** Score that objects exceed by default. */
 export const ZERO_SHOT_THRESHOLD = 0.1;
@@ -60,9 +60,7 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
       const given = checkOptions(TASK, options, kinds);
       const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = given;
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
-      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
-      textsOf(TASK, labels, 'candidate_labels');
-      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      checkCandidateLabels(TASK, labels);
       const { inputIds } = tokenizer.encodeBatch(labels, { truncation: true, maxLength: model.maxLength });
       const results = await detect(
         context,

@@ -1,4 +1,4 @@
-// automatic-speech-recognition by models that write parts of recordings, and by Conformers that spell.
+// automatic-speech-recognition by models that transcribe parts of recordings, and by CTC Conformers.
 import { describe, expect, it } from 'vitest';
 import { createDevice, loadModel, type Tensor } from '../../src/index.js';
 import type { ParakeetTransducer } from '../../src/models/families/parakeet.js';

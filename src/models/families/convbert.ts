@@ -54,7 +54,7 @@ class ConvolvingAttention extends MultiHeadAttention {
     this.#taps = taps;
   }
 
-  protected override outputs(queries: number): number {
+  protected override outputWidth(queries: number): number {
     return 2 * queries;
   }
 

@@ -1,5 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Projected, type RotaryPlaces } from '../../nn/attention.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
@@ -99,9 +99,9 @@ class ClippedAttention extends MultiHeadAttention {
     super(init, options);
   }
 
-  protected override prepared(all: Tensor, places: Places): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
     const { clip } = this;
-    return super.prepared(clip === null ? all : clamp(all, { min: -clip, max: clip }), places);
+    return super.splitProjections(clip === null ? all : clamp(all, { min: -clip, max: clip }), places);
   }
 }
 

@@ -196,8 +196,8 @@ function t5GemmaStack(
   const crossing = { ...attention, causal: false };
   const rotary = rotaryOf(init, config);
   return gemmaSideStack(init, config, randomness, (i) => {
-    const reach = windowOf(config, i);
-    const window = reach === null || causal ? reach : reach + 1;
+    const before = windowOf(config, i);
+    const window = before === null || causal ? before : before + 1;
     return {
       selfAttn: () => llamaAttention(init, config, randomness, { ...attention, rotary, causal, window }),
       multiheadAttn:

@@ -144,9 +144,9 @@ function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness,
     ...{ qNorm: headNorm, kNorm: headNorm },
   };
   return gemmaSideStack(init, config, randomness, (i) => {
-    const reach = windowOf(config, i);
-    const options: Partial<MultiHeadOptions> = { ...attention, rotary: reach === null ? everywhere : nearby };
-    const parts = { ...options, window: isDecoder || reach === null ? reach : aroundOf(reach) };
+    const size = windowOf(config, i);
+    const options: Partial<MultiHeadOptions> = { ...attention, rotary: size === null ? everywhere : nearby };
+    const parts = { ...options, window: isDecoder || size === null ? size : aroundOf(size) };
     return {
       selfAttn: () =>
         isDecoder
@@ -157,8 +157,8 @@ function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness,
 }
 
 /** Returns a window of the encoder: half of it lies before a token, half after. */
-function aroundOf(reach: number): readonly [before: number, after: number] {
-  return [Math.floor((reach + 1) / 2), Math.floor(reach / 2) + 1];
+function aroundOf(size: number): readonly [before: number, after: number] {
+  return [Math.floor((size + 1) / 2), Math.floor(size / 2) + 1];
 }
 
 export const t5Gemma2: Family = {

@@ -80,16 +80,16 @@ function* smoothed(
   along: 'rows' | 'columns',
 ): Generator<undefined, Float64Array> {
   const sigma = Math.max(0, (side / to - 1) / 2);
-  const reach = Math.trunc(4 * sigma + 0.5);
-  if (sigma === 0 || reach === 0) return plane;
-  const weights = Float64Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
+  const radius = Math.trunc(4 * sigma + 0.5);
+  if (sigma === 0 || radius === 0) return plane;
+  const weights = Float64Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-0.5 * ((i - radius) / sigma) ** 2));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const [step, apart] = along === 'rows' ? [1, side] : [side, 1];
   const result = new Float64Array(plane.length);
   for (let place = 0; place < side; place++) {
     if (place % ROWS === ROWS - 1) yield;
-    for (let tap = -reach; tap <= reach; tap++) {
-      const weight = (weights[tap + reach] as number) / total;
+    for (let tap = -radius; tap <= radius; tap++) {
+      const weight = (weights[tap + radius] as number) / total;
       const from = mirrored(place + tap, side) * step;
       for (let line = 0; line < side; line++) {
         const at = line * apart + place * step;

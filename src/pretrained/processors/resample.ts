@@ -61,7 +61,7 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
   const phases = to / common;
   const step = from / common;
   const cutoff = CUTOFF * Math.min(1, to / from);
-  const reach = Math.ceil(CROSSINGS / cutoff);
+  const halfWidth = Math.ceil(CROSSINGS / cutoff);
   const kept = new Map<number, Float64Array>();
   const result = new Float32Array(Math.ceil((samples.length * to) / from));
   for (let i = 0; i < result.length; i++) {
@@ -69,10 +69,10 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
     const phase = (i * step) % phases;
     let kernel = kept.get(phase);
     if (kernel === undefined) {
-      kernel = kernelAt(phase / phases, reach, cutoff);
+      kernel = kernelAt(phase / phases, halfWidth, cutoff);
       if (kept.size < KEPT) kept.set(phase, kernel);
     }
-    const first = (i * step - phase) / phases - reach + 1;
+    const first = (i * step - phase) / phases - halfWidth + 1;
     let sum = 0;
     const last = Math.min(kernel.length, samples.length - first);
     for (let k = Math.max(0, -first); k < last; k++) sum += (samples[first + k] as number) * (kernel[k] as number);
@@ -82,14 +82,14 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
 }
 
 /**
- * Returns the filter's weights for `reach` samples on each side of an output. The output is `offset` of a sample after
+ * Returns the filter's weights for `halfWidth` samples on each side of an output. The output is `offset` of a sample after
  * the last sample on its left.
  */
-function kernelAt(offset: number, reach: number, cutoff: number): Float64Array {
+function kernelAt(offset: number, halfWidth: number, cutoff: number): Float64Array {
   windowed ??= windowedSinc();
-  const kernel = new Float64Array(2 * reach);
+  const kernel = new Float64Array(2 * halfWidth);
   for (let k = 0; k < kernel.length; k++) {
-    const at = Math.abs(k - reach + 1 - offset) * cutoff * POINTS;
+    const at = Math.abs(k - halfWidth + 1 - offset) * cutoff * POINTS;
     const point = Math.floor(at);
     if (point >= CROSSINGS * POINTS) continue;
     const left = windowed[point] as number;

@@ -64,14 +64,14 @@ interface Weights {
 function weightsOf(from: number, to: number, { support, weight }: Filter): Weights {
   const scale = from / to;
   const stretch = Math.max(scale, 1); // width of the source of one pixel: antialiasing
-  const reach = support * stretch;
-  const taps = Math.ceil(reach) * 2 + 1;
+  const radius = support * stretch;
+  const taps = Math.ceil(radius) * 2 + 1;
   const result = { taps, first: new Int32Array(to), counts: new Int32Array(to), weights: new Int32Array(to * taps) };
   const floats = new Float64Array(taps);
   for (let i = 0; i < to; i++) {
     const centre = (i + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - reach + 0.5));
-    const count = Math.min(from, Math.trunc(centre + reach + 0.5)) - first;
+    const first = Math.max(0, Math.trunc(centre - radius + 0.5));
+    const count = Math.min(from, Math.trunc(centre + radius + 0.5)) - first;
     let sum = 0;
     for (let j = 0; j < count; j++) {
       floats[j] = weight((j + first - centre + 0.5) * (1 / stretch));

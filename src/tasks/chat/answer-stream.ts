@@ -1,4 +1,4 @@
-// The text of an answer. Formats of channels are translated to reasoning and calls in the tags of other models.
+// Decodes answers to text. Formats with channels are translated to the tags of other models for reasoning and calls.
 
 import type { PretrainedTokenizer } from '../../tokenizers/index.js';
 import { GemmaFilter } from './gemma-channels.js';
@@ -29,7 +29,7 @@ function filterFor({ chatTemplate }: WithTemplate): AnswerFilter | null {
   return found?.[1]() ?? null;
 }
 
-/** True if the model marks its reasoning otherwise. Its template then expects that of earlier answers separately. */
+/** True if the model writes channels. Its template then expects the reasoning of earlier answers as a separate field. */
 export const hasChannels = (tokenizer: WithTemplate): boolean => filterFor(tokenizer) !== null;
 
 /** Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them. */

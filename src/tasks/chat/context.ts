@@ -1,4 +1,4 @@
-// The token ids of a conversation.
+// Makes the prompts of a conversation, and keeps cached tokens where possible.
 
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
@@ -20,7 +20,7 @@ export interface Context extends Read {
   readonly hiddenTurns: number;
 }
 
-/** A conversation whose next prompt is made. */
+/** Inputs of the next prompt of a conversation. */
 interface Conversation {
   readonly messages: readonly ChatMessage[];
   /** The ids and the text that the cache holds. */
@@ -29,7 +29,7 @@ interface Conversation {
 }
 
 /**
- * The prompt for the next answer, with room for `newTokens` tokens. Throws ContextFullError, and ArgumentError for
+ * Makes the prompt for the next answer, with room for `newTokens` tokens. Throws ContextFullError, and ArgumentError for
  * messages that the template refuses.
  */
 export async function contextOf(

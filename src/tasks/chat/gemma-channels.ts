@@ -17,7 +17,7 @@ const THOUGHT = 'thought';
 export class GemmaFilter {
   #held = '';
   #state: 'text' | 'header' | 'thought' | 'call' = 'text';
-  /** The header of a channel, or a call, as far as it has arrived. */
+  /** The received beginning of a channel's header or of a call. */
   #begun = '';
 
   push(piece: string): string {
@@ -75,7 +75,7 @@ export class GemmaFilter {
 
 const CLOSED = '\n</think>\n\n';
 
-/** A call in the tags of other models, or as it is if it cannot be read. */
+/** Translates a call to the tags of other models. A call that does not parse stays unchanged. */
 function callOf(written: string): string {
   const [, name, fields] = /^\s*call:([\w.-]+)(\{.*\})\s*$/s.exec(written) ?? [];
   const value = fields === undefined ? undefined : new Notation(fields).whole();
@@ -83,8 +83,8 @@ function callOf(written: string): string {
   return `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${JSON.stringify(value)}}\n</tool_call>`;
 }
 
-/** Nesting of values that is read. */
-const DEEPEST = 64;
+/** Maximum nesting of values. */
+const MAX_DEPTH = 64;
 
 /** Gemma 4's notation of values: JSON without quotes around keys, and with texts between marks. */
 class Notation {
@@ -92,7 +92,7 @@ class Notation {
 
   constructor(private readonly text: string) {}
 
-  /** Returns the value that the text consists of. Undefined if it is none. */
+  /** Returns the value of the whole text. Undefined if it does not parse. */
   whole(): unknown {
     try {
       const value = this.#value(0);
@@ -103,7 +103,7 @@ class Notation {
   }
 
   #value(depth: number): unknown {
-    if (depth > DEEPEST) throw new SyntaxError('nested too deep');
+    if (depth > MAX_DEPTH) throw new SyntaxError('nested too deep');
     if (this.#takes(QUOTE)) return this.#until(QUOTE);
     if (this.#takes('{')) return Object.fromEntries(this.#list('}', () => this.#field(depth)));
     if (this.#takes('[')) return this.#list(']', () => this.#value(depth + 1));

@@ -1,7 +1,7 @@
 // Translates OpenAI's harmony format, in which gpt-oss writes messages in channels, to the format of other models.
 
 const MARK = /<\|(start|channel|message|end|return|call|constrain)\|>/;
-/** Matches the beginning of an answer that may be a recipient. Its header began in the prompt. */
+/** Matches the possible beginning of a recipient at the start of an answer, whose header began in the prompt. */
 const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
 /** Maximum number of characters of a mark. */
 const MAX_MARK_LENGTH = '<|constrain|>'.length;

@@ -1,5 +1,5 @@
-// Speech recognition by CTC models ("models that spell"): each frame gives a letter, a piece of a word, or a blank. A
-// token that is repeated in adjacent frames counts once.
+// Speech recognition by CTC models. Each frame gives a letter, a piece of a word, or a blank. A token that is repeated in
+// adjacent frames counts once.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions, describeValue } from '../../core/check.js';
@@ -23,7 +23,7 @@ type CtcOptions = Pick<
   'return_timestamps' | 'chunk_length_s' | 'stride_length_s' | 'onText' | 'num_beams' | 'numBeams' | keyof CallOptions
 >;
 
-/** A letter, and the frames that spell it: from `start` to before `end`. */
+/** A letter or piece of a word, with its frames: from `start` to before `end`. */
 interface Letter {
   readonly id: number;
   readonly text: string;
@@ -43,7 +43,7 @@ interface Part {
 /** SentencePiece's mark of a space. */
 const WORD_START = '▁';
 
-/** A model that spells, with its tokenizer and feature extractor. */
+/** A CTC model with its tokenizer and feature extractor. */
 export class CtcTranscriber {
   readonly #model: SoundModel;
   readonly #tokenizer: PretrainedTokenizer;
@@ -53,7 +53,7 @@ export class CtcTranscriber {
   /** True if tokens are pieces of words, and the first piece of each begins with a space. */
   readonly #isPieces: boolean;
 
-  /** Throws FormatError for a model that does not spell, or without a tokenizer or feature extractor. */
+  /** Throws FormatError for other models, or without a tokenizer or feature extractor. */
   constructor(
     private readonly task: string,
     model: LoadedModel,
@@ -97,9 +97,7 @@ export class CtcTranscriber {
   #check(options: CtcOptions): CtcOptions {
     const { return_timestamps: times, num_beams: beams, numBeams } = options;
     if ((times as unknown) === true)
-      throw new ArgumentError(
-        `${this.task}: return_timestamps is true, expected 'word' or 'char' for a model that spells`,
-      );
+      throw new ArgumentError(`${this.task}: return_timestamps is true, expected 'word' or 'char' for a CTC model`);
     if (beams !== undefined && numBeams !== undefined && beams !== numBeams)
       throw new ArgumentError(`${this.task}: num_beams is ${beams} and numBeams ${numBeams}, expected one of them`);
     return checkOptions(this.task, options, {
@@ -131,7 +129,7 @@ export class CtcTranscriber {
     return this.#lettersOf(numBeams > 1 ? this.#beamSearch(joinFloats(rows), vocabulary, numBeams) : ids);
   }
 
-  /** The token of each frame in the likeliest alignment of the text that beam search finds. */
+  /** Returns the token of each frame in the most likely alignment of the text that beam search finds. */
   #beamSearch(values: Float32Array, vocabulary: number, beams: number): number[] {
     const scores = { values, vocabulary };
     return ctcAlignment(scores, ctcBeams(scores, beams, this.#blank), this.#blank) ?? greedyIds(scores);
@@ -219,7 +217,7 @@ export class CtcTranscriber {
   }
 }
 
-/** The likeliest token of each frame. */
+/** Returns the most likely token of each frame. */
 function greedyIds({ values, vocabulary }: FrameScores): number[] {
   return Array.from({ length: values.length / vocabulary }, (_, frame) => {
     const row = values.subarray(frame * vocabulary, (frame + 1) * vocabulary);

@@ -1,5 +1,5 @@
-// Transcription of a recording that is still going on. The part that may change is read again as it grows. It becomes final at a
-// pause, or at a quiet place when it is long. Both depend on the samples alone, so that the text does not depend on timing.
+// Transcribes a recording in progress. The model reads the part that is not final again as it grows. The part becomes
+// final at a pause, or at a quiet position if it is long. Both depend only on the samples, not on timing.
 
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -10,7 +10,7 @@ import { quietest } from './quietest.js';
 /** Samples of one channel at the model's rate, piece by piece, as a microphone gives them. */
 export type SoundStream = AsyncIterable<Float32Array> | ReadableStream<Float32Array>;
 
-/** The text of a recording that is still going on. */
+/** The text of a recording in progress. */
 export interface PartialTranscript {
   /** All text so far. */
   readonly text: string;
@@ -25,17 +25,17 @@ interface FollowOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Seconds between two looks at the samples. */
+/** Seconds of new samples between two attempts to find the end of a part. */
 const STEP = 0.2;
-/** Seconds of a pause that ends a part, and the least seconds of a part. */
-const [PAUSE, SHORTEST] = [0.6, 1];
+/** Seconds of a pause that ends a part, and minimum seconds of a part. */
+const [PAUSE, MIN_PART] = [0.6, 1];
 /** Seconds of the pieces whose loudness is compared. */
 const PIECE = 0.02;
 /** Loudness of a pause, relative to the loudest piece of the part. */
 const QUIET = 0.05;
 /** Root mean square of silence: -60 dB of full scale. Models invent words for it. */
 const SILENT = 1e-3;
-/** Part of the longest length, at its end, in which a quiet place is searched. */
+/** Fraction of the maximum length, at its end, in which a quiet position is searched. */
 const SEARCHED = 0.2;
 
 /** True for a `SoundStream`. */
@@ -59,7 +59,7 @@ export async function* follow(
   const texts: string[] = [];
   const joined = (...more: string[]) => [...texts, ...more].filter((text) => text !== '').join(' ');
   let reported: PartialTranscript = { text: '', final: '' };
-  /** The text with `more`, if it was not told yet. */
+  /** Returns the text with `more`, if it was not reported yet. */
   const changes = (more = ''): PartialTranscript[] => {
     const now = { text: joined(more), final: joined() };
     if (now.text === reported.text && now.final === reported.final) return [];
@@ -96,13 +96,13 @@ export async function* follow(
   }
 }
 
-/** Returns the sample at which a part ends: in a pause, or at a quiet place of a long part. Null if it goes on. */
+/** Returns the sample at which a part ends: in a pause, or at a quiet position of a long part. Null if it continues. */
 function endOf(samples: Float32Array, maxSamples: number, rate: number): number | null {
   const width = Math.max(1, Math.round(PIECE * rate));
   if (samples.length >= maxSamples)
     return quietest(samples, Math.floor((1 - SEARCHED) * maxSamples), maxSamples, width);
   const pause = Math.round(PAUSE * rate);
-  if (samples.length < Math.round(SHORTEST * rate)) return null;
+  if (samples.length < Math.round(MIN_PART * rate)) return null;
   const isPause = maxRms(samples.subarray(-pause), width) <= Math.max(SILENT, QUIET * maxRms(samples, width));
   return isPause ? samples.length - Math.floor(pause / 2) : null;
 }

@@ -42,12 +42,12 @@ interface PartTranscript {
   readonly pieces: readonly Piece[] | null;
 }
 
-/** True for models that `PartWriter` supports. */
+/** True for models that `PartTranscriber` supports. */
 export function isPartTranscribed(model: LoadedModel): boolean {
   return model.headKind === 'transducer' || model instanceof SoundSeq2SeqModel;
 }
 
-/** A model that writes parts of recordings, with its tokenizer and feature extractor. */
+/** A model that transcribes parts of recordings, with its tokenizer and feature extractor. */
 export class PartTranscriber {
   readonly #extractor: SoundExtractor;
   readonly #tokenizer: PretrainedTokenizer;

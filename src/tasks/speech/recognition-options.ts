@@ -39,7 +39,7 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
   return_quality?: boolean | undefined;
   /**
    * True to return `chunks` with times: segments. 'word' gives words, and 'char' letters. Whisper supports segments and
-   * words. Models that spell (wav2vec 2.0, Parakeet CTC) support words, also for true, and letters. Moonshine supports
+   * words. CTC models (wav2vec 2.0, Parakeet CTC) support words, also for true, and letters. Moonshine supports
    * the parts that it reads, and transducers also words. Default: false.
    */
   return_timestamps?: boolean | 'word' | 'char' | undefined;

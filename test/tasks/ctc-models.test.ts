@@ -1,4 +1,4 @@
-// Speech recognition by models that spell (CTC), compared with transformers' pipeline. make_spelled.py writes the numbers.
+// Speech recognition by CTC models, compared with transformers' pipeline. make_spelled.py writes the numbers.
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/index.js';
@@ -30,7 +30,7 @@ const sound = (samples: number, seed: number) =>
     (_, i) => Math.sin((seed * i * i) / 900) * 0.5 + 0.3 * Math.sin(i / (3 + seed)),
   );
 
-describe('models that spell', () => {
+describe('CTC models', () => {
   it.each(expected.cases)('give the transcripts of transformers: $samples samples, $options', async (given) => {
     const result = await recognize(sound(given.samples, given.seed), given.options as object);
     expect(result.text).toBe(given.text);
