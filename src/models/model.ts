@@ -131,8 +131,7 @@ export abstract class Model extends Module implements Generative {
   startDecoding(options: DecodingOptions = {}): DecoderState {
     const sizes = cacheSizes(this, options);
     // Before anything is queued, writes go straight into the heap, and the queue need not grow for them.
-    for (const part of this.decoder?.modules() ?? [])
-      if (part instanceof RotaryEmbedding) part.reserve(sizes.textLength ?? sizes.capacity);
+    for (const rotary of this.#rotaryParts) rotary.reserve(sizes.textLength ?? sizes.capacity);
     const state = new DecoderState(this.device, sizes);
     orDispose(state, () => this.restartDecoding(state, options.memory));
     return state;
@@ -142,8 +141,7 @@ export abstract class Model extends Module implements Generative {
    * Makes the data that states for texts of `length` tokens share, such as tables of positions. Yields after each part.
    */
   *prepareByParts(length: number): Generator<undefined, void> {
-    for (const part of this.decoder?.modules() ?? [])
-      if (part instanceof RotaryEmbedding) yield* part.reserveByParts(length);
+    for (const rotary of this.#rotaryParts) yield* rotary.reserveByParts(length);
   }
 
   /**
@@ -151,8 +149,12 @@ export abstract class Model extends Module implements Generative {
    * longrope (`RotaryScaling`). A generated token rotates like a prompt that ends with it.
    */
   rotaryKey(promptLength: number): string {
+    return this.#rotaryParts.map((rotary) => rotary.tableKey(promptLength)).join();
+  }
+
+  get #rotaryParts(): readonly RotaryEmbedding[] {
     this.#rotaries ??= [...new Set(this.decoder?.modules())].filter((part) => part instanceof RotaryEmbedding);
-    return this.#rotaries.map((rotary) => rotary.tableKey(promptLength)).join();
+    return this.#rotaries;
   }
 
   /**

@@ -2,7 +2,7 @@
 
 import type { Device } from '../core/device.js';
 import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
-import { inModes, Module } from './module.js';
+import { EVALUATION, inModes } from './module.js';
 
 /** The latest pass of each device. Passes follow each other, so that memory holds the activations of one. */
 const passes = new WeakMap<Device, Promise<unknown>>();
@@ -41,7 +41,7 @@ async function slices<T>(model: { readonly device: Device }, work: () => Iterato
   };
   const quiet = () => device.noGrad(slice);
   for (;;) {
-    const { done, value } = model instanceof Module ? inModes(model, new Set(), quiet) : quiet();
+    const { done, value } = inModes(EVALUATION, quiet);
     if (done) return value;
     await yieldToEventLoop();
   }

@@ -234,7 +234,7 @@ export class TransformerLayer extends Module {
       const { seed: current } = randomness;
       randomness.seed = seed; // another pass may have changed the seed since
       try {
-        return inModes(this, training, forward);
+        return inModes(training, forward);
       } finally {
         randomness.seed = current;
       }

@@ -13,8 +13,8 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { lastOf } from '../core/shape.js';
-import type { Tensor } from '../core/tensor.js';
+import { isRange, lastOf, type Shape } from '../core/shape.js';
+import { Tensor } from '../core/tensor.js';
 
 /** The maximum number of sequences that can be reordered in a cache. */
 export function maxCacheRows(device: Device): number {
@@ -123,8 +123,14 @@ export function cacheWrite(
   const { rows: count } = matrixOf(x);
   checkNumber('cacheWrite', 'row', row, (n) => isWhole(n) && n < rows, `0 to ${rows - 1}`);
   checkNumber('cacheWrite', 'slot', slot, (n) => isWhole(n) && n + count <= slots, `0 to ${slots - count}`);
-  const sequence = cache.rows(row, row + 1).reshape(slots, cols);
-  put('cacheWrite', sequence.rows(slot, slot + count).reshape(count, 1, cols), x, null, format);
+  put('cacheWrite', slotsOf(cache, row, slot, [count, 1, cols]), x, null, format);
+}
+
+/** A view of consecutive slots of one row of a cache, from slot `first`. One view, because each step makes hundreds. */
+function slotsOf(cache: Tensor, row: number, first: number, shape: Shape): Tensor {
+  const [, slots, cols] = cache.shape as readonly [number, number, number];
+  const within = cache.within + (row * slots + first) * cols;
+  return new Tensor(cache.device, shape, cache.dtype, cache.storage, within, cols, cache.root);
 }
 
 /** Copies slots first … end − 1 of row `from` of one cache to row `to` of another. */
@@ -135,9 +141,10 @@ export function cacheCopy(
   from: number,
   [first, end]: readonly [first: number, end: number],
 ): void {
-  const [, slots, cols] = source.shape as readonly [number, number, number];
-  const row = source.rows(from, from + 1).reshape(slots, cols);
-  cacheWrite(cache, row.rows(first, end), { row: to, slot: first });
+  const [rows, slots, cols] = shapeOfCache('cacheCopy', source);
+  checkNumber('cacheCopy', 'from', from, (n) => isWhole(n) && n < rows, `0 to ${rows - 1}`);
+  if (!isRange(first, end, slots)) throw new ArgumentError(`cacheCopy: slots ${first} to ${end} of ${slots}`);
+  cacheWrite(cache, slotsOf(source, from, first, [end - first, cols]), { row: to, slot: first });
 }
 
 /**
