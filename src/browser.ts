@@ -1,7 +1,7 @@
 // The entry for browsers: the package, and an engine for bundles whose bundler leaves other files behind.
-import { bringEngine } from './backend/wasm-modules.js';
+import { setBundledEngine } from './backend/wasm-modules.js';
 
-bringEngine({
+setBundledEngine({
   isa: 'simd128',
   use: 'last',
   async load() {

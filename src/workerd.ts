@@ -10,9 +10,9 @@ import packed from '../wasm/dist/relaxed-packed.wasm';
 import rare from '../wasm/dist/relaxed-rare.wasm';
 // @ts-expect-error
 import training from '../wasm/dist/relaxed-training.wasm';
-import { bringEngine } from './backend/wasm-modules.js';
+import { setBundledEngine } from './backend/wasm-modules.js';
 
-bringEngine({
+setBundledEngine({
   isa: 'relaxed',
   use: 'first',
   load: async () => ({ module, parts: { packed, training, rare, bfloat16 } }),

@@ -1,6 +1,6 @@
 import { type Backend, type BackendOptions, MAX_THREADS, type Manifest } from './backend.js';
 import { DeviceError } from './errors.js';
-import { besides, environment, nodeModule } from './node.js';
+import { environment, nodeModule, siblingUrl } from './node.js';
 import { cpuTimes, SpareCores } from './spare-cores.js';
 
 /** The class of native/addon.cc: a backend whose manifest is JSON. */
@@ -34,7 +34,7 @@ export async function loadAddon(): Promise<Addon> {
   // An addon that was built on this machine comes first: in a clone, or in an installation from git. The relative path
   // is right for src/backend/ and for dist/chunks/.
   const built = ['../../build/Release', '../addon'].map((place) =>
-    fileURLToPath(besides(url, `${place}/simdformer.node`)),
+    fileURLToPath(siblingUrl(url, `${place}/simdformer.node`)),
   );
   const reasons: string[] = [];
   for (const place of [...built, ...prebuilt(), SOURCE]) {
@@ -64,7 +64,7 @@ const BUILD = /[\\/]node_modules[\\/]simdformer[\\/]/.test(import.meta.url ?? ''
 let isTold = false;
 
 /** Writes to stderr, once, that WebAssembly replaces the addon, and how to build the addon. */
-export function tellOfFallback(): void {
+export function warnOfWasmFallback(): void {
   if (isTold) return;
   isTold = true;
   console.warn(

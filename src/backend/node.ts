@@ -14,7 +14,7 @@ export const isNode: boolean =
  * Returns a URL relative to a module's `import.meta.url`. Bundlers do not recognize this form, so they do not copy the
  * file.
  */
-export function besides(moduleUrl: string, path: string): URL {
+export function siblingUrl(moduleUrl: string, path: string): URL {
   return new URL(path, moduleUrl);
 }
 

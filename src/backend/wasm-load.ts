@@ -29,7 +29,7 @@ export async function moduleOf(source: ModuleSource, shared: boolean): Promise<W
 }
 
 /** Like `moduleOf`, but synchronous. It blocks the thread until the module is loaded. */
-export function moduleNow(source: ModuleSource, shared: boolean): WebAssembly.Module {
+export function moduleSync(source: ModuleSource, shared: boolean): WebAssembly.Module {
   if (typeof source !== 'string') return source;
   const key = keyOf(source, shared);
   const known = compiled.get(key);
@@ -47,7 +47,7 @@ export function moduleNow(source: ModuleSource, shared: boolean): WebAssembly.Mo
 const failure = (url: string, cause: Error) =>
   new DeviceError(`the WebAssembly engine did not load from ${url}: ${cause.message}`, { cause });
 
-/** Node's file system, for `moduleNow`. */
+/** Node's file system, for `moduleSync`. */
 let files: typeof import('node:fs') | undefined;
 
 export async function prepareFiles(): Promise<void> {

@@ -69,7 +69,7 @@ const urls: Record<WasmIsa, () => readonly URL[]> = {
 /** Set by the imported entry: src/browser.ts or src/workerd.ts. */
 let bundled: BundledEngine | null = null;
 
-export function bringEngine(engine: BundledEngine): void {
+export function setBundledEngine(engine: BundledEngine): void {
   bundled = engine;
 }
 

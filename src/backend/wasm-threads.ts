@@ -2,7 +2,7 @@
 
 import { MAX_THREADS } from './backend.js';
 import type { DeviceError } from './errors.js';
-import { besides, isNode, nodeModule } from './node.js';
+import { isNode, nodeModule, siblingUrl } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
 
@@ -70,7 +70,7 @@ export async function startThreads(
 function scriptIn(folder?: string): [url: URL, inBrowser: () => Worker] {
   if (folder === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' });
-    return [besides(import.meta.url, '../../wasm/dist/thread.js'), literal];
+    return [siblingUrl(import.meta.url, '../../wasm/dist/thread.js'), literal];
   }
   const url = new URL('thread.js', folder);
   return [url, () => new Worker(url, { type: 'module' })];

@@ -1,7 +1,7 @@
 import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmEngineOptions } from './backend.js';
 import { errorOf } from './error-data.js';
 import { DeviceError, type SimdformerError } from './errors.js';
-import { besides, isNode } from './node.js';
+import { isNode, siblingUrl } from './node.js';
 import { bytesOf } from './wasm.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { wasmEngine } from './wasm-modules.js';
@@ -146,7 +146,7 @@ function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: (
   }
   if (folder === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/worker.js', import.meta.url), { type: 'module' });
-    return [besides(import.meta.url, '../../wasm/dist/worker.js'), literal];
+    return [siblingUrl(import.meta.url, '../../wasm/dist/worker.js'), literal];
   }
   const url = new URL('worker.js', folder);
   return [url, () => new Worker(url, { type: 'module' })];

@@ -2,7 +2,7 @@ import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmEngineOptions } from './backend.js';
 import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
-import { type ModuleSource, moduleNow, moduleOf, prepareFiles } from './wasm-load.js';
+import { type ModuleSource, moduleOf, moduleSync, prepareFiles } from './wasm-load.js';
 import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
@@ -150,7 +150,7 @@ class WasmBackend implements Backend {
   /** Adds the kernels of a part. The other threads leave the pool until they have added them, too. */
   #add(part: string): void {
     const { exports, memory } = this.#open();
-    const module = moduleNow(this.#parts[part] as ModuleSource, this.#isShared);
+    const module = moduleSync(this.#parts[part] as ModuleSource, this.#isShared);
     const { __indirect_function_table: table, __stack_pointer: stack } = exports;
     if (table.length < TABLE_SIZE) table.grow(TABLE_SIZE - table.length);
     const added = new WebAssembly.Instance(module, { env: { ...exports, memory } }).exports as unknown as PartExports;

@@ -111,13 +111,13 @@ async function openBest(
   matmul?: MatmulArithmetic,
 ): Promise<Device> {
   if (!isNode) return openWasm(options, worker, matmul, NO_ADDON); // load nothing that cannot be used
-  const { createNativeBackend, loadAddon, tellOfFallback } = await nativeModule();
+  const { createNativeBackend, loadAddon, warnOfWasmFallback } = await nativeModule();
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();
   } catch (error) {
     const device = await openWasm(options, worker, matmul, (error as Error).message);
-    if (!quiet) tellOfFallback();
+    if (!quiet) warnOfWasmFallback();
     return device;
   }
   return new EngineDevice(createNativeBackend(addon, options), undefined, matmul);

@@ -10,7 +10,7 @@ type ResizableKind = new (length: number, options: { maxByteLength: number }) =>
 let nowhere: MessagePort | undefined;
 
 /**
- * Allocates bytes that `giveBack` will free soon. In Node they come directly from the system, because glibc's malloc
+ * Allocates bytes that `freeBytes` will free soon. In Node they come directly from the system, because glibc's malloc
  * keeps freed megabytes in each thread.
  */
 export function passingBytes(length: number): Uint8Array {
@@ -25,7 +25,7 @@ export function passingBytes(length: number): Uint8Array {
  * collector in Chromium.) Does nothing for a part of a buffer or, in Node, for memory that `passingBytes` did not
  * allocate.
  */
-export function giveBack({ buffer, byteLength }: Uint8Array): void {
+export function freeBytes({ buffer, byteLength }: Uint8Array): void {
   if (isNode) {
     const { maxByteLength, resizable } = buffer as { maxByteLength?: number; resizable?: boolean };
     if (resizable && maxByteLength === byteLength) (buffer as Resizable).resize?.(0);

@@ -5,7 +5,7 @@ import { nodeModule } from '../backend/node.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { importPackage, loadOptional } from '../io/optional-package.js';
-import { type ColumnNames, isHeader, named, namesOf } from './row-columns.js';
+import { type ColumnNames, isHeader, namesOf, withStandardNames } from './row-columns.js';
 
 /** A row of a file: columns by name. */
 export type FileRow = Record<string, unknown>;
@@ -196,7 +196,7 @@ async function* parquet(table: TableFile): AsyncGenerator<FileRow, void> {
 function rowOf(value: unknown, { path, columns, unseen }: TableFile, place: string): FileRow {
   if (!isObject(value)) throw new FormatError(`${path}: ${place} is not an object`);
   for (const column of unseen) if (column in value) unseen.delete(column);
-  const row = named(value as Record<string, unknown>, columns);
+  const row = withStandardNames(value as Record<string, unknown>, columns);
   places.set(row, `${path}: ${place}`);
   return row;
 }

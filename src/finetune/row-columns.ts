@@ -50,7 +50,7 @@ export function namesOf(cells: readonly string[]): readonly string[] {
 }
 
 /** Returns a row with the standard names of columns. */
-export function named(row: Readonly<Record<string, unknown>>, given: ColumnNames): Record<string, unknown> {
+export function withStandardNames(row: Readonly<Record<string, unknown>>, given: ColumnNames): Record<string, unknown> {
   const names = new Map<string, string>(Object.entries(given).map(([own, column]) => [column, own]));
   const taken = (own: string) => own in row || [...names.values()].includes(own);
   const texts = TEXTS.find((columns) => columns.every((column) => column !== undefined && column in row));

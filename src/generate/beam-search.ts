@@ -5,7 +5,7 @@ import type { Hypothesis, Plan, PlannedInput } from './plan.js';
 import { processByParts, processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
 import { candidatesOf, groupSizeOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
-import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
+import { checkedLogSumExp, gumbel, isAnyAllowed, logitsOf, noTokenAllowedError, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
@@ -231,12 +231,12 @@ class BeamGroup {
     const byLogits = forced !== undefined || needsLogits(this.plan) || this.#steps.includes(length);
     for (let beam = 0; beam < this.beams.length; beam++) {
       const sequence = first + (this.beams[beam] as Beam).slot;
-      const total = checkedTotal(ranking, sequence, this.input.index);
+      const total = checkedLogSumExp(ranking, sequence, this.input.index);
       // Logits may be present because another input needs them. They must not change the rounding of this input.
       if (!byLogits) this.#addRanked(best, beam, ranking, sequence, total);
       else yield* this.#addByLogits(best, beam, ranking.row(sequence, this.plan.vocabulary), total, { chosen, forced });
     }
-    if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
+    if (best.list.length === 0 && this.finished.length === 0) throw noTokenAllowedError(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 

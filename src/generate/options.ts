@@ -15,7 +15,7 @@ import {
   checkOneSequence,
   checkTogether,
   checkTokens,
-  refuse,
+  refuseOptions,
   settingsOf,
 } from './settings.js';
 
@@ -37,7 +37,7 @@ export function resolveOptions(
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
-  if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${maxLength}`);
+  if (room < 1) refuseOptions(`a prompt is longer than the model's maxLength, ${maxLength}`);
   const settings = settingsOf(model, options, lengthsOf(model, options, longest(prompts), room));
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
@@ -51,7 +51,7 @@ export function resolveOptions(
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
-  if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
+  if (forced > maxNewTokens) refuseOptions(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
   const others = [
     'prefix',
     'signal',

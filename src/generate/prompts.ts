@@ -4,7 +4,7 @@ import { isList } from '../core/kinds.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import type { Source } from './plan.js';
-import { refuse } from './settings.js';
+import { refuseOptions } from './settings.js';
 
 /** Returns the tokens that the decoder reads first: the inputs of decoder-only models, or the start token. */
 export function promptsOf(
@@ -16,7 +16,7 @@ export function promptsOf(
   if (isPrompts(inputs) && inputs.every(({ length }) => length > 0)) return inputs;
   if (startId === null || startId >= vocabSize) {
     const otherwise = maxSourceLength > 0 ? '' : ', or give prompts that are not empty';
-    refuse(
+    refuseOptions(
       `bosId is ${startId}, but it begins outputs and targetVocab is ${vocabSize}: ` +
         `give the model, or its target tokenizer, a bosId below that${otherwise}`,
     );
@@ -39,6 +39,6 @@ export function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number
     const shared = Array.from(prefix as readonly number[]);
     return Array.from({ length: count }, () => shared);
   }
-  if (prefix.length !== count) refuse(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
+  if (prefix.length !== count) refuseOptions(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
   return rows.map((own) => Array.from(own as readonly number[]));
 }

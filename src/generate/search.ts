@@ -135,7 +135,7 @@ export class TokenSearch implements Search {
     for (let i = 0; i < this.#batch.length; i++) {
       const track = this.#batch[i] as Track;
       if (track.reason !== null) continue;
-      const total = checkedTotal(ranking, i, track.input);
+      const total = checkedLogSumExp(ranking, i, track.input);
       const [token, logit] = yield* this.#choice(ranking, i);
       const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
@@ -156,7 +156,8 @@ export class TokenSearch implements Search {
   *#choice(ranking: Ranking, i: number): Generator<undefined, [token: number, logit: number]> {
     const track = this.#batch[i] as Track;
     const forced = track.prefix[track.tokens.length];
-    if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY) throw noneAllowed(track.input);
+    if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY)
+      throw noTokenAllowedError(track.input);
     if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
     const logits = logitsOf(ranking, i, this.plan);
     const token = forced ?? (yield* this.#pick(ranking, logits, track));
@@ -189,7 +190,7 @@ export class TokenSearch implements Search {
     const scores = processors.length > 0 ? ranking.memoryForScores(this.plan) : logits;
     if (scores !== logits) scores.set(logits);
     yield* processByParts(processors, scores, context);
-    if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
+    if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noTokenAllowedError(input);
     yield;
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
@@ -216,7 +217,7 @@ export function logitsOf({ logits }: Ranking, sequence: number, { vocabulary }: 
 }
 
 /** Returns log Σ e^logit of a sequence. Throws NonFiniteError if a logit is NaN or +∞. */
-export function checkedTotal(ranking: Ranking, sequence: number, input: number): number {
+export function checkedLogSumExp(ranking: Ranking, sequence: number, input: number): number {
   const total = ranking.total(sequence);
   if (!(total < Number.POSITIVE_INFINITY)) throw notNumbers(input);
   return total;
@@ -233,7 +234,7 @@ export function isAnyAllowed(scores: Float32Array, input: number): boolean {
   return any;
 }
 
-export function noneAllowed(input: number): SimdformerError {
+export function noTokenAllowedError(input: number): SimdformerError {
   return new SimdformerError(`${noneFor(input)}: every token is forbidden`);
 }
 

@@ -9,7 +9,7 @@ import { OPTION_RULES } from './option-rules.js';
 import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
 import type { GenerationSettings } from './plan.js';
 
-export function refuse(message: string): never {
+export function refuseOptions(message: string): never {
   throw new ArgumentError(`generate: ${message}`);
 }
 
@@ -17,7 +17,7 @@ export function refuse(message: string): never {
 export function checkKinds(options: GenerateOptions): void {
   for (const [name, rule] of Object.entries(OPTION_RULES)) {
     const value = options[name as keyof GenerateOptions];
-    if (value !== undefined && !rule.accepts(value)) refuse(mismatch(name, value, rule));
+    if (value !== undefined && !rule.accepts(value)) refuseOptions(mismatch(name, value, rule));
   }
 }
 
@@ -80,30 +80,33 @@ export function checkTogether(
 ): void {
   const { numBeams, numReturnSequences, doSample } = settings;
   const { cropContext, outputAttentions, maxNewTokens } = settings;
-  if (cropContext && model.maxSourceLength) refuse('cropContext needs a decoder-only model');
-  if (cropContext && outputAttentions && maxNewTokens > left) refuse('outputAttentions needs outputs within maxLength');
+  if (cropContext && model.maxSourceLength) refuseOptions('cropContext needs a decoder-only model');
+  if (cropContext && outputAttentions && maxNewTokens > left)
+    refuseOptions('outputAttentions needs outputs within maxLength');
   checkGroups(settings);
-  if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
+  if (numBeams > 1 && options.onToken) refuseOptions('onToken is given, but tokens of beams are final only at the end');
   if (numBeams > 1 && numReturnSequences > numBeams)
-    refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
-  if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
+    refuseOptions(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
+  if (numBeams === 1 && !doSample && numReturnSequences > 1)
+    refuseOptions('numReturnSequences needs beams or doSample');
   const drawing = namesOf('sampling').filter((name) => !isNeutral(OPTION_TABLE[name], settings[name as never]));
-  if (!doSample && drawing.length > 0) refuse(`${drawing.join(', ')} needs doSample: true`);
+  if (!doSample && drawing.length > 0) refuseOptions(`${drawing.join(', ')} needs doSample: true`);
 }
 
 /** Throws ArgumentError for groups of beams of unequal sizes, and for options that groups exclude. */
 function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: GenerationSettings): void {
   if (numBeams % numBeamGroups !== 0)
-    refuse(`numBeamGroups is ${numBeamGroups}, expected a divisor of numBeams, ${numBeams}`);
-  if (numBeamGroups > 1 && doSample) refuse('numBeamGroups above 1 needs doSample: false');
-  if (numBeamGroups === 1 && diversityPenalty !== 0) refuse('diversityPenalty needs numBeamGroups above 1');
+    refuseOptions(`numBeamGroups is ${numBeamGroups}, expected a divisor of numBeams, ${numBeams}`);
+  if (numBeamGroups > 1 && doSample) refuseOptions('numBeamGroups above 1 needs doSample: false');
+  if (numBeamGroups === 1 && diversityPenalty !== 0) refuseOptions('diversityPenalty needs numBeamGroups above 1');
 }
 
 /** Throws ArgumentError for options that `cache` and `draft` exclude. */
 export function checkOneSequence(settings: GenerationSettings, cache: CachedText | undefined, inputs: number): void {
   const { numBeams, numReturnSequences, cropContext } = settings;
   const what = cache ? 'cache' : 'draft';
-  if (numBeams > 1 || numReturnSequences > 1) refuse(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);
-  if (cropContext) refuse(`${what} needs a context within maxLength: cropContext false`);
-  if (cache && inputs > 1) refuse(`cache is of one text, but there are ${inputs} inputs`);
+  if (numBeams > 1 || numReturnSequences > 1)
+    refuseOptions(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);
+  if (cropContext) refuseOptions(`${what} needs a context within maxLength: cropContext false`);
+  if (cache && inputs > 1) refuseOptions(`cache is of one text, but there are ${inputs} inputs`);
 }

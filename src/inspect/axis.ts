@@ -1,13 +1,13 @@
 // A linear axis with round numbers, by the rules of d3-array's `ticks` and `nice`. d3's packages take 50 kB in a bundle.
 
-/** Errors of a power of ten that 2, 5 and 10 times this power are the better steps for. */
+/** Ratios of the wanted step to a power of ten from which 10, 5 and 2 times this power are better steps. */
 const FACTORS = [
   [Math.sqrt(50), 10],
   [Math.sqrt(10), 5],
   [Math.sqrt(2), 2],
 ] as const;
 
-/** Steps of 1, 2 or 5 times a power of ten, of which about `count` lie between two numbers. */
+/** Returns a step of 1, 2 or 5 times a power of ten, of which about `count` lie between two numbers. */
 function steps(min: number, max: number, count: number) {
   const wanted = (max - min) / count;
   const power = Math.floor(Math.log10(wanted));
@@ -21,7 +21,7 @@ function steps(min: number, max: number, count: number) {
     size: step / inverse,
     at,
     of,
-    /** The last step at or below a number, and the first at or above it. */
+    /** Return the last multiple of the step at or below a number, and the first at or above it. */
     below: (value: number) => nearest(value) - Number(at(nearest(value)) > value),
     above: (value: number) => nearest(value) + Number(at(nearest(value)) < value),
   };

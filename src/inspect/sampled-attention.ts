@@ -2,10 +2,10 @@ import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { inference, type Module } from '../nn/module.js';
 
-/** Places that the queries of one layer of deformable attention read, and their weights. */
+/** Positions that the queries of one layer of deformable attention sample, and their weights. */
 export interface SampledAttention {
   /** float32 [B, heads, queries, samples, 2]: x and y as shares of the image's width and height. */
-  readonly places: Tensor;
+  readonly positions: Tensor;
   /** float32 [B, heads, queries, samples]. The weights of a head and query add up to 1. */
   readonly weights: Tensor;
 }
@@ -17,8 +17,8 @@ export interface Sampler {
 }
 
 /**
- * The samples of each layer with deformable attention (Zhu et al. 2020, arXiv 2010.04159), from the first layer to the
- * last. Deformable attention reads a few places for each query, so it has no map over all patches. Models are RT-DETR
+ * Returns the samples of each layer with deformable attention (Zhu et al. 2020, arXiv 2010.04159), from the first layer to
+ * the last. Deformable attention samples a few positions for each query, so it has no map over all patches. Models are RT-DETR
  * and RF-DETR; others give an empty list. `pixelValues`: images, float32 [B, channels, height, width].
  *
  * The caller disposes of the tensors. Throws ShapeError for pixels of another shape.
@@ -30,7 +30,7 @@ export function sampledAttention(
   const samplers = model.modules().filter(isSampler);
   const layers: SampledAttention[] = [];
   const observe = (samples: SampledAttention) => {
-    for (const tensor of [samples.places, samples.weights]) model.device.keep(tensor);
+    for (const tensor of [samples.positions, samples.weights]) model.device.keep(tensor);
     layers.push(samples);
   };
   for (const sampler of samplers) sampler.observeSamples = observe;

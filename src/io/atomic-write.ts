@@ -23,7 +23,7 @@ export function isTemporary(name: string, own: string): boolean {
  * Resolves the links of a path. The last link may point to a file that does not exist. Links to open files such as
  * /dev/stdout are not resolved. Throws the system's error for a cycle of links.
  */
-export async function placeOf(path: string): Promise<string> {
+export async function resolveLinks(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, isAbsolute, resolve } = await nodeModule<typeof import('node:path')>('path');
   let place = path;
@@ -69,7 +69,7 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   const replaced: string[] = [];
   try {
     for (const [path, parts] of files) {
-      const place = await placeOf(path);
+      const place = await resolveLinks(path);
       const found = await stat(place).catch(ignore);
       if (found?.isDirectory()) throw isFolder(place);
       if (found && (!found.isFile() || OPEN.test(place))) await writeParts(path, await open(path, 'a'), parts, false);

@@ -5,7 +5,7 @@ import { isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
 import type { OpenFile } from './file.js';
 import { proxiedFetch } from './proxied-fetch.js';
-import { type Chunks, inOrder, streamFile } from './stream-file.js';
+import { type Chunks, sequentialFile, streamFile } from './stream-file.js';
 
 /** Bytes per part. The next part arrives while one is read. */
 const PART = 1 << 21;
@@ -21,7 +21,7 @@ export async function fetchInParts(url: URL, signal?: AbortSignal): Promise<Open
   const first = await server.ask(0).catch(() => server.ask());
   const version = versionOf(first);
   if (version !== null && isPartFrom(first, 0))
-    return inOrder(url.href, version.size, new Parts(server, first, version), { signal, isOurs: !isNode });
+    return sequentialFile(url.href, version.size, new Parts(server, first, version), { signal, isOurs: !isNode });
   if (first.status !== 206 && first.status !== 416) return streamFile(first, signal);
   first.body?.cancel().catch(() => {}); // the server sent no range
   return streamFile(await server.ask(), signal);

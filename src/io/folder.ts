@@ -34,11 +34,11 @@ async function readFolder(
 ): Promise<Record<string, Uint8Array>> {
   const { signal } = checkOptions('load', options, { signal: 'signal' });
   signal?.throwIfAborted();
-  const url = remote(folder);
+  const url = remoteUrl(folder);
   const find =
     url === null
       ? await readFilesOf(await pathOf(folder))
-      : (name: string) => fetchFile(inside(url, name), optional.includes(name), signal);
+      : (name: string) => fetchFile(urlInside(url, name), optional.includes(name), signal);
   const files: Record<string, Uint8Array> = {};
   const read = async (name: string) => {
     const found = await find(name, signal);
@@ -59,7 +59,7 @@ export async function openFolder(
   large: string,
   options?: LoadOptions,
 ): Promise<{ files: Record<string, Uint8Array>; opened: OpenFile }> {
-  if (remote(folder) !== null) {
+  if (remoteUrl(folder) !== null) {
     const files = await readFolder(folder, { required: [...required, large], ...others }, options);
     return { files, opened: { ...inMemory(files[large] as Uint8Array), close() {} } };
   }
@@ -72,13 +72,13 @@ export async function openFolder(
 /** The path of a folder in Node. Throws ArgumentError outside of Node, or for a URL. */
 export async function pathOf(folder: string | URL): Promise<string> {
   if (!isNode) throw new ArgumentError(`${folder} cannot be written: this runtime has no folders, use toFiles()`);
-  if (remote(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
+  if (remoteUrl(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   return isUrl(folder) || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
 }
 
 /** The URL to fetch from. Null for a path in Node's file system. */
-export function remote(folder: string | URL): URL | null {
+export function remoteUrl(folder: string | URL): URL | null {
   // A single letter before the colon is a Windows drive.
   const isPath = isNode && typeof folder === 'string' && !/^[a-z][a-z\d+.-]+:/i.test(folder);
   if (isPath) return null;
@@ -92,7 +92,7 @@ export function remote(folder: string | URL): URL | null {
 }
 
 /** The URL of a file in a folder. The folder's URL may end with a slash or a query. */
-export function inside(folder: URL, name: string): URL {
+export function urlInside(folder: URL, name: string): URL {
   const url = new URL(folder);
   url.pathname = `${url.pathname.replace(/\/$/, '')}/${name}`;
   return url;

@@ -70,7 +70,7 @@ function startsOf({ length, bytes, gap }: GgufTexts): Uint32Array {
 }
 
 /** Thrown if more bytes are needed than were read. The caller then reads more of the file. */
-export class MoreBytes extends Error {
+export class MoreBytesNeeded extends Error {
   constructor(readonly wanted: number) {
     super(`expected ${wanted} bytes`);
   }
@@ -171,7 +171,7 @@ export class GgufCursor {
 
   #need(what: string, start: number, bytes: number): void {
     if (start + bytes > this.size) throw new FormatError(`the file ends at byte ${this.size}, within ${what}`);
-    if (start + bytes > this.bytes.byteLength) throw new MoreBytes(start + bytes);
+    if (start + bytes > this.bytes.byteLength) throw new MoreBytesNeeded(start + bytes);
   }
 
   #numbers(what: string, type: number, count: number): GgufNumbers {

@@ -8,11 +8,11 @@
  */
 
 import { FormatError } from '../core/errors.js';
-import { giveBack, passingBytes } from '../core/passing-bytes.js';
+import { freeBytes, passingBytes } from '../core/passing-bytes.js';
 import { type ByteSource, bytesOf } from './byte-source.js';
 import { quote } from './dtypes.js';
 import { type GgmlType, ggmlLayouts, ggmlTypeOf } from './ggml-types.js';
-import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
+import { GgufCursor, type GgufValue, MoreBytesNeeded } from './gguf-values.js';
 
 /** The description of a tensor in a file. */
 export interface GgufTensor {
@@ -60,10 +60,10 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
     try {
       return parse(new GgufCursor(bytes, source.size));
     } catch (error) {
-      if (!(error instanceof MoreBytes)) throw error;
+      if (!(error instanceof MoreBytesNeeded)) throw error;
       length = Math.min(source.size, Math.max(error.wanted, length * GROWTH));
     } finally {
-      if (!source.view) giveBack(bytes); // the header's values are copies
+      if (!source.view) freeBytes(bytes); // the header's values are copies
     }
   }
 }

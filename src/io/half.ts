@@ -29,7 +29,7 @@ function roundToEven(value: number): number {
 }
 
 /** Converts float32 values to the bits of the nearest bfloat16, ties to even. */
-export function toBrain(values: Float32Array): Uint16Array {
+export function toBfloat16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(bits, (word) =>
     (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,

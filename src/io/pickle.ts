@@ -33,7 +33,7 @@ export interface PickleContext {
 }
 
 /** Thrown if the bytes end before the pickle. Readers of a part of a file then read more. */
-export class PickleEnd extends FormatError {}
+export class TruncatedPickle extends FormatError {}
 
 /** Reads the pickle that begins at `start`. `end` is the position after it. Throws FormatError. */
 export function unpickle(bytes: Uint8Array, context: PickleContext, start = 0): { value: unknown; end: number } {
@@ -86,7 +86,7 @@ class Machine {
 
   take(length: number): Uint8Array {
     if (!(length >= 0 && length <= this.bytes.byteLength - this.at))
-      throw new PickleEnd(`byte ${this.at} of the pickle: it ends before the ${length} bytes that it announces`);
+      throw new TruncatedPickle(`byte ${this.at} of the pickle: it ends before the ${length} bytes that it announces`);
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
   }
@@ -123,7 +123,7 @@ class Machine {
     const end = this.bytes.subarray(this.at, this.at + MAX_LINE).indexOf(0x0a);
     if (end >= 0) return this.text(this.take(end + 1).subarray(0, -1));
     if (this.bytes.byteLength - this.at >= MAX_LINE) this.refuse(`a line has more than ${MAX_LINE} characters`);
-    throw new PickleEnd(`byte ${this.at} of the pickle: it ends within a line`);
+    throw new TruncatedPickle(`byte ${this.at} of the pickle: it ends within a line`);
   }
 
   text(bytes: Uint8Array): string {
@@ -198,13 +198,13 @@ class Machine {
 
   append(items: readonly unknown[]): void {
     const list = this.peek();
-    if (!Array.isArray(list)) this.refuse(`items are appended to ${named(list)}, expected a list`, 1);
+    if (!Array.isArray(list)) this.refuse(`items are appended to ${describePickled(list)}, expected a list`, 1);
     for (const item of items) (list as unknown[]).push(item);
   }
 
   setItems(items: readonly unknown[]): void {
     const dict = this.peek();
-    if (!(dict instanceof Map)) this.refuse(`items are set in ${named(dict)}, expected a dict`, 1);
+    if (!(dict instanceof Map)) this.refuse(`items are set in ${describePickled(dict)}, expected a dict`, 1);
     this.fill(dict as Map<unknown, unknown>, items);
   }
 
@@ -216,12 +216,13 @@ class Machine {
 
   addItems(items: readonly unknown[]): void {
     const set = this.peek();
-    if (!(set instanceof Set)) this.refuse(`items are added to ${named(set)}, expected a set`, 1);
+    if (!(set instanceof Set)) this.refuse(`items are added to ${describePickled(set)}, expected a set`, 1);
     for (const item of items) (set as Set<unknown>).add(this.#hashable(item));
   }
 
   #hashable(key: unknown): unknown {
-    if (Array.isArray(key) || key instanceof Map || key instanceof Set) this.refuse(`a key is ${named(key)}`, 1);
+    if (Array.isArray(key) || key instanceof Map || key instanceof Set)
+      this.refuse(`a key is ${describePickled(key)}`, 1);
     return key;
   }
 
@@ -247,8 +248,8 @@ class Machine {
   call(): void {
     const [args, callee] = [this.pop(), this.pop()];
     const constructed = callee instanceof PickleGlobal ? callee.call : undefined;
-    if (constructed === undefined) this.refuse(`${named(callee)} is called, which is no known function`, 1);
-    if (!(args instanceof PickleTuple)) this.refuse(`the arguments are ${named(args)}, expected a tuple`, 1);
+    if (constructed === undefined) this.refuse(`${describePickled(callee)} is called, which is no known function`, 1);
+    if (!(args instanceof PickleTuple)) this.refuse(`the arguments are ${describePickled(args)}, expected a tuple`, 1);
     const { items } = args as PickleTuple;
     for (const item of items) this.#copied += sizeOf(item);
     if (this.#copied > this.bytes.byteLength) this.refuse('calls copy more items than the pickle has', 1);
@@ -263,7 +264,7 @@ class Machine {
     const state = this.pop();
     const target = this.peek();
     if (!(target instanceof Map && state instanceof Map))
-      this.refuse(`${named(target)} is given a state, expected an ordered dict and a dict`, 1);
+      this.refuse(`${describePickled(target)} is given a state, expected an ordered dict and a dict`, 1);
   }
 }
 
@@ -283,7 +284,7 @@ const plainInteger = (value: bigint): number | bigint => (Number.isSafeInteger(N
  * Describes a value for errors. The contents of collections are omitted, because they may contain the collection
  * itself.
  */
-export function named(value: unknown): string {
+export function describePickled(value: unknown): string {
   if (value instanceof PickleTuple) return `a tuple of ${value.items.length}`;
   if (value instanceof PickleGlobal) return value.name;
   if (Array.isArray(value)) return `a list of ${value.length}`;
@@ -297,7 +298,7 @@ function itemsOf(value: unknown): readonly unknown[] {
   if (value instanceof PickleTuple) return value.items;
   if (Array.isArray(value)) return value;
   if (value instanceof Set) return [...value];
-  throw new FormatError(`${named(value)}, expected a list`);
+  throw new FormatError(`${describePickled(value)}, expected a list`);
 }
 
 /** The pairs from which dicts are made: each a list or a tuple of two. */
@@ -306,7 +307,7 @@ function pairsOf(value: unknown): [unknown, unknown][] {
   return itemsOf(value).map((pair) => {
     const items = itemsOf(pair);
     if (items.length !== 2 || Array.isArray(items[0]) || items[0] instanceof Map)
-      throw new FormatError(`${named(pair)}, expected a key and a value`);
+      throw new FormatError(`${describePickled(pair)}, expected a key and a value`);
     return items as [unknown, unknown];
   });
 }
@@ -323,14 +324,14 @@ function newSet(args: readonly unknown[]): Set<unknown> {
 /** Bytes as Python 2 writes them in protocol 2: a text and its encoding. */
 function encode([text, encoding]: readonly unknown[]): Uint8Array {
   if (typeof text !== 'string' || encoding !== 'latin1')
-    throw new FormatError(`_codecs.encode is called with ${named(encoding)}, expected a text and latin1`);
+    throw new FormatError(`_codecs.encode is called with ${describePickled(encoding)}, expected a text and latin1`);
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 function newBytes([value]: readonly unknown[]): Uint8Array {
   if (value === undefined) return new Uint8Array();
   if (value instanceof Uint8Array) return value;
-  throw new FormatError(`bytearray is called with ${named(value)}, expected bytes`);
+  throw new FormatError(`bytearray is called with ${describePickled(value)}, expected bytes`);
 }
 
 /** Constructors of plain values, by their names in Python 2 and 3. */

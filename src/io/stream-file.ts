@@ -1,6 +1,6 @@
 import { isNode } from '../backend/node.js';
 import { FetchError, FormatError } from '../core/errors.js';
-import { giveBack } from '../core/passing-bytes.js';
+import { freeBytes } from '../core/passing-bytes.js';
 import type { OpenFile } from './file.js';
 
 /** Bytes of a file in order of arrival. */
@@ -31,7 +31,7 @@ export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   if (body === null || !(length > 0))
     throw new FormatError(`${name} was sent without a length, expected a content-length header`);
   // Bytes from the network can be freed after use. In Node they cannot, because clones of a response share them.
-  return inOrder(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
+  return sequentialFile(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
 }
 
 /**
@@ -40,7 +40,7 @@ export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
  * after use. Reads throw the reason of `signal`, FetchError if the connection breaks, and FormatError if the bytes end
  * early.
  */
-export function inOrder(
+export function sequentialFile(
   name: string,
   size: number,
   chunks: Chunks,
@@ -67,7 +67,7 @@ export function inOrder(
     while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position) {
       const part = parts.shift() as Uint8Array;
       start += part.byteLength;
-      if (isOurs) giveBack(part);
+      if (isOurs) freeBytes(part);
     }
   };
   const copy = (position: number, into: Uint8Array) => {

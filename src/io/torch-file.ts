@@ -9,7 +9,7 @@
 import { FormatError } from '../core/errors.js';
 import { type ByteSource, bytesOf, formatOf } from './byte-source.js';
 import { dtypes, quote, type SafetensorsDType } from './dtypes.js';
-import { named, type PickleContext, PickleEnd, PickleGlobal, PickleTuple, unpickle } from './pickle.js';
+import { describePickled, type PickleContext, PickleGlobal, PickleTuple, TruncatedPickle, unpickle } from './pickle.js';
 import { type Safetensors, SafetensorsEntry } from './safetensors.js';
 import { Strided } from './strided.js';
 import { readZip, ZipData, type ZipRecord } from './zip.js';
@@ -105,7 +105,9 @@ const functions = new Map(
     'torch._tensor._rebuild_from_type_v2': ([build, , args]: readonly unknown[]) => {
       const known = build instanceof PickleGlobal && /^torch\._utils\._rebuild_tensor/.test(build.name);
       if (!known || !(args instanceof PickleTuple))
-        throw new FormatError(`a tensor is built by ${named(build)} of ${named(args)}, expected one of its functions`);
+        throw new FormatError(
+          `a tensor is built by ${describePickled(build)} of ${describePickled(args)}, expected one of its functions`,
+        );
       return build.call?.(args.items);
     },
     'torch.Size': ([sizes]: readonly unknown[]) => sizes,
@@ -126,7 +128,7 @@ const REFUSED: readonly (readonly [path: RegExp, what: string])[] = [
 
 function parameter([data]: readonly unknown[]): TorchTensor {
   if (data instanceof TorchTensor) return data;
-  throw new FormatError(`a parameter has the data ${named(data)}, expected a tensor`);
+  throw new FormatError(`a parameter has the data ${describePickled(data)}, expected a tensor`);
 }
 
 class Described {
@@ -138,12 +140,14 @@ const isSize = (value: unknown): value is number => Number.isSafeInteger(value) 
 
 function viewOf(from: unknown, type: unknown, offset: unknown, shape: unknown, strides: unknown): TorchTensor {
   const reference = from instanceof Described ? (from.value as StorageReference) : undefined;
-  if (reference === undefined) throw new FormatError(`a tensor is a view of ${named(from)}, expected a storage`);
+  if (reference === undefined)
+    throw new FormatError(`a tensor is a view of ${describePickled(from)}, expected a storage`);
   const dtype = reference.dtype ?? dtypeOf(type);
   const [sizes, steps] = [sizesOf('shape', shape), sizesOf('strides', strides)];
   if (sizes.length !== steps.length)
     throw new FormatError(`a tensor has ${sizes.length} dimensions and ${steps.length} strides`);
-  if (!isSize(offset)) throw new FormatError(`a tensor has the offset ${named(offset)}, expected an integer from 0 on`);
+  if (!isSize(offset))
+    throw new FormatError(`a tensor has the offset ${describePickled(offset)}, expected an integer from 0 on`);
   const { bytes } = dtypes[dtype];
   const last = sizes.reduce((sum, n, i) => sum + (n - 1) * (steps[i] as number), offset);
   const isEmpty = sizes.includes(0);
@@ -156,7 +160,8 @@ function viewOf(from: unknown, type: unknown, offset: unknown, shape: unknown, s
 
 function dtypeOf(type: unknown): SafetensorsDType {
   const dtype = type instanceof PickleGlobal ? DTYPES[type.name] : undefined;
-  if (dtype === undefined) throw new FormatError(`a tensor has the dtype ${named(type)}, which is not supported`);
+  if (dtype === undefined)
+    throw new FormatError(`a tensor has the dtype ${describePickled(type)}, which is not supported`);
   return dtype;
 }
 
@@ -165,7 +170,9 @@ function sizesOf(what: string, value: unknown): readonly number[] {
   if (sizes.length > MAX_DIMENSIONS)
     throw new FormatError(`a tensor has ${sizes.length} dimensions, expected at most ${MAX_DIMENSIONS}`);
   if (sizes.every(isSize)) return sizes;
-  throw new FormatError(`the ${what} of a tensor is [${sizes.map(named).join(', ')}], expected integers from 0 on`);
+  throw new FormatError(
+    `the ${what} of a tensor is [${sizes.map(describePickled).join(', ')}], expected integers from 0 on`,
+  );
 }
 
 /** Context of a state dict's pickle. Collects the storages that it names. */
@@ -191,10 +198,10 @@ class StateDictContext implements PickleContext {
     const [kind, type, key, , count, part = null] = items;
     const path = type instanceof PickleGlobal ? type.name : '';
     if (kind !== 'storage' || items.length < 5 || items.length > 6)
-      throw new FormatError(`the pickle refers to ${named(kind ?? id)}, expected a storage`);
-    if (!Object.hasOwn(STORAGES, path)) throw new FormatError(`${named(type)} is not a type of storage`);
+      throw new FormatError(`the pickle refers to ${describePickled(kind ?? id)}, expected a storage`);
+    if (!Object.hasOwn(STORAGES, path)) throw new FormatError(`${describePickled(type)} is not a type of storage`);
     if (typeof key !== 'string' || !isSize(count))
-      throw new FormatError(`a storage has the key ${named(key)} and ${named(count)} numbers`);
+      throw new FormatError(`a storage has the key ${describePickled(key)} and ${describePickled(count)} numbers`);
     const dtype = STORAGES[path] ?? null;
     const width = dtype === null ? 1 : dtypes[dtype].bytes;
     const storage = this.#storage({ key, count, byteLength: count * width });
@@ -218,7 +225,7 @@ class StateDictContext implements PickleContext {
 function partOf(part: unknown): [start: number, size: number] {
   const [, start, size] = part instanceof PickleTuple ? part.items : [];
   if (!isSize(start) || !isSize(size))
-    throw new FormatError(`a part of a storage is ${named(part)}, expected three items`);
+    throw new FormatError(`a part of a storage is ${describePickled(part)}, expected three items`);
   return [start, size];
 }
 
@@ -236,7 +243,7 @@ const MAX_SPREAD = 1 << 28;
 
 function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storage) => Placed): Safetensors {
   if (!(value instanceof Map))
-    throw new FormatError(`the file holds ${named(value)}, expected a state dict: names and tensors`);
+    throw new FormatError(`the file holds ${describePickled(value)}, expected a state dict: names and tensors`);
   const found = stateIn(value, MAX_WRAPPERS);
   if (found.length === 0) throw new FormatError('the file holds a dict without tensors, expected a state dict');
   const tensors = new Map<string, SafetensorsEntry>();
@@ -340,7 +347,7 @@ async function readLegacy(file: ByteSource): Promise<Safetensors> {
       const header = legacyHeader(bytes);
       return stateDict(header.value, file.size, await placedStorages(file, header));
     } catch (error) {
-      if (!(error instanceof PickleEnd) || length === file.size || length > MAX_PICKLE) throw error;
+      if (!(error instanceof TruncatedPickle) || length === file.size || length > MAX_PICKLE) throw error;
     }
   }
 }
@@ -358,7 +365,7 @@ interface LegacyHeader {
 const plain: PickleContext = {
   globalOf: () => undefined,
   persistent(id) {
-    throw new FormatError(`the header refers to ${named(id)}, expected plain values`);
+    throw new FormatError(`the header refers to ${describePickled(id)}, expected plain values`);
   },
 };
 
@@ -366,17 +373,17 @@ function legacyHeader(bytes: Uint8Array): LegacyHeader {
   const context = new StateDictContext();
   const magic = unpickle(bytes, plain);
   if (magic.value !== MAGIC)
-    throw new FormatError(`this is a pickle of ${named(magic.value)}, expected a file of torch.save`);
+    throw new FormatError(`this is a pickle of ${describePickled(magic.value)}, expected a file of torch.save`);
   const protocol = unpickle(bytes, plain, magic.end);
   if (protocol.value !== PROTOCOL)
-    throw new FormatError(`the protocol of torch.save is ${named(protocol.value)}, expected ${PROTOCOL}`);
+    throw new FormatError(`the protocol of torch.save is ${describePickled(protocol.value)}, expected ${PROTOCOL}`);
   const system = unpickle(bytes, plain, protocol.end);
   if (!(system.value instanceof Map) || system.value.get('little_endian') !== true)
     throw new FormatError('the file is not little-endian: load it with torch and save it again');
   const object = unpickle(bytes, context, system.end);
   const keys = unpickle(bytes, plain, object.end);
   if (!Array.isArray(keys.value))
-    throw new FormatError(`the keys of storages are ${named(keys.value)}, expected a list`);
+    throw new FormatError(`the keys of storages are ${describePickled(keys.value)}, expected a list`);
   return { value: object.value, storages: context.storages, keys: keys.value, end: keys.end };
 }
 
@@ -386,7 +393,7 @@ async function placedStorages(file: ByteSource, { storages, keys, end }: LegacyH
   let at = end;
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
-    if (storage === undefined) throw new FormatError(`storage ${named(key)} is not named by the pickle`);
+    if (storage === undefined) throw new FormatError(`storage ${describePickled(key)} is not named by the pickle`);
     if (at + 8 > file.size) throw new FormatError(`the file ends before storage ${quote(storage.key)}`);
     const count = await bytesOf(file, at, 8);
     const numbers = Number(new DataView(count.buffer, count.byteOffset, 8).getBigInt64(0, true));

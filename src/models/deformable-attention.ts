@@ -76,7 +76,7 @@ export class DeformableAttention extends Module implements Sampler {
     });
     const weights = softmax(this.attentionWeights.forward(x).reshape(batch, queries, heads, levels * points));
     this.observeSamples?.({
-      places: contiguous(permute(places.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
+      positions: contiguous(permute(places.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
       weights: contiguous(permute(weights, [0, 2, 1, 3])),
     });
     const perHead = permute(weights, [0, 2, 1, 3]).reshape(batch * heads, queries, levels * points, 1);

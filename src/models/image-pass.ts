@@ -9,7 +9,7 @@ import type { Stack } from '../nn/stack.js';
 import { add } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { concat } from '../ops/move.js';
-import type { TwoSided } from './image-reader.js';
+import type { BidirectionalScope } from './image-reader.js';
 import { type PlacedImage, rotaryPlaces, withRows } from './image-tokens.js';
 
 /** The tokens of a pass. */
@@ -36,7 +36,12 @@ export interface Pass {
 }
 
 /** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the places of images. */
-export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, bidirectional: TwoSided): Pass {
+export function imagePass(
+  decoder: Stack,
+  embedded: Tensor,
+  tokens: PassTokens,
+  bidirectional: BidirectionalScope,
+): Pass {
   const { placed, starts, counts, into } = tokens;
   const { device } = embedded;
   const hasImages = placed.some(({ length }) => length > 0);
@@ -100,7 +105,7 @@ function positionsOf({ placed, counts, into }: PassTokens, { device }: Tensor): 
 const joined = (parts: readonly Tensor[]) => (parts.length === 1 ? (parts[0] as Tensor) : concat(parts));
 
 /** The groups of tokens that see each other. */
-function readRows({ placed, counts, kinds, into }: PassTokens, twoSided: TwoSided): ReadRows[] {
+function readRows({ placed, counts, kinds, into }: PassTokens, twoSided: BidirectionalScope): ReadRows[] {
   return counts.map((count, i) => {
     const given = kinds?.[i];
     const images = placed[i] ?? [];
@@ -117,7 +122,7 @@ function groupsOfKinds(kinds: readonly number[], count: number, wanted: number):
 }
 
 /** Group 0 for the rows of images, or for a whole prompt that has images; -1, no group, for other tokens. */
-function groupsOfImages(images: readonly PlacedImage[], count: number, twoSided: TwoSided): Int32Array {
+function groupsOfImages(images: readonly PlacedImage[], count: number, twoSided: BidirectionalScope): Int32Array {
   const groups = new Int32Array(count).fill(-1);
   if (twoSided === 'prompt') return images.length > 0 ? groups.fill(0) : groups;
   for (const { at, count: rows } of images) groups.fill(0, at, at + rows);

@@ -22,11 +22,11 @@ export interface ImageRows {
 }
 
 /**
- * Tokens that see later ones. 'none': all see earlier tokens only. 'image': tokens of an image see the whole image, as
- * far as windows reach. 'nearby': the same, but only in layers with windows. 'prompt': tokens of a prompt with an image
- * see the whole prompt.
+ * Tokens that attend to later ones. 'none': no token does. 'image': tokens of an image attend to the whole image, within
+ * the windows of layers. 'nearby': the same, but only in layers with windows. 'prompt': tokens of a prompt with an image
+ * attend to the whole prompt.
  */
-export type TwoSided = 'none' | 'image' | 'nearby' | 'prompt';
+export type BidirectionalScope = 'none' | 'image' | 'nearby' | 'prompt';
 
 /** Reads images for a language model. */
 export abstract class ImageReader extends Module {
@@ -34,7 +34,7 @@ export abstract class ImageReader extends Module {
   abstract readonly inputNames: readonly (keyof ModelInputs)[];
   /** Id of the token that stands for each row of an image. */
   abstract readonly placeholder: number;
-  readonly twoSided: TwoSided = 'none';
+  readonly twoSided: BidirectionalScope = 'none';
 
   /** Throws ArgumentError, ShapeError or DTypeError for inputs that are not valid images for the model. */
   read(inputs: ModelInputs): ImageRows {
@@ -46,7 +46,7 @@ export abstract class ImageReader extends Module {
 }
 
 /** Settings of the whole model that its language model shares. */
-export const SHARED = [
+export const SHARED_SETTINGS = [
   'tie_word_embeddings',
   'dtype',
   'torch_dtype',
@@ -59,7 +59,7 @@ export const SHARED = [
 /** The context of the language model of a larger one. `changes` are settings that the larger one gives it. */
 export function textContext(context: FamilyContext, changes: Readonly<Record<string, unknown>> = {}): FamilyContext {
   const { config } = context;
-  const shared = SHARED.filter((key) => config.values[key] != null).map((key) => [key, config.values[key]]);
+  const shared = SHARED_SETTINGS.filter((key) => config.values[key] != null).map((key) => [key, config.values[key]]);
   const values = { ...config.object('text_config'), ...Object.fromEntries(shared), ...changes };
   return { ...context, config: new ModelConfig(values), whole: config };
 }

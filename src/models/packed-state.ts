@@ -2,7 +2,7 @@
 
 import { ArgumentError } from '../core/errors.js';
 import type { Shape } from '../core/tensor.js';
-import { toBrain, toHalf } from '../io/half.js';
+import { toBfloat16, toHalf } from '../io/half.js';
 import type { SafetensorsLater } from '../io/safetensors.js';
 import type { Module, WeightNames } from '../nn/module.js';
 import { PackedLinear } from '../nn/packed-modules.js';
@@ -92,7 +92,7 @@ export function packedArrays(pieces: readonly PackedPiece[]): [name: string, arr
   return pieces.flatMap((piece): [string, SafetensorsLater][] => {
     const { name, format, rows, cols, rowBytes, shape } = piece;
     if (format === 'float16') return [[name, lazily('F16', shape, async () => toHalf(await piece.floats()))]];
-    if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBrain(await piece.floats()))]];
+    if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBfloat16(await piece.floats()))]];
     if (format !== 'int8') return [[`${name}.${format}`, lazily('U8', [rows, rowBytes], () => piece.blocks())]];
     // A row consists of its scale and its values; trailing values may only fill a block.
     const part = async (from: number, length: number) => {

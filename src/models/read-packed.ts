@@ -1,6 +1,6 @@
 // Weights that are packed while they are read, or stored packed. At most one of them exists as floats at a time.
 
-import { giveBack, passingBytes } from '../core/passing-bytes.js';
+import { freeBytes, passingBytes } from '../core/passing-bytes.js';
 import type { Device, Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { Module } from '../nn/module.js';
@@ -22,7 +22,7 @@ export interface Packing {
 }
 
 /** Keeps the stored format of every weight. */
-export function asStoredWith(activations: ActivationFormat = 'int8'): Packing {
+export function keepStoredFormats(activations: ActivationFormat = 'int8'): Packing {
   return { choose: asStored, options: null, activations };
 }
 
@@ -91,7 +91,7 @@ export async function readPacked(
     await readPieces(plain, signal);
   } finally {
     for (const weight of unfinished) weight.dispose();
-    giveBack(buffer);
+    freeBytes(buffer);
   }
 }
 

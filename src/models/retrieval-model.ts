@@ -16,8 +16,8 @@ import type { SentenceHead } from './retrieval/sentence-head.js';
 import {
   DEFAULT_SIMILARITIES,
   maxSim,
+  type OneOrMoreVectors,
   pairwiseSimilarities,
-  type Several,
   type Similarities,
   type SparseVector,
   similarities,
@@ -139,12 +139,12 @@ export abstract class RetrievalModel extends Model implements TextReader {
    * vectors use the cosine if the model's folder names no function. Sparse ones use the product, and lists of token
    * vectors use `maxSim`. Throws ArgumentError for vectors that do not fit.
    */
-  similarity(a: Several, b: Several): number[][] {
+  similarity(a: OneOrMoreVectors, b: OneOrMoreVectors): number[][] {
     return similarities(a, b, this.#similarities);
   }
 
   /** The similarity of each vector of `a` to that of `b` in the same place. Throws ArgumentError. */
-  similarityPairwise(a: Several, b: Several): number[] {
+  similarityPairwise(a: OneOrMoreVectors, b: OneOrMoreVectors): number[] {
     return pairwiseSimilarities(a, b, this.#similarities);
   }
 

@@ -232,7 +232,8 @@ async function modelFrom<Model extends Saved>(
   wanted?: Packing | null,
 ): Promise<Model> {
   const { config, tensors, tokenizers, generation, isPacked } = await readFiles(files, weights);
-  const packing = wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).asStoredWith() : null;
+  const packing =
+    wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).keepStoredFormats() : null;
   let model: Model | undefined;
   try {
     const { size } = tensors;

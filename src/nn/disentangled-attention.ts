@@ -78,14 +78,14 @@ export interface DisentangledOptions extends MultiHeadOptions {
 }
 
 /** Attention in which padding attends to nothing (DeBERTa). */
-export class BlindAttention extends MultiHeadAttention {
+export class PaddingBlindAttention extends MultiHeadAttention {
   protected override paddingMaskOf(batch: Sequences): PaddingMask | null {
     return paddingMask(batch, { window: this.attentionWindow, masksPaddingQueries: true });
   }
 }
 
 /** Disentangled attention: separate scores for content and distance (DeBERTa, He et al. 2020, arXiv 2006.03654). */
-export class DisentangledAttention extends BlindAttention {
+export class DisentangledAttention extends PaddingBlindAttention {
   readonly distances: DistanceVectors;
   /**
    * Projections of distance vectors to keys and to queries. Null if the term is missing or the projection is shared.

@@ -9,7 +9,7 @@ const FIRST = 256;
  * Vectors of distances: sines, then cosines, of geometric wavelengths (Dai et al. 2019, arXiv 1901.02860). Layers share
  * one instance. It has no parameters.
  */
-export class DistanceWaves extends Module {
+export class SinusoidalDistances extends Module {
   /** Tables for increasing numbers of distances. Smaller tables are kept, because they may be in use. */
   readonly #tables: Tensor[] = [];
 

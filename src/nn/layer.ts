@@ -2,7 +2,7 @@ import { recompute } from '../core/autograd.js';
 import { anyOf, checkOptions, isObject, isWhole, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { frozen } from '../ops/backward.js';
+import { currentValue } from '../ops/backward.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
@@ -228,7 +228,7 @@ export class TransformerLayer extends Module {
   protected pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
     if (!this.recomputes || !this.training || this.selfAttn.isKeySource) return forward();
     const randomness = this.#randomness;
-    const seed = frozen((inputs[0] as Tensor).device, randomness.seed);
+    const seed = currentValue((inputs[0] as Tensor).device, randomness.seed);
     const training = new Set(this.modules().filter((part) => part.training));
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;

@@ -17,7 +17,7 @@ import {
   type StatePiece,
   shapeOf,
 } from './state-names.js';
-import { spread } from './stored-layout.js';
+import { writeStored } from './stored-layout.js';
 
 export type { LoadableTensor, Parameter, StateEntry };
 
@@ -253,7 +253,7 @@ export abstract class Module {
       valuesOf(piece.name, given.get(piece.name) as LoadableTensor, sizeOf(shapeOf(piece))),
     );
     pieces.forEach((piece, i) => {
-      spread(piece, values[i] as Float32Array);
+      writeStored(piece, values[i] as Float32Array);
     });
   }
 

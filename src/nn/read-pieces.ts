@@ -5,7 +5,7 @@ import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { transposeInto, widenInto } from '../ops/move.js';
 import { layoutOf, type StatePiece } from './state-names.js';
-import { spread } from './stored-layout.js';
+import { writeStored } from './stored-layout.js';
 
 /** Bytes of a part. This is a compromise: larger parts need more memory, smaller ones more waits. */
 const PART = 8 << 20;
@@ -119,7 +119,7 @@ async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device
 /** Writes values to the parameter. Returns true if this queued commands. */
 function place({ piece, start }: Part, values: Float32Array | Int32Array): boolean {
   const { tensor, transposed } = piece;
-  if (!isInPlace(piece)) spread(piece, values as Float32Array);
+  if (!isInPlace(piece)) writeStored(piece, values as Float32Array);
   else if (transposed) {
     const cols = lastOf(layoutOf(piece));
     const rows = tensor.device.tensor(values, [values.length / cols, cols]);

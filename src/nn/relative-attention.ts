@@ -5,7 +5,7 @@ import { matmul } from '../ops/matmul.js';
 import { permute, unpack } from '../ops/move.js';
 import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import { productsByDistance } from './distance-products.js';
-import type { DistanceWaves } from './distance-waves.js';
+import type { SinusoidalDistances } from './distance-waves.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -25,7 +25,7 @@ export class SegmentSequences extends Sequences {
 
 export interface RelativeOptions extends Omit<MultiHeadOptions, 'bias' | 'outBias'> {
   /** Vectors of distances, shared by layers. */
-  readonly waves: DistanceWaves;
+  readonly waves: SinusoidalDistances;
   /** Dropout of the vectors of distances, in training. */
   readonly distanceDropout: Dropout;
 }
@@ -47,7 +47,7 @@ export class RelativeAttention extends MultiHeadAttention {
   readonly segmentBias: Tensor;
   /** float32 [2, heads, d]: key of the query's own segment, then of other segments. */
   readonly segmentKeys: Tensor;
-  readonly waves: DistanceWaves;
+  readonly waves: SinusoidalDistances;
   readonly distanceDropout: Dropout;
 
   constructor(init: Initializer, options: RelativeOptions) {

@@ -2,7 +2,7 @@
 
 import type { Shape, Tensor } from '../core/tensor.js';
 import { type StatePiece, shapeOf } from './state-names.js';
-import { arrange } from './stored-layout.js';
+import { toStored } from './stored-layout.js';
 
 /** A tensor of a state dict: in PyTorch's layout, read from the device on demand. */
 export interface StateEntry {
@@ -43,8 +43,8 @@ export function entryOf(piece: StatePiece): StateEntry {
   return {
     dtype: 'float32',
     shape: shapeOf(piece),
-    data: async () => arrange(piece, (await onColumns((columns) => columns.data())) as Float32Array),
-    dataSync: () => arrange(piece, onColumns((columns) => columns.dataSync()) as Float32Array),
+    data: async () => toStored(piece, (await onColumns((columns) => columns.data())) as Float32Array),
+    dataSync: () => toStored(piece, onColumns((columns) => columns.dataSync()) as Float32Array),
   };
 }
 

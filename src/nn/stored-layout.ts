@@ -6,7 +6,7 @@ import { affineInto } from '../ops/binary.js';
 import { layoutOf, type StatePiece } from './state-names.js';
 
 /** Converts the values of a piece, row-major as in memory, to the layout of a state dict. */
-export function arrange(piece: StatePiece, values: Float32Array): Float32Array {
+export function toStored(piece: StatePiece, values: Float32Array): Float32Array {
   const { tensor, transposed, start, end, order, stacked = 1 } = piece;
   if (stacked > 1) return restack(values, [tensor.shape[0] as number, stacked]);
   const shape = [...tensor.shape.slice(0, -1), end - start];
@@ -15,7 +15,7 @@ export function arrange(piece: StatePiece, values: Float32Array): Float32Array {
 }
 
 /** Writes a state dict's values of a piece into its tensor. */
-export function spread(piece: StatePiece, stored: Float32Array): void {
+export function writeStored(piece: StatePiece, stored: Float32Array): void {
   const { tensor, transposed, start, end, order, stacked = 1 } = piece;
   if (stacked > 1) {
     tensor.write(restack(stored, [stacked, tensor.shape[0] as number]));

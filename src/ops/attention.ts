@@ -14,7 +14,7 @@ import {
   operandsOf,
 } from './attention-inputs.js';
 import { ATTENTION_KINDS, type AttentionValueOptions } from './attention-options.js';
-import { addApart, frozen, gradApart } from './backward.js';
+import { addSeparateGrad, currentValue, separateGradOf } from './backward.js';
 import { add } from './binary.js';
 import { contiguous } from './contiguous.js';
 import { checkDropping, type DropoutOptions } from './dropout.js';
@@ -119,7 +119,7 @@ function attend(
   const shares = sinks && isTrained ? device.empty([rows, sizes.heads]) : null;
   if (sinks) device.emit('attentionSinks', { y, stats: operands.stats, sinks, shares, ...sinkSizes });
 
-  const frozenDropping = { ...dropping, seed: frozen(device, dropping.seed) };
+  const frozenDropping = { ...dropping, seed: currentValue(device, dropping.seed) };
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
     const given = { dy: dy ?? device.zeros(y.shape), drelativeWeights, dropping: frozenDropping, ...operands };
@@ -148,7 +148,7 @@ function attendBackward(
   const { device, q } = inputs;
   const { y, dy } = given;
   const { tasks, groups, keyChunks } = taskSize(inputs, given.sizes.valueWidth);
-  const targets = differentiated.map((x, i, all) => gradApart(x, ...all.slice(0, i)));
+  const targets = differentiated.map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
   const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
   const gradients = {
     dq,
@@ -171,7 +171,7 @@ function attendBackward(
     ...given,
   };
   device.emit('attentionBackward', gradients, flops);
-  targets.forEach(addApart);
+  targets.forEach(addSeparateGrad);
 }
 
 /** Minimum number of keys in a chunk of the backward pass. */

@@ -12,15 +12,15 @@ type Target = GradientTarget & { readonly of?: Tensor };
 
 /**
  * Like `gradOf`, for a command that writes several gradients in no particular order. A gradient that shares memory with
- * those of `others` is written to a separate tensor, which `addApart` adds after the command.
+ * those of `others` is written to a separate tensor, which `addSeparateGrad` adds after the command.
  */
-export function gradApart(x: Input, ...others: readonly Input[]): Target | null {
+export function separateGradOf(x: Input, ...others: readonly Input[]): Target | null {
   const isApart = x?.requiresGrad && others.some((other) => other && overlap(x, other));
   return isApart ? { tensor: x.device.empty(x.shape), accumulate: 0, of: x } : gradOf(x);
 }
 
 /** If a gradient was written to a separate tensor, adds it to the gradient of its tensor. */
-export function addApart(target: Target | null | undefined): void {
+export function addSeparateGrad(target: Target | null | undefined): void {
   if (!target?.of) return;
   passGrad(target.of, target.tensor);
   target.tensor.dispose();
@@ -41,7 +41,7 @@ function overlap(a: Tensor, b: Tensor): boolean {
  * Returns an operand for the backward pass. A Scalar may change before that pass, so its current value is used, unless
  * each run of a program sets it.
  */
-export function frozen(device: Device, operand: number | Scalar): number | Scalar {
+export function currentValue(device: Device, operand: number | Scalar): number | Scalar {
   return operand instanceof Scalar && !device.recording ? operand.value : operand;
 }
 

@@ -3,7 +3,7 @@ import { checkDevice, checkDType, checkNumber, isInt32, isNotNaN, matrixOf } fro
 import type { Device } from '../core/device.js';
 import { Scalar } from '../core/operand.js';
 import { type DType, type Shape, Tensor } from '../core/tensor.js';
-import { frozen } from './backward.js';
+import { currentValue } from './backward.js';
 import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from './broadcast.js';
 import { broadcastGrad } from './reduce.js';
 import { powOfNumber } from './unary.js';
@@ -232,7 +232,7 @@ function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number):
   checkDType(op, 'x', x, 'float32');
   const y = device.empty(x.shape);
   affineInto(x, y, factor, false, shift);
-  const slope = frozen(device, factor);
+  const slope = currentValue(device, factor);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
     if (dx) affineInto(dy, dx.tensor, slope, dx.accumulate);

@@ -44,7 +44,7 @@ export function broadcastSteps(x: Tensor, shape: Shape): number[] {
 }
 
 /** Returns `x` without its first `words`, as an operand. */
-export function beyond(x: Tensor, words: number): Placed {
+export function operandFrom(x: Tensor, words: number): Placed {
   if (words === 0) return x;
   const { offset, length } = x.region();
   const region = () => ({ offset: offset + words, length: length - words });

@@ -2,7 +2,7 @@ import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, isUint32, matrixOf, UINT32 } from '../core/check.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
-import { frozen } from './backward.js';
+import { currentValue } from './backward.js';
 
 export interface DropoutOptions {
   /**
@@ -35,7 +35,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   };
   const y = device.empty(x.shape);
   emit(x, y, 0);
-  random.seed = frozen(device, random.seed);
+  random.seed = currentValue(device, random.seed);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
     if (dx) emit(dy, dx.tensor, dx.accumulate);

@@ -2,7 +2,7 @@ import { accumulateBits, differentiableMany, gradOf, isDifferentiated, passGrad 
 import { checkAxis, checkDevice, checkDTypes, checkOptions, checkShape, orNull } from '../core/check.js';
 import { type Shape, sizeOf } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
-import { addApart, gradApart, partialsOf } from './backward.js';
+import { addSeparateGrad, partialsOf, separateGradOf } from './backward.js';
 import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
@@ -151,7 +151,7 @@ function normalizeBackward(
   const { device } = x;
   const dx = gradOf(x);
   // If x and residual are the same tensor, two commands add to its gradient, one after the other.
-  const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
+  const dresidual = separateGradOf(residual, residual?.offset === x.offset ? null : x);
   const [dgamma, dbeta] = [gradOf(gamma), gradOf(beta)];
   const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;
   const operands = {
@@ -171,6 +171,6 @@ function normalizeBackward(
     accumulate: accumulateBits(dx, dresidual, dgamma, dbeta),
   };
   device.emit('layerNormBackward', operands, 16 * x.size);
-  addApart(dresidual);
+  addSeparateGrad(dresidual);
   partials?.dispose();
 }

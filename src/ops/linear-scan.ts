@@ -12,7 +12,7 @@ import {
 } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { addApart, gradApart } from './backward.js';
+import { addSeparateGrad, separateGradOf } from './backward.js';
 import { PIECE_KINDS, type PieceOptions, piecesOf } from './pieces.js';
 
 export interface ScanOptions extends PieceOptions {
@@ -75,7 +75,7 @@ function scan(op: string, inputs: ScanInputs & { readonly beta: Tensor | null },
     const shape = { ...sizes, pieces: given.pieces };
     device.emit('linearScan', { q, k, v, decay, beta, ...places, kept, y, ...shape, slots }, flops);
     const backward = (dy: Tensor) => {
-      const targets = [q, k, v, decay, beta].map((x, i, all) => gradApart(x, ...all.slice(0, i)));
+      const targets = [q, k, v, decay, beta].map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
       const [dq, dk, dv, ddecay, dbeta] = targets.map((target) => target?.tensor ?? null);
       const partials = device.empty([
         Math.ceil(values / device.constant('linearScan.block')),
@@ -93,7 +93,7 @@ function scan(op: string, inputs: ScanInputs & { readonly beta: Tensor | null },
         },
         3 * flops,
       );
-      targets.forEach(addApart);
+      targets.forEach(addSeparateGrad);
     };
     return differentiable(y, [q, k, v, decay, beta], backward, [lengths]);
   });

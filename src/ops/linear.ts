@@ -3,7 +3,7 @@ import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matri
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind, checkActivation } from './activation.js';
-import { addApart, gradApart } from './backward.js';
+import { addSeparateGrad, separateGradOf } from './backward.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { emitProduct, product } from './product.js';
 import { broadcastGrad } from './reduce.js';
@@ -81,9 +81,9 @@ function linearBackward(x: Tensor, w: Tensor, b: Tensor | null | undefined, dz: 
   if (dx) product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
   const dw = gradOf(w);
   if (dw) {
-    const db = gradApart(b, w); // one command writes both gradients
+    const db = separateGradOf(b, w); // one command writes both gradients
     product({ x: asMatrix(x), transposed: true }, upstream, dw, [], db);
-    addApart(db);
+    addSeparateGrad(db);
   } else if (b) broadcastGrad(b, dz);
 }
 

@@ -22,7 +22,7 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/operand.js';
 import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-options.js';
-import { beyond, broadcastOperands, dimensionsOf, stepsOf } from './broadcast.js';
+import { broadcastOperands, dimensionsOf, operandFrom, stepsOf } from './broadcast.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
 import { checkHostIds } from './host-ids.js';
@@ -277,7 +277,7 @@ function strideOf(x: Tensor, rows: number): number {
 
 /** Returns `x` from entry `start` of dimension d on, as an operand. */
 function startingAt(x: Tensor, d: number, start: number): Placed {
-  return beyond(x, start * (stepsOf(x)[d] as number));
+  return operandFrom(x, start * (stepsOf(x)[d] as number));
 }
 
 /** @internal Copies elements of `shape` from x to y; each has its own steps. Adds to y if `accumulate`. */

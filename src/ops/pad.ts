@@ -14,7 +14,7 @@ import {
 } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { beyond, stepsOf } from './broadcast.js';
+import { operandFrom, stepsOf } from './broadcast.js';
 import { concat, copyInto, slice } from './move.js';
 
 export interface PadOptions {
@@ -53,7 +53,7 @@ export function pad(x: Tensor, sizes: readonly number[], options: PadOptions = {
     const y = device.full(shape, value);
     const place = (whole: Tensor) => {
       const steps = stepsOf(whole);
-      return beyond(
+      return operandFrom(
         whole,
         grown.reduce((words, size, d) => words + size * (steps[d] as number), 0),
       );

@@ -4,7 +4,7 @@ import type { GradientTarget } from '../core/autograd.js';
 import type { Device } from '../core/device.js';
 import type { Placed, Scalar } from '../core/operand.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
-import { beyond, broadcastSteps, dimensionsOf } from './broadcast.js';
+import { broadcastSteps, dimensionsOf, operandFrom } from './broadcast.js';
 
 /** The matrices of c = a·b, and the vectors that a linear layer adds. */
 interface Matrices {
@@ -138,7 +138,12 @@ export function product(
   const count = sizeOf(separate.map(({ size }) => size));
   for (let i = 0; i < count; i++) {
     const { a, b, c, again } = placeOf(i, separate);
-    const matrices = { a: beyond(left.x, a), b: beyond(right.x, b), c: beyond(y, c), sums: sums?.tensor };
+    const matrices = {
+      a: operandFrom(left.x, a),
+      b: operandFrom(right.x, b),
+      c: operandFrom(y, c),
+      sums: sums?.tensor,
+    };
     const accumulate = Number(again || target.accumulate === 1) | ((sums?.accumulate ?? 0) << 1);
     emitProduct(y.device, matrices, sizes, layout, { accumulate, batches });
   }

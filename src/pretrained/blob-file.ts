@@ -1,5 +1,5 @@
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { giveBack } from '../core/passing-bytes.js';
+import { freeBytes } from '../core/passing-bytes.js';
 import type { OpenFile } from '../io/file.js';
 import { inMemory } from '../io/safetensors.js';
 
@@ -35,7 +35,7 @@ export async function blobFile(name: string, blob: Blob): Promise<OpenFile> {
       const bytes = await read(position, position + into.byteLength);
       if (bytes.byteLength !== into.byteLength) throw new FormatError(`${name} has become shorter while it was read`);
       into.set(bytes);
-      giveBack(bytes);
+      freeBytes(bytes);
     },
     close() {},
   };

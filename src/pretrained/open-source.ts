@@ -6,7 +6,7 @@ import { ArgumentError, FormatError, HubError } from '../core/errors.js';
 import { isBlob, isResponse, isTyped, isUrl } from '../core/kinds.js';
 import { fetchInParts } from '../io/fetch-parts.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
-import { fetchFile, inside, pathOf, remote } from '../io/folder.js';
+import { fetchFile, pathOf, remoteUrl, urlInside } from '../io/folder.js';
 import { inMemory } from '../io/safetensors.js';
 import { streamFile } from '../io/stream-file.js';
 import { blobFile } from './blob-file.js';
@@ -108,10 +108,10 @@ async function folderOf(
   const { signal } = options;
   if (typeof from !== 'string' && !isUrl(from)) return filesSource(filesByName(from), signal);
   const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
-  if (isNode && (!isAddress || remote(from) === null)) {
+  if (isNode && (!isAddress || remoteUrl(from) === null)) {
     const local = await openLocal(await pathOf(from), signal);
     if (local !== null) return local;
-  } else if (isAddress || /^\.{0,2}\//.test(from)) return openAddress(remote(from) as URL, signal, inParts);
+  } else if (isAddress || /^\.{0,2}\//.test(from)) return openAddress(remoteUrl(from) as URL, signal, inParts);
   if (typeof from === 'string' && isHubId(from))
     return openHub(from, options, inParts).catch((error) => notHere(from, error));
   const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
@@ -195,7 +195,7 @@ function urlSource(folder: URL, signal?: AbortSignal): ModelSource {
         looked.delete(name);
         return before;
       }
-      const found = await fetchFile(inside(folder, name), true, signal);
+      const found = await fetchFile(urlInside(folder, name), true, signal);
       const file = typeof found === 'string' ? null : { ...inMemory(found), close() {} };
       looked.set(name, file);
       return file;
@@ -212,7 +212,7 @@ function rangedSource(folder: URL, signal?: AbortSignal): ModelSource {
     const { openRanged } = await import('./ranged-file.js');
     const file =
       opened.get(name) ??
-      openRanged(client, inside(folder, name).href).catch((error: unknown) => {
+      openRanged(client, urlInside(folder, name).href).catch((error: unknown) => {
         // Object stores answer 403 for missing files.
         if (error instanceof HubError && [403, 404, 410].includes(error.status ?? 0)) return null;
         throw error;

@@ -2,7 +2,7 @@
 
 import { checkOneOf } from '../core/check.js';
 import { packing, type WeightFormat } from '../models/quantize.js';
-import { asStoredWith, type Packing } from '../models/read-packed.js';
+import { keepStoredFormats, type Packing } from '../models/read-packed.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import type { OnnxChoice } from './onnx/files.js';
 
@@ -32,7 +32,7 @@ export function packingOf(options: PackingOptions): Packing | null {
   const { dtype, activations = 'int8', isPacked } = options;
   const named = typeof dtype === 'string' ? DTYPES[dtype] : undefined;
   const weights = options.weights ?? named ?? (isPacked ? DEFAULT_WEIGHTS.packed : DEFAULT_WEIGHTS.other);
-  if (weights === 'auto') return asStoredWith(activations);
+  if (weights === 'auto') return keepStoredFormats(activations);
   if (weights === 'float32') return null;
   const wanted = { weights, activations };
   const format = packing('loadModel', wanted);

@@ -2,7 +2,7 @@
 // supported family, it is loaded alone.
 
 import { isObject } from '../core/check.js';
-import { SHARED } from '../models/image-reader.js';
+import { SHARED_SETTINGS } from '../models/image-reader.js';
 import type { Json } from '../models/model-config.js';
 import type { HeadKind } from '../models/pretrained-model.js';
 import { familyOf, isFamily } from '../models/registry.js';
@@ -21,7 +21,7 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
   if (!isFamily(type)) return null;
   const { className, generationClass = `${className}ForCausalLM` } = await familyOf(type);
   const architectures = [generationClass ?? `${className}Model`];
-  const shared = SHARED.filter((key) => config[key] != null).map((key) => [key, config[key]]);
+  const shared = SHARED_SETTINGS.filter((key) => config[key] != null).map((key) => [key, config[key]]);
   return { ...text, model_type: type, architectures, ...Object.fromEntries(shared) };
 }
 

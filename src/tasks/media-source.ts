@@ -4,7 +4,7 @@ import { isNode, nodeModule } from '../backend/node.js';
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FetchError } from '../core/errors.js';
 import { isBlob, isTyped, isUrl } from '../core/kinds.js';
-import { fetchFile, pathOf, remote } from '../io/folder.js';
+import { fetchFile, pathOf, remoteUrl } from '../io/folder.js';
 
 /** A file: its content, a path in Node, or a URL. */
 export type MediaFile = Uint8Array | ArrayBuffer | Blob | string | URL;
@@ -21,7 +21,7 @@ export async function bytesOf(task: string, file: MediaFile, signal?: AbortSigna
     const expected = 'a path, a URL, a Blob or bytes';
     throw new ArgumentError(`${task}: the file is ${describeValue(file)}, expected ${expected}`);
   }
-  const url = remote(file);
+  const url = remoteUrl(file);
   if (url === null && isNode) {
     const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
     return readFile(await pathOf(file), { signal });

@@ -3,7 +3,7 @@
 import { BYTE_NAMES } from './byte-level.js';
 import { patternOf } from './normalizers.js';
 import { spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse, textOf } from './part.js';
+import { type Part, partsOf, refuseTokenizer, textOf } from './part.js';
 
 export type TokenDecoder = (tokens: readonly string[]) => string;
 
@@ -45,7 +45,7 @@ function stepOf(part: Part): Step {
     case 'WordPiece':
       return (tokens) => decodeWordPieces(tokens, part);
     default:
-      return refuse(`a decoder of type ${JSON.stringify(part.type)}`);
+      return refuseTokenizer(`a decoder of type ${JSON.stringify(part.type)}`);
   }
 }
 

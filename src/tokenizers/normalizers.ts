@@ -4,7 +4,7 @@ import type { AlignedText } from './aligned-text.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { type CharsmapEntry, charsmap } from './charsmap.js';
 import { literally, oniguruma, spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse, textOf } from './part.js';
+import { type Part, partsOf, refuseTokenizer, textOf } from './part.js';
 import { CHANGED_BY, type Form, inForm, mayChange } from './unicode-forms.js';
 import { ACCENT, BERT_MARK, CONTROL, NMT_CONTROL, OTHER_SPACE } from './unicode-tables.js';
 
@@ -62,7 +62,7 @@ function stepOf(part: Part): Normalizer {
       if (!part.precompiled_charsmap) return (text) => putInForm(text, 'NFKC');
       return byCharsmap(charsmap(part.precompiled_charsmap as string));
     default:
-      return refuse(`a normalizer of type ${JSON.stringify(part.type)}`);
+      return refuseTokenizer(`a normalizer of type ${JSON.stringify(part.type)}`);
   }
 }
 
@@ -71,7 +71,7 @@ export function patternOf({ pattern }: Part): RegExp {
   const { String: text, Regex: regex } = (pattern ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof regex === 'string') return oniguruma(regex);
   if (typeof text === 'string') return literally(text);
-  return refuse(`${JSON.stringify(pattern)} for a pattern, expected a String or a Regex`);
+  return refuseTokenizer(`${JSON.stringify(pattern)} for a pattern, expected a String or a Regex`);
 }
 
 /** Replaces each matching character by the result of `replacement`. */

@@ -11,12 +11,12 @@ export interface Part {
  */
 export function partsOf(part: unknown, list: string): Part[] {
   if (part === null || part === undefined) return [];
-  if (typeof part !== 'object') return refuse(`${JSON.stringify(part)} among its ${list}, expected an object`);
+  if (typeof part !== 'object') return refuseTokenizer(`${JSON.stringify(part)} among its ${list}, expected an object`);
   const { type, [list]: parts } = part as Part;
   if (type !== 'Sequence') return [checkedFields(part as Part)];
-  if (!Array.isArray(parts)) return refuse(`a sequence without ${list}, expected a list`);
+  if (!Array.isArray(parts)) return refuseTokenizer(`a sequence without ${list}, expected a list`);
   const odd = parts.find((each) => typeof each !== 'object' || each === null);
-  if (odd !== undefined) return refuse(`${JSON.stringify(odd)} among its ${list}, expected an object`);
+  if (odd !== undefined) return refuseTokenizer(`${JSON.stringify(odd)} among its ${list}, expected an object`);
   return parts.flatMap((each) => partsOf(each, list));
 }
 
@@ -42,7 +42,7 @@ export function checkedFields<T extends object>(part: T): T {
   for (const [name, value] of fields) {
     const kind = KINDS.get(name) ?? typeof value;
     const isRight = kind === 'whole number' ? Number.isInteger(value) && value >= 0 : typeof value === kind;
-    if (!isRight) refuse(`${JSON.stringify(value)} for ${name}, expected a ${kind}`);
+    if (!isRight) refuseTokenizer(`${JSON.stringify(value)} for ${name}, expected a ${kind}`);
   }
   return Object.fromEntries(fields) as T;
 }
@@ -50,9 +50,11 @@ export function checkedFields<T extends object>(part: T): T {
 /** Returns a required text field of a part. */
 export function textOf(part: Part, field: string): string {
   const text = part[field];
-  return typeof text === 'string' ? text : refuse(`no ${field} in a part of type ${JSON.stringify(part.type)}`);
+  return typeof text === 'string'
+    ? text
+    : refuseTokenizer(`no ${field} in a part of type ${JSON.stringify(part.type)}`);
 }
 
-export function refuse(what: string): never {
+export function refuseTokenizer(what: string): never {
   throw new FormatError(`this tokenizer.json has ${what}`);
 }

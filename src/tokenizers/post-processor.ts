@@ -1,6 +1,6 @@
 // Post-processors of a tokenizer.json: special tokens around and between texts, and corrections of offsets.
 
-import { type Part, partsOf, refuse } from './part.js';
+import { type Part, partsOf, refuseTokenizer } from './part.js';
 
 /** A token in a sequence. */
 export interface Item {
@@ -42,7 +42,7 @@ function stepOf(part: Part): PostProcessor {
     case 'TemplateProcessing':
       return template(part);
     default:
-      return refuse(`a post_processor of type ${JSON.stringify(part.type)}`);
+      return refuseTokenizer(`a post_processor of type ${JSON.stringify(part.type)}`);
   }
 }
 
@@ -93,7 +93,7 @@ function template(part: Part): PostProcessor {
   const read = (pieces: unknown): Piece[] =>
     (pieces as Record<string, { id: string; type_id?: number }>[]).map(({ SpecialToken: token, Sequence: own }) => {
       if (token === undefined) return { part: own?.id === 'B' ? 1 : 0, type: own?.type_id ?? 0 };
-      const ids = tokens?.[token.id]?.ids ?? refuse(`no ids for ${JSON.stringify(token.id)} of its template`);
+      const ids = tokens?.[token.id]?.ids ?? refuseTokenizer(`no ids for ${JSON.stringify(token.id)} of its template`);
       return { ids, type: token.type_id ?? 0 };
     });
   const [single, pair] = [read(part.single), read(part.pair ?? [])];
@@ -101,7 +101,7 @@ function template(part: Part): PostProcessor {
     around: (isPair) =>
       (isPair ? pair : single).reduce((sum, piece) => sum + ('ids' in piece ? piece.ids.length : 0), 0),
     process: (parts, addsSpecial) => {
-      if (parts.length > 2) return refuse('a template after another in its post_processor');
+      if (parts.length > 2) return refuseTokenizer('a template after another in its post_processor');
       return (parts.length === 2 ? pair : single).flatMap((piece) => {
         const { type } = piece;
         if ('ids' in piece) return addsSpecial ? [[piece.ids.map((id) => specialItem(id, type))]] : [];

@@ -4,7 +4,7 @@ import type { AlignedText, SplitBehavior } from './aligned-text.js';
 import { GPT2_WORDS } from './byte-level.js';
 import { nameBytes, patternOf, prepend, replace } from './normalizers.js';
 import { literally, oniguruma, spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse, textOf } from './part.js';
+import { type Part, partsOf, refuseTokenizer, textOf } from './part.js';
 import { PUNCTUATION, WORD_IN_RUST } from './unicode-tables.js';
 
 /** Splits a part of a text into parts that are not empty. */
@@ -45,7 +45,7 @@ function stepOf(part: Part): PreTokenizer {
     case 'WhitespaceSplit':
       return splitter(WHITE_SPACE, 'Removed');
     default:
-      return refuse(`a pre_tokenizer of type ${JSON.stringify(part.type)}`);
+      return refuseTokenizer(`a pre_tokenizer of type ${JSON.stringify(part.type)}`);
   }
 }
 
@@ -57,7 +57,7 @@ const BEHAVIORS = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext'
 
 function behaviorOf(behavior: unknown): SplitBehavior {
   if (BEHAVIORS.includes(behavior as string)) return behavior as SplitBehavior;
-  return refuse(
+  return refuseTokenizer(
     `the behavior ${JSON.stringify(behavior)} in its pre_tokenizer, expected one of ${BEHAVIORS.join(', ')}`,
   );
 }

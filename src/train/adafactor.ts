@@ -7,7 +7,14 @@ import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
 import { mean } from '../ops/reduce.js';
 import { rsqrt, sqrt } from '../ops/unary.js';
 import { adopt, clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
+import {
+  checkParameters,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  ownEntries,
+  settingsOf,
+} from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface AdafactorOptions {
@@ -182,7 +189,7 @@ export class Adafactor implements Optimizer {
 
   /** See `Optimizer.shard`. */
   shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = keepOwn(this.#entries, own, ({ tensors }) => {
+    this.#entries = ownEntries(this.#entries, own, ({ tensors }) => {
       for (const tensor of tensors.values()) tensor.dispose();
     });
   }

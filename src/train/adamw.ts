@@ -5,7 +5,14 @@ import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
+import {
+  checkParameters,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  ownEntries,
+  settingsOf,
+} from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -236,7 +243,7 @@ export class AdamW implements Optimizer {
 
   /** See `Optimizer.shard`. */
   shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = keepOwn(this.#entries, own, disposeState);
+    this.#entries = ownEntries(this.#entries, own, disposeState);
   }
 
   /** Frees the memory of the state, but not the parameters. */

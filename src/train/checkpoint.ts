@@ -3,7 +3,7 @@ import { describeShape } from '../core/check.js';
 import { FormatError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
-import { isTemporary, placeOf, temporarySuffix } from '../io/atomic-write.js';
+import { isTemporary, resolveLinks, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
 import type { SafetensorsSource } from '../io/safetensors.js';
 import type { Optimizer } from './optimizer.js';
@@ -116,11 +116,11 @@ export async function loadCheckpoint(
  * True if `path` is an existing file that a later checkpoint can replace. Throws the system's error if the folder
  * cannot be written to.
  */
-export async function canStay(path: string): Promise<boolean> {
+export async function isReplaceable(path: string): Promise<boolean> {
   const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const found = await stat(path).catch(() => null);
   if (!found?.isFile()) return false;
-  const other = (await placeOf(path)) + temporarySuffix();
+  const other = (await resolveLinks(path)) + temporarySuffix();
   await (await open(other, 'wx')).close();
   await rm(other);
   return true;
@@ -130,7 +130,7 @@ export async function canStay(path: string): Promise<boolean> {
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  const place = await placeOf(path);
+  const place = await resolveLinks(path);
   const names = await readdir(dirname(place)).catch(() => []); // writing will report the error
   const left = names.filter((name) => isTemporary(name, basename(place)));
   for (const name of left) await rm(join(dirname(place), name), { force: true });

@@ -4,7 +4,14 @@ import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, mul, scale } from '../ops/binary.js';
 import { sign } from '../ops/unary.js';
 import { adopt, clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
+import {
+  checkParameters,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  ownEntries,
+  settingsOf,
+} from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface LionOptions {
@@ -109,7 +116,7 @@ export class Lion implements Optimizer {
 
   /** See `Optimizer.shard`. */
   shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = keepOwn(this.#entries, own, ({ m }) => m.dispose());
+    this.#entries = ownEntries(this.#entries, own, ({ m }) => m.dispose());
   }
 
   /** Frees the memory of the state, but not the parameters. */

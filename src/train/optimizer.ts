@@ -79,8 +79,8 @@ export function settingsOf(
   return { name, ...options, groups: own };
 }
 
-/** The entries of the parameters `own`; calls `drop` for all other entries. */
-export function keepOwn<Entry extends { readonly param: Tensor }>(
+/** Returns the entries of the parameters `own`. Calls `drop` for all other entries. */
+export function ownEntries<Entry extends { readonly param: Tensor }>(
   entries: readonly Entry[],
   own: ReadonlySet<Tensor>,
   drop: (entry: Entry) => void,

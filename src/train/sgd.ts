@@ -5,7 +5,14 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
+import {
+  checkParameters,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  ownEntries,
+  settingsOf,
+} from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface SGDOptions {
@@ -141,7 +148,7 @@ export class SGD implements Optimizer {
 
   /** See `Optimizer.shard`. */
   shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = keepOwn(this.#entries, own, ({ v }) => v.dispose());
+    this.#entries = ownEntries(this.#entries, own, ({ v }) => v.dispose());
   }
 
   /** Frees the memory of the state, but not the parameters. */

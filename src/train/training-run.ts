@@ -5,7 +5,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { AdamW } from './adamw.js';
-import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { isReplaceable, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { type FinalWeights, finalWeightsOf, WeightsCopy } from './final-weights.js';
 import { fingerprintOfText } from './fingerprint.js';
 import {
@@ -205,7 +205,7 @@ export class TrainingRun {
     if (checkpoint !== undefined && this.#ranks.isFirst) await removeUnfinished(checkpoint);
     const resumed = await this.#resume();
     // The checkpoint of another run stays until this run has made progress.
-    const isNew = checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint));
+    const isNew = checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await isReplaceable(checkpoint));
     if (await this.#ranks.any(isNew)) await this.#save();
     this.#isAborted = await this.#ranks.any(this.options.signal?.aborted ?? false);
     this.#model.train();

@@ -121,7 +121,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     const layer = sampledAttention(detector, device.tensor(pixelsOf(64), [1, 3, 64, 64])).at(-1);
     expect(dots).toHaveLength(layer ? layer.weights.size / queries : 0);
     if (layer) {
-      const [places, weights] = [await layer.places.data(), await layer.weights.data()];
+      const [places, weights] = [await layer.positions.data(), await layer.weights.data()];
       const samples = layer.weights.shape[3] as number;
       const of = (i: number) => (Math.floor(i / samples) * queries + query) * samples + (i % samples);
       const largest = Math.max(...dots.map((_, i) => weights[of(i)] as number));

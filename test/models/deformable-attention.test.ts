@@ -32,9 +32,9 @@ it('mixes the values at its samples by their weights', async () => {
   const output = (await attention.forward(x, boxes, { tokens, grids }).data()) as Float32Array;
   expect(observed).toHaveLength(1);
   const [samples] = observed as [SampledAttention];
-  expect(samples.places.shape).toEqual([batch, heads, queries, 2 * points, 2]);
+  expect(samples.positions.shape).toEqual([batch, heads, queries, 2 * points, 2]);
   expect(samples.weights.shape).toEqual([batch, heads, queries, 2 * points]);
-  const places = await samples.places.data();
+  const places = await samples.positions.data();
   const weights = await samples.weights.data();
   const values = await attention.valueProj.forward(tokens).data();
 
@@ -81,8 +81,8 @@ it('reports the samples of each decoder layer of RT-DETR', async () => {
   const pixels = device.tensor(entry.data() as Float32Array, entry.shape);
   const layers = sampledAttention(model, pixels);
   expect(layers).toHaveLength(model.config.decoder_layers as number);
-  for (const { places, weights } of layers) {
-    expect(places.shape).toEqual([...weights.shape, 2]);
+  for (const { positions, weights } of layers) {
+    expect(positions.shape).toEqual([...weights.shape, 2]);
     const samples = weights.shape[3] as number;
     const sums = sumsOf(weights, (await weights.data()) as Float32Array, samples);
     for (const sum of sums) expect(sum).toBeCloseTo(1, 5);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';
-import { gradApart } from '../../src/ops/backward.js';
+import { separateGradOf } from '../../src/ops/backward.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 /** The words of a view. */
@@ -30,14 +30,14 @@ describe('gradients that one command writes', () => {
       for (const other of views) {
         const words = new Set(wordsOf(x));
         const share = wordsOf(other).some((word) => words.has(word));
-        const isApart = gradApart(x, null, other)?.of === x;
+        const isApart = separateGradOf(x, null, other)?.of === x;
         if (share) expect(isApart, `${wordsOf(x)} and ${wordsOf(other)}`).toBe(true);
         const areColumns = x.rowStride === 8 && other.rowStride === 8 && x.shape[0] === 6 && other.shape[0] === 6;
         if (!share && areColumns) expect(isApart, `${wordsOf(x)} and ${wordsOf(other)}`).toBe(false);
       }
     }
-    expect(gradApart(root, root.detach())).toMatchObject({ tensor: { shape: [6, 8] } });
-    expect(gradApart(root, root.detach())).not.toHaveProperty('of');
-    expect(gradApart(root.detach(), root)).toBe(null);
+    expect(separateGradOf(root, root.detach())).toMatchObject({ tensor: { shape: [6, 8] } });
+    expect(separateGradOf(root, root.detach())).not.toHaveProperty('of');
+    expect(separateGradOf(root.detach(), root)).toBe(null);
   });
 });

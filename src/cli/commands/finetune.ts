@@ -6,7 +6,7 @@ import { ArgumentError, NonFiniteError } from '../../core/errors.js';
 import { MAX_LENGTH } from '../../finetune/encoded.js';
 import { type Lora, lora } from '../../finetune/index.js';
 import type { FileRow } from '../../finetune/read-rows.js';
-import { placeOf } from '../../io/atomic-write.js';
+import { resolveLinks } from '../../io/atomic-write.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/load-later.js';
 import { SETTINGS } from '../../pretrained/peft/adapter-folder.js';
 import type { OnWarning } from '../../pretrained/warnings.js';
@@ -273,7 +273,7 @@ async function rememberSettings(
     for (const change of changedSettings(path, settings)) console.error(`Changed: ${change}`);
   } else {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out)));
+    if (existsSync(checkpointIn(out))) await unlink(await resolveLinks(checkpointIn(out)));
   }
   await writeWhole(path, `${JSON.stringify(settings, null, 1)}\n`);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
-import { placeOf } from '../../io/atomic-write.js';
+import { resolveLinks } from '../../io/atomic-write.js';
 import { DEFAULT_SEED, type TransformerOptions } from '../../models/config.js';
 import { resolveLossOptions } from '../../models/targets.js';
 import { mpi } from '../../mpi/mpi.js';
@@ -252,7 +252,7 @@ async function train(
     for (const change of changedSettings(settings, config)) if (isFirst) console.error(`Changed: ${change}`);
   } else if (isFirst) {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out))); // --overwrite discards it
+    if (existsSync(checkpointIn(out))) await unlink(await resolveLinks(checkpointIn(out))); // --overwrite discards it
     await saveSettings(); // before the first checkpoint, so that every resumption can compare them
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);

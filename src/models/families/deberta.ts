@@ -2,7 +2,7 @@ import { FormatError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
-import { BlindAttention, DisentangledAttention, DistanceVectors } from '../../nn/disentangled-attention.js';
+import { DisentangledAttention, DistanceVectors, PaddingBlindAttention } from '../../nn/disentangled-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
@@ -124,7 +124,7 @@ export class DebertaV2 extends EncoderModel {
   protected attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
     const options = attentionOptions(config, this.randomness);
-    if (distances === null) return new BlindAttention(init, options.plain);
+    if (distances === null) return new PaddingBlindAttention(init, options.plain);
     const shared = config.flag('share_att_key');
     return new DisentangledAttention(init, {
       ...options.plain,
@@ -226,7 +226,7 @@ export class Deberta extends DebertaV2 {
     const { distances } = this;
     const { plain, terms } = attentionOptions(config, this.randomness);
     const biased = { ...plain, bias: [true, false, true] } as const; // keys have none
-    if (distances === null) return new BlindAttention(init, biased);
+    if (distances === null) return new PaddingBlindAttention(init, biased);
     const own = { shared: false, positionKeyBias: false };
     return new DisentangledAttention(init, { ...biased, ...terms, ...own, distances });
   }

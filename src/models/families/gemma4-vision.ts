@@ -21,7 +21,14 @@ import { concat, gather, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { ImageReader, type ImageRows, renamed, type TwoSided, textContext, visionConfig } from '../image-reader.js';
+import {
+  type BidirectionalScope,
+  ImageReader,
+  type ImageRows,
+  renamed,
+  textContext,
+  visionConfig,
+} from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -158,7 +165,7 @@ class Standardized extends Module {
 class Gemma4Images extends ImageReader {
   readonly inputNames = ['pixelValues', 'imagePositionIds'] as const;
   readonly placeholder: number;
-  override readonly twoSided: TwoSided;
+  override readonly twoSided: BidirectionalScope;
   readonly patches: Linear;
   /** float32 [2, positions, features]: position embeddings of columns, then of rows. */
   readonly positions: Tensor;

@@ -1,6 +1,6 @@
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { DistanceWaves } from '../../nn/distance-waves.js';
+import { SinusoidalDistances } from '../../nn/distance-waves.js';
 import { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -30,7 +30,7 @@ export class XLNet extends EncoderModel {
    */
   readonly maskVector: Tensor;
   readonly dropout: Dropout;
-  readonly waves: DistanceWaves;
+  readonly waves: SinusoidalDistances;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;
 
@@ -49,7 +49,7 @@ export class XLNet extends EncoderModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.maskVector = init.normal([1, 1, dModel], 0.02);
     this.dropout = dropout();
-    this.waves = new DistanceWaves(init, dModel, clamp > 0 ? clamp : null);
+    this.waves = new SinusoidalDistances(init, dModel, clamp > 0 ? clamp : null);
     const layer = () =>
       new TransformerLayer({
         selfAttn: () =>

@@ -8,9 +8,9 @@ import { softmax } from '../../ops/softmax.js';
 import { abs, clamp, elu, softplus } from '../../ops/unary.js';
 
 /** An activation that a projection can apply itself, or a function of its result. */
-export type Applied = Activation | ((x: Tensor) => Tensor);
+export type AppliedActivation = Activation | ((x: Tensor) => Tensor);
 
-const ACTIVATIONS: Readonly<Record<string, Applied>> = {
+const ACTIVATIONS: Readonly<Record<string, AppliedActivation>> = {
   CELU: 'elu',
   ELU: 'elu',
   GELU: 'gelu',
@@ -41,7 +41,7 @@ const ACTIVATIONS: Readonly<Record<string, Applied>> = {
  * sentence-transformers does not run either: it uses its default. `file` is for errors. Throws FormatError for another
  * class of torch.
  */
-export function activationOf(file: string, name: unknown): Applied | null {
+export function activationOf(file: string, name: unknown): AppliedActivation | null {
   if (!`${name}`.startsWith('torch.')) return null;
   const short = `${name}`.split('.').at(-1) as string;
   const activation = Object.hasOwn(ACTIVATIONS, short) ? ACTIVATIONS[short] : undefined;
@@ -51,5 +51,5 @@ export function activationOf(file: string, name: unknown): Applied | null {
 }
 
 /** Applies an activation. */
-export const applied = (x: Tensor, activation: Applied): Tensor =>
+export const applyActivation = (x: Tensor, activation: AppliedActivation): Tensor =>
   typeof activation === 'string' ? activate(activation, x, activation) : activation(x);

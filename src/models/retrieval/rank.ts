@@ -8,7 +8,7 @@ import { packed, TokenBatch } from '../../nn/token-batch.js';
 import { gather } from '../../ops/move.js';
 import { softmax } from '../../ops/softmax.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
-import { type Applied, activationOf, applied } from './activations.js';
+import { type AppliedActivation, activationOf, applyActivation } from './activations.js';
 import { inTokenBatches, rowsOf } from './batches.js';
 import { chatRow } from './chat-rows.js';
 import { checkTexts, PROMPT_KINDS, type PromptOptions } from './encode.js';
@@ -22,7 +22,7 @@ import { run, type SentenceHead } from './sentence-head.js';
 export type TextPair = readonly [text: string, other: string];
 
 const ACTIVATIONS = ['identity', 'sigmoid', 'tanh', 'relu', 'softmax'] as const;
-const BY_NAME: Readonly<Record<(typeof ACTIVATIONS)[number], Applied>> = {
+const BY_NAME: Readonly<Record<(typeof ACTIVATIONS)[number], AppliedActivation>> = {
   ...({ identity: 'none', sigmoid: 'sigmoid', tanh: 'tanh', relu: 'relu' } as const),
   softmax: (x) => softmax(x),
 };
@@ -111,7 +111,7 @@ interface Scorer {
   logits(part: EncodedTexts): Generator<unknown, Tensor>;
   /** The scores of a pair, of its row of logits. */
   pick(row: Float32Array): readonly number[];
-  readonly activation: Applied | undefined;
+  readonly activation: AppliedActivation | undefined;
 }
 
 async function scorerOf(model: TextReader, { template }: PredictOptions): Promise<Scorer> {
@@ -267,7 +267,7 @@ function instructionOf({ sentenceHead }: TextReader, { prompt, promptName }: Pre
 }
 
 /** The activation that the model's files name. Default: the sigmoid for one label, otherwise none. */
-function ownActivation({ sentenceHead, config }: TextReader, labels: number): Applied {
+function ownActivation({ sentenceHead, config }: TextReader, labels: number): AppliedActivation {
   const older = isObject(config.sentence_transformers) ? config.sentence_transformers.activation_fn : undefined;
   const name = sentenceHead?.settings.activation ?? older ?? config.sbert_ce_default_activation_function;
   const own = name == null ? null : activationOf('config.json', name);
@@ -275,11 +275,11 @@ function ownActivation({ sentenceHead, config }: TextReader, labels: number): Ap
 }
 
 /** The activation of rows of scores. */
-async function activated(device: Device, rows: readonly (readonly number[])[], activation: Applied) {
+async function activated(device: Device, rows: readonly (readonly number[])[], activation: AppliedActivation) {
   const labels = rows[0]?.length ?? 0;
   if (activation === 'none' || labels === 0) return rows.map((row) => [...row]);
   const scores = device.scope(() =>
-    applied(device.tensor(Float32Array.from(rows.flat()), [rows.length, labels]), activation),
+    applyActivation(device.tensor(Float32Array.from(rows.flat()), [rows.length, labels]), activation),
   );
   const values = (await scores.data()) as Float32Array;
   scores.dispose();

@@ -34,13 +34,13 @@ const OF_TOKENS: readonly SimilarityName[] = ['maxsim', 'meanmaxsim'];
  * Similarities of all vectors of `a` with all of `b`, one row per vector of `a`. A single vector counts as a list of
  * one. Throws ArgumentError for vectors of different kinds or sizes.
  */
-export function similarities(a: Several, b: Several, names: Similarities): number[][] {
+export function similarities(a: OneOrMoreVectors, b: OneOrMoreVectors, names: Similarities): number[][] {
   const [left, right] = [listOf(a), listOf(b)];
   return left.map((one) => right.map((other) => similarity(one, other, names)));
 }
 
 /** Similarities of vectors of `a` and `b` with equal index. Throws ArgumentError. */
-export function pairwiseSimilarities(a: Several, b: Several, names: Similarities): number[] {
+export function pairwiseSimilarities(a: OneOrMoreVectors, b: OneOrMoreVectors, names: Similarities): number[] {
   const [left, right] = [listOf(a), listOf(b)];
   if (left.length !== right.length)
     throw new ArgumentError(
@@ -49,8 +49,8 @@ export function pairwiseSimilarities(a: Several, b: Several, names: Similarities
   return left.map((one, i) => similarity(one, right[i] as TextVector, names));
 }
 
-/** Vectors, or one of them. */
-export type Several = TextVector | readonly TextVector[];
+/** One vector or several. */
+export type OneOrMoreVectors = TextVector | readonly TextVector[];
 
 /**
  * Late interaction: for each query token the similarity of the best document token, added up. `mean` divides by the
@@ -132,7 +132,7 @@ function isNumbers(value: unknown): value is DenseVector {
 }
 
 /** A list of typed arrays is a list of vectors. Token vectors of texts must come as a list of lists. */
-function listOf(vectors: Several): readonly TextVector[] {
+function listOf(vectors: OneOrMoreVectors): readonly TextVector[] {
   if (isNumbers(vectors) || !Array.isArray(vectors)) return [vectors as TextVector];
   return vectors as readonly TextVector[];
 }

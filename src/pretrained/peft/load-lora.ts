@@ -5,7 +5,7 @@ import { FormatError, ShapeError } from '../../core/errors.js';
 import { sameShape } from '../../core/tensor.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { type StatePiece, shapeOf } from '../../nn/state-names.js';
-import { arrange, spread } from '../../nn/stored-layout.js';
+import { toStored, writeStored } from '../../nn/stored-layout.js';
 import { type ModelFileSet, openSource } from '../open-source.js';
 import type { ModelSource } from '../source.js';
 import { type AdapterTensor, adapterTensors } from './adapter-tensors.js';
@@ -92,7 +92,7 @@ function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, AdapterTe
     if (before?.some((value, i) => value !== values[i]))
       throw new FormatError(`${source}: ${piece.name} differs from the parameter that the model shares with it`);
     read.set(piece.tensor, values);
-    if (before === undefined) spread(piece, values);
+    if (before === undefined) writeStored(piece, values);
   }
   if (unused.size > 0) throw new FormatError(`${source}: the model has no ${[...unused].slice(0, 5).join(', ')}`);
 }
@@ -116,7 +116,7 @@ function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterT
     if (piece === undefined) continue;
     const expected = shapeOf(piece);
     const isSame = () => {
-      const own = arrange(piece, piece.tensor.dataSync() as Float32Array);
+      const own = toStored(piece, piece.tensor.dataSync() as Float32Array);
       return (entry.data() as Float32Array).every((value, i) => value === own[i]);
     };
     if (sameShape(entry.shape, expected) && isSame()) continue;

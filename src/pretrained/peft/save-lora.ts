@@ -8,7 +8,7 @@ import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensor
 import { labelsOf } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { shapeOf } from '../../nn/state-names.js';
-import { arrange } from '../../nn/stored-layout.js';
+import { toStored } from '../../nn/stored-layout.js';
 import type { SaveLoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_HEAD, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
 import { loraTargets, targetNames } from './lora-targets.js';
@@ -42,7 +42,7 @@ export async function loraFiles(
     piecesOfLora(adapter).map(async (piece): Promise<[string, SafetensorsArray]> => {
       const { tensor, start, end } = piece;
       const columns = tensor.device.unscoped(() => tensor.columns(start, end));
-      const data = arrange(piece, (await columns.data()) as Float32Array);
+      const data = toStored(piece, (await columns.data()) as Float32Array);
       columns.dispose();
       return [piece.name, { dtype: 'F32', shape: shapeOf(piece), data }];
     }),

@@ -27,7 +27,7 @@ import { contentOf, type TokenizerConfig } from '../../tokenizers/json.js';
 import { loadModelTokenizer } from '../load-tokenizer.js';
 import type { ModelSource } from '../source.js';
 import { openTensors } from '../weights.js';
-import { inside, isColbert, isModel2vec, partOf, routerConfig, type SentenceLayout } from './layout.js';
+import { isColbert, isModel2vec, partOf, pathInside, routerConfig, type SentenceLayout } from './layout.js';
 import { type FolderSettings, folderSettings, type LateInteraction, readingSettings } from './settings.js';
 import { staticSource } from './static-source.js';
 
@@ -111,12 +111,12 @@ class Builder {
       isLateInteraction: this.settings.lateInteraction !== null,
       config: async (file = 'config.json') => {
         if (isRouter) return routerConfig(source, path);
-        const name = inside(path, file);
+        const name = pathInside(path, file);
         return (await source.has(name)) ? source.json(name) : {};
       },
       tensors: () => this.#tensors(path),
       module: async (inner, folder) => {
-        const module = await this.module(inner, inside(path, folder));
+        const module = await this.module(inner, pathInside(path, folder));
         if (module) return module;
         throw new FormatError(`${path}: a router has ${inner}, which does nothing`);
       },
@@ -132,8 +132,8 @@ class Builder {
     const projection = given && new Map([...given].map(([name, entry]) => [`linear.${name}`, entry]));
     if (projection) return headersOnly ? zerosOf(projection) : projection;
     for (const name of ['model.safetensors', 'pytorch_model.bin']) {
-      if (!(await source.has(inside(path, name)))) continue;
-      const file = await openTensors(source, inside(path, name));
+      if (!(await source.has(pathInside(path, name)))) continue;
+      const file = await openTensors(source, pathInside(path, name));
       try {
         return headersOnly ? zerosOf(file.tensors) : await inMemory(file.tensors);
       } finally {
@@ -243,7 +243,7 @@ export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhe
     if (typeof module.folder !== 'string') continue;
     for (const own of module.statePieces()) {
       const piece = pieces.find(({ tensor, start }) => tensor === own.tensor && start === own.start);
-      if (piece) found.set(piece.name, { file: inside(module.folder, 'model.safetensors'), name: own.name });
+      if (piece) found.set(piece.name, { file: pathInside(module.folder, 'model.safetensors'), name: own.name });
     }
   }
   return found;

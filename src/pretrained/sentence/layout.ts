@@ -44,7 +44,7 @@ async function backboneOf(source: ModelSource, first: ListedModule): Promise<Lis
   const routes = structure as Readonly<Record<string, readonly string[]>>;
   const { default_route: route } = parameters as { default_route?: string };
   const ids = [routes[route ?? ''], ...Object.values(routes)].flatMap((each) => (each?.[0] ? [each[0]] : []));
-  const modules = ids.map((id) => ({ type: `${(types as Json)[id]}`, path: inside(first.path, id) }));
+  const modules = ids.map((id) => ({ type: `${(types as Json)[id]}`, path: pathInside(first.path, id) }));
   const found = modules.find(({ type }) => INPUT_TYPES.includes(shortType(type)));
   if (found) return found;
   throw new FormatError(`${source.name}: no route of its router begins with one of ${INPUT_TYPES.join(', ')}`);
@@ -54,12 +54,12 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The settings of a router. Older versions name the file config.json. */
 export async function routerConfig(source: ModelSource, path: string): Promise<Json> {
-  const name = inside(path, 'router_config.json');
-  return source.json((await source.has(name)) ? name : inside(path, 'config.json'));
+  const name = pathInside(path, 'router_config.json');
+  return source.json((await source.has(name)) ? name : pathInside(path, 'config.json'));
 }
 
 /** The path of a file inside a module's folder. */
-export const inside = (path: string, name: string) => (path === '' ? name : `${path}/${name}`);
+export const pathInside = (path: string, name: string) => (path === '' ? name : `${path}/${name}`);
 
 /** A module's folder as a source of its own. */
 export function partOf(source: ModelSource, path: string): ModelSource {
@@ -69,10 +69,10 @@ export function partOf(source: ModelSource, path: string): ModelSource {
     list: async () =>
       (await source.list())?.flatMap((file) => (file.startsWith(`${path}/`) ? [file.slice(path.length + 1)] : [])) ??
       null,
-    has: (file) => source.has(inside(path, file)),
-    bytes: (file) => source.bytes(inside(path, file)),
-    json: (file) => source.json(inside(path, file)),
-    open: (file) => source.open(inside(path, file)),
+    has: (file) => source.has(pathInside(path, file)),
+    bytes: (file) => source.bytes(pathInside(path, file)),
+    json: (file) => source.json(pathInside(path, file)),
+    open: (file) => source.open(pathInside(path, file)),
   };
 }
 

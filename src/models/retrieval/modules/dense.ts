@@ -1,7 +1,7 @@
 import type { Tensor } from '../../../core/tensor.js';
 import { Linear, type Projection } from '../../../nn/linear.js';
 import { add } from '../../../ops/binary.js';
-import { type Applied, activationOf } from '../activations.js';
+import { type AppliedActivation, activationOf } from '../activations.js';
 import { mapVectors, OF_TEXTS, SentenceModule, type TextFeatures, type VectorNames } from '../features.js';
 import { type ModuleFolder, matrixSize, vectorNames } from '../module-folder.js';
 
@@ -10,7 +10,7 @@ interface DenseParts {
   /** The path around the projection for inputs of another size; null if the input itself is added. */
   readonly residual?: Linear | null;
   /** Default: none. */
-  readonly activation?: Applied;
+  readonly activation?: AppliedActivation;
   readonly hasResidual?: boolean;
   /** Default: vectors of texts. */
   readonly names?: VectorNames;
@@ -23,7 +23,7 @@ export class Dense extends SentenceModule {
   readonly linear: Projection;
   readonly residual: Projection | null;
   override readonly names: VectorNames;
-  readonly #activation: Applied;
+  readonly #activation: AppliedActivation;
   readonly #hasResidual: boolean;
 
   constructor({ linear, residual, activation, hasResidual, names, folder }: DenseParts) {

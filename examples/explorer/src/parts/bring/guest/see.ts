@@ -90,10 +90,10 @@ export async function see(guest: Guest, image: RawImage): Promise<Seen> {
   };
 }
 
-async function samplesOf({ places, weights }: SampledAttention): Promise<SampleMap> {
+async function samplesOf({ positions, weights }: SampledAttention): Promise<SampleMap> {
   const [, heads, queries, samples] = weights.shape as [number, number, number, number];
-  const reading = Promise.all([read(places), read(weights)]);
-  for (const tensor of [places, weights]) tensor.dispose();
+  const reading = Promise.all([read(positions), read(weights)]);
+  for (const tensor of [positions, weights]) tensor.dispose();
   const [at, shares] = await reading;
   return { heads, queries, samples, places: at, weights: shares };
 }
