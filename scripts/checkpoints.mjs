@@ -1852,4 +1852,13 @@ export const groups = [
     millions: 125,
     ids: ['microsoft/layoutlmv3-base'],
   },
+  {
+    ...{ task: 'fill-mask', config: { model_type: 'squeezebert', vocab_size: 30528 }, files: 'b', millions: 51.1 },
+    ids: ['squeezebert/squeezebert-uncased'],
+  },
+  {
+    ...{ task: 'text-classification', config: { model_type: 'squeezebert', vocab_size: 30528 }, labels: 3 },
+    ...{ files: 'b', millions: 51.1 },
+    ids: ['squeezebert/squeezebert-mnli'],
+  },
 ];

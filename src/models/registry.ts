@@ -161,6 +161,7 @@ const families: Readonly<Record<string, Entry>> = {
   sam: { load: async () => (await import('./families/sam.js')).sam },
   smollm3: { load: async () => (await import('./families/smollm3.js')).smolLM3, gguf: ['smollm3'] },
   'static-embedding': { load: async () => (await import('./families/static-embedding.js')).staticEmbedding },
+  squeezebert: { load: async () => (await import('./families/squeezebert.js')).squeezeBert },
   stablelm: { load: async () => (await import('./families/stablelm.js')).stableLm, gguf: ['stablelm'] },
   starcoder2: { load: async () => (await import('./families/starcoder2.js')).starcoder2, gguf: ['starcoder2'] },
   'donut-swin': { load: async () => (await import('./families/swin.js')).donutSwin },

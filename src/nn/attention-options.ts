@@ -2,6 +2,7 @@ import { anyOf, checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Dropout } from './dropout.js';
+import type { Projection } from './linear.js';
 import { partKinds, partRule } from './made-parts.js';
 import type { Norm } from './norm.js';
 import type { Window } from './padding.js';
@@ -53,6 +54,12 @@ export interface MultiHeadOptions {
   readonly relative?: (() => DistanceTables) | null | undefined;
   /** Dropout of the probabilities, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
+  /**
+   * Makes the projection to queries, keys and values, which are sections of its result. Default: a `Linear`.
+   */
+  readonly qkv?: (() => Projection) | null | undefined;
+  /** Makes the projection of the outputs of the heads. Default: a `Linear`. */
+  readonly outProj?: (() => Projection) | null | undefined;
 }
 
 const maker = orNull('function');
@@ -66,6 +73,7 @@ export const multiHeadKinds = {
   bias: { accepts: isBias, expected: 'true or false, or a list of three' },
   ...({ outBias: [true, false], causal: [true, false], scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker, rotary: part, dropout: part } as const),
+  ...({ qkv: maker, outProj: maker } as const),
   positionBias: orNull(anyOf(partRule(partKinds.positionBias), 'function')),
 };
 
@@ -104,5 +112,6 @@ export function completeMultiHead(op: string, options: MultiHeadOptions): Comple
 
 function partsOf(options: MultiHeadOptions) {
   const { qNorm = null, kNorm = null, rotary = null, positionBias = null, relative = null, dropout = null } = options;
-  return { qNorm, kNorm, rotary, positionBias, relative, dropout };
+  const { qkv = null, outProj = null } = options;
+  return { qNorm, kNorm, rotary, positionBias, relative, dropout, qkv, outProj };
 }

@@ -79,8 +79,8 @@ export class MultiHeadAttention extends Module {
     this.softcap = given.softcap;
     const queries = this.heads * this.headSize;
     const sections = this.sectionWidths(queries, this.kvHeads * this.headSize);
-    this.qkv = new Linear(init, dModel, sections, biases.slice(0, sections.length));
-    this.outProj = new Linear(init, this.outputWidth(queries), dModel, outBias);
+    this.qkv = given.qkv?.() ?? new Linear(init, dModel, sections, biases.slice(0, sections.length));
+    this.outProj = given.outProj?.() ?? new Linear(init, this.outputWidth(queries), dModel, outBias);
     const { positionBias } = given;
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = given.relative?.() ?? null;

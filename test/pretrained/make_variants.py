@@ -36,6 +36,10 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, num_labels=3, tdnn_dim=[6, 4], tdnn_kernel=[2, 3], tdnn_dilation=[1, 2],
     xvector_output_dim=5,
 )
+squeezebert = dict(
+    vocab_size=11, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, max_position_embeddings=8, pad_token_id=0,
+    q_groups=2, k_groups=1, v_groups=4, intermediate_groups=4, output_groups=2,
+)
 mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
 
 
@@ -135,6 +139,13 @@ CASES.update({
     "MPT's labels of tokens": ("MptForTokenClassification", dict(mpt, num_labels=3), dict(input_ids=[[3, 4, 5, 6]], labels=[[0, 2, 1, -100]]), ["loss", "logits"], None),
     "MPT's labels of texts": ("MptForSequenceClassification", dict(mpt, num_labels=3, pad_token_id=0), dict(input_ids=[[3, 4, 5, 6], [3, 4, 0, 0]], labels=[1, 2]), ["loss", "logits"], None),
     "MPT's answers": ("MptForQuestionAnswering", mpt, dict(input_ids=[[3, 4, 5, 6]], start_positions=[1], end_positions=[2]), ["loss", "start_logits"], None),
+})
+CASES.update({
+    "SqueezeBERT's words": ("SqueezeBertForMaskedLM", squeezebert, dict(input_ids=[[3, 4, 5, 6]], token_type_ids=[[0, 0, 1, 1]], labels=[[-100, 4, 7, 6]]), ["loss", "logits"], None),
+    "SqueezeBERT's labels of texts": ("SqueezeBertForSequenceClassification", dict(squeezebert, num_labels=3, post_attention_groups=2), dict(input_ids=[[3, 4, 5], [6, 4, 7]], labels=[1, 2]), ["loss", "logits"], None),
+    "SqueezeBERT's labels of tokens": ("SqueezeBertForTokenClassification", dict(squeezebert, num_labels=3), dict(input_ids=[[3, 4, 5]], labels=[[0, 2, 1]]), ["loss", "logits"], None),
+    "SqueezeBERT's answers": ("SqueezeBertForQuestionAnswering", squeezebert, dict(input_ids=[[3, 4, 5]], start_positions=[1], end_positions=[2]), ["loss", "start_logits"], None),
+    "SqueezeBERT's vectors": ("SqueezeBertModel", squeezebert, dict(input_ids=[[3, 4, 5]]), ["last_hidden_state", "pooler_output"], None),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.
