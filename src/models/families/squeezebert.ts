@@ -130,6 +130,10 @@ class GroupedConv extends Module implements Projection {
     this.#groups = groups;
   }
 
+  override get sections(): readonly number[] {
+    return [this.bias.size];
+  }
+
   protected override get stateNames(): StateNames {
     return { weight: { name: 'weight', trailing: 1 } };
   }
