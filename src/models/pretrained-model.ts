@@ -391,10 +391,10 @@ export abstract class PretrainedModel extends RetrievalModel {
     await writePretrained(folder, origin, { values, packed }, options);
   }
 
-  /** An adapter may have added an output projection to a tied model: config.json then says so. */
+  /** An adapter may have added an output projection to a tied language model: config.json then says so. */
   #untied(origin: Origin): Origin {
-    const hasOwn = this.statePieces().some(({ path }) => path === 'head.out.weight');
-    if (!hasOwn || !this.settings.flag('tie_word_embeddings')) return origin;
+    if (!this.headKind.endsWith('language-model') || !this.settings.flag('tie_word_embeddings')) return origin;
+    if (!this.statePieces().some(({ path }) => path === 'head.out.weight')) return origin;
     // If the two are tied, T5 scales features, and the output projection has learned with the scale.
     const { scale_decoder_outputs } = this.settings.values;
     const scaled = scale_decoder_outputs ? { scale_decoder_outputs } : {};

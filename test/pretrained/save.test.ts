@@ -50,6 +50,14 @@ describe('saving pretrained models', () => {
     again.dispose();
   });
 
+  it("keeps the ties of a classifier's embeddings", async () => {
+    const given = 'test/data/switches/led-question';
+    const model = await load(given);
+    await model.save(join(temporary, 'classifier'));
+    expect(configOf(join(temporary, 'classifier'))).toEqual(configOf(given));
+    model.dispose();
+  });
+
   it.each(['bert-pooler', 'albert-mlm', 'gpt2', 'modernbert-mlm', 'vit-image', 'bart', 't5'])(
     '%s: the state dict of a body alone has the names that its class saves, and takes those of both',
     async (name) => {
