@@ -196,10 +196,10 @@ export function checkImages(pixels: Tensor | undefined, channels: number | null)
 export function patchesOf(
   init: Initializer,
   config: ModelConfig,
-  options: Partial<PatchEmbeddingOptions> = {},
+  { dModel = config.size('hidden_size'), ...options }: Partial<PatchEmbeddingOptions> = {},
 ): PatchEmbedding {
   return new PatchEmbedding(init, {
-    dModel: config.size('hidden_size'),
+    dModel,
     channels: config.size('num_channels'),
     image: heightAndWidth(config, 'image_size'),
     patch: heightAndWidth(config, 'patch_size'),
