@@ -15,7 +15,7 @@ import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
-import type { ExtendedSequence } from '../nn/extension.js';
+import type { ExtendedSequence, Extension } from '../nn/extension.js';
 import type { Inserted } from '../nn/inserted.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
@@ -264,14 +264,20 @@ export abstract class Model extends Module implements Generative {
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
       const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
-      const places = state.slotsFor({ parts, asSteps });
-      const extension = { positions: rotations ?? positions, parts, asSteps, places, promptLength, inserted };
+      const stateSlots = state.slotsFor({ parts, asSteps });
+      const extension: Extension = {
+        positions: rotations ?? positions,
+        ...{ parts, asSteps, stateSlots, promptLength, inserted },
+      };
       return { batch, x, extension, logits, onFeatures };
     });
-    const { inserted, places } = extension;
+    const { inserted, stateSlots } = extension;
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
     if (inserted) own.push(inserted);
-    if (places) own.push(places.from, places.to, ...(places.lengths ? [places.lengths] : []));
+    if (stateSlots) {
+      const { from, to, lengths } = stateSlots;
+      own.push(from, to, ...(lengths ? [lengths] : []));
+    }
     try {
       const features = yield* this.#pausing(decoder.extendByLayers(x, extension, state));
       own.push(features);

@@ -12,6 +12,7 @@ import { sum } from '../ops/reduce.js';
 import { exp, log } from '../ops/unary.js';
 import { MultiHeadAttention } from './attention.js';
 import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
+import type { Mixer } from './mixer.js';
 import { checkSequences, type Sequences } from './sequences.js';
 import type { MixerContext } from './shared-tensors.js';
 
@@ -19,11 +20,11 @@ import type { MixerContext } from './shared-tensors.js';
  * Self-attention and cross-attention in one softmax, with shared projections (T5Gemma 2). Keys of the source are not
  * rotated, and no window hides them. Observed maps have the keys of the source first.
  */
-export class MergedAttention extends MultiHeadAttention {
+export class MergedAttention extends MultiHeadAttention implements Mixer {
   /** Identifies the source's keys and values in a `DecoderState`. */
   readonly #source = {};
 
-  /** Memory between steps. Throws ArgumentError for packed types, because `step` needs the scores of both parts. */
+  /** Caches between steps. Throws ArgumentError for packed types, because `step` needs the scores of both parts. */
   override cacheSpecs(type: CacheType = 'float32'): readonly CacheSpec[] {
     if (type !== 'float32')
       throw new ArgumentError(`MergedAttention: cache is ${type}, expected float32: other types are not supported`);
@@ -35,7 +36,7 @@ export class MergedAttention extends MultiHeadAttention {
   }
 
   /** Writes keys and values of the source for all later steps. */
-  remember({ hidden, batch }: Memory, state: DecoderState): void {
+  cacheMemory({ hidden, batch }: Memory, state: DecoderState): void {
     cacheFill(state.cacheOf(this.#source), this.#sourceKeys(hidden), batch.lengths);
   }
 

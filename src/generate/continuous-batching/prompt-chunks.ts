@@ -60,9 +60,9 @@ export class PromptChunks {
     if (all.length === 0) return null;
     const next = this.#reads++ % all.length;
     const [, { adapters, adapterKey, prompt: first }] = all[next] as PlacedSequence;
-    const rotationOf = (prompt: readonly number[]) => this.model.rotaryKey?.(prompt.length);
+    const keyOf = (prompt: readonly number[]) => this.model.rotaryKey?.(prompt.length);
     const unread = [...all.slice(next), ...all.slice(0, next)].filter(
-      ([, each]) => each.adapterKey === adapterKey && rotationOf(each.prompt) === rotationOf(first),
+      ([, each]) => each.adapterKey === adapterKey && keyOf(each.prompt) === keyOf(first),
     );
     const max = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / generating))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, max * this.size);

@@ -346,12 +346,12 @@ export function windowsOf(
     sequences: Sequences.of(device, Array<number>(images * perImage).fill(area)),
     patches: device.tensor(patches),
     places: device.tensor(places),
-    mask: shift > 0 ? device.tensor(sightOf(regions, images, area), [images * perImage, 1, area, area]) : null,
+    mask: shift > 0 ? device.tensor(maskOfShifted(regions, images, area), [images * perImage, 1, area, area]) : null,
   };
 }
 
 /** Returns 1 for pairs of positions of a window in the same region, else 0: [images · windows · area · area]. */
-function sightOf(regions: Int32Array, images: number, area: number): Int32Array {
+function maskOfShifted(regions: Int32Array, images: number, area: number): Int32Array {
   const ofImage = Int32Array.from({ length: regions.length * area }, (_, i) => {
     const query = Math.floor(i / area);
     const key = Math.floor(query / area) * area + (i % area);
