@@ -56,6 +56,8 @@ const t5 = (layers, d_model, d_ff, num_heads, others = {}) => ({
   vocab_size: 32128,
   ...others,
 });
+const longT5 = (layers, d_model, d_ff, num_heads, encoder_attention_type) =>
+  t5(layers, d_model, d_ff, num_heads, { ...flan, model_type: 'longt5', encoder_attention_type });
 const flan = { feed_forward_proj: 'gated-gelu', tie_word_embeddings: false };
 const bartOf = (model_type, layers, d_model, feedForward, heads, vocab_size, others = {}) => ({
   ...{ model_type, encoder_layers: layers, decoder_layers: layers, d_model, vocab_size },
@@ -1860,5 +1862,18 @@ export const groups = [
     ...{ task: 'text-classification', config: { model_type: 'squeezebert', vocab_size: 30528 }, labels: 3 },
     ...{ files: 'b', millions: 51.1 },
     ids: ['squeezebert/squeezebert-mnli'],
+  },
+  {
+    ...{ task: 'summarization', config: longT5(12, 768, 2048, 12, 'transient-global'), files: 'sb', millions: 247.6 },
+    ids: ['pszemraj/long-t5-tglobal-base-16384-book-summary'],
+  },
+  {
+    ...{ task: 'text2text-generation', config: longT5(12, 768, 2048, 12, 'local'), files: 'b', millions: 247.6 },
+    ids: [
+      'google/long-t5-local-base',
+      ['google/long-t5-tglobal-base', longT5(12, 768, 2048, 12, 'transient-global'), 247.6],
+      ['google/long-t5-local-large', longT5(24, 1024, 2816, 16, 'local'), 783],
+      ['google/long-t5-tglobal-large', longT5(24, 1024, 2816, 16, 'transient-global'), 783],
+    ],
   },
 ];

@@ -91,6 +91,7 @@ const families: Readonly<Record<string, Entry>> = {
   lfm2_moe: { load: async () => (await import('./families/lfm2.js')).lfm2Moe, gguf: ['lfm2moe'] },
   idefics3: { load: async () => (await import('./families/smolvlm.js')).idefics3 },
   llama: { load: async () => (await import('./families/llama.js')).llama, gguf: ['llama'] },
+  longt5: { load: async () => (await import('./families/longt5.js')).longT5 },
   longformer: { load: async () => (await import('./families/longformer.js')).longformer },
   m2m_100: { load: async () => (await import('./families/m2m-100.js')).m2m100 },
   mamba2: { load: async () => (await import('./families/mamba2.js')).mamba2, gguf: ['mamba2'] },

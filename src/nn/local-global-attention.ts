@@ -11,7 +11,7 @@ import { Linear, type Projection } from './linear.js';
 import { Sequences } from './sequences.js';
 
 /** Positions of the global tokens in each sequence, in ascending order. */
-type Globals = readonly (readonly number[])[];
+export type Globals = readonly (readonly number[])[];
 
 /** Sequences in which some tokens are global. */
 export class GlobalSequences extends Sequences {
@@ -92,13 +92,13 @@ export class LocalGlobalAttention extends MultiHeadAttention {
 }
 
 /** Splits keys and values that lie side by side, [N, 2·heads·d], into two tensors [N, heads·d]. */
-function halves(kv: Tensor): [Tensor, Tensor] {
+export function halves(kv: Tensor): [Tensor, Tensor] {
   const width = (kv.shape[1] as number) / 2;
   return [kv.columns(0, width), kv.columns(width, 2 * width)];
 }
 
 /** Consecutive queries of a sequence, and the keys that at least one of them attends to. */
-interface Block {
+export interface Block {
   readonly sequence: number;
   /** `query`: position of the first query. `queries`: their number. */
   readonly query: number;
@@ -107,7 +107,8 @@ interface Block {
   readonly keys: readonly number[];
 }
 
-function blocksOf({ counts }: Sequences, globals: Globals, window: number): Block[] {
+/** Cuts the queries of all sequences into blocks. */
+export function blocksOf({ counts }: Sequences, globals: Globals, window: number): Block[] {
   return counts.flatMap((count, sequence) =>
     Array.from({ length: Math.ceil(count / window) }, (_, i) => {
       const query = i * window;
@@ -149,7 +150,7 @@ function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, glo
  * Rearranges the probabilities of blocks, [blocks, heads, queries, keys], to [B, heads, T, G + 2·window − 1]. The first
  * G columns are the global tokens, the others are distances from query to key.
  */
-function byDistance(
+export function byDistance(
   weights: Tensor,
   blocks: readonly Block[],
   batch: Sequences,

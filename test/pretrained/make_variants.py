@@ -40,6 +40,10 @@ squeezebert = dict(
     vocab_size=11, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, max_position_embeddings=8, pad_token_id=0,
     q_groups=2, k_groups=1, v_groups=4, intermediate_groups=4, output_groups=2,
 )
+long_t5 = dict(
+    vocab_size=11, d_model=8, d_kv=3, num_heads=2, d_ff=6, num_layers=2, num_decoder_layers=2, local_radius=1, global_block_size=3, relative_attention_num_buckets=4,
+    relative_attention_max_distance=5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+)
 mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
 
 
@@ -147,6 +151,16 @@ CASES.update({
     "SqueezeBERT's answers": ("SqueezeBertForQuestionAnswering", squeezebert, dict(input_ids=[[3, 4, 5]], start_positions=[1], end_positions=[2]), ["loss", "start_logits"], None),
     "SqueezeBERT's vectors": ("SqueezeBertModel", squeezebert, dict(input_ids=[[3, 4, 5]]), ["last_hidden_state", "pooler_output"], None),
 })
+CASES.update({
+    # Two sums for the first text, and one for the second. The last has the tokens of an incomplete block, too.
+    "LongT5 with sums of blocks": (
+        "LongT5ForConditionalGeneration", dict(long_t5, encoder_attention_type="transient-global"),
+        dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 1], [5, 4, 3, 1, 0, 0, 0, 0]], attention_mask=[[1] * 8, [1, 1, 1, 1, 0, 0, 0, 0]], labels=[[4, 5, 1], [7, 1, -100]]),
+        ["loss", "encoder_last_hidden_state"], [[3, 4, 5, 6, 7, 8, 1], [5, 1]],
+    ),
+    "LongT5 with windows": ("LongT5ForConditionalGeneration", long_t5, dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 1]], labels=[[4, 5, 1]]), ["loss", "logits"], [[3, 4, 5, 6, 7, 8, 1]]),
+    "LongT5's encoder": ("LongT5EncoderModel", dict(long_t5, encoder_attention_type="transient-global"), dict(input_ids=[[3, 4, 5, 6, 7, 8, 1]]), ["last_hidden_state"], None),
+})
 
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {"DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"]}
@@ -183,7 +197,7 @@ def written(model, prompts):
     rows = []
     for prompt in prompts:
         out = copy.deepcopy(model).generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), **same)
-        ids = out.sequences[0, len(prompt) :]
+        ids = out.sequences[0, 1 if model.config.is_encoder_decoder else len(prompt) :]
         steps = torch.stack([logits[0].log_softmax(-1)[id] for logits, id in zip(out.logits, ids)])
         rows.append(dict(prompt=prompt, ids=ids.tolist(), logProbabilities=rounded(steps)))
     return rows
@@ -212,7 +226,7 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         names = sorted(stored)
         save_file(stored_values(names, stored), f"{folder}/model.safetensors", {"format": "pt"})
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
-        model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given else "eager", dtype=torch.float64).eval()
+        model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given and kind._supports_sdpa else "eager", dtype=torch.float64).eval()
         inputs = {key: input_of(key, value) for key, value in given.items()}
         output = copy.deepcopy(model)(**inputs)
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)

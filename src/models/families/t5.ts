@@ -1,6 +1,6 @@
 import type { Tensor } from '../../core/tensor.js';
 import type { DecodingOptions } from '../../generate/generative.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
@@ -18,7 +18,7 @@ import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** Maximum length of a sequence. Relative positions have no limit, but `maxLength` must be a number. */
@@ -40,17 +40,25 @@ export class T5 extends Seq2SeqModel {
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
 
-  constructor(context: FamilyContext) {
-    super(context, ['none', 'language-model', 'sequence-classification', 'question-answering']);
+  constructor(
+    context: FamilyContext,
+    heads: readonly HeadKind[] = ['none', 'language-model', 'sequence-classification', 'question-answering'],
+  ) {
+    super(context, heads);
     const { init, config } = context;
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('d_model'));
     this.sourceTokens = this.tokens;
     this.targetTokens = this.tokens;
     this.sourceDropout = t5Dropout(config, this.randomness);
     this.targetDropout = t5Dropout(config, this.randomness);
-    this.encoder = t5Stack(init, config, this.randomness, false);
+    this.encoder = this.makeEncoder(context);
     this.decoder = t5Stack(init, config, this.randomness, true);
     this.head = this.#headOf(context);
+  }
+
+  /** Makes the encoder. The constructor calls it; LongT5 overrides it. */
+  protected makeEncoder({ init, config }: FamilyContext): Stack {
+    return t5Stack(init, config, this.randomness, false);
   }
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
@@ -131,7 +139,7 @@ export class T5Encoder extends EncoderModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), features);
     this.sourceTokens = this.tokens;
     this.sourceDropout = t5Dropout(config, this.randomness);
-    this.encoder = t5Stack(init, config, this.randomness, false);
+    this.encoder = this.makeEncoder(context);
     this.head = chooseHead(config, head, {
       'token-classification': () =>
         new PredictionHead({
@@ -140,6 +148,11 @@ export class T5Encoder extends EncoderModel {
           out: new Linear(init, features, labelsOf(config).length),
         }),
     });
+  }
+
+  /** Makes the encoder. The constructor calls it; LongT5 overrides it. */
+  protected makeEncoder({ init, config }: FamilyContext): Stack {
+    return t5Stack(init, config, this.randomness, false);
   }
 
   protected override get inputNames() {
@@ -172,7 +185,14 @@ function t5Dropout(config: ModelConfig, randomness: Randomness): Dropout {
   return new Dropout(config.number('dropout_rate'), randomness);
 }
 
-function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
+/** The encoder or the decoder. `selfAttention` makes the attention of a layer from the usual options. */
+export function t5Stack(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  isDecoder: boolean,
+  selfAttention = (options: MultiHeadOptions) => new MultiHeadAttention(init, options),
+): Stack {
   const [dModel, heads, headSize] = [config.size('d_model'), config.size('num_heads'), config.size('d_kv')];
   const [buckets, distance] = ['num_buckets', 'max_distance'].map((name) => config.size(`relative_attention_${name}`));
   const bias = () => new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
@@ -182,7 +202,7 @@ function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness,
   const attention = () => ({ dModel, heads, headSize, bias: false, scale: 1, dropout: dropout() });
   const layer = () =>
     new TransformerLayer({
-      selfAttn: () => new MultiHeadAttention(init, { ...attention(), causal: isDecoder, positionBias }),
+      selfAttn: () => selfAttention({ ...attention(), causal: isDecoder, positionBias }),
       multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, attention()) : null,
       feedForward: () =>
         new FeedForward(init, {
