@@ -130,14 +130,14 @@ interface SideSizes {
   readonly maxDistance: number;
 }
 
-/** What the layers share, and the norm of each. */
+/** Parts that all layers share, and a function that makes the norm of one. */
 interface SideParts {
   readonly sideBias: BucketBias;
   readonly places: PlacesCache;
   readonly norm: () => Norm;
 }
 
-/** What each query attends to: the same in all layers. */
+/** The keys of each query, which are the same in all layers. */
 interface SidePlaces {
   readonly blocks: readonly Block[];
   /** The sums of each sequence. */
