@@ -7,6 +7,7 @@ export {
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
+  type ModelFor,
   loadTokenizer,
   saveGguf,
   type TextModel,

@@ -2,17 +2,16 @@
 
 import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import type { Transformer } from '../models/families/transformer.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
-import type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
+import type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
-export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
+export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
 
 /**
  * Loads a pretrained model from a folder, a hub id, files by name (for example dropped on a page), or a GGUF file. A
@@ -26,11 +25,11 @@ export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
  * Throws FormatError, naming the file, if something is missing, damaged or of an unknown family. Throws FetchError if
  * the hub or the network fails, OutOfMemoryError, and ArgumentError for invalid options.
  */
-export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
+export async function loadModel<Model = TextModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},
-): Promise<Model> {
+): Promise<ModelFor<Model>> {
   const loader = await import('./load-model.js');
   return loader.loadModel<Model>(device, from, options);
 }

@@ -38,6 +38,12 @@ export interface LoadedModel extends PretrainedModel {
 /** A model whose folder has a tokenizer. */
 export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 
+/**
+ * The type that `loadModel` returns where `Expected` is expected: that type if it is one of a whole model. Otherwise it is
+ * TextModel, which parameters accept that need only a part of a model, such as that of `Chat`.
+ */
+export type ModelFor<Expected> = Expected extends LoadedModel | Transformer ? Expected : TextModel;
+
 export interface LoadModelOptions extends HubOptions {
   /** The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers. */
   head?: HeadKind | undefined;
@@ -94,18 +100,26 @@ interface CheckedOptions extends Omit<LoadModelOptions, Exclude<keyof HubOptions
 }
 
 /** See load-later.ts. */
-export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
+export async function loadModel<Model = TextModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},
-): Promise<Model> {
+): Promise<ModelFor<Model>> {
+  return (await openModel(device, from, options)) as ModelFor<Model>;
+}
+
+async function openModel(
+  device: Device,
+  from: ModelLocation,
+  options: LoadModelOptions,
+): Promise<LoadedModel | Transformer> {
   const checked = checkLoadOptions(options);
   const { baseModel, targetLang, hub, signal } = checked;
   const source = await openSource(from, { ...hub, signal });
-  if (await isAdapter(source)) return (await loadAdapted(device, source, baseModel, options)) as Model;
+  if (await isAdapter(source)) return loadAdapted(device, source, baseModel, options);
   if (baseModel !== undefined)
     throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is not an adapter: omit it`);
-  return loadFrom<Model>(device, await inLanguage(source, targetLang), from, checked);
+  return loadFrom(device, await inLanguage(source, targetLang), from, checked);
 }
 
 /**
@@ -145,12 +159,12 @@ async function loadAdapted(
   }
 }
 
-async function loadFrom<Model extends LoadedModel | Transformer>(
+async function loadFrom(
   device: Device,
   source: ModelSource,
   from: ModelLocation,
   options: CheckedOptions,
-): Promise<Model> {
+): Promise<LoadedModel | Transformer> {
   const opened = await openFolder(source, options.head);
   const { backbone, config, largerType, packedName } = opened;
   if (largerType !== null)
@@ -162,7 +176,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   if (config.format === 'simdformer') {
     const model = await loadOwn(device, source, options, packingOf({ ...options, isPacked }));
     model.cacheType = options.cache;
-    return model as Model;
+    return model;
   }
   const folder: FamilyFolder = {
     ...opened,
@@ -171,7 +185,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
     reopen: async () => inLanguage(await openSource(from, options.hub), options.targetLang),
     loadPart: async (part, head) => {
       const ofPart = { ...options, head, labels: undefined, problemType: undefined };
-      return (await loadFrom<LoadedModel>(device, part, part.name, ofPart)) as PretrainedModel;
+      return (await loadFrom(device, part, part.name, ofPart)) as PretrainedModel;
     },
     isPacked,
   };
@@ -186,7 +200,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
     stored.close();
   }
   model.cacheType = options.cache;
-  return model.eval() as Model;
+  return model.eval() as LoadedModel;
 }
 
 /** The folder as it is for a language; see `LoadModelOptions.targetLang`. */

@@ -2,10 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { createDevice, Transformer } from '../../src/index.js';
-import { loadModel } from '../../src/pretrained/index.js';
+import { afterAll, describe, expect, expectTypeOf, it } from 'vitest';
+import { ContinuousBatching } from '../../src/generate/index.js';
+import { createDevice, type Device, Transformer } from '../../src/index.js';
+import { type LoadedModel, loadModel, type TextModel } from '../../src/pretrained/index.js';
 import { ImageProcessor } from '../../src/pretrained/processors/image.js';
+import { openai } from '../../src/server/index.js';
+import { Chat, pipeline } from '../../src/tasks/index.js';
 import { type TestData, testData } from '../test-data.js';
 
 const device = await createDevice({ threads: 1 });
@@ -35,6 +38,46 @@ describe('tinystories-656k', () => {
       expect(model.tokenizer?.decode(greedy).startsWith(prompt)).toBe(true);
     }
     model.dispose();
+  });
+});
+
+describe('the type of the result', () => {
+  const load = (from: Record<string, Uint8Array>) => loadModel(device, from);
+
+  it('is that of a text model, unless another whole model is expected', async () => {
+    const data = testData('checkpoints/tinystories-656k');
+    const files = await filesOf(data, 'config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors');
+    const own = new Transformer(device, { encoderLayers: 0, targetVocab: 9 });
+    const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+    await own.save(folder);
+    const model = await loadModel(device, files);
+    expectTypeOf(model).toEqualTypeOf<TextModel>();
+    const expected: Transformer = await loadModel(device, folder);
+    const named = await loadModel<LoadedModel>(device, files);
+    expectTypeOf(named.tokenizer).toBeNullable();
+    const either: LoadedModel | null = await loadModel(device, files);
+    // @ts-expect-error A model is no text.
+    const text: string = await load(files);
+    expect(text).toBeInstanceOf(Object);
+    for (const each of [own, model, expected, named, either]) each.dispose();
+    await rm(folder, { recursive: true });
+  });
+
+  it('fits parameters that need a part of a model', async () => {
+    const data = testData('checkpoints/tinystories-656k');
+    const files = await filesOf(data, 'config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors');
+    const chatTemplate = '{{ messages[0].content }}';
+    // Each model is loaded in the argument itself, because its type is then inferred from the parameter.
+    const chat = new Chat(await loadModel(device, files), { chatTemplate });
+    const batching = new ContinuousBatching(await loadModel(device, files));
+    const generate = await pipeline('text-generation', await loadModel(device, files));
+    const app = await openai({ models: { stories: await loadModel(device, files) } });
+    let answer = '';
+    for await (const piece of chat.send('Once upon a time', { maxNewTokens: 2 })) answer += piece;
+    expect(answer).not.toBe('');
+    await generate.dispose();
+    await app.close();
+    await batching.close();
   });
 });
 
