@@ -1,6 +1,6 @@
 // Response formats: every option is checked here, whatever the caller's types are, and read as a grammar.
 
-import { checkOptions, describeValue, isObject, type OptionKind, type OptionRule } from '../core/check.js';
+import { checkOptions, describeValue, isObject, type OptionKind, type OptionRule, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { CallableTool, ResponseFormat, ToolCallSyntax } from '../generate/response-format.js';
 import { CALL_SYNTAXES } from './call-syntax.js';
@@ -108,7 +108,7 @@ function toolCalls(given: Readonly<Record<string, unknown>>, defaultSyntax: Tool
     throw new ResponseFormatError('tools is empty or missing, expected at least one');
   return {
     type: 'tool_calls',
-    tools: (tools as unknown[]).map(toolOf),
+    tools: (tools as unknown[]).map((tool, i) => toolOf(tool, `tools[${i}]`)),
     syntax:
       typeof syntax === 'string' ? CALL_SYNTAXES[syntax as keyof typeof CALL_SYNTAXES] : (syntax as ToolCallSyntax),
     optional: optional as boolean,
@@ -116,11 +116,14 @@ function toolCalls(given: Readonly<Record<string, unknown>>, defaultSyntax: Tool
   };
 }
 
-function toolOf(tool: unknown, i: number): CallableTool {
-  const place = `tools[${i}]`;
+function toolOf(tool: unknown, place: string): CallableTool {
   if (!isObject(tool))
     throw new ResponseFormatError(`${place} is ${describeValue(tool)}, expected an object like { name, parameters }`);
-  check(place, tool, { name: NAME, description: 'string', parameters: 'object' });
+  if (tool.function !== undefined) {
+    check(place, tool, { type: ['function'], function: 'object' });
+    return toolOf(tool.function, `${place}.function`);
+  }
+  check(place, tool, { name: NAME, description: 'string', parameters: 'object', strict: orNull('boolean') });
   if (tool.name === undefined) throw new ResponseFormatError(`${place}.name is missing, expected ${NAME.expected}`);
   const { name, parameters = {} } = tool as unknown as CallableTool;
   return { name, parameters: jsonCopy(`the schema of the tool '${name}'`, parameters) as Record<string, unknown> };

@@ -24,7 +24,8 @@ export type ResponseFormat =
 /** Restricts the text to tool calls, or with `optional` also allows other text. */
 export interface ToolCallsFormat {
   readonly type: 'tool_calls';
-  readonly tools: readonly CallableTool[];
+  /** The tools, bare or in OpenAI's form. */
+  readonly tools: readonly (CallableTool | { readonly type: 'function'; readonly function: CallableTool })[];
   /** Syntax of tool calls, by name or as texts. Default: the syntax of the model's chat template, or else 'json'. */
   readonly syntax?: ToolCallSyntax | ToolCallSyntaxName | undefined;
   /** True if the answer may also be text, with or without calls after it. Default: false. */
@@ -39,6 +40,8 @@ export interface CallableTool {
   readonly description?: string | undefined;
   /** The JSON Schema of the arguments, an object. Default: any object. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+  /** OpenAI's `strict`. It does not matter: arguments always satisfy the schema. */
+  readonly strict?: boolean | null | undefined;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/ge
 import { DEFAULT_NEW_TOKENS, TOKENS } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { checkMessages } from '../tokenizers/chat-options.js';
-import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import type { ChatMessage, ChatTools } from '../tokenizers/chat-template.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { answerText, hasChannels } from './chat/answer-stream.js';
 import { withReadyCalls } from './chat/call-arguments.js';
@@ -26,7 +26,7 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
   /** True begins the prompt with the tokenizer's start token. Default true; a chat template adds its own. */
   add_special_tokens?: boolean | undefined;
   /** Tools for the chat template. Default: none. */
-  tools?: readonly ChatTool[] | null | undefined;
+  tools?: ChatTools | null | undefined;
   /** Documents for the chat template. Default: none. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
   /** Another template, or the name of one of the tokenizer's templates. Default: the tokenizer's default template. */

@@ -2,7 +2,7 @@
 
 import { checkArray, checkOptions, describeValue, isObject, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { ApplyChatTemplateOptions, ChatMessage, ChatTemplate, ChatTool } from './chat-template.js';
+import type { ApplyChatTemplateOptions, ChatMessage, ChatTemplate, ChatTool, ChatTools } from './chat-template.js';
 import { type ConfiguredToken, contentOf, type TokenizerConfig } from './json.js';
 
 /** Checked inputs of a rendering. */
@@ -18,18 +18,21 @@ export interface ChatRendering {
 
 const OP = 'applyChatTemplate';
 
-/** Throws ArgumentError unless `tools` are functions in OpenAI's form. */
-export function checkTools(op: string, tools: readonly ChatTool[]): void {
-  for (const [i, tool] of tools.entries()) {
+/** Returns tools in OpenAI's form. Throws ArgumentError for other values. */
+export function toolsOf(op: string, tools: ChatTools): readonly ChatTool[] {
+  return tools.map((tool, i) => {
     const name = `tools[${i}]`;
     const refuse = (path: string, value: unknown, expected: string): never => {
       throw new ArgumentError(`${op}: ${path} is ${describeValue(value)}, expected ${expected}`);
     };
     if (!isObject(tool)) refuse(name, tool, "{ type: 'function', function: { name, parameters } }");
-    if (tool.type !== 'function') refuse(`${name}.type`, tool.type, "'function'");
-    if (!isObject(tool.function)) refuse(`${name}.function`, tool.function, '{ name, parameters }');
-    if (typeof tool.function.name !== 'string') refuse(`${name}.function.name`, tool.function.name, 'text');
-  }
+    const isBare = 'name' in tool && tool.type === undefined;
+    const whole = (isBare ? { type: 'function', function: tool } : tool) as ChatTool;
+    if (whole.type !== 'function') refuse(`${name}.type`, whole.type, "'function'");
+    if (!isObject(whole.function)) refuse(`${name}.function`, whole.function, '{ name, parameters }');
+    if (typeof whole.function.name !== 'string') refuse(`${name}.function.name`, whole.function.name, 'text');
+    return whole;
+  });
 }
 
 /** Throws ArgumentError for invalid messages. The error calls them by `name`. */
@@ -75,7 +78,6 @@ export function chatRendering(
   checkArray(OP, 'messages', messages, 'an array of { role, content }');
   if (messages.length === 0) throw new ArgumentError(`${OP}: messages is [], expected at least one`);
   checkMessages(OP, messages);
-  if (tools !== null) checkTools(OP, tools);
   if (continueFinalMessage && addGenerationPrompt)
     throw new ArgumentError(
       `${OP}: continueFinalMessage and addGenerationPrompt are true, expected at most one of them`,
@@ -83,7 +85,7 @@ export function chatRendering(
   return {
     template: chosen(own, chatTemplate, tools !== null),
     messages,
-    tools,
+    tools: tools && toolsOf(OP, tools),
     documents,
     addGenerationPrompt,
     continueFinalMessage,

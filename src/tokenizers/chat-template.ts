@@ -41,9 +41,12 @@ export interface ChatTool {
   };
 }
 
+/** Tools in OpenAI's form, or only their functions. */
+export type ChatTools = readonly (ChatTool | ChatTool['function'])[];
+
 export interface ApplyChatTemplateOptions {
   /** Tools that the model may call. Default null: none. */
-  tools?: readonly ChatTool[] | null | undefined;
+  tools?: ChatTools | null | undefined;
   /** Documents to answer from, for templates that support them. Default null. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
   /** True appends the beginning of the assistant's answer. Default false. */

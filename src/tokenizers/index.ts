@@ -8,6 +8,7 @@ export type {
   ChatMessage,
   ChatTemplate,
   ChatTool,
+  ChatTools,
   ChatToolCall,
 } from './chat-template.js';
 export { type PretrainedTokenizer, parseTokenizer } from './huggingface.js';

@@ -66,6 +66,14 @@ describe('simdformer chat', () => {
     expect(layer).toMatchObject({ code: 1, stderr: expect.stringContaining('expected a Qwen 3.5 or a Gemma 4') });
     expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
+    // The answer of packed weights is that of the library.
+    const device = await createDevice({ threads: 2 });
+    const packed = new Chat(await loadModel(device, model, { weights: 'int4' }));
+    let said = '';
+    for await (const piece of packed.send('Once', { maxNewTokens: 8 })) said += piece;
+    device.dispose();
+    expect(await talk(['Once'], '--weights', 'int4')).toMatchObject({ code: 0, stdout: `${said}\n` });
+    expect((await talk(['x'], '--weights', 'int3')).code).toBe(2);
     expect((await talk(['x'], '--tools', 'README.md')).stderr).toMatch(/^simdformer: README.md is not JSON: .*\n$/);
   });
 

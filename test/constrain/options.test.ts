@@ -64,6 +64,12 @@ it('names the accepted values', async () => {
   expect((await refusal({ type: 'tool_calls', tools: [{ name: 'f', parameters: 'x' }] })).message).toContain(
     'tools[0].parameters is "x", expected an object',
   );
+  for (const [wrapped, problem] of [
+    [{ type: 'function', function: { parameters: {} } }, 'tools[0].function.name is missing'],
+    [{ type: 'function', function: 'f' }, 'tools[0].function is "f", expected an object'],
+    [{ type: 'web_search', function: { name: 'f' } }, 'tools[0].type is "web_search", expected'],
+  ] as const)
+    expect((await refusal({ type: 'tool_calls', tools: [wrapped] })).message).toContain(problem);
   const misspelt = { type: 'tool_calls', tools: [{ name: 'f', parametres: {} }] };
   expect((await refusal(misspelt)).message).toContain('responseFormat: tools[0]: there is no option parametres, only');
   expect((await refusal({})).message).toContain('none of type, regex, choices, grammar is given');
@@ -81,6 +87,8 @@ it('tool calls have a named syntax, or that of the chat template', async () => {
   expect(JSON.parse(await text({}))).toMatchObject({ name: 'f', arguments: {} });
   const described = tools.map((tool) => ({ ...tool, description: 'Does something' }));
   expect(await text({ tools: described })).toBe(await text({}));
+  const wrapped = described.map((tool) => ({ type: 'function', function: { ...tool, strict: true } }));
+  expect(await text({ tools: wrapped })).toBe(await text({}));
   expect(JSON.parse(await text({ syntax: 'llama' }))).toMatchObject({ name: 'f', parameters: {} });
   own.chatTemplate = '{{ "<tool_call>" }}';
   expect(await text({})).toMatch(/^<tool_call>\n\{"name": "f", "arguments": \{.*\}\}\n<\/tool_call>$/);

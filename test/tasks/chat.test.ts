@@ -320,7 +320,8 @@ describe('tools', () => {
 
   it('are not called by similar text', async () => {
     const model = new Scripted(device, tokenizer);
-    const chat = new Chat(model, { tools, chatTemplate: await templateOf('qwen3') });
+    const bare = tools.map((tool) => tool.function);
+    const chat = new Chat(model, { tools: bare, chatTemplate: await templateOf('qwen3') });
     const texts = [
       '{"name": "other", "parameters": {}}',
       'a <tool_call>{"name": 3}</tool_call> b',
@@ -332,5 +333,8 @@ describe('tools', () => {
       expect(await say(chat, 'Go')).toBe(text);
       expect(chat.answer).toMatchObject({ text, toolCalls: [] });
     }
+    model.writes([...tokenizer.encode('<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'), tokenizer.eosId!]);
+    await say(chat, 'Go');
+    expect(chat.answer!.toolCalls).toMatchObject([{ name: 'now', arguments: {} }]);
   });
 });

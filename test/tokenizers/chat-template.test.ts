@@ -75,6 +75,15 @@ describe('applyChatTemplate', () => {
     await expect(render()).rejects.toThrow(/has no chat template; set tokenizer\.chatTemplate/);
   });
 
+  it('shows a bare function as one in the form of OpenAI', async () => {
+    const tokenizer = await load(templateOf('qwen3'));
+    const bare = { name: 'now', description: 'The time', parameters: { type: 'object', properties: {} } };
+    const render = (tools: Given['tools']) => tokenizer.applyChatTemplate(hello, { tools, tokenize: false });
+    const shown = await render([bare]);
+    expect(shown).toBe(await render([{ type: 'function', function: bare }]));
+    expect(shown).toContain('"name": "now"');
+  });
+
   it('reads line ends as Jinja does, and writes small fractions as Python does', async () => {
     const chatTemplate = '{%- if true %}\r\n{{ a }}\r\n{%- endif %}\r{{ a | tojson }} {{ a.b }} {{ a.c[0] | tojson }}';
     const variables = { a: { b: 1e-9, c: [0.00002, -1.5e-7, 0.25, 'x'] } };

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { OPTION_TABLE } from '../../generate/option-table.js';
 import type { CacheType } from '../../ops/kv-cache.js';
-import { type LoadedModel, loadModel, loadPredictor } from '../../pretrained/index.js';
+import { type LoadedModel, type LoadModelOptions, loadModel, loadPredictor } from '../../pretrained/index.js';
 import { WHEN_FULL, type WhenFull } from '../../tasks/chat/chat-options.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
 import { openDevice } from '../common.js';
@@ -10,12 +10,13 @@ import { readJson } from '../data.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { example } from '../help.js';
 import { integer } from '../parsers.js';
-import { cacheOption } from '../weights-option.js';
+import { cacheOption, weightsOption } from '../weights-option.js';
 
 interface Options {
   system?: string;
   tools?: string;
   context?: number;
+  weights?: LoadModelOptions['weights'];
   cache?: CacheType;
   whenFull: WhenFull;
   restore?: string;
@@ -38,6 +39,7 @@ export function chatCommand(): Command {
       "JSON file with a list of tools that the model may call, in OpenAI's format (default: none)",
     )
     .option('--context <n>', "maximum number of tokens of the conversation (default: the model's limit)", integer(2))
+    .addOption(weightsOption())
     .addOption(cacheOption())
     .addOption(
       new Option(
@@ -67,7 +69,7 @@ export function chatCommand(): Command {
     .addHelpText('after', example('chat HuggingFaceTB/SmolLM2-135M-Instruct --system "You answer briefly."'))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
-      const model = await loadModel(device, name, { cache: options.cache });
+      const model = await loadModel(device, name, { weights: options.weights, cache: options.cache });
       const { draft = null } = options;
       const guesses = draft === null ? null : await draftOf(model, name, draft);
       const chat = await start(model, options);

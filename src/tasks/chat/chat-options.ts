@@ -5,9 +5,9 @@ import type { Generative } from '../../generate/generative.js';
 import { OPTION_RULES } from '../../generate/option-rules.js';
 import { checkKinds } from '../../generate/settings.js';
 import { CACHE_TYPES, type CacheType } from '../../ops/kv-cache.js';
-import { checkMessages, checkTools } from '../../tokenizers/chat-options.js';
+import { checkMessages, toolsOf } from '../../tokenizers/chat-options.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
-import type { ChatMessage, ChatTool } from '../../tokenizers/index.js';
+import type { ChatMessage, ChatTool, ChatTools } from '../../tokenizers/index.js';
 import type { ToolCall } from './tool-calls.js';
 
 /** A decoder-only model with its tokenizer, as `loadModel` returns it. */
@@ -30,7 +30,7 @@ export interface ChatOptions {
   /** The system message. Default none. */
   system?: string | undefined;
   /** Tools that the model may call, if its template supports them. Default none. */
-  tools?: readonly ChatTool[] | undefined;
+  tools?: ChatTools | undefined;
   /** Messages to continue from, without the system message. Default none. */
   messages?: readonly ChatMessage[] | undefined;
   /** Maximum number of tokens of the context. Memory grows with the conversation. Default: the model's maxLength. */
@@ -90,7 +90,12 @@ export class ContextFullError extends SimdformerError {
   }
 }
 
-export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOptions {
+/** The options of a chat, with the tools in one form. */
+export interface CheckedChatOptions extends ChatOptions {
+  tools?: readonly ChatTool[];
+}
+
+export function checkChatOptions(model: ChatModel, options: ChatOptions): CheckedChatOptions {
   if (!isObject(model) || typeof (model as Partial<ChatModel>).startDecoding !== 'function')
     throw new ArgumentError(`Chat: the model is ${describeValue(model)}, expected the result of loadModel`);
   if (!model.tokenizer) throw new ArgumentError('Chat: the model has no tokenizer; set model.tokenizer');
@@ -109,10 +114,10 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
     variables: 'object',
     generation: 'object',
   });
-  checkTools('Chat', options.tools ?? []);
   checkMessages('Chat', options.messages ?? []);
   checkGeneration(options.generation ?? {}, 'Chat: generation');
-  return options;
+  const { tools, ...others } = options;
+  return { ...others, ...(tools && { tools: toolsOf('Chat', tools) }) };
 }
 
 /** Throws ArgumentError for values of the wrong type, and for options that the conversation sets itself. */

@@ -13,6 +13,7 @@ import {
   type ChatAnswer,
   type ChatGenerateOptions,
   type ChatModel,
+  type CheckedChatOptions,
   type ChatOptions,
   checkChatOptions,
   checkGeneration,
@@ -38,7 +39,7 @@ import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
  * A conversation has one answer at a time. It lives until `dispose()`, or the model's.
  */
 export class Chat {
-  readonly #options: ChatOptions;
+  readonly #options: CheckedChatOptions;
   readonly #cache: PromptCache;
   readonly #stops: readonly number[];
   readonly #images = new ConversationImages();
