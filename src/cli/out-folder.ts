@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -33,7 +34,7 @@ export const checkpointIn = (folder: string): string => join(folder, CHECKPOINT_
  * folder.
  */
 export async function lockFolder(folder: string): Promise<Disposable> {
-  await makeFolder(folder);
+  const made = await makeFolder(folder);
   const path = join(folder, 'lock');
   while (!createLock(path)) {
     const owner = ownerOf(path);
@@ -46,7 +47,19 @@ export async function lockFolder(folder: string): Promise<Disposable> {
     const [, owner] = /^lock\.(\d+)$/.exec(name) ?? [];
     if (owner !== undefined && !isRunning(Number(owner))) rmSync(join(folder, name), { force: true });
   }
-  return { [Symbol.dispose]: () => releaseLock(path) };
+  return {
+    [Symbol.dispose]: () => {
+      releaseLock(path);
+      removeEmpty(made);
+    },
+  };
+}
+
+/** Removes the folders that were made for a training that left nothing. */
+function removeEmpty(made: readonly string[]): void {
+  try {
+    for (const each of [...made].reverse()) rmdirSync(each);
+  } catch {} // the training left a file
 }
 
 /**

@@ -42,17 +42,44 @@ export async function resolveLinks(path: string): Promise<string> {
 /** Paths of files that processes have open. */
 const OPEN = /^\/(proc|dev\/fd)\//;
 
-/** Makes a folder and those above it. Throws the system's error. */
-export async function makeFolder(path: string): Promise<void> {
-  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+/** Makes a folder and those above it. Returns those that did not exist, the outer ones first. Throws the system's error. */
+export async function makeFolder(path: string): Promise<string[]> {
+  const { mkdir, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname } = await nodeModule<typeof import('node:path')>('path');
+  if ((await stat(path).catch(ignore))?.isDirectory()) return [];
+  // With `recursive`, Node may report any failure as ENOENT, or try for ever (below /proc). Single steps find the reason.
+  const outer = dirname(path) === path ? [] : await makeFolder(dirname(path));
   try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
-    // Node reports any failure below an existing folder as ENOENT. Single steps find the reason, such as a read-only disk.
-    await makeFolder(dirname(path));
     await mkdir(path);
+  } catch (error) {
+    if ((await stat(path).catch(ignore))?.isDirectory()) return outer; // another process made it
+    throw error;
+  }
+  return [...outer, path];
+}
+
+/**
+ * Writes files as `writeAtomically` does, and makes their folders. If that fails, or the program exits before the end, the
+ * new folders are removed.
+ */
+export async function writeInFolders(files: ReadonlyMap<string, FileParts>): Promise<void> {
+  const { rmdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname } = await nodeModule<typeof import('node:path')>('path');
+  await removeAtExit();
+  const made: string[] = [];
+  try {
+    for (const path of files.keys()) {
+      for (const folder of await makeFolder(dirname(path))) {
+        made.unshift(folder);
+        newFolders.add(folder);
+      }
+    }
+    await writeAtomically(files);
+  } catch (error) {
+    for (const folder of made) await rmdir(folder).catch(ignore);
+    throw error;
+  } finally {
+    for (const folder of made) newFolders.delete(folder);
   }
 }
 
@@ -89,17 +116,23 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   }
 }
 
-/** Temporary files that are being written. */
+/** Temporary files that are being written, and new folders of files that are being written. */
 const unfinished = new Set<string>();
+const newFolders = new Set<string>();
 let isWatched = false;
 
 /** From now on, temporary files are removed if the program exits. */
 async function removeAtExit(): Promise<void> {
   if (isWatched) return;
   isWatched = true;
-  const { rmSync } = await nodeModule<typeof import('node:fs')>('fs');
+  const { rmdirSync, rmSync } = await nodeModule<typeof import('node:fs')>('fs');
   process.on('exit', () => {
     for (const path of unfinished) rmSync(path, { force: true });
+    for (const folder of [...newFolders].reverse()) {
+      try {
+        rmdirSync(folder);
+      } catch {} // it has files by now
+    }
   });
 }
 

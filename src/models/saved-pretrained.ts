@@ -3,7 +3,7 @@
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { type FileParts, makeFolder, writeAtomically } from '../io/atomic-write.js';
+import { type FileParts, writeInFolders } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { pathOf } from '../io/folder.js';
 import type { GgufValue } from '../io/gguf-values.js';
@@ -70,15 +70,14 @@ export async function writePretrained(
   const companions = await origin.companions(); // read before anything is written, because it may be the same folder
   const path = await pathOf(folder);
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
   const parts = new Map<string, FileParts>([
     ...[...companions].map(([name, bytes]): [string, FileParts] => [join(path, name), [bytes]]),
     [join(path, 'config.json'), [configBytes(origin, dtypeOf(packed) ?? dtype, packed)]],
   ]);
   // After the companions, which include the old weights of modules.
   for (const [name, tensors] of files) parts.set(join(path, name), safetensorsParts(tensors, { format: 'pt' }));
-  for (const file of parts.keys()) await makeFolder(dirname(file));
-  await writeAtomically(parts);
+  await writeInFolders(parts);
   for (const name of await readdir(path))
     if (name === other || STALE.test(name)) await rm(join(path, name), { force: true });
 }

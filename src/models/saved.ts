@@ -6,7 +6,7 @@ import { checkNumber, checkOptions, describeValue } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
 import { isBlob } from '../core/kinds.js';
-import { type FileParts, makeFolder, writeAtomically } from '../io/atomic-write.js';
+import { type FileParts, writeInFolders } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
@@ -96,10 +96,9 @@ export async function writeModel(
   const path = await pathOf(folder);
   const { rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
-  await makeFolder(path);
   const parts = new Map<string, FileParts>([[join(path, WEIGHTS), safetensorsParts(weights, METADATA)]]);
   for (const [name, bytes] of Object.entries(files)) parts.set(join(path, name), [bytes]);
-  await writeAtomically(parts);
+  await writeInFolders(parts);
   for (const name of Object.values(TOKENIZERS)) if (!(name in files)) await rm(join(path, name), { force: true });
 }
 

@@ -5,6 +5,8 @@ import type { PackedFormat } from '../ops/packed.js';
 /** A tensor of a file of any format. */
 export interface WeightEntry extends StoredTensor {
   readonly size: number;
+  /** The type and the bytes of the tensor in the file, if it is not stored as `dtype`. */
+  readonly file?: { readonly type: string; readonly byteLength: number } | undefined;
   /** All values at once. Throws FormatError for blocks, which only `stream` unpacks. */
   data(): Float32Array | Int32Array | Promise<Float32Array>;
   /** The values as blocks, if the file has blocks that can stay packed in memory. */

@@ -250,10 +250,10 @@ function storedSizes(entries: Iterable<WeightEntry>): Pick<ModelReport, 'bytes' 
   const types: Record<string, { tensors: number; bytes: number }> = {};
   let bytes = 0;
   for (const entry of entries) {
-    const { dtype, size } = entry;
-    const { byteLength = 4 * size } = entry as { byteLength?: number };
-    const sum = types[dtype] ?? { tensors: 0, bytes: 0 };
-    types[dtype] = { tensors: sum.tensors + 1, bytes: sum.bytes + byteLength };
+    const { byteLength: ofEntry = 4 * entry.size } = entry as { byteLength?: number };
+    const { type, byteLength } = entry.file ?? { type: entry.dtype, byteLength: ofEntry };
+    const sum = types[type] ?? { tensors: 0, bytes: 0 };
+    types[type] = { tensors: sum.tensors + 1, bytes: sum.bytes + byteLength };
     bytes += byteLength;
   }
   return { bytes, types };

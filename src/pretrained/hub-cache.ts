@@ -8,7 +8,7 @@
 // same file without waiting for each other: equal tags mean equal bytes, and each byte has a fixed position.
 
 import { nodeModule } from '../backend/node.js';
-import { HubError } from '../core/errors.js';
+import { ArgumentError, HubError } from '../core/errors.js';
 import { makeFolder, temporarySuffix, withPath, writeAtomically } from '../io/atomic-write.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
@@ -41,8 +41,10 @@ class NodeCache implements HubCache {
   async remember(revision: string, { sha }: HubRevision): Promise<void> {
     const ref = this.#refOf(revision);
     if (revision === sha || (await this.#textOf(ref)) === sha) return;
-    await makeFolder(this.path.dirname(ref));
-    await writeAtomically(new Map([[ref, [new TextEncoder().encode(sha)]]]));
+    await this.#writing(async () => {
+      await makeFolder(this.path.dirname(ref));
+      await writeAtomically(new Map([[ref, [new TextEncoder().encode(sha)]]]));
+    });
   }
 
   open(sha: string, name: string): Promise<OpenFile | null> {
@@ -51,11 +53,26 @@ class NodeCache implements HubCache {
 
   async fetch(sha: string, file: HubFile, url: string, client: HubClient, onProgress: OnProgress): Promise<void> {
     const known = await completed(file, url, client);
+    await this.#writing(() => this.#fetch(sha, known, url, client, onProgress));
+  }
+
+  async #fetch(sha: string, known: KnownFile, url: string, client: HubClient, onProgress: OnProgress): Promise<void> {
     const blob = this.path.join(this.root, 'blobs', known.etag);
     const size = await this.#sizeOf(blob);
     if (size === undefined || (known.size !== undefined && size !== known.size))
       await this.#download(url, client, blob, known, onProgress);
-    await this.#link(blob, this.path.join(this.#snapshotOf(sha), file.name));
+    await this.#link(blob, this.path.join(this.#snapshotOf(sha), known.name));
+  }
+
+  /** Throws ArgumentError, which names the folder, if the place of the cache cannot be written to. */
+  async #writing(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (cause) {
+      if (!UNWRITABLE.includes(codeOf(cause))) throw cause;
+      const advice = 'set cacheDir, HF_HUB_CACHE or HF_HOME to a folder that can be written to';
+      throw new ArgumentError(`the cache of the hub cannot be written: ${(cause as Error).message}; ${advice}`, { cause });
+    }
   }
 
   #refOf(revision: string): string {
@@ -165,6 +182,9 @@ class NodeCache implements HubCache {
     return names.sort();
   }
 }
+
+/** System errors of a place where no folder or file can be made. */
+const UNWRITABLE = ['EACCES', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS'];
 
 type OnProgress = (loaded: number, total: number | undefined) => void;
 type KnownFile = HubFile & { readonly etag: string };

@@ -118,6 +118,21 @@ describe('Ctrl-C during the work ends', () => {
   });
 });
 
+it('Ctrl-C while bench draws the weights of its model ends it at once', async () => {
+  // Another thread sends the signal, because the main thread is busy soon after it has loaded the engine.
+  const hook = `
+    const { Worker } = await import('node:worker_threads');
+    const { dlopen } = process;
+    process.dlopen = (...args) => {
+      dlopen.apply(process, args);
+      new Worker("setTimeout(() => process.kill(process.pid, 'SIGINT'), 300)", { eval: true }).unref();
+    };`;
+  await writeFile(folder.at('soon.mjs'), hook);
+  const args = argumentsOf(['bench', '--layers', '48', '--d-model', '1152']);
+  const NODE_OPTIONS = `--import=${pathToFileURL(folder.at('soon.mjs'))}`;
+  expect(await interrupted(args, { NODE_OPTIONS }, () => {})).toEqual({ code: null, signal: 'SIGINT', stderr: '' });
+});
+
 it('a program that exits while it writes leaves the old file, and nothing else', async () => {
   const program = folder.at('writer.mjs');
   const written = folder.at('files/model.bin');

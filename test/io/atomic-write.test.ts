@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeWhole } from '../../src/cli/whole-file.js';
-import { type FileParts, writeAtomically } from '../../src/io/atomic-write.js';
+import { type FileParts, writeAtomically, writeInFolders } from '../../src/io/atomic-write.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -59,6 +59,26 @@ describe('writeAtomically', () => {
       throw new Error('gone');
     })();
     await expect(write({ a: failing })).rejects.toThrow('gone');
+  });
+});
+
+describe('writeInFolders', () => {
+  const place = (name: string) => join(folder, name);
+  it('makes folders, and removes them if writing fails', async () => {
+    const failing = (async function* () {
+      yield bytes('part');
+      throw new Error('gone');
+    })();
+    await mkdir(place('old'));
+    const files = new Map<string, FileParts>([
+      [place('old/new/deep/b'), [bytes('b')]],
+      [place('new/c'), failing],
+    ]);
+    await expect(writeInFolders(files)).rejects.toThrow('gone');
+    expect(await readdir(folder, { recursive: true })).toEqual(['a', 'old']);
+    await expect(writeInFolders(new Map([[place('a/b/c'), []]]))).rejects.toThrow(/ENOTDIR|EEXIST/);
+    await writeInFolders(new Map([...files, [place('new/c'), [bytes('c')]]]));
+    expect([await content('old/new/deep/b'), await content('new/c')]).toEqual(['b', 'c']);
   });
 });
 

@@ -87,13 +87,13 @@ describe('openHub', () => {
     const hubModule = JSON.stringify(new URL('../../src/pretrained/hub.ts', import.meta.url));
     const script = `import { openHub } from ${hubModule};
       const fails = async () => (await openHub('org/model')).json('config.json');
-      await fails().catch(({ code, path }) => console.log(code, path));`;
+      await fails().catch(({ name, cause }) => console.log(name, cause.code, cause.path));`;
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--import', 'tsx', '--input-type=module', '-e', script],
       { env: { ...process.env, LD_PRELOAD: library, TSX_DISABLE_CACHE: '1' } },
     );
-    expect(stdout).toBe(`EROFS ${join(home, 'hub')}\n`);
+    expect(stdout).toBe(`ArgumentError EROFS ${join(home, 'hub')}\n`);
   });
 
   it('downloads opened files into the layout of Hugging Face’s cache', async () => {
@@ -366,6 +366,14 @@ describe('openHub', () => {
     hub.requests.length = 0;
     expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
     expect(hub.requests).toEqual([]); // all of it was there
+  });
+
+  it.each(['proc', 'a file'])('refuses a cache folder that cannot be made: %s', async (kind) => {
+    writeFileSync(join(home, 'file'), '');
+    const cacheDir = kind === 'proc' && platform() === 'linux' ? '/proc/simdformer/hub' : join(home, 'file/hub');
+    const error = await openHub('org/model', { cacheDir }).catch((reason: Error) => reason);
+    expect(error).toBeInstanceOf(ArgumentError);
+    expect((error as Error).message).toMatch(/^the cache of the hub cannot be written: E(NOENT|EXIST|NOTDIR): .* set cacheDir, /);
   });
 
   it('stays in its folder for any names of files on a server', async () => {

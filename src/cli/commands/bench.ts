@@ -53,10 +53,11 @@ export function benchCommand(): Command {
       const { dModel, heads, layers, batch, length, train, json } = options;
       checkBatch(dModel, batch, length);
       using device = await openDevice(command);
-      using _exiting = exiting();
       if (name !== undefined) return await printSpeed(device, name, options);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
+      // Drawing the weights does not let the event loop run. Until then, a signal ends the program without a listener.
       const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
+      using _exiting = exiting();
       const random = new Random(0);
       const tokens = Array.from({ length: batch }, () => Array.from({ length }, () => 1 + random.below(255)));
       const title = `${layers} layers, d ${dModel}, ${batch} × ${length} tokens, ${device.info.isa}, ${device.info.threads} threads`;
@@ -93,6 +94,7 @@ export function benchCommand(): Command {
 }
 
 async function printSpeed(device: Device, name: string, options: BenchOptions): Promise<void> {
+  using _exiting = exiting();
   const { batch, length, tokens, json, weights } = options;
   const speed = await benchModel(device, name, { batch, length, tokens, weights });
   if (json) return printJson({ ...device.info, batch, length, tokens, ...speed });

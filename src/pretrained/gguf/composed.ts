@@ -67,6 +67,12 @@ export class ComposedWeight implements WeightEntry {
     );
   }
 
+  get file(): { type: string; byteLength: number } {
+    const types = new Set(this.tensors.map(({ type }) => type));
+    const bytes = this.rows.sources.map(({ tensor }) => tensor.byteLength);
+    return { type: [...types].join('+'), byteLength: bytes.reduce((sum, each) => sum + each, 0) };
+  }
+
   get place(): number {
     return Math.min(...this.tensors.map(({ position }) => position));
   }

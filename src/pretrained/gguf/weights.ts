@@ -43,6 +43,10 @@ export class GgufWeight implements WeightEntry {
     this.shape = shapeOf(tensor, storage);
   }
 
+  get file(): GgufTensor {
+    return this.tensor;
+  }
+
   /** Position in the file. Tensors are read in this order. */
   get place(): number {
     return this.tensor.position;

@@ -2,7 +2,7 @@
 
 import { nodeModule } from '../../backend/node.js';
 import { checkOptions } from '../../core/check.js';
-import { makeFolder, writeAtomically } from '../../io/atomic-write.js';
+import { writeInFolders } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
 import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensors.js';
 import { labelsOf } from '../../models/config-values.js';
@@ -27,9 +27,8 @@ const TASKS: Readonly<Record<string, string>> = {
 export async function saveLora(adapter: LoraParts, folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {
   const files = Object.entries(await loraFiles(adapter, options));
   const path = await pathOf(folder);
-  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  for (const [name] of files) await makeFolder(dirname(join(path, name)));
-  await writeAtomically(new Map(files.map(([name, bytes]) => [join(path, name), [bytes]])));
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  await writeInFolders(new Map(files.map(([name, bytes]) => [join(path, name), [bytes]])));
 }
 
 /** See `Lora.toFiles`. */
