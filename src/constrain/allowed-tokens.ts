@@ -12,7 +12,7 @@ import type { TokenTrie } from './token-trie.js';
 /** The tokens that stay inside a rule, and the nodes of the token tree at which the rule may end. */
 interface RuleTokens {
   readonly tokens: Int32Array;
-  /** The minimum number of bytes from each token to the rule's end. */
+  /** The number of further tokens that suffice from each token to the rule's end. */
   readonly distances: Int32Array;
   /** The nodes with children at which the rule may end. */
   readonly exits: Int32Array;
@@ -24,7 +24,7 @@ export interface Mask {
   readonly areAllowed: boolean;
   /** True if a token can follow. */
   readonly isPossible: boolean;
-  /** The maximum, over all allowed tokens, of the minimum number of bytes to the end. */
+  /** The maximum, over all allowed tokens, of the number of further tokens that suffice to the end. */
   readonly maxDistance: number;
 }
 
@@ -80,15 +80,15 @@ export class AllowedTokens {
     private readonly vocabulary: number,
   ) {}
 
-  /** The tokens that can follow if the text must end within `bytes` bytes after them. */
-  mask(set: ConfigurationSet, bytes: number): Mask {
+  /** The tokens that can follow if `later` tokens after them must suffice to end the text. */
+  mask(set: ConfigurationSet, later: number): Mask {
     this.#checkEpoch();
     let mask = this.#masks.get(set);
     if (mask === undefined) {
       mask = atOnce(this.#find(set, Number.POSITIVE_INFINITY));
       this.#remember(set, mask);
     }
-    return mask.maxDistance <= bytes ? mask : atOnce(this.#find(set, bytes));
+    return mask.maxDistance <= later ? mask : atOnce(this.#find(set, later));
   }
 
   /**
@@ -111,12 +111,12 @@ export class AllowedTokens {
     this.#masks.set(set, mask);
   }
 
-  *#find(set: ConfigurationSet, bytes: number): Sliced<Mask> {
+  *#find(set: ConfigurationSet, later: number): Sliced<Mask> {
     const memory = this.#memory ?? new SearchMemory(this.trie.tokens.length, this.vocabulary);
     this.#memory = null;
     memory.count = 0;
     try {
-      const maxDistance = yield* this.#mark(memory, set, 0, bytes, new Map());
+      const maxDistance = yield* this.#mark(memory, set, 0, later, new Map());
       yield* this.#pause();
       return maskOf(memory.marks, memory.marked.subarray(0, memory.count), maxDistance);
     } finally {
@@ -148,7 +148,7 @@ export class AllowedTokens {
     memory: SearchMemory,
     set: ConfigurationSet,
     node: number,
-    bytes: number,
+    later: number,
     done: Map<number, Set<number>>,
   ): Sliced<number> {
     let maxDistance = 0;
@@ -163,18 +163,18 @@ export class AllowedTokens {
       const stackDistance = this.recognizer.stackDistance(group.stack);
       maxDistance = Math.max(
         maxDistance,
-        stackDistance + (yield* this.#markRuleTokens(memory, ruleTokens, bytes - stackDistance)),
+        stackDistance + (yield* this.#markRuleTokens(memory, ruleTokens, later - stackDistance)),
       );
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
       if (after === EMPTY_SET) continue;
       for (const exit of exits)
-        maxDistance = Math.max(maxDistance, yield* this.#mark(memory, after, exit, bytes, done));
+        maxDistance = Math.max(maxDistance, yield* this.#mark(memory, after, exit, later, done));
     }
     return maxDistance;
   }
 
-  /** Marks the tokens from which the rule's end is at most `left` bytes away. Returns the greatest of their distances. */
+  /** Marks the tokens from which `left` further tokens suffice to the rule's end. Returns the greatest of their distances. */
   *#markRuleTokens(memory: SearchMemory, { tokens, distances }: RuleTokens, left: number): Sliced<number> {
     const { marks } = memory;
     let maxDistance = 0;

@@ -117,7 +117,7 @@ async function compile(tokenizer: PretrainedTokenizer, format: CheckedFormat): P
 
 function* compileWith(trie: TokenTrie, format: CheckedFormat): Sliced<Compiled> {
   const grammar = yield* grammarOf(format);
-  const network = yield* networkOf(grammar, trie.usedBytes);
+  const network = yield* networkOf(grammar, trie);
   const isJson = format.type === 'json_schema' || (format.type === 'tool_calls' && !format.optional);
   return {
     trie,
@@ -222,16 +222,16 @@ class Constraint {
   }
 
   /**
-   * Masks the scores. Each token is at least one byte of text, and the end needs none, so `tokensLeft` tokens leave room
-   * for `bytesLeft` bytes. Returns true if a token is left.
+   * Masks the scores of tokens after which `laterTokens` tokens are too few to end the text. The end needs no token.
+   * Returns true if a token is left.
    */
-  #mask({ allowed, scores, set, tokensLeft, endTokens }: Choice, bytesLeft = tokensLeft - 1): boolean {
-    const mask = allowed.mask(set, bytesLeft);
+  #mask({ allowed, scores, set, tokensLeft, endTokens }: Choice, laterTokens = tokensLeft - 1): boolean {
+    const mask = allowed.mask(set, laterTokens);
     applyMask(scores, mask, endTokens);
     return mask.isPossible;
   }
 
-  /** Like `#mask`. Leaves room for one more byte, because a name that repeats another one must become longer. */
+  /** Like `#mask`. Leaves room for one more token, because a name that repeats another one must become longer. */
   #maskWithNames(names: MemberNames, written: readonly number[], choice: Choice): boolean {
     const { allowed, scores, set, tokensLeft } = choice;
     names.read(written);

@@ -13,7 +13,7 @@ export class ResponseFormatError extends ArgumentError {
   }
 }
 
-/** The shortest text of the format has more bytes than tokens are left. */
+/** The shortest text of the format may have more tokens than are left. */
 export class NoRoomError extends ResponseFormatError {
   override name = 'NoRoomError';
 
@@ -24,7 +24,7 @@ export class NoRoomError extends ResponseFormatError {
     readonly left: number,
   ) {
     super(
-      `this format may need more tokens than are left, one for each byte of its shortest text: after ${generated} generated tokens, ${left} are left. Raise maxNewTokens, or lower minLength, minItems and the like`,
+      `the shortest text of this format may need more tokens than are left: after ${generated} generated tokens, ${left} are left. Raise maxNewTokens, or lower minLength, minItems and the like`,
     );
   }
 }

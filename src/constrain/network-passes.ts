@@ -4,25 +4,31 @@ import TinyQueue from 'tinyqueue';
 import { ResponseFormatError } from './format-error.js';
 import type { Sliced } from './slices.js';
 import type { State } from './states.js';
+import { childOf, type TokenTrie } from './token-trie.js';
 
 /** The number of small steps between two pauses. */
 const STEPS = 256;
 
-/** An edge from `from`, whose distance is at most `bytes`, plus the distances of the states that the edge leads to. */
+/** An edge from `from`, whose distance is at most `tokens`, plus the distances of the states that the edge leads to. */
 interface IncomingEdge {
   readonly from: number;
-  readonly bytes: number;
+  readonly tokens: number;
   /** The other state of a call, which leads to the rule's start and to the state after the rule; otherwise null. */
   readonly other: number | null;
 }
 
 /**
- * Sets the distance of each state: the minimum number of bytes to its rule's end. Knuth's generalization of Dijkstra's
- * algorithm settles states in the order of their distances, each once ("A generalization of Dijkstra's algorithm", 1977).
+ * Sets the distance of each state: a number of tokens that lead to its rule's end. A token is a byte or the longest one
+ * along a fixed text. Knuth's generalization of Dijkstra's algorithm settles states in the order of their distances, each
+ * once ("A generalization of Dijkstra's algorithm", 1977).
  */
-export function* setDistances(states: readonly State[]): Sliced<void> {
+export function* setDistances(states: readonly State[], trie: TokenTrie): Sliced<void> {
   const stateAt = (i: number) => states[i] as State;
   const incoming = yield* incomingEdges(states);
+  for (const from of states.keys()) {
+    for (const to of longestTokens(states, from, trie)) incoming[to]?.push({ from, tokens: 1, other: null });
+    if (from % STEPS === 0) yield;
+  }
   const queue = new TinyQueue<{ readonly state: number; readonly distance: number }>(
     [],
     (a, b) => a.distance - b.distance,
@@ -33,23 +39,51 @@ export function* setDistances(states: readonly State[]): Sliced<void> {
     const { state, distance } = next;
     if (stateAt(state).distance <= distance) continue;
     stateAt(state).distance = distance;
-    for (const { from, bytes, other } of incoming[state] as IncomingEdge[]) {
+    for (const { from, tokens, other } of incoming[state] as IncomingEdge[]) {
       if (++steps % STEPS === 0) yield;
-      const total = distance + bytes + (other === null ? 0 : stateAt(other).distance);
+      const total = distance + tokens + (other === null ? 0 : stateAt(other).distance);
       if (total < stateAt(from).distance) queue.push({ state: from, distance: total });
     }
   }
+}
+
+/** Maximum number of places that are visited for a state. Other tokens are not found: their bytes count as tokens. */
+const MAX_PLACES = 64;
+
+/**
+ * The states that the longest tokens of several bytes lead to along edges of one byte. Calls are not entered, and rules are
+ * not left.
+ */
+function longestTokens(states: readonly State[], from: number, trie: TokenTrie): Set<number> {
+  const found = new Set<number>();
+  const todo = [{ state: from, node: 0, depth: 0, reached: null as number | null }];
+  for (let place = 0; place < todo.length; place++) {
+    const { state, node, depth, reached } = todo[place] as (typeof todo)[number];
+    const { edges, epsilon } = states[state] as State;
+    if (todo.length + epsilon.length + edges.length > MAX_PLACES) break;
+    for (const next of epsilon) todo.push({ state: next, node, depth, reached });
+    let isLongest = epsilon.length === 0;
+    for (const { first, last, to } of edges) {
+      const child = first === last ? childOf(trie, node, first) : null;
+      if (child === null) continue;
+      const isToken = depth > 0 && (trie.tokenStart[child + 1] as number) > (trie.tokenStart[child] as number);
+      todo.push({ state: to, node: child, depth: depth + 1, reached: isToken ? to : reached });
+      isLongest = false;
+    }
+    if (isLongest && reached !== null) found.add(reached);
+  }
+  return found;
 }
 
 /** Lists the edges that lead to each state. */
 function* incomingEdges(states: readonly State[]): Sliced<IncomingEdge[][]> {
   const incoming = yield* emptyLists<IncomingEdge>(states.length);
   for (const [from, { edges, epsilon, calls }] of states.entries()) {
-    for (const { to } of edges) incoming[to]?.push({ from, bytes: 1, other: null });
-    for (const to of epsilon) incoming[to]?.push({ from, bytes: 0, other: null });
+    for (const { to } of edges) incoming[to]?.push({ from, tokens: 1, other: null });
+    for (const to of epsilon) incoming[to]?.push({ from, tokens: 0, other: null });
     for (const { start, returnTo } of calls) {
-      incoming[start]?.push({ from, bytes: 0, other: returnTo });
-      incoming[returnTo]?.push({ from, bytes: 0, other: start });
+      incoming[start]?.push({ from, tokens: 0, other: returnTo });
+      incoming[returnTo]?.push({ from, tokens: 0, other: start });
     }
     if (from % STEPS === 0) yield;
   }

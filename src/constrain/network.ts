@@ -5,6 +5,7 @@ import { ResponseFormatError } from './format-error.js';
 import { checkLeftRecursion, findTails, setDistances } from './network-passes.js';
 import type { Sliced } from './slices.js';
 import type { Call, Edge, Network, State } from './states.js';
+import type { TokenTrie } from './token-trie.js';
 import { type ByteRanges, utf8Ranges } from './utf8.js';
 
 /** The maximum number of states: a network of this size takes 100 MB and a second to build. */
@@ -14,11 +15,10 @@ export const MAX_STATES = 400_000;
 const STEPS = 256;
 
 /**
- * Builds the network of a grammar. `canWrite` has a 1 for each byte that the vocabulary can write; other bytes are left
- * out. Throws ResponseFormatError for a grammar that is too large, that nothing satisfies, or whose rules begin with
+ * Builds the network of a grammar for a vocabulary. Bytes that no token has are left out. Throws ResponseFormatError for a grammar that is too large, that nothing satisfies, or whose rules begin with
  * themselves.
  */
-export function* networkOf(grammar: Grammar, canWrite: Uint8Array): Sliced<Network> {
+export function* networkOf(grammar: Grammar, trie: TokenTrie): Sliced<Network> {
   const { rules, root } = grammar;
   yield* checkSize(grammar);
   const builder = new Builder();
@@ -30,12 +30,12 @@ export function* networkOf(grammar: Grammar, canWrite: Uint8Array): Sliced<Netwo
     yield;
   }
   const states: readonly State[] = builder.states;
-  const written = runningCounts(canWrite);
+  const written = runningCounts(trie.usedBytes);
   const isPossible = ({ first, last }: Edge) => (written[last + 1] as number) > (written[first] as number);
   yield* eachState(states, (state) => {
     state.edges = filtered(state.edges, isPossible);
   });
-  yield* setDistances(states);
+  yield* setDistances(states, trie);
   const start = starts.get(root) as number;
   if ((states[start] as State).distance === Number.POSITIVE_INFINITY)
     throw new ResponseFormatError('nothing that ends, and that the vocabulary can write, satisfies the format');

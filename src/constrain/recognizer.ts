@@ -24,7 +24,7 @@ interface ConfigurationSetData {
   readonly next: Int32Array;
   /** True if the root rule may end here. */
   readonly isEnd: boolean;
-  /** The minimum number of bytes to the root rule's end. */
+  /** A number of tokens that suffice to reach the root rule's end. */
   readonly distance: number;
 }
 
@@ -110,7 +110,7 @@ export class Recognizer {
     return groups;
   }
 
-  /** The minimum number of bytes after a group's rule. */
+  /** A number of tokens that suffice after a group's rule. */
   stackDistance(stack: number): number {
     return this.#distances[stack] as number;
   }

@@ -21,7 +21,7 @@ export interface State {
   isEnd: boolean;
   /** True if only the rule's end can follow. */
   isTail: boolean;
-  /** The minimum number of bytes to the rule's end. */
+  /** A number of tokens that suffice to reach the rule's end. */
   distance: number;
 }
 

@@ -22,6 +22,20 @@ export interface TokenTrie {
   readonly quoting: readonly (readonly number[])[];
 }
 
+/** The child of a node at a byte; null if there is none. */
+export function childOf({ first, count, byte }: TokenTrie, node: number, wanted: number): number | null {
+  let low = first[node] as number;
+  let high = low + (count[node] as number);
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const found = byte[middle] as number;
+    if (found === wanted) return middle;
+    if (found < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return null;
+}
+
 /** The number of tokens or nodes between two pauses. */
 const STEPS = 1024;
 

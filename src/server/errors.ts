@@ -72,7 +72,7 @@ export function apiErrorOf(error: unknown): ApiError {
 /** Words the message with the names of OpenAI's fields, which differ from those of the library's options. */
 function noRoom({ generated, left }: NoRoomError): ApiError {
   const message =
-    "This 'response_format' may need more tokens than are left, one for each byte of its shortest answer: " +
+    "This 'response_format' may need more tokens than are left for its shortest answer: " +
     `after ${generated} tokens of the answer, ${left} are left. ` +
     "Raise 'max_completion_tokens' or 'max_tokens', shorten the messages, or lower minLength, minItems and the like";
   return new ApiError(400, message, 'response_format_too_long', 'max_completion_tokens');

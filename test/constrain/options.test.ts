@@ -1,8 +1,10 @@
 // Callers without types: each option is given a wrong type and a wrong name, and is left out where it is needed.
 
+import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { CALL_SYNTAXES } from '../../src/constrain/call-syntax.js';
 import { constrain, type ResponseFormat, ResponseFormatError } from '../../src/constrain/index.js';
+import { parseTokenizer } from '../../src/tokenizers/index.js';
 import { byteTokenizer } from './byte-tokenizer.js';
 import { write } from './write.js';
 
@@ -75,6 +77,18 @@ it('names the accepted values', async () => {
   expect((await refusal({})).message).toContain('none of type, regex, choices, grammar is given');
   expect((await refusal('json')).message).toContain('the value is "json", expected an object with one of type');
   expect((await refusal({ type: 'json_schema', schema: { const: 1n } })).message).toContain('1n in it, expected JSON');
+});
+
+it('a call is refused only if its shortest text has more tokens than are left', async () => {
+  const { tokenizer: json, special } = JSON.parse(await readFile('test/tokenizers/chat.json', 'utf8'));
+  const bpe = await parseTokenizer(json, special);
+  const call = '<tool_call>\n{"name": "f", "arguments": {"a": true}}\n</tool_call>';
+  const tokens = bpe.encode(call, { addSpecial: false }).length;
+  expect(tokens).toBeLessThan(0.7 * call.length);
+  const format = { type: 'tool_calls', tools, syntax: 'hermes' } as const;
+  for (let seed = 0; seed < 8; seed++)
+    for (const max of [tokens + 2, tokens + 9]) expect(await write(bpe, format, seed, max)).toMatch(/<\/tool_call>$/);
+  await expect(write(bpe, format, 0, tokens - 1)).rejects.toThrow(/more tokens than are left: after 0 generated tokens/);
 });
 
 it('tool calls have a named syntax, or that of the chat template', async () => {

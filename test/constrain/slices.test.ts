@@ -29,7 +29,7 @@ function largeVocabulary(): TokenBytes {
 const trie = atOnce(tokenTrie(largeVocabulary()));
 
 function recognizer(): Recognizer {
-  return new Recognizer(atOnce(networkOf(atOnce(jsonSchemaGrammar(schema)), trie.usedBytes)));
+  return new Recognizer(atOnce(networkOf(atOnce(jsonSchemaGrammar(schema)), trie)));
 }
 
 /** The places behind a text. */

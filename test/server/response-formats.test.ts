@@ -99,7 +99,7 @@ describe('response formats', () => {
     expect(await refusal(long)).toMatchObject({
       ...{ status: 400, code: 'response_format_too_long', param: 'max_completion_tokens' },
       message: expect.stringMatching(
-        /one for each byte of its shortest answer: after 0 tokens of the answer, 10 are left.*'max_tokens'/,
+        /for its shortest answer: after 0 tokens of the answer, 10 are left.*'max_tokens'/,
       ),
     });
     expect(await refusal({ type: 'object', properties: { a: false }, required: ['a'] })).toMatchObject({
