@@ -71,7 +71,9 @@ class NodeCache implements HubCache {
     } catch (cause) {
       if (!UNWRITABLE.includes(codeOf(cause))) throw cause;
       const advice = 'set cacheDir, HF_HUB_CACHE or HF_HOME to a folder that can be written to';
-      throw new ArgumentError(`the cache of the hub cannot be written: ${(cause as Error).message}; ${advice}`, { cause });
+      throw new ArgumentError(`the cache of the hub cannot be written: ${(cause as Error).message}; ${advice}`, {
+        cause,
+      });
     }
   }
 

@@ -7,8 +7,8 @@ export {
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
-  type ModelFor,
   loadTokenizer,
+  type ModelFor,
   saveGguf,
   type TextModel,
 } from './load-later.js';

@@ -8,7 +8,7 @@ import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
-import type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
+import type { LoadModelOptions, ModelFor, TextModel } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';

@@ -8,8 +8,8 @@ export type {
   ChatMessage,
   ChatTemplate,
   ChatTool,
-  ChatTools,
   ChatToolCall,
+  ChatTools,
 } from './chat-template.js';
 export { type PretrainedTokenizer, parseTokenizer } from './huggingface.js';
 export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';

@@ -88,7 +88,9 @@ it('a call is refused only if its shortest text has more tokens than are left', 
   const format = { type: 'tool_calls', tools, syntax: 'hermes' } as const;
   for (let seed = 0; seed < 8; seed++)
     for (const max of [tokens + 2, tokens + 9]) expect(await write(bpe, format, seed, max)).toMatch(/<\/tool_call>$/);
-  await expect(write(bpe, format, 0, tokens - 1)).rejects.toThrow(/more tokens than are left: after 0 generated tokens/);
+  await expect(write(bpe, format, 0, tokens - 1)).rejects.toThrow(
+    /more tokens than are left: after 0 generated tokens/,
+  );
 });
 
 it('tool calls have a named syntax, or that of the chat template', async () => {

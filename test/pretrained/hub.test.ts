@@ -373,7 +373,9 @@ describe('openHub', () => {
     const cacheDir = kind === 'proc' && platform() === 'linux' ? '/proc/simdformer/hub' : join(home, 'file/hub');
     const error = await openHub('org/model', { cacheDir }).catch((reason: Error) => reason);
     expect(error).toBeInstanceOf(ArgumentError);
-    expect((error as Error).message).toMatch(/^the cache of the hub cannot be written: E(NOENT|EXIST|NOTDIR): .* set cacheDir, /);
+    expect((error as Error).message).toMatch(
+      /^the cache of the hub cannot be written: E(NOENT|EXIST|NOTDIR): .* set cacheDir, /,
+    );
   });
 
   it('stays in its folder for any names of files on a server', async () => {

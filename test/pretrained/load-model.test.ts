@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, expectTypeOf, it } from 'vitest';
 import { ContinuousBatching } from '../../src/generate/index.js';
-import { createDevice, type Device, Transformer } from '../../src/index.js';
+import { createDevice, Transformer } from '../../src/index.js';
 import { type LoadedModel, loadModel, type TextModel } from '../../src/pretrained/index.js';
 import { ImageProcessor } from '../../src/pretrained/processors/image.js';
 import { openai } from '../../src/server/index.js';

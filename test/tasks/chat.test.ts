@@ -333,7 +333,10 @@ describe('tools', () => {
       expect(await say(chat, 'Go')).toBe(text);
       expect(chat.answer).toMatchObject({ text, toolCalls: [] });
     }
-    model.writes([...tokenizer.encode('<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'), tokenizer.eosId!]);
+    model.writes([
+      ...tokenizer.encode('<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'),
+      tokenizer.eosId!,
+    ]);
     await say(chat, 'Go');
     expect(chat.answer!.toolCalls).toMatchObject([{ name: 'now', arguments: {} }]);
   });
