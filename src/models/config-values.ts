@@ -125,13 +125,22 @@ export interface RotaryChoice {
   readonly limit?: number | undefined;
   /** True for a model that reads texts again once they outgrow the original length of longrope. Default: false. */
   readonly rereads?: boolean | undefined;
+  /** True to refuse an odd number of rotated features, for which transformers' code gives heads another size. Default: false. */
+  readonly even?: boolean | undefined;
 }
 
 /** Rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates. */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
-  { kind, headSize = config.size('head_dim'), layout = 'halves', limit, rereads = false }: RotaryChoice = {},
+  {
+    kind,
+    headSize = config.size('head_dim'),
+    layout = 'halves',
+    limit,
+    rereads = false,
+    even = false,
+  }: RotaryChoice = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const ofKind = kind === undefined ? undefined : all[kind];
@@ -140,6 +149,10 @@ export function rotaryOf(
   const share = rope.numberOrNull('partial_rotary_factor') ?? 1;
   if (rope.values.rope_type === 'proportional') return proportional(init, config, rope, headSize, share);
   const features = Math.trunc(headSize * share);
+  if (even && features % 2 === 1)
+    throw new FormatError(
+      `config.json: partial_rotary_factor is ${share}, which rotates ${features} of ${headSize} features, expected an even number`,
+    );
   const maxLength = config.size('max_position_embeddings');
   const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
   // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.

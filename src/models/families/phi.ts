@@ -28,7 +28,7 @@ export class Phi extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
+    const rotary = rotaryOf(init, config, { even: true });
     const headNorm = config.flag('qk_layernorm')
       ? () => new LayerNorm(init, config.size('head_dim'), config.number('layer_norm_eps'))
       : null;

@@ -27,7 +27,7 @@ export class StableLm extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
+    const rotary = rotaryOf(init, config, { even: true });
     const attention = {
       rotary,
       bias: config.flag('use_qkv_bias'),
