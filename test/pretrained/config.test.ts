@@ -43,6 +43,17 @@ describe('completeConfig', () => {
     },
   );
 
+  // Defaults of transformers 5.24 that differ from those of related families.
+  it.each([
+    ['cohere', 'rope_parameters', { rope_type: 'default', rope_theta: 500000 }],
+    ['eurobert', 'rope_parameters', { rope_type: 'default', rope_theta: 10000 }],
+    ['unispeech', 'ctc_loss_reduction', 'mean'],
+    ['unispeech-sat', 'ctc_loss_reduction', 'mean'],
+    ['wavlm', 'ctc_loss_reduction', 'mean'],
+  ])('%s of nothing has its own %s', async (type, name, expected) => {
+    expect((await completeConfig({ model_type: type }))[name]).toEqual(expected);
+  });
+
   it('covers every family, and older files', () => {
     expect(recorded.cases.filter(({ name }) => name.endsWith('of nothing')).length).toBe(35);
     expect(recorded.cases.filter(({ name }) => name.includes('legacy')).length).toBeGreaterThan(5);

@@ -103,7 +103,7 @@ export const cohere: Family = {
   model: Cohere,
   className: 'Cohere',
   defaults: { ...defaults, use_qk_norm: false },
-  rope: { theta: 10000 },
+  rope: { theta: 500000 },
   gguf: {
     names: ggufNames,
     config: (file) => ({ ...cohereSettings(file), use_qk_norm: file.tensors.has('blk.0.attn_q_norm.weight') }),

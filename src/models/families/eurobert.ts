@@ -93,5 +93,5 @@ export const euroBert: Family = {
     mlp_bias: false,
     classifier_pooling: 'late',
   },
-  rope: { theta: 250000 },
+  rope: { theta: 10000 },
 };

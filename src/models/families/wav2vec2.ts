@@ -405,5 +405,9 @@ export const hubert: Family = {
 };
 
 /** UniSpeech (Wang et al. 2021, arXiv 2101.07597) and UniSpeech-SAT (Chen et al. 2021, arXiv 2110.05752). */
-export const uniSpeech: Family = { ...wav2vec2, className: 'UniSpeech' };
-export const uniSpeechSat: Family = { ...wav2vec2, className: 'UniSpeechSat' };
+export const uniSpeech: Family = {
+  ...wav2vec2,
+  className: 'UniSpeech',
+  defaults: { ...wav2vec2Defaults, ctc_loss_reduction: 'mean' },
+};
+export const uniSpeechSat: Family = { ...uniSpeech, className: 'UniSpeechSat' };

@@ -89,5 +89,5 @@ export const wavLm: Family = {
   ...wav2vec2,
   model: WavLm,
   className: 'WavLM',
-  defaults: { ...wav2vec2Defaults, num_buckets: 320, max_bucket_distance: 800 },
+  defaults: { ...wav2vec2Defaults, ctc_loss_reduction: 'mean', num_buckets: 320, max_bucket_distance: 800 },
 };
