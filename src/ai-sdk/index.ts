@@ -1,3 +1,4 @@
+export type { EmbedOptions } from '../frameworks/embed.js';
 export type { LocalModelsOptions, ModelId } from '../frameworks/local-models.js';
 export type { SimdformerLanguageOptions } from './call-options.js';
 export type { SimdformerEmbeddingOptions, SimdformerTranscriptionOptions } from './other-models.js';

@@ -1,7 +1,7 @@
 export type { ProblemType } from '../models/prediction-head.js';
 export { loadLora } from '../pretrained/peft/load-lora.js';
 export { Lora, lora } from '../pretrained/peft/lora.js';
-export type { LoraOptions, SaveLoraOptions } from '../pretrained/peft/lora-options.js';
+export type { LoraOptions, LoraSettings, SaveLoraOptions } from '../pretrained/peft/lora-options.js';
 export { CausalLanguageModel, type CausalRow, encodeChat } from './causal-language-model.js';
 export { Distillation, type DistillationOptions } from './distillation.js';
 export { type EmbeddingObjectiveOptions, type EmbeddingRow, Embeddings, embedTexts } from './embedding.js';
@@ -28,9 +28,10 @@ export {
 export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
 export { Preference, type PreferenceOptions, type PreferenceRow } from './preference.js';
 export { type FileRow, type ReadRowsOptions, readRows, rowLocation } from './read-rows.js';
+export type { ColumnNames } from './row-columns.js';
 export { type ClassificationRow, SequenceClassification } from './sequence-classification.js';
 export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
-export type { LabelledTokens } from './token-objective.js';
+export type { LabelledTokens, TokenObjective } from './token-objective.js';
 export {
   MaskedLanguageModel,
   type MaskingOptions,

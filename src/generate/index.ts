@@ -8,14 +8,24 @@ export {
   QueueFullError,
 } from './continuous-batching/continuous-batching.js';
 export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
+export type { Drafter } from './drafter.js';
 export { generate, stream } from './generate.js';
-export type { DraftEvent, FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
-export type { DecodingOptions, ExtendOptions, Generative } from './generative.js';
+export type {
+  CachedText,
+  DraftEvent,
+  DraftModel,
+  FinishReason,
+  GenerateOptions,
+  GenerateResult,
+  TokenEvent,
+} from './generate-options.js';
+export type { DecodingOptions, ExtendOptions, Generative, RowAdapter, SourceShape } from './generative.js';
 export type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';
 export type {
   CallableTool,
+  FormatConstraint,
   ResponseFormat,
   ToolCallSyntax,
   ToolCallSyntaxName,

@@ -16,7 +16,7 @@ export interface ModelCost {
 }
 
 /** Parts of a model that counting needs. */
-interface Countable extends Stacks {
+export interface Countable extends Stacks {
   readonly device: Device;
   readonly maxLength: number;
   readonly padId: number | null;

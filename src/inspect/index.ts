@@ -1,4 +1,5 @@
 export type { AttentionMaps, AttentionsByKind } from './attention-maps.js';
+export type { Countable } from './cost.js';
 export { type ModelCost, modelCost } from './cost.js';
 export { type HeadStatistics, headStatistics } from './heads.js';
 export { type HeatMapOptions, renderHeatMap } from './heat-map.js';

@@ -1,6 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
-import type { MultiHeadAttention, Projected } from '../nn/attention.js';
-import type { Window } from '../nn/padding.js';
+import type { MultiHeadAttention, ProjectedAttention } from '../nn/attention.js';
+import type { AttentionWindow } from '../nn/padding.js';
 import type { Sequences } from '../nn/sequences.js';
 import { tanh } from '../ops/activation.js';
 import { add, scale } from '../ops/binary.js';
@@ -50,7 +50,12 @@ export function traceAttention(
 }
 
 /** The bias of the scores of self-attention over the tokens of `x`, by distance or by content: [heads, T, T], or null. */
-function biasOf(attention: MultiHeadAttention, { q, kv }: Projected, batch: Sequences, x: Tensor): Tensor | null {
+function biasOf(
+  attention: MultiHeadAttention,
+  { q, kv }: ProjectedAttention,
+  batch: Sequences,
+  x: Tensor,
+): Tensor | null {
   const length = x.shape[0] as number;
   const table = attention.positionBias?.table();
   if (table) return permute(byDistance(permute(table, [1, 0]), length, length), [2, 0, 1]);
@@ -93,7 +98,7 @@ function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
 }
 
 /** [Tq, Tk]: -∞ where a query must not see a key: later keys if `causal`, and keys outside of `window`. */
-function mask({ device, shape }: Tensor, timeK: number, causal: boolean, window: Window | null): Tensor {
+function mask({ device, shape }: Tensor, timeK: number, causal: boolean, window: AttentionWindow | null): Tensor {
   const timeQ = shape[0] as number;
   const [before, after] = typeof window === 'number' ? [window, window] : (window ?? [timeK + timeQ, timeK]);
   const values = Float32Array.from({ length: timeQ * timeK }, (_, i) => {

@@ -4,7 +4,7 @@ import type { Device } from '../core/device.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 import type { Stacks } from '../nn/encoder-decoder.js';
 import type { Norm } from '../nn/norm.js';
-import type { Window } from '../nn/padding.js';
+import type { AttentionWindow } from '../nn/padding.js';
 import type { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
@@ -130,7 +130,7 @@ export interface AttentionTrace<T = Values> {
   /** True if queries see no later keys: the mask of the decoder's self-attention. */
   readonly causal: boolean;
   /** Queries see keys fewer than this many places away, or [before, after]; null for all keys. */
-  readonly window: Window | null;
+  readonly window: AttentionWindow | null;
   /** softmax(scores) over the keys that a query may see; 0 for other keys. */
   readonly weights: T;
   /** [heads, Tq, d]: the weighted mean of the values, with the relative term of `shaw` positions. */

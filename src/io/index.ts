@@ -1,3 +1,4 @@
+export type { ByteSource } from './byte-source.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './file.js';
 export type { LoadOptions } from './folder.js';
 export {

@@ -1,4 +1,5 @@
 export type { LocalModelsOptions, ModelId } from '../frameworks/local-models.js';
+export type { SamplingSettings } from '../frameworks/sampling.js';
 export {
   ChatSimdformer,
   type ChatSimdformerCallOptions,

@@ -5,7 +5,7 @@ import type { Dropout } from './dropout.js';
 import type { Projection } from './linear.js';
 import { partKinds, partRule } from './made-parts.js';
 import type { Norm } from './norm.js';
-import type { Window } from './padding.js';
+import type { AttentionWindow } from './padding.js';
 import type { DistanceTables, PositionBias } from './position-bias.js';
 import type { Rotation } from './rotary-embedding.js';
 
@@ -35,7 +35,7 @@ export interface MultiHeadOptions {
    * A query of self-attention attends to keys at a distance of less than this number. In a pair, the first number is
    * for earlier keys, and the second for later ones; 0 hides later keys. Default null: all keys.
    */
-  readonly window?: Window | null | undefined;
+  readonly window?: AttentionWindow | null | undefined;
   /** Factor of the scores. Default: 1/√headSize. */
   readonly scale?: number | undefined;
   /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default null: no limit. */

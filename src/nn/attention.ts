@@ -13,7 +13,7 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
-import { type PaddingMask, paddingMask, type Window } from './padding.js';
+import { type AttentionWindow, type PaddingMask, paddingMask } from './padding.js';
 import type { DistanceTables, PositionBias } from './position-bias.js';
 import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
@@ -181,7 +181,7 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Distances of the keys to which a query attends: before it, and after it if that differs. Null: all keys. */
-  get attentionWindow(): Window | null {
+  get attentionWindow(): AttentionWindow | null {
     const { window, windowAfter } = this;
     return window === null || windowAfter === null ? window : [window, windowAfter];
   }
@@ -295,7 +295,7 @@ export class MultiHeadAttention extends Module {
    * Projects new tokens. `kv` is null if an earlier layer has written keys and values to the cache. Subclasses may
    * override it.
    */
-  protected projectNew(x: Tensor, places: RotaryPlaces): Queries & { readonly kv: Tensor | null } {
+  protected projectNew(x: Tensor, places: RotaryPlaces): ProjectedQueries & { readonly kv: Tensor | null } {
     return this.project(x, places.positions, places.length, places.incremental, places.angles);
   }
 
@@ -308,7 +308,7 @@ export class MultiHeadAttention extends Module {
     places: RotaryPlaces,
     _shared: SharedTensors | undefined,
     _batch: Sequences,
-  ): Projected {
+  ): ProjectedAttention {
     return this.project(x, places.positions, places.length, places.incremental, places.angles);
   }
 
@@ -317,7 +317,13 @@ export class MultiHeadAttention extends Module {
    * `positions`, all below `length`. With `incremental`, tokens come one by one. `angles`: rows of the rotary table in
    * place of `positions`. Subclasses may override it.
    */
-  project(x: Tensor, positions: Tensor, length: number, incremental = false, angles: Tensor | null = null): Projected {
+  project(
+    x: Tensor,
+    positions: Tensor,
+    length: number,
+    incremental = false,
+    angles: Tensor | null = null,
+  ): ProjectedAttention {
     return this.splitProjections(this.qkv.forward(x), { positions, length, incremental, angles });
   }
 
@@ -325,7 +331,7 @@ export class MultiHeadAttention extends Module {
    * Splits the projections `all`, [N, queries | keys | values], and normalizes and rotates queries and keys. Subclasses
    * may override it.
    */
-  protected splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+  protected splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
     const { qNorm, kNorm, rotary } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const end = queries + 2 * keys;
@@ -373,7 +379,7 @@ export class MultiHeadAttention extends Module {
    * Projects the outputs of the heads, [N, heads·d], to [N, dModel]. `projected` is the result of `project`; none in
    * cross-attention. Subclasses may override it.
    */
-  protected projectOut(mixed: Tensor, _projected?: Queries): Tensor {
+  protected projectOut(mixed: Tensor, _projected?: ProjectedQueries): Tensor {
     return this.outProj.forward(mixed);
   }
 
@@ -419,13 +425,13 @@ export interface RotaryPlaces extends Omit<RotateOptions, 'columns'> {
   readonly length: number;
 }
 
-export interface Queries {
+export interface ProjectedQueries {
   /** [N, heads·d] */
   readonly q: Tensor;
 }
 
 /** Projections of attention's input. */
-export interface Projected extends Queries {
+export interface ProjectedAttention extends ProjectedQueries {
   /** [N, keys | values] */
   readonly kv: Tensor;
 }

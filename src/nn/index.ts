@@ -9,6 +9,8 @@
 
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
+export type { CacheFormat } from '../ops/kv-cache.js';
+export type { ProjectedAttention, ProjectedQueries, RotaryPlaces } from './attention.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { balanceLoss, withBalanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
@@ -17,8 +19,11 @@ export { CrossAttention, type CrossAttentionOptions } from './cross-attention.js
 export { type CacheSizes, type CacheSpec, DecoderState, type Memory } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type Lookup } from './embedding.js';
+export type { Encoder, EncoderDecoder, Stacks } from './encoder-decoder.js';
+export type { ExtendedSequence, Extension, StateSlots } from './extension.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
+export type { GridSize } from './interpolation.js';
 export { type LayerContext, type LayerParts, type Network, type PostNorm, TransformerLayer } from './layer.js';
 export { ConstantScale, LayerScale } from './layer-scale.js';
 export { Linear, type OutputProjection, type Projection, TiedLinear } from './linear.js';
@@ -32,10 +37,14 @@ export {
 export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';
 export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, PlainRMSNorm, RMSNorm } from './norm.js';
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';
+export type { AttentionWindow, PaddingMask } from './padding.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
+export type { DistanceTables } from './position-bias.js';
 export { BucketBias, DistanceBias, LinearBias, PositionBias, RelativeVectors } from './position-bias.js';
+export type { PositionShifts } from './position-shifts.js';
 export { type Positions, resolvePositions, rotaryAngles, sinusoids } from './positions.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, type WiringPart } from './residual.js';
+export type { RotateOptions, Rotation } from './rotary-embedding.js';
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';
 export { Sequences } from './sequences.js';
 export type { MixerContext, SharedTensors } from './shared-tensors.js';
@@ -44,4 +53,5 @@ export { sparseGates } from './sparse-gates.js';
 export { Stack, type StackContext, type StackEntry, type StackParts } from './stack.js';
 export type { StateNames, StoredAs } from './state-names.js';
 export { type PackedTokens, TokenBatch, type Tokens } from './token-batch.js';
+export type { ReadBlocksOptions } from './weight.js';
 export { type ActivationFormat, PackedWeight, type Weight } from './weight.js';

@@ -7,7 +7,7 @@ import type { Sequences } from './sequences.js';
  * A query attends to keys at a distance of less than this number. A pair has one number for earlier keys and one for
  * later keys.
  */
-export type Window = number | readonly [before: number, after: number];
+export type AttentionWindow = number | readonly [before: number, after: number];
 
 /** Masks of a batch with padding. */
 export interface PaddingMask {
@@ -24,7 +24,7 @@ export interface PaddingMask {
 
 interface PaddingMaskOptions {
   /** The window of queries; null if they attend to all keys. */
-  readonly window: Window | null;
+  readonly window: AttentionWindow | null;
   /** True if queries that are padding attend to no token. */
   readonly masksPaddingQueries: boolean;
 }

@@ -6,8 +6,8 @@ import { concat } from '../ops/move.js';
 import {
   MultiHeadAttention,
   type MultiHeadOptions,
-  type Projected,
-  type Queries,
+  type ProjectedAttention,
+  type ProjectedQueries,
   type RotaryPlaces,
 } from './attention.js';
 import type { Initializer } from './init.js';
@@ -44,13 +44,13 @@ export class NormedValueAttention extends MultiHeadAttention {
     places: RotaryPlaces,
     shared: SharedTensors | undefined,
     batch: Sequences,
-  ): Projected {
+  ): ProjectedAttention {
     const projected = super.projectAll(x, places, shared, batch);
     if (this.#isKeySource) shared?.share(this, projected.kv);
     return projected;
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const q = this.normalizeAndRotate(all.columns(0, queries), this.qNorm, places);
     const k = all.columns(queries, queries + keys);
@@ -99,11 +99,15 @@ export class ReusingAttention extends MultiHeadAttention {
     return [queries];
   }
 
-  protected override projectNew(x: Tensor, places: RotaryPlaces): Queries & { readonly kv: null } {
+  protected override projectNew(x: Tensor, places: RotaryPlaces): ProjectedQueries & { readonly kv: null } {
     return { q: this.#queries(x, places), kv: null };
   }
 
-  protected override projectAll(x: Tensor, places: RotaryPlaces, shared: SharedTensors | undefined): Projected {
+  protected override projectAll(
+    x: Tensor,
+    places: RotaryPlaces,
+    shared: SharedTensors | undefined,
+  ): ProjectedAttention {
     if (!shared)
       throw new ArgumentError(
         'ReusingAttention: it reads the keys of an earlier layer, expected a pass through the whole Stack',

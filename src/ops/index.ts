@@ -25,6 +25,7 @@ export {
 } from './binary.js';
 export { type CausalConvOptions, causalConv } from './causal-conv.js';
 export { contiguous } from './contiguous.js';
+export type { Steps } from './conv.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
 export {
   type ConvTranspose1dOptions,
@@ -38,11 +39,13 @@ export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
 export { type GridSampleOptions, gridSample } from './grid-sample.js';
 export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';
+export type { PerAxis } from './interpolate.js';
 export { type InterpolateOptions, type InterpolationMode, interpolate } from './interpolate.js';
-export type { CacheType } from './kv-cache.js';
+export type { CacheFormat, CacheType } from './kv-cache.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
 export { gatedDeltaRule, type ScanInputs, type ScanOptions, selectiveStateSpace } from './linear-scan.js';
+export type { Reduction } from './losses.js';
 export {
   type BceWithLogitsOptions,
   bceWithLogits,

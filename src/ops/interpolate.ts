@@ -17,7 +17,7 @@ import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
 /** One number for all spatial dimensions, or [height, width]. */
-type PerAxis = number | readonly [number, number];
+export type PerAxis = number | readonly [number, number];
 
 export type InterpolationMode = 'nearest' | 'nearest-exact' | 'linear' | 'bilinear' | 'bicubic';
 

@@ -10,7 +10,7 @@ import { norm } from './statistics.js';
 import { abs, exp, softplus, unary } from './unary.js';
 
 const reductions = ['none', 'sum', 'mean'] as const;
-type Reduction = (typeof reductions)[number];
+export type Reduction = (typeof reductions)[number];
 
 export interface ElementLossOptions {
   /** 'mean' over all elements, their 'sum', or 'none' for the loss of each element. Default: 'mean'. */

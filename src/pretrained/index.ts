@@ -1,6 +1,8 @@
 export type { FeatureDraft, GenerateOptions } from '../generate/generate-options.js';
-export type { ForwardOptions, ModelInputs, ModelOutput } from '../models/inputs.js';
+export type { DetectionTarget, ForwardOptions, ModelInputs, ModelOutput, Rows } from '../models/inputs.js';
+export type { Adapter, AdapterChoice } from '../models/pretrained-model.js';
 export { type HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+export type { GgufFileType } from './gguf/file-types.js';
 export type { SaveGgufOptions } from './gguf/save-gguf.js';
 export type { DownloadProgress, HubOptions } from './hub-options.js';
 export {
@@ -13,7 +15,8 @@ export {
   type TextModel,
 } from './load-later.js';
 export { loadPredictor, type PredictorOptions } from './load-predictor-later.js';
-export type { FileContent, ModelFileSet } from './open-source.js';
+export type { OnnxChoice } from './onnx/files.js';
+export type { FileContent, ModelFileSet, ModelLocation } from './open-source.js';
 export { decodeAudio } from './processors/decode-audio.js';
 export { decodeImage } from './processors/decode-image.js';
 export type { RawImage } from './processors/image.js';

@@ -1,4 +1,5 @@
 export type { DetectedBox, DetectedObject } from '../metrics/detection.js';
+export type { FlorenceAnswer } from '../pretrained/processors/florence2.js';
 export type { Answer } from './answers.js';
 export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';
 export type {
@@ -10,16 +11,19 @@ export type {
   SpeechRecognitionOutput,
   TranscriptChunk,
 } from './automatic-speech-recognition.js';
+export type { WhenFull } from './chat/chat-options.js';
 export * from './chat/index.js';
 export type { DepthEstimation, EstimatedDepth } from './depth-estimation.js';
 export type { WordAnswer, WordBox, WordBoxOptions } from './document-answers.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
+export type { GenerationArguments } from './generation-arguments.js';
 export { HostTensor, type NestedArray } from './host-tensor.js';
 export type { ImageClassification, ImageClassificationOptions } from './image-classification.js';
 export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
 export type { ImageInput } from './image-inputs.js';
+export type { MapSize } from './image-maps.js';
 export type { BackgroundRemoval, ImageSegmentation, ImageSegmentationOptions, Segment } from './image-segmentation.js';
 export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
 export type {
@@ -36,16 +40,22 @@ export type { MediaFile } from './media-source.js';
 export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
 export { type Passage, splitPassages } from './passages.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
+export type { PromptNames } from './prompts.js';
 export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName } from './registry.js';
 export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOptions } from './sentence-similarity.js';
+export type { SpeechQuality } from './speech/quality.js';
+export type { RatedSamples } from './speech/sound-inputs.js';
+export type { SpeechTask } from './speech/whisper-context.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextWithPair } from './text-classification.js';
 export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
+export type { TruncationOptions } from './text-inputs.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
 export type { RawAudio, TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
+export type { TextToTextOptions, WriteTexts, WrittenScores } from './text-to-text.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
 export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
 export * from './transformers/index.js';

@@ -12,7 +12,7 @@ export type {
   ChatTools,
 } from './chat-template.js';
 export { type PretrainedTokenizer, parseTokenizer } from './huggingface.js';
-export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';
+export type { ConfiguredToken, TokenizerConfig, TokenizerJson, TokenizerModel, TokenizerParts } from './json.js';
 export type { SpecialTokens } from './special.js';
 export { type Tokenizer, UnknownTokenError } from './tokenizer.js';
 export { type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';

@@ -34,7 +34,7 @@ const MAX_TOKENS = 2 ** 24;
 const SHUFFLE_STREAM = 0x5175ff1e;
 
 /** Options of `lengthBatches`. The internal ones are for examples without source and target. */
-interface LengthBatchesOptions {
+export interface LengthBatchesOptions {
   tokens?: number | undefined;
   seed?: number | undefined;
   /** @internal */

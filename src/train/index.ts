@@ -1,5 +1,6 @@
 export { Adafactor, type AdafactorOptions } from './adafactor.js';
 export { AdamW, type AdamWOptions, type ParameterGroup } from './adamw.js';
+export type { LengthBatchesOptions } from './batches.js';
 export { type Batches, type Example, lengthBatches, type Row, shuffledBatches, windowBatches } from './batches.js';
 export { clipGradNorm } from './clip.js';
 export {
@@ -13,6 +14,7 @@ export {
   type Trainable,
   type Validation,
 } from './fit.js';
+export type { WeightsKind } from './fit-options.js';
 export { Lion, type LionOptions } from './lion.js';
 export type { Optimizer, OptimizerState } from './optimizer.js';
 export {
@@ -23,6 +25,8 @@ export {
   parameterGroups,
   unfreeze,
 } from './parameter-groups.js';
+export type { DecayOptions } from './schedule.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './schedule.js';
 export { SGD, type SGDOptions } from './sgd.js';
 export { type StreamBatches, type StreamOptions, streamBatches } from './stream-batches.js';
+export type { WireFormat, World } from './world.js';

@@ -3,7 +3,7 @@ import { checkKnown, checkNumber, isCount, isNotNegative, isPositive, isWhole } 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;
 
-interface DecayOptions {
+export interface DecayOptions {
   /** The step at which the schedule ends; greater than `warmup`. */
   steps: number;
   /** Number of steps of the warm-up. Default 0. */

@@ -188,7 +188,13 @@ class Reader {
 const MADE = new Set(['CachedText', 'Memory', 'Randomness', 'BulkTask']);
 
 /** Methods that the package itself calls, and no user. */
-const INTERNAL = new Set(['Mpi#reduce', 'PackedWeight.readBlocks', 'RotaryEmbedding#forward']);
+const INTERNAL = new Set([
+  'Mpi#reduce',
+  'PackedWeight.readBlocks',
+  'RotaryEmbedding#forward',
+  'Rotation#forward',
+  'World#reduce',
+]);
 /** Methods that LangChain calls with options of its own. */
 const LANGCHAIN = /^ChatSimdformer#/;
 

@@ -1,6 +1,11 @@
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Queries, type RotaryPlaces } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type ProjectedQueries,
+  type RotaryPlaces,
+} from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
@@ -63,7 +68,7 @@ class ConvolvingAttention extends MultiHeadAttention {
     return { ...projected, convolved: this.#convolve(x, projected.q, batch) };
   }
 
-  protected override projectOut(mixed: Tensor, projected?: Queries & { readonly convolved?: Tensor }): Tensor {
+  protected override projectOut(mixed: Tensor, projected?: ProjectedQueries & { readonly convolved?: Tensor }): Tensor {
     const { convolved } = projected ?? {};
     return super.projectOut(convolved ? concat([mixed, convolved], 1) : mixed);
   }

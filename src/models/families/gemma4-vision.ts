@@ -1,7 +1,7 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
-import type { Queries } from '../../nn/attention.js';
+import type { ProjectedQueries } from '../../nn/attention.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { Inserted } from '../../nn/inserted.js';
@@ -117,7 +117,7 @@ class ClippedAttention extends NormedValueAttention {
     return this.splitProjections(concat(parts, -1), { positions, length, incremental, angles });
   }
 
-  protected override projectOut(mixed: Tensor, projected?: Queries): Tensor {
+  protected override projectOut(mixed: Tensor, projected?: ProjectedQueries): Tensor {
     return this.#limit(3).around(mixed, (each) => super.projectOut(each, projected));
   }
 

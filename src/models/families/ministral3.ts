@@ -1,5 +1,10 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Projected, type RotaryPlaces } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type ProjectedAttention,
+  type RotaryPlaces,
+} from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
@@ -51,7 +56,7 @@ class ScaledQueryAttention extends MultiHeadAttention {
     this.queryScale = queryScale;
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
     const { q, kv } = super.splitProjections(all, places);
     return { q: this.queryScale?.forward(q, places.positions) ?? q, kv };
   }

@@ -1,5 +1,10 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Projected, type RotaryPlaces } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type ProjectedAttention,
+  type RotaryPlaces,
+} from '../../nn/attention.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
@@ -99,7 +104,7 @@ class ClippedAttention extends MultiHeadAttention {
     super(init, options);
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
     const { clip } = this;
     return super.splitProjections(clip === null ? all : clamp(all, { min: -clip, max: clip }), places);
   }

@@ -1,6 +1,6 @@
 import { FormatError } from '../../core/errors.js';
 import { lastOf, type Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type Projected, type Queries } from '../../nn/attention.js';
+import { MultiHeadAttention, type ProjectedAttention, type ProjectedQueries } from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
@@ -98,7 +98,7 @@ export class Qwen35 extends Llama {
 }
 
 /** Queries with the gates of the heads' outputs, [N, heads·d]. */
-interface GatedQueries extends Queries {
+interface GatedQueries extends ProjectedQueries {
   readonly gate?: Tensor;
 }
 
@@ -114,7 +114,7 @@ class GatedAttention extends MultiHeadAttention {
     length: number,
     incremental = false,
     angles: Tensor | null = null,
-  ): Projected & GatedQueries {
+  ): ProjectedAttention & GatedQueries {
     const { headSize } = this;
     const width = this.heads * headSize;
     const all = this.qkv.forward(x); // [N, query and gate of each head | keys | values]

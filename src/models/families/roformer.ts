@@ -1,5 +1,10 @@
 import { lastOf, type Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type Projected, type RotaryPlaces } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type ProjectedAttention,
+  type RotaryPlaces,
+} from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -105,7 +110,7 @@ class StoredRotation extends Module implements Rotation {
 
 /** Attention that rotates values like queries and keys. */
 class RotatedValueAttention extends MultiHeadAttention {
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): Projected {
+  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
     const queries = this.heads * this.headSize;
     const rotated = this.rotate(all, places);
     return { q: rotated.columns(0, queries), kv: rotated.columns(queries, lastOf(rotated.shape)) };

@@ -12,7 +12,7 @@ import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
 type Samples = Float32Array | Float64Array;
 
 /** Samples at any rate in hertz. Several channels are averaged. */
-type RatedSamples =
+export type RatedSamples =
   | { readonly array: Samples; readonly sampling_rate: number }
   | { readonly raw: Samples; readonly sampling_rate: number }
   | Recording;
