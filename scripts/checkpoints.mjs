@@ -1876,4 +1876,11 @@ export const groups = [
       ['google/long-t5-tglobal-large', longT5(24, 1024, 2816, 16, 'transient-global'), 783],
     ],
   },
+  {
+    task: 'depth-estimation',
+    config: { model_type: 'glpn', depths: [3, 8, 27, 3], hidden_sizes: [64, 128, 320, 512], max_depth: 10 },
+    files: 'b',
+    millions: 61.2,
+    ids: ['vinvino02/glpn-nyu', 'vinvino02/glpn-kitti'],
+  },
 ];

@@ -66,6 +66,7 @@ const families: Readonly<Record<string, Entry>> = {
   gemma4: { load: async () => (await import('./families/gemma4-vision.js')).gemma4Vision },
   gemma4_vision: { load: async () => (await import('./families/gemma4-vision.js')).gemma4VisionTower },
   gemma4_text: { load: async () => (await import('./families/gemma4.js')).gemma4, gguf: ['gemma4'] },
+  glpn: { load: async () => (await import('./families/glpn.js')).glpn },
   glm4: { load: async () => (await import('./families/glm4.js')).glm4, gguf: ['glm4'] },
   gpt2: { load: async () => (await import('./families/gpt2.js')).gpt2, gguf: ['gpt2'] },
   gpt_neox: { load: async () => (await import('./families/gpt-neox.js')).gptNeox, gguf: ['gptneox'] },

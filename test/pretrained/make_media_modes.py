@@ -29,6 +29,7 @@ IMAGES = {
     "Siglip2": ("siglip2", {"patch_size": 4, "max_num_patches": 15}),
     "LayoutLMv3": ("layoutlmv3", {"size": {"height": 16, "width": 18}, "apply_ocr": False}),
     "MobileViT": ("mobilevit", {"size": {"shortest_edge": 20}, "crop_size": {"height": 17, "width": 23}}),
+    "GLPN": ("glpn", {"size_divisor": 8}),
     "Segformer": ("segformer", {"size": {"height": 16, "width": 20}}),
     "Sam": ("sam", {"size": {"longest_edge": 24}, "pad_size": {"height": 24, "width": 24}}),
     "Detr": ("detr", {"size": {"shortest_edge": 21, "longest_edge": 40}}),

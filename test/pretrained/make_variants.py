@@ -44,6 +44,10 @@ long_t5 = dict(
     vocab_size=11, d_model=8, d_kv=3, num_heads=2, d_ff=6, num_layers=2, num_decoder_layers=2, local_radius=1, global_block_size=3, relative_attention_num_buckets=4,
     relative_attention_max_distance=5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
 )
+glpn = dict(
+    num_channels=1, num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[4, 6], patch_sizes=[3, 3], strides=[2, 2], num_attention_heads=[1, 2], mlp_ratios=[1, 1],
+    drop_path_rate=0.0, decoder_hidden_size=4,
+)
 mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
 
 
@@ -160,6 +164,10 @@ CASES.update({
     ),
     "LongT5 with windows": ("LongT5ForConditionalGeneration", long_t5, dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 1]], labels=[[4, 5, 1]]), ["loss", "logits"], [[3, 4, 5, 6, 7, 8, 1]]),
     "LongT5's encoder": ("LongT5EncoderModel", dict(long_t5, encoder_attention_type="transient-global"), dict(input_ids=[[3, 4, 5, 6, 7, 8, 1]]), ["last_hidden_state"], None),
+})
+CASES.update({
+    "GLPN's depths": ("GLPNForDepthEstimation", glpn, dict(pixel_values=dict(shape=[1, 1, 8, 16]), labels=dict(shape=[1, 16, 32])), ["loss", "predicted_depth"], None),
+    "GLPN's map": ("GLPNModel", glpn, dict(pixel_values=dict(shape=[1, 1, 8, 16])), ["last_hidden_state"], None),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.

@@ -110,11 +110,12 @@ function folded(graph: Graph, path: string, norm: string, nodePath = scope(path)
   const { scale, shift } = batchNorm(graph, norm);
   const weight = graph.take(`${path}.weight`);
   const size = weight.values.length / scale.length;
+  const bias = graph.parameters.has(`${path}.bias`) ? graph.take(`${path}.bias`).values : null;
   graph.read(
     nodePath,
     'Conv',
     changed(weight, (value, i) => value * scale[Math.floor(i / size)]!),
-    { shape: [shift.length], values: shift },
+    { shape: [shift.length], values: shift.map((value, i) => value + (bias ? bias[i]! * scale[i]! : 0)) },
   );
 }
 
@@ -752,4 +753,37 @@ it("reads the layers of x-vectors from convolutions, and needs no speakers' dire
   const state = read.stateDict();
   for (const i of [0, 1])
     expect(await state[`tdnn.${i}.kernel.weight`]!.data()).toEqual(tensors.get(`tdnn.${i}.kernel.weight`)!.data());
+});
+
+it("reads GLPN's batch norms from convolutions with a bias", async () => {
+  const variant = variants.find(({ name }) => name === "GLPN's depths")!;
+  const { tensors } = parseSafetensors(weightsFile(variant.shapes));
+  const values = [...tensors].map(
+    ([name, entry]) => [name, { shape: entry.shape, values: entry.data() as Float32Array }] as const,
+  );
+  const graph = new Graph(new Map(values));
+  for (const i of [1, 2]) {
+    const layer = `decoder.stages.1.fusion.convolutional_layer${i}`;
+    folded(
+      graph,
+      `${layer}.0`,
+      `${layer}.1`,
+      `decoder/stages.1/fusion/convolutional_layer${i}/convolutional_layer${i}.0`,
+    );
+  }
+  const config = new TextEncoder().encode(JSON.stringify(variant.config));
+  const onWarning = (message: string) => expect(message).toBe('');
+  const [wanted, actual] = await Promise.all(
+    [{ 'model.safetensors': weightsFile(variant.shapes) }, { 'onnx/model.onnx': graph.file() }].map(async (file) => {
+      const model = await loadModel<PretrainedModel & { processor: null }>(
+        device,
+        { 'config.json': config, ...file },
+        { onWarning },
+      );
+      models.push(model);
+      return model.forward(images(1, 8, 16)).predictedDepth!.data() as Promise<Float32Array>;
+    }),
+  );
+  for (const [i, value] of actual!.entries())
+    expect(Math.abs(value - wanted![i]!)).toBeLessThan(2e-5 * largest(wanted!));
 });

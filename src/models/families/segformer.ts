@@ -39,14 +39,10 @@ export class Segformer extends ImageModel {
   constructor(context: FamilyContext) {
     super(context, ['none', 'image-classification', 'semantic-segmentation']);
     const { init, config, head } = context;
-    const count = config.size('num_encoder_blocks');
-    const widths = config.sizes('hidden_sizes', count);
-    const layers = config.sizes('depths', count).reduce((sum, depth) => sum + depth, 0);
-    let made = 0;
-    const share = () => made++ / Math.max(layers - 1, 1);
-    this.stages = widths.map((_, i) => new SegformerStage(init, config, this.randomness, i, share));
+    this.stages = segformerStages(init, config, this.randomness);
+    const width = config.sizes('hidden_sizes').at(-1) as number;
     this.decodeHead = head === 'semantic-segmentation' ? new DecodeHead(init, config, this.randomness) : null;
-    const out = () => new Linear(init, widths.at(-1) as number, labelsOf(config).length);
+    const out = () => new Linear(init, width, labelsOf(config).length);
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
   }
 
@@ -95,21 +91,8 @@ export class Segformer extends ImageModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [stage, own] = ['stages.*.layers.*', 'segformer.encoder.block.*.*'];
-    const attention = `${own}.attention.self`;
     return {
-      'stages.*.patches': 'segformer.encoder.patch_embeddings.*.proj',
-      'stages.*.patch_norm': 'segformer.encoder.patch_embeddings.*.layer_norm',
-      'stages.*.norm': 'segformer.encoder.layer_norm.*',
-      [`${stage}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
-      [`${stage}.self_attn.reduction`]: `${attention}.sr`,
-      [`${stage}.self_attn.reduction_norm`]: `${attention}.layer_norm`,
-      [`${stage}.self_attn.out_proj`]: `${own}.attention.output.dense`,
-      [`${stage}.norm1`]: `${own}.layer_norm_1`,
-      [`${stage}.norm2`]: `${own}.layer_norm_2`,
-      [`${stage}.feed_forward.linear1`]: `${own}.mlp.dense1`,
-      [`${stage}.feed_forward.depthwise`]: `${own}.mlp.dwconv.dwconv`,
-      [`${stage}.feed_forward.linear2`]: `${own}.mlp.dense2`,
+      ...segformerNames('segformer.encoder'),
       'decode_head.projections.*': 'decode_head.linear_c.*.proj',
       'decode_head.fuse': 'decode_head.linear_fuse',
       'head.out': 'classifier',
@@ -117,8 +100,37 @@ export class Segformer extends ImageModel {
   }
 }
 
+/** The stages, whose layers are dropped in training the more often the later they are. */
+export function segformerStages(init: Initializer, config: ModelConfig, randomness: Randomness): SegformerStage[] {
+  const count = config.size('num_encoder_blocks');
+  const layers = config.sizes('depths', count).reduce((sum, depth) => sum + depth, 0);
+  let made = 0;
+  const share = () => made++ / Math.max(layers - 1, 1);
+  return config.sizes('hidden_sizes', count).map((_, i) => new SegformerStage(init, config, randomness, i, share));
+}
+
+/** Names of the stages in checkpoints. */
+export function segformerNames(encoder: string): StateNames {
+  const [stage, own] = ['stages.*.layers.*', `${encoder}.block.*.*`];
+  const attention = `${own}.attention.self`;
+  return {
+    'stages.*.patches': `${encoder}.patch_embeddings.*.proj`,
+    'stages.*.patch_norm': `${encoder}.patch_embeddings.*.layer_norm`,
+    'stages.*.norm': `${encoder}.layer_norm.*`,
+    [`${stage}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
+    [`${stage}.self_attn.reduction`]: `${attention}.sr`,
+    [`${stage}.self_attn.reduction_norm`]: `${attention}.layer_norm`,
+    [`${stage}.self_attn.out_proj`]: `${own}.attention.output.dense`,
+    [`${stage}.norm1`]: `${own}.layer_norm_1`,
+    [`${stage}.norm2`]: `${own}.layer_norm_2`,
+    [`${stage}.feed_forward.linear1`]: `${own}.mlp.dense1`,
+    [`${stage}.feed_forward.depthwise`]: `${own}.mlp.dwconv.dwconv`,
+    [`${stage}.feed_forward.linear2`]: `${own}.mlp.dense2`,
+  };
+}
+
 /** A stage: overlapping patches, and layers over them. */
-class SegformerStage extends Module {
+export class SegformerStage extends Module {
   readonly patches: Conv2d;
   readonly patchNorm: LayerNorm;
   readonly layers: readonly TransformerLayer[];

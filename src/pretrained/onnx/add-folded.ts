@@ -39,7 +39,9 @@ export function addFolded(
   for (const name of wanted) {
     const norm = /^(.+)\.running_var$/.exec(name)?.[1];
     if (norm === undefined || found.has(name)) continue;
-    const shift = found.has(`${norm}.bias`) ? null : biasBeside(norm, single, wanted);
+    const shift = found.has(`${norm}.bias`)
+      ? null
+      : (biasBeside(norm, single, wanted) ?? zerosAfterBias(norm, single, wanted));
     if (shift) {
       add(`${norm}.bias`, shift);
       add(`${norm}.weight`, constant(shift.shape, 1));
@@ -123,6 +125,16 @@ function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): 
   const numbered = biases.filter(([name]) => /\d*$/.exec(norm)?.[0] === /(\d*)\.bias$/.exec(name)?.[1]);
   const [only, ...others] = biases.length === 1 ? biases : numbered;
   return only && others.length === 0 ? only[1] : null;
+}
+
+/**
+ * Returns zeros if the layer before a batch norm in a sequence is a folded convolution, whose bias in the model takes the
+ * shift.
+ */
+function zerosAfterBias(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
+  const name = norm.replace(/(?<=\.)\d+$/, (index) => `${Number(index) - 1}.bias`);
+  const bias = wanted.has(name) ? single.get(name) : undefined;
+  return bias?.shape.length === 1 ? constant(bias.shape, 0) : null;
 }
 
 function constant(shape: readonly number[], value: number): WeightEntry {

@@ -42,6 +42,7 @@ const kinds = {
   LayoutLMv3: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, ...HALF },
   Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
   MobileViT: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, ...IMAGENET },
+  GLPN: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
   Sam: { ...DETECTOR, squares: false, size: { shortest_edge: 1024 } },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RfDetr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
@@ -59,7 +60,7 @@ const kinds = {
 } as const;
 
 /** Processors that do not normalize by default. */
-const PLAIN: readonly Kind[] = ['RTDetr'];
+const PLAIN: readonly Kind[] = ['RTDetr', 'GLPN'];
 /** Processors that pad images of a batch on the right and at the bottom. Here each image is a batch of its own. */
 const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr', 'Yolos'];
 /** Processors whose older files give the size as two numbers. */
@@ -80,6 +81,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
     dpt: 'DPT',
     bit: 'Bit',
     mobilevit: 'MobileViT',
+    glpn: 'GLPN',
     clipseg: 'ViT',
     siglip2: 'Siglip2',
     layoutlmv3: 'LayoutLMv3',

@@ -15,6 +15,7 @@ import {
   ConvNextImageProcessor,
   DonutImageProcessor,
   DptImageProcessor,
+  GlpnImageProcessor,
   MobileVitImageProcessor,
   YolosImageProcessor,
 } from './special-images.js';
@@ -110,6 +111,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   ConvNext: ConvNextImageProcessor,
   DPT: DptImageProcessor,
   Donut: DonutImageProcessor,
+  GLPN: GlpnImageProcessor,
   MobileViT: MobileVitImageProcessor,
   RfDetr: RfDetrImageProcessor,
   Sam: SamImageProcessor,

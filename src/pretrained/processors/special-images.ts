@@ -1,4 +1,4 @@
-// Image processors of ConvNeXt, DPT, Donut, MobileViT and YOLOS, which have their own ways of resizing.
+// Image processors of ConvNeXt, DPT, Donut, GLPN, MobileViT and YOLOS, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
@@ -199,5 +199,24 @@ export class MobileVitImageProcessor extends ImageProcessor {
     if (!this.#flips) return resized;
     const data = resized.data.map((_, i, all) => all[i + 2 - 2 * (i % 3)] as number);
     return { ...resized, data };
+  }
+}
+
+/** GLPN: both sides become multiples of a number, by resizing. */
+export class GlpnImageProcessor extends ImageProcessor {
+  readonly #divisor: number;
+
+  /** Throws FormatError for settings that are not supported. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super({ ...config, size: null }, modelType, where);
+    this.#divisor = new Settings(where, config).count('size_divisor', 32);
+  }
+
+  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+    if (this.size === null) return image;
+    const [width, height] = [image.width, image.height].map((side) => side - (side % this.#divisor));
+    if (width && height) return yield* resize(image, width, height, this.resample);
+    const expected = `${this.#divisor} pixels or more`;
+    throw new ArgumentError(`image processor: an image is ${image.width} × ${image.height}, expected ${expected}`);
   }
 }
