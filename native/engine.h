@@ -53,7 +53,7 @@ class Engine {
  private:
   struct Walk;
   // Returns true if the range lies in the heap. Restores weights of that range that are in panels.
-  bool reach(uint64_t byteOffset, size_t bytes);
+  bool prepareAccess(uint64_t byteOffset, size_t bytes);
   const char* check(const uint32_t* words, size_t left);
   static void walk(void* data, Job& job, int thread);
 

@@ -17,7 +17,7 @@ inline int processor() { return sched_getcpu(); }
 
 // Excludes processors from those on which a thread may run, unless none would be left. Returns true if it did.
 // `allowed` receives the previous set. Thread 0 is the calling thread.
-inline bool narrow(pid_t thread, const int* taken, int count, cpu_set_t& allowed) {
+inline bool excludeProcessors(pid_t thread, const int* taken, int count, cpu_set_t& allowed) {
   if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return false;
   cpu_set_t others = allowed;
   for (int i = 0; i < count; ++i) CPU_CLR(taken[i], &others);
@@ -27,7 +27,7 @@ inline bool narrow(pid_t thread, const int* taken, int count, cpu_set_t& allowed
 // Moves the calling thread to a processor outside of `taken`, if there is one.
 inline void leaveProcessors(const int* taken, int count) {
   cpu_set_t allowed;
-  if (narrow(0, taken, count, allowed)) sched_setaffinity(0, sizeof allowed, &allowed);
+  if (excludeProcessors(0, taken, count, allowed)) sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
 // A thread that sleeps from time to time.
@@ -39,14 +39,15 @@ class Sleeper {
 
   // Called by a thread that is about to wake it: a sleeping thread will not wake up on this processor, unless there is
   // no other. It must not wake up meanwhile.
-  void keepFrom(int processor) {
-    if (isAsleep_.load(std::memory_order_acquire) && !isKept_) isKept_ = narrow(thread_, &processor, 1, allowed_);
+  void avoidProcessor(int processor) {
+    if (isAsleep_.load(std::memory_order_acquire) && !isRestricted_)
+      isRestricted_ = excludeProcessors(thread_, &processor, 1, allowed_);
   }
 
   // Called by the thread itself when it is idle: it may run everywhere again.
   void release() {
-    if (isKept_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
-    isKept_ = false;
+    if (isRestricted_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    isRestricted_ = false;
   }
 
   Sleeper* next = nullptr;
@@ -55,7 +56,7 @@ class Sleeper {
   const pid_t thread_ = static_cast<pid_t>(syscall(SYS_gettid));
   std::atomic<bool> isAsleep_{false};
   cpu_set_t allowed_;
-  bool isKept_ = false;
+  bool isRestricted_ = false;
 };
 
 #else
@@ -67,7 +68,7 @@ class Sleeper {
  public:
   void fallAsleep() {}
   void wakeUp() {}
-  void keepFrom(int) {}
+  void avoidProcessor(int) {}
   void release() {}
   Sleeper* next = nullptr;
 };

@@ -105,7 +105,7 @@ bool Engine::grow(uint64_t bytes) {
   return heap_.grow(bytes);
 }
 
-bool Engine::reach(uint64_t byteOffset, size_t bytes) {
+bool Engine::prepareAccess(uint64_t byteOffset, size_t bytes) {
   if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
   panels_.touch(byteOffset / 4, (bytes + byteOffset % 4 + 3) / 4);
   return true;
@@ -113,7 +113,7 @@ bool Engine::reach(uint64_t byteOffset, size_t bytes) {
 
 bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!reach(byteOffset, bytes)) return false;
+  if (!prepareAccess(byteOffset, bytes)) return false;
   if (bytes > 0) memcpy(target, heap_.data() + byteOffset, bytes);
   return true;
 }
@@ -121,7 +121,7 @@ bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
 #ifndef __wasm__
 bool Engine::discard(uint64_t byteOffset, uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!reach(byteOffset, bytes)) return false;
+  if (!prepareAccess(byteOffset, bytes)) return false;
   heap_.discard(byteOffset, bytes);
   return true;
 }
@@ -129,7 +129,7 @@ bool Engine::discard(uint64_t byteOffset, uint64_t bytes) {
 
 bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!reach(byteOffset, bytes)) return false;
+  if (!prepareAccess(byteOffset, bytes)) return false;
   if (bytes > 0) memcpy(heap_.data() + byteOffset, source, bytes);
   return true;
 }

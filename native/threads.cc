@@ -35,7 +35,7 @@ class Mutex {
 bool callerSleeps = false;
 
 // Number of polls before Backoff lets other threads run: about ten microseconds, the duration of the shortest sleep.
-constexpr int kLooks = 20000;
+constexpr int kPolls = 20000;
 
 #ifdef __wasm_atomics__
 
@@ -76,7 +76,7 @@ class Patience {
 using Mutex = std::mutex;
 
 constexpr bool callerSleeps = true;
-constexpr int kLooks = 2000;
+constexpr int kPolls = 2000;
 
 inline void yield() { std::this_thread::yield(); }
 void sleepWhile(std::atomic<uint32_t>& word, uint32_t value) { word.wait(value, std::memory_order_acquire); }
@@ -98,13 +98,13 @@ class Backoff {
   explicit Backoff(int thread) : yields_(thread != 0 || callerSleeps) {}
 
   void wait() {
-    if (++looks_ < kLooks || !yields_) return pause();
+    if (++polls_ < kPolls || !yields_) return pause();
     yield();
   }
 
  private:
   const bool yields_;
-  int looks_ = 0;
+  int polls_ = 0;
 };
 
 class Pool {
@@ -124,7 +124,7 @@ class Pool {
       ++workers_;
     }
     for (Sleeper* sleeper = crowds_ ? sleepers_ : nullptr; sleeper != nullptr; sleeper = sleeper->next)
-      sleeper->keepFrom(job.processors[0]);
+      sleeper->avoidProcessor(job.processors[0]);
 #endif
     job.next = jobs_;
     jobs_ = &job;

@@ -33,7 +33,7 @@ export interface AttentionInputs {
   readonly k: Tensor;
   readonly sizes: Sizes;
   readonly lengths: LengthsOfItems;
-  readonly sight: Sight;
+  readonly sight: VisibleRange;
   readonly biases: Biases;
   readonly factors: { readonly scale: number; readonly softcap: number };
   /**
@@ -67,7 +67,7 @@ export function checkAttention(
     k,
     sizes,
     lengths,
-    sight: sightOf(op, options),
+    sight: visibleRangeOf(op, options),
     biases,
     factors: { scale: options.scale ?? 1 / Math.sqrt(width), softcap: options.softcap ?? 0 },
     maxQ: bias || mask ? max(maxQ, biasGrid.rows, maskGrid.rows) : maxQ,
@@ -182,7 +182,7 @@ function checkItems(op: string, device: Device, sizes: Sizes, options: Attention
   return { lengths, maxQ: packed ? queries.longest : rowsQ, maxK: packed ? keys.longest : rowsK };
 }
 
-type Sight = {
+type VisibleRange = {
   /**
    * True if the position of the last query is that of the last key. Otherwise the position of the first query is
    * `offset`.
@@ -195,7 +195,7 @@ type Sight = {
 };
 
 /** Returns the keys to which a query attends. */
-function sightOf(op: string, { causal = false, window, offset }: AttentionOptions): Sight {
+function visibleRangeOf(op: string, { causal = false, window, offset }: AttentionOptions): VisibleRange {
   if (offset !== undefined && typeof causal === 'string')
     throw new ArgumentError(`${op}: causal is '${causal}' and offset is ${offset}, expected one of them: causal: true`);
   const [left, right] = window ?? [-1, -1];

@@ -63,7 +63,7 @@ export interface Learner {
 }
 
 /** Returns the data after the objective has prepared its examples. */
-export async function prepared(model: object, data: Data): Promise<Data> {
+export async function preparedData(model: object, data: Data): Promise<Data> {
   const { prepare } = model as Partial<Objective<unknown>>;
   if (prepare === undefined || 'batch' in Object(data)) return data;
   if (Array.isArray(data)) {

@@ -69,7 +69,7 @@ export class Florence2Processor extends ImageTextProcessor {
     this.#smallestText = new Settings(`${where}: post_processor_config.ocr`, part('ocr')).number('AREA_THRESHOLD', 0);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     return { pixelValues: yield* this.#images.processByParts([image]), pieces: [{ rows: this.#rows }] };
   }
 
@@ -94,21 +94,21 @@ export class Florence2Processor extends ImageTextProcessor {
       case 'text':
         return own.trim();
       case 'ocr': {
-        const found = textsIn(written, size).filter(({ box }) => !isSmall(box, size, this.#smallestText));
+        const found = parseTexts(written, size).filter(({ box }) => !isSmall(box, size, this.#smallestText));
         return { quad_boxes: found.map(({ box }) => box), labels: found.map(({ label }) => label) };
       }
       case 'boxes':
       case 'proposals':
-        return boxAnswer(boxesIn(written, size, kind === 'proposals'));
+        return boxAnswer(parseBoxes(written, size, kind === 'proposals'));
       case 'grounding':
-        return boxAnswer(boxesIn(written, size, false).filter(({ raw }) => !this.#banned.has(raw)));
+        return boxAnswer(parseBoxes(written, size, false).filter(({ raw }) => !this.#banned.has(raw)));
       case 'polygons': {
-        const found = polygonsIn(written, size, true);
+        const found = parsePolygons(written, size, true);
         return { polygons: found.map(({ polygons }) => polygons), labels: found.map(({ label }) => label) };
       }
       default: {
-        const shapes = text.includes('<poly>') ? polygonsIn(written, size, false) : [];
-        const boxes = text.includes('<poly>') ? [] : boxesIn(written, size, false);
+        const shapes = text.includes('<poly>') ? parsePolygons(written, size, false) : [];
+        const boxes = text.includes('<poly>') ? [] : parseBoxes(written, size, false);
         return {
           bboxes: boxes.map(({ box }) => box),
           bboxes_labels: boxes.map(({ label }) => label),
@@ -150,7 +150,7 @@ interface TextAt {
 const placesIn = (text: string) => [...text.matchAll(/<loc_(\d+)>/g)].map(([, place]) => place as string);
 
 /** Recognized texts with their four corners. */
-function textsIn(text: string, size: Size): TextAt[] {
+function parseTexts(text: string, size: Size): TextAt[] {
   return [...text.matchAll(/(.+?)((?:<loc_\d+>){8})/g)].map(([, label, corners]) => ({
     box: pixelsOf(placesIn(corners as string), size),
     label: (label as string).trim(),
@@ -176,7 +176,7 @@ interface BoxAt extends TextAt {
 }
 
 /** Boxes with the text before them. `bare`: there is no text. */
-function boxesIn(text: string, size: Size, bare: boolean): BoxAt[] {
+function parseBoxes(text: string, size: Size, bare: boolean): BoxAt[] {
   const phrases = text.match(bare ? /(?:<loc_\d+>){4,}/g : /[^<]+(?:<loc_\d+>){4,}/g) ?? [];
   return phrases.flatMap((phrase) => {
     const label = LABEL.exec(phrase);
@@ -206,7 +206,7 @@ interface Shape {
 }
 
 /** Polygons with the text before them. `bare`: text is optional. */
-function polygonsIn(text: string, size: Size, bare: boolean): Shape[] {
+function parsePolygons(text: string, size: Size, bare: boolean): Shape[] {
   const marks = '(?:<loc_\\d+>|<sep>|<poly>|</poly>){4,}';
   const phrases = text.match(new RegExp(bare ? marks : `[^<]+${marks}`, 'g')) ?? [];
   return phrases.flatMap((phrase) => {

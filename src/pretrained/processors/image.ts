@@ -60,11 +60,11 @@ const kinds = {
 } as const;
 
 /** Processors that do not normalize by default. */
-const PLAIN: readonly Kind[] = ['RTDetr', 'GLPN'];
+const WITHOUT_NORMALIZATION: readonly Kind[] = ['RTDetr', 'GLPN'];
 /** Processors that pad images of a batch on the right and at the bottom. Here each image is a batch of its own. */
-const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr', 'Yolos'];
+const WITH_PADDING: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr', 'Yolos'];
 /** Processors whose older files give the size as two numbers. */
-const LIMITED: readonly Kind[] = ['Detr', 'RfDetr', 'Yolos'];
+const WITH_SIZE_PAIRS: readonly Kind[] = ['Detr', 'RfDetr', 'Yolos'];
 
 export type Kind = keyof typeof kinds;
 
@@ -118,18 +118,18 @@ export class ImageProcessor {
     const name = kindOf(config, modelType, where);
     const kind = kinds[name];
     const given = config.size ?? kind.size;
-    const limited = LIMITED.includes(name) && isCount(given as number);
+    const limited = WITH_SIZE_PAIRS.includes(name) && isCount(given as number);
     const size = limited ? { shortest_edge: given, longest_edge: config.max_size ?? 1333 } : given;
     this.size = settings.boolean('do_resize', true) ? sizeOf(settings, size, kind.squares) : null;
     this.resample = settings.number('resample', kind.resample);
     if (!isResample(this.resample)) settings.refuse('resample', this.resample, "a number of PIL's, from 0 to 5");
     this.#crop = settings.boolean('do_center_crop', kind.crop) ? cropOf(settings, config.crop_size ?? 224) : null;
     this.#scale = settings.boolean('do_rescale', true) ? settings.number('rescale_factor', 1 / 255) : 1;
-    const normalizes = settings.boolean('do_normalize', !PLAIN.includes(name));
+    const normalizes = settings.boolean('do_normalize', !WITHOUT_NORMALIZATION.includes(name));
     this.#mean = normalizes ? settings.channels('image_mean', kind.mean) : [0, 0, 0];
     this.#std = normalizes ? settings.channels('image_std', kind.std) : [1, 1, 1];
     if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
-    const pads = this.mayPad || PADDED.includes(name);
+    const pads = this.addsPadding || WITH_PADDING.includes(name);
     if (!pads && settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
   }
 
@@ -146,7 +146,7 @@ export class ImageProcessor {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const cut: Pixels[] = [];
-    for (const image of images) cut.push(this.#cut(yield* this.resized(yield* rgbOf(image))));
+    for (const image of images) cut.push(this.#cut(yield* this.resizeImage(yield* rgbOf(image))));
     const { height, width } = cut[0] as Pixels;
     const data = new Float32Array(cut.length * 3 * height * width);
     for (const [i, pixels] of cut.entries()) {
@@ -160,12 +160,12 @@ export class ImageProcessor {
   }
 
   /** True for processors that pad images with black. */
-  protected get mayPad(): boolean {
+  protected get addsPadding(): boolean {
     return false;
   }
 
   /** Resizes an image by the file's settings. Cropping follows. */
-  protected *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null) return image;
     const { width, height } = this.sizeFor(image);
     return yield* resize(image, width, height, this.resample);
@@ -183,13 +183,13 @@ export class ImageProcessor {
   /**
    * Resizes the shorter side to `shortest` and keeps the aspect ratio. Throws ArgumentError if a side becomes too long.
    */
-  protected shortened(image: Pixels, shortest: number): Generator<undefined, Pixels> {
+  protected resizeShorterSide(image: Pixels, shortest: number): Generator<undefined, Pixels> {
     const { width, height } = shortenedSize(image, shortest);
     return resize(image, width, height, this.resample);
   }
 
   #cut(image: Pixels): Pixels {
-    return this.#crop === null ? image : this.middleOf(image, this.#crop);
+    return this.#crop === null ? image : this.centerCrop(image, this.#crop);
   }
 
   /** True if black is added on the right or at the bottom to make the image square. */
@@ -204,7 +204,7 @@ export class ImageProcessor {
   }
 
   /** Crops the middle of the image. Smaller images are padded with black on all sides. */
-  protected middleOf(image: Pixels, { height, width }: { readonly height: number; readonly width: number }): Pixels {
+  protected centerCrop(image: Pixels, { height, width }: { readonly height: number; readonly width: number }): Pixels {
     const top = cropStart(image.height, height);
     const left = cropStart(image.width, width);
     const data = new Uint8ClampedArray(height * width * 3);

@@ -141,7 +141,7 @@ function weightedSums(
 }
 
 /** The old pixel at each new one's centre. Places are summed as in PIL, so that their roundings are equal, too. */
-function nearestPlaces(from: number, to: number): Int32Array {
+function nearestPixels(from: number, to: number): Int32Array {
   const step = from / to;
   let place = step * 0.5;
   return Int32Array.from({ length: to }, () => {
@@ -154,7 +154,7 @@ function nearestPlaces(from: number, to: number): Int32Array {
 function nearest(image: Pixels, width: number, height: number): Pixels {
   const { channels } = image;
   const data = new Uint8ClampedArray(width * height * channels);
-  const [rows, columns] = [nearestPlaces(image.height, height), nearestPlaces(image.width, width)];
+  const [rows, columns] = [nearestPixels(image.height, height), nearestPixels(image.width, width)];
   for (let y = 0, at = 0; y < height; y++) {
     const row = (rows[y] as number) * image.width;
     for (let x = 0; x < width; x++, at += channels) {

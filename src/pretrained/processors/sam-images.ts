@@ -29,7 +29,7 @@ export class SamImageProcessor extends ImageProcessor {
     this.padded = [part('pad_size').count('height', 1024, 1 << 16), part('pad_size').count('width', 1024, 1 << 16)];
   }
 
-  protected override get mayPad(): boolean {
+  protected override get addsPadding(): boolean {
     return true;
   }
 
@@ -41,7 +41,7 @@ export class SamImageProcessor extends ImageProcessor {
     return { width: side(width), height: side(height) };
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     const { width, height } = this.sizeFor(image);
     return yield* resize(image, width, height, this.resample);
   }
@@ -56,7 +56,7 @@ export class SamImageProcessor extends ImageProcessor {
     const [rows, columns] = this.padded;
     const data = new Float32Array(images.length * 3 * rows * columns);
     for (const [i, image] of images.entries()) {
-      const { width, height, data: bytes } = yield* this.resized(yield* rgbOf(image));
+      const { width, height, data: bytes } = yield* this.resizeImage(yield* rgbOf(image));
       if (width > columns || height > rows)
         throw new ArgumentError(
           `image processor: an image becomes ${width} × ${height}, expected ${columns} × ${rows} or less`,

@@ -58,7 +58,7 @@ export class Siglip2ImageProcessor extends ImageProcessor {
               into[at++] = data[(colour * height + row * side + y) * width + column * side + x] as number;
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     if (!this.#resizes) return image;
     const [height, width] = this.#sizeFor(image);
     return yield* resize(image, width, height, this.resample);

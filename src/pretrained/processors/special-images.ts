@@ -19,12 +19,12 @@ export class ConvNextImageProcessor extends ImageProcessor {
     if (this.size && !('shortest' in this.size)) settings.refuse('size', config.size, '{ shortest_edge }, in pixels');
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null || !('shortest' in this.size)) return image;
     const { shortest: side } = this.size;
     if (side >= 384) return yield* resize(image, side, side, this.resample);
-    const shortened = yield* this.shortened(image, Math.trunc(side / this.#cropShare));
-    return this.middleOf(shortened, { height: side, width: side });
+    const shortened = yield* this.resizeShorterSide(image, Math.trunc(side / this.#cropShare));
+    return this.centerCrop(shortened, { height: side, width: side });
   }
 }
 
@@ -46,7 +46,7 @@ export class DptImageProcessor extends ImageProcessor {
     if (this.size && !('height' in this.size)) settings.refuse('size', config.size, '{ height, width }, in pixels');
   }
 
-  protected override get mayPad(): boolean {
+  protected override get addsPadding(): boolean {
     return true;
   }
 
@@ -55,7 +55,7 @@ export class DptImageProcessor extends ImageProcessor {
     return this.#divisor === null ? features : paddedTo(features, this.#divisor);
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null || !('height' in this.size)) return image;
     let [down, right] = [this.size.height / image.height, this.size.width / image.width];
     if (this.#keepsRatio) {
@@ -117,14 +117,14 @@ export class DonutImageProcessor extends ImageProcessor {
     this.#page = isPage ? page : settings.refuse('size', size, '{ height, width }, in pixels');
   }
 
-  protected override get mayPad(): boolean {
+  protected override get addsPadding(): boolean {
     return true;
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     const { height, width } = this.#page;
     let page = this.#aligns && isAcross(image, this.#page) ? rotated(image) : image;
-    if (this.#resizes) page = yield* this.shortened(page, Math.min(height, width));
+    if (this.#resizes) page = yield* this.resizeShorterSide(page, Math.min(height, width));
     if (this.#fits) page = yield* this.#fitted(page);
     if (!this.#pads) return page;
     if (page.height > height || page.width > width) {
@@ -194,8 +194,8 @@ export class MobileVitImageProcessor extends ImageProcessor {
     this.#flips = new Settings(where, config).boolean('do_flip_channel_order', true);
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
-    const resized = yield* super.resized(image);
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
+    const resized = yield* super.resizeImage(image);
     if (!this.#flips) return resized;
     const data = resized.data.map((_, i, all) => all[i + 2 - 2 * (i % 3)] as number);
     return { ...resized, data };
@@ -212,7 +212,7 @@ export class GlpnImageProcessor extends ImageProcessor {
     this.#divisor = new Settings(where, config).count('size_divisor', 32);
   }
 
-  protected override *resized(image: Pixels): Generator<undefined, Pixels> {
+  protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {
     if (this.size === null) return image;
     const [width, height] = [image.width, image.height].map((side) => side - (side % this.#divisor));
     if (width && height) return yield* resize(image, width, height, this.resample);

@@ -16,7 +16,7 @@ export class Gemma3Processor extends ImageTextProcessor {
     this.#rows = model.count('mm_tokens_per_image', 256);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
     const crops = this.settings.boolean('do_pan_and_scan', false) ? this.#crops(image) : [];
     const isResized = this.settings.boolean('do_resize', true);

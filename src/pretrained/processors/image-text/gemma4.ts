@@ -21,7 +21,7 @@ export class Gemma4Processor extends ImageTextProcessor {
       this.settings.refuse('max_soft_tokens', maxTokens, `one of ${SOFT_TOKENS.join(', ')}`);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('patch_size', 16);
     const pool = settings.count('pooling_kernel_size', 3);

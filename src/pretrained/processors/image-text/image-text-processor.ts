@@ -59,8 +59,8 @@ export abstract class ImageTextProcessor {
   /** The placeholder that chat templates write for an image: a token's id, or its text. */
   abstract readonly mark: number | string;
 
-  /** Pauses after every few milliseconds of work. */
-  protected abstract ready(image: Pixels): Generator<undefined, ReadyImage>;
+  /** Converts an image to the model's inputs. Pauses after every few milliseconds of work. */
+  protected abstract prepareImage(image: Pixels): Generator<undefined, ReadyImage>;
 
   /** Throws ArgumentError if the value is no image, or cannot be resized. */
   process(image: RawImage): ReadyImage {
@@ -69,7 +69,7 @@ export abstract class ImageTextProcessor {
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
   *processByParts(image: RawImage): Generator<undefined, ReadyImage> {
-    return yield* this.ready(yield* rgbOf(image));
+    return yield* this.prepareImage(yield* rgbOf(image));
   }
 
   /** A prompt with `count` images for models without a chat template. `mark` and `begin`: texts of those tokens. */

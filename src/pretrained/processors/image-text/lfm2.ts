@@ -14,7 +14,7 @@ export class Lfm2Processor extends ImageTextProcessor {
     this.#factor = this.settings.count('downsample_factor', 2);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('encoder_patch_size', 16);
     const [least, most] = [settings.count('min_image_tokens', 64), settings.count('max_image_tokens', 256)];

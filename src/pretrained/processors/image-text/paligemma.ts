@@ -13,7 +13,7 @@ export class PaliGemmaProcessor extends ImageTextProcessor {
     this.#rows = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 16)) ** 2;
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
     const resized = this.settings.boolean('do_resize', true) ? yield* resize(image, ...size, this.resample) : image;
     return { pixelValues: yield* this.planes([resized]), pieces: [{ rows: this.#rows }] };

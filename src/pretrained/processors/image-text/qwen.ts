@@ -13,7 +13,7 @@ export class QwenProcessor extends ImageTextProcessor {
     this.mark = model.count('image_token_id', 151655, MAX_COUNT);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const { settings } = this;
     const patch = settings.count('patch_size', 14);
     const frames = settings.count('temporal_patch_size', 2);

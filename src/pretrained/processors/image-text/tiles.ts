@@ -15,7 +15,7 @@ export class TilesProcessor extends ImageTextProcessor {
     this.#rows = Math.floor(patches / model.count('scale_factor', 2) ** 2);
   }
 
-  protected *ready(image: Pixels): Generator<undefined, ReadyImage> {
+  protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
     const tile = this.side('max_image_size', 'longest_edge', 364);
     const sized = this.settings.boolean('do_resize', true) ? yield* this.#sized(image) : image;
     const whole = (of: Pixels) => resize(of, tile, tile, this.resample);
