@@ -15,7 +15,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
-import type { Family, GgufSettings } from '../family.js';
+import type { Family, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
@@ -311,6 +312,31 @@ function ggufConfig(file: GgufSettings): Json {
   };
 }
 
+/** The settings that `saveGguf` writes. */
+function ggufSaved(config: ModelConfig): Readonly<Record<string, GgufNumber>> {
+  const isGated = config.flag('is_gated_act');
+  expectForGguf(config, { dense_act_fn: isGated ? 'gelu_new' : 'relu', relative_attention_max_distance: 128 });
+  // A file without a matrix of outputs is read as T5 1.0, which scales the decoder's features.
+  const isTied = config.flag('tie_word_embeddings');
+  expectForGguf(config, config.type === 'mt5' ? { tie_word_embeddings: false } : { scale_decoder_outputs: isTied });
+  const count = (name: string) => ({ uint32: config.size(name) });
+  const epsilon = { float32: config.number('layer_norm_epsilon') };
+  return {
+    context_length: { uint32: TRAINED },
+    embedding_length: count('d_model'),
+    feed_forward_length: count('d_ff'),
+    block_count: count('num_layers'),
+    decoder_block_count: count('num_decoder_layers'),
+    'attention.head_count': count('num_heads'),
+    'attention.key_length': count('d_kv'),
+    'attention.value_length': count('d_kv'),
+    'attention.relative_buckets_count': count('relative_attention_num_buckets'),
+    'attention.layer_norm_epsilon': epsilon,
+    'attention.layer_norm_rms_epsilon': epsilon,
+    decoder_start_token_id: { uint32: config.number('decoder_start_token_id') },
+  };
+}
+
 export const t5: Family = {
   model: T5,
   encoder: T5Encoder,
@@ -342,6 +368,7 @@ export const t5: Family = {
       ...ggufStack('dec', 'decoder', 2),
     },
     config: ggufConfig,
+    saved: ggufSaved,
   },
 };
 
@@ -360,6 +387,7 @@ export const mt5: Family = {
     decoder_start_token_id: 0,
   },
   complete: completeT5,
+  ...(t5.gguf && { gguf: t5.gguf }),
 };
 
 /** UMT5 (Chung et al. 2023, arXiv 2304.09151): mT5 with biases of distances in each layer. */

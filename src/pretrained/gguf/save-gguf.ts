@@ -204,11 +204,11 @@ function joined<Values extends Float32Array | Uint8Array>(parts: readonly Values
 
 /** The name in a GGUF file, and the tensor's name within its layer. All experts of a layer have the same name. */
 function nameOf(names: ReadonlyMap<string, string>, given: string): { name: string; last: string } {
-  const name = given.replace(/(?<=\.experts\.)\d+/, '#');
+  const name = given.replace(/(?<=\.experts\.)\d+/, '#').replace('.DenseReluDense.wi.', '.DenseReluDense.wi_1.');
   const whole = names.get(name.replace(/(?<=\.layers\.)\d+/, '*'));
   const end = name.lastIndexOf('.');
   const [stem, suffix] = whole === undefined ? [name.slice(0, end), name.slice(end)] : [name, ''];
-  const number = /(?<=\.(layers|h|blocks)\.)\d+/.exec(stem)?.[0] ?? '';
+  const number = /(?<=\.(layers|h|blocks?)\.)\d+/.exec(stem)?.[0] ?? '';
   const own = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
   if (own === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
   return { name: own.replace('*', number) + suffix, last: own.split('.').at(-1) as string };
