@@ -1,9 +1,10 @@
 // Splits bytes into lines.
 
 import { constants, createReadStream } from 'node:fs';
-import { access, readFile, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { FormatError } from '../core/errors.js';
 import { isFolder, withPath } from '../io/atomic-write.js';
+import { readWhole } from '../io/file.js';
 
 const [LINE_FEED, CARRIAGE_RETURN] = [10, 13];
 
@@ -56,7 +57,7 @@ export async function checkReadable(paths: readonly string[]): Promise<void> {
 /** Runs work with a file. A FormatError of the work names the file. */
 export async function withFile<Result>(path: string, work: (bytes: Buffer) => Promise<Result>): Promise<Result> {
   try {
-    return await work(await readFile(path));
+    return await work(await readWhole(path));
   } catch (error) {
     throw error instanceof FormatError ? new FormatError(`${path}: ${error.message}`, { cause: error }) : error;
   }

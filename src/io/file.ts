@@ -140,18 +140,27 @@ export function safetensorsParts(
   }
 }
 
+/** Reads a file of Node. Throws the system's error, which then has the path, also for a folder; or the signal's reason. */
+export async function readWhole(path: string, signal?: AbortSignal): Promise<Buffer> {
+  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  try {
+    return await readFile(path, { signal });
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : withPath(error, path);
+  }
+}
+
 /** Returns a function that reads the files of a folder by name. For a missing file, it returns an empty string. */
 export async function readFilesOf(
   folder: string,
 ): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {
-  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   return async (name, signal) => {
     try {
-      return await readFile(join(folder, name), { signal });
+      return await readWhole(join(folder, name), signal);
     } catch (error) {
       if (isMissing(error)) return '';
-      throw signal?.aborted ? signal.reason : withPath(error, join(folder, name));
+      throw error;
     }
   };
 }

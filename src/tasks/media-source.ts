@@ -1,9 +1,10 @@
 // Sources of audio and images.
 
-import { isNode, nodeModule } from '../backend/node.js';
+import { isNode } from '../backend/node.js';
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FetchError } from '../core/errors.js';
 import { isBlob, isTyped, isUrl } from '../core/kinds.js';
+import { readWhole } from '../io/file.js';
 import { fetchFile, pathOf, remoteUrl } from '../io/folder.js';
 
 /** A file: its content, a path in Node, or a URL. */
@@ -23,8 +24,7 @@ export async function bytesOf(task: string, file: MediaFile, signal?: AbortSigna
   }
   const url = remoteUrl(file);
   if (url === null && isNode) {
-    const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-    return readFile(await pathOf(file), { signal });
+    return readWhole(await pathOf(file), signal);
   }
   const found = await fetchFile(url as URL, false, signal);
   if (typeof found === 'string') throw new FetchError(`${task}: the file is not there${found}`);

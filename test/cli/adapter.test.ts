@@ -1,6 +1,6 @@
 // Folders of adapters, in every command that takes a model.
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { loadModel } from '../../src/index.js';
@@ -45,6 +45,33 @@ describe('the folder of an adapter', () => {
     expect(adapted).not.toBe(base);
     expect(merged).toBe(adapted);
     expect(JSON.parse(readFileSync(at('merged/config.json'), 'utf8')).model_type).toBe('llama');
+  });
+
+  it('leaves no folder if the merged model cannot be written', async () => {
+    // A folder is where a file of the model is to be.
+    mkdirSync(at('blocked/config.json'), { recursive: true });
+    const ended = await runCli(['merge', at('writer'), '-o', at('blocked')]);
+    expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('EISDIR') });
+    expect(readdirSync(at('blocked'))).toEqual(['config.json']);
+    const below = await runCli(['merge', at('writer'), '-o', at('writer/adapter_config.json/merged')]);
+    expect(below).toMatchObject({ code: 1, stderr: expect.stringMatching(/E(NOTDIR|EXIST)/) });
+  });
+
+  it('of a GGUF file is described with the sizes of that file', async () => {
+    const device = await deviceFor(isas[0] as string, 2);
+    const file = resolve('test/data/gguf3/qwen3.IQ1_M.gguf');
+    using model = await loadModel<LoadedModel>(device, file, { onWarning: () => {} });
+    await lora(model, { r: 2, targets: ['q_proj'] }).save(at('of gguf'));
+    const [whole, adapted] = [
+      JSON.parse(await run('info', file, '--json')),
+      JSON.parse(await run('info', at('of gguf'), '--json')),
+    ];
+    const sizes = (types: Record<string, { tensors: number; bytes: number }>) =>
+      Object.entries(types)
+        .map(([type, { tensors, bytes }]) => [type, tensors, bytes])
+        .sort();
+    expect(sizes(adapted.types)).toEqual(sizes(whole.types));
+    expect(Object.keys(adapted.types)).toContain('IQ1_M');
   });
 
   it('is not merged into the folder of its base or into its own', async () => {

@@ -65,6 +65,8 @@ describe('simdformer chat', () => {
     const layer = await talk(['x'], '--draft', 'mtp');
     expect(layer).toMatchObject({ code: 1, stderr: expect.stringContaining('expected a Qwen 3.5 or a Gemma 4') });
     expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
+    const isFolder = `simdformer: ${folder.at('stories')}: it is a folder (EISDIR)\n`;
+    expect(await talk(['x'], '--restore', folder.at('stories'))).toMatchObject({ code: 1, stderr: isFolder });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
     // The answer of packed weights is that of the library.
     const device = await createDevice({ threads: 2 });

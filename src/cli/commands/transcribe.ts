@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import { readWhole } from '../../io/file.js';
 import type { Pipeline, SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
 import { openDevice } from '../common.js';
@@ -185,10 +185,10 @@ const formats: Readonly<Record<(typeof FORMATS)[number], ResultFormat<Transcribe
 };
 
 async function* recordings(files: readonly string[]): AsyncGenerator<JobInput> {
-  for (const name of files) yield { name, bytes: name === '-' ? await buffer(process.stdin) : await readFile(name) };
+  for (const name of files) yield { name, bytes: name === '-' ? await buffer(process.stdin) : await readWhole(name) };
   if (files.length > 0) return;
   for await (const { name: line, bytes } of linesOfFiles([])) {
     const name = decodeText(line, bytes);
-    if (name !== '') yield { name, bytes: await readFile(name) };
+    if (name !== '') yield { name, bytes: await readWhole(name) };
   }
 }

@@ -6,6 +6,7 @@ import { canShare } from '../../generate/continuous-batching/shared-batch.js';
 import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
+import { pathOf } from '../../io/folder.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { AnswerStream, answerText, hasChannels } from './answer-stream.js';
 import { answerInBatch, join, leave, share } from './batched-chats.js';
@@ -293,11 +294,11 @@ export class Chat {
    * system's errors, FormatError for any other file, and the errors of the constructor.
    */
   static async restore(model: ChatModel, path: string | URL): Promise<Chat> {
-    const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
     let value: unknown;
-    const text = await readFile(path, 'utf8');
+    const { readWhole } = await import('../../io/file.js');
+    const bytes = await readWhole(await pathOf(path));
     try {
-      value = JSON.parse(text);
+      value = JSON.parse(bytes.toString());
     } catch (cause) {
       throw new FormatError(`${path} is not a saved conversation: it is not JSON`, { cause });
     }
