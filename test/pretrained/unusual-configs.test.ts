@@ -2,14 +2,18 @@
 import { expect, it } from 'vitest';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { testData } from '../test-data.js';
-import { filesOf } from './reference.js';
+import { type TestData, testData } from '../test-data.js';
+import { filesOf, inputsOf, referenceOf } from './reference.js';
 
 const device = await deviceFor(isas[0]!, 1);
-const data = testData('switches');
+const [switches, reference] = [testData('switches'), testData('reference3')];
 
 /** The files of a case, with another config. */
-async function changed(name: string, change: (config: Record<string, unknown>) => void) {
+async function changed(
+  data: TestData,
+  name: string,
+  change: (config: Record<string, Record<string, unknown>>) => void,
+) {
   const files = await filesOf(data, name);
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   change(config);
@@ -17,7 +21,7 @@ async function changed(name: string, change: (config: Record<string, unknown>) =
 }
 
 it('makes patches of Swin without hidden_size', async () => {
-  const files = await changed('donut-swin', (config) => {
+  const files = await changed(switches, 'donut-swin', (config) => {
     for (const key of ['hidden_size', 'num_layers', 'stage_names']) delete config[key];
   });
   const model = await loadModel(device, files);
@@ -25,8 +29,18 @@ it('makes patches of Swin without hidden_size', async () => {
   model.dispose();
 });
 
+it("takes the grid of SAM's prompts from the sizes of images and patches", async () => {
+  const files = await changed(reference, 'sam', ({ prompt_encoder_config: prompts }) => {
+    delete prompts?.image_embedding_size;
+  });
+  const model = await loadModel(device, files);
+  const output = model.forward(inputsOf(device, await referenceOf(reference, 'sam')));
+  expect(output.predMasks?.shape.length).toBe(5);
+  model.dispose();
+});
+
 it.each(['phi-norms', 'stablelm-norms'])('%s: refuses to rotate one feature', async (name) => {
-  const files = await changed(name, (config) => {
+  const files = await changed(switches, name, (config) => {
     config.rope_parameters = { rope_type: 'default', rope_theta: 100, partial_rotary_factor: 0.25 };
   });
   await expect(loadModel(device, files)).rejects.toThrow(

@@ -370,8 +370,8 @@ class SamPrompts extends Module {
     if (this.pointEmbed.length < 4)
       throw new FormatError(`config.json: num_point_embeddings is ${this.pointEmbed.length}, expected at least 4`);
     this.notAPointEmbed = vector();
-    this.grid = config.size('image_embedding_size');
     this.#image = config.size('image_size');
+    this.grid = Math.floor(this.#image / config.size('patch_size')); // whatever image_embedding_size says
   }
 
   protected override get stateNames(): StateNames {
@@ -655,7 +655,7 @@ const visionDefaults: Json = {
 const promptDefaults: Json = {
   hidden_size: 256,
   image_size: 1024,
-  image_embedding_size: 64,
+  patch_size: 16,
   mask_input_channels: 16,
   num_point_embeddings: 4,
   hidden_act: 'gelu',
