@@ -38,6 +38,25 @@ it.each(['t5', 'umt5'])("%s: the tensors, settings and vocabulary of llama.cpp's
   expect(logitsOf(again)).toEqual(logitsOf(model)); // float16 holds all weights
 });
 
+it.each(['t5', 'umt5'])("%s: the vocabulary of llama.cpp's file, from a folder of Hugging Face", async (name) => {
+  const file = fileURLToPath(new URL(`${name}.gguf`, import.meta.url));
+  using first = await loadModel(device, file, { weights: 'float32' });
+  const saved = join(folder, name);
+  await first.save(saved);
+  using model = await loadModel(device, saved);
+  await saveGguf(model, path);
+  const [theirs, ours] = [file, path].map((each) => parseGguf(readFileSync(each)).metadata);
+  const vocabulary = [...theirs!].filter(([key]) => key.startsWith('tokenizer.ggml.') && !/token_type$/.test(key));
+  const shown = (value: unknown) =>
+    typeof value === 'object' ? Array.from(value as Iterable<unknown>).slice(0, model.tokenizer!.vocabSize) : value;
+  for (const [key, value] of vocabulary) expect(shown(ours!.get(key)), key).toEqual(shown(value));
+  using again = await loadModel(device, path, { weights: 'float32' });
+  for (const text of ['the woman walks her dogs', '  three   dogs ', 'in the park</s>'])
+    expect(again.tokenizer!.encode(text, { addSpecial: true })).toEqual(
+      first.tokenizer!.encode(text, { addSpecial: true }),
+    );
+});
+
 it('a network without gates, and distances that llama.cpp does not have', async () => {
   const files = await filesOf(testData('reference'), 't5');
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;

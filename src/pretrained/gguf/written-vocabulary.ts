@@ -1,11 +1,11 @@
 // The vocabulary of a tokenizer.json as the metadata of a GGUF file.
 
-import { isObject } from '../../core/check.js';
+import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { GgufTexts, type GgufValue } from '../../io/gguf-values.js';
 import type { GgufEntry } from '../../io/gguf-writer.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
-import type { TokenizerJson } from '../../tokenizers/json.js';
+import type { ScoredTokens, TokenizerJson } from '../../tokenizers/json.js';
 
 type Entries = Map<string, GgufEntry>;
 
@@ -50,8 +50,9 @@ function* paused<Item>(items: Iterable<Item>, each: (item: Item, i: number) => v
 export function* writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Generator<undefined, Entries> {
   const json = tokenizer.toJSON();
   const { vocab } = json.model;
-  if (json.model.merges === undefined || Array.isArray(vocab))
-    throw new ArgumentError('saveGguf: the tokenizer merges no pairs, expected one of byte pairs');
+  if (Array.isArray(vocab)) return yield* unigramEntries(tokenizer, vocab, size);
+  if (json.model.merges === undefined)
+    throw new ArgumentError('saveGguf: the tokenizer merges no pairs, expected one of byte pairs, or Unigram');
   const tokens = new Array<string>(size);
   const kinds = new Int32Array(size).fill(UNUSED);
   yield* paused(kinds, (_, id) => {
@@ -86,6 +87,75 @@ export function* writtenVocabulary(tokenizer: PretrainedTokenizer, size: number)
   } else entries.set('tokenizer.ggml.merges', { strings: merges });
   addSpecial(entries, tokenizer);
   return entries;
+}
+
+/** Score of a row without a token, as llama.cpp's converter writes it. */
+const NO_SCORE = -10000;
+
+/** The entries of a Unigram tokenizer, such as T5's. Throws ArgumentError for steps that GGUF files do not have. */
+function* unigramEntries(
+  tokenizer: PretrainedTokenizer,
+  vocab: ScoredTokens,
+  size: number,
+): Generator<undefined, Entries> {
+  const json = tokenizer.toJSON();
+  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const [scores, kinds] = [new Float32Array(size).fill(NO_SCORE), new Int32Array(size).fill(UNUSED)];
+  yield* paused(vocab, ([token, score], id) => {
+    if (id >= size) return;
+    tokens[id] = token;
+    scores[id] = score;
+    kinds[id] = NORMAL;
+  });
+  for (const { id, content, special } of json.added_tokens) {
+    if (id >= size) continue;
+    tokens[id] = content;
+    if (id >= vocab.length) scores[id] = 0;
+    kinds[id] = special ? CONTROL : USER_DEFINED;
+  }
+  const { unk_id: unknown } = json.model;
+  if (unknown != null && unknown < size) kinds[unknown] = UNKNOWN;
+  const entries: Entries = new Map([
+    ['tokenizer.ggml.model', { string: 't5' }],
+    ['tokenizer.ggml.pre', { string: 'default' }],
+    ['tokenizer.ggml.tokens', { strings: tokens }],
+    ['tokenizer.ggml.scores', { float32s: scores }],
+    ['tokenizer.ggml.token_type', { int32s: kinds }],
+  ]);
+  addSpaces(entries, json);
+  addSpecial(entries, tokenizer);
+  return entries;
+}
+
+/** Adds how a Unigram tokenizer changes characters, and what it does with spaces. */
+function addSpaces(entries: Entries, { normalizer, pre_tokenizer: pre }: TokenizerJson): void {
+  const steps = [...stepsOf(normalizer, 'normalizers'), ...stepsOf(pre, 'pretokenizers')];
+  const removes = steps.filter((step) => step.type === 'WhitespaceSplit' || removesRuns(step));
+  const words = steps.find(({ type }) => type === 'Metaspace');
+  const map = steps.find(({ type }) => type === 'Precompiled');
+  const other = steps.find((step) => step !== words && step !== map && !removes.includes(step));
+  if (other !== undefined || words === undefined || words.replacement !== '\u2581')
+    throw new ArgumentError(
+      `saveGguf: GGUF files have no place for what the tokenizer does with ${describeValue(other?.type ?? 'spaces')}`,
+    );
+  const isPrefixed = words.prepend_scheme === undefined ? words.add_prefix_space : words.prepend_scheme !== 'never';
+  entries.set('tokenizer.ggml.add_space_prefix', { bool: isPrefixed === true });
+  entries.set('tokenizer.ggml.remove_extra_whitespaces', { bool: removes.length > 0 });
+  if (typeof map?.precompiled_charsmap !== 'string') return;
+  const bytes = Uint8Array.from(atob(map.precompiled_charsmap), (byte) => byte.charCodeAt(0));
+  entries.set('tokenizer.ggml.precompiled_charsmap', { uint8s: bytes });
+}
+
+/** True for a step that makes one space of several, or removes all. */
+function removesRuns({ type, pattern }: Step): boolean {
+  return (type === 'Replace' || type === 'Split') && isObject(pattern) && /^ (\+|\{2,\})$/.test(String(pattern.Regex));
+}
+
+type Step = Readonly<Record<string, unknown>>;
+
+function stepsOf(part: unknown, parts: 'normalizers' | 'pretokenizers'): readonly Step[] {
+  if (!isObject(part)) return [];
+  return part.type === 'Sequence' && Array.isArray(part[parts]) ? (part[parts] as Step[]) : [part];
 }
 
 /** Tokens that are merged first have the highest scores. */
