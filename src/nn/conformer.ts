@@ -9,7 +9,7 @@ import { concat, slice } from '../ops/move.js';
 import { CausalConv } from './causal-conv.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
-import { type LayerContext, type LayerParts, type Network, TransformerLayer } from './layer.js';
+import { type FeedForwardNetwork, type LayerContext, type LayerParts, TransformerLayer } from './layer.js';
 import type { Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
@@ -83,7 +83,7 @@ export class ConvolutionModule extends Module {
  * halved.
  */
 export interface ConformerParts extends Pick<LayerParts, 'selfAttn' | 'randomness'> {
-  readonly feedForward: () => Network;
+  readonly feedForward: () => FeedForwardNetwork;
   readonly convolution: () => ConvolutionModule;
   readonly norm: () => Norm;
   /** Dropout of the results of networks and of attention, in training. Default: none. */
@@ -95,7 +95,7 @@ export interface ConformerParts extends Pick<LayerParts, 'selfAttn' | 'randomnes
  * Each output is added to the sub-layer's input; those of the networks are halved first. A norm follows.
  */
 export class ConformerLayer extends TransformerLayer {
-  readonly firstFeedForward: Network;
+  readonly firstFeedForward: FeedForwardNetwork;
   readonly firstNorm: Norm;
   readonly firstDropout: Dropout | null;
   readonly convolution: ConvolutionModule;
@@ -121,7 +121,7 @@ export class ConformerLayer extends TransformerLayer {
     return this.pass([x], () => {
       const dropped = (y: Tensor, dropout: Dropout | null) => dropout?.forward(y, batch) ?? y;
       const { feedForward, firstFeedForward, dropout1, dropout2, firstDropout } = this;
-      const addHalf = (y: Tensor, network: Network, norm: Norm, dropout: Dropout | null) =>
+      const addHalf = (y: Tensor, network: FeedForwardNetwork, norm: Norm, dropout: Dropout | null) =>
         add(y, scale(dropped(network.forward(norm.forward(y)), dropout), 1 / 2));
       const afterFirstNetwork = addHalf(x, firstFeedForward, this.firstNorm, firstDropout);
       const afterAttention = add(
@@ -132,7 +132,7 @@ export class ConformerLayer extends TransformerLayer {
         afterAttention,
         this.convolution.forward(this.convolutionNorm.forward(afterAttention), batch),
       );
-      return this.endNorm.forward(addHalf(afterConvolution, feedForward as Network, this.norm2, dropout2));
+      return this.endNorm.forward(addHalf(afterConvolution, feedForward as FeedForwardNetwork, this.norm2, dropout2));
     });
   }
 }

@@ -213,7 +213,7 @@ export class DecoderState {
 
   /** int32 [sequences]: the rotary position of the newest token. */
   get rotaryPositions(): Tensor {
-    return this.shifts?.rotations ?? this.positions;
+    return this.shifts?.rotaryPositions ?? this.positions;
   }
 
   /** Slots at which the next token of each sequence reads and writes recurrent states. `advance` sets them. */

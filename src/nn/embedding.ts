@@ -6,7 +6,7 @@ import { Module } from './module.js';
 import type { Weight } from './weight.js';
 
 /** A table of vectors: an `Embedding`, or the module that `quantize` or `lora` substitutes for it. */
-export interface Lookup extends Module {
+export interface EmbeddingLookup extends Module {
   readonly weight: Weight;
   /**
    * Looks up the rows of `ids`, int32 of any shape. Returns float32 [...ids.shape, features]. Throws DTypeError,
@@ -16,7 +16,7 @@ export interface Lookup extends Module {
 }
 
 /** A table of vectors [rows, features], one for each token of a vocabulary or each position. */
-export class Embedding extends Module implements Lookup {
+export class Embedding extends Module implements EmbeddingLookup {
   /** [rows, features] */
   readonly weight: Tensor;
 

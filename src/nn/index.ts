@@ -18,13 +18,19 @@ export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
 export { CrossAttention, type CrossAttentionOptions } from './cross-attention.js';
 export { type CacheSizes, type CacheSpec, DecoderState, type Memory } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
-export { Embedding, type Lookup } from './embedding.js';
+export { Embedding, type EmbeddingLookup } from './embedding.js';
 export type { Encoder, EncoderDecoder, Stacks } from './encoder-decoder.js';
 export type { ExtendedSequence, Extension, StateSlots } from './extension.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
 export type { GridSize } from './interpolation.js';
-export { type LayerContext, type LayerParts, type Network, type PostNorm, TransformerLayer } from './layer.js';
+export {
+  type FeedForwardNetwork,
+  type LayerContext,
+  type LayerParts,
+  type PostNorm,
+  TransformerLayer,
+} from './layer.js';
 export { ConstantScale, LayerScale } from './layer-scale.js';
 export { Linear, type OutputProjection, type Projection, TiedLinear } from './linear.js';
 export type { Mixer } from './mixer.js';

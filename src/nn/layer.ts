@@ -23,7 +23,7 @@ export interface PostNorm extends Module {
 }
 
 /** The second sub-layer: a `FeedForward`, or a `MixtureOfExperts`. */
-export interface Network extends Module {
+export interface FeedForwardNetwork extends Module {
   /** float32 [N, dModel] → [N, dModel]. */
   forward(x: Tensor): Tensor;
   /** Same as `forward`, for a network whose rows see their neighbours in the sequences of `batch`. */
@@ -39,7 +39,7 @@ export interface LayerParts {
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
   /** The second sub-layer. Default null: none, and no second norm (Mamba). */
-  readonly feedForward?: (() => Network) | null | undefined;
+  readonly feedForward?: (() => FeedForwardNetwork) | null | undefined;
   /** Makes the norm of a sub-layer, given its index from 0. `wiring` decides where the norm is applied. */
   readonly norm: (subLayer: number) => Norm;
   /**
@@ -85,7 +85,7 @@ export class TransformerLayer extends Module {
   recomputes = false;
   /** Self-attention, or another part that mixes tokens. */
   readonly selfAttn: Mixer;
-  readonly feedForward: Network | null;
+  readonly feedForward: FeedForwardNetwork | null;
   readonly norm1: Norm;
   readonly norm2: Norm;
   readonly dropout1: Dropout | null;

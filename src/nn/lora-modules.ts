@@ -8,7 +8,7 @@ import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
 import { concat, transpose } from '../ops/move.js';
 import type { Dropout } from './dropout.js';
-import type { Lookup } from './embedding.js';
+import type { EmbeddingLookup } from './embedding.js';
 import { columnsOf, type Projection } from './linear.js';
 import type { LoraBase, LoraLayer, LoraReader } from './lora-layer.js';
 import { Module } from './module.js';
@@ -195,15 +195,15 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
 }
 
 /** An embedding with adapters. The adapters' dropout is not applied, as in PEFT. */
-export class LoraEmbedding extends LoraModule implements Lookup {
+export class LoraEmbedding extends LoraModule implements EmbeddingLookup {
   forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-    const y = (this.base as Lookup).forward(ids, options); // [...ids.shape, features]
+    const y = (this.base as EmbeddingLookup).forward(ids, options); // [...ids.shape, features]
     const { scale: factor = 1, paddingId } = options;
     const reader: LoraReader = {
       columns: (start, end) => this.columns(start, end),
       biasColumns: () => null,
       enter: (_, a) => embedding(a, ids, { paddingId }),
-      product: () => (this.original as Lookup).forward(ids, { paddingId }),
+      product: () => (this.original as EmbeddingLookup).forward(ids, { paddingId }),
     };
     const changed = (adapters: readonly LoraLayer[]) =>
       adapters.reduce((sum, each) => {

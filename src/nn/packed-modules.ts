@@ -6,7 +6,7 @@ import { add, affineInto } from '../ops/binary.js';
 import type { EmbeddingOptions } from '../ops/embedding.js';
 import { transpose } from '../ops/move.js';
 import type { Dropout } from './dropout.js';
-import { Embedding, type Lookup } from './embedding.js';
+import { Embedding, type EmbeddingLookup } from './embedding.js';
 import { Initializer } from './init.js';
 import { columnsOf, Linear, type OutputProjection, type Projection, TiedLinear } from './linear.js';
 import { Module } from './module.js';
@@ -45,7 +45,7 @@ export class PackedLinear extends Module implements Projection {
 }
 
 /** An `Embedding` with a packed table [rows, features]. */
-export class PackedEmbedding extends Module implements Lookup {
+export class PackedEmbedding extends Module implements EmbeddingLookup {
   constructor(readonly weight: PackedWeight) {
     super();
   }

@@ -15,7 +15,7 @@ export class PositionShifts {
   /** int32 [sequences, capacity, 1] */
   readonly #shifts: Tensor;
   /** int32 [sequences]: the rotary position of the newest token. */
-  readonly rotations: Tensor;
+  readonly rotaryPositions: Tensor;
   /** int32 [sequences]: row of each sequence's first shift in the flattened `#shifts`. */
   readonly #firsts: Tensor;
   /** `#zero` and `#one`: int32 [1]. */
@@ -29,7 +29,9 @@ export class PositionShifts {
     this.#shifts = own(() =>
       whole ? whole.#shifts.rows(0, sequences) : device.empty([sequences, capacity, 1], 'int32'),
     );
-    this.rotations = own(() => (whole ? whole.rotations.rows(0, sequences) : device.empty([sequences], 'int32')));
+    this.rotaryPositions = own(() =>
+      whole ? whole.rotaryPositions.rows(0, sequences) : device.empty([sequences], 'int32'),
+    );
     this.#firsts = own(() => device.tensor(firsts));
     this.#zero = own(() => device.tensor(Int32Array.of(0)));
     this.#one = own(() => device.tensor(Int32Array.of(1)));
@@ -37,24 +39,24 @@ export class PositionShifts {
   }
 
   get tensors(): readonly Tensor[] {
-    return [this.#shifts, this.rotations, this.#firsts, this.#zero, this.#one];
+    return [this.#shifts, this.rotaryPositions, this.#firsts, this.#zero, this.#one];
   }
 
   /** Forgets all shifts. */
   clear(): void {
     clear(this.#shifts);
-    clear(this.rotations);
+    clear(this.rotaryPositions);
   }
 
-  /** Sets `rotations` for new text tokens at `positions`, int32 [sequences]. */
+  /** Sets `rotaryPositions` for new text tokens at `positions`, int32 [sequences]. */
   place(positions: Tensor): void {
     const { size } = positions;
     positions.device.scope(() => {
       const before = maximum(sub(positions, this.#one), this.#zero);
       const shifts = gather(this.#shifts.reshape(-1), add(before, this.#firsts));
       cacheAppend(this.#shifts, shifts.reshape(size, 1), positions);
-      const rotations = add(positions, shifts).reshape(size, 1);
-      cacheWrite(this.rotations.reshape(1, size, 1), rotations, { row: 0, slot: 0 });
+      const rotaryPositions = add(positions, shifts).reshape(size, 1);
+      cacheWrite(this.rotaryPositions.reshape(1, size, 1), rotaryPositions, { row: 0, slot: 0 });
     });
   }
 

@@ -9,7 +9,7 @@ import {
 import { Conv1d } from '../../nn/conv.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -115,7 +115,7 @@ class GroupedLinear extends Module {
 }
 
 /** A feed-forward network of grouped projections. */
-class GroupedFeedForward extends Module implements Network {
+class GroupedFeedForward extends Module implements FeedForwardNetwork {
   readonly linear1: GroupedLinear;
   readonly linear2: GroupedLinear;
 
@@ -184,7 +184,7 @@ export class ConvBert extends Electra {
   }
 }
 
-function networkOf(init: Initializer, config: ModelConfig): Network {
+function networkOf(init: Initializer, config: ModelConfig): FeedForwardNetwork {
   const [dModel, dFF, groups] = [
     config.size('hidden_size'),
     config.size('intermediate_size'),

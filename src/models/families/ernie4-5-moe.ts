@@ -1,5 +1,5 @@
 import type { Initializer } from '../../nn/init.js';
-import type { Network } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
@@ -17,7 +17,7 @@ export class Ernie45Moe extends Ernie45 {
     return this.settings.flag('use_bias');
   }
 
-  protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
+  protected override network(init: Initializer, config: ModelConfig, layer: number): FeedForwardNetwork {
     const bias = config.flag('use_bias');
     if (!isSparse(config, layer)) return llamaFeedForward(init, config, { bias });
     const dFF = config.size('moe_intermediate_size');

@@ -1,5 +1,5 @@
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
@@ -25,7 +25,7 @@ export class Ernie45 extends Llama {
   }
 
   /** Returns the feed-forward network of layer `_layer`. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
     return llamaFeedForward(init, config, { bias: config.flag('use_bias') });
   }
 }

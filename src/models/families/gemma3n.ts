@@ -3,7 +3,7 @@ import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../nn/alternating-updates.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { PerLayerGate, PerLayerInputs } from '../../nn/per-layer-inputs.js';
 import { normalShare, sparseGates } from '../../nn/sparse-gates.js';
 import type { StackParts } from '../../nn/stack.js';
@@ -72,7 +72,7 @@ export class Gemma3n extends Gemma4 {
       });
   }
 
-  protected override network(init: Initializer, config: ModelConfig, i: number): Network {
+  protected override network(init: Initializer, config: ModelConfig, i: number): FeedForwardNetwork {
     const [dFF, sparsity] = ['intermediate_size', 'activation_sparsity_pattern'].map((name) => config.list(name)[i]);
     return llamaFeedForward(init, config, {
       dFF: dFF as number,

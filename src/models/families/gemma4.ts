@@ -5,7 +5,7 @@ import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { Module } from '../../nn/module.js';
 import { IdentityNorm, type Norm, PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
@@ -111,7 +111,7 @@ export class Gemma4 extends Gemma2 {
   }
 
   /** The second sub-layer of layer `i`. */
-  protected network(init: Initializer, config: ModelConfig, i: number, norm: MakeNorm): Network {
+  protected network(init: Initializer, config: ModelConfig, i: number, norm: MakeNorm): FeedForwardNetwork {
     const isWide = config.flag('use_double_wide_mlp') && keySourceOf(config, i) !== null;
     const dFF = config.size('intermediate_size') * (isWide ? 2 : 1);
     const dense = () => llamaFeedForward(init, config, { dFF, activation: gemmaActivation(config) });
@@ -141,7 +141,7 @@ export class Gemma4 extends Gemma2 {
  * The sum of the dense network and of a mixture of experts. Each has a norm before and after; the router reads `x`
  * itself.
  */
-class DenseAndExperts extends Module implements Network {
+class DenseAndExperts extends Module implements FeedForwardNetwork {
   readonly denseNorm: Norm;
   readonly dense: FeedForward;
   readonly densePostNorm: Norm;

@@ -1,6 +1,6 @@
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { ConstantScale } from '../../nn/layer-scale.js';
 import { Mamba2 } from '../../nn/mamba2.js';
 import type { Mixer } from '../../nn/mixer.js';
@@ -70,7 +70,7 @@ function mixers<T>(mamba: T, attention: T): Record<string, T> {
   return { linear_attention: mamba, mamba, full_attention: attention, attention };
 }
 
-function networkOf(init: Initializer, config: ModelConfig): Network {
+function networkOf(init: Initializer, config: ModelConfig): FeedForwardNetwork {
   const dModel = config.size('hidden_size');
   const activation = activationOf(config.text('hidden_act'));
   const dense = () => ({

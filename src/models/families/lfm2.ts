@@ -1,5 +1,5 @@
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import { ShortConv } from '../../nn/short-conv.js';
@@ -39,7 +39,7 @@ export class Lfm2 extends Llama {
   }
 
   /** The feed-forward network of layer number `layer`. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
     return llamaFeedForward(init, config, { dFF: widthOf(config) });
   }
 
@@ -77,7 +77,7 @@ export class Lfm2 extends Llama {
 
 /** LFM2-MoE: after some dense layers, feed-forward networks are mixtures of experts, routed as in DeepSeek-V3. */
 export class Lfm2Moe extends Lfm2 {
-  protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
+  protected override network(init: Initializer, config: ModelConfig, layer: number): FeedForwardNetwork {
     if (layer < config.number('num_dense_layers')) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
       ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),

@@ -1,6 +1,6 @@
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
@@ -25,7 +25,7 @@ export class Qwen2 extends Llama {
   }
 
   /** The feed-forward network of layer `layer`. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
     return llamaFeedForward(init, config);
   }
 

@@ -1,5 +1,5 @@
 import type { Initializer } from '../../nn/init.js';
-import type { Network } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
@@ -14,7 +14,7 @@ import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
 /** Qwen 3.5's mixtures of experts (2026): beside the chosen experts, one with a gate processes every token. */
 export class Qwen35Moe extends Qwen35 {
-  protected override network(init: Initializer, config: ModelConfig): Network {
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
     const experts = () =>
       new MixtureOfExperts(init, {
         ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),

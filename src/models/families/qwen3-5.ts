@@ -3,7 +3,7 @@ import { lastOf, type Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type ProjectedAttention, type ProjectedQueries } from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { sigmoid } from '../../ops/activation.js';
@@ -62,7 +62,7 @@ export class Qwen35 extends Llama {
   }
 
   /** Returns the feed-forward network of a layer. */
-  protected network(init: Initializer, config: ModelConfig): Network {
+  protected network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
     return llamaFeedForward(init, config);
   }
 

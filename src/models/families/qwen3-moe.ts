@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
-import type { Network } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, expertSizes } from '../config-values.js';
@@ -13,7 +13,7 @@ import { Qwen3, qwen3 } from './qwen.js';
 
 /** Qwen3's mixtures of experts (Yang et al. 2025, arXiv 2505.09388): Qwen3 with sparse feed-forward networks. */
 export class Qwen3Moe extends Qwen3 {
-  protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
+  protected override network(init: Initializer, config: ModelConfig, layer: number): FeedForwardNetwork {
     if (!isSparse(config, layer)) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
       ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),

@@ -3,7 +3,7 @@ import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import type { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import type { Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
@@ -185,7 +185,7 @@ class Projections extends Module implements Projection {
 }
 
 /** A feed-forward network of convolutions. */
-class ConvFeedForward extends Module implements Network {
+class ConvFeedForward extends Module implements FeedForwardNetwork {
   constructor(
     readonly linear1: Projection,
     readonly linear2: Projection,

@@ -15,7 +15,7 @@ import { DistanceRows } from '../../nn/frame-attention.js';
 import { HifiGan } from '../../nn/hifi-gan.js';
 import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import type { Initializer } from '../../nn/init.js';
-import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { PointwiseConv } from '../../nn/pointwise-conv.js';
@@ -39,7 +39,7 @@ import { checkHead } from '../prediction-head.js';
 import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
 
 /** A feed-forward network of two convolutions over tokens. Padding counts as zeros. */
-class ConvNetwork extends Module implements Network {
+class ConvNetwork extends Module implements FeedForwardNetwork {
   readonly conv1: Conv1d;
   readonly conv2: Conv1d;
 
