@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkMethod, checkOptions } from '../core/check.js';
 import { pausable } from '../core/slices.js';
 import type { LogitsProcessor, TokenPlace } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
@@ -40,6 +40,7 @@ export async function constrain(
   format: ResponseFormat,
   options: ConstrainOptions = {},
 ): Promise<FormatConstraint> {
+  checkMethod('constrain', 'tokenizer', tokenizer, 'encode', 'that of a model');
   const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkOptions('constrain', options, {
     stopTokens: { accepts: areTokens, expected: 'an iterable of tokens' },
   });

@@ -109,3 +109,9 @@ export function checkAxis(op: string, axis: number, shape: Shape): number {
   }
   return position;
 }
+
+/** Throws ArgumentError unless a value is an object with a method, such as a model. `expected` says what it is. */
+export function checkMethod(op: string, name: string, value: unknown, method: string, expected: string): void {
+  if (typeof (value as Record<string, unknown> | null | undefined)?.[method] !== 'function')
+    throw new ArgumentError(`${op}: the ${name} is ${describeValue(value)}, expected ${expected}`);
+}

@@ -1,6 +1,6 @@
 // The objectives of sentence embeddings: texts with similar meanings get similar vectors.
 
-import { checkOptions, describeValue } from '../core/check.js';
+import { checkMethod, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
@@ -137,6 +137,7 @@ export async function embedTexts(
   texts: readonly string[],
   options: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<Float32Array[]> {
+  checkMethod('embedTexts', 'model', model, 'forward', 'the result of loadModel');
   const { maxLength, signal } = checkOptions('embedTexts', options, { maxLength: 'count', signal: 'signal' });
   const limit = limitOf(model, maxLength ?? model.sentenceTokens ?? undefined);
   const encoded = texts.map((text) => encodeText(model, text, undefined, limit));

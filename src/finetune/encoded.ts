@@ -1,5 +1,6 @@
 // Encodes texts to inputs of a model.
 
+import { checkMethod } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
@@ -15,6 +16,7 @@ export interface EncodedText {
 
 /** Returns the tokenizer of a model. Throws ArgumentError if there is none. */
 export function tokenizerOf(op: string, model: PretrainedModel): PretrainedTokenizer {
+  checkMethod(op, 'model', model, 'forward', 'the result of loadModel');
   if (model.tokenizer !== null) return model.tokenizer;
   throw new ArgumentError(`${op}: the model has no tokenizer, expected one in its folder`);
 }

@@ -1,6 +1,6 @@
 // The keys and values of one text, kept so that the next generation reads only new tokens.
 
-import { checkNumber, checkOptions, isCount, isWhole } from '../core/check.js';
+import { checkMethod, checkNumber, checkOptions, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, DisposedError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { DecoderState } from '../nn/decoder-state.js';
@@ -62,6 +62,7 @@ export class PromptCache {
     readonly model: Generative,
     options: PromptCacheOptions = {},
   ) {
+    checkMethod('PromptCache', 'model', model, 'startDecoding', 'the result of loadModel');
     const kinds = { maxLength: 'any', cache: CACHE_TYPES } as const;
     const { maxLength = model.maxLength, cache } = checkOptions('PromptCache', options, kinds);
     const isLength = (n: number) => isCount(n) && n <= model.maxLength;

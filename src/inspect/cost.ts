@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
+import { checkKnown, checkMethod, checkNumber, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -35,9 +35,7 @@ export function modelCost(
   model: Countable,
   options: { source?: number | undefined; target?: number | undefined } = {},
 ): ModelCost {
-  if (typeof model?.forward !== 'function') {
-    throw new ArgumentError(`modelCost: the model is ${describeValue(model)}, expected a model`);
-  }
+  checkMethod('modelCost', 'model', model, 'forward', 'a model');
   const { source = 32, target = 32 } = checkKnown('modelCost', options, ['source', 'target']);
   for (const [name, length] of Object.entries({ source, target })) {
     checkNumber('modelCost', name, length, isCount, 'a positive integer');

@@ -1,6 +1,7 @@
 // A forward pass step by step, as the papers write it, with every intermediate value. The engine fuses these steps and
 // never stores most of the values. Here an op of its own computes each value, from the model's own parameters.
 
+import { checkMethod } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Trace, Traceable } from './trace-types.js';
@@ -24,6 +25,7 @@ export async function trace(
   source: readonly number[] | Tensor | null,
   target?: readonly number[],
 ): Promise<Trace> {
+  checkMethod('trace', 'model', model, 'traceEmbedding', 'a model');
   const given = copied([source, target] as const);
   const { joined, tracePass } = await import('./trace-pass.js');
   const { device } = model;

@@ -1,6 +1,6 @@
 // Groups parameters by their names, to set which are trained, their rates and their weight decay.
 
-import { checkArray, checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import { checkArray, checkKnown, checkMethod, checkNumber, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ParameterGroup } from './adamw.js';
@@ -106,6 +106,7 @@ function setTrained(
   patterns: NamePattern | readonly NamePattern[],
   trained: boolean,
 ): number {
+  checkMethod(op, 'model', model, 'namedTensors', 'a module or a model');
   const chosen = allNames(model).filter(([names]) => fits(names, patterns));
   if (chosen.length === 0) throw new ArgumentError(`${op}: ${String(patterns)} matches no parameter`);
   for (const [, tensor] of chosen) tensor.requiresGrad = trained;

@@ -6,7 +6,7 @@
 // The tokens of a sequence do not depend on the other sequences, bit for bit. The results of a row depend on that row
 // alone, and every sequence has its own random numbers.
 
-import { checkOptions, checkSignal, withDefaults } from '../../core/check.js';
+import { checkMethod, checkOptions, checkSignal, withDefaults } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
@@ -115,6 +115,7 @@ export class ContinuousBatching {
   readonly #counts = { cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
+    checkMethod('ContinuousBatching', 'model', model, 'startDecoding', 'the result of loadModel');
     checkOptions('ContinuousBatching', options, {
       parallel: 'count',
       context: 'count',

@@ -1,6 +1,6 @@
 // Saves a model as a GGUF file, for llama.cpp and programs based on it.
 
-import { checkOneOf, checkOptions } from '../../core/check.js';
+import { checkMethod, checkOneOf, checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { inSlices } from '../../core/slices.js';
 import type { Device } from '../../core/tensor.js';
@@ -38,6 +38,7 @@ export async function saveGguf(
   path: string | URL,
   options: SaveGgufOptions = {},
 ): Promise<void> {
+  checkMethod('saveGguf', 'model', model, 'assertMerged', 'the result of loadModel');
   const { type: fileType = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
   const type = String(model.config.model_type);
   const { gguf, rope } = await writableFamily(type);

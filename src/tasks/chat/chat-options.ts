@@ -1,4 +1,4 @@
-import { checkKnown, checkOptions, describeValue, isObject } from '../../core/check.js';
+import { checkKnown, checkMethod, checkOptions, describeValue, isObject } from '../../core/check.js';
 import { ArgumentError, SimdformerError } from '../../core/errors.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import type { Generative } from '../../generate/generative.js';
@@ -96,8 +96,7 @@ export interface CheckedChatOptions extends ChatOptions {
 }
 
 export function checkChatOptions(model: ChatModel, options: ChatOptions): CheckedChatOptions {
-  if (!isObject(model) || typeof (model as Partial<ChatModel>).startDecoding !== 'function')
-    throw new ArgumentError(`Chat: the model is ${describeValue(model)}, expected the result of loadModel`);
+  checkMethod('Chat', 'model', model, 'startDecoding', 'the result of loadModel');
   if (!model.tokenizer) throw new ArgumentError('Chat: the model has no tokenizer; set model.tokenizer');
   if (!model.tokenizer.chatTemplate && !options?.chatTemplate)
     throw new ArgumentError(

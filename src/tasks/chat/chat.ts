@@ -1,4 +1,3 @@
-import { nodeModule } from '../../backend/node.js';
 import { checkNumber, checkOptions, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
@@ -277,9 +276,8 @@ export class Chat {
    */
   async save(path: string | URL): Promise<void> {
     const { writeAtomically } = await import('../../io/atomic-write.js');
-    const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
     const bytes = new TextEncoder().encode(`${JSON.stringify(this.toJSON(), null, 1)}\n`);
-    await writeAtomically(new Map([[path instanceof URL ? fileURLToPath(path) : path, [bytes]]]));
+    await writeAtomically(new Map([[await pathOf(path), [bytes]]]));
   }
 
   /** The content of the file that `save` writes. */
