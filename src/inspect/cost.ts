@@ -1,6 +1,6 @@
 import { checkKnown, checkMethod, checkNumber, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Stacks } from '../nn/encoder-decoder.js';
 import { inference } from '../nn/module.js';
