@@ -174,7 +174,10 @@ export class AllowedTokens {
     return maxDistance;
   }
 
-  /** Marks the tokens from which `left` further tokens suffice to the rule's end. Returns the greatest of their distances. */
+  /**
+   * Marks the tokens from which `left` further tokens suffice to the rule's end. Returns the greatest of their
+   * distances.
+   */
   *#markRuleTokens(memory: SearchMemory, { tokens, distances }: RuleTokens, left: number): Sliced<number> {
     const { marks } = memory;
     let maxDistance = 0;

@@ -50,7 +50,9 @@ export function* networkOf(grammar: Grammar, trie: TokenTrie): Sliced<Network> {
   return { states, start };
 }
 
-/** Returns the list itself if all of its elements are kept, which is usual. Networks are large, so this saves copies. */
+/**
+ * Returns the list itself if all of its elements are kept, which is usual. Networks are large, so this saves copies.
+ */
 function filtered<T>(list: readonly T[], isKept: (element: T) => boolean): readonly T[] {
   return list.every(isKept) ? list : list.filter(isKept);
 }

@@ -10,7 +10,9 @@ export type ConfigurationSet = number;
 /** The empty set: no text of the format has this beginning. */
 export const EMPTY_SET: ConfigurationSet = 0;
 
-/** Limits of the cache: sets, and configurations in all sets. Beyond them, the cache is cleared before the next text. */
+/**
+ * Limits of the cache: sets, and configurations in all sets. Beyond them, the cache is cleared before the next text.
+ */
 const MAX_SETS = 20_000;
 const MAX_REMEMBERED = 2_000_000;
 /** The limit within one text: a format with more configurations would take too much time and memory. */

@@ -220,7 +220,10 @@ export class BatchDecoder implements SequenceDecoder {
     return this.room < 1 && this.state.sizes.capacity === this.model.rereadLength;
   }
 
-  /** Sets the stop tokens and the suppressed tokens. Their numbers must equal `sizes.stopCount` and `sizes.suppressedCount`. */
+  /**
+   * Sets the stop tokens and the suppressed tokens. Their numbers must equal `sizes.stopCount` and
+   * `sizes.suppressedCount`.
+   */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#ranker.setStops(stops, suppressed);
   }

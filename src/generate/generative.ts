@@ -114,7 +114,9 @@ export interface Generative {
   sourceRows?(shape: readonly number[]): number;
   /** Adapters by name. Default: none. */
   readonly adapters?: ReadonlyMap<string, RowAdapter> | undefined;
-  /** Increases when parts of the model are added, removed or switched. Recorded steps are then invalid. Default: never. */
+  /**
+   * Increases when parts of the model are added, removed or switched. Recorded steps are then invalid. Default: never.
+   */
   readonly structureVersion?: number | undefined;
   /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;

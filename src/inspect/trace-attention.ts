@@ -49,7 +49,9 @@ export function traceAttention(
   return { input, memory: memory ?? input, ...all };
 }
 
-/** The bias of the scores of self-attention over the tokens of `x`, by distance or by content: [heads, T, T], or null. */
+/**
+ * The bias of the scores of self-attention over the tokens of `x`, by distance or by content: [heads, T, T], or null.
+ */
 function biasOf(
   attention: MultiHeadAttention,
   { q, kv }: ProjectedAttention,

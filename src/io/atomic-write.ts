@@ -42,7 +42,9 @@ export async function resolveLinks(path: string): Promise<string> {
 /** Paths of files that processes have open. */
 const OPEN = /^\/(proc|dev\/fd)\//;
 
-/** Makes a folder and those above it. Returns those that did not exist, the outer ones first. Throws the system's error. */
+/**
+ * Makes a folder and those above it. Returns those that did not exist, the outer ones first. Throws the system's error.
+ */
 export async function makeFolder(path: string): Promise<string[]> {
   const { mkdir, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname } = await nodeModule<typeof import('node:path')>('path');
@@ -171,7 +173,9 @@ export function withPath(error: unknown, path: string): unknown {
   return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
-/** Makes the error for a folder. Reading would not name it, and renaming would throw after other files were replaced. */
+/**
+ * Makes the error for a folder. Reading would not name it, and renaming would throw after other files were replaced.
+ */
 export function isFolder(path: string): Error {
   return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }

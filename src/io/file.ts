@@ -140,7 +140,9 @@ export function safetensorsParts(
   }
 }
 
-/** Reads a file of Node. Throws the system's error, which then has the path, also for a folder; or the signal's reason. */
+/**
+ * Reads a file of Node. Throws the system's error, which then has the path, also for a folder; or the signal's reason.
+ */
 export async function readWhole(path: string, signal?: AbortSignal): Promise<Buffer> {
   const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   try {

@@ -48,7 +48,10 @@ export function parseGguf(file: Uint8Array): Gguf {
   return parse(new GgufCursor(file, file.byteLength));
 }
 
-/** Number of bytes that are read first, unless the source has a window. A longer header is read again, with twice as many. */
+/**
+ * Number of bytes that are read first, unless the source has a window. A longer header is read again, with twice as
+ * many.
+ */
 const FIRST = 1 << 22;
 const GROWTH = 2;
 

@@ -106,7 +106,10 @@ export function windowOf(config: ModelConfig, layer: number): number | null {
   throw new FormatError(`config.json: layer_types[${layer}] is ${describeValue(type)}, expected ${expected}`);
 }
 
-/** The sizes of a mixture of experts. Families differ in the names of two settings: the number of experts, and their width. */
+/**
+ * The sizes of a mixture of experts. Families differ in the names of two settings: the number of experts, and their
+ * width.
+ */
 export function expertSizes(config: ModelConfig, experts: string, dFF: string) {
   return {
     dModel: config.size('hidden_size'),
@@ -127,7 +130,10 @@ export interface RotaryChoice {
   readonly limit?: number | undefined;
   /** True for a model that reads texts again once they outgrow the original length of longrope. Default: false. */
   readonly rereads?: boolean | undefined;
-  /** True to refuse an odd number of rotated features, for which transformers' code gives heads another size. Default: false. */
+  /**
+   * True to refuse an odd number of rotated features, for which transformers' code gives heads another size. Default:
+   * false.
+   */
   readonly even?: boolean | undefined;
 }
 
@@ -168,7 +174,9 @@ export function rotaryOf(
   return new RotaryEmbedding(init, { ...table, scaling, axes });
 }
 
-/** Throws FormatError if the formulas of a scaling have no value for this number of features, in transformers either. */
+/**
+ * Throws FormatError if the formulas of a scaling have no value for this number of features, in transformers either.
+ */
 function refuseUndefinedSpeeds(scaling: RotaryScaling | null, features: number): void {
   const type = scaling?.type;
   if ((type === 'yarn' && features % 2 === 1 && features > 3) || (type === 'dynamic' && features === 2))
@@ -271,7 +279,9 @@ function yarnFactor(rope: ModelConfig, factor: number): number | undefined {
   return growth(own) / growth(all);
 }
 
-/** The limits of a state space's time steps; undefined where they limit nothing. Python writes infinity in several ways. */
+/**
+ * The limits of a state space's time steps; undefined where they limit nothing. Python writes infinity in several ways.
+ */
 export function timeLimitOf(config: ModelConfig): readonly [min: number, max: number] | undefined {
   if (config.values.time_step_limit == null) return undefined;
   const [min, max] = config.list('time_step_limit').map((value) => {

@@ -51,7 +51,9 @@ export class DeformableAttention extends Module implements Sampler {
     this.outputProj = new Linear(init, dModel, dModel);
   }
 
-  /** `x`: float32 [B, Q, dModel]. `boxes`: [B, Q, 4], centre and size as shares of the image. The result has x's shape. */
+  /**
+   * `x`: float32 [B, Q, dModel]. `boxes`: [B, Q, 4], centre and size as shares of the image. The result has x's shape.
+   */
   forward(x: Tensor, boxes: Tensor, { tokens, grids, mask }: Maps): Tensor {
     const { dModel, heads, levels, points } = this.options;
     const [batch, queries] = x.shape as [number, number];

@@ -43,13 +43,20 @@ export interface Family {
    * other head than its own.
    */
   readonly readsImages?: boolean;
-  /** Converts an older name of a tensor, or the name of a model in memory, to that in checkpoints. Default: the same name. */
+  /**
+   * Converts an older name of a tensor, or the name of a model in memory, to that in checkpoints. Default: the same
+   * name.
+   */
   readonly fileName?: (name: string) => string;
   /** Full names of matrices that older files store as [in, out]. Current files store them as [out, in]. */
   readonly transposedNames?: readonly string[];
-  /** Settings that the names of a file's tensors imply. They have precedence over `defaults`, but not over config.json. */
+  /**
+   * Settings that the names of a file's tensors imply. They have precedence over `defaults`, but not over config.json.
+   */
   readonly impliedBy?: (names: readonly string[]) => Json;
-  /** Special tokens that its processor adds to the tokenizer, in this order, if the tokenizer lacks the last of them. */
+  /**
+   * Special tokens that its processor adds to the tokenizer, in this order, if the tokenizer lacks the last of them.
+   */
   readonly addedTokens?: readonly string[];
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
   readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'blenderbot' | 'ctc' | 'vits';
@@ -91,7 +98,9 @@ export interface GgufFamily {
    * one row.
    */
   readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps' | 'row'>>;
-  /** Tensors whose heads store the two features of a rotated pair side by side; transformers stores them in two halves. */
+  /**
+   * Tensors whose heads store the two features of a rotated pair side by side; transformers stores them in two halves.
+   */
   readonly pairedRows?: readonly string[];
   /** True if all norms in the file hold 1 + weight. A list names the norms that do. */
   readonly plusOne?: boolean | readonly string[];

@@ -64,7 +64,9 @@ export function imagePass(
   return { x, rotations: axes?.[0] ?? null, inserted };
 }
 
-/** The rows that images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text. */
+/**
+ * The rows that images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text.
+ */
 function addedRows(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor[] {
   const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
   if (depth === 0) return [];

@@ -32,7 +32,10 @@ const loaded: { encoding?: Encoding; ranking?: Ranking } = {};
 const encoding = async (): Promise<Encoding> => (loaded.encoding ??= await import('./retrieval/encode.js'));
 const ranking = async (): Promise<Ranking> => (loaded.ranking ??= await import('./retrieval/rank.js'));
 
-/** Texts as vectors, similarities, and scores of pairs, by the names of sentence-transformers. docs/retrieval.md explains them. */
+/**
+ * Texts as vectors, similarities, and scores of pairs, by the names of sentence-transformers. docs/retrieval.md
+ * explains them.
+ */
 export abstract class RetrievalModel extends Model implements TextReader {
   abstract readonly config: Json;
   abstract readonly headKind: HeadKind;
@@ -172,7 +175,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
     return isOne ? scores[0] : scores;
   }
 
-  /** Documents by how well they answer a query, the best first. Rejects as `predict`, and for a model of several labels. */
+  /**
+   * Documents by how well they answer a query, the best first. Rejects as `predict`, and for a model of several labels.
+   */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
     const { rankDocuments } = await ranking();
     return rankDocuments(this, query, documents, options);

@@ -10,7 +10,9 @@ export interface CrossAttentionOptions extends MultiHeadOptions {
   readonly memorySize: number;
 }
 
-/** Attention to an encoder's output, whose keys and values have a matrix of their own. Self-attention is not possible. */
+/**
+ * Attention to an encoder's output, whose keys and values have a matrix of their own. Self-attention is not possible.
+ */
 export class CrossAttention extends MultiHeadAttention {
   /** Projects the encoder's output to keys and values. */
   readonly kv: Projection;

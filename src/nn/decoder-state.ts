@@ -82,7 +82,9 @@ export interface CacheSizes {
   readonly shifts?: typeof PositionShifts | null | undefined;
 }
 
-/** Caches and counters of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
+/**
+ * Caches and counters of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made.
+ */
 export class DecoderState {
   /** int32 [sequences]: the tokens that the next step reads. The caller writes them. */
   readonly tokens: Tensor;

@@ -75,7 +75,10 @@ export class RecurrentSlots {
     return isCheckpoint ? this.ring + length / this.#spacing - 1 : length % this.ring;
   }
 
-  /** Sets `stateSlots` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit are idle. */
+  /**
+   * Sets `stateSlots` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit
+   * are idle.
+   */
   place(positions: Tensor, lengths: Tensor): void {
     const { ring, stateSlots: slots, device } = this;
     device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...slots }));

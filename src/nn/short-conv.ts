@@ -16,7 +16,9 @@ export interface ShortConvOptions {
   readonly bias?: boolean | undefined;
 }
 
-/** A short convolution with gates before and after it (LFM2): out(c ⊙ conv(b ⊙ x)), where b, c and x are projections. */
+/**
+ * A short convolution with gates before and after it (LFM2): out(c ⊙ conv(b ⊙ x)), where b, c and x are projections.
+ */
 export class ShortConv extends RecurrentMixer {
   /** Projection to b, c and x, side by side. */
   readonly inProj: Projection;

@@ -33,7 +33,9 @@ export interface InterpolateOptions {
    * Default: false.
    */
   alignCorners?: boolean | undefined;
-  /** True to widen the kernel when the result is smaller, as Pillow does. For 'bilinear' and 'bicubic'. Default: false. */
+  /**
+   * True to widen the kernel when the result is smaller, as Pillow does. For 'bilinear' and 'bicubic'. Default: false.
+   */
   antialias?: boolean | undefined;
   /** True for x and result as [B, T, C] or [B, H, W, C]. Default: false. */
   channelsLast?: boolean | undefined;

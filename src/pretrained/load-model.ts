@@ -45,7 +45,9 @@ export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 export type ModelFor<Expected> = Expected extends LoadedModel | Transformer ? Expected : TextModel;
 
 export interface LoadModelOptions extends HubOptions {
-  /** The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers. */
+  /**
+   * The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers.
+   */
   head?: HeadKind | undefined;
   /** The labels of a new classification head. Default: those of config.json. */
   labels?: readonly string[] | undefined;

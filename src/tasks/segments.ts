@@ -90,7 +90,9 @@ export async function segmentsOf(
   return { map: owner.map((k) => ids[k] ?? 0), segments };
 }
 
-/** Returns the best class of each pixel: the one with the greatest sum of its probabilities times those of the masks. */
+/**
+ * Returns the best class of each pixel: the one with the greatest sum of its probabilities times those of the masks.
+ */
 export async function classesOf({ logits, predMasks }: ModelOutput, size: MapSize): Promise<Int32Array> {
   const [scores, masks] = [logits, predMasks] as [Tensor, Tensor];
   const [, queries, height, width] = masks.shape as [number, number, number, number];

@@ -334,7 +334,9 @@ export class TrainingRun {
     this.#zeroGrad();
   }
 
-  /** Updates the weights. With `skipNonFinite` a step whose losses or gradients are not finite is skipped and counted. */
+  /**
+   * Updates the weights. With `skipNonFinite` a step whose losses or gradients are not finite is skipped and counted.
+   */
   async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
     const { skipNonFinite = false } = this.options;
     if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
@@ -351,7 +353,10 @@ export class TrainingRun {
     }
   }
 
-  /** Reports a step once its loss is known. Throws NonFiniteError if the loss is not finite, unless such steps are skipped. */
+  /**
+   * Reports a step once its loss is known. Throws NonFiniteError if the loss is not finite, unless such steps are
+   * skipped.
+   */
   async #report({ step, computed, shares, learningRate }: QueuedStep): Promise<void> {
     const { skipNonFinite = false, onStep } = this.options;
     const { losses, tokens, examples } = await computed.value();

@@ -113,7 +113,9 @@ function transcriber(
 /** Options of `transcribe` that mean nothing for a recording that goes on. */
 const NOT_FOLLOWED = ['out', 'overwrite', 'words'] as const;
 
-/** Writes the text of a recording that goes on: final text in lines; in a terminal, also the text that may still change. */
+/**
+ * Writes the text of a recording that goes on: final text in lines; in a terminal, also the text that may still change.
+ */
 async function followStream(
   model: string,
   files: readonly string[],

@@ -332,7 +332,9 @@ export class ContinuousBatching {
     if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.rowLengths));
   }
 
-  /** If parts of the model were changed: forgets prefixes and recorded steps, and ends requests whose adapter is gone. */
+  /**
+   * If parts of the model were changed: forgets prefixes and recorded steps, and ends requests whose adapter is gone.
+   */
   #dropStaleState(): void {
     const { structureVersion, adapters } = this.#model;
     if (structureVersion === this.#structureVersion) return;

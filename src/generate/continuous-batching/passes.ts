@@ -226,7 +226,10 @@ export class Passes {
     return { best, logits: recorded.run(), ownsLogits: false };
   }
 
-  /** Runs the queued passes and returns their rankings, with logits for passes that request them. The next run overwrites logits. */
+  /**
+   * Runs the queued passes and returns their rankings, with logits for passes that request them. The next run
+   * overwrites logits.
+   */
   async run(passes: readonly (readonly [pass: Pass, withLogits: boolean])[]): Promise<RankingOf[]> {
     const start = performance.now();
     const tensors = passes.flatMap(([{ best, logits }, withLogits]) => {
@@ -260,7 +263,9 @@ export class Passes {
     }
   }
 
-  /** Returns memory for the logits of passes, at the indices that they have among all results. The next run reuses it. */
+  /**
+   * Returns memory for the logits of passes, at the indices that they have among all results. The next run reuses it.
+   */
   #memoryFor(passes: Parameters<Passes['run']>[0]): (Float32Array | undefined)[] {
     const wanted = passes.map(([{ logits }, withLogits]) => (withLogits ? logits.size : 0));
     const all = this.#logits.take(wanted.reduce((sum, size) => sum + size, 0));

@@ -9,7 +9,9 @@ import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** BitNet b1.58 (Ma et al. 2025, arXiv 2504.12285), with unpacked weights: norms inside sub-layers, and squared ReLU. */
+/**
+ * BitNet b1.58 (Ma et al. 2025, arXiv 2504.12285), with unpacked weights: norms inside sub-layers, and squared ReLU.
+ */
 export class BitNet extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

@@ -73,7 +73,9 @@ class ConvolvingAttention extends MultiHeadAttention {
     return super.projectOut(convolved ? concat([mixed, convolved], 1) : mixed);
   }
 
-  /** `x`: float32 [N, dModel]. `q`: [N, heads·d]. Returns [N, heads·d]. Places beyond the ends of a text count as zeros. */
+  /**
+   * `x`: float32 [N, dModel]. `q`: [N, heads·d]. Returns [N, heads·d]. Places beyond the ends of a text count as zeros.
+   */
   #convolve(x: Tensor, q: Tensor, { lengths, longest: time, size, total }: Sequences): Tensor {
     const { heads, headSize } = this;
     const taps = this.#taps;

@@ -11,7 +11,9 @@ import { Ernie45, ernie45 } from './ernie4-5.js';
 import { ggufNames, llamaFeedForward } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
-/** ERNIE 4.5's mixtures of experts (Baidu 2025): some layers choose experts by biased shares, beside a shared network. */
+/**
+ * ERNIE 4.5's mixtures of experts (Baidu 2025): some layers choose experts by biased shares, beside a shared network.
+ */
 export class Ernie45Moe extends Ernie45 {
   protected override get outputBias(): boolean {
     return this.settings.flag('use_bias');

@@ -242,7 +242,10 @@ export const gemma3: Family = {
   },
 };
 
-/** The settings that `saveGguf` writes beside those of decoders. `largest`: layers of the model with another scale of scores. */
+/**
+ * The settings that `saveGguf` writes beside those of decoders. `largest`: layers of the model with another scale of
+ * scores.
+ */
 function gemmaSaved(config: ModelConfig, largest: number): Record<string, GgufNumber> {
   const isLargest = config.size('num_hidden_layers') === largest;
   const scale = isLargest ? config.size('hidden_size') / config.size('num_attention_heads') : config.size('head_dim');

@@ -6,7 +6,9 @@ import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** GLM-4-0414 (2025): norms before and after each sub-layer, and rotation of neighbouring features in half of each head. */
+/**
+ * GLM-4-0414 (2025): norms before and after each sub-layer, and rotation of neighbouring features in half of each head.
+ */
 export class Glm4 extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

@@ -104,7 +104,9 @@ class DecoderStep extends Module {
     this.fusion = fuses ? new SelectiveFusion(init, width) : null;
   }
 
-  /** Returns [B, 2·H, 2·W, width]. `before`: [B, H, W, width], the result of the step before; null for the first one. */
+  /**
+   * Returns [B, 2·H, 2·W, width]. `before`: [B, H, W, width], the result of the step before; null for the first one.
+   */
   forward(map: Tensor, before: Tensor | null): Tensor {
     const own = this.conv?.forward(map) ?? map;
     return doubled(this.fusion && before ? this.fusion.forward(own, before) : own);

@@ -32,7 +32,10 @@ export class HunYuan extends Llama {
       });
   }
 
-  /** Padding before tokens counts, as in transformers. The norms after the rotation make attention depend on more than distances. */
+  /**
+   * Padding before tokens counts, as in transformers. The norms after the rotation make attention depend on more than
+   * distances.
+   */
   protected override sequencesOf(padded: PaddedBatch): Sequences {
     return padded.sequencesInColumns;
   }

@@ -37,7 +37,10 @@ export class LongT5 extends T5 {
     return isCopy(name);
   }
 
-  /** Attention maps of an encoder with sums are [B, heads, T, sums + 2·radius + 1]: columns after the sums are distances. */
+  /**
+   * Attention maps of an encoder with sums are [B, heads, T, sums + 2·radius + 1]: columns after the sums are
+   * distances.
+   */
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
     if (!hasSums(this.settings)) return super.mapsOf(maps, output, layout);
     return {

@@ -102,7 +102,10 @@ interface GatedQueries extends ProjectedQueries {
   readonly gate?: Tensor;
 }
 
-/** Attention with an output gate: its sigmoid multiplies the outputs of the heads. The projection of queries makes it, too. */
+/**
+ * Attention with an output gate: its sigmoid multiplies the outputs of the heads. The projection of queries makes it,
+ * too.
+ */
 class GatedAttention extends MultiHeadAttention {
   protected override sectionWidths(queries: number, keys: number): number[] {
     return [2 * queries, keys, keys];

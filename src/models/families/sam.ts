@@ -65,7 +65,10 @@ export class Sam extends ImageModel {
     return concat([sin(angles), cos(angles)], -1);
   };
 
-  /** Encodes images once for any number of prompts. `pixels`: float32 [B, channels, height, width]. Returns [B, features, rows, columns]. */
+  /**
+   * Encodes images once for any number of prompts. `pixels`: float32 [B, channels, height, width]. Returns [B,
+   * features, rows, columns].
+   */
   imageEmbeddings(pixels: Tensor): Tensor {
     return this.device.scope(() => atOnce(this.imageEmbeddingsByParts(pixels)));
   }
@@ -469,7 +472,9 @@ class SamMaskEmbedding extends Module {
     this.#activation = activationOf(config.text('hidden_act'));
   }
 
-  /** `masks`: float32 [B, 1, height, width], four times the grid of an encoded image. Returns [B, rows · columns, C]. */
+  /**
+   * `masks`: float32 [B, 1, height, width], four times the grid of an encoded image. Returns [B, rows · columns, C].
+   */
   forward(masks: Tensor): Tensor {
     const [batch, channels, height, width] = masks.shape as [number, number, number, number];
     if (masks.shape.length !== 4 || channels !== 1)

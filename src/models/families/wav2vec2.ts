@@ -108,7 +108,9 @@ class ConvPositions extends Module {
   }
 }
 
-/** A narrow network for one language, linear2(relu(linear1(norm(x)))), as in MMS (Pratap et al. 2023, arXiv 2305.13516). */
+/**
+ * A narrow network for one language, linear2(relu(linear1(norm(x)))), as in MMS (Pratap et al. 2023, arXiv 2305.13516).
+ */
 class LanguageAdapter extends Module {
   readonly norm: LayerNorm;
   readonly linear1: Linear;

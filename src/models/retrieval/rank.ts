@@ -51,7 +51,10 @@ export interface RankedDocument {
 
 const KINDS = { ...PROMPT_KINDS, activation: ACTIVATIONS, template: 'object' } as const;
 
-/** The scores of each pair, one for each label. Throws ArgumentError for a model that scores no pairs, FormatError for its files. */
+/**
+ * The scores of each pair, one for each label. Throws ArgumentError for a model that scores no pairs, FormatError for
+ * its files.
+ */
 export async function scorePairs(
   model: TextReader,
   pairs: readonly TextPair[],

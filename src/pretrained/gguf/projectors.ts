@@ -91,7 +91,10 @@ function shapeOf({ tensors }: GgufSettings, name: string, dimensions: number): r
   throw new FormatError(`tensor ${name} has ${shape.length} dimensions, expected ${dimensions}`);
 }
 
-/** The projection of patches that are lists of pixels: [features, channels, height, width] becomes [features, height · width · channels]. */
+/**
+ * The projection of patches that are lists of pixels: [features, channels, height, width] becomes [features, height ·
+ * width · channels].
+ */
 function flatPatches(vision: GgufSettings, name: string): Arranged {
   const of = 'v.patch_embd.weight';
   const [features, channels, height, width] = shapeOf(vision, of, 4) as [number, number, number, number];

@@ -283,7 +283,9 @@ function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tens
   });
 }
 
-/** Throws FormatError unless all tensors have the same shape. `shape`: that of the first one, with 2 or 3 dimensions. */
+/**
+ * Throws FormatError unless all tensors have the same shape. `shape`: that of the first one, with 2 or 3 dimensions.
+ */
 function checkSameShape(found: readonly GgufTensor[], shape: readonly number[]): void {
   const [first] = found as [GgufTensor];
   const other = found.find((tensor) => `${tensor.shape}` !== `${first.shape}`);

@@ -7,7 +7,9 @@ import { rotaryScaling } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { scaledFrequencies } from '../../nn/rotary-embedding.js';
 
-/** Settings of a decoder's rotary positions, by names without the architecture, and the tensor of divisors, if needed. */
+/**
+ * Settings of a decoder's rotary positions, by names without the architecture, and the tensor of divisors, if needed.
+ */
 export interface WrittenRope {
   readonly sizes: Readonly<Record<string, GgufEntry>>;
   readonly parts: readonly GgufPart[];

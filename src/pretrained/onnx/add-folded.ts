@@ -66,7 +66,9 @@ function* projections(attention: FoldedWeights['attention']): Generator<readonly
     }
 }
 
-/** Splits MobileBERT's output matrix: the exporter concatenates the token table, [vocabulary, width], and a projection. */
+/**
+ * Splits MobileBERT's output matrix: the exporter concatenates the token table, [vocabulary, width], and a projection.
+ */
 function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<string>): void {
   for (const name of wanted) {
     const output = /^(.*predictions)\.dense\.weight$/.exec(name)?.[1];
@@ -116,7 +118,9 @@ function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
   });
 }
 
-/** Returns the folded bias of the convolution before a batch norm: the only one beside it without a bias in the model. */
+/**
+ * Returns the folded bias of the convolution before a batch norm: the only one beside it without a bias in the model.
+ */
 function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
   const parent = norm.slice(0, norm.lastIndexOf('.') + 1);
   const isBeside = (name: string) =>

@@ -29,7 +29,9 @@ export function modulePath(node: string): string | null {
   return own.length === 0 ? null : own.join('.');
 }
 
-/** Returns a node's index among the module's nodes with its operator. Quantizers reorder nodes, but keep their names. */
+/**
+ * Returns a node's index among the module's nodes with its operator. Quantizers reorder nodes, but keep their names.
+ */
 const placeOf = (node: string) => Number(/_(\d+)(_quant|_Q\d)*$/.exec(node)?.[1] ?? 0);
 
 /** Finds the constants of a graph that modules read. */

@@ -51,7 +51,9 @@ const CODES: Readonly<Record<string, readonly [bits: number, offset: number]>> =
   ...{ I8: [8, 128], U8: [8, 0], I4: [4, 8], U4: [4, 0] },
 };
 
-/** Packs a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has exactly its values. */
+/**
+ * Packs a matrix whose outputs are its rows (`output` 0) or columns (1). Undefined if no format has exactly its values.
+ */
 export function packedIntegers(quantized: QuantizedTensor, output: 0 | 1): Packed {
   const { name, dtype, shape, isHalf, isMiddle, isSingle, granularity, load } = quantized;
   const [rows, columns, ...others] = shape;

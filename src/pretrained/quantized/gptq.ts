@@ -62,7 +62,9 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
   }
 }
 
-/** Sizes of a weight: words of a row of zero points, and of a column of codes. `inputs` is known if there is a g_idx. */
+/**
+ * Sizes of a weight: words of a row of zero points, and of a column of codes. `inputs` is known if there is a g_idx.
+ */
 interface Sizes {
   readonly outputs: number;
   readonly width: number;

@@ -29,10 +29,14 @@ function filterFor({ chatTemplate }: WithTemplate): AnswerFilter | null {
   return found?.[1]() ?? null;
 }
 
-/** True if the model writes channels. Its template then expects the reasoning of earlier answers as a separate field. */
+/**
+ * True if the model writes channels. Its template then expects the reasoning of earlier answers as a separate field.
+ */
 export const hasChannels = (tokenizer: WithTemplate): boolean => filterFor(tokenizer) !== null;
 
-/** Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them. */
+/**
+ * Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them.
+ */
 export class AnswerStream {
   readonly #text: TextStream;
   readonly #filter: AnswerFilter | null;

@@ -76,7 +76,9 @@ export class ContextFullError extends SimdformerError {
   override name = 'ContextFullError';
 
   constructor(
-    /** Number of tokens of the conversation with its newest message, or fewer if the text is too long to be tokenized. */
+    /**
+     * Number of tokens of the conversation with its newest message, or fewer if the text is too long to be tokenized.
+     */
     readonly tokens: number,
     /** Maximum number of tokens of the context. */
     readonly maxLength: number,

@@ -73,7 +73,9 @@ async function minTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text: s
   return (await bound)(text);
 }
 
-/** Returns the ids of messages and their text. A text that certainly has more than `maxTokens` tokens is not tokenized. */
+/**
+ * Returns the ids of messages and their text. A text that certainly has more than `maxTokens` tokens is not tokenized.
+ */
 async function encodePrompt(
   model: ChatModel,
   { system, tools, chatTemplate, variables }: ChatOptions,
