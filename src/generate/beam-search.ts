@@ -181,12 +181,11 @@ class BeamGroup {
     private readonly plan: Plan,
     private readonly input: PlannedInput,
   ) {
-    const { prompt, prefix } = input;
     this.#size = groupSizeOf(plan);
-    this.#processors = processorsOf(plan, prompt.length, prefix.length);
+    this.#processors = processorsOf(plan, input);
     this.#steps = stepsWithLogits(plan, input);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
-    this.beams = [{ slot: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+    this.beams = [{ slot: 0, read: input.prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
   /**

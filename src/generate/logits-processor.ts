@@ -45,4 +45,6 @@ export interface TokenChoice {
   readonly firstChoice: number;
   readonly maxNewTokens: number;
   readonly stopTokens: ReadonlySet<number>;
+  /** The tokens that an encoder has read, or those of the prompt; none if the source is features. */
+  readonly source: readonly number[];
 }

@@ -10,10 +10,12 @@ import type { ScoreProcessor, TokenChoice } from './logits-processor.js';
 import {
   epsilonCutoff,
   etaCutoff,
+  favorSource,
   forbidBefore,
   frequencyPenalty,
   minP,
   noRepeatNgram,
+  noSourceNgram,
   presencePenalty,
   repetitionPenalty,
   temperature,
@@ -223,6 +225,15 @@ export const OPTION_TABLE = {
    */
   seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
 
+  /** A value above 1 makes tokens of the source (of the prompt without an encoder) more likely. Default: 1. */
+  encoderRepetitionPenalty: row<number>({
+    group: 'scores',
+    default: 1,
+    check: 'positive',
+    help: 'above 1, tokens of the source, or of the prompt, become more likely',
+    huggingFace: { name: 'encoder_repetition_penalty' },
+    processor: (factor, { source }) => favorSource(factor, source),
+  }),
   /** A value above 1 makes tokens less likely if they have occurred in the prompt or the output. Default: 1. */
   repetitionPenalty: row<number>({
     group: 'scores',
@@ -263,6 +274,15 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'no_repeat_ngram_size' },
     flag: '--no-repeat-ngram-size <n>',
     processor: noRepeatNgram,
+  }),
+  /** No n-gram of this length of the source (of the prompt without an encoder) is generated. Default: 0, no limit. */
+  encoderNoRepeatNgramSize: row<number>({
+    group: 'scores',
+    default: 0,
+    check: 'whole',
+    help: 'no n-gram of this length of the source, or of the prompt, is generated; 0 for no limit',
+    huggingFace: { name: 'encoder_no_repeat_ngram_size' },
+    processor: (size, { source }) => noSourceNgram(size, source),
   }),
   /** Sequences of one or more tokens that are never generated. Default: none. */
   badWordsIds: row<readonly (readonly number[])[]>({

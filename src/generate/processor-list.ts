@@ -4,7 +4,7 @@ import { checkSynchronous } from '../core/check.js';
 import { pausable } from '../core/slices.js';
 import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
 import { isNeutral, OPTION_ROWS } from './option-table.js';
-import type { Plan } from './plan.js';
+import type { Plan, PlannedInput } from './plan.js';
 
 /**
  * Number of tokens before the model's first choice: the start or prompt, and the tokens forced after it. As in
@@ -15,19 +15,14 @@ export function beginOf(plan: Plan, promptLength: number, prefixLength: number):
   return length === 1 && plan.forcedBosTokenId !== null && plan.sourceShape === null ? 2 : length;
 }
 
-/**
- * Returns the processors that the options require, in Hugging Face's order. The prompt has `promptLength` tokens. The
- * first `prefixLength` new tokens are given by the option `prefix`.
- */
-export function processorsOf(plan: Plan, promptLength: number, prefixLength: number): ScoreProcessor[] {
+/** Returns the processors that the options require for an input, in Hugging Face's order. */
+export function processorsOf(plan: Plan, { tokens, prompt, prefix }: PlannedInput): ScoreProcessor[] {
   const { maxNewTokens, stopTokens, logitsProcessors } = plan;
-  const choice = {
-    begin: promptLength,
-    firstChoice: beginOf(plan, promptLength, prefixLength),
-    maxNewTokens,
-    stopTokens,
-  };
-  const place = { begin: promptLength, maxLength: promptLength + maxNewTokens };
+  const begin = prompt.length;
+  const firstChoice = beginOf(plan, begin, prefix.length);
+  const source = Array.isArray(tokens) ? (tokens as readonly number[]) : [];
+  const choice = { begin, firstChoice, maxNewTokens, stopTokens, source };
+  const place = { begin, maxLength: begin + maxNewTokens };
   return [
     ...processorsIn(plan, choice, false),
     ...logitsProcessors.map((processor) => synchronous(processor, place)),

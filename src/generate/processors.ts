@@ -60,6 +60,35 @@ export function noRepeatNgram(size: number): ScoreProcessor {
   };
 }
 
+/**
+ * Forbids tokens that would complete an n-gram of `size` tokens of `source`: the text that an encoder has read, or the
+ * prompt. transformers calls it `encoder_no_repeat_ngram_size`.
+ */
+export function noSourceNgram(size: number, source: readonly number[]): ScoreProcessor {
+  return (scores, tokens) => {
+    const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
+    if (start < 0) return;
+    for (let at = 0; at + size <= source.length; at++) {
+      let same = 0;
+      while (same < size - 1 && source[at + same] === tokens[start + same]) same++;
+      if (same === size - 1) scores[source[at + same] as number] = NEVER;
+    }
+  };
+}
+
+/**
+ * Raises the scores of the tokens of `source` if `factor` is above 1: a negative score is divided by it, another one
+ * multiplied. transformers calls it `encoder_repetition_penalty`.
+ */
+export function favorSource(factor: number, source: readonly number[]): ScoreProcessor {
+  return (scores) => {
+    for (const token of new Set(source)) {
+      const score = scores[token] as number;
+      scores[token] = score < 0 ? score / factor : score * factor;
+    }
+  };
+}
+
 /** Forbids tokens while the sequence has fewer than `length` tokens. */
 export function forbidBefore(length: number, forbidden: Iterable<number>): ScoreProcessor {
   return (scores, tokens) => {

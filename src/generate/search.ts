@@ -79,16 +79,16 @@ export class TokenSearch implements Search {
     const { inputs, width, seed } = plan;
     this.#all =
       tracks ??
-      inputs.flatMap(({ index, prompt, prefix }) =>
+      inputs.flatMap((input) =>
         Array.from({ length: width }, (_, i) => ({
-          input: index,
-          sequence: index * width + i,
-          context: [...prompt],
+          input: input.index,
+          sequence: input.index * width + i,
+          context: [...input.prompt],
           tokens: [],
           logProbabilities: [],
-          prefix,
-          processors: processorsOf(plan, prompt.length, prefix.length),
-          random: new Random(seed, index * width + i),
+          prefix: input.prefix,
+          processors: processorsOf(plan, input),
+          random: new Random(seed, input.index * width + i),
           reason: null,
         })),
       );

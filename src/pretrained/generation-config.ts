@@ -99,8 +99,6 @@ function specialTokens({ from, where, config }: Settings, name: string): number[
 const IGNORED_SETTINGS: Readonly<Record<string, unknown>> = {
   constraints: null,
   dola_layers: null,
-  encoder_no_repeat_ngram_size: 0,
-  encoder_repetition_penalty: 1,
   exponential_decay_length_penalty: null,
   force_words_ids: null,
   guidance_scale: 1,
