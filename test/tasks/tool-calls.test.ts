@@ -6,6 +6,11 @@ const UNIQUE = expect.stringMatching(/^call_[A-Za-z0-9]{24}$/) as unknown as str
 const call = (id: string, name: string, args: object) => ({ id, name, arguments: args });
 
 describe('parseToolCalls', () => {
+  it('names values of other types', () => {
+    expect(() => parseToolCalls(null as never, [])).toThrow('parseToolCalls: answer is null, expected a text');
+    expect(() => parseToolCalls('x', 'f' as never)).toThrow('parseToolCalls: names is "f", expected an array of names');
+  });
+
   it.each<[string, string, object]>([
     ['text alone', 'Hello.', { text: 'Hello.', calls: [] }],
     [

@@ -170,6 +170,13 @@ describe('the small functions', () => {
     for (const [i, value] of softmax(a!).entries()) expect(value).toBeCloseTo(recorded.softmax[i]!, 14);
     expect(cos_sim([0, 0], [1, 1])).toBe(0);
     expect(() => dot([1], [1, 2])).toThrow('1 and 2 numbers');
+    expect(() => dot(null as never, [1])).toThrow('dot: a is null, expected an array of numbers');
+    const tensor = new HostTensor(Float32Array.of(1), [1]);
+    expect(() => cos_sim([1], tensor as never)).toThrow('expected an array of numbers: pass its data');
+    expect(() => softmax('12' as never)).toThrow('softmax: logits is "12", expected an array of numbers');
+    expect(() => mean_pooling([1] as never, mask)).toThrow(
+      'mean_pooling: last_hidden_state is an array, expected a tensor',
+    );
     expect(() => mean_pooling(hidden, new HostTensor(BigInt64Array.of(1n), [1, 1]))).toThrow('expected [B, T, d]');
   });
 });

@@ -1,7 +1,8 @@
 // Finds tool calls in the text of a model: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
 // <|python_tag|> or without a mark (Llama 3.1).
 
-import { isObject } from '../../core/check.js';
+import { checkArray, describeValue, isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
 
 /** A tool call of a model. */
 export interface ToolCall {
@@ -24,8 +25,12 @@ export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as c
 /**
  * Splits `answer`, which includes special tokens, into tool calls and other text. Text that resembles a tool call but does
  * not parse is returned as plain text. `names` are the names of the tools: JSON alone is a call if it names one of them.
+ * Throws ArgumentError for values of other types.
  */
 export function parseToolCalls(answer: string, names: readonly string[]): ParsedAnswer {
+  if (typeof answer !== 'string')
+    throw new ArgumentError(`parseToolCalls: answer is ${describeValue(answer)}, expected a text`);
+  checkArray('parseToolCalls', 'names', names, 'an array of names');
   const found = inTags(answer) ?? afterMark(answer) ?? byItself(answer, names);
   if (found === null) return { text: answer, calls: [] };
   const calls = found.calls.map(({ id, ...call }) => ({ id: id ?? newCallId(), ...call }));

@@ -1,16 +1,25 @@
 // Functions on numbers and tensors by the names of transformers.js.
 
-import { ShapeError } from '../../core/errors.js';
+import { describeValue } from '../../core/check.js';
+import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { HostTensor } from '../host-tensor.js';
 import { softmax as softmaxOf } from '../scores.js';
 
 type Numbers = ArrayLike<number>;
 
+function checkNumbers(op: string, name: string, value: Numbers): void {
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return;
+  const hint = (value as unknown) instanceof HostTensor ? ': pass its data' : '';
+  throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected an array of numbers${hint}`);
+}
+
 function checkLengths(op: string, a: Numbers, b: Numbers): void {
+  checkNumbers(op, 'a', a);
+  checkNumbers(op, 'b', b);
   if (a.length !== b.length) throw new ShapeError(`${op}: the vectors have ${a.length} and ${b.length} numbers`);
 }
 
-/** The sum of products. Throws ShapeError for vectors of different lengths. */
+/** The sum of products. Throws ShapeError for vectors of different lengths, ArgumentError for other values. */
 export function dot(a: Numbers, b: Numbers): number {
   checkLengths('dot', a, b);
   let sum = 0;
@@ -18,23 +27,29 @@ export function dot(a: Numbers, b: Numbers): number {
   return sum;
 }
 
-/** The cosine of the angle between two vectors; 0 if one of them is zero. Throws ShapeError as `dot`. */
+/** The cosine of the angle between two vectors; 0 if one of them is zero. Throws as `dot`. */
 export function cos_sim(a: Numbers, b: Numbers): number {
   checkLengths('cos_sim', a, b);
   const lengths = Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b));
   return lengths === 0 ? 0 : dot(a, b) / lengths;
 }
 
-/** Probabilities that add up to 1. */
+/** Probabilities that add up to 1. Throws ArgumentError for a value that is not an array of numbers. */
 export function softmax(logits: Numbers): number[] {
+  checkNumbers('softmax', 'logits', logits);
   return softmaxOf(logits);
 }
 
 /**
  * The mean of the vectors of tokens, without padding. `last_hidden_state` is [B, T, d], `attention_mask` [B, T]; the
- * result is [B, d], zero for a row without tokens. Throws ShapeError.
+ * result is [B, d], zero for a row without tokens. Throws ShapeError, and ArgumentError for values that are not tensors.
  */
 export function mean_pooling(last_hidden_state: HostTensor, attention_mask: HostTensor<BigInt64Array>): HostTensor {
+  for (const [name, value] of Object.entries({ last_hidden_state, attention_mask }))
+    if (!(value instanceof HostTensor))
+      throw new ArgumentError(
+        `mean_pooling: ${name} is ${describeValue(value)}, expected a tensor of a model or tokenizer`,
+      );
   const [rows = 0, tokens = 0, features = 0] = last_hidden_state.dims;
   if (last_hidden_state.dims.length !== 3 || `${attention_mask.dims}` !== `${[rows, tokens]}`)
     throw new ShapeError(
