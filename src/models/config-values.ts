@@ -10,8 +10,6 @@ import { ModelConfig } from './model-config.js';
 
 const activations: Readonly<Record<string, Activation>> = {
   relu: 'relu',
-  relu2: 'reluSquared',
-  relu6: 'relu6',
   gelu: 'gelu',
   gelu_python: 'gelu',
   gelu_new: 'gelu_tanh',

@@ -18,8 +18,6 @@ const activations = [
   'elu',
   'leakyRelu',
   'softplus',
-  'relu6',
-  'reluSquared',
 ] as const;
 
 /**
@@ -73,22 +71,6 @@ export function activate(op: string, x: Tensor, activation: Activation): Tensor 
  */
 export function relu(x: Tensor): Tensor {
   return activate('relu', x, 'relu');
-}
-
-/**
- * min(max(x, 0), 6), element by element. `x`: float32, any shape; the result has the same shape. The
- * slope at 0 and at 6 is 0. Throws DTypeError.
- */
-export function relu6(x: Tensor): Tensor {
-  return activate('relu6', x, 'relu6');
-}
-
-/**
- * max(x, 0)², element by element (So et al. 2021, arXiv 2109.08668); transformers calls it relu2. `x`: float32, any
- * shape; the result has the same shape. Throws DTypeError.
- */
-export function reluSquared(x: Tensor): Tensor {
-  return activate('reluSquared', x, 'reluSquared');
 }
 
 /**

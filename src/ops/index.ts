@@ -1,19 +1,7 @@
 // Public ops. Other files are internal: broadcast, backward and the inputs of attention contain no op. The ops of
 // kv-cache and top-k write into given tensors, which gradients cannot follow.
 
-export {
-  type Activation,
-  gelu,
-  hardSwish,
-  mish,
-  quickGelu,
-  relu,
-  relu6,
-  reluSquared,
-  sigmoid,
-  silu,
-  tanh,
-} from './activation.js';
+export { type Activation, gelu, hardSwish, mish, quickGelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';
 export { type AttentionWeightsOptions, attentionWeights } from './attention-weights.js';
 export { type ArgOptions, argmax, argmin, cumsum, max, min, type TopKOptions, topk } from './axis.js';

@@ -38,7 +38,7 @@ function plain(name: string, tensor: (x: Tensor) => Tensor, real: (x: Reals) => 
 
 const activations = [
   ...[ops.relu, ops.gelu, ops.silu, ops.tanh, ops.sigmoid],
-  ...[ops.mish, ops.hardSwish, ops.quickGelu, ops.relu6],
+  ...[ops.mish, ops.hardSwish, ops.quickGelu],
 ];
 const functions: readonly Part[] = [
   ...activations.map((op) =>

@@ -42,8 +42,6 @@ export const activations = {
   elu: (x: number) => (x > 0 ? x : Math.expm1(x)),
   leakyRelu: (x: number) => (x > 0 ? x : 0.01 * x),
   softplus: (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-  relu6: (x: number) => Math.min(Math.max(x, 0), 6),
-  reluSquared: (x: number) => Math.max(x, 0) ** 2,
 };
 
 export type Activation = keyof typeof activations;

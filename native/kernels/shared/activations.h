@@ -17,8 +17,6 @@ enum Activation : uint32_t {
   kElu,
   kLeakyRelu,
   kSoftplus,
-  kRelu6,
-  kReluSquared,
   kActivations
 };
 CONSTANT("activation.none", kNone)
@@ -34,8 +32,6 @@ CONSTANT("activation.mish", kMish)
 CONSTANT("activation.elu", kElu)
 CONSTANT("activation.leakyRelu", kLeakyRelu)
 CONSTANT("activation.softplus", kSoftplus)
-CONSTANT("activation.relu6", kRelu6)
-CONSTANT("activation.reluSquared", kReluSquared)
 
 // Terms of GELU: u = |x|, limited to 15, the gaussian e^(-u²/2), and the tail 1 - Φ(u). Beyond 15 the tail is 0 in
 // float32.
@@ -126,15 +122,10 @@ SIMD_INLINE Vf activate(Vf x) {
   if constexpr (kind == kElu) return elu(x, splat(kEluAlpha));
   if constexpr (kind == kLeakyRelu) return leakyRelu(x, splat(kLeakyReluSlope));
   if constexpr (kind == kSoftplus) return softplus(x, splat(kSoftplusBeta), splat(kSoftplusThreshold));
-  if constexpr (kind == kRelu6) return min(splat(6.f), max(splat(0.f), x));
-  if constexpr (kind == kReluSquared) {  // So et al. 2021, arXiv 2109.08668
-    const Vf positive = max(splat(0.f), x);
-    return positive * positive;
-  }
   return x;
 }
 
-// f'(x), within 2.6e-7; relu'(0) = 0, relu6'(6) = 0. Arguments are clamped where the slope is constant, so that infinity is never
+// f'(x), within 2.6e-7; relu'(0) = 0. Arguments are clamped where the slope is constant, so that infinity is never
 // multiplied by 0.
 template <Activation kind>
 SIMD_INLINE Vf activationSlope(Vf x) {
@@ -173,10 +164,6 @@ SIMD_INLINE Vf activationSlope(Vf x) {
   if constexpr (kind == kElu) return eluSlope(x, splat(kEluAlpha));
   if constexpr (kind == kLeakyRelu) return leakyReluSlope(x, splat(kLeakyReluSlope));
   if constexpr (kind == kSoftplus) return softplusSlope(x, splat(kSoftplusBeta), splat(kSoftplusThreshold));
-  if constexpr (kind == kRelu6) {  // 1 at NaN, as in PyTorch
-    return x <= splat(0.f) ? splat(0.f) : (splat(6.f) <= x ? splat(0.f) : splat(1.f));
-  }
-  if constexpr (kind == kReluSquared) return splat(2.f) * max(splat(0.f), x);
   return splat(1.f);
 }
 
@@ -209,10 +196,6 @@ SIMD_INLINE void withActivation(uint32_t kind, const Body& body) {
       return body(std::integral_constant<Activation, kLeakyRelu>{});
     case kSoftplus:
       return body(std::integral_constant<Activation, kSoftplus>{});
-    case kRelu6:
-      return body(std::integral_constant<Activation, kRelu6>{});
-    case kReluSquared:
-      return body(std::integral_constant<Activation, kReluSquared>{});
     default:
       return body(std::integral_constant<Activation, kNone>{});
   }

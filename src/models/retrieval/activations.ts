@@ -23,7 +23,7 @@ const ACTIVATIONS: Readonly<Record<string, AppliedActivation>> = {
   LogSigmoid: (x) => neg(softplus(neg(x))),
   Mish: 'mish',
   ReLU: 'relu',
-  ReLU6: 'relu6',
+  ReLU6: (x) => clamp(x, { min: 0, max: 6 }),
   // Klambauer et al. 2017, arXiv 1706.02515: its two constants.
   SELU: (x) => mul(where(greater(x, 0), x, mul(elu(x), 1.6732632423543772)), 1.0507009873554805),
   SiLU: 'silu',
