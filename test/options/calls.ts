@@ -308,7 +308,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'new ConvTranspose2d': call((options) => new nn.ConvTranspose2d(init, 1, 1, [1, 1], options)),
     'new BatchNorm': call((options) => new nn.BatchNorm(init, 2, options)),
     'Embedding#forward': looking,
-    'Lookup#forward': looking,
+    'EmbeddingLookup#forward': looking,
     'PackedEmbedding#forward': looking,
     'PackedWeight#embedding': looking,
     'new FeedForward': call((options) => new nn.FeedForward(init, options), { dModel: 8 }),

@@ -5,7 +5,6 @@ import { canShare } from '../../generate/continuous-batching/shared-batch.js';
 import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
-import { pathOf } from '../../io/folder.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { AnswerStream, answerText, hasChannels } from './answer-stream.js';
 import { answerInBatch, join, leave, share } from './batched-chats.js';
@@ -275,7 +274,10 @@ export class Chat {
    * Deno and Bun; pages use `toJSON()`. Throws the file system's errors.
    */
   async save(path: string | URL): Promise<void> {
-    const { writeAtomically } = await import('../../io/atomic-write.js');
+    const [{ writeAtomically }, { pathOf }] = await Promise.all([
+      import('../../io/atomic-write.js'),
+      import('../../io/folder.js'),
+    ]);
     const bytes = new TextEncoder().encode(`${JSON.stringify(this.toJSON(), null, 1)}\n`);
     await writeAtomically(new Map([[await pathOf(path), [bytes]]]));
   }
@@ -293,7 +295,7 @@ export class Chat {
    */
   static async restore(model: ChatModel, path: string | URL): Promise<Chat> {
     let value: unknown;
-    const { readWhole } = await import('../../io/file.js');
+    const [{ readWhole }, { pathOf }] = await Promise.all([import('../../io/file.js'), import('../../io/folder.js')]);
     const bytes = await readWhole(await pathOf(path));
     try {
       value = JSON.parse(bytes.toString());
