@@ -9,9 +9,14 @@ export const afterEvents: (fn: () => void) => unknown =
       ? byMessage
       : (fn) => setTimeout(fn);
 
+/** Ports of messages on their way. A reference keeps a browser from collecting a channel before its message arrives. */
+const ports = new Set<MessagePort>();
+
 function byMessage(fn: () => void): void {
   const { port1, port2 } = new MessageChannel();
+  ports.add(port1);
   port1.onmessage = () => {
+    ports.delete(port1);
     port1.close();
     fn();
   };
