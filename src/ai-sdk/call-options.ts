@@ -11,8 +11,8 @@ import { messagesOf } from './prompt.js';
 export const PROVIDER = 'simdformer';
 
 /**
- * `providerOptions.simdformer` of language models: options of `generate` that the AI SDK does not have, such as `minP` or
- * `draft: 'prompt'`, and variables of the chat template.
+ * `providerOptions.simdformer` of language models: options of `generate` that the AI SDK does not have, such as `minP`
+ * or `draft: 'prompt'`, and variables of the chat template.
  */
 export interface SimdformerLanguageOptions
   extends Pick<

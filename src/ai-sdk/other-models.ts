@@ -71,7 +71,10 @@ export type SimdformerTranscriptionOptions = Omit<
 >;
 
 export class SimdformerTranscriptionModel extends SimdformerModel implements TranscriptionModelV4 {
-  /** Transcribes files that `decodeAudio` reads. The result has `words` if word times are requested, otherwise `segments`. */
+  /**
+   * Transcribes files that `decodeAudio` reads. The result has `words` if word times are requested, otherwise
+   * `segments`.
+   */
   async doGenerate(options: TranscriptionModelV4CallOptions): Promise<TranscriptionModelV4Result> {
     const { audio, timestampGranularities = [], abortSignal, providerOptions } = options;
     abortSignal?.throwIfAborted();

@@ -63,8 +63,8 @@ export interface SimdformerProviderV3 extends Common, ProviderV3 {
  * const { text } = await generateText({ model: simdformer('Qwen/Qwen3-0.6B'), prompt: 'Name three cats.' });
  * ```
  *
- * Models are loaded when they are first used. Calls with one model that overlap in time are computed as one batch. Throws
- * ArgumentError for an unknown `specificationVersion`. Other options are checked when a model is loaded.
+ * Models are loaded when they are first used. Calls with one model that overlap in time are computed as one batch.
+ * Throws ArgumentError for an unknown `specificationVersion`. Other options are checked when a model is loaded.
  */
 export function createSimdformer(
   options?: SimdformerOptions & { specificationVersion?: 'v4' | undefined },

@@ -24,7 +24,9 @@ export interface FormatInfo {
   readonly offset?: number;
   /** Number of scales for each 32 inputs; 0 if all inputs of a feature share one scale. Undefined for floats. */
   readonly scales?: number;
-  /** Groups of 32 inputs whose scales are one float times integers; 0 if each scale is a float. Undefined for floats. */
+  /**
+   * Groups of 32 inputs whose scales are one float times integers; 0 if each scale is a float. Undefined for floats.
+   */
   readonly factorGroups?: number;
   /** True if the engine can quantize floats to this format. */
   readonly made: boolean;

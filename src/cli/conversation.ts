@@ -20,7 +20,8 @@ const HISTORY_SIZE = 1000;
 
 /**
  * Answers lines until the input ends. In a terminal, lines are edited and recalled as usual, and Ctrl-C stops the
- * current answer. `images`: files of the first message. An invalid message is reported on standard error, and the conversation continues.
+ * current answer. `images`: files of the first message. An invalid message is reported on standard error, and the
+ * conversation continues.
  */
 export async function converse(
   chat: Chat,

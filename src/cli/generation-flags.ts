@@ -5,7 +5,9 @@ import type { GenerateOptions } from '../generate/generate-options.js';
 import { type AnyRow, OPTION_ROWS } from '../generate/option-table.js';
 import { notNegative, parseNumber } from './parsers.js';
 
-/** Adds the flags to a command. Flags for sampling imply `--sample`. A temperature of 0 overrules it, as in the server. */
+/**
+ * Adds the flags to a command. Flags for sampling imply `--sample`. A temperature of 0 overrules it, as in the server.
+ */
 export function addGenerationFlags(command: Command): Command {
   for (const [name, row] of OPTION_ROWS) {
     if (row.flag === undefined) continue;

@@ -18,7 +18,9 @@ export function ggufAt(path: string): string | null {
   return files.length === 1 ? join(path, files[0] as string) : null;
 }
 
-/** Prints architecture, sizes of weights per type, tokenizer, chat template, and if the model loads. Throws FormatError. */
+/**
+ * Prints architecture, sizes of weights per type, tokenizer, chat template, and if the model loads. Throws FormatError.
+ */
 export async function printGguf(path: string, report: CheckedReport, isJson: boolean): Promise<void> {
   const file = await openFileOf(path, '');
   if (file === null) throw new FormatError(`${path} does not exist any more`);

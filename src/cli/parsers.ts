@@ -50,7 +50,10 @@ export function notNegative(text: string): number {
 
 const UNITS = ['', 'k', 'm', 'g', 't'];
 
-/** A number of bytes with a unit, such as 512MiB, 4GB or 4G. Units without an i are powers of 1000, except for a single letter. */
+/**
+ * A number of bytes with a unit, such as 512MiB, 4GB or 4G. Units without an i are powers of 1000, except for a single
+ * letter.
+ */
 export function bytes(text: string): number {
   const [, count, letter, i, b] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)$/i.exec(text.trim()) ?? [];
   const value = Number(count) * (b && !i ? 1000 : 1024) ** UNITS.indexOf((letter ?? '').toLowerCase());

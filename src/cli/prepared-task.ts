@@ -68,8 +68,8 @@ function tooLong(what: string, length: number, limit: string): ArgumentError {
 }
 
 /**
- * The batches, with a fingerprint that also depends on the held-out data: a resumed run must not compare its validations
- * with those of other data.
+ * The batches, with a fingerprint that also depends on the held-out data: a resumed run must not compare its
+ * validations with those of other data.
  */
 export function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
   const { perEpoch, batch, fingerprint: learnt } = batches;

@@ -27,8 +27,8 @@ interface Named {
 export const PACKED_CACHE = 'float16';
 
 /**
- * The models of some names, of `NAME=FOLDER`, and of a folder's folders and GGUF files. The folder of an adapter becomes an
- * adapter of its base if that is among the models, otherwise a model. Throws ArgumentError.
+ * The models of some names, of `NAME=FOLDER`, and of a folder's folders and GGUF files. The folder of an adapter
+ * becomes an adapter of its base if that is among the models, otherwise a model. Throws ArgumentError.
  */
 export async function servedModels(
   device: Device,

@@ -35,8 +35,8 @@ export function stopping(): Stopping {
 }
 
 /**
- * Until it is disposed of, a signal ends the program by `process.exit`, which removes unfinished files. This is for work
- * that cannot be stopped and writes files.
+ * Until it is disposed of, a signal ends the program by `process.exit`, which removes unfinished files. This is for
+ * work that cannot be stopped and writes files.
  */
 export function exiting(): Disposable {
   const exit = (name: NodeJS.Signals) => {

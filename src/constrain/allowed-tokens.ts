@@ -92,8 +92,8 @@ export class AllowedTokens {
   }
 
   /**
-   * Finds the tokens that can follow in slices, so that `mask` soon returns them. Ends without a result if the recognizer
-   * clears its cache during a pause: `mask` then finds them itself.
+   * Finds the tokens that can follow in slices, so that `mask` soon returns them. Ends without a result if the
+   * recognizer clears its cache during a pause: `mask` then finds them itself.
    */
   *prepare(set: ConfigurationSet): Sliced<void> {
     this.#checkEpoch();

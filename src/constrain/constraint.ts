@@ -31,9 +31,9 @@ export interface ConstrainOptions {
  * JSON.parse(model.tokenizer.decode(sequences[0]));
  * ```
  *
- * Formats are compiled in slices of a few milliseconds, and the latest ones are kept. Rejects with ResponseFormatError for a
- * format that is wrong, too large, unsatisfiable or not supported. Rejects with FormatError for a grammar that cannot be
- * read. Generation throws NoRoomError if `maxNewTokens` is too small for any text of the format.
+ * Formats are compiled in slices of a few milliseconds, and the latest ones are kept. Rejects with ResponseFormatError
+ * for a format that is wrong, too large, unsatisfiable or not supported. Rejects with FormatError for a grammar that
+ * cannot be read. Generation throws NoRoomError if `maxNewTokens` is too small for any text of the format.
  */
 export async function constrain(
   tokenizer: PretrainedTokenizer,

@@ -4,8 +4,8 @@
 //   number ::= "-"? [0-9]+ ("." [0-9]{1,3})?    # sequences, choices, groups, * + ? {n} {n,} {n,m}
 //   any    ::= .                                # any character
 //
-// Texts have the escapes of JSON, \xNN and \UNNNNNNNN. Sets like [a-z0-9_] and [^"\\] have the same escapes. GBNF's tokens,
-// <[1000]> and <think>, are refused: a grammar describes text.
+// Texts have the escapes of JSON, \xNN and \UNNNNNNNN. Sets like [a-z0-9_] and [^"\\] have the same escapes. GBNF's
+// tokens, <[1000]> and <think>, are refused: a grammar describes text.
 
 import { FormatError } from '../core/errors.js';
 import {

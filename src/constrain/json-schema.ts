@@ -313,7 +313,9 @@ class SchemaReader {
     return { expression, count: schema.maxLength === undefined ? count : 0, accepts };
   }
 
-  /** Members in their order, with or without the optional ones. Each suffix is a rule, so that members are written once. */
+  /**
+   * Members in their order, with or without the optional ones. Each suffix is a rule, so that members are written once.
+   */
   #members(schemas: readonly [string, unknown][], needed: ReadonlySet<string>, place: string): Expression {
     let [asFirst, asNext]: Expression[] = [text(''), text('')];
     for (const [name, schema] of schemas.toReversed()) {

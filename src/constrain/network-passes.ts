@@ -19,8 +19,8 @@ interface IncomingEdge {
 
 /**
  * Sets the distance of each state: a number of tokens that lead to its rule's end. A token is a byte or the longest one
- * along a fixed text. Knuth's generalization of Dijkstra's algorithm settles states in the order of their distances, each
- * once ("A generalization of Dijkstra's algorithm", 1977).
+ * along a fixed text. Knuth's generalization of Dijkstra's algorithm settles states in the order of their distances,
+ * each once ("A generalization of Dijkstra's algorithm", 1977).
  */
 export function* setDistances(states: readonly State[], trie: TokenTrie): Sliced<void> {
   const stateAt = (i: number) => states[i] as State;
@@ -51,8 +51,8 @@ export function* setDistances(states: readonly State[], trie: TokenTrie): Sliced
 const MAX_PLACES = 64;
 
 /**
- * The states that the longest tokens of several bytes lead to along edges of one byte. Calls are not entered, and rules are
- * not left.
+ * The states that the longest tokens of several bytes lead to along edges of one byte. Calls are not entered, and rules
+ * are not left.
  */
 function longestTokens(states: readonly State[], from: number, trie: TokenTrie): Set<number> {
   const found = new Set<number>();

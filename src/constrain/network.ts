@@ -15,8 +15,8 @@ export const MAX_STATES = 400_000;
 const STEPS = 256;
 
 /**
- * Builds the network of a grammar for a vocabulary. Bytes that no token has are left out. Throws ResponseFormatError for a grammar that is too large, that nothing satisfies, or whose rules begin with
- * themselves.
+ * Builds the network of a grammar for a vocabulary. Bytes that no token has are left out. Throws ResponseFormatError
+ * for a grammar that is too large, that nothing satisfies, or whose rules begin with themselves.
  */
 export function* networkOf(grammar: Grammar, trie: TokenTrie): Sliced<Network> {
   const { rules, root } = grammar;

@@ -173,8 +173,8 @@ export class Recognizer {
   }
 
   /**
-   * Returns the stack with one more call. A call at the end of a rule returns to the caller's caller, so that lists need no
-   * deep stacks.
+   * Returns the stack with one more call. A call at the end of a rule returns to the caller's caller, so that lists
+   * need no deep stacks.
    */
   #push(returnTo: number, outer: number): number {
     const { isTail, distance } = this.#states[returnTo] as State;

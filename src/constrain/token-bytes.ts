@@ -6,7 +6,9 @@ import type { Sliced } from './slices.js';
 /** The number of tokens between two pauses. */
 const STEPS = 1024;
 
-/** The bytes that each token adds to a text, end to end: an array for each token would be slow to make and to collect. */
+/**
+ * The bytes that each token adds to a text, end to end: an array for each token would be slow to make and to collect.
+ */
 export class TokenBytes {
   #data = new Uint8Array(1 << 16);
   #starts = new Int32Array(1 << 12);

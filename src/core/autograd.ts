@@ -171,9 +171,9 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
 }
 
 /**
- * Does what `backward` does, but yields after each node. Other work can run meanwhile. `onFinal` is called with each leaf
- * as soon as all commands that write its gradient are queued. Further work on it can then overlap with the rest of the
- * pass.
+ * Does what `backward` does, but yields after each node. Other work can run meanwhile. `onFinal` is called with each
+ * leaf as soon as all commands that write its gradient are queued. Further work on it can then overlap with the rest of
+ * the pass.
  */
 export function backwardByParts(
   y: Tensor,

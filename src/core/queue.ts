@@ -8,7 +8,9 @@ import { yieldToEventLoop } from './yield-to-event-loop.js';
 const FULL = 1 << 20;
 /** Bytes of a result that are copied before the event loop may run. */
 const BYTES_A_SLICE = 1 << 20;
-/** Maximum number of data words in an upload command. A command has at most 0xffff words, and 3 of them are its header. */
+/**
+ * Maximum number of data words in an upload command. A command has at most 0xffff words, and 3 of them are its header.
+ */
 const MAX_UPLOAD = 0xffff - 3;
 
 interface OperandLayout {

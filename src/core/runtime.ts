@@ -6,8 +6,8 @@ import type { Queue } from './queue.js';
 import type { Storage } from './storage.js';
 
 /**
- * Arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to bfloat16
- * and adds in float32; results and everything else are float32.
+ * Arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to
+ * bfloat16 and adds in float32; results and everything else are float32.
  */
 export type MatmulArithmetic = 'float32' | 'bfloat16';
 

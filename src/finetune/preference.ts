@@ -38,8 +38,8 @@ interface EncodedAnswers {
 }
 
 /**
- * Direct preference optimisation of a decoder. Rows are `{ prompt, chosen, rejected }`. Throws ArgumentError for a model
- * without an adapter if no `reference` is given.
+ * Direct preference optimisation of a decoder. Rows are `{ prompt, chosen, rejected }`. Throws ArgumentError for a
+ * model without an adapter if no `reference` is given.
  */
 export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   readonly #reference: PretrainedModel | null;

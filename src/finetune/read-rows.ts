@@ -45,8 +45,8 @@ interface TableFile {
  * - `.conll`: a word in each line, whose last column is its label, and an empty line after each sentence.
  *
  * All formats except Parquet may be gzipped, as `.jsonl.gz`. Columns with GLUE's names (`sentence`, `sentence1`,
- * `premise` …) become the `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files. Also throws
- * it at the end if no row had a column of `columns`, and the file system's errors.
+ * `premise` …) become the `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files. Also
+ * throws it at the end if no row had a column of `columns`, and the file system's errors.
  */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
   const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });
@@ -230,8 +230,8 @@ async function* lines(path: string): AsyncGenerator<readonly [line: string, numb
 }
 
 /**
- * Yields the text of a file in parts, decompressed if its name ends in .gz. Throws the file system's errors, and FormatError
- * for damaged files, with the line of the first bytes that are no UTF-8.
+ * Yields the text of a file in parts, decompressed if its name ends in .gz. Throws the file system's errors, and
+ * FormatError for damaged files, with the line of the first bytes that are no UTF-8.
  */
 async function* textOf(path: string): AsyncGenerator<string, void> {
   const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -3,8 +3,8 @@ import type { Pipeline } from '../tasks/index.js';
 
 export interface EmbedOptions {
   /**
-   * The use of the texts. Models with prompts read a query by another prompt than a document. Default: none, the model's
-   * default prompt.
+   * The use of the texts. Models with prompts read a query by another prompt than a document. Default: none, the
+   * model's default prompt.
    */
   readonly task?: 'query' | 'document' | undefined;
   /** A text that is added before each text. Default: the prompt of `task`. */

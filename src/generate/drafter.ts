@@ -4,8 +4,8 @@ import type { DecoderState } from '../nn/decoder-state.js';
 /** Drafts tokens for speculative decoding. */
 export interface Drafter {
   /**
-   * Drafts up to `max` tokens after `context`. `state` is the model's, which has read all of `context` but the last token.
-   * Returns [] if it has no draft.
+   * Drafts up to `max` tokens after `context`. `state` is the model's, which has read all of `context` but the last
+   * token. Returns [] if it has no draft.
    */
   propose(context: readonly number[], max: number, state: DecoderState): number[] | Promise<number[]>;
   /** Tells the drafter how many tokens of the latest draft were accepted. */

@@ -1,7 +1,7 @@
 /**
- * Memory for numbers that every step needs anew. Its owner takes it at each step, when nobody reads the previous numbers any
- * longer. Fresh arrays of this size would be garbage, whose collection blocks the event loop. While the memory is unused,
- * garbage collection may free it.
+ * Memory for numbers that every step needs anew. Its owner takes it at each step, when nobody reads the previous
+ * numbers any longer. Fresh arrays of this size would be garbage, whose collection blocks the event loop. While the
+ * memory is unused, garbage collection may free it.
  */
 export class FloatMemory {
   #latest: WeakRef<ArrayBuffer> | null = null;

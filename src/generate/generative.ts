@@ -67,8 +67,8 @@ export interface ExtendOptions {
 export interface RowAdapter {
   readonly isActive: boolean;
   /**
-   * True if the change is only added to outputs. Rows of one batch can then have different adapters. False if it replaces
-   * parameters.
+   * True if the change is only added to outputs. Rows of one batch can then have different adapters. False if it
+   * replaces parameters.
    */
   readonly isAdded: boolean;
 }
@@ -77,8 +77,8 @@ export interface RowAdapter {
 export type SourceShape = readonly (number | null)[];
 
 /**
- * The part of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A model
- * with an encoder writes an output for each source; a decoder-only model continues prompts.
+ * The part of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A
+ * model with an encoder writes an output for each source; a decoder-only model continues prompts.
  */
 export interface Generative {
   readonly device: Device;

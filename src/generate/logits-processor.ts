@@ -13,8 +13,8 @@
 export interface LogitsProcessor {
   (scores: Float32Array, tokens: readonly number[], place: TokenPlace): void;
   /**
-   * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of the
-   * processor. Optional, for processors that can take more than a few milliseconds.
+   * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of
+   * the processor. Optional, for processors that can take more than a few milliseconds.
    */
   readonly byParts?:
     | ((scores: Float32Array, tokens: readonly number[], place: TokenPlace) => Generator<undefined, void>)

@@ -352,8 +352,8 @@ export const OPTION_TABLE = {
     processor: temperature,
   }),
   /**
-   * Samples from the most probable tokens whose terms of the entropy add up to this share of it (top-H sampling), at most
-   * 100 tokens. Default: 0, all tokens.
+   * Samples from the most probable tokens whose terms of the entropy add up to this share of it (top-H sampling), at
+   * most 100 tokens. Default: 0, all tokens.
    */
   topH: row<number>({
     group: 'sampling',
@@ -426,7 +426,9 @@ export const OPTION_TABLE = {
     server: { name: 'epsilon_cutoff', min: 0, max: 0.999 },
     processor: epsilonCutoff,
   }),
-  /** Samples from tokens with at least probability min(eta, √eta · e^−entropy), eta being 3e-4 for example. Default: 0. */
+  /**
+   * Samples from tokens with at least probability min(eta, √eta · e^−entropy), eta being 3e-4 for example. Default: 0.
+   */
   etaCutoff: row<number>({
     group: 'sampling',
     default: 0,

@@ -1,5 +1,5 @@
-// Drafts of a layer for multi-token prediction. The layer reads the features of every token that the model has read. Its
-// first drafted token follows from the features of the newest one. It drafts further tokens from its own features.
+// Drafts of a layer for multi-token prediction. The layer reads the features of every token that the model has read.
+// Its first drafted token follows from the features of the newest one. It drafts further tokens from its own features.
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';

@@ -7,8 +7,8 @@ import type { ScoreProcessor } from './logits-processor.js';
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /**
- * Divides positive scores of tokens that have occurred by the penalty, and multiplies negative ones (CTRL, Keskar et al.
- * 2019). Throws ArgumentError unless the penalty is positive.
+ * Divides positive scores of tokens that have occurred by the penalty, and multiplies negative ones (CTRL, Keskar et
+ * al. 2019). Throws ArgumentError unless the penalty is positive.
  */
 export function repetitionPenalty(penalty: number): ScoreProcessor {
   checkNumber('repetitionPenalty', 'penalty', penalty, isPositive, 'a positive number');
@@ -44,8 +44,8 @@ export function presencePenalty(penalty: number, begin: number): ScoreProcessor 
 }
 
 /**
- * Forbids tokens that would complete an n-gram of `size` tokens that has occurred. Throws ArgumentError unless the size is
- * a positive integer.
+ * Forbids tokens that would complete an n-gram of `size` tokens that has occurred. Throws ArgumentError unless the size
+ * is a positive integer.
  */
 export function noRepeatNgram(size: number): ScoreProcessor {
   checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
@@ -121,8 +121,8 @@ export function topK(k: number): ScoreProcessor {
 }
 
 /**
- * Keeps the fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws ArgumentError
- * unless p is above 0 and at most 1.
+ * Keeps the fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws
+ * ArgumentError unless p is above 0 and at most 1.
  */
 export function topP(p: number): ScoreProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
@@ -187,8 +187,8 @@ const TOP_H_TOKENS = 100;
 
 /**
  * Top-H sampling (https://arxiv.org/abs/2509.02510) of the 100 most probable tokens. A token's term of the entropy is
- * −p · log p. The first tokens whose terms add up to at most `share` of the entropy are kept, and always the best token.
- * Throws ArgumentError unless the share is above 0 and at most 1.
+ * −p · log p. The first tokens whose terms add up to at most `share` of the entropy are kept, and always the best
+ * token. Throws ArgumentError unless the share is above 0 and at most 1.
  */
 export function topH(share: number): ScoreProcessor {
   checkNumber('topH', 'the share', share, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
@@ -215,7 +215,9 @@ export function topH(share: number): ScoreProcessor {
   });
 }
 
-/** Keeps tokens with at least `share` of the best token's probability. Throws ArgumentError unless it is from 0 to 1. */
+/**
+ * Keeps tokens with at least `share` of the best token's probability. Throws ArgumentError unless it is from 0 to 1.
+ */
 export function minP(share: number): ScoreProcessor {
   checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
   return (scores) => {
@@ -225,8 +227,8 @@ export function minP(share: number): ScoreProcessor {
 }
 
 /**
- * Locally typical sampling (Meister et al. 2023): keeps the tokens whose log-probability is nearest to its mean, the fewest
- * that together have probability `mass`. Throws ArgumentError unless that is above 0 and at most 1.
+ * Locally typical sampling (Meister et al. 2023): keeps the tokens whose log-probability is nearest to its mean, the
+ * fewest that together have probability `mass`. Throws ArgumentError unless that is above 0 and at most 1.
  */
 export function typicalP(mass: number): ScoreProcessor {
   checkNumber('typicalP', 'the mass', mass, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
@@ -287,8 +289,8 @@ function* distanceOfMass(
 const bucketOf = (distance: number): number => Math.min(distance * 16, PARTS - 1) | 0;
 
 /**
- * Epsilon sampling (Hewitt et al. 2022): keeps the tokens with at least probability `cutoff`, or the most probable one. Throws
- * ArgumentError unless that is from 0 to below 1.
+ * Epsilon sampling (Hewitt et al. 2022): keeps the tokens with at least probability `cutoff`, or the most probable one.
+ * Throws ArgumentError unless that is from 0 to below 1.
  */
 export function epsilonCutoff(cutoff: number): ScoreProcessor {
   checkNumber('epsilonCutoff', 'the cutoff', cutoff, isFraction, 'a number from 0 to below 1');
@@ -296,8 +298,8 @@ export function epsilonCutoff(cutoff: number): ScoreProcessor {
 }
 
 /**
- * Eta sampling (Hewitt et al. 2022): keeps the tokens with at least probability min(cutoff, √cutoff · e^−entropy), or the most
- * probable one. Throws ArgumentError unless the cutoff is from 0 to below 1.
+ * Eta sampling (Hewitt et al. 2022): keeps the tokens with at least probability min(cutoff, √cutoff · e^−entropy), or
+ * the most probable one. Throws ArgumentError unless the cutoff is from 0 to below 1.
  */
 export function etaCutoff(cutoff: number): ScoreProcessor {
   checkNumber('etaCutoff', 'the cutoff', cutoff, isFraction, 'a number from 0 to below 1');

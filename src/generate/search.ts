@@ -13,8 +13,8 @@ import type { Ranking } from './ranking.js';
  */
 export interface Search {
   /**
-   * Chooses the next token of every sequence of the batch by the model's ranking. Returns the chosen tokens. Pauses where the
-   * event loop may run.
+   * Chooses the next token of every sequence of the batch by the model's ranking. Returns the chosen tokens. Pauses
+   * where the event loop may run.
    */
   choose(ranking: Ranking): Generator<undefined, TokenEvent[]>;
   /** The tokens that the decoder reads next. */
@@ -22,8 +22,8 @@ export interface Search {
   /** For each sequence, the index of the sequence that it continues; null if each continues itself. */
   readonly order: Int32Array | null;
   /**
-   * The tokens of each sequence so far: the start token or the prompt, then the chosen tokens. The last ones are also in
-   * `tokens`, and have not been read yet.
+   * The tokens of each sequence so far: the start token or the prompt, then the chosen tokens. The last ones are also
+   * in `tokens`, and have not been read yet.
    */
   readonly contexts: readonly (readonly number[])[];
   /** Number of groups (of `plan.group` sequences) that have an unfinished sequence. */

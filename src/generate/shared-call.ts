@@ -31,8 +31,8 @@ export class SharedCall {
 
   /**
    * Returns null for a call that must run alone: with beams, a PromptCache, drafts, attention maps, or `cropContext`.
-   * It is also null if the model cannot share a batch, or if the call fills a batch. Prompts that rotate by the longest of
-   * them stay together.
+   * It is also null if the model cannot share a batch, or if the call fills a batch. Prompts that rotate by the longest
+   * of them stay together.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): SharedCall | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;

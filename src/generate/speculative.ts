@@ -1,7 +1,7 @@
-// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). A drafter proposes several tokens, and the model reads
-// them in one pass. The logits show which of them the model would have chosen. The tokens before the first wrong one are
-// accepted, followed by the model's own choice. The logits equal those of single steps bit for bit. Drafts therefore
-// change only the speed, with greedy search, processors or sampling.
+// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). A drafter proposes several tokens, and the model
+// reads them in one pass. The logits show which of them the model would have chosen. The tokens before the first wrong
+// one are accepted, followed by the model's own choice. The logits equal those of single steps bit for bit. Drafts
+// therefore change only the speed, with greedy search, processors or sampling.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Drafter } from './drafter.js';
@@ -36,7 +36,10 @@ class DraftLength {
 /** Maximum and minimum length of the endings that are looked up. */
 const [MAX_MATCH, MIN_MATCH] = [4, 2];
 
-/** Index after the latest occurrence of the last `length` tokens of `context` in the first `size` tokens of `text`, or 0. */
+/**
+ * Index after the latest occurrence of the last `length` tokens of `context` in the first `size` tokens of `text`, or
+ * 0.
+ */
 function indexAfterMatch(context: readonly number[], length: number, text: readonly number[], size: number): number {
   const start = context.length - length;
   for (let at = size - length; at >= 0; at--) {

@@ -1,4 +1,5 @@
-// A linear axis with round numbers, by the rules of d3-array's `ticks` and `nice`. d3's packages take 50 kB in a bundle.
+// A linear axis with round numbers, by the rules of d3-array's `ticks` and `nice`. d3's packages take 50 kB in a
+// bundle.
 
 /** Ratios of the wanted step to a power of ten from which 10, 5 and 2 times this power are better steps. */
 const FACTORS = [

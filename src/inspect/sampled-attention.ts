@@ -17,9 +17,9 @@ export interface Sampler {
 }
 
 /**
- * Returns the samples of each layer with deformable attention (Zhu et al. 2020, arXiv 2010.04159), from the first layer to
- * the last. Deformable attention samples a few positions for each query, so it has no map over all patches. Models are RT-DETR
- * and RF-DETR; others give an empty list. `pixelValues`: images, float32 [B, channels, height, width].
+ * Returns the samples of each layer with deformable attention (Zhu et al. 2020, arXiv 2010.04159), from the first layer
+ * to the last. Deformable attention samples a few positions for each query, so it has no map over all patches. Models
+ * are RT-DETR and RF-DETR; others give an empty list. `pixelValues`: images, float32 [B, channels, height, width].
  *
  * The caller disposes of the tensors. Throws ShapeError for pixels of another shape.
  */

@@ -49,7 +49,8 @@ export async function makeFolder(path: string): Promise<string[]> {
   const { mkdir, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname } = await nodeModule<typeof import('node:path')>('path');
   if ((await stat(path).catch(ignore))?.isDirectory()) return [];
-  // With `recursive`, Node may report any failure as ENOENT, or try for ever (below /proc). Single steps find the reason.
+  // With `recursive`, Node may report any failure as ENOENT, or try for ever (below /proc). Single steps find the
+  // reason.
   const outer = dirname(path) === path ? [] : await makeFolder(dirname(path));
   try {
     await mkdir(path);
@@ -61,8 +62,8 @@ export async function makeFolder(path: string): Promise<string[]> {
 }
 
 /**
- * Writes files as `writeAtomically` does, and makes their folders. If that fails, or the program exits before the end, the
- * new folders are removed.
+ * Writes files as `writeAtomically` does, and makes their folders. If that fails, or the program exits before the end,
+ * the new folders are removed.
  */
 export async function writeInFolders(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { rmdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -87,9 +88,9 @@ export async function writeInFolders(files: ReadonlyMap<string, FileParts>): Pro
 
 /**
  * Writes files, given by path. Each is written to a temporary file in the same folder and flushed to the disk. When all
- * are complete, and no path is a folder, they are renamed. If anything fails before, or the program exits, the old files
- * are kept and the temporary ones are removed. Links are followed. Devices, pipes and open files are written to, never
- * replaced. Throws the system's error, or the error of `parts`.
+ * are complete, and no path is a folder, they are renamed. If anything fails before, or the program exits, the old
+ * files are kept and the temporary ones are removed. Links are followed. Devices, pipes and open files are written to,
+ * never replaced. Throws the system's error, or the error of `parts`.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');

@@ -27,8 +27,8 @@ export interface OnnxTensor {
 
 export interface OnnxNode {
   /**
-   * The names of older exporters are paths of modules: `/layers/0/linear/MatMul`. Those of newer ones get the path that the node's
-   * metadata have.
+   * The names of older exporters are paths of modules: `/layers/0/linear/MatMul`. Those of newer ones get the path that
+   * the node's metadata have.
    */
   readonly name: string;
   readonly op: string;

@@ -21,8 +21,8 @@ export class MissingPackageError extends SimdformerError {
 }
 
 /**
- * Imports a package for `part`. Throws MissingPackageError with the command that installs all packages of the part, if this
- * one is missing.
+ * Imports a package for `part`. Throws MissingPackageError with the command that installs all packages of the part, if
+ * this one is missing.
  */
 export async function loadOptional<Module>(part: keyof typeof PACKAGES, load: () => Promise<Module>): Promise<Module> {
   try {

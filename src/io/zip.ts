@@ -70,7 +70,8 @@ function dataPosition(local: Uint8Array, { name, header, byteLength }: ZipRecord
 
 /**
  * The data of a record, beginning at position 0. The first read checks the local header and the CRC-32 of all data. It
- * throws FormatError if one of them is wrong. A CRC of 0 is not checked: torch writes it with `set_crc32_options(False)`.
+ * throws FormatError if one of them is wrong. A CRC of 0 is not checked: torch writes it with
+ * `set_crc32_options(False)`.
  */
 export class ZipData implements ByteSource {
   readonly size: number;

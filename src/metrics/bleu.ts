@@ -26,8 +26,8 @@ const ORDER = 4;
 
 /**
  * BLEU of a corpus: the geometric mean of n-gram precisions, smoothed as in mteval ('exp'), times the brevity penalty.
- * `references` has one reference, or several, for each output. sacrebleu gives the same numbers. Throws ArgumentError if
- * there are no outputs, or not as many references as outputs.
+ * `references` has one reference, or several, for each output. sacrebleu gives the same numbers. Throws ArgumentError
+ * if there are no outputs, or not as many references as outputs.
  */
 export function bleu(
   outputs: readonly string[],
@@ -70,7 +70,10 @@ export function bleu(
   };
 }
 
-/** Precisions in percent. Without matches, half, a quarter … of one match count; 0 if outputs are too short for an order. */
+/**
+ * Precisions in percent. Without matches, half, a quarter … of one match count; 0 if outputs are too short for an
+ * order.
+ */
 function smoothed(matches: readonly number[], totals: readonly number[]): number[] {
   if (matches.every((count) => count === 0)) return totals.map(() => 0);
   let smoothing = 1;

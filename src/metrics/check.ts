@@ -27,8 +27,8 @@ export const REFERENCES = listOf(
 );
 
 /**
- * Throws ArgumentError unless two arguments, by name, are of the kind `rule` and equally long, and not empty. The second
- * one may have a kind of its own.
+ * Throws ArgumentError unless two arguments, by name, are of the kind `rule` and equally long, and not empty. The
+ * second one may have a kind of its own.
  */
 export function checkPaired(
   op: string,

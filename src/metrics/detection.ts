@@ -4,7 +4,9 @@ import { isObject, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkPaired } from './check.js';
 
-/** Edges of a box: in pixels of the image, or in fractions of its width and height if a pipeline was asked for these. */
+/**
+ * Edges of a box: in pixels of the image, or in fractions of its width and height if a pipeline was asked for these.
+ */
 export interface DetectedBox {
   readonly xmin: number;
   readonly ymin: number;

@@ -2,8 +2,9 @@ import { checkArgument, checkPaired, NUMBERS, TEXTS } from './check.js';
 import { splitWords } from './python-text.js';
 
 /**
- * Word error rate: insertions, deletions and substitutions that turn outputs into references, per word of the references.
- * It can exceed 1. White space separates words. Throws ArgumentError if there are not as many references as outputs.
+ * Word error rate: insertions, deletions and substitutions that turn outputs into references, per word of the
+ * references. It can exceed 1. White space separates words. Throws ArgumentError if there are not as many references as
+ * outputs.
  */
 export function wer(outputs: readonly string[], references: readonly string[]): number {
   checkPaired('wer', { outputs, references }, TEXTS);

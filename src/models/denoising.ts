@@ -105,8 +105,8 @@ export interface Denoising extends Pick<NoisyTargets, 'count' | 'groups' | 'matc
   /** Logits of boxes, float32 [B, D, 4]. */
   readonly boxes: Tensor;
   /**
-   * int32 [1, 1, D + queries, D + queries]: 0 where a query may not attend to another. Groups do not see each other, and
-   * usual queries do not see them.
+   * int32 [1, 1, D + queries, D + queries]: 0 where a query may not attend to another. Groups do not see each other,
+   * and usual queries do not see them.
    */
   readonly mask: Tensor;
 }

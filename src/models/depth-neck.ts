@@ -28,7 +28,9 @@ export interface NeckOptions {
   readonly fits: boolean;
 }
 
-/** Turns the features of several layers into maps of different sizes, and fuses them from the smallest to the largest. */
+/**
+ * Turns the features of several layers into maps of different sizes, and fuses them from the smallest to the largest.
+ */
 export class DepthNeck extends Module {
   readonly reassemble: readonly (ReassembleLayer | null)[];
   readonly convs: readonly Conv2d[];

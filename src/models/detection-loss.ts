@@ -30,9 +30,9 @@ export type { Match, PredictedBoxes as Found } from './detection-matching.js';
 type Targets = readonly DetectionTarget[];
 
 /**
- * The loss of DETR: cross entropy of the classes, differences and overlaps of the boxes, and the loss of masks if there are
- * some. In the cross entropy, predictions without a target count `eos_coefficient`. `found` are the predictions, then
- * those of earlier layers. Throws ArgumentError, ShapeError.
+ * The loss of DETR: cross entropy of the classes, differences and overlaps of the boxes, and the loss of masks if there
+ * are some. In the cross entropy, predictions without a target count `eos_coefficient`. `found` are the predictions,
+ * then those of earlier layers. Throws ArgumentError, ShapeError.
  */
 export function detectionLoss(
   found: readonly [PredictedBoxes, ...PredictedBoxes[]],
@@ -129,8 +129,9 @@ function varifocalLoss(
 
 /**
  * The loss of LW-DETR (Chen et al. 2024, arXiv 2406.03459) and RF-DETR: cross entropy of classes, and differences and
- * overlaps of boxes. Targets of classes grow with the overlap of the box. `found` are the predictions, then those of earlier
- * layers and of the encoder. Their queries are split into `group_detr` groups, in evaluation, too, as in transformers.
+ * overlaps of boxes. Targets of classes grow with the overlap of the box. `found` are the predictions, then those of
+ * earlier layers and of the encoder. Their queries are split into `group_detr` groups, in evaluation, too, as in
+ * transformers.
  */
 export function lwDetrLoss(
   found: readonly [PredictedBoxes, ...PredictedBoxes[]],

@@ -24,7 +24,9 @@ export interface Match {
 /** Centre x, centre y, width and height, as shares of the image. */
 type Box = readonly [number, number, number, number];
 
-/** Returns intersection over union of two boxes, and its generalized form (Rezatofighi et al. 2019, arXiv 1902.09630). */
+/**
+ * Returns intersection over union of two boxes, and its generalized form (Rezatofighi et al. 2019, arXiv 1902.09630).
+ */
 export function overlapOf(a: Box, b: Box): { overlap: number; generalized: number } {
   const side = (box: Box, axis: 0 | 1) => {
     const [centre, half] = [box[axis], (box[axis + 2] as number) / 2];
@@ -83,7 +85,9 @@ export interface Costs {
   readonly ofClass: number;
   readonly ofBox: number;
   readonly ofOverlap: number;
-  /** Groups of queries, each of which is matched with all targets. Queries beyond the last group have none. Default: 1. */
+  /**
+   * Groups of queries, each of which is matched with all targets. Queries beyond the last group have none. Default: 1.
+   */
   readonly groups?: number | undefined;
 }
 

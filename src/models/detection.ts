@@ -53,7 +53,10 @@ export class PositionedAttention extends Module {
     this.outProj = new Linear(init, inner, dModel);
   }
 
-  /** `x`: float32 [B, T, d], with positions of the same shape, or of one that broadcasts. `keys`: of `x` itself by default. */
+  /**
+   * `x`: float32 [B, T, d], with positions of the same shape, or of one that broadcasts. `keys`: of `x` itself by
+   * default.
+   */
   forward(x: Tensor, positions: Tensor | null, keys: Keys = { x, positions, mask: null }): Tensor {
     const placed = (rows: Tensor, at: Tensor | null) => (at ? add(rows, at) : rows);
     const q = this.qProj.forward(placed(x, positions));
@@ -156,7 +159,9 @@ export class PerceptronHead extends Module {
   }
 }
 
-/** Returns a function that picks, of rows [B, S, features], those with the greatest scores. `scores`: float32 [B, S]. */
+/**
+ * Returns a function that picks, of rows [B, S, features], those with the greatest scores. `scores`: float32 [B, S].
+ */
 export function bestRows(scores: Tensor, count: number): (rows: Tensor) => Tensor {
   const [batch, total] = scores.shape as [number, number];
   if (total < count)
@@ -176,7 +181,9 @@ export abstract class DetectionModel extends ImageModel {
   }
 }
 
-/** Marks pixels that belong to images, row by row, for a smaller grid: [B][height·width]. Null if no pixel is padding. */
+/**
+ * Marks pixels that belong to images, row by row, for a smaller grid: [B][height·width]. Null if no pixel is padding.
+ */
 export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, width]: GridSize): boolean[][] | null {
   if (mask === undefined) return null;
   const [batch, , rows, columns] = pixels.shape as [number, number, number, number];
@@ -196,7 +203,10 @@ export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, wi
   );
 }
 
-/** Numbers the rows and columns of each place of a mask, [height · width]: the pixels up to it, from above and from the left. */
+/**
+ * Numbers the rows and columns of each place of a mask, [height · width]: the pixels up to it, from above and from the
+ * left.
+ */
 function countedPixels(mask: readonly boolean[], [height, width]: GridSize) {
   const rows = new Float64Array(height * width);
   const columns = new Float64Array(height * width);

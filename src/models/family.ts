@@ -70,8 +70,8 @@ export interface RopeDefaults {
   readonly theta: number;
   readonly thetaName?: string;
   /**
-   * Share of a head that rotates, and its name in older files. Default: all of it, and a share in config.json counts only
-   * with scaled frequencies, as in transformers; `partial_rotary_factor`.
+   * Share of a head that rotates, and its name in older files. Default: all of it, and a share in config.json counts
+   * only with scaled frequencies, as in transformers; `partial_rotary_factor`.
    */
   readonly partial?: number;
   readonly partialName?: string;
@@ -86,16 +86,16 @@ export interface RopeDefaults {
 /** The form of a family in GGUF files. */
 export interface GgufFamily {
   /**
-   * Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`, or whole. A star is a layer's
-   * index. A number sign is an expert's index: the file has the matrices of all experts in one tensor.
+   * Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`, or whole. A star is a
+   * layer's index. A number sign is an expert's index: the file has the matrices of all experts in one tensor.
    */
   readonly names: Readonly<Record<string, string>>;
   /** Weights that a file holds as several tensors, or in another order. */
   readonly joined?: readonly GgufJoin[];
   /**
-   * Tensors that checkpoints store with other values or in another shape, by whole names with stars. A `logarithm` is that
-   * of the negated values (A_log). `taps` belong to a depthwise convolution, [channels, 1, taps]. A `row` is a matrix of
-   * one row.
+   * Tensors that checkpoints store with other values or in another shape, by whole names with stars. A `logarithm` is
+   * that of the negated values (A_log). `taps` belong to a depthwise convolution, [channels, 1, taps]. A `row` is a
+   * matrix of one row.
    */
   readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps' | 'row'>>;
   /**

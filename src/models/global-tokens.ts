@@ -8,7 +8,8 @@ import type { ModelConfig } from './model-config.js';
 
 /**
  * Number of keys that a query of a layer sees to one side, itself included. `attention_window` counts those on both
- * sides, without the query: one number, or a list with one for each of the `layers`. Throws FormatError for other values.
+ * sides, without the query: one number, or a list with one for each of the `layers`. Throws FormatError for other
+ * values.
  */
 export function attentionWindow(config: ModelConfig, layer: number, layers: number): number {
   const { attention_window: given } = config.values;

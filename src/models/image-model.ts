@@ -10,7 +10,9 @@ import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 import { checkImages } from './towers.js';
 
-/** A model of images whose stages differ in their rows, columns and features, so that no single stack holds its layers. */
+/**
+ * A model of images whose stages differ in their rows, columns and features, so that no single stack holds its layers.
+ */
 export abstract class ImageModel extends PretrainedModel {
   override readonly encoder = null;
   override readonly decoder = null;

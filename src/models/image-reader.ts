@@ -22,9 +22,9 @@ export interface ImageRows {
 }
 
 /**
- * Tokens that attend to later ones. 'none': no token does. 'image': tokens of an image attend to the whole image, within
- * the windows of layers. 'nearby': the same, but only in layers with windows. 'prompt': tokens of a prompt with an image
- * attend to the whole prompt.
+ * Tokens that attend to later ones. 'none': no token does. 'image': tokens of an image attend to the whole image,
+ * within the windows of layers. 'nearby': the same, but only in layers with windows. 'prompt': tokens of a prompt with
+ * an image attend to the whole prompt.
  */
 export type BidirectionalScope = 'none' | 'image' | 'nearby' | 'prompt';
 

@@ -30,28 +30,31 @@ export interface ModelInputs {
   inputIds?: Tokens | undefined;
   /**
    * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
-   * changes nothing. Padding before or between tokens keeps its positions, and a head that reads the first token may read
-   * padding, as in transformers. Other models take padding at one side of each row. Decoders without an encoder then
-   * count positions from the first token, as `generate` does. GPT-2, Hunyuan and Ministral 3 include padding in
+   * changes nothing. Padding before or between tokens keeps its positions, and a head that reads the first token may
+   * read padding, as in transformers. Other models take padding at one side of each row. Decoders without an encoder
+   * then count positions from the first token, as `generate` does. GPT-2, Hunyuan and Ministral 3 include padding in
    * positions, as in transformers, because their results depend on absolute positions.
    */
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default 0. */
   tokenTypeIds?: Rows | undefined;
-  /** Longformer and LED: 1 for tokens that attend to all others and are seen by all, [B, T]. Default: see the family. */
+  /**
+   * Longformer and LED: 1 for tokens that attend to all others and are seen by all, [B, T]. Default: see the family.
+   */
   globalAttentionMask?: Rows | undefined;
   decoderInputIds?: Tokens | undefined;
   decoderAttentionMask?: Rows | undefined;
   /**
-   * Expected outputs for the loss: an id for each token (-100: not learned), classes or numbers for each sequence, or the
-   * objects in each image.
+   * Expected outputs for the loss: an id for each token (-100: not learned), classes or numbers for each sequence, or
+   * the objects in each image.
    */
   labels?: Rows | readonly number[] | readonly (readonly number[])[] | readonly DetectionTarget[] | undefined;
   /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
   /**
-   * LayoutLMv3: the box of each token, [B, T, 4], left, upper, right and lower edge in thousandths of the page. Default: 0.
+   * LayoutLMv3: the box of each token, [B, T, 4], left, upper, right and lower edge in thousandths of the page.
+   * Default: 0.
    */
   bbox?: readonly (readonly (readonly number[])[])[] | Tensor | undefined;
   /**
@@ -72,7 +75,10 @@ export interface ModelInputs {
   imagePositionIds?: Tensor | undefined;
   /** Kind of each token, [B, T]: 0 for text, 1 for images. Default: by the placeholders. */
   mmTokenTypeIds?: Rows | undefined;
-  /** 1 for pixels, 0 for padding below and to the right of an image, int32 or float32 [B, height, width]. Default: all are pixels. */
+  /**
+   * 1 for pixels, 0 for padding below and to the right of an image, int32 or float32 [B, height, width]. Default: all
+   * are pixels.
+   */
   pixelMask?: Tensor | undefined;
   /** SAM: encoded images, float32 [B, features, rows, columns], in place of `pixelValues`. */
   imageEmbeddings?: Tensor | undefined;
@@ -80,7 +86,9 @@ export interface ModelInputs {
    * Points that mark the objects of masks, in pixels of `pixelValues`: float32 [B, prompts, points, 2], column and row.
    */
   inputPoints?: Tensor | undefined;
-  /** Kinds of points, int32 [B, prompts, points]: 1 for the object, 0 for the background, -10 for padding. Default: 1. */
+  /**
+   * Kinds of points, int32 [B, prompts, points]: 1 for the object, 0 for the background, -10 for padding. Default: 1.
+   */
   inputLabels?: Tensor | undefined;
   /** Boxes around the objects of masks, float32 [B, prompts, 4]: column and row of two corners. */
   inputBoxes?: Tensor | undefined;
@@ -146,8 +154,8 @@ export interface ModelOutput {
   imageEmbeds?: Tensor;
   audioEmbeds?: Tensor;
   /**
-   * Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. Detectors have
-   * a mask for each query, [B, queries, height, width].
+   * Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. Detectors
+   * have a mask for each query, [B, queries, height, width].
    */
   predMasks?: Tensor;
   iouScores?: Tensor;

@@ -117,7 +117,9 @@ export class MaskHead extends Module {
     return permute(x.reshape(batch, rows, this.#heads, -1), [0, 2, 1, 3]);
   }
 
-  /** Shares of the places in the attention of each query, which add up to 1 over all heads: [B · queries, heads, H, W]. */
+  /**
+   * Shares of the places in the attention of each query, which add up to 1 over all heads: [B · queries, heads, H, W].
+   */
   #places(query: Tensor, key: Tensor, bias: Tensor | null, grid: GridSize): Tensor {
     const [batch, heads, count, features] = query.shape as [number, number, number, number];
     const scores = permute(matmul(scale(query, features ** -0.5), key, { transposeB: true }), [0, 2, 1, 3]);

@@ -24,9 +24,9 @@ interface Masks {
 }
 
 /**
- * The focal loss (Lin et al. 2017, arXiv 1708.02002) and 1 less the overlap by Dice (Milletari et al. 2016, arXiv 1606.04797)
- * of matched masks. `predicted`: logits [B, queries, height, width], which are resized to the largest target. Smaller
- * targets get zeros below and at the right. Throws ArgumentError, ShapeError.
+ * The focal loss (Lin et al. 2017, arXiv 1708.02002) and 1 less the overlap by Dice (Milletari et al. 2016, arXiv
+ * 1606.04797) of matched masks. `predicted`: logits [B, queries, height, width], which are resized to the largest
+ * target. Smaller targets get zeros below and at the right. Throws ArgumentError, ShapeError.
  */
 export function maskLoss(
   predicted: Tensor,

@@ -232,8 +232,8 @@ export abstract class Model extends Module implements Generative {
   /**
    * Appends tokens to some sequences of a state, and returns the logits that `logits` selects; null for 'none'. The
    * other sequences stay unchanged. A text gives the bits of `prefill` for any chunking, if all chunks have the same
-   * `promptLength`. With `logits: 'every'` it gives those of single steps. For decoder-only models. Throws ArgumentError
-   * for invalid options, ShapeError if there is no room, and the errors of `forward`.
+   * `promptLength`. With `logits: 'every'` it gives those of single steps. For decoder-only models. Throws
+   * ArgumentError for invalid options, ShapeError if there is no room, and the errors of `forward`.
    */
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions & { logits: 'none' }): null;
   extend(

@@ -2,8 +2,8 @@
 // memory.
 
 /**
- * Parts of names in checkpoints and their replacements, in order. `(q|k|v)_proj` stands for three modules in memory, which
- * are one fused projection in checkpoints.
+ * Parts of names in checkpoints and their replacements, in order. `(q|k|v)_proj` stands for three modules in memory,
+ * which are one fused projection in checkpoints.
  */
 type Renames = readonly (readonly [inFiles: RegExp, inMemory: string])[];
 

@@ -10,8 +10,8 @@ import { bceWithLogits } from '../ops/losses.js';
 import type { ModelInputs } from './inputs.js';
 
 /**
- * Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. Places of the
- * label `ignored` do not count. Throws ShapeError, ArgumentError, DTypeError.
+ * Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. Places of
+ * the label `ignored` do not count. Throws ShapeError, ArgumentError, DTypeError.
  */
 export function placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, ignored: number): Tensor {
   const size = placesOf(labels, logits.shape[0] as number);

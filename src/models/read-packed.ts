@@ -103,8 +103,8 @@ interface PieceReading extends PieceSource {
 type Step = PieceReading & ({ weight?: undefined } | { readonly weight: UnfinishedWeight; readonly section: number });
 
 /**
- * A weight whose sections are read in any order. They are packed one by one, or together from floats if they do not fill
- * tiles.
+ * A weight whose sections are read in any order. They are packed one by one, or together from floats if they do not
+ * fill tiles.
  */
 class UnfinishedWeight {
   readonly #sections: (PackedWeight | undefined)[];

@@ -231,8 +231,8 @@ const ownCode = {
 } as const;
 
 /**
- * The family and model type of a GGUF file's architecture. Mixtral's files have Llama's architecture, with experts. Throws
- * FormatError for an unknown architecture.
+ * The family and model type of a GGUF file's architecture. Mixtral's files have Llama's architecture, with experts.
+ * Throws FormatError for an unknown architecture.
  */
 export async function familyOfGguf(
   architecture: string,

@@ -192,7 +192,10 @@ export const resNetDefaults: Json = {
   hidden_act: 'relu',
 };
 
-/** Stages whose maps a config asks for: by name, or by number, of which negative ones count from the end. Default: the last. */
+/**
+ * Stages whose maps a config asks for: by name, or by number, of which negative ones count from the end. Default: the
+ * last.
+ */
 export function stagesOf(config: ModelConfig, stages: number): number[] {
   const { out_features: names, out_indices: numbers } = config.values;
   const all = ['stem', ...Array.from({ length: stages }, (_, i) => `stage${i + 1}`)];

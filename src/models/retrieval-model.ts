@@ -52,10 +52,10 @@ export abstract class RetrievalModel extends Model implements TextReader {
   abstract forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
 
   /**
-   * The vector of a text, or of each text of a list, by the modules of the model's folder. Without modules it is the mean of the tokens,
-   * of language models the last one. Numbers agree with sentence-transformers. Off the calling thread; texts of similar lengths
-   * run side by side. Rejects with ArgumentError for options that make no sense and for a model of sparse vectors or of tokens,
-   * FormatError without a tokenizer.
+   * The vector of a text, or of each text of a list, by the modules of the model's folder. Without modules it is the
+   * mean of the tokens, of language models the last one. Numbers agree with sentence-transformers. Off the calling
+   * thread; texts of similar lengths run side by side. Rejects with ArgumentError for options that make no sense and
+   * for a model of sparse vectors or of tokens, FormatError without a tokenizer.
    *
    * Given token ids, it is the encoder's output instead; see `Model.encode`.
    */
@@ -96,8 +96,8 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * The sparse vector of a text, or of each: weights of words. Models: SPLADE, masked language models, sparse autoencoders, and
-   * BGE-M3. Rejects as `encode`.
+   * The sparse vector of a text, or of each: weights of words. Models: SPLADE, masked language models, sparse
+   * autoencoders, and BGE-M3. Rejects as `encode`.
    */
   encodeSparse(text: string, options?: SparseOptions): Promise<SparseVector>;
   encodeSparse(texts: readonly string[], options?: SparseOptions): Promise<SparseVector[]>;
@@ -184,9 +184,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * BGE-M3's similarities of pairs and their weighted means, by the names of FlagEmbedding: `dense`, `sparse`, `colbert`,
-   * `sparse+dense` and `colbert+sparse+dense`. Each text is read once. Rejects with ArgumentError for another model, and for
-   * invalid options.
+   * BGE-M3's similarities of pairs and their weighted means, by the names of FlagEmbedding: `dense`, `sparse`,
+   * `colbert`, `sparse+dense` and `colbert+sparse+dense`. Each text is read once. Rejects with ArgumentError for
+   * another model, and for invalid options.
    */
   computeScore(pair: TextPair, options?: ComputeScoreOptions): Promise<CombinedScore>;
   computeScore(pairs: readonly TextPair[], options?: ComputeScoreOptions): Promise<CombinedScore[]>;

@@ -34,7 +34,9 @@ export abstract class SoundModel extends PretrainedModel {
   override readonly decoder = null;
   abstract override readonly head: PredictionHead | null;
 
-  /** Weights of the input of each layer and the last one's output, whose mean the head reads; null for the latter alone. */
+  /**
+   * Weights of the input of each layer and the last one's output, whose mean the head reads; null for the latter alone.
+   */
   protected readonly layerWeights: Tensor | null = null;
 
   /**
@@ -200,7 +202,9 @@ export abstract class SoundModel extends PretrainedModel {
   }
 }
 
-/** The loss of logits [B, frames, classes]. `labels`: float32 of the same shape, the greatest in the class of a frame. */
+/**
+ * The loss of logits [B, frames, classes]. `labels`: float32 of the same shape, the greatest in the class of a frame.
+ */
 function frameLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
   if (!(labels instanceof Tensor))
     throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected a tensor [B, frames, classes]`);

@@ -18,8 +18,8 @@ export interface Spans {
 }
 
 /**
- * SpecAugment (Park et al. 2019, arXiv 1904.08779) as wav2vec 2.0 applies it in training: a trained vector replaces spans
- * of frames, and spans of features become zero. In evaluation it does nothing.
+ * SpecAugment (Park et al. 2019, arXiv 1904.08779) as wav2vec 2.0 applies it in training: a trained vector replaces
+ * spans of frames, and spans of features become zero. In evaluation it does nothing.
  */
 export class SpecAugment extends Dropout {
   /** The vector in place of hidden frames, [dModel]. */

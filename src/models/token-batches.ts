@@ -1,6 +1,6 @@
 /**
- * Maximum number of tokens that a model reads side by side, but for a single longer text. Memory grows with the tokens of a
- * batch; products of matrices gain nothing from more rows.
+ * Maximum number of tokens that a model reads side by side, but for a single longer text. Memory grows with the tokens
+ * of a batch; products of matrices gain nothing from more rows.
  */
 export const MAX_BATCH_TOKENS = 2048;
 

@@ -1,6 +1,6 @@
-// Multi-token prediction (DeepSeek-AI 2024, arXiv 2412.19437, section 2.2): a layer of a checkpoint that predicts the token
-// after the next one. It reads the features of the model's last layer, and the token that followed. The embedding and the
-// projection to logits are those of the model. Its predictions are guesses for speculative decoding.
+// Multi-token prediction (DeepSeek-AI 2024, arXiv 2412.19437, section 2.2): a layer of a checkpoint that predicts the
+// token after the next one. It reads the features of the model's last layer, and the token that followed. The embedding
+// and the projection to logits are those of the model. Its predictions are guesses for speculative decoding.
 
 import { checkNumber, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -91,8 +91,8 @@ export class TokenPredictor extends Module implements FeatureDraft {
 
   /**
    * Appends tokens to a state. `features`: float32 [N, dModel], features of tokens `start` to `start + N - 1`. `next`:
-   * int32 [N], the token after each of them. `position`: position of the first of `next` in the text. The result belongs
-   * to the current scope.
+   * int32 [N], the token after each of them. `position`: position of the first of `next` in the text. The result
+   * belongs to the current scope.
    */
   read(state: DecoderState, start: number, next: Tensor, features: Tensor, position: number): Prediction {
     const count = next.size;

@@ -99,8 +99,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Returns the number of features that `outProj` reads. `queries` are the features of all heads. The constructor calls it
-   * before the fields of subclasses exist.
+   * Returns the number of features that `outProj` reads. `queries` are the features of all heads. The constructor calls
+   * it before the fields of subclasses exist.
    */
   protected outputWidth(queries: number): number {
     return queries;
@@ -126,8 +126,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * The caches that this attention needs: one row of keys and values side by side for each of `rows`. Empty if it reuses
-   * those of an earlier layer.
+   * The caches that this attention needs: one row of keys and values side by side for each of `rows`. Empty if it
+   * reuses those of an earlier layer.
    */
   cacheSpecs(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly CacheSpec[] {
     if (this.keySource) return [];
@@ -353,8 +353,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Normalizes queries, keys or values, [N, heads·d]: each head if the norm has headSize features or no weight, otherwise
-   * all features together. Subclasses may override it.
+   * Normalizes queries, keys or values, [N, heads·d]: each head if the norm has headSize features or no weight,
+   * otherwise all features together. Subclasses may override it.
    */
   protected normalize(part: Tensor, norm: Norm | null): Tensor {
     if (!norm) return part;

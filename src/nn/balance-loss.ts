@@ -16,7 +16,8 @@ import type { Module } from './module.js';
  * Runs `pass`, and returns its result with the balance loss of all mixtures of experts in `model`, a float32 scalar.
  * The loss is null if `model` has no mixtures. It is experts · Σ (tokens of an expert / all tokens) · (mean probability
  * of that expert), summed over experts, with the tokens of all layers together. If tokens are evenly spread, it is the
- * number of chosen experts. The experts of a token are those with its highest scores, without a bias of the choice. Throws ArgumentError with gradient checkpointing, which drops the scores.
+ * number of chosen experts. The experts of a token are those with its highest scores, without a bias of the choice.
+ * Throws ArgumentError with gradient checkpointing, which drops the scores.
  */
 export function withBalanceLoss<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
   // biome-ignore lint/correctness/useYield: the pass has no pauses.

@@ -47,8 +47,8 @@ abstract class Convolution<Options extends { groups?: number | undefined }> exte
   }
 
   /**
-   * Same as the op of this name. `x` is float32 [B, inputs, T] or [B, inputs, H, W]; with `channelsLast`, [B, T, inputs]
-   * or [B, H, W, inputs]. The result has `outputs` channels. Throws ShapeError, DTypeError.
+   * Same as the op of this name. `x` is float32 [B, inputs, T] or [B, inputs, H, W]; with `channelsLast`, [B, T,
+   * inputs] or [B, H, W, inputs]. The result has `outputs` channels. Throws ShapeError, DTypeError.
    */
   forward(x: Tensor): Tensor {
     return this.op.apply(x, this.weight, this.bias, this.options);

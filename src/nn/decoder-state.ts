@@ -9,10 +9,10 @@
 //     … choose from step.result (ops recorded after model.step, or on the host) and state.tokens.write(next)
 //     reorder.run();         // device.record(() => state.reorder(order)), if beams change places
 //
-// Decoder-only models: after model.startDecoding({ sequences: 3 }), model.prefill(state, prompts) returns the logits after
-// each prompt, and model.step(state) continues from there. All that changes between steps (tokens, positions, lengths,
-// order) is data in the heap, so a recorded step is good for every position. After model.restartDecoding(state, memory) the
-// same state, and programs recorded with it, serve the next batch.
+// Decoder-only models: after model.startDecoding({ sequences: 3 }), model.prefill(state, prompts) returns the logits
+// after each prompt, and model.step(state) continues from there. All that changes between steps (tokens, positions,
+// lengths, order) is data in the heap, so a recorded step is good for every position. After
+// model.restartDecoding(state, memory) the same state, and programs recorded with it, serve the next batch.
 //
 // Some sequences of a state can read several tokens after those that they have, while the others stay as they are:
 //
@@ -20,8 +20,8 @@
 //   state.copySequence(3, 2, 256);                                          // equal beginnings are computed once
 //   const logits = model.extend(state, [ids], { starts: [length], logits: 'every' }); // after every token
 //
-// If `starts` is less than the length of a sequence, the sequence forgets the rest. A recorded step in between computes all
-// sequences and advances them. The next `extend` overwrites its results for sequences that were not to advance, or
+// If `starts` is less than the length of a sequence, the sequence forgets the rest. A recorded step in between computes
+// all sequences and advances them. The next `extend` overwrites its results for sequences that were not to advance, or
 // `setLength` forgets them.
 //
 // Layers declare their caches (`CacheSpec`). Keys and values have a row for each token. A recurrent state stands
@@ -194,8 +194,8 @@ export class DecoderState {
   }
 
   /**
-   * Number of latest lengths whose recurrent states are kept. A sequence can forget fewer than this number of its latest tokens, if they
-   * were read one by one. Infinite without recurrent states.
+   * Number of latest lengths whose recurrent states are kept. A sequence can forget fewer than this number of its
+   * latest tokens, if they were read one by one. Infinite without recurrent states.
    */
   get recentStates(): number {
     return this.#slots?.ring ?? Number.POSITIVE_INFINITY;
@@ -265,8 +265,8 @@ export class DecoderState {
 
   /**
    * Lets sequence `to` begin with the first `length` tokens of sequence `from`, of this state or of `source`, another
-   * state of the model. `length` is all that it has, or `resumable`. Throws ArgumentError for sequences that are not there
-   * or have no room for it.
+   * state of the model. `length` is all that it has, or `resumable`. Throws ArgumentError for sequences that are not
+   * there or have no room for it.
    */
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
     checkCopy(this, source, to, from, length);

@@ -126,8 +126,8 @@ export class DisentangledAttention extends PaddingBlindAttention {
   }
 
   /**
-   * Returns [B, heads, T, T]: products of rows of `content`, [N, heads·d], and of `positions`, [2·span, heads·d]. The distance
-   * from key to query selects the row of `positions`.
+   * Returns [B, heads, T, T]: products of rows of `content`, [N, heads·d], and of `positions`, [2·span, heads·d]. The
+   * distance from key to query selects the row of `positions`.
    */
   #term(content: Tensor, positions: Tensor, batch: Sequences, of: (query: number, key: number) => number): Tensor {
     const rowOf = (query: number, key: number) => this.distances.rowOf(query - key);

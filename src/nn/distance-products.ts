@@ -14,7 +14,8 @@ export interface ProductRows {
 
 /**
  * Returns a score for each query and key, [B, heads, T, T]. It is the product of a row of `content`, float32 [N,
- * heads·d], the rows of `batch`, with a row of `positions`, [P, heads·d]. The cost is T · P products per head and sequence.
+ * heads·d], the rows of `batch`, with a row of `positions`, [P, heads·d]. The cost is T · P products per head and
+ * sequence.
  */
 export function productsByDistance(
   content: Tensor,

@@ -8,8 +8,8 @@ import { EVALUATION, inModes } from './module.js';
 const passes = new WeakMap<Device, Promise<unknown>>();
 
 /**
- * Same as `inference`, for work that pauses after its layers. Tensors of the result belong to no scope. Work without a pause
- * runs in one piece.
+ * Same as `inference`, for work that pauses after its layers. Tensors of the result belong to no scope. Work without a
+ * pause runs in one piece.
  */
 export async function inferenceInSlices<T>(
   model: { readonly device: Device },

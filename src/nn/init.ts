@@ -46,7 +46,9 @@ export class Initializer {
     return this.#fill(shape, () => value);
   }
 
-  /** @internal Makes a parameter of zeros. It is zero with `blank`, too, because files have only some of its entries. */
+  /**
+   * @internal Makes a parameter of zeros. It is zero with `blank`, too, because files have only some of its entries.
+   */
   partlyStored(shape: Shape): Tensor {
     const parameter = this.buffer(shape, 0);
     parameter.requiresGrad = true;

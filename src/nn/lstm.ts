@@ -57,8 +57,8 @@ export class Lstm extends Module {
   }
 
   /**
-   * `x`: float32 [B, T, inputs]. `states`: one for each layer; default: zeros. Returns the outputs of the last layer, [B,
-   * T, features], and the states after the last row. Throws ShapeError, DTypeError.
+   * `x`: float32 [B, T, inputs]. `states`: one for each layer; default: zeros. Returns the outputs of the last layer,
+   * [B, T, features], and the states after the last row. Throws ShapeError, DTypeError.
    */
   forward(x: Tensor, states?: readonly LstmState[]): { outputs: Tensor; states: LstmState[] } {
     const [size, time] = x.shape as [number, number, number];

@@ -127,7 +127,10 @@ export class MixtureOfExperts extends Module {
    * multiply, and is twice as wide. Without gates, it holds the only projections of the input.
    */
   readonly gates: Linear | PackedLinear;
-  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused or without gates. */
+  /**
+   * The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused or without
+   * gates.
+   */
   readonly ups: Linear | PackedLinear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear | PackedLinear;
@@ -235,7 +238,10 @@ export class MixtureOfExperts extends Module {
   }
 }
 
-/** @internal `groupedLinear` with the transpose of a packed weight [groups · cols, depth]. Only groups with rows are read. */
+/**
+ * @internal `groupedLinear` with the transpose of a packed weight [groups · cols, depth]. Only groups with rows are
+ * read.
+ */
 export function perGroup(weight: PackedWeight, x: Tensor, offsets: Tensor): Tensor {
   const { parts, activations } = weight;
   return quantizedPerGroup(x, parts, offsets, { activations });

@@ -30,9 +30,9 @@ interface PaddingMaskOptions {
 }
 
 /**
- * Returns the masks of a batch whose sequences are all T long, or null if none has padding. No query attends to padding.
- * A query that can attend to no token attends to all keys equally. transformers does the same, because it adds the
- * lowest number to all scores.
+ * Returns the masks of a batch whose sequences are all T long, or null if none has padding. No query attends to
+ * padding. A query that can attend to no token attends to all keys equally. transformers does the same, because it adds
+ * the lowest number to all scores.
  */
 export function paddingMask(
   { isToken, tokenMask, longest, size, positions: { device } }: Sequences,

@@ -28,8 +28,8 @@ export interface PatchEmbeddingOptions {
   /** True if a learned position is added to each token. Default: true. */
   readonly positions?: boolean | undefined;
   /**
-   * True if images may have other sizes. Positions are then interpolated from a square grid: bicubic, or bilinear if that
-   * is given. Default: false.
+   * True if images may have other sizes. Positions are then interpolated from a square grid: bicubic, or bilinear if
+   * that is given. Default: false.
    */
   readonly interpolate?: boolean | 'bilinear' | undefined;
 }

@@ -71,8 +71,8 @@ export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 /** A wiring that has parameters. */
 export interface WiringPart extends Module {
   /**
-   * `x`: the rows before the layer. `extraInputs`: further inputs of each row, or null. Returns the rows after the layer, in
-   * the shape of `x`.
+   * `x`: the rows before the layer. `extraInputs`: further inputs of each row, or null. Returns the rows after the
+   * layer, in the shape of `x`.
    */
   forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor;
 }

@@ -29,8 +29,8 @@ export function withAdapters<T>(adapters: RowAdapters | null, work: () => T): T 
 export const passAdapters = (): RowAdapters | null => current;
 
 /**
- * Takes each row from the result of its choice in this pass. `results` are [rows, ...], one for each choice. No bit of a row
- * depends on the choices of others.
+ * Takes each row from the result of its choice in this pass. `results` are [rows, ...], one for each choice. No bit of
+ * a row depends on the choices of others.
  */
 export function rowsOfChoices(results: readonly Tensor[]): Tensor {
   const [first] = results as readonly [Tensor];

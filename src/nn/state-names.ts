@@ -16,8 +16,8 @@ export interface StoredAs {
    */
   readonly leading?: readonly number[] | undefined;
   /**
-   * Dimensions into which the last one of the stored shape is split: `[heads, headSize]` stores a matrix as [rows, heads,
-   * headSize].
+   * Dimensions into which the last one of the stored shape is split: `[heads, headSize]` stores a matrix as [rows,
+   * heads, headSize].
    */
   readonly split?: readonly number[] | undefined;
   /**

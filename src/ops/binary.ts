@@ -104,9 +104,9 @@ function extremum(op: 'minimum' | 'maximum', a: Tensor, b: Tensor | number): Ten
 }
 
 /**
- * a to the power of b, element by element; 1 where b is 0 or a is 1, NaN where a is negative and b is not whole. Float32
- * with NumPy broadcasting; `b` may be a number. The gradient of b is 0 where a is 0 and b is not negative. Throws ShapeError,
- * DTypeError, ArgumentError.
+ * a to the power of b, element by element; 1 where b is 0 or a is 1, NaN where a is negative and b is not whole.
+ * Float32 with NumPy broadcasting; `b` may be a number. The gradient of b is 0 where a is 0 and b is not negative.
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function pow(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return powOfNumber(a, b);

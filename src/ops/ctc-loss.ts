@@ -25,8 +25,8 @@ export interface CtcLossOptions {
   /** The class of the blank, which stands for no label. Default: 0. */
   blank?: number | undefined;
   /**
-   * 'mean': each loss divided by its number of labels (at least 1), then the mean over the batch. 'sum': the sum. 'none':
-   * the loss of each sequence, float32 [B]. Default: 'mean'.
+   * 'mean': each loss divided by its number of labels (at least 1), then the mean over the batch. 'sum': the sum.
+   * 'none': the loss of each sequence, float32 [B]. Default: 'mean'.
    */
   reduction?: (typeof reductions)[number] | undefined;
   /**

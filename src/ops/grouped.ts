@@ -1,5 +1,5 @@
-// Products of rows with the matrix of their group. A mixture of experts sorts its tokens by expert (`groupRows`), and each
-// expert is one product (`groupedLinear`).
+// Products of rows with the matrix of their group. A mixture of experts sorts its tokens by expert (`groupRows`), and
+// each expert is one product (`groupedLinear`).
 
 import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkSizes, describeShape } from '../core/check.js';

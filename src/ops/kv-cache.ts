@@ -72,8 +72,9 @@ function put(op: string, cache: Tensor, x: Tensor, positions: Tensor | null, for
 /**
  * Writes row r of `x` into slot `positions[r]` of sequence r: `cache[r, positions[r]] = x[r]`.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. With a packed `format` the
- * cache is int32 [rows, slots, heads · cacheWords] of the same features. A position outside the cache fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. With a packed `format`
+ * the cache is int32 [rows, slots, heads · cacheWords] of the same features. A position outside the cache fails the
+ * run.
  */
 export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor, format: CacheFormat | null = null): void {
   checkDevice('cacheAppend', { cache, x, positions });

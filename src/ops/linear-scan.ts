@@ -37,11 +37,11 @@ export interface ScanInputs {
 }
 
 /**
- * The selective state space of Mamba-2 (Dao, Gu 2024, arXiv 2405.21060). For each head, S = decay · S + k vᵀ and y = Sᵀ q. In
- * the paper's letters `q` is C, `k` is B, `v` is Δ · x and `decay` is exp(Δ · A). The result is float32 [rows, heads ·
- * values]. A state is [heads, keys, values]. Time and memory are proportional to the rows. The bits do not depend on how a
- * sequence is cut into pieces. Throws ShapeError, DTypeError, ArgumentError. The run fails (CommandError) if lengths do not
- * add up to the rows.
+ * The selective state space of Mamba-2 (Dao, Gu 2024, arXiv 2405.21060). For each head, S = decay · S + k vᵀ and y = Sᵀ
+ * q. In the paper's letters `q` is C, `k` is B, `v` is Δ · x and `decay` is exp(Δ · A). The result is float32 [rows,
+ * heads · values]. A state is [heads, keys, values]. Time and memory are proportional to the rows. The bits do not
+ * depend on how a sequence is cut into pieces. Throws ShapeError, DTypeError, ArgumentError. The run fails
+ * (CommandError) if lengths do not add up to the rows.
  */
 export function selectiveStateSpace(inputs: ScanInputs, options: ScanOptions): Tensor {
   return scan('selectiveStateSpace', { ...inputs, beta: null }, options);

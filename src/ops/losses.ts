@@ -31,8 +31,8 @@ function reduce(losses: Tensor, reduction: Reduction): Tensor {
 }
 
 /**
- * (input - target)². Both float32, of one shape; result [], or that shape with reduction 'none'. Both get gradients. Throws
- * ShapeError, DTypeError, ArgumentError.
+ * (input - target)². Both float32, of one shape; result [], or that shape with reduction 'none'. Both get gradients.
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function mseLoss(input: Tensor, target: Tensor, options: ElementLossOptions = {}): Tensor {
   const { reduction = 'mean' } = checkOptions('mseLoss', options, { reduction: reductions });
@@ -71,8 +71,8 @@ export interface BceWithLogitsOptions extends ElementLossOptions {
 }
 
 /**
- * Binary cross entropy, -posWeight·t·ln σ(x) - (1 - t)·ln(1 - σ(x)), of logits x and targets t, probabilities from 0 to 1.
- * Both float32, of one shape; result [], or that shape with reduction 'none'. All get gradients. Throws ShapeError,
+ * Binary cross entropy, -posWeight·t·ln σ(x) - (1 - t)·ln(1 - σ(x)), of logits x and targets t, probabilities from 0 to
+ * 1. Both float32, of one shape; result [], or that shape with reduction 'none'. All get gradients. Throws ShapeError,
  * DTypeError, ArgumentError.
  */
 export function bceWithLogits(logits: Tensor, targets: Tensor, options: BceWithLogitsOptions = {}): Tensor {

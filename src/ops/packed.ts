@@ -6,8 +6,8 @@ import { ShapeError } from '../core/errors.js';
 import type { Device, Tensor } from '../core/tensor.js';
 
 /**
- * The format of packed elements: a name of `device.formats`, such as `float16`, `int8`, `q8_0`, `q4_1` or `q4_k`. Names of GGUF's
- * types are in lower case; docs/packed-weights.md describes all of them.
+ * The format of packed elements: a name of `device.formats`, such as `float16`, `int8`, `q8_0`, `q4_1` or `q4_k`. Names
+ * of GGUF's types are in lower case; docs/packed-weights.md describes all of them.
  */
 export type PackedFormat = string;
 

@@ -101,8 +101,8 @@ function sumInto(
 }
 
 /**
- * Splits the dimensions of a sum into those that y keeps and those that are summed. `rowwise`: SIMD vectors run along the
- * last summed dimension, instead of the last kept one.
+ * Splits the dimensions of a sum into those that y keeps and those that are summed. `rowwise`: SIMD vectors run along
+ * the last summed dimension, instead of the last kept one.
  */
 function sumLoops(shape: Shape, x: Tensor, w: Tensor | null, y: Tensor) {
   const wSteps = w ? broadcastSteps(w, shape) : shape.map(() => 0);

@@ -310,8 +310,8 @@ async function checkAdapter(
 }
 
 /**
- * Compares the matrices of LoRA with the modules that they change, and saved parameters with those of the model. `names`
- * has our name for each name in the file.
+ * Compares the matrices of LoRA with the modules that they change, and saved parameters with those of the model.
+ * `names` has our name for each name in the file.
  */
 function adapterFit(
   model: PretrainedModel,

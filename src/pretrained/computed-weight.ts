@@ -7,8 +7,8 @@ export class ComputedWeight implements WeightEntry {
   readonly size: number;
 
   /**
-   * `data` computes the floats, and `packed` the blocks of a format that has exactly these values. `dtype` is the type of
-   * the file whose precision is enough for them.
+   * `data` computes the floats, and `packed` the blocks of a format that has exactly these values. `dtype` is the type
+   * of the file whose precision is enough for them.
    */
   constructor(
     readonly shape: readonly number[],

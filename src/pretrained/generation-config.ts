@@ -93,8 +93,8 @@ function specialTokens({ from, where, config }: Settings, name: string): number[
 }
 
 /**
- * Settings of transformers that change outputs and that `generate` ignores, with their neutral values. One that gets a row
- * in the option table is no longer ignored.
+ * Settings of transformers that change outputs and that `generate` ignores, with their neutral values. One that gets a
+ * row in the option table is no longer ignored.
  */
 const IGNORED_SETTINGS: Readonly<Record<string, unknown>> = {
   constraints: null,

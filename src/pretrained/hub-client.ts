@@ -107,7 +107,10 @@ export class HubClient {
     }
   }
 
-  /** Requests a part of a file, or the whole file if `headers` is undefined. Returns null if the server refuses the range. */
+  /**
+   * Requests a part of a file, or the whole file if `headers` is undefined. Returns null if the server refuses the
+   * range.
+   */
   async #partAnswer(url: string, headers: HubRequest['headers']): Promise<Answer | null> {
     try {
       return await this.#request(url, { headers });

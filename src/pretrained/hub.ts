@@ -22,9 +22,9 @@ export function isHubId(text: string): boolean {
 /**
  * Opens a model on the hub. Its files are downloaded when they are opened, and stay in the cache. If the hub is
  * unreachable, or `HF_HUB_OFFLINE` is set, only the cache is used. Throws HubError if the hub refuses a file or the
- * transfer fails. Throws ArgumentError for unknown options and for a cache folder that cannot be written to. Throws other
- * errors of the system, and the signal's reason. With `inParts`, files of weights are not downloaded: the parts that are read are fetched by range
- * requests.
+ * transfer fails. Throws ArgumentError for unknown options and for a cache folder that cannot be written to. Throws
+ * other errors of the system, and the signal's reason. With `inParts`, files of weights are not downloaded: the parts
+ * that are read are fetched by range requests.
  */
 export async function openHub(id: string, options?: HubOptions, inParts = false): Promise<ModelSource> {
   const settings = await hubSettings('loadModel', options);

@@ -18,8 +18,8 @@ export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-
  * GGUF file is given as a path, URL, Blob or Response. The model is in evaluation mode. Its parameters are valid until
  * `dispose()`.
  *
- * From a folder of `Transformer.save` it loads that model: `loadModel<Transformer>(device, folder)`. By default the type
- * of the result has a `tokenizer`. At run time it is null if the folder has none, as for most image models. With
+ * From a folder of `Transformer.save` it loads that model: `loadModel<Transformer>(device, folder)`. By default the
+ * type of the result has a `tokenizer`. At run time it is null if the folder has none, as for most image models. With
  * `loadModel<LoadedModel>`, the compiler demands a check.
  *
  * Throws FormatError, naming the file, if something is missing, damaged or of an unknown family. Throws FetchError if

@@ -39,8 +39,8 @@ export interface LoadedModel extends PretrainedModel {
 export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 
 /**
- * The type that `loadModel` returns where `Expected` is expected: that type if it is one of a whole model. Otherwise it is
- * TextModel, which parameters accept that need only a part of a model, such as that of `Chat`.
+ * The type that `loadModel` returns where `Expected` is expected: that type if it is one of a whole model. Otherwise it
+ * is TextModel, which parameters accept that need only a part of a model, such as that of `Chat`.
  */
 export type ModelFor<Expected> = Expected extends LoadedModel | Transformer ? Expected : TextModel;
 
@@ -70,8 +70,8 @@ export interface LoadModelOptions extends HubOptions {
    */
   dtype?: OnnxChoice | undefined;
   /**
-   * The ONNX file without the ending of its variant, such as `onnx/model_v2` for `onnx/model_v2_q4.onnx`. Files with the
-   * usual names are searched in its folder, too. Default: the usual names, in `onnx` and in the model's folder.
+   * The ONNX file without the ending of its variant, such as `onnx/model_v2` for `onnx/model_v2_q4.onnx`. Files with
+   * the usual names are searched in its folder, too. Default: the usual names, in `onnx` and in the model's folder.
    */
   onnxFile?: string | undefined;
   /**

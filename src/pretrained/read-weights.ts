@@ -215,7 +215,9 @@ export const isOfHead = ({ path }: StatePiece): boolean =>
 
 const isOfPooler = ({ path }: StatePiece): boolean => /(^|\.)pooler\./.test(path);
 
-/** Throws FormatError if a graph for inference lacks the head that config.json names: it is the graph of another task. */
+/**
+ * Throws FormatError if a graph for inference lacks the head that config.json names: it is the graph of another task.
+ */
 function checkHead(model: PretrainedModel, source: string, missing: readonly StatePiece[]): void {
   const own = missing.filter(({ path }) => path.startsWith('head.'));
   if (own.length === 0 || headOf(model.config) !== model.headKind) return;
@@ -228,7 +230,9 @@ function checkHead(model: PretrainedModel, source: string, missing: readonly Sta
 /** The logarithm with which the scale of similarities starts, in CLIP and its descendants. */
 const LOGIT_SCALE = Math.log(1 / 0.07);
 
-/** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */
+/**
+ * Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights.
+ */
 function drawMissing(
   model: PretrainedModel,
   source: string,

@@ -26,8 +26,8 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
 }
 
 /**
- * Prefix of the body: `model.language_model`, `language_model.model` in files of transformers 4, or `language_model` in models
- * without a head.
+ * Prefix of the body: `model.language_model`, `language_model.model` in files of transformers 4, or `language_model` in
+ * models without a head.
  */
 const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model|language_model)\./;
 const HEAD = /^(?:language_model\.)?(?=lm_head\.)/;

@@ -9,8 +9,8 @@ interface Waiting {
 }
 
 /**
- * Lets requests with equal adapters run at the same time. Requests with other adapters wait until they have ended, in the order
- * of their arrival.
+ * Lets requests with equal adapters run at the same time. Requests with other adapters wait until they have ended, in
+ * the order of their arrival.
  */
 export class AdapterLock {
   #key: string | null = null;

@@ -32,7 +32,9 @@ export function usageOf({ prompt, completion, cached }: Usage) {
   };
 }
 
-/** Passes events on. Records the time of the first token, and at the end the numbers of tokens, in the log of the call. */
+/**
+ * Passes events on. Records the time of the first token, and at the end the numbers of tokens, in the log of the call.
+ */
 export async function* recordUsage<T>(
   events: AsyncGenerator<T, void, void>,
   answers: Answers,

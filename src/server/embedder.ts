@@ -1,5 +1,5 @@
-// Embeddings for many requests at once. Sequences are packed end to end, so a batch is limited by tokens and may hold texts
-// of several requests. The embedding of a text does not depend on the rest of the batch.
+// Embeddings for many requests at once. Sequences are packed end to end, so a batch is limited by tokens and may hold
+// texts of several requests. The embedding of a text does not depend on the rest of the batch.
 
 import { ArgumentError } from '../core/errors.js';
 import { QueueFullError } from '../generate/index.js';

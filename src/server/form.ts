@@ -9,8 +9,8 @@ import { boolean, number, type Schema, withJson } from './schema.js';
 const MAX_FIELDS = 64;
 
 /**
- * Reads a form as an object of fields. A field whose name ends in [] is an array. Throws ApiError as `readJson` does, and
- * for too many fields.
+ * Reads a form as an object of fields. A field whose name ends in [] is an array. Throws ApiError as `readJson` does,
+ * and for too many fields.
  */
 export async function readForm(request: Request, maxBytes: number): Promise<Record<string, unknown>> {
   const type = request.headers.get('content-type') ?? '';

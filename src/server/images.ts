@@ -52,8 +52,8 @@ function placeOf(messages: readonly ChatMessage[]): string | null {
 }
 
 /**
- * Reads the bytes of an image or a sound: a data URL, base64, or the address of an image at one of `hosts`. Throws ApiError 400, which
- * names `param`.
+ * Reads the bytes of an image or a sound: a data URL, base64, or the address of an image at one of `hosts`. Throws
+ * ApiError 400, which names `param`.
  */
 export async function mediaOf(
   source: string,

@@ -23,7 +23,9 @@ export class JobQueue {
     return [...this.#queues.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Runs a job at the client's turn. Rejects with QueueFullError if too many jobs wait, and with the signal's reason. */
+  /**
+   * Runs a job at the client's turn. Rejects with QueueFullError if too many jobs wait, and with the signal's reason.
+   */
   async run<T>(client: string, signal: AbortSignal, job: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     if (this.#isBusy) await this.#waitForTurn(client, signal);

@@ -85,8 +85,8 @@ export class MemoryModel {
   }
 
   /**
-   * Returns the served model for a choice of adapters, as soon as it may be used. Undefined stands for the adapters that
-   * were active when the model was loaded.
+   * Returns the served model for a choice of adapters, as soon as it may be used. Undefined stands for the adapters
+   * that were active when the model was loaded.
    */
   async acquire(adapter: string | undefined, signal: AbortSignal): Promise<ServedModel> {
     const key = adapter ?? '';

@@ -34,9 +34,10 @@ import { transcriptions } from './transcriptions.js';
 
 export interface OpenAIOptions {
   /**
-   * The models by the names that clients use. The caller disposes of loaded models after `close()`. A managed model loads
-   * at its first request, and the server disposes of it. `model:adapter`, or the adapter's name if it is unique, selects
-   * one of the model's adapters. Requests with different adapters share a batch, unless an adapter replaces parameters.
+   * The models by the names that clients use. The caller disposes of loaded models after `close()`. A managed model
+   * loads at its first request, and the server disposes of it. `model:adapter`, or the adapter's name if it is unique,
+   * selects one of the model's adapters. Requests with different adapters share a batch, unless an adapter replaces
+   * parameters.
    */
   models: Readonly<Record<string, LoadedModel | ManagedModel>>;
   /**
@@ -58,7 +59,10 @@ export interface OpenAIOptions {
   context?: number | undefined;
   /** The maximum number of requests that wait for each model. Further requests get 429. Default: 64. */
   maxWaiting?: number | undefined;
-  /** The maximum number of bytes of a body. Default: 4 MiB; 32 MiB if a model reads images or sounds, or is not loaded yet. */
+  /**
+   * The maximum number of bytes of a body. Default: 4 MiB; 32 MiB if a model reads images or sounds, or is not loaded
+   * yet.
+   */
   maxBodyBytes?: number | undefined;
   /** The maximum number of bytes of a body with a recording. Default: 25 MiB. */
   maxAudioBytes?: number | undefined;
@@ -68,8 +72,8 @@ export interface OpenAIOptions {
    */
   imageHosts?: readonly string[] | undefined;
   /**
-   * Names the client of a request. Clients take turns, and do not share prefixes. Default: the request's key if there are
-   * several keys, otherwise its address.
+   * Names the client of a request. Clients take turns, and do not share prefixes. Default: the request's key if there
+   * are several keys, otherwise its address.
    */
   client?: ((context: Context) => string) | undefined;
   /**

@@ -23,8 +23,8 @@ export class PipelineRunner {
   }
 
   /**
-   * Calls a task. Rejects with UnsupportedTaskError, with QueueFullError if too many calls wait already, and with the errors of the
-   * task.
+   * Calls a task. Rejects with UnsupportedTaskError, with QueueFullError if too many calls wait already, and with the
+   * errors of the task.
    */
   async run(
     task: TaskName,

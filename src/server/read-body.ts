@@ -18,7 +18,9 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   }
 }
 
-/** Reads the body of a request. Throws ApiError 413 for more than `maxBytes` bytes, and AbortError if the client leaves. */
+/**
+ * Reads the body of a request. Throws ApiError 413 for more than `maxBytes` bytes, and AbortError if the client leaves.
+ */
 export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = () => {
     const message = `The body has more than ${maxBytes} bytes`;

@@ -54,8 +54,8 @@ export const samplingFields = {
 type Sampling = { readonly [Name in keyof typeof samplingFields]: Read<(typeof samplingFields)[Name]> };
 
 /**
- * The options of a request for a model of `vocabulary` tokens. Without a seed, a random one is drawn. At a temperature of
- * 0 the most probable token is chosen, and options for sampling have no effect.
+ * The options of a request for a model of `vocabulary` tokens. Without a seed, a random one is drawn. At a temperature
+ * of 0 the most probable token is chosen, and options for sampling have no effect.
  */
 export function samplingOptions(request: Sampling, vocabulary: number): BatchedOptions {
   const { temperature, seed, logit_bias: bias } = request;

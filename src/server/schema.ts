@@ -1,5 +1,5 @@
-// Schemas of requests. zod checks requests by them, and the OpenAPI document contains their JSON Schemas. The message of
-// each schema is the expected value.
+// Schemas of requests. zod checks requests by them, and the OpenAPI document contains their JSON Schemas. The message
+// of each schema is the expected value.
 
 import * as z from 'zod/mini'; // bundlers remove its unused parts, unlike zod's
 import { ApiError } from './errors.js';

@@ -1,5 +1,5 @@
-// Spans of OpenTelemetry for requests, by the semantic conventions for HTTP and for generative AI. Without an SDK in the
-// process, @opentelemetry/api drops them. Spans have no prompts and no answers.
+// Spans of OpenTelemetry for requests, by the semantic conventions for HTTP and for generative AI. Without an SDK in
+// the process, @opentelemetry/api drops them. Spans have no prompts and no answers.
 
 import type { Attributes, Context, SpanOptions, Tracer } from '@opentelemetry/api';
 import type { Endpoint, Phases } from './endpoint.js';
@@ -58,8 +58,8 @@ export class Tracing {
   }
 
   /**
-   * Records a request, its operation on a model, and the phases of each answer. The caller's `traceparent` header is the
-   * parent.
+   * Records a request, its operation on a model, and the phases of each answer. The caller's `traceparent` header is
+   * the parent.
    */
   record(request: TracedRequest): void {
     const { api } = this;

@@ -210,8 +210,8 @@ function segmentsOf(chunks: readonly TranscriptChunk[] = [], duration: number): 
 }
 
 /**
- * Reads a recording. Rejects with ApiError 400 for a file that cannot be decoded, is too long, or has a low sampling rate. Rejects with
- * ApiError 415 if the package for its format is not installed.
+ * Reads a recording. Rejects with ApiError 400 for a file that cannot be decoded, is too long, or has a low sampling
+ * rate. Rejects with ApiError 415 if the package for its format is not installed.
  */
 async function recordingOf(bytes: Uint8Array, signal: AbortSignal): Promise<Recording> {
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'file');

@@ -24,10 +24,11 @@ export type {
 
 /**
  * Transcribes recordings of any length and rate: `{ text }` for one recording, an array for an array. Rejects with
- * ArgumentError for invalid recordings or options, FormatError for files that `decodeAudio` cannot read, and the reason of `signal`.
+ * ArgumentError for invalid recordings or options, FormatError for files that `decodeAudio` cannot read, and the reason
+ * of `signal`.
  *
- * A stream of samples, such as a microphone's, gives its text while it goes on. `chunk_length_s` is the maximum of seconds whose text
- * may still change, by default 10. Breaking out of the loop ends the stream.
+ * A stream of samples, such as a microphone's, gives its text while it goes on. `chunk_length_s` is the maximum of
+ * seconds whose text may still change, by default 10. Breaking out of the loop ends the stream.
  *
  * ```ts
  * for await (const { text, final } of transcribe(microphone)) show(text);

@@ -131,8 +131,8 @@ function wordsOf({ task, model }: TaskContext, given: unknown): readonly WordBox
 }
 
 /**
- * Joins words to a text, in which a tokenizer that begins words with a space finds the same tokens. `wordAt` returns the index
- * of the word at a code point of the text.
+ * Joins words to a text, in which a tokenizer that begins words with a space finds the same tokens. `wordAt` returns
+ * the index of the word at a code point of the text.
  */
 function joined(words: readonly string[]): { text: string; wordAt: (place: number) => number } {
   const starts: number[] = [];

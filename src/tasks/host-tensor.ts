@@ -45,9 +45,9 @@ export class HostTensor<Data extends HostData = Float32Array> {
   }
 
   /**
-   * Returns a copy of a part. Each argument is for one dimension: null for all entries, `[start, end]` for a range, or a
-   * number for one entry. The dimension of a number is left out. A bound may be null, or negative to count from the end.
-   * Throws ArgumentError.
+   * Returns a copy of a part. Each argument is for one dimension: null for all entries, `[start, end]` for a range, or
+   * a number for one entry. The dimension of a number is left out. A bound may be null, or negative to count from the
+   * end. Throws ArgumentError.
    */
   slice(...parts: readonly (number | null | readonly [start: number | null, end?: number | null])[]): HostTensor<Data> {
     if (parts.length > this.dims.length)

@@ -22,8 +22,8 @@ import type { CallOptions, TaskContext } from './task.js';
 export type ImageInput = RawImage | MediaFile;
 
 /**
- * Returns the processor of a model that reads single images. Throws FormatError for a model that reads no images, or has no
- * preprocessor_config.json.
+ * Returns the processor of a model that reads single images. Throws FormatError for a model that reads no images, or
+ * has no preprocessor_config.json.
  */
 export function processorOf({ task, model }: TaskContext): ImageProcessor {
   const { processor, config } = model;

@@ -14,8 +14,8 @@ import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 
 /**
- * Kinds of segmentation. 'semantic' gives a mask for each class that occurs. 'panoptic' and 'instance' give one for each
- * object, with a score.
+ * Kinds of segmentation. 'semantic' gives a mask for each class that occurs. 'panoptic' and 'instance' give one for
+ * each object, with a score.
  */
 type Subtask = 'panoptic' | 'instance' | 'semantic';
 

@@ -35,8 +35,8 @@ export interface GeneratedFromImages<Text = string | ChatMessage[]> {
 }
 
 /**
- * Answers a conversation with images, `[{ role: 'user', content: [{ type: 'image', image }, { type: 'text', text }] }]`, or
- * continues a text about one image or several: `(images, text)`.
+ * Answers a conversation with images, `[{ role: 'user', content: [{ type: 'image', image }, { type: 'text', text }]
+ * }]`, or continues a text about one image or several: `(images, text)`.
  */
 export interface ImageTextToText {
   (messages: readonly ChatMessage[], options?: ImageTextToTextOptions): Promise<GeneratedFromImages<ChatMessage[]>[]>;

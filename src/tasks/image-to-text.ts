@@ -66,9 +66,9 @@ export interface DocumentAnswer extends Partial<Omit<WordAnswer, 'answer'>> {
 export interface DocumentQuestionAnsweringOptions extends Omit<ImageToTextOptions, 'top_k'>, WordBoxOptions {}
 
 /**
- * Answers a question about a page. A model such as Donut reads the image and writes the answer. LayoutLMv3 finds it among
- * the words of the page, which `word_boxes` gives; the image may be null then. Its answers have a score and the indices
- * of the first and the last word.
+ * Answers a question about a page. A model such as Donut reads the image and writes the answer. LayoutLMv3 finds it
+ * among the words of the page, which `word_boxes` gives; the image may be null then. Its answers have a score and the
+ * indices of the first and the last word.
  */
 export type DocumentQuestionAnswering = (
   image: ImageInput | null,

@@ -64,8 +64,8 @@ const ROWS = 64;
 
 /**
  * Returns the mask for logits, [height · width], of a crop. The mask has the size of the whole image. Returns null if
- * the mask is not stable, or if the crop cuts it: it ends at an edge of the crop, inside the image. Pauses after every few
- * milliseconds.
+ * the mask is not stable, or if the crop cuts it: it ends at an edge of the crop, inside the image. Pauses after every
+ * few milliseconds.
  */
 export function* maskOf(
   logits: Float32Array,

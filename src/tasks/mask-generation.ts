@@ -61,7 +61,10 @@ export interface MaskGenerationOptions extends CallOptions {
   output_rle_mask?: boolean | undefined;
   /** True to return the box around each mask. Default: false. */
   output_bboxes_mask?: boolean | undefined;
-  /** Points in pixels of the image, [prompts][points][x, y]. All three masks of each prompt are returned. Default: a grid. */
+  /**
+   * Points in pixels of the image, [prompts][points][x, y]. All three masks of each prompt are returned. Default: a
+   * grid.
+   */
   input_points?: readonly (readonly (readonly number[])[])[] | undefined;
   /** For each point: 1 for the object, 0 for the background. Default: 1. */
   input_labels?: readonly (readonly number[])[] | undefined;

@@ -62,8 +62,8 @@ export const objectDetection: Task<ObjectDetection> = {
 };
 
 /**
- * Returns the objects. The last class of some detectors means "no object", so each query has one class. Other detectors score each
- * class separately. There, the best pairs of a query and a class are returned, as many as there are queries.
+ * Returns the objects. The last class of some detectors means "no object", so each query has one class. Other detectors
+ * score each class separately. There, the best pairs of a query and a class are returned, as many as there are queries.
  */
 function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: number): DetectedObject[] {
   const { logits, queries, classes, boxOf } = predictions;

@@ -56,7 +56,9 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   local_files_only?: boolean | undefined;
   /** The folder of ONNX files. Default: `onnx`, or else the model's folder. */
   subfolder?: string | undefined;
-  /** The name of the ONNX file without the ending of its variant. Default: that of the model's kind, such as `model`. */
+  /**
+   * The name of the ONNX file without the ending of its variant. Default: that of the model's kind, such as `model`.
+   */
   model_file_name?: string | undefined;
   /** Settings of ONNX Runtime. They have no effect. */
   session_options?: object | undefined;

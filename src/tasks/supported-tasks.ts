@@ -54,8 +54,8 @@ async function isSupported(name: (typeof taskNames)[number], model: PretrainedMo
 }
 
 /**
- * True for a classifier with one label, and for a language model that was trained to rank. sentence-transformers lists a
- * module for that. In other folders, only the name reveals it.
+ * True for a classifier with one label, and for a language model that was trained to rank. sentence-transformers lists
+ * a module for that. In other folders, only the name reveals it.
  */
 function isReranker({ headKind, config, origin, sentenceHead }: PretrainedModel): boolean {
   const { id2label, num_labels: count, model_type: type } = config;

@@ -9,8 +9,8 @@ const UNKNOWN = '__unk__';
 const [END, GOES_ON] = ['</w>', '@@'];
 
 /**
- * Makes the tokenizer.json of transformers' BlenderbotSmallTokenizer. Words begin at white space and before punctuation,
- * and apostrophes are words. Throws FormatError if the unknown word is missing, or if an id is invalid.
+ * Makes the tokenizer.json of transformers' BlenderbotSmallTokenizer. Words begin at white space and before
+ * punctuation, and apostrophes are words. Throws FormatError if the unknown word is missing, or if an id is invalid.
  */
 export function blenderbotTokenizerJson(vocab: Readonly<Record<string, unknown>>, merges: string): TokenizerJson {
   const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);

@@ -1,5 +1,5 @@
-// Python's semantics for @huggingface/jinja, which follows JavaScript in places. They concern values as text, comparisons,
-// methods of text, and filters of other values. Templates are written for Python.
+// Python's semantics for @huggingface/jinja, which follows JavaScript in places. They concern values as text,
+// comparisons, methods of text, and filters of other values. Templates are written for Python.
 
 import * as jinja from '@huggingface/jinja';
 import { floatAsPython, isSmallFraction, quotedAsPython } from './python-quote.js';
@@ -231,7 +231,9 @@ const COMPARISONS: Readonly<Record<string, (order: number) => boolean>> = {
   '>=': (order) => order >= 0,
 };
 
-/** Filters that differ from those of the engine. A filter returns undefined for a value that the engine treats right. */
+/**
+ * Filters that differ from those of the engine. A filter returns undefined for a value that the engine treats right.
+ */
 const FILTERS: Readonly<Record<string, (operand: Value) => Value | undefined>> = {
   length: lengthOf,
   count: lengthOf,

@@ -1,4 +1,6 @@
-/** Characters that Python writes as escapes: controls, separators other than a space, and code points without a meaning. */
+/**
+ * Characters that Python writes as escapes: controls, separators other than a space, and code points without a meaning.
+ */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
 const NAMED: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
 

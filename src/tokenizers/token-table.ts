@@ -27,7 +27,9 @@ export class TokenTable implements TokenIds {
   /** The UTF-8 form of the token that is looked up. */
   #bytes = new Uint8Array(256);
 
-  /** An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates. */
+  /**
+   * An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates.
+   */
   constructor(given: TextBytes, name: string, isFilled = true) {
     this.size = given.length;
     this.#texts = given;

@@ -140,8 +140,8 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * Counts a step, and sets the rate of the next runs of programs. Pass the result to `run`. It names no scalar, because
-   * another optimizer in the program may have a rate of its own.
+   * Counts a step, and sets the rate of the next runs of programs. Pass the result to `run`. It names no scalar,
+   * because another optimizer in the program may have a rate of its own.
    */
   advance(options: { lr?: number | undefined } = {}): Record<string, number> {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);

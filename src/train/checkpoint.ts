@@ -24,8 +24,9 @@ export interface StoredState {
 }
 
 /**
- * Writes tensors, the optimizer's state and the run's state to one safetensors file. The file at `path` is replaced only
- * once the new one is complete. Throws NonFiniteError, and keeps the old file, if an element of a tensor is not finite.
+ * Writes tensors, the optimizer's state and the run's state to one safetensors file. The file at `path` is replaced
+ * only once the new one is complete. Throws NonFiniteError, and keeps the old file, if an element of a tensor is not
+ * finite.
  */
 export async function saveCheckpoint(
   path: string,

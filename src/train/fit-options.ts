@@ -92,8 +92,8 @@ export interface FitOptions extends LossSettings {
   /** Maximum global norm of the gradients; null does not clip. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
-   * True skips steps whose loss or gradients are NaN or infinite, and counts them in `skipped`, instead of ending the run.
-   * Each step is then awaited before it changes weights, which takes a little longer. Default: false.
+   * True skips steps whose loss or gradients are NaN or infinite, and counts them in `skipped`, instead of ending the
+   * run. Each step is then awaited before it changes weights, which takes a little longer. Default: false.
    */
   skipNonFinite?: boolean | undefined;
   /**

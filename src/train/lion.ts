@@ -34,8 +34,8 @@ interface Entry {
 }
 
 /**
- * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g. The
- * state has half the size of AdamW's. Good rates are three to ten times lower than AdamW's.
+ * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g.
+ * The state has half the size of AdamW's. Good rates are three to ten times lower than AdamW's.
  */
 export class Lion implements Optimizer {
   readonly params: readonly Tensor[];

@@ -13,8 +13,8 @@ import type { ExampleStream } from './stream-batches.js';
 import { checkTrainable, countLabels, type LossSettings, sidesOf, type Trainable } from './trainable.js';
 
 /**
- * A model with a loss of examples of any kind: rows of text with labels, pairs, conversations. `fit` trains it on arrays,
- * iterables and async iterables of such examples.
+ * A model with a loss of examples of any kind: rows of text with labels, pairs, conversations. `fit` trains it on
+ * arrays, iterables and async iterables of such examples.
  */
 export interface Objective<Item> {
   readonly device: Device;
@@ -28,8 +28,8 @@ export interface Objective<Item> {
   /** The mean loss over the labels that `weightOf` counts: a differentiable float32 tensor of one element. */
   lossOf(items: readonly Item[], settings: LossSettings): Tensor;
   /**
-   * Same as `lossOf`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a subclass
-   * that overrides `lossOf` alone.
+   * Same as `lossOf`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
+   * subclass that overrides `lossOf` alone.
    */
   lossByParts?(items: readonly Item[], settings: LossSettings): Generator<unknown, Tensor>;
   /**

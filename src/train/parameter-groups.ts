@@ -88,8 +88,8 @@ export function layerwiseGroups(model: Named, options: { lr: number; decay: numb
 }
 
 /**
- * Freezes the parameters whose names match, so that no optimizer changes them; returns their number. `unfreeze` reverses
- * this. Throws ArgumentError if no name matches.
+ * Freezes the parameters whose names match, so that no optimizer changes them; returns their number. `unfreeze`
+ * reverses this. Throws ArgumentError if no name matches.
  */
 export function freeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
   return setTrained('freeze', model, patterns, false);

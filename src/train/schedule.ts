@@ -62,8 +62,8 @@ export function linearDecay(peak: number, options: DecayOptions): Schedule {
 }
 
 /**
- * Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without restarts).
- * Throws as `linearDecay`.
+ * Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without
+ * restarts). Throws as `linearDecay`.
  */
 export function cosine(peak: number, options: DecayOptions): Schedule {
   return decay('cosine', peak, options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);

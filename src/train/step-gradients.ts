@@ -25,13 +25,14 @@ export class StepGradients {
   ) {}
 
   /**
-   * Adds up the gradients of all batches of a step, and returns what `finish` returns for their losses. Long work pauses,
-   * and the event loop runs meanwhile. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
+   * Adds up the gradients of all batches of a step, and returns what `finish` returns for their losses. Long work
+   * pauses, and the event loop runs meanwhile. `seed` is the seed of the run; each batch derives the seed of its
+   * dropout from it.
    *
    * The engine runs what is queued before a pause, and each batch while the next one is queued. No command of a step
-   * stays in the queue while other code can run, because that would run it and get its errors. `finish` queues the update.
-   * If there was no pause, it runs with the gradients. Otherwise all commands must have ended before, because the update
-   * could not detect their failure.
+   * stays in the queue while other code can run, because that would run it and get its errors. `finish` queues the
+   * update. If there was no pause, it runs with the gradients. Otherwise all commands must have ended before, because
+   * the update could not detect their failure.
    */
   async compute<T>(
     batches: readonly PreparedBatch[],

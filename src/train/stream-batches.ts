@@ -4,7 +4,9 @@ import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 
-/** Examples that are read one by one, again in each epoch: an iterable, sync or async, or a function that returns one. */
+/**
+ * Examples that are read one by one, again in each epoch: an iterable, sync or async, or a function that returns one.
+ */
 export type ExampleStream<Item> = Iterable<Item> | AsyncIterable<Item> | (() => Iterable<Item> | AsyncIterable<Item>);
 
 export interface StreamOptions<Item> {

@@ -45,13 +45,13 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
   /** Called before validations and at the end. */
   eval(): unknown;
   /**
-   * The mean loss over the labels of these examples: a differentiable float32 tensor of one element. `source` is null if
-   * the examples have none. A model throws for `settings` that it does not know.
+   * The mean loss over the labels of these examples: a differentiable float32 tensor of one element. `source` is null
+   * if the examples have none. A model throws for `settings` that it does not know.
    */
   loss(source: readonly Source[] | null, target: readonly Target[], settings: LossSettings): Tensor;
   /**
-   * Same as `loss`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a subclass
-   * that overrides `loss` alone.
+   * Same as `loss`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
+   * subclass that overrides `loss` alone.
    */
   lossByParts?(
     source: readonly Source[] | null,
@@ -69,7 +69,10 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
   seedDropout?(seed: number): void;
 }
 
-/** The tensors that are trained and kept in checkpoints, by name. Throws ArgumentError for parameters that are no tensors. */
+/**
+ * The tensors that are trained and kept in checkpoints, by name. Throws ArgumentError for parameters that are no
+ * tensors.
+ */
 export function namedTensorsOf(
   model: Pick<Trainable<Row, Row>, 'namedParameters' | 'namedTensors'>,
 ): [name: string, tensor: Tensor][] {

@@ -55,8 +55,8 @@ export function checkWorld(world: World): void {
 }
 
 /**
- * Throws ArgumentError, on every rank, unless all ranks gave equal `facts`, such as the version, the data and the options
- * of a run. Undefined facts are left out. The error names the rank that differs from most others, and the fact.
+ * Throws ArgumentError, on every rank, unless all ranks gave equal `facts`, such as the version, the data and the
+ * options of a run. Undefined facts are left out. The error names the rank that differs from most others, and the fact.
  */
 export async function checkAgreement(world: World, facts: Readonly<Record<string, unknown>>): Promise<void> {
   const said = JSON.stringify(facts, (_, value) => (typeof value === 'function' ? 'a function' : value));

@@ -29,7 +29,9 @@ export class Drafts {
       : [];
   }
 
-  /** Records a pass of `time` milliseconds with `proposed` drafted tokens, of which the first `accepted` were accepted. */
+  /**
+   * Records a pass of `time` milliseconds with `proposed` drafted tokens, of which the first `accepted` were accepted.
+   */
   recordPass(sequence: BatchedSequence, proposed: number, accepted: number, time: number): void {
     if (proposed === 0) this.#budget.addStep(time);
     else {

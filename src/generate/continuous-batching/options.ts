@@ -31,8 +31,8 @@ export interface BatchingOptions {
   /** Format of keys and values, see `generate`. Default: the model's `cacheType`. */
   cache?: CacheType | undefined;
   /**
-   * Prompt look-up for a sequence that runs alone: its next tokens are drafted from its text and from earlier answers of
-   * its scope. The model checks the draft in one pass. Tokens and log-probabilities are the same as without drafts.
+   * Prompt look-up for a sequence that runs alone: its next tokens are drafted from its text and from earlier answers
+   * of its scope. The model checks the draft in one pass. Tokens and log-probabilities are the same as without drafts.
    * 'auto' drafts while that saves time: drafts may lose 1 % of the time. 'always' drafts whatever it costs. Default
    * 'auto'.
    */

@@ -12,7 +12,10 @@ export interface Occupant {
 
 interface Row<Sequence> {
   occupant: Sequence | null;
-  /** Prompt and scope of the latest occupant. The row has the keys and values of the prompt's first `prefixLength` tokens. */
+  /**
+   * Prompt and scope of the latest occupant. The row has the keys and values of the prompt's first `prefixLength`
+   * tokens.
+   */
   prompt: readonly number[];
   prefixScope: string;
   prefixLength: number;
@@ -47,8 +50,8 @@ export class Rows<Sequence extends Occupant> {
   #clock = 0;
 
   /**
-   * `resumable(prompt, length, promptLength)` returns the greatest number of tokens, at most `length`, that `prompt` can
-   * share with a prompt of `promptLength` tokens. Default: `length`.
+   * `resumable(prompt, length, promptLength)` returns the greatest number of tokens, at most `length`, that `prompt`
+   * can share with a prompt of `promptLength` tokens. Default: `length`.
    */
   constructor(
     count: number,

@@ -26,8 +26,8 @@ const PREFIX = 2;
 const BODY = 'audio_spectrogram_transformer';
 
 /**
- * The audio spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778): a ViT over overlapping patches of a spectrogram of
- * fixed length.
+ * The audio spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778): a ViT over overlapping patches of a
+ * spectrogram of fixed length.
  */
 export class Ast extends SoundModel {
   readonly projection: Conv2d;

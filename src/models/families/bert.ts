@@ -101,8 +101,8 @@ export class BertDecoder extends CausalModel {
 }
 
 /**
- * Returns the pooler, which makes one vector of a sequence from its first token. Returns null if the model has a head, and
- * for files without one.
+ * Returns the pooler, which makes one vector of a sequence from its first token. Returns null if the model has a head,
+ * and for files without one.
  */
 export function bertPooler({ init, config, head }: FamilyContext): PredictionHead | null {
   if (head !== 'none' || (config.values.add_pooling_layer ?? true) !== true) return null;
@@ -122,7 +122,10 @@ export interface BertHeadOptions {
   readonly dropout?: number | undefined;
 }
 
-/** The heads of BERT and similar encoders, by kind. `tokens`: the token embedding, whose width may differ from that of the layers. */
+/**
+ * The heads of BERT and similar encoders, by kind. `tokens`: the token embedding, whose width may differ from that of
+ * the layers.
+ */
 export function bertHeads(
   { init, config }: FamilyContext,
   tokens: Embedding,
@@ -200,8 +203,8 @@ export function bertEmbeddings(
 }
 
 /**
- * A post-norm layer, as in most encoders. `selfAttention` makes its attention from the usual options. `dropsNetwork` is true
- * if dropout follows the feed-forward network, too.
+ * A post-norm layer, as in most encoders. `selfAttention` makes its attention from the usual options. `dropsNetwork` is
+ * true if dropout follows the feed-forward network, too.
  */
 export function bertLayer(
   init: Initializer,

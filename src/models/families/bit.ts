@@ -11,7 +11,9 @@ import { sequenceLoss } from '../losses.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** BiT (Kolesnikov et al. 2019, arXiv 1912.11370), a ResNet with norms of groups, alone: features or classes of images. */
+/**
+ * BiT (Kolesnikov et al. 2019, arXiv 1912.11370), a ResNet with norms of groups, alone: features or classes of images.
+ */
 export class BitModel extends ImageModel {
   readonly backbone: Bit;
   readonly head: PredictionHead | null;

@@ -43,9 +43,9 @@ import { bertEmbeddings, bertLayer, bertLayerNames, bertPooler } from './bert.js
 import { type Patches, type SwinStage, swinStageNames, swinStages } from './swin.js';
 
 /**
- * CLAP (Wu et al. 2022, arXiv 2211.06687): an encoder of texts, which is RoBERTa, and an encoder of sounds, which is Swin
- * over a spectrogram (HTS-AT, arXiv 2202.00874). Their vectors are comparable. The model types `clap_text_model` and
- * `clap_audio_model` have one of them.
+ * CLAP (Wu et al. 2022, arXiv 2211.06687): an encoder of texts, which is RoBERTa, and an encoder of sounds, which is
+ * Swin over a spectrogram (HTS-AT, arXiv 2202.00874). Their vectors are comparable. The model types `clap_text_model`
+ * and `clap_audio_model` have one of them.
  */
 export class Clap extends PretrainedModel {
   readonly text: ClapText | null;
@@ -303,8 +303,8 @@ class ClapAudio extends Module {
   }
 
   /**
-   * `features`: float32 [B, channels, frames, mel bins]. The result also has the input of the first stage and the output
-   * of each. Yields after each layer. Throws ArgumentError, DTypeError, ShapeError.
+   * `features`: float32 [B, channels, frames, mel bins]. The result also has the input of the first stage and the
+   * output of each. Yields after each layer. Throws ArgumentError, DTypeError, ShapeError.
    */
   *forward(
     features: Tensor | undefined,

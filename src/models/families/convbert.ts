@@ -33,7 +33,8 @@ import { bert } from './bert.js';
 import { Electra } from './electra.js';
 
 /**
- * Fewer heads of attention, beside a convolution whose kernels depend on the tokens. Its features follow those of the heads.
+ * Fewer heads of attention, beside a convolution whose kernels depend on the tokens. Its features follow those of the
+ * heads.
  */
 class ConvolvingAttention extends MultiHeadAttention {
   /** A separable convolution, whose result and the queries give the kernels. */

@@ -20,8 +20,9 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { Dinov2, stagesByParts, stagesOf } from './dinov2.js';
 
 /**
- * Depth Anything (Yang et al. 2024, arXiv 2401.10891; version 2: 2406.09414). Features of several layers of DINOv2 become
- * maps of different sizes. The maps are fused from the smallest to the largest, and give the depth of each pixel.
+ * Depth Anything (Yang et al. 2024, arXiv 2401.10891; version 2: 2406.09414). Features of several layers of DINOv2
+ * become maps of different sizes. The maps are fused from the smallest to the largest, and give the depth of each
+ * pixel.
  */
 export class DepthAnything extends ImageModel {
   readonly backbone: Dinov2;

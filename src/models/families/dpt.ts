@@ -249,7 +249,9 @@ class Readout extends Module {
     this.#activation = activationOf(config.text('hidden_act'));
   }
 
-  /** `state`: [B, 1 + patches, dModel]. Returns the features of patches, [B, patches, dModel]. `i`: index of the map. */
+  /**
+   * `state`: [B, 1 + patches, dModel]. Returns the features of patches, [B, patches, dModel]. `i`: index of the map.
+   */
   forward(state: Tensor, i: number): Tensor {
     const [size, tokens, dModel] = state.shape as [number, number, number];
     const patches = slice(state, 1, 1, tokens);

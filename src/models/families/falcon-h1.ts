@@ -12,7 +12,9 @@ import { type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
 
-/** Falcon-H1 (TII 2025, arXiv 2507.22448): attention and Mamba-2 side by side in each layer, with constant multipliers. */
+/**
+ * Falcon-H1 (TII 2025, arXiv 2507.22448): attention and Mamba-2 side by side in each layer, with constant multipliers.
+ */
 export class FalconH1 extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

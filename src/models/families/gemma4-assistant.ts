@@ -23,8 +23,8 @@ import { type Gemma4, gemma4Attentions, gemmaActivation, perLayerNames } from '.
 import { llamaFeedForward, llamaNames } from './llama.js';
 
 /**
- * The draft model of a Gemma 4 (Google 2026). Its layers have no keys of their own: they attend to those of the model, in
- * the model's decoding state. It reads one token at a time, and the model's features before it.
+ * The draft model of a Gemma 4 (Google 2026). Its layers have no keys of their own: they attend to those of the model,
+ * in the model's decoding state. It reads one token at a time, and the model's features before it.
  */
 export class Gemma4Assistant extends Module implements FeatureDraft {
   readonly tokens: Embedding;

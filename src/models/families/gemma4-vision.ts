@@ -225,8 +225,8 @@ class Gemma4Images extends ImageReader {
   }
 
   /**
-   * `pixelValues`: float32 [images, patches, height · width · 3], from 0 to 1. `imagePositionIds`: int32 [images, patches, 2],
-   * column and row of each patch, -1 for padding.
+   * `pixelValues`: float32 [images, patches, height · width · 3], from 0 to 1. `imagePositionIds`: int32 [images,
+   * patches, 2], column and row of each patch, -1 for padding.
    */
   *readByParts({ pixelValues, imagePositionIds }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = checkTensor('pixelValues', pixelValues, 'float32');

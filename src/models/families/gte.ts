@@ -15,7 +15,9 @@ import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertHeads, bertPooler } from './bert.js';
 
-/** GTE (Zhang et al. 2024, arXiv 2407.19669): post-norm layers with rotary positions and a gated feed-forward network. */
+/**
+ * GTE (Zhang et al. 2024, arXiv 2407.19669): post-norm layers with rotary positions and a gated feed-forward network.
+ */
 export class Gte extends EncoderModel {
   readonly embeddings: TextEmbeddings;
   readonly encoder: Stack;

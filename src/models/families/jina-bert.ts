@@ -19,9 +19,9 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertHeads, bertLayerNames, bertPooler, bertSizes } from './bert.js';
 
 /**
- * Jina's BERT of version 2 (Günther et al. 2023, arXiv 2310.19923): scores fall with the distance in both directions, and
- * the feed-forward network is gated. Its repositories bring their own code and have BERT's model type. Variants for code
- * normalize queries and keys, and the attention's output twice.
+ * Jina's BERT of version 2 (Günther et al. 2023, arXiv 2310.19923): scores fall with the distance in both directions,
+ * and the feed-forward network is gated. Its repositories bring their own code and have BERT's model type. Variants for
+ * code normalize queries and keys, and the attention's output twice.
  */
 export class JinaBert extends EncoderModel {
   readonly embeddings: TextEmbeddings;

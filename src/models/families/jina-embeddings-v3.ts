@@ -12,7 +12,10 @@ import type { TextEmbeddings } from '../text-embeddings.js';
 import { bertEmbeddings, bertLayer, bertPooler, bertSizes, classifierDropout } from './bert.js';
 import { robertaHead, robertaHeadNames, xlmRoberta } from './roberta.js';
 
-/** Jina embeddings v3 (Sturua et al. 2024, arXiv 2409.10173): XLM-RoBERTa with rotary positions. Task adapters are not read. */
+/**
+ * Jina embeddings v3 (Sturua et al. 2024, arXiv 2409.10173): XLM-RoBERTa with rotary positions. Task adapters are not
+ * read.
+ */
 export class JinaEmbeddingsV3 extends EncoderModel {
   readonly embeddings: TextEmbeddings;
   readonly encoder: Stack;

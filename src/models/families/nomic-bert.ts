@@ -20,8 +20,9 @@ import { TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertHeads, bertSizes } from './bert.js';
 
 /**
- * Nomic's BERT (Nussbaum et al. 2024, arXiv 2402.01613): post-norm layers with rotary positions and SwiGLU, without biases.
- * Version 2 (arXiv 2502.07972) has biases, networks without gates, and a mixture of experts in every second layer.
+ * Nomic's BERT (Nussbaum et al. 2024, arXiv 2402.01613): post-norm layers with rotary positions and SwiGLU, without
+ * biases. Version 2 (arXiv 2502.07972) has biases, networks without gates, and a mixture of experts in every second
+ * layer.
  */
 export class NomicBert extends EncoderModel {
   readonly embeddings: TextEmbeddings;
@@ -234,7 +235,10 @@ export const nomicBert: Family = {
   },
 };
 
-/** Version 2 in GGUF files. Its dense networks have no gates. Files lack the vector that is added to the experts' result. */
+/**
+ * Version 2 in GGUF files. Its dense networks have no gates. Files lack the vector that is added to the experts'
+ * result.
+ */
 export const nomicBertMoe: Family = {
   ...nomicBert,
   gguf: {

@@ -264,7 +264,8 @@ class Predictor extends Module {
 
 /**
  * Parakeet as a transducer: a joint network reads a frame and the tokens so far, and predicts the next token, or the
- * blank. TDT (Xu et al. 2023, arXiv 2304.06795) also predicts how many frames the token takes; RNN-T (Graves 2012, arXiv
+ * blank. TDT (Xu et al. 2023, arXiv 2304.06795) also predicts how many frames the token takes; RNN-T (Graves 2012,
+ * arXiv
  * 1211.3711) takes one frame with each blank.
  */
 export class ParakeetTransducer extends ParakeetEncoder {
@@ -316,7 +317,10 @@ export class ParakeetTransducer extends ParakeetEncoder {
     return output;
   }
 
-  /** Returns the labels of each sound, without padding: the padding token of TDT, and the blank of RNN-T, as in transformers. */
+  /**
+   * Returns the labels of each sound, without padding: the padding token of TDT, and the blank of RNN-T, as in
+   * transformers.
+   */
   #labelsOf(labels: Rows, size: number): number[][] {
     const padding = this.settings.size(this.#durations.length > 0 ? 'pad_token_id' : 'blank_token_id');
     const rows = rowsOf('labels', labels, null).rows.map((row) =>

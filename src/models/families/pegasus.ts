@@ -3,7 +3,9 @@ import type { Family } from '../family.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
 
-/** PEGASUS (Zhang et al. 2019, arXiv 1912.08777): pre-norm layers, a final norm, and sinusoids, sines before cosines. */
+/**
+ * PEGASUS (Zhang et al. 2019, arXiv 1912.08777): pre-norm layers, a final norm, and sinusoids, sines before cosines.
+ */
 export class Pegasus extends Bart {
   constructor(context: FamilyContext) {
     super(context, {

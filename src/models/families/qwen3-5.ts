@@ -150,8 +150,8 @@ const LAYER = 'model.layers.*';
 const DELTA = `${LAYER}.linear_attn`;
 
 /**
- * The heads of values in a GGUF file: the first of each group of a key, then the second of each, and so on. `before`: rows
- * of queries and keys before them.
+ * The heads of values in a GGUF file: the first of each group of a key, then the second of each, and so on. `before`:
+ * rows of queries and keys before them.
  */
 function valueHeads(file: GgufSettings, before = 0): GgufHeads {
   const groups = file.needed('ssm.group_count');

@@ -38,8 +38,8 @@ function isSparse(config: ModelConfig, layer: number): boolean {
 }
 
 /**
- * Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module there,
- * `own` that of ours.
+ * Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module
+ * there, `own` that of ours.
  */
 export function expertNames(block: string, experts: number, own = 'decoder.layers.*.feed_forward'): StateNames {
   const each = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);

@@ -106,8 +106,8 @@ class QwenImages extends ImageReader {
   }
 
   /**
-   * `pixelValues`: float32 [N, channels · frames · height · width], patches in square blocks. `imageGridThw`: frames, rows and
-   * columns of patches of each image.
+   * `pixelValues`: float32 [N, channels · frames · height · width], patches in square blocks. `imageGridThw`: frames,
+   * rows and columns of patches of each image.
    */
   *readByParts({ pixelValues, imageGridThw }: ModelInputs): Generator<unknown, ImageRows> {
     const grids = gridsOf(imageGridThw, this.#merge);

@@ -71,7 +71,9 @@ export class RtDetr extends DetectionModel {
     return output;
   }
 
-  /** Predictions that have a loss: of the last layer, and if the config asks for it, of earlier layers and the encoder. */
+  /**
+   * Predictions that have a loss: of the last layer, and if the config asks for it, of earlier layers and the encoder.
+   */
   #predictions(output: ModelOutput, denoising: Denoising | null): RtDetrFound {
     const [logits, boxes] = [output.intermediateLogits, output.intermediateReferencePoints] as [Tensor, Tensor];
     const [, layers, total] = logits.shape as [number, number, number, number];
@@ -185,8 +187,8 @@ class RtDetrBody extends Module {
   }
 
   /**
-   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after each layer or
-   * block.
+   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after each layer
+   * or block.
    */
   *forward(
     pixels: Tensor,
@@ -447,8 +449,8 @@ class RtDetrDecoder extends Module {
   }
 
   /**
-   * `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. `mask`: int32 [1, 1, queries, queries], 0 where a query
-   * may not attend to another. Each layer refines the boxes for the next one. Yields after each layer.
+   * `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. `mask`: int32 [1, 1, queries, queries], 0 where a
+   * query may not attend to another. Each layer refines the boxes for the next one. Yields after each layer.
    */
   *forwardByParts(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Generator<undefined, ModelOutput> {
     const [batch, queries] = x.shape as [number, number];

@@ -20,8 +20,8 @@ import { patchesOf, towerDefaults, towerEncoder, towerNames } from '../towers.js
 import { Llama } from './llama.js';
 
 /**
- * SmolVLM (Marafioti et al. 2025, arXiv 2504.05299) and Idefics3 (Laurencon et al. 2024, arXiv 2408.12637): the patches of
- * each square block become one token.
+ * SmolVLM (Marafioti et al. 2025, arXiv 2504.05299) and Idefics3 (Laurencon et al. 2024, arXiv 2408.12637): the patches
+ * of each square block become one token.
  */
 export class SmolVlm extends Llama {
   override readonly images: SmolVlmImages;

@@ -369,8 +369,8 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /**
-   * Runs `fn`, and appends the probabilities of attention to the text to `maps`, unless that is null. They outlive their
-   * layer, also without a graph.
+   * Runs `fn`, and appends the probabilities of attention to the text to `maps`, unless that is null. They outlive
+   * their layer, also without a graph.
    */
   #collecting<T>(maps: Tensor[] | null, fn: () => T): T {
     const attentions = this.decoder.layers.map((layer) => layer.multiheadAttn as TextAttention);
@@ -493,8 +493,8 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /**
-   * Speaks a text: a log-mel spectrogram, [frames, bins] row by row. Rejects with ArgumentError or ShapeError for invalid
-   * options, and the errors of `forward`.
+   * Speaks a text: a log-mel spectrogram, [frames, bins] row by row. Rejects with ArgumentError or ShapeError for
+   * invalid options, and the errors of `forward`.
    */
   async speak(ids: readonly number[] | Int32Array, options: SpeechOptions): Promise<Float32Array> {
     const { threshold = 0.5, seed = 0, ...given } = checkOptions('speak', options, speechOptions);

@@ -9,7 +9,9 @@ import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): layer norms, biases, and a feed-forward network without a gate. */
+/**
+ * StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): layer norms, biases, and a feed-forward network without a gate.
+ */
 export class Starcoder2 extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

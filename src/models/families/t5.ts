@@ -28,8 +28,8 @@ const MAX_LENGTH = 2 ** 20;
 const TRAINED = 512;
 
 /**
- * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5, mT5 and UMT5. They are pre-norm
- * with RMSNorm and without biases. Scores are not scaled and have a bias per bucket of distances.
+ * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5, mT5 and UMT5. They are
+ * pre-norm with RMSNorm and without biases. Scores are not scaled and have a bias per bucket of distances.
  */
 export class T5 extends Seq2SeqModel {
   readonly tokens: Embedding;

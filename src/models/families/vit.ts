@@ -21,8 +21,8 @@ import { TowerModel } from '../tower-model.js';
 import { patchesOf, VisionTower } from '../towers.js';
 
 /**
- * The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token. The
- * model type `deit` has a second token, which learned from a teacher (Touvron et al. 2020, arXiv 2012.12877).
+ * The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token.
+ * The model type `deit` has a second token, which learned from a teacher (Touvron et al. 2020, arXiv 2012.12877).
  */
 export class Vit extends TowerModel {
   override readonly text = null;

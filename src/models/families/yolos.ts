@@ -27,8 +27,8 @@ import { detr } from './detr.js';
 import { imageDefaults, imageNames } from './vit.js';
 
 /**
- * YOLOS (Fang et al. 2021, arXiv 2106.00666): a ViT that reads learned tokens after the patches, and turns each of them into
- * an object.
+ * YOLOS (Fang et al. 2021, arXiv 2106.00666): a ViT that reads learned tokens after the patches, and turns each of them
+ * into an object.
  */
 export class Yolos extends ImageModel {
   readonly patches: PatchEmbedding;

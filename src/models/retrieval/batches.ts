@@ -34,8 +34,9 @@ interface Run<Result> {
 }
 
 /**
- * A result for each text, in their order. Texts of similar lengths run side by side, the longest first, and the event loop turns between
- * two batches. No result depends on the batch. `width`: the numbers that a token leaves behind, if they are many.
+ * A result for each text, in their order. Texts of similar lengths run side by side, the longest first, and the event
+ * loop turns between two batches. No result depends on the batch. `width`: the numbers that a token leaves behind, if
+ * they are many.
  */
 export async function inTokenBatches<Result>(
   model: Pick<TextReader, 'device'>,

@@ -1,4 +1,5 @@
-// BGE-M3's three similarities of a pair in one pass over the texts, and their weighted means, as FlagEmbedding's compute_score.
+// BGE-M3's three similarities of a pair in one pass over the texts, and their weighted means, as FlagEmbedding's
+// compute_score.
 
 import { checkOptions, describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -108,7 +109,9 @@ const isWeight = {
   expected: 'a number, 0 or more',
 };
 
-/** Returns the function that combines the similarities of two texts. Throws ArgumentError for weights that make no mean. */
+/**
+ * Returns the function that combines the similarities of two texts. Throws ArgumentError for weights that make no mean.
+ */
 function combiner(given: ScoreWeights): (a: Vectors, b: Vectors, names: Similarities) => CombinedScore {
   const kinds = { dense: isWeight, sparse: isWeight, colbert: isWeight };
   const { dense: d = 1, sparse: s = 1, colbert: c = 1 } = checkOptions('computeScore: weights', given, kinds);

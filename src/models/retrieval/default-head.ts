@@ -9,8 +9,8 @@ const defaults = new WeakMap<TextReader, SentenceHead>();
 
 /**
  * The modules of a model, or the defaults of sentence-transformers for a model without any. These are the mean of
- * tokens, the last token of a language model, SPLADE for a masked one, or the vectors that CLIP compares. Throws ArgumentError for a model with another
- * head.
+ * tokens, the last token of a language model, SPLADE for a masked one, or the vectors that CLIP compares. Throws
+ * ArgumentError for a model with another head.
  */
 export async function headOf(model: TextReader): Promise<SentenceHead> {
   const known = model.sentenceHead ?? defaults.get(model);

@@ -5,8 +5,8 @@ import { ArgumentError } from '../../core/errors.js';
 export const PRECISIONS = ['float32', 'int8', 'uint8', 'binary', 'ubinary'] as const;
 
 /**
- * The numbers of vectors. `int8` and `uint8` have 256 steps between the least and the greatest value that the texts of one call have for
- * a feature. `binary` and `ubinary` have a bit for each feature: true above 0, eight in a byte.
+ * The numbers of vectors. `int8` and `uint8` have 256 steps between the least and the greatest value that the texts of
+ * one call have for a feature. `binary` and `ubinary` have a bit for each feature: true above 0, eight in a byte.
  */
 export type Precision = (typeof PRECISIONS)[number];
 

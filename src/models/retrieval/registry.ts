@@ -33,7 +33,9 @@ const aliases: Readonly<Record<string, string>> = { IDF: 'SparseStaticEmbedding'
 /** Dropout does nothing here. */
 const INERT = ['Dropout'];
 
-/** Reads a module that is not of `INPUT_TYPES`; null for one that does nothing. Throws FormatError for an unknown type. */
+/**
+ * Reads a module that is not of `INPUT_TYPES`; null for one that does nothing. Throws FormatError for an unknown type.
+ */
 export async function readModule(type: string, folder: ModuleFolder): Promise<SentenceModule | null> {
   const reader = readerOf(type);
   return reader === null ? null : (await reader()).read(folder);

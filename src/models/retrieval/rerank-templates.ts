@@ -6,8 +6,8 @@ import type { Json } from '../model-config.js';
 /** The prompt in which a decoder reads a pair, and the tokens of its answers. */
 export interface RerankTemplate {
   /**
-   * Parts of the prompt, which are tokenized one by one. `{query}`, `{document}` and `{instruction}` stand for the texts. The part with
-   * the document is cut if the prompt is too long.
+   * Parts of the prompt, which are tokenized one by one. `{query}`, `{document}` and `{instruction}` stand for the
+   * texts. The part with the document is cut if the prompt is too long.
    */
   readonly parts: readonly string[];
   /** The token that means relevant. */

@@ -54,7 +54,9 @@ export class SentenceHead extends Module {
     this.#m3?.dispose();
   }
 
-  /** The modules that compute for a task. Throws FormatError if the first reads no texts, ArgumentError without a route. */
+  /**
+   * The modules that compute for a task. Throws FormatError if the first reads no texts, ArgumentError without a route.
+   */
   route(task: TextTask): { readonly input: InputModule; readonly steps: readonly SentenceModule[] } {
     const [input, ...steps] = this.steps.flatMap((step) => step.route(task));
     if (input instanceof InputModule) return { input, steps };
@@ -68,7 +70,9 @@ export class SentenceHead extends Module {
     return this.steps.some(({ names }) => names?.output === name) ? this.route(null) : null;
   }
 
-  /** The vectors of texts, [B, d], of the model's own features, [N, hidden]; null if the modules give vectors of tokens. */
+  /**
+   * The vectors of texts, [B, d], of the model's own features, [N, hidden]; null if the modules give vectors of tokens.
+   */
   forward(tokens: Tensor, batch: Sequences): Tensor | null {
     const { input, steps } = this.route(null);
     const given = { tokens, batch, encoded: null, task: null, sentence: null, compared: null };

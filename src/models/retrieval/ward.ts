@@ -25,7 +25,9 @@ export function wardClusters(distances: Float64Array, n: number, max: number): I
   return numbered(merges, n, merges[upper]?.distance ?? Number.POSITIVE_INFINITY);
 }
 
-/** Merges by chains of nearest neighbours (Müllner 2011, arXiv 1109.2378), in ascending order. `left`, `right`: items. */
+/**
+ * Merges by chains of nearest neighbours (Müllner 2011, arXiv 1109.2378), in ascending order. `left`, `right`: items.
+ */
 function mergesOf(d: Float64Array, n: number): Merge[] {
   const sizes = new Float64Array(n).fill(1);
   const merges: Merge[] = [];

@@ -1,5 +1,5 @@
-// Weights that consist of rows of several tensors in a GGUF file. For example, the file can store all experts of a layer
-// as one tensor, or a gate apart from the projection that it multiplies.
+// Weights that consist of rows of several tensors in a GGUF file. For example, the file can store all experts of a
+// layer as one tensor, or a gate apart from the projection that it multiplies.
 
 import type { Device } from '../../core/tensor.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';

@@ -312,7 +312,8 @@ const gemma4: Projector = {
   ],
   config: ({ vision, text, id }) => {
     const headSize = shapeOf(vision, 'v.blk.0.attn_q_norm.weight', 1)[0] as number;
-    // llama.cpp knows the two smaller models by the number of features. Only in larger ones, image tokens see later ones.
+    // llama.cpp knows the two smaller models by the number of features. Only in larger ones, image tokens see later
+    // ones.
     const isSmall = [1536, 2560].includes(Number(text.hidden_size));
     return {
       text_config: { ...text, ...(!isSmall && { use_bidirectional_attention: 'vision' }) },

@@ -236,8 +236,8 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
 }
 
 /**
- * Returns the type of a tensor. Vectors, tables of positions and routers stay float32. Rows that are not whole blocks become
- * float16.
+ * Returns the type of a tensor. Vectors, tables of positions and routers stay float32. Rows that are not whole blocks
+ * become float16.
  */
 function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): GgmlType {
   if (shape.length < 2 || /^position_embd\.weight$|\.ffn_gate_inp\.weight$/.test(name)) return 'F32';

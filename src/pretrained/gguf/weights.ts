@@ -145,8 +145,8 @@ const layerOf = (name: string) => LAYER.exec(name)?.[0] ?? '*';
 const patternOf = (name: string) => name.replace(LAYER, '*');
 
 /**
- * Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. Returns undefined if no
- * pattern fits.
+ * Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. Returns undefined
+ * if no pattern fits.
  */
 function renamed(names: GgufFamily['names'], name: string): Renamed | undefined {
   const number = layerOf(name);

@@ -44,8 +44,8 @@ function* paused<Item>(items: Iterable<Item>, each: (item: Item, i: number) => v
 }
 
 /**
- * The entries for `size` tokens, as many as the model has rows. Pauses after each slice of tokens. Throws ArgumentError for
- * a tokenizer that GGUF files do not support.
+ * The entries for `size` tokens, as many as the model has rows. Pauses after each slice of tokens. Throws ArgumentError
+ * for a tokenizer that GGUF files do not support.
  */
 export function* writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Generator<undefined, Entries> {
   const json = tokenizer.toJSON();

@@ -20,8 +20,8 @@ const PROJECTIONS = [
 type Single = FoldedWeights['single'];
 
 /**
- * Adds the missing weights of the model to `found`, from folded constants. Exporters fold the statistics of a batch norm
- * into a scale and a shift, or into the preceding convolution. Such a batch norm gets this scale and shift.
+ * Adds the missing weights of the model to `found`, from folded constants. Exporters fold the statistics of a batch
+ * norm into a scale and a shift, or into the preceding convolution. Such a batch norm gets this scale and shift.
  */
 export function addFolded(
   found: Map<string, WeightEntry>,
@@ -132,8 +132,8 @@ function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): 
 }
 
 /**
- * Returns zeros if the layer before a batch norm in a sequence is a folded convolution, whose bias in the model takes the
- * shift.
+ * Returns zeros if the layer before a batch norm in a sequence is a folded convolution, whose bias in the model takes
+ * the shift.
  */
 function zerosAfterBias(norm: string, single: Single, wanted: ReadonlySet<string>): WeightEntry | null {
   const name = norm.replace(/(?<=\.)\d+$/, (index) => `${Number(index) - 1}.bias`);

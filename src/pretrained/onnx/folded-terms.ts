@@ -1,5 +1,5 @@
-// Identifies the parameters behind folded constants, which an exporter has transposed, sliced, concatenated or reshaped.
-// The operator that reads a constant, and the order of a module's constants, tell which parameter it is.
+// Identifies the parameters behind folded constants, which an exporter has transposed, sliced, concatenated or
+// reshaped. The operator that reads a constant, and the order of a module's constants, tell which parameter it is.
 
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
@@ -160,8 +160,8 @@ function resizedTable(map: WeightEntry | undefined, ofClass: WeightEntry | undef
 
 /**
  * Returns the table of biases, [entries, heads], from the biases of all pairs of positions in a window of w · w
- * positions, [1, heads, n, n]. Swin's has (2w − 1)² entries. BEiT has a class token before the window, and three more entries: from
- * the class, to it, and of the class itself. Null for other shapes.
+ * positions, [1, heads, n, n]. Swin's has (2w − 1)² entries. BEiT has a class token before the window, and three more
+ * entries: from the class, to it, and of the class itself. Null for other shapes.
  */
 function biasTable(biases: WeightEntry): WeightEntry | null {
   const [one, heads, rows, columns] = biases.shape as [number, number, number, number];

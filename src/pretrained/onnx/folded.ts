@@ -1,5 +1,5 @@
-// Finds constants that an exporter or an optimizer has folded. They have lost the names of their parameters. The path of
-// the node that reads a constant tells the module.
+// Finds constants that an exporter or an optimizer has folded. They have lost the names of their parameters. The path
+// of the node that reads a constant tells the module.
 
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';

@@ -338,9 +338,9 @@ class WeightFinder {
   }
 
   /**
-   * Returns the matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a row is
-   * padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the middle is zero.
-   * `order` has the block of each input, if they are not in the order of their blocks.
+   * Returns the matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a
+   * row is padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the
+   * middle is zero. `order` has the block of each input, if they are not in the order of their blocks.
    */
   #nBitsWeight(
     { rows, columns, block, bits }: NBits,

@@ -1,4 +1,5 @@
-// Names in graphs of transformers 5, which gave modules of vision models new names. State dicts keep those of version 4.
+// Names in graphs of transformers 5, which gave modules of vision models new names. State dicts keep those of version
+// 4.
 
 const PROJECTIONS: Readonly<Record<string, string>> = { q: 'query', k: 'key', v: 'value' };
 

@@ -218,7 +218,9 @@ function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, num
   return known.filter(({ name }) => ranks.has(name));
 }
 
-/** Fused projections of checkpoints, which are several modules in transformers 5. Older adapters change them as a whole. */
+/**
+ * Fused projections of checkpoints, which are several modules in transformers 5. Older adapters change them as a whole.
+ */
 function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
   return all.flatMap((first) => {
     const { module, stored, start } = first;

@@ -1,4 +1,5 @@
-// Files of sounds → samples. WAV files are read here. Other files are decoded by the browser, in Node by optional packages.
+// Files of sounds → samples. WAV files are read here. Other files are decoded by the browser, in Node by optional
+// packages.
 
 import { isNode } from '../../backend/node.js';
 import { checkNumber, describeValue, isCount } from '../../core/check.js';
@@ -38,18 +39,23 @@ const WEBM: Codec = { part: 'A WebM file', name: '@audio/decode-webm' };
 const EXPECTED = 'WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM';
 /** Maximum number of samples of a channel: four hours at 48 kHz. A few bytes of a hostile file can be a second. */
 const MAX_SAMPLES = 4 * 3600 * 48_000;
-/** Bytes that are decoded at once. They can become some 100,000 samples of each channel, but no more than a few millions. */
+/**
+ * Bytes that are decoded at once. They can become some 100,000 samples of each channel, but no more than a few
+ * millions.
+ */
 const PIECE = 1024;
 /** Bytes at the beginning of an Ogg file that tell its codec. */
 const OGG_START = 64;
 
 /**
- * Decodes a WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file. WAV files keep their channels and rate. The channels of other files are
- * averaged. Pages decode these by the browser, which resamples them to `samplingRate` (default: 48000), or to the nearest rate that
- * browsers have, from 8000 to 96000. Node keeps the file's rate and needs one package per format. A file that ends early gives the samples it has.
+ * Decodes a WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file. WAV files keep their channels and rate. The channels of
+ * other files are averaged. Pages decode these by the browser, which resamples them to `samplingRate` (default: 48000),
+ * or to the nearest rate that browsers have, from 8000 to 96000. Node keeps the file's rate and needs one package per
+ * format. A file that ends early gives the samples it has.
  *
- * Rejects with FormatError for a damaged file, another format, and more than 691,200,000 samples (four hours at 48 kHz). Rejects with
- * ArgumentError for wrong arguments, with SimdformerError if the package is not installed, and with the reason of `signal`.
+ * Rejects with FormatError for a damaged file, another format, and more than 691,200,000 samples (four hours at 48
+ * kHz). Rejects with ArgumentError for wrong arguments, with SimdformerError if the package is not installed, and with
+ * the reason of `signal`.
  */
 export async function decodeAudio(
   file: Uint8Array | Blob,

@@ -82,8 +82,8 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
 }
 
 /**
- * Returns the filter's weights for `halfWidth` samples on each side of an output. The output is `offset` of a sample after
- * the last sample on its left.
+ * Returns the filter's weights for `halfWidth` samples on each side of an output. The output is `offset` of a sample
+ * after the last sample on its left.
  */
 function kernelAt(offset: number, halfWidth: number, cutoff: number): Float64Array {
   windowed ??= windowedSinc();

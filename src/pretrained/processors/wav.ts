@@ -26,9 +26,9 @@ interface Format {
 }
 
 /**
- * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. ffmpeg and
- * SoX declare the largest length if they write to a pipe; such a file has the samples that follow. Throws FormatError
- * for other formats, for a file that ends before its declared samples, and for bytes that are no WAV file.
+ * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. ffmpeg
+ * and SoX declare the largest length if they write to a pipe; such a file has the samples that follow. Throws
+ * FormatError for other formats, for a file that ends before its declared samples, and for bytes that are no WAV file.
  */
 export function readWav(file: Uint8Array): Recording {
   if (!isTyped(file, 'Uint8Array'))

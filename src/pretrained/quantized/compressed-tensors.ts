@@ -79,8 +79,8 @@ function layoutsOf(scheme: Json, inputs: number, words: number): Layout[] {
 }
 
 /**
- * Integers of 1 to 8 bits in words of 32 bits: codes follow one another along the inputs, zero points along the outputs.
- * Half of the range is zero. Codes fill words without gaps. Older versions begin each word with a code.
+ * Integers of 1 to 8 bits in words of 32 bits: codes follow one another along the inputs, zero points along the
+ * outputs. Half of the range is zero. Codes fill words without gaps. Older versions begin each word with a code.
  */
 async function readPacked(
   tensors: QuantizedTensors,

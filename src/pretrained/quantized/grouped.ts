@@ -1,5 +1,5 @@
-// Integer matrices of any library, in groups with a common scale and zero point. They become floats, or blocks of a packed
-// format that has exactly the same values.
+// Integer matrices of any library, in groups with a common scale and zero point. They become floats, or blocks of a
+// packed format that has exactly the same values.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';

@@ -25,8 +25,8 @@ const METHODS: Readonly<Record<string, (tensors: QuantizedTensors, config: Json)
 };
 
 /**
- * AutoRound (Cheng et al. 2023, arXiv 2309.05516), which stores codes like GPTQ or AWQ. Its own layout is GPTQ's with zero
- * points as they are.
+ * AutoRound (Cheng et al. 2023, arXiv 2309.05516), which stores codes like GPTQ or AWQ. Its own layout is GPTQ's with
+ * zero points as they are.
  */
 function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json): Promise<void> {
   const { packing_format: packing = 'auto_round:auto_gptq' } = config;

@@ -7,7 +7,8 @@ import type { ModelSource } from '../source.js';
 import { openWeights } from '../weights.js';
 
 /**
- * The folder of StaticEmbedding, model2vec, WordEmbeddings, or BoW, whose table has the weights of its words. Its weights stay open until closed. Throws FormatError without a table.
+ * The folder of StaticEmbedding, model2vec, WordEmbeddings, or BoW, whose table has the weights of its words. Its
+ * weights stay open until closed. Throws FormatError without a table.
  */
 export async function staticSource(source: ModelSource): Promise<ModelSource> {
   const weights = (await bagOfWords(source)) ?? (await openWeights(source));

@@ -36,14 +36,14 @@ export interface ChatOptions {
   /** Maximum number of tokens of the context. Memory grows with the conversation. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /**
-   * Type of the cached keys and values, see `generate`. Forks and restored conversations have the same type. Default: the
-   * model's `cacheType`.
+   * Type of the cached keys and values, see `generate`. Forks and restored conversations have the same type. Default:
+   * the model's `cacheType`.
    */
   cache?: CacheType | undefined;
   /**
-   * Action if a message leaves no room for an answer. 'refuse': `send` throws ContextFullError, and the conversation stays
-   * unchanged. 'shift': the oldest turns are hidden from the model, as few as possible; the system message and `messages`
-   * stay. Default 'refuse', here and in the command line.
+   * Action if a message leaves no room for an answer. 'refuse': `send` throws ContextFullError, and the conversation
+   * stays unchanged. 'shift': the oldest turns are hidden from the model, as few as possible; the system message and
+   * `messages` stay. Default 'refuse', here and in the command line.
    */
   whenFull?: WhenFull | undefined;
   /** A template in Jinja. Default: the tokenizer's. */

@@ -26,9 +26,9 @@ import { stopsOf } from './stops.js';
 import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
 
 /**
- * A conversation with a model. The model brings the template, the stop tokens and the generation settings. Everything that
- * it has read and written stays in memory, so it reads only new messages. Answers of several conversations with one model
- * that overlap in time are generated as one batch.
+ * A conversation with a model. The model brings the template, the stop tokens and the generation settings. Everything
+ * that it has read and written stays in memory, so it reads only new messages. Answers of several conversations with
+ * one model that overlap in time are generated as one batch.
  *
  * ```ts
  * const chat = new Chat(model, { system: 'You are terse.' });
@@ -76,14 +76,14 @@ export class Chat {
   }
 
   /**
-   * Sends a user's text, or messages such as `{ role: 'tool', content, tool_call_id }`. A message for a model that reads
-   * images may have parts: `content: [{ type: 'image', image }, { type: 'text', text }]`. Yields the answer in pieces of
-   * whole characters, without tool calls. The iterator returns the whole answer, which is then `answer`, too. Options are
-   * those of `generate`.
+   * Sends a user's text, or messages such as `{ role: 'tool', content, tool_call_id }`. A message for a model that
+   * reads images may have parts: `content: [{ type: 'image', image }, { type: 'text', text }]`. Yields the answer in
+   * pieces of whole characters, without tool calls. The iterator returns the whole answer, which is then `answer`, too.
+   * Options are those of `generate`.
    *
-   * Leaving the loop, or `signal`, ends the answer. The part that was written stays in the conversation; if there is none,
-   * the conversation stays unchanged. Throws ContextFullError, ArgumentError for messages that the template refuses, the
-   * signal's reason, and the errors of `generate`.
+   * Leaving the loop, or `signal`, ends the answer. The part that was written stays in the conversation; if there is
+   * none, the conversation stays unchanged. Throws ContextFullError, ArgumentError for messages that the template
+   * refuses, the signal's reason, and the errors of `generate`.
    */
   async *send(
     message: string | ChatMessage | readonly ChatMessage[],
@@ -270,8 +270,8 @@ export class Chat {
   }
 
   /**
-   * Writes the conversation to a JSON file for `Chat.restore`. The file is replaced as a whole, or stays unchanged. For Node,
-   * Deno and Bun; pages use `toJSON()`. Throws the file system's errors.
+   * Writes the conversation to a JSON file for `Chat.restore`. The file is replaced as a whole, or stays unchanged. For
+   * Node, Deno and Bun; pages use `toJSON()`. Throws the file system's errors.
    */
   async save(path: string | URL): Promise<void> {
     const [{ writeAtomically }, { pathOf }] = await Promise.all([
@@ -290,8 +290,8 @@ export class Chat {
   }
 
   /**
-   * Restores a conversation from a file that `save` wrote. The model reads it again with the next message. Throws the file
-   * system's errors, FormatError for any other file, and the errors of the constructor.
+   * Restores a conversation from a file that `save` wrote. The model reads it again with the next message. Throws the
+   * file system's errors, FormatError for any other file, and the errors of the constructor.
    */
   static async restore(model: ChatModel, path: string | URL): Promise<Chat> {
     let value: unknown;

@@ -29,8 +29,8 @@ interface Conversation {
 }
 
 /**
- * Makes the prompt for the next answer, with room for `newTokens` tokens. Throws ContextFullError, and ArgumentError for
- * messages that the template refuses.
+ * Makes the prompt for the next answer, with room for `newTokens` tokens. Throws ContextFullError, and ArgumentError
+ * for messages that the template refuses.
  */
 export async function contextOf(
   model: ChatModel,

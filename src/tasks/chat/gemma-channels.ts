@@ -1,5 +1,5 @@
-// Translates the format of Gemma 4's answers to that of other models. Gemma 4 reasons in a channel, and writes calls in a
-// notation of its own.
+// Translates the format of Gemma 4's answers to that of other models. Gemma 4 reasons in a channel, and writes calls in
+// a notation of its own.
 
 /** Special tokens that can be part of an answer. */
 const MARK =

@@ -7,9 +7,9 @@ const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
 const MAX_MARK_LENGTH = '<|constrain|>'.length;
 
 /**
- * Translates an answer that arrives in pieces, with its special tokens. The channel `analysis` becomes reasoning between
- * `<think>` and `</think>`. A message to a function becomes a call between `<tool_call>` and `</tool_call>`. The rest is text.
- * Text without channels passes unchanged.
+ * Translates an answer that arrives in pieces, with its special tokens. The channel `analysis` becomes reasoning
+ * between `<think>` and `</think>`. A message to a function becomes a call between `<tool_call>` and `</tool_call>`.
+ * The rest is text. Text without channels passes unchanged.
  */
 export class HarmonyFilter {
   #held = '';

@@ -13,7 +13,8 @@ export interface ReasonedPiece {
 
 /**
  * Splits an answer that arrives in pieces into reasoning and text. Reasoning can only come first. The marks belong to
- * neither part, and white space around them is removed. So are tags `<answer>` or `<response>` around the text behind it.
+ * neither part, and white space around them is removed. So are tags `<answer>` or `<response>` around the text behind
+ * it.
  *
  * ```ts
  * const filter = new ReasoningFilter();

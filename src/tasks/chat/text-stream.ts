@@ -5,8 +5,8 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.js';
 const MAX_HELD = 8;
 
 /**
- * Turns a stream of tokens into text. `push` returns the text that a token adds, in whole characters. `end` returns the text
- * that was held back, without an incomplete character. All pieces together are the text of all tokens.
+ * Turns a stream of tokens into text. `push` returns the text that a token adds, in whole characters. `end` returns the
+ * text that was held back, without an incomplete character. All pieces together are the text of all tokens.
  *
  * ```ts
  * const text = new TextStream(tokenizer);

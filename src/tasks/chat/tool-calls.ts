@@ -6,7 +6,9 @@ import { ArgumentError } from '../../core/errors.js';
 
 /** A tool call of a model. */
 export interface ToolCall {
-  /** The model's own id, or `call_` and 24 random letters and digits. The tool's answer repeats it as `tool_call_id`. */
+  /**
+   * The model's own id, or `call_` and 24 random letters and digits. The tool's answer repeats it as `tool_call_id`.
+   */
   readonly id: string;
   readonly name: string;
   /** Arguments as the model wrote them, not checked against the tool's schema. */
@@ -23,9 +25,9 @@ export interface ParsedAnswer {
 export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as const;
 
 /**
- * Splits `answer`, which includes special tokens, into tool calls and other text. Text that resembles a tool call but does
- * not parse is returned as plain text. `names` are the names of the tools: JSON alone is a call if it names one of them.
- * Throws ArgumentError for values of other types.
+ * Splits `answer`, which includes special tokens, into tool calls and other text. Text that resembles a tool call but
+ * does not parse is returned as plain text. `names` are the names of the tools: JSON alone is a call if it names one of
+ * them. Throws ArgumentError for values of other types.
  */
 export function parseToolCalls(answer: string, names: readonly string[]): ParsedAnswer {
   if (typeof answer !== 'string')

@@ -120,7 +120,9 @@ export function ctcAlignment(
   return tokens;
 }
 
-/** Returns the maximum number of states by which a path may advance to `state`. The first frame may begin with a token. */
+/**
+ * Returns the maximum number of states by which a path may advance to `state`. The first frame may begin with a token.
+ */
 function maxMove(path: readonly number[], state: number, isFirst: boolean): number {
   if (isFirst) return state === 1 ? 1 : 0;
   const isNewToken = state % 2 === 1 && state >= 3 && path[state] !== path[state - 2];

@@ -1,5 +1,5 @@
-// Speech recognition by CTC models. Each frame gives a letter, a piece of a word, or a blank. A token that is repeated in
-// adjacent frames counts once.
+// Speech recognition by CTC models. Each frame gives a letter, a piece of a word, or a blank. A token that is repeated
+// in adjacent frames counts once.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions, describeValue } from '../../core/check.js';

@@ -44,8 +44,9 @@ export function isSoundStream(value: unknown): value is SoundStream {
 }
 
 /**
- * Transcribes a stream, and yields the text each time that it may have changed. `transcribe` gives the text of samples. Throws
- * ArgumentError for an item that is not a Float32Array, the reason of `signal`, and the errors of the stream and of `transcribe`.
+ * Transcribes a stream, and yields the text each time that it may have changed. `transcribe` gives the text of samples.
+ * Throws ArgumentError for an item that is not a Float32Array, the reason of `signal`, and the errors of the stream and
+ * of `transcribe`.
  */
 export async function* follow(
   task: string,

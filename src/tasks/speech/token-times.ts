@@ -6,8 +6,8 @@ import { alignmentMatrix, warp } from './time-warping.js';
 import type { WhisperContext } from './whisper-context.js';
 
 /**
- * Times of the tokens after the first `prefixLength` ones, in seconds of the window. `encoded`: the encoder's output for
- * the window, of which `frames` frames have sound. The last time is repeated for a token that was not read.
+ * Times of the tokens after the first `prefixLength` ones, in seconds of the window. `encoded`: the encoder's output
+ * for the window, of which `frames` frames have sound. The last time is repeated for a token that was not read.
  */
 export async function timesOf(
   { model, alignmentHeads, medianFilterWidth, precision, extractor }: WhisperContext,

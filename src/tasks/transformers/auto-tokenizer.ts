@@ -23,7 +23,9 @@ export interface TokenizerCallOptions {
   text_pair?: string | readonly string[] | null | undefined;
   /** True pads to the longest text, 'max_length' to `max_length`. Default false. */
   padding?: boolean | 'max_length' | undefined;
-  /** True cuts texts that are longer than `max_length`. Default false, or true if `max_length` is given without padding. */
+  /**
+   * True cuts texts that are longer than `max_length`. Default false, or true if `max_length` is given without padding.
+   */
   truncation?: boolean | undefined;
   /** Maximum number of tokens. Default: the model's limit. */
   max_length?: number | undefined;

@@ -42,7 +42,8 @@ export function softmax(logits: Numbers): number[] {
 
 /**
  * The mean of the vectors of tokens, without padding. `last_hidden_state` is [B, T, d], `attention_mask` [B, T]; the
- * result is [B, d], zero for a row without tokens. Throws ShapeError, and ArgumentError for values that are not tensors.
+ * result is [B, d], zero for a row without tokens. Throws ShapeError, and ArgumentError for values that are not
+ * tensors.
  */
 export function mean_pooling(last_hidden_state: HostTensor, attention_mask: HostTensor<BigInt64Array>): HostTensor {
   for (const [name, value] of Object.entries({ last_hidden_state, attention_mask }))

@@ -2,7 +2,9 @@ import { FormatError } from '../../../core/errors.js';
 import { SentenceModule, type TextFeatures } from '../features.js';
 import type { ModuleFolder } from '../module-folder.js';
 
-/** The score of a pair by the next token of a language model: the logit of one token, or its difference to another's. */
+/**
+ * The score of a pair by the next token of a language model: the logit of one token, or its difference to another's.
+ */
 export class LogitScore extends SentenceModule {
   constructor(
     readonly trueId: number,

@@ -12,7 +12,10 @@ import type { ModuleFolder } from '../module-folder.js';
 const STRATEGIES = ['max', 'sum'] as const;
 const ACTIVATIONS = ['relu', 'log1p_relu'] as const;
 
-/** One weight for each word of the vocabulary, from the logits of a masked language model (Formal et al. 2021, arXiv 2107.05720). */
+/**
+ * One weight for each word of the vocabulary, from the logits of a masked language model (Formal et al. 2021, arXiv
+ * 2107.05720).
+ */
 export class SpladePooling extends SentenceModule {
   override readonly pools = true;
 
