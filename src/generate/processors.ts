@@ -49,15 +49,7 @@ export function presencePenalty(penalty: number, begin: number): ScoreProcessor 
  */
 export function noRepeatNgram(size: number): ScoreProcessor {
   checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
-  return (scores, tokens) => {
-    const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
-    if (start < 0) return;
-    for (let at = 0; at + size - 1 < tokens.length; at++) {
-      let same = 0;
-      while (same < size - 1 && tokens[at + same] === tokens[start + same]) same++;
-      if (same === size - 1) scores[tokens[at + same] as number] = NEVER;
-    }
-  };
+  return (scores, tokens) => forbidNgrams(scores, size, tokens, tokens);
 }
 
 /**
@@ -65,15 +57,18 @@ export function noRepeatNgram(size: number): ScoreProcessor {
  * prompt. transformers calls it `encoder_no_repeat_ngram_size`.
  */
 export function noSourceNgram(size: number, source: readonly number[]): ScoreProcessor {
-  return (scores, tokens) => {
-    const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
-    if (start < 0) return;
-    for (let at = 0; at + size <= source.length; at++) {
-      let same = 0;
-      while (same < size - 1 && source[at + same] === tokens[start + same]) same++;
-      if (same === size - 1) scores[source[at + same] as number] = NEVER;
-    }
-  };
+  return (scores, tokens) => forbidNgrams(scores, size, source, tokens);
+}
+
+/** Forbids tokens that would, after the newest of `tokens`, complete an n-gram of `size` tokens of `text`. */
+function forbidNgrams(scores: Float32Array, size: number, text: readonly number[], tokens: readonly number[]): void {
+  const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
+  if (start < 0) return;
+  for (let at = 0; at + size <= text.length; at++) {
+    let same = 0;
+    while (same < size - 1 && text[at + same] === tokens[start + same]) same++;
+    if (same === size - 1) scores[text[at + same] as number] = NEVER;
+  }
 }
 
 /**

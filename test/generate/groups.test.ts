@@ -2,30 +2,18 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { GenerateOptions } from '../../src/index.js';
 import { createDevice } from '../../src/index.js';
-import type { LoadedModel } from '../../src/pretrained/load-later.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
-import { testData } from '../test-data.js';
 import groups from './groups.json' with { type: 'json' };
+import { optionsFor, referenceModels } from './reference-models.js';
 import { inputs, makeModel } from './small-model.js';
 
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
 describe('diverse beam search', async () => {
-  const models = new Map<string, LoadedModel>();
-  for (const name of ['gpt2', 't5']) {
-    const data = testData('reference');
-    const files = ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)]);
-    models.set(name, await loadModel<LoadedModel>(device, Object.fromEntries(await Promise.all(files))));
-  }
+  const models = await referenceModels(device, ['gpt2', 't5']);
 
   it.each(groups)('$model, $settings after $prompt', async ({ model: name, settings, prompt, sequences, scores }) => {
-    const options = Object.fromEntries(
-      Object.entries(settings).map(([key, value]) => [
-        key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()),
-        value,
-      ]),
-    ) as GenerateOptions;
+    const options = optionsFor(settings);
     const numReturnSequences = settings.num_beams;
     const given = { ...options, maxNewTokens: 8, numReturnSequences, forcedEosTokenId: null };
     const result = await models.get(name)!.generate([prompt], given);

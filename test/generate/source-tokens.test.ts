@@ -1,30 +1,17 @@
 // Options about the tokens of the source, or of the prompt, compared with transformers (make_source_tokens.py).
 import { afterAll, describe, expect, it } from 'vitest';
-import type { GenerateOptions } from '../../src/index.js';
 import { createDevice } from '../../src/index.js';
-import type { LoadedModel } from '../../src/pretrained/load-later.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
-import { testData } from '../test-data.js';
+import { optionsFor, referenceModels } from './reference-models.js';
 import cases from './source-tokens.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
 describe('encoderNoRepeatNgramSize and encoderRepetitionPenalty', async () => {
-  const models = new Map<string, LoadedModel>();
-  for (const name of ['gpt2', 't5']) {
-    const data = testData('reference');
-    const files = ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)]);
-    models.set(name, await loadModel<LoadedModel>(device, Object.fromEntries(await Promise.all(files))));
-  }
+  const models = await referenceModels(device, ['gpt2', 't5']);
 
   it.each(cases)('$model, $settings after $prompt', async ({ model: name, settings, prompt, tokens }) => {
-    const options = Object.fromEntries(
-      Object.entries(settings).map(([key, value]) => [
-        key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()),
-        value,
-      ]),
-    ) as GenerateOptions;
+    const options = optionsFor(settings);
     const result = await models.get(name)!.generate([prompt], { ...options, maxNewTokens: 10, forcedEosTokenId: null });
     expect(result.sequences).toEqual([tokens]);
   });
