@@ -43,14 +43,24 @@ const plans: readonly Plan[] = [
   { ...shared, name: 'one process × 2 threads', ranks: 1, threads: 2, steps: 14, accumulation: 2 },
   { ...shared, name: '2 ranks × 1 thread', ranks: 2, threads: 1, steps: 14, accumulation: 1 },
   ...[2, 3, 4].map((ranks) => ({
-    ...{ ...shared, name: `${ranks} ranks, computing alone`, ranks, threads: 1 },
-    ...{ travel: 'never' as const, steps: 10, accumulation: 1 },
+    ...shared,
+    name: `${ranks} ranks, computing alone`,
+    ranks,
+    threads: 1,
+    travel: 'never' as const,
+    steps: 10,
+    accumulation: 1,
   })),
   ...Object.entries(links).flatMap(([name, link]) =>
     [2, 3, 4].flatMap((ranks) =>
       (['overlapped', 'after'] as const).map((travel) => ({
-        ...{ name: `${ranks} hosts, ${name}, ${travel}`, ranks, link, travel },
-        ...{ threads: 1, steps: link.bitsPerSecond < 1e9 ? 4 : 8, accumulation: 1 },
+        name: `${ranks} hosts, ${name}, ${travel}`,
+        ranks,
+        link,
+        travel,
+        threads: 1,
+        steps: link.bitsPerSecond < 1e9 ? 4 : 8,
+        accumulation: 1,
       })),
     ),
   ),

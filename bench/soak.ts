@@ -61,9 +61,14 @@ export default {
       const ended = new AbortController();
       const watching = watch(url, looks, ended.signal, (look) => run.say(told(look)));
       const cannon = await autocannon({
-        ...{ url, connections: CLIENTS, duration: seconds, timeout: 300 },
+        url,
+        connections: CLIENTS,
+        duration: seconds,
+        timeout: 300,
         requests: asked.map(([path, body]) => ({
-          ...{ method: 'POST', path: `/v1/${path}`, headers: { 'content-type': 'application/json' } },
+          method: 'POST',
+          path: `/v1/${path}`,
+          headers: { 'content-type': 'application/json' },
           body: JSON.stringify({ model: 'bench', ...body }),
         })),
       });

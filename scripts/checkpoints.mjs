@@ -9,12 +9,19 @@
 
 const bert = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 30522, others = {}) => ({
   model_type: 'bert',
-  ...{ hidden_size, num_hidden_layers, num_attention_heads, vocab_size, intermediate_size: 4 * hidden_size },
+  hidden_size,
+  num_hidden_layers,
+  num_attention_heads,
+  vocab_size,
+  intermediate_size: 4 * hidden_size,
   ...others,
 });
 const roberta = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 50265, others = {}) => ({
   ...bert(hidden_size, num_hidden_layers, num_attention_heads, vocab_size, { type_vocab_size: 1, ...others }),
-  ...{ model_type: 'roberta', max_position_embeddings: 514, layer_norm_eps: 1e-5, ...others },
+  model_type: 'roberta',
+  max_position_embeddings: 514,
+  layer_norm_eps: 1e-5,
+  ...others,
 });
 const xlmRoberta = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
   ...roberta(hidden_size, num_hidden_layers, num_attention_heads, 250002, others),
@@ -41,18 +48,39 @@ const distil = (others = {}) => ({
 });
 const deberta = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 128100, others = {}) => ({
   ...bert(hidden_size, num_hidden_layers, num_attention_heads, vocab_size),
-  ...{ model_type: 'deberta-v2', type_vocab_size: 0, relative_attention: true, position_buckets: 256 },
-  ...{ max_relative_positions: -1, position_biased_input: false, norm_rel_ebd: 'layer_norm', share_att_key: true },
-  ...{ pos_att_type: ['p2c', 'c2p'], pooler_hidden_size: hidden_size, pooler_hidden_act: 'gelu', ...others },
+  model_type: 'deberta-v2',
+  type_vocab_size: 0,
+  relative_attention: true,
+  position_buckets: 256,
+  max_relative_positions: -1,
+  position_biased_input: false,
+  norm_rel_ebd: 'layer_norm',
+  share_att_key: true,
+  pos_att_type: ['p2c', 'c2p'],
+  pooler_hidden_size: hidden_size,
+  pooler_hidden_act: 'gelu',
+  ...others,
 });
 const decoder = (model_type, layers, hidden, heads, kv, feedForward, vocabulary, others = {}) => ({
-  ...{ model_type, num_hidden_layers: layers, hidden_size: hidden, num_attention_heads: heads },
-  ...{ num_key_value_heads: kv, intermediate_size: feedForward, vocab_size: vocabulary, ...others },
+  model_type,
+  num_hidden_layers: layers,
+  hidden_size: hidden,
+  num_attention_heads: heads,
+  num_key_value_heads: kv,
+  intermediate_size: feedForward,
+  vocab_size: vocabulary,
+  ...others,
 });
 const tied = { tie_word_embeddings: true };
 const untied = { tie_word_embeddings: false };
 const t5 = (layers, d_model, d_ff, num_heads, others = {}) => ({
-  ...{ model_type: 't5', num_layers: layers, num_decoder_layers: layers, d_model, d_ff, num_heads, d_kv: 64 },
+  model_type: 't5',
+  num_layers: layers,
+  num_decoder_layers: layers,
+  d_model,
+  d_ff,
+  num_heads,
+  d_kv: 64,
   vocab_size: 32128,
   ...others,
 });
@@ -60,16 +88,30 @@ const longT5 = (layers, d_model, d_ff, num_heads, encoder_attention_type) =>
   t5(layers, d_model, d_ff, num_heads, { ...flan, model_type: 'longt5', encoder_attention_type });
 const flan = { feed_forward_proj: 'gated-gelu', tie_word_embeddings: false };
 const bartOf = (model_type, layers, d_model, feedForward, heads, vocab_size, others = {}) => ({
-  ...{ model_type, encoder_layers: layers, decoder_layers: layers, d_model, vocab_size },
-  ...{ encoder_ffn_dim: feedForward, decoder_ffn_dim: feedForward },
-  ...{ encoder_attention_heads: heads, decoder_attention_heads: heads, ...others },
+  model_type,
+  encoder_layers: layers,
+  decoder_layers: layers,
+  d_model,
+  vocab_size,
+  encoder_ffn_dim: feedForward,
+  decoder_ffn_dim: feedForward,
+  encoder_attention_heads: heads,
+  decoder_attention_heads: heads,
+  ...others,
 });
 const marian = (vocab_size) =>
   bartOf('marian', 6, 512, 2048, 8, vocab_size, { max_position_embeddings: 512, pad_token_id: vocab_size - 1 });
 const whisper = (encoder_layers, decoder_layers, d_model, heads, others = {}) => ({
-  ...{ model_type: 'whisper', encoder_layers, decoder_layers, d_model, vocab_size: 51865 },
-  ...{ encoder_attention_heads: heads, decoder_attention_heads: heads },
-  ...{ encoder_ffn_dim: 4 * d_model, decoder_ffn_dim: 4 * d_model, ...others },
+  model_type: 'whisper',
+  encoder_layers,
+  decoder_layers,
+  d_model,
+  vocab_size: 51865,
+  encoder_attention_heads: heads,
+  decoder_attention_heads: heads,
+  encoder_ffn_dim: 4 * d_model,
+  decoder_ffn_dim: 4 * d_model,
+  ...others,
 });
 const english = { vocab_size: 51864 };
 const qwen2 = (layers, hidden, heads, kv, feedForward, others = tied) =>
@@ -79,8 +121,14 @@ const qwen3 = (layers, hidden, heads, kv, feedForward, others = tied) =>
 const neox = (layers, hidden, heads, others = {}) =>
   decoder('gpt_neox', layers, hidden, heads, heads, 4 * hidden, 50304, { rotary_pct: 0.25, ...untied, ...others });
 const opt = (layers, hidden, heads, others = {}) => ({
-  ...{ model_type: 'opt', num_hidden_layers: layers, hidden_size: hidden, num_attention_heads: heads },
-  ...{ ffn_dim: 4 * hidden, word_embed_proj_dim: hidden, vocab_size: 50272, ...others },
+  model_type: 'opt',
+  num_hidden_layers: layers,
+  hidden_size: hidden,
+  num_attention_heads: heads,
+  ffn_dim: 4 * hidden,
+  word_embed_proj_dim: hidden,
+  vocab_size: 50272,
+  ...others,
 });
 const bloom = (n_layer, hidden_size, n_head) => ({
   model_type: 'bloom',
@@ -90,20 +138,32 @@ const bloom = (n_layer, hidden_size, n_head) => ({
   vocab_size: 250880,
 });
 const mpt = (n_layers, d_model, n_heads, others) => ({
-  ...{ model_type: 'mpt', n_layers, d_model, n_heads, vocab_size: 50432 },
+  model_type: 'mpt',
+  n_layers,
+  d_model,
+  n_heads,
+  vocab_size: 50432,
   ...others,
 });
 const tower = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
-  ...{ hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: 4 * hidden_size, ...others },
+  hidden_size,
+  num_hidden_layers,
+  num_attention_heads,
+  intermediate_size: 4 * hidden_size,
+  ...others,
 });
 const vit = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
-  ...{ model_type: 'vit', ...tower(hidden_size, num_hidden_layers, num_attention_heads, others) },
+  model_type: 'vit',
+  ...tower(hidden_size, num_hidden_layers, num_attention_heads, others),
 });
 
 export const groups = [
   // Vectors of texts.
   {
-    ...{ task: 'feature-extraction', config: minilm6, files: 'sbo', millions: 22.7 },
+    task: 'feature-extraction',
+    config: minilm6,
+    files: 'sbo',
+    millions: 22.7,
     ids: [
       'sentence-transformers/all-MiniLM-L6-v2',
       'sentence-transformers/paraphrase-MiniLM-L6-v2',
@@ -118,47 +178,70 @@ export const groups = [
     ids: ['TaylorAI/gte-tiny', 'Snowflake/snowflake-arctic-embed-xs'],
   },
   {
-    ...{ task: 'feature-extraction', config: minilm6, files: 'o', millions: 22.7 },
+    task: 'feature-extraction',
+    config: minilm6,
+    files: 'o',
+    millions: 22.7,
     ids: ['Xenova/all-MiniLM-L6-v2', 'Xenova/paraphrase-MiniLM-L6-v2'],
   },
   {
-    ...{ task: 'feature-extraction', config: bert(384, 3, 12), files: 's', millions: 17.4 },
+    task: 'feature-extraction',
+    config: bert(384, 3, 12),
+    files: 's',
+    millions: 17.4,
     ids: ['sentence-transformers/paraphrase-MiniLM-L3-v2', 'TaylorAI/bge-micro-v2'],
   },
   {
-    ...{ task: 'feature-extraction', config: minilm12, files: 's', millions: 33.4 },
+    task: 'feature-extraction',
+    config: minilm12,
+    files: 's',
+    millions: 33.4,
     ids: [
-      ...[
-        'sentence-transformers/all-MiniLM-L12-v2',
-        'BAAI/bge-small-en-v1.5',
-        'BAAI/bge-small-en',
-        'thenlper/gte-small',
-      ],
-      ...['intfloat/e5-small-v2', 'intfloat/e5-small', 'Snowflake/snowflake-arctic-embed-s'],
+      'sentence-transformers/all-MiniLM-L12-v2',
+      'BAAI/bge-small-en-v1.5',
+      'BAAI/bge-small-en',
+      'thenlper/gte-small',
+      'intfloat/e5-small-v2',
+      'intfloat/e5-small',
+      'Snowflake/snowflake-arctic-embed-s',
       'avsolatorio/GIST-small-Embedding-v0',
     ],
   },
   {
-    ...{ task: 'feature-extraction', config: minilm12, files: 'o', millions: 33.4 },
+    task: 'feature-extraction',
+    config: minilm12,
+    files: 'o',
+    millions: 33.4,
     ids: ['Xenova/bge-small-en-v1.5', 'Xenova/gte-small', 'Xenova/e5-small-v2', 'Xenova/all-MiniLM-L12-v2'],
   },
   {
-    ...{ task: 'feature-extraction', config: bert(384, 12, 12, 250037), files: 's', millions: 118 },
+    task: 'feature-extraction',
+    config: bert(384, 12, 12, 250037),
+    files: 's',
+    millions: 118,
     ids: ['sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2', 'intfloat/multilingual-e5-small'],
   },
   {
-    ...{ task: 'feature-extraction', config: bert(384, 12, 12, 250037), files: 'o', millions: 118 },
+    task: 'feature-extraction',
+    config: bert(384, 12, 12, 250037),
+    files: 'o',
+    millions: 118,
     ids: ['Xenova/paraphrase-multilingual-MiniLM-L12-v2', 'Xenova/multilingual-e5-small'],
   },
   {
-    ...{ task: 'feature-extraction', config: base, files: 's', millions: 109 },
+    task: 'feature-extraction',
+    config: base,
+    files: 's',
+    millions: 109,
     ids: [
-      ...['BAAI/bge-base-en-v1.5', 'BAAI/bge-base-en', 'thenlper/gte-base', 'intfloat/e5-base-v2', 'intfloat/e5-base'],
-      ...[
-        'Snowflake/snowflake-arctic-embed-m',
-        'Snowflake/snowflake-arctic-embed-m-v1.5',
-        'avsolatorio/GIST-Embedding-v0',
-      ],
+      'BAAI/bge-base-en-v1.5',
+      'BAAI/bge-base-en',
+      'thenlper/gte-base',
+      'intfloat/e5-base-v2',
+      'intfloat/e5-base',
+      'Snowflake/snowflake-arctic-embed-m',
+      'Snowflake/snowflake-arctic-embed-m-v1.5',
+      'avsolatorio/GIST-Embedding-v0',
       'sentence-transformers/bert-base-nli-mean-tokens',
     ],
   },
@@ -177,20 +260,19 @@ export const groups = [
     ids: ['facebook/contriever', 'facebook/contriever-msmarco'],
   },
   {
-    ...{ task: 'feature-extraction', config: large, files: 's', millions: 335 },
+    task: 'feature-extraction',
+    config: large,
+    files: 's',
+    millions: 335,
     ids: [
-      ...[
-        'BAAI/bge-large-en-v1.5',
-        'BAAI/bge-large-en',
-        'thenlper/gte-large',
-        'intfloat/e5-large-v2',
-        'WhereIsAI/UAE-Large-V1',
-      ],
-      ...[
-        'mixedbread-ai/mxbai-embed-large-v1',
-        'Snowflake/snowflake-arctic-embed-l',
-        'avsolatorio/GIST-large-Embedding-v0',
-      ],
+      'BAAI/bge-large-en-v1.5',
+      'BAAI/bge-large-en',
+      'thenlper/gte-large',
+      'intfloat/e5-large-v2',
+      'WhereIsAI/UAE-Large-V1',
+      'mixedbread-ai/mxbai-embed-large-v1',
+      'Snowflake/snowflake-arctic-embed-l',
+      'avsolatorio/GIST-large-Embedding-v0',
     ],
   },
   {
@@ -201,7 +283,10 @@ export const groups = [
     ids: ['BAAI/bge-small-zh-v1.5'],
   },
   {
-    ...{ task: 'feature-extraction', config: bert(768, 12, 12, 21128), files: 's', millions: 102 },
+    task: 'feature-extraction',
+    config: bert(768, 12, 12, 21128),
+    files: 's',
+    millions: 102,
     ids: ['BAAI/bge-base-zh-v1.5', 'shibing624/text2vec-base-chinese'],
   },
   {
@@ -219,67 +304,99 @@ export const groups = [
     ids: ['sentence-transformers/LaBSE'],
   },
   {
-    ...{ task: 'feature-extraction', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    task: 'feature-extraction',
+    config: xlmRoberta(768, 12, 12),
+    files: 's',
+    millions: 278,
     ids: ['intfloat/multilingual-e5-base', 'sentence-transformers/paraphrase-multilingual-mpnet-base-v2'],
   },
   {
-    ...{ task: 'feature-extraction', config: xlmRoberta(1024, 24, 16), files: 's', millions: 560 },
+    task: 'feature-extraction',
+    config: xlmRoberta(1024, 24, 16),
+    files: 's',
+    millions: 560,
     ids: ['intfloat/multilingual-e5-large', 'intfloat/multilingual-e5-large-instruct'],
   },
   {
-    ...{
-      task: 'feature-extraction',
-      config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
-      millions: 568,
-    },
-    ...{ files: 'bo', ids: ['BAAI/bge-m3'] },
+    task: 'feature-extraction',
+    config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
+    millions: 568,
+    files: 'bo',
+    ids: ['BAAI/bge-m3'],
   },
   {
-    ...{
-      task: 'feature-extraction',
-      config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
-      millions: 568,
-    },
-    ...{ files: 's', ids: ['Snowflake/snowflake-arctic-embed-l-v2.0'] },
+    task: 'feature-extraction',
+    config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
+    millions: 568,
+    files: 's',
+    ids: ['Snowflake/snowflake-arctic-embed-l-v2.0'],
   },
   {
-    ...{ task: 'feature-extraction', config: roberta(384, 6, 12, 50265), files: 's', millions: 30.3 },
+    task: 'feature-extraction',
+    config: roberta(384, 6, 12, 50265),
+    files: 's',
+    millions: 30.3,
     ids: ['ibm-granite/granite-embedding-30m-english'],
   },
   {
-    ...{ task: 'feature-extraction', config: roberta(768, 12, 12), files: 's', millions: 125 },
+    task: 'feature-extraction',
+    config: roberta(768, 12, 12),
+    files: 's',
+    millions: 125,
     ids: ['ibm-granite/granite-embedding-125m-english'],
   },
   {
-    ...{ task: 'feature-extraction', config: xlmRoberta(384, 6, 12), files: 's', millions: 107 },
+    task: 'feature-extraction',
+    config: xlmRoberta(384, 6, 12),
+    files: 's',
+    millions: 107,
     ids: ['ibm-granite/granite-embedding-107m-multilingual'],
   },
   {
-    ...{ task: 'feature-extraction', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    task: 'feature-extraction',
+    config: xlmRoberta(768, 12, 12),
+    files: 's',
+    millions: 278,
     ids: ['ibm-granite/granite-embedding-278m-multilingual'],
   },
   {
-    ...{ task: 'feature-extraction', config: roberta(1024, 24, 16), files: 's', millions: 355 },
+    task: 'feature-extraction',
+    config: roberta(1024, 24, 16),
+    files: 's',
+    millions: 355,
     ids: ['sentence-transformers/all-roberta-large-v1'],
   },
   {
-    ...{ task: 'feature-extraction', config: roberta(768, 6, 12), files: 's', millions: 82 },
+    task: 'feature-extraction',
+    config: roberta(768, 6, 12),
+    files: 's',
+    millions: 82,
     ids: ['sentence-transformers/all-distilroberta-v1', 'sentence-transformers/paraphrase-distilroberta-base-v1'],
   },
   {
-    ...{ task: 'feature-extraction', config: { model_type: 'mpnet', vocab_size: 30527, max_position_embeddings: 514 } },
-    ...{ files: 's', millions: 109.5 },
+    task: 'feature-extraction',
+    config: { model_type: 'mpnet', vocab_size: 30527, max_position_embeddings: 514 },
+    files: 's',
+    millions: 109.5,
     ids: [
-      ...['sentence-transformers/all-mpnet-base-v2', 'sentence-transformers/multi-qa-mpnet-base-dot-v1'],
-      ...['sentence-transformers/multi-qa-mpnet-base-cos-v1', 'sentence-transformers/paraphrase-mpnet-base-v2'],
+      'sentence-transformers/all-mpnet-base-v2',
+      'sentence-transformers/multi-qa-mpnet-base-dot-v1',
+      'sentence-transformers/multi-qa-mpnet-base-cos-v1',
+      'sentence-transformers/paraphrase-mpnet-base-v2',
     ],
   },
   {
-    ...{ task: 'feature-extraction', config: distil(), files: 's', millions: 66.4 },
+    task: 'feature-extraction',
+    config: distil(),
+    files: 's',
+    millions: 66.4,
     ids: ['sentence-transformers/msmarco-distilbert-base-tas-b', 'sentence-transformers/multi-qa-distilbert-cos-v1'],
   },
   {
-    ...{ task: 'feature-extraction', config: distil({ vocab_size: 119547 }), files: 's', millions: 134.7 },
+    task: 'feature-extraction',
+    config: distil({ vocab_size: 119547 }),
+    files: 's',
+    millions: 134.7,
     ids: [
       'sentence-transformers/distiluse-base-multilingual-cased-v1',
       'sentence-transformers/distiluse-base-multilingual-cased-v2',
@@ -288,32 +405,45 @@ export const groups = [
   {
     task: 'feature-extraction',
     config: {
-      ...{ model_type: 'albert', vocab_size: 30000, embedding_size: 128, hidden_size: 768, num_hidden_layers: 6 },
-      ...{ num_attention_heads: 12, intermediate_size: 3072 },
+      model_type: 'albert',
+      vocab_size: 30000,
+      embedding_size: 128,
+      hidden_size: 768,
+      num_hidden_layers: 6,
+      num_attention_heads: 12,
+      intermediate_size: 3072,
     },
-    ...{ files: 's', millions: 11.7, ids: ['sentence-transformers/paraphrase-albert-small-v2'] },
+    files: 's',
+    millions: 11.7,
+    ids: ['sentence-transformers/paraphrase-albert-small-v2'],
   },
   {
-    ...{
-      task: 'feature-extraction',
-      config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
-      files: 's',
-      millions: 149,
-    },
+    task: 'feature-extraction',
+    config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
+    files: 's',
+    millions: 149,
     ids: ['Alibaba-NLP/gte-modernbert-base', 'nomic-ai/modernbert-embed-base', 'lightonai/GTE-ModernColBERT-v1'],
   },
   { task: 'feature-extraction', config: base, files: 's', millions: 109.5, ids: ['colbert-ir/colbertv2.0'] },
   {
     task: 'feature-extraction',
     config: decoder('gemma3_text', 24, 768, 3, 1, 1152, 262144, { head_dim: 256, use_bidirectional_attention: true }),
-    ...{ files: 's', millions: 303, ids: ['google/embeddinggemma-300m'] },
+    files: 's',
+    millions: 303,
+    ids: ['google/embeddinggemma-300m'],
   },
   {
-    ...{ task: 'feature-extraction', config: qwen3(28, 1024, 16, 8, 3072), files: 's', millions: 596 },
+    task: 'feature-extraction',
+    config: qwen3(28, 1024, 16, 8, 3072),
+    files: 's',
+    millions: 596,
     ids: ['Qwen/Qwen3-Embedding-0.6B'],
   },
   {
-    ...{ task: 'feature-extraction', config: qwen3(36, 2560, 32, 8, 9728), files: 's', millions: 4022 },
+    task: 'feature-extraction',
+    config: qwen3(36, 2560, 32, 8, 9728),
+    files: 's',
+    millions: 4022,
     ids: ['Qwen/Qwen3-Embedding-4B'],
   },
   {
@@ -328,7 +458,11 @@ export const groups = [
 
   // Reranking.
   {
-    ...{ task: 'text-ranking', config: minilm6, files: 's', millions: 22.7, labels: 1 },
+    task: 'text-ranking',
+    config: minilm6,
+    files: 's',
+    millions: 22.7,
+    labels: 1,
     ids: ['cross-encoder/ms-marco-MiniLM-L6-v2'],
   },
   {
@@ -372,8 +506,12 @@ export const groups = [
     ids: ['BAAI/bge-reranker-large'],
   },
   {
-    ...{ task: 'text-ranking', config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }), labels: 1 },
-    ...{ files: 's', millions: 568, ids: ['BAAI/bge-reranker-v2-m3'] },
+    task: 'text-ranking',
+    config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
+    labels: 1,
+    files: 's',
+    millions: 568,
+    ids: ['BAAI/bge-reranker-v2-m3'],
   },
   {
     task: 'text-ranking',
@@ -408,43 +546,44 @@ export const groups = [
     ids: ['cross-encoder/stsb-roberta-base'],
   },
   {
-    ...{
-      task: 'text-ranking',
-      config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
-      labels: 1,
-      files: 's',
-      millions: 150,
-    },
+    task: 'text-ranking',
+    config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
+    labels: 1,
+    files: 's',
+    millions: 150,
     ids: ['Alibaba-NLP/gte-reranker-modernbert-base'],
   },
   {
-    ...{
-      task: 'text-ranking',
-      head: 'language-model',
-      config: qwen3(28, 1024, 16, 8, 3072),
-      files: 's',
-      millions: 596,
-    },
+    task: 'text-ranking',
+    head: 'language-model',
+    config: qwen3(28, 1024, 16, 8, 3072),
+    files: 's',
+    millions: 596,
     ids: ['Qwen/Qwen3-Reranker-0.6B'],
   },
   {
-    ...{ task: 'text-ranking', head: 'language-model', config: qwen2(24, 896, 14, 2, 4864), files: 's', millions: 494 },
+    task: 'text-ranking',
+    head: 'language-model',
+    config: qwen2(24, 896, 14, 2, 4864),
+    files: 's',
+    millions: 494,
     ids: ['mixedbread-ai/mxbai-rerank-base-v2'],
   },
   {
-    ...{
-      task: 'text-ranking',
-      head: 'language-model',
-      config: qwen2(28, 1536, 12, 2, 8960),
-      files: 's',
-      millions: 1544,
-    },
+    task: 'text-ranking',
+    head: 'language-model',
+    config: qwen2(28, 1536, 12, 2, 8960),
+    files: 's',
+    millions: 1544,
     ids: ['mixedbread-ai/mxbai-rerank-large-v2'],
   },
 
   // Hidden words.
   {
-    ...{ task: 'fill-mask', config: base, files: 'sb', millions: 110 },
+    task: 'fill-mask',
+    config: base,
+    files: 'sb',
+    millions: 110,
     ids: [
       'google-bert/bert-base-uncased',
       ['google-bert/bert-base-cased', { vocab_size: 28996 }, 108],
@@ -455,7 +594,10 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'fill-mask', config: base, files: 'b', millions: 110 },
+    task: 'fill-mask',
+    config: base,
+    files: 'b',
+    millions: 110,
     ids: [
       ['hfl/chinese-roberta-wwm-ext', { vocab_size: 21128 }, 102],
       ['hfl/chinese-macbert-base', { vocab_size: 21128 }, 102],
@@ -476,7 +618,10 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'fill-mask', config: large, files: 'sb', millions: 335 },
+    task: 'fill-mask',
+    config: large,
+    files: 'sb',
+    millions: 335,
     ids: [
       'google-bert/bert-large-uncased',
       'google-bert/bert-large-uncased-whole-word-masking',
@@ -484,7 +629,10 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'fill-mask', config: bert(128, 2, 2), files: 'b', millions: 4.4 },
+    task: 'fill-mask',
+    config: bert(128, 2, 2),
+    files: 'b',
+    millions: 4.4,
     ids: [
       'prajjwal1/bert-tiny',
       ['prajjwal1/bert-mini', bert(256, 4, 4), 11.2],
@@ -493,7 +641,10 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'fill-mask', config: distil(), files: 'sb', millions: 67 },
+    task: 'fill-mask',
+    config: distil(),
+    files: 'sb',
+    millions: 67,
     ids: [
       'distilbert/distilbert-base-uncased',
       ['distilbert/distilbert-base-cased', { vocab_size: 28996 }, 65.8],
@@ -534,10 +685,17 @@ export const groups = [
   {
     task: 'fill-mask',
     config: {
-      ...{ model_type: 'albert', vocab_size: 30000, embedding_size: 128, hidden_size: 768, num_hidden_layers: 12 },
-      ...{ num_attention_heads: 12, intermediate_size: 3072 },
+      model_type: 'albert',
+      vocab_size: 30000,
+      embedding_size: 128,
+      hidden_size: 768,
+      num_hidden_layers: 12,
+      num_attention_heads: 12,
+      intermediate_size: 3072,
     },
-    ...{ files: 'sb', millions: 11.2, ids: ['albert/albert-base-v2'] },
+    files: 'sb',
+    millions: 11.2,
+    ids: ['albert/albert-base-v2'],
   },
   {
     task: 'zero-shot-classification',
@@ -562,7 +720,10 @@ export const groups = [
     ids: ['answerdotai/ModernBERT-large'],
   },
   {
-    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 13.5 },
+    task: 'feature-extraction',
+    head: 'discriminator',
+    files: 'b',
+    millions: 13.5,
     config: {
       model_type: 'electra',
       vocab_size: 30522,
@@ -575,19 +736,31 @@ export const groups = [
     ids: ['google/electra-small-discriminator'],
   },
   {
-    ...{ task: 'feature-extraction', files: 'b', millions: 118 },
+    task: 'feature-extraction',
+    files: 'b',
+    millions: 118,
     config: {
-      ...{ model_type: 'ernie', vocab_size: 40000, max_position_embeddings: 2048, type_vocab_size: 4 },
-      ...{ task_type_vocab_size: 16, use_task_id: true },
+      model_type: 'ernie',
+      vocab_size: 40000,
+      max_position_embeddings: 2048,
+      type_vocab_size: 4,
+      task_type_vocab_size: 16,
+      use_task_id: true,
     },
     ids: ['nghuyong/ernie-3.0-base-zh'],
   },
   {
-    ...{ task: 'feature-extraction', config: { model_type: 'convbert', vocab_size: 30522 }, files: 'b', millions: 106 },
+    task: 'feature-extraction',
+    config: { model_type: 'convbert', vocab_size: 30522 },
+    files: 'b',
+    millions: 106,
     ids: ['YituTech/conv-bert-base'],
   },
   {
-    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 109.5 },
+    task: 'feature-extraction',
+    head: 'discriminator',
+    files: 'b',
+    millions: 109.5,
     config: {
       model_type: 'electra',
       vocab_size: 30522,
@@ -600,7 +773,10 @@ export const groups = [
     ids: ['google/electra-base-discriminator'],
   },
   {
-    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 335 },
+    task: 'feature-extraction',
+    head: 'discriminator',
+    files: 'b',
+    millions: 335,
     config: {
       model_type: 'electra',
       vocab_size: 30522,
@@ -655,7 +831,10 @@ export const groups = [
 
   // Labels of texts.
   {
-    ...{ task: 'text-classification', config: distil(), files: 's', millions: 67 },
+    task: 'text-classification',
+    config: distil(),
+    files: 's',
+    millions: 67,
     ids: [
       'distilbert/distilbert-base-uncased-finetuned-sst-2-english',
       ['bhadresh-savani/distilbert-base-uncased-emotion', labels(6)],
@@ -671,18 +850,27 @@ export const groups = [
   },
   { task: 'text-classification', config: base, files: 'b', millions: 109, labels: 3, ids: ['ProsusAI/finbert'] },
   {
-    ...{ task: 'text-classification', config: base, files: 's', millions: 109 },
+    task: 'text-classification',
+    config: base,
+    files: 's',
+    millions: 109,
     ids: [
       ['unitary/toxic-bert', labels(6)],
       ['nlptown/bert-base-multilingual-uncased-sentiment', { vocab_size: 105879, ...labels(5) }, 167],
     ],
   },
   {
-    ...{ task: 'text-classification', config: roberta(768, 12, 12), files: 's', millions: 125 },
+    task: 'text-classification',
+    config: roberta(768, 12, 12),
+    files: 's',
+    millions: 125,
     ids: [['SamLowe/roberta-base-go_emotions', labels(28)]],
   },
   {
-    ...{ task: 'text-classification', config: roberta(768, 12, 12), files: 'b', millions: 125 },
+    task: 'text-classification',
+    config: roberta(768, 12, 12),
+    files: 'b',
+    millions: 125,
     ids: [
       ['cardiffnlp/twitter-roberta-base-sentiment-latest', labels(3)],
       ['cardiffnlp/twitter-roberta-base-sentiment', labels(3)],
@@ -690,15 +878,24 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'text-classification', config: roberta(768, 6, 12), files: 'b', millions: 82 },
+    task: 'text-classification',
+    config: roberta(768, 6, 12),
+    files: 'b',
+    millions: 82,
     ids: [['j-hartmann/emotion-english-distilroberta-base', labels(7)]],
   },
   {
-    ...{ task: 'text-classification', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    task: 'text-classification',
+    config: xlmRoberta(768, 12, 12),
+    files: 's',
+    millions: 278,
     ids: [['papluca/xlm-roberta-base-language-detection', labels(20)]],
   },
   {
-    ...{ task: 'text-classification', config: xlmRoberta(768, 12, 12), files: 'b', millions: 278 },
+    task: 'text-classification',
+    config: xlmRoberta(768, 12, 12),
+    files: 'b',
+    millions: 278,
     ids: [['cardiffnlp/twitter-xlm-roberta-base-sentiment', labels(3)]],
   },
   {
@@ -709,7 +906,10 @@ export const groups = [
     ids: ['protectai/deberta-v3-base-prompt-injection-v2'],
   },
   {
-    ...{ task: 'zero-shot-classification', config: deberta(768, 12, 12), files: 's', millions: 184 },
+    task: 'zero-shot-classification',
+    config: deberta(768, 12, 12),
+    files: 's',
+    millions: 184,
     ids: [
       'MoritzLaurer/deberta-v3-base-zeroshot-v2.0',
       ['MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli', labels(3)],
@@ -724,7 +924,10 @@ export const groups = [
     ids: ['MoritzLaurer/deberta-v3-large-zeroshot-v2.0'],
   },
   {
-    ...{ task: 'zero-shot-classification', config: deberta(384, 12, 6), files: 's', millions: 70.8 },
+    task: 'zero-shot-classification',
+    config: deberta(384, 12, 6),
+    files: 's',
+    millions: 70.8,
     ids: ['MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33', ['cross-encoder/nli-deberta-v3-xsmall', labels(3)]],
   },
   {
@@ -778,7 +981,11 @@ export const groups = [
 
   // Labels of tokens, and answers within a text.
   {
-    ...{ task: 'token-classification', config: cased, files: 's', millions: 108, labels: 9 },
+    task: 'token-classification',
+    config: cased,
+    files: 's',
+    millions: 108,
+    labels: 9,
     ids: ['dslim/bert-base-NER', ['dslim/bert-large-NER', bert(1024, 24, 16, 28996), 333]],
   },
   { task: 'token-classification', config: cased, files: 'o', millions: 108, labels: 9, ids: ['Xenova/bert-base-NER'] },
@@ -831,7 +1038,10 @@ export const groups = [
     ids: ['Davlan/distilbert-base-multilingual-cased-ner-hrl'],
   },
   {
-    ...{ task: 'question-answering', config: distil(), files: 's', millions: 66.4 },
+    task: 'question-answering',
+    config: distil(),
+    files: 's',
+    millions: 66.4,
     ids: [
       'distilbert/distilbert-base-uncased-distilled-squad',
       ['distilbert/distilbert-base-cased-distilled-squad', { vocab_size: 28996 }, 65.2],
@@ -845,7 +1055,10 @@ export const groups = [
     ids: ['Xenova/distilbert-base-cased-distilled-squad'],
   },
   {
-    ...{ task: 'question-answering', config: roberta(768, 12, 12), files: 's', millions: 124 },
+    task: 'question-answering',
+    config: roberta(768, 12, 12),
+    files: 's',
+    millions: 124,
     ids: ['deepset/roberta-base-squad2', ['deepset/tinyroberta-squad2', roberta(768, 6, 12), 81.5]],
   },
   {
@@ -875,12 +1088,10 @@ export const groups = [
 
   // Language models.
   {
-    ...{
-      task: 'text-generation',
-      config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
-      files: 'sb',
-      millions: 124.4,
-    },
+    task: 'text-generation',
+    config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
+    files: 'sb',
+    millions: 124.4,
     ids: [
       'openai-community/gpt2',
       ['distilbert/distilgpt2', { n_layer: 6 }, 81.9],
@@ -890,23 +1101,22 @@ export const groups = [
     ],
   },
   {
-    ...{
-      task: 'text-generation',
-      config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
-      files: 'o',
-      millions: 124.4,
-    },
+    task: 'text-generation',
+    config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
+    files: 'o',
+    millions: 124.4,
     ids: ['Xenova/gpt2', ['Xenova/distilgpt2', { n_layer: 6 }, 81.9]],
   },
   {
-    ...{ task: 'text-generation', config: qwen2(24, 896, 14, 2, 4864), files: 's', millions: 494 },
+    task: 'text-generation',
+    config: qwen2(24, 896, 14, 2, 4864),
+    files: 's',
+    millions: 494,
     ids: [
-      ...[
-        'Qwen/Qwen2.5-0.5B',
-        'Qwen/Qwen2.5-0.5B-Instruct',
-        'Qwen/Qwen2.5-Coder-0.5B-Instruct',
-        'Qwen/Qwen2-0.5B-Instruct',
-      ],
+      'Qwen/Qwen2.5-0.5B',
+      'Qwen/Qwen2.5-0.5B-Instruct',
+      'Qwen/Qwen2.5-Coder-0.5B-Instruct',
+      'Qwen/Qwen2-0.5B-Instruct',
     ],
   },
   {
@@ -917,7 +1127,10 @@ export const groups = [
     ids: ['onnx-community/Qwen2.5-0.5B-Instruct'],
   },
   {
-    ...{ task: 'text-generation', config: qwen2(28, 1536, 12, 2, 8960), files: 's', millions: 1544 },
+    task: 'text-generation',
+    config: qwen2(28, 1536, 12, 2, 8960),
+    files: 's',
+    millions: 1544,
     ids: [
       'Qwen/Qwen2.5-1.5B-Instruct',
       'Qwen/Qwen2.5-Coder-1.5B-Instruct',
@@ -982,24 +1195,24 @@ export const groups = [
     ids: ['Qwen/Qwen3-8B'],
   },
   {
-    ...{ task: 'text-generation', config: decoder('llama', 16, 2048, 32, 8, 8192, 128256, { head_dim: 64, ...tied }) },
-    ...{
-      files: 's',
-      millions: 1236,
-      ids: ['meta-llama/Llama-3.2-1B', 'meta-llama/Llama-3.2-1B-Instruct', 'unsloth/Llama-3.2-1B-Instruct'],
-    },
+    task: 'text-generation',
+    config: decoder('llama', 16, 2048, 32, 8, 8192, 128256, { head_dim: 64, ...tied }),
+    files: 's',
+    millions: 1236,
+    ids: ['meta-llama/Llama-3.2-1B', 'meta-llama/Llama-3.2-1B-Instruct', 'unsloth/Llama-3.2-1B-Instruct'],
   },
   {
-    ...{ task: 'text-generation', config: decoder('llama', 28, 3072, 24, 8, 8192, 128256, { head_dim: 128, ...tied }) },
-    ...{ files: 's', millions: 3213, ids: ['meta-llama/Llama-3.2-3B-Instruct', 'unsloth/Llama-3.2-3B-Instruct'] },
+    task: 'text-generation',
+    config: decoder('llama', 28, 3072, 24, 8, 8192, 128256, { head_dim: 128, ...tied }),
+    files: 's',
+    millions: 3213,
+    ids: ['meta-llama/Llama-3.2-3B-Instruct', 'unsloth/Llama-3.2-3B-Instruct'],
   },
   {
-    ...{
-      task: 'text-generation',
-      config: decoder('llama', 32, 4096, 32, 8, 14336, 128256, untied),
-      files: 's',
-      millions: 8030,
-    },
+    task: 'text-generation',
+    config: decoder('llama', 32, 4096, 32, 8, 14336, 128256, untied),
+    files: 's',
+    millions: 8030,
     ids: [
       'meta-llama/Llama-3.1-8B-Instruct',
       'meta-llama/Meta-Llama-3-8B-Instruct',
@@ -1021,12 +1234,10 @@ export const groups = [
     ids: ['TinyLlama/TinyLlama-1.1B-Chat-v1.0'],
   },
   {
-    ...{
-      task: 'text-generation',
-      config: decoder('llama', 30, 576, 9, 3, 1536, 49152, tied),
-      files: 'so',
-      millions: 134.5,
-    },
+    task: 'text-generation',
+    config: decoder('llama', 30, 576, 9, 3, 1536, 49152, tied),
+    files: 'so',
+    millions: 134.5,
     ids: ['HuggingFaceTB/SmolLM2-135M-Instruct'],
   },
   {
@@ -1060,12 +1271,16 @@ export const groups = [
   {
     task: 'text-generation',
     config: decoder('gemma3_text', 18, 640, 4, 1, 2048, 262144, { head_dim: 256, ...tied }),
-    ...{ files: 's', millions: 268.1, ids: ['google/gemma-3-270m', 'google/gemma-3-270m-it'] },
+    files: 's',
+    millions: 268.1,
+    ids: ['google/gemma-3-270m', 'google/gemma-3-270m-it'],
   },
   {
     task: 'text-generation',
     config: decoder('gemma3_text', 26, 1152, 4, 1, 6912, 262144, { head_dim: 256, ...tied }),
-    ...{ files: 's', millions: 999.9, ids: ['google/gemma-3-1b-it', 'google/gemma-3-1b-pt'] },
+    files: 's',
+    millions: 999.9,
+    ids: ['google/gemma-3-1b-it', 'google/gemma-3-1b-pt'],
   },
   {
     task: 'text-generation',
@@ -1128,7 +1343,10 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'text-generation', config: neox(6, 512, 8), files: 's', millions: 70.4 },
+    task: 'text-generation',
+    config: neox(6, 512, 8),
+    files: 's',
+    millions: 70.4,
     ids: [
       'EleutherAI/pythia-70m',
       ['EleutherAI/pythia-160m', neox(12, 768, 12), 162.3],
@@ -1145,7 +1363,10 @@ export const groups = [
     ids: ['EleutherAI/gpt-j-6b'],
   },
   {
-    ...{ task: 'text-generation', config: opt(12, 768, 12), files: 'b', millions: 125.2 },
+    task: 'text-generation',
+    config: opt(12, 768, 12),
+    files: 'b',
+    millions: 125.2,
     ids: [
       'facebook/opt-125m',
       ['facebook/opt-350m', opt(24, 1024, 16, { word_embed_proj_dim: 512, do_layer_norm_before: false }), 331],
@@ -1154,18 +1375,27 @@ export const groups = [
     ],
   },
   {
-    ...{ task: 'text-generation', config: bloom(24, 1024, 16), files: 's', millions: 559.2 },
+    task: 'text-generation',
+    config: bloom(24, 1024, 16),
+    files: 's',
+    millions: 559.2,
     ids: [
-      ...['bigscience/bloom-560m', 'bigscience/bloomz-560m'],
+      'bigscience/bloom-560m',
+      'bigscience/bloomz-560m',
       ['bigscience/bloom-1b1', bloom(24, 1536, 16), 1065],
       ['bigscience/bloom-1b7', bloom(24, 2048, 16), 1722],
       ['bigscience/bloomz-1b7', bloom(24, 2048, 16), 1722],
     ],
   },
   {
-    ...{ task: 'text-generation', config: mpt(32, 4096, 32, { max_seq_len: 2048 }), files: 'b', millions: 6650 },
+    task: 'text-generation',
+    config: mpt(32, 4096, 32, { max_seq_len: 2048 }),
+    files: 'b',
+    millions: 6650,
     ids: [
-      ...['mosaicml/mpt-7b', 'mosaicml/mpt-7b-chat', 'mosaicml/mpt-7b-instruct'],
+      'mosaicml/mpt-7b',
+      'mosaicml/mpt-7b-chat',
+      'mosaicml/mpt-7b-instruct',
       ['mosaicml/mpt-7b-8k', mpt(32, 4096, 32, { max_seq_len: 8192 }), 6650],
       [
         'mosaicml/mpt-7b-storywriter',
@@ -1241,7 +1471,10 @@ export const groups = [
 
   // From text to text.
   {
-    ...{ task: 'translation', config: t5(6, 512, 2048, 8), files: 'sb', millions: 60.5 },
+    task: 'translation',
+    config: t5(6, 512, 2048, 8),
+    files: 'sb',
+    millions: 60.5,
     ids: [
       'google-t5/t5-small',
       ['google-t5/t5-base', t5(12, 768, 3072, 12), 223],
@@ -1250,7 +1483,10 @@ export const groups = [
   },
   { task: 'translation', config: t5(6, 512, 2048, 8), files: 'o', millions: 60.5, ids: ['Xenova/t5-small'] },
   {
-    ...{ task: 'text2text-generation', config: t5(8, 512, 1024, 6, flan), files: 's', millions: 77 },
+    task: 'text2text-generation',
+    config: t5(8, 512, 1024, 6, flan),
+    files: 's',
+    millions: 77,
     ids: [
       'google/flan-t5-small',
       ['google/flan-t5-base', t5(12, 768, 2048, 12, flan), 247.6],
@@ -1337,9 +1573,13 @@ export const groups = [
     ids: ['google/pegasus-xsum', ['google/pegasus-cnn_dailymail', { max_position_embeddings: 1024 }, 571]],
   },
   {
-    ...{ task: 'translation', config: marian(58101), files: 'b', millions: 74.4 },
+    task: 'translation',
+    config: marian(58101),
+    files: 'b',
+    millions: 74.4,
     ids: [
-      ...['Helsinki-NLP/opus-mt-en-de', 'Helsinki-NLP/opus-mt-de-en'],
+      'Helsinki-NLP/opus-mt-en-de',
+      'Helsinki-NLP/opus-mt-de-en',
       ['Helsinki-NLP/opus-mt-en-fr', marian(59514), 75.1],
       ['Helsinki-NLP/opus-mt-fr-en', marian(59514), 75.1],
       ['Helsinki-NLP/opus-mt-en-es', marian(65001), 77.9],
@@ -1401,15 +1641,14 @@ export const groups = [
 
   // Sounds.
   {
-    ...{
-      task: 'automatic-speech-recognition',
-      config: whisper(4, 4, 384, 6),
-      head: 'language-model',
-      files: 's',
-      millions: 37.8,
-    },
+    task: 'automatic-speech-recognition',
+    config: whisper(4, 4, 384, 6),
+    head: 'language-model',
+    files: 's',
+    millions: 37.8,
     ids: [
-      ...['openai/whisper-tiny', ['openai/whisper-tiny.en', english]],
+      'openai/whisper-tiny',
+      ['openai/whisper-tiny.en', english],
       ['openai/whisper-base', whisper(6, 6, 512, 8), 72.6],
       ['openai/whisper-base.en', whisper(6, 6, 512, 8, english), 72.6],
       ['openai/whisper-small', whisper(12, 12, 768, 12), 241.7],
@@ -1423,15 +1662,14 @@ export const groups = [
     ],
   },
   {
-    ...{
-      task: 'automatic-speech-recognition',
-      config: whisper(4, 4, 384, 6),
-      head: 'language-model',
-      files: 'o',
-      millions: 37.8,
-    },
+    task: 'automatic-speech-recognition',
+    config: whisper(4, 4, 384, 6),
+    head: 'language-model',
+    files: 'o',
+    millions: 37.8,
     ids: [
-      ...['Xenova/whisper-tiny', ['Xenova/whisper-tiny.en', english]],
+      'Xenova/whisper-tiny',
+      ['Xenova/whisper-tiny.en', english],
       ['Xenova/whisper-base', whisper(6, 6, 512, 8), 72.6],
       ['Xenova/whisper-small', whisper(12, 12, 768, 12), 241.7],
       ['onnx-community/whisper-base', whisper(6, 6, 512, 8), 72.6],
@@ -1446,17 +1684,27 @@ export const groups = [
     ids: ['facebook/wav2vec2-base-960h'],
   },
   {
-    ...{ task: 'audio-classification', config: { model_type: 'audio-spectrogram-transformer' }, labels: 527 },
-    ...{ files: 's', millions: 86.6 },
+    task: 'audio-classification',
+    config: { model_type: 'audio-spectrogram-transformer' },
+    labels: 527,
+    files: 's',
+    millions: 86.6,
     ids: ['MIT/ast-finetuned-audioset-10-10-0.4593'],
   },
   {
-    ...{ task: 'feature-extraction', shown: 'features of sounds', config: { model_type: 'wavlm' }, head: 'none' },
-    ...{ files: 'b', millions: 94.4 },
+    task: 'feature-extraction',
+    shown: 'features of sounds',
+    config: { model_type: 'wavlm' },
+    head: 'none',
+    files: 'b',
+    millions: 94.4,
     ids: ['microsoft/wavlm-base', 'microsoft/wavlm-base-plus'],
   },
   {
-    ...{ task: 'automatic-speech-recognition', head: 'ctc', files: 's', millions: 315.5 },
+    task: 'automatic-speech-recognition',
+    head: 'ctc',
+    files: 's',
+    millions: 315.5,
     config: {
       model_type: 'wav2vec2',
       hidden_size: 1024,
@@ -1546,10 +1794,14 @@ export const groups = [
   {
     task: 'zero-shot-image-classification',
     config: {
-      ...{ model_type: 'clip', projection_dim: 768, text_config: tower(768, 12, 12) },
+      model_type: 'clip',
+      projection_dim: 768,
+      text_config: tower(768, 12, 12),
       vision_config: tower(1024, 24, 16, { patch_size: 14 }),
     },
-    ...{ files: 's', millions: 427.6, ids: ['openai/clip-vit-large-patch14'] },
+    files: 's',
+    millions: 427.6,
+    ids: ['openai/clip-vit-large-patch14'],
   },
   {
     task: 'zero-shot-image-classification',
@@ -1559,7 +1811,11 @@ export const groups = [
     ids: ['google/siglip-base-patch16-224'],
   },
   {
-    ...{ task: 'image-classification', config: { model_type: 'resnet' }, labels: 1000, files: 's', millions: 25.6 },
+    task: 'image-classification',
+    config: { model_type: 'resnet' },
+    labels: 1000,
+    files: 's',
+    millions: 25.6,
     ids: [
       'microsoft/resnet-50',
       ['microsoft/resnet-18', { layer_type: 'basic', depths: [2, 2, 2, 2], hidden_sizes: [64, 128, 256, 512] }, 11.7],
@@ -1598,7 +1854,10 @@ export const groups = [
     ids: ['google/vit-base-patch16-224-in21k'],
   },
   {
-    ...{ task: 'image-feature-extraction', head: 'none', files: 's', millions: 22.1 },
+    task: 'image-feature-extraction',
+    head: 'none',
+    files: 's',
+    millions: 22.1,
     config: {
       model_type: 'dinov2',
       hidden_size: 384,
@@ -1669,8 +1928,12 @@ export const groups = [
   {
     task: 'object-detection',
     config: {
-      ...{ model_type: 'yolos', hidden_size: 192, num_attention_heads: 3, intermediate_size: 768 },
-      ...{ image_size: [800, 1333], use_mid_position_embeddings: false },
+      model_type: 'yolos',
+      hidden_size: 192,
+      num_attention_heads: 3,
+      intermediate_size: 768,
+      image_size: [800, 1333],
+      use_mid_position_embeddings: false,
     },
     labels: 91,
     files: 's',
@@ -1726,11 +1989,19 @@ export const groups = [
     ids: ['facebook/sam-vit-base'],
   },
   {
-    ...{ task: 'image-classification', config: { model_type: 'mobilevit' }, labels: 1000, files: 'b', millions: 5.58 },
+    task: 'image-classification',
+    config: { model_type: 'mobilevit' },
+    labels: 1000,
+    files: 'b',
+    millions: 5.58,
     ids: ['apple/mobilevit-small'],
   },
   {
-    ...{ task: 'image-classification', config: { model_type: 'mobilevit' }, labels: 1000, files: 'o', millions: 5.58 },
+    task: 'image-classification',
+    config: { model_type: 'mobilevit' },
+    labels: 1000,
+    files: 'o',
+    millions: 5.58,
     ids: ['Xenova/mobilevit-small'],
   },
   {
@@ -1801,14 +2072,13 @@ export const groups = [
   {
     task: 'depth-estimation',
     config: {
-      ...{
-        model_type: 'dpt',
-        hidden_size: 1024,
-        num_hidden_layers: 24,
-        num_attention_heads: 16,
-        intermediate_size: 4096,
-      },
-      ...{ backbone_out_indices: [5, 11, 17, 23], neck_hidden_sizes: [256, 512, 1024, 1024] },
+      model_type: 'dpt',
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+      backbone_out_indices: [5, 11, 17, 23],
+      neck_hidden_sizes: [256, 512, 1024, 1024],
     },
     files: 's',
     millions: 343,
@@ -1817,14 +2087,13 @@ export const groups = [
   {
     task: 'depth-estimation',
     config: {
-      ...{
-        model_type: 'dpt',
-        hidden_size: 1024,
-        num_hidden_layers: 24,
-        num_attention_heads: 16,
-        intermediate_size: 4096,
-      },
-      ...{ backbone_out_indices: [5, 11, 17, 23], neck_hidden_sizes: [256, 512, 1024, 1024] },
+      model_type: 'dpt',
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+      backbone_out_indices: [5, 11, 17, 23],
+      neck_hidden_sizes: [256, 512, 1024, 1024],
     },
     files: 'o',
     millions: 343,
@@ -1833,13 +2102,11 @@ export const groups = [
   {
     task: 'depth-estimation',
     config: {
-      ...{
-        model_type: 'dpt',
-        is_hybrid: true,
-        backbone_out_indices: [2, 5, 8, 11],
-        neck_hidden_sizes: [256, 512, 768, 768],
-      },
-      ...{ reassemble_factors: [1, 1, 1, 0.5] },
+      model_type: 'dpt',
+      is_hybrid: true,
+      backbone_out_indices: [2, 5, 8, 11],
+      neck_hidden_sizes: [256, 512, 768, 768],
+      reassemble_factors: [1, 1, 1, 0.5],
     },
     files: 's',
     millions: 123,
@@ -1855,20 +2122,32 @@ export const groups = [
     ids: ['microsoft/layoutlmv3-base'],
   },
   {
-    ...{ task: 'fill-mask', config: { model_type: 'squeezebert', vocab_size: 30528 }, files: 'b', millions: 51.1 },
+    task: 'fill-mask',
+    config: { model_type: 'squeezebert', vocab_size: 30528 },
+    files: 'b',
+    millions: 51.1,
     ids: ['squeezebert/squeezebert-uncased'],
   },
   {
-    ...{ task: 'text-classification', config: { model_type: 'squeezebert', vocab_size: 30528 }, labels: 3 },
-    ...{ files: 'b', millions: 51.1 },
+    task: 'text-classification',
+    config: { model_type: 'squeezebert', vocab_size: 30528 },
+    labels: 3,
+    files: 'b',
+    millions: 51.1,
     ids: ['squeezebert/squeezebert-mnli'],
   },
   {
-    ...{ task: 'summarization', config: longT5(12, 768, 2048, 12, 'transient-global'), files: 'sb', millions: 247.6 },
+    task: 'summarization',
+    config: longT5(12, 768, 2048, 12, 'transient-global'),
+    files: 'sb',
+    millions: 247.6,
     ids: ['pszemraj/long-t5-tglobal-base-16384-book-summary'],
   },
   {
-    ...{ task: 'text2text-generation', config: longT5(12, 768, 2048, 12, 'local'), files: 'b', millions: 247.6 },
+    task: 'text2text-generation',
+    config: longT5(12, 768, 2048, 12, 'local'),
+    files: 'b',
+    millions: 247.6,
     ids: [
       'google/long-t5-local-base',
       ['google/long-t5-tglobal-base', longT5(12, 768, 2048, 12, 'transient-global'), 247.6],

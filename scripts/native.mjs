@@ -68,8 +68,12 @@ async function build(name, cxx, main, options, linked = options) {
  * fuzzer's counters are in the objects of the self test, too, so that both are compiled once.
  */
 const sanitizers = [
-  ...[SCALAR, '-O1', '-fsanitize=address,undefined,fuzzer-no-link', '-fsanitize-address-outline-instrumentation'],
-  ...['-fsanitize-trap=undefined', '-fno-sanitize=null,vptr,object-size,return,pointer-overflow'],
+  SCALAR,
+  '-O1',
+  '-fsanitize=address,undefined,fuzzer-no-link',
+  '-fsanitize-address-outline-instrumentation',
+  '-fsanitize-trap=undefined',
+  '-fno-sanitize=null,vptr,object-size,return,pointer-overflow',
   '-fno-omit-frame-pointer',
 ];
 
@@ -92,8 +96,17 @@ function refuseJoinedProducts(name, sets) {
 
 /** Readers of untrusted input that jazzer.js tests, with its options: --sync where a reader never waits. */
 const readers = {
-  ...{ safetensors: ['--sync'], gguf: [], pickle: [], onnx: [], tokenizer: [], template: [], config: [] },
-  ...{ wav: [], image: [], schema: [], http: [] },
+  safetensors: ['--sync'],
+  gguf: [],
+  pickle: [],
+  onnx: [],
+  tokenizer: [],
+  template: [],
+  config: [],
+  wav: [],
+  image: [],
+  schema: [],
+  http: [],
 };
 
 const commands = {

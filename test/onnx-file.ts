@@ -42,11 +42,9 @@ interface Node {
 export const node = ({ name = '', op, inputs, output, attributes = {}, metadata = {} }: Node) =>
   message(
     ...inputs.map((input) => [1, input] as const),
-    ...([
-      [2, output],
-      [3, name],
-      [4, op],
-    ] as const),
+    [2, output],
+    [3, name],
+    [4, op],
     ...Object.entries(attributes).map(([key, value]) => [5, message([1, key], [3, value], [20, 2])] as const),
     ...Object.entries(metadata).map(([key, value]) => [9, message([1, key], [2, value])] as const),
   );

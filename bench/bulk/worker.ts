@@ -8,7 +8,11 @@ const [redis, queue] = process.argv.slice(2) as [string, string];
 const device = await createDevice({ threads: 1 });
 const task = transformerTask(await Transformer.load(device, 'models/g2p-en'));
 const options = {
-  ...{ redis, queue, task, concurrency: 512, batchTokens: 2048 },
+  redis,
+  queue,
+  task,
+  concurrency: 512,
+  batchTokens: 2048,
   worker: { lockDuration: 5000, stalledInterval: 2000 },
 };
 const worker = await createWorker(options);

@@ -48,7 +48,9 @@ export class Network {
   async run(command: readonly string[]): Promise<string> {
     const hosts = Array.from({ length: this.hosts }, (_, i) => `host${i + 1}:1`);
     const settings = {
-      ...{ plm_rsh_agent: join(this.#folder, 'agent'), pml: 'ob1', btl: 'self,tcp' },
+      plm_rsh_agent: join(this.#folder, 'agent'),
+      pml: 'ob1',
+      btl: 'self,tcp',
       btl_tcp_if_include: `${SUBNET}.0/24`,
     };
     const mca = Object.entries(settings).flatMap(([name, value]) => ['--mca', name, value]);

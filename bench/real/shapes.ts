@@ -124,7 +124,9 @@ function decoder(shape: Decoder): ModelShape {
     ...shape.settings,
   };
   const table = (name: string, read?: number): TensorShape => ({
-    ...{ name, type: 'Q6_K', shape: [vocabulary, width] },
+    name,
+    type: 'Q6_K',
+    shape: [vocabulary, width],
     ...(read !== undefined && { read }),
   });
   const tensors = [
@@ -139,7 +141,14 @@ function decoder(shape: Decoder): ModelShape {
 function qwen3(layers: number, width: number, inner: number, heads: number): ModelShape {
   const [kvHeads, headSize] = [8, 128];
   return decoder({
-    ...{ architecture: 'qwen3', vocabulary: 151936, layers, width, inner, heads, kvHeads, headSize },
+    architecture: 'qwen3',
+    vocabulary: 151936,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize,
     layer: (layer) =>
       layer
         .norms(['attn_norm', 'ffn_norm'], width)
@@ -152,7 +161,14 @@ function qwen3(layers: number, width: number, inner: number, heads: number): Mod
 function llama1B(): ModelShape {
   const [width, inner, heads, kvHeads, headSize] = [2048, 8192, 32, 8, 64];
   return decoder({
-    ...{ architecture: 'llama', vocabulary: 128256, layers: 16, width, inner, heads, kvHeads, headSize },
+    architecture: 'llama',
+    vocabulary: 128256,
+    layers: 16,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize,
     layer: (layer) =>
       layer.norms(['attn_norm', 'ffn_norm'], width).attention(width, heads, kvHeads, headSize).network(width, inner),
   });
@@ -164,7 +180,14 @@ function qwen35(): ModelShape {
   const [stateHeads, state, taps] = [16, 128, 4];
   const size = stateHeads * state;
   return decoder({
-    ...{ architecture: 'qwen35', vocabulary: 248320, layers, width, inner, heads, kvHeads, headSize },
+    architecture: 'qwen35',
+    vocabulary: 248320,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize,
     settings: {
       'rope.dimension_count': count(64),
       'rope.dimension_sections': { int32s: [11, 11, 10, 0] },
@@ -203,7 +226,14 @@ function lfm2(): ModelShape {
   const [layers, width, inner, heads, kvHeads, headSize, taps] = [16, 2048, 8192, 32, 8, 64, 3];
   const attends = (i: number) => [2, 5, 8, 10, 12, 14].includes(i);
   return decoder({
-    ...{ architecture: 'lfm2', vocabulary: 65536, layers, width, inner, heads, kvHeads, headSize },
+    architecture: 'lfm2',
+    vocabulary: 65536,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize,
     lastNorm: 'token_embd_norm',
     settings: {
       'attention.head_count_kv': each(layers, (i) => (attends(i) ? kvHeads : 0)),
@@ -227,7 +257,14 @@ function granite4(): ModelShape {
   const [stateHeads, stateHeadSize, state, taps] = [48, 64, 128, 4];
   const size = stateHeads * stateHeadSize;
   return decoder({
-    ...{ architecture: 'granitehybrid', vocabulary: 100352, layers, width, inner, heads, kvHeads, headSize },
+    architecture: 'granitehybrid',
+    vocabulary: 100352,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize,
     settings: {
       'attention.head_count_kv': each(layers, (i) => (i % 10 === 5 ? kvHeads : 0)),
       'attention.scale': real(0.0078125),
@@ -261,7 +298,14 @@ function granite4(): ModelShape {
 function olmoe(): ModelShape {
   const [layers, width, inner, heads, headSize, experts, used] = [16, 2048, 1024, 16, 128, 64, 8];
   return decoder({
-    ...{ architecture: 'olmoe', vocabulary: 50304, layers, width, inner, heads, kvHeads: heads, headSize },
+    architecture: 'olmoe',
+    vocabulary: 50304,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads: heads,
+    headSize,
     hasOutput: true,
     settings: { expert_count: count(experts), expert_used_count: count(used) },
     layer: (layer) =>
@@ -282,7 +326,14 @@ function gemma4E2B(): ModelShape {
   const isFar = (i: number) => i % 5 === 4;
   const widthOf = (i: number) => (i < layers - shared ? inner : 2 * inner);
   return decoder({
-    ...{ architecture: 'gemma4', vocabulary, layers, width, inner, heads, kvHeads, headSize: far },
+    architecture: 'gemma4',
+    vocabulary,
+    layers,
+    width,
+    inner,
+    heads,
+    kvHeads,
+    headSize: far,
     settings: {
       feed_forward_length: each(layers, widthOf),
       'attention.key_length_swa': count(near),

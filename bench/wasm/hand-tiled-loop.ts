@@ -46,7 +46,9 @@ const multiplyAdd = (x: number, y: number, sum: number) =>
 const step = (k: number) => [
   ...each(VECTORS, (v) => [...get(B), ...memory(0x00, 4, 16 * (k * VECTORS + v)), ...set(ROW + v)]),
   ...each(ROWS, (r) => [
-    ...[...get(A), ...memory(0x09, 2, 4 * (r * DEPTH + k)), ...set(VALUE)],
+    ...get(A),
+    ...memory(0x09, 2, 4 * (r * DEPTH + k)),
+    ...set(VALUE),
     ...each(VECTORS, (v) => multiplyAdd(VALUE, ROW + v, SUMS + r * VECTORS + v)),
   ]),
 ];
@@ -71,7 +73,14 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
   const body = [...locals, ...code];
   const section = (id: number, ...content: number[]) => [id, ...leb(content.length), ...content];
   return Uint8Array.of(
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    0,
+    0x61,
+    0x73,
+    0x6d,
+    1,
+    0,
+    0,
+    0,
     ...section(1, 1, 0x60, 1, 0x7f, 0), // one type: (i32) → ()
     ...section(3, 1, 0), // one function of it
     ...section(5, 1, 0, 1), // one page of memory

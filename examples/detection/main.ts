@@ -67,8 +67,10 @@ function inputsOf(device: Device, images: readonly Drawing[]): ModelInputs {
 function boxOf([x, y, width, height]: Shape['box']): LabelledBox['box'] {
   const edge = (centre: number, size: number, side: number) => SIDE * (centre + side * size);
   return {
-    ...{ xmin: edge(x, width, -0.5), xmax: edge(x, width, 0.5) },
-    ...{ ymin: edge(y, height, -0.5), ymax: edge(y, height, 0.5) },
+    xmin: edge(x, width, -0.5),
+    xmax: edge(x, width, 0.5),
+    ymin: edge(y, height, -0.5),
+    ymax: edge(y, height, 0.5),
   };
 }
 
@@ -134,7 +136,10 @@ async function train(
 ): Promise<void> {
   const objective = objectiveOf(model, (drawn: readonly Drawing[]) => inputsOf(model.device, drawn));
   await fit(objective, drawings(seed + 1, kinds), {
-    ...{ steps, batchSize, seed, shuffleBuffer: 64 },
+    steps,
+    batchSize,
+    seed,
+    shuffleBuffer: 64,
     optimizer: new AdamW(parameters, { weightDecay: 1e-4 }),
     schedule: cosine(peak, { steps, warmup: Math.ceil(steps / 20), final: 1e-5 }),
     clipNorm: 1,

@@ -33,7 +33,10 @@ export class LanceStore implements VectorStore {
     const search = this.table?.vectorSearch(vector).distanceType('cosine').limit(count);
     const rows = (await search?.toArray()) ?? [];
     return rows.map(({ path, firstLine, lastLine, text, _distance }) => ({
-      ...{ path, firstLine, lastLine, text },
+      path,
+      firstLine,
+      lastLine,
+      text,
       score: 1 - _distance,
     }));
   }

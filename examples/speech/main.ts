@@ -115,7 +115,9 @@ async function train(
 ): Promise<void> {
   const objective = objectiveOf(model, (spoken: readonly Utterance[]) => inputsOf(model.device, spoken));
   await fit(objective, utterances, {
-    ...{ steps, batchSize, seed },
+    steps,
+    batchSize,
+    seed,
     optimizer: new AdamW(parameters, { weightDecay: 1e-3 }),
     schedule: cosine(peak, { steps, warmup: Math.ceil(steps / 10), final: 0 }),
     clipNorm: 1,

@@ -22,8 +22,13 @@ function entries() {
 /** The text of a subpath's report. */
 function reportOf({ Extractor, ExtractorConfig }, name, types, temporary) {
   const compilerOptions = {
-    ...{ strict: true, module: 'esnext', moduleResolution: 'bundler', target: 'es2022', skipLibCheck: true },
-    ...{ lib: ['es2023', 'dom', 'esnext.disposable'], types: [] },
+    strict: true,
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    target: 'es2022',
+    skipLibCheck: true,
+    lib: ['es2023', 'dom', 'esnext.disposable'],
+    types: [],
   };
   const configObject = {
     projectFolder: resolve('.'),

@@ -58,11 +58,15 @@ export const WORKER_DEFAULTS = { batchTokens: 8192, linger: 20, concurrency: 256
 const isTask = (value: unknown) => typeof (value as Partial<BulkTask> | null)?.run === 'function';
 const milliseconds = { ...ruleOf('notNegative'), expected: 'milliseconds, 0 or more' };
 const KINDS = {
-  ...{ redis: QUEUE_KINDS.redis, queue: QUEUE_KINDS.queue, worker: 'object' as const },
+  redis: QUEUE_KINDS.redis,
+  queue: QUEUE_KINDS.queue,
+  worker: 'object',
   task: { accepts: isTask, expected: 'a task { name, cost, run }' },
-  ...({ batchTokens: 'count', concurrency: 'count' } as const),
-  ...{ linger: milliseconds, progressEvery: milliseconds },
-};
+  batchTokens: 'count',
+  concurrency: 'count',
+  linger: milliseconds,
+  progressEvery: milliseconds,
+} as const;
 
 /**
  * Starts a BullMQ Worker that computes the jobs of a queue in batches. Jobs are `{ task, input }`. The command
@@ -103,9 +107,12 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
     }
   };
   const worker: Worker<JobData> = new BullWorker<JobData>(queue, process, {
-    ...{ lockDuration: LOCK, stalledInterval: LOCK / 2, maxStalledCount: KILLS },
+    lockDuration: LOCK,
+    stalledInterval: LOCK / 2,
+    maxStalledCount: KILLS,
     ...given.worker,
-    ...{ concurrency: Math.min(concurrency, FIRST), connection },
+    concurrency: Math.min(concurrency, FIRST),
+    connection,
   });
   worker.on('closing', () => {
     // Without a server, results cannot be reported, so closing must not wait for them.

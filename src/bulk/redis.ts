@@ -140,7 +140,8 @@ async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluste
   const rest = others.filter(Boolean).map((each) => parsed(each.includes('//') ? each : `redis://${each}`, url));
   const nodes = [node, ...rest.map((each) => ({ host: each.hostname, port: Number(each.port || 6379) }))];
   return new Many(nodes, {
-    ...{ redisOptions: shared, clusterRetryStrategy: retry },
+    redisOptions: shared,
+    clusterRetryStrategy: retry,
     dnsLookup: (address, found) => found(null, address), // certificates contain host names
   });
 }

@@ -19,8 +19,13 @@ import { removeUnfinished } from '../train/checkpoint.js';
 
 /** Files that a training replaces as a whole by way of temporary files. `fit` manages its checkpoint itself. */
 const FILES = [
-  ...['task.json', 'log.jsonl', 'loss.svg'],
-  ...['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'],
+  'task.json',
+  'log.jsonl',
+  'loss.svg',
+  'config.json',
+  'model.safetensors',
+  'source-tokenizer.json',
+  'target-tokenizer.json',
 ];
 
 /** Name of the file in which a training keeps its checkpoint. */

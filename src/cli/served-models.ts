@@ -118,7 +118,11 @@ function isBase({ id, from }: Named, adapter: Named): boolean {
 
 /** Bytes of an element by the format of weights, with scales. */
 const ELEMENT_BYTES: Readonly<Record<string, number>> = {
-  ...{ float32: 4, float16: 2, bfloat16: 2, int8: 1.07, int4: 0.63 },
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int8: 1.07,
+  int4: 0.63,
 };
 
 /** Bytes of a model's weights in memory, from the headers of its files. 0 for a model that is not on this machine. */

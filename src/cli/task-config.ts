@@ -45,7 +45,18 @@ export interface TaskConfig extends FitSettings {
 export type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 export const FIT_SETTINGS = [
-  ...(['labelSmoothing', 'ignoreIndex', 'headDiversity', 'rDrop', 'clipNorm', 'skipNonFinite'] as const),
-  ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
-  ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
-];
+  'labelSmoothing',
+  'ignoreIndex',
+  'headDiversity',
+  'rDrop',
+  'clipNorm',
+  'skipNonFinite',
+  'gradientAccumulation',
+  'gradientCheckpointing',
+  'averageLast',
+  'emaDecay',
+  'earlyStopping',
+  'validateEvery',
+  'checkpointEvery',
+  'seed',
+] as const;

@@ -18,7 +18,11 @@ export async function stepsWithin(minutes: number, { model, batches, config }: P
   const endTimes: number[] = [];
   const { labelSmoothing, ignoreIndex, headDiversity, rDrop, gradientAccumulation } = fitSettings(config);
   await fit(trial, batches, {
-    ...{ labelSmoothing, ignoreIndex, headDiversity, rDrop, gradientAccumulation },
+    labelSmoothing,
+    ignoreIndex,
+    headDiversity,
+    rDrop,
+    gradientAccumulation,
     steps: WARMUP_STEPS + TIMED_STEPS,
     onStep: ({ seconds }) => void endTimes.push(seconds),
   });

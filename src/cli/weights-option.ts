@@ -7,7 +7,7 @@ export const weightsOption = () =>
   new Option(
     '--weights <format>',
     `the format of a pretrained model's matrices (default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`,
-  ).choices([...['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']]);
+  ).choices(['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
 
 /** The option of commands that generate text with pretrained models. */
 export const cacheOption = (byDefault = CACHE_TYPES[0] as string) =>

@@ -7,8 +7,23 @@ export type Schema = Readonly<Record<string, unknown>>;
 
 /** Keywords that describe a value without restricting it. */
 export const ANNOTATIONS: ReadonlySet<string> = new Set([
-  ...['title', 'description', 'default', 'examples', 'example', '$schema', '$id', '$comment', '$anchor', 'deprecated'],
-  ...['readOnly', 'writeOnly', '$defs', 'definitions', 'id', 'contentEncoding', 'contentMediaType'],
+  'title',
+  'description',
+  'default',
+  'examples',
+  'example',
+  '$schema',
+  '$id',
+  '$comment',
+  '$anchor',
+  'deprecated',
+  'readOnly',
+  'writeOnly',
+  '$defs',
+  'definitions',
+  'id',
+  'contentEncoding',
+  'contentMediaType',
 ]);
 
 /** The keywords of each type. */
@@ -23,7 +38,14 @@ export const STRING_KEYWORDS: readonly string[] = KEYWORDS.string as readonly st
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'];
 
 const SUPPORTED: ReadonlySet<string> = new Set([
-  ...['type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', 'not', '$ref'],
+  'type',
+  'enum',
+  'const',
+  'anyOf',
+  'oneOf',
+  'allOf',
+  'not',
+  '$ref',
   ...ANNOTATIONS,
   ...Object.values(KEYWORDS).flat(),
 ]);

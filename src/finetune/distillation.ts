@@ -40,9 +40,11 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
   ) {
     super(own.model);
     const kinds = {
-      ...({ temperature: 'positive', alpha: 'fraction', hiddenWeight: 'notNegative' } as const),
+      temperature: 'positive',
+      alpha: 'fraction',
+      hiddenWeight: 'notNegative',
       hiddenStates: listOf(listOf('whole', 'a pair of layers'), 'an array of pairs [student, teacher]'),
-    };
+    } as const;
     const {
       temperature = 2,
       alpha = 0.5,

@@ -45,8 +45,23 @@ export interface OnnxGraph {
 }
 
 const DTYPES: Readonly<Record<number, OnnxDType>> = {
-  ...{ 1: 'F32', 2: 'U8', 3: 'I8', 4: 'U16', 5: 'I16', 6: 'I32', 7: 'I64', 9: 'BOOL', 10: 'F16', 11: 'F64' },
-  ...{ 12: 'U32', 13: 'U64', 16: 'BF16', 17: 'F8_E4M3', 19: 'F8_E5M2', 21: 'U4', 22: 'I4' },
+  1: 'F32',
+  2: 'U8',
+  3: 'I8',
+  4: 'U16',
+  5: 'I16',
+  6: 'I32',
+  7: 'I64',
+  9: 'BOOL',
+  10: 'F16',
+  11: 'F64',
+  12: 'U32',
+  13: 'U64',
+  16: 'BF16',
+  17: 'F8_E4M3',
+  19: 'F8_E5M2',
+  21: 'U4',
+  22: 'I4',
 };
 
 /** The key of the modules around a node, in metadata that torch writes. */

@@ -139,7 +139,9 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     for await (const chunk of this.#chunks(messages, options)) all = all === undefined ? chunk : all.concat(chunk);
     const { content, tool_calls, usage_metadata, response_metadata, additional_kwargs } = all as AIMessageChunk;
     const message = new AIMessage({
-      ...{ content, response_metadata, additional_kwargs },
+      content,
+      response_metadata,
+      additional_kwargs,
       ...(tool_calls && { tool_calls }),
       ...withUsage(usage_metadata as UsageMetadata | undefined),
     });
@@ -226,8 +228,15 @@ const withUsage = (usage: UsageMetadata | undefined) =>
   (usage === undefined ? {} : { usage_metadata: usage }) as Record<never, never>;
 
 const SETTINGS = [
-  ...(['maxTokens', 'temperature', 'topP', 'topK', 'presencePenalty', 'frequencyPenalty', 'seed'] as const),
-  ...(['variables', 'generation'] as const),
+  'maxTokens',
+  'temperature',
+  'topP',
+  'topK',
+  'presencePenalty',
+  'frequencyPenalty',
+  'seed',
+  'variables',
+  'generation',
 ] as const satisfies readonly (keyof ChatSimdformerSettings)[];
 
 /** Returns the settings among options. Throws ArgumentError for settings of other kinds. */

@@ -29,7 +29,9 @@ export class SimdformerRerank extends BaseDocumentCompressor {
   constructor(fields: SimdformerRerankFields) {
     super();
     const { model, topN, loadOptions } = checkOptions('SimdformerRerank', fields, {
-      ...{ model: 'any', topN: 'count', loadOptions: 'object' },
+      model: 'any',
+      topN: 'count',
+      loadOptions: 'object',
     });
     checkModel('SimdformerRerank', model, loadOptions);
     this.#models = new LocalModels(loadOptions);

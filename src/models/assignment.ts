@@ -14,7 +14,8 @@ export function assign(costs: Float64Array, rows: number, columns: number): [row
     return pairs.sort(([a], [b]) => a - b);
   }
   const state: Search = {
-    ...{ costs, columns },
+    costs,
+    columns,
     byRow: new Float64Array(rows),
     byColumn: new Float64Array(columns),
     rowOf: new Int32Array(columns).fill(-1),

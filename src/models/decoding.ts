@@ -105,7 +105,10 @@ export function checkExtension(
     readonly logits: 'last' | 'every' | 'none';
   } {
   const kinds = {
-    ...({ sequences: 'integers', starts: 'integers', onFeatures: 'function', promptLength: 'count' } as const),
+    sequences: 'integers',
+    starts: 'integers',
+    onFeatures: 'function',
+    promptLength: 'count',
     logits: ['last', 'every', 'none'],
   } as const;
   const { counts, size } = tokens;

@@ -146,7 +146,9 @@ export class DenoisingQueries extends Dropout {
       return query === key || (query < groups && key === groups) ? 1 : 0;
     });
     return {
-      ...{ count, groups, matches },
+      count,
+      groups,
+      matches,
       features: gather(table, device.tensor(labels, [batch, count])),
       boxes: device.tensor(made.boxes, [batch, count, 4]),
       mask: device.tensor(mask, [1, 1, total, total]),

@@ -267,7 +267,11 @@ export abstract class Model extends Module implements Generative {
       const stateSlots = state.slotsFor({ parts, asSteps });
       const extension: Extension = {
         positions: rotations ?? positions,
-        ...{ parts, asSteps, stateSlots, promptLength, inserted },
+        parts,
+        asSteps,
+        stateSlots,
+        promptLength,
+        inserted,
       };
       return { batch, x, extension, logits, onFeatures };
     });

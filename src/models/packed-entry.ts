@@ -102,7 +102,10 @@ class PackedEntry implements WeightEntry {
     this.#stored = stored;
     this.#inOut = inOut;
     this.#blocks = {
-      ...{ format: format.name, shape: [rows, cols], unit: 1, padded: true },
+      format: format.name,
+      shape: [rows, cols],
+      unit: 1,
+      padded: true,
       read: (buffer, at) => this.#read(buffer, at / this.#rowBytes),
     };
   }

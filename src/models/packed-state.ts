@@ -72,7 +72,12 @@ function pieceOf(name: string, rows: readonly PackedRows[], layout: Layout): Pac
     return moved;
   };
   return {
-    ...{ name, format: format.name, cols, inOut, rows: count, shape: shapeOf(count, cols, layout) },
+    name,
+    format: format.name,
+    cols,
+    inOut,
+    rows: count,
+    shape: shapeOf(count, cols, layout),
     rowBytes: blockRowBytes(format, cols, true),
     blocks: async () => inOrder(await readRows(rows), blockRowBytes(format, cols, true)),
     floats: async () => {

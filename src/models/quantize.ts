@@ -62,7 +62,9 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
     throw new ArgumentError(`quantize: model is ${describeValue(model)}, expected a Module`);
   const names = listOf('string', 'an array of names, or a function');
   checkOptions('quantize', options, {
-    ...({ weights: 'any', groupSize: 'any', activations: 'any' } as const), // `packing` checks them
+    weights: 'any',
+    groupSize: 'any',
+    activations: 'any', // `packing` checks them
     skip: { ...names, accepts: (value: unknown) => typeof value === 'function' || names.accepts(value) },
   });
   const format = packing('quantize', options);

@@ -69,13 +69,25 @@ const isBias = (value: unknown) => isFlag(value) || (Array.isArray(value) && val
 const part = orNull(partRule(partKinds.module));
 /** The kinds of the options. Some are checked by `checkSizes`. */
 export const multiHeadKinds = {
-  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const),
+  dModel: 'any',
+  heads: 'any',
+  kvHeads: 'any',
+  headSize: 'any',
+  window: 'any',
   bias: { accepts: isBias, expected: 'true or false, or a list of three' },
-  ...({ outBias: [true, false], causal: [true, false], scale: 'positive', softcap: orNull('positive') } as const),
-  ...({ qNorm: maker, kNorm: maker, relative: maker, rotary: part, dropout: part } as const),
-  ...({ qkv: maker, outProj: maker } as const),
+  outBias: [true, false],
+  causal: [true, false],
+  scale: 'positive',
+  softcap: orNull('positive'),
+  qNorm: maker,
+  kNorm: maker,
+  relative: maker,
+  rotary: part,
+  dropout: part,
+  qkv: maker,
+  outProj: maker,
   positionBias: orNull(anyOf(partRule(partKinds.positionBias), 'function')),
-};
+} as const;
 
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {

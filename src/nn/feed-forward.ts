@@ -128,11 +128,19 @@ export class FeedForward extends Module {
 
 const kinds = {
   gateFilter: orNull('function'),
-  ...({ gateScale: 'number', outScale: 'number', squared: [true, false], hiddenNorm: orNull('function') } as const),
-  ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
-  ...({ gated: [true, false], bias: [true, false], outBias: [true, false] } as const),
+  gateScale: 'number',
+  outScale: 'number',
+  squared: [true, false],
+  hiddenNorm: orNull('function'),
+  dModel: 'any',
+  dFF: 'any',
+  activation: 'any',
+  fused: 'any', // see below
+  gated: [true, false],
+  bias: [true, false],
+  outBias: [true, false],
   dropout: orNull(partRule(partKinds.module)),
-};
+} as const;
 
 /** Throws ArgumentError for invalid options. The dropout checks itself. */
 export function checkFeedForward(op: string, options: FeedForwardOptions): void {

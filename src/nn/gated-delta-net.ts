@@ -35,9 +35,15 @@ export interface GatedDeltaNetOptions {
 }
 
 const kinds = {
-  ...({ dModel: 'any', heads: 'any', keyHeads: 'any', keySize: 'any', valueSize: 'any', taps: 'any' } as const),
-  ...({ activation: 'any', eps: 'positive' } as const),
-};
+  dModel: 'any',
+  heads: 'any',
+  keyHeads: 'any',
+  keySize: 'any',
+  valueSize: 'any',
+  taps: 'any',
+  activation: 'any',
+  eps: 'positive',
+} as const;
 
 /** Epsilon of the normalization of queries and keys to length 1. */
 const UNIT_EPS = 1e-6;

@@ -61,8 +61,12 @@ export interface LayerParts {
 const maker = orNull('function');
 
 const kinds = {
-  ...({ selfAttn: 'any', feedForward: 'any', norm: 'any' } as const), // see checkMaker
-  ...{ multiheadAttn: maker, postNorm: maker, dropout: maker },
+  selfAttn: 'any',
+  feedForward: 'any',
+  norm: 'any', // see checkMaker
+  multiheadAttn: maker,
+  postNorm: maker,
+  dropout: maker,
   wiring: anyOf(Object.keys(wirings), 'function'),
   randomness: {
     accepts: (value: unknown) => isObject(value) && value.seed !== undefined && isWhole(value.streams as number),

@@ -59,7 +59,9 @@ export class LocalGlobalAttention extends MultiHeadAttention {
     const { q, kv } = this.project(x, batch.positions, batch.longest);
     const [k, v] = halves(gather(kv, device.tensor(Int32Array.from(rows)))); // each [keys of all blocks, heads·d]
     const options = {
-      ...{ heads, scale, mask: maskOf(blocks, batch, globals, window) },
+      heads,
+      scale,
+      mask: maskOf(blocks, batch, globals, window),
       lengthsQ: blocks.map(({ queries }) => queries),
       lengthsK: blocks.map(({ keys }) => keys.length),
     };
@@ -81,7 +83,10 @@ export class LocalGlobalAttention extends MultiHeadAttention {
     const [k, v] = halves(this.globalQkv.part(x, 1, 3));
     const keys = isToken && Int32Array.from(isToken.flat(), Number);
     const found = attention(q, k, v, {
-      ...{ heads, scale, lengthsQ: globals.map(({ length }) => length), lengthsK: counts },
+      heads,
+      scale,
+      lengthsQ: globals.map(({ length }) => length),
+      lengthsK: counts,
       mask: keys && x.device.tensor(keys, [size, 1, 1, longest]),
       dropout: this.dropout?.options,
     });

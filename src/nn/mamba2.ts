@@ -50,10 +50,21 @@ export interface Mamba2Options {
 }
 
 const kinds = {
-  ...({ dModel: 'any', heads: 'any', headSize: 'any', stateSize: 'any', groups: 'any', taps: 'any' } as const),
-  ...({ convBias: [true, false], bias: [true, false], outBias: [true, false], eps: 'positive' } as const),
-  ...({ norm: ['afterGate', 'beforeGate', null], activation: 'any', timeLimit: 'any', multipliers: 'any' } as const),
-};
+  dModel: 'any',
+  heads: 'any',
+  headSize: 'any',
+  stateSize: 'any',
+  groups: 'any',
+  taps: 'any',
+  convBias: [true, false],
+  bias: [true, false],
+  outBias: [true, false],
+  eps: 'positive',
+  norm: ['afterGate', 'beforeGate', null],
+  activation: 'any',
+  timeLimit: 'any',
+  multipliers: 'any',
+} as const;
 
 /**
  * Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): a short convolution, a selective state space and an output gate. Time and

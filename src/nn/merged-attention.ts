@@ -72,7 +72,9 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
     cacheAppend(cache, kv, state.positions);
     const slidingWindow = window === null ? null : ([window - 1, 0] as const);
     const own = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {
-      ...{ causal: true, window: slidingWindow, lengthsK: state.lengths },
+      causal: true,
+      window: slidingWindow,
+      lengthsK: state.lengths,
     });
     const other = this.#attendTo(q.reshape(sources, beams, -1), source, { lengthsK: state.sourceLengths });
     const perHead = (outputs: Tensor) => outputs.reshape(-1, heads, headSize);

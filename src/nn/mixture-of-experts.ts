@@ -82,12 +82,24 @@ export interface Routing {
 }
 
 const kinds = {
-  ...({ dModel: 'any', dFF: 'any', experts: 'any', chosen: 'any', activation: 'any', weights: 'any' } as const),
-  ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
-  ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
-  ...({ routerNorm: orNull('function'), routerScale: 'positive', expertScales: [true, false] } as const),
-  ...({ minSum: 'notNegative', gated: [true, false] } as const),
-};
+  dModel: 'any',
+  dFF: 'any',
+  experts: 'any',
+  chosen: 'any',
+  activation: 'any',
+  weights: 'any',
+  normalized: [true, false],
+  scale: 'positive',
+  choiceBias: [true, false],
+  bias: [true, false],
+  fused: [true, false, 'alternating'],
+  limit: orNull('positive'),
+  routerNorm: orNull('function'),
+  routerScale: 'positive',
+  expertScales: [true, false],
+  minSum: 'notNegative',
+  gated: [true, false],
+} as const;
 
 type CompleteOptions = Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
 

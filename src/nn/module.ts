@@ -201,8 +201,12 @@ export abstract class Module {
       return told === null
         ? weight
         : {
-            ...{ ...weight, names: told.name, perHead: told.perHead ?? null, inOut: told.inOut ?? weight.inOut },
-            ...{ leading: told.leading ?? weight.leading, stacked: told.stacked ?? weight.stacked },
+            ...weight,
+            names: told.name,
+            perHead: told.perHead ?? null,
+            inOut: told.inOut ?? weight.inOut,
+            leading: told.leading ?? weight.leading,
+            stacked: told.stacked ?? weight.stacked,
             flat: told.flat ?? weight.flat,
           };
     });

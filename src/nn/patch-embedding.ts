@@ -35,9 +35,16 @@ export interface PatchEmbeddingOptions {
 }
 
 const OPTIONS = [
-  ...(['dModel', 'channels', 'image', 'patch', 'bias'] as const),
-  ...(['classToken', 'registers', 'positions', 'interpolate'] as const),
-];
+  'dModel',
+  'channels',
+  'image',
+  'patch',
+  'bias',
+  'classToken',
+  'registers',
+  'positions',
+  'interpolate',
+] as const;
 
 /**
  * Turns images into tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): a class token and projections of

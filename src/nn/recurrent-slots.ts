@@ -102,7 +102,9 @@ export class RecurrentSlots {
     const lengths = upload(({ count }) => count);
     const slots = { from: upload(() => -1), to: upload(() => -1) };
     stateSlots(this.#tags, {
-      ...{ ring, spacing, ...slots },
+      ring,
+      spacing,
+      ...slots,
       sequences: upload(({ sequence }) => sequence),
       positions: upload(({ start }) => start),
       ends: upload(({ start, count }) => start + count),

@@ -84,11 +84,16 @@ export interface RotaryEmbeddingOptions {
 }
 
 const kinds = {
-  ...({ headSize: 'count', rotaryDim: 'any', maxLength: 'count', theta: 'positive' } as const),
-  ...({ layout: 'any', firstPosition: 'number', frequencies: FREQUENCIES } as const), // `rotaryAngles` checks further
+  headSize: 'count',
+  rotaryDim: 'any',
+  maxLength: 'count',
+  theta: 'positive',
+  layout: 'any',
+  firstPosition: 'number',
+  frequencies: FREQUENCIES, // `rotaryAngles` checks further
   scaling: orNull('object'),
   axes: orNull('integers'),
-};
+} as const;
 
 /** Rotates queries and keys by their positions. Layers with the same rotation share one instance. */
 export interface Rotation extends Module {

@@ -53,7 +53,11 @@ export interface StackParts {
 
 const maker = orNull('function');
 const kinds = {
-  ...({ entry: maker, exit: maker, projection: maker, dropout: maker, layerDrop: maker } as const),
+  entry: maker,
+  exit: maker,
+  projection: maker,
+  dropout: maker,
+  layerDrop: maker,
   hiddenStates: ['inputs', 'outputs', 'layers'],
 } as const;
 

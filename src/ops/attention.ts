@@ -127,7 +127,12 @@ function attend(
     const dsinks = gradOf(sinks);
     if (dsinks)
       device.emit('attentionSinksBackward', {
-        ...{ y, dy: given.dy, shares, dsinks: dsinks.tensor, ...sinkSizes, accumulate: dsinks.accumulate },
+        y,
+        dy: given.dy,
+        shares,
+        dsinks: dsinks.tensor,
+        ...sinkSizes,
+        accumulate: dsinks.accumulate,
       });
   };
   differentiableMany(outputs, [...differentiated, sinks], backward, [lengths.lengthsQ, lengths.lengthsK, mask]);

@@ -198,8 +198,22 @@ function sizesOf({ batch, channels, groups, channelsLast, ...it }: Patches) {
   const [padHeight, padWidth] = it.padding;
   const [dilationHeight, dilationWidth] = it.dilation;
   return {
-    ...{ batch, channels, height, width, outHeight, outWidth, kernelHeight, kernelWidth, strideHeight, strideWidth },
-    ...{ padHeight, padWidth, dilationHeight, dilationWidth, groups, channelsLast },
+    batch,
+    channels,
+    height,
+    width,
+    outHeight,
+    outWidth,
+    kernelHeight,
+    kernelWidth,
+    strideHeight,
+    strideWidth,
+    padHeight,
+    padWidth,
+    dilationHeight,
+    dilationWidth,
+    groups,
+    channelsLast,
   };
 }
 

@@ -77,7 +77,11 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
       logProbs: contiguous(logProbs),
       targets: contiguous(targets),
       lengths: device.tensor(Int32Array.from(counted), [batch, 2]),
-      ...{ count: batch, time: longest, classes, labels, blank },
+      count: batch,
+      time: longest,
+      classes,
+      labels,
+      blank,
       zeroInfinity,
     };
     const losses = device.empty([batch]);

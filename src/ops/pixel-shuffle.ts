@@ -22,10 +22,16 @@ export function pixelShuffle(x: Tensor, factor: number, options: PixelShuffleOpt
   return x.device.scope(() =>
     channelsLast
       ? permute(x.reshape(batch, height, width, out, factor, factor), [0, 1, 4, 2, 5, 3]).reshape(
-          ...[batch, height * factor, width * factor, out],
+          batch,
+          height * factor,
+          width * factor,
+          out,
         )
       : permute(x.reshape(batch, out, factor, factor, height, width), [0, 1, 4, 2, 5, 3]).reshape(
-          ...[batch, out, height * factor, width * factor],
+          batch,
+          out,
+          height * factor,
+          width * factor,
         ),
   );
 }
@@ -40,10 +46,16 @@ export function pixelUnshuffle(x: Tensor, factor: number, options: PixelShuffleO
   return x.device.scope(() =>
     channelsLast
       ? permute(x.reshape(batch, rows, factor, columns, factor, channels), [0, 1, 3, 5, 2, 4]).reshape(
-          ...[batch, rows, columns, out],
+          batch,
+          rows,
+          columns,
+          out,
         )
       : permute(x.reshape(batch, channels, rows, factor, columns, factor), [0, 1, 3, 5, 2, 4]).reshape(
-          ...[batch, out, rows, columns],
+          batch,
+          out,
+          rows,
+          columns,
         ),
   );
 }

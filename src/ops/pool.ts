@@ -171,8 +171,16 @@ function measure(
     return ceilMode && (count - 1) * step >= size + border ? count - 1 : count;
   }) as unknown as Pair;
   return {
-    ...{ batch, channels, channelsLast, rank, input, output },
-    ...{ kernel: kernels, stride: strides, padding: paddings, dilation: dilations },
+    batch,
+    channels,
+    channelsLast,
+    rank,
+    input,
+    output,
+    kernel: kernels,
+    stride: strides,
+    padding: paddings,
+    dilation: dilations,
   };
 }
 

@@ -121,9 +121,24 @@ export async function checkModel(device: Device, from: string, options: CheckOpt
 }
 
 const EMPTY: Omit<ModelReport, 'name'> = {
-  ...{ fits: false, problem: null, type: null, architectures: [], head: null, adapter: null },
-  ...{ parameters: 0, memory: null, bytes: 0, types: {}, packed: null },
-  ...{ missing: [], newHead: [], unexpected: [], misshapen: [], tokenizer: false, chatTemplate: false, warnings: [] },
+  fits: false,
+  problem: null,
+  type: null,
+  architectures: [],
+  head: null,
+  adapter: null,
+  parameters: 0,
+  memory: null,
+  bytes: 0,
+  types: {},
+  packed: null,
+  missing: [],
+  newHead: [],
+  unexpected: [],
+  misshapen: [],
+  tokenizer: false,
+  chatTemplate: false,
+  warnings: [],
 };
 
 async function checkFolder(
@@ -152,7 +167,9 @@ async function checkFolder(
     const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
     const missing = namesOf(match.missing.filter((piece) => !isOfHead(piece)));
     const misshapen: Misshapen[] = match.misshapen.map(({ piece, shape }) => ({
-      ...{ name: piece.name, shape, expected: shapeOf(piece) },
+      name: piece.name,
+      shape,
+      expected: shapeOf(piece),
     }));
     if (blank.head === modulesHead) {
       const loadPart = async (part: ModelSource, partHead: HeadKind) => {
@@ -170,18 +187,22 @@ async function checkFolder(
     const body = bodyOf(blank, json);
     const report: ModelReport = {
       ...EMPTY,
-      ...{ name: source.name, fits: missing.length === 0 && misshapen.length === 0, head: model.headKind },
-      ...{ type: String(json.model_type), architectures: [json.architectures ?? []].flat().map(String) },
-      ...{
-        missing,
-        misshapen,
-        unexpected: match.unused,
-        warnings,
-        packed: packedName !== null && formats ? formats : null,
-      },
+      name: source.name,
+      fits: missing.length === 0 && misshapen.length === 0,
+      head: model.headKind,
+      type: String(json.model_type),
+      architectures: [json.architectures ?? []].flat().map(String),
+      missing,
+      misshapen,
+      unexpected: match.unused,
+      warnings,
+      packed: packedName !== null && formats ? formats : null,
       newHead: namesOf(match.missing.filter(isOfHead)),
-      ...{ parameters: sizeOf(model), memory: memoryOf(model), ...storedSizes(stored.tensors.values()) },
-      ...{ tokenizer: model.tokenizer !== null, chatTemplate: await hasTemplate(source, model) },
+      parameters: sizeOf(model),
+      memory: memoryOf(model),
+      ...storedSizes(stored.tensors.values()),
+      tokenizer: model.tokenizer !== null,
+      chatTemplate: await hasTemplate(source, model),
     };
     const dispose = () => {
       body?.dispose();
@@ -270,13 +291,12 @@ async function checkAdapter(
   const { from, options } = await adapterBase(source, baseModel);
   const texts = (value: unknown) => [value ?? []].flat().map(String);
   const adapter: AdapterReport = {
-    ...{
-      kind: `${config.peft_type}`,
-      base: `${baseModel ?? config.base_model_name_or_path}`,
-      r: config.r,
-      alpha: config.lora_alpha,
-    },
-    ...{ targets: texts(config.target_modules), modulesToSave: texts(config.modules_to_save) },
+    kind: `${config.peft_type}`,
+    base: `${baseModel ?? config.base_model_name_or_path}`,
+    r: config.r,
+    alpha: config.lora_alpha,
+    targets: texts(config.target_modules),
+    modulesToSave: texts(config.modules_to_save),
   };
   const base = await checkModel(device, from, { ...hub, revision: options.revision, head: wanted ?? options.head });
   const { model } = base;

@@ -8,9 +8,17 @@ import type { OnnxChoice } from './onnx/files.js';
 
 /** Formats by the names of transformers.js. */
 const DTYPES = {
-  ...({ auto: 'auto', fp32: 'float32', fp16: 'float16' } as const),
-  ...({ q8: 'int8', int8: 'int8', uint8: 'int8', q4: 'int4', q4f16: 'int4', bnb4: 'int4' } as const),
-  ...({ q2: 'int4', q2f16: 'int4' } as const),
+  auto: 'auto',
+  fp32: 'float32',
+  fp16: 'float16',
+  q8: 'int8',
+  int8: 'int8',
+  uint8: 'int8',
+  q4: 'int4',
+  q4f16: 'int4',
+  bnb4: 'int4',
+  q2: 'int4',
+  q2f16: 'int4',
 } as const;
 
 /** The options of `loadModel` that decide the format, and the form of the file. */

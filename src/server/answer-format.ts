@@ -26,7 +26,8 @@ const responseFormat = tagged(
 );
 
 const grammar = string({
-  ...{ minLength: 1, maxLength: MAX_GRAMMAR },
+  minLength: 1,
+  maxLength: MAX_GRAMMAR,
   description: "An extension: a grammar of the answer, in llama.cpp's GBNF.",
 });
 

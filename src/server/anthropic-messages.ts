@@ -266,13 +266,13 @@ function requestOf(body: MessagesRequest): ConversationRequest {
   const { system, tools, tool_choice: choice, thinking: thought, output_config: output } = body;
   const said = body.messages.flatMap(messagesOf);
   const first = system === undefined ? [] : [{ role: 'system' as const, content: joined(system) }];
+  const sampling = { temperature: body.temperature, top_p: body.top_p, top_k: body.top_k };
   return {
     model: body.model,
     messages: [...first, ...said] as ConversationRequest['messages'],
     max_tokens: body.max_tokens,
     stop: body.stop_sequences,
-    temperature: body.temperature,
-    ...{ top_p: body.top_p, top_k: body.top_k },
+    ...sampling,
     tools: tools?.map(({ name, description, input_schema: parameters, strict }) => {
       return { type: 'function' as const, function: { name, description, parameters, strict } };
     }),

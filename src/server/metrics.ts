@@ -36,20 +36,31 @@ export class Metrics {
       registers,
     });
     const seconds = new Histogram({
-      ...{ name: 'simdformer_request_seconds', help: 'Seconds from the request to the end of its answer.' },
-      ...{ labelNames: ['path', 'model'], buckets: SECONDS, registers },
+      name: 'simdformer_request_seconds',
+      help: 'Seconds from the request to the end of its answer.',
+      labelNames: ['path', 'model'],
+      buckets: SECONDS,
+      registers,
     });
     const first = new Histogram({
-      ...{ name: 'simdformer_first_token_seconds', help: 'Seconds from the request to the first token of its answer.' },
-      ...{ labelNames: ['model'], buckets: SECONDS, registers },
+      name: 'simdformer_first_token_seconds',
+      help: 'Seconds from the request to the first token of its answer.',
+      labelNames: ['model'],
+      buckets: SECONDS,
+      registers,
     });
     const tokens = new Counter({
-      ...{ name: 'simdformer_tokens_total', help: 'Tokens of prompts, cached tokens of prompts, tokens of answers.' },
-      ...{ labelNames: ['model', 'kind'], registers },
+      name: 'simdformer_tokens_total',
+      help: 'Tokens of prompts, cached tokens of prompts, tokens of answers.',
+      labelNames: ['model', 'kind'],
+      registers,
     });
     const perModel = (name: string, help: string, read: (model: ServedModel) => number) =>
       new Gauge({
-        ...{ name, help, labelNames: ['model'], registers },
+        name,
+        help,
+        labelNames: ['model'],
+        registers,
         collect() {
           this.reset();
           for (const model of models.inMemory) this.set({ model: model.id }, read(model));

@@ -240,10 +240,21 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     cors = [],
     imageHosts = [],
   } = checkOptions('openai', options, {
-    ...{ models: 'object', apiKeys: 'array', parallel: 'count', context: 'count', maxWaiting: 'whole' },
-    ...{ maxBodyBytes: 'count', maxAudioBytes: 'count', keepAliveSeconds: SECONDS, maxMemoryBytes: 'positive' },
-    ...{ sharePrefixes: 'boolean', cors: 'any', imageHosts: 'array' },
-    ...{ client: 'function', constrain: 'function', onRequest: 'function' },
+    models: 'object',
+    apiKeys: 'array',
+    parallel: 'count',
+    context: 'count',
+    maxWaiting: 'whole',
+    maxBodyBytes: 'count',
+    maxAudioBytes: 'count',
+    keepAliveSeconds: SECONDS,
+    maxMemoryBytes: 'positive',
+    sharePrefixes: 'boolean',
+    cors: 'any',
+    imageHosts: 'array',
+    client: 'function',
+    constrain: 'function',
+    onRequest: 'function',
   });
   if (!isObject(models) || Object.keys(models).length === 0)
     throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
@@ -281,7 +292,10 @@ function checkModel(name: string, model: LoadedModel | ManagedModel | null): voi
   if (!isObject(model) || !isManaged(model))
     throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, ${expected}`);
   const { adapters = {} } = checkOptions(`openai: models.${name}`, model, {
-    ...{ load: 'function', adapters: 'object', pinned: 'boolean', bytes: 'notNegative' },
+    load: 'function',
+    adapters: 'object',
+    pinned: 'boolean',
+    bytes: 'notNegative',
   });
   for (const [adapter, put] of Object.entries(adapters))
     if (typeof put !== 'function')

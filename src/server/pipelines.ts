@@ -58,7 +58,9 @@ const TASKS = {
     inputs: media,
     parameters: {
       subtask: optional(oneOf(['panoptic', 'instance', 'semantic'])),
-      ...{ threshold: ratio, mask_threshold: ratio, overlap_mask_area_threshold: ratio },
+      threshold: ratio,
+      mask_threshold: ratio,
+      overlap_mask_area_threshold: ratio,
       label_ids_to_fuse: optional(array(integer({ min: 0, max: 100_000 }), { min: 1, max: MAX_ITEMS })),
     },
   },

@@ -148,8 +148,13 @@ class OngoingRequest {
     const method = endpoint.method.toUpperCase();
     settings.metrics.observe(finished);
     settings.tracing?.record({
-      ...{ ...finished, method, phases, operation: endpoint.operation, body: this.#checked },
-      ...{ headers: context.req.raw.headers, start: this.#arrived },
+      ...finished,
+      method,
+      phases,
+      operation: endpoint.operation,
+      body: this.#checked,
+      headers: context.req.raw.headers,
+      start: this.#arrived,
     });
     settings.onRequest?.({ ...finished, id: this.id, method, client: this.#client });
   }

@@ -22,8 +22,16 @@ const seconds = { type: 'number', minimum: 0 } as const;
 const number = { type: 'number' } as const;
 
 const segment = shape({
-  ...{ id: count, seek: count, start: seconds, end: seconds, text, tokens: listOf(count) },
-  ...{ temperature: seconds, avg_logprob: number, compression_ratio: seconds, no_speech_prob: seconds },
+  id: count,
+  seek: count,
+  start: seconds,
+  end: seconds,
+  text,
+  tokens: listOf(count),
+  temperature: seconds,
+  avg_logprob: number,
+  compression_ratio: seconds,
+  no_speech_prob: seconds,
 });
 
 /** The default of openai-whisper: a doubtful answer is generated again at a higher temperature. */
@@ -195,7 +203,10 @@ function verboseSegments(chunks: readonly TranscriptChunk[], duration: number): 
   return segmentsOf(chunks, duration).map((each, id) => {
     const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
     return {
-      ...{ id, seek, ...each, tokens },
+      id,
+      seek,
+      ...each,
+      tokens,
       temperature: quality?.temperature,
       avg_logprob: quality?.averageLogProbability,
       compression_ratio: quality?.compressionRatio,

@@ -41,17 +41,23 @@ export interface SpeechRecognition {
 }
 
 const OWN = [
-  ...(['signal', 'onProgress', 'batchSize'] as const),
-  ...(['return_timestamps', 'chunk_length_s', 'stride_length_s', 'language', 'task'] as const),
-  ...([
-    'return_language',
-    'onText',
-    'temperature',
-    'condition_on_prev_tokens',
-    'prompt_ids',
-    'return_quality',
-  ] as const),
-  ...(['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const),
+  'signal',
+  'onProgress',
+  'batchSize',
+  'return_timestamps',
+  'chunk_length_s',
+  'stride_length_s',
+  'language',
+  'task',
+  'return_language',
+  'onText',
+  'temperature',
+  'condition_on_prev_tokens',
+  'prompt_ids',
+  'return_quality',
+  'compression_ratio_threshold',
+  'logprob_threshold',
+  'no_speech_threshold',
 ] as const;
 
 /** Default of `chunk_length_s` for streams. */

@@ -42,7 +42,10 @@ export interface WordAnswer {
 
 const KINDS = {
   word_boxes: 'any',
-  ...({ top_k: 'count', max_answer_len: 'count', max_seq_len: 'count', doc_stride: 'whole' } as const),
+  top_k: 'count',
+  max_answer_len: 'count',
+  max_seq_len: 'count',
+  doc_stride: 'whole',
   handle_impossible_answer: 'boolean',
   ...callOptionKinds,
 } as const;

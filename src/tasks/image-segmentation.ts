@@ -71,7 +71,9 @@ const labelIds: OptionRule = {
 
 const KINDS = {
   subtask: ['panoptic', 'instance', 'semantic', null],
-  ...{ threshold: share, mask_threshold: share, overlap_mask_area_threshold: share },
+  threshold: share,
+  mask_threshold: share,
+  overlap_mask_area_threshold: share,
   label_ids_to_fuse: anyOf(labelIds, [null]),
   target_sizes: 'any',
   ...callOptionKinds,

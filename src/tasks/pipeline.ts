@@ -172,9 +172,13 @@ export async function openModel(
 
 /** Options of transformers.js that `loadModel` has by other names, or not at all. */
 const TRANSFORMERS_JS = {
-  ...({ cache_dir: 'string', local_files_only: 'boolean', subfolder: 'string', model_file_name: 'string' } as const),
-  ...({ session_options: 'object', use_external_data_format: anyOf('boolean', 'whole', 'object') } as const),
-};
+  cache_dir: 'string',
+  local_files_only: 'boolean',
+  subfolder: 'string',
+  model_file_name: 'string',
+  session_options: 'object',
+  use_external_data_format: anyOf('boolean', 'whole', 'object'),
+} as const;
 
 /** Returns the options for `loadModel`, which refuses unknown ones. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {

@@ -85,8 +85,13 @@ interface Limits extends AnswerLimits {
 function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Limits {
   checkCallOptions(TASK, options);
   const given = checkOptions(TASK, options, {
-    ...({ top_k: 'count', max_seq_len: 'count', doc_stride: 'whole', max_answer_len: 'count' } as const),
-    ...({ max_question_len: 'count', handle_impossible_answer: 'boolean', align_to_words: 'boolean' } as const),
+    top_k: 'count',
+    max_seq_len: 'count',
+    doc_stride: 'whole',
+    max_answer_len: 'count',
+    max_question_len: 'count',
+    handle_impossible_answer: 'boolean',
+    align_to_words: 'boolean',
     ...callOptionKinds,
   });
   const maxLength = Math.min(given.max_seq_len ?? 384, tokenLimit(model));

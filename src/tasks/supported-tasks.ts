@@ -14,13 +14,24 @@ const OF_BODIES = ['feature-extraction', 'sentence-similarity', 'image-feature-e
 const REWRITING = ['summarization', 'text2text-generation', 'translation'];
 /** Tasks that need no text. */
 const WITHOUT_TEXT = [
-  ...['audio-classification', 'automatic-speech-recognition', 'background-removal', 'depth-estimation'],
-  ...['image-classification', 'image-feature-extraction', 'image-segmentation', 'image-to-text', 'object-detection'],
+  'audio-classification',
+  'automatic-speech-recognition',
+  'background-removal',
+  'depth-estimation',
+  'image-classification',
+  'image-feature-extraction',
+  'image-segmentation',
+  'image-to-text',
+  'object-detection',
 ];
 /** Tasks with images or sounds that also need a tokenizer. They check the model's inputs themselves. */
 const OF_SEVERAL_KINDS = [
-  ...['document-question-answering', 'image-text-to-text', 'text-to-speech', 'zero-shot-audio-classification'],
-  ...['zero-shot-image-classification', 'zero-shot-object-detection'],
+  'document-question-answering',
+  'image-text-to-text',
+  'text-to-speech',
+  'zero-shot-audio-classification',
+  'zero-shot-image-classification',
+  'zero-shot-object-detection',
 ];
 
 /**

@@ -77,9 +77,19 @@ export type TextGeneration = <Inputs extends string | Chat | readonly string[] |
 
 const TASK = 'text-generation';
 const OWN = [
-  ...(['return_full_text', 'add_special_tokens', 'tools', 'documents', 'chat_template'] as const),
-  ...(['tokenizer_encode_kwargs', 'streamer'] as const),
-  ...(['eos_token_id', 'output_scores', 'output_attentions', 'signal', 'onProgress', 'batchSize'] as const),
+  'return_full_text',
+  'add_special_tokens',
+  'tools',
+  'documents',
+  'chat_template',
+  'tokenizer_encode_kwargs',
+  'streamer',
+  'eos_token_id',
+  'output_scores',
+  'output_attentions',
+  'signal',
+  'onProgress',
+  'batchSize',
 ] as const;
 type OwnName = (typeof OWN)[number];
 

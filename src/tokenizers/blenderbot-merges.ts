@@ -54,8 +54,14 @@ export function blenderbotTokenizerJson(vocab: Readonly<Record<string, unknown>>
     post_processor: null,
     decoder: { type: 'BPEDecoder', suffix: END },
     model: {
-      ...{ type: 'BPE', dropout: null, unk_token: UNKNOWN, fuse_unk: false, byte_fallback: false },
-      ...{ end_of_word_suffix: END, vocab: Object.fromEntries([...parts, ...known]), merges: pairs },
+      type: 'BPE',
+      dropout: null,
+      unk_token: UNKNOWN,
+      fuse_unk: false,
+      byte_fallback: false,
+      end_of_word_suffix: END,
+      vocab: Object.fromEntries([...parts, ...known]),
+      merges: pairs,
     } as TokenizerJson['model'],
   };
 }

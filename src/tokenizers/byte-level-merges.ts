@@ -23,11 +23,24 @@ export function byteLevelTokenizerJson(
   const added = names
     .filter((name) => Object.hasOwn(ids, name))
     .map((content) => ({
-      ...{ id: ids[content] as number, content, single_word: false, lstrip: content === '<mask>', rstrip: false },
-      ...{ normalized: false, special: true },
+      id: ids[content] as number,
+      content,
+      single_word: false,
+      lstrip: content === '<mask>',
+      rstrip: false,
+      normalized: false,
+      special: true,
     }));
   const add_prefix_space = config.add_prefix_space ?? false;
   const byteLevel = { type: 'ByteLevel', add_prefix_space, trim_offsets: true, use_regex: true };
+  const model = {
+    type: 'BPE',
+    dropout: null,
+    unk_token: null,
+    fuse_unk: false,
+    byte_fallback: false,
+    vocab: ids,
+  };
   const lines = merges.split(/\r?\n/).filter((line, i) => line !== '' && !(i === 0 && line.startsWith('#version')));
   return {
     version: '1.0',
@@ -47,9 +60,6 @@ export function byteLevelTokenizerJson(
             add_prefix_space,
           },
     decoder: byteLevel,
-    model: {
-      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
-      ...{ vocab: ids, merges: lines.map((line) => line.split(' ')) },
-    },
+    model: { ...model, merges: lines.map((line) => line.split(' ')) },
   };
 }

@@ -76,7 +76,14 @@ function known(property: string): string {
 }
 
 const CHARACTERS: Readonly<Record<string, string>> = {
-  ...{ a: '\x07', b: '\b', e: '\x1b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
+  a: '\x07',
+  b: '\b',
+  e: '\x1b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
 };
 
 /** Characters that are equal if case is ignored, in addition to those of `toLowerCase` and `toUpperCase`. */

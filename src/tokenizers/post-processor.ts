@@ -47,7 +47,12 @@ function stepOf(part: Part): PostProcessor {
 }
 
 const specialItem = (id: number, type: number): Item => ({
-  ...{ id, type, token: '', special: 1, offset: [0, 0], word: null },
+  id,
+  type,
+  token: '',
+  special: 1,
+  offset: [0, 0],
+  word: null,
 });
 
 const ofType = (items: readonly Item[], type: number) =>

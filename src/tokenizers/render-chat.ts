@@ -75,7 +75,12 @@ const MAX_RANGE = 100_000;
 
 /** The globals that transformers adds to Jinja's own filters and tests. */
 const globals = {
-  ...{ true: true, false: false, none: null, True: true, False: false, None: null },
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
   range(first: number, last?: number, step = 1): number[] {
     const [from, to] = last === undefined ? [0, first] : [first, last];
     const count = Math.max(0, Math.ceil((to - from) / step));

@@ -29,7 +29,16 @@ export function* slicesOf(text: string, length = SLICE_LENGTH): Generator<string
 
 /** Normalizers that look at each character, or at characters that Unicode composes. */
 const LOCAL_NORMALIZERS = new Set([
-  ...['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents', 'BertNormalizer', 'Nmt', 'ByteLevel', 'Prepend'],
+  'NFC',
+  'NFD',
+  'NFKC',
+  'NFKD',
+  'Lowercase',
+  'StripAccents',
+  'BertNormalizer',
+  'Nmt',
+  'ByteLevel',
+  'Prepend',
 ]);
 
 /** Split patterns that begin a match at a space before a letter: those of GPT-2, cl100k, Llama 3, Qwen 2 and o200k. */

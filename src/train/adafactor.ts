@@ -66,11 +66,16 @@ export class Adafactor implements Optimizer {
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdafactorOptions = {}) {
     const isPair = (value: unknown) => Array.isArray(value) && value.length === 2 && value.every((n) => n >= 0);
     const kinds = {
-      ...({ lr: 'notNegative', clipThreshold: 'positive', decayRate: 'number' } as const),
+      lr: 'notNegative',
+      clipThreshold: 'positive',
+      decayRate: 'number',
       eps: { accepts: isPair, expected: 'two numbers, 0 or more' },
-      ...{ beta1: orNull('fraction'), weightDecay: 'notNegative' as const },
-      ...({ scaleParameter: 'boolean', relativeStep: 'boolean', warmupInit: 'boolean' } as const),
-    };
+      beta1: orNull('fraction'),
+      weightDecay: 'notNegative' as const,
+      scaleParameter: 'boolean',
+      relativeStep: 'boolean',
+      warmupInit: 'boolean',
+    } as const;
     const { lr = null, beta1 = null, ...given } = checkOptions('Adafactor', options, kinds);
     const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = given;
     const { relativeStep = lr === null, warmupInit = false } = given;

@@ -201,15 +201,37 @@ const stage: OptionRule = { accepts: (value) => value === 0 || value === 1, expe
 const path: OptionRule = { accepts: (value) => typeof value === 'string', expected: 'the path of a file' };
 
 const kinds = {
-  ...({ steps: 'count', epochs: 'positive', batchTokens: 'count', gradientAccumulation: 'count' } as const),
-  ...({ batchSize: 'count', shuffleBuffer: 'count' } as const),
-  ...({ optimizer, schedule: 'function', clipNorm: norm, skipNonFinite: 'boolean' } as const),
-  ...({ labelSmoothing: share, ignoreIndex: label, headDiversity: 'notNegative', rDrop: 'notNegative' } as const),
-  ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
-  ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // checkStopping checks the first
-  ...({ checkpoint: path, checkpointEvery: 'count', resume: 'boolean', signal: 'signal' } as const),
-  ...({ onStep: 'function', onValidation: 'function', world: 'any', wire, zeroStage: stage } as const),
-};
+  steps: 'count',
+  epochs: 'positive',
+  batchTokens: 'count',
+  gradientAccumulation: 'count',
+  batchSize: 'count',
+  shuffleBuffer: 'count',
+  optimizer,
+  schedule: 'function',
+  clipNorm: norm,
+  skipNonFinite: 'boolean',
+  labelSmoothing: share,
+  ignoreIndex: label,
+  headDiversity: 'notNegative',
+  rDrop: 'notNegative',
+  gradientCheckpointing: 'boolean',
+  seed: 'seed',
+  validate: 'function',
+  validateEvery: 'count',
+  earlyStopping: 'any',
+  averageLast: 'count',
+  emaDecay: 'fraction', // checkStopping checks the first
+  checkpoint: path,
+  checkpointEvery: 'count',
+  resume: 'boolean',
+  signal: 'signal',
+  onStep: 'function',
+  onValidation: 'function',
+  world: 'any',
+  wire,
+  zeroStage: stage,
+} as const;
 
 /** Throws ArgumentError for invalid options of `fit`, and for options that contradict each other or the model. */
 export function checkSettings(options: FitOptions, model: Learner['model']): void {

@@ -129,8 +129,13 @@ export class WorldSum implements GradientSum {
     const { size } = this.world;
     const part = partLength(flagsAt + params.length, size);
     const bucket = {
-      ...{ params, flagsAt, values: new Float32Array(part * size), sum: new Float32Array(part) },
-      ...{ waiting: 0, travel: new Pending(Promise.resolve()), travelling: 0 },
+      params,
+      flagsAt,
+      values: new Float32Array(part * size),
+      sum: new Float32Array(part),
+      waiting: 0,
+      travel: new Pending(Promise.resolve()),
+      travelling: 0,
     };
     this.#buckets.push(bucket);
     for (const param of params) this.#bucketOf.set(param, bucket);

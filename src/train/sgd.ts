@@ -58,9 +58,12 @@ export class SGD implements Optimizer {
   /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: SGDOptions = {}) {
     const kinds = {
-      ...({ lr: 'notNegative', momentum: 'fraction', dampening: 'any', nesterov: 'boolean' } as const),
+      lr: 'notNegative',
+      momentum: 'fraction',
+      dampening: 'any',
+      nesterov: 'boolean',
       weightDecay: 'notNegative' as const,
-    };
+    } as const;
     const given = checkOptions('SGD', options, kinds);
     const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = given;
     checkNumber('SGD', 'dampening', dampening, Number.isFinite, 'a finite number');

@@ -452,9 +452,14 @@ export class TrainingRun {
     await checkAgreement(world, {
       ...options,
       // These may differ between ranks.
-      ...{ checkpoint: undefined, signal: undefined, onStep: undefined, onValidation: undefined },
+      checkpoint: undefined,
+      signal: undefined,
+      onStep: undefined,
+      onValidation: undefined,
       ...this.#state,
-      ...{ step: undefined, skipped: undefined, validations: undefined }, // only rank 0 has them, from its checkpoint
+      step: undefined,
+      skipped: undefined,
+      validations: undefined, // only rank 0 has them, from its checkpoint
       version: this.#model.device.info.version,
       data: this.#data.fingerprint,
       steps: this.#steps,

@@ -72,7 +72,10 @@ async function real(folder: string, names: readonly string[]): Promise<File[] | 
 }
 
 const minilm = await real('all-MiniLM-L6-v2', [
-  ...['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'],
+  'config.json',
+  'model.safetensors',
+  'tokenizer.json',
+  'tokenizer_config.json',
 ]);
 const smollm = await real('smollm2-135m', ['SmolLM2-135M-Instruct.Q4_1.gguf']);
 

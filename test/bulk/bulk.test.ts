@@ -118,7 +118,10 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect(await all(words, queue)).toEqual(await expected(words));
     const jobs = new Queue(queue, { connection: { port } });
     expect(await jobs.getJobCounts('completed', 'failed', 'waiting', 'active')).toEqual({
-      ...{ completed: words.length, failed: 0, waiting: 0, active: 0 },
+      completed: words.length,
+      failed: 0,
+      waiting: 0,
+      active: 0,
     });
     await jobs.close();
     await Promise.all(begun); // workers listen for signals only from then on

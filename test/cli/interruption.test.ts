@@ -153,7 +153,10 @@ it('a program that exits while it writes leaves the old file, and nothing else',
       resolveDir: '.',
     },
     outfile: program,
-    ...{ bundle: true, format: 'esm', platform: 'node', logLevel: 'error' },
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'error',
   });
   const ended = await interrupted([program, written], {}, (callback, child) => child.stdout?.once('data', callback));
   expect(ended).toEqual({ code: 130, signal: null, stderr: 'simdformer: stopped by Ctrl-C\n' });

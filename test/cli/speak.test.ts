@@ -52,15 +52,15 @@ describe('transcribe', () => {
     const path = modelOf('parakeet_ctc', {
       'preprocessor_config.json': { feature_extractor_type: 'ParakeetFeatureExtractor', feature_size: 16 },
       'tokenizer.json': {
-        ...{
-          version: '1.0',
-          truncation: null,
-          padding: null,
-          added_tokens: [],
-          normalizer: null,
-          post_processor: null,
-        },
-        ...{ pre_tokenizer: space, decoder: space, model: { type: 'WordLevel', vocab: pieces, unk_token: 't1' } },
+        version: '1.0',
+        truncation: null,
+        padding: null,
+        added_tokens: [],
+        normalizer: null,
+        post_processor: null,
+        pre_tokenizer: space,
+        decoder: space,
+        model: { type: 'WordLevel', vocab: pieces, unk_token: 't1' },
       },
     });
     const recording = join(folder, 'sound.wav');

@@ -3,15 +3,23 @@ import type { Random } from '../../src/core/random.js';
 export type Schema = boolean | { readonly [name: string]: unknown };
 
 const PATTERNS = [
-  ...['^[a-z]{2,5}$', 'ab+c', '^(foo|bar)-\\d{3}', '[^"]+\\\\$', '^\\w+\\s\\w+$', '^\\u{1F600}+$', '^$|^a', '^x-'],
-  ...[
-    '^(?!b)[a-c]{1,3}$',
-    '^(?=.*\\d)[a-z0-9]{3,6}$',
-    '^P(?!$)(\\d+Y)?(T(?=\\d)(\\d+H)?)?$',
-    '\\uD83D\\uDE00',
-    '^.{0,4}$',
-  ],
-  ...['^[\\s\\S]?é', '(a|b)*c$', '^(?:[ab]|cd){2,}$', '[^\\n]'],
+  '^[a-z]{2,5}$',
+  'ab+c',
+  '^(foo|bar)-\\d{3}',
+  '[^"]+\\\\$',
+  '^\\w+\\s\\w+$',
+  '^\\u{1F600}+$',
+  '^$|^a',
+  '^x-',
+  '^(?!b)[a-c]{1,3}$',
+  '^(?=.*\\d)[a-z0-9]{3,6}$',
+  '^P(?!$)(\\d+Y)?(T(?=\\d)(\\d+H)?)?$',
+  '\\uD83D\\uDE00',
+  '^.{0,4}$',
+  '^[\\s\\S]?é',
+  '(a|b)*c$',
+  '^(?:[ab]|cd){2,}$',
+  '[^\\n]',
 ];
 const FORMATS = ['date', 'time', 'date-time', 'email', 'uri', 'uuid', 'ipv4', 'ipv6', 'hostname', 'duration'];
 const LEAVES = ['type', 'enum', 'const', 'string', 'string', 'number', 'number', 'any', 'never'];
@@ -121,8 +129,16 @@ const tagged = (tag: unknown, inner: Schema): Schema => ({
 
 function propertyNames(random: Random): Schema {
   const all: Schema[] = [
-    ...[true, { type: 'string' }, { enum: ['a', 'b'] }, { type: 'string', pattern: '^[a-d]{2}$' }, { const: 'a' }],
-    ...[{ pattern: '^x-[a-z]+$' }, { pattern: '^[ab]$' }, { minLength: 2 }, { maxLength: 3 }, { format: 'date' }],
+    true,
+    { type: 'string' },
+    { enum: ['a', 'b'] },
+    { type: 'string', pattern: '^[a-d]{2}$' },
+    { const: 'a' },
+    { pattern: '^x-[a-z]+$' },
+    { pattern: '^[ab]$' },
+    { minLength: 2 },
+    { maxLength: 3 },
+    { format: 'date' },
   ];
   return all[random.below(all.length)] as Schema;
 }

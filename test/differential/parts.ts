@@ -36,10 +36,7 @@ function plain(name: string, tensor: (x: Tensor) => Tensor, real: (x: Reals) => 
   return { name, constants: [], terms, tensor, real };
 }
 
-const activations = [
-  ...[ops.relu, ops.gelu, ops.silu, ops.tanh, ops.sigmoid],
-  ...[ops.mish, ops.hardSwish, ops.quickGelu],
-];
+const activations = [ops.relu, ops.gelu, ops.silu, ops.tanh, ops.sigmoid, ops.mish, ops.hardSwish, ops.quickGelu];
 const functions: readonly Part[] = [
   ...activations.map((op) =>
     plain(
@@ -87,7 +84,10 @@ const pairs: readonly (readonly [name: string, tensor: typeof ops.add, real: (a:
 const withOther: MakePart = (random) => {
   const [name, tensor, f] = pick(random, pairs);
   return {
-    ...{ name, constants: [], terms: 1, takesOther: true },
+    name,
+    constants: [],
+    terms: 1,
+    takesOther: true,
     tensor: (x, _, other) => tensor(x, other),
     real: (x, _, other) => elementwise(x, other, f),
   };
@@ -96,7 +96,9 @@ const withOther: MakePart = (random) => {
 const withRow: MakePart = (random, [, cols]) => {
   const [name, tensor, f] = pick(random, pairs);
   return {
-    ...{ name: `${name} a row`, constants: [random.normal([cols])], terms: 1 },
+    name: `${name} a row`,
+    constants: [random.normal([cols])],
+    terms: 1,
     tensor: (x, [row]) => tensor(x, row as Tensor),
     real: (x, [row]) => elementwise(x, row as Reals, f),
   };
@@ -131,12 +133,16 @@ const norms: MakePart = (random, [, cols]) => {
   const eps = 0.1; // so that rows of one or equal values do not amplify roundings
   const all: readonly Part[] = [
     {
-      ...{ name: 'layerNorm', constants, terms: cols },
+      name: 'layerNorm',
+      constants,
+      terms: cols,
       tensor: (x, [gamma, beta]) => ops.layerNorm(x, gamma, beta, { eps }),
       real: (x, [gamma, beta]) => layerNorm(x, gamma as Reals, beta as Reals, eps),
     },
     {
-      ...{ name: 'rmsNorm', constants: constants.slice(0, 1), terms: cols },
+      name: 'rmsNorm',
+      constants: constants.slice(0, 1),
+      terms: cols,
       tensor: (x, [gamma]) => ops.rmsNorm(x, gamma as Tensor, { eps }),
       real: (x, [gamma]) => rmsNorm(x, gamma as Reals, eps),
     },
@@ -253,17 +259,17 @@ const moves: MakePart = (random, [rows, cols]) => {
       (x) => matrix(rows, 2 * cols, (r, c) => (c < cols ? 1 : -1) * (x.data[r * cols + (c % cols)] as number)),
     ),
     {
-      ...{ name: 'gather', constants: [ids], terms: rows },
+      name: 'gather',
+      constants: [ids],
+      terms: rows,
       tensor: (x, [rowIds]) => ops.gather(x, rowIds as Tensor),
       real: (x, [rowIds]) =>
         matrix(ids.data.length, cols, (r, c) => x.data[(rowIds?.data[r] as number) * cols + c] as number),
     },
     {
-      ...{
-        name: 'causalConv',
-        constants: [taps, { shape: [1], data: Int32Array.of(rows) }],
-        terms: taps.shape[0] as number,
-      },
+      name: 'causalConv',
+      constants: [taps, { shape: [1], data: Int32Array.of(rows) }],
+      terms: taps.shape[0] as number,
       tensor: (x, [w, lengths]) => ops.causalConv(x, w as Tensor, { lengths }),
       real: (x, [w]) => {
         const count = taps.shape[0] as number;
@@ -280,7 +286,14 @@ const moves: MakePart = (random, [rows, cols]) => {
 
 const makers: readonly MakePart[] = [
   (random) => pick(random, functions),
-  ...[withOther, withRow, withMatrix, withLayer, norms, attend, sums, moves],
+  withOther,
+  withRow,
+  withMatrix,
+  withLayer,
+  norms,
+  attend,
+  sums,
+  moves,
 ];
 
 /** A random part for a matrix of this shape. Large results are normalized, so that values stay near 1. */

@@ -118,7 +118,9 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     const bestOf = (fits: (id: number) => boolean) =>
       free.reduce((best, value, id) => (fits(id) && !(value <= free[best]!) ? id : best), -1);
     const { sequences } = await writer.generate([tokenizer.encode(text)], {
-      ...{ ...greedy, maxNewTokens: 48, stop },
+      ...greedy,
+      maxNewTokens: 48,
+      stop,
       logitsProcessors: [
         (scores) => {
           free = scores.slice();

@@ -143,8 +143,18 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     const titles = await page.getByRole('heading', { level: 3 }).allTextContents();
     expect(model.config.norm).toBe('pre');
     expect(titles.map((title) => title.slice(0, 9))).toEqual([
-      ...['Embedding', 'Distances', 'Layer nor', 'Query, ke', 'Scores, s', 'The weigh', 'Add what '],
-      ...['Layer nor', 'Feed-forw', 'Add what ', 'Through a', 'What the '],
+      'Embedding',
+      'Distances',
+      'Layer nor',
+      'Query, ke',
+      'Scores, s',
+      'The weigh',
+      'Add what ',
+      'Layer nor',
+      'Feed-forw',
+      'Add what ',
+      'Through a',
+      'What the ',
     ]);
   });
 

@@ -107,17 +107,15 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   });
 
   it.each([
-    ...[
-      'bert-mlm',
-      'gpt2',
-      'llama',
-      'roberta-sequence',
-      'electra-discriminator',
-      'bert-token',
-      'bert-qa',
-      't5',
-      'mpnet',
-    ],
+    'bert-mlm',
+    'gpt2',
+    'llama',
+    'roberta-sequence',
+    'electra-discriminator',
+    'bert-token',
+    'bert-qa',
+    't5',
+    'mpnet',
   ])('shows %s by numbers, because it has no tokenizer', { timeout: 60_000 }, async (name) => {
     const folder = testData(`reference/${name}`).path;
     const model = await loadModel(device, folder, { onWarning: () => {} });

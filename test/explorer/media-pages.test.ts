@@ -28,8 +28,14 @@ function checkpoint(name: string, more: Files, changes: object = {}): Files {
 const words = (count: number, decoder: object | null) => {
   const vocab = Object.fromEntries(Array.from({ length: count }, (_, i) => [decoder ? `▁t${i}` : `w${i}`, i]));
   return json({
-    ...{ version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null, post_processor: null },
-    ...{ pre_tokenizer: decoder ?? { type: 'WhitespaceSplit' }, decoder },
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: null,
+    post_processor: null,
+    pre_tokenizer: decoder ?? { type: 'WhitespaceSplit' },
+    decoder,
     model: { type: 'WordLevel', vocab, unk_token: decoder ? '▁t1' : 'w1' },
   });
 };

@@ -102,7 +102,9 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model 
     await page.getByLabel('Length penalty').fill('0.6');
     await explorerPage.settled();
     const found = await model.generate([letters.encode('colonel')], {
-      ...{ numBeams: 5, numReturnSequences: 5, lengthPenalty: 0.6 },
+      numBeams: 5,
+      numReturnSequences: 5,
+      lengthPenalty: 0.6,
     });
     const rows = await page.locator('.hypotheses tbody tr').all();
     expect(rows).toHaveLength(5);

@@ -35,8 +35,17 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation mode
     const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
     const tokenizer = BpeTokenizer.train(pairs.flat(), { vocabSize: 320, special });
     model = new Transformer(await createDevice({ threads: 2 }), {
-      ...{ dModel: 48, heads: 2, encoderLayers: 1, decoderLayers: 1, dFF: 96, maxLength: 24, norm: 'pre', seed: 3 },
-      ...{ sourceVocab: tokenizer.vocabSize, targetVocab: tokenizer.vocabSize, tieEmbeddings: 'all' },
+      dModel: 48,
+      heads: 2,
+      encoderLayers: 1,
+      decoderLayers: 1,
+      dFF: 96,
+      maxLength: 24,
+      norm: 'pre',
+      seed: 3,
+      sourceVocab: tokenizer.vocabSize,
+      targetVocab: tokenizer.vocabSize,
+      tieEmbeddings: 'all',
     });
     model.tokenizers = { source: tokenizer, target: tokenizer };
     const examples = pairs.map(([en, de]) => ({

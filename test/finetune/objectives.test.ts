@@ -219,7 +219,9 @@ describe('objectives of encoders', () => {
     it.each(['ranked', 'negatives', 'triplet'] as const)('vectors of texts by the loss %s', async (loss) => {
       using model = await load('rxnmapper-albert', { head: 'none' });
       const rows = reactions.map((text, i) => ({
-        ...{ anchor: text, positive: reactions[(i + 1) % 4]!, score: i },
+        anchor: text,
+        positive: reactions[(i + 1) % 4]!,
+        score: i,
         ...(loss === 'triplet' && { negative: reactions[(i + 2) % 4]! }),
       }));
       const [first, last] = await learn(new Embeddings(model, { loss, margin: 0.5 }), rows, { steps: 16, lr: 1e-4 });

@@ -62,7 +62,8 @@ describe('text', () => {
   it('ends before a stop sequence', async () => {
     const stop = story.slice(12, 20);
     const { text, finishReason } = await generateText({
-      ...{ model: provider(models.stories), ...greedy },
+      model: provider(models.stories),
+      ...greedy,
       stopSequences: [stop],
     });
     expect(text).toBe(story.slice(0, story.indexOf(stop)));
@@ -118,8 +119,12 @@ describe('a format', () => {
 
   it('streams as partial objects', async () => {
     const { partialOutputStream, output } = streamText({
-      ...{ model: provider(models.writer), prompt, output: Output.object({ schema }), maxOutputTokens: 80 },
-      ...{ temperature: 1.5, seed: 4 },
+      model: provider(models.writer),
+      prompt,
+      output: Output.object({ schema }),
+      maxOutputTokens: 80,
+      temperature: 1.5,
+      seed: 4,
     });
     const partials: unknown[] = [];
     for await (const partial of partialOutputStream) partials.push(partial);
@@ -166,7 +171,11 @@ describe('tools', () => {
   it('are called in a stream, with arguments that satisfy the schema', async () => {
     const inputs: unknown[] = [];
     const { fullStream } = streamText({
-      ...{ model: provider(models.writer), prompt, tools: { weather }, maxOutputTokens: 160, seed: 2 },
+      model: provider(models.writer),
+      prompt,
+      tools: { weather },
+      maxOutputTokens: 160,
+      seed: 2,
       toolChoice: { type: 'tool', toolName: 'weather' },
     });
     const types = new Set<string>();
@@ -185,8 +194,12 @@ describe('tools', () => {
     const written = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome", "days": 2}}\n</tool_call>';
     scripted.writes(tokenizer.encode(written, { addSpecial: false }));
     const { toolCalls, finishReason, text } = await generateText({
-      ...{ model: provider(scripted), prompt, tools: { weather }, stopWhen: isStepCount(1) },
-      ...{ maxOutputTokens: 200, temperature: 0 },
+      model: provider(scripted),
+      prompt,
+      tools: { weather },
+      stopWhen: isStepCount(1),
+      maxOutputTokens: 200,
+      temperature: 0,
     });
     expect(toolCalls.map(({ toolName, input }) => [toolName, input])).toEqual([['weather', { city: 'Rome', days: 2 }]]);
     expect([finishReason, text]).toEqual(['tool-calls', '']);
@@ -196,7 +209,8 @@ describe('tools', () => {
     const inputSchema = { jsonSchema: { type: 'object', patternProperties: { '^a': {} } } } as const;
     const { jsonSchema } = await import('ai');
     const { warnings } = await generateText({
-      ...{ model: provider(models.writer), ...greedy },
+      model: provider(models.writer),
+      ...greedy,
       tools: { odd: tool({ inputSchema: jsonSchema(inputSchema.jsonSchema) }) },
     });
     expect(warnings).toEqual([
@@ -217,7 +231,9 @@ describe('tools', () => {
 
   it('that do not exist are refused', async () => {
     const call = generateText({
-      ...{ model: provider(models.writer), prompt, tools: { weather } },
+      model: provider(models.writer),
+      prompt,
+      tools: { weather },
       toolChoice: { type: 'tool', toolName: 'wether' as 'weather' },
     });
     await expect(call).rejects.toThrow(/wether/);
@@ -259,7 +275,10 @@ describe('abort', () => {
   it('ends a stream, and frees its row', async () => {
     const controller = new AbortController();
     const { fullStream } = streamText({
-      ...{ model: provider(models.stories), prompt, temperature: 0, maxOutputTokens: 400 },
+      model: provider(models.stories),
+      prompt,
+      temperature: 0,
+      maxOutputTokens: 400,
       abortSignal: controller.signal,
     });
     let pieces = 0;
@@ -275,7 +294,9 @@ describe('abort', () => {
 
   it('rejects a call', async () => {
     const call = generateText({
-      ...{ model: provider(models.stories), prompt, maxOutputTokens: 400 },
+      model: provider(models.stories),
+      prompt,
+      maxOutputTokens: 400,
       abortSignal: AbortSignal.timeout(5),
     });
     await expect(call).rejects.toMatchObject({ name: 'TimeoutError' });
@@ -313,7 +334,9 @@ describe('other models', () => {
     const simdformer = { max_new_tokens: 8, no_speech_threshold: null }; // the weights are random
     const audio = readFileSync(`${testData('checkpoints/real').path}/jfk-16k.wav`);
     const { text, durationInSeconds, segments } = await transcribe({
-      ...{ model: provider.transcriptionModel('test/tasks/whisper'), audio, providerOptions: { simdformer } },
+      model: provider.transcriptionModel('test/tasks/whisper'),
+      audio,
+      providerOptions: { simdformer },
     });
     await using recognize = await pipeline('automatic-speech-recognition', 'test/tasks/whisper');
     const expected = await recognize(audio, { ...simdformer, return_timestamps: true });

@@ -22,7 +22,10 @@ const seeds: Format[] = [
   { choices: ['yes', 'no', 'maybe'] },
   { grammar: 'root ::= (expr "=" ws num "\\n")+\nexpr ::= num ([-+*/] num)*\nnum ::= [0-9]+ ws\nws ::= [ \\t]{0,2}' },
   {
-    ...{ type: 'tool_calls', syntax: 'hermes', optional: true, parallel: true },
+    type: 'tool_calls',
+    syntax: 'hermes',
+    optional: true,
+    parallel: true,
     tools: [{ name: 'f', parameters: { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] } }],
   },
 ];

@@ -27,7 +27,10 @@ function wav(kind: number, channels: number, bits: number, subKind = 1): Uint8Ar
 const seeds = [
   writeWav(Float32Array.of(0, 0.5, -1, 1), 16000),
   ...[8, 16, 24, 32].map((bits) => wav(1, 2, bits)),
-  ...[wav(3, 1, 32), wav(3, 2, 64), wav(0xfffe, 1, 16), wav(0xfffe, 1, 32, 3)],
+  wav(3, 1, 32),
+  wav(3, 2, 64),
+  wav(0xfffe, 1, 16),
+  wav(0xfffe, 1, 32, 3),
 ];
 
 export function fuzz(bytes: Buffer): Promise<void> {

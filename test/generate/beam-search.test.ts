@@ -47,7 +47,11 @@ describe('beam search', () => {
         .map((tokens, i) => ({ tokens, score: scores[i]! / tokens.length ** lengthPenalty }))
         .sort((a, b) => b.score - a.score);
       const found = await model.generate([inputs[0]!], {
-        ...{ numBeams: 40, numReturnSequences: 40, maxNewTokens: 3, earlyStopping: 'never', lengthPenalty },
+        numBeams: 40,
+        numReturnSequences: 40,
+        maxNewTokens: 3,
+        earlyStopping: 'never',
+        lengthPenalty,
       });
       expect(found.scores.length).toBe(40);
       found.scores.forEach((score, i) => {

@@ -82,7 +82,8 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
     for (const options of [{}, { numBeams: 3 }]) {
       const free = await model.generate(inputs, { maxNewTokens: 9, ...options });
       const own = await model.generate(inputs, {
-        ...{ maxNewTokens: 9, ...options },
+        maxNewTokens: 9,
+        ...options,
         prefix: free.sequences.map((tokens) => tokens.slice(0, 2)),
       });
       if (!options.numBeams) expect(own).toEqual(free);

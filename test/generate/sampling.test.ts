@@ -9,7 +9,11 @@ describe('sampling', () => {
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
     const draws = 5000;
     const { sequences } = await model.generate([inputs[0]!], {
-      ...{ doSample: true, numReturnSequences: draws, maxNewTokens: 1, stopTokens: [], seed: 8 },
+      doSample: true,
+      numReturnSequences: draws,
+      maxNewTokens: 1,
+      stopTokens: [],
+      seed: 8,
     });
     const counts = new Array(11).fill(0);
     for (const [token] of sequences) counts[token!]++;

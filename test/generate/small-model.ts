@@ -4,8 +4,15 @@ import { expect } from 'vitest';
 import { createDevice, type GenerateResult, Transformer, type TransformerOptions } from '../../src/index.js';
 
 export const size: TransformerOptions = {
-  ...{ dModel: 16, heads: 2, dFF: 32, encoderLayers: 2, decoderLayers: 2, sourceVocab: 12, targetVocab: 11 },
-  ...{ maxLength: 24, seed: 3 },
+  dModel: 16,
+  heads: 2,
+  dFF: 32,
+  encoderLayers: 2,
+  decoderLayers: 2,
+  sourceVocab: 12,
+  targetVocab: 11,
+  maxLength: 24,
+  seed: 3,
 };
 
 /** Sources or prompts of different lengths. */

@@ -12,8 +12,23 @@ const data = testData('reference3');
 const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 90));
 
 const families = [
-  ...['gemma3n', 'gemma4', 'gemma4_moe', 'gpt_oss', 'olmo3', 'exaone4', 'cohere2', 'smollm3', 'ministral3'],
-  ...['bloom', 'falcon', 'falcon_alibi', 'gptj', 'hunyuan_v1_dense', 'modernbert_decoder', 'starcoder2', 'olmoe'],
+  'gemma3n',
+  'gemma4',
+  'gemma4_moe',
+  'gpt_oss',
+  'olmo3',
+  'exaone4',
+  'cohere2',
+  'smollm3',
+  'ministral3',
+  'bloom',
+  'falcon',
+  'falcon_alibi',
+  'gptj',
+  'hunyuan_v1_dense',
+  'modernbert_decoder',
+  'starcoder2',
+  'olmoe',
 ];
 
 describe.each(families)('%s', async (name) => {

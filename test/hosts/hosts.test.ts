@@ -44,9 +44,17 @@ beforeAll(async () => {
   const PATH = [dirname(paths.node24), dirname(paths.bun), dirname(paths.deno), process.env.PATH].join(delimiter);
   environment = {
     ...process.env,
-    ...{ PATH, CI: '', NODE_ENV: '', NODE_OPTIONS: '', MODEL: model, HOST: '127.0.0.1', HOSTNAME: '127.0.0.1' },
-    ...{ NEXT_TELEMETRY_DISABLED: '1', ASTRO_TELEMETRY_DISABLED: '1', NUXT_TELEMETRY_DISABLED: '1' },
-    ...{ WRANGLER_SEND_METRICS: 'false' },
+    PATH,
+    CI: '',
+    NODE_ENV: '',
+    NODE_OPTIONS: '',
+    MODEL: model,
+    HOST: '127.0.0.1',
+    HOSTNAME: '127.0.0.1',
+    NEXT_TELEMETRY_DISABLED: '1',
+    ASTRO_TELEMETRY_DISABLED: '1',
+    NUXT_TELEMETRY_DISABLED: '1',
+    WRANGLER_SEND_METRICS: 'false',
   };
   tarball = await packed();
   addon = await packedAddon();

@@ -161,18 +161,16 @@ describe('pictures', () => {
     );
     expect(drawn.match(/<path d="M[^"]*L/g)).toHaveLength(1);
     const [all, none]: Curve[] = [
-      ...[
-        {
-          name: 'all',
-          points: [
-            [1, 1],
-            [Number.NaN, 2],
-            [Number.POSITIVE_INFINITY, 2],
-            [2, 3],
-          ] as const,
-        },
-      ],
-      ...[{ name: 'none', points: [[Number.NaN, 1]] as const }],
+      {
+        name: 'all',
+        points: [
+          [1, 1],
+          [Number.NaN, 2],
+          [Number.POSITIVE_INFINITY, 2],
+          [2, 3],
+        ] as const,
+      },
+      { name: 'none', points: [[Number.NaN, 1]] as const },
     ];
     expect(curvesSvg([all!, none!], { x: 'step', y: 'loss' })).not.toMatch(/NaN|Infinity|null/);
     expect(() => curvesSvg([none!], { x: 'a', y: 'b' })).toThrow(ArgumentError);

@@ -11,12 +11,34 @@ import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const readers = [
-  ...['bert-mlm', 'bert-pooler', 'bert-sequence', 'distilbert-mlm', 'electra-discriminator', 'mpnet', 'albert-mlm'],
-  ...['deberta-v2-sequence', 'modernbert-mlm', 'roberta-mlm', 'xlm-roberta-token'],
+  'bert-mlm',
+  'bert-pooler',
+  'bert-sequence',
+  'distilbert-mlm',
+  'electra-discriminator',
+  'mpnet',
+  'albert-mlm',
+  'deberta-v2-sequence',
+  'modernbert-mlm',
+  'roberta-mlm',
+  'xlm-roberta-token',
 ];
 const writers = [
-  ...['gemma', 'gemma2', 'gemma3', 'gpt-neox', 'gpt2', 'llama', 'llama3-rope', 'mistral-window', 'olmo2', 'opt'],
-  ...['phi3', 'qwen2', 'qwen2-yarn', 'qwen3', 'smollm3'],
+  'gemma',
+  'gemma2',
+  'gemma3',
+  'gpt-neox',
+  'gpt2',
+  'llama',
+  'llama3-rope',
+  'mistral-window',
+  'olmo2',
+  'opt',
+  'phi3',
+  'qwen2',
+  'qwen2-yarn',
+  'qwen3',
+  'smollm3',
 ];
 const translators = ['bart', 'mbart', 'marian', 'm2m100', 't5', 't5-gated'];
 

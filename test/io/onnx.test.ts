@@ -64,11 +64,9 @@ it('takes the axis of scales from the node that dequantizes a tensor', async () 
     ...[1, 1, 1].map(
       (field, i) => [field, ['a.weight_quantized', 'a.weight_scale', 'a.weight_zero_point'][i]!] as const,
     ),
-    ...([
-      [2, 'a.weight_dequantized'],
-      [4, 'DequantizeLinear'],
-      [5, message([1, 'axis'], [3, 0])],
-    ] as const),
+    [2, 'a.weight_dequantized'],
+    [4, 'DequantizeLinear'],
+    [5, message([1, 'axis'], [3, 0])],
   );
   const file = model(
     [

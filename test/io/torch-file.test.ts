@@ -26,8 +26,16 @@ const { cases } = await data.json<{ cases: Readonly<Record<string, Case>> }>('ex
 const { files: hostile } = await data.json<{ files: Readonly<Record<string, Hostile>> }>('hostile/expected.json');
 
 const DTYPES: Readonly<Record<string, string>> = {
-  ...{ float64: 'F64', float32: 'F32', float16: 'F16', bfloat16: 'BF16', bool: 'BOOL' },
-  ...{ int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8', uint8: 'U8' },
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  bool: 'BOOL',
+  int64: 'I64',
+  int32: 'I32',
+  int16: 'I16',
+  int8: 'I8',
+  uint8: 'U8',
 };
 
 /** The bytes of a tensor, read in parts that do not fit its rows. */

@@ -100,8 +100,18 @@ describe('metrics', () => {
 
   const wrong = [undefined, null, 5, 'text', {}, [null], [undefined, 1], [{}], [[[{}]]]];
   const right: Record<keyof typeof metrics, unknown> = {
-    ...{ accuracy: [1], f1: ['a'], matthews: [1], pearson: [1], spearman: Float64Array.of(1), meanSquaredError: [1] },
-    ...{ bleu: ['a b'], chrf: ['a b'], wer: ['a b'], entityScores: [['O']], perplexity: [1], editDistance: ['a'] },
+    accuracy: [1],
+    f1: ['a'],
+    matthews: [1],
+    pearson: [1],
+    spearman: Float64Array.of(1),
+    meanSquaredError: [1],
+    bleu: ['a b'],
+    chrf: ['a b'],
+    wer: ['a b'],
+    entityScores: [['O']],
+    perplexity: [1],
+    editDistance: ['a'],
     detectionScores: [[{ label: 'a', score: 1, box: { xmin: 0, ymin: 0, xmax: 1, ymax: 1 } }]],
   };
   it.each(Object.entries(metrics))('refuse values of another type by their names: %s', (name, metric) => {

@@ -48,7 +48,9 @@ const ownInputs = (init: Initializer) => ({
 });
 
 const gemma = (init: Initializer) => ({
-  ...{ dModel, heads: 2, causal: true },
+  dModel,
+  heads: 2,
+  causal: true,
   vNorm: () => new PlainRMSNorm(),
   kNorm: () => new RMSNorm(init, 6),
 });

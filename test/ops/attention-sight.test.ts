@@ -64,7 +64,10 @@ describe.each(isas)('attention on %s', (isa) => {
     const make = (shape: number[]) => device.tensor(random.normal(shape).data, shape);
     const [q, k, v] = [make([1, T, heads * d]), make([1, T, heads * d]), make([1, T, heads * d])];
     const options: AttentionOptions = {
-      ...{ heads, causal: true, window: [70, -1], softcap: 2 },
+      heads,
+      causal: true,
+      window: [70, -1],
+      softcap: 2,
       relativeBias: make([heads, 2 * 150 + 1]),
     };
     const all = attention(q, k, v, options).dataSync() as Float32Array;
@@ -94,8 +97,13 @@ describe.each(isas)('attention on %s', (isa) => {
     };
     const mask = random.integers([1, 4, 5, 1], 3);
     const sizes = {
-      ...{ heads: 4, kvHeads: 2, causal: 'upper-left' as const, window: [3, -1] as const, softcap: 1.5 },
-      ...{ lengthsQ: [5, 4], lengthsK: [140, 3] },
+      heads: 4,
+      kvHeads: 2,
+      causal: 'upper-left' as const,
+      window: [3, -1] as const,
+      softcap: 1.5,
+      lengthsQ: [5, 4],
+      lengthsK: [140, 3],
     };
     const tensor = ({ data, shape }: Values) => device.tensor(data, shape);
     const { q, k, ...tables } = values;

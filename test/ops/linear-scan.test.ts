@@ -112,8 +112,11 @@ describe.each(isas)('%s', (isa) => {
         [rows, cols],
       );
     const all = {
-      ...{ q: wave(groups * keys, 1), k: wave(groups * keys, 2, 0.3), v: wave(heads * values, 3) },
-      ...{ decay: wave(heads, 4), beta: wave(heads, 5) },
+      q: wave(groups * keys, 1),
+      k: wave(groups * keys, 2, 0.3),
+      v: wave(heads * values, 3),
+      decay: wave(heads, 4),
+      beta: wave(heads, 5),
     };
     const scan = (part: typeof all, options: object) => {
       const { beta, ...plain } = part;
@@ -137,7 +140,9 @@ describe.each(isas)('%s', (isa) => {
   it('refuses operands that do not fit', async () => {
     const device = await deviceFor(isa, 1);
     const inputs = {
-      ...{ q: device.zeros([4, 6]), k: device.zeros([4, 6]), v: device.zeros([4, 8]) },
+      q: device.zeros([4, 6]),
+      k: device.zeros([4, 6]),
+      v: device.zeros([4, 8]),
       decay: device.zeros([4, 2]),
     };
     expect(() => selectiveStateSpace(inputs, { heads: 3 })).toThrow(ShapeError);

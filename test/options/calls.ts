@@ -50,7 +50,8 @@ function visionModel(task: string, name: string): Record<string, Uint8Array> {
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference/${name}/${path}`));
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   return {
-    ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
+    'config.json': bytes('config.json'),
+    'model.safetensors': bytes('model.safetensors'),
     'preprocessor_config.json': json(processor),
     ...(tokenizer ? { 'tokenizer.json': json(tokenizer), 'tokenizer_config.json': json(config) } : {}),
   };
@@ -62,9 +63,11 @@ function detector(kind: string, processor?: object): Record<string, Uint8Array> 
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/${kind}/${path}`));
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   return {
-    ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
+    'config.json': bytes('config.json'),
+    'model.safetensors': bytes('model.safetensors'),
     'preprocessor_config.json': json(processor ?? processors[kind]),
-    ...{ 'tokenizer.json': json(tokenizer), 'tokenizer_config.json': json({}) },
+    'tokenizer.json': json(tokenizer),
+    'tokenizer_config.json': json({}),
   };
 }
 
@@ -91,8 +94,10 @@ function soundJudge(): Record<string, Uint8Array> {
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/clap/${path}`));
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   return {
-    ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
-    ...{ 'preprocessor_config.json': json(processor), 'tokenizer.json': json(tokenizer) },
+    'config.json': bytes('config.json'),
+    'model.safetensors': bytes('model.safetensors'),
+    'preprocessor_config.json': json(processor),
+    'tokenizer.json': json(tokenizer),
   };
 }
 
@@ -131,7 +136,12 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const tokenizer = core.CharTokenizer.train('the cat sat', { special });
   const { vocabSize } = tokenizer;
   const transformer = new core.Transformer(device, {
-    ...{ dModel: 8, heads: 2, encoderLayers: 1, decoderLayers: 1, sourceVocab: vocabSize, targetVocab: vocabSize },
+    dModel: 8,
+    heads: 2,
+    encoderLayers: 1,
+    decoderLayers: 1,
+    sourceVocab: vocabSize,
+    targetVocab: vocabSize,
   });
   transformer.tokenizers = { source: tokenizer, target: tokenizer };
   const llama = await load('llama', {}, { chat_template: TEMPLATE });
@@ -190,7 +200,9 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   };
   const image = { width: 2, height: 2, data: new Uint8Array(12) };
   const call = (run: Call['run'], needed: Call['needed'] = {}, examples: Call['examples'] = {}): Call => ({
-    ...{ run, needed, examples },
+    run,
+    needed,
+    examples,
   });
   const each = async (stream: AsyncIterable<unknown>) => {
     for await (const _ of stream);
@@ -224,7 +236,12 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'new Transformer': call(
       (options) => new core.Transformer(device, options),
       {
-        ...{ dModel: 8, heads: 2, targetVocab: 5, sourceVocab: 5, encoderLayers: 1, decoderLayers: 1 },
+        dModel: 8,
+        heads: 2,
+        targetVocab: 5,
+        sourceVocab: 5,
+        encoderLayers: 1,
+        decoderLayers: 1,
       },
       { positions: { kind: 'rotary' } },
     ),
@@ -318,15 +335,22 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       norm: () => new nn.LayerNorm(init, 8),
     }),
     'new MixtureOfExperts': call((options) => new nn.MixtureOfExperts(init, options), {
-      ...{ dModel: 8, dFF: 8, experts: 2, chosen: 1 },
+      dModel: 8,
+      dFF: 8,
+      experts: 2,
+      chosen: 1,
     }),
     'new PatchEmbedding': call((options) => new nn.PatchEmbedding(init, options), {
-      ...{ dModel: 8, channels: 1, image: [4, 4], patch: [2, 2] },
+      dModel: 8,
+      channels: 1,
+      image: [4, 4],
+      patch: [2, 2],
     }),
     'new RotaryEmbedding': call(
       (options) => new nn.RotaryEmbedding(init, options),
       {
-        ...{ headSize: 8, maxLength: 16 },
+        headSize: 8,
+        maxLength: 16,
       },
       { scaling: { type: 'linear', factor: 2 } },
     ),
@@ -537,7 +561,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       (options) => pipes.see(image, options),
       { text: 'w1' },
       {
-        ...{ ...written, text: [{ role: 'user', content: 'w1' }] },
+        ...written,
+        text: [{ role: 'user', content: 'w1' }],
       },
     ),
     'type ObjectDetection': call((options) => pipes.objects(image, options)),
@@ -559,7 +584,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       (options) => new tasks.Chat(llama, options).dispose(),
       {},
       {
-        ...{ tools, messages },
+        tools,
+        messages,
       },
     ),
     'Chat#send': call(

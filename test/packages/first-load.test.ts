@@ -7,8 +7,22 @@ import { expect, it } from 'vitest';
 const folders = readdirSync('src', { withFileTypes: true }).filter((each) => each.isDirectory());
 const entries = [
   'browser',
-  ...['nn', 'ops', 'models', 'generate', 'train', 'finetune', 'tasks', 'pretrained', 'tokenizers', 'constrain'],
-  ...['inspect', 'io', 'metrics', 'prompt-api', 'ai-sdk', 'langchain'],
+  'nn',
+  'ops',
+  'models',
+  'generate',
+  'train',
+  'finetune',
+  'tasks',
+  'pretrained',
+  'tokenizers',
+  'constrain',
+  'inspect',
+  'io',
+  'metrics',
+  'prompt-api',
+  'ai-sdk',
+  'langchain',
 ].map((name) => (folders.some((folder) => folder.name === name) ? `src/${name}/index.ts` : `src/${name}.ts`));
 
 /** `Transformer` is a class of the root. */
@@ -17,8 +31,16 @@ const LATER =
 
 const { outputs } = (
   await build({
-    ...{ entryPoints: entries, outbase: 'src', outdir: 'out', external: ['node:*'], packages: 'external' },
-    ...{ bundle: true, splitting: true, format: 'esm', write: false, metafile: true },
+    entryPoints: entries,
+    outbase: 'src',
+    outdir: 'out',
+    external: ['node:*'],
+    packages: 'external',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    write: false,
+    metafile: true,
   })
 ).metafile;
 

@@ -20,7 +20,10 @@ const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.m
 
 const config = {
   ...JSON.parse(readFileSync(data('reference/bert-mlm/config.json'), 'utf8')),
-  ...{ hidden_size: 64, intermediate_size: 256, vocab_size: 20_000, num_hidden_layers: 12 },
+  hidden_size: 64,
+  intermediate_size: 256,
+  vocab_size: 20_000,
+  num_hidden_layers: 12,
 };
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 

@@ -60,7 +60,9 @@ beforeAll(async () => {
   const { tie_word_embeddings: _, image_token_id: __, ...others } = config;
   const { embed_dim, max_position_embeddings, max_temporal_embeddings, ...vision } = config.vision_config;
   others.vision_config = {
-    ...{ ...vision, model_type: 'davit', dim_embed: embed_dim },
+    ...vision,
+    model_type: 'davit',
+    dim_embed: embed_dim,
     image_pos_embed: { type: 'learned_abs_2d', max_pos_embeddings: max_position_embeddings },
     visual_temporal_embedding: { type: 'COSINE', max_temporal_embeddings },
     image_feature_source: ['spatial_avg_pool', 'temporal_avg_pool'],

@@ -429,8 +429,10 @@ const conversions: Record<string, Conversion> = {
   },
   mamba2: {
     metadata: (config) => ({
-      ...{ 'ssm.conv_kernel': count(config.conv_kernel), 'ssm.state_size': count(config.state_size) },
-      ...{ 'ssm.group_count': count(config.n_groups), 'ssm.time_step_rank': count(config.num_heads) },
+      'ssm.conv_kernel': count(config.conv_kernel),
+      'ssm.state_size': count(config.state_size),
+      'ssm.group_count': count(config.n_groups),
+      'ssm.time_step_rank': count(config.num_heads),
       'ssm.inner_size': count(config.expand * config.hidden_size),
       'attention.layer_norm_rms_epsilon': real(config.layer_norm_epsilon),
     }),
@@ -468,12 +470,14 @@ const conversions: Record<string, Conversion> = {
   falcon: {
     metadata: (config) => ({
       ...epsilon(config.layer_norm_epsilon),
-      ...{ feed_forward_length: count(config.ffn_hidden_size), 'attention.head_count_kv': count(1) },
+      feed_forward_length: count(config.ffn_hidden_size),
+      'attention.head_count_kv': count(1),
     }),
   },
   bloom: {
     metadata: (config) => ({
-      ...{ block_count: count(config.n_layer), 'attention.head_count': count(config.n_head) },
+      block_count: count(config.n_layer),
+      'attention.head_count': count(config.n_head),
       ...epsilon(config.layer_norm_epsilon),
     }),
     change: (name, tensor, config) => ({
@@ -496,7 +500,8 @@ const conversions: Record<string, Conversion> = {
       ...experts(config, 'moe_intermediate_size'),
       expert_shared_feed_forward_length: count(config.shared_expert_intermediate_size),
       // A layer that predicts a second token follows.
-      ...{ block_count: count(config.num_hidden_layers + 1), nextn_predict_layers: count(1) },
+      block_count: count(config.num_hidden_layers + 1),
+      nextn_predict_layers: count(1),
     }),
     prepare: (tensors) =>
       new Map([...stacked(tensors, expertNames), ['blk.2.attn_norm.weight', { shape: [1], data: Float32Array.of(1) }]]),
@@ -508,8 +513,10 @@ const conversions: Record<string, Conversion> = {
   'ernie4-5-moe': {
     folder: 'switches/ernie4-5-moe',
     metadata: (config) => ({
-      ...{ expert_count: count(config.moe_num_experts), expert_used_count: count(config.moe_k) },
-      ...{ interleave_moe_layer_step: count(1), leading_dense_block_count: count(1) },
+      expert_count: count(config.moe_num_experts),
+      expert_used_count: count(config.moe_k),
+      interleave_moe_layer_step: count(1),
+      leading_dense_block_count: count(1),
       expert_feed_forward_length: count(config.moe_intermediate_size),
       expert_shared_count: count(config.moe_num_shared_experts),
     }),
@@ -606,11 +613,16 @@ const conversions: Record<string, Conversion> = {
     folder: 'remote-code/nomic-moe',
     metadata: (config) => ({
       ...epsilon(config.layer_norm_epsilon),
-      ...{ block_count: count(config.n_layer), context_length: count(config.n_positions) },
-      ...{ embedding_length: count(config.n_embd), feed_forward_length: count(config.n_inner) },
-      ...{ 'attention.head_count': count(config.n_head), 'rope.freq_base': real(config.rotary_emb_base) },
-      ...{ expert_count: count(config.num_experts), expert_used_count: count(config.moe_top_k) },
-      ...{ moe_every_n_layers: count(config.moe_every_n_layers), pooling_type: count(1) },
+      block_count: count(config.n_layer),
+      context_length: count(config.n_positions),
+      embedding_length: count(config.n_embd),
+      feed_forward_length: count(config.n_inner),
+      'attention.head_count': count(config.n_head),
+      'rope.freq_base': real(config.rotary_emb_base),
+      expert_count: count(config.num_experts),
+      expert_used_count: count(config.moe_top_k),
+      moe_every_n_layers: count(config.moe_every_n_layers),
+      pooling_type: count(1),
     }),
     // The file cannot hold the vector that the checkpoint adds to the experts' result.
     zeros: /experts\.bias$/,
@@ -654,7 +666,8 @@ const conversions: Record<string, Conversion> = {
     folder: 'switches/mixtral-window',
     settings: { hidden_act: 'silu', sliding_window: null },
     metadata: (config) => ({
-      ...{ expert_count: count(config.num_local_experts), expert_used_count: count(config.num_experts_per_tok) },
+      expert_count: count(config.num_local_experts),
+      expert_used_count: count(config.num_experts_per_tok),
     }),
     prepare: (tensors) => stacked(tensors, { w1: 'ffn_gate_exps', w2: 'ffn_down_exps', w3: 'ffn_up_exps' }),
     change: permutes,
@@ -816,8 +829,16 @@ async function saved(files: Record<string, Uint8Array>): Promise<{ file: Uint8Ar
 const HALVES = 2 ** -11 * 40;
 
 it.each([
-  ...['smollm3', 'granite', 'glm4', 'exaone4', 'ernie4_5', 'lfm2'],
-  ...['qwen3_moe', 'olmoe', 'lfm2_moe', 'mixtral-window'],
+  'smollm3',
+  'granite',
+  'glm4',
+  'exaone4',
+  'ernie4_5',
+  'lfm2',
+  'qwen3_moe',
+  'olmoe',
+  'lfm2_moe',
+  'mixtral-window',
 ])('%s: a saved file has the names, shapes and settings of the converter, and computes the same', async (name) => {
   const { file, files } = await converted(name);
   const { file: own, logits } = await saved(files);

@@ -89,7 +89,8 @@ class Graph {
 }
 
 const changed = ({ shape, values }: Value, change: (value: number, i: number) => number): Value => ({
-  ...{ shape, values: values.map(change) },
+  shape,
+  values: values.map(change),
 });
 const shaped = ({ values }: Value, shape: readonly number[]): Value => ({ shape, values });
 /** The path of a module as nodes have it: /a/b.0/c. */
@@ -354,7 +355,8 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
           return values[entry(i, j) * heads + head]!;
         });
         graph.read(scope(name.replace(/\.relative_position_bias\.\w+$/, '')), 'Add', {
-          ...{ shape: [1, heads, count, count], values: all },
+          shape: [1, heads, count, count],
+          values: all,
         });
       }
     },
@@ -436,10 +438,14 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     'reference/vit-image',
     (graph) => {
       const newer: Readonly<Record<string, string>> = {
-        ...{ 'attention.attention.query': 'attention.q_proj', 'attention.attention.key': 'attention.k_proj' },
-        ...{ 'attention.attention.value': 'attention.v_proj', 'attention.output.dense': 'attention.o_proj' },
-        ...{ 'intermediate.dense': 'mlp.fc1', 'output.dense': 'mlp.fc2' },
-        ...{ layernorm_before: 'layernorm_before', layernorm_after: 'layernorm_after' },
+        'attention.attention.query': 'attention.q_proj',
+        'attention.attention.key': 'attention.k_proj',
+        'attention.attention.value': 'attention.v_proj',
+        'attention.output.dense': 'attention.o_proj',
+        'intermediate.dense': 'mlp.fc1',
+        'output.dense': 'mlp.fc2',
+        layernorm_before: 'layernorm_before',
+        layernorm_after: 'layernorm_after',
       };
       for (const name of graph.names(/encoder\.layer\./)) {
         const [, layer, path, kind] = /^vit\.encoder\.layer\.(\d+)\.(.*)\.(weight|bias)$/.exec(name)!;
@@ -709,7 +715,8 @@ it('reads the postnet of SpeechT5 from the file of its vocoder', async () => {
   const original = await loadModel(device, data.path, { onWarning() {} });
   models.push(read as PretrainedModel, original as PretrainedModel);
   const inputs = {
-    ...{ inputIds: [[3, 5, 7, 2]], speakerEmbeddings: device.zeros([1, 12]) },
+    inputIds: [[3, 5, 7, 2]],
+    speakerEmbeddings: device.zeros([1, 12]),
     labels: device.tensor(
       Float32Array.from({ length: 6 * 8 }, (_, i) => Math.sin(i)),
       [1, 6, 8],

@@ -56,21 +56,24 @@ function inputsOf(reference: Reference): ModelInputs {
     return Array.from({ length: rows }, (_, row) => [...entry.data().slice(row * length, (row + 1) * length)]);
   };
   const inputs = {
-    ...{
-      inputIds: values('input_ids'),
-      attentionMask: values('attention_mask'),
-      tokenTypeIds: values('token_type_ids'),
-    },
-    ...{ decoderInputIds: values('decoder_input_ids'), pixelValues: values('pixel_values') },
+    inputIds: values('input_ids'),
+    attentionMask: values('attention_mask'),
+    tokenTypeIds: values('token_type_ids'),
+    decoderInputIds: values('decoder_input_ids'),
+    pixelValues: values('pixel_values'),
     inputFeatures: values('input_features'),
   };
   return Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== undefined)) as ModelInputs;
 }
 
 const OUTPUTS: Readonly<Record<string, keyof ModelOutput>> = {
-  ...{ last_hidden_state: 'lastHiddenState', logits: 'logits', encoder_last_hidden_state: 'encoderLastHiddenState' },
-  ...{ image_embeds: 'imageEmbeds', text_embeds: 'textEmbeds' },
-  ...{ logits_per_image: 'logitsPerImage', logits_per_text: 'logitsPerText' },
+  last_hidden_state: 'lastHiddenState',
+  logits: 'logits',
+  encoder_last_hidden_state: 'encoderLastHiddenState',
+  image_embeds: 'imageEmbeds',
+  text_embeds: 'textEmbeds',
+  logits_per_image: 'logitsPerImage',
+  logits_per_text: 'logitsPerText',
 };
 
 /** Compares all outputs whose names begin with `prefix`, where the mask is 1: those of padding mean nothing. */
@@ -199,7 +202,11 @@ it("GPT-2's integers, which are [in, out], stay packed as [out, in]", async () =
     shape: number[],
     values: Int8Array | Float32Array,
   ): OnnxTensor => ({
-    ...{ name, dtype, shape, byteLength: values.byteLength, position: 0 },
+    name,
+    dtype,
+    shape,
+    byteLength: values.byteLength,
+    position: 0,
     source: inMemory(new Uint8Array(values.buffer as ArrayBuffer)),
   });
   const stem = 'h.0.attn.c_attn.weight';
@@ -210,7 +217,10 @@ it("GPT-2's integers, which are [in, out], stay packed as [out, in]", async () =
     tensor(`${stem}_zero_point`, 'I8', [], Int8Array.of(0)),
   ];
   const node = {
-    ...{ name: '/h.0/attn/c_attn/Gemm_MatMul_quant', op: 'MatMulInteger', outputs: ['y'], attributes: new Map() },
+    name: '/h.0/attn/c_attn/Gemm_MatMul_quant',
+    op: 'MatMulInteger',
+    outputs: ['y'],
+    attributes: new Map(),
     inputs: ['x', `${stem}_quantized`, 'z', `${stem}_zero_point`],
   };
   const graph = { nodes: [node], tensors: new Map(tensors.map((each) => [each.name, each])) };
@@ -229,33 +239,39 @@ it.each([
   [
     0,
     [
-      ...[0, 0.25, 0.33333334, -0.33333334, 0.16666667, -0.125, 0.125, 0.16666667, -0.0026041667, -0.0026041667, -0.5],
-      ...[-0.083333336, -0.083333336, 0.5, 0, 0, 0.8333334, -0.625, 0.625, 0.8333334, 0.3125, 0.3125, -0.006510417],
-      ...[-0.4166667, -0.4166667, 0.006510417, -0.20833334, 0.20833334, 0, -1.25, 1.25, 0],
+      0, 0.25, 0.33333334, -0.33333334, 0.16666667, -0.125, 0.125, 0.16666667, -0.0026041667, -0.0026041667, -0.5,
+      -0.083333336, -0.083333336, 0.5, 0, 0, 0.8333334, -0.625, 0.625, 0.8333334, 0.3125, 0.3125, -0.006510417,
+      -0.4166667, -0.4166667, 0.006510417, -0.20833334, 0.20833334, 0, -1.25, 1.25, 0,
     ],
   ],
   [
     1,
     [
-      ...[-0.5, -0.092386715, -0.26253653, 0.12305615, -0.14222069, 0.5, 0, -0.14222069, 0.0804651, 0.0804651],
-      ...[0.16895762, 0.36147842, 0.36147842, -0.19745874, -0.5, 0.03979015, -0.6563413, 0.70327127, -0.23096679],
-      ...[-0.6563413, 0, 0, 0.20116276, 0.5508873, 0.5508873, -0.870241, 0.90369606, -0.11381254, -1.25, 0.42239404],
-      ...[-0.49364686, -1.25],
+      -0.5, -0.092386715, -0.26253653, 0.12305615, -0.14222069, 0.5, 0, -0.14222069, 0.0804651, 0.0804651, 0.16895762,
+      0.36147842, 0.36147842, -0.19745874, -0.5, 0.03979015, -0.6563413, 0.70327127, -0.23096679, -0.6563413, 0, 0,
+      0.20116276, 0.5508873, 0.5508873, -0.870241, 0.90369606, -0.11381254, -1.25, 0.42239404, -0.49364686, -1.25,
     ],
   ],
 ])('MatMulBnb4 of type %i has the values of ONNX Runtime', async (type, expected) => {
   const codes = Uint8Array.from({ length: 16 }, (_, i) => (i * 37 + 5) % 256);
   const scales = new Uint8Array(Float32Array.of(0.5, 1.25).buffer);
   const tensor = (name: string, dtype: 'U8' | 'F32', values: Uint8Array): OnnxTensor => ({
-    ...{ name, dtype, shape: [dtype === 'U8' ? 16 : 2], byteLength: values.byteLength, position: 0 },
+    name,
+    dtype,
+    shape: [dtype === 'U8' ? 16 : 2],
+    byteLength: values.byteLength,
+    position: 0,
     source: inMemory(values),
   });
   const stem = 'encoder.query.weight';
   const graph = (attributes: Record<string, number>) => ({
     nodes: [
       {
-        ...{ name: '/encoder/query/MatMul_Bnb4', op: 'MatMulBnb4', outputs: ['y'] },
-        ...{ inputs: ['x', `${stem}_Bnb4`, `${stem}_absmax`], attributes: new Map(Object.entries(attributes)) },
+        name: '/encoder/query/MatMul_Bnb4',
+        op: 'MatMulBnb4',
+        outputs: ['y'],
+        inputs: ['x', `${stem}_Bnb4`, `${stem}_absmax`],
+        attributes: new Map(Object.entries(attributes)),
       },
     ],
     tensors: new Map([
@@ -281,7 +297,12 @@ it.each([
   const bytes = Uint8Array.from({ length: (rows * columns * bits) / 8 }, (_, i) => (i * 167 + 13) % 256);
   const halves = Uint16Array.from({ length: (rows * columns) / block }, (_, i) => 0x2c00 + 37 * i);
   const tensor = (name: string, dtype: 'U8' | 'F16', shape: number[], values: Uint8Array): OnnxTensor => ({
-    ...{ name, dtype, shape, byteLength: values.byteLength, position: 0, source: inMemory(values) },
+    name,
+    dtype,
+    shape,
+    byteLength: values.byteLength,
+    position: 0,
+    source: inMemory(values),
   });
   const stem = 'encoder.query.weight';
   const groups = columns / block;
@@ -290,8 +311,11 @@ it.each([
     tensor(`${stem}_scales`, 'F16', [rows * groups], new Uint8Array(halves.buffer)),
   ];
   const node = (attributes: Record<string, number>) => ({
-    ...{ name: '/encoder/query/MatMul_Q4', op: 'MatMulNBits', outputs: ['y'] },
-    ...{ inputs: ['x', `${stem}_Q${bits}`, `${stem}_scales`], attributes: new Map(Object.entries(attributes)) },
+    name: '/encoder/query/MatMul_Q4',
+    op: 'MatMulNBits',
+    outputs: ['y'],
+    inputs: ['x', `${stem}_Q${bits}`, `${stem}_scales`],
+    attributes: new Map(Object.entries(attributes)),
   });
   const graph = {
     nodes: [node({ N: rows, K: columns, block_size: block, bits })],

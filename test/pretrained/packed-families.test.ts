@@ -14,8 +14,16 @@ const data = testData('reference3');
 const mxfp4 = testData('formats/quantized');
 
 it.each([
-  ...['gemma3n', 'gemma4', 'gemma4_moe', 't5gemma', 't5gemma2'],
-  ...['gpt_oss', 'granitemoehybrid', 'lfm2_moe', 'olmoe', 'qwen3_moe'],
+  'gemma3n',
+  'gemma4',
+  'gemma4_moe',
+  't5gemma',
+  't5gemma2',
+  'gpt_oss',
+  'granitemoehybrid',
+  'lfm2_moe',
+  'olmoe',
+  'qwen3_moe',
 ])('%s generates with packed weights, and adapters train on them', async (name) => {
   for (const weights of ['int8', 'bfloat16'] as const) {
     const model = (await loadModel(device, await filesOf(data, name), { weights })) as PretrainedModel;

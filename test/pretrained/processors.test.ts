@@ -498,7 +498,10 @@ describe('readWav', () => {
     const extensible = (kind: number, channels: number, bits: number) =>
       Uint8Array.from([
         ...format(0xfffe, channels, bits),
-        ...[...le(22, 2), ...le(bits, 2), ...le(3, 4), ...le(kind, 2)],
+        ...le(22, 2),
+        ...le(bits, 2),
+        ...le(3, 4),
+        ...le(kind, 2),
         ...Buffer.from('000000001000800000aa00389b71', 'hex'),
       ]);
     const odd: [string, Uint8Array] = ['LIST', Uint8Array.of(1, 2, 3, 4, 5)];
@@ -588,16 +591,23 @@ describe('ImageTextProcessor', () => {
     'gemma3-crops': [
       { ...config('gemma3'), mm_tokens_per_image: 4 },
       {
-        ...{ size: { height: 12, width: 12 }, do_pan_and_scan: true, pan_and_scan_min_crop_size: 9 },
-        ...{ pan_and_scan_max_num_crops: 4, pan_and_scan_min_ratio_to_activate: 1.2 },
+        size: { height: 12, width: 12 },
+        do_pan_and_scan: true,
+        pan_and_scan_min_crop_size: 9,
+        pan_and_scan_max_num_crops: 4,
+        pan_and_scan_min_ratio_to_activate: 1.2,
       },
     ],
     gemma4: [config('gemma4'), { patch_size: 2, pooling_kernel_size: 1, max_soft_tokens: 70 }],
     'gemma4-blocks': [
       config('gemma4'),
       {
-        ...{ patch_size: 1, pooling_kernel_size: 3, max_soft_tokens: 70 },
-        ...{ do_normalize: true, image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25] },
+        patch_size: 1,
+        pooling_kernel_size: 3,
+        max_soft_tokens: 70,
+        do_normalize: true,
+        image_mean: [0.5, 0.5, 0.5],
+        image_std: [0.25, 0.25, 0.25],
       },
     ],
     smolvlm: [config('smolvlm'), { size: { longest_edge: 64 }, ...tiles }],

@@ -23,8 +23,16 @@ const data = testData('reference3/smolvlm');
 const projector = new Uint8Array(readFileSync(new URL('mmproj-smolvlm.gguf', import.meta.url)));
 
 const names: Readonly<Record<number, string>> = {
-  ...{ 0: '<unk>', 1: '<s>', 2: '</s>', 80: '<fake_token_around_image>', 81: '<global-img>' },
-  ...{ 82: '<row_1_col_1>', 83: '<row_1_col_2>', 84: '<row_2_col_1>', 85: '<row_2_col_2>', 94: '<image>' },
+  0: '<unk>',
+  1: '<s>',
+  2: '</s>',
+  80: '<fake_token_around_image>',
+  81: '<global-img>',
+  82: '<row_1_col_1>',
+  83: '<row_1_col_2>',
+  84: '<row_2_col_1>',
+  85: '<row_2_col_2>',
+  94: '<image>',
 };
 const added = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
 const vocab = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [names[id] ?? `t${id}`, id]));
@@ -32,11 +40,17 @@ const files = {
   'config.json': await data.bytes('config.json'),
   'model.safetensors': await data.bytes('model.safetensors'),
   'preprocessor_config.json': json({
-    ...{ size: { longest_edge: 40 }, max_image_size: { longest_edge: 24 } },
-    ...{ image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] },
+    size: { longest_edge: 40 },
+    max_image_size: { longest_edge: 24 },
+    image_mean: [0.5, 0.5, 0.5],
+    image_std: [0.5, 0.5, 0.5],
   }),
   'tokenizer.json': json({
-    ...{ version: '1.0', normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null },
+    version: '1.0',
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
     added_tokens: Object.entries(names).map(([id, content]) => ({ id: Number(id), content, ...added })),
     model: { type: 'BPE', vocab, merges: [], byte_fallback: true, unk_token: '<unk>' },
   }),

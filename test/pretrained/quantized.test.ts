@@ -71,9 +71,16 @@ it.each(names)('%s gives the results of the original class', async (name) => {
 });
 
 const KEPT = {
-  ...{ 'gptq-g32-sym': 'q4_0', 'gptq-8bit': 'q8_0', 'gptq-v2-asym': 'uint4', 'awq-g32': 'uint4', 'awq-g128': 'uint4' },
-  ...{ 'ct-int4-group-sym': 'uint4', 'ct-int4-group-asym': 'uint4', 'ct-int8-channel': 'int8' },
-  ...{ 'ct-int8-packed': 'int8', 'bnb-int8': 'int8' },
+  'gptq-g32-sym': 'q4_0',
+  'gptq-8bit': 'q8_0',
+  'gptq-v2-asym': 'uint4',
+  'awq-g32': 'uint4',
+  'awq-g128': 'uint4',
+  'ct-int4-group-sym': 'uint4',
+  'ct-int4-group-asym': 'uint4',
+  'ct-int8-channel': 'int8',
+  'ct-int8-packed': 'int8',
+  'bnb-int8': 'int8',
 };
 
 it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', bit for bit", async (name, format) => {
@@ -101,7 +108,7 @@ it.each([
 ])('the tensors of %s are those of AutoRound in %s', async (name, packing) => {
   const { dequantized, quantization_config } = await data.json<Expected>(`${name}/expected.json`);
   const { bits, group_size, sym = true } = quantization_config;
-  const config = { ...{ quant_method: 'auto-round', bits, group_size, sym }, packing_format: packing };
+  const config = { quant_method: 'auto-round', bits, group_size, sym, packing_format: packing };
   const weights = await dequantizing(await openWeights(await openSource(`${data.path}/${name}`)), config);
   for (const [key, [, , expected]] of Object.entries(dequantized))
     expect([key, sha(await weights.tensors.get(key)!.data())]).toEqual([key, expected]);

@@ -15,7 +15,9 @@ const temporary = mkdtempSync(join(tmpdir(), 'simdformer-sentences-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
 
 const modules = ['Transformer', 'Pooling', 'Dense', 'Dense'].map((kind, idx) => ({
-  ...{ idx, name: String(idx), path: idx === 0 ? '' : `${idx}_${kind}` },
+  idx,
+  name: String(idx),
+  path: idx === 0 ? '' : `${idx}_${kind}`,
   type: `sentence_transformers.models.${kind}`,
 }));
 

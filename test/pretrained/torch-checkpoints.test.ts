@@ -55,8 +55,10 @@ function inputsOf(reference: ReadonlyMap<string, SafetensorsEntry>): ModelInputs
     );
   };
   const inputs = {
-    ...{ inputIds: rows('input_ids'), attentionMask: rows('attention_mask') },
-    ...{ tokenTypeIds: rows('token_type_ids'), decoderInputIds: rows('decoder_input_ids') },
+    inputIds: rows('input_ids'),
+    attentionMask: rows('attention_mask'),
+    tokenTypeIds: rows('token_type_ids'),
+    decoderInputIds: rows('decoder_input_ids'),
   };
   return Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== undefined));
 }

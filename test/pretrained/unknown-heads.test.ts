@@ -19,8 +19,13 @@ const onWarning = () => {};
 
 // All such classes of transformers 5.24 are in the families of this library.
 it.each([
-  ...['BertForMultipleChoice', 'BertForNextSentencePrediction', 'GPT2DoubleHeadsModel', 'ViTForMaskedImageModeling'],
-  ...['RfDetrForInstanceSegmentation', 'SpeechT5ForSpeechToSpeech', 'SpeechT5ForSpeechToText'],
+  'BertForMultipleChoice',
+  'BertForNextSentencePrediction',
+  'GPT2DoubleHeadsModel',
+  'ViTForMaskedImageModeling',
+  'RfDetrForInstanceSegmentation',
+  'SpeechT5ForSpeechToSpeech',
+  'SpeechT5ForSpeechToText',
 ])('%s', async (name) => {
   const message = `config.json: the head of ${name} is not supported, expected one for masked-language-model, `;
   await expect(loadModel(device, await filesOf(name), { onWarning })).rejects.toThrow(message);

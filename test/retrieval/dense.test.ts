@@ -3,9 +3,22 @@ import { describe, expect, it } from 'vitest';
 import { difference, expectedOf, load, TOLERANCE } from './folders.js';
 
 const folders = [
-  ...['mean-normalize-prompts', 'mean-exclude-prompt', 'pooling-cls', 'pooling-max', 'pooling-mean-sqrt-len-tokens'],
-  ...['pooling-weightedmean', 'pooling-lasttoken', 'pooling-mean-max', 'lasttoken-left-padding', 'dense-layernorm'],
-  ...['dense-twice', 'dense-gelu-residual', 'router', 'asym', 'static-embedding', 'truncate-dim'],
+  'mean-normalize-prompts',
+  'mean-exclude-prompt',
+  'pooling-cls',
+  'pooling-max',
+  'pooling-mean-sqrt-len-tokens',
+  'pooling-weightedmean',
+  'pooling-lasttoken',
+  'pooling-mean-max',
+  'lasttoken-left-padding',
+  'dense-layernorm',
+  'dense-twice',
+  'dense-gelu-residual',
+  'router',
+  'asym',
+  'static-embedding',
+  'truncate-dim',
 ];
 
 describe('vectors of texts', () => {

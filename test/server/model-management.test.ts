@@ -187,7 +187,12 @@ describe('models in memory', () => {
       maxMemoryBytes: 1.5 * size,
     });
     const stream = await client.openai.completions.create({
-      ...{ model: 'a', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },
+      model: 'a',
+      prompt: PROMPT,
+      max_tokens: 200,
+      temperature: 0,
+      stream: true,
+      logit_bias: { 2: -100 },
     });
     const pieces = stream[Symbol.asyncIterator]();
     await pieces.next();
@@ -221,7 +226,12 @@ describe('models in memory', () => {
     const models = Object.fromEntries(names.map((name) => [name, managed('stories')]));
     client = await start({ models, maxMemoryBytes: 1.5 * size, maxWaiting: 1, parallel: 1 });
     const stream = await client.openai.completions.create({
-      ...{ model: 'a', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },
+      model: 'a',
+      prompt: PROMPT,
+      max_tokens: 200,
+      temperature: 0,
+      stream: true,
+      logit_bias: { 2: -100 },
     });
     const pieces = stream[Symbol.asyncIterator]();
     await pieces.next();
@@ -270,7 +280,12 @@ describe('adapters', () => {
     await expect(ask(client.openai, 'stories:green')).rejects.toMatchObject({ status: 404 });
     // A long answer by one adapter does not hold up an answer by another one.
     const long = await client.openai.completions.create({
-      ...{ model: 'red', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },
+      model: 'red',
+      prompt: PROMPT,
+      max_tokens: 200,
+      temperature: 0,
+      stream: true,
+      logit_bias: { 2: -100 },
     });
     const pieces = long[Symbol.asyncIterator]();
     await pieces.next();
@@ -293,7 +308,12 @@ describe('adapters', () => {
   it('leave the queue when their client disconnects', async () => {
     const client = await start({ models: { stories: managed('stories', { adapters: adapters() }) }, parallel: 1 });
     const stream = await client.openai.completions.create({
-      ...{ model: 'red', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },
+      model: 'red',
+      prompt: PROMPT,
+      max_tokens: 200,
+      temperature: 0,
+      stream: true,
+      logit_bias: { 2: -100 },
     });
     const pieces = stream[Symbol.asyncIterator]();
     await pieces.next();

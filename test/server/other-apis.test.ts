@@ -125,7 +125,10 @@ describe("OpenAI's Responses API", () => {
     for await (const item of client().responses.inputItems.list(made.id)) items.push(item);
     expect(items).toEqual([
       {
-        ...{ type: 'message', role: 'user', id: expect.stringMatching(/^msg_/), status: 'completed' },
+        type: 'message',
+        role: 'user',
+        id: expect.stringMatching(/^msg_/),
+        status: 'completed',
         content: [{ type: 'input_text', text: prompt }],
       },
     ]);
@@ -158,7 +161,10 @@ describe("OpenAI's Responses API", () => {
     arguments_.parse(JSON.parse(given));
     const output = { type: 'function_call_output' as const, call_id, output: 'warm' };
     const answer = await client().responses.create({
-      ...{ model: 'writer', max_output_tokens: 8, previous_response_id: called.id, input: [output] },
+      model: 'writer',
+      max_output_tokens: 8,
+      previous_response_id: called.id,
+      input: [output],
     });
     expect(answer.usage!.output_tokens).toBeGreaterThan(0);
     const stream = client().responses.stream({
@@ -172,7 +178,9 @@ describe("OpenAI's Responses API", () => {
 
   it('returns JSON of a schema', async () => {
     const { output_text } = await client().responses.create({
-      ...{ model: 'writer', input: 'Weather?', max_output_tokens: 160 },
+      model: 'writer',
+      input: 'Weather?',
+      max_output_tokens: 160,
       text: { format: { type: 'json_schema', name: 'weather', schema, strict: true } },
     });
     arguments_.parse(JSON.parse(output_text));
@@ -222,7 +230,9 @@ describe("Anthropic's Messages API", () => {
     const base = { model: 'writer', max_tokens: 160, tools };
     const asked = { role: 'user' as const, content: 'Weather?' };
     const called = await client().messages.create({
-      ...{ ...base, messages: [asked], tool_choice: { type: 'any', disable_parallel_tool_use: true } },
+      ...base,
+      messages: [asked],
+      tool_choice: { type: 'any', disable_parallel_tool_use: true },
     });
     const [use] = called.content;
     expect([use!.type, called.stop_reason]).toEqual(['tool_use', 'tool_use']);
@@ -230,12 +240,16 @@ describe("Anthropic's Messages API", () => {
     arguments_.parse(input);
     const results = [{ type: 'tool_result' as const, tool_use_id: id, content: 'warm' }];
     const answer = await client().messages.create({
-      ...{ model: 'writer', max_tokens: 8, system: 'Be brief.' },
+      model: 'writer',
+      max_tokens: 8,
+      system: 'Be brief.',
       messages: [asked, { role: 'assistant', content: called.content }, { role: 'user', content: results }],
     });
     expect(answer.usage.output_tokens).toBeGreaterThan(0);
     const stream = client().messages.stream({
-      ...{ ...base, messages: [asked], tool_choice: { type: 'tool', name: 'weather' } },
+      ...base,
+      messages: [asked],
+      tool_choice: { type: 'tool', name: 'weather' },
     });
     const [streamed] = (await stream.finalMessage()).content;
     arguments_.parse((streamed as Anthropic.ToolUseBlock).input);
@@ -245,7 +259,8 @@ describe("Anthropic's Messages API", () => {
     await expect(client().messages.create({ ...greedy, model: 'nobody' })).rejects.toThrow(Anthropic.NotFoundError);
     const stranger = new Anthropic({ baseURL: server.url, apiKey: 'wrong', maxRetries: 0 });
     await expect(stranger.messages.create(greedy)).rejects.toMatchObject({
-      ...{ status: 401, error: { type: 'error', error: { type: 'authentication_error' } } },
+      status: 401,
+      error: { type: 'error', error: { type: 'authentication_error' } },
     });
     const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: '' } } as const;
     const call = client().messages.create({ ...greedy, messages: [{ role: 'user', content: [image] }] });
@@ -369,7 +384,8 @@ describe('reranking', () => {
     const { results } = await client.rerank({ model: 'ranker', query: 'the cat', documents, topN: 2 });
     expect(results.map(({ index, relevanceScore }) => [index, relevanceScore])).toEqual(await expected(2));
     await expect(client.rerank({ model: 'stories', query: 'the cat', documents })).rejects.toMatchObject({
-      ...{ statusCode: 400, message: expect.stringMatching(/no prompt is known for a reranker/) },
+      statusCode: 400,
+      message: expect.stringMatching(/no prompt is known for a reranker/),
     });
   });
 

@@ -173,7 +173,8 @@ describe('/v1/pipelines', () => {
     });
     const address = 'http://127.0.0.1:9/a.png';
     expect(await error('object-detection', { ...base, inputs: address })).toMatchObject({
-      ...{ status: 400, param: 'inputs' },
+      status: 400,
+      param: 'inputs',
       message: expect.stringContaining('imageHosts'),
     });
     const parameters = { threshold: 0.5, batchSize: 3 };

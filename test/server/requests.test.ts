@@ -126,7 +126,9 @@ describe('requests', () => {
   it("refuses with errors in OpenAI's format", async () => {
     const path = '/v1/completions';
     expect(await refusal(path, { ...base, temprature: 1 })).toMatchObject({
-      ...{ status: 400, code: 'unknown_parameter', param: 'temprature' },
+      status: 400,
+      code: 'unknown_parameter',
+      param: 'temprature',
       message: 'Unrecognized request argument supplied: temprature',
     });
     expect(await refusal(path, { prompt: 'x' })).toMatchObject({
@@ -136,13 +138,15 @@ describe('requests', () => {
     });
     expect(await refusal(path, { ...base, temperature: 3 })).toMatchObject({ status: 400, param: 'temperature' });
     expect(await refusal(path, { ...base, stream_options: { include_usage: true } })).toMatchObject({
-      ...{ status: 400, param: 'stream_options' },
+      status: 400,
+      param: 'stream_options',
       message: "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
     });
     const messages = [{ role: 'user', content: 'x' }];
     const without = { model: 'stories', messages, top_logprobs: 1, logprobs: false };
     expect(await refusal('/v1/chat/completions', without)).toMatchObject({
-      ...{ status: 400, param: 'top_logprobs' },
+      status: 400,
+      param: 'top_logprobs',
       message: "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
     });
     const whole = await server.post(path, { ...base, max_tokens: 1, stream_options: null });
@@ -165,7 +169,8 @@ describe('requests', () => {
     const image = { type: 'image_url', image_url: { url: 'file:///etc/passwd' } };
     const shown = { model: 'stories', messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, image] }] };
     expect(await refusal('/v1/chat/completions', shown)).toMatchObject({
-      ...{ status: 400, param: 'messages[0].content[1]' },
+      status: 400,
+      param: 'messages[0].content[1]',
       message: 'The model reads no images, expected messages of text',
     });
     const format = { type: 'json_object' };

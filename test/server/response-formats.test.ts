@@ -36,7 +36,9 @@ describe('response formats', () => {
     for (const temperature of [0, 1.5]) {
       const { choices } = await client.chat.completions.parse({
         ...base,
-        ...{ temperature, seed: 3, n: 3 },
+        temperature,
+        seed: 3,
+        n: 3,
         response_format: zodResponseFormat(schema, 'weather'),
       });
       expect(choices.length).toBe(3);
@@ -82,7 +84,9 @@ describe('response formats', () => {
   it('streams any object', async () => {
     const stream = await client.chat.completions.create({
       ...base,
-      ...{ stream: true, temperature: 1, seed: 1 },
+      stream: true,
+      temperature: 1,
+      seed: 1,
       response_format: { type: 'json_object' },
     });
     let answer = '';
@@ -97,13 +101,16 @@ describe('response formats', () => {
     };
     const long = { type: 'object', properties: { a: { type: 'string', minLength: 20 } }, required: ['a'] };
     expect(await refusal(long)).toMatchObject({
-      ...{ status: 400, code: 'response_format_too_long', param: 'max_completion_tokens' },
+      status: 400,
+      code: 'response_format_too_long',
+      param: 'max_completion_tokens',
       message: expect.stringMatching(
         /for its shortest answer: after 0 tokens of the answer, 10 are left.*'max_tokens'/,
       ),
     });
     expect(await refusal({ type: 'object', properties: { a: false }, required: ['a'] })).toMatchObject({
-      ...{ status: 400, param: 'response_format' },
+      status: 400,
+      param: 'response_format',
       message: expect.stringContaining("'response_format': nothing that ends"),
     });
   });

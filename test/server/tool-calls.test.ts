@@ -79,7 +79,13 @@ describe('calls that are asked for', () => {
       const counts: number[] = [];
       for (const parallel_tool_calls of [true, false]) {
         const { choices } = await client.chat.completions.create({
-          ...{ ...base, model, tool_choice: 'required', parallel_tool_calls, n: 4, seed: 5, temperature: 1.5 },
+          ...base,
+          model,
+          tool_choice: 'required',
+          parallel_tool_calls,
+          n: 4,
+          seed: 5,
+          temperature: 1.5,
         });
         for (const { message, finish_reason: reason } of choices) {
           const calls = message.tool_calls as unknown as Call[];
@@ -96,7 +102,10 @@ describe('calls that are asked for', () => {
 
     it('streams the call of a named function while it is generated', async () => {
       const stream = client.chat.completions.stream({
-        ...{ ...base, model, tool_choice: { type: 'function', function: { name: 'sum' } }, seed: 2 },
+        ...base,
+        model,
+        tool_choice: { type: 'function', function: { name: 'sum' } },
+        seed: 2,
       });
       let pieces = 0;
       const starts: unknown[] = [];
@@ -114,7 +123,9 @@ describe('calls that are asked for', () => {
       check(calls);
       const { stream: _, ...whole } = { ...base, model, stream: false };
       const again = await client.chat.completions.create({
-        ...{ ...whole, tool_choice: { type: 'function', function: { name: 'sum' } }, seed: 2 },
+        ...whole,
+        tool_choice: { type: 'function', function: { name: 'sum' } },
+        seed: 2,
       });
       expect((again.choices[0]!.message.tool_calls as unknown as Call[])[0]!.function).toMatchObject(
         calls[0]!.function,

@@ -42,7 +42,8 @@ describeReal('whisper-tiny.en', async (path) => {
       slow.writeUInt32LE(1, 24); // the sampling rate
       const form = { ...base, file: await toFile(slow, 'slow.wav', { type: 'audio/wav' }) };
       await expect(client.audio.transcriptions.create(form)).rejects.toMatchObject({
-        ...{ status: 400, param: 'file' },
+        status: 400,
+        param: 'file',
         message: expect.stringContaining('1 Hz, expected at least 4000 Hz'),
       });
     });
@@ -110,7 +111,9 @@ describeReal('whisper-tiny.en', async (path) => {
 
     it('returns the confidence of segments, like openai-whisper', async () => {
       const { segments } = await client.audio.transcriptions.create({
-        ...{ ...base, file: await file(), response_format: 'verbose_json' as const },
+        ...base,
+        file: await file(),
+        response_format: 'verbose_json' as const,
       });
       for (const [id, each] of segments!.entries()) {
         expect(each).toMatchObject({ id, seek: 0, temperature: 0 });
@@ -148,7 +151,8 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(await refusal({ ...base, file: 'text' })).toMatchObject({ status: 400, param: 'file' });
       expect(await refusal({ ...base, file: new Blob([wav.slice(), wav.slice()]) })).toMatchObject({ status: 413 });
       expect(await refusal({ ...base, file: sound, temperature: 'hot' })).toMatchObject({
-        ...{ status: 400, param: 'temperature' },
+        status: 400,
+        param: 'temperature',
         message: `'temperature' is "hot", expected a number from 0 to 1`,
       });
       expect(await refusal({ ...base, file: sound, langauge: 'en' })).toMatchObject({ code: 'unknown_parameter' });
@@ -157,7 +161,8 @@ describeReal('whisper-tiny.en', async (path) => {
       const slow = Uint8Array.from(wav);
       new DataView(slow.buffer).setUint32(24, 1, true); // a sample a second: eleven seconds become two days
       expect(await refusal({ ...base, file: new Blob([slow]) })).toMatchObject({
-        ...{ status: 400, param: 'file' },
+        status: 400,
+        param: 'file',
         message: expect.stringContaining('expected at least 4000 Hz'),
       });
       const json = await fetch(`${server.url}/v1/audio/transcriptions`, { method: 'POST', body: '{}' });

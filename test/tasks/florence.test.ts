@@ -60,7 +60,10 @@ describe('with a small model', () => {
       pre_tokenizer: { type: 'Whitespace' },
       post_processor: {
         type: 'RobertaProcessing',
-        ...{ sep: ['</s>', 2], cls: ['<s>', 0], trim_offsets: true, add_prefix_space: false },
+        sep: ['</s>', 2],
+        cls: ['<s>', 0],
+        trim_offsets: true,
+        add_prefix_space: false,
       },
       model: { type: 'WordLevel', vocab: Object.fromEntries(names.map((name, id) => [name, id])), unk_token: 'w19' },
     };
@@ -68,7 +71,9 @@ describe('with a small model', () => {
       ...files,
       'tokenizer.json': json(tokenizer),
       'preprocessor_config.json': json({
-        ...{ image_processor_type: 'CLIPImageProcessor', size: { height: 24, width: 24 }, image_seq_length: 10 },
+        image_processor_type: 'CLIPImageProcessor',
+        size: { height: 24, width: 24 },
+        image_seq_length: 10,
         do_center_crop: false,
       }),
       'processor_config.json': json({ post_processor_config: florence.settings }),

@@ -27,8 +27,15 @@ async function moonshine(): Promise<Record<string, Uint8Array>> {
     'generation_config.json': await data.bytes('generation_config.json'),
     'preprocessor_config.json': json({ feature_extractor_type: 'Wav2Vec2FeatureExtractor', do_normalize: false }),
     'tokenizer.json': json({
-      ...{ version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null, post_processor: null },
-      ...{ pre_tokenizer: metaspace, decoder: metaspace, model: { type: 'WordLevel', vocab, unk_token: '▁t1' } },
+      version: '1.0',
+      truncation: null,
+      padding: null,
+      added_tokens: [],
+      normalizer: null,
+      post_processor: null,
+      pre_tokenizer: metaspace,
+      decoder: metaspace,
+      model: { type: 'WordLevel', vocab, unk_token: '▁t1' },
     }),
   };
 }

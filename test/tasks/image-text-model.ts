@@ -39,8 +39,12 @@ export const kinds = {
   smolvlm: {
     tokens: {
       94: '<image>',
-      ...{ 80: '<fake_token_around_image>', 81: '<global-img>', 82: '<row_1_col_1>', 83: '<row_1_col_2>' },
-      ...{ 84: '<row_2_col_1>', 85: '<row_2_col_2>' },
+      80: '<fake_token_around_image>',
+      81: '<global-img>',
+      82: '<row_1_col_1>',
+      83: '<row_1_col_2>',
+      84: '<row_2_col_1>',
+      85: '<row_2_col_2>',
     },
     mark: '<image>',
     preprocessor: { size: { longest_edge: 40 }, max_image_size: { longest_edge: 24 } },
@@ -59,12 +63,20 @@ export const kinds = {
   lfm2_vl: {
     tokens: {
       94: '<image>',
-      ...{ 80: '<|image_start|>', 81: '<|image_end|>', 82: '<|img_thumbnail|>', 83: '<|img_row_1_col_1|>' },
-      ...{ 84: '<|img_row_1_col_2|>', 85: '<|img_row_2_col_1|>' },
+      80: '<|image_start|>',
+      81: '<|image_end|>',
+      82: '<|img_thumbnail|>',
+      83: '<|img_row_1_col_1|>',
+      84: '<|img_row_1_col_2|>',
+      85: '<|img_row_2_col_1|>',
     },
     mark: '<image>',
     preprocessor: {
-      ...{ encoder_patch_size: 4, tile_size: 16, min_image_tokens: 2, max_image_tokens: 4, max_tiles: 2 },
+      encoder_patch_size: 4,
+      tile_size: 16,
+      min_image_tokens: 2,
+      max_image_tokens: 4,
+      max_tiles: 2,
     },
   },
 } as const satisfies Record<string, Kind>;

@@ -141,7 +141,9 @@ describe('zero-shot labels by siglip2', () => {
     const files = await filesOf(data, {
       'preprocessor_config.json': { image_processor_type: 'Siglip2ImageProcessor', patch_size: 4, max_num_patches: 15 },
       'tokenizer.json': {
-        ...{ version: '1.0', added_tokens: [], pre_tokenizer: { type: 'WhitespaceSplit' } },
+        version: '1.0',
+        added_tokens: [],
+        pre_tokenizer: { type: 'WhitespaceSplit' },
         model: { type: 'WordLevel', vocab, unk_token: 'w9' },
       },
       'tokenizer_config.json': { pad_token: 'w1', unk_token: 'w9' },

@@ -22,20 +22,33 @@ const words = { ...json(here('wordpiece/tokenizer_config.json')) };
 const TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}";
 /** Pictures have the size that models read, because transformers.js resizes with another filter than transformers. */
 const image = (type: string, others: object = {}) => ({
-  ...{ image_processor_type: type, do_resize: false, do_rescale: true, rescale_factor: 1 / 255, do_normalize: true },
-  ...{ image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5], ...others },
+  image_processor_type: type,
+  do_resize: false,
+  do_rescale: true,
+  rescale_factor: 1 / 255,
+  do_normalize: true,
+  image_mean: [0.5, 0.5, 0.5],
+  image_std: [0.5, 0.5, 0.5],
+  ...others,
 });
 
 /** A tokenizer of characters. */
 const characters = (vocab: Readonly<Record<string, number>>, special: readonly string[], others: object = {}) => ({
   version: '1.0',
   added_tokens: special.map((content) => ({
-    ...{ id: vocab[content], content, special: true, single_word: false, lstrip: false, rstrip: false },
+    id: vocab[content],
+    content,
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
     normalized: false,
   })),
   pre_tokenizer: { type: 'Split', pattern: { Regex: '' }, behavior: 'Isolated', invert: false },
   model: { type: 'WordLevel', vocab, unk_token: '<unk>' },
-  ...{ normalizer: null, post_processor: null, decoder: null },
+  normalizer: null,
+  post_processor: null,
+  decoder: null,
   ...others,
 });
 const letters = json(here('spelled/vocab.json')) as Record<string, number>;
@@ -124,7 +137,7 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
   },
   clap: {
     from: 'reference3/clap',
-    tokenizer: { tokenizer_class: 'RobertaTokenizer', ...{ pad_token: '<pad>', model_max_length: 32 } },
+    tokenizer: { tokenizer_class: 'RobertaTokenizer', pad_token: '<pad>', model_max_length: 32 },
     vocabulary: sounding.tokenizer,
     processor: {
       ...sounding.processor,

@@ -29,7 +29,12 @@ export class Scripted implements Generative {
 
   startDecoding({ sequences = 1, beams = 1, maxLength: capacity = this.maxLength }: DecodingOptions) {
     return new DecoderState(this.device, {
-      ...{ model: this, caches: [], sources: sequences, beams, capacity, sourceCapacity: 0 },
+      model: this,
+      caches: [],
+      sources: sequences,
+      beams,
+      capacity,
+      sourceCapacity: 0,
     });
   }
 

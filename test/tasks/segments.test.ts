@@ -121,7 +121,9 @@ describe('segments of waves', () => {
   );
   const find = (options: { readonly [name: string]: unknown }) =>
     segmentsOf({ logits, predMasks }, [height, width], {
-      ...{ threshold: 0.5, mask_threshold: 0.5, overlap_mask_area_threshold: 0.8 },
+      threshold: 0.5,
+      mask_threshold: 0.5,
+      overlap_mask_area_threshold: 0.8,
       ...options,
       label_ids_to_fuse: new Set(options.label_ids_to_fuse as number[] | undefined),
     });

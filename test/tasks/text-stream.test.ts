@@ -24,7 +24,11 @@ const metaspace = await parseTokenizer({
     ],
   },
   model: {
-    ...{ type: 'BPE', unk_token: null, byte_fallback: true, fuse_unk: false, merges: [] },
+    type: 'BPE',
+    unk_token: null,
+    byte_fallback: true,
+    fuse_unk: false,
+    merges: [],
     vocab: Object.fromEntries(['<s>', ...bytes, '▁', 'a', 'b'].map((token, i) => [token, i])),
   },
 });

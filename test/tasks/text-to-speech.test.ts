@@ -113,9 +113,15 @@ describe('text-to-speech', async () => {
       'config.json': json(config),
       'model.safetensors': await data.bytes('speecht5/model.safetensors'),
       'tokenizer.json': json({
-        ...{ version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null },
+        version: '1.0',
+        truncation: null,
+        padding: null,
+        added_tokens: [],
+        normalizer: null,
         pre_tokenizer: { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
-        ...{ post_processor: null, decoder: null, model: { type: 'WordLevel', vocab: letters, unk_token: 'd' } },
+        post_processor: null,
+        decoder: null,
+        model: { type: 'WordLevel', vocab: letters, unk_token: 'd' },
       }),
     });
     const say = await pipeline('text-to-speech', talker);

@@ -87,7 +87,7 @@ describe('zero-shot-audio-classification', async () => {
     const { 'preprocessor_config.json': _processor, ...deaf } = files;
     await refused(deaf);
     await refused({
-      ...{ 'config.json': await data.bytes('hubert/config.json') },
+      'config.json': await data.bytes('hubert/config.json'),
       'model.safetensors': await data.bytes('hubert/model.safetensors'),
     });
   });

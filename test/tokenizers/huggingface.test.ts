@@ -59,7 +59,9 @@ describe('parseTokenizer', () => {
       content,
     }));
     const json = {
-      ...{ ...letters, added_tokens, model: { type: 'Unigram', vocab, unk_id: null } },
+      ...letters,
+      added_tokens,
+      model: { type: 'Unigram', vocab, unk_id: null },
       post_processor: { type: 'TemplateProcessing', single, pair: single, special_tokens },
     };
     const tokenizer = await parseTokenizer(json, { tokenizer_class: 'XLNetTokenizer', pad_token: '<pad>' });

@@ -108,8 +108,13 @@ it('applies to texts that are one word, also if unknown neighbours become one to
   const first = 1000;
   const more = { ...vocab, ...Object.fromEntries(letters.map((letter, i) => [letter, first + i])) };
   const tokens = [' a', 'b'].map((content, i) => ({
-    ...{ id: first + letters.length + i, content, special: false, single_word: false },
-    ...{ lstrip: false, rstrip: false, normalized: false },
+    id: first + letters.length + i,
+    content,
+    special: false,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
   }));
   const added_tokens = [...json.added_tokens, ...tokens];
   for (const given of [{}, { added_tokens }])

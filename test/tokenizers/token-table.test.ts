@@ -89,8 +89,8 @@ it('needs no more time for tokens that are chosen to collide', () => {
 it('hashes like HalfSipHash-1-3, for any split of a text', () => {
   // From lib/siphash_kunit.c of Linux: the hashes of '', 0, 0 1, 0 1 2, … with the key 0 1 2 … 7.
   const expected = [
-    ...[0x5814c896, 0xe7e864ca, 0xbc4b0e30, 0x01539939, 0x7e059ea6, 0x88e3d89b, 0xa0080b65, 0x9d38d9d6],
-    ...[0x577999b1, 0xc839caed, 0xe4fa32cf, 0x959246ee, 0x6b28096c, 0x66dd9cd6, 0x16658a7c, 0xd0257b04, 0x8b31d501],
+    0x5814c896, 0xe7e864ca, 0xbc4b0e30, 0x01539939, 0x7e059ea6, 0x88e3d89b, 0xa0080b65, 0x9d38d9d6, 0x577999b1,
+    0xc839caed, 0xe4fa32cf, 0x959246ee, 0x6b28096c, 0x66dd9cd6, 0x16658a7c, 0xd0257b04, 0x8b31d501,
   ];
   const hash = new KeyedHash([0x03020100, 0x07060504]);
   const bytes = Uint8Array.from(expected, (_, i) => i);

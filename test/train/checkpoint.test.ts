@@ -214,8 +214,11 @@ describe('a checkpoint', () => {
     const path = join(own, 'checkpoint.safetensors');
     const id = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';
     const others = [
-      ...['checkpoint.safetensors.old', `other.safetensors.${id}.tmp`, 'checkpoint.safetensors.mine.tmp'],
-      ...['checkpoint.safetensors.0f-9a.tmp', `checkpoint.safetensors.2.${id}.tmp`],
+      'checkpoint.safetensors.old',
+      `other.safetensors.${id}.tmp`,
+      'checkpoint.safetensors.mine.tmp',
+      'checkpoint.safetensors.0f-9a.tmp',
+      `checkpoint.safetensors.2.${id}.tmp`,
     ];
     for (const name of [`checkpoint.safetensors.${id}.tmp`, ...others]) await writeFile(join(own, name), 'x');
     await fit(smallModel(device), examples, { ...common, steps: 1, checkpoint: path });

@@ -68,7 +68,10 @@ function objective(
     return sum(mul(y, y));
   };
   return {
-    ...{ device, weight, train() {}, eval() {} },
+    device,
+    weight,
+    train() {},
+    eval() {},
     namedParameters: () => [['weight', weight]],
     namedTensors: () => [['weight', weight]],
     lossOf: () => {

@@ -88,7 +88,15 @@ export async function pronounce(
   const start = transformer.startId as number; // `generate` began with it
   const read = [start, ...target].slice(0, chosen.length);
   return {
-    ...{ model, word, decoding, forced, source, target, read, hypotheses, asked },
+    model,
+    word,
+    decoding,
+    forced,
+    source,
+    target,
+    read,
+    hypotheses,
+    asked,
     letters: source.map((id) => tokenName(model.source, id)),
     phonemes: target.map((id) => tokenName(model.target, id)),
     text: textOf(model, target),

@@ -21,7 +21,10 @@ type Origin = ReadonlyMap<string, File> | Blob | URL;
 
 /** The page's state: a model, its origin, and its adapter. */
 const state: { device: Device | null; model: LoadedModel | null; from: Origin | null; adapter: Lora | null } = {
-  ...{ device: null, model: null, from: null, adapter: null },
+  device: null,
+  model: null,
+  from: null,
+  adapter: null,
 };
 let busy: AbortController | null = null;
 

@@ -23,7 +23,9 @@ export async function teach(model: LoadedModel, examples: readonly Example[], te
   const batchSize = Math.min(BATCH, examples.length);
   const steps = Math.max(1, Math.round((passes * examples.length) / batchSize));
   const options = {
-    ...{ steps, batchSize, signal },
+    steps,
+    batchSize,
+    signal,
     optimizer: new AdamW(adapter.parameters(), { weightDecay: 0 }),
     schedule: linearDecay(rate, { steps, warmup: Math.round(steps / 10) }),
     onStep: (progress: Progress) => onStep?.(progress, steps),
@@ -72,7 +74,9 @@ export async function answersOf(
   }
   const { inputIds } = tokenizer.encodeBatch(prompts.map((prompt) => `${prompt}${ASKED}`));
   const { sequences } = await model.generate(inputIds, {
-    ...{ numBeams: 1, doSample: false, maxNewTokens: 64 },
+    numBeams: 1,
+    doSample: false,
+    maxNewTokens: 64,
     ...options,
   });
   return sequences.map((tokens) => tokenizer.decode(tokens).trim().split('\n', 1)[0]?.trim() ?? '');

@@ -33,7 +33,12 @@ export const COMMAND_GROUPS = {
   'Models trained here:': [trainCommand, scoreCommand, attentionCommand, mpiCommand],
   'Pretrained models, text:': [chatCommand, embedCommand, classifyCommand, translateCommand],
   'Pretrained models, speech and images:': [
-    ...[transcribeCommand, speakCommand, captionCommand, segmentCommand, detectCommand, depthCommand],
+    transcribeCommand,
+    speakCommand,
+    captionCommand,
+    segmentCommand,
+    detectCommand,
+    depthCommand,
   ],
   'Changing pretrained models:': [finetuneCommand, mergeCommand, quantizeCommand],
   'Servers and queues:': [serveCommand, mcpCommand, workerCommand, submitCommand, collectCommand],

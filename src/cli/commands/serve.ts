@@ -107,7 +107,11 @@ async function serveModels(names: string[], options: Options, command: Command):
     const apiKeys = apiKey ?? (environment ? [environment] : []);
     const server = await serve({
       ...settings,
-      ...{ imageHosts, models, apiKeys, keepAliveSeconds, maxMemoryBytes },
+      imageHosts,
+      models,
+      apiKeys,
+      keepAliveSeconds,
+      maxMemoryBytes,
       drainSeconds: drain,
     });
     console.error(`simdformer: serving ${Object.keys(models).join(', ')} at ${server.url}/v1`);

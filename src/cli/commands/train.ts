@@ -27,9 +27,7 @@ import { reportTraining } from '../training-report.js';
 import { writeWhole } from '../whole-file.js';
 
 /** Settings of a task that are also options of the command. */
-const SETTINGS = [
-  ...(['data', 'init', 'steps', 'epochs', 'batch', 'vocabSize', 'rDrop', 'ignoreIndex', 'seed'] as const),
-];
+const SETTINGS = ['data', 'init', 'steps', 'epochs', 'batch', 'vocabSize', 'rDrop', 'ignoreIndex', 'seed'] as const;
 
 /** Options of the model that are also options of the command. */
 const SIZES = ['dModel', 'dFF', 'heads', 'dropout', 'activationDropout'] as const;

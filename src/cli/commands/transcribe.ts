@@ -73,14 +73,22 @@ async function transcribe(model: string, files: string[], options: TranscribeOpt
   using stop = stopping();
   await using recognize = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
   const settings = {
-    ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
-    ...{ language: language ?? null, translate: translate ?? false },
+    command: 'transcribe',
+    model,
+    revision: revision ?? null,
+    format,
+    words: words ?? false,
+    language: language ?? null,
+    translate: translate ?? false,
   };
   const job = {
     inputs: recordings(files),
     compute: transcriber(recognize, options, stop.signal),
     format: formats[format],
-    ...{ settings, out, overwrite, batchSize: 1 },
+    settings,
+    out,
+    overwrite,
+    batchSize: 1,
   };
   await runStoppable<Transcribed>(job, stop);
 }

@@ -74,8 +74,17 @@ export const MAX_TOP = 20;
 
 /** Options that do not fit a request for one sequence of a shared batch. */
 const LEFT_OUT = [
-  ...(['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const),
-  ...(['lengthPenalty', 'earlyStopping', 'draft', 'onDraft', 'responseFormat'] as const),
+  'numBeams',
+  'numReturnSequences',
+  'cropContext',
+  'outputAttentions',
+  'batchSize',
+  'onToken',
+  'lengthPenalty',
+  'earlyStopping',
+  'draft',
+  'onDraft',
+  'responseFormat',
 ] as const;
 
 /** Defaults of BatchingOptions. The default context is the model's maxLength, but at most `context`. */

@@ -38,6 +38,9 @@ export const blenderbotSmall: Family = {
     decoder_ffn_dim: 2048,
     decoder_attention_heads: 16,
     d_model: 512,
-    ...({ pad_token_id: 0, bos_token_id: 1, eos_token_id: 2, decoder_start_token_id: 1 } as const),
+    pad_token_id: 0,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    decoder_start_token_id: 1,
   },
 };

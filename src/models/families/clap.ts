@@ -151,8 +151,12 @@ export class Clap extends PretrainedModel {
     const cosines = matmul(audioEmbeds, textEmbeds, { transposeB: true });
     const logitsPerAudio = mul(cosines, exp(this.logitScaleA as Tensor));
     const output: ModelOutput = {
-      ...{ logitsPerText: logits, logitsPerAudio, textEmbeds, audioEmbeds },
-      ...{ textModelOutput: read, audioModelOutput: heard },
+      logitsPerText: logits,
+      logitsPerAudio,
+      textEmbeds,
+      audioEmbeds,
+      textModelOutput: read,
+      audioModelOutput: heard,
     };
     if (wantsLoss(texts, sounds, 'sounds', options)) output.loss = pairLoss(logits, logitsPerAudio);
     return output;

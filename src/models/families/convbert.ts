@@ -208,7 +208,9 @@ export const convBert: Family = {
   className: 'ConvBert',
   defaults: {
     ...bert.defaults,
-    ...({ pad_token_id: 1, bos_token_id: 0, eos_token_id: 2 } as const),
+    pad_token_id: 1,
+    bos_token_id: 0,
+    eos_token_id: 2,
     embedding_size: 768,
     head_ratio: 2,
     conv_kernel_size: 9,

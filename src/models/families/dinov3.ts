@@ -41,7 +41,9 @@ export class Dinov3 extends TowerModel {
     const [queries, keys, values] = ['query_bias', 'key_bias', 'value_bias'].map((name) => config.flag(name));
     const attention = () =>
       new MultiHeadAttention(init, {
-        ...{ dModel, heads, rotary },
+        dModel,
+        heads,
+        rotary,
         bias: [queries === true, keys === true, values === true],
         outBias: config.flag('proj_bias'),
         dropout: dropoutOf(config, 'attention_dropout', this.randomness),

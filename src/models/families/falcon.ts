@@ -162,7 +162,9 @@ function ggufOf(norms: 1 | 2): GgufFamily {
       const [heads, groups] = [file.needed('attention.head_count'), file.number('attention.head_count_kv') ?? 1];
       const { rope_parameters, max_position_embeddings, tie_word_embeddings } = file.decoder();
       return {
-        ...{ rope_parameters, max_position_embeddings, tie_word_embeddings },
+        rope_parameters,
+        max_position_embeddings,
+        tie_word_embeddings,
         hidden_size: file.needed('embedding_length'),
         num_hidden_layers: file.needed('block_count'),
         num_attention_heads: heads,
@@ -171,7 +173,10 @@ function ggufOf(norms: 1 | 2): GgufFamily {
         layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
         multi_query: groups === 1,
         new_decoder_architecture: groups > 1 || norms === 2,
-        ...{ num_ln_in_parallel_attn: norms, parallel_attn: true, alibi: false, bias: false },
+        num_ln_in_parallel_attn: norms,
+        parallel_attn: true,
+        alibi: false,
+        bias: false,
       };
     },
   };

@@ -347,11 +347,32 @@ const microsoftNames: readonly (readonly [own: RegExp, name: string])[] = [
 
 /** Tokens that Florence-2's processor adds to BART's. Microsoft's code has no token for images. */
 const addedTokens = [
-  ...['<od>', '</od>', '<ocr>', '</ocr>'],
+  '<od>',
+  '</od>',
+  '<ocr>',
+  '</ocr>',
   ...Array.from({ length: 1000 }, (_, place) => `<loc_${place}>`),
-  ...['<cap>', '</cap>', '<ncap>', '</ncap>', '<dcap>', '</dcap>', '<grounding>', '</grounding>', '<seg>', '</seg>'],
-  ...['<sep>', '<region_cap>', '</region_cap>', '<region_to_desciption>', '</region_to_desciption>'],
-  ...['<proposal>', '</proposal>', '<poly>', '</poly>', '<and>', '<image>'],
+  '<cap>',
+  '</cap>',
+  '<ncap>',
+  '</ncap>',
+  '<dcap>',
+  '</dcap>',
+  '<grounding>',
+  '</grounding>',
+  '<seg>',
+  '</seg>',
+  '<sep>',
+  '<region_cap>',
+  '</region_cap>',
+  '<region_to_desciption>',
+  '</region_to_desciption>',
+  '<proposal>',
+  '</proposal>',
+  '<poly>',
+  '</poly>',
+  '<and>',
+  '<image>',
 ];
 
 /** The settings of images in a config.json, where those of Microsoft's own code have the names of transformers. */

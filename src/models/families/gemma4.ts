@@ -221,7 +221,12 @@ export function gemma4Attentions(
     const source = keysOf ? null : keySourceOf(config, i);
     const reused = keysOf?.(kind) ?? (source === null ? null : made[source]);
     const options = llamaAttentionOptions(config, randomness, {
-      ...{ headSize, kvHeads, rotary, causal, scale: 1, bias: config.flag('attention_bias') },
+      headSize,
+      kvHeads,
+      rotary,
+      causal,
+      scale: 1,
+      bias: config.flag('attention_bias'),
       window: window(i),
       qNorm: headNorm,
     });
@@ -385,7 +390,8 @@ function settingsOf(file: GgufSettings): Json {
     layer_types: kinds,
     rope_parameters: {
       full_attention: {
-        ...{ rope_type: 'proportional', rope_theta: file.number('rope.freq_base') ?? 1000000 },
+        rope_type: 'proportional',
+        rope_theta: file.number('rope.freq_base') ?? 1000000,
         partial_rotary_factor: rotatingShare(file),
       },
       sliding_attention: { rope_type: 'default', rope_theta: file.number('rope.freq_base_swa') ?? 10000 },
@@ -400,7 +406,9 @@ function settingsOf(file: GgufSettings): Json {
       vocab_size_per_layer_input: file.rows('per_layer_token_embd.weight'),
     }),
     ...(experts > 0 && {
-      ...{ enable_moe_block: true, num_experts: experts, top_k_experts: file.needed('expert_used_count') },
+      enable_moe_block: true,
+      num_experts: experts,
+      top_k_experts: file.needed('expert_used_count'),
       moe_intermediate_size: file.needed('expert_feed_forward_length'),
     }),
   };

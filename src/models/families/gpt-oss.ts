@@ -121,8 +121,13 @@ export const gptOss: Family = {
     config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
     if (given.rope_parameters == null && given.rope_scaling == null)
       config.rope_parameters = {
-        ...{ rope_type: 'yarn', rope_theta: given.rope_theta ?? 150000, factor: 32, beta_fast: 32, beta_slow: 1 },
-        ...{ truncate: false, original_max_position_embeddings: 4096 },
+        rope_type: 'yarn',
+        rope_theta: given.rope_theta ?? 150000,
+        factor: 32,
+        beta_fast: 32,
+        beta_slow: 1,
+        truncate: false,
+        original_max_position_embeddings: 4096,
       };
   },
   isSliding: (layer) => (layer + 1) % 2 !== 0,

@@ -51,7 +51,10 @@ export const gteNew: Family = {
     const divisors = ntkDivisors(pairs, scaling);
     const length = { original_max_position_embeddings: config.max_position_embeddings };
     config.rope_scaling = {
-      ...{ rope_type: 'longrope', short_factor: divisors, long_factor: divisors, attention_factor: 1 },
+      rope_type: 'longrope',
+      short_factor: divisors,
+      long_factor: divisors,
+      attention_factor: 1,
       ...length,
     };
   },

@@ -138,7 +138,8 @@ const ggufNames = (bert as GgufReadable).gguf.names;
 
 const sizesOf = (file: GgufSettings): Json => ({
   ...bertSizes(file),
-  ...{ position_embedding_type: 'alibi', feed_forward_type: 'geglu' },
+  position_embedding_type: 'alibi',
+  feed_forward_type: 'geglu',
   max_position_embeddings: file.needed('context_length'),
 });
 

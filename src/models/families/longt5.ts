@@ -199,7 +199,9 @@ class TransientGlobalAttention extends MultiHeadAttention {
     const tables = concat([(this.positionBias as BucketBias).weight, this.sideBias.weight]); // [2·buckets, heads]
     const [count, queries, columns] = shape;
     const options = {
-      ...{ heads, scale, mask: device.tensor(mask, [count, 1, queries, columns]) },
+      heads,
+      scale,
+      mask: device.tensor(mask, [count, 1, queries, columns]),
       bias: permute(gather(tables, device.tensor(biasRows, shape)), [0, 3, 1, 2]), // [blocks, heads, queries, keys]
       lengthsQ: blocks.map((block) => block.queries),
       lengthsK: blocks.map((block) => block.keys.length),

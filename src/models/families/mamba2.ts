@@ -116,7 +116,9 @@ export function mamba2GgufNames(block: string): GgufFamily['names'] {
 
 /** Layouts of Mamba-2's tensors in GGUF files. */
 export const mamba2GgufStored: NonNullable<GgufFamily['stored']> = {
-  ...{ 'blk.*.ssm_a': 'logarithm', 'blk.*.ssm_d': 'vector', 'blk.*.ssm_norm.weight': 'vector' },
+  'blk.*.ssm_a': 'logarithm',
+  'blk.*.ssm_d': 'vector',
+  'blk.*.ssm_norm.weight': 'vector',
   'blk.*.ssm_conv1d.weight': 'taps',
 };
 
@@ -182,8 +184,14 @@ export const mamba2: Family = {
         mamba_conv_bias,
       } = mamba2GgufSettings(file);
       return {
-        ...{ expand: mamba_expand, num_heads: mamba_n_heads, head_dim: mamba_d_head, state_size: mamba_d_state },
-        ...{ n_groups: mamba_n_groups, conv_kernel: mamba_d_conv, use_conv_bias: mamba_conv_bias, use_bias: false },
+        expand: mamba_expand,
+        num_heads: mamba_n_heads,
+        head_dim: mamba_d_head,
+        state_size: mamba_d_state,
+        n_groups: mamba_n_groups,
+        conv_kernel: mamba_d_conv,
+        use_conv_bias: mamba_conv_bias,
+        use_bias: false,
         hidden_size: file.needed('embedding_length'),
         num_hidden_layers: file.needed('block_count'),
         layer_norm_epsilon: file.needed('attention.layer_norm_rms_epsilon'),

@@ -128,7 +128,10 @@ export class MoonshineStreaming extends MoonshineWriter {
       throw new FormatError(`config.json: num_key_value_heads is not ${heads}, the number of heads`);
     const layers = config.size('num_hidden_layers');
     this.decoder = this.decoderOf(init, config, {
-      ...{ layers, heads, headSize: config.size('head_dim'), activation: 'hidden_act' },
+      layers,
+      heads,
+      headSize: config.size('head_dim'),
+      activation: 'hidden_act',
     });
     this.framePositions = new Embedding(init, config.size('max_position_embeddings'), size);
     this.bridgeProjection = size === dModel ? null : new Linear(init, size, dModel, false);

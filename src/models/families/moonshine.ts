@@ -37,7 +37,12 @@ export abstract class MoonshineWriter extends SoundSeq2SeqModel {
     const norm = () => new LayerNorm(init, dModel, undefined, false);
     const attention = (causal: boolean, rotation: RotaryEmbedding | null) => () =>
       new MultiHeadAttention(init, {
-        ...{ dModel, heads, headSize, bias, outBias: false, causal },
+        dModel,
+        heads,
+        headSize,
+        bias,
+        outBias: false,
+        causal,
         rotary: rotation,
         dropout: dropout(),
       });
@@ -127,7 +132,10 @@ export class Moonshine extends MoonshineWriter {
       new TransformerLayer({
         selfAttn: () =>
           new MultiHeadAttention(init, {
-            ...{ dModel, heads, headSize, rotary },
+            dModel,
+            heads,
+            headSize,
+            rotary,
             bias: config.flag('attention_bias'),
             outBias: false,
             dropout: dropoutOf(config, 'attention_dropout', this.randomness),

@@ -48,7 +48,14 @@ export class Mpt extends CausalModel {
     const dropout = () => dropoutOf(own, 'attn_pdrop', this.randomness);
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     const attention = (): MultiHeadOptions => ({
-      ...{ dModel, heads, bias: false, causal: true, scale, positionBias, qNorm: qkNorm, kNorm: qkNorm },
+      dModel,
+      heads,
+      bias: false,
+      causal: true,
+      scale,
+      positionBias,
+      qNorm: qkNorm,
+      kNorm: qkNorm,
       dropout: dropout(),
     });
     const layer = () =>
@@ -112,8 +119,14 @@ class ClippedAttention extends MultiHeadAttention {
 
 /** Defaults of the settings in `attn_config`. transformers ignores the last two. */
 const attentionDefaults = {
-  ...{ attn_type: 'multihead_attention', attn_pdrop: 0, clip_qkv: null, softmax_scale: null },
-  ...{ alibi: true, prefix_lm: false, qk_ln: false, alibi_bias_max: 8 },
+  attn_type: 'multihead_attention',
+  attn_pdrop: 0,
+  clip_qkv: null,
+  softmax_scale: null,
+  alibi: true,
+  prefix_lm: false,
+  qk_ln: false,
+  alibi_bias_max: 8,
 };
 
 function attentionOf(config: ModelConfig): ModelConfig {

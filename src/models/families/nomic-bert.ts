@@ -153,21 +153,28 @@ function isMixture(config: ModelConfig, layer: number): boolean {
 
 /** Settings that repositories with their own code may have, and that are not supported. */
 const REFUSED = [
-  ...['prenorm', 'parallel_block', 'causal', 'use_rms_norm', 'rotary_emb_interleaved', 'expert_choice_router'],
-  ...['moe_normalize_expert_weights', 'rotary_emb_scale_base'],
+  'prenorm',
+  'parallel_block',
+  'causal',
+  'use_rms_norm',
+  'rotary_emb_interleaved',
+  'expert_choice_router',
+  'moe_normalize_expert_weights',
+  'rotary_emb_scale_base',
 ];
 
 /** transformers' names for settings of repositories with their own code. */
 const RENAMED: Readonly<Record<string, string>> = {
-  ...{
-    n_embd: 'hidden_size',
-    n_layer: 'num_hidden_layers',
-    n_head: 'num_attention_heads',
-    n_inner: 'intermediate_size',
-  },
-  ...{ n_positions: 'max_position_embeddings', layer_norm_epsilon: 'layer_norm_eps' },
-  ...{ resid_pdrop: 'hidden_dropout_prob', attn_pdrop: 'attention_probs_dropout_prob' },
-  ...{ rotary_emb_base: 'rope_theta', rotary_emb_fraction: 'partial_rotary_factor' },
+  n_embd: 'hidden_size',
+  n_layer: 'num_hidden_layers',
+  n_head: 'num_attention_heads',
+  n_inner: 'intermediate_size',
+  n_positions: 'max_position_embeddings',
+  layer_norm_epsilon: 'layer_norm_eps',
+  resid_pdrop: 'hidden_dropout_prob',
+  attn_pdrop: 'attention_probs_dropout_prob',
+  rotary_emb_base: 'rope_theta',
+  rotary_emb_fraction: 'partial_rotary_factor',
 };
 
 /** Activations of gated networks in these repositories. */
@@ -218,8 +225,14 @@ export const nomicBert: Family = {
     max_position_embeddings: 2048,
     head_dim: null,
     // Settings of repositories with their own code:
-    ...{ gated_mlp: true, qkv_proj_bias: false, mlp_fc1_bias: false, mlp_fc2_bias: false },
-    ...{ num_experts: 0, moe_top_k: 2, moe_every_n_layers: 0, moe_bias: true },
+    gated_mlp: true,
+    qkv_proj_bias: false,
+    mlp_fc1_bias: false,
+    mlp_fc2_bias: false,
+    num_experts: 0,
+    moe_top_k: 2,
+    moe_every_n_layers: 0,
+    moe_bias: true,
   },
   complete,
   rope: { theta: 1000 },
@@ -254,7 +267,11 @@ export const nomicBertMoe: Family = {
     ],
     config: (file) => ({
       ...sizesOf(file),
-      ...{ activation_function: 'gelu', qkv_proj_bias: true, mlp_fc1_bias: true, mlp_fc2_bias: true, moe_bias: false },
+      activation_function: 'gelu',
+      qkv_proj_bias: true,
+      mlp_fc1_bias: true,
+      mlp_fc2_bias: true,
+      moe_bias: false,
       num_experts: file.needed('expert_count'),
       moe_top_k: file.needed('expert_used_count'),
       moe_every_n_layers: file.needed('moe_every_n_layers'),

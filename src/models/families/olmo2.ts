@@ -68,7 +68,8 @@ export const olmo2: Family = {
       const rope = decoder.rope_parameters as Json;
       return {
         ...decoder,
-        ...{ model_type: 'olmo3', architectures: ['Olmo3ForCausalLM'] },
+        model_type: 'olmo3',
+        architectures: ['Olmo3ForCausalLM'],
         sliding_window: file.needed('attention.sliding_window'),
         layer_types: file.layerTypes(4),
         rope_parameters: {

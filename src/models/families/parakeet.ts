@@ -141,20 +141,26 @@ abstract class ParakeetEncoder extends SoundModel {
       new ConformerLayer({
         selfAttn: () =>
           new FrameAttention(init, {
-            ...{ dModel, heads: config.size('num_attention_heads'), bias },
+            dModel,
+            heads: config.size('num_attention_heads'),
+            bias,
             headSize: config.sizeOrNull('head_dim') ?? undefined,
             dropout: dropoutOf(config, 'attention_dropout', this.randomness),
             distances: (table) => this.positionDropout.forward(table),
           }),
         feedForward: () =>
           new FeedForward(init, {
-            ...{ dModel, activation, bias },
+            dModel,
+            activation,
+            bias,
             dFF: config.size('intermediate_size'),
             dropout: dropoutOf(config, 'activation_dropout', this.randomness),
           }),
         convolution: () =>
           new ConvolutionModule(init, {
-            ...{ dModel, taps, activation },
+            dModel,
+            taps,
+            activation,
             ahead: (taps - 1) / 2,
             bias: config.flag('convolution_bias'),
             norm: () => new BatchNorm(init, dModel, { channelsLast: true }),

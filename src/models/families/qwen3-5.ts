@@ -183,11 +183,13 @@ export const qwen35Gguf = {
     { name: `${DELTA}.in_proj_qkv.weight`, of: ['blk.*.attn_qkv.weight'], perHead: withKeys },
     { name: `${DELTA}.conv1d.weight`, of: ['blk.*.ssm_conv1d.weight'], perHead: withKeys },
     {
-      ...{ name: `${DELTA}.out_proj.weight`, of: ['blk.*.ssm_out.weight'] },
+      name: `${DELTA}.out_proj.weight`,
+      of: ['blk.*.ssm_out.weight'],
       perHead: (file) => ({ ...valueHeads(file), inColumns: true }),
     },
     ...Object.entries(withHeads).map(([own, name]) => ({
-      ...{ name: `${DELTA}.${name}`, of: [`blk.*.${own}`] },
+      name: `${DELTA}.${name}`,
+      of: [`blk.*.${own}`],
       perHead: (file: GgufSettings) => valueHeads(file),
     })),
   ],

@@ -210,7 +210,8 @@ class SamEncoder extends Module {
     checkShape('forward', 'pixelValues', pixels, [
       pixels.shape[0] as number,
       this.projection.weight.shape[1] as number,
-      ...[this.#image, this.#image],
+      this.#image,
+      this.#image,
     ]);
     const patches = this.projection.forward(permute(pixels, [0, 2, 3, 1]));
     const [, rows, columns, width] = patches.shape as [number, number, number, number];

@@ -301,7 +301,9 @@ export class SpeechT5 extends Seq2SeqModel {
       new TransformerLayer({
         selfAttn: () =>
           new MultiHeadAttention(init, {
-            ...{ dModel, heads, causal },
+            dModel,
+            heads,
+            causal,
             relative: relative && (() => relative),
             dropout: dropout('attention_dropout'),
           }),

@@ -141,7 +141,8 @@ function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness,
   const attention = {
     scale: config.number('query_pre_attn_scalar') ** -0.5,
     bias: config.flag('attention_bias'),
-    ...{ qNorm: headNorm, kNorm: headNorm },
+    qNorm: headNorm,
+    kNorm: headNorm,
   };
   return gemmaSideStack(init, config, randomness, (i) => {
     const size = windowOf(config, i);

@@ -275,7 +275,9 @@ export class Vits extends PretrainedModel {
       new TransformerLayer({
         selfAttn: () =>
           new MultiHeadAttention(init, {
-            ...{ dModel, heads, bias: config.flag('use_bias') },
+            dModel,
+            heads,
+            bias: config.flag('use_bias'),
             relative: window > 0 ? relative : null,
             dropout: dropout('attention_dropout'),
           }),

@@ -82,13 +82,19 @@ export class Wav2Vec2Bert extends SoundModel {
           attention({ dModel, heads: config.size('num_attention_heads'), dropout: dropout('attention_dropout') }),
         feedForward: () =>
           new FeedForward(init, {
-            ...{ dModel, activation },
+            dModel,
+            activation,
             dFF: config.size('intermediate_size'),
             dropout: dropout('activation_dropout'),
           }),
         convolution: () =>
           new ConvolutionModule(init, {
-            ...{ dModel, taps, ahead: 0, bias: false, activation, norm },
+            dModel,
+            taps,
+            ahead: 0,
+            bias: false,
+            activation,
+            norm,
             dropout: dropout('conformer_conv_dropout'),
           }),
         norm,

@@ -194,6 +194,11 @@ export const yolos: Family = {
     num_detection_tokens: 100,
     use_mid_position_embeddings: true,
     auxiliary_loss: false,
-    ...{ class_cost, bbox_cost, giou_cost, bbox_loss_coefficient, giou_loss_coefficient, eos_coefficient },
+    class_cost,
+    bbox_cost,
+    giou_cost,
+    bbox_loss_coefficient,
+    giou_loss_coefficient,
+    eos_coefficient,
   },
 };

@@ -54,7 +54,10 @@ export async function combinedScores(
   options: ComputeScoreOptions,
 ): Promise<CombinedScore[]> {
   const { weights, ...batching } = checkOptions('computeScore', options, {
-    ...{ weights: 'object', signal: 'signal', onProgress: 'function', batchSize: 'count' },
+    weights: 'object',
+    signal: 'signal',
+    onProgress: 'function',
+    batchSize: 'count',
   });
   const combine = combiner(weights ?? {});
   checkPairs(pairs);
@@ -124,7 +127,9 @@ function combiner(given: ScoreWeights): (a: Vectors, b: Vectors, names: Similari
       (similarities([x] as never, [y] as never, names)[0] as number[])[0] as number;
     const [dense, sparse, colbert] = [one(a.dense, b.dense), one(a.sparse, b.sparse), one(a.tokens, b.tokens)];
     return {
-      ...{ dense, sparse, colbert },
+      dense,
+      sparse,
+      colbert,
       'sparse+dense': (d * dense + s * sparse) / (d + s),
       'colbert+sparse+dense': (d * dense + s * sparse + c * colbert) / (d + s + c),
     };

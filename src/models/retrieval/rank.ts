@@ -23,9 +23,12 @@ export type TextPair = readonly [text: string, other: string];
 
 const ACTIVATIONS = ['identity', 'sigmoid', 'tanh', 'relu', 'softmax'] as const;
 const BY_NAME: Readonly<Record<(typeof ACTIVATIONS)[number], AppliedActivation>> = {
-  ...({ identity: 'none', sigmoid: 'sigmoid', tanh: 'tanh', relu: 'relu' } as const),
+  identity: 'none',
+  sigmoid: 'sigmoid',
+  tanh: 'tanh',
+  relu: 'relu',
   softmax: (x) => softmax(x),
-};
+} as const;
 
 export interface PredictOptions extends PromptOptions {
   /** The function that makes scores of logits. Default: the model's own: the sigmoid for one label, otherwise none. */

@@ -91,7 +91,9 @@ export class ComposedWeight implements WeightEntry {
     if (columnOrder !== undefined && columnOrder.size % format.inputs !== 0) return undefined;
     const rowBytes = (columns / format.inputs) * format.blockBytes;
     return {
-      ...{ format: format.name, shape: [rows, columns], unit: 1 },
+      format: format.name,
+      shape: [rows, columns],
+      unit: 1,
       read: async (buffer, from) => {
         await this.#gather(buffer, from / rowBytes, rowBytes, ({ tensor }, first, count) => {
           const bytes = new Uint8Array(count * rowBytes);

@@ -233,8 +233,11 @@ class Settings implements GgufSettings {
 
 function longRope(short: readonly number[], long: readonly number[], original: number, amplitude: number): Json {
   return {
-    ...{ rope_type: 'longrope', short_factor: short, long_factor: long },
-    ...{ original_max_position_embeddings: original, attention_factor: amplitude },
+    rope_type: 'longrope',
+    short_factor: short,
+    long_factor: long,
+    original_max_position_embeddings: original,
+    attention_factor: amplitude,
   };
 }
 

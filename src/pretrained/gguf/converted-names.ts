@@ -13,7 +13,13 @@ const half: Conversion = { format: 'float16', bytes: 512 };
  * to float16.
  */
 export const CONVERTED = {
-  ...{ IQ1_S: half, IQ1_M: half, IQ2_XXS: half, IQ2_XS: half, IQ2_S: half, IQ3_XXS: half, IQ3_S: half },
+  IQ1_S: half,
+  IQ1_M: half,
+  IQ2_XXS: half,
+  IQ2_XS: half,
+  IQ2_S: half,
+  IQ3_XXS: half,
+  IQ3_S: half,
   TQ1_0: { format: 'tq2_0', bytes: 66 },
 } as const satisfies Partial<Record<GgmlType, Conversion>>;
 

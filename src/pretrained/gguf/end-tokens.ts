@@ -2,9 +2,28 @@ import type { GgufMetadata } from './metadata.js';
 
 /** Texts of tokens that end a turn in chat templates. Files name only the end of a text. */
 const ENDS = new Set([
-  ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>', '<end_of_turn>'],
-  ...['<|endoftext|>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '</s>', '<eos>', '<|end_of_text|>'],
-  ...['<end_of_utterance>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~['],
+  '<|eot_id|>',
+  '<|im_end|>',
+  '<|end|>',
+  '<|return|>',
+  '<|call|>',
+  '<|flush|>',
+  '<|calls|>',
+  '<end_of_turn>',
+  '<|endoftext|>',
+  '<|eom_id|>',
+  '<EOT>',
+  '_<EOT>',
+  '[EOT]',
+  '[EOS]',
+  '</s>',
+  '<eos>',
+  '<|end_of_text|>',
+  '<end_of_utterance>',
+  '<turn|>',
+  '<|tool_response>',
+  '<｜end▁of▁sentence｜>',
+  '[e~[',
 ]);
 const CONTROL = 3;
 /** A token that ends a turn, whatever its kind. */

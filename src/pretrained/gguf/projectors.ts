@@ -46,8 +46,13 @@ const towerNames = (tower: string): Record<string, string> => ({
   'v.position_embd': `${tower}.embeddings.position_embedding`,
   'v.post_ln': `${tower}.post_layernorm`,
   ...ofLayers(`${tower}.encoder.layers.*`, {
-    ...{ ln1: 'layer_norm1', ln2: 'layer_norm2', ffn_up: 'mlp.fc1', ffn_down: 'mlp.fc2' },
-    ...{ attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj' },
+    ln1: 'layer_norm1',
+    ln2: 'layer_norm2',
+    ffn_up: 'mlp.fc1',
+    ffn_down: 'mlp.fc2',
+    attn_q: 'self_attn.q_proj',
+    attn_k: 'self_attn.k_proj',
+    attn_v: 'self_attn.v_proj',
     attn_out: 'self_attn.out_proj',
   }),
 });
@@ -100,7 +105,9 @@ function flatPatches(vision: GgufSettings, name: string): Arranged {
   const [features, channels, height, width] = shapeOf(vision, of, 4) as [number, number, number, number];
   const pixels = height * width;
   return {
-    ...{ name, of: [of], shape: [features, pixels * channels] },
+    name,
+    of: [of],
+    shape: [features, pixels * channels],
     order: ([values]) => {
       const moved = new Float32Array(values.length);
       for (let feature = 0; feature < features; feature++)
@@ -115,8 +122,10 @@ function flatPatches(vision: GgufSettings, name: string): Arranged {
 }
 
 const gemma3: Projector = {
-  ...{ type: 'gemma3', texts: ['gemma3_text'] },
-  ...{ text: 'language_model.model.', head: 'language_model.lm_head.' },
+  type: 'gemma3',
+  texts: ['gemma3_text'],
+  text: 'language_model.model.',
+  head: 'language_model.lm_head.',
   gguf: () => ({
     names: {
       ...towerNames('vision_tower'),
@@ -143,8 +152,10 @@ const gemma3: Projector = {
 };
 
 const idefics3: Projector = {
-  ...{ type: 'idefics3', texts: ['llama'] },
-  ...{ text: 'model.text_model.', head: 'lm_head.' },
+  type: 'idefics3',
+  texts: ['llama'],
+  text: 'model.text_model.',
+  head: 'lm_head.',
   gguf: () => ({
     names: {
       ...towerNames('model.vision_model'),
@@ -166,8 +177,10 @@ const idefics3: Projector = {
 const LFM2 = 'model.vision_tower';
 
 const lfm2: Projector = {
-  ...{ type: 'lfm2_vl', texts: ['lfm2'] },
-  ...{ text: 'model.language_model.', head: 'lm_head.' },
+  type: 'lfm2_vl',
+  texts: ['lfm2'],
+  text: 'model.language_model.',
+  head: 'lm_head.',
   gguf: () => ({
     names: {
       ...towerNames(LFM2),
@@ -207,8 +220,10 @@ const earlyLayers = (vision: GgufSettings) =>
 
 /** Qwen3-VL, and Qwen 3.5, whose decoder does not add features of early layers. */
 const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
-  ...{ type, texts: [text] },
-  ...{ text: 'model.language_model.', head: 'lm_head.' },
+  type,
+  texts: [text],
+  text: 'model.language_model.',
+  head: 'lm_head.',
   gguf: (vision) => ({
     names: {
       'v.patch_embd': `${VISUAL}.patch_embed.proj`,
@@ -217,8 +232,12 @@ const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
       'mm.0': `${VISUAL}.merger.linear_fc1`,
       'mm.2': `${VISUAL}.merger.linear_fc2`,
       ...ofLayers(`${VISUAL}.blocks.*`, {
-        ...{ ln1: 'norm1', ln2: 'norm2', attn_qkv: 'attn.qkv', attn_out: 'attn.proj' },
-        ...{ ffn_up: 'mlp.linear_fc1', ffn_down: 'mlp.linear_fc2' },
+        ln1: 'norm1',
+        ln2: 'norm2',
+        attn_qkv: 'attn.qkv',
+        attn_out: 'attn.proj',
+        ffn_up: 'mlp.linear_fc1',
+        ffn_down: 'mlp.linear_fc2',
       }),
       ...Object.fromEntries(
         earlyLayers(vision).flatMap((layer, i) =>
@@ -236,7 +255,9 @@ const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
     const pixels = height * width;
     return [
       {
-        ...{ name: `${VISUAL}.patch_embed.proj.weight`, of, shape: [features, channels, 2, height, width] },
+        name: `${VISUAL}.patch_embed.proj.weight`,
+        of,
+        shape: [features, channels, 2, height, width],
         order: (frames) => {
           const moved = new Float32Array(2 * frames[0].length);
           for (const [frame, values] of frames.entries())
@@ -252,9 +273,13 @@ const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
     const { num_hidden_layers: depth, num_attention_heads: heads, ...sizes } = sizesOf(vision);
     return {
       vision_config: {
-        ...{ model_type: `${type}_vision`, ...sizes, depth, num_heads: heads },
+        model_type: `${type}_vision`,
+        ...sizes,
+        depth,
+        num_heads: heads,
         hidden_act: activationOf(values),
-        ...{ in_channels: 3, temporal_patch_size: 2 },
+        in_channels: 3,
+        temporal_patch_size: 2,
         spatial_merge_size: vision.number('spatial_merge_size') ?? 2,
         out_hidden_size: vision.needed('projection_dim'),
         num_position_embeddings: vision.rows('v.position_embd.weight'),
@@ -268,7 +293,8 @@ const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
   },
   preprocessor: ({ vision }) => ({
     image_processor_type: 'Qwen2VLImageProcessorFast',
-    ...{ patch_size: vision.needed('patch_size'), temporal_patch_size: 2 },
+    patch_size: vision.needed('patch_size'),
+    temporal_patch_size: 2,
     merge_size: vision.number('spatial_merge_size') ?? 2,
     // Qwen's own limits, which files do not hold.
     size: { shortest_edge: 256 ** 2, longest_edge: 4096 ** 2 },
@@ -279,8 +305,10 @@ const TOWER = 'model.vision_tower';
 const LIMIT = /\.(in|out)put_(min|max)$/;
 
 const gemma4: Projector = {
-  ...{ type: 'gemma4', texts: ['gemma4_text'] },
-  ...{ text: 'model.language_model.', head: 'lm_head.' },
+  type: 'gemma4',
+  texts: ['gemma4_text'],
+  text: 'model.language_model.',
+  head: 'lm_head.',
   gguf: () => ({
     names: {
       'v.position_embd.weight': `${TOWER}.patch_embedder.position_embedding_table`,
@@ -288,9 +316,12 @@ const gemma4: Projector = {
       'v.std_scale': `${TOWER}.std_scale`,
       'mm.input_projection': 'model.embed_vision.embedding_projection',
       ...ofLayers(`${TOWER}.encoder.layers.*`, {
-        ...{ ln1: 'input_layernorm', attn_post_norm: 'post_attention_layernorm' },
-        ...{ ln2: 'pre_feedforward_layernorm', ffn_post_norm: 'post_feedforward_layernorm' },
-        ...{ attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' },
+        ln1: 'input_layernorm',
+        attn_post_norm: 'post_attention_layernorm',
+        ln2: 'pre_feedforward_layernorm',
+        ffn_post_norm: 'post_feedforward_layernorm',
+        attn_q_norm: 'self_attn.q_norm',
+        attn_k_norm: 'self_attn.k_norm',
         ...Object.fromEntries(Object.entries(gemma4Projections).map(([name, own]) => [name, `${own}.linear`])),
       }),
     },
@@ -304,7 +335,9 @@ const gemma4: Projector = {
       if (own === undefined) return [];
       return [
         {
-          ...{ name: `${TOWER}.encoder.layers.${layer}.${own}${limit}`, of: [name], shape: [] },
+          name: `${TOWER}.encoder.layers.${layer}.${own}${limit}`,
+          of: [name],
+          shape: [],
           order: ([values]: readonly [Float32Array, ...Float32Array[]]) => values,
         },
       ];
@@ -318,7 +351,9 @@ const gemma4: Projector = {
     return {
       text_config: { ...text, ...(!isSmall && { use_bidirectional_attention: 'vision' }) },
       vision_config: {
-        ...{ model_type: 'gemma4_vision', ...sizesOf(vision), head_dim: headSize },
+        model_type: 'gemma4_vision',
+        ...sizesOf(vision),
+        head_dim: headSize,
         num_key_value_heads: vision.rows('v.blk.0.attn_k.weight') / headSize,
         rms_norm_eps: vision.needed('attention.layer_norm_epsilon'),
         pooling_kernel_size: vision.number('projector.scale_factor') ?? 3,
@@ -332,7 +367,8 @@ const gemma4: Projector = {
     };
   },
   preprocessor: ({ vision }) => ({
-    ...{ image_processor_type: 'Gemma4ImageProcessor', do_normalize: false },
+    image_processor_type: 'Gemma4ImageProcessor',
+    do_normalize: false,
     patch_size: vision.needed('patch_size'),
     pooling_kernel_size: vision.number('projector.scale_factor') ?? 3,
   }),
@@ -340,13 +376,13 @@ const gemma4: Projector = {
 
 /** Projections of a layer of Gemma 4's tower. */
 const gemma4Projections: Readonly<Record<string, string>> = {
-  ...{
-    attn_q: 'self_attn.q_proj',
-    attn_k: 'self_attn.k_proj',
-    attn_v: 'self_attn.v_proj',
-    attn_out: 'self_attn.o_proj',
-  },
-  ...{ ffn_gate: 'mlp.gate_proj', ffn_up: 'mlp.up_proj', ffn_down: 'mlp.down_proj' },
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_out: 'self_attn.o_proj',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
 };
 
 /** Projectors by `clip.projector_type`, one for each kind of language model. */

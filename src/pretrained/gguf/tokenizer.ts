@@ -150,7 +150,11 @@ async function sentencePiece(vocabulary: Vocabulary): Promise<Model> {
     },
     model: bytePairModel(
       {
-        ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
+        type: 'BPE',
+        dropout: null,
+        fuse_unk: true,
+        byte_fallback: true,
+        ignore_merges: false,
         unk_token: kinds[unknown] === UNKNOWN ? (tokens.at(unknown) as string) : null,
       },
       bytePairs(tokens, await rankByScore(vocabulary)),
@@ -204,7 +208,11 @@ async function byteLevel({ metadata, tokens }: Vocabulary): Promise<Model> {
     pre_tokenizer: { type: 'Sequence', pretokenizers: [...splits, bytes] },
     decoder: bytes,
     model: await mergingModel(metadata, tokens, {
-      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      fuse_unk: false,
+      byte_fallback: false,
       ignore_merges: wholeWords,
     }),
   };
@@ -221,7 +229,11 @@ async function bytePairsOfText({ metadata, tokens, kinds }: Vocabulary): Promise
     pre_tokenizer: { type: 'Split', pattern: { Regex: '[^\\n]+|\\n+' }, behavior: 'Isolated', invert: false },
     decoder: { type: 'Sequence', decoders: [replaced(SPACE, ' '), { type: 'ByteFallback' }, { type: 'Fuse' }] },
     model: await mergingModel(metadata, tokens, {
-      ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
+      type: 'BPE',
+      dropout: null,
+      fuse_unk: true,
+      byte_fallback: true,
+      ignore_merges: false,
       unk_token: unknown !== undefined && kinds[unknown] === UNKNOWN ? (tokens.at(unknown) as string) : null,
     }),
   };
@@ -253,13 +265,18 @@ function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
   const unknown = metadata.whole('tokenizer.ggml.unknown_token_id') ?? 100;
   return {
     normalizer: {
-      ...{ type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase },
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: true,
+      lowercase,
       strip_accents: metadata.flag('tokenizer.ggml.normalizer.strip_accents') ?? lowercase,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
-      ...{ type: 'WordPiece', unk_token: pieces[unknown] ?? '[UNK]', continuing_subword_prefix: '##' },
+      type: 'WordPiece',
+      unk_token: pieces[unknown] ?? '[UNK]',
+      continuing_subword_prefix: '##',
       max_input_chars_per_word: 1 << 20,
       vocab: idsOf(pieces),
     } as TokenizerJson['model'],

@@ -221,7 +221,10 @@ function expertRows(tensor: GgufTensor): Composition[] {
   if (columns === 0 || tensor.shape.length > 3)
     throw new FormatError(`tensor ${quote(tensor.name)} is [${tensor.shape.join(', ')}], expected [experts, out, in]`);
   return Array.from({ length: experts }, (_, expert) => ({
-    ...{ shape: isTable ? [columns] : [rows, columns], rows, columns, transposed: 0 },
+    shape: isTable ? [columns] : [rows, columns],
+    rows,
+    columns,
+    transposed: 0,
     sources: [{ tensor, first: expert * rows }],
     sourceOf: (row: number) => [0, row] as const,
   }));
@@ -257,7 +260,10 @@ function joinedRows(
   const matrix = inOut ? [columns, count * each] : [count * each, ...tapsOf(stored), columns];
   const nested = [...lead, ...(isVector ? [count * each] : matrix)];
   return {
-    ...{ shape: flat ? asMatrix(nested) : nested, rows, columns, transposed: inOut && !isVector ? experts : 0 },
+    shape: flat ? asMatrix(nested) : nested,
+    rows,
+    columns,
+    transposed: inOut && !isVector ? experts : 0,
     sources: headOrdered?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
     sourceOf: headOrdered?.sourceOf ?? sourceOfRow,
     columnOrder: heads?.inColumns ? columnOrder(first, columns, heads) : undefined,

@@ -29,26 +29,16 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
     const ofPositions = terms.map(withoutFirst).find((each) => each !== null);
     return [
       ['bias', terms[0] && squeezed(terms[0])],
-      ...([
-        ['position_embedding.weight', ofPositions],
-        ['position_embeddings.weight', ofPositions],
-      ] as const),
-      ...([
-        ['relative_position_bias_table', table],
-        ['relative_position_bias.relative_position_bias_table', table],
-      ] as const),
-      ...([
-        ['q_bias', first],
-        ['v_bias', second],
-      ] as const), // DeBERTa's
-      ...([
-        ['point_embed.0.weight', asRow(first)],
-        ['point_embed.1.weight', asRow(second)],
-      ] as const), // SAM's
-      ...([
-        ['gate_up_proj_bias', up],
-        ['down_proj_bias', down],
-      ] as const), // gpt-oss'
+      ['position_embedding.weight', ofPositions],
+      ['position_embeddings.weight', ofPositions],
+      ['relative_position_bias_table', table],
+      ['relative_position_bias.relative_position_bias_table', table],
+      ['q_bias', first],
+      ['v_bias', second], // DeBERTa's
+      ['point_embed.0.weight', asRow(first)],
+      ['point_embed.1.weight', asRow(second)], // SAM's
+      ['gate_up_proj_bias', up],
+      ['down_proj_bias', down], // gpt-oss'
     ];
   },
   // LayoutLMv3 gathers rows of its transposed projections.
@@ -60,14 +50,10 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
   Expand: ([term]) => {
     const vector = term?.shape.length === 4 ? flat(term) : undefined;
     return [
-      ...([
-        ['no_mask_embed.weight', asRow(vector)],
-        ['sinks', vector],
-      ] as const), // SAM's, and gpt-oss'
-      ...([
-        ['iou_token.weight', rowsFrom(term, 0, 1)],
-        ['mask_tokens.weight', rowsFrom(term, 1)],
-      ] as const), // SAM's
+      ['no_mask_embed.weight', asRow(vector)],
+      ['sinks', vector], // SAM's, and gpt-oss'
+      ['iou_token.weight', rowsFrom(term, 0, 1)],
+      ['mask_tokens.weight', rowsFrom(term, 1)], // SAM's
       ['query_position_embeddings.weight', withoutFirst(term)], // DETR's
     ];
   },

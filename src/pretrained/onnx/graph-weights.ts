@@ -58,12 +58,18 @@ const isGeneratedName = (name: string) =>
 
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
 const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
-  ...{ DequantizeLinear: [1, 2], MatMulNBits: [2, 3, 4], MatMulBnb4: [2], GatherBlockQuantized: [2, 3] },
+  DequantizeLinear: [1, 2],
+  MatMulNBits: [2, 3, 4],
+  MatMulBnb4: [2],
+  GatherBlockQuantized: [2, 3],
 };
 
 /** Operators that add a bias, with the index of that input. */
 const BIASED: Readonly<Record<string, number>> = {
-  ...{ BiasGelu: 1, FastGelu: 1, SkipLayerNormalization: 4, SkipSimplifiedLayerNormalization: 3 },
+  BiasGelu: 1,
+  FastGelu: 1,
+  SkipLayerNormalization: 4,
+  SkipSimplifiedLayerNormalization: 3,
 };
 
 /** Zero points that are read at once. */

@@ -48,7 +48,10 @@ interface QuantizedTensor extends Pick<OnnxTensor, 'name' | 'dtype' | 'shape'> {
 
 /** Number of bits of each integer type, and the offset that is added to get an unsigned code. */
 const CODES: Readonly<Record<string, readonly [bits: number, offset: number]>> = {
-  ...{ I8: [8, 128], U8: [8, 0], I4: [4, 8], U4: [4, 0] },
+  I8: [8, 128],
+  U8: [8, 0],
+  I4: [4, 8],
+  U4: [4, 0],
 };
 
 /**

@@ -60,9 +60,19 @@ export interface LoraSettings {
 }
 
 const NAMES = [
-  ...(['r', 'alpha', 'dropout', 'targets', 'rsLora', 'dora', 'bias', 'rankPattern', 'alphaPattern'] as const),
-  ...(['modulesToSave', 'name', 'seed'] as const),
-];
+  'r',
+  'alpha',
+  'dropout',
+  'targets',
+  'rsLora',
+  'dora',
+  'bias',
+  'rankPattern',
+  'alphaPattern',
+  'modulesToSave',
+  'name',
+  'seed',
+] as const;
 
 /** Maximum rank. Greater ranks than the sizes of a matrix add nothing but memory. */
 const MAX_RANK = 2 ** 16;

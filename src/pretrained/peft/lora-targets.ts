@@ -26,8 +26,21 @@ export interface LoraTarget {
 
 /** Endings of the names of query and value projections, or of fused layers that contain them: PEFT's defaults. */
 const QUERIES_AND_VALUES = [
-  ...['query', 'value', 'q_proj', 'v_proj', 'q', 'v', 'q_lin', 'v_lin', 'query_proj', 'value_proj'],
-  ...['c_attn', 'query_key_value', 'qkv_proj', 'Wqkv', 'in_proj'],
+  'query',
+  'value',
+  'q_proj',
+  'v_proj',
+  'q',
+  'v',
+  'q_lin',
+  'v_lin',
+  'query_proj',
+  'value_proj',
+  'c_attn',
+  'query_key_value',
+  'qkv_proj',
+  'Wqkv',
+  'in_proj',
 ];
 
 /** All targets of a model. Position tables are left out: they are added to embeddings as a whole, without a look-up. */

@@ -81,7 +81,14 @@ export class Lora implements Adapter {
     const rank = known ?? patternValue('rankPattern', settings.rankPattern, name) ?? settings.r;
     const alpha = patternValue('alphaPattern', settings.alphaPattern, name) ?? settings.alpha;
     return new LoraLayer(module, {
-      ...{ device: model.device, name: `${PEFT_PREFIX}${name}`, adapter: this.name, start, end, rank, dora, random },
+      device: model.device,
+      name: `${PEFT_PREFIX}${name}`,
+      adapter: this.name,
+      start,
+      end,
+      rank,
+      dora,
+      random,
       isEmbedding: isEmbedding(target.module),
       inputs: inputsOf(target.module),
       scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),

@@ -70,24 +70,33 @@ export type Kind = keyof typeof kinds;
 
 /** Processors of models whose file does not name one. */
 const ofModels: Readonly<Record<string, Kind>> = {
-  ...({ vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit', swin: 'ViT', beit: 'Beit', deit: 'DeiT' } as const),
-  ...({
-    convnext: 'ConvNext',
-    convnextv2: 'ConvNext',
-    resnet: 'ConvNext',
-    yolos: 'Yolos',
-    segformer: 'Segformer',
-    depth_anything: 'DPT',
-    dpt: 'DPT',
-    bit: 'Bit',
-    mobilevit: 'MobileViT',
-    glpn: 'GLPN',
-    clipseg: 'ViT',
-    siglip2: 'Siglip2',
-    layoutlmv3: 'LayoutLMv3',
-  } as const),
-  ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2', sam: 'Sam' } as const),
-};
+  vit: 'ViT',
+  clip: 'CLIP',
+  siglip: 'Siglip',
+  dinov2: 'Bit',
+  swin: 'ViT',
+  beit: 'Beit',
+  deit: 'DeiT',
+  convnext: 'ConvNext',
+  convnextv2: 'ConvNext',
+  resnet: 'ConvNext',
+  yolos: 'Yolos',
+  segformer: 'Segformer',
+  depth_anything: 'DPT',
+  dpt: 'DPT',
+  bit: 'Bit',
+  mobilevit: 'MobileViT',
+  glpn: 'GLPN',
+  clipseg: 'ViT',
+  siglip2: 'Siglip2',
+  layoutlmv3: 'LayoutLMv3',
+  detr: 'Detr',
+  rf_detr: 'RfDetr',
+  rt_detr: 'RTDetr',
+  owlvit: 'OwlViT',
+  owlv2: 'Owlv2',
+  sam: 'Sam',
+} as const;
 
 /** A target size: both sides, or the shorter side with an optional limit of the longer one. */
 export type Size =

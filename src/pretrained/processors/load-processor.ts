@@ -35,14 +35,27 @@ export type Processor =
 
 /** Families that read raw samples. */
 const SAMPLED: readonly string[] = [
-  ...['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming', 'unispeech', 'unispeech-sat', 'wavlm'],
+  'wav2vec2',
+  'hubert',
+  'moonshine',
+  'moonshine_streaming',
+  'unispeech',
+  'unispeech-sat',
+  'wavlm',
 ];
 /** Families that only generate speech. They need no processor. */
 const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
 /** Vision-language families, whose images become tokens. */
 const READ_AS_TEXT: readonly string[] = [
-  ...['gemma3', 'gemma4', 'paligemma', 'smolvlm', 'idefics3', 'qwen3_vl', 'qwen3_5', 'lfm2_vl'],
+  'gemma3',
+  'gemma4',
+  'paligemma',
+  'smolvlm',
+  'idefics3',
+  'qwen3_vl',
+  'qwen3_5',
+  'lfm2_vl',
 ];
 
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;

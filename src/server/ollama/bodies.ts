@@ -27,9 +27,23 @@ const noEffect = optional(anyOf('a number or true or false', number(SAFE), boole
 
 /** Options that clients send with every request, and that change nothing here: penalties count all tokens. */
 const WITHOUT_EFFECT = [
-  ...['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'num_thread', 'num_keep', 'use_mmap', 'use_mlock', 'numa'],
-  ...['low_vram', 'f16_kv', 'logits_all', 'vocab_only', 'repeat_last_n', 'penalize_newline'],
-  ...['mirostat_eta', 'mirostat_tau'],
+  'num_ctx',
+  'num_batch',
+  'num_gpu',
+  'main_gpu',
+  'num_thread',
+  'num_keep',
+  'use_mmap',
+  'use_mlock',
+  'numa',
+  'low_vram',
+  'f16_kv',
+  'logits_all',
+  'vocab_only',
+  'repeat_last_n',
+  'penalize_newline',
+  'mirostat_eta',
+  'mirostat_tau',
 ];
 
 /** Sampling by Ollama's names. Sizes of the context and of batches were chosen when the server began. */

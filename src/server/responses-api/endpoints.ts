@@ -32,12 +32,19 @@ function keptResponses(store: ResponseStore): Endpoint[] {
   const path = '/v1/responses/{response_id}';
   return [
     endpoint({
-      ...{ method: 'get', path, parameters, operationId: 'retrieveResponse', response: RESPONSE },
+      method: 'get',
+      path,
+      parameters,
+      operationId: 'retrieveResponse',
+      response: RESPONSE,
       summary: 'Returns a response that the server keeps.',
       handle: async ({ prefixScope }, { response_id: id = '' }) => ({ json: store.get(id, prefixScope).response }),
     }),
     endpoint({
-      ...{ method: 'delete', path, parameters, operationId: 'deleteResponse' },
+      method: 'delete',
+      path,
+      parameters,
+      operationId: 'deleteResponse',
       summary: 'Forgets a response.',
       response: shape({ id: text, object: constant('response'), deleted: { const: true } }),
       async handle({ prefixScope }, { response_id: id = '' }) {
@@ -46,7 +53,10 @@ function keptResponses(store: ResponseStore): Endpoint[] {
       },
     }),
     endpoint({
-      ...{ method: 'get', path: `${path}/input_items`, parameters, operationId: 'listInputItems' },
+      method: 'get',
+      path: `${path}/input_items`,
+      parameters,
+      operationId: 'listInputItems',
       summary: 'Lists the items of the request of a response.',
       response: shape({ object: constant('list'), data: listOf({ type: 'object' }), has_more: { const: false } }),
       async handle({ prefixScope }, { response_id: id = '' }) {

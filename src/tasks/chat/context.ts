@@ -88,7 +88,9 @@ async function encodePrompt(
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
   const withImages = await images.of(model, all);
   const text = await tokenizer.applyChatTemplate(withReadyCalls(withImages?.shown ?? all), {
-    ...{ tools, chatTemplate, variables },
+    tools,
+    chatTemplate,
+    variables,
     addGenerationPrompt: true,
     tokenize: false,
   });

@@ -53,7 +53,11 @@ export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width
   const cell = Math.max(1, Math.min(cellSize * scale, (width - left - 2) / Math.max(1, columns.length)));
   const height = cellHeight ? cellHeight * scale : cell;
   return {
-    ...{ left, top, cell, height, scale },
+    left,
+    top,
+    cell,
+    height,
+    scale,
     fullWidth: left + cell * columns.length + 2,
     fullHeight: top + height * rows.length + 2,
   };

@@ -37,8 +37,17 @@ class SvgPen implements Pen {
 
 /** Styles that a copied picture has from the style sheet. */
 const STYLES = [
-  ...['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-opacity', 'stroke-linejoin'],
-  ...['opacity', 'font', 'text-anchor', 'vector-effect'],
+  'fill',
+  'fill-opacity',
+  'stroke',
+  'stroke-width',
+  'stroke-dasharray',
+  'stroke-opacity',
+  'stroke-linejoin',
+  'opacity',
+  'font',
+  'text-anchor',
+  'vector-effect',
 ];
 
 const withAll = (svg: SVGSVGElement): SVGElement[] => [svg, ...Array.from(svg.querySelectorAll<SVGElement>('*'))];

@@ -25,8 +25,12 @@ export function newModel(device: Device, lesson: Lesson, { size, positions: kind
   const { source, target } = lesson;
   const transformer = new Transformer(device, {
     ...SIZES[size],
-    ...{ norm: 'pre', positions: { kind, maxDistance: MAX_DISTANCE }, dropout: 0.1, maxLength: MAX_LETTERS + 2 },
-    ...{ sourceVocab: source.vocabSize, targetVocab: target.vocabSize },
+    norm: 'pre',
+    positions: { kind, maxDistance: MAX_DISTANCE },
+    dropout: 0.1,
+    maxLength: MAX_LETTERS + 2,
+    sourceVocab: source.vocabSize,
+    targetVocab: target.vocabSize,
   });
   transformer.tokenizers = { source, target };
   return { name: 'new model', transformer, source, target, readsText: false };

@@ -40,7 +40,16 @@ export function wayOf(traced: Traced, choices: Choices): Way {
   const crosses = choices.side === 'decoder' && choices.attention === 'cross';
   const step = (crosses && steps.crossAttention) || steps.selfAttention;
   return {
-    ...{ ...choices, token, layer, head, traced, config, stack, steps, step, tokens },
+    ...choices,
+    token,
+    layer,
+    head,
+    traced,
+    config,
+    stack,
+    steps,
+    step,
+    tokens,
     keys: crosses ? said.letters : tokens,
     name: tokens[token] as string,
   };

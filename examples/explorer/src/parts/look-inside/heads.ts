@@ -80,7 +80,10 @@ export function headView(
   const ofHead = (values: AttentionTrace['weights']) => matrixOf(values, id.head).data;
   const { weights, products, relative, bias, scale, scores, causal, q, k } = attention;
   return {
-    ...{ id, scale, causal, ...tokens },
+    id,
+    scale,
+    causal,
+    ...tokens,
     weights: ofHead(weights),
     products: ofHead(products),
     relative: relative && ofHead(relative),

@@ -75,14 +75,17 @@ export async function converse(guest: Guest, pictures: readonly RawImage[], text
     const prompt = [...ids];
     for (const [i, place] of places.entries()) prompt[place] = own[i] as number;
     const { sequences } = await model.generate([prompt], {
-      ...{ numBeams: 1, doSample: false },
+      numBeams: 1,
+      doSample: false,
       maxNewTokens: Math.max(1, Math.min(MAX_WRITTEN, model.maxLength - prompt.length)),
     });
     const written = sequences[0] as number[];
     // Tokens of an answer do not see later ones, so they are no part of such a prompt.
     const answer = twoSided === 'prompt' ? [] : written;
     return {
-      ...{ pictures, asked: ids.length, answer: guest.textOf(written) },
+      pictures,
+      asked: ids.length,
+      answer: guest.textOf(written),
       tokens: guest.tokens([...ids, ...answer]),
       parts: partsOf(ready, places),
       ...(await attentionOf(guest, [...prompt, ...answer])),

@@ -30,8 +30,11 @@ export async function drafted(guest: Guest, text: string, drafter: Drafter): Pro
   try {
     const events: DraftEvent[] = [];
     const options: GenerateOptions = {
-      ...{ numBeams: 1, doSample: false, maxNewTokens: MAX_TOKENS },
-      ...{ draft: copy ?? 'prompt', onDraft: (event) => events.push(event) },
+      numBeams: 1,
+      doSample: false,
+      maxNewTokens: MAX_TOKENS,
+      draft: copy ?? 'prompt',
+      onDraft: (event) => events.push(event),
     };
     const { sequences } = await model.generate([idsOf(guest, text)], options);
     return arranged(guest, sequences[0] as number[], events);

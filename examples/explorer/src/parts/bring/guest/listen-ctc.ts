@@ -44,7 +44,12 @@ export async function listenCtc(guest: Guest, name: string, file: Uint8Array): P
     }
   const tokens = guest.tokens(heard);
   return {
-    ...{ guest, name, text, tokens, heads: [], headsOfLayer: 1 },
+    guest,
+    name,
+    text,
+    tokens,
+    heads: [],
+    headsOfLayer: 1,
     seconds: samples.length / extractor.samplingRate,
     alignment: {
       spectrogram: spectrogramOf(samples, extractor.samplingRate, columns),

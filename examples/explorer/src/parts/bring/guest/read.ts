@@ -34,7 +34,11 @@ export async function readingOf(guest: Guest, ids: readonly number[], read?: rea
   const traced = await traceIfCan(guest, source, target ?? undefined);
   const pass = traced ? ofTrace(traced) : await passOf(model, source ?? ids, source ? target : undefined);
   return {
-    ...{ guest, trace: traced, states: pass.states, left: 0, written: null },
+    guest,
+    trace: traced,
+    states: pass.states,
+    left: 0,
+    written: null,
     source: source && guest.tokens(source),
     target: target ? guest.tokens(target) : null,
     guesses: (token) => guessesOf(guest, pass, token),

@@ -50,8 +50,12 @@ export async function constrained(guest: Guest, text: string, schema: string): P
     steps.push(stepOf(guest, free, scores));
   };
   const { sequences, finishReasons } = await model.generate([idsOf(guest, text)], {
-    ...{ numBeams: 1, doSample: false, repetitionPenalty: 1, maxNewTokens: MAX_TOKENS },
-    ...{ stop, logitsProcessors: [before, ...logitsProcessors, after] },
+    numBeams: 1,
+    doSample: false,
+    repetitionPenalty: 1,
+    maxNewTokens: MAX_TOKENS,
+    stop,
+    logitsProcessors: [before, ...logitsProcessors, after],
   });
   return {
     steps,

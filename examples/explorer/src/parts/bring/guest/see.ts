@@ -168,7 +168,11 @@ function boxesOf(guest: Guest, logits: Float32Array, boxes: Float32Array): Box[]
     ];
     return {
       label: guest.labelOf(row.indexOf(probability)),
-      ...{ probability, left: x - width / 2, top: y - height / 2, width, height },
+      probability,
+      left: x - width / 2,
+      top: y - height / 2,
+      width,
+      height,
     };
   });
 }
