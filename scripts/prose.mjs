@@ -20,6 +20,8 @@ const ABOLISHED = [
   [/\bk(Most|Longest)[A-Z]/, 'kMax'],
   [/\b(LEAST|FEWEST|SMALLEST)(?=_[A-Z]|\b)/, 'MIN_'],
   [/\bturned\((?!['"`])/, 'transposed'],
+  [/\b\w+By(Parts|Layers)\b|\bpausing[A-Z]\w+|\b[pP]ausable\b/, '…InParts'],
+  [/\b\w+InSlices\b/, '…Async'],
 ];
 
 const READERS = {

@@ -1,5 +1,5 @@
 import { checkMethod, checkOptions } from '../core/check.js';
-import { pausable } from '../core/slices.js';
+import { withParts } from '../core/slices.js';
 import type { LogitsProcessor, TokenPlace } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -195,7 +195,7 @@ class Constraint {
 
   /** Restricts the next token's scores. */
   get process(): LogitsProcessor {
-    return pausable((scores: Float32Array, tokens: readonly number[], place: TokenPlace) =>
+    return withParts((scores: Float32Array, tokens: readonly number[], place: TokenPlace) =>
       this.#restrict(scores, tokens, place),
     );
   }

@@ -1,4 +1,4 @@
-import { sortedByParts } from '../core/slices.js';
+import { sortedInParts } from '../core/slices.js';
 import type { Sliced } from './slices.js';
 import type { TokenBytes } from './token-bytes.js';
 
@@ -90,7 +90,7 @@ function* sortedTokens(bytes: TokenBytes): Sliced<readonly number[]> {
     while (i < endOfA && j < endOfB && data[i] === data[j]) [i, j] = [i + 1, j + 1];
     return j < endOfB && (i === endOfA || (data[i] as number) < (data[j] as number));
   };
-  return yield* sortedByParts(ids, isBefore) as Sliced<readonly number[]>;
+  return yield* sortedInParts(ids, isBefore) as Sliced<readonly number[]>;
 }
 
 const QUOTE = 0x22;

@@ -175,13 +175,13 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
  * leaf as soon as all commands that write its gradient are queued. Further work on it can then overlap with the rest of
  * the pass.
  */
-export function backwardByParts(
+export function backwardInParts(
   y: Tensor,
   upstream?: Tensor | TensorData,
   onFinal?: (leaf: Tensor) => void,
 ): Generator<undefined, void> {
   const { device } = y;
-  return eachWithin((part) => device.noGrad(part), device.scopeByParts(pass(y, upstream, 0, onFinal)));
+  return eachWithin((part) => device.noGrad(part), device.scopeInParts(pass(y, upstream, 0, onFinal)));
 }
 
 function* pass(

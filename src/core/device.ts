@@ -158,7 +158,7 @@ export class EngineDevice implements Device {
     }
   }
 
-  *scopeByParts<T>(work: Iterator<unknown, T>): Generator<undefined, T> {
+  *scopeInParts<T>(work: Iterator<unknown, T>): Generator<undefined, T> {
     const tracked: Tensor[] = [];
     const before = this.#sequence;
     let result: T | undefined;

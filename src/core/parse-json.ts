@@ -14,7 +14,7 @@ const SCANNED_A_SLICE = 1 << 18;
 /**
  * Like `JSON.parse`, but a long text is parsed in slices, and the event loop runs in between. Rejects with SyntaxError.
  */
-export async function parseJsonInSlices(text: string): Promise<unknown> {
+export async function parseJsonAsync(text: string): Promise<unknown> {
   if (text.length <= PART_LENGTH) return JSON.parse(text);
   try {
     return await inSlices(new LongJson(text).whole());

@@ -250,7 +250,7 @@ export class Queue {
           : [];
         const [failure] = await Promise.all([run, ...reads]);
         throwIfFailed(failure);
-        await this.#readInSlices(job);
+        await this.#readLarge(job);
         job.resolve();
       } catch (error) {
         job.reject(error);
@@ -270,7 +270,7 @@ export class Queue {
   }
 
   /** Copies results. The event loop runs between parts of large ones. */
-  async #readInSlices({ reads }: Job): Promise<void> {
+  async #readLarge({ reads }: Job): Promise<void> {
     for (let read = reads.shift(); read !== undefined; read = reads.shift()) {
       const { byteOffset, target } = read;
       if (target.byteLength <= BYTES_A_SLICE) {

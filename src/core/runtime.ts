@@ -57,7 +57,7 @@ export interface Runtime extends Disposable {
   /**
    * @internal Like `scope`, for work that pauses. Other work can run during a pause; its tensors are not in this scope.
    */
-  scopeByParts<T>(work: Iterator<unknown, T>): Generator<undefined, T>;
+  scopeInParts<T>(work: Iterator<unknown, T>): Generator<undefined, T>;
 
   /**
    * Runs `fn` with tensors that belong to no scope or recording, for state that outlives them. Throws ArgumentError if

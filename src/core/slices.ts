@@ -2,17 +2,11 @@
 
 import { yieldToEventLoop } from './yield-to-event-loop.js';
 
-/** A function that changes its arguments. `byParts` does the same, but pauses where the event loop may run. */
-export interface Pausable<Args extends readonly unknown[]> {
-  (...args: Args): void;
-  readonly byParts: (...args: Args) => Generator<undefined, void>;
-}
-
-/** Returns a function that runs the work without a pause, with the work itself as `byParts`. */
-export function pausable<Args extends readonly unknown[]>(
-  byParts: (...args: Args) => Generator<undefined, void>,
-): Pausable<Args> {
-  return Object.assign((...args: Args) => atOnce(byParts(...args)), { byParts });
+/** Returns a function that runs the work without a pause, with the work itself as `inParts`. */
+export function withParts<Args extends readonly unknown[]>(
+  inParts: (...args: Args) => Generator<undefined, void>,
+): ((...args: Args) => void) & { readonly inParts: (...args: Args) => Generator<undefined, void> } {
+  return Object.assign((...args: Args) => atOnce(inParts(...args)), { inParts });
 }
 
 /** Runs `work` to its end without a pause. */
@@ -45,12 +39,12 @@ export function* eachWithin<Result>(
 }
 
 /**
- * True if the method `byParts` does what the method `atOnce` does. It does not if a subclass, or the object itself,
+ * True if the method `inParts` does what the method `atOnce` does. It does not if a subclass, or the object itself,
  * overrides only `atOnce`.
  */
-export function worksByParts(object: object, atOnce: string, byParts: string): boolean {
+export function worksInParts(object: object, atOnce: string, inParts: string): boolean {
   for (let owner = object; owner !== null; owner = Object.getPrototypeOf(owner)) {
-    if (Object.hasOwn(owner, byParts)) return true;
+    if (Object.hasOwn(owner, inParts)) return true;
     if (Object.hasOwn(owner, atOnce)) return false;
   }
   return false;
@@ -60,7 +54,7 @@ export function worksByParts(object: object, atOnce: string, byParts: string): b
 const SORTED_A_SLICE = 1 << 8;
 
 /** Returns the values in ascending order. The sort is stable. Pauses after each slice. */
-export function* sortedByParts<T>(
+export function* sortedInParts<T>(
   values: readonly T[],
   isBefore: (a: T, b: T) => boolean,
 ): Generator<undefined, readonly T[]> {

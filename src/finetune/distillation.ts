@@ -82,12 +82,12 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
     this.own.seedDropout(seed);
   }
 
-  protected override *pausingLoss(examples: readonly Encoded[]): Generator<unknown, Tensor> {
+  protected override *lossInParts(examples: readonly Encoded[]): Generator<unknown, Tensor> {
     const { temperature, alpha, hiddenStates: pairs, hiddenWeight } = this.#options;
     const hiddenStates = pairs.length > 0;
     const { labels, ...inputs } = this.inputs(examples);
-    const student = yield* this.model.forwardByParts({ ...inputs, labels }, { hiddenStates });
-    const pass = this.teacher.forwardByParts(inputs, { hiddenStates });
+    const student = yield* this.model.forwardInParts({ ...inputs, labels }, { hiddenStates });
+    const pass = this.teacher.forwardInParts(inputs, { hiddenStates });
     const taught = yield* eachWithin((part) => this.device.noGrad(part), pass);
     if (!student.logits || !taught.logits || !student.loss)
       throw new ArgumentError('Distillation: the models return no logits, expected models with a head');

@@ -82,7 +82,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
     return texts.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
   }
 
-  protected override *pausingLoss(examples: readonly EncodedTexts[]): Generator<unknown, Tensor> {
+  protected override *lossInParts(examples: readonly EncodedTexts[]): Generator<unknown, Tensor> {
     const scores = examples.map(({ score }) => score);
     const isScored = scores.every((score) => score !== null);
     const { loss = isScored ? 'ranked' : 'negatives', scale, margin = 0.5 } = this.#options;
@@ -93,7 +93,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
       throw new ArgumentError('fit: the examples do not fit the loss, expected a negative in each of them, or in none');
     // One pass over all texts: the first of each example, then the second.
     const all = [0, 1, 2].slice(0, count).flatMap((i) => examples.map(({ texts }) => texts[i] as EncodedText));
-    const vectors = yield* embedByParts(this.model, all);
+    const vectors = yield* embedInParts(this.model, all);
     const part = (i: number) => vectors.rows(i * examples.length, (i + 1) * examples.length);
     const [a, b] = [part(0), part(1)];
     switch (loss) {
@@ -120,8 +120,8 @@ export function scoreOf(score: unknown): number {
  * Returns the vectors of texts, [B, d]: by the modules of sentence-transformers, or else the mean of the token vectors.
  * Yields after each layer.
  */
-function* embedByParts(model: PretrainedModel, texts: readonly EncodedText[]): Generator<unknown, Tensor> {
-  const { sentenceEmbedding, lastHiddenState } = yield* model.forwardByParts(inputsOf(texts));
+function* embedInParts(model: PretrainedModel, texts: readonly EncodedText[]): Generator<unknown, Tensor> {
+  const { sentenceEmbedding, lastHiddenState } = yield* model.forwardInParts(inputsOf(texts));
   if (sentenceEmbedding) return sentenceEmbedding;
   if (!lastHiddenState)
     throw new ArgumentError(
@@ -146,7 +146,7 @@ export async function embedTexts(
     ({ inputIds }) => inputIds.length,
     async (batch) => {
       signal?.throwIfAborted();
-      const vectors = inference(model, () => atOnce(embedByParts(model, batch)));
+      const vectors = inference(model, () => atOnce(embedInParts(model, batch)));
       const values = (await vectors.data()) as Float32Array;
       const width = vectors.shape[1] as number;
       vectors.dispose();

@@ -3,7 +3,7 @@
 import { checkKnown, checkOptions, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import { atOnce, worksByParts } from '../core/slices.js';
+import { atOnce, worksInParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
@@ -40,12 +40,12 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
   /** The mean loss of examples. */
   protected loss(examples: readonly Encoded[]): Tensor {
-    return atOnce(this.pausingLoss(examples));
+    return atOnce(this.lossInParts(examples));
   }
 
   /** Same as `loss`, but yields where the caller can pause. Not used by a subclass that overrides `loss` alone. */
-  protected *pausingLoss(examples: readonly Encoded[]): Generator<unknown, Tensor> {
-    return (yield* this.model.forwardByParts(this.inputs(examples), {})).loss as Tensor;
+  protected *lossInParts(examples: readonly Encoded[]): Generator<unknown, Tensor> {
+    return (yield* this.model.forwardInParts(this.inputs(examples), {})).loss as Tensor;
   }
 
   /** Returns the number of labels over which `loss` averages. */
@@ -77,15 +77,15 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
    * invalid row.
    */
   lossOf(rows: readonly Row[], settings: LossSettings = {}): Tensor {
-    return this.device.scope(() => atOnce(this.lossByParts(rows, settings)));
+    return this.device.scope(() => atOnce(this.lossOfInParts(rows, settings)));
   }
 
   /** Same as `lossOf`, but yields where the caller can pause. The caller runs it in a scope. */
-  *lossByParts(rows: readonly Row[], settings: LossSettings = {}): Generator<unknown, Tensor> {
+  *lossOfInParts(rows: readonly Row[], settings: LossSettings = {}): Generator<unknown, Tensor> {
     if (!Array.isArray(rows)) throw new ArgumentError(`lossOf: rows is ${describeValue(rows)}, expected an array`);
     checkSettings(settings);
     const examples = rows.map((row) => this.encoded(row));
-    return worksByParts(this, 'loss', 'pausingLoss') ? yield* this.pausingLoss(examples) : this.loss(examples);
+    return worksInParts(this, 'loss', 'lossInParts') ? yield* this.lossInParts(examples) : this.loss(examples);
   }
 
   weightOf(rows: readonly Row[]): number {

@@ -93,7 +93,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     return chosen.inputIds.length + rejected.inputIds.length;
   }
 
-  protected override *pausingLoss(examples: readonly EncodedAnswers[]): Generator<unknown, Tensor> {
+  protected override *lossInParts(examples: readonly EncodedAnswers[]): Generator<unknown, Tensor> {
     const policy = yield* this.#scores(this.model, examples, undefined);
     const pass = this.#scores(this.#reference ?? this.model, examples, this.#reference ? undefined : null);
     const reference = yield* eachWithin((part) => this.device.noGrad(part), pass);
@@ -113,7 +113,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     if (adapter === null || model !== this.model) model.eval();
     let logits: Tensor;
     try {
-      logits = (yield* model.forwardByParts(this.inputs(examples), { adapter })).logits as Tensor;
+      logits = (yield* model.forwardInParts(this.inputs(examples), { adapter })).logits as Tensor;
     } finally {
       if (wasTraining) model.train();
     }

@@ -7,15 +7,8 @@ import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
+import { encodeAsync, extendAsync, prefillAsync, prepareAsync, type RecordedStep, recordStep } from './async-passes.js';
 import type { Generative } from './generative.js';
-import {
-  encodeInSlices,
-  extendInSlices,
-  prefillInSlices,
-  prepareInSlices,
-  type RecordedStep,
-  recordStep,
-} from './in-slices.js';
 import { decodersOf, disposedMeanwhile, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import { pieceStarts } from './pieces.js';
@@ -278,18 +271,18 @@ export class BatchDecoder implements SequenceDecoder {
     const { model } = this;
     const pieces = prompts.map((prompt) => pieceStarts(model, prompt));
     const starts = pieces.map((each) => each.at(-1) as number);
-    if (!model.extend || starts.every((start) => start === 0)) return prefillInSlices(model, state, packed(prompts));
+    if (!model.extend || starts.every((start) => start === 0)) return prefillAsync(model, state, packed(prompts));
     const promptLength = longest(prompts);
     for (const [sequence, prompt] of prompts.entries())
       for (const [i, start] of (pieces[sequence] as number[]).slice(0, -1).entries()) {
         const piece = prompt.slice(start, pieces[sequence]?.[i + 1]);
         const options = { sequences: [sequence], starts: [start], logits: 'none', promptLength } as const;
-        await extendInSlices(model, state, [piece], options);
+        await extendAsync(model, state, [piece], options);
         await model.device.flush(); // queued commands would keep the activations of all pieces
         this.assertUsable();
       }
     const rest = prompts.map((prompt, sequence) => prompt.slice(starts[sequence]));
-    return (await extendInSlices(model, state, rest, { starts, logits: 'last', promptLength })) as Tensor;
+    return (await extendAsync(model, state, rest, { starts, logits: 'last', promptLength })) as Tensor;
   }
 
   /** Throws DisposedError if the decoder was disposed of, which happens when its model is. */
@@ -448,9 +441,9 @@ async function newDecoder(
   sources: Sources,
   shape: readonly number[] | null,
 ): Promise<BatchDecoder> {
-  await prepareInSlices(model, sizes.maxLength);
+  await prepareAsync(model, sizes.maxLength);
   const reads = sizes.sourceLength > 0;
-  const memory = reads ? await encodeInSlices(model, () => joinSources(model, sources, shape)) : null;
+  const memory = reads ? await encodeAsync(model, () => joinSources(model, sources, shape)) : null;
   try {
     const { busy } = decodersOf(model); // throws if the model was disposed of meanwhile
     const decoder = new BatchDecoder(sizes, model, memory, sources, shape);

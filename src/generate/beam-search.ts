@@ -2,7 +2,7 @@ import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan, PlannedInput } from './plan.js';
-import { processByParts, processorsOf } from './processor-list.js';
+import { processInParts, processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
 import { candidatesOf, groupSizeOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedLogSumExp, gumbel, isAnyAllowed, logitsOf, noTokenAllowedError, type Search } from './search.js';
@@ -268,7 +268,7 @@ class BeamGroup {
     if (scores !== logits)
       for (let token = 0; token < logits.length; token++) scores[token] = (logits[token] as number) - total;
     for (const token of chosen) scores[token] = (scores[token] as number) - this.plan.diversityPenalty;
-    yield* processByParts(this.#processors, scores, read);
+    yield* processInParts(this.#processors, scores, read);
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);

@@ -4,11 +4,11 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
+import { extendAsync, prepareAsync } from './async-passes.js';
 import type { SequenceDecoder, StepRequest } from './batch-decoder.js';
 import type { Drafter } from './drafter.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { ExtendOptions, Generative } from './generative.js';
-import { extendInSlices, prepareInSlices } from './in-slices.js';
 import { pieceStarts } from './pieces.js';
 import type { Plan, PlannedInput } from './plan.js';
 import { PromptCache } from './prompt-cache.js';
@@ -96,7 +96,7 @@ export class CachedDecoder implements SequenceDecoder {
   async read([context = []]: readonly (readonly number[])[], request: StepRequest): Promise<Ranking[]> {
     const { cache } = this;
     this.assertUsable();
-    await prepareInSlices(cache.model, cache.maxLength);
+    await prepareAsync(cache.model, cache.maxLength);
     this.assertUsable();
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);
@@ -193,7 +193,7 @@ export class CachedDecoder implements SequenceDecoder {
   #read(state: DecoderState, tokens: readonly number[], { start, ...options }: ReadOptions) {
     const { drafter } = this;
     const onFeatures = drafter?.observe && ((features: Tensor) => drafter.observe?.(start, features));
-    return extendInSlices(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
+    return extendAsync(this.cache.model, state, [tokens], { starts: [start], ...options, onFeatures });
   }
 
   /** Returns a state that holds `context` and has a capacity of at least `length` tokens. */

@@ -133,12 +133,12 @@ export interface Generative {
   /** Encodes sources. Needed if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
   /** Like `encode`, but yields after each layer. The caller runs it in a scope. */
-  encodeByParts?(source: Tokens): Generator<unknown, Memory>;
+  encodeInParts?(source: Tokens): Generator<unknown, Memory>;
   /**
    * Makes the tensors that all states for texts of `length` tokens share, such as rotary tables. Yields after each
    * part. Default: `startDecoding` makes them.
    */
-  prepareByParts?(length: number): Generator<undefined, void>;
+  prepareInParts?(length: number): Generator<undefined, void>;
   /** Makes a state for decoding. The caller disposes of it. */
   startDecoding(options: DecodingOptions): DecoderState;
   /**
@@ -164,9 +164,9 @@ export interface Generative {
    * Like `prefill`, `extend` and `step`, but these yield after each layer, so that the event loop can run between
    * layers. Default: the methods above, without pauses.
    */
-  prefillByLayers?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
-  extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
-  stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
+  prefillInParts?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
+  extendInParts?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
+  stepInParts?(state: DecoderState): Generator<Tensor, Tensor>;
   /**
    * Returns the position nearest to `at`, before or after it, at which a prompt can be split. The two pieces are read
    * one after the other. Default: `at`.

@@ -16,7 +16,7 @@ export interface LogitsProcessor {
    * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of
    * the processor. Optional, for processors that can take more than a few milliseconds.
    */
-  readonly byParts?:
+  readonly inParts?:
     | ((scores: Float32Array, tokens: readonly number[], place: TokenPlace) => Generator<undefined, void>)
     | undefined;
 }
@@ -24,7 +24,7 @@ export interface LogitsProcessor {
 /** A processor that does not need the token's place. All processors of this package are of this kind. */
 export interface ScoreProcessor {
   (scores: Float32Array, tokens: readonly number[]): void;
-  readonly byParts?: ((scores: Float32Array, tokens: readonly number[]) => Generator<undefined, void>) | undefined;
+  readonly inParts?: ((scores: Float32Array, tokens: readonly number[]) => Generator<undefined, void>) | undefined;
 }
 
 /** The position of the next token. */

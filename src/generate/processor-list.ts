@@ -1,7 +1,7 @@
 // Processors that the options of a plan require.
 
 import { checkSynchronous } from '../core/check.js';
-import { pausable } from '../core/slices.js';
+import { withParts } from '../core/slices.js';
 import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
 import { isNeutral, OPTION_ROWS } from './option-table.js';
 import type { Plan, PlannedInput } from './plan.js';
@@ -32,13 +32,13 @@ export function processorsOf(plan: Plan, { tokens, prompt, prefix }: PlannedInpu
 }
 
 /** Applies processors one after the other. Pauses after each, and within those that can pause. */
-export function* processByParts(
+export function* processInParts(
   processors: readonly ScoreProcessor[],
   scores: Float32Array,
   tokens: readonly number[],
 ): Generator<undefined, void> {
   for (const process of processors) {
-    if (process.byParts) yield* process.byParts(scores, tokens);
+    if (process.inParts) yield* process.inParts(scores, tokens);
     else process(scores, tokens);
     yield;
   }
@@ -67,8 +67,8 @@ const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Rec
  * the choice.
  */
 function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
-  const { byParts } = processor;
-  if (byParts) return pausable((scores: Float32Array, tokens: readonly number[]) => byParts(scores, tokens, place));
+  const { inParts } = processor;
+  if (inParts) return withParts((scores: Float32Array, tokens: readonly number[]) => inParts(scores, tokens, place));
   return (scores, tokens) =>
     checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
 }

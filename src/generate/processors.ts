@@ -1,7 +1,7 @@
 // Processors that change scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import { checkNumber, isCount, isFraction, isPositive } from '../core/check.js';
-import { pausable, sortedByParts } from '../core/slices.js';
+import { sortedInParts, withParts } from '../core/slices.js';
 import type { ScoreProcessor } from './logits-processor.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -108,7 +108,7 @@ export function temperature(value: number): ScoreProcessor {
  */
 export function topK(k: number): ScoreProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
-  return pausable(function* (scores: Float32Array) {
+  return withParts(function* (scores: Float32Array) {
     if (k >= scores.length) return;
     const { worst } = yield* greatestOf(scores, false, k);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < worst) scores[token] = NEVER;
@@ -121,7 +121,7 @@ export function topK(k: number): ScoreProcessor {
  */
 export function topP(p: number): ScoreProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
-  return pausable(function* (scores: Float32Array) {
+  return withParts(function* (scores: Float32Array) {
     const nucleus = yield* greatestOf(scores, true, p);
     let { equals } = nucleus;
     for (let token = 0; token < scores.length; token++) {
@@ -187,7 +187,7 @@ const TOP_H_TOKENS = 100;
  */
 export function topH(share: number): ScoreProcessor {
   checkNumber('topH', 'the share', share, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
-  return pausable(function* (scores: Float32Array) {
+  return withParts(function* (scores: Float32Array) {
     let { worst, equals } = yield* greatestOf(scores, false, TOP_H_TOKENS);
     const best: number[] = [];
     for (let token = 0; token < scores.length; token++) {
@@ -227,7 +227,7 @@ export function minP(share: number): ScoreProcessor {
  */
 export function typicalP(mass: number): ScoreProcessor {
   checkNumber('typicalP', 'the mass', mass, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
-  return pausable(function* (scores: Float32Array) {
+  return withParts(function* (scores: Float32Array) {
     const total = logSumExp(scores);
     yield;
     const entropy = entropyOf(scores, total);
@@ -272,7 +272,7 @@ function* distanceOfMass(
   for (let part = 0; part < PARTS; part++) {
     yield;
     const bucket = Array.from(order.subarray(ends[part], ends[part + 1])); // `ends` now has the beginnings
-    for (const token of yield* sortedByParts(bucket, isBefore)) {
+    for (const token of yield* sortedInParts(bucket, isBefore)) {
       furthest = distances[token] as number;
       sum += Math.exp((scores[token] as number) - total);
       if (sum >= mass) return furthest;

@@ -1,7 +1,7 @@
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
+import { type RecordedStep, recordStep } from './async-passes.js';
 import type { Generative } from './generative.js';
-import { type RecordedStep, recordStep } from './in-slices.js';
 import { Pace } from './pace.js';
 import { Ranker } from './ranking.js';
 

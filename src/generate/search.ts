@@ -3,7 +3,7 @@ import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan } from './plan.js';
-import { processByParts, processorsOf } from './processor-list.js';
+import { processInParts, processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
 import type { Ranking } from './ranking.js';
 
@@ -189,7 +189,7 @@ export class TokenSearch implements Search {
   ): Generator<undefined, number> {
     const scores = processors.length > 0 ? ranking.memoryForScores(this.plan) : logits;
     if (scores !== logits) scores.set(logits);
-    yield* processByParts(processors, scores, context);
+    yield* processInParts(processors, scores, context);
     if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noTokenAllowedError(input);
     yield;
     return this.plan.doSample ? draw(scores, random) : argmax(scores);

@@ -203,7 +203,7 @@ export class Bit extends Module {
   }
 
   /** `pixels`: float32 [B, channels, H, W]. Returns the maps of the stem and of each stage. Yields after each layer. */
-  *forwardByParts(pixels: Tensor): Generator<undefined, Tensor[]> {
+  *forwardInParts(pixels: Tensor): Generator<undefined, Tensor[]> {
     const start = this.convolution.forward(pixels);
     const padded = this.#padsStem ? pad(start, [1, 1, 1, 1]) : start;
     const normed = this.stemNorm?.forward(padded) ?? padded;

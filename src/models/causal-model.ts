@@ -37,7 +37,7 @@ export abstract class CausalModel extends PromptModel {
     return ['inputIds', 'attentionMask', 'labels', ...answers, ...ofImages];
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -92,10 +92,10 @@ export abstract class CausalModel extends PromptModel {
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesByParts(inputs));
+    return atOnce(this.passFeaturesInParts(inputs));
   }
 
-  protected override passFeaturesByParts(
+  protected override passFeaturesInParts(
     { inputIds, attentionMask }: ModelInputs,
     hiddenStates?: Tensor[],
   ): Generator<unknown, Tensor> {
@@ -118,7 +118,7 @@ export abstract class CausalModel extends PromptModel {
     if (own.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
       return this.#featuresWithImages(padded, hiddenStates, inputs);
     const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
-    return yield* this.decoder.forwardByLayers(x, this.sequencesOf(padded), { hiddenStates });
+    return yield* this.decoder.forwardInParts(x, this.sequencesOf(padded), { hiddenStates });
   }
 
   #featuresWithImages(padded: PaddedBatch, hiddenStates: Tensor[] | undefined, inputs: ModelInputs): Tensor {

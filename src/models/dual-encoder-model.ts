@@ -28,13 +28,13 @@ export abstract class DualEncoderModel extends TowerModel {
   /** The loss of logits [n, n], where text i belongs to image i. */
   protected abstract contrastLoss(logits: Tensor): Tensor;
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
     const { text, vision } = this;
-    if (!text || !vision) return yield* super.runByParts(inputs, options, layout);
+    if (!text || !vision) return yield* super.runInParts(inputs, options, layout);
     const read = yield* this.readText(text, inputs, options, layout);
     const seen = yield* this.readImages(vision, inputs, options);
     const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];

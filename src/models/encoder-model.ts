@@ -36,7 +36,7 @@ export abstract class EncoderModel extends PretrainedModel {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -69,10 +69,10 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesByParts(inputs));
+    return atOnce(this.passFeaturesInParts(inputs));
   }
 
-  protected override passFeaturesByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+  protected override passFeaturesInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     const { inputIds, attentionMask } = inputs;
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
     return this.#features(padded, inputs, hiddenStates);
@@ -85,7 +85,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const segments = types ? this.device.tensor(types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
-    return yield* this.encoder.forwardByLayers(x, this.sequencesOf(padded, inputs), { hiddenStates });
+    return yield* this.encoder.forwardInParts(x, this.sequencesOf(padded, inputs), { hiddenStates });
   }
 
   /** The sequences as the layers take them. */

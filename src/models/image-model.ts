@@ -31,7 +31,7 @@ export abstract class ImageModel extends PretrainedModel {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];
   }
 
-  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+  protected override *runInParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     return yield* this.see(this.#images(inputs.pixelValues), inputs, options);
   }
 

@@ -38,11 +38,11 @@ export abstract class ImageReader extends Module {
 
   /** Throws ArgumentError, ShapeError or DTypeError for inputs that are not valid images for the model. */
   read(inputs: ModelInputs): ImageRows {
-    return atOnce(this.readByParts(inputs));
+    return atOnce(this.readInParts(inputs));
   }
 
   /** Same as `read`, yielding after each layer or stage. */
-  abstract readByParts(inputs: ModelInputs): Generator<unknown, ImageRows>;
+  abstract readInParts(inputs: ModelInputs): Generator<unknown, ImageRows>;
 }
 
 /** Settings of the whole model that its language model shares. */

@@ -76,7 +76,7 @@ export class MaskHead extends Module {
   }
 
   /** Logits of the masks, [B, queries, height, width] of the largest map. Yields after some queries. */
-  *forwardByParts({ queries, memory, marks, features, maps }: MaskSources): Generator<undefined, Tensor> {
+  *forwardInParts({ queries, memory, marks, features, maps }: MaskSources): Generator<undefined, Tensor> {
     const { device } = queries;
     const [batch, count] = queries.shape as [number, number, number];
     const grid = features.shape.slice(2) as unknown as GridSize;

@@ -90,9 +90,9 @@ export abstract class Model extends Module implements Generative {
   }
 
   /** @internal Same as `encode`, yielding after each layer. The caller runs it in a scope. */
-  *encodeByParts(source: Tokens): Generator<unknown, Memory> {
+  *encodeInParts(source: Tokens): Generator<unknown, Memory> {
     this.beginPass();
-    return yield* this.encodeBatchByParts(source);
+    return yield* this.encodeBatchInParts(source);
   }
 
   /**
@@ -140,8 +140,8 @@ export abstract class Model extends Module implements Generative {
   /**
    * Makes the data that states for texts of `length` tokens share, such as tables of positions. Yields after each part.
    */
-  *prepareByParts(length: number): Generator<undefined, void> {
-    for (const rotary of this.#rotaryParts) yield* rotary.reserveByParts(length);
+  *prepareInParts(length: number): Generator<undefined, void> {
+    for (const rotary of this.#rotaryParts) yield* rotary.reserveInParts(length);
   }
 
   /**
@@ -186,7 +186,7 @@ export abstract class Model extends Module implements Generative {
   }
 
   /** Same as `prefill`, yielding after each layer, where the caller can pause. The caller ends the generator. */
-  *prefillByLayers(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor> {
+  *prefillInParts(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor> {
     const decoder = this.#decoderOf('prefill', state);
     if (decoder.isObserved) return this.prefill(state, prompts);
     const batch = this.device.unscoped(() => this.toBatch('prefill', prompts));
@@ -194,10 +194,10 @@ export abstract class Model extends Module implements Generative {
     try {
       checkPrompts(this, state, batch);
       if (this.#mustExtend(state))
-        return (yield* this.extendByLayers(state, batch, { promptLength: batch.longest })) as Tensor;
+        return (yield* this.extendInParts(state, batch, { promptLength: batch.longest })) as Tensor;
       const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
       own.push(x);
-      const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
+      const features = yield* this.#pausing(decoder.forwardInParts(x, batch, { state }));
       own.push(features);
       state.setLengths(Int32Array.from(batch.counts));
       return inference(this, () => this.logitsOf(gather(features, this.device.tensor(batch.ends))));
@@ -242,7 +242,7 @@ export abstract class Model extends Module implements Generative {
     options?: ExtendOptions & { logits?: 'last' | 'every' | undefined },
   ): Tensor;
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Tensor | null {
-    const layers = this.extendByLayers(state, tokens, options);
+    const layers = this.extendInParts(state, tokens, options);
     return inference(this, () => {
       for (;;) {
         const { done, value } = layers.next();
@@ -255,7 +255,7 @@ export abstract class Model extends Module implements Generative {
    * Same as `extend`, but yields after each layer, where the caller can pause. The caller must run the generator to its
    * end.
    */
-  *extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
+  *extendInParts(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
     const { batch, x, extension, logits, onFeatures } = inference(this, () => {
       const batch = this.toBatch('extend', tokens);
@@ -283,7 +283,7 @@ export abstract class Model extends Module implements Generative {
       own.push(from, to, ...(lengths ? [lengths] : []));
     }
     try {
-      const features = yield* this.#pausing(decoder.extendByLayers(x, extension, state));
+      const features = yield* this.#pausing(decoder.extendInParts(x, extension, state));
       own.push(features);
       for (const { sequence, start, count } of extension.parts) state.setLength(sequence, start + count);
       onFeatures?.(features);
@@ -312,7 +312,7 @@ export abstract class Model extends Module implements Generative {
    * Same as `step`, but yields after each layer, where the caller can pause. The caller must run the generator to its
    * end.
    */
-  *stepByLayers(state: DecoderState): Generator<Tensor, Tensor> {
+  *stepInParts(state: DecoderState): Generator<Tensor, Tensor> {
     const decoder = this.#decoderOf('step', state);
     const x = inference(this, () => {
       state.advance();
@@ -320,7 +320,7 @@ export abstract class Model extends Module implements Generative {
     });
     let features: Tensor | undefined;
     try {
-      features = yield* this.#pausing(decoder.stepByLayers(x, state));
+      features = yield* this.#pausing(decoder.stepInParts(x, state));
       const last = features;
       return inference(this, () => this.logitsOf(last));
     } finally {
@@ -402,17 +402,17 @@ export abstract class Model extends Module implements Generative {
   }
 
   protected encodeBatch(source: Tokens): Encoded {
-    return atOnce(this.encodeBatchByParts(source));
+    return atOnce(this.encodeBatchInParts(source));
   }
 
   /** Same as `encodeBatch`, yielding after each layer. */
-  protected *encodeBatchByParts(source: Tokens): Generator<unknown, Encoded> {
+  protected *encodeBatchInParts(source: Tokens): Generator<unknown, Encoded> {
     const { encoder } = this;
     if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
     if (!(encoder instanceof Stack)) throw new ArgumentError('encode: the encoder reads no tokens');
     const batch = this.toBatch('source', source, 'maxSourceLength');
     const x = this.embedSource(batch.ids, batch.positions);
-    return { hidden: yield* encoder.forwardByLayers(x, this.sourceOf(batch)), batch };
+    return { hidden: yield* encoder.forwardInParts(x, this.sourceOf(batch)), batch };
   }
 
   /** A source as the encoder's layers take it. */

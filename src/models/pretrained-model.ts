@@ -113,10 +113,10 @@ export abstract class PretrainedModel extends RetrievalModel {
     return this.device.scope(() => {
       this.beginPass();
       const layout: BatchLayout = { source: null, target: null };
-      if (!options.attentions) return atOnce(this.runByParts(inputs, options, layout));
+      if (!options.attentions) return atOnce(this.runInParts(inputs, options, layout));
       let output: ModelOutput = {};
       const maps = observeAttention(this.attentions, () => {
-        output = atOnce(this.runByParts(inputs, options, layout));
+        output = atOnce(this.runInParts(inputs, options, layout));
       });
       return { ...output, ...this.mapsOf(maps, output, layout) };
     });
@@ -126,14 +126,14 @@ export abstract class PretrainedModel extends RetrievalModel {
    * @internal Same as `forward`, but yields after each layer, where the caller can pause. The caller runs it in a scope.
    * If the parts of the model change meanwhile, the pass begins again. By default, there is no loss.
    */
-  *forwardByParts(
+  *forwardInParts(
     inputs: ModelInputs,
     options: Omit<ForwardOptions, 'attentions'> & AdapterChoice = { loss: false },
   ): Generator<unknown, ModelOutput> {
     checkKnown('forward', inputs, this.inputNames);
     const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'loss', 'adapter']);
     checkFlags(rest);
-    const pass = () => this.runByParts(inputs, rest, { source: null, target: null });
+    const pass = () => this.runInParts(inputs, rest, { source: null, target: null });
     if (adapter === undefined) return yield* this.#unchanged(pass);
     // Each part ends with the adapters that it began with, so it changes nothing for a paused pass.
     const within = <T>(part: () => T): T => {
@@ -154,10 +154,10 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /** @internal See `TextReader`. */
-  *featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+  *featuresInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     return yield* this.#unchanged(() => {
       hiddenStates?.splice(0); // A pass that begins again has new ones.
-      return this.passFeaturesByParts(inputs, hiddenStates);
+      return this.passFeaturesInParts(inputs, hiddenStates);
     });
   }
 
@@ -446,7 +446,7 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
   /** Runs the family's model, and records the padding of its inputs in `layout`. Yields where the caller can pause. */
-  protected abstract runByParts(
+  protected abstract runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -454,7 +454,7 @@ export abstract class PretrainedModel extends RetrievalModel {
 
   /** Same as `passFeatures`, yielding after each layer. Default: it does not yield. */
   // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
-  protected *passFeaturesByParts(inputs: ModelInputs, _hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
+  protected *passFeaturesInParts(inputs: ModelInputs, _hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     return this.passFeatures(inputs);
   }
   /** Adds attention maps to `output` by the family's names. */

@@ -2,7 +2,7 @@ import { checkKnown } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { inference } from '../nn/module.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import { knownIds } from '../ops/host-ids.js';
@@ -41,11 +41,11 @@ export abstract class PromptModel extends PretrainedModel {
   }
 
   /** @internal Same as `readImages`, in slices: it gives way to the event loop between layers. */
-  async readImagesInSlices(inputs: ModelInputs): Promise<ReadImages> {
+  async readImagesAsync(inputs: ModelInputs): Promise<ReadImages> {
     const { images } = this;
     if (images === null) throw new ArgumentError('readImages: the model reads no images');
     checkKnown('readImages', inputs, images.inputNames);
-    return this.#imageTokens.add(await inferenceInSlices(this, () => images.readByParts(inputs)));
+    return this.#imageTokens.add(await inferenceAsync(this, () => images.readInParts(inputs)));
   }
 
   /**

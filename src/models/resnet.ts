@@ -114,7 +114,7 @@ class ResNetStage extends Module {
   }
 
   /** Yields after each layer. */
-  *forwardByParts(x: Tensor): Generator<undefined, Tensor> {
+  *forwardInParts(x: Tensor): Generator<undefined, Tensor> {
     let y = x;
     for (const layer of this.layers) {
       y = layer.forward(y);
@@ -128,7 +128,7 @@ class ResNetStage extends Module {
 export class ResNet extends Module {
   readonly stem: readonly ConvNorm[];
   readonly stages: readonly ResNetStage[];
-  /** Channels of the maps that `forwardByParts` returns. */
+  /** Channels of the maps that `forwardInParts` returns. */
   readonly channels: readonly number[];
   /** Stages whose maps are returned, in order; 0 is the stem. */
   readonly #outputs: readonly number[];
@@ -170,14 +170,14 @@ export class ResNet extends Module {
   }
 
   /** `pixels`: float32 [B, H, W, channels]. Returns maps [B, H', W', C] of the stages. Throws ShapeError. */
-  *forwardByParts(pixels: Tensor): Generator<undefined, Tensor[]> {
+  *forwardInParts(pixels: Tensor): Generator<undefined, Tensor[]> {
     const given = pixels.shape[3] as number;
     if (given !== this.#inputs)
       throw new ShapeError(`forward: pixelValues have ${given} channels, expected ${this.#inputs}`);
     const start = this.stem.reduce((x, conv) => conv.forward(x), pixels);
     const maps = [maxPool2d(start, 3, { stride: 2, padding: 1, channelsLast: true })];
     for (const stage of this.stages.slice(0, this.#outputs.at(-1)))
-      maps.push(yield* stage.forwardByParts(maps.at(-1) as Tensor));
+      maps.push(yield* stage.forwardInParts(maps.at(-1) as Tensor));
     return this.#outputs.map((stage) => maps[stage] as Tensor);
   }
 }

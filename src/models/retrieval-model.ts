@@ -47,9 +47,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   /** @internal */
   abstract featuresOf(inputs: ModelInputs): Tensor;
   /** @internal */
-  abstract featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
+  abstract featuresInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
   /** @internal */
-  abstract forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
+  abstract forwardInParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
 
   /**
    * The vector of a text, or of each text of a list, by the modules of the model's folder. Without modules it is the

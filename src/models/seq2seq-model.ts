@@ -57,7 +57,7 @@ export abstract class Seq2SeqModel extends PromptModel {
     return ['inputIds', 'attentionMask', 'decoderInputIds', 'decoderAttentionMask', 'labels', ...answers];
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -72,7 +72,7 @@ export abstract class Seq2SeqModel extends PromptModel {
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
     yield;
-    const features = yield* this.decoder.forwardByLayers(x, batch, { memory, hiddenStates: decoderStates });
+    const features = yield* this.decoder.forwardInParts(x, batch, { memory, hiddenStates: decoderStates });
     const output: ModelOutput = { encoderLastHiddenState: unpack(own) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);

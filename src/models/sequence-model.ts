@@ -58,11 +58,11 @@ export abstract class SequenceModel extends Model {
    * Returns a scalar for `backward()`. Throws as `forward`, and ArgumentError for invalid options.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
-    return this.device.scope(() => atOnce(this.lossByParts(source, target, options)));
+    return this.device.scope(() => atOnce(this.lossInParts(source, target, options)));
   }
 
   /** @internal Same as `loss`, but yields after each layer. The caller runs it in a scope. */
-  *lossByParts(
+  *lossInParts(
     source: Tokens | null,
     target: Tokens | TargetBatch,
     options: LossOptions = {},
@@ -138,7 +138,7 @@ export abstract class SequenceModel extends Model {
     const { encoder, decoder } = this;
     const [source, target] = encoder === null ? [second ? first : null, second ?? first] : [first, second];
     checkInputs(op, this, source, target);
-    const memory = encoder === null ? null : yield* this.encodeBatchByParts(source as Tokens);
+    const memory = encoder === null ? null : yield* this.encodeBatchInParts(source as Tokens);
     if (decoder === null) {
       const { hidden, batch } = memory as Encoded;
       return { features: hidden, batch };
@@ -148,6 +148,6 @@ export abstract class SequenceModel extends Model {
       throw new ShapeError(`${op}: ${memory.batch.size} source and ${batch.size} target sequences`);
     }
     const x = this.embedTarget(batch.ids, batch.positions);
-    return { features: yield* decoder.forwardByLayers(x, batch, { memory }), batch };
+    return { features: yield* decoder.forwardInParts(x, batch, { memory }), batch };
   }
 }

@@ -83,7 +83,7 @@ export abstract class SoundModel extends PretrainedModel {
     return this.head ? [this.soundInput, 'attentionMask', 'labels'] : [this.soundInput, 'attentionMask'];
   }
 
-  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+  protected override *runInParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const isRead = options.hiddenStates || this.layerWeights !== null;
     const hiddenStates: Tensor[] | undefined = isRead ? [] : undefined;
     const { x: features, batch } = yield* this.hear(inputs, hiddenStates);
@@ -133,7 +133,7 @@ export abstract class SoundModel extends PretrainedModel {
 
   *#encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Generator<unknown, Frames> {
     yield;
-    const y = yield* this.encoder.forwardByLayers(x, batch, { hiddenStates });
+    const y = yield* this.encoder.forwardInParts(x, batch, { hiddenStates });
     return this.adapt({ x: this.endNorm?.forward(y) ?? y, batch });
   }
 

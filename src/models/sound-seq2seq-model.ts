@@ -125,11 +125,11 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => atOnce(this.encodeByParts(source)));
+    return this.device.scope(() => atOnce(this.encodeInParts(source)));
   }
 
-  /** @internal See `Model.encodeByParts`. */
-  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+  /** @internal See `Model.encodeInParts`. */
+  override *encodeInParts(source: unknown): Generator<unknown, Memory> {
     this.beginPass();
     if (!(source instanceof Tensor && source.shape.length === 3)) return yield* this.#read(source);
     const [size, frames] = source.shape as [number, number, number];
@@ -141,7 +141,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   *#read(values: unknown): Generator<unknown, Memory> {
     const { x, batch } = this.#embed(values);
     yield;
-    return this.#memoryOf(this.placed(yield* this.encoder.forwardByLayers(x, batch), batch), batch);
+    return this.#memoryOf(this.placed(yield* this.encoder.forwardInParts(x, batch), batch), batch);
   }
 
   /** Sources are samples of any number. */

@@ -62,7 +62,7 @@ export abstract class TowerModel extends PretrainedModel {
     return names;
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -97,7 +97,7 @@ export abstract class TowerModel extends PretrainedModel {
   ): Generator<unknown, TowerRun> {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, this.textPadding);
     layout.source = padded;
-    const tower = yield* text.forwardByParts(this.toBatch('inputIds', padded.batch), padded.sequences);
+    const tower = yield* text.forwardInParts(this.toBatch('inputIds', padded.batch), padded.sequences);
     const pooled = text.pooler.forward(tower.features, padded.batch);
     return outputOf(tower, pooled, options, (x) => padded.unpack(x));
   }
@@ -108,7 +108,7 @@ export abstract class TowerModel extends PretrainedModel {
     inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, TowerRun> {
-    const tower = yield* vision.forwardByParts(inputs);
+    const tower = yield* vision.forwardInParts(inputs);
     const pooled =
       this.head === null && !this.lacksPooler ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
     const { batch, time } = tower;
@@ -118,14 +118,14 @@ export abstract class TowerModel extends PretrainedModel {
   }
 
   /** The features of texts, after the norm. */
-  protected override *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+  protected override *passFeaturesInParts(inputs: ModelInputs): Generator<unknown, Tensor> {
     const text = this.#towerOf('text');
-    const { features } = yield* text.forwardByParts(this.toBatch('inputIds', inputs.inputIds as Tokens));
+    const { features } = yield* text.forwardInParts(this.toBatch('inputIds', inputs.inputIds as Tokens));
     return features;
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesByParts(inputs));
+    return atOnce(this.passFeaturesInParts(inputs));
   }
 
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {

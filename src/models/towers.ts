@@ -69,13 +69,13 @@ export class TextTower extends Module {
 
   /** `sequences` are the rows of the batch again, if some are padding. */
   forward(batch: TokenBatch, sequences: Sequences = batch): TowerOutput<TokenBatch> {
-    return atOnce(this.forwardByParts(batch, sequences));
+    return atOnce(this.forwardInParts(batch, sequences));
   }
 
   /** Same as `forward`, yielding after each layer. */
-  *forwardByParts(batch: TokenBatch, sequences: Sequences = batch): Generator<unknown, TowerOutput<TokenBatch>> {
+  *forwardInParts(batch: TokenBatch, sequences: Sequences = batch): Generator<unknown, TowerOutput<TokenBatch>> {
     const hiddenStates: Tensor[] = [];
-    const x = yield* this.encoder.forwardByLayers(this.embed(batch), sequences, { hiddenStates });
+    const x = yield* this.encoder.forwardInParts(this.embed(batch), sequences, { hiddenStates });
     return { features: this.norm.forward(x), batch, hiddenStates };
   }
 }
@@ -104,7 +104,7 @@ export interface ImageTower extends Encoder {
   /** Takes the arguments of `embed` and throws its errors. */
   forward(images: ImageInputs): TowerOutput;
   /** Same as `forward`, yielding after each layer or stage. */
-  forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput>;
+  forwardInParts(images: ImageInputs): Generator<unknown, TowerOutput>;
 }
 
 export interface VisionParts {
@@ -165,13 +165,13 @@ export class VisionTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
-    return atOnce(this.forwardByParts(images));
+    return atOnce(this.forwardInParts(images));
   }
 
-  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
+  *forwardInParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     const hiddenStates: Tensor[] = [];
     const { x: embedded, batch } = this.embed(images);
-    const x = yield* this.encoder.forwardByLayers(embedded, batch, { hiddenStates });
+    const x = yield* this.encoder.forwardInParts(embedded, batch, { hiddenStates });
     return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
   }
 }

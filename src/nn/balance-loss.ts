@@ -24,11 +24,11 @@ export function withBalanceLoss<T>(model: Module, pass: () => T): { result: T; l
   const parts = function* () {
     return pass();
   };
-  return atOnce(withBalanceLossByParts(model, parts()));
+  return atOnce(withBalanceLossInParts(model, parts()));
 }
 
 /** Same as `withBalanceLoss`, for a pass with pauses, in which another pass may run. */
-export function* withBalanceLossByParts<T>(
+export function* withBalanceLossInParts<T>(
   model: Module,
   pass: Iterator<unknown, T>,
 ): Generator<unknown, { result: T; loss: Tensor | null }> {

@@ -54,7 +54,7 @@ export class CouplingBlock extends Module {
   }
 
   /** `x` and the result: float32 [B, T, channels]. Yields after each flow. */
-  *backwardsByParts(x: Tensor, mask: Tensor, speaker: Tensor | null): Generator<undefined, Tensor> {
+  *backwardsInParts(x: Tensor, mask: Tensor, speaker: Tensor | null): Generator<undefined, Tensor> {
     let y = x;
     for (const flow of this.flows.toReversed()) {
       y = flow.backwards(flipped(y), mask, speaker);

@@ -100,7 +100,7 @@ export class HifiGan extends Module {
    * `x`: float32 [B, frames, inputs]. `condition`: added after the first convolution, [B | 1, 1, channels]. Returns
    * samples from −1 to 1, [B, frames · product of rates]. Yields after each block.
    */
-  *forwardByParts(x: Tensor, condition: Tensor | null = null): Generator<undefined, Tensor> {
+  *forwardInParts(x: Tensor, condition: Tensor | null = null): Generator<undefined, Tensor> {
     const { slope: negativeSlope, blockKernels } = this.options;
     const kinds = blockKernels.length;
     const first = this.convPre.forward(x);

@@ -78,11 +78,11 @@ export class Initializer {
    */
   table(rows: number, cols: number, values: (first: number, count: number) => Float32Array, step = rows): Tensor {
     if (step >= rows) return this.#make([rows, cols], () => values(0, rows));
-    return atOnce(this.tableByParts(rows, cols, values, step));
+    return atOnce(this.tableInParts(rows, cols, values, step));
   }
 
   /** Same as `table`, but yields after each `step` rows. An unfinished table is disposed of with the others. */
-  *tableByParts(
+  *tableInParts(
     rows: number,
     cols: number,
     values: (first: number, count: number) => Float32Array,

@@ -185,7 +185,7 @@ export class RotaryEmbedding extends Module implements Rotation {
   }
 
   /** Same as `reserve`, but yields after each part of the table. */
-  *reserveByParts(length: number): Generator<undefined, void> {
+  *reserveInParts(length: number): Generator<undefined, void> {
     if (this.#known(length, true) === undefined) yield* this.#makeTable(length, true);
   }
 
@@ -229,7 +229,7 @@ export class RotaryEmbedding extends Module implements Rotation {
     const width = 2 * this.#rotaryDim;
     const values = (first: number, count: number) =>
       kind === GROWING ? this.#growing(count, first) : this.#rotations(count, length, first);
-    const table = yield* this.init.tableByParts(rows, width, values, Math.ceil(PART / width));
+    const table = yield* this.init.tableInParts(rows, width, values, Math.ceil(PART / width));
     this.#tables.set(kind, [...(this.#tables.get(kind) ?? []), table]);
     this.#forgetLengths();
     return table;

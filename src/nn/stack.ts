@@ -109,19 +109,19 @@ export class Stack extends Module {
    * projection.
    */
   forward(x: Tensor, batch: Sequences, context: StackContext = {}): Tensor {
-    return finish(this.forwardByLayers(x, batch, context));
+    return finish(this.forwardInParts(x, batch, context));
   }
 
   /** Same as `forward`, but yields the output of each layer. */
-  *forwardByLayers(x: Tensor, batch: Sequences, context: StackContext = {}): Generator<Tensor, Tensor> {
+  *forwardInParts(x: Tensor, batch: Sequences, context: StackContext = {}): Generator<Tensor, Tensor> {
     const { hiddenStates } = context;
     const isSeen = hiddenStates !== undefined || this.isObserved;
-    const y = yield* this.#forwardByLayers(x, batch, context, !isSeen);
+    const y = yield* this.#forwardInParts(x, batch, context, !isSeen);
     if (this.#shown !== 'layers') hiddenStates?.push(y);
     return y;
   }
 
-  #forwardByLayers(
+  #forwardInParts(
     x: Tensor,
     batch: Sequences,
     { memory, state, hiddenStates }: StackContext,
@@ -149,23 +149,23 @@ export class Stack extends Module {
    * `forward`.
    */
   step(x: Tensor, state: DecoderState): Tensor {
-    return finish(this.stepByLayers(x, state));
+    return finish(this.stepInParts(x, state));
   }
 
   /**
    * `x`: float32 [N, dModel], new tokens of some sequences, end to end. The result has the same shape, as in `forward`.
    */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
-    return finish(this.extendByLayers(x, extension, state));
+    return finish(this.extendInParts(x, extension, state));
   }
 
   /** Same as `step`, but yields the output of each layer. */
-  stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
+  stepInParts(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
     return this.#layerByLayer(x, true, null, (layer, before, _, shared) => layer.step(before, state, shared));
   }
 
   /** Same as `extend`, but yields the output of each layer. */
-  extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
+  extendInParts(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
     const { inserted = null } = extension;
     return this.#layerByLayer(x, true, inserted, (layer, before, i, shared) => {
       const input = inserted?.addTo(i - 1, before) ?? before;

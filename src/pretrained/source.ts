@@ -97,8 +97,8 @@ export async function parseJson(where: string, bytes: Uint8Array): Promise<unkno
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (text.length < LONG_JSON) return JSON.parse(text);
-    const { parseJsonInSlices } = await import('../core/parse-json.js');
-    return await parseJsonInSlices(text);
+    const { parseJsonAsync } = await import('../core/parse-json.js');
+    return await parseJsonAsync(text);
   } catch (cause) {
     throw new FormatError(`${where} is not JSON in UTF-8: ${(cause as Error).message}`, { cause });
   }

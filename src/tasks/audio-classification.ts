@@ -2,7 +2,7 @@ import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { SoundModel } from '../models/sound-model.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
@@ -42,9 +42,9 @@ export const audioClassification: Task<AudioClassification> = {
         const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
-        const logits = await inferenceInSlices(model, function* () {
+        const logits = await inferenceAsync(model, function* () {
           const input = yield* inputOf(model, extractor, samples);
-          return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor;
+          return (yield* model.forwardInParts({ [model.soundInput]: input })).logits as Tensor;
         });
         const scores = scoresOf(context.model, (await logits.data()) as Float32Array);
         logits.dispose();

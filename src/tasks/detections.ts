@@ -7,7 +7,7 @@ import { Tensor } from '../core/tensor.js';
 import type { DetectedBox } from '../metrics/detection.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { ImageProcessor } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
 import { decoded, type ImageInput } from './image-inputs.js';
@@ -51,9 +51,9 @@ export function detect<Result>(
   const { model, processor } = detectorOf(context);
   const one = async (image: ImageInput): Promise<Result> => {
     const raw = await decoded(context.task, image, options.signal);
-    const { data, shape } = await inSlices(processor.processByParts([raw]));
+    const { data, shape } = await inSlices(processor.processInParts([raw]));
     await new Promise<void>((resolve) => afterEvents(resolve));
-    const { logits, predBoxes } = await inferenceInSlices(model, function* () {
+    const { logits, predBoxes } = await inferenceAsync(model, function* () {
       const output = yield* run(model.device.tensor(data, shape));
       return { logits: output.logits as Tensor, predBoxes: output.predBoxes as Tensor };
     });

@@ -5,7 +5,7 @@ import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { bestSpans } from './answers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { decoded, type ImageInput, processorOf } from './image-inputs.js';
@@ -157,9 +157,9 @@ async function scoresOf(
   bbox: readonly number[][],
   pixels: { data: Float32Array; shape: readonly number[] } | null,
 ): Promise<{ starts: Float32Array; ends: Float32Array }> {
-  const outputs = await inferenceInSlices(model, function* () {
+  const outputs = await inferenceAsync(model, function* () {
     const image = pixels ? { pixelValues: model.device.tensor(pixels.data, pixels.shape) } : {};
-    const { startLogits, endLogits } = yield* model.forwardByParts({ inputIds: [ids], bbox: [bbox], ...image });
+    const { startLogits, endLogits } = yield* model.forwardInParts({ inputIds: [ids], bbox: [bbox], ...image });
     return [startLogits, endLogits] as [Tensor, Tensor];
   });
   try {
@@ -172,7 +172,7 @@ async function scoresOf(
 
 async function pixelsOf(context: TaskContext, image: ImageInput, signal: AbortSignal | undefined) {
   const raw = await decoded(context.task, image, signal);
-  const { data, shape } = await inSlices(processorOf(context).processByParts([raw]));
+  const { data, shape } = await inSlices(processorOf(context).processInParts([raw]));
   await new Promise<void>((resolve) => afterEvents(resolve));
   return { data, shape };
 }

@@ -154,7 +154,7 @@ async function vectorsOf(context: TaskContext, texts: readonly string[], pooling
 
 /** Runs only the encoder of an encoder–decoder. */
 function* run(model: LoadedModel, inputs: ModelInputs): Generator<unknown, ModelOutput> {
-  if (model.encoder === null || model.decoder === null) return yield* model.forwardByParts(inputs);
+  if (model.encoder === null || model.decoder === null) return yield* model.forwardInParts(inputs);
   return { lastHiddenState: model.encode(inputs.inputIds as TokenBatch).hidden };
 }
 

@@ -97,7 +97,7 @@ export const fillMask: Task<FillMask> = {
 async function logitsAt({ model }: TaskContext, rows: EncodedRows, id: number): Promise<Float32Array[]> {
   const [logits] = (await readRows(model, rows, function* (part) {
     const places = part.inputIds.flat().flatMap((each, place) => (each === id ? [place] : []));
-    const { logits } = yield* model.forwardByParts(inputsOf(model, part));
+    const { logits } = yield* model.forwardInParts(inputsOf(model, part));
     return [gather(logits as Tensor, model.device.tensor(Int32Array.from(places)))];
   })) as [Float32Array];
   const count = rows.inputIds.flat().filter((each) => each === id).length;

@@ -40,7 +40,7 @@ export const imageClassification: Task<ImageClassification> = {
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       const run = function* (given: ImageInputs) {
-        return (yield* model.forwardByParts(given)).logits as Tensor;
+        return (yield* model.forwardInParts(given)).logits as Tensor;
       };
       const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);

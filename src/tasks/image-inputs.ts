@@ -8,7 +8,7 @@ import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
@@ -78,7 +78,7 @@ export function runOnImages<Result>(
       let shape: readonly number[] = [];
       for (const image of batch) {
         const raw = await decoded(context.task, image, options.signal);
-        const features = await inSlices(processor.processByParts([raw]));
+        const features = await inSlices(processor.processInParts([raw]));
         const own = features.shape.slice(1);
         if (pixels.length > 0 && `${own}` !== `${shape}`)
           throw new ArgumentError(`${context.task}: images become ${shape} and ${own}: give them one by one`);
@@ -89,7 +89,7 @@ export function runOnImages<Result>(
       }
       const all = joinFloats(pixels);
       const spatialShapes = grids.length > 0 ? grids : undefined;
-      const result = await inferenceInSlices(model, () => {
+      const result = await inferenceAsync(model, () => {
         const pixelValues = model.device.tensor(all, [batch.length, ...shape]);
         return run(spatialShapes ? { pixelValues, spatialShapes } : { pixelValues });
       });

@@ -6,7 +6,7 @@ import { ArgumentError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { inference } from '../nn/module.js';
 import { argmax, max } from '../ops/axis.js';
 import { interpolate } from '../ops/interpolate.js';
@@ -34,12 +34,12 @@ export async function eachImage<Result>(
   for (const input of images) {
     signal?.throwIfAborted();
     const image = await decoded(task, input, signal);
-    const { data, shape } = await inSlices(processor.processByParts([image]));
+    const { data, shape } = await inSlices(processor.processInParts([image]));
     await new Promise<void>((resolve) => afterEvents(resolve));
     const kept: Tensor[] = [];
     try {
-      const output = await inferenceInSlices(model, () =>
-        model.forwardByParts({ pixelValues: model.device.tensor(data, shape) }),
+      const output = await inferenceAsync(model, () =>
+        model.forwardInParts({ pixelValues: model.device.tensor(data, shape) }),
       );
       kept.push(
         ...Object.values(output)

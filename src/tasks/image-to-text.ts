@@ -150,7 +150,7 @@ async function describe(
     async (batch) => {
       const raw = [];
       for (const image of batch) raw.push(await decoded(task, image, signal));
-      const { data, shape } = await inSlices(processor.processByParts(raw));
+      const { data, shape } = await inSlices(processor.processInParts(raw));
       const pixels = model.device.unscoped(() => model.device.tensor(data, shape));
       try {
         const result = await model.generate(pixels as Tensor, { ...generate, signal });

@@ -7,7 +7,7 @@ import { atOnce, inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { Sam } from '../models/families/sam.js';
 import type { ModelInputs } from '../models/inputs.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { inference } from '../nn/module.js';
 import { contiguous } from '../ops/contiguous.js';
 import { interpolate } from '../ops/interpolate.js';
@@ -291,11 +291,9 @@ async function withEncoded(
   image: RawImage,
   use: (encoded: EncodedImage) => Promise<void>,
 ): Promise<void> {
-  const { data, shape } = await inSlices(processor.processByParts([image]));
+  const { data, shape } = await inSlices(processor.processInParts([image]));
   await new Promise<void>((resolve) => afterEvents(resolve));
-  const embeddings = await inferenceInSlices(model, () =>
-    model.imageEmbeddingsByParts(model.device.tensor(data, shape)),
-  );
+  const embeddings = await inferenceAsync(model, () => model.imageEmbeddingsInParts(model.device.tensor(data, shape)));
   try {
     const { width, height } = processor.sizeFor(image);
     await use({ image, embeddings, scales: [width / image.width, height / image.height] });
@@ -313,11 +311,11 @@ async function eachMask(
   use: (logits: Float32Array, score: number) => Promise<void>,
 ): Promise<void> {
   const { device } = model;
-  const [masks, qualities] = await inferenceInSlices(model, function* () {
+  const [masks, qualities] = await inferenceAsync(model, function* () {
     const inputs: ModelInputs = { imageEmbeddings };
     for (const [name, { data, shape }] of Object.entries(prompts))
       inputs[name as 'inputPoints'] = device.tensor(data, shape as number[]);
-    const { predMasks, iouScores } = yield* model.forwardByParts(inputs);
+    const { predMasks, iouScores } = yield* model.forwardInParts(inputs);
     const [, , , height, width] = (predMasks as Tensor).shape as [number, number, number, number, number];
     return [(predMasks as Tensor).reshape(-1, 1, height, width), iouScores as Tensor] as const;
   });

@@ -52,7 +52,7 @@ export const objectDetection: Task<ObjectDetection> = {
         context,
         imagesOf(TASK, images),
         { ...rest, percentage },
-        (pixelValues: Tensor) => model.forwardByParts({ pixelValues }),
+        (pixelValues: Tensor) => model.forwardInParts({ pixelValues }),
         (predictions) => objectsOf(context, predictions, threshold),
       );
       return Array.isArray(images) ? results : (results[0] as DetectedObject[]);

@@ -145,10 +145,10 @@ export class PromptImages {
 
   async #make(key: string, image: RawImage): Promise<Entry> {
     const { model, processor } = this.reader;
-    const ready = await inSlices(processor.processByParts(image));
+    const ready = await inSlices(processor.processInParts(image));
     const inputs = inputsOf(model, ready);
     try {
-      const images = await model.readImagesInSlices(inputs);
+      const images = await model.readImagesAsync(inputs);
       const placeholder = this.#nameOf((model.images as NonNullable<PromptModel['images']>).placeholder);
       const text = ready.pieces.map((piece) => {
         if (typeof piece === 'string') return piece;

@@ -8,7 +8,7 @@ import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
 import { tokenBatches } from '../models/token-batches.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
@@ -118,7 +118,7 @@ export function forward(
   pick: (output: ModelOutput) => readonly [Tensor, ...Tensor[]],
 ): Promise<Float32Array[]> {
   return readRows(model, rows, function* (part) {
-    return pick(yield* model.forwardByParts(inputsOf(model, part)));
+    return pick(yield* model.forwardInParts(inputsOf(model, part)));
   });
 }
 
@@ -151,7 +151,7 @@ export async function read(
   model: LoadedModel,
   compute: () => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
 ): Promise<Float32Array[]> {
-  const tensors = await inferenceInSlices(model, compute);
+  const tensors = await inferenceAsync(model, compute);
   try {
     return (await Tensor.dataOf([...tensors])) as Float32Array[];
   } finally {

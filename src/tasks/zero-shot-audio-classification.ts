@@ -2,7 +2,7 @@ import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { Clap } from '../models/families/clap.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { softmax } from './scores.js';
@@ -60,13 +60,13 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
-        const logits = await inferenceInSlices(model, function* () {
-          const { data, shape } = yield* extractor.processByParts([samples]);
+        const logits = await inferenceAsync(model, function* () {
+          const { data, shape } = yield* extractor.processInParts([samples]);
           const features = {
             inputFeatures: model.device.tensor(data, shape),
             ...(extractor.fuses && { isLonger: [[1]] }),
           };
-          return (yield* model.forwardByParts({ inputIds, ...features })).logitsPerAudio as Tensor;
+          return (yield* model.forwardInParts({ inputIds, ...features })).logitsPerAudio as Tensor;
         });
         const scores = softmax((await logits.data()) as Float32Array);
         logits.dispose();

@@ -60,7 +60,7 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         isSiglip,
       );
       const run = function* (images: ImageInputs) {
-        return (yield* model.forwardByParts({ inputIds, ...images })).logitsPerImage as Tensor;
+        return (yield* model.forwardInParts({ inputIds, ...images })).logitsPerImage as Tensor;
       };
       const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);

@@ -66,7 +66,7 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
         context,
         imagesOf(TASK, images),
         { ...rest, percentage },
-        (pixelValues: Tensor) => model.forwardByParts({ inputIds, pixelValues }),
+        (pixelValues: Tensor) => model.forwardInParts({ inputIds, pixelValues }),
         ({ logits, classes, boxOf }) => {
           const found = Array.from(logits, (logit, at) => ({ at, score: sigmoid(logit) }));
           const best = found

@@ -20,7 +20,7 @@ export function checkTokenizerJson(json: unknown): TokenizerJson {
 }
 
 /** Like `checkTokenizerJson`, in slices that yield to the event loop. */
-export function checkTokenizerJsonInSlices(json: unknown): Promise<TokenizerJson> {
+export function checkTokenizerJsonAsync(json: unknown): Promise<TokenizerJson> {
   return inSlices(checked(json));
 }
 

@@ -52,7 +52,7 @@ export class Engine {
    * Like `items`, in consecutive parts. A long text is tokenized in slices, so that callers can pause and little memory
    * is needed. A text that cannot be sliced gives one part.
    */
-  *itemsInSlices(text: string, type: number, length?: number): Generator<Item[]> {
+  *itemsInParts(text: string, type: number, length?: number): Generator<Item[]> {
     const whole = wellFormed(text);
     const slices = slicesOf(whole, length);
     const first = slices.next();

@@ -28,8 +28,8 @@ import { checkText, knownIds } from './tokenizer.js';
 import { prepareUnigram } from './unigram-model.js';
 import { prepareWords } from './word-models.js';
 
-export { parseJsonInSlices } from '../core/parse-json.js';
-export { checkTokenizerJson, checkTokenizerJsonInSlices } from './check-json.js';
+export { parseJsonAsync } from '../core/parse-json.js';
+export { checkTokenizerJson, checkTokenizerJsonAsync } from './check-json.js';
 
 /** Placeholder for the ids of a text. */
 const TEXT = -1;
@@ -62,7 +62,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     checkText('encode', text);
     checkOptions('encode', options, { addSpecial: 'boolean' });
     const ids: number[] = [];
-    for (const part of this.engine.itemsInSlices(text, 0)) for (const { id } of part) ids.push(id);
+    for (const part of this.engine.itemsInParts(text, 0)) for (const { id } of part) ids.push(id);
     return this.#surrounded(ids, options.addSpecial ?? false);
   }
 
@@ -71,7 +71,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     checkOptions('encode', options, { addSpecial: 'boolean' });
     const ids: number[] = [];
     await yieldToEventLoop(); // many texts may be encoded at the same time
-    for (const part of this.engine.itemsInSlices(text, 0)) {
+    for (const part of this.engine.itemsInParts(text, 0)) {
       for (const { id } of part) ids.push(id);
       await yieldToEventLoop();
     }
@@ -129,7 +129,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     for (const [type, list] of [texts, textPair ?? []].entries())
       for (const text of list) {
         const items: Item[] = [];
-        for (const part of this.engine.itemsInSlices(text, type)) {
+        for (const part of this.engine.itemsInParts(text, type)) {
           for (const item of part) items.push(item);
           if (items.length > max) break;
           await yieldToEventLoop();

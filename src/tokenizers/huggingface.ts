@@ -31,18 +31,18 @@ export async function parseTokenizer(json: string | object, config?: TokenizerCo
   }
   if (typeof json !== 'string' && !isObject(json))
     throw new ArgumentError(`parseTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
-  const { checkTokenizerJsonInSlices, makeTokenizer, parseJsonInSlices } = await import(
-    './huggingface-tokenizer.js'
-  ).catch((cause) => {
-    throw new SimdformerError(
-      `parseTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
-        'bundler, without splitting',
-      { cause },
-    );
-  });
+  const { checkTokenizerJsonAsync, makeTokenizer, parseJsonAsync } = await import('./huggingface-tokenizer.js').catch(
+    (cause) => {
+      throw new SimdformerError(
+        `parseTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+          'bundler, without splitting',
+        { cause },
+      );
+    },
+  );
   try {
-    const parsed: unknown = typeof json === 'string' ? await parseJsonInSlices(json) : json;
-    return await makeTokenizer(await checkTokenizerJsonInSlices(parsed), config);
+    const parsed: unknown = typeof json === 'string' ? await parseJsonAsync(json) : json;
+    return await makeTokenizer(await checkTokenizerJsonAsync(parsed), config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });

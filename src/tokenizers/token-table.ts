@@ -38,7 +38,7 @@ export class TokenTable implements TokenIds {
   }
 
   /** Like the constructor, but pauses after some tokens. */
-  static *byParts(given: TextBytes, name: string): Generator<undefined, TokenTable> {
+  static *inParts(given: TextBytes, name: string): Generator<undefined, TokenTable> {
     const table = new TokenTable(given, name, false);
     yield* table.#fill(name);
     return table;

@@ -1,4 +1,4 @@
-import { atOnce, inSlices, sortedByParts } from '../core/slices.js';
+import { atOnce, inSlices, sortedInParts } from '../core/slices.js';
 import { byteTokens } from './byte-level.js';
 import type { TokenizerModel } from './json.js';
 import type { Model, ModelToken } from './model.js';
@@ -39,7 +39,7 @@ function* makeTables({ vocab }: TokenizerModel): Generator<undefined, Tables> {
   }
   const tokens = [...ids.keys()].filter((token) => token !== '');
   yield;
-  return { ids, min, sorted: yield* sortedByParts(tokens, (a, b) => a < b) };
+  return { ids, min, sorted: yield* sortedInParts(tokens, (a, b) => a < b) };
 }
 
 /** A vocabulary with scores. A word is segmented so that the sum of scores is maximal (Viterbi). */

@@ -4,7 +4,7 @@
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import { worksByParts } from '../core/slices.js';
+import { worksInParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Parameter } from '../nn/module.js';
 import type { Batches, Example, Row } from './batches.js';
@@ -31,7 +31,7 @@ export interface Objective<Item> {
    * Same as `lossOf`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
    * subclass that overrides `lossOf` alone.
    */
-  lossByParts?(items: readonly Item[], settings: LossSettings): Generator<unknown, Tensor>;
+  lossOfInParts?(items: readonly Item[], settings: LossSettings): Generator<unknown, Tensor>;
   /**
    * The number of labels that `lossOf` averages, which weights the batches of a step. Default: the number of examples.
    */
@@ -55,7 +55,7 @@ export interface Learner {
   /** True if examples are sources and targets. */
   readonly isPaired: boolean;
   /** Returns the mean loss, and pauses if the model can. */
-  lossByParts(items: readonly unknown[], settings: LossSettings): Generator<unknown, Tensor>;
+  lossInParts(items: readonly unknown[], settings: LossSettings): Generator<unknown, Tensor>;
   /** Returns the number of labels. `n` is the number of the batch, for errors. */
   weightOf(items: readonly unknown[], settings: LossSettings, n: number): number;
   tokensOf(item: unknown): number;
@@ -97,11 +97,11 @@ function ofTrainable(model: Trainable<Row, Row>): Learner {
   return {
     model,
     isPaired: true,
-    *lossByParts(items, settings) {
+    *lossInParts(items, settings) {
       const { source, target } = sidesOf(examples(items), 0); // `weightOf` has checked them
-      if (!model.lossByParts || !worksByParts(model, 'loss', 'lossByParts'))
+      if (!model.lossInParts || !worksInParts(model, 'loss', 'lossInParts'))
         return model.loss(source, target, settings);
-      return yield* model.lossByParts(source, target, settings);
+      return yield* model.lossInParts(source, target, settings);
     },
     weightOf: (items, settings, n) => countLabels(model, sidesOf(examples(items), n), settings, n),
     tokensOf: (item) => {
@@ -122,9 +122,9 @@ function ofObjective(model: Objective<unknown>): Learner {
   return {
     model,
     isPaired: false,
-    *lossByParts(items, settings) {
-      if (!model.lossByParts || !worksByParts(model, 'lossOf', 'lossByParts')) return model.lossOf(items, settings);
-      return yield* model.lossByParts(items, settings);
+    *lossInParts(items, settings) {
+      if (!model.lossOfInParts || !worksInParts(model, 'lossOf', 'lossOfInParts')) return model.lossOf(items, settings);
+      return yield* model.lossOfInParts(items, settings);
     },
     weightOf(items, settings, n) {
       const weight = model.weightOf?.(items, settings) ?? items.length;

@@ -1,6 +1,6 @@
 // Computes the gradients of one step of `fit`, from one or more batches.
 
-import { backwardByParts } from '../core/autograd.js';
+import { backwardInParts } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
 import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { GradientSum } from './gradient-sum.js';
@@ -77,11 +77,11 @@ export class StepGradients {
     const { learner, settings } = this;
     const { model } = learner;
     const onFinal = this.sum?.begin(isFirst, isLast) ?? undefined;
-    const loss = yield* model.device.scopeByParts(
+    const loss = yield* model.device.scopeInParts(
       (function* () {
         model.seedDropout?.(mix(seed, n));
-        const mean = checkLoss(yield* learner.lossByParts(items, settings));
-        yield* backwardByParts(mean, new Float32Array([share]), onFinal);
+        const mean = checkLoss(yield* learner.lossInParts(items, settings));
+        yield* backwardInParts(mean, new Float32Array([share]), onFinal);
         return mean;
       })(),
     );

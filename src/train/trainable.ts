@@ -53,7 +53,7 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
    * Same as `loss`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
    * subclass that overrides `loss` alone.
    */
-  lossByParts?(
+  lossInParts?(
     source: readonly Source[] | null,
     target: readonly Target[],
     settings: LossSettings,

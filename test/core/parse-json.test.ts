@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseJsonInSlices } from '../../src/core/parse-json.js';
+import { parseJsonAsync } from '../../src/core/parse-json.js';
 import { Random } from '../../src/core/random.js';
 
 const LONG = 150_000;
@@ -24,7 +24,7 @@ it('gives the result of JSON.parse, with the same order of names', async () => {
   for (const value of valid())
     for (const space of ['', ' ', '\n\t']) {
       const text = `${space}${JSON.stringify(value, null, space)}${space}`;
-      const parsed = await parseJsonInSlices(text);
+      const parsed = await parseJsonAsync(text);
       expect(JSON.stringify(parsed)).toBe(JSON.stringify(value));
     }
 });
@@ -32,7 +32,7 @@ it('gives the result of JSON.parse, with the same order of names', async () => {
 it('keeps the last of equal names, and __proto__ as a name', async () => {
   const long = `"${'x'.repeat(LONG)}"`;
   const text = `{"a": ${long}, "b": 1, "__proto__": {"c": ${long}}, "a": 2}`;
-  const parsed = (await parseJsonInSlices(text)) as object;
+  const parsed = (await parseJsonAsync(text)) as object;
   expect(Object.entries(parsed)).toEqual(Object.entries(JSON.parse(text)));
   expect(Object.getPrototypeOf(parsed)).toBe(Object.prototype);
 });
@@ -54,9 +54,9 @@ it('refuses what JSON.parse refuses, with its message', async () => {
     try {
       expected = JSON.parse(text);
     } catch (error) {
-      await expect(parseJsonInSlices(text)).rejects.toThrow((error as SyntaxError).message);
+      await expect(parseJsonAsync(text)).rejects.toThrow((error as SyntaxError).message);
       continue;
     }
-    expect(JSON.stringify(await parseJsonInSlices(text))).toBe(JSON.stringify(expected));
+    expect(JSON.stringify(await parseJsonAsync(text))).toBe(JSON.stringify(expected));
   }
 });

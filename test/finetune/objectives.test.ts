@@ -130,7 +130,7 @@ describe('objectives', () => {
       const expected = device.noGrad(() => own.lossOf(rows).dataSync());
       let pauses = 0;
       const loss = device.scope(() => {
-        const parts = own.lossByParts(rows);
+        const parts = own.lossOfInParts(rows);
         for (;;) {
           const { done, value } = parts.next();
           if (done) return value;

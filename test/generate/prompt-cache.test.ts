@@ -10,10 +10,10 @@ const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + 
 /** Number of tokens that each pass reads. */
 function countRead(model: Transformer): number[] {
   const read: number[] = [];
-  const { extendByLayers } = model;
-  model.extendByLayers = (...args) => {
+  const { extendInParts } = model;
+  model.extendInParts = (...args) => {
     read.push((args[1] as number[][])[0]!.length);
-    return extendByLayers.apply(model, args);
+    return extendInParts.apply(model, args);
   };
   return read;
 }

@@ -89,7 +89,7 @@ describe.each([
       device.scope(() => model.forward({ inputIds: [text(30)] }, { hiddenStates: true }).logits!.dataSync());
       device.noGrad(() => device.scope(() => model.forward({ inputIds: [text(30)] }).logits!.dataSync()));
       const state = model.startDecoding({ maxLength: 32 });
-      const layers = model.prefillByLayers(state, [text(20)]);
+      const layers = model.prefillInParts(state, [text(20)]);
       let last = layers.next();
       while (!last.done) last = layers.next();
       last.value.dispose();

@@ -249,7 +249,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Transformer#save': call((options) => transformer.save('/dev/null/none', options)),
     'Transformer#toFiles': call((options) => transformer.toFiles(options)),
     'Transformer#loss': losses,
-    'Transformer#lossByParts': call((options) => atOnce(transformer.lossByParts([[1]], [[1, 2]], options))),
+    'Transformer#lossInParts': call((options) => atOnce(transformer.lossInParts([[1]], [[1, 2]], options))),
     'Transformer#countLabels': counts,
     'Trainable#loss': losses,
     'Objective#lossOf': objective,
@@ -261,7 +261,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Transformer#startDecoding': decoding,
     'Generative#startDecoding': decoding,
     'Transformer#extend': call((options) => llama.extend(llama.startDecoding({}), [[1]], options)),
-    'Transformer#extendByLayers': call((options) => [...llama.extendByLayers(llama.startDecoding({}), [[1]], options)]),
+    'Transformer#extendInParts': call((options) => [...llama.extendInParts(llama.startDecoding({}), [[1]], options)]),
     quantize: call((options) => core.quantize(nothing, options)),
     loadPredictor: call((options) => loadPredictor(drafting, 'test/data/predictor', options)),
     loadModel: call((options) => core.loadModel(device, smallModel('llama'), options)),
@@ -440,7 +440,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     constrain: call((options) => constrain(llama.tokenizer as never, { regex: 'a+' }, options)),
     'PretrainedModel#constrain': call((options) => llama.constrain({ regex: 'a+' }, options)),
     'PretrainedModel#forward': call((options) => llama.forward({ inputIds: [[1]] }, options)),
-    'PretrainedModel#forwardByParts': call((options) => atOnce(llama.forwardByParts({ inputIds: [[1]] }, options))),
+    'PretrainedModel#forwardInParts': call((options) => atOnce(llama.forwardInParts({ inputIds: [[1]] }, options))),
     'PretrainedModel#encode': call((options) => bert.encode(['a'], options)),
     'PretrainedModel#encodeQuery': call((options) => bert.encodeQuery(['a'], options)),
     'PretrainedModel#encodeDocument': call((options) => bert.encodeDocument(['a'], options)),
@@ -474,8 +474,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'Lora#save': call((options) => adapter.save('/dev/null/none', options)),
     'Lora#toFiles': call((options) => adapter.toFiles(options)),
     'new CausalLanguageModel': call((options) => new finetune.CausalLanguageModel(llama, options)),
-    'CausalLanguageModel#lossByParts': call((options) =>
-      atOnce(new finetune.CausalLanguageModel(llama).lossByParts([{ text: 'the cat' }] as never, options)),
+    'CausalLanguageModel#lossOfInParts': call((options) =>
+      atOnce(new finetune.CausalLanguageModel(llama).lossOfInParts([{ text: 'the cat' }] as never, options)),
     ),
     'CausalLanguageModel#lossOf': call((options) =>
       new finetune.CausalLanguageModel(llama).lossOf([{ text: 'the cat' }] as never, options),

@@ -48,12 +48,12 @@ describe.each(cases)('%s %s', (folder, name) => {
     model.eval();
     if (labels ?? startPositions) {
       const { loss } = model.forward(given);
-      const { result, pauses } = await inParts(model.device.scopeByParts(model.forwardByParts(given, {})));
+      const { result, pauses } = await inParts(model.device.scopeInParts(model.forwardInParts(given, {})));
       expect(pauses).toBeGreaterThanOrEqual(1);
       expect(await result.loss!.data()).toEqual(await loss!.data());
     }
     const whole = model.device.noGrad(() => model.forward(inputs));
-    const { result, pauses } = await inParts(model.device.scopeByParts(quietly(model, model.forwardByParts(inputs))));
+    const { result, pauses } = await inParts(model.device.scopeInParts(quietly(model, model.forwardInParts(inputs))));
     const layers = model.modules().filter((part) => part instanceof TransformerLayer).length;
     expect(pauses).toBeGreaterThanOrEqual(Math.max(2, layers));
     for (const key of ['logits', 'lastHiddenState', 'predBoxes', 'predMasks', 'imageEmbeds'] as const) {
@@ -83,7 +83,7 @@ it.each([
   model.eval();
   const whole = device.noGrad(() => model.encode(source as number[][]));
   const { result, pauses } = await inParts(
-    device.scopeByParts(quietly(model, model.encodeByParts(source as number[][]))),
+    device.scopeInParts(quietly(model, model.encodeInParts(source as number[][]))),
   );
   const layers = (model as unknown as { encoder: { layers: readonly unknown[] } }).encoder.layers.length;
   expect(pauses).toBeGreaterThanOrEqual(layers);
@@ -97,7 +97,7 @@ it.each([...decoders.filter((name) => seeing.test(name)), 'florence2'])('%s read
   const inputs = Object.fromEntries(Object.entries(given).filter(([key]) => images?.inputNames.includes(key as never)));
   model.eval();
   const whole = device.noGrad(() => images!.read(inputs));
-  const { result, pauses } = await inParts(device.scopeByParts(quietly(model, images!.readByParts(inputs))));
+  const { result, pauses } = await inParts(device.scopeInParts(quietly(model, images!.readInParts(inputs))));
   expect(pauses).toBeGreaterThanOrEqual(2);
   expect(await result.rows.data()).toEqual(await whole.rows.data());
   model.dispose();
@@ -110,7 +110,7 @@ it('a pass with the loss of its routers pauses after each layer, too', async () 
   const model = await loadModel(device, { ...files, 'config.json': changed }, { onWarning: () => {} });
   const given = { inputIds: [[1, 2, 3, 4]], labels: [[1, 2, 3, 4]] };
   const { loss } = model.forward(given);
-  const { result, pauses } = await inParts(device.scopeByParts(model.forwardByParts(given, {})));
+  const { result, pauses } = await inParts(device.scopeInParts(model.forwardInParts(given, {})));
   expect(pauses).toBeGreaterThanOrEqual(config.num_hidden_layers);
   expect(await result.loss!.data()).toEqual(await loss!.data());
 });

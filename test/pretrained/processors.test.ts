@@ -169,7 +169,7 @@ describe('a large image', () => {
     ['Owlv2', { size: { height: 480, width: 480 } }, smaller],
   ])('is processed in parts, with the numbers of one piece: %s', (name, config, image) => {
     const processor = imageProcessor({ image_processor_type: `${name}ImageProcessor`, ...config }, '', 'the file');
-    const parts = processor.processByParts([image]);
+    const parts = processor.processInParts([image]);
     for (let pauses = 0; ; pauses++) {
       const { done, value } = parts.next();
       if (!done) continue;
@@ -185,7 +185,7 @@ describe('a long recording', () => {
   const extractors = [new ParakeetFeatureExtractor(), new SeamlessM4TFeatureExtractor(), new ClapFeatureExtractor({})];
   it.each(extractors)('is processed in parts: %o', (extractor) => {
     const samples = soundOf(10 * extractor.samplingRate, 3);
-    const parts = extractor.processByParts([samples]);
+    const parts = extractor.processInParts([samples]);
     for (let pauses = 0; ; pauses++) {
       const { done, value } = parts.next();
       if (!done) continue;

@@ -21,7 +21,7 @@ it('reads at most the tokens of a batch at once, with the results of single text
   await using classify = await pipeline('text-classification', smallModel('bert-sequence'), { device });
   const words = ['the cat sat on the mat', 'a dog', 'it is so good that we go there every day, is it not?'];
   const texts = Array.from({ length: 400 }, (_, i) => `${words[i % 3]} ${words[(i + 1) % 3]} ${words[i % 2]}`);
-  const passes = (['forwardByParts', 'featuresByParts'] as const).map((name) => vi.spyOn(EncoderModel.prototype, name));
+  const passes = (['forwardInParts', 'featuresInParts'] as const).map((name) => vi.spyOn(EncoderModel.prototype, name));
   const vectors = await extract(texts, { pooling: 'mean', batchSize: 400 });
   const classes = await classify(texts, { batchSize: 400 });
   const calls = passes.flatMap(({ mock }) => mock.calls);

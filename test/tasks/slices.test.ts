@@ -5,7 +5,7 @@ import type { RtDetr } from '../../src/models/families/rt-detr.js';
 import type { SpeechT5 } from '../../src/models/families/speecht5.js';
 import type { Vits } from '../../src/models/families/vits.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { inferenceInSlices } from '../../src/nn/inference-in-slices.js';
+import { inferenceAsync } from '../../src/nn/inference-async.js';
 import { Stack } from '../../src/nn/stack.js';
 import { pipeline, type TaskName } from '../../src/tasks/index.js';
 import { smallModel } from './small-model.js';
@@ -53,9 +53,9 @@ it.each(cases)('%s of %s', async (task, name, args) => {
   // A call can do nothing else between layers than give way: the turn of each layer is another one.
   const turns = new Set<number>();
   let turn = 0;
-  const layers = vi.spyOn(Stack.prototype, 'forwardByLayers').mockImplementation(function* (this: Stack, ...given) {
+  const layers = vi.spyOn(Stack.prototype, 'forwardInParts').mockImplementation(function* (this: Stack, ...given) {
     layers.mockRestore();
-    const parts = this.forwardByLayers(...given);
+    const parts = this.forwardInParts(...given);
     for (;;) {
       const { done, value } = parts.next();
       turns.add(turn);
@@ -97,7 +97,7 @@ it('RT-DETR yields after each block of its backbone, map, and layer of its decod
   const maps = encoder.fpnBlocks.length + encoder.panBlocks.length;
   let parts = 0;
   device.scope(() => {
-    const pass = model.forwardByParts({ pixelValues: device.zeros([1, 3, 64, 64]) });
+    const pass = model.forwardInParts({ pixelValues: device.zeros([1, 3, 64, 64]) });
     while (!pass.next().done) parts++;
   });
   expect(parts).toBeGreaterThanOrEqual(blocks + maps + decoder.layers.length);
@@ -116,7 +116,7 @@ it('vectors and scores of texts are computed in slices, too', async () => {
 it('a pass in slices has the bits of an undivided one, beside others, and frees its memory', async () => {
   const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
   const rows = Array.from({ length: 5 }, (_, i) => [[2, 5 + i, 9, 3]]);
-  const pass = (inputIds: number[][]) => inferenceInSlices(model, () => model.forwardByParts({ inputIds }));
+  const pass = (inputIds: number[][]) => inferenceAsync(model, () => model.forwardInParts({ inputIds }));
   const expected = rows.map((inputIds) => device.scope(() => model.forward({ inputIds }).logits!.dataSync()));
   const before = device.memory().used;
   await turnsOf(async () => {
@@ -128,8 +128,8 @@ it('a pass in slices has the bits of an undivided one, beside others, and frees 
   });
   expect(device.memory().used).toBe(before);
   // One pass holds activations at a time, and an error frees them.
-  const bad = inferenceInSlices(model, function* () {
-    yield* model.forwardByParts({ inputIds: rows[0]! });
+  const bad = inferenceAsync(model, function* () {
+    yield* model.forwardInParts({ inputIds: rows[0]! });
     throw new Error('late');
   });
   await expect(bad).rejects.toThrow('late');
@@ -141,8 +141,8 @@ it('a pass starts again if the parts change during it', async () => {
   const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
   const inputIds = [[2, 5, 9, 3]];
   const expected = device.scope(() => model.forward({ inputIds }).logits!.dataSync());
-  const layers = vi.spyOn(Stack.prototype, 'forwardByLayers');
-  const pass = device.scopeByParts(model.forwardByParts({ inputIds }));
+  const layers = vi.spyOn(Stack.prototype, 'forwardInParts');
+  const pass = device.scopeInParts(model.forwardInParts({ inputIds }));
   pass.next();
   model.partsChanged();
   for (;;) {

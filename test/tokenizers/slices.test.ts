@@ -38,7 +38,7 @@ describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
     for (const seed of [1, 2, 3]) {
       const text = longText(seed);
       const whole = engine.items(text, 0);
-      const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+      const parts = [...engine.itemsInParts(text, 0, 40)].filter(({ length }) => length > 0);
       if (parts.length > 1 && seed === 1) sliced.push(name);
       expect(parts.flat()).toEqual(whole);
     }
@@ -66,15 +66,15 @@ describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
 it('reads only the part of a text that is kept', async () => {
   const tokenizer = await parseTokenizer(byteLevelJson());
   const text = longText(1).repeat(50);
-  const { itemsInSlices } = Engine.prototype;
+  const { itemsInParts } = Engine.prototype;
   let read = 0;
-  const counting = function* (this: Engine, ...given: Parameters<Engine['itemsInSlices']>) {
-    for (const items of itemsInSlices.apply(this, given)) {
+  const counting = function* (this: Engine, ...given: Parameters<Engine['itemsInParts']>) {
+    for (const items of itemsInParts.apply(this, given)) {
       read += items.length;
       yield items;
     }
   };
-  const spy = vi.spyOn(Engine.prototype, 'itemsInSlices').mockImplementation(counting);
+  const spy = vi.spyOn(Engine.prototype, 'itemsInParts').mockImplementation(counting);
   try {
     const limits = { truncation: true, maxLength: 8 } as const;
     const { inputIds } = await tokenizer.encodeBatchAsync([text], limits);
@@ -124,7 +124,7 @@ it('applies to texts that are one word, also if unknown neighbours become one to
       );
       for (const seed of [1, 2, 3]) {
         const text = `${longText(seed)} x a bc b d`.repeat(2);
-        const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+        const parts = [...engine.itemsInParts(text, 0, 40)].filter(({ length }) => length > 0);
         expect(parts.length).toBeGreaterThan(1);
         expect(parts.flat()).toEqual(engine.items(text, 0));
       }
@@ -134,7 +134,7 @@ it('applies to texts that are one word, also if unknown neighbours become one to
   const engine = new Engine(
     checkTokenizerJson({ ...json, model: { ...json.model, vocab: rest, merges, fuse_unk: true } }),
   );
-  expect([...engine.itemsInSlices(longText(1), 0, 40)].filter(({ length }) => length > 0)).toHaveLength(1);
+  expect([...engine.itemsInParts(longText(1), 0, 40)].filter(({ length }) => length > 0)).toHaveLength(1);
 });
 
 it.each(['smollm', 'default', 'falcon', 'llama-bpe', 'qwen2'])(
@@ -149,7 +149,7 @@ it.each(['smollm', 'default', 'falcon', 'llama-bpe', 'qwen2'])(
     const engine = new Engine(checkTokenizerJson({ ...json, normalizer: null, pre_tokenizer }));
     for (const seed of [1, 2, 3]) {
       const text = longText(seed);
-      const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+      const parts = [...engine.itemsInParts(text, 0, 40)].filter(({ length }) => length > 0);
       expect(parts.length).toBeGreaterThan(1);
       expect(parts.flat()).toEqual(engine.items(text, 0));
     }

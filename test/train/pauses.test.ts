@@ -75,9 +75,9 @@ function objective(
     namedParameters: () => [['weight', weight]],
     namedTensors: () => [['weight', weight]],
     lossOf: () => {
-      throw new Error('lossByParts is there');
+      throw new Error('lossOfInParts is there');
     },
-    lossByParts: loss,
+    lossOfInParts: loss,
   };
 }
 
@@ -195,8 +195,8 @@ describe('a long step', () => {
     await expect(training).rejects.toThrow(DisposedError);
     const other = await createDevice({ threads: 1 });
     const model = smallModel(other);
-    const loss = model.lossByParts.bind(model);
-    model.lossByParts = function* (...args) {
+    const loss = model.lossInParts.bind(model);
+    model.lossInParts = function* (...args) {
       takeLong();
       yield;
       return yield* loss(...args);
@@ -228,8 +228,8 @@ describe('a model', () => {
       const results: unknown[] = [];
       for (const disturbs of [false, true]) {
         const model = smallModel(device, { dropout: 0.3, encoderLayers: 2, decoderLayers: 2 });
-        const loss = model.lossByParts.bind(model);
-        model.lossByParts = function* (...args) {
+        const loss = model.lossInParts.bind(model);
+        model.lossInParts = function* (...args) {
           const parts = loss(...args);
           for (;;) {
             const { done, value } = parts.next();

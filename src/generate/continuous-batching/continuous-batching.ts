@@ -10,8 +10,8 @@ import { checkMethod, checkOptions, checkSignal, withDefaults } from '../../core
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
+import { prepareAsync } from '../async-passes.js';
 import type { Generative } from '../generative.js';
-import { prepareInSlices } from '../in-slices.js';
 import { sharable } from '../pieces.js';
 import { commonLength } from '../prompt-cache.js';
 import {
@@ -363,7 +363,7 @@ export class ContinuousBatching {
     const tokens = tokensInRow.slice(0, tokensInRow.length > max ? state.resumableLength(max) : max);
     try {
       // The cache can hold longer texts than the rows of this batch, for which there are no rotary tables yet.
-      await prepareInSlices(this.#model, cache.textLength(tokens.length));
+      await prepareAsync(this.#model, cache.textLength(tokens.length));
       if (cache.isDisposed || this.#disposed) return;
       cache.copyFrom(state, row, tokens, prompt.length, sharable);
     } catch {

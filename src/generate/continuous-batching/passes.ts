@@ -8,9 +8,9 @@ import type { RowAdapters } from '../../nn/row-adapters.js';
 import { packed } from '../../nn/token-batch.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
+import { extendAsync, prepareAsync, type RecordedStep, recordStep } from '../async-passes.js';
 import { FloatMemory } from '../float-memory.js';
 import type { Generative } from '../generative.js';
-import { extendInSlices, prepareInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
 import { MAX_DRAFT_TOKENS } from '../speculative.js';
 import { MAX_TOP } from './options.js';
@@ -130,7 +130,7 @@ export class Passes {
 
   /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
   async resize(stateSize: StateSize, rowLengths: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
-    await prepareInSlices(this.model, this.#textLength(stateSize.capacity));
+    await prepareAsync(this.model, this.#textLength(stateSize.capacity));
     this.#assertUsable();
     const state = this.#newState(stateSize);
     try {
@@ -185,7 +185,7 @@ export class Passes {
       promptLength,
     } as const;
     const choice = { choices: [adapters], places: null };
-    const logits = await extendInSlices(this.model, this.state, tokens, options, choice);
+    const logits = await extendAsync(this.model, this.state, tokens, options, choice);
     if (!logits) return null;
     orDispose(logits, () => this.#assertUsable());
     topKInto(logits, this.#bestOfChunks);

@@ -31,7 +31,7 @@ export class BitModel extends ImageModel {
     { labels }: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const maps = yield* this.backbone.forwardByParts(pixels); // each [B, C, H, W]
+    const maps = yield* this.backbone.forwardInParts(pixels); // each [B, C, H, W]
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps } : {};
     const last = maps.at(-1) as Tensor;
     const lastHiddenState = this.backbone.norm?.forward(last) ?? last;

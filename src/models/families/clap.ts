@@ -96,7 +96,7 @@ export class Clap extends PretrainedModel {
     return names;
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -253,7 +253,7 @@ class ClapText extends Module {
         `forward: sequence ${long} of inputIds has ${counts[long]} tokens, expected at most ${limit}`,
       );
     const x = this.embeddings.forward(ids, padded.placesWithout(this.#paddingId), null);
-    return yield* this.encoder.forwardByLayers(x, padded.sequences, { hiddenStates });
+    return yield* this.encoder.forwardInParts(x, padded.sequences, { hiddenStates });
   }
 }
 
@@ -316,7 +316,7 @@ class ClapAudio extends Module {
   ): Generator<unknown, Patches & { states: readonly Patches[] }> {
     const folded = this.#fold(this.batchNorm.forward(this.#checked(features)));
     const states = [this.patches.forward(folded, isLonger)];
-    for (const stage of this.stages) states.push(yield* stage.forwardByLayers(states.at(-1) as Patches));
+    for (const stage of this.stages) states.push(yield* stage.forwardInParts(states.at(-1) as Patches));
     const last = states.at(-1) as Patches;
     return { ...last, x: this.norm.forward(last.x), states };
   }

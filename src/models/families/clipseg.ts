@@ -64,16 +64,16 @@ export class ClipSeg extends DualEncoderModel {
     return this.maskDecoder ? [...super.inputNames, 'labels'] : super.inputNames;
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
     const { maskDecoder, text, vision } = this;
-    if (maskDecoder === null) return yield* super.runByParts(inputs, options, layout);
+    if (maskDecoder === null) return yield* super.runInParts(inputs, options, layout);
     const frozen = <T>(part: () => T): T => this.device.noGrad(part);
     const read = yield* eachWithin(frozen, this.readText(text, inputs, options, layout));
-    const seen = yield* eachWithin(frozen, vision.forwardByParts(inputs));
+    const seen = yield* eachWithin(frozen, vision.forwardInParts(inputs));
     const conditions = frozen(() => this.textProjection.forward(read.pooled as Tensor)); // [B, projection_dim]
     const images = seen.batch.size;
     if (read.pooled?.shape[0] !== images)

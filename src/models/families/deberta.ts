@@ -172,12 +172,12 @@ export class DebertaV2 extends EncoderModel {
    * If there is one class, and labels are given without a `problem_type`, logits are [B] instead of [B, 1], as in
    * transformers.
    */
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    const output = yield* super.runByParts(inputs, options, layout);
+    const output = yield* super.runInParts(inputs, options, layout);
     const { logits, loss } = output;
     const isFlat = this.headKind === 'sequence-classification' && loss && this.config.problem_type == null;
     return isFlat && logits?.shape[1] === 1 ? { ...output, logits: logits.reshape(-1) } : output;

@@ -17,7 +17,7 @@ import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { dinov2Module } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { Dinov2, stagesByParts, stagesOf } from './dinov2.js';
+import { Dinov2, stagesInParts, stagesOf } from './dinov2.js';
 
 /**
  * Depth Anything (Yang et al. 2024, arXiv 2401.10891; version 2: 2406.09414). Features of several layers of DINOv2
@@ -53,7 +53,7 @@ export class DepthAnything extends ImageModel {
   protected override *see(pixels: Tensor, _: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const [size, , ...sides] = pixels.shape as [number, number, number, number];
     const grid = sides.map((side) => Math.floor(side / this.settings.size('patch_size'))) as [number, number];
-    const { stages, hiddenStates } = yield* stagesByParts(this.backbone, this.#stages, pixels);
+    const { stages, hiddenStates } = yield* stagesInParts(this.backbone, this.#stages, pixels);
     const maps = stages.map((state) => slice(state, 1, 1, state.shape[1] as number).reshape(size, ...grid, -1));
     const map = fusedMap(this.neck.forward(maps), this.settings); // [B, H, W, features]
     const output: ModelOutput = { predictedDepth: this.depthHead.forward(map, grid) };

@@ -119,7 +119,7 @@ export class Detr extends DetectionModel {
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const { device } = this;
-    const maps = yield* this.backbone.forwardByParts(permute(pixels, [0, 2, 3, 1]));
+    const maps = yield* this.backbone.forwardInParts(permute(pixels, [0, 2, 3, 1]));
     const map = this.inputProjection.forward(maps.at(-1) as Tensor);
     yield;
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
@@ -162,7 +162,7 @@ export class Detr extends DetectionModel {
     const found: Found = this.#find(features, this.head, this.boxes);
     if (this.masks) {
       const channelsFirst = (each: Tensor) => permute(each, [0, 3, 1, 2]);
-      found.predMasks = yield* this.masks.forwardByParts({
+      found.predMasks = yield* this.masks.forwardInParts({
         queries: features,
         memory: memory.x,
         marks: masks,

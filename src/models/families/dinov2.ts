@@ -120,13 +120,13 @@ export function stagesOf(backbone: ModelConfig, count: number): number[] {
  * Features of the given layers, after the norm, and of all layers, before it. Each is [B, tokens, dModel]. Yields after
  * each layer.
  */
-export function* stagesByParts(
+export function* stagesInParts(
   { vision, config }: Dinov2,
   stages: readonly number[],
   pixelValues: Tensor,
 ): Generator<unknown, { stages: Tensor[]; hiddenStates: Tensor[] }> {
   const size = pixelValues.shape[0] as number;
-  const { hiddenStates: rows } = yield* vision.forwardByParts({ pixelValues });
+  const { hiddenStates: rows } = yield* vision.forwardInParts({ pixelValues });
   const hiddenStates = rows.map((each) => each.reshape(size, -1, each.shape[1] as number));
   const norm = config.apply_layernorm === false ? null : vision.norm;
   const normed = (stage: number) => {

@@ -26,7 +26,7 @@ import { dinov2Module } from '../module-names.js';
 import { placeLoss } from '../place-loss.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { patchesOf, type VisionTower } from '../towers.js';
-import { Dinov2, dinov2, stagesByParts, stagesOf } from './dinov2.js';
+import { Dinov2, dinov2, stagesInParts, stagesOf } from './dinov2.js';
 import { vit, vitNames, vitTower } from './vit.js';
 
 /**
@@ -108,14 +108,14 @@ export class Dpt extends ImageModel {
       return [...first, ...states.map((state, i) => map(state, i).reshape(size, ...grid, -1))];
     };
     if (backbone) {
-      const { stages, hiddenStates } = yield* stagesByParts(backbone, this.#stages, pixels);
+      const { stages, hiddenStates } = yield* stagesInParts(backbone, this.#stages, pixels);
       return { maps: mapsOf(stages, backbone.vision.patches.patch[0]), ...shown(hiddenStates) };
     }
     const { patches, encoder, norm, pooler } = vision as VisionTower;
     const { x, batch } = (vision as VisionTower).embed({ pixelValues: pixels });
     const first = patches instanceof HybridPatches ? patches.takeMaps() : [];
     const states: Tensor[] = []; // before the first layer, and after each
-    const last = yield* encoder.forwardByLayers(x, batch, { hiddenStates: states });
+    const last = yield* encoder.forwardInParts(x, batch, { hiddenStates: states });
     const hiddenStates = states.map((rows) => rows.reshape(size, batch.longest, -1));
     if (pooler && norm) {
       const features = norm.forward(last);
@@ -216,7 +216,7 @@ class HybridPatches extends PatchEmbedding {
   }
 
   override forward(pixels: Tensor): Tensor {
-    const [, ...maps] = atOnce(this.backbone.forwardByParts(pixels));
+    const [, ...maps] = atOnce(this.backbone.forwardInParts(pixels));
     this.#maps = maps.slice(0, HYBRID_MAPS);
     return super.forward(maps.at(-1) as Tensor);
   }

@@ -147,7 +147,7 @@ class FlorenceImages extends ImageReader {
    * `pixelValues`: float32 [images, channels, height, width]. The rows of an image are the mean of its map, then the
    * map's cells, row by row.
    */
-  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
+  *readInParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = permute(checkImages(pixelValues, null), [0, 2, 3, 1]);
     let map: Tensor = pixels; // [B, H, W, C]
     for (const stage of this.stages) {

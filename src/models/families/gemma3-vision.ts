@@ -63,8 +63,8 @@ class Gemma3Images extends ImageReader {
   }
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
-  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
-    const { features, batch } = yield* this.tower.forwardByParts({ pixelValues });
+  *readInParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
+    const { features, batch } = yield* this.tower.forwardInParts({ pixelValues });
     const grid = this.tower.patches.grid(this.tower.patches.image);
     const blocks = patchBlocks(features, Array(batch.size).fill(grid), Math.floor(grid[0] / this.#tokensPerSide));
     const rows = matmul(this.norm.forward(mean(blocks, { axis: 1 })), this.projection); // [N, dModel]

@@ -228,7 +228,7 @@ class Gemma4Images extends ImageReader {
    * `pixelValues`: float32 [images, patches, height · width · 3], from 0 to 1. `imagePositionIds`: int32 [images,
    * patches, 2], column and row of each patch, -1 for padding.
    */
-  *readByParts({ pixelValues, imagePositionIds }: ModelInputs): Generator<unknown, ImageRows> {
+  *readInParts({ pixelValues, imagePositionIds }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = checkTensor('pixelValues', pixelValues, 'float32');
     const images = placesOf(pixels, checkTensor('imagePositionIds', imagePositionIds, 'int32'));
     const { device } = pixels;
@@ -255,7 +255,7 @@ class Gemma4Images extends ImageReader {
     const angles = this.rotary.anglesAt(axes, longest);
     const { positions, lengths } = Sequences.of(device, counts);
     const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
-    const pooled = this.#pooled(yield* this.encoder.forwardByLayers(x, batch), images);
+    const pooled = this.#pooled(yield* this.encoder.forwardInParts(x, batch), images);
     const scaled = scale(pooled.rows, Math.sqrt(features));
     const vectors = this.projection.forward(this.norm.forward(this.standard?.forward(scaled) ?? scaled));
     return { rows: vectors, counts: pooled.counts };

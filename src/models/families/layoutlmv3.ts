@@ -121,7 +121,7 @@ export class LayoutLMv3 extends EncoderModel {
     return [...super.inputNames, 'bbox', ...(this.image ? (['pixelValues'] as const) : [])];
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -130,7 +130,7 @@ export class LayoutLMv3 extends EncoderModel {
     layout.source = padded;
     const page = this.#page(padded, inputs);
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = yield* this.encoder.forwardByLayers(page.x, page.batch, { hiddenStates });
+    const features = yield* this.encoder.forwardInParts(page.x, page.batch, { hiddenStates });
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => unpacked(state, page.batch));
     if (this.head === null) return { ...output, lastHiddenState: unpacked(features, page.batch) };
@@ -139,10 +139,10 @@ export class LayoutLMv3 extends EncoderModel {
     return { ...output, ...this.headOutput(this.head, ofWords(features, page.batch, padded), padded, inputs, options) };
   }
 
-  protected override *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+  protected override *passFeaturesInParts(inputs: ModelInputs): Generator<unknown, Tensor> {
     const padded = this.#words(inputs);
     const { x, batch } = this.#page(padded, inputs);
-    return ofWords(yield* this.encoder.forwardByLayers(x, batch), batch, padded);
+    return ofWords(yield* this.encoder.forwardInParts(x, batch), batch, padded);
   }
 
   /** Returns the words with padding, because the image's tokens begin at the same position in all rows. */

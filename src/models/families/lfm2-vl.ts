@@ -65,8 +65,8 @@ class Lfm2VlImages extends ImageReader {
   }
 
   /** Takes the inputs of `NaflexTower`. Rows and columns of patches that do not fill a block are left out. */
-  *readByParts({ pixelValues, spatialShapes, pixelAttentionMask }: ModelInputs): Generator<unknown, ImageRows> {
-    const { features } = yield* this.tower.forwardByParts({ pixelValues, spatialShapes, pixelAttentionMask });
+  *readInParts({ pixelValues, spatialShapes, pixelAttentionMask }: ModelInputs): Generator<unknown, ImageRows> {
+    const { features } = yield* this.tower.forwardInParts({ pixelValues, spatialShapes, pixelAttentionMask });
     const grids = rowsOf('spatialShapes', spatialShapes as Rows, null).rows.map(
       (row) => Array.from(row) as unknown as GridSize,
     );

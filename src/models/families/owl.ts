@@ -52,16 +52,16 @@ export class Owl extends DualEncoderModel {
     this.detector = head === 'object-detection' ? new OwlDetector(init, text, vision, config.type === 'owlv2') : null;
   }
 
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
     const { detector } = this;
-    if (detector === null) return yield* super.runByParts(inputs, options, layout);
+    if (detector === null) return yield* super.runInParts(inputs, options, layout);
     const read = yield* this.readText(this.text, inputs, options, layout);
     const queries = unit(this.textProjection.forward(read.pooled as Tensor), 0); // [texts, projection]
-    const { features, batch } = yield* this.vision.forwardByParts(inputs);
+    const { features, batch } = yield* this.vision.forwardInParts(inputs);
     const { norm: last } = this.vision.pooler as unknown as { norm: LayerNorm };
     const [images, width] = [batch.size, features.shape[1] as number];
     const tokens = last.forward(features).reshape(images, -1, width); // the class token, then patches

@@ -52,8 +52,8 @@ class PaliGemmaImages extends ImageReader {
   }
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
-  *readByParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
-    const { features, batch } = yield* this.tower.forwardByParts({ pixelValues });
+  *readInParts({ pixelValues }: ModelInputs): Generator<unknown, ImageRows> {
+    const { features, batch } = yield* this.tower.forwardInParts({ pixelValues });
     return { rows: this.projection.forward(features), counts: batch.counts };
   }
 }

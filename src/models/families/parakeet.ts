@@ -8,7 +8,7 @@ import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { FrameAttention } from '../../nn/frame-attention.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { Lstm, type LstmState } from '../../nn/lstm.js';
@@ -299,7 +299,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
     return ['inputFeatures', 'attentionMask', 'decoderInputIds', 'labels'];
   }
 
-  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+  protected override *runInParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const { x, batch } = yield* this.hear(inputs, hiddenStates);
     const { size, longest } = batch;
@@ -375,7 +375,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
    */
   async transcribe(inputs: Pick<ModelInputs, 'inputFeatures' | 'attentionMask'>): Promise<TransducerText[]> {
     checkKnown('transcribe', inputs, ['inputFeatures', 'attentionMask']);
-    const { frames, counts } = await inferenceInSlices(this, () => this.#framesOf(inputs));
+    const { frames, counts } = await inferenceAsync(this, () => this.#framesOf(inputs));
     try {
       const texts: TransducerText[] = [];
       for (const [i, count] of counts.entries()) texts.push(await this.#write(frames, i, count));

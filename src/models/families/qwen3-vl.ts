@@ -109,7 +109,7 @@ class QwenImages extends ImageReader {
    * `pixelValues`: float32 [N, channels · frames · height · width], patches in square blocks. `imageGridThw`: frames,
    * rows and columns of patches of each image.
    */
-  *readByParts({ pixelValues, imageGridThw }: ModelInputs): Generator<unknown, ImageRows> {
+  *readInParts({ pixelValues, imageGridThw }: ModelInputs): Generator<unknown, ImageRows> {
     const grids = gridsOf(imageGridThw, this.#merge);
     const counts = grids.map(([height, width]) => height * width);
     const total = counts.reduce((sum, count) => sum + count, 0);
@@ -122,7 +122,7 @@ class QwenImages extends ImageReader {
     const { positions, lengths } = Sequences.of(device, counts);
     const sequences = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
     const hiddenStates: Tensor[] = [];
-    const y = yield* this.encoder.forwardByLayers(x, sequences, { hiddenStates });
+    const y = yield* this.encoder.forwardInParts(x, sequences, { hiddenStates });
     const added = this.#early
       .map((layer, i) => ({ layer, merger: this.deepstack[i] as PatchMerger }))
       .sort((a, b) => a.layer - b.layer)

@@ -32,7 +32,7 @@ export class ResNetModel extends ImageModel {
     { labels }: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const maps = yield* this.backbone.forwardByParts(permute(pixels, [0, 2, 3, 1])); // each [B, H, W, C]
+    const maps = yield* this.backbone.forwardInParts(permute(pixels, [0, 2, 3, 1])); // each [B, H, W, C]
     const channelsFirst = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(channelsFirst) } : {};
     const last = maps.at(-1) as Tensor;

@@ -195,10 +195,10 @@ class RtDetrBody extends Module {
     targets: readonly DetectionTarget[] | null,
   ): Generator<unknown, { output: ModelOutput; denoising: Denoising | null }> {
     const images = permute(pixels, [0, 2, 3, 1]); // maps are [B, H, W, C]
-    const seen = yield* this.backbone.model.forwardByParts(images);
+    const seen = yield* this.backbone.model.forwardInParts(images);
     const maps = seen.map((map, i) => (this.encoderInputProj[i] as MapProjection).forward(map));
     yield;
-    const mixed = yield* this.encoder.forwardByParts(maps);
+    const mixed = yield* this.encoder.forwardInParts(maps);
     const sources = this.decoderInputProj.map((project, i) => project.forward(mixed[i] ?? (mixed.at(-1) as Tensor)));
     const batch = pixels.shape[0] as number;
     const grids = sources.map(({ shape }) => [shape[1], shape[2]] as unknown as GridSize);
@@ -220,7 +220,7 @@ class RtDetrBody extends Module {
       : [start, boxes.detach()];
     const output: ModelOutput = { initReferencePoints: initial, encTopkLogits: logits, encTopkBboxes: sigmoid(boxes) };
     yield;
-    const decoded = yield* this.decoder.forwardByParts(
+    const decoded = yield* this.decoder.forwardInParts(
       queries,
       sigmoid(initial),
       { tokens, grids },
@@ -309,7 +309,7 @@ class HybridEncoder extends Module {
   }
 
   /** Yields after each map. */
-  *forwardByParts(given: readonly Tensor[]): Generator<undefined, Tensor[]> {
+  *forwardInParts(given: readonly Tensor[]): Generator<undefined, Tensor[]> {
     const maps = [...given];
     for (const [i, at] of this.#attended.entries()) {
       maps[at] = (this.encoder[i] as MapAttention).forward(maps[at] as Tensor);
@@ -452,7 +452,7 @@ class RtDetrDecoder extends Module {
    * `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. `mask`: int32 [1, 1, queries, queries], 0 where a
    * query may not attend to another. Each layer refines the boxes for the next one. Yields after each layer.
    */
-  *forwardByParts(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Generator<undefined, ModelOutput> {
+  *forwardInParts(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Generator<undefined, ModelOutput> {
     const [batch, queries] = x.shape as [number, number];
     const [logits, corners]: [Tensor[], Tensor[]] = [[], []];
     let [features, given] = [x, boxes];

@@ -70,17 +70,17 @@ export class Sam extends ImageModel {
    * features, rows, columns].
    */
   imageEmbeddings(pixels: Tensor): Tensor {
-    return this.device.scope(() => atOnce(this.imageEmbeddingsByParts(pixels)));
+    return this.device.scope(() => atOnce(this.imageEmbeddingsInParts(pixels)));
   }
 
   /** @internal Same as `imageEmbeddings`, yielding after each layer. The caller runs it in a scope. */
-  *imageEmbeddingsByParts(pixels: Tensor): Generator<unknown, Tensor> {
+  *imageEmbeddingsInParts(pixels: Tensor): Generator<unknown, Tensor> {
     return contiguous(permute(yield* this.visionEncoder.forward(checkPixels(pixels), []), [0, 3, 1, 2]));
   }
 
-  protected override *runByParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+  protected override *runInParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
     const { imageEmbeddings, pixelValues } = inputs;
-    if (imageEmbeddings === undefined) return yield* super.runByParts(inputs, options);
+    if (imageEmbeddings === undefined) return yield* super.runInParts(inputs, options);
     if (pixelValues !== undefined)
       throw new ArgumentError('forward: pixelValues and imageEmbeddings are given, expected one of them');
     const side = this.promptEncoder.grid;

@@ -80,13 +80,13 @@ export class NaflexTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
-    return atOnce(this.forwardByParts(images));
+    return atOnce(this.forwardInParts(images));
   }
 
-  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
+  *forwardInParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     const hiddenStates: Tensor[] = [];
     const { x, batch } = this.embed(images);
-    const features = this.norm.forward(yield* this.encoder.forwardByLayers(x, batch, { hiddenStates }));
+    const features = this.norm.forward(yield* this.encoder.forwardInParts(x, batch, { hiddenStates }));
     return { features, batch, time: images.pixelValues?.shape[1], hiddenStates };
   }
 }

@@ -71,7 +71,7 @@ class SmolVlmImages extends ImageReader {
    * `pixelValues`: float32 [images, channels, height, width], or [B, images, …], where images of zeros are padding.
    * `pixelAttentionMask`: int32, the same without channels.
    */
-  *readByParts({ pixelValues, pixelAttentionMask }: ModelInputs): Generator<unknown, ImageRows> {
+  *readInParts({ pixelValues, pixelAttentionMask }: ModelInputs): Generator<unknown, ImageRows> {
     const { pixels, isSeen } = imagesOf(pixelValues, pixelAttentionMask);
     const { device } = pixels;
     const embedded = this.patches.forward(pixels); // [images, patches, features]
@@ -84,7 +84,7 @@ class SmolVlmImages extends ImageReader {
     const all = Sequences.of(device, Array<number>(size).fill(count));
     const isWhole = !marks?.some((each) => each.includes(false));
     const batch = isWhole ? all : new Sequences(all.positions, all.lengths, all.counts, marks as boolean[][]);
-    const x = yield* this.encoder.forwardByLayers(add(embedded.reshape(size * count, features), positions), batch);
+    const x = yield* this.encoder.forwardInParts(add(embedded.reshape(size * count, features), positions), batch);
     const tokens = patchBlocks(this.norm.forward(x), Array<GridSize>(size).fill(grid), this.#scale);
     const rows = this.projection.forward(tokens.reshape(tokens.shape[0] as number, -1));
     return { rows, counts: Array<number>(size).fill((tokens.shape[0] as number) / size) };

@@ -2,7 +2,7 @@ import { checkNumber, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import { HifiGan } from '../../nn/hifi-gan.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { div, sub } from '../../ops/binary.js';
 import type { Family } from '../family.js';
@@ -35,7 +35,7 @@ export class SpeechT5HifiGan extends PretrainedModel {
     return ['spectrogram'];
   }
 
-  protected override *runByParts({ spectrogram }: ModelInputs): Generator<undefined, ModelOutput> {
+  protected override *runInParts({ spectrogram }: ModelInputs): Generator<undefined, ModelOutput> {
     const bins = this.settings.size('model_in_dim');
     const expected = `a tensor [batch, frames, ${bins}]`;
     if (!(spectrogram instanceof Tensor))
@@ -44,7 +44,7 @@ export class SpeechT5HifiGan extends PretrainedModel {
       throw new ShapeError(`forward: spectrogram is ${describeShape(spectrogram.shape)}, expected ${expected}`);
     const isNormed = this.settings.flag('normalize_before');
     const x = isNormed ? div(sub(spectrogram, this.mean), this.scale) : spectrogram;
-    return { waveform: yield* this.generator.forwardByParts(x) };
+    return { waveform: yield* this.generator.forwardInParts(x) };
   }
 
   /**
@@ -54,9 +54,9 @@ export class SpeechT5HifiGan extends PretrainedModel {
     const bins = this.settings.size('model_in_dim');
     checkNumber('speak', 'the number of values', spectrogram.length, (n) => n > 0 && n % bins === 0, `rows of ${bins}`);
     const own = this;
-    const waveform = await inferenceInSlices(this, function* () {
+    const waveform = await inferenceAsync(this, function* () {
       const frames = own.device.tensor(spectrogram, [1, spectrogram.length / bins, bins]);
-      return (yield* own.forwardByParts({ spectrogram: frames })).waveform as Tensor;
+      return (yield* own.forwardInParts({ spectrogram: frames })).waveform as Tensor;
     });
     const samples = (await waveform.data()) as Float32Array;
     waveform.dispose();

@@ -13,7 +13,7 @@ import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { DistanceRows } from '../../nn/frame-attention.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
@@ -208,7 +208,7 @@ class DecoderPostnet extends Module {
   }
 
   /** `frames` and the result: float32 [B, T, bins]. Yields after each layer. */
-  *refineByParts(frames: Tensor): Generator<undefined, Tensor> {
+  *refineInParts(frames: Tensor): Generator<undefined, Tensor> {
     let x = frames;
     for (const layer of this.layers) {
       x = layer.forward(x);
@@ -336,7 +336,7 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /** `labels`: frames of speech, float32 [B, T, bins], −100 at padding. The decoder reads them one step later. */
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -357,7 +357,7 @@ export class SpeechT5 extends Seq2SeqModel {
     );
     const rows = (x: Tensor) => x.reshape(size, steps.longest, -1);
     const before = this.postnet.featOut.forward(features).reshape(size, time, -1);
-    const after = atOnce(this.postnet.refineByParts(before));
+    const after = atOnce(this.postnet.refineInParts(before));
     const output: ModelOutput = { spectrogram: after, encoderLastHiddenState: padded(memory.hidden) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(padded);
@@ -505,7 +505,7 @@ export class SpeechT5 extends Seq2SeqModel {
     const { device, settings } = this;
     const [bins, factor] = [settings.size('num_mel_bins'), settings.size('reduction_factor')];
     const batch = this.toBatch('speak', [Array.from(ids)]);
-    const memory = await inferenceInSlices(this, () => this.encodeBatchByParts(batch));
+    const memory = await inferenceAsync(this, () => this.encodeBatchInParts(batch));
     const voice = inference(this, () => this.#voicesOf(speakerEmbeddings as Tensor | Float32Array));
     const stepsOf = (ratio: number) => Math.floor((ids.length * ratio) / factor);
     const max = Math.max(1, Math.min(stepsOf(maxLengthRatio), settings.size('max_speech_positions')));
@@ -514,9 +514,7 @@ export class SpeechT5 extends Seq2SeqModel {
     let last = new Float32Array(bins);
     try {
       for (let step = 1; ; step++) {
-        const { spectrum, ends } = await inferenceInSlices(this, () =>
-          this.#step(last, { step, state, voice, random }),
-        );
+        const { spectrum, ends } = await inferenceAsync(this, () => this.#step(last, { step, state, voice, random }));
         const values = (await spectrum.data()) as Float32Array;
         const logits = (await ends.data()) as Float32Array;
         spectrum.dispose();
@@ -531,8 +529,8 @@ export class SpeechT5 extends Seq2SeqModel {
       for (const each of [memory.hidden, voice, batch]) each?.dispose();
     }
     const rough = joinFloats(frames);
-    const refined = await inferenceInSlices(this, () =>
-      this.postnet.refineByParts(device.tensor(rough, [1, rough.length / bins, bins])),
+    const refined = await inferenceAsync(this, () =>
+      this.postnet.refineInParts(device.tensor(rough, [1, rough.length / bins, bins])),
     );
     const spectrogram = (await refined.data()) as Float32Array;
     refined.dispose();
@@ -544,7 +542,7 @@ export class SpeechT5 extends Seq2SeqModel {
     state.advance();
     const frame = this.device.tensor(last, [1, 1, last.length]);
     const x = this.prenet.forward(frame, voice, random, step - 1).reshape(1, -1);
-    const features = yield* this.decoder.stepByLayers(x, state);
+    const features = yield* this.decoder.stepInParts(x, state);
     return { spectrum: this.postnet.featOut.forward(features), ends: this.postnet.probOut.forward(features) };
   }
 

@@ -149,14 +149,14 @@ export class SwinTower extends Module implements ImageTower {
   }
 
   forward(images: ImageInputs): TowerOutput {
-    return atOnce(this.forwardByParts(images));
+    return atOnce(this.forwardInParts(images));
   }
 
-  *forwardByParts(images: ImageInputs): Generator<unknown, TowerOutput> {
+  *forwardInParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     let stage: Patches = this.embed(images);
     const hiddenStates = [stage.x];
     for (const each of this.stages) {
-      stage = yield* each.forwardByLayers(stage);
+      stage = yield* each.forwardInParts(stage);
       hiddenStates.push(stage.x);
     }
     const { x, batch } = stage;
@@ -185,7 +185,7 @@ export class SwinStage extends Module {
   }
 
   /** Yields after each layer. Throws ShapeError for a grid that is smaller than a window. */
-  *forwardByLayers({ x, batch, grid }: Patches): Generator<unknown, Patches> {
+  *forwardInParts({ x, batch, grid }: Patches): Generator<unknown, Patches> {
     const { window, layers, merging } = this;
     const smallest = Math.min(...grid);
     if (smallest < window)

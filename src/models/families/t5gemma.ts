@@ -57,12 +57,12 @@ export abstract class GemmaSeq2Seq extends Seq2SeqModel {
   }
 
   /** In classifiers, transformers names only the decoder's hidden states and attention maps. */
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    const output = yield* super.runByParts(inputs, options, layout);
+    const output = yield* super.runInParts(inputs, options, layout);
     const { decoderHiddenStates: states } = output;
     return this.#isClassifier && states ? { ...output, hiddenStates: states } : output;
   }

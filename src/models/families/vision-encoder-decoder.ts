@@ -124,11 +124,11 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => atOnce(this.encodeByParts(source)));
+    return this.device.scope(() => atOnce(this.encodeInParts(source)));
   }
 
-  /** @internal See `Model.encodeByParts`. */
-  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+  /** @internal See `Model.encodeInParts`. */
+  override *encodeInParts(source: unknown): Generator<unknown, Memory> {
     this.beginPass();
     return (yield* this.#read({ pixelValues: source as Tensor })).memory;
   }
@@ -144,7 +144,7 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
 
   /** Yields after each layer or stage. */
   *#read({ pixelValues }: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, { memory: Memory; own: Tensor }> {
-    const { features, batch, hiddenStates: states } = yield* this.#tower.forwardByParts({ pixelValues });
+    const { features, batch, hiddenStates: states } = yield* this.#tower.forwardInParts({ pixelValues });
     hiddenStates?.push(...states);
     return { memory: { hidden: this.projection?.forward(features) ?? features, batch }, own: features };
   }

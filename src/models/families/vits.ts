@@ -13,7 +13,7 @@ import type { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { DistanceRows } from '../../nn/frame-attention.js';
 import { HifiGan } from '../../nn/hifi-gan.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { Initializer } from '../../nn/init.js';
 import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { Module } from '../../nn/module.js';
@@ -120,7 +120,7 @@ class StochasticDurations extends Module {
   }
 
   /** `x`: [B, T, width]. `noise`: [B, T, 2]. Returns [B, T]. Yields after each flow. */
-  *forwardByParts(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Generator<undefined, Tensor> {
+  *forwardInParts(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Generator<undefined, Tensor> {
     const own = this.convPre.forward(x);
     const voiced = speaker && this.cond ? add(own, this.cond.forward(speaker)) : own;
     const text = mul(this.convProj.forward(this.convDds.forward(voiced, mask)), mask);
@@ -309,7 +309,7 @@ export class Vits extends PretrainedModel {
   }
 
   /** Speaks without noise if the config says so, and otherwise with the noise of seed 0. */
-  protected override *runByParts(
+  protected override *runInParts(
     inputs: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
@@ -335,10 +335,10 @@ export class Vits extends PretrainedModel {
     const rate = speakingRate ?? this.settings.number('speaking_rate');
     checkNumber('speak', 'speakingRate', rate, (value) => value > 0 && Number.isFinite(value), 'a number above 0');
     const random = new Random(seed);
-    const { text, logs } = await inferenceInSlices(this, () => this.#timed({ inputIds, speakerId }, random));
+    const { text, logs } = await inferenceAsync(this, () => this.#timed({ inputIds, speakerId }, random));
     try {
       const frames = this.#framesOf((await logs.data()) as Float32Array, text, rate);
-      const { waveform: all } = await inferenceInSlices(this, () => this.#sound(text, frames, random));
+      const { waveform: all } = await inferenceAsync(this, () => this.#sound(text, frames, random));
       const samples = (await all.data()) as Float32Array;
       const width = all.shape[1] as number;
       all.dispose();
@@ -372,7 +372,7 @@ export class Vits extends PretrainedModel {
       throw new ArgumentError('forward: texts differ in length, expected rows with padding and an attentionMask');
     const x = this.embedSource(batch.ids);
     const shown = padded.tokenMask?.reshape(batch.total, 1) ?? null;
-    const hidden = yield* this.encoder.forwardByLayers(shown ? mul(x, shown) : x, sequences, { hiddenStates });
+    const hidden = yield* this.encoder.forwardInParts(shown ? mul(x, shown) : x, sequences, { hiddenStates });
     const ended = shown ? mul(hidden, shown) : hidden;
     const mask = padded.tokenMask ?? this.device.full([size, longest, 1], 1);
     return { padded, hidden: ended.reshape(size, longest, -1), mask, speaker: this.#speakerOf(speakerId) };
@@ -393,7 +393,7 @@ export class Vits extends PretrainedModel {
     if (predictor instanceof Durations) return predictor.forward(hidden, mask, speaker);
     const shape = [...hidden.shape.slice(0, 2), 2];
     const noise = yield* this.#noise(random, shape, this.settings.number('noise_scale_duration'));
-    return yield* predictor.forwardByParts(hidden, mask, speaker, noise);
+    return yield* predictor.forwardInParts(hidden, mask, speaker, noise);
   }
 
   /** Draws noise. Yields after every few milliseconds. */
@@ -452,8 +452,8 @@ export class Vits extends PretrainedModel {
     const marks = new Float32Array(size * longest);
     for (const [i, length] of lengths.entries()) marks.fill(1, i * longest, i * longest + length);
     const shown = device.tensor(marks, [size, longest, 1]);
-    const latents = mul(yield* this.flow.backwardsByParts(x, shown, speaker), shown);
-    const waveform = yield* this.vocoder.forwardByParts(latents, speaker);
+    const latents = mul(yield* this.flow.backwardsInParts(x, shown, speaker), shown);
+    const waveform = yield* this.vocoder.forwardInParts(latents, speaker);
     const samples = lengths.map((length) => length * this.vocoder.samplesPerFrame);
     return { waveform, sequenceLengths: device.tensor(Int32Array.from(samples)), spectrogram: transpose(latents) };
   }
@@ -516,8 +516,8 @@ class VoicedHifiGan extends HifiGan {
     this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, config.size('upsample_initial_channel'));
   }
 
-  override forwardByParts(x: Tensor, speaker: Tensor | null): Generator<undefined, Tensor> {
-    return super.forwardByParts(x, (speaker && this.cond?.forward(speaker)) ?? null);
+  override forwardInParts(x: Tensor, speaker: Tensor | null): Generator<undefined, Tensor> {
+    return super.forwardInParts(x, (speaker && this.cond?.forward(speaker)) ?? null);
   }
 }
 

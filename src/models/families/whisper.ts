@@ -85,11 +85,11 @@ export class Whisper extends Seq2SeqModel {
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
-    return this.device.scope(() => atOnce(this.encodeByParts(source)));
+    return this.device.scope(() => atOnce(this.encodeInParts(source)));
   }
 
-  /** @internal See `Model.encodeByParts`. */
-  override *encodeByParts(source: unknown): Generator<unknown, Memory> {
+  /** @internal See `Model.encodeInParts`. */
+  override *encodeInParts(source: unknown): Generator<unknown, Memory> {
     this.beginPass();
     const given = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
     if (given === null) return yield* this.#read(source);
@@ -151,7 +151,7 @@ export class Whisper extends Seq2SeqModel {
   /** Yields after each layer. */
   *#read(features: unknown, hiddenStates?: Tensor[]): Generator<unknown, Memory> {
     const { sum, batch } = this.#embed(features);
-    return { hidden: yield* this.encoder.forwardByLayers(sum, batch, { hiddenStates }), batch };
+    return { hidden: yield* this.encoder.forwardInParts(sum, batch, { hiddenStates }), batch };
   }
 
   #embed(features: unknown): EmbeddingTrace<Tensor> & { batch: Sequences } {

@@ -2,7 +2,7 @@
 
 import { Tensor } from '../../core/tensor.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import { MAX_BATCH_TOKENS, tokenBatches } from '../token-batches.js';
 import type { EncodedTexts } from './features.js';
 import type { TextReader } from './reader.js';
@@ -57,7 +57,7 @@ export async function inTokenBatches<Result>(
     signal?.throwIfAborted();
     await yieldToEventLoop();
     const part = partOf(encoded, places);
-    const tensors = await inferenceInSlices(model, () => compute(part));
+    const tensors = await inferenceAsync(model, () => compute(part));
     try {
       const values = read(await Tensor.dataOf([...tensors]), part);
       for (const [i, place] of places.entries()) results[place] = values[i] as Result;

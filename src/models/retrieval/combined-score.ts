@@ -82,7 +82,7 @@ async function vectorsOf(model: TextReader, texts: readonly string[], options: B
     encoded,
     {
       *compute(part): Generator<unknown, [Tensor, Tensor, Tensor]> {
-        const features = yield* input.readByParts(part, null);
+        const features = yield* input.readInParts(part, null);
         const dense = denseOf(run([input, ...steps], features));
         return [dense, m3.tokenWeights(features), tokensOf(m3.vectors(features))];
       },

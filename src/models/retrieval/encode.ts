@@ -95,7 +95,7 @@ export async function tokenize(
 export async function embedTokens(model: TextReader, encoded: EncodedTexts, task: TextTask): Promise<Float32Array[]> {
   const { input, steps } = (await headOf(model)).route(task);
   function* compute(part: EncodedTexts) {
-    return [denseOf(run([input, ...steps], yield* input.readByParts(part, task)))] as const;
+    return [denseOf(run([input, ...steps], yield* input.readInParts(part, task)))] as const;
   }
   const read = ([values]: readonly (Float32Array | Int32Array)[], { inputIds }: EncodedTexts) =>
     rowsOf(values as Float32Array, inputIds.length);
@@ -216,7 +216,7 @@ async function start(
       encoded,
       {
         *compute(part) {
-          return [compute(yield* input.readByParts(part, task))];
+          return [compute(yield* input.readInParts(part, task))];
         },
         read: ([values], part) => read(values as Float32Array, part),
       },

@@ -139,7 +139,7 @@ export abstract class InputModule extends SentenceModule {
 
   /** Same as `read`, yielding after each layer of a model. Default: it does not yield. */
   // biome-ignore lint/correctness/useYield: tables of vectors have no layers
-  *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+  *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     return this.read(encoded, task);
   }
 

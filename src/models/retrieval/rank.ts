@@ -145,7 +145,7 @@ async function scorerOf(model: TextReader, { template }: PredictOptions): Promis
     *logits({ inputIds, tokenTypeIds }) {
       const ids = packed(inputIds);
       const types = hasSegments(model) && tokenTypeIds ? { tokenTypeIds } : {};
-      return (yield* model.forwardByParts({ inputIds: ids, ...types })).logits as Tensor;
+      return (yield* model.forwardInParts({ inputIds: ids, ...types })).logits as Tensor;
     },
     pick: (row) => [...row],
   };
@@ -161,7 +161,7 @@ function moduleScorer({ input, steps }: ReturnType<SentenceHead['route']>): Scor
     activation: undefined,
     encode: (pairs, prompt) => input.encode(...pairsOf(pairs, prompt)),
     *logits(part) {
-      return vectorsOf(run(steps, yield* input.readByParts(part, null)), 'scores');
+      return vectorsOf(run(steps, yield* input.readInParts(part, null)), 'scores');
     },
     pick: (row) => [...row],
   };
@@ -193,7 +193,7 @@ function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given:
     },
     *logits({ inputIds }) {
       const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
-      const features = yield* model.featuresByParts({ inputIds: batch });
+      const features = yield* model.featuresInParts({ inputIds: batch });
       return model.logitsOf(gather(features, model.device.tensor(batch.ends)));
     },
     pick: (row) => [(row[ids.yes] as number) - (ids.no === null ? 0 : (row[ids.no] as number))],

@@ -25,9 +25,9 @@ export interface TextReader {
    */
   featuresOf(inputs: ModelInputs): Tensor;
   /** @internal Same as `featuresOf`, yielding after each layer. Hidden states are appended to `hiddenStates`. */
-  featuresByParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
+  featuresInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor>;
   /** @internal Same as `forward`, yielding after each layer. */
-  forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
+  forwardInParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
   /**
    * @internal Vectors of texts for the model's own features, [N, hidden], if it makes such: those that CLIP compares with
    * images, float32 [B, d].

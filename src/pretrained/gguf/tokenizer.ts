@@ -2,7 +2,7 @@
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
-import { inSlices, sortedByParts } from '../../core/slices.js';
+import { inSlices, sortedInParts } from '../../core/slices.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { type BytePairs, bytePairModel, ranksOfTexts } from '../../tokenizers/byte-pairs.js';
 import type { TokenizerConfig, TokenizerJson } from '../../tokenizers/json.js';
@@ -111,7 +111,7 @@ const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 async function vocabularyOf(metadata: GgufMetadata): Promise<Vocabulary> {
   const given = metadata.texts('tokenizer.ggml.tokens');
   if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
-  const tokens = await inSlices(TokenTable.byParts(given, 'tokenizer.ggml.tokens'));
+  const tokens = await inSlices(TokenTable.inParts(given, 'tokenizer.ggml.tokens'));
   return {
     metadata,
     tokens,
@@ -182,7 +182,7 @@ async function rankByScore({ tokens, scores }: Vocabulary): Promise<BytePairs['r
 /** Sorts ids by descending score, in slices. The sort is stable. */
 function byScore(scores: ArrayLike<number>, count: number): Promise<readonly number[]> {
   const ids = Array.from({ length: count }, (_, id) => id);
-  return inSlices(sortedByParts(ids, (a, b) => (scores[a] as number) > (scores[b] as number)));
+  return inSlices(sortedInParts(ids, (a, b) => (scores[a] as number) > (scores[b] as number)));
 }
 
 /** Returns the pairs of tokens that form a third, sorted by its score, then by its id. */

@@ -27,10 +27,10 @@ export class AstFeatureExtractor implements FilterBank {
   }
 
   process(recordings: readonly [Float32Array]): Features {
-    return atOnce(this.processByParts(recordings));
+    return atOnce(this.processInParts(recordings));
   }
 
-  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
+  *processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('audio-spectrogram-transformer', recordings);
     const { bins } = this.#bank;
     const values = yield* this.#bank.read(samples, Math.min(this.#columns, this.#bank.framesOf(samples.length)));

@@ -60,11 +60,11 @@ export class ClapFeatureExtractor {
    * finite numbers.
    */
   process(recordings: readonly [Float32Array]): Features {
-    return atOnce(this.processByParts(recordings));
+    return atOnce(this.processInParts(recordings));
   }
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
+  *processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('clap', recordings);
     if (samples.length === 0) throw new ArgumentError('clap: the recording is empty, expected at least one sample');
     const frames = this.#framesOf(this.samples);

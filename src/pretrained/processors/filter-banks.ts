@@ -20,7 +20,7 @@ export interface FilterBank {
   /** Features of one recording, [1, columns, width]. Throws ArgumentError for values that are no Float32Array. */
   process(recordings: readonly [Float32Array]): Features;
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features>;
+  processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features>;
 }
 
 /** Columns between two pauses: a few milliseconds. */
@@ -88,10 +88,10 @@ export class ParakeetFeatureExtractor implements FilterBank {
   }
 
   process(recordings: readonly [Float32Array]): Features {
-    return atOnce(this.processByParts(recordings));
+    return atOnce(this.processInParts(recordings));
   }
 
-  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
+  *processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('parakeet', recordings);
     const bins = this.#bins;
     const columns = this.columnsOf(samples.length);
@@ -177,10 +177,10 @@ export class SeamlessM4TFeatureExtractor implements FilterBank {
   }
 
   process(recordings: readonly [Float32Array]): Features {
-    return atOnce(this.processByParts(recordings));
+    return atOnce(this.processInParts(recordings));
   }
 
-  *processByParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
+  *processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features> {
     const samples = single('wav2vec2-bert', recordings);
     const { bins } = this.#bank;
     const values = yield* this.#bank.read(samples, this.#bank.framesOf(samples.length));

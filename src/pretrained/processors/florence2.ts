@@ -70,7 +70,7 @@ export class Florence2Processor extends ImageTextProcessor {
   }
 
   protected *prepareImage(image: Pixels): Generator<undefined, ReadyImage> {
-    return { pixelValues: yield* this.#images.processByParts([image]), pieces: [{ rows: this.#rows }] };
+    return { pixelValues: yield* this.#images.processInParts([image]), pieces: [{ rows: this.#rows }] };
   }
 
   /** Replaces a task's token, and a user's text behind it, by the prompt of the task. Throws ArgumentError. */

@@ -147,11 +147,11 @@ export class ImageProcessor {
    * images, and for results that differ in size. Sizes can differ if images are not resized to a fixed size.
    */
   process(images: readonly RawImage[]): Features {
-    return atOnce(this.processByParts(images));
+    return atOnce(this.processInParts(images));
   }
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const cut: Pixels[] = [];

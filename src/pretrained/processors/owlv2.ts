@@ -22,9 +22,9 @@ export class Owlv2ImageProcessor extends ImageProcessor {
     return this.#pads;
   }
 
-  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     const { size } = this;
-    if (!this.#pads || size === null || !('height' in size)) return yield* super.processByParts(images);
+    if (!this.#pads || size === null || !('height' in size)) return yield* super.processInParts(images);
     const { height, width } = size;
     const data = new Float32Array(images.length * 3 * height * width);
     for (const [i, image] of images.entries()) {

@@ -16,7 +16,7 @@ export class RfDetrImageProcessor extends ImageProcessor {
     if (config.pad_size != null) settings.refuse('pad_size', config.pad_size, 'null');
   }
 
-  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const each: Pixels[] = [];

@@ -50,7 +50,7 @@ export class SamImageProcessor extends ImageProcessor {
    * Padding is zero after normalization. Throws as `ImageProcessor`, and ArgumentError for images above the padded
    * size.
    */
-  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const [rows, columns] = this.padded;

@@ -26,14 +26,14 @@ export class Siglip2ImageProcessor extends ImageProcessor {
    * the rows and columns of each image's patches. Throws ArgumentError for values that are not images, or have too many
    * patches.
    */
-  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const width = this.#patch * this.#patch * 3;
     const data = new Float32Array(images.length * this.#patches * width);
     const spatialShapes: [number, number][] = [];
     for (const [i, image] of images.entries()) {
-      const pixels = yield* super.processByParts([image]); // [1, 3, height, width]
+      const pixels = yield* super.processInParts([image]); // [1, 3, height, width]
       const grid = pixels.shape.slice(2).map((side) => Math.floor(side / this.#patch)) as [number, number];
       const count = grid[0] * grid[1];
       if (count < 1 || count > this.#patches) {

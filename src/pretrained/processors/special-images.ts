@@ -50,8 +50,8 @@ export class DptImageProcessor extends ImageProcessor {
     return true;
   }
 
-  override *processByParts(images: readonly RawImage[]): Generator<undefined, Features> {
-    const features = yield* super.processByParts(images);
+  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+    const features = yield* super.processInParts(images);
     return this.#divisor === null ? features : paddedTo(features, this.#divisor);
   }
 

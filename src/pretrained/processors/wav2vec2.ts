@@ -36,11 +36,11 @@ export class Wav2Vec2FeatureExtractor {
    * Returns [recordings, samples]. Throws ArgumentError for values that are no Float32Array, or not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
-    return atOnce(this.processByParts(recordings));
+    return atOnce(this.processInParts(recordings));
   }
 
   /** Same as `process`. Pauses after every few milliseconds of work. */
-  *processByParts(recordings: readonly Float32Array[]): Generator<undefined, Features> {
+  *processInParts(recordings: readonly Float32Array[]): Generator<undefined, Features> {
     const isSound = (samples: unknown) => isTyped(samples, 'Float32Array');
     if (!Array.isArray(recordings) || !recordings.every(isSound))
       throw new ArgumentError(

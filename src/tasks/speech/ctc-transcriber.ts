@@ -7,7 +7,7 @@ import { ArgumentError, FormatError } from '../../core/errors.js';
 import { joinFloats } from '../../core/join-floats.js';
 import type { Tensor } from '../../core/tensor.js';
 import { SoundModel } from '../../models/sound-model.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
@@ -164,9 +164,9 @@ export class CtcTranscriber {
   async #read({ samples, left, right }: Part): Promise<FrameScores> {
     const model = this.#model;
     const extractor = this.#extractor;
-    const logits = await inferenceInSlices(model, function* () {
+    const logits = await inferenceAsync(model, function* () {
       const input = yield* inputOf(model, extractor, samples);
-      return (yield* model.forwardByParts({ [model.soundInput]: input })).logits as Tensor; // [1, frames, vocabulary]
+      return (yield* model.forwardInParts({ [model.soundInput]: input })).logits as Tensor; // [1, frames, vocabulary]
     });
     const [, frames, vocabulary] = logits.shape as [number, number, number];
     const values = (await logits.data()) as Float32Array;

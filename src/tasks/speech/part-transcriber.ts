@@ -6,7 +6,7 @@ import { checkOptions } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { ParakeetTransducer } from '../../models/families/parakeet.js';
 import { SoundSeq2SeqModel } from '../../models/sound-seq2seq-model.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
@@ -132,7 +132,7 @@ export class PartTranscriber {
     const { temperature, ...others } = options;
     const sampling = typeof temperature === 'number' ? { ...others, temperature } : others;
     const generate = generationArguments(this.task, model, sampling as GenerationArguments, [...OWN] as never);
-    const input = await inferenceInSlices(model, () => inputOf(model, this.#extractor, this.#padded(samples)));
+    const input = await inferenceAsync(model, () => inputOf(model, this.#extractor, this.#padded(samples)));
     try {
       const seconds = samples.length / this.#extractor.samplingRate;
       const { sequences } = await model.generate(input, {
@@ -159,7 +159,7 @@ export class PartTranscriber {
 
   async #transduce(samples: Float32Array): Promise<PartTranscript> {
     const model = this.model as unknown as ParakeetTransducer;
-    const input = await inferenceInSlices(model, () => inputOf(model, this.#extractor, samples));
+    const input = await inferenceAsync(model, () => inputOf(model, this.#extractor, samples));
     try {
       const [text] = await model.transcribe({ inputFeatures: input });
       const pieces: Piece[] = [];

@@ -30,7 +30,7 @@ export function extractorOf(task: string, model: LoadedModel): SoundExtractor {
       samplingRate: processor.samplingRate,
       step: strides.reduce((product, stride) => product * stride, 1),
       framesOf: frames,
-      features: (samples) => processor.processByParts([samples]),
+      features: (samples) => processor.processInParts([samples]),
     };
   }
   if (processor && 'columnsOf' in processor) {
@@ -39,7 +39,7 @@ export function extractorOf(task: string, model: LoadedModel): SoundExtractor {
       samplingRate: processor.samplingRate,
       step: processor.step * factor,
       framesOf: (samples) => frames(processor.columnsOf(samples)),
-      features: (samples) => processor.processByParts([samples]),
+      features: (samples) => processor.processInParts([samples]),
     };
   }
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json for sound`);

@@ -3,7 +3,7 @@
 
 import type { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
-import { inferenceInSlices } from '../../nn/inference-in-slices.js';
+import { inferenceAsync } from '../../nn/inference-async.js';
 import { inference } from '../../nn/module.js';
 import type { Features } from '../../pretrained/processors/features.js';
 import {
@@ -161,8 +161,8 @@ async function encode({ model, extractor }: WhisperContext, tracks: readonly Tra
       windows.set(row, (i * featureSize + bin) * frames);
     }
   }
-  return inferenceInSlices(model, function* () {
-    const { hidden } = yield* model.encodeByParts(model.device.tensor(windows, [tracks.length, featureSize, frames]));
+  return inferenceAsync(model, function* () {
+    const { hidden } = yield* model.encodeInParts(model.device.tensor(windows, [tracks.length, featureSize, frames]));
     return hidden.reshape(tracks.length, ...model.encodedShape);
   });
 }

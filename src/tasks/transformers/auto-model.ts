@@ -99,7 +99,7 @@ async function run(model: LoadedModel, inputs: TransformersInputs): Promise<Tran
   const found: [name: string, shape: readonly number[]][] = [];
   const values = await read(model, function* () {
     const tensors: Tensor[] = [];
-    for (const [name, value] of Object.entries(yield* model.forwardByParts(given))) {
+    for (const [name, value] of Object.entries(yield* model.forwardInParts(given))) {
       if (!(value instanceof Tensor)) continue;
       found.push([snakeCase(name), value.shape]);
       tensors.push(value);

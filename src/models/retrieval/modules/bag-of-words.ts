@@ -17,8 +17,8 @@ export class BagOfWords extends WordEmbeddings {
     this.#counts = config.cumulative_term_frequency !== false;
   }
 
-  override *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
-    const features = yield* super.readByParts(encoded, task);
+  override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+    const features = yield* super.readInParts(encoded, task);
     const size = this.#weights.length;
     const vectors = new Float32Array(encoded.inputIds.length * size);
     for (const [row, ids] of encoded.inputIds.entries())

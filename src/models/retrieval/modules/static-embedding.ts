@@ -6,10 +6,10 @@ import { Transformer } from './transformer.js';
 
 /** The mean of table rows: sentence-transformers' StaticEmbedding, and model2vec. */
 export class StaticEmbedding extends Transformer {
-  override *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+  override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     // No batch has empty rows: some token stands for a text without tokens.
     const inputIds = encoded.inputIds.map((row) => (row.length === 0 ? [0] : row));
-    return { ...(yield* super.readByParts({ ...encoded, inputIds }, task)), encoded };
+    return { ...(yield* super.readInParts({ ...encoded, inputIds }, task)), encoded };
   }
 
   override forward(given: TextFeatures): TextFeatures {

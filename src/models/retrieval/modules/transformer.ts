@@ -90,10 +90,10 @@ export class Transformer extends InputModule {
   }
 
   override read(encoded: EncodedTexts, task: TextTask): TextFeatures {
-    return atOnce(this.readByParts(encoded, task));
+    return atOnce(this.readInParts(encoded, task));
   }
 
-  override *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+  override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     const model = this.#model;
     const { inputIds, attentionMask, tokenTypeIds } = encoded;
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
@@ -102,7 +102,7 @@ export class Transformer extends InputModule {
     const ids = attentionMask === null ? { inputIds: batch } : { inputIds, attentionMask };
     // sentence-transformers passes all layers on if the model's config asks for them.
     const layers = model.config.output_hidden_states === true ? [] : undefined;
-    const features = yield* model.featuresByParts({ ...ids, ...types }, layers);
+    const features = yield* model.featuresInParts({ ...ids, ...types }, layers);
     const tokens = this.#predicted(features, batch);
     return {
       encoded,

@@ -28,9 +28,9 @@ export class WordEmbeddings extends Transformer {
     return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
   }
 
-  override *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+  override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     // The first row of the table stands for a text without words.
     const inputIds = encoded.inputIds.map((row) => (row.length === 0 ? [0] : row));
-    return { ...(yield* super.readByParts({ ...encoded, inputIds }, task)), encoded };
+    return { ...(yield* super.readInParts({ ...encoded, inputIds }, task)), encoded };
   }
 }

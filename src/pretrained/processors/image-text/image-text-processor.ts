@@ -64,11 +64,11 @@ export abstract class ImageTextProcessor {
 
   /** Throws ArgumentError if the value is no image, or cannot be resized. */
   process(image: RawImage): ReadyImage {
-    return atOnce(this.processByParts(image));
+    return atOnce(this.processInParts(image));
   }
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  *processByParts(image: RawImage): Generator<undefined, ReadyImage> {
+  *processInParts(image: RawImage): Generator<undefined, ReadyImage> {
     return yield* this.prepareImage(yield* rgbOf(image));
   }
 

@@ -11,7 +11,7 @@ const passes = new WeakMap<Device, Promise<unknown>>();
  * Same as `inference`, for work that pauses after its layers. Tensors of the result belong to no scope. Work without a
  * pause runs in one piece.
  */
-export async function inferenceInSlices<T>(
+export async function inferenceAsync<T>(
   model: { readonly device: Device },
   work: () => Iterator<unknown, T>,
 ): Promise<T> {
@@ -33,7 +33,7 @@ async function slices<T>(model: { readonly device: Device }, work: () => Iterato
   let parts: Generator<undefined, T> | undefined;
   const slice = () => {
     const start = performance.now();
-    parts ??= device.scopeByParts(pausing(work));
+    parts ??= device.scopeInParts(pausing(work));
     for (;;) {
       const step = parts.next();
       if (step.done || performance.now() - start > SLICE_MS) return step;

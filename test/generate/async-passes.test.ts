@@ -1,8 +1,8 @@
 // Long work of a model gives way to the event loop between its layers, with the same bits.
 import { expect, it, vi } from 'vitest';
 import { yieldToEventLoop } from '../../src/core/yield-to-event-loop.js';
+import { extendAsync, prefillAsync, prepareAsync, recordStep } from '../../src/generate/async-passes.js';
 import { SharedBatch } from '../../src/generate/continuous-batching/shared-batch.js';
-import { extendInSlices, prefillInSlices, prepareInSlices, recordStep } from '../../src/generate/in-slices.js';
 import { ContinuousBatching, generate, PromptCache } from '../../src/generate/index.js';
 import { OutOfMemoryError } from '../../src/index.js';
 import { Initializer } from '../../src/nn/init.js';
@@ -70,7 +70,7 @@ it('reads a prompt in slices, and leaves no memory behind', async () => {
     if (isOn) setImmediate(count);
   };
   setImmediate(count);
-  const logits = await withSlowClock(() => extendInSlices(model, state, [[3, 4, 5]], { sequences: [1], starts: [0] }));
+  const logits = await withSlowClock(() => extendAsync(model, state, [[3, 4, 5]], { sequences: [1], starts: [0] }));
   isOn = false;
   expect(turns).toBeGreaterThanOrEqual(4);
   const other = model.startDecoding({ sequences: 2, maxLength: 16 });
@@ -79,7 +79,7 @@ it('reads a prompt in slices, and leaves no memory behind', async () => {
   logits!.dispose();
   expect(device.memory().used).toBe(used);
   // Leaving in the middle frees the tensors of the layer, too.
-  const layers = model.extendByLayers(state, [[3, 4, 5]], { starts: [0] });
+  const layers = model.extendInParts(state, [[3, 4, 5]], { starts: [0] });
   layers.next();
   layers.next();
   layers.return(null);
@@ -113,7 +113,7 @@ it('reads prompts of a fresh state in slices, with the bits of prefill', async (
   const [sliced, whole] = [0, 1].map(() => model.startDecoding({ sequences: 2, maxLength: 16 }));
   const { used } = device.memory();
   await countTurns(async (turn) => {
-    const logits = await withSlowClock(() => prefillInSlices(model, sliced!, prompts));
+    const logits = await withSlowClock(() => prefillAsync(model, sliced!, prompts));
     expect(turn()).toBeGreaterThanOrEqual(4);
     expect(logits.dataSync()).toEqual(device.scope(() => model.prefill(whole!, prompts).dataSync()));
     logits.dispose();
@@ -127,12 +127,12 @@ it('makes long tables of positions in slices, once for all waiting callers', asy
   const tables = () => {
     const init = new Initializer(device, 1);
     const rotary = new RotaryEmbedding(init, { headSize: 64, maxLength: 4096 });
-    return { init, rotary, model: { device, prepareByParts: (length: number) => rotary.reserveByParts(length) } };
+    return { init, rotary, model: { device, prepareInParts: (length: number) => rotary.reserveInParts(length) } };
   };
   const { init, rotary, model } = tables();
   const before = device.memory().used;
   await countTurns(async (turn) => {
-    const callers = Array.from({ length: 5 }, () => prepareInSlices(model as never, 4096));
+    const callers = Array.from({ length: 5 }, () => prepareAsync(model as never, 4096));
     await withSlowClock(() => Promise.all(callers));
     expect(turn()).toBeGreaterThanOrEqual(7);
   });
@@ -199,7 +199,7 @@ it('prepares each state in slices before it is made, those of caches for longer 
   const model = makeModel(decoderOnly);
   const prepared: number[] = [];
   const unprepared: number[] = [];
-  model.prepareByParts = function* (length) {
+  model.prepareInParts = function* (length) {
     yield;
     prepared.push(length);
   };

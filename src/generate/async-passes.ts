@@ -7,7 +7,7 @@ import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
-import { inferenceInSlices } from '../nn/inference-in-slices.js';
+import { inferenceAsync } from '../nn/inference-async.js';
 import { inference } from '../nn/module.js';
 import { type RowAdapters, withAdapters } from '../nn/row-adapters.js';
 import type { Tokens } from '../nn/token-batch.js';
@@ -19,8 +19,8 @@ const preparations = new WeakMap<Generative, Promise<void>>();
 /**
  * Makes the tensors that states for texts of `length` tokens share, in slices. `startDecoding` then takes little time.
  */
-export async function prepareInSlices(model: Generative, length: number): Promise<void> {
-  if (model.prepareByParts === undefined) return;
+export async function prepareAsync(model: Generative, length: number): Promise<void> {
+  if (model.prepareInParts === undefined) return;
   const prepared = prepareAfter(preparations.get(model), model, length);
   preparations.set(
     model,
@@ -31,29 +31,29 @@ export async function prepareInSlices(model: Generative, length: number): Promis
 
 async function prepareAfter(before: Promise<void> | undefined, model: Generative, length: number): Promise<void> {
   await before;
-  if (model.prepareByParts !== undefined) await inSlices(model.prepareByParts(length));
+  if (model.prepareInParts !== undefined) await inSlices(model.prepareInParts(length));
 }
 
 /** Like `model.encode` for the result of `sources`, in slices. The caller disposes of the result. */
-export async function encodeInSlices(model: Generative, sources: () => Tokens): Promise<Memory> {
-  return inferenceInSlices(model, function* () {
-    if (model.encodeByParts) return yield* model.encodeByParts(sources());
+export async function encodeAsync(model: Generative, sources: () => Tokens): Promise<Memory> {
+  return inferenceAsync(model, function* () {
+    if (model.encodeInParts) return yield* model.encodeInParts(sources());
     if (model.encode) return model.encode(sources());
     throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
   });
 }
 
 /** Like `model.prefill`, in slices. */
-export async function prefillInSlices(model: Generative, state: DecoderState, prompts: Tokens): Promise<Tensor> {
+export async function prefillAsync(model: Generative, state: DecoderState, prompts: Tokens): Promise<Tensor> {
   if (model.prefill === undefined)
     throw new ArgumentError('generate: the model has neither an encoder nor prefill(), expected one of them');
   await yieldToEventLoop();
-  const layers = model.prefillByLayers?.(state, prompts);
+  const layers = model.prefillInParts?.(state, prompts);
   return layers === undefined ? model.prefill(state, prompts) : inSlices(layers);
 }
 
 /** Like `model.extend`, in slices. `adapters`: null for the active ones. */
-export async function extendInSlices(
+export async function extendAsync(
   model: Generative,
   state: DecoderState,
   tokens: Tokens,
@@ -61,7 +61,7 @@ export async function extendInSlices(
   adapters: RowAdapters | null = null,
 ): Promise<Tensor | null> {
   await yieldToEventLoop();
-  const layers = model.extendByLayers?.(state, tokens, options);
+  const layers = model.extendInParts?.(state, tokens, options);
   if (layers === undefined)
     return inference(model, () => withAdapters(adapters, () => model.extend?.(state, tokens, options) ?? null));
   return inSlices({ next: () => withAdapters(adapters, () => layers.next()) });
@@ -100,7 +100,7 @@ export async function recordStep(
   adapters: RowAdapters | null = null,
 ): Promise<RecordedStep> {
   await yieldToEventLoop();
-  const layers = model.stepByLayers?.(state);
+  const layers = model.stepInParts?.(state);
   const programs: Program<Tensor>[] = [];
   let isDone = false;
   const slice = () => {
