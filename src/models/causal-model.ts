@@ -144,8 +144,8 @@ export abstract class CausalModel extends PromptModel {
     const { counts, starts } = batch;
     const embedded = this.#embedText(batch, placed, positions);
     const { twoSided } = this.images as ImageReader;
-    const { x, inserted } = imagePass(this.decoder, embedded, { placed, counts, starts, kinds }, twoSided);
-    const sequences = new Sequences(batch.positions, batch.lengths, counts, null, inserted);
+    const { x, imageEffects } = imagePass(this.decoder, embedded, { placed, counts, starts, kinds }, twoSided);
+    const sequences = new Sequences(batch.positions, batch.lengths, counts, null, imageEffects);
     return this.decoder.forward(x, sequences, { hiddenStates });
   }
 

@@ -3,7 +3,7 @@
 import { lastOf, type Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { ExtendedSequence } from '../nn/extension.js';
-import { Inserted, type ReadRows } from '../nn/inserted.js';
+import { ImageEffects, type ReadRows } from '../nn/image-effects.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import type { Stack } from '../nn/stack.js';
 import { add } from '../ops/binary.js';
@@ -32,7 +32,7 @@ export interface Pass {
   readonly x: Tensor;
   /** int32 [N]: rotary positions, if images move them; null if tokens have their own positions. */
   readonly rotations: Tensor | null;
-  readonly inserted: Inserted | null;
+  readonly imageEffects: ImageEffects | null;
 }
 
 /** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the places of images. */
@@ -48,20 +48,20 @@ export function imagePass(
   const rotary = rotationOf(decoder);
   const moves = rotary !== null && (into ? into.state.shifts !== null : hasImages);
   const axes = moves ? positionsOf(tokens, embedded) : null;
-  if (!hasImages && !tokens.kinds) return { x: embedded, rotations: axes?.[0] ?? null, inserted: null };
+  if (!hasImages && !tokens.kinds) return { x: embedded, rotations: axes?.[0] ?? null, imageEffects: null };
   const length = into?.state.sizes.textLength ?? into?.state.sizes.capacity ?? Math.max(...counts);
   const angles = axes && rotary ? rotary.anglesAt(axes, length, into !== undefined) : null;
   const added = addedRows(embedded, placed, starts);
   const all = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
   const windows = bidirectional === 'nearby' ? all.filter((window) => window !== null) : all;
   const rows = bidirectional === 'none' ? null : readRows(tokens, bidirectional);
-  const inserted = Inserted.of(
+  const imageEffects = ImageEffects.of(
     device,
     { angles, added },
     { rows, windows, bidirectional, isPerSequence: into !== undefined },
   );
   const x = hasImages ? withImages(embedded, placed, starts) : embedded;
-  return { x, rotations: axes?.[0] ?? null, inserted };
+  return { x, rotations: axes?.[0] ?? null, imageEffects };
 }
 
 /**

@@ -16,7 +16,7 @@ import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
 import type { ExtendedSequence, Extension } from '../nn/extension.js';
-import type { Inserted } from '../nn/inserted.js';
+import type { ImageEffects } from '../nn/image-effects.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
 import type { PositionShifts } from '../nn/position-shifts.js';
@@ -225,8 +225,8 @@ export abstract class Model extends Module implements Generative {
     batch: TokenBatch,
     positions: Tensor,
     _into: { parts: readonly ExtendedSequence[]; state: DecoderState },
-  ): { x: Tensor; rotations: Tensor | null; inserted: Inserted | null } {
-    return { x: this.embedTarget(batch.ids, positions), rotations: null, inserted: null };
+  ): { x: Tensor; rotations: Tensor | null; imageEffects: ImageEffects | null } {
+    return { x: this.embedTarget(batch.ids, positions), rotations: null, imageEffects: null };
   }
 
   /**
@@ -263,7 +263,7 @@ export abstract class Model extends Module implements Generative {
       const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
-      const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
+      const { x, rotations, imageEffects } = this.embedExtension(batch, positions, { parts, state });
       const stateSlots = state.slotsFor({ parts, asSteps });
       const extension: Extension = {
         positions: rotations ?? positions,
@@ -271,13 +271,13 @@ export abstract class Model extends Module implements Generative {
         asSteps,
         stateSlots,
         promptLength,
-        inserted,
+        imageEffects,
       };
       return { batch, x, extension, logits, onFeatures };
     });
-    const { inserted, stateSlots } = extension;
+    const { imageEffects, stateSlots } = extension;
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
-    if (inserted) own.push(inserted);
+    if (imageEffects) own.push(imageEffects);
     if (stateSlots) {
       const { from, to, lengths } = stateSlots;
       own.push(from, to, ...(lengths ? [lengths] : []));

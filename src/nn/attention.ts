@@ -146,11 +146,11 @@ export class MultiHeadAttention extends Module {
    * `batch` is not a `Sequences`, or if keys of an earlier layer are missing.
    */
   forward(x: Tensor, batch: Sequences, { state, shared }: MixerContext = {}): Tensor {
-    const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
+    const { lengths, counts, positions, longest, imageEffects } = checkSequences('MultiHeadAttention', batch);
     const cache = state && this.#cacheIn(state);
     const capacity = cache?.shape[1] ?? longest;
     const length = this.rotary?.lengthOf(longest, capacity) ?? longest;
-    const projected = this.projectAll(x, { positions, length, angles: inserted?.angles ?? null }, shared, batch);
+    const projected = this.projectAll(x, { positions, length, angles: imageEffects?.angles ?? null }, shared, batch);
     const { q, kv } = projected;
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
     const attend = (queries: Tensor, options: PassOptions, tokenMask: Tensor | null = null) => {
@@ -160,7 +160,7 @@ export class MultiHeadAttention extends Module {
         projected,
       );
     };
-    const imageMask = this.causal ? inserted?.mask(this.window) : null;
+    const imageMask = this.causal ? imageEffects?.mask(this.window) : null;
     if (imageMask) return attend(q, { causal: false, mask: imageMask });
     const padding = this.paddingMaskOf(batch);
     if (padding === null) return attend(q, { ...this.#maskOptions, bias: this.scoreBias(q, kv, batch, x) });
@@ -223,7 +223,7 @@ export class MultiHeadAttention extends Module {
    * ones up to itself. `x` and the result: float32 [N, dModel], end to end.
    */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
-    const { parts, asSteps, inserted } = extension;
+    const { parts, asSteps, imageEffects } = extension;
     const cache = this.#cacheIn(state);
     const projected = this.projectNew(x, this.#placesOf(extension, state));
     const { q, kv } = projected;
@@ -234,7 +234,7 @@ export class MultiHeadAttention extends Module {
       first += count;
       if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
       const own = cache.rows(sequence, sequence + 1);
-      const mask = inserted?.mask(this.window, i);
+      const mask = imageEffects?.mask(this.window, i);
       if (asSteps && !mask) return this.#attendOneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
       const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
@@ -247,8 +247,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Returns the positions of new tokens. Prompts rotate as in `forward`. */
-  #placesOf({ positions, promptLength: longest, inserted }: Extension, state: DecoderState): RotaryPlaces {
-    const places = newPlaces(positions, state, inserted?.angles);
+  #placesOf({ positions, promptLength: longest, imageEffects }: Extension, state: DecoderState): RotaryPlaces {
+    const places = newPlaces(positions, state, imageEffects?.angles);
     if (longest === undefined) return places;
     return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, incremental: false };
   }

@@ -1,7 +1,7 @@
 // Extensions: several new tokens that are appended to some sequences of a decoder's state in one pass.
 
 import type { Tensor } from '../core/tensor.js';
-import type { Inserted } from './inserted.js';
+import type { ImageEffects } from './image-effects.js';
 
 /** The new tokens of one sequence. */
 export interface ExtendedSequence {
@@ -47,5 +47,5 @@ export interface Extension {
    */
   readonly promptLength?: number | undefined;
   /** Images among the new tokens. Default: none. */
-  readonly inserted?: Inserted | null | undefined;
+  readonly imageEffects?: ImageEffects | null | undefined;
 }

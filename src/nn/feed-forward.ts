@@ -28,20 +28,17 @@ export interface FeedForwardOptions {
   readonly bias?: boolean | undefined;
   /** True if the last projection adds a bias. Default: `bias`. */
   readonly outBias?: boolean | undefined;
-  /** `gateScale` multiplies the gate before its activation, `outScale` the result (Falcon-H1). Default: 1. */
+  /**
+   * The gate is the hidden features before the activation. `gateScale` multiplies it, `outScale` the result (Falcon-H1).
+   * Default: 1.
+   */
   readonly gateScale?: number | undefined;
   readonly outScale?: number | undefined;
-  /**
-   * True if the hidden features are squared after the activation (squared ReLU). Requires a gated network that is not
-   * fused. Default: false.
-   */
-  readonly squared?: boolean | undefined;
-  /**
-   * Changes the gates before the activation; see `sparseGates`. Requires a gated network that is not fused. Default:
-   * none.
-   */
+  /** Changes the gate before the activation; see `sparseGates`. Default: none. */
   readonly gateFilter?: ((gates: Tensor) => Tensor) | null | undefined;
-  /** Normalizes the hidden features (BitNet). Requires a gated network that is not fused. Default: none. */
+  /** True if the hidden features are squared after the activation (squared ReLU). Default: false. */
+  readonly squared?: boolean | undefined;
+  /** Normalizes what the last projection reads (BitNet). Default: none. */
   readonly hiddenNorm?: (() => Norm) | null | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
@@ -94,36 +91,29 @@ export class FeedForward extends Module {
 
   /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
-    const { linear1, linear2, linear3, dropout, activation } = this;
-    const isFused = linear1.sections.length > 1;
-    if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
-    if (linear3 && this.#isPlain === false) return this.#special(x, linear3);
-    const [gateAt, otherAt] = [this.#gate, 1 - this.#gate];
-    const gate = isFused ? linear1.part(x, gateAt, gateAt + 1, activation) : linear1.forward(x, activation);
-    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, otherAt, otherAt + 1)); // [N, dFF]
-    return linear2.forward(dropout?.forward(hidden) ?? hidden); // [N, dModel]
-  }
-
-  get #isPlain(): boolean {
-    return (
-      !this.#squared &&
-      this.#gateFilter === null &&
-      this.hiddenNorm === null &&
-      this.#scales.every((factor) => factor === 1)
-    );
-  }
-
-  /** Computes a gated network with constant factors, squares, a gate filter or a norm. */
-  #special(x: Tensor, linear3: Projection): Tensor {
-    const { linear1, linear2, hiddenNorm, activation, dropout } = this;
+    const { linear1, linear2, linear3, activation, hiddenNorm, dropout } = this;
     const [gateScale, outScale] = this.#scales;
-    const gates = scale(linear1.forward(x), gateScale);
-    const active = activate('FeedForward', this.#gateFilter?.(gates) ?? gates, activation);
-    const gate = this.#squared ? mul(active, active) : active;
-    const hidden = mul(gate, linear3.forward(x)); // [N, dFF]
-    const normed = hiddenNorm?.forward(hidden) ?? hidden;
-    return scale(linear2.forward(dropout?.forward(normed) ?? normed), outScale); // [N, dModel]
+    const isFused = linear1.sections.length > 1;
+    const half = (i: number, kind?: Activation) => linear1.part(x, i, i + 1, kind);
+    const gate = (kind?: Activation, dropping?: Dropout | null) =>
+      isFused ? half(this.#gate, kind) : linear1.forward(x, kind, dropping);
+    const filter = this.#gateFilter;
+    // The kernel of a product can also activate and drop, if no step comes between.
+    const isActivated = filter === null && gateScale === 1;
+    const isDropped = isActivated && !this.#squared && !isFused && linear3 === null && hiddenNorm === null;
+    const gates = isActivated ? gate(activation, isDropped ? dropout : null) : scaled(gate(), gateScale);
+    const active = isActivated ? gates : activate('FeedForward', filter?.(gates) ?? gates, activation);
+    const hidden = this.#squared ? mul(active, active) : active; // [N, dFF], as all before the last projection
+    const factor = isFused ? half(1 - this.#gate) : linear3?.forward(x);
+    const product = factor ? mul(hidden, factor) : hidden;
+    const normed = hiddenNorm?.forward(product) ?? product;
+    const kept = (isDropped ? null : dropout)?.forward(normed) ?? normed;
+    return scaled(linear2.forward(kept), outScale); // [N, dModel]
   }
+}
+
+function scaled(x: Tensor, factor: number): Tensor {
+  return factor === 1 ? x : scale(x, factor);
 }
 
 const kinds = {

@@ -5,7 +5,7 @@ import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Inserted } from './inserted.js';
+import type { ImageEffects } from './image-effects.js';
 
 /** Lengths and positions of packed sequences of tokens, audio frames or image patches. */
 export class Sequences {
@@ -22,7 +22,7 @@ export class Sequences {
      */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
     /** Images among the tokens; null if there are none. */
-    readonly inserted: Inserted | null = null,
+    readonly imageEffects: ImageEffects | null = null,
   ) {}
 
   /** Makes sequences with `counts` rows each, all at least 1. Belongs to the current scope. */

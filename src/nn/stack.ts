@@ -4,7 +4,7 @@ import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
-import type { Inserted } from './inserted.js';
+import type { ImageEffects } from './image-effects.js';
 import type { PostNorm, TransformerLayer } from './layer.js';
 import type { Projection } from './linear.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
@@ -128,10 +128,10 @@ export class Stack extends Module {
     frees: boolean,
   ): Generator<Tensor, Tensor> {
     const last = this.layers.length - 1;
-    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i, shared) => {
+    return this.#layerByLayer(x, frees, batch.imageEffects, (layer, before, i, shared) => {
       if (this.#shown !== 'outputs') hiddenStates?.push(before);
       // Added features are not in the hidden states, as in transformers.
-      const input = batch.inserted?.addTo(i - 1, before) ?? before;
+      const input = batch.imageEffects?.addTo(before, i) ?? before;
       const y = layer.forward(input, batch, { memory, state, shared });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
       if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);
@@ -166,9 +166,9 @@ export class Stack extends Module {
 
   /** Same as `extend`, but yields the output of each layer. */
   extendInParts(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
-    const { inserted = null } = extension;
-    return this.#layerByLayer(x, true, inserted, (layer, before, i, shared) => {
-      const input = inserted?.addTo(i - 1, before) ?? before;
+    const { imageEffects = null } = extension;
+    return this.#layerByLayer(x, true, imageEffects, (layer, before, i, shared) => {
+      const input = imageEffects?.addTo(before, i) ?? before;
       return layer.extend(input, extension, state, shared);
     });
   }
@@ -180,7 +180,7 @@ export class Stack extends Module {
   *#layerByLayer(
     x: Tensor,
     frees: boolean,
-    inserted: Inserted | null,
+    imageEffects: ImageEffects | null,
     run: (layer: TransformerLayer, x: Tensor, i: number, shared: SharedTensors) => Tensor,
   ): Generator<Tensor, Tensor> {
     const { x: first, extraInputs } = this.entry?.forward(x) ?? { x, extraInputs: null };
@@ -195,7 +195,7 @@ export class Stack extends Module {
         x = y;
         yield x;
       }
-      return this.#end(inserted?.addTo(this.layers.length - 1, x) ?? x);
+      return this.#end(imageEffects?.addTo(x, this.layers.length) ?? x);
     } finally {
       shared.dispose();
     }

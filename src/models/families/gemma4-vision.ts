@@ -3,8 +3,8 @@ import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import type { ProjectedQueries } from '../../nn/attention.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
+import { ImageEffects } from '../../nn/image-effects.js';
 import type { Initializer } from '../../nn/init.js';
-import { Inserted } from '../../nn/inserted.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -254,7 +254,7 @@ class Gemma4Images extends ImageReader {
     const longest = 1 + places.reduce((max, { column, row }) => Math.max(max, column, row), 0);
     const angles = this.rotary.anglesAt(axes, longest);
     const { positions, lengths } = Sequences.of(device, counts);
-    const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
+    const batch = new Sequences(positions, lengths, counts, null, ImageEffects.rotated(angles));
     const pooled = this.#pooled(yield* this.encoder.forwardInParts(x, batch), images);
     const scaled = scale(pooled.rows, Math.sqrt(features));
     const vectors = this.projection.forward(this.norm.forward(this.standard?.forward(scaled) ?? scaled));

@@ -3,8 +3,8 @@ import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { FeedForward } from '../../nn/feed-forward.js';
+import { ImageEffects } from '../../nn/image-effects.js';
 import type { Initializer } from '../../nn/init.js';
-import { Inserted } from '../../nn/inserted.js';
 import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
@@ -120,7 +120,7 @@ class QwenImages extends ImageReader {
     const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(places, (place) => place[axis] as number)));
     const angles = this.rotary.anglesAt(axes, Math.max(...grids.flat()));
     const { positions, lengths } = Sequences.of(device, counts);
-    const sequences = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
+    const sequences = new Sequences(positions, lengths, counts, null, ImageEffects.rotated(angles));
     const hiddenStates: Tensor[] = [];
     const y = yield* this.encoder.forwardInParts(x, sequences, { hiddenStates });
     const added = this.#early

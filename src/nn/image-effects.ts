@@ -32,14 +32,14 @@ export interface ImageMasking {
 }
 
 /** Changes that images make in the layers of one pass. The tensors belong to the scope of the pass. */
-export class Inserted {
+export class ImageEffects {
   /** Masks by window: one for each sequence, or one for all. */
   readonly #masks: ReadonlyMap<number | null, readonly (Tensor | null)[]>;
 
   private constructor(
     /** float32 [N, 2·rotaryDim]: a row of the rotary table for each token. Null: tokens rotate by their positions. */
     readonly angles: Tensor | null,
-    /** float32 [N, dModel] each: entry i is added to the output of layer i. */
+    /** float32 [N, dModel] each: entry i is added to the output of layer i, from the first layer on. */
     readonly added: readonly Tensor[],
     masks: ReadonlyMap<number | null, readonly (Tensor | null)[]>,
   ) {
@@ -47,15 +47,15 @@ export class Inserted {
   }
 
   /** Makes an instance that only changes rotations. */
-  static rotated(angles: Tensor): Inserted {
-    return new Inserted(angles, [], new Map());
+  static rotated(angles: Tensor): ImageEffects {
+    return new ImageEffects(angles, [], new Map());
   }
 
   static of(
     device: Device,
     { angles, added }: { readonly angles: Tensor | null; readonly added: readonly Tensor[] },
     { rows, windows, bidirectional, isPerSequence }: ImageMasking,
-  ): Inserted {
+  ): ImageEffects {
     const seesWholeGroup = bidirectional === 'prompt';
     const masks = [...new Set(rows ? windows : [])].map((window) => {
       const sequences = isPerSequence
@@ -63,7 +63,7 @@ export class Inserted {
         : [rows as readonly ReadRows[]];
       return [window, sequences.map((each) => maskOf(device, each, window, seesWholeGroup))] as const;
     });
-    return new Inserted(angles, added, new Map(masks));
+    return new ImageEffects(angles, added, new Map(masks));
   }
 
   /**
@@ -74,10 +74,10 @@ export class Inserted {
     return this.#masks.get(window)?.[sequence] ?? null;
   }
 
-  /** Adds the features of images to the output `y` of a layer, float32 [N, dModel]. */
-  addTo(layer: number, y: Tensor): Tensor {
-    const features = this.added[layer];
-    return features ? add(y, features) : y;
+  /** Adds the features of images to `x`, the result of the first `layers` layers, float32 [N, dModel]. */
+  addTo(x: Tensor, layers: number): Tensor {
+    const features = this.added[layers - 1];
+    return features ? add(x, features) : x;
   }
 
   get tensors(): readonly Tensor[] {
