@@ -41,6 +41,8 @@ export interface AnswerEnd {
   readonly stop: string | null;
 }
 
+export type AnswerEvent = AnswerPiece | AnswerEnd;
+
 /** The numbers of tokens of a request. */
 export interface Usage {
   prompt: number;
@@ -97,8 +99,8 @@ export class Answers {
   }
 
   /** The pieces of all answers in the order in which they are generated. Can be read once. */
-  async *events(): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
-    const events: (AnswerPiece | AnswerEnd)[] = [];
+  async *events(): AsyncGenerator<AnswerEvent, void, void> {
+    const events: AnswerEvent[] = [];
     let unfinished = this.#streams.length;
     let failure: { readonly error: unknown } | null = null;
     let wake = () => {};
@@ -132,7 +134,7 @@ export class Answers {
     }
   }
 
-  async *#answer(stream: BatchedStream, index: number): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
+  async *#answer(stream: BatchedStream, index: number): AsyncGenerator<AnswerEvent, void, void> {
     const { prompts, choices } = this.request;
     const prompt = prompts[Math.floor(index / choices)] as readonly number[];
     const answer = new AnswerText(index, prompt, this.writer.tokenizer, this.request);
@@ -230,13 +232,13 @@ export function tooLong(length: string, context: number): ApiError {
 }
 
 /** Waits for all answers. */
-export async function collect(answers: Answers, count: number) {
+export async function collect(events: AsyncIterable<AnswerEvent>, count: number) {
   const collected = Array.from({ length: count }, () => ({
     text: '',
     logprobs: [] as TokenLogprobs[],
     finishReason: 'stop' as AnswerEnd['finishReason'],
   }));
-  for await (const event of answers.events()) {
+  for await (const event of events) {
     const own = collected[event.index] as (typeof collected)[number];
     if ('finishReason' in event) own.finishReason = event.finishReason;
     else {

@@ -101,9 +101,9 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
       const { answers, calls: format, reasonOf, isReasoning } = started;
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
-      const events = () => recordUsage(answers.events(), answers, call, served.id);
-      if (stream) return { events: chunks(frame, events(), body, started) };
-      const all = await collect({ events, usage: answers.usage } as Answers, choices);
+      const events = recordUsage(answers.events(), answers, call, served.id);
+      if (stream) return { events: chunks(frame, events, body, started) };
+      const all = await collect(events, choices);
       return {
         json: {
           ...frame,

@@ -92,9 +92,9 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
       );
       const echoed = read.flatMap(({ text }) => Array<string>(choices).fill(echo ? text() : ''));
       const frame = frameOf('cmpl', 'text_completion', served);
-      const events = () => recordUsage(answers.events(), answers, call, served.id);
-      if (stream) return { events: chunks(frame, events(), answers, body, echoed) };
-      const all = await collect({ events, usage: answers.usage } as Answers, echoed.length);
+      const events = recordUsage(answers.events(), answers, call, served.id);
+      if (stream) return { events: chunks(frame, events, answers, body, echoed) };
+      const all = await collect(events, echoed.length);
       return {
         json: {
           ...frame,

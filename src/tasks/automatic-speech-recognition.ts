@@ -40,25 +40,36 @@ export interface SpeechRecognition {
   (recordings: readonly SoundInput[], options?: SpeechRecognitionOptions): Promise<SpeechRecognitionOutput[]>;
 }
 
-const OWN = [
-  'signal',
-  'onProgress',
-  'batchSize',
-  'return_timestamps',
-  'chunk_length_s',
-  'stride_length_s',
-  'language',
-  'task',
-  'return_language',
-  'onText',
-  'temperature',
-  'condition_on_prev_tokens',
-  'prompt_ids',
-  'return_quality',
-  'compression_ratio_threshold',
-  'logprob_threshold',
-  'no_speech_threshold',
-] as const;
+const THRESHOLD = {
+  accepts: (value: unknown) => value === null || (typeof value === 'number' && !Number.isNaN(value)),
+  expected: 'a number or null',
+};
+
+/** The kinds of the task's options. All other options are those of `generate`. */
+const SPEECH_KINDS = {
+  return_timestamps: {
+    accepts: (value: unknown) => [true, false, 'word'].includes(value as string),
+    expected: "one of true, false, word (CTC models have 'char')",
+  },
+  chunk_length_s: 'notNegative',
+  stride_length_s: { ...anyOf('notNegative', listOf('notNegative', '')), expected: 'seconds, or [left, right]' },
+  language: 'any',
+  task: ['transcribe', 'translate', null],
+  return_language: 'boolean',
+  onText: 'function',
+  temperature: anyOf('notNegative', 'array'),
+  condition_on_prev_tokens: 'boolean',
+  prompt_ids: 'array',
+  return_quality: 'boolean',
+  compression_ratio_threshold: THRESHOLD,
+  logprob_threshold: THRESHOLD,
+  no_speech_threshold: THRESHOLD,
+  signal: 'any',
+  onProgress: 'any',
+  batchSize: 'any',
+} as const;
+
+const SPEECH_OPTIONS = Object.keys(SPEECH_KINDS) as (keyof typeof SPEECH_KINDS)[];
 
 /** Default of `chunk_length_s` for streams. */
 const STREAM_SECONDS = 10;
@@ -119,58 +130,26 @@ interface RecognitionPlan {
 }
 
 function planOf(whisper: WhisperContext, options: SpeechRecognitionOptions): RecognitionPlan {
-  const { task, model } = whisper;
+  const { task } = whisper;
   checkCallOptions(task, options);
-  const { temperature = null } = options;
+  const generate = decodingOptions(whisper, options);
+  checkOptions(task, ofSpeech(options), SPEECH_KINDS);
+  const { temperature = null, return_timestamps: timestamps = false, batchSize = BATCH_SIZE, signal } = options;
   const temperatures = typeof temperature === 'number' ? null : temperature;
-  const { temperature: _, ...others } = options;
-  const withTemperature = typeof temperature === 'number' ? { ...others, temperature } : others;
-  const generate = generationArguments(
-    task,
-    model,
-    withTemperature as GenerationArguments,
-    OWN as readonly string[] as never,
-  );
-  const { return_timestamps: timestamps = false, language, task: speechTask, batchSize = BATCH_SIZE, signal } = options;
-  const given = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
-  checkOptions(task, given, {
-    return_timestamps: {
-      accepts: (value) => [true, false, 'word'].includes(value as string),
-      expected: "one of true, false, word (CTC models have 'char')",
-    },
-    chunk_length_s: 'notNegative',
-    stride_length_s: { ...anyOf('notNegative', listOf('notNegative', '')), expected: 'seconds, or [left, right]' },
-    language: 'any',
-    task: ['transcribe', 'translate', null],
-    return_language: 'boolean',
-    onText: 'function',
-    temperature: anyOf('notNegative', 'array'),
-    condition_on_prev_tokens: 'boolean',
-    prompt_ids: 'array',
-    return_quality: 'boolean',
-    ...(Object.fromEntries(THRESHOLDS.map((name) => [name, THRESHOLD])) as Record<
-      (typeof THRESHOLDS)[number],
-      typeof THRESHOLD
-    >),
-    signal: 'any',
-    onProgress: 'any',
-    batchSize: 'any',
-  });
   if (temperatures !== null) checkTemperatures(task, temperatures);
-  const limits = limitsOf(options);
-  const code = whisper.languageOf(language);
-  whisper.prefix(code ?? undefined, speechTask, false); // throws for a task that the model does not have
+  const language = whisper.languageOf(options.language);
+  whisper.prefix(language ?? undefined, options.task, false); // throws for a task that the model does not have
   return {
     options,
     windows: windowsOf(whisper, options),
     windowed: {
       timestamps: timestamps !== false,
       tokenTimes: timestamps === 'word',
-      language: code,
-      task: speechTask,
+      language,
+      task: options.task,
       temperatures,
-      limits,
-      measuresQuality: THRESHOLDS.some((name) => options[name] != null) || options.return_quality === true,
+      limits: limitsOf(options),
+      measuresQuality: options.return_quality === true || hasThreshold(options),
       prompt: promptOf(whisper, options.prompt_ids ?? []),
       conditionsOnPrevious: options.condition_on_prev_tokens ?? false,
       batchSize,
@@ -180,17 +159,26 @@ function planOf(whisper: WhisperContext, options: SpeechRecognitionOptions): Rec
   };
 }
 
-type Own = (typeof OWN)[number];
+/** Options of `generate`. A list of temperatures is not passed on: windows are decoded again by it. */
+function decodingOptions({ task, model }: WhisperContext, options: SpeechRecognitionOptions) {
+  const { temperature, ...others } = options;
+  const passed = typeof temperature === 'number' ? options : others;
+  return generationArguments(task, model, passed as GenerationArguments, SPEECH_OPTIONS as readonly string[] as never);
+}
 
-const THRESHOLDS = ['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const;
+const ofSpeech = (options: SpeechRecognitionOptions) =>
+  Object.fromEntries(SPEECH_OPTIONS.map((name) => [name, options[name]])) as Pick<
+    SpeechRecognitionOptions,
+    keyof typeof SPEECH_KINDS
+  >;
+
+const hasThreshold = (options: SpeechRecognitionOptions) =>
+  options.compression_ratio_threshold != null ||
+  options.logprob_threshold != null ||
+  options.no_speech_threshold != null;
 
 /** Whisper's default. */
 const NO_SPEECH = 0.6;
-
-const THRESHOLD = {
-  accepts: (value: unknown) => value === null || (typeof value === 'number' && !Number.isNaN(value)),
-  expected: 'a number or null',
-};
 
 function limitsOf(options: SpeechRecognitionOptions): WindowedOptions['limits'] {
   const {

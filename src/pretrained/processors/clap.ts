@@ -4,7 +4,7 @@ import { ArgumentError } from '../../core/errors.js';
 import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { PART, Spectrum, single } from './filter-banks.js';
-import { htkFilters, slaneyFilters } from './mel.js';
+import { melFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
 /** Lower limit of a filter's sum. */
@@ -48,10 +48,10 @@ export class ClapFeatureExtractor {
     this.#padding = known ?? settings.refuse('padding', padding, PADDINGS.join(', '));
     this.fuses = truncation === 'fusion';
     this.#window = Float64Array.from({ length: size }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)); // Hann's
-    const [lowest, highest] = [settings.number('frequency_min', 0), settings.number('frequency_max', 14000)];
-    if (!(lowest >= 0 && lowest < highest)) settings.refuse('frequency_min', lowest, `0 or more, below ${highest}`);
-    const filters = this.fuses ? htkFilters : slaneyFilters;
-    this.#spectrum = new Spectrum(size, filters(this.#bins, size / 2 + 1, this.samplingRate, lowest, highest));
+    const [min, max] = [settings.number('frequency_min', 0), settings.number('frequency_max', 14000)];
+    if (!(min >= 0 && min < max)) settings.refuse('frequency_min', min, `0 or more, below ${max}`);
+    const sizes = { count: this.#bins, bins: size / 2 + 1, samplingRate: this.samplingRate, min, max };
+    this.#spectrum = new Spectrum(size, melFilters(this.fuses ? 'htk' : 'slaney', sizes));
   }
 
   /**

@@ -6,7 +6,7 @@ import { isTyped } from '../../core/kinds.js';
 import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { Fft } from './fft.js';
-import { kaldiFilters, type MelFilter, slaneyFilters } from './mel.js';
+import { type MelFilter, melFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
 /** Converts recordings to columns of features. */
@@ -79,8 +79,9 @@ export class ParakeetFeatureExtractor implements FilterBank {
     const before = Math.floor((size - length) / 2);
     this.#window = new Float64Array(size);
     for (let i = 0; i < length; i++) this.#window[before + i] = hann(i, length);
-    const filters = slaneyFilters(this.#bins, size / 2 + 1, this.samplingRate, 0, this.samplingRate / 2);
-    this.#spectrum = new Spectrum(size, filters);
+    const { samplingRate } = this;
+    const sizes = { count: this.#bins, bins: size / 2 + 1, samplingRate, min: 0, max: samplingRate / 2 };
+    this.#spectrum = new Spectrum(size, melFilters('slaney', sizes));
   }
 
   columnsOf(samples: number): number {
@@ -126,7 +127,8 @@ export class KaldiFilterBank {
     power: number,
   ) {
     this.#window = Float64Array.from({ length: FRAME }, (_, i) => hann(i, FRAME) ** power);
-    this.#spectrum = new Spectrum(512, kaldiFilters(bins, 257, samplingRate, 20, Math.floor(samplingRate / 2)));
+    const sizes = { count: bins, bins: 257, samplingRate, min: 20, max: Math.floor(samplingRate / 2) };
+    this.#spectrum = new Spectrum(512, melFilters('kaldi', sizes));
   }
 
   /** Number of whole frames in this number of samples. */

@@ -7,7 +7,7 @@ import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
 import type { Features } from './features.js';
 import { Fft } from './fft.js';
-import { type MelFilter, slaneyFilters } from './mel.js';
+import { type MelFilter, melFilters } from './mel.js';
 import { type Json, Settings } from './settings.js';
 
 /** Lower limit of a filter's sum. */
@@ -42,7 +42,8 @@ export class WhisperFeatureExtractor {
     if (settings.number('dither', 0) !== 0) settings.refuse('dither', config.dither, '0: noise would be added');
     this.#fft = new Fft(n);
     this.#window = Float64Array.from({ length: n }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n)); // Hann's
-    this.#filters = slaneyFilters(this.featureSize, n / 2 + 1, this.samplingRate, 0, 8000);
+    const sizes = { count: this.featureSize, bins: n / 2 + 1, samplingRate: this.samplingRate, min: 0, max: 8000 };
+    this.#filters = melFilters('slaney', sizes);
   }
 
   /**
