@@ -2,10 +2,8 @@
 
 import { isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
-import { isTyped } from '../core/kinds.js';
-import { encodePng } from '../pretrained/processors/decode-image.js';
-import type { RawImage } from '../pretrained/processors/image.js';
-import type { TaskName } from '../tasks/index.js';
+import { encodeImage } from '../pretrained/processors/decode-image.js';
+import { RawImage, type TaskName } from '../tasks/index.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { mediaOf } from './images.js';
@@ -154,7 +152,7 @@ async function answer(
 async function jsonOf(value: unknown): Promise<unknown> {
   if (Array.isArray(value)) return Promise.all(value.map(jsonOf));
   if (!isObject(value)) return value;
-  if (isImage(value)) return Buffer.from(await encodePng(value)).toString('base64');
+  if (value instanceof RawImage) return Buffer.from(await encodeImage(value)).toString('base64');
   if (isTensor(value)) {
     const { data, dims, type } = value;
     return { type, dims, data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') };
@@ -162,9 +160,6 @@ async function jsonOf(value: unknown): Promise<unknown> {
   const entries = await Promise.all(Object.entries(value).map(async ([key, each]) => [key, await jsonOf(each)]));
   return Object.fromEntries(entries);
 }
-
-const isImage = (value: object): value is RawImage =>
-  'width' in value && 'height' in value && 'data' in value && isTyped(value.data, 'Uint8Array');
 
 const isTensor = (value: object): value is { data: Float32Array; dims: readonly number[]; type: string } =>
   'dims' in value && 'data' in value;

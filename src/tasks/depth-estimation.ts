@@ -1,11 +1,11 @@
 import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import type { RawImage } from '../pretrained/processors/image.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { eachImage, resizedMap } from './image-maps.js';
 import type { CallOptions, Task } from './task.js';
+import { RawImage } from './transformers/raw-image.js';
 
 /** The depth of an image. */
 export interface EstimatedDepth {
@@ -49,5 +49,5 @@ function shown(values: Float32Array, width: number, height: number): RawImage {
   );
   const range = (max as number) - (min as number) || 1;
   const data = Uint8Array.from(values, (value) => ((value - (min as number)) / range) * 255);
-  return { width, height, data, channels: 1 };
+  return new RawImage(data, width, height, 1);
 }

@@ -10,16 +10,17 @@ import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
-import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
+import { ImageProcessor, type RawImage as Pixels } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, TaskContext } from './task.js';
+import { type CanvasLike, isCanvas, RawImage } from './transformers/raw-image.js';
 
 /**
- * An image: pixels, such as those of a canvas, or a file. A file is a path in Node, a URL, a Blob or bytes. Browsers
- * decode files themselves; Node needs the package sharp.
+ * An image: pixels, a canvas, or a file. A file is a path in Node, a URL, a Blob or bytes. Browsers decode files
+ * themselves; Node needs the package sharp.
  */
-export type ImageInput = RawImage | MediaFile;
+export type ImageInput = Pixels | CanvasLike | MediaFile;
 
 /**
  * Returns the processor of a model that reads single images. Throws FormatError for a model that reads no images, or
@@ -44,16 +45,25 @@ export function visionModelOf(context: TaskContext): { model: TowerModel; proces
 /** Returns one image or several as a list. Throws ArgumentError for the first item that is not an image. */
 export function imagesOf(task: string, images: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
   const list: readonly unknown[] = Array.isArray(images) ? images : [images];
-  const odd = list.findIndex((each) => !isMediaFile(each) && !(isObject(each) && 'data' in each && 'width' in each));
+  const odd = list.findIndex((each) => !isImage(each));
   if (odd < 0) return list as readonly ImageInput[];
   const name = Array.isArray(images) ? `images[${odd}]` : 'the image';
-  const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
+  const expected = '{ width, height, data }, a canvas, a path, a URL, a Blob or bytes';
   throw new ArgumentError(`${task}: ${name} is ${describeValue(list[odd])}, expected ${expected}`);
 }
 
-/** Returns the pixels of an image. Throws ArgumentError, and FormatError for a file that is not an image. */
-export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
-  return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : image;
+/** True for an `ImageInput`. */
+export const isImage = (value: unknown): value is ImageInput =>
+  isMediaFile(value) || isCanvas(value) || (isObject(value) && 'data' in value && 'width' in value);
+
+/**
+ * Returns the pixels of an image. Alpha is dropped from files and from a RawImage, as in transformers.js. Throws
+ * ArgumentError, and FormatError for a file that is not an image.
+ */
+export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<Pixels> {
+  if (isMediaFile(image)) return decodeImage(await bytesOf(task, image, signal));
+  if (isCanvas(image)) return RawImage.fromCanvas(image).rgb();
+  return image instanceof RawImage && image.channels % 2 === 0 ? image.clone().rgb() : image;
 }
 
 /**

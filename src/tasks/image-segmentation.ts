@@ -4,7 +4,6 @@ import type { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import type { HeadKind } from '../models/prediction-head.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
-import type { RawImage } from '../pretrained/processors/image.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
@@ -12,6 +11,7 @@ import { labelOf } from './labels.js';
 import { share } from './object-detection.js';
 import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
+import { RawImage } from './transformers/raw-image.js';
 
 /**
  * Kinds of segmentation. 'semantic' gives a mask for each class that occurs. 'panoptic' and 'instance' give one for
@@ -137,7 +137,12 @@ async function ofClasses({ model }: TaskContext, output: ModelOutput, size: MapS
 
 /** 255 where a map is `id`, 0 elsewhere. */
 function maskOf(map: Int32Array, id: number, [height, width]: MapSize): RawImage {
-  return { width, height, data: Uint8Array.from(map, (each) => (each === id ? 255 : 0)), channels: 1 };
+  return new RawImage(
+    Uint8Array.from(map, (each) => (each === id ? 255 : 0)),
+    width,
+    height,
+    1,
+  );
 }
 
 /**
@@ -158,8 +163,11 @@ export const backgroundRemoval: Task<BackgroundRemoval> = {
       checkCallOptions(task, options);
       checkOptions(task, options, callOptionKinds);
       const results = await eachImage(context, imagesOf(task, images), options, async ({ logits }, image) => {
-        const classes = await classMap(logits as Tensor, [image.height, image.width]);
-        return withAlpha(image, (pixel) => (classes[pixel] === background ? 0 : 255));
+        const { width, height, data } = image;
+        const classes = await classMap(logits as Tensor, [height, width]);
+        const mask = Uint8Array.from(classes, (each) => (each === background ? 0 : 255));
+        const channels = (data.length / (width * height)) as 1 | 3 | 4;
+        return new RawImage(data, width, height, channels).clone().putAlpha(new RawImage(mask, width, height, 1));
       });
       return Array.isArray(images) ? results : (results[0] as RawImage);
     }
@@ -177,14 +185,4 @@ function backgroundOf({ task, model }: TaskContext): number {
   throw new FormatError(
     `${task}: the labels of the model are ${some || 'none'}, expected a label 'background' among them`,
   );
-}
-
-function withAlpha({ width, height, data }: RawImage, alpha: (pixel: number) => number): RawImage {
-  const channels = data.length / (width * height);
-  const rgba = new Uint8Array(width * height * 4);
-  for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) rgba[i * 4 + c] = data[i * channels + (channels < 3 ? 0 : c)] as number;
-    rgba[i * 4 + 3] = alpha(i);
-  }
-  return { width, height, data: rgba, channels: 4 };
 }

@@ -54,7 +54,7 @@ export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGeneratio
 export type { TruncationOptions } from './text-inputs.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
-export type { RawAudio, TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
+export type { TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
 export type { TextToTextOptions, WriteTexts, WrittenScores } from './text-to-text.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
 export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';

@@ -1,7 +1,8 @@
 // Filters masks of SAM: only stable masks that are not cut by a crop are kept, and each object once. Constants are
 // those of transformers.
 
-import type { RawImage } from '../pretrained/processors/image.js';
+import type { PixelSize } from '../pretrained/processors/image.js';
+import { RawImage } from './transformers/raw-image.js';
 
 /** Left, upper, right and lower edge, in pixels. */
 export type Box = readonly [left: number, top: number, right: number, bottom: number];
@@ -27,7 +28,7 @@ export interface Crop {
 
 /** Returns the whole image as a crop, and overlapping crops for each further layer. */
 export function cropsOf(
-  { width, height }: RawImage,
+  { width, height }: PixelSize,
   options: {
     readonly points_per_crop?: number | undefined;
     readonly crops_n_layers?: number | undefined;
@@ -85,7 +86,7 @@ export function* maskOf(
     for (let x = 0; x < width; x++, i++)
       if ((logits[i] as number) > threshold) data[(y + crop[1]) * across + x + crop[0]] = 255;
   }
-  return { image: { width: across, height: down, data }, box };
+  return { image: new RawImage(data, across, down, 1), box };
 }
 
 /**

@@ -12,7 +12,7 @@ import { inference } from '../nn/module.js';
 import { contiguous } from '../ops/contiguous.js';
 import { interpolate } from '../ops/interpolate.js';
 import { slice } from '../ops/move.js';
-import { type RawImage, rgbOf } from '../pretrained/processors/image.js';
+import { type RawImage as Pixels, rgbOf } from '../pretrained/processors/image.js';
 import { SamImageProcessor } from '../pretrained/processors/sam-images.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
@@ -29,6 +29,7 @@ import {
 } from './mask-filters.js';
 import { share } from './object-detection.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
+import type { RawImage } from './transformers/raw-image.js';
 
 /** Options of transformers' pipeline, with its names and defaults. */
 export interface MaskGenerationOptions extends CallOptions {
@@ -164,7 +165,7 @@ function outputOf(
   };
 }
 
-async function masksOf(sam: SamContext, raw: RawImage, options: MaskGenerationOptions): Promise<readonly Mask[]> {
+async function masksOf(sam: SamContext, raw: Pixels, options: MaskGenerationOptions): Promise<readonly Mask[]> {
   const { input_points, input_labels, input_boxes, crops_nms_thresh = 0.7 } = options;
   if (input_labels !== undefined && input_points === undefined)
     throw new ArgumentError(`${TASK}: input_labels are given without input_points, expected an array of each`);
@@ -175,7 +176,7 @@ async function masksOf(sam: SamContext, raw: RawImage, options: MaskGenerationOp
 }
 
 /** Returns the masks of a grid of points over a crop. */
-async function cropMasks(sam: SamContext, raw: RawImage, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
+async function cropMasks(sam: SamContext, raw: Pixels, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
   const {
     points_per_batch: batch = 64,
     pred_iou_thresh: quality = 0.88,
@@ -208,7 +209,7 @@ async function cropMasks(sam: SamContext, raw: RawImage, crop: Crop, options: Ma
 }
 
 /** Returns all masks of given points and boxes. */
-async function promptedMasks(sam: SamContext, raw: RawImage, options: MaskGenerationOptions): Promise<Mask[]> {
+async function promptedMasks(sam: SamContext, raw: Pixels, options: MaskGenerationOptions): Promise<Mask[]> {
   const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, pred_iou_thresh: quality = 0 } = options;
   const { stability_score_thresh: stability = 0 } = options;
   const whole: Box = [0, 0, raw.width, raw.height];
@@ -280,7 +281,7 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
 
 /** An image with its embeddings, and the factors from its pixels to those of the model's input. */
 interface EncodedImage {
-  readonly image: RawImage;
+  readonly image: Pixels;
   readonly embeddings: Tensor;
   readonly scales: readonly [number, number];
 }
@@ -288,7 +289,7 @@ interface EncodedImage {
 /** Encodes an image, calls `use` with the result, and frees the embeddings. */
 async function withEncoded(
   { model, processor }: SamContext,
-  image: RawImage,
+  image: Pixels,
   use: (encoded: EncodedImage) => Promise<void>,
 ): Promise<void> {
   const { data, shape } = await inSlices(processor.processInParts([image]));
@@ -342,7 +343,7 @@ async function eachMask(
 }
 
 /** Returns a part of an image. */
-function cropImage(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
+function cropImage(raw: Pixels, [left, top, right, bottom]: Box): Pixels {
   const { width, data } = atOnce(rgbOf(raw));
   const [wide, high] = [right - left, bottom - top];
   const part = new Uint8Array(wide * high * 3);

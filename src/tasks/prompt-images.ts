@@ -7,13 +7,11 @@ import { inSlices } from '../core/slices.js';
 import { atIds, type ReadImages } from '../models/image-tokens.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { PromptModel } from '../models/prompt-model.js';
-import { decodeImage } from '../pretrained/processors/decode-image.js';
 import type { RawImage } from '../pretrained/processors/image.js';
 import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text/image-text-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ChatMessage } from '../tokenizers/index.js';
-import type { ImageInput } from './image-inputs.js';
-import { bytesOf, isMediaFile } from './media-source.js';
+import { decoded, type ImageInput, isImage } from './image-inputs.js';
 
 /** Number of images that stay in memory while no prompt uses them. */
 const MAX_IDLE = 64;
@@ -76,7 +74,7 @@ export class PromptImages {
     };
     try {
       for (const image of images) {
-        used.push(await this.#entryOf(await rawOf(task, image, signal)));
+        used.push(await this.#entryOf(await decoded(task, image, signal)));
         await new Promise<void>((resolve) => afterEvents(resolve));
         signal?.throwIfAborted();
       }
@@ -193,11 +191,6 @@ function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   };
 }
 
-/** Returns the pixels of an image. */
-async function rawOf(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
-  return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : (image as RawImage);
-}
-
 /** Returns a digest of the pixels. Null if the platform has no digests, as on pages without https. */
 async function keyOf(image: RawImage): Promise<string | null> {
   const subtle = globalThis.crypto?.subtle;
@@ -244,8 +237,8 @@ export function imagesIn(messages: readonly ChatMessage[]): { images: ImageInput
 function imageOf(part: Readonly<Record<string, unknown>>): ImageInput {
   const { image_url: remote } = part;
   const found = part.image ?? part.url ?? part.path ?? (isObject(remote) ? remote.url : remote);
-  if (isMediaFile(found) || (isObject(found) && 'data' in found && 'width' in found)) return found as ImageInput;
-  const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
+  if (isImage(found)) return found;
+  const expected = '{ width, height, data }, a canvas, a path, a URL, a Blob or bytes';
   throw new ArgumentError(
     `the image of a message is ${describeValue(found)}, expected { type: 'image', image }: ${expected}`,
   );

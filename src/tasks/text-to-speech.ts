@@ -1,4 +1,3 @@
-import { isNode } from '../backend/node.js';
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -6,42 +5,11 @@ import type { SpeechT5 } from '../models/families/speecht5.js';
 import type { SpeechT5HifiGan } from '../models/families/speecht5-hifigan.js';
 import type { Vits } from '../models/families/vits.js';
 import { type LoadedModel, loadModel } from '../pretrained/load-later.js';
-import { writeWav } from '../pretrained/processors/wav.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-
-/** Sound of a text. */
-export class RawAudio {
-  constructor(
-    /** Samples from −1 to 1, of one channel. */
-    readonly audio: Float32Array,
-    readonly sampling_rate: number,
-  ) {}
-
-  /** A WAV file of 16-bit samples. */
-  toWav(): Uint8Array {
-    return writeWav(this.audio, this.sampling_rate);
-  }
-
-  /** The samples, by another name of transformers.js. */
-  get data(): Float32Array {
-    return this.audio;
-  }
-
-  /** The WAV file as a Blob. */
-  toBlob(): Blob {
-    return new Blob([this.toWav() as Uint8Array<ArrayBuffer>], { type: 'audio/wav' });
-  }
-
-  /** Writes a WAV file. Rejects with ArgumentError in pages, which have no files, and with the system's error. */
-  async save(path: string): Promise<void> {
-    if (!isNode) throw new ArgumentError('save: a page has no files: offer toBlob() as a download');
-    const { writeAtomically } = await import('../io/atomic-write.js');
-    await writeAtomically(new Map([[path, [this.toWav()]]]));
-  }
-}
+import { RawAudio } from './transformers/raw-audio.js';
 
 export interface TextToSpeechOptions extends CallOptions {
   /** Speaker embedding for SpeechT5: numbers, or a file of float32 numbers, as in transformers.js. */

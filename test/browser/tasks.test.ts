@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
-import { afterAll, beforeAll, it } from 'vitest';
-import { pipeline, type TaskName } from '../../src/tasks/index.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pipeline, RawImage, type TaskName } from '../../src/tasks/index.js';
 import { pagePackage } from '../build-once.js';
 import { describeWith } from '../equipment.js';
 import { expectAlike } from '../tasks/alike.js';
@@ -17,7 +17,7 @@ import { type StaticServer, serve } from './server.js';
 
 /** Prepares the page: `run(task)` runs a program with files from the server. */
 const SETUP = `
-  const { pipeline, env } = await import('/build/page/tasks.js');
+  const { pipeline, env, RawAudio, RawImage } = await import('/build/page/tasks.js');
   const names = ['config', 'tokenizer', 'tokenizer_config', 'preprocessor_config'].map((name) => name + '.json');
   const read = async (path) => {
     const response = await fetch(path);
@@ -28,6 +28,18 @@ const SETUP = `
     return Object.fromEntries((await Promise.all(all)).filter(([, bytes]) => bytes !== null));
   };
   const picture = async (name) => new Blob([await read('/pictures/' + name + '.png')]);
+  globalThis.change = async () => {
+    const image = await RawImage.read(await picture('square'));
+    const grey = await (await image.clone().grayscale().resize(5, null)).crop([0, 0, 2, 1]);
+    const remover = await pipeline('background-removal', await filesOf('org/segformer-background'));
+    const [cut, ofCanvas] = [await remover(image), await remover(image.toCanvas())];
+    await remover.dispose();
+    const blob = await image.toBlob('image/jpeg', 0.5);
+    const again = await RawImage.read(new URL('/pictures/square.png', location.href));
+    await cut.save('cut.png');
+    await new RawAudio(new Float32Array(4), 8000).save('sound.wav');
+    return listed.plain({ image, grey, cut, ofCanvas, again, type: blob.type });
+  };
   globalThis.run = async (task) => {
     const pictures = { small: await picture('small'), square: await picture('square') };
     const opened = async (name, id, options) => pipeline(name, await filesOf(id), options);
@@ -65,6 +77,20 @@ describeWith(['WebAssembly', 'Chromium'], 'a task in a page', () => {
   it.each(Object.keys(programs))('%s', async (task) => {
     const actual = await page.evaluate(`run(${JSON.stringify(task)})`);
     expectAlike(actual, (results as Record<string, unknown>)[task], task);
+  });
+
+  it('changes images and saves them', async () => {
+    const downloads: string[] = [];
+    page.on('download', (download) => downloads.push(download.suggestedFilename()));
+    const { type, ...shown } = (await page.evaluate('change()')) as Record<string, unknown>;
+    const image = (await RawImage.read('test/tasks/programs/square.png')).rgba(); // pages always read RGBA
+    const grey = await (await image.clone().grayscale().resize(5, null)).crop([0, 0, 2, 1]);
+    const remover = await pipeline('background-removal', join(models, 'org/segformer-background'));
+    const cut = await remover(image);
+    await remover.dispose();
+    expect(shown).toEqual(plain({ image, grey, cut, ofCanvas: cut, again: image }));
+    expect(type).toBe('image/jpeg');
+    await expect.poll(() => downloads).toEqual(['cut.png', 'sound.wav']);
   });
 
   it.each(Object.keys(ownPrograms))('%s, as in Node', async (task) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
-import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { decodeImage, encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
 import { Chat, pipeline } from '../../src/tasks/index.js';
 import detections from '../tasks/detections.json' with { type: 'json' };
@@ -38,7 +38,7 @@ const data = Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => (i * i) %
 const image = join(folder, 'picture.png');
 
 describe('commands for images', async () => {
-  writeFileSync(image, await encodePng({ width: WIDTH, height: HEIGHT, data }));
+  writeFileSync(image, await encodeImage({ width: WIDTH, height: HEIGHT, data }));
 
   it('segment prints the share of each label and writes a PNG', async () => {
     const processor = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
@@ -219,7 +219,7 @@ describe('commands for images', async () => {
     const page = join(folder, 'page.png');
     const [width, height] = answers.size as [number, number];
     const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + ((i * i) % 97)) % 256);
-    writeFileSync(page, await encodePng({ width, height, data }));
+    writeFileSync(page, await encodeImage({ width, height, data }));
     const found = await simdformer(['caption', model, page, '--question', wanted.question, '--words', words]);
     expect(found.stdout.trim(), found.stderr).toBe(wanted.answers[0]!.answer);
     const without = await simdformer(['caption', model, page, '--question', 'Who?']);

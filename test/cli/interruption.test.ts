@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
 
 /** A program that receives Ctrl-C as soon as it listens for it. */
@@ -25,7 +25,7 @@ beforeAll(async () => {
   hub = createServer(() => onRequest());
   await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
   await writeFile(folder.at('line.txt'), 'a line\n');
-  await writeFile(folder.at('image.png'), await encodePng({ width: 2, height: 2, data: new Uint8Array(12) }));
+  await writeFile(folder.at('image.png'), await encodeImage({ width: 2, height: 2, data: new Uint8Array(12) }));
   await writeFile(folder.at('rows.jsonl'), '{"text":"a","label":"x"}\n{"text":"b","label":"y"}\n');
   await mkdir(folder.at('out'));
   await mkdir(folder.at('adapter'));

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
 import { createDevice, type Device } from '../../src/index.js';
-import { encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { describeWith } from '../equipment.js';
 import { imageTextFiles, imageTextModel, type KindName } from '../tasks/image-text-model.js';
@@ -98,7 +98,7 @@ describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { time
     await bring('qwen3_vl');
     const { page } = guest;
     const image = { width: 40, height: 16, data: Uint8Array.from({ length: 1920 }, (_, i) => (i * 7) % 251) };
-    const png = Buffer.from(await encodePng(image));
+    const png = Buffer.from(await encodeImage(image));
     const add = () =>
       page
         .getByLabel('A picture', { exact: true })

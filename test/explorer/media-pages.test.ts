@@ -6,7 +6,7 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
-import { encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { writeWav } from '../../src/pretrained/processors/wav.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { chromium } from '../browser/chromium.js';
@@ -115,7 +115,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
       'tokenizer.json': words(size.text_config.vocab_size, null),
       'tokenizer_config.json': json({ pad_token: 'w1', unk_token: 'w1' }),
     };
-    const photos = await Promise.all([1, 2, 3].map(async (seed) => Buffer.from(await encodePng(picture(seed)))));
+    const photos = await Promise.all([1, 2, 3].map(async (seed) => Buffer.from(await encodeImage(picture(seed)))));
     const { page, trouble } = await open('photos', files);
     const uploads = photos.map((buffer, i) => ({ name: `photo-${i}.png`, mimeType: 'image/png', buffer }));
     await page.locator('#photos').setInputFiles(uploads);
@@ -141,7 +141,7 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
     const labels = { id2label: { 0: 'Background', 1: 'b', 2: 'c', 3: 'd', 4: 'e' } };
     const files = checkpoint('segformer', { 'preprocessor_config.json': json(processor) }, labels);
     const { page, trouble } = await open('cut-out', files);
-    const png = Buffer.from(await encodePng(picture(3)));
+    const png = Buffer.from(await encodeImage(picture(3)));
     await page.locator('#picture').setInputFiles([{ name: 'a.png', mimeType: 'image/png', buffer: png }]);
     await page.getByRole('status').getByText('40 × 30 pixels').waitFor();
     await shoot(page, 'cut-out');

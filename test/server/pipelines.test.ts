@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
-import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { decodeImage, encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { writeWav } from '../../src/pretrained/processors/wav.js';
 import { type OpenAIApp, openai } from '../../src/server/index.js';
 import { PipelineRunner, UnsupportedTaskError } from '../../src/server/pipeline-runner.js';
@@ -29,7 +29,7 @@ async function load(name: string, processor: object, group = 'reference3') {
 
 const [width, height] = [23, 31];
 const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * i) % 251);
-const png = await encodePng({ width, height, data: pixels });
+const png = await encodeImage({ width, height, data: pixels });
 const image = Buffer.from(png).toString('base64');
 const size = { height: 28, width: 28 };
 const NEVER = new AbortController().signal;

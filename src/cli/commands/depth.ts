@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
-import { encodePng } from '../../pretrained/processors/decode-image.js';
+import { encodeImage } from '../../pretrained/processors/decode-image.js';
 import { openDevice } from '../common.js';
 import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
@@ -26,7 +26,7 @@ export function depthCommand(): Command {
       using stop = stopping();
       await using measure = await loadPipeline('depth-estimation', model, { device, revision, stop });
       const { predicted_depth, depth } = await withFile(image, (bytes) => measure(bytes, { signal: stop.signal }));
-      await writeAtomically(new Map([[out, [await encodePng(depth)]]]));
+      await writeAtomically(new Map([[out, [await encodeImage(depth)]]]));
       const numbers = predicted_depth.data as Float32Array;
       const min = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
       const max = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);

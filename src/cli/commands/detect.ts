@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
-import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
+import { decodeImage, encodeImage } from '../../pretrained/processors/decode-image.js';
 import type { DetectedObject } from '../../tasks/index.js';
 import { DETECTION_THRESHOLD } from '../../tasks/object-detection.js';
 import { ZERO_SHOT_THRESHOLD } from '../../tasks/zero-shot-object-detection.js';
@@ -57,7 +57,7 @@ export function detectCommand(): Command {
         await using find = await loadPipeline('object-detection', model, given);
         objects = await find(image, call);
       }
-      if (out !== undefined) await writeAtomically(new Map([[out, [await encodePng(withBoxes(image, objects))]]]));
+      if (out !== undefined) await writeAtomically(new Map([[out, [await encodeImage(withBoxes(image, objects))]]]));
       for (const [i, { score, label, box }] of objects.entries())
         console.log([score.toFixed(3), label, Object.values(box).join(','), hexOf(colorOf(i))].join('\t'));
     });

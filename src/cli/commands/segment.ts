@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
-import { decodeImage, encodePng } from '../../pretrained/processors/decode-image.js';
+import { decodeImage, encodeImage } from '../../pretrained/processors/decode-image.js';
 import type { RawImage } from '../../pretrained/processors/image.js';
 import { SEGMENT_THRESHOLD } from '../../tasks/image-segmentation.js';
 import { colorOf, hexOf } from '../colors.js';
@@ -75,14 +75,14 @@ export function segmentCommand(): Command {
       if (cutOut) {
         await using remove = await loadPipeline('background-removal', model, given);
         const cut = await remove(image, { signal: stop.signal });
-        await writeAtomically(new Map([[out as string, [await encodePng(cut)]]]));
+        await writeAtomically(new Map([[out as string, [await encodeImage(cut)]]]));
         return;
       }
       const found = isPrompted(options)
         ? await promptedMasks(model, image, options, given)
         : await labelledMasks(model, image, options, given);
       const drawn = found.map(({ mask }) => mask);
-      if (out !== undefined) await writeAtomically(new Map([[out, [await encodePng(withMasks(image, drawn))]]]));
+      if (out !== undefined) await writeAtomically(new Map([[out, [await encodeImage(withMasks(image, drawn))]]]));
       for (const [i, { name, mask }] of found.entries()) {
         const pixels = Array.from(mask.data).filter((byte) => byte === 255).length;
         console.log(`${((100 * pixels) / mask.data.length).toFixed(1)} %\t${name}\t${hexOf(colorOf(i))}`);

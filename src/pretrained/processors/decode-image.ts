@@ -17,18 +17,19 @@ type Sharp = (
   },
 ) => SharpImage;
 
-interface SharpImage {
-  png(): { toBuffer(): Promise<Uint8Array> };
+/** An image of the package sharp, which has many more methods. */
+export interface SharpImage {
+  toFormat(format: string, options?: { quality?: number }): SharpImage;
+  toBuffer(): Promise<Uint8Array>;
+  toBuffer(options: {
+    resolveWithObject: true;
+  }): Promise<{ data: Uint8Array; info: { width: number; height: number } }>;
   metadata(): Promise<{ format?: string; space?: string; channels?: number }>;
   rotate(): SharpImage;
   removeAlpha(): SharpImage;
   pipelineColourspace(name: string): SharpImage;
   toColourspace(name: string): SharpImage;
-  raw(options?: { depth: 'ushort' }): {
-    toBuffer(options: {
-      resolveWithObject: true;
-    }): Promise<{ data: Uint8Array; info: { width: number; height: number } }>;
-  };
+  raw(options?: { depth: 'ushort' }): SharpImage;
 }
 
 /** Maximum number of pixels: Pillow's limit. Headers that declare more are refused before memory is allocated. */
@@ -42,12 +43,22 @@ const FORMATS: readonly unknown[] = ['jpeg', 'png', 'webp', 'gif', 'heif', 'tiff
  * FormatError for a file that is damaged, has another format or more than 178,956,970 pixels. Throws ArgumentError for
  * other values, and in Node if sharp is not installed.
  */
-export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
+export function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
+  return decode(file, false);
+}
+
+/** @internal Same as `decodeImage`, but keeps alpha. Grey images have one channel. In pages, all images are RGBA. */
+export function decodeWithAlpha(file: Uint8Array | Blob): Promise<RawImage> {
+  return decode(file, true);
+}
+
+async function decode(file: Uint8Array | Blob, keepsChannels: boolean): Promise<RawImage> {
   if (!(isBlob(file) || isTyped(file, 'Uint8Array')))
     throw new ArgumentError(`decodeImage: the file is ${describeValue(file)}, expected a Blob or a Uint8Array`);
   try {
-    if (isNode) return await bySharp(isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file);
-    return await byCanvas(isBlob(file) ? file : new Blob([file as Uint8Array<ArrayBuffer>]));
+    if (isNode) return await bySharp(isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file, keepsChannels);
+    const pixels = await byCanvas(isBlob(file) ? file : new Blob([file as Uint8Array<ArrayBuffer>]));
+    return keepsChannels ? pixels : withoutAlpha(pixels);
   } catch (cause) {
     if (cause instanceof ArgumentError) throw cause;
     throw new FormatError(`decodeImage: this is no image that can be read: ${(cause as Error).message}`, { cause });
@@ -59,28 +70,79 @@ export async function prepareDecoder(): Promise<void> {
   if (isNode) await loadSharp().catch(() => {});
 }
 
-/** Encodes an image as a PNG file, in Node. Throws ArgumentError if sharp is not installed. */
-export async function encodePng({ width, height, data }: RawImage): Promise<Uint8Array> {
-  const sharp = await loadSharp();
-  const channels = data.length / (width * height);
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
-  return sharp(bytes, { raw: { width, height, channels } }).png().toBuffer();
+/** Formats of files that are written, by sharp's names. */
+const WRITTEN = ['png', 'jpeg', 'webp', 'avif', 'gif', 'tiff'] as const;
+export type ImageFormat = (typeof WRITTEN)[number];
+
+/**
+ * Encodes an image. `quality` is from 0 to 1; PNG, GIF and TIFF lose nothing. Browsers write PNG, JPEG and WebP. Throws
+ * ArgumentError for other formats, and in Node if sharp is not installed.
+ */
+export async function encodeImage(image: RawImage, format: ImageFormat = 'png', quality = 1): Promise<Uint8Array> {
+  if (!WRITTEN.includes(format))
+    throw new ArgumentError(
+      `the format of an image is ${describeValue(format)}, expected one of ${WRITTEN.join(', ')}`,
+    );
+  if (isNode) {
+    const isLossy = ['jpeg', 'webp', 'avif'].includes(format);
+    const options = isLossy ? { quality: Math.max(1, Math.round(quality * 100)) } : {};
+    const isGrey = image.data.length < 3 * image.width * image.height;
+    const pixels = fromPixels(await loadSharp(), image).toColourspace(isGrey ? 'b-w' : 'srgb');
+    return pixels.toFormat(format, options).toBuffer();
+  }
+  const type = `image/${format}`;
+  const blob = await canvasOf(image).convertToBlob({ type, quality });
+  if (blob.type !== type) throw new ArgumentError(`this browser does not write ${type}, expected image/png`);
+  return new Uint8Array(await blob.arrayBuffer());
 }
+
+/** Draws an image on a new canvas. Throws ArgumentError where there is none, as in Node. */
+export function canvasOf({ width, height, data }: RawImage): OffscreenCanvas {
+  if (typeof OffscreenCanvas === 'undefined')
+    throw new ArgumentError('an image cannot be drawn, because there is no OffscreenCanvas');
+  const canvas = new OffscreenCanvas(width, height);
+  const channels = data.length / (width * height);
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 4; c++)
+      pixels.data[i * 4 + c] = c === 3 && channels < 4 ? 255 : (data[i * channels + (channels < 3 ? 0 : c)] as number);
+  (canvas.getContext('2d') as OffscreenCanvasRenderingContext2D).putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+/** sharp, if it was loaded. */
+let loaded: Sharp | undefined;
+
+/** Returns an image of sharp at once. Throws ArgumentError in pages, and if sharp is not installed. */
+export function sharpOf(image: RawImage): SharpImage {
+  const { getBuiltinModule: builtin } = globalThis.process ?? {};
+  const { url } = import.meta;
+  try {
+    if (isNode) loaded ??= builtin('module').createRequire(url)('sharp') as Sharp;
+  } catch (cause) {
+    throw new ArgumentError(NO_SHARP, { cause });
+  }
+  if (loaded) return fromPixels(loaded, image);
+  throw new ArgumentError('toSharp: a page has no package sharp: use toCanvas()');
+}
+
+function fromPixels(sharp: Sharp, { width, height, data }: RawImage): SharpImage {
+  const channels = data.length / (width * height);
+  return sharp(new Uint8Array(data.buffer, data.byteOffset, data.length), { raw: { width, height, channels } });
+}
+
+const NO_SHARP =
+  'decodeImage: Node reads and writes images by the package sharp, which cannot be loaded: npm install sharp, or give { width, height, data }';
 
 async function loadSharp(): Promise<Sharp> {
-  const loaded = await importPackage<{ default: Sharp }>('sharp').catch((cause) => {
-    const instead = 'npm install sharp, or give { width, height, data }';
-    throw new ArgumentError(
-      `decodeImage: Node reads and writes images by the package sharp, which cannot be loaded: ${instead}`,
-      {
-        cause,
-      },
-    );
+  const found = importPackage<{ default: Sharp }>('sharp').catch((cause) => {
+    throw new ArgumentError(NO_SHARP, { cause });
   });
-  return loaded.default;
+  loaded = (await found).default;
+  return loaded;
 }
 
-async function bySharp(bytes: Uint8Array): Promise<RawImage> {
+async function bySharp(bytes: Uint8Array, keepsChannels: boolean): Promise<RawImage> {
   const sharp = await loadSharp();
   const file = sharp(bytes, { limitInputPixels: MAX_PIXELS, ignoreIcc: true });
   const { format, space, channels } = await file.metadata();
@@ -91,10 +153,11 @@ async function bySharp(bytes: Uint8Array): Promise<RawImage> {
     return fromCmyk(await pixelsOf(upright.pipelineColourspace('cmyk').toColourspace('cmyk').raw()));
   if (space === 'grey16' && channels === 1)
     return fromGrey16(await pixelsOf(upright.toColourspace('grey16').raw({ depth: 'ushort' })));
-  return pixelsOf(upright.removeAlpha().toColourspace('srgb').raw());
+  const seen = keepsChannels ? upright : upright.removeAlpha();
+  return pixelsOf(seen.toColourspace(keepsChannels && channels === 1 ? 'b-w' : 'srgb').raw());
 }
 
-async function pixelsOf(image: ReturnType<SharpImage['raw']>): Promise<RawImage & { readonly data: Uint8Array }> {
+async function pixelsOf(image: SharpImage): Promise<RawImage & { readonly data: Uint8Array }> {
   const { data, info } = await image.toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
 }
@@ -125,7 +188,7 @@ async function byCanvas(blob: Blob): Promise<RawImage> {
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     if (context === null) throw new Error('there is no canvas');
     context.drawImage(bitmap, 0, 0);
-    return withoutAlpha(context.getImageData(0, 0, width, height));
+    return context.getImageData(0, 0, width, height);
   } finally {
     bitmap.close();
   }

@@ -23,3 +23,5 @@ export {
 } from './auto-tokenizer.js';
 export { type Environment, env } from './env.js';
 export { cos_sim, dot, mean_pooling, softmax } from './maths.js';
+export { load_audio, RawAudio, read_audio } from './raw-audio.js';
+export { type CanvasLike, load_image, RawImage, type Resample } from './raw-image.js';
