@@ -18,11 +18,15 @@ SIMD_INLINE Totals<n> totals(size_t cols, const Add& add) {
     const size_t end = cols - from < kBlock ? cols : from + kBlock;
     Vf sums[kWays][n] = {};
     size_t c = from;
-    for (; c + kWays * kWidth <= end; c += kWays * kWidth)
+    for (; c + kWays * kWidth <= end; c += kWays * kWidth) {
+#pragma GCC unroll 4
       for (size_t way = 0; way < kWays; ++way) add(c + way * kWidth, kWidth, sums[way]);
+    }
     for (; c + kWidth <= end; c += kWidth) add(c, kWidth, sums[0]);
     if (c < end) add(c, end - c, sums[1]);
+#pragma GCC unroll 4
     for (size_t k = 0; k < n; ++k) {
+#pragma GCC unroll 4
       for (size_t way = 1; way < kWays; ++way) sums[0][k] += sums[way][k];
       result.of[k] += static_cast<double>(sum(sums[0][k]));
     }
