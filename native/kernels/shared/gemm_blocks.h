@@ -27,7 +27,7 @@ class GemmCut {
     else
       shrinkProduct(block);
     const uint64_t across = divideUp(tilesAcross(), block.wide);
-    const uint64_t down = divideUp(tilesDown(), block.high);
+    const uint64_t down = evenDown(divideUp(tilesDown(), block.high), across);
     return blocks(divideUp(tilesDown(), down) * kTileRows, size_.transposeA
                                                                ? wholeVectors(divideUp(size_.cols, across))
                                                                : divideUp(tilesAcross(), across) * tileCols_);
@@ -105,6 +105,19 @@ class GemmCut {
   void shrinkProduct(TilesOfBlock& block) const {
     while (block.wide > kTuning.tilesTogether && areTooFew(block, 4)) halve(block.wide);
     while (block.high > 1 && areTooFew(block, 4)) halve(block.high);
+  }
+
+  // Returns the number of blocks down, at least `least`, with which the busiest thread has the least work. Nine equal
+  // blocks, for example, keep one of two threads idle for a tenth of the time. Each block packs its part of B, which
+  // takes as long as one more tile.
+  uint64_t evenDown(uint64_t least, uint64_t across) const {
+    const auto busiest = [&](uint64_t down) {
+      return divideUp(down * across * size_.batch, threads_) * (divideUp(tilesDown(), down) + 1);
+    };
+    uint64_t best = least;
+    for (uint64_t down = least + 1; down < 2 * least && down * across * size_.batch <= 16 * threads_; ++down)
+      if (busiest(down) < busiest(best)) best = down;
+    return best;
   }
 
   const ProductSize size_;
