@@ -6,7 +6,8 @@ import { maxTopK } from '../ops/top-k.js';
 import type { CachedText, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { lengthsOf } from './lengths.js';
-import type { Plan, Source } from './plan.js';
+import { CALL_OPTIONS } from './option-table.js';
+import type { GenerationSettings, Plan, Source } from './plan.js';
 import { longest, prefixesOf, promptsOf } from './prompts.js';
 import {
   checkAllTokens,
@@ -30,8 +31,6 @@ export function resolveOptions(
   sourceShape: readonly number[] | null = null,
 ): Plan {
   checkKinds(options);
-  const { maxSourceLength = 0 } = model;
-  const { draft } = options;
   const { cache, cacheType } = cacheOf(model, options);
   const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
@@ -39,33 +38,15 @@ export function resolveOptions(
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) refuseOptions(`a prompt is longer than the model's maxLength, ${maxLength}`);
   const settings = settingsOf(model, options, lengthsOf(model, options, longest(prompts), room));
-  const { numBeams, numReturnSequences, maxNewTokens } = settings;
-  const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
-  const expected = `at most ${room}: the model's maxLength is ${maxLength}${further}`;
-  checkNumber('generate', 'maxNewTokens', maxNewTokens, (n) => n <= room, expected);
+  checkLengths(model, settings, { maxLength, room });
   const maxSequences = maxCacheRows(model.device);
   checkLimits(settings, maxSequences);
   checkAllTokens(settings, model);
   checkTogether(settings, options, model, left);
-  if (cache || draft) checkOneSequence(settings, cache, inputs.length);
+  if (cache || options.draft) checkOneSequence(settings, cache, inputs.length);
   const prefixes = prefixesOf(options.prefix, inputs.length);
-  checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
-  const forced = longest(prefixes);
-  if (forced > maxNewTokens) refuseOptions(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
-  const others = [
-    'prefix',
-    'signal',
-    'onToken',
-    'maxLength',
-    'minLength',
-    'decoderStartTokenId',
-    'cache',
-    'draft',
-    'onDraft',
-  ] as const;
-  const names = [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...others];
-  checkKnown('generate', options, names);
-  const width = numBeams > 1 ? numBeams : numReturnSequences;
+  checkPrefixes(model, prefixes, settings);
+  checkKnown('generate', options, [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...CALL_OPTIONS]);
   return {
     inputs: inputs.map((tokens, index) => ({
       index,
@@ -74,15 +55,45 @@ export function resolveOptions(
       prefix: prefixes[index] as readonly number[],
     })),
     sourceShape,
-    width,
-    group: maxSourceLength > 0 || numBeams > 1 ? width : 1,
+    ...widthsOf(model, settings),
     vocabulary: model.vocabSize,
     maxRanked: maxTopK(model.device),
     maxSequences,
     cacheType,
     ...settings,
-    ...(draft ? { batchSize: 1 } : {}),
+    ...(options.draft ? { batchSize: 1 } : {}),
   };
+}
+
+/** Throws ArgumentError if `maxNewTokens` exceeds the room after the longest prompt. */
+function checkLengths(
+  { maxSourceLength = 0 }: Generative,
+  { maxNewTokens }: GenerationSettings,
+  { maxLength, room }: { readonly maxLength: number; readonly room: number },
+): void {
+  const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
+  const expected = `at most ${room}: the model's maxLength is ${maxLength}${further}`;
+  checkNumber('generate', 'maxNewTokens', maxNewTokens, (n) => n <= room, expected);
+}
+
+/** Throws ArgumentError for unknown tokens in prefixes, and for prefixes that are longer than an answer. */
+function checkPrefixes(
+  model: Generative,
+  prefixes: readonly (readonly number[])[],
+  { maxNewTokens }: GenerationSettings,
+): void {
+  checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
+  const forced = longest(prefixes);
+  if (forced > maxNewTokens) refuseOptions(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
+}
+
+/** The numbers of sequences that an input has in the batch, and that leave the batch together. */
+function widthsOf(
+  { maxSourceLength = 0 }: Generative,
+  { numBeams, numReturnSequences }: GenerationSettings,
+): Pick<Plan, 'width' | 'group'> {
+  const width = numBeams > 1 ? numBeams : numReturnSequences;
+  return { width, group: maxSourceLength > 0 || numBeams > 1 ? width : 1 };
 }
 
 /** The cached text, if there is one, and the format of keys and values. */

@@ -11,7 +11,7 @@ import { Initializer } from '../nn/init.js';
 import { shapeOf } from '../nn/state-names.js';
 import { formatOf, tileWords } from '../ops/packed.js';
 import { architectureOf, modelOf } from './architectures.js';
-import { type BlankModel, blankModel, openFolder } from './blank-model.js';
+import { type BlankModel, blankModel, type ModelFolder, openFolder } from './blank-model.js';
 import type { HubOptions } from './hub-options.js';
 import { loadCompanions } from './load-model.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
@@ -22,7 +22,7 @@ import { optionsOf } from './peft/load-lora.js';
 import { ADAPTER_CONFIG, PEFT_PREFIX } from './peft/lora-parts.js';
 import { loraTargets } from './peft/lora-targets.js';
 import { ownNames } from './peft/module-names.js';
-import { isOfHead, matchWeights } from './read-weights.js';
+import { isOfHead, matchWeights, type WeightMatch } from './read-weights.js';
 import { sentenceHead } from './sentence/head.js';
 import { isColbert } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
@@ -148,56 +148,35 @@ async function checkFolder(
   dtype: OnnxChoice | undefined,
 ): Promise<CheckedModel> {
   const folder = await openFolder(source, head);
-  const { backbone, layout, modulesHead, config: json, largerType, packedName } = folder;
+  const { config: json, packedName } = folder;
   if (json.format === 'simdformer')
     throw new FormatError(
       `${source.name} is a Transformer of simdformer, expected a model in the format of Hugging Face`,
     );
-  const warnings: string[] = [];
   const blank = await blankModel(device, folder, { head, dtype, headersOnly: true });
-  const { model, weights, stored, family, config } = blank;
+  const { model, stored } = blank;
   try {
-    const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
-    const match = await matchWeights(model, source.name, own, packedName !== null);
-    const warn = (message: string) => void warnings.push(message);
-    [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, warn);
-    if (largerType !== null) warn(`it reads more than text (${largerType}): its language model is loaded alone`);
-    if (stored.converted !== undefined)
-      warn(`some types are not computed with as they are: in memory is ${stored.converted}`);
-    const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
-    const missing = namesOf(match.missing.filter((piece) => !isOfHead(piece)));
-    const misshapen: Misshapen[] = match.misshapen.map(({ piece, shape }) => ({
-      name: piece.name,
-      shape,
-      expected: shapeOf(piece),
-    }));
-    if (blank.head === modulesHead) {
-      const loadPart = async (part: ModelSource, partHead: HeadKind) => {
-        const checked = await checkFolder(device, part, partHead, dtype);
-        checked.body?.dispose();
-        const within = (name: string) => `${part.name.slice(source.name.length + 1)}/${name}`;
-        missing.push(...checked.report.missing.map(within));
-        misshapen.push(...checked.report.misshapen.map((each) => ({ ...each, name: within(each.name) })));
-        return checked.model as PretrainedModel;
-      };
-      model.sentenceHead = await sentenceHead({ source, layout, model, weights, loadPart, headersOnly: true });
-    }
-    const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };
-    model.origin = { from: source.name, config: json, names: match.renamed, companions: async () => new Map() };
+    const { renamed, missing, misshapen, ...rest } = await compareWeights(source, folder, blank);
+    const warnings = await addCompanions(folder, blank);
+    const parts = blank.head === folder.modulesHead ? await addSentenceHead(source, folder, blank, dtype) : [];
+    model.origin = { from: source.name, config: json, names: renamed, companions: async () => new Map() };
     const body = bodyOf(blank, json);
+    const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };
+    const all = {
+      missing: [...missing, ...parts.flatMap((part) => part.missing)],
+      misshapen: [...misshapen, ...parts.flatMap((part) => part.misshapen)],
+    };
     const report: ModelReport = {
       ...EMPTY,
+      ...rest,
+      ...all,
       name: source.name,
-      fits: missing.length === 0 && misshapen.length === 0,
+      fits: all.missing.length === 0 && all.misshapen.length === 0,
       head: model.headKind,
       type: String(json.model_type),
       architectures: [json.architectures ?? []].flat().map(String),
-      missing,
-      misshapen,
-      unexpected: match.unused,
       warnings,
       packed: packedName !== null && formats ? formats : null,
-      newHead: namesOf(match.missing.filter(isOfHead)),
       parameters: sizeOf(model),
       memory: memoryOf(model),
       ...storedSizes(stored.tensors.values()),
@@ -215,6 +194,60 @@ async function checkFolder(
   } finally {
     stored.close();
   }
+}
+
+/** Compares the tensors of a folder with the model. `renamed` has the file's names of parameters. */
+async function compareWeights(
+  source: ModelSource,
+  { config, packedName }: ModelFolder,
+  { model, weights }: BlankModel,
+): Promise<Pick<ModelReport, 'missing' | 'newHead' | 'misshapen' | 'unexpected'> & Pick<WeightMatch, 'renamed'>> {
+  const needed = isColbert(config) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+  const match = await matchWeights(model, source.name, needed, packedName !== null);
+  return {
+    renamed: match.renamed,
+    missing: match.missing.filter((piece) => !isOfHead(piece)).map(({ name }) => name),
+    newHead: match.missing.filter(isOfHead).map(({ name }) => name),
+    misshapen: match.misshapen.map(({ piece, shape }) => ({ name: piece.name, shape, expected: shapeOf(piece) })),
+    unexpected: match.unused,
+  };
+}
+
+/** Adds the tokenizer and the processor to the model. Returns the warnings that loading would report. */
+async function addCompanions(
+  { backbone, largerType }: ModelFolder,
+  { model, stored, family, config }: BlankModel,
+): Promise<string[]> {
+  const warnings: string[] = [];
+  const warn = (message: string) => void warnings.push(message);
+  [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, warn);
+  if (largerType !== null) warn(`it reads more than text (${largerType}): its language model is loaded alone`);
+  if (stored.converted !== undefined)
+    warn(`some types are not computed with as they are: in memory is ${stored.converted}`);
+  return warnings;
+}
+
+/** Adds the modules of sentence-transformers. Returns the reports of those that are models in folders of their own. */
+async function addSentenceHead(
+  source: ModelSource,
+  { layout }: ModelFolder,
+  { model, weights }: BlankModel,
+  dtype: OnnxChoice | undefined,
+): Promise<Pick<ModelReport, 'missing' | 'misshapen'>[]> {
+  const reports: Pick<ModelReport, 'missing' | 'misshapen'>[] = [];
+  const loadPart = async (part: ModelSource, head: HeadKind) => {
+    const checked = await checkFolder(model.device, part, head, dtype);
+    checked.body?.dispose();
+    const inFolder = (name: string) => `${part.name.slice(source.name.length + 1)}/${name}`;
+    const { missing, misshapen } = checked.report;
+    reports.push({
+      missing: missing.map(inFolder),
+      misshapen: misshapen.map((each) => ({ ...each, name: inFolder(each.name) })),
+    });
+    return checked.model as PretrainedModel;
+  };
+  model.sentenceHead = await sentenceHead({ source, layout, model, weights, loadPart, headersOnly: true });
+  return reports;
 }
 
 /** Makes the model without a head; null if the family has no such class. */

@@ -6,6 +6,7 @@ import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
 import type { Gguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';
+import type { Json } from '../../models/model-config.js';
 import { familyOfGguf } from '../../models/registry.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { headOf } from '../architectures.js';
@@ -50,49 +51,20 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
   const settings = await ggufSettings(gguf, metadata, family, file);
   const tensors = ggufWeights(gguf, metadata, family.gguf, file, settings);
   const config = ggufConfig(gguf, metadata, type, family, settings);
-  const files = new Map<string, () => unknown>([['config.json', () => config]]);
-  if (tokenizerKind(metadata) !== null) {
-    files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
-    files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
-  }
-  if (headOf(config) === 'language-model') {
-    const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
-    const ends = endIds(metadata);
-    files.set('generation_config.json', () =>
-      withoutNothing({ bos_token_id, eos_token_id: ends, pad_token_id, decoder_start_token_id }),
-    );
-  }
-  const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
-  const projections = pooling === undefined ? new Map<string, WeightEntry>() : denseFiles(tensors);
-  if (pooling !== undefined) {
-    const width = config.hidden_size ?? config.d_model;
-    files.set('modules.json', () => sentenceModules([...projections.keys()]));
-    files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
-    for (const [path, weight] of projections) {
-      const [out_features, in_features] = weight.shape;
-      const activation_function = 'torch.nn.modules.linear.Identity';
-      files.set(`${path}/config.json`, () => ({ in_features, out_features, bias: false, activation_function }));
-    }
-  }
-  const contentOf = (path: string): unknown => {
-    const make = files.get(path);
-    if (make === undefined) throw new FormatError(`${name} has no ${path}`);
-    return make();
-  };
+  const projections = POOLINGS[metadata.own('pooling_type') ?? 0]
+    ? denseFiles(tensors)
+    : new Map<string, WeightEntry>();
+  const files = new Map<string, () => unknown>([
+    ['config.json', () => config],
+    ...tokenizerFiles(metadata),
+    ...generationFiles(metadata, config),
+    ...poolingFiles(metadata, config, projections),
+  ]);
   const check = (device: Device) => {
     for (const { name, type } of gguf.tensors.values()) checkReadable(device, name, type);
   };
-  const bytes = async (path: string) => {
-    const content = await contentOf(path);
-    return content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content, null, 1));
-  };
   return {
-    name,
-    list: async () => [...files.keys()],
-    has: async (path) => files.has(path),
-    bytes,
-    json: async (path) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
-    open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
+    ...folderOf(name, files),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
     weights: {
       tensors,
@@ -102,6 +74,61 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
       close: () => file.close(),
     },
     projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
+  };
+}
+
+/** Files by path. A function makes the content when the file is read. */
+type MadeFiles = (readonly [path: string, content: () => unknown])[];
+
+function tokenizerFiles(metadata: GgufMetadata): MadeFiles {
+  if (tokenizerKind(metadata) === null) return [];
+  return [
+    ['tokenizer.json', () => ggufTokenizerJson(metadata)],
+    ['tokenizer_config.json', () => ggufTokenizerConfig(metadata)],
+  ];
+}
+
+function generationFiles(metadata: GgufMetadata, config: Json): MadeFiles {
+  if (headOf(config) !== 'language-model') return [];
+  const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
+  const settings = { bos_token_id, eos_token_id: endIds(metadata), pad_token_id, decoder_start_token_id };
+  return [['generation_config.json', () => withoutNothing(settings)]];
+}
+
+/** The modules of sentence-transformers: pooling, and projections after it. */
+function poolingFiles(metadata: GgufMetadata, config: Json, projections: ReadonlyMap<string, WeightEntry>): MadeFiles {
+  const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
+  if (pooling === undefined) return [];
+  const word_embedding_dimension = config.hidden_size ?? config.d_model;
+  return [
+    ['modules.json', () => sentenceModules([...projections.keys()])],
+    ['1_Pooling/config.json', () => ({ word_embedding_dimension, [pooling]: true })],
+    ...[...projections].map(([path, { shape }]) => {
+      const [out_features, in_features] = shape;
+      const activation_function = 'torch.nn.modules.linear.Identity';
+      return [`${path}/config.json`, () => ({ in_features, out_features, bias: false, activation_function })] as const;
+    }),
+  ];
+}
+
+/** Presents made files as a folder. */
+function folderOf(name: string, files: ReadonlyMap<string, () => unknown>) {
+  const contentOf = async (path: string): Promise<unknown> => {
+    const make = files.get(path);
+    if (make === undefined) throw new FormatError(`${name} has no ${path}`);
+    return make();
+  };
+  const bytes = async (path: string) => {
+    const content = await contentOf(path);
+    return content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content, null, 1));
+  };
+  return {
+    name,
+    list: async () => [...files.keys()],
+    has: async (path: string) => files.has(path),
+    bytes,
+    json: async (path: string) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
+    open: async (path: string) => ({ ...inMemory(await bytes(path)), close() {} }),
   };
 }
 

@@ -20,16 +20,46 @@ interface ScaleOptions {
 
 const STORED = ['I8', 'U8', 'F8_E4M3', 'F8_E5M2'];
 
+/** A stored matrix and its scales. */
+interface ScaledMatrix {
+  readonly name: string;
+  readonly weight: SafetensorsEntry;
+  readonly scale: SafetensorsEntry;
+  readonly zero: SafetensorsEntry | null;
+  readonly order: SafetensorsEntry | null;
+  readonly rows: number;
+  readonly columns: number;
+  /** Sizes of a block, and the number of blocks beside one another. */
+  readonly height: number;
+  readonly width: number;
+  readonly across: number;
+}
+
 /** Replaces `stem.weight` by `(q − zero point) · scale`. */
 export function putScaled(
   tensors: QuantizedTensors,
   name: string,
   weight: SafetensorsEntry,
   scale: SafetensorsEntry,
-  { zero = null, order = null, blocks = [] }: ScaleOptions = {},
+  options: ScaleOptions = {},
 ): void {
   if (!STORED.includes(weight.dtype))
     throw new FormatError(`tensor ${name} is ${weight.dtype} beside a scale, expected ${STORED.join(', ')}`);
+  const matrix = scaledMatrix(name, weight, scale, options);
+  const floats = () => floatsOf(matrix);
+  tensors.put(
+    name,
+    weight.dtype === 'I8' ? int8Weight(matrix) : new LinearWeight([matrix.rows, matrix.columns], floats),
+  );
+}
+
+/** Finds the blocks of a matrix. Throws FormatError if its scales or zero points do not fit. */
+function scaledMatrix(
+  name: string,
+  weight: SafetensorsEntry,
+  scale: SafetensorsEntry,
+  { zero = null, order = null, blocks = [] }: ScaleOptions,
+): ScaledMatrix {
   const [rows, columns] = matrixOf(name, weight);
   const [down, across] = scale.shape.length === 2 ? matrixOf(`${name}_scale`, scale) : [scale.size, 1];
   const equal: Block = [rows / down, columns / across];
@@ -38,49 +68,54 @@ export function putScaled(
     Number.isInteger(width) &&
     Math.ceil(rows / height) === down &&
     Math.ceil(columns / width) === across;
-  const isSingle = scale.size === 1;
-  const block = (isSingle ? [equal] : [...blocks, equal]).find(fits);
+  const block = (scale.size === 1 ? [equal] : [...blocks, equal]).find(fits);
   if (block === undefined || (zero !== null && zero.size !== scale.size) || (order !== null && order.size !== columns))
     throw new FormatError(
       `the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${columns}]`,
     );
   const [height, width] = block;
-  if (weight.dtype === 'I8') {
-    const load = async () => {
+  return { name, weight, scale, zero, order, rows, columns, height, width, across };
+}
+
+function int8Weight(matrix: ScaledMatrix): LinearWeight {
+  const { name, weight, scale, zero, order, rows, columns, height, width, across } = matrix;
+  return groupedWeight({
+    name,
+    shape: [rows, columns],
+    bits: 8,
+    groupSize: width,
+    zeros: zero === null ? 'middle' : 'any',
+    isHalf: scale.dtype === 'F16',
+    isOrdered: order !== null,
+    async load() {
       const [q, scales, zeros] = [await valuesOf(weight), await valuesOf(scale), zero && (await valuesOf(zero))];
       const groupOf = order && (await valuesOf(order));
       const at = (row: number, group: number) => Math.floor(row / height) * across + group;
       return {
-        code: (row: number, column: number) => 128 + (q[row * columns + column] as number),
-        scale: (row: number, group: number) => scales[at(row, group)] as number,
-        zero: (row: number, group: number) => 128 + (zeros?.[at(row, group)] ?? 0),
-        groupOf: groupOf ? (column: number) => groupOf[column] as number : undefined,
+        code: (row, column) => 128 + (q[row * columns + column] as number),
+        scale: (row, group) => scales[at(row, group)] as number,
+        zero: (row, group) => 128 + (zeros?.[at(row, group)] ?? 0),
+        groupOf: groupOf ? (column) => groupOf[column] as number : undefined,
       };
-    };
-    const matrix = { name, shape: [rows, columns] as const, bits: 8, groupSize: width, load };
-    const isHalf = scale.dtype === 'F16';
-    tensors.put(
-      name,
-      groupedWeight({ ...matrix, zeros: zero === null ? 'middle' : 'any', isHalf, isOrdered: order !== null }),
-    );
-    return;
-  }
-  const values = async () => {
-    const [q, zeros] = [await valuesOf(weight), zero && (await valuesOf(zero))];
-    const given = await valuesOf(scale);
-    // Scales of microscaling formats are exponents.
-    const scales = scale.dtype === 'U8' ? Float32Array.from(given, scaleOfExponent) : given;
-    const floats = new Float32Array(rows * columns);
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++) {
-        const at = Math.floor(row / height) * across + Math.floor(column / width);
-        const i = row * columns + column;
-        floats[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
-      }
+    },
+  });
+}
+
+async function floatsOf(matrix: ScaledMatrix): Promise<Float32Array> {
+  const { weight, scale, zero, rows, columns, height, width, across } = matrix;
+  const [q, zeros] = [await valuesOf(weight), zero && (await valuesOf(zero))];
+  const stored = await valuesOf(scale);
+  // Scales of microscaling formats are exponents.
+  const scales = scale.dtype === 'U8' ? Float32Array.from(stored, scaleOfExponent) : stored;
+  const floats = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const at = Math.floor(row / height) * across + Math.floor(column / width);
+      const i = row * columns + column;
+      floats[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
     }
-    return floats;
-  };
-  tensors.put(name, new LinearWeight([rows, columns], values));
+  }
+  return floats;
 }
 
 /**
