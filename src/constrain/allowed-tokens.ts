@@ -4,9 +4,8 @@
 // for the states of a rule, for all of its callers. Some tokens stay inside the rule. For others, the result lists the
 // nodes of the token tree at which the rule may end. From these nodes on, the caller decides.
 
-import { atOnce } from '../core/slices.js';
+import { atOnce, type Parts } from '../core/slices.js';
 import { type ConfigurationSet, EMPTY_SET, type Recognizer } from './recognizer.js';
-import type { Sliced } from './slices.js';
 import type { TokenTrie } from './token-trie.js';
 
 /** The tokens that stay inside a rule, and the nodes of the token tree at which the rule may end. */
@@ -95,7 +94,7 @@ export class AllowedTokens {
    * Finds the tokens that can follow in slices, so that `mask` soon returns them. Ends without a result if the
    * recognizer clears its cache during a pause: `mask` then finds them itself.
    */
-  *prepare(set: ConfigurationSet): Sliced<void> {
+  *prepare(set: ConfigurationSet): Parts<void> {
     this.#checkEpoch();
     if (this.#masks.has(set)) return;
     try {
@@ -111,7 +110,7 @@ export class AllowedTokens {
     this.#masks.set(set, mask);
   }
 
-  *#find(set: ConfigurationSet, later: number): Sliced<Mask> {
+  *#find(set: ConfigurationSet, later: number): Parts<Mask> {
     const memory = this.#memory ?? new SearchMemory(this.trie.tokens.length, this.vocabulary);
     this.#memory = null;
     memory.count = 0;
@@ -126,7 +125,7 @@ export class AllowedTokens {
   }
 
   /** Pauses. Throws StaleSetsError if the numbers of sets are no longer valid. */
-  *#pause(): Sliced<void> {
+  *#pause(): Parts<void> {
     const { epoch } = this.recognizer;
     yield;
     if (this.recognizer.epoch !== epoch) throw new StaleSetsError();
@@ -150,7 +149,7 @@ export class AllowedTokens {
     node: number,
     later: number,
     done: Map<number, Set<number>>,
-  ): Sliced<number> {
+  ): Parts<number> {
     let maxDistance = 0;
     for (const group of this.recognizer.groups(set)) {
       const marked = done.get(group.stack) ?? new Set();
@@ -178,7 +177,7 @@ export class AllowedTokens {
    * Marks the tokens from which `left` further tokens suffice to the rule's end. Returns the greatest of their
    * distances.
    */
-  *#markRuleTokens(memory: SearchMemory, { tokens, distances }: RuleTokens, left: number): Sliced<number> {
+  *#markRuleTokens(memory: SearchMemory, { tokens, distances }: RuleTokens, left: number): Parts<number> {
     const { marks } = memory;
     let maxDistance = 0;
     for (let i = 0; i < tokens.length; i++) {
@@ -194,7 +193,7 @@ export class AllowedTokens {
     return maxDistance;
   }
 
-  *#ruleTokensOf(memory: SearchMemory, set: ConfigurationSet, node: number): Sliced<RuleTokens> {
+  *#ruleTokensOf(memory: SearchMemory, set: ConfigurationSet, node: number): Parts<RuleTokens> {
     const key = set * this.trie.size + node;
     const known = this.#ruleTokens.get(key);
     if (known) return known;
@@ -208,7 +207,7 @@ export class AllowedTokens {
     return ruleTokens;
   }
 
-  *#fromRoot(memory: SearchMemory, set: ConfigurationSet): Sliced<RuleTokens> {
+  *#fromRoot(memory: SearchMemory, set: ConfigurationSet): Parts<RuleTokens> {
     const signature = yield* this.#signatureOf(set);
     if (signature === null) return yield* this.#walk(memory, set, 0);
     const own = ruleTokensBySignature.get(this.trie) ?? new Map<string, RuleTokens>();
@@ -221,7 +220,7 @@ export class AllowedTokens {
   }
 
   /** Equal for sets with the same continuations. Null if few bytes can follow, or if the automaton is too large. */
-  *#signatureOf(set: ConfigurationSet): Sliced<string | null> {
+  *#signatureOf(set: ConfigurationSet): Parts<string | null> {
     const { recognizer } = this;
     const numbers = new Map<ConfigurationSet, number>([[set, 0]]);
     const rows: string[] = [];
@@ -241,7 +240,7 @@ export class AllowedTokens {
     return rows.join('\n');
   }
 
-  *#walk(memory: SearchMemory, set: ConfigurationSet, root: number): Sliced<RuleTokens> {
+  *#walk(memory: SearchMemory, set: ConfigurationSet, root: number): Parts<RuleTokens> {
     const { recognizer } = this;
     const { first, count, byte, tokenStart, tokens } = this.trie;
     let size = 0;

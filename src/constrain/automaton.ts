@@ -5,9 +5,9 @@
 // negated one must not. The states of the deterministic automaton are sets of threads (the subset construction for
 // alternating automata).
 
+import type { Parts } from '../core/slices.js';
 import { type Expression, LAST, oneOf, type Ranges, rule, sequence, set, text } from './expression.js';
 import { ResponseFormatError } from './format-error.js';
-import type { Sliced } from './slices.js';
 
 interface Edge {
   readonly first: number;
@@ -52,7 +52,7 @@ const MAX_THREADS = 500;
 export function* intersectionRules(
   expressions: readonly Expression[],
   newName: () => string,
-): Sliced<Map<string, Expression>> {
+): Parts<Map<string, Expression>> {
   const automaton = new Automaton();
   const [first, ...others] = expressions.map((each) => automaton.read(each)) as [number, ...number[]];
   const pending = others.map((start) => ({ states: automaton.closure([start]), isNegated: false }));

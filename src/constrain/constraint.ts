@@ -1,5 +1,5 @@
 import { checkMethod, checkOptions } from '../core/check.js';
-import { withParts } from '../core/slices.js';
+import { inSlices, type Parts, withParts } from '../core/slices.js';
 import type { LogitsProcessor, TokenPlace } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -11,7 +11,6 @@ import { MemberNames } from './member-names.js';
 import { MAX_STATES, networkOf } from './network.js';
 import { type ConfigurationSet, EMPTY_SET, Recognizer } from './recognizer.js';
 import { checkFormat, grammarOf } from './response-format.js';
-import { inSlices, type Sliced } from './slices.js';
 import { tokenBytes } from './token-bytes.js';
 import { type TokenTrie, tokenTrie } from './token-trie.js';
 
@@ -116,7 +115,7 @@ async function compile(tokenizer: PretrainedTokenizer, format: CheckedFormat): P
   return inSlices(compileWith(trie, format));
 }
 
-function* compileWith(trie: TokenTrie, format: CheckedFormat): Sliced<Compiled> {
+function* compileWith(trie: TokenTrie, format: CheckedFormat): Parts<Compiled> {
   const grammar = yield* grammarOf(format);
   const network = yield* networkOf(grammar, trie);
   const isJson = format.type === 'json_schema' || (format.type === 'tool_calls' && !format.optional);
@@ -141,7 +140,7 @@ function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): Pro
   return trie;
 }
 
-function* readTrie(tokenizer: PretrainedTokenizer, written: readonly string[]): Sliced<TokenTrie> {
+function* readTrie(tokenizer: PretrainedTokenizer, written: readonly string[]): Parts<TokenTrie> {
   return yield* tokenTrie(yield* tokenBytes(tokenizer, written));
 }
 

@@ -2,6 +2,7 @@
 // follow commas and colons.
 
 import { isObject } from '../core/check.js';
+import type { Parts } from '../core/slices.js';
 import { intersectionRules } from './automaton.js';
 import {
   ANY,
@@ -44,7 +45,6 @@ import {
   shown,
   typesOf,
 } from './schema-types.js';
-import type { Sliced } from './slices.js';
 
 const COMMA = sequence(text(','), optional(text(' ')));
 const COLON = sequence(text(':'), optional(text(' ')));
@@ -58,7 +58,7 @@ const MIN_NAMES = 1000;
  * The JSON values that satisfy a schema, or a part of them. `schema` is plain JSON (see `jsonCopy`). Throws
  * ResponseFormatError, which names keyword and place, for what is not supported.
  */
-export function jsonSchemaGrammar(schema: unknown): Sliced<Grammar> {
+export function jsonSchemaGrammar(schema: unknown): Parts<Grammar> {
   return new SchemaReader(schema).read();
 }
 
@@ -90,7 +90,7 @@ class SchemaReader {
 
   constructor(private readonly root: unknown) {}
 
-  *read(): Sliced<Grammar> {
+  *read(): Parts<Grammar> {
     const root = this.#nameOf(this.root, '#');
     for (let next = this.#open.pop(); next !== undefined; next = this.#open.pop()) {
       this.#rules.set(next.name, yield* this.#schema(next.schema, next.place));
@@ -118,7 +118,7 @@ class SchemaReader {
     return this.#count++ === 0 ? place : `${place} (${this.#count})`;
   }
 
-  *#schema(schema: unknown, place: string): Sliced<Expression> {
+  *#schema(schema: unknown, place: string): Parts<Expression> {
     if (schema === true) return this.#anything();
     if (schema === false) return NOTHING;
     if (!isObject(schema)) throw refusal(place, `${shown(schema)}, expected an object`);
@@ -135,7 +135,7 @@ class SchemaReader {
     return oneOf(options);
   }
 
-  *#typed(type: string, schema: Schema, place: string): Sliced<Expression> {
+  *#typed(type: string, schema: Schema, place: string): Parts<Expression> {
     switch (type) {
       case 'object':
         return yield* this.#object(schema, place);
@@ -221,7 +221,7 @@ class SchemaReader {
   }
 
   /** One schema alone, or rules for strings only. */
-  *#all(schema: Schema, place: string): Sliced<Expression> {
+  *#all(schema: Schema, place: string): Parts<Expression> {
     const { allOf, ...others } = schema;
     if (!Array.isArray(allOf) || allOf.length === 0) throw refusal(place, "an 'allOf' that is no list");
     if (allOf.length === 1 && otherKeyword(others, []) === undefined) return this.#ruleOf(allOf[0], `${place}/allOf/0`);
@@ -235,7 +235,7 @@ class SchemaReader {
   }
 
   /** A string that satisfies all schemas. */
-  *#string(schemas: readonly Schema[], place: string): Sliced<Expression> {
+  *#string(schemas: readonly Schema[], place: string): Parts<Expression> {
     const patterns = schemas.flatMap((each) => patternsOf(each, place));
     const hasPattern = patterns.length > 0;
     for (const each of schemas) patterns.push(...formatOf(each, hasPattern, place));
@@ -254,7 +254,7 @@ class SchemaReader {
     return quoted(rule(start as string));
   }
 
-  *#object(schema: Schema, place: string): Sliced<Expression> {
+  *#object(schema: Schema, place: string): Parts<Expression> {
     const { properties = {}, required = [], additionalProperties = true } = schema;
     if (!isObject(properties)) throw refusal(place, "'properties' that are no object");
     if (!Array.isArray(required) || !required.every((each) => typeof each === 'string'))
@@ -286,7 +286,7 @@ class SchemaReader {
   }
 
   /** The constraint of `propertyNames`; null without it. Names are strings, so its `type` changes nothing. */
-  *#names(given: unknown, at: string): Sliced<Names | null> {
+  *#names(given: unknown, at: string): Parts<Names | null> {
     if (given === undefined || given === true) return null;
     const place = `${at}/propertyNames`;
     const schema: unknown = given === false ? { enum: [] } : given;
@@ -390,7 +390,7 @@ function refuseAll(not: unknown, place: string): Expression {
 /** Values of an enum between two pauses. */
 const VALUES_PER_STEP = 256;
 
-function* valuesOf(values: unknown, schema: Schema, place: string): Sliced<Expression> {
+function* valuesOf(values: unknown, schema: Schema, place: string): Parts<Expression> {
   if (!Array.isArray(values) || values.length === 0) throw refusal(place, "an 'enum' that is no list of values");
   const other = otherKeyword(schema, ['type', schema.const === undefined ? 'enum' : 'const']);
   if (other !== undefined) throw refusal(place, `'${other}' beside values`);

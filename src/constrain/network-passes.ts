@@ -1,8 +1,8 @@
 // Computations over all states of a network. Each takes linear time, except for sorting distances.
 
 import TinyQueue from 'tinyqueue';
+import type { Parts } from '../core/slices.js';
 import { ResponseFormatError } from './format-error.js';
-import type { Sliced } from './slices.js';
 import type { State } from './states.js';
 import { childOf, type TokenTrie } from './token-trie.js';
 
@@ -22,7 +22,7 @@ interface IncomingEdge {
  * along a fixed text. Knuth's generalization of Dijkstra's algorithm settles states in the order of their distances,
  * each once ("A generalization of Dijkstra's algorithm", 1977).
  */
-export function* setDistances(states: readonly State[], trie: TokenTrie): Sliced<void> {
+export function* setDistances(states: readonly State[], trie: TokenTrie): Parts<void> {
   const stateAt = (i: number) => states[i] as State;
   const incoming = yield* incomingEdges(states);
   for (const from of states.keys()) {
@@ -76,7 +76,7 @@ function longestTokens(states: readonly State[], from: number, trie: TokenTrie):
 }
 
 /** Lists the edges that lead to each state. */
-function* incomingEdges(states: readonly State[]): Sliced<IncomingEdge[][]> {
+function* incomingEdges(states: readonly State[]): Parts<IncomingEdge[][]> {
   const incoming = yield* emptyLists<IncomingEdge>(states.length);
   for (const [from, { edges, epsilon, calls }] of states.entries()) {
     for (const { to } of edges) incoming[to]?.push({ from, tokens: 1, other: null });
@@ -91,7 +91,7 @@ function* incomingEdges(states: readonly State[]): Sliced<IncomingEdge[][]> {
 }
 
 /** Sets `isTail`: a state is a tail if no byte and no call is reached without a byte. */
-export function* findTails(states: readonly State[]): Sliced<void> {
+export function* findTails(states: readonly State[]): Parts<void> {
   const before = yield* emptyLists<number>(states.length);
   const others: number[] = [];
   for (const [i, { edges, epsilon, calls }] of states.entries()) {
@@ -111,7 +111,7 @@ export function* findTails(states: readonly State[]): Sliced<void> {
 }
 
 /** Refuses a rule that begins with itself: it would be called without end. */
-export function* checkLeftRecursion(states: readonly State[], starts: ReadonlyMap<string, number>): Sliced<void> {
+export function* checkLeftRecursion(states: readonly State[], starts: ReadonlyMap<string, number>): Parts<void> {
   const callsFirst = new Map<number, number[]>();
   for (const start of starts.values()) {
     callsFirst.set(start, yield* firstCalls(states, start));
@@ -142,7 +142,7 @@ export function* checkLeftRecursion(states: readonly State[], starts: ReadonlyMa
 }
 
 /** The rules that a rule may call before its first byte. */
-function* firstCalls(states: readonly State[], start: number): Sliced<number[]> {
+function* firstCalls(states: readonly State[], start: number): Parts<number[]> {
   const called = new Set<number>();
   const reached = new Set([start]);
   let steps = 0;
@@ -158,7 +158,7 @@ function* firstCalls(states: readonly State[], start: number): Sliced<number[]> 
   return [...called];
 }
 
-function* emptyLists<T>(count: number): Sliced<T[][]> {
+function* emptyLists<T>(count: number): Parts<T[][]> {
   const lists: T[][] = [];
   for (let i = 0; i < count; i++) {
     lists.push([]);

@@ -1,9 +1,9 @@
 // A grammar as a network of states: bytes lead from one state to the next, and rules call each other (Woods 1970).
 
+import type { Parts } from '../core/slices.js';
 import type { Expression, Grammar, Ranges } from './expression.js';
 import { ResponseFormatError } from './format-error.js';
 import { checkLeftRecursion, findTails, setDistances } from './network-passes.js';
-import type { Sliced } from './slices.js';
 import type { Call, Edge, Network, State } from './states.js';
 import type { TokenTrie } from './token-trie.js';
 import { type ByteRanges, utf8Ranges } from './utf8.js';
@@ -18,7 +18,7 @@ const STEPS = 256;
  * Builds the network of a grammar for a vocabulary. Bytes that no token has are left out. Throws ResponseFormatError
  * for a grammar that is too large, that nothing satisfies, or whose rules begin with themselves.
  */
-export function* networkOf(grammar: Grammar, trie: TokenTrie): Sliced<Network> {
+export function* networkOf(grammar: Grammar, trie: TokenTrie): Parts<Network> {
   const { rules, root } = grammar;
   yield* checkSize(grammar);
   const builder = new Builder();
@@ -64,7 +64,7 @@ function runningCounts(flags: Uint8Array): Int32Array {
   return counts;
 }
 
-function* eachState(states: readonly State[], change: (state: State) => void): Sliced<void> {
+function* eachState(states: readonly State[], change: (state: State) => void): Parts<void> {
   for (const [i, state] of states.entries()) {
     change(state);
     if (i % STEPS === 0) yield;
@@ -72,7 +72,7 @@ function* eachState(states: readonly State[], change: (state: State) => void): S
 }
 
 /** Refuses a grammar that is too large before any state is made. */
-function* checkSize({ rules }: Grammar): Sliced<void> {
+function* checkSize({ rules }: Grammar): Parts<void> {
   let [size, steps] = [2 * rules.size, 0];
   // An expression with the number of its repetitions.
   const open = [...rules.values()].map((expression): [Expression, number] => [expression, 1]);
@@ -150,7 +150,7 @@ class Builder {
   }
 
   /** Makes the texts of `expression` lead from one state to another. Nested expressions become tasks, not recursion. */
-  *connect(expression: Expression, from: number, to: number, starts: ReadonlyMap<string, number>): Sliced<void> {
+  *connect(expression: Expression, from: number, to: number, starts: ReadonlyMap<string, number>): Parts<void> {
     this.#tasks.push({ expression, from, to });
     let steps = 0;
     for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) {
@@ -237,7 +237,7 @@ class Builder {
   }
 
   /** Texts share their beginnings, as in a trie. Each other option has its own first state, to which it may return. */
-  *#choice(options: readonly Expression[], from: number, to: number): Sliced<void> {
+  *#choice(options: readonly Expression[], from: number, to: number): Parts<void> {
     const texts: Uint8Array[] = [];
     for (const [i, option] of options.entries()) {
       if (option.kind === 'text') texts.push(encoder.encode(option.text));

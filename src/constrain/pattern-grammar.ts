@@ -1,10 +1,10 @@
+import type { Parts } from '../core/slices.js';
 import { intersectionRules } from './automaton.js';
 import type { Grammar } from './expression.js';
 import { regex } from './regex.js';
-import type { Sliced } from './slices.js';
 
 /** The texts that a pattern matches from start to end. */
-export function* patternGrammar(pattern: string): Sliced<Grammar> {
+export function* patternGrammar(pattern: string): Parts<Grammar> {
   const { expression, hasLookaheads } = regex(pattern);
   if (!hasLookaheads) return { rules: new Map([['root', expression]]), root: 'root' };
   let count = 0;

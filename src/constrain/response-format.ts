@@ -2,6 +2,7 @@
 
 import { checkOptions, describeValue, isObject, type OptionKind, type OptionRule, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import type { Parts } from '../core/slices.js';
 import type { CallableTool, ResponseFormat, ToolCallSyntax } from '../generate/response-format.js';
 import { CALL_SYNTAXES } from './call-syntax.js';
 import type { CheckedFormat } from './checked-format.js';
@@ -11,7 +12,6 @@ import { ResponseFormatError } from './format-error.js';
 import { jsonCopy } from './json-limits.js';
 import { jsonSchemaGrammar } from './json-schema.js';
 import { patternGrammar } from './pattern-grammar.js';
-import type { Sliced } from './slices.js';
 import { toolCallsGrammar } from './tool-calls.js';
 
 const EXPECTED = "an object with one of type ('json_schema', 'json_object' or 'tool_calls'), regex, choices or grammar";
@@ -44,7 +44,7 @@ export function checkFormat(format: ResponseFormat, defaultSyntax: ToolCallSynta
 }
 
 /** The grammar of a format, in slices. */
-export function* grammarOf(format: CheckedFormat): Sliced<Grammar> {
+export function* grammarOf(format: CheckedFormat): Parts<Grammar> {
   switch (format.type) {
     case 'json_schema':
       return yield* jsonSchemaGrammar(format.schema);

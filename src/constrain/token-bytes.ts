@@ -1,7 +1,7 @@
+import type { Parts } from '../core/slices.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerJson } from '../tokenizers/json.js';
 import { ResponseFormatError } from './format-error.js';
-import type { Sliced } from './slices.js';
 
 /** The number of tokens between two pauses. */
 const STEPS = 1024;
@@ -63,7 +63,7 @@ export class TokenBytes {
  * The bytes that each token adds to a text. None for special tokens that are not in `written`, and for ids without a
  * token. Throws ResponseFormatError if the meaning of a token depends on its neighbours, as with WordPiece.
  */
-export function* tokenBytes(tokenizer: PretrainedTokenizer, written: readonly string[] = []): Sliced<TokenBytes> {
+export function* tokenBytes(tokenizer: PretrainedTokenizer, written: readonly string[] = []): Parts<TokenBytes> {
   const json = (tokenizer as unknown as { toJSON(): TokenizerJson }).toJSON();
   const toBytes = bytesOf(json);
   const isLeftOut = ({ special, content }: { special: boolean; content: string }) =>

@@ -1,5 +1,4 @@
-import { sortedInParts } from '../core/slices.js';
-import type { Sliced } from './slices.js';
+import { type Parts, sortedInParts } from '../core/slices.js';
 import type { TokenBytes } from './token-bytes.js';
 
 /** The tokens of a vocabulary by their bytes, as a tree: tokens with a common beginning share nodes. */
@@ -40,7 +39,7 @@ export function childOf({ first, count, byte }: TokenTrie, node: number, wanted:
 const STEPS = 1024;
 
 /** Builds the tree level by level, so that children are neighbours. Empty tokens are left out. */
-export function* tokenTrie(bytes: TokenBytes): Sliced<TokenTrie> {
+export function* tokenTrie(bytes: TokenBytes): Parts<TokenTrie> {
   const { data } = bytes;
   const tokens = yield* sortedTokens(bytes);
   // Each node has a range of the sorted tokens: first those that end at it, then those of each child.
@@ -77,7 +76,7 @@ export function* tokenTrie(bytes: TokenBytes): Sliced<TokenTrie> {
 }
 
 /** The tokens that are not empty, in the order of their bytes. */
-function* sortedTokens(bytes: TokenBytes): Sliced<readonly number[]> {
+function* sortedTokens(bytes: TokenBytes): Parts<readonly number[]> {
   const { data } = bytes;
   const ids: number[] = [];
   for (let id = 0; id < bytes.count; id++) {
@@ -90,12 +89,12 @@ function* sortedTokens(bytes: TokenBytes): Sliced<readonly number[]> {
     while (i < endOfA && j < endOfB && data[i] === data[j]) [i, j] = [i + 1, j + 1];
     return j < endOfB && (i === endOfA || (data[i] as number) < (data[j] as number));
   };
-  return yield* sortedInParts(ids, isBefore) as Sliced<readonly number[]>;
+  return yield* sortedInParts(ids, isBefore);
 }
 
 const QUOTE = 0x22;
 
-function* quotingTokens(bytes: TokenBytes, tokens: Int32Array): Sliced<readonly (readonly number[])[]> {
+function* quotingTokens(bytes: TokenBytes, tokens: Int32Array): Parts<readonly (readonly number[])[]> {
   const byQuotes: number[][] = [[], [], [], []];
   for (let i = 0; i < tokens.length; i++) {
     if (i % STEPS === 0) yield;

@@ -1,5 +1,6 @@
 // Calls of tools as a grammar: the syntax is the model's, and the arguments are JSON of the tool's schema.
 
+import type { Parts } from '../core/slices.js';
 import type { ToolCallSyntax } from '../generate/response-format.js';
 import type { CheckedToolCalls } from './checked-format.js';
 import {
@@ -20,10 +21,9 @@ import {
 } from './expression.js';
 import { ResponseFormatError } from './format-error.js';
 import { jsonSchemaGrammar } from './json-schema.js';
-import type { Sliced } from './slices.js';
 
 /** Throws ResponseFormatError, which names the tool, for schemas that are not supported. */
-export function* toolCallsGrammar(format: CheckedToolCalls): Sliced<Grammar> {
+export function* toolCallsGrammar(format: CheckedToolCalls): Parts<Grammar> {
   const { tools, syntax, optional: isOptional, parallel } = format;
   const rules = new Map<string, Expression>();
   const calls: Expression[] = [];
@@ -71,7 +71,7 @@ function without(mark: string): Expression {
   return sequence(repeat(choice(set(...complement([rangeOf(first)])), sequence(some, choice(...broken))), 0), some);
 }
 
-function* argumentsGrammar(name: string, parameters: object = {}): Sliced<Grammar> {
+function* argumentsGrammar(name: string, parameters: object = {}): Parts<Grammar> {
   try {
     return yield* jsonSchemaGrammar(Object.keys(parameters).length === 0 ? { type: 'object' } : parameters);
   } catch (cause) {

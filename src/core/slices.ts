@@ -1,6 +1,10 @@
-// Work in slices: a generator that yields where the event loop may run, and returns the result.
+// Work in parts: a generator that yields where the event loop may run, and returns the result. A slice is as many parts
+// as run between two turns of the event loop.
 
-import { yieldToEventLoop } from './yield-to-event-loop.js';
+import { isTurnDue, turnOfEventLoop } from './yield-to-event-loop.js';
+
+/** Work in parts whose result is a `T`. */
+export type Parts<T> = Generator<undefined, T, void>;
 
 /** Returns a function that runs the work without a pause, with the work itself as `inParts`. */
 export function withParts<Args extends readonly unknown[]>(
@@ -17,12 +21,39 @@ export function atOnce<Result>(work: Iterator<unknown, Result>): Result {
   }
 }
 
-/** Runs `work` to its end. At each pause, the event loop may run. */
-export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise<Result> {
+/** Settings of `inSlices`. */
+export interface SliceOptions {
+  /** The time at which the first slice began. Default: the latest turn of the event loop. */
+  readonly start?: number | undefined;
+  /** Called before each turn of the event loop. No other code runs between it and the part before. */
+  readonly onPause?: (() => void) | undefined;
+}
+
+/** Runs `work` to its end. The event loop runs after each slice. */
+export async function inSlices<Result>(
+  work: Iterator<unknown, Result>,
+  { start, onPause }: SliceOptions = {},
+): Promise<Result> {
+  try {
+    for (let since = start; ; since = undefined) {
+      const { done, value } = slice(work, since);
+      if (done) return value;
+      onPause?.();
+      await turnOfEventLoop();
+    }
+  } finally {
+    work.return?.(undefined as Result); // ends its scopes if `onPause` has failed
+  }
+}
+
+/** Runs a slice that began at `start`, at least one part. Returns what the last part gave. */
+export function slice<Yielded, Result>(
+  work: Iterator<Yielded, Result>,
+  start?: number,
+): IteratorResult<Yielded, Result> {
   for (;;) {
-    const { done, value } = work.next();
-    if (done) return value;
-    await yieldToEventLoop();
+    const step = work.next();
+    if (step.done || isTurnDue(start)) return step;
   }
 }
 

@@ -3,9 +3,9 @@
 
 import { ArgumentError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
-import { inSlices } from '../core/slices.js';
+import { eachWithin, inSlices, slice } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
-import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { inference } from '../nn/module.js';
@@ -64,7 +64,7 @@ export async function extendAsync(
   const layers = model.extendInParts?.(state, tokens, options);
   if (layers === undefined)
     return inference(model, () => withAdapters(adapters, () => model.extend?.(state, tokens, options) ?? null));
-  return inSlices({ next: () => withAdapters(adapters, () => layers.next()) });
+  return inSlices(eachWithin((part) => withAdapters(adapters, part), layers));
 }
 
 /** A recorded step of a model: one program, or several that run one after the other. */
@@ -100,21 +100,18 @@ export async function recordStep(
   adapters: RowAdapters | null = null,
 ): Promise<RecordedStep> {
   await yieldToEventLoop();
-  const layers = model.stepInParts?.(state);
+  const layers = stepOf(model, state);
   const programs: Program<Tensor>[] = [];
   let isDone = false;
-  const slice = () => {
-    const start = performance.now();
-    for (;;) {
-      const { done, value } = layers?.next() ?? { done: true, value: model.step(state) };
-      isDone = done === true;
-      if (isDone) rank(value);
-      if (isDone || performance.now() - start > SLICE_MS) return value;
-    }
+  const record = () => {
+    const { done, value } = slice(layers);
+    isDone = done === true;
+    if (isDone) rank(value);
+    return value;
   };
   try {
     for (;;) {
-      programs.push(model.device.record(() => withAdapters(adapters, slice)));
+      programs.push(model.device.record(() => withAdapters(adapters, record)));
       if (isDone) return new RecordedStep(programs);
       await yieldToEventLoop();
     }
@@ -122,4 +119,8 @@ export async function recordStep(
     for (const program of programs) program.dispose();
     throw error;
   }
+}
+
+function* stepOf(model: Generative, state: DecoderState): Generator<Tensor, Tensor> {
+  return model.stepInParts ? yield* model.stepInParts(state) : model.step(state);
 }

@@ -6,7 +6,7 @@ import { ArgumentError, DisposedError, ShapeError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import { orDispose } from '../core/or-dispose.js';
 import { Random } from '../core/random.js';
-import { atOnce } from '../core/slices.js';
+import { atOnce, eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
@@ -242,13 +242,7 @@ export abstract class Model extends Module implements Generative {
     options?: ExtendOptions & { logits?: 'last' | 'every' | undefined },
   ): Tensor;
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Tensor | null {
-    const layers = this.extendInParts(state, tokens, options);
-    return inference(this, () => {
-      for (;;) {
-        const { done, value } = layers.next();
-        if (done) return value;
-      }
-    });
+    return inference(this, () => atOnce(this.extendInParts(state, tokens, options)));
   }
 
   /**
@@ -428,14 +422,13 @@ export abstract class Model extends Module implements Generative {
   }
 
   /** Runs a pass after `beginPass` with that seed. During its pauses, another pass may set another seed. */
-  protected *withPassSeed<T>(parts: Iterator<unknown, T>): Generator<unknown, T> {
+  protected *withPassSeed<T>(parts: Generator<unknown, T>): Generator<unknown, T> {
     const { seed } = this.randomness;
-    for (;;) {
+    const seeded = <Part>(part: () => Part) => {
       this.randomness.seed = seed;
-      const { done, value } = parts.next();
-      if (done) return value;
-      yield;
-    }
+      return part();
+    };
+    return yield* eachWithin(seeded, parts);
   }
 
   /** @internal Random numbers of its dropouts, for parts that are added to it. */

@@ -30,7 +30,7 @@ export function withBalanceLoss<T>(model: Module, pass: () => T): { result: T; l
 /** Same as `withBalanceLoss`, for a pass with pauses, in which another pass may run. */
 export function* withBalanceLossInParts<T>(
   model: Module,
-  pass: Iterator<unknown, T>,
+  pass: Generator<unknown, T>,
 ): Generator<unknown, { result: T; loss: Tensor | null }> {
   const modules = model.modules();
   if (model.training && modules.some((each) => each instanceof TransformerLayer && each.recomputes))

@@ -1,7 +1,8 @@
 // A pass in inference mode that gives way to the event loop between its layers.
 
 import type { Device } from '../core/device.js';
-import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
+import { eachWithin, inSlices } from '../core/slices.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EVALUATION, inModes } from './module.js';
 
 /** The latest pass of each device. Passes follow each other, so that memory holds the activations of one. */
@@ -13,7 +14,7 @@ const passes = new WeakMap<Device, Promise<unknown>>();
  */
 export async function inferenceAsync<T>(
   model: { readonly device: Device },
-  work: () => Iterator<unknown, T>,
+  work: () => Generator<unknown, T>,
 ): Promise<T> {
   const before = passes.get(model.device);
   const pass = (async () => {
@@ -27,32 +28,13 @@ export async function inferenceAsync<T>(
   return pass;
 }
 
-async function slices<T>(model: { readonly device: Device }, work: () => Iterator<unknown, T>): Promise<T> {
-  const { device } = model;
+async function slices<T>({ device }: { readonly device: Device }, work: () => Generator<unknown, T>): Promise<T> {
   await yieldToEventLoop();
-  let parts: Generator<undefined, T> | undefined;
-  const slice = () => {
-    const start = performance.now();
-    parts ??= device.scopeInParts(pausing(work));
-    for (;;) {
-      const step = parts.next();
-      if (step.done || performance.now() - start > SLICE_MS) return step;
-    }
-  };
-  const quiet = () => device.noGrad(slice);
-  for (;;) {
-    const { done, value } = inModes(EVALUATION, quiet);
-    if (done) return value;
-    await yieldToEventLoop();
-  }
+  const quiet = <Part>(part: () => Part) => inModes(EVALUATION, () => device.noGrad(part));
+  return inSlices(eachWithin(quiet, device.scopeInParts(begun(work))));
 }
 
 /** Begins the work inside the scope. */
-function* pausing<T>(work: () => Iterator<unknown, T>): Generator<unknown, T> {
-  const parts = work();
-  for (;;) {
-    const { done, value } = parts.next();
-    if (done) return value;
-    yield;
-  }
+function* begun<T>(work: () => Generator<unknown, T>): Generator<unknown, T> {
+  return yield* work();
 }

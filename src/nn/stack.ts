@@ -1,4 +1,5 @@
 import { checkOptions, checkSizes, orNull } from '../core/check.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { CacheSpec, DecoderState, Memory } from './decoder-state.js';
@@ -109,7 +110,7 @@ export class Stack extends Module {
    * projection.
    */
   forward(x: Tensor, batch: Sequences, context: StackContext = {}): Tensor {
-    return finish(this.forwardInParts(x, batch, context));
+    return atOnce(this.forwardInParts(x, batch, context));
   }
 
   /** Same as `forward`, but yields the output of each layer. */
@@ -149,14 +150,14 @@ export class Stack extends Module {
    * `forward`.
    */
   step(x: Tensor, state: DecoderState): Tensor {
-    return finish(this.stepInParts(x, state));
+    return atOnce(this.stepInParts(x, state));
   }
 
   /**
    * `x`: float32 [N, dModel], new tokens of some sequences, end to end. The result has the same shape, as in `forward`.
    */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
-    return finish(this.extendInParts(x, extension, state));
+    return atOnce(this.extendInParts(x, extension, state));
   }
 
   /** Same as `step`, but yields the output of each layer. */
@@ -223,14 +224,6 @@ export class Stack extends Module {
   /** Caches of the layers between steps. `type` is that of keys and values. */
   cacheSpecs(type: CacheType = 'float32'): readonly CacheSpec[] {
     return this.layers.flatMap((layer) => layer.cacheSpecs(type));
-  }
-}
-
-/** Runs all layers at once. */
-function finish(layers: Generator<Tensor, Tensor>): Tensor {
-  for (;;) {
-    const { done, value } = layers.next();
-    if (done) return value;
   }
 }
 

@@ -132,7 +132,7 @@ export function inputsOf(model: LoadedModel, { inputIds, tokenTypeIds }: Encoded
 export async function readRows(
   model: LoadedModel,
   { inputIds, tokenTypeIds }: EncodedRows,
-  compute: (batch: EncodedRows) => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
+  compute: (batch: EncodedRows) => Generator<unknown, readonly [Tensor, ...Tensor[]]>,
 ): Promise<Float32Array[]> {
   const found: Float32Array[][] = [];
   for (const batch of tokenBatches([...inputIds.keys()], (row) => (inputIds[row] as number[]).length)) {
@@ -149,7 +149,7 @@ export async function readRows(
  */
 export async function read(
   model: LoadedModel,
-  compute: () => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
+  compute: () => Generator<unknown, readonly [Tensor, ...Tensor[]]>,
 ): Promise<Float32Array[]> {
   const tensors = await inferenceAsync(model, compute);
   try {

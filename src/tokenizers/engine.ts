@@ -56,22 +56,10 @@ export class Engine {
     const whole = wellFormed(text);
     const slices = slicesOf(whole, length);
     const first = slices.next();
-    if (first.value === whole || (yield* this.#findCuts()) === 'none') return yield this.#itemsOf(whole, type, begin());
     const place = begin();
+    if (first.value !== whole) this.#cuts ??= yield* cutsOf(this.json, this.#model);
+    if (first.value === whole || this.#cuts === 'none') return void (yield this.#itemsOf(whole, type, place));
     for (let slice = first; !slice.done; slice = slices.next()) yield this.#itemsOf(slice.value, type, place);
-  }
-
-  *#findCuts(): Generator<Item[], Cuts> {
-    if (this.#cuts !== null) return this.#cuts;
-    const check = cutsOf(this.json, this.#model);
-    for (;;) {
-      const { done, value } = check.next();
-      if (done) {
-        this.#cuts = value;
-        return value;
-      }
-      yield [];
-    }
   }
 
   /** Returns the tokens of a slice. `place` is the position of the slice; it is advanced to the end of the slice. */

@@ -57,9 +57,9 @@ const TOKENS_A_SLICE = 8192;
 
 /**
  * Tells if the tokens of slices equal those of the whole text, and if cuts are between words or within them. The
- * generator pauses while it reads a vocabulary.
+ * generator yields lists of no tokens while it reads a vocabulary.
  */
-export function* cutsOf(json: TokenizerJson, model: Model): Generator<undefined, Cuts> {
+export function* cutsOf(json: TokenizerJson, model: Model): Generator<never[], Cuts> {
   const { normalizer, pre_tokenizer, added_tokens, model: file } = json;
   const normalizers = partsOf(normalizer, 'normalizers');
   const preTokenizers = partsOf(pre_tokenizer, 'pretokenizers');
@@ -78,7 +78,7 @@ export function* cutsOf(json: TokenizerJson, model: Model): Generator<undefined,
   let count = 0;
   for (const [token] of model.ids) {
     if (ACROSS_CUT.test(token)) return 'none';
-    if (++count % TOKENS_A_SLICE === 0) yield;
+    if (++count % TOKENS_A_SLICE === 0) yield [];
   }
   return 'within words';
 }

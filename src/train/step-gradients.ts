@@ -1,8 +1,8 @@
 // Computes the gradients of one step of `fit`, from one or more batches.
 
 import { backwardInParts } from '../core/autograd.js';
+import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
-import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { GradientSum } from './gradient-sum.js';
 import type { Learner } from './objective.js';
 import { Pending } from './pending.js';
@@ -52,7 +52,8 @@ export class StepGradients {
     try {
       for (const [i, batch] of batches.entries()) {
         await runs.at(-2)?.value(); // the commands of all batches together would take much memory
-        await paused(this.#add(batch, seed, i === 0, i + 1 === batches.length), start, end);
+        const isLast = i + 1 === batches.length;
+        await inSlices(this.#add(batch, seed, i === 0, isLast, end), { start: performance.now(), onPause: start });
       }
       if (finished) return finished.result;
       for (const run of runs) await run.value();
@@ -67,13 +68,14 @@ export class StepGradients {
     }
   }
 
-  /** Queues a batch, whose gradients are weighted by its share of the step; returns its loss. Pauses often. */
+  /** Queues a batch, whose gradients are weighted by its share of the step. `end` gets its loss. Pauses often. */
   *#add(
     { n, items, share }: PreparedBatch,
     seed: number,
     isFirst: boolean,
     isLast: boolean,
-  ): Generator<unknown, Tensor> {
+    end: (loss: Tensor) => void,
+  ): Generator<unknown, void> {
     const { learner, settings } = this;
     const { model } = learner;
     const onFinal = this.sum?.begin(isFirst, isLast) ?? undefined;
@@ -86,27 +88,7 @@ export class StepGradients {
       })(),
     );
     this.sum?.end();
-    return loss;
-  }
-}
-
-/**
- * Runs `work`, and lets the event loop run after each `SLICE_MS` milliseconds. Calls `onPause` before such a pause, and
- * `onEnd` with the result. No other code runs before these calls.
- */
-async function paused<T>(work: Generator<unknown, T>, onPause: () => void, onEnd: (result: T) => void): Promise<void> {
-  try {
-    for (;;) {
-      const start = performance.now();
-      do {
-        const { done, value } = work.next();
-        if (done) return onEnd(value);
-      } while (performance.now() - start < SLICE_MS);
-      onPause();
-      await yieldToEventLoop();
-    }
-  } finally {
-    work.return(undefined as T); // ends its scopes if `onPause` has failed
+    end(loss); // before other code runs
   }
 }
 

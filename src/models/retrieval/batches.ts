@@ -28,7 +28,7 @@ const MAX_LOGITS = 2 ** 26;
 
 interface Run<Result> {
   /** Returns the tensors of a batch. They are in a separate scope. */
-  compute(part: EncodedTexts): Iterator<unknown, readonly [Tensor, ...Tensor[]]>;
+  compute(part: EncodedTexts): Generator<unknown, readonly [Tensor, ...Tensor[]]>;
   /** The result of each text, of the values of these tensors. */
   read(values: readonly (Float32Array | Int32Array)[], part: EncodedTexts): readonly Result[];
 }

@@ -1,7 +1,7 @@
 // Lower bounds of the number of tokens. They allow to refuse a text that cannot fit before it is tokenized.
 
-import { inSlices } from '../../constrain/slices.js';
 import { tokenBytes } from '../../constrain/token-bytes.js';
+import { inSlices } from '../../core/slices.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { type TokenizerJson, typeOf } from '../../tokenizers/json.js';
 
