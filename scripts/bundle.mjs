@@ -42,12 +42,17 @@ export const forNode = {
   target: 'node20',
 };
 
-/** The text that replaces src/backend/embedded.ts in a build. */
-export function embedded() {
+/**
+ * The text that replaces src/backend/embedded.ts in a build. `deflate` compresses bytes to a raw deflate stream, and may
+ * return a promise.
+ */
+export async function embedded(deflate = (bytes) => deflateRawSync(bytes, { level: 9 })) {
   if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
-  const deflated = (name) => deflateRawSync(read(`wasm/dist/${name}.wasm`), { level: 9 }).toString('base64');
-  const parts = ['packed', 'training', 'rare', 'bfloat16'].map((part) => [part, deflated(`simd128-${part}`)]);
-  const wasm = { core: deflated('simd128'), ...Object.fromEntries(parts) };
+  const wasm = {};
+  for (const part of ['core', 'packed', 'training', 'rare', 'bfloat16']) {
+    const bytes = read(`wasm/dist/simd128${part === 'core' ? '' : `-${part}`}.wasm`);
+    wasm[part] = Buffer.from(await deflate(bytes)).toString('base64');
+  }
   const worker = read('wasm/dist/worker.js').toString();
   return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;
 }
@@ -55,7 +60,7 @@ export function embedded() {
 const engineIsIncluded = {
   name: 'engine is included',
   setup(build) {
-    build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, () => ({ contents: embedded(), loader: 'ts' }));
+    build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, async () => ({ contents: await embedded(), loader: 'ts' }));
   },
 };
 

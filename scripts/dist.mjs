@@ -4,6 +4,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import zopfli from '@gfx/zopfli';
 import { build } from 'esbuild';
 import { bundlePackage, commonJs, embedded, vendored } from './bundle.mjs';
 import { bundledPackages, licenses } from './licenses.mjs';
@@ -57,7 +58,9 @@ const { files, metafile } = await bundlePackage({ forNode: true });
 for (const folder of ['node', 'browser', 'chunks', 'cli']) mkdirSync(join(dist, folder));
 for (const [path, text] of [...files, ...commonJs()]) writeFileSync(join(dist, path), text);
 chmodSync(join(dist, 'cli/main.js'), 0o755);
-writeFileSync(join(dist, 'browser/embedded.js'), embedded());
+// Streams of zopfli are 5 % smaller than zlib's. More iterations save less than 0.1 %.
+const deflate = (bytes) => zopfli.deflateAsync(bytes, { numiterations: 3 });
+writeFileSync(join(dist, 'browser/embedded.js'), await embedded(deflate));
 writeFileSync(join(dist, 'chunks/LICENSES.txt'), licenses(metafile, root));
 // The release lists the packages whose code is in the bundles (scripts/release/pack.mjs).
 const inBundles = [vendor.metafile, metafile].flatMap((each) => bundledPackages(each, root));
