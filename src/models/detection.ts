@@ -19,7 +19,7 @@ import { topk } from '../ops/axis.js';
 import { add } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
 import { ImageModel } from './image-model.js';
-import type { ModelOutput } from './inputs.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
 
 /** The other side of an attention. */
 export interface Keys {
@@ -165,7 +165,7 @@ export class PerceptronHead extends Module {
 export function bestRows(scores: Tensor, count: number): (rows: Tensor) => Tensor {
   const [batch, total] = scores.shape as [number, number];
   if (total < count)
-    throw new ShapeError(`forward: the images have ${total} places, expected at least ${count}: give larger ones`);
+    throw new ShapeError(`forward: the images have ${total} cells, expected at least ${count}: give larger ones`);
   const first = scores.device.tensor(
     Int32Array.from({ length: batch }, (_, image) => image * total),
     [batch, 1],
@@ -179,48 +179,70 @@ export abstract class DetectionModel extends ImageModel {
   protected override mapsOf(): ModelOutput {
     return {};
   }
+
+  /** Adds the loss to the output of a call with labels. */
+  protected withLoss(
+    output: ModelOutput,
+    { labels }: ModelInputs,
+    { loss = true }: ForwardOptions,
+    lossOf: (labels: NonNullable<ModelInputs['labels']>) => Tensor,
+  ): ModelOutput {
+    return labels === undefined || !loss ? output : { ...output, loss: lossOf(labels) };
+  }
 }
 
-/**
- * Marks pixels that belong to images, row by row, for a smaller grid: [B][height·width]. Null if no pixel is padding.
- */
-export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, width]: GridSize): boolean[][] | null {
-  if (mask === undefined) return null;
+/** The cells of a feature map that belong to images, not to padding. */
+export interface GridMask {
+  /** For each image, true for its cells, row by row: [B][height · width]. */
+  readonly cells: readonly (readonly boolean[])[];
+  /** True if some cells are padding. */
+  readonly isPadded: boolean;
+}
+
+/** Scales `pixelMask` down to a grid. Without a mask, all cells belong to images. */
+export function gridMask(mask: Tensor | undefined, pixels: Tensor, [height, width]: GridSize): GridMask {
   const [batch, , rows, columns] = pixels.shape as [number, number, number, number];
-  if (mask.dtype !== 'int32') checkDType('forward', 'pixelMask', mask, 'float32');
-  if (`${mask.shape}` !== `${[batch, rows, columns]}`) {
-    const expected = describeShape([batch, rows, columns]);
-    throw new ShapeError(`forward: pixelMask is ${describeShape(mask.shape)}, expected ${expected}`);
+  const values = mask === undefined ? [] : maskValues(mask, [batch, rows, columns]);
+  if (values.every((value) => value !== 0)) {
+    const cells = Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
+    return { cells, isPadded: false };
   }
-  const values = mask.dataSync();
-  if (values.every((value) => value !== 0)) return null;
-  return Array.from({ length: batch }, (_, image) =>
-    Array.from({ length: height * width }, (_, place) => {
-      const row = Math.floor((Math.floor(place / width) * rows) / height);
-      const column = Math.floor(((place % width) * columns) / width);
+  const cells = Array.from({ length: batch }, (_, image) =>
+    Array.from({ length: height * width }, (_, cell) => {
+      const row = Math.floor((Math.floor(cell / width) * rows) / height);
+      const column = Math.floor(((cell % width) * columns) / width);
       return values[(image * rows + row) * columns + column] !== 0;
     }),
   );
+  return { cells, isPadded: true };
+}
+
+/** Values of `pixelMask`. Throws DTypeError or ShapeError for another dtype or shape. */
+function maskValues(mask: Tensor, shape: readonly number[]): ReturnType<Tensor['dataSync']> {
+  if (mask.dtype !== 'int32') checkDType('forward', 'pixelMask', mask, 'float32');
+  if (`${mask.shape}` !== `${shape}`)
+    throw new ShapeError(`forward: pixelMask is ${describeShape(mask.shape)}, expected ${describeShape(shape)}`);
+  return mask.dataSync();
 }
 
 /**
- * Numbers the rows and columns of each place of a mask, [height · width]: the pixels up to it, from above and from the
+ * Numbers the rows and columns of each cell, [height · width]: the cells of the image up to it, from above and from the
  * left.
  */
-function countedPixels(mask: readonly boolean[], [height, width]: GridSize) {
+function countedCells(mask: readonly boolean[], [height, width]: GridSize) {
   const rows = new Float64Array(height * width);
   const columns = new Float64Array(height * width);
-  for (let at = 0; at < height * width; at++) {
-    const isPixel = mask[at] ? 1 : 0;
-    rows[at] = (rows[at - width] ?? 0) + isPixel;
-    columns[at] = (at % width > 0 ? (columns[at - 1] as number) : 0) + isPixel;
+  for (let cell = 0; cell < height * width; cell++) {
+    const isOfImage = mask[cell] ? 1 : 0;
+    rows[cell] = (rows[cell - width] ?? 0) + isOfImage;
+    columns[cell] = (cell % width > 0 ? (columns[cell - 1] as number) : 0) + isOfImage;
   }
   return { rows, columns };
 }
 
 /**
  * Sines and cosines of rows and columns, [B · height · width, features], counted over pixels of the image and scaled to
- * 2π: DETR's positions. `masks`: see `smallMasks`.
+ * 2π: DETR's positions. `masks`: the cells of a `GridMask`.
  */
 export function sinePositions(
   masks: readonly (readonly boolean[])[],
@@ -230,7 +252,7 @@ export function sinePositions(
   const half = features / 2;
   const values = new Float32Array(masks.length * height * width * features);
   masks.forEach((mask, image) => {
-    const { rows, columns } = countedPixels(mask, [height, width]);
+    const { rows, columns } = countedCells(mask, [height, width]);
     for (let at = 0; at < height * width; at++) {
       const [row, column] = [Math.floor(at / width), at % width];
       const down = ((rows[at] as number) / ((rows[(height - 1) * width + column] as number) + 1e-6)) * 2 * Math.PI;

@@ -25,14 +25,18 @@ export abstract class ImageModel extends PretrainedModel {
   }
 
   /** Outputs for images, yielding after each layer or stage. `pixels`: float32 [B, channels, height, width]. */
-  protected abstract see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput>;
+  protected abstract forwardPixelsInParts(
+    pixels: Tensor,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput>;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return this.headKind === 'none' ? ['pixelValues'] : ['pixelValues', 'labels'];
   }
 
   protected override *runInParts(inputs: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
-    return yield* this.see(this.#images(inputs.pixelValues), inputs, options);
+    return yield* this.forwardPixelsInParts(this.#images(inputs.pixelValues), inputs, options);
   }
 
   #images(pixels: Tensor | undefined): Tensor {
@@ -52,7 +56,9 @@ export abstract class ImageModel extends PretrainedModel {
   /** `source`: images, float32 [B, channels, height, width]. See `PretrainedModel.attentionMaps`. */
   override attentionMaps(source: Tokens | Tensor | null): AttentionMaps {
     const pixels = this.#images(source as Tensor);
-    return inference(this, () => observeAttention(this.attentions, () => atOnce(this.see(pixels, {}, {}))));
+    return inference(this, () =>
+      observeAttention(this.attentions, () => atOnce(this.forwardPixelsInParts(pixels, {}, {}))),
+    );
   }
 
   protected override embedSource(): Tensor {

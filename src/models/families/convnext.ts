@@ -68,7 +68,7 @@ export class ConvNext extends ImageModel {
     return { scale: this.settings.number('layer_scale_init_value'), responseNorm: false };
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

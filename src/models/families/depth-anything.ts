@@ -50,7 +50,11 @@ export class DepthAnything extends ImageModel {
     return ['pixelValues'];
   }
 
-  protected override *see(pixels: Tensor, _: ModelInputs, options: ForwardOptions): Generator<unknown, ModelOutput> {
+  protected override *forwardPixelsInParts(
+    pixels: Tensor,
+    _: ModelInputs,
+    options: ForwardOptions,
+  ): Generator<unknown, ModelOutput> {
     const [size, , ...sides] = pixels.shape as [number, number, number, number];
     const grid = sides.map((side) => Math.floor(side / this.settings.size('patch_size'))) as [number, number];
     const { stages, hiddenStates } = yield* stagesInParts(this.backbone, this.#stages, pixels);

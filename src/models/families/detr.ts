@@ -17,12 +17,13 @@ import {
   type DetectionLayerOptions,
   DetectionModel,
   dropoutsOf,
+  type GridMask,
+  gridMask,
   type Keys,
   layerNames,
   PerceptronHead,
   PositionedAttention,
   sinePositions,
-  smallMasks,
 } from '../detection.js';
 import { detectionLoss, type Found } from '../detection-loss.js';
 import type { Family } from '../family.js';
@@ -34,7 +35,7 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, type ResNet } from '../resnet.js';
 
 /** Number of learned positions of rows, and of columns. */
-const PLACES = 50;
+const LEARNED_POSITIONS = 50;
 
 /**
  * DETR (Carion et al. 2020, arXiv 2005.12872): an encoder reads the feature map of a convolutional network. A decoder
@@ -62,6 +63,7 @@ export class Detr extends DetectionModel {
     super(context, ['none', 'object-detection', 'panoptic-segmentation']);
     const { init, config, head } = context;
     const dModel = config.size('d_model');
+    if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
     config.expect('dilation', false);
     const { backbone, names } = backboneOf(init, config, {
       path: 'backbone',
@@ -73,9 +75,9 @@ export class Detr extends DetectionModel {
     this.#names = names;
     this.inputProjection = new Conv2d(init, backbone.channels.at(-1) as number, dModel, [1, 1], { channelsLast: true });
     const isLearned = config.oneOf('position_embedding_type', { sine: false, learned: true });
-    const places = () => init.normal([PLACES, dModel / 2], 1);
-    this.rowPositions = isLearned ? places() : null;
-    this.columnPositions = isLearned ? places() : null;
+    const positions = () => init.normal([LEARNED_POSITIONS, dModel / 2], 1);
+    this.rowPositions = isLearned ? positions() : null;
+    this.columnPositions = isLearned ? positions() : null;
     this.queries = init.normal([config.size('num_queries'), dModel], 1);
     const options = (side: 'encoder' | 'decoder'): DetectionLayerOptions => ({
       dModel,
@@ -106,38 +108,73 @@ export class Detr extends DetectionModel {
             activation: activationOf(config.text('activation_function')),
           })
         : null;
-    if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['pixelMask', ...super.inputNames];
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const { device } = this;
     const maps = yield* this.backbone.forwardInParts(permute(pixels, [0, 2, 3, 1]));
     const map = this.inputProjection.forward(maps.at(-1) as Tensor);
     yield;
-    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
-    const grid: GridSize = [height, width];
-    const masks = smallMasks(inputs.pixelMask, pixels, grid);
-    const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
-    const positions = this.#positionsOf(all, grid, dModel);
-    const seen = Int32Array.from(all.flat(), Number);
-    const mask = masks ? device.tensor(seen, [batch, 1, 1, height * width]) : null;
+    const mask = gridMask(inputs.pixelMask, pixels, map.shape.slice(1, 3) as unknown as GridSize);
+    const { encoded, memory } = yield* this.#encodeInParts(map, mask);
+    const { decoded, auxiliary } = yield* this.#decodeInParts(memory);
+    const features = decoded.at(-1) as Tensor;
+    const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };
+    if (auxiliary.length > 0 && this.head === null)
+      output.intermediateHiddenStates = concat(auxiliary.map((each) => each.reshape(1, ...each.shape)));
+    if (options.hiddenStates) [output.encoderHiddenStates, output.decoderHiddenStates] = [encoded, decoded];
+    const { head, boxes } = this;
+    if (!head || !boxes) return output;
+    const found: Found = this.#find(features, head, boxes);
+    if (this.masks) {
+      const channelsFirst = (each: Tensor) => permute(each, [0, 3, 1, 2]);
+      found.predMasks = yield* this.masks.forwardInParts({
+        queries: features,
+        memory: memory.x,
+        marks: mask.isPadded ? mask.cells : null,
+        features: channelsFirst(map),
+        maps: maps.slice(0, 3).map(channelsFirst),
+      });
+    }
+    const withLoss = this.withLoss(output, inputs, options, (labels) => {
+      const earlier = auxiliary.slice(0, -1).map((each) => this.#find(each, head, boxes));
+      return detectionLoss([found, ...earlier], labels, this.settings);
+    });
+    return { ...withLoss, ...found };
+  }
 
+  /** Encodes a feature map [B, height, width, dModel]. `encoded`: the input of the first layer, and all outputs. */
+  *#encodeInParts(map: Tensor, { cells, isPadded }: GridMask): Generator<unknown, { encoded: Tensor[]; memory: Keys }> {
+    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
+    const positions = this.#positionsOf(cells, [height, width], dModel);
+    const seen = Int32Array.from(cells.flat(), Number);
+    const mask = isPadded ? this.device.tensor(seen, [batch, 1, 1, height * width]) : null;
     const encoded = [this.dropout.forward(map.reshape(batch, height * width, dModel))];
     for (const layer of this.encoderLayers) {
       encoded.push(layer.forward(encoded.at(-1) as Tensor, positions, mask));
       yield;
     }
-    const memory: Keys = { x: encoded.at(-1) as Tensor, positions, mask };
+    return { encoded, memory: { x: encoded.at(-1) as Tensor, positions, mask } };
+  }
 
-    let x = device.zeros([batch, this.queries.shape[0] as number, dModel]);
+  /**
+   * Turns the queries into features of objects, [B, queries, dModel]. `decoded`: the input of the first layer, and all
+   * outputs; as in transformers, only the last one is normalized. `auxiliary`: normalized outputs, if the loss needs
+   * those of each layer.
+   */
+  *#decodeInParts(memory: Keys): Generator<unknown, { decoded: Tensor[]; auxiliary: Tensor[] }> {
+    let x = this.device.zeros([
+      memory.x.shape[0] as number,
+      this.queries.shape[0] as number,
+      memory.x.shape[2] as number,
+    ]);
     const decoded = [x];
     const auxiliary: Tensor[] = [];
     for (const layer of this.decoderLayers) {
@@ -150,33 +187,7 @@ export class Detr extends DetectionModel {
       }
       yield;
     }
-    const features = this.decoderNorm.forward(x);
-    const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };
-    if (auxiliary.length > 0 && this.head === null)
-      output.intermediateHiddenStates = concat(auxiliary.map((each) => each.reshape(1, ...each.shape)));
-    if (options.hiddenStates) {
-      output.encoderHiddenStates = encoded;
-      output.decoderHiddenStates = [...decoded.slice(0, -1), features]; // transformers normalizes the last one
-    }
-    if (!this.head || !this.boxes) return output;
-    const found: Found = this.#find(features, this.head, this.boxes);
-    if (this.masks) {
-      const channelsFirst = (each: Tensor) => permute(each, [0, 3, 1, 2]);
-      found.predMasks = yield* this.masks.forwardInParts({
-        queries: features,
-        memory: memory.x,
-        marks: masks,
-        features: channelsFirst(map),
-        maps: maps.slice(0, 3).map(channelsFirst),
-      });
-    }
-    if (inputs.labels && (options.loss ?? true)) {
-      const earlier = auxiliary
-        .slice(0, -1)
-        .map((each) => this.#find(each, this.head as PredictionHead, this.boxes as PerceptronHead));
-      output.loss = detectionLoss([found, ...earlier], inputs.labels, this.settings);
-    }
-    return { ...output, ...found };
+    return { decoded: [...decoded.slice(0, -1), this.decoderNorm.forward(x)], auxiliary };
   }
 
   #find(features: Tensor, head: PredictionHead, boxes: PerceptronHead): Found {
@@ -189,15 +200,15 @@ export class Detr extends DetectionModel {
     const [height, width] = grid;
     if (!rowPositions || !columnPositions)
       return device.tensor(sinePositions(masks, grid, dModel), [masks.length, height * width, dModel]);
-    const places = (of: (place: number) => number) =>
-      device.tensor(Int32Array.from({ length: height * width }, (_, place) => of(place)));
+    const perCell = (indexOf: (cell: number) => number) =>
+      device.tensor(Int32Array.from({ length: height * width }, (_, cell) => indexOf(cell)));
     const columns = gather(
       columnPositions,
-      places((place) => place % width),
+      perCell((cell) => cell % width),
     );
     const rows = gather(
       rowPositions,
-      places((place) => Math.floor(place / width)),
+      perCell((cell) => Math.floor(cell / width)),
     );
     return concat([columns, rows], -1).reshape(1, height * width, dModel);
   }

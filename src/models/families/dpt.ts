@@ -76,7 +76,7 @@ export class Dpt extends ImageModel {
     return this.labelHead ? ['pixelValues', 'labels'] : ['pixelValues'];
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

@@ -43,7 +43,7 @@ export class Glpn extends ImageModel {
     this.depth2 = estimates ? conv(init, width, 1, 3) : null;
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

@@ -76,7 +76,7 @@ export class MobileVit extends ImageModel {
       });
     this.head = head === 'image-classification' ? classifier() : null;
   }
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

@@ -27,7 +27,7 @@ export class ResNetModel extends ImageModel {
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

@@ -24,7 +24,14 @@ import { concat, permute, slice } from '../../ops/move.js';
 import { cos, exp, sin } from '../../ops/unary.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
-import { bestRows, type DetectionLayerOptions, DetectionModel, PerceptronHead, smallMasks } from '../detection.js';
+import {
+  bestRows,
+  type DetectionLayerOptions,
+  DetectionModel,
+  type GridMask,
+  gridMask,
+  PerceptronHead,
+} from '../detection.js';
 import { type Found, lwDetrLoss } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
@@ -56,7 +63,7 @@ export class RfDetr extends DetectionModel {
   readonly boxChanges: Tensor;
   /** One for each group of queries. Only training uses all groups; inference uses the first. */
   readonly proposals: readonly Proposals[];
-  readonly placeHead: PerceptronHead;
+  readonly positionHead: PerceptronHead;
   readonly decoderLayers: readonly RfDetrDecoderLayer[];
   readonly decoderNorm: LayerNorm;
   readonly head: PredictionHead | null;
@@ -79,7 +86,7 @@ export class RfDetr extends DetectionModel {
     const layer = () => new RfDetrDecoderLayer(init, config, this.randomness);
     this.decoderLayers = Array.from({ length: config.size('decoder_layers') }, layer);
     this.decoderNorm = new LayerNorm(init, dModel);
-    this.placeHead = new PerceptronHead(init, 2 * dModel, dModel, dModel, 2);
+    this.positionHead = new PerceptronHead(init, 2 * dModel, dModel, dModel, 2);
     this.proposals = Array.from({ length: groups }, () => new Proposals(init, dModel, classes));
     const isDetector = head === 'object-detection';
     this.head = isDetector ? new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) }) : null;
@@ -90,69 +97,92 @@ export class RfDetr extends DetectionModel {
     return ['pixelMask', ...super.inputNames];
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     inputs: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const { device } = pixels;
     const map = this.projector.forward(yield* this.backbone.forward(pixels)); // [B, H, W, dModel]
-    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
-    const grid: GridSize = [height, width];
-    const tokens = map.reshape(batch, height * width, dModel);
-    const masks = smallMasks(inputs.pixelMask, pixels, grid);
-    const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
-    const extents = all.map((mask) => extentOf(mask, grid));
-
-    const groups = this.training ? this.proposals : this.proposals.slice(0, 1);
-    const places = placesOf(all, grid, extents);
-    const found = groups.map((group) => group.forward(tokens, places, this.#count));
-    const proposed = concat(
-      found.map(({ boxes }) => boxes),
-      1,
-    ); // [B, groups · queries, 4]
-    const count = this.#count * groups.length;
-    const start = refined(proposed.detach(), this.boxChanges.rows(0, count));
-    const shares = extents.flatMap(({ rows, columns }) => [columns / width, rows / height]);
-    const ratios = device.tensor(Float32Array.from(shares), [batch, 1, 2]);
-    // Boxes are fractions of the image. Deformable attention needs fractions of the padded image.
-    const given = masks ? mul(start, concat([ratios, ratios], -1)) : start;
-    const positions = this.placeHead.forward(boxWaves(given, dModel));
-    const seen = device.tensor(Float32Array.from(all.flat(), Number), [batch, height * width, 1]);
-    const maps: Maps = { tokens, grids: [grid], mask: masks && seen };
-
-    const states = [add(this.queries.rows(0, count), device.zeros([batch, 1, 1]))];
-    for (const layer of this.decoderLayers) {
-      states.push(layer.forward(states.at(-1) as Tensor, positions, given, maps, groups.length));
-      yield;
-    }
+    const mask = gridMask(inputs.pixelMask, pixels, mapSize(map));
+    const extents = mask.cells.map((cells) => extentOf(cells, mapSize(map)));
+    const proposed = this.#propose(map, mask, extents);
+    const { states, start } = yield* this.#decodeInParts(map, mask, extents, proposed);
     const normed = states.slice(1).map((state) => this.decoderNorm.forward(state));
     const features = normed.at(-1) as Tensor;
-    const stacked = (parts: readonly Tensor[]) => concat(parts.map((part) => part.reshape(1, ...part.shape)));
-    const classes = found.map(({ features: each }, i) =>
-      this.head ? (groups[i] as Proposals).scores.forward(each) : each,
-    );
     const output: ModelOutput = {
       lastHiddenState: features,
       initReferencePoints: start,
       intermediateReferencePoints: stacked([start]),
       intermediateHiddenStates: stacked(normed),
-      encOutputsClass: concat(classes, 1),
-      encOutputsCoordLogits: proposed,
+      encOutputsClass: proposed.classes,
+      encOutputsCoordLogits: proposed.boxes,
       backboneFeatures: permute(map, [0, 3, 1, 2]),
     };
     if (options.hiddenStates) output.hiddenStates = [...states.slice(0, -1), features]; // transformers normalizes the last one
-    if (!this.head || !this.boxes) return output;
-    const predicted = this.#find(features, start, this.head, this.boxes);
-    if (inputs.labels && (options.loss ?? true)) {
-      const earlier = this.settings.flag('auxiliary_loss') ? normed.slice(0, -1) : [];
-      const predictions = earlier.map((x) =>
-        this.#find(x, start, this.head as PredictionHead, this.boxes as PerceptronHead),
-      );
-      const encoder: Found = { logits: concat(classes, 1), predBoxes: proposed };
-      output.loss = lwDetrLoss([predicted, ...predictions, encoder], inputs.labels, this.settings);
+    const { head, boxes } = this;
+    if (!head || !boxes) return output;
+    const found = this.#find(features, start, head, boxes);
+    const withLoss = this.withLoss(output, inputs, options, (labels) => {
+      const auxiliary = this.settings.flag('auxiliary_loss') ? normed.slice(0, -1) : [];
+      const earlier = auxiliary.map((x) => this.#find(x, start, head, boxes));
+      const encoder: Found = { logits: proposed.classes, predBoxes: proposed.boxes };
+      return lwDetrLoss([found, ...earlier, encoder], labels, this.settings);
+    });
+    return { ...withLoss, ...found };
+  }
+
+  /** The groups of queries that are computed. */
+  get #groups(): readonly Proposals[] {
+    return this.training ? this.proposals : this.proposals.slice(0, 1);
+  }
+
+  /**
+   * Proposes a box for each query, `boxes` [B, groups · queries, 4]. `classes`: logits of classes, or without a head the
+   * features of the cells.
+   */
+  #propose(map: Tensor, { cells }: GridMask, extents: readonly Extent[]): { boxes: Tensor; classes: Tensor } {
+    const grid = mapSize(map);
+    const tokens = flatMap(map);
+    const candidates = cellBoxes(cells, grid, extents);
+    const found = this.#groups.map((group) => ({ group, ...group.forward(tokens, candidates, this.#count) }));
+    const classes = found.map(({ group, features }) => (this.head ? group.scores.forward(features) : features));
+    return {
+      boxes: concat(
+        found.map(({ boxes }) => boxes),
+        1,
+      ),
+      classes: concat(classes, 1),
+    };
+  }
+
+  /**
+   * Refines the queries. `states`: the input of the first layer, and the outputs of all layers, [B, groups · queries,
+   * dModel]. `start`: the boxes from which the decoder starts.
+   */
+  *#decodeInParts(
+    map: Tensor,
+    { cells, isPadded }: GridMask,
+    extents: readonly Extent[],
+    proposed: { readonly boxes: Tensor },
+  ): Generator<unknown, { states: Tensor[]; start: Tensor }> {
+    const { device } = map;
+    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
+    const groups = this.#groups.length;
+    const count = this.#count * groups;
+    const start = refined(proposed.boxes.detach(), this.boxChanges.rows(0, count));
+    const shares = extents.flatMap(({ rows, columns }) => [columns / width, rows / height]);
+    const ratios = device.tensor(Float32Array.from(shares), [batch, 1, 2]);
+    // Boxes are fractions of the image. Deformable attention needs fractions of the padded image.
+    const padded = isPadded ? mul(start, concat([ratios, ratios], -1)) : start;
+    const positions = this.positionHead.forward(boxWaves(padded, dModel));
+    const seen = device.tensor(Float32Array.from(cells.flat(), Number), [batch, height * width, 1]);
+    const maps: Maps = { tokens: flatMap(map), grids: [[height, width]], mask: isPadded ? seen : null };
+    const states = [add(this.queries.rows(0, count), device.zeros([batch, 1, 1]))];
+    for (const layer of this.decoderLayers) {
+      states.push(layer.forward(states.at(-1) as Tensor, positions, padded, maps, groups));
+      yield;
     }
-    return { ...output, ...predicted };
+    return { states, start };
   }
 
   #find(features: Tensor, start: Tensor, head: PredictionHead, boxes: PerceptronHead): Found {
@@ -175,7 +205,7 @@ export class RfDetr extends DetectionModel {
       'proposals.*.norm': 'transformer.enc_output_norm.*',
       'proposals.*.scores': 'transformer.enc_out_class_embed.*',
       'proposals.*.boxes': 'transformer.enc_out_bbox_embed.*',
-      place_head: `${decoder}.ref_point_head`,
+      position_head: `${decoder}.ref_point_head`,
       'decoder_layers.*.self_attn.qkv.weight': `${decoder}.layers.*.self_attn.in_proj_weight`,
       'decoder_layers.*.self_attn.qkv.bias': `${decoder}.layers.*.self_attn.in_proj_bias`,
       'decoder_layers.*.feed_forward': `${decoder}.layers.*`,
@@ -371,8 +401,8 @@ class ConvLayerNorm extends Module {
     private readonly activation: Activation,
   ) {
     super();
-    const places = { padding: Math.floor(kernel / 2), channelsLast: true };
-    this.conv = new Conv2d(init, inputs, outputs, [kernel, kernel], places, false);
+    const options = { padding: Math.floor(kernel / 2), channelsLast: true };
+    this.conv = new Conv2d(init, inputs, outputs, [kernel, kernel], options, false);
     this.norm = new LayerNorm(init, outputs, eps);
   }
 
@@ -433,6 +463,14 @@ function projectorNames(path: string, stored: string): StateNames {
   return { ...Object.fromEntries(pairs), [`${path}.norm`]: `${stored}.1` };
 }
 
+/** [height, width] of a map [B, height, width, features]. */
+const mapSize = (map: Tensor) => map.shape.slice(1, 3) as unknown as GridSize;
+
+/** A map as rows of tokens, [B, height · width, features]. */
+const flatMap = (map: Tensor) => map.reshape(map.shape[0] as number, -1, map.shape[3] as number);
+
+const stacked = (parts: readonly Tensor[]) => concat(parts.map((part) => part.reshape(1, ...part.shape)));
+
 /** Number of rows and columns of a map that belong to the image, not to padding. */
 interface Extent {
   readonly rows: number;
@@ -450,7 +488,7 @@ function extentOf(mask: readonly boolean[], [height, width]: GridSize): Extent {
  * Proposals of the cells of the maps. `boxes` [B · S · 4]: a box per cell. `isInside` [B · S]: 1 for cells that may
  * become queries, else 0. S: number of cells.
  */
-interface Places {
+interface CellBoxes {
   readonly boxes: Float32Array;
   readonly isInside: Float32Array;
 }
@@ -459,15 +497,15 @@ interface Places {
  * Returns a box around the centre of each cell. Width and height are 0.05 of the image. Boxes of padding and near an
  * edge are zeros.
  */
-function placesOf(masks: readonly (readonly boolean[])[], [, width]: GridSize, extents: readonly Extent[]): Places {
+function cellBoxes(masks: readonly (readonly boolean[])[], [, width]: GridSize, extents: readonly Extent[]): CellBoxes {
   const boxes: number[] = [];
   const isInside: number[] = [];
   masks.forEach((mask, image) => {
     const { rows, columns } = extents[image] as Extent;
-    mask.forEach((isPixel, place) => {
-      const [x, y] = [place % width, Math.floor(place / width)];
+    mask.forEach((isOfImage, cell) => {
+      const [x, y] = [cell % width, Math.floor(cell / width)];
       const box = [(x + 0.5) / columns, (y + 0.5) / rows, 0.05, 0.05];
-      const fits = isPixel && box.every((value) => value > 0.01 && value < 0.99);
+      const fits = isOfImage && box.every((value) => value > 0.01 && value < 0.99);
       isInside.push(fits ? 1 : 0);
       boxes.push(...(fits ? box : [0, 0, 0, 0]));
     });
@@ -518,19 +556,19 @@ class Proposals extends Module {
    * `tokens`: float32 [B, S, dModel]. Returns features [B, count, dModel] and boxes [B, count, 4] of the cells with the
    * best scores.
    */
-  forward(tokens: Tensor, places: Places, count: number): { features: Tensor; boxes: Tensor } {
+  forward(tokens: Tensor, cells: CellBoxes, count: number): { features: Tensor; boxes: Tensor } {
     const { device } = tokens;
     const [batch, total] = tokens.shape as [number, number];
-    const isInside = device.tensor(places.isInside, [batch, total, 1]);
+    const isInside = device.tensor(cells.isInside, [batch, total, 1]);
     const features = this.norm.forward(this.linear.forward(mul(tokens, isInside)));
     const penalty = device.tensor(
-      places.isInside.map((inside) => (inside ? 0 : NEVER)),
+      cells.isInside.map((inside) => (inside ? 0 : NEVER)),
       [batch, total],
     );
     const scores = max(this.scores.forward(features.detach()).detach(), { axis: -1 });
     const best = bestRows(add(scores, penalty), count);
     const chosen = best(features);
-    const given = best(device.tensor(places.boxes, [batch, total, 4]));
+    const given = best(device.tensor(cells.boxes, [batch, total, 4]));
     return { features: chosen, boxes: refined(given, this.boxes.forward(chosen)) };
   }
 }

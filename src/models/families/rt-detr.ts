@@ -59,7 +59,7 @@ export class RtDetr extends DetectionModel {
     this.model = new RtDetrBody(context, backbone, this.randomness);
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     { loss = true }: ForwardOptions,

@@ -89,7 +89,7 @@ export class Sam extends ImageModel {
     return this.#cut(permute(imageEmbeddings, [0, 2, 3, 1]), inputs);
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     inputs: ModelInputs,
     options: ForwardOptions,

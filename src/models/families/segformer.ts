@@ -46,7 +46,7 @@ export class Segformer extends ImageModel {
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,

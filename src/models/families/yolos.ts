@@ -84,7 +84,7 @@ export class Yolos extends ImageModel {
     });
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
     options: ForwardOptions,
