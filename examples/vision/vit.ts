@@ -109,7 +109,7 @@ export class ViT extends Module implements Trainable<Float32Array> {
     const weights = device.noGrad(() =>
       device.scope(() => {
         const seen: Tensor[] = []; // [1, heads, tokens, tokens]
-        selfAttn.observe = (each) => seen.push(each);
+        selfAttn.observe = ({ weights }) => seen.push(weights());
         this.#logits([image]);
         selfAttn.observe = null;
         return seen[0] as Tensor;

@@ -15,7 +15,7 @@ export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly Mul
 export function observeAttention(attentions: AttentionsByKind, pass: () => unknown): AttentionMaps {
   const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
   for (const kind of ['encoder', 'decoder', 'cross'] as const) {
-    for (const attention of attentions[kind]) attention.observe = (weights) => maps[kind].push(weights);
+    for (const attention of attentions[kind]) attention.observe = ({ weights }) => maps[kind].push(weights());
   }
   try {
     pass();
@@ -28,10 +28,10 @@ export function observeAttention(attentions: AttentionsByKind, pass: () => unkno
 /** Runs `pass` and appends the outputs of the heads of every attention to `outputs`, [N, heads·dv] each. */
 export function observeHeads<T>(attentions: AttentionsByKind, outputs: Tensor[], pass: () => T): T {
   const all = Object.values(attentions).flat();
-  for (const attention of all) attention.observeHeads = (output) => outputs.push(output);
+  for (const attention of all) attention.observe = (seen) => outputs.push(seen.outputs);
   try {
     return pass();
   } finally {
-    for (const attention of all) attention.observeHeads = null;
+    for (const attention of all) attention.observe = null;
   }
 }

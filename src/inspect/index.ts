@@ -17,7 +17,6 @@ export type {
   SubLayerTrace,
   Trace,
   Traceable,
-  TraceInput,
   Values,
 } from './trace-types.js';
 export { type HeadId, withoutHeads } from './without-heads.js';

@@ -1,23 +1,42 @@
-// Implementation of `trace`, loaded at its first call, so that pages without it do not download it.
+// Implementation of `trace`, loaded at its first call, so that pages without it do not download it. Observers of the
+// model's parts see one pass of the model, so a trace has the values that the model computes.
 
 import { describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { tensorsIn } from '../core/tensors-in.js';
 import { MultiHeadAttention } from '../nn/attention.js';
-import { checkInputs } from '../nn/encoder-decoder.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import type { TransformerLayer } from '../nn/layer.js';
-import { type Norm, RMSNorm } from '../nn/norm.js';
-import type { Sequences } from '../nn/sequences.js';
-import type { Stack } from '../nn/stack.js';
-import { packed, TokenBatch } from '../nn/token-batch.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward, type FeedForwardPass } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import type { Module } from '../nn/module.js';
+import {
+  LayerNorm,
+  type Norm,
+  type NormObserver,
+  OffsetLayerNorm,
+  PlainLayerNorm,
+  PlainRMSNorm,
+  RMSNorm,
+} from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
-import { concat } from '../ops/move.js';
+import type { EmbeddingOptions } from '../ops/embedding.js';
+import { concat, gather } from '../ops/move.js';
 import { mean } from '../ops/reduce.js';
 import { softmax } from '../ops/softmax.js';
 import { traceAttention } from './trace-attention.js';
-import type { LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace, Traceable, TraceInput } from './trace-types.js';
+import type {
+  AttentionTrace,
+  EmbeddingTrace,
+  FeedForwardTrace,
+  LayerTrace,
+  NormTrace,
+  StackTrace,
+  SubLayerTrace,
+  Trace,
+  Traceable,
+} from './trace-types.js';
 
 /** Runs one pass. The values stay on the device. */
 export function tracePass(
@@ -25,120 +44,137 @@ export function tracePass(
   source: readonly number[] | Tensor | null,
   target?: readonly number[],
 ): Trace<Tensor> {
-  const reader = source !== null && source !== undefined ? readSource(model, source) : null;
-  checkInputs('trace', reader ? { encoder: reader.stack, decoder: model.decoder } : model, source, target);
-  const encoder = reader && traceStack(reader, null);
-  const decoder = model.decoder && traceStack(readTokens(model, 'decoder', target), encoder?.output ?? null);
-  if (encoder === null && decoder === null)
-    throw new ArgumentError('trace: source is null, expected the ids of a text, or a tensor of an image');
-  const logits = model.logitsOf((decoder ?? (encoder as StackTrace<Tensor>)).output);
-  return { encoder, decoder, logits, probabilities: softmax(logits) };
-}
-
-function readSource(model: Traceable, source: readonly number[] | Tensor): TraceInput | null {
   if (source instanceof Tensor && source.shape[0] !== 1)
     throw new ShapeError(`trace: source is ${describeShape(source.shape)}, expected [1, …], a single one`);
-  if (model.traceSource) return model.traceSource(source);
-  if (source instanceof Tensor)
-    throw new ArgumentError('trace: source is a tensor, but the model reads tokens, expected an array of ids');
-  return model.encoder && readTokens(model, 'encoder', source);
+  const pass = new ObservedPass();
+  const sources = source === null || source instanceof Tensor ? source : [source];
+  const features = pass.observe(model.modules(), () => model.runPass('trace', sources, target && [target]));
+  const stacks = [...pass.stacks.keys()];
+  const encoders = stacks.filter((stack) => stack !== model.decoder);
+  if (encoders.length !== (source === null ? 0 : 1))
+    throw new ArgumentError(`trace: ${encoders.length} stacks of layers read the source, expected a model with one`);
+  const [encoder, decoder] = [encoders[0], model.decoder].map((stack) => (stack ? pass.stackOf(stack) : null));
+  const logits = model.logitsOf(features);
+  return { encoder: encoder ?? null, decoder: decoder ?? null, logits, probabilities: softmax(logits) };
 }
 
-function readTokens(
-  model: Traceable,
-  side: 'encoder' | 'decoder',
-  ids: readonly number[] | null | undefined,
-): TraceInput {
-  const name = side === 'encoder' ? 'source' : 'target';
-  const batch = TokenBatch.from(model.device, `trace: ${name}`, packed([ids as readonly number[]]), null);
-  if (batch.longest > model.maxLength) {
-    throw new ShapeError(`trace: ${name} has ${batch.longest} tokens, but the model's maxLength is ${model.maxLength}`);
+type SubLayerRows = readonly [input: Tensor, branch: Tensor, output: Tensor];
+
+/** What observers of the parts of a model have seen, by part: the last pass of each. */
+class ObservedPass {
+  readonly stacks = new Map<Stack, { layers: LayerTrace<Tensor>[]; end?: readonly [last: Tensor, output: Tensor] }>();
+  readonly #subLayers = new Map<TransformerLayer, SubLayerRows[]>();
+  readonly #attentions = new Map<Module, AttentionTrace<Tensor> | null>();
+  readonly #networks = new Map<Module, FeedForwardPass>();
+  readonly #norms = new Map<Module, Parameters<NormObserver>>();
+  readonly #embeddings = new Map<Tensor, readonly [Embedding, Tensor, EmbeddingOptions]>();
+
+  /** Runs `run` while it observes `parts`. */
+  observe<T>(parts: readonly Module[], run: () => T): T {
+    const observed = parts.filter((part) => this.#watch(part)) as unknown as { observe: unknown }[];
+    try {
+      return run();
+    } finally {
+      for (const part of observed) part.observe = null;
+    }
   }
-  const stack = model[side] as Stack;
-  return { embedding: model.traceEmbedding(side, batch), batch, stack, norm: stack.norm };
-}
 
-function traceStack({ embedding, batch, stack, norm: last }: TraceInput, memory: Tensor | null): StackTrace<Tensor> {
-  let x = embedding.sum;
-  const layers = stack.layers.map((layer) => {
-    const traced = traceLayer(layer, x, batch, memory);
-    x = layer.postProcess(x, traced.feedForward.output, batch);
-    return traced;
-  });
-  const norm = last && traceNorm(last, x);
-  const normed = norm?.output ?? x;
-  return { embedding, layers, norm, output: stack.projection?.forward(normed) ?? normed };
-}
-
-function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory: Tensor | null): LayerTrace<Tensor> {
-  const { selfAttn, multiheadAttn, norm1, norm2, norm3, feedForward: network } = layer;
-  const subLayer = <Inside extends { output: Tensor }>(i: number, before: Tensor, norm: Norm, run: Run<Inside>) =>
-    traceSubLayer(layer, i, x, before, norm, run);
-  if (!(selfAttn instanceof MultiHeadAttention))
-    throw new ArgumentError(
-      'trace: a layer has no attention, and nothing else is traced; ask forward for hiddenStates',
-    );
-  const selfAttention = subLayer(0, x, norm1, (y) => traceAttention(selfAttn, y, batch, null));
-  const crossAttention =
-    multiheadAttn && memory
-      ? subLayer(1, selfAttention.output, norm2, (y) => traceAttention(multiheadAttn, y, batch, memory))
-      : null;
-  const before = (crossAttention ?? selfAttention).output;
-  const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
-    if (network === null) throw new ArgumentError('trace: a layer has no feed-forward network, and is not traced');
-    if (!(network instanceof FeedForward))
-      throw new ArgumentError(
-        'trace: a layer has a mixture of experts, which is not traced; ask forward for hiddenStates',
-      );
-    const { linear1, linear2, linear3, activation } = network;
-    const gate = linear1.sections.length > 1 ? linear1.part(input, 1, 2) : (linear3?.forward(input) ?? null);
-    const activated = linear1.part(input, 0, 1, activation);
-    const active = gate ? mul(activated, gate) : activated;
-    return { input, hidden: linear1.part(input, 0, 1), active, gate, output: linear2.forward(active) };
-  });
-  return { selfAttention, crossAttention, feedForward };
-}
-
-type Run<Inside> = (x: Tensor) => Inside;
-
-/** Traces sub-layer `i` of a layer with input `x`. `before` are the earlier sub-layers of the layer. */
-function traceSubLayer<Inside extends { output: Tensor }>(
-  { wiring, postNorms }: TransformerLayer,
-  i: number,
-  x: Tensor,
-  before: Tensor,
-  norm: Norm,
-  run: Run<Inside>,
-): SubLayerTrace<Inside, Tensor> {
-  if (typeof wiring !== 'string')
-    throw new ArgumentError(
-      'trace: the wiring of a layer has parameters, and is not traced; ask forward for hiddenStates',
-    );
-  const input = wiring === 'parallel' ? x : before;
-  const normed = wiring === 'pre' || wiring === 'parallel' ? traceNorm(norm, input) : null;
-  const inside = run(normed?.output ?? input);
-  const branch = postNorms[i]?.forward(inside.output) ?? inside.output;
-  if (normed) {
-    const sum = add(before, branch);
-    return { input: before, inside, sum, norm: normed, output: sum };
+  /** Observes a part. False if it has nothing to show. */
+  #watch(part: Module): boolean {
+    if (part instanceof Stack) part.observe = (...seen) => this.#addLayer(part, ...seen);
+    else if (part instanceof TransformerLayer) {
+      const rows: SubLayerRows[] = [];
+      this.#subLayers.set(part, rows);
+      part.observe = (i, ...seen) => {
+        rows[i] = seen;
+      };
+    } else if (part instanceof MultiHeadAttention)
+      part.observe = (seen) => this.#attentions.set(part, traceAttention(part, seen));
+    else if (part instanceof FeedForward) part.observe = (seen) => this.#networks.set(part, seen);
+    else if (part instanceof Embedding)
+      part.observe = (ids, options, y) => this.#embeddings.set(y, [part, ids, options]);
+    else if (isNorm(part)) part.observe = (...seen) => this.#norms.set(part, seen);
+    else return false;
+    return true;
   }
-  if (wiring === 'branch') {
-    const after = traceNorm(norm, branch);
-    const sum = add(before, after.output);
-    return { input: before, inside, sum, norm: after, output: sum };
+
+  #addLayer(stack: Stack, layer: TransformerLayer | null, x: Tensor, y: Tensor): void {
+    const seen = this.stacks.get(stack) ?? { layers: [] };
+    this.stacks.set(stack, seen);
+    if (layer) seen.layers.push(this.#layerOf(layer, x, y));
+    else seen.end = [x, y];
   }
-  const sum = add(before, branch);
-  const after = traceNorm(norm, sum);
-  return { input: before, inside, sum, norm: after, output: after.output };
+
+  #layerOf(layer: TransformerLayer, input: Tensor, output: Tensor): LayerTrace<Tensor> {
+    const { selfAttn, multiheadAttn, feedForward, norm1, norm2, norm3 } = layer;
+    const rows = this.#subLayers.get(layer) ?? [];
+    const subLayer = <Inside>(inside: Inside | null | undefined, i: number, norm: Norm) =>
+      inside && rows[i] ? this.#subLayerOf(inside, rows[i], norm) : null;
+    const attention = (part: MultiHeadAttention | null | undefined) => part && this.#attentions.get(part);
+    const own = selfAttn.attentions.length === 1 ? selfAttn.attentions[0] : null;
+    const network = feedForward && this.#networks.get(feedForward);
+    return {
+      selfAttention: subLayer(attention(own), 0, norm1),
+      crossAttention: subLayer(attention(multiheadAttn), 1, norm2),
+      feedForward: subLayer(network && networkTrace(network), multiheadAttn ? 2 : 1, norm3 ?? norm2),
+      input,
+      output,
+    };
+  }
+
+  #subLayerOf<Inside>(
+    inside: Inside,
+    [input, branch, output]: SubLayerRows,
+    norm: Norm,
+  ): SubLayerTrace<Inside, Tensor> {
+    const [normed, y] = this.#norms.get(norm) ?? [output];
+    return { input, inside, branch, sum: y === output ? normed : output, norm: this.#normOf(norm), output };
+  }
+
+  /** The trace of a stack that has run. */
+  stackOf(stack: Stack): StackTrace<Tensor> {
+    const { layers, end } = this.stacks.get(stack) as { layers: LayerTrace<Tensor>[]; end: [Tensor, Tensor] };
+    const [last, output] = end;
+    const embedding = this.#embeddingOf(layers[0]?.input ?? last);
+    if (stack.norm) return { embedding, layers, norm: this.#normOf(stack.norm), output };
+    for (const [norm, [x, y]] of this.#norms) // a norm after the stack
+      if (x === output) return { embedding, layers, norm: this.#normOf(norm as Norm), output: y };
+    return { embedding, layers, norm: null, output };
+  }
+
+  #embeddingOf(sum: Tensor): EmbeddingTrace<Tensor> {
+    const [part, ids, options] = this.#embeddings.get(sum) ?? [];
+    const { positions, positionIds, ...scaling } = options ?? {};
+    if (!part || !ids || !positions) return { token: sum, position: null, sum };
+    return {
+      token: part.forward(ids, scaling),
+      position: positionIds ? gather(positions, positionIds) : positions,
+      sum,
+    };
+  }
+
+  #normOf(norm: Norm): NormTrace<Tensor> | null {
+    const seen = this.#norms.get(norm);
+    const isRms = norm instanceof RMSNorm || norm instanceof PlainRMSNorm;
+    const isCentred = norm instanceof LayerNorm || norm instanceof PlainLayerNorm || norm instanceof OffsetLayerNorm;
+    if (!seen || !(isRms || isCentred)) return null;
+    const [input, output] = seen;
+    const means = mean(input, { axis: -1, keepDims: true });
+    const average = isRms ? scale(means, 0) : means;
+    const centred = sub(input, average);
+    const variance = mean(mul(centred, centred), { axis: -1, keepDims: true });
+    const offset = norm instanceof RMSNorm ? norm.offset : norm instanceof OffsetLayerNorm ? 1 : 0;
+    const weight = norm.weight ?? input.device.full(input.shape.slice(-1), 1);
+    return { input, mean: average, variance, weight: offset ? add(weight, offset) : weight, bias: norm.bias, output };
+  }
 }
 
-function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {
-  const means = mean(input, { axis: -1, keepDims: true });
-  const average = norm instanceof RMSNorm ? scale(means, 0) : means;
-  const centred = sub(input, average);
-  const variance = mean(mul(centred, centred), { axis: -1, keepDims: true });
-  const weight = norm.weight ?? input.device.full(input.shape.slice(-1), 1);
-  return { input, mean: average, variance, weight, bias: norm.bias, output: norm.forward(input) };
+function isNorm(part: Module): part is Norm & { observe: NormObserver | null } {
+  return 'add' in part && 'observe' in part;
+}
+
+function networkTrace({ factor, ...pass }: FeedForwardPass): FeedForwardTrace<Tensor> {
+  return { ...pass, gate: factor };
 }
 
 /**

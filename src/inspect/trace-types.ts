@@ -3,11 +3,9 @@
 import type { Device } from '../core/device.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 import type { Stacks } from '../nn/encoder-decoder.js';
-import type { Norm } from '../nn/norm.js';
+import type { Module } from '../nn/module.js';
 import type { AttentionWindow } from '../nn/padding.js';
-import type { Sequences } from '../nn/sequences.js';
-import type { Stack } from '../nn/stack.js';
-import type { TokenBatch } from '../nn/token-batch.js';
+import type { Tokens } from '../nn/token-batch.js';
 
 /** Numbers read from a device, row-major. */
 export interface Values {
@@ -15,11 +13,11 @@ export interface Values {
   readonly data: Float32Array;
 }
 
-/** Embedding of tokens. Each part is [T, dModel]. */
+/** The input of the first layer. Each part is [T, dModel]. */
 export interface EmbeddingTrace<T = Values> {
-  /** The token's row of the embedding table, times `config.embeddingScale`. */
+  /** The token's scaled row of the embedding table. The same as `sum` if a model embeds in more steps. */
   readonly token: T;
-  /** The position's vector; null if attention encodes positions, or nothing does. */
+  /** The position's vector; null if attention encodes positions, nothing does, or a model embeds in more steps. */
   readonly position: T | null;
   /** Input of the first layer. */
   readonly sum: T;
@@ -35,7 +33,7 @@ export interface NormTrace<T = Values> {
   readonly mean: T;
   /** [T, 1], divided by dModel, not by dModel - 1. */
   readonly variance: T;
-  /** [dModel] */
+  /** [dModel]: the factor, with a constant that the family adds to its weight (Gemma's 1). */
   readonly weight: T;
   readonly bias: T | null;
   readonly output: T;
@@ -45,7 +43,7 @@ export interface FeedForwardTrace<T = Values> {
   readonly input: T;
   /** [T, dFF], before the activation. */
   readonly hidden: T;
-  /** [T, dFF], after the activation, times `gate` if there is one. */
+  /** [T, dFF], the input of the last projection: after the activation, times `gate` if there is one. */
   readonly active: T;
   /** [T, dFF], the factor of the hidden features; null unless the model is `gated`. */
   readonly gate: T | null;
@@ -53,25 +51,34 @@ export interface FeedForwardTrace<T = Values> {
 }
 
 /**
- * A sub-layer with its residual connection and norm. Pre-norm: input + inside(norm(input)). Post-norm: norm(input +
- * inside(input)).
+ * A sub-layer with its residual connection and norm. Pre-norm: input + f(norm(input)). Post-norm: norm(input +
+ * f(input)). docs/families.md names the families; the values are those of their own wiring.
  */
 export interface SubLayerTrace<Inside, T = Values> {
   /** [T, dModel], as every tensor below without a shape of its own. */
   readonly input: T;
   readonly inside: Inside;
-  /** input + inside.output */
+  /** What the sub-layer adds: its output, after a further norm or scale and with parts beside attention. */
+  readonly branch: T;
+  /** The rows with the branch, before a post-norm: input + branch. Without a post-norm it is `output`. */
   readonly sum: T;
-  readonly norm: NormTrace<T>;
+  /** Null for a norm without mean and variance. */
+  readonly norm: NormTrace<T> | null;
   /** Input of the next sub-layer: the sum if pre-norm, the norm's output if post-norm. */
   readonly output: T;
 }
 
 export interface LayerTrace<T = Values> {
-  readonly selfAttention: SubLayerTrace<AttentionTrace<T>, T>;
+  /** Null if tokens are mixed otherwise: by a recurrence, a convolution, or attention in blocks or to two sources. */
+  readonly selfAttention: SubLayerTrace<AttentionTrace<T>, T> | null;
   /** Null unless the layer is a decoder layer that reads an encoder's output. */
   readonly crossAttention: SubLayerTrace<AttentionTrace<T>, T> | null;
-  readonly feedForward: SubLayerTrace<FeedForwardTrace<T>, T>;
+  /** Null without a network, and for others than `FeedForward`, such as a mixture of experts. */
+  readonly feedForward: SubLayerTrace<FeedForwardTrace<T>, T> | null;
+  /** [T, features]: the layer's input, with all streams if it has several (Gemma 3n). */
+  readonly input: T;
+  /** [T, features] */
+  readonly output: T;
 }
 
 /** One side of the model. Tokens of images are the class token and patches; tokens of audio are positions in time. */
@@ -139,23 +146,15 @@ export interface AttentionTrace<T = Values> {
   readonly output: T;
 }
 
-/** Input and layers of one side. */
-export interface TraceInput {
-  readonly embedding: EmbeddingTrace<Tensor>;
-  readonly batch: Sequences;
-  readonly stack: Stack;
-  /** Norm after the last layer. */
-  readonly norm: Norm | null;
-}
-
-/** Parts of a model that a trace needs. */
+/** The model that `trace` runs. */
 export interface Traceable extends Stacks {
   readonly device: Device;
-  readonly maxLength: number;
-  /** Embeds the tokens of one side. */
-  traceEmbedding(side: 'encoder' | 'decoder', batch: TokenBatch): EmbeddingTrace<Tensor>;
-  /** Reads a source in models that read more than tokens, or have several encoders. */
-  traceSource?(source: readonly number[] | Tensor): TraceInput;
+  modules(): readonly Module[];
+  /**
+   * Runs a pass and returns the features, [N, dModel]: those of the decoder, or of the encoder if there is no decoder.
+   * `op` begins the messages of errors.
+   */
+  runPass(op: string, source: Tokens | null, target?: Tokens): Tensor;
   /** Logits of features, float32 [N, vocabulary]. */
   logitsOf(features: Tensor): Tensor;
 }

@@ -4,6 +4,7 @@
 import { checkMethod } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import type { Tensor } from '../core/tensor.js';
+import { inference } from '../nn/module.js';
 import type { Trace, Traceable } from './trace-types.js';
 
 /**
@@ -25,11 +26,10 @@ export async function trace(
   source: readonly number[] | Tensor | null,
   target?: readonly number[],
 ): Promise<Trace> {
-  checkMethod('trace', 'model', model, 'traceEmbedding', 'a model');
+  checkMethod('trace', 'model', model, 'runPass', 'a model');
   const given = copied([source, target] as const);
   const { joined, tracePass } = await import('./trace-pass.js');
-  const { device } = model;
-  const { all, arrange } = device.noGrad(() => device.scope(() => joined(tracePass(model, ...given))));
+  const { all, arrange } = inference(model, () => joined(tracePass(model, ...given)));
   try {
     return arrange((await all.data()) as Float32Array);
   } finally {

@@ -7,7 +7,6 @@ import type { GenerateOptions, GenerateResult } from '../generate/generate-optio
 import type { RowAdapter } from '../generate/generative.js';
 import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
-import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
@@ -293,22 +292,24 @@ export abstract class PretrainedModel extends RetrievalModel {
    * Runs without gradients. The tensors belong to the current scope. Throws as `forward`.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
+    return inference(this, () =>
+      observeAttention(this.attentions, () => this.runPass('attentionMaps', source, target)),
+    );
+  }
+
+  /** @internal See `Traceable`. */
+  runPass(op: string, source: Tokens | null, target?: Tokens): Tensor {
     const { decoder } = this;
     for (const [name, isRead, tokens] of [
       ['source', this.readsSource, source],
-      ['target', decoder !== null, target ?? null],
+      ['target', decoder !== null, target],
     ] as const) {
-      if (isRead === (tokens !== null)) continue;
-      throw new ArgumentError(`attentionMaps: ${name} is ${tokens ? 'given, but the model reads none' : 'missing'}`);
+      if (isRead === (tokens != null)) continue;
+      throw new ArgumentError(`${op}: ${name} is ${isRead ? 'missing' : 'given, but the model reads none'}`);
     }
-    return inference(this, () =>
-      observeAttention(this.attentions, () => {
-        const memory = source === null ? null : this.readSource(source);
-        if (decoder === null || target === undefined) return;
-        const batch = this.toBatch('target', target);
-        this.decodeBatch(batch, memory);
-      }),
-    );
+    const memory = source === null ? null : this.readSource(source);
+    if (decoder === null || target === undefined) return (memory as Memory).hidden;
+    return this.decodeBatch(this.toBatch('target', target), memory);
   }
 
   /** The features of the decoder for whole targets, float32 [N, hidden]. */
@@ -459,11 +460,6 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
   /** Adds attention maps to `output` by the family's names. */
   protected abstract mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput;
-
-  traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
-    const sum = side === 'encoder' ? this.embedSource(ids, positions) : this.embedTarget(ids, positions);
-    return { token: sum, position: null, sum };
-  }
 
   /** See `GenerateOptions.responseFormat`. The module for constraints is loaded at the first call. */
   async constrain(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined } = {}) {

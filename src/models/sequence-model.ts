@@ -120,8 +120,13 @@ export abstract class SequenceModel extends Model {
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
-      observeAttention(this.attentions, () => atOnce(this.#features('attentionMaps', source, target))),
+      observeAttention(this.attentions, () => this.runPass('attentionMaps', source, target)),
     );
+  }
+
+  /** @internal See `Traceable`. */
+  runPass(op: string, source: Tokens | null, target?: Tokens): Tensor {
+    return atOnce(this.#features(op, source, target)).features;
   }
 
   /** Number of heads, which is equal in all layers. */

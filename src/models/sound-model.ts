@@ -3,7 +3,6 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import { sameShape, Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
-import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { LayerNorm } from '../nn/norm.js';
 import { Sequences } from '../nn/sequences.js';
@@ -177,12 +176,6 @@ export abstract class SoundModel extends PretrainedModel {
     const embedded = this.#embed(source);
     const { x, batch } = atOnce(this.#encode(embedded.x, embedded.batch));
     return { hidden: x, batch };
-  }
-
-  /** @internal Input of the layers for samples, [1, samples]. */
-  traceSource(source: readonly number[] | Tensor): TraceInput {
-    const { x, batch } = this.#embed(source);
-    return { embedding: { token: x, position: null, sum: x }, batch, stack: this.encoder, norm: this.endNorm };
   }
 
   protected override embedSource(): Tensor {

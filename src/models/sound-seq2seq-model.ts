@@ -4,7 +4,6 @@ import { atOnce } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import type { SourceShape } from '../generate/generative.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
-import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
@@ -163,12 +162,6 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
 
   protected override readSource(source: unknown): Memory {
     return atOnce(this.#read(source));
-  }
-
-  /** @internal Input of the layers for samples, [1, samples]. */
-  traceSource(source: readonly number[] | Tensor): TraceInput {
-    const { x, batch } = this.#embed(source);
-    return { embedding: { token: x, position: null, sum: x }, batch, stack: this.encoder, norm: this.encoder.norm };
   }
 
   protected override mapsOf(maps: AttentionMaps, _: ModelOutput, { target }: BatchLayout): ModelOutput {

@@ -2,7 +2,6 @@ import { ArgumentError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import { lastOf, Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
-import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
 import type { Linear } from '../nn/linear.js';
@@ -143,21 +142,6 @@ export abstract class TowerModel extends PretrainedModel {
 
   protected override get readsSource(): boolean {
     return true;
-  }
-
-  /** @internal Input of the layers for a text, or for images, [1, channels, height, width]. */
-  traceSource(source: readonly number[] | Tensor): TraceInput {
-    if (source instanceof Tensor) {
-      const tower = this.#towerOf('vision');
-      if (tower.encoder === null)
-        throw new ArgumentError('trace: the layers of the model are several stacks, expected a model with one');
-      const { x, batch } = tower.embed({ pixelValues: source });
-      return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
-    }
-    const tower = this.#towerOf('text');
-    const batch = this.toBatch('trace: source', packed([source]));
-    const x = tower.embed(batch);
-    return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
   }
 
   #towerOf<Kind extends 'text' | 'vision'>(kind: Kind): NonNullable<this[Kind]> {

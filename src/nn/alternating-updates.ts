@@ -16,7 +16,7 @@ import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { PerLayerGate } from './per-layer-inputs.js';
-import type { SubLayer, WiringPart } from './residual.js';
+import { preNorm, type SubLayer, type WiringPart } from './residual.js';
 import type { StackEntry } from './stack.js';
 
 /** x + norm(right(left(x))): a residual connection with a learned low-rank branch. */
@@ -121,11 +121,12 @@ export class AlternatingUpdates extends Module implements WiringPart {
 
   /** Runs the sub-layers on one stream, [N, dModel]. */
   #compute(x: Tensor, [attention, network]: readonly SubLayer[]): Tensor {
-    const { norm, run, post } = attention as SubLayer;
+    const { norm, run, post, observe } = attention as SubLayer;
     const normed = norm.forward(x);
-    const attended = scale(add(add(x, post(run(normed))), this.residual.forward(normed)), Math.SQRT1_2);
-    if (!network) return attended;
-    return add(attended, network.post(network.run(network.norm.forward(attended))));
+    const branch = post(run(normed));
+    const attended = scale(add(add(x, branch), this.residual.forward(normed)), Math.SQRT1_2);
+    observe?.(x, branch, attended);
+    return network ? preNorm(attended, [network]) : attended;
   }
 
   #correct(predicted: readonly Tensor[], computed: Tensor): Tensor[] {

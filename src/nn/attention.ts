@@ -28,8 +28,36 @@ type PassOptions = Pick<
   'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'
 >;
 
-/** Inputs for the attention maps that `observe` receives. */
-interface MapInputs {
+/** Tensors of one pass, without padding. */
+export interface AttentionParts {
+  /** [N, features]: the input of the queries. */
+  readonly input: Tensor;
+  /** [N', features]: the input of keys and values. */
+  readonly memory: Tensor;
+  /** [N, heads·d] */
+  readonly q: Tensor;
+  /** [N', kvHeads·d] */
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** The options of the op `attention` that the scores depend on. */
+  readonly options: AttentionOptions;
+  readonly relativeValues: Tensor | null | undefined;
+  /** [N, dModel]: the projected outputs of the heads. */
+  readonly output: Tensor;
+}
+
+/** What an observer of attention receives in each pass over whole sequences. */
+export interface AttentionPass {
+  /** The outputs of the heads, [N, heads·headSize]. */
+  readonly outputs: Tensor;
+  /** Computes the attention probabilities, [B, heads, T, S]. */
+  readonly weights: () => Tensor;
+  /** Null if queries do not attend to the keys of one sequence, but of blocks or of several sources. */
+  readonly parts: AttentionParts | null;
+}
+
+/** Inputs of a pass that an observer needs. */
+interface MapInputs extends Pick<AttentionParts, 'input' | 'memory'> {
   /** `countsQ` and `countsK`: number of queries and of keys of each sequence. */
   readonly countsQ: readonly number[];
   readonly countsK: readonly number[];
@@ -58,12 +86,8 @@ export class MultiHeadAttention extends Module {
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
   readonly dropout: Dropout | null;
-  /** If set, receives the attention probabilities of each forward pass, but not of decoding steps. */
-  observe: ((weights: Tensor) => void) | null = null;
-  /**
-   * If set, receives the outputs of the heads, [N, heads·headSize], in each forward pass, for regularizers of the loss.
-   */
-  observeHeads: ((outputs: Tensor) => void) | null = null;
+  /** If set, receives each pass over whole sequences, but no decoding steps. */
+  observe: ((pass: AttentionPass) => void) | null = null;
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
@@ -155,10 +179,8 @@ export class MultiHeadAttention extends Module {
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
     const attend = (queries: Tensor, options: PassOptions, tokenMask: Tensor | null = null) => {
       const all = { ...options, lengthsQ: lengths, lengthsK: lengths };
-      return this.projectOut(
-        this.#attendTo(queries, kv, all, { countsQ: counts, countsK: counts, tokenMask }),
-        projected,
-      );
+      const maps = { input: x, memory: x, countsQ: counts, countsK: counts, tokenMask };
+      return this.#attendAll(queries, kv, all, maps, projected);
     };
     const imageMask = this.causal ? imageEffects?.mask(this.window) : null;
     if (imageMask) return attend(q, { causal: false, mask: imageMask });
@@ -198,8 +220,8 @@ export class MultiHeadAttention extends Module {
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
     for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
-    const counts = { countsQ: batch.counts, countsK: memory.counts };
-    return this.projectOut(this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, counts));
+    const maps = { input: x, memory: hidden, countsQ: batch.counts, countsK: memory.counts };
+    return this.#attendAll(this.query(x), this.keysAndValues(hidden), lengths, maps);
   }
 
   /**
@@ -383,11 +405,30 @@ export class MultiHeadAttention extends Module {
     return this.outProj.forward(mixed);
   }
 
-  /**
-   * Attention of queries to keys and values with the options of this layer and of the pass. `maps`: given if `observe`
-   * and `observeHeads` are to be called, which is not so in decoding steps.
-   */
-  #attendTo(q: Tensor, kv: Tensor, { cache, ...pass }: PassOptions, maps?: MapInputs): Tensor {
+  /** Attention over whole sequences and the projection of its outputs. The observer sees this pass. */
+  #attendAll(q: Tensor, kv: Tensor, pass: PassOptions, maps: MapInputs, projected?: ProjectedQueries): Tensor {
+    const { k, v, options, valueOptions } = this.#operandsOf(kv, pass);
+    const outputs = this.attend(q, k, v, { ...valueOptions, ...options });
+    const output = this.projectOut(outputs, projected);
+    const { input, memory, countsQ, countsK, tokenMask } = maps;
+    this.observe?.({
+      outputs,
+      weights: () => {
+        const weights = this.weights(q, k, { ...options, lengthsQ: countsQ, lengthsK: countsK }); // [B, heads, T, S]
+        return tokenMask ? mul(weights, tokenMask) : weights;
+      },
+      parts: { input, memory, q, k, v, options, relativeValues: valueOptions.relativeValues, output },
+    });
+    return output;
+  }
+
+  /** Attention of queries to keys and values with the options of this layer and of the pass. */
+  #attendTo(q: Tensor, kv: Tensor, pass: PassOptions): Tensor {
+    const { k, v, options, valueOptions } = this.#operandsOf(kv, pass);
+    return this.attend(q, k, v, { ...valueOptions, ...options });
+  }
+
+  #operandsOf(kv: Tensor, { cache, ...pass }: PassOptions) {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
     const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]
@@ -395,15 +436,8 @@ export class MultiHeadAttention extends Module {
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
     const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...pass };
-    if (this.observe && maps) {
-      const { countsQ, countsK, tokenMask } = maps;
-      const weights = this.weights(q, k, { ...options, lengthsQ: countsQ, lengthsK: countsK }); // [B, heads, T, S]
-      this.observe(tokenMask ? mul(weights, tokenMask) : weights);
-    }
     const valueOptions = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cache };
-    const outputs = this.attend(q, k, v, { ...valueOptions, ...options });
-    if (maps) this.observeHeads?.(outputs);
-    return outputs;
+    return { k, v, options, valueOptions };
   }
 
   /** Computes the outputs of the heads. Subclasses may override it. */

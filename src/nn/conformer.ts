@@ -121,18 +121,20 @@ export class ConformerLayer extends TransformerLayer {
     return this.pass([x], () => {
       const dropped = (y: Tensor, dropout: Dropout | null) => dropout?.forward(y, batch) ?? y;
       const { feedForward, firstFeedForward, dropout1, dropout2, firstDropout } = this;
-      const addHalf = (y: Tensor, network: FeedForwardNetwork, norm: Norm, dropout: Dropout | null) =>
-        add(y, scale(dropped(network.forward(norm.forward(y)), dropout), 1 / 2));
-      const afterFirstNetwork = addHalf(x, firstFeedForward, this.firstNorm, firstDropout);
-      const afterAttention = add(
-        afterFirstNetwork,
-        dropped(this.selfAttn.forward(this.norm1.forward(afterFirstNetwork), batch), dropout1),
-      );
+      const half = (y: Tensor, network: FeedForwardNetwork, norm: Norm, dropout: Dropout | null) =>
+        scale(dropped(network.forward(norm.forward(y)), dropout), 1 / 2);
+      const afterFirstNetwork = add(x, half(x, firstFeedForward, this.firstNorm, firstDropout));
+      const attended = dropped(this.selfAttn.forward(this.norm1.forward(afterFirstNetwork), batch), dropout1);
+      const afterAttention = add(afterFirstNetwork, attended);
+      this.observe?.(0, afterFirstNetwork, attended, afterAttention);
       const afterConvolution = add(
         afterAttention,
         this.convolution.forward(this.convolutionNorm.forward(afterAttention), batch),
       );
-      return this.endNorm.forward(addHalf(afterConvolution, feedForward as FeedForwardNetwork, this.norm2, dropout2));
+      const branch = half(afterConvolution, feedForward as FeedForwardNetwork, this.norm2, dropout2);
+      const y = add(afterConvolution, branch);
+      this.observe?.(1, afterConvolution, branch, y);
+      return this.endNorm.forward(y);
     });
   }
 }

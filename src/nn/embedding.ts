@@ -19,6 +19,8 @@ export interface EmbeddingLookup extends Module {
 export class Embedding extends Module implements EmbeddingLookup {
   /** [rows, features] */
   readonly weight: Tensor;
+  /** If set, receives each pass: the arguments and the result. */
+  observe: ((ids: Tensor, options: EmbeddingOptions, y: Tensor) => void) | null = null;
 
   /**
    * Entries start as N(0, 1/features). Scaled by √features, as in the paper, a token's vector is as large as that of a
@@ -33,6 +35,8 @@ export class Embedding extends Module implements EmbeddingLookup {
   }
 
   forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-    return embedding(this.weight, ids, options);
+    const y = embedding(this.weight, ids, options);
+    this.observe?.(ids, options, y);
+    return y;
   }
 }

@@ -44,6 +44,18 @@ export interface FeedForwardOptions {
   readonly dropout?: Dropout | null | undefined;
 }
 
+/** What an observer of a network receives. All but the input and the output are float32 [N, dFF]. */
+export interface FeedForwardPass {
+  readonly input: Tensor;
+  /** The hidden features, or the gate, before the activation. */
+  readonly hidden: Tensor;
+  /** The factor of the hidden features; null without a gate. */
+  readonly factor: Tensor | null;
+  /** The input of the last projection. */
+  readonly active: Tensor;
+  readonly output: Tensor;
+}
+
 /**
  * The position-wise network (Vaswani et al. 2017, 3.3): linear2(activation(linear1(x))). If gated, it is
  * linear2(activation(linear1(x)) ⊙ linear3(x)) (Shazeer 2020, "GLU Variants Improve Transformer"): SwiGLU with `silu`,
@@ -62,6 +74,8 @@ export class FeedForward extends Module {
   readonly #gateFilter: ((gates: Tensor) => Tensor) | null;
   readonly #squared: boolean;
   readonly #scales: readonly [gate: number, out: number];
+  /** If set, receives each pass. The activation is then a step of its own. */
+  observe: ((pass: FeedForwardPass) => void) | null = null;
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: FeedForwardOptions) {
@@ -91,7 +105,7 @@ export class FeedForward extends Module {
 
   /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
-    const { linear1, linear2, linear3, activation, hiddenNorm, dropout } = this;
+    const { linear1, linear2, linear3, activation, hiddenNorm, dropout, observe } = this;
     const [gateScale, outScale] = this.#scales;
     const isFused = linear1.sections.length > 1;
     const half = (i: number, kind?: Activation) => linear1.part(x, i, i + 1, kind);
@@ -99,7 +113,7 @@ export class FeedForward extends Module {
       isFused ? half(this.#gate, kind) : linear1.forward(x, kind, dropping);
     const filter = this.#gateFilter;
     // The kernel of a product can also activate and drop, if no step comes between.
-    const isActivated = filter === null && gateScale === 1;
+    const isActivated = filter === null && gateScale === 1 && observe === null;
     const isDropped = isActivated && !this.#squared && !isFused && linear3 === null && hiddenNorm === null;
     const gates = isActivated ? gate(activation, isDropped ? dropout : null) : scaled(gate(), gateScale);
     const active = isActivated ? gates : activate('FeedForward', filter?.(gates) ?? gates, activation);
@@ -108,7 +122,9 @@ export class FeedForward extends Module {
     const product = factor ? mul(hidden, factor) : hidden;
     const normed = hiddenNorm?.forward(product) ?? product;
     const kept = (isDropped ? null : dropout)?.forward(normed) ?? normed;
-    return scaled(linear2.forward(kept), outScale); // [N, dModel]
+    const output = scaled(linear2.forward(kept), outScale); // [N, dModel]
+    observe?.({ input: x, hidden: gates, factor: factor ?? null, active: kept, output });
+    return output;
   }
 }
 

@@ -100,6 +100,8 @@ export class TransformerLayer extends Module {
   /** Norms or scales between each sub-layer and the residual addition. Empty if there are none. */
   readonly postNorms: readonly PostNorm[];
   readonly wiring: Wiring | WiringPart;
+  /** If set, receives each sub-layer of a pass, by its index; see `SubLayer.observe`. */
+  observe: ((subLayer: number, ...rows: Parameters<NonNullable<SubLayer['observe']>>) => void) | null = null;
   readonly #randomness: Randomness;
 
   /** Throws ArgumentError for invalid parts. */
@@ -211,10 +213,13 @@ export class TransformerLayer extends Module {
       return dropout?.forward(normed, batch) ?? normed;
     };
     const network = (y: Tensor) => (batch && feedForward?.forwardIn?.(y, batch)) ?? feedForward?.forward(y) ?? y;
-    const wire = (subLayers: readonly SubLayer[]) =>
-      typeof this.wiring === 'string'
+    const wire = (parts: readonly SubLayer[]) => {
+      const observe = this.observe;
+      const subLayers = observe ? parts.map((part, i) => ({ ...part, observe: observe.bind(null, i) })) : parts;
+      return typeof this.wiring === 'string'
         ? wirings[this.wiring](x, subLayers)
         : this.wiring.forward(x, subLayers, shared?.extraInputs ?? null);
+    };
     const attend = { run: self, norm: norm1, post: post(0, dropout1) };
     if (!feedForward && !multiheadAttn) return wire([attend]);
     if (!multiheadAttn || !norm3) return wire([attend, { run: network, norm: norm2, post: post(1, dropout2) }]);

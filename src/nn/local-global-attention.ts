@@ -65,12 +65,15 @@ export class LocalGlobalAttention extends MultiHeadAttention {
       lengthsQ: blocks.map(({ queries }) => queries),
       lengthsK: blocks.map(({ keys }) => keys.length),
     };
-    this.observe?.(byDistance(attentionWeights(q, k, options), blocks, batch, globals, window));
     const local = attention(q, k, v, { ...options, dropout: this.dropout?.options }); // [N, heads·d]
     const outputs = globals.some(({ length }) => length > 0)
       ? this.#withGlobalOutputs(local, x, batch, globals)
       : local;
-    this.observeHeads?.(outputs);
+    this.observe?.({
+      outputs,
+      weights: () => byDistance(attentionWeights(q, k, options), blocks, batch, globals, window),
+      parts: null,
+    });
     return this.outProj.forward(outputs);
   }
 

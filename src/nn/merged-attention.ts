@@ -54,9 +54,8 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
       mask: this.#mask(x, sources, counts),
     };
     const [k, v] = halves(merged);
-    this.observe?.(attentionWeights(q, k, options));
     const outputs = attention(q, k, v, { ...options, dropout: this.dropout?.options });
-    this.observeHeads?.(outputs);
+    this.observe?.({ outputs, weights: () => attentionWeights(q, k, options), parts: null });
     return this.outProj.forward(outputs);
   }
 

@@ -7,6 +7,9 @@ import { rmsNorm } from '../ops/rms-norm.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
+/** Receives what a norm reads, and the result. */
+export type NormObserver = (x: Tensor, y: Tensor) => void;
+
 /** Normalization over the last dimension. */
 export interface Norm extends Module {
   /** `weight` and `bias`: float32 [features], or null if the norm has none. */
@@ -16,12 +19,15 @@ export interface Norm extends Module {
   forward(x: Tensor, residual?: Tensor | null): Tensor;
   /** Returns x + residual and its norm, both with the shape of `x`. Throws as `forward`. */
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
+  /** If set, receives what each pass normalizes, the sum with a residual, and the result. */
+  observe?: NormObserver | null;
 }
 
 /** Layer normalization (Ba, Kiros, Hinton 2016). It can add a residual in the same pass over memory. */
 export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
+  observe: NormObserver | null = null;
 
   /** `features`: size of the last dimension. `eps`: added to the variance, default 1e-5. `bias`: default true. */
   constructor(
@@ -39,11 +45,16 @@ export class LayerNorm extends Module implements Norm {
 
   /** norm(x + residual) over the last dimension. `x`, `residual` and the result are float32 [..., features]. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
+    if (this.observe && residual) return this.add(x, residual).normed; // only `add` returns the sum
+    const y = layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
+    this.observe?.(x, y);
+    return y;
   }
 
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
-    return addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+    const result = addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+    this.observe?.(result.sum, result.normed);
+    return result;
   }
 }
 
@@ -51,19 +62,26 @@ export class LayerNorm extends Module implements Norm {
 abstract class UnfusedNorm extends Module implements Norm {
   abstract readonly weight: Tensor | null;
   readonly bias: Tensor | null = null;
+  observe: NormObserver | null = null;
 
   /** norm(x). `x` and the result: float32 [..., features]. */
   protected abstract normalize(x: Tensor): Tensor;
 
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return residual ? this.add(x, residual).normed : this.normalize(x);
+    return residual ? this.add(x, residual).normed : this.#seen(x);
   }
 
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
     checkDevice('norm', { x, residual });
     checkShape('norm', 'residual', residual, x.shape); // add would broadcast it
     const sum = add(x, residual);
-    return { sum, normed: this.normalize(sum) };
+    return { sum, normed: this.#seen(sum) };
+  }
+
+  #seen(x: Tensor): Tensor {
+    const y = this.normalize(x);
+    this.observe?.(x, y);
+    return y;
   }
 }
 
@@ -170,7 +188,7 @@ export class RMSNorm extends UnfusedNorm {
     init: Initializer,
     features: number,
     private readonly eps?: number,
-    private readonly offset = 0,
+    readonly offset = 0,
   ) {
     super();
     checkInitializer('RMSNorm', init);

@@ -11,6 +11,11 @@ export interface SubLayer {
   readonly norm: Norm;
   /** Processes the branch before it is added: post-norm, scale and dropout. */
   readonly post: (branch: Tensor) => Tensor;
+  /**
+   * If given, a wiring calls it after the sub-layer with the rows before it, the branch after `post`, and the rows after
+   * it.
+   */
+  readonly observe?: ((input: Tensor, branch: Tensor, output: Tensor) => void) | null | undefined;
 }
 
 /**
@@ -18,7 +23,12 @@ export interface SubLayer {
  * in all wirings.
  */
 export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  for (const { run, norm, post } of subLayers) x = norm.forward(post(run(x)), x);
+  for (const { run, norm, post, observe } of subLayers) {
+    const branch = post(run(x));
+    const y = norm.forward(branch, x);
+    observe?.(x, branch, y);
+    x = y;
+  }
   return x;
 }
 
@@ -28,28 +38,42 @@ export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   // Each addition is fused with the next norm into one pass over memory.
   let branch: Tensor | null = null;
-  for (const { run, norm, post } of subLayers) {
+  let observeLast: SubLayer['observe'];
+  for (const { run, norm, post, observe } of subLayers) {
     const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
       ? norm.add(branch, x)
       : { sum: x, normed: norm.forward(x) };
+    if (branch) observeLast?.(x, branch, sum);
     x = sum;
     branch = post(run(normed));
+    observeLast = observe;
   }
-  return branch ? add(x, branch) : x;
+  if (!branch) return x;
+  const y = add(x, branch);
+  observeLast?.(x, branch, y);
+  return y;
 }
 
 /** n + f(n), where n = norm(x), sub-layer by sub-layer: the residual connection begins after the norm (BLOOM). */
 export function normedResidual(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  for (const { run, norm, post } of subLayers) {
+  for (const { run, norm, post, observe } of subLayers) {
     const normed = norm.forward(x);
-    x = add(normed, post(run(normed)));
+    const branch = post(run(normed));
+    const y = add(normed, branch);
+    observe?.(x, branch, y);
+    x = y;
   }
   return x;
 }
 
 /** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656). Only the output of a sub-layer is normalized. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  for (const { run, norm, post } of subLayers) x = add(x, norm.forward(post(run(x))));
+  for (const { run, norm, post, observe } of subLayers) {
+    const branch = post(run(x));
+    const y = add(x, norm.forward(branch));
+    observe?.(x, branch, y);
+    x = y;
+  }
   return x;
 }
 
@@ -60,10 +84,13 @@ export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   const normed = new Map<Norm, Tensor>();
   let sum = x;
-  for (const { run, norm, post } of subLayers) {
+  for (const { run, norm, post, observe } of subLayers) {
     const input = normed.get(norm) ?? norm.forward(x);
     normed.set(norm, input);
-    sum = add(sum, post(run(input)));
+    const branch = post(run(input));
+    const y = add(sum, branch);
+    observe?.(sum, branch, y);
+    sum = y;
   }
   return sum;
 }

@@ -73,6 +73,11 @@ export class Stack extends Module {
   /** One for each layer, or an empty list if no layer is skipped. */
   readonly layerDrops: readonly LayerDrop[];
   readonly #shown: NonNullable<StackParts['hiddenStates']>;
+  /**
+   * If set, receives the input and the result of each layer of a pass over whole sequences. Null as the layer: the
+   * result of the last layer, and that of the stack.
+   */
+  observe: ((layer: TransformerLayer | null, x: Tensor, y: Tensor) => void) | null = null;
 
   /**
    * `layers`: number of layers, 0 or more. `layer` makes layer i. `norm` makes the norm after the last layer; null for
@@ -135,6 +140,7 @@ export class Stack extends Module {
       const input = batch.imageEffects?.addTo(before, i) ?? before;
       const y = layer.forward(input, batch, { memory, state, shared });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
+      this.observe?.(layer, input, result);
       if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);
       return result;
     });
@@ -142,7 +148,7 @@ export class Stack extends Module {
 
   /** True if an observer receives tensors from inside the layers. */
   get isObserved(): boolean {
-    return this.layers.some(isObserved);
+    return this.observe !== null || this.layers.some(isObserved);
   }
 
   /**
@@ -206,7 +212,9 @@ export class Stack extends Module {
     const x = this.exit?.forward(last) ?? last;
     const normed = this.norm?.forward(x) ?? x;
     const kept = this.dropout?.forward(normed) ?? normed;
-    return this.projection?.forward(kept) ?? kept; // [N, features of the projection, or dModel]
+    const y = this.projection?.forward(kept) ?? kept; // [N, features of the projection, or dModel]
+    this.observe?.(null, last, y);
+    return y;
   }
 
   /** Projects the encoder's output to keys and values of cross-attention, and writes them to the state's caches. */
@@ -229,7 +237,5 @@ export class Stack extends Module {
 
 /** True if an observer receives tensors from inside the layer. */
 function isObserved({ selfAttentions, multiheadAttn }: TransformerLayer): boolean {
-  return [...selfAttentions, multiheadAttn].some(
-    (attention) => attention && (attention.observe || attention.observeHeads),
-  );
+  return [...selfAttentions, multiheadAttn].some((attention) => attention?.observe);
 }

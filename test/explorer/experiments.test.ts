@@ -299,7 +299,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
       ? await trace(layered, ids, ...(name === 't5' ? [[layered.startId ?? 0, ...written].slice(0, 5)] : []))
       : await trace(layered, null, ids);
     const { layers } = (traced.decoder ?? traced.encoder)!;
-    const { shape, data } = layers[1]!.selfAttention.input; // the output of the first layer
+    const { shape, data } = layers[1]!.input; // the output of the first layer
     const stack = (layered.decoder ?? layered.encoder) as Stack;
     const state = device.tensor(data, shape);
     const logits = layered.logitsOf(stack.norm?.forward(state) ?? state);

@@ -82,13 +82,14 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     const [token, layer, head] = [3, 2, 1];
     await choose('letter', token, layer, head);
     const { embedding, layers, output } = traced.encoder!;
-    const { selfAttention, feedForward } = layers[layer]!;
+    const [selfAttention, feedForward] = [layers[layer]!.selfAttention!, layers[layer]!.feedForward!];
     const ofToken = (...values: Values[]) => values.map((all) => rowOf(all, token));
     const { token: looked, position, sum } = embedding;
     if (position) {
       await expectStrips('Embedding + position', 'Embedding and position.', ofToken(looked, position, sum));
     } else await expectStrips('Embedding', 'Embedding and position.', ofToken(looked));
-    const { inside, norm } = selfAttention;
+    const { inside } = selfAttention;
+    const norm = selfAttention.norm!;
     const { relativeKeys, relativeValues } = inside;
     const most = (relativeKeys!.shape[0]! - 1) / 2;
     for (const [what, table] of [
@@ -134,7 +135,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     await expectStrips(
       'Through all layers',
       'Vector of',
-      ofToken(embedding.sum, ...layers.map((each) => each.feedForward.output), output),
+      ofToken(embedding.sum, ...layers.map((each) => each.output), output),
     );
     await expectStrips('What the decoder gets', 'Output of the encoder.', ofToken(output));
   });
@@ -169,7 +170,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     const scores = figure('Scores, scaled and masked');
     await scores.getByLabel('divide by √32').setChecked(scaled);
     await scores.getByLabel('mask what comes later').setChecked(masked);
-    const { products, relative, scale, weights: own } = traced.decoder!.layers[layer]!.selfAttention.inside;
+    const { products, relative, scale, weights: own } = traced.decoder!.layers[layer]!.selfAttention!.inside;
     const byDistance = relative && rowOf(relative, token, head);
     const sums = [...rowOf(products, token, head)].map((product, key) => product + (byDistance?.[key] ?? 0));
     const expected = sums.map((product, key) =>
@@ -201,7 +202,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
   it('shows the result of batch norm, with all tokens and with every second one', async () => {
     const token = 2;
     await choose('letter', token, 0, 0);
-    const { input, weight, bias } = traced.encoder!.layers[0]!.selfAttention.norm;
+    const { input, weight, bias } = traced.encoder!.layers[0]!.selfAttention!.norm!;
     const norms = figure('Layer norm, and why not batch norm');
     const normed = (rows: readonly number[], feature: number) => {
       const values = rows.map((row) => rowOf(input, row)[feature]!);

@@ -70,7 +70,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
     await page.locator('.thumbnail').nth(6).click(); // layer 2, head 3
     const grid = page.locator('.head').getByRole('grid').first();
     await grid.focus();
-    const { inside } = encoder!.layers[1]!.selfAttention;
+    const { inside } = encoder!.layers[1]!.selfAttention!;
     for (let key = 0; key < source.length; key++) {
       const at = 2 * source.length ** 2 + key;
       const says = (await grid.getByRole('gridcell').textContent()) as string;
@@ -92,7 +92,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
     await explorerPage.show('Follow the numbers');
     const distances = page.locator('.figure', { hasText: 'Distances instead of places' }).getByRole('grid').first();
     await distances.focus(); // on the first letter, seen from the second
-    const selfAttention = encoder!.layers[0]!.selfAttention.inside;
+    const selfAttention = encoder!.layers[0]!.selfAttention!.inside;
     const [byDistance] = selfAttention.bias
       ? [selfAttention.bias.data[source.length]]
       : [selfAttention.relativeKeys!.data[(8 * (selfAttention.relativeKeys!.shape[0]! - 3)) / 2]];
@@ -101,7 +101,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
     expectNear(says.split(': ')[1]!, byDistance!, 0.0051);
     await page.getByText('A sound, in the decoder').click();
     const shown = await page.locator('.scores').first().locator('tbody tr td:nth-child(3)').allTextContents();
-    const { scores } = decoder!.layers[0]!.selfAttention.inside;
+    const { scores } = decoder!.layers[0]!.selfAttention!.inside;
     expect(shown).toHaveLength(read.length);
     expectNear(shown[0]!, scores.data[read.length]!, 0.0051); // the second token is followed at first
     expectNear(shown[1]!, scores.data[read.length + 1]!, 0.0051);

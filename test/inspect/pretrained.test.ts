@@ -63,8 +63,8 @@ describe('looking into pretrained models', () => {
     const compare = async (side: 'encoder' | 'decoder', { layers, output: end }: StackTrace) => {
       const states = statesOf(output, side, Boolean(source && target));
       for (const [i, layer] of layers.entries()) {
-        await same(`input of ${side} layer ${i}`, layer.selfAttention.input, states.hidden[i]);
-        await same(`weights of ${side} layer ${i}`, layer.selfAttention.inside.weights, states.maps[i]);
+        await same(`input of ${side} layer ${i}`, layer.selfAttention!.input, states.hidden[i]);
+        await same(`weights of ${side} layer ${i}`, layer.selfAttention!.inside.weights, states.maps[i]);
         if (layer.crossAttention)
           await same(`cross weights of layer ${i}`, layer.crossAttention.inside.weights, output.crossAttentions![i]);
       }
@@ -106,8 +106,8 @@ describe('looking into pretrained models', () => {
     };
     expect(maps.length).toBe(side.layers.length);
     for (const [i, layer] of side.layers.entries()) {
-      await same(`input of layer ${i}`, layer.selfAttention.input, hidden[i]!);
-      await same(`weights of layer ${i}`, layer.selfAttention.inside.weights, maps[i]!);
+      await same(`input of layer ${i}`, layer.selfAttention!.input, hidden[i]!);
+      await same(`weights of layer ${i}`, layer.selfAttention!.inside.weights, maps[i]!);
     }
     await same('output', side.output, last);
   }
@@ -155,7 +155,7 @@ describe('looking into pretrained models', () => {
     const head = { attention: 'encoder', layer: 0, head: 0 } as const; // the text encoder comes first
     const run = () => model.forward({ inputIds: [text], pixelValues: pixels }).textEmbeds!.data();
     expect(await withoutHeads(model, [head], run)).not.toEqual(await output.textEmbeds!.data());
-    await expect(trace(model, null)).rejects.toThrow('source is null');
+    await expect(trace(model, null)).rejects.toThrow('source is missing');
     model.dispose();
   });
 

@@ -3,6 +3,7 @@ import { ArgumentError, createDevice, type Device, ShapeError, type Transformer 
 import {
   type AttentionTrace,
   headStatistics,
+  type NormTrace,
   type StackTrace,
   type Trace,
   trace,
@@ -25,7 +26,7 @@ function expectClose(what: string, actual: ArrayLike<number>, expected: ArrayLik
 function attentionsOf(traced: Trace): AttentionTrace[] {
   const layers = [traced.encoder, traced.decoder].flatMap((stack) => stack?.layers ?? []);
   return layers.flatMap(({ selfAttention, crossAttention }) =>
-    crossAttention ? [selfAttention.inside, crossAttention.inside] : [selfAttention.inside],
+    crossAttention ? [selfAttention!.inside, crossAttention.inside] : [selfAttention!.inside],
   );
 }
 
@@ -66,8 +67,8 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     const maps = model.attentionMaps(from && [from], to && [to]);
     const layersOf = (stack: StackTrace | null) => stack?.layers ?? [];
     const pairs = [
-      ...layersOf(traced.encoder).map((layer, i) => [layer.selfAttention, maps.encoder[i]!] as const),
-      ...layersOf(traced.decoder).map((layer, i) => [layer.selfAttention, maps.decoder[i]!] as const),
+      ...layersOf(traced.encoder).map((layer, i) => [layer.selfAttention!, maps.encoder[i]!] as const),
+      ...layersOf(traced.decoder).map((layer, i) => [layer.selfAttention!, maps.decoder[i]!] as const),
       ...layersOf(traced.decoder).flatMap(({ crossAttention }, i) =>
         crossAttention ? [[crossAttention, maps.cross[i]!] as const] : [],
       ),
@@ -127,7 +128,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
 
   it('has norms that follow from mean and variance, and sums of input and output', () => {
     const { norm: place, layerNormEps, normalization } = model.config;
-    const expectNormed = (norm: StackTrace['layers'][number]['selfAttention']['norm'], i: number) => {
+    const expectNormed = (norm: NormTrace, i: number) => {
       const x = row(norm.input, i);
       const mean = normalization === 'rms' ? 0 : x.reduce((a, b) => a + b) / x.length;
       const variance = x.reduce((total, value) => total + (value - mean) ** 2, 0) / x.length;
@@ -143,7 +144,8 @@ describe.each(Object.entries(models))('%s', (_, options) => {
       let stream = stack.embedding.sum;
       const steps = stack.layers.flatMap((layer) => [layer.selfAttention, layer.crossAttention, layer.feedForward]);
       for (const step of steps.filter((each) => each !== null)) {
-        const { input, inside, norm, sum, output } = step;
+        const { input, inside, sum, output } = step;
+        const norm = step.norm!;
         expect(input).toEqual(stream);
         expect(inside.input).toEqual(place === 'pre' ? norm.output : input);
         expect(norm.input).toEqual(place === 'pre' ? input : sum);
@@ -187,7 +189,7 @@ it('refuses layers that it cannot trace', async () => {
   await expect(trace(model, source)).rejects.toThrow('this model takes a source and a target');
   await expect(trace(model, [], target)).rejects.toThrow(ShapeError);
   await expect(trace(model, Array(13).fill(3), target)).rejects.toThrow(
-    "source has 13 tokens, but the model's maxLength is 12",
+    "source: 13 tokens, but the model's maxLength is 12",
   );
   await expect(trace(model, [99], target)).rejects.toThrow('embedding: row 0 of ids is 99, expected 0 to 10');
 });

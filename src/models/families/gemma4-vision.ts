@@ -140,7 +140,9 @@ class ClippedFeedForward extends FeedForward {
     const gates = gate.around(x, (each) => this.linear1.forward(each));
     const hidden = up.around(x, (each) => (this.linear3 as Projection).forward(each));
     const active = mul(activate('FeedForward', gates, this.activation), hidden);
-    return down.around(active, (each) => this.linear2.forward(each));
+    const output = down.around(active, (each) => this.linear2.forward(each));
+    this.observe?.({ input: x, hidden: gates, factor: hidden, active, output });
+    return output;
   }
 }
 

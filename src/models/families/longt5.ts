@@ -206,9 +206,12 @@ class TransientGlobalAttention extends MultiHeadAttention {
       lengthsQ: blocks.map((block) => block.queries),
       lengthsK: blocks.map((block) => block.keys.length),
     };
-    this.observe?.(byDistance(attentionWeights(q, k, options), blocks, batch, globals, sizes.window));
     const outputs = attention(q, k, v, { ...options, dropout: this.dropout?.options }); // [N, heads·d]
-    this.observeHeads?.(outputs);
+    this.observe?.({
+      outputs,
+      weights: () => byDistance(attentionWeights(q, k, options), blocks, batch, globals, sizes.window),
+      parts: null,
+    });
     return this.outProj.forward(outputs);
   }
 }

@@ -322,10 +322,14 @@ class MobileBertLayer extends TransformerLayer {
     const { bottleneck, norm1, norm2, dropout1, dropout2 } = this;
     const narrow = bottleneck?.input.forward(x) ?? x;
     const attended = this.selfAttn.forward(bottleneck?.attended(x, narrow) ?? x, batch);
-    let y = norm1.forward(dropout1?.forward(attended, batch) ?? attended, narrow);
+    const branch = dropout1?.forward(attended, batch) ?? attended;
+    let y = norm1.forward(branch, narrow);
+    this.observe?.(0, narrow, branch, y);
     for (const network of this.networks) y = network.forward(y);
-    const last = (this.feedForward as FeedForward).forward(y);
-    const z = norm2.forward(dropout2?.forward(last, batch) ?? last, y);
+    const hidden = (this.feedForward as FeedForward).forward(y);
+    const last = dropout2?.forward(hidden, batch) ?? hidden;
+    const z = norm2.forward(last, y);
+    this.observe?.(1, y, last, z);
     return bottleneck?.output.forward(z, x) ?? z;
   }
 }

@@ -65,9 +65,10 @@ class TextAttention extends MultiHeadAttention {
     const scores = scale(matmul(headsOf(this.query(x), batch), k, { transposeB: true }), this.scale);
     const weights = softmax(add(scores, hiddenKeys(memory.batch))); // [B, heads, T, S]
     this.collect(weights);
-    this.observe?.(weights);
     const mixed = matmul(this.dropout?.forward(weights) ?? weights, v);
-    return this.outProj.forward(contiguous(permute(mixed, [0, 2, 1, 3])).reshape(size * longest, width));
+    const outputs = contiguous(permute(mixed, [0, 2, 1, 3])).reshape(size * longest, width);
+    this.observe?.({ outputs, weights: () => weights, parts: null });
+    return this.outProj.forward(outputs);
   }
 }
 

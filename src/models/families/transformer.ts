@@ -1,6 +1,5 @@
 import type { Device } from '../../core/device.js';
 import type { Tensor } from '../../core/tensor.js';
-import type { EmbeddingTrace } from '../../inspect/trace-types.js';
 import type { LoadOptions } from '../../io/folder.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -133,14 +132,6 @@ export class Transformer extends SequenceModel {
 
   logitsOf(features: Tensor): Tensor {
     return this.generator.forward(features);
-  }
-
-  traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
-    const [table, learned] =
-      side === 'encoder' ? [this.srcEmbed, this.srcPositions] : [this.tgtEmbed, this.tgtPositions];
-    const token = (table as Embedding).forward(ids, { scale: this.config.embeddingScale });
-    const position = learned?.forward(positions) ?? (this.#sinusoids && gather(this.#sinusoids, positions));
-    return { token, position, sum: position ? add(token, position) : token };
   }
 
   get encoder(): Stack | null {

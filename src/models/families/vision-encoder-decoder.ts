@@ -2,7 +2,6 @@ import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
-import type { TraceInput } from '../../inspect/trace-types.js';
 import type { Memory } from '../../nn/decoder-state.js';
 import type { Encoder } from '../../nn/encoder-decoder.js';
 import { Linear } from '../../nn/linear.js';
@@ -163,11 +162,6 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
 
   override logitsOf(features: Tensor): Tensor {
     return this.writer.logitsOf(features);
-  }
-
-  /** @internal Input of the layers for an image, [1, channels, height, width]. */
-  traceSource(source: readonly number[] | Tensor): TraceInput {
-    return this.reader.traceSource(source);
   }
 
   override get vocabSize(): number {

@@ -2,7 +2,6 @@ import { describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { atOnce } from '../../core/slices.js';
 import { sameShape, Tensor } from '../../core/tensor.js';
-import type { EmbeddingTrace, TraceInput } from '../../inspect/trace-types.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
 import type { Memory } from '../../nn/decoder-state.js';
@@ -120,7 +119,8 @@ export class Whisper extends Seq2SeqModel {
       const batch = this.toBatch('tokens', tokens);
       const found = new Map<number, Tensor>();
       const wanted = new Set(heads.map(([layer]) => layer));
-      for (const layer of wanted) (cross[layer] as MultiHeadAttention).observe = (weights) => found.set(layer, weights);
+      for (const layer of wanted)
+        (cross[layer] as MultiHeadAttention).observe = ({ weights }) => found.set(layer, weights());
       try {
         this.decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { memory });
       } finally {
@@ -142,19 +142,13 @@ export class Whisper extends Seq2SeqModel {
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
   }
 
-  /** @internal Input of the layers for a spectrogram, [1, mel bins, frames]. */
-  traceSource(source: readonly number[] | Tensor): TraceInput {
-    const { token, position, sum, batch } = this.#embed(source);
-    return { embedding: { token, position, sum }, batch, stack: this.encoder, norm: this.encoder.norm };
-  }
-
   /** Yields after each layer. */
   *#read(features: unknown, hiddenStates?: Tensor[]): Generator<unknown, Memory> {
     const { sum, batch } = this.#embed(features);
     return { hidden: yield* this.encoder.forwardInParts(sum, batch, { hiddenStates }), batch };
   }
 
-  #embed(features: unknown): EmbeddingTrace<Tensor> & { batch: Sequences } {
+  #embed(features: unknown): { sum: Tensor; batch: Sequences } {
     const [bins, frames] = this.featureShape as [number, number];
     const expected = `a tensor [batch, ${bins}, ${frames}]`;
     if (!(features instanceof Tensor))
@@ -165,7 +159,7 @@ export class Whisper extends Seq2SeqModel {
     const batch = this.#places(features);
     const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
     const sum = this.sourceDropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
-    return { token: x.reshape(batch.total, -1), position: this.sourcePositions, sum, batch };
+    return { sum, batch };
   }
 
   protected embedSource(): Tensor {

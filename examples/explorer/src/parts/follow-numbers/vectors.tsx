@@ -72,7 +72,7 @@ export function Sum({ way, of, what }: SumProps) {
 
 export function Layers({ way }: { way: Way }) {
   const { embedding, layers, norm } = way.stack;
-  const rows = [embedding.sum, ...layers.map(({ feedForward }) => feedForward.output), ...(norm ? [norm.output] : [])];
+  const rows = [embedding.sum, ...layers.map(({ output }) => output), ...(norm ? [norm.output] : [])];
   const names = ['start', ...layers.map((_, i) => `layer ${i + 1}`), ...(norm ? ['norm'] : [])];
   const vectors = rows.map((values) => rowOf(values, way.token));
   return (

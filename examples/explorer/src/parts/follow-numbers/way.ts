@@ -1,7 +1,14 @@
 // The user's choice of token, layer and head, and the positions of its numbers in the trace.
 
 import type { TransformerConfig } from 'simdformer';
-import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace } from 'simdformer/inspect';
+import type {
+  AttentionTrace,
+  FeedForwardTrace,
+  LayerTrace,
+  NormTrace,
+  StackTrace,
+  SubLayerTrace,
+} from 'simdformer/inspect';
 import type { Place } from '../../address.js';
 import { readNames, type Traced } from '../../traced.js';
 
@@ -14,13 +21,22 @@ export interface Choices {
   readonly attention: 'self' | 'cross';
 }
 
+/** The page's own model has all parts of a layer. */
+type Whole<Inside> = SubLayerTrace<Inside> & { readonly norm: NormTrace };
+
+export interface Steps extends LayerTrace {
+  readonly selfAttention: Whole<AttentionTrace>;
+  readonly crossAttention: Whole<AttentionTrace> | null;
+  readonly feedForward: Whole<FeedForwardTrace>;
+}
+
 /** The way of one token through one side of the model. */
 export interface Way extends Choices {
   readonly traced: Traced;
   readonly config: TransformerConfig;
   readonly stack: StackTrace;
-  readonly steps: LayerTrace;
-  readonly step: SubLayerTrace<AttentionTrace>;
+  readonly steps: Steps;
+  readonly step: Whole<AttentionTrace>;
   /** The tokens of this side (queries), and those of the keys. */
   readonly tokens: readonly string[];
   readonly keys: readonly string[];
@@ -36,7 +52,7 @@ export function wayOf(traced: Traced, choices: Choices): Way {
   const token = Math.min(choices.token, tokens.length - 1);
   const layer = Math.min(choices.layer, stack.layers.length - 1);
   const head = Math.min(choices.head, config.heads - 1);
-  const steps = stack.layers[layer] as LayerTrace;
+  const steps = stack.layers[layer] as Steps;
   const crosses = choices.side === 'decoder' && choices.attention === 'cross';
   const step = (crosses && steps.crossAttention) || steps.selfAttention;
   return {

@@ -29,11 +29,10 @@ export const ofTokens: Readonly<Record<Attention, string>> = {
 };
 
 export function layersOf(trace: Trace, attention: Attention): AttentionTrace[] {
-  if (attention === 'encoder') return trace.encoder?.layers.map(({ selfAttention }) => selfAttention.inside) ?? [];
-  const layers = trace.decoder?.layers ?? [];
-  return attention === 'decoder'
-    ? layers.map(({ selfAttention }) => selfAttention.inside)
-    : layers.flatMap(({ crossAttention }) => crossAttention?.inside ?? []);
+  const { layers = [] } = (attention === 'encoder' ? trace.encoder : trace.decoder) ?? {};
+  return layers.flatMap(
+    ({ selfAttention, crossAttention }) => (attention === 'cross' ? crossAttention : selfAttention)?.inside ?? [],
+  );
 }
 
 export function sameHead(a: HeadId, b: HeadId): boolean {

@@ -55,9 +55,7 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
 function LikenessFigure({ reading }: { reading: Reading }) {
   const { encoder } = reading.trace ?? {};
   const tokens = (encoder ? reading.source : (reading.target ?? reading.source)) as readonly Token[];
-  const states = encoder
-    ? [...encoder.layers.map(({ selfAttention }) => selfAttention.input), encoder.output]
-    : reading.states;
+  const states = encoder ? [...encoder.layers.map(({ input }) => input), encoder.output] : reading.states;
   const [wanted, setWanted] = useState<number | null>(null);
   const layer = Math.min(wanted ?? states.length - 1, states.length - 1);
   const values = useMemo(() => cosines(states[layer] as Values), [reading, layer]);

@@ -100,7 +100,7 @@ async function traceIfCan(
 
 function ofTrace({ encoder, decoder, logits, probabilities }: Trace): Pass {
   const { layers, output } = (decoder ?? encoder) as NonNullable<typeof encoder>;
-  return { states: [...layers.map(({ selfAttention }) => selfAttention.input), output], logits, probabilities };
+  return { states: [...layers.map(({ input }) => input), output], logits, probabilities };
 }
 
 function guessesOf(guest: Guest, { logits, probabilities }: Pass, token: number): Guess[] {
