@@ -10,7 +10,8 @@ import type { AttentionTrace } from './trace-types.js';
 /** The values of a pass of attention over one sequence. */
 export function traceAttention(attention: MultiHeadAttention, pass: AttentionPass): AttentionTrace<Tensor> | null {
   const { parts, weights, outputs } = pass;
-  if (parts === null) return null;
+  const maps = weights(); // [B, heads, Tq, Tk]
+  if (parts === null || maps.shape[0] !== 1) return null; // windows of an image are several sequences
   const { input, memory, options, output, relativeValues = null } = parts;
   const { heads, kvHeads, scale } = attention;
   const [q, k, v] = [parts.q, parts.k, parts.v].map((rows, i) => shared(headsOf(rows, i ? kvHeads : heads), heads)) as [
@@ -29,13 +30,22 @@ export function traceAttention(attention: MultiHeadAttention, pass: AttentionPas
   const unmasked = { ...options, lengthsQ: [timeQ], lengthsK: [timeK], causal: false, window: null, mask: null };
   const isSelf = causal !== undefined;
   return {
-    ...{ input, memory, q, k, v, relative, relativeKeys, relativeValues, scale, output },
+    input,
+    memory,
+    q,
+    k,
+    v,
+    relative,
+    relativeKeys,
+    relativeValues,
+    scale,
+    output,
     products: matmul(q, k, { transposeB: true }),
     bias: biases.length > 0 ? biases.reduce(add) : null,
     scores: square(attentionWeights(parts.q, parts.k, { ...unmasked, stage: 'biased' })),
     causal: isSelf && attention.causal,
     window: isSelf ? attention.attentionWindow : null,
-    weights: square(weights()),
+    weights: square(maps),
     outputs: headsOf(outputs, heads),
   };
 }

@@ -47,11 +47,11 @@ export function tracePass(
   if (source instanceof Tensor && source.shape[0] !== 1)
     throw new ShapeError(`trace: source is ${describeShape(source.shape)}, expected [1, …], a single one`);
   const pass = new ObservedPass();
-  const sources = source === null || source instanceof Tensor ? source : [source];
+  const sources = source instanceof Tensor ? source : source ? [source] : null;
   const features = pass.observe(model.modules(), () => model.runPass('trace', sources, target && [target]));
   const stacks = [...pass.stacks.keys()];
   const encoders = stacks.filter((stack) => stack !== model.decoder);
-  if (encoders.length !== (source === null ? 0 : 1))
+  if (encoders.length !== (sources ? 1 : 0))
     throw new ArgumentError(`trace: ${encoders.length} stacks of layers read the source, expected a model with one`);
   const [encoder, decoder] = [encoders[0], model.decoder].map((stack) => (stack ? pass.stackOf(stack) : null));
   const logits = model.logitsOf(features);

@@ -299,9 +299,13 @@ export abstract class PretrainedModel extends RetrievalModel {
 
   /** @internal See `Traceable`. */
   runPass(op: string, source: Tokens | null, target?: Tokens): Tensor {
-    const { decoder } = this;
+    const { decoder, readsSource } = this;
+    if (!readsSource && decoder === null) {
+      const { model_type: type } = this.config;
+      throw new ArgumentError(`${op}: ${type} has no single stack of layers, so it is not read layer by layer`);
+    }
     for (const [name, isRead, tokens] of [
-      ['source', this.readsSource, source],
+      ['source', readsSource, source],
       ['target', decoder !== null, target],
     ] as const) {
       if (isRead === (tokens != null)) continue;

@@ -189,7 +189,7 @@ it('refuses layers that it cannot trace', async () => {
   await expect(trace(model, source)).rejects.toThrow('this model takes a source and a target');
   await expect(trace(model, [], target)).rejects.toThrow(ShapeError);
   await expect(trace(model, Array(13).fill(3), target)).rejects.toThrow(
-    "source: 13 tokens, but the model's maxLength is 12",
+    "source: 13 tokens, but the model's maxSourceLength is 12",
   );
   await expect(trace(model, [99], target)).rejects.toThrow('embedding: row 0 of ids is 99, expected 0 to 10');
 });
