@@ -41,16 +41,30 @@ const refused: Record<string, RegExp> = {
   ),
 };
 
+/** Settings of a copy of a checkpoint's config, for wirings that no checkpoint has. */
+const changed: readonly (readonly [name: string, config: object])[] = [
+  ['bloom', { apply_residual_connection_post_layernorm: true }],
+  ['falcon_h1', { mlp_multipliers: [0.7, 1.6], attention_in_multiplier: 0.8, attention_out_multiplier: 1.3 }],
+];
+
 const ids = [5, 9, 17, 4, 6, 31, 8];
 const models: LoadedModel[] = [];
 afterAll(() => {
   for (const model of models) model.dispose();
 });
 
-describe.each(families)('%s/%s', (folder, name) => {
+const cases = [
+  ...families.map(([folder, name]) => [folder, name, {}] as const),
+  ...changed.map(([name, settings]) => ['reference3', name, settings] as const),
+];
+
+describe.each(cases)('%s/%s %j', (folder, name, settings) => {
   const load = async () => {
     const data = testData(folder);
-    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(data, name), {});
+    const files = await filesOf(data, name);
+    const config = { ...JSON.parse(new TextDecoder().decode(files['config.json'])), ...settings };
+    files['config.json'] = new TextEncoder().encode(JSON.stringify(config));
+    const model = await loadModel(await deviceFor(isas[0]!, 2), files, {});
     models.push(model);
     return { model, first: firstOf(inputsOf(model.device, await referenceOf(data, name))) };
   };
