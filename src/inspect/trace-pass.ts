@@ -60,7 +60,7 @@ export function tracePass(
 
 type SubLayerRows = readonly [input: Tensor, branch: Tensor, output: Tensor];
 
-/** What observers of the parts of a model have seen, by part: the last pass of each. */
+/** Records of the observers of a model's parts: the last pass of each part. */
 class ObservedPass {
   readonly stacks = new Map<Stack, { layers: LayerTrace<Tensor>[]; end?: readonly [last: Tensor, output: Tensor] }>();
   readonly #subLayers = new Map<TransformerLayer, SubLayerRows[]>();

@@ -58,7 +58,7 @@ export interface SubLayerTrace<Inside, T = Values> {
   /** [T, dModel], as every tensor below without a shape of its own. */
   readonly input: T;
   readonly inside: Inside;
-  /** What the sub-layer adds: its output, after a further norm or scale and with parts beside attention. */
+  /** The addend: the sub-layer's output with parts beside attention, after a further norm or scale. */
   readonly branch: T;
   /** The rows with the branch, before a post-norm: input + branch. Without a post-norm it is `output`. */
   readonly sum: T;

@@ -5,7 +5,7 @@ import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.
 import type { Memory } from '../nn/decoder-state.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
 import type { Linear } from '../nn/linear.js';
-import { packed, type Tokens } from '../nn/token-batch.js';
+import type { Tokens } from '../nn/token-batch.js';
 import { unpack } from '../ops/move.js';
 import {
   type ForwardOptions,

@@ -46,7 +46,7 @@ export interface AttentionParts {
   readonly output: Tensor;
 }
 
-/** What an observer of attention receives in each pass over whole sequences. */
+/** A pass over whole sequences, as observers receive it. */
 export interface AttentionPass {
   /** The outputs of the heads, [N, heads·headSize]. */
   readonly outputs: Tensor;

@@ -44,7 +44,7 @@ export interface FeedForwardOptions {
   readonly dropout?: Dropout | null | undefined;
 }
 
-/** What an observer of a network receives. All but the input and the output are float32 [N, dFF]. */
+/** A pass, as observers receive it. All but the input and the output are float32 [N, dFF]. */
 export interface FeedForwardPass {
   readonly input: Tensor;
   /** The hidden features, or the gate, before the activation. */

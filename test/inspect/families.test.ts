@@ -27,7 +27,7 @@ const families = [
   ...Object.values(recent).flatMap((names) => names.map((name) => ['reference3', name] as const)),
 ];
 
-/** What models say whose layers are in stages, several stacks, or read only with further inputs. */
+/** Messages of models whose layers are in stages, several stacks, or read only with further inputs. */
 const noStack = /has no single stack of layers/;
 const refused: Record<string, RegExp> = {
   layoutlmv3: /reads words with boxes/,
@@ -68,7 +68,7 @@ describe.each(cases)('%s/%s %j', (folder, name, settings) => {
     models.push(model);
     return { model, first: firstOf(inputsOf(model.device, await referenceOf(data, name))) };
   };
-  /** What `trace` reads: a source, a target, or one of both sources of a model of texts and images. */
+  /** Arguments of `trace`: a source, a target, or one of both sources of a model of texts and images. */
   const readsOf = (model: LoadedModel, first: ModelInputs) => {
     const text = ids.map((id) => id % model.vocabSize);
     const target = model.decoder ? (model.encoder ? text.slice(1, 5) : text) : undefined;

@@ -34,7 +34,7 @@ export interface Reading {
   readonly target: readonly Token[] | null;
   /** Number of the text's tokens that were cut off. */
   readonly left: number;
-  /** Every value of the pass; null for layers that are not traced, such as mixtures of experts and recurrent ones. */
+  /** Every value of the pass; null for a model that `trace` refuses. */
   readonly trace: Trace | null;
   /** The input of each layer of the last stack, and the stack's output: [T, dModel] each. */
   readonly states: readonly Values[];

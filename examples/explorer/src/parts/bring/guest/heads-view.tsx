@@ -23,7 +23,7 @@ export function HeadsView({ reading, trace: all }: { reading: Reading; trace: Tr
   const off = useMemo(() => kept.filter((head) => isIn(all, head)), [kept, all]);
   const without = useWithoutHeads(reading, off);
   const trace = without?.trace ?? all;
-  const kinds = (Object.keys(attentions) as Attention[]).filter((kind) => layersOf(trace, kind).length > 0);
+  const kinds = kindsOf(trace);
   const [wanted, setWanted] = useState<Attention>('cross');
   const kind = kinds.includes(wanted) ? wanted : (kinds[0] as Attention);
   const layers = layersOf(trace, kind);
@@ -55,6 +55,11 @@ export function HeadsView({ reading, trace: all }: { reading: Reading; trace: Tr
       {predicts && <HeadsOff reading={reading} without={without} off={off} onOff={setOff} />}
     </>
   );
+}
+
+/** The kinds of attention that a trace shows: none for recurrent models. */
+export function kindsOf(trace: Trace): Attention[] {
+  return (Object.keys(attentions) as Attention[]).filter((kind) => layersOf(trace, kind).length > 0);
 }
 
 function isIn(trace: Trace, { attention, layer, head }: HeadId): boolean {

@@ -5,7 +5,7 @@ import { Chips } from './chips.js';
 import { Experiments } from './experiments.js';
 import { Guesses } from './guesses.js';
 import { type Guess, type Guest, MAX_TOKENS, type Reading, type Token } from './guest.js';
-import { HeadsView } from './heads-view.js';
+import { HeadsView, kindsOf } from './heads-view.js';
 import { LayersView } from './layers-view.js';
 
 interface State {
@@ -68,7 +68,7 @@ export function TextView({ guest }: { guest: Guest }) {
       {reading && (
         <>
           <Words reading={reading} hidden={hidden} onHide={setHidden} />
-          {reading.trace && <HeadsView reading={reading} trace={reading.trace} />}
+          {reading.trace && kindsOf(reading.trace).length > 0 && <HeadsView reading={reading} trace={reading.trace} />}
           <LayersView reading={reading} />
           <Experiments guest={guest} reading={reading} text={text} />
         </>
