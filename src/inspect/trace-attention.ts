@@ -12,22 +12,23 @@ export function traceAttention(attention: MultiHeadAttention, pass: AttentionPas
   const { parts, weights, outputs } = pass;
   const maps = weights(); // [B, heads, Tq, Tk]
   if (parts === null || maps.shape[0] !== 1) return null; // windows of an image are several sequences
-  const { input, memory, options, output, relativeValues = null } = parts;
-  const { heads, kvHeads, scale } = attention;
+  const { input, memory, output } = parts;
+  const { heads, kvHeads, scale, softcap } = attention;
   const [q, k, v] = [parts.q, parts.k, parts.v].map((rows, i) => shared(headsOf(rows, i ? kvHeads : heads), heads)) as [
     ...[Tensor, Tensor, Tensor], // [heads, T, d] each
   ];
   const [timeQ, timeK] = [q.shape[1] as number, k.shape[1] as number];
   const square = (scores: Tensor) => scores.reshape(heads, timeQ, timeK);
-  const { relativeBias = null, relativeKeys = null, causal } = options;
+  const { relativeBias = null, relativeKeys = null, relativeValues = null, bias = null, causal } = parts.options;
   // Vectors of distances are [Tq, Tk, d], so queries come first: [Tq, heads, d] · [Tq, d, Tk].
   const relative =
     relativeKeys && queriesFirst(matmul(queriesFirst(q), byDistance(relativeKeys, timeQ, timeK), { transposeB: true }));
   const biases = [
     relativeBias && permute(byDistance(permute(relativeBias, [1, 0]), timeQ, timeK), [2, 0, 1]),
-    options.bias && square(add(q.device.zeros([1, heads, timeQ, timeK]), options.bias)),
-  ].filter((bias) => bias != null);
-  const unmasked = { ...options, lengthsQ: [timeQ], lengthsK: [timeK], causal: false, window: null, mask: null };
+    bias && square(add(q.device.zeros([1, heads, timeQ, timeK]), bias)),
+  ].filter((each) => each !== null);
+  const unmasked = { heads, kvHeads, scale, softcap, relativeBias, relativeKeys, bias };
+  const lengths = { lengthsQ: [timeQ], lengthsK: [timeK] };
   const isSelf = causal !== undefined;
   return {
     input,
@@ -42,7 +43,7 @@ export function traceAttention(attention: MultiHeadAttention, pass: AttentionPas
     output,
     products: matmul(q, k, { transposeB: true }),
     bias: biases.length > 0 ? biases.reduce(add) : null,
-    scores: square(attentionWeights(parts.q, parts.k, { ...unmasked, stage: 'biased' })),
+    scores: square(attentionWeights(parts.q, parts.k, { ...unmasked, ...lengths, stage: 'biased' })),
     causal: isSelf && attention.causal,
     window: isSelf ? attention.attentionWindow : null,
     weights: square(maps),

@@ -39,9 +39,8 @@ export interface AttentionParts {
   /** [N', kvHeads·d] */
   readonly k: Tensor;
   readonly v: Tensor;
-  /** The options of the op `attention` that the scores depend on. */
-  readonly options: AttentionOptions;
-  readonly relativeValues: Tensor | null | undefined;
+  /** The options of the op `attention`. */
+  readonly options: AttentionValueOptions;
   /** [N, dModel]: the projected outputs of the heads. */
   readonly output: Tensor;
 }
@@ -56,13 +55,15 @@ export interface AttentionPass {
   readonly parts: AttentionParts | null;
 }
 
-/** Inputs of a pass that an observer needs. */
-interface MapInputs extends Pick<AttentionParts, 'input' | 'memory'> {
+/** Further inputs of a pass over whole sequences. */
+interface WholePass extends Pick<AttentionParts, 'input' | 'memory'> {
   /** `countsQ` and `countsK`: number of queries and of keys of each sequence. */
   readonly countsQ: readonly number[];
   readonly countsK: readonly number[];
   /** float32 [B, 1, T, 1]: 0 for padding, whose rows are zero in the maps. Null: all rows are tokens. */
   readonly tokenMask?: Tensor | null;
+  /** The result of `project`; none in cross-attention. */
+  readonly projected?: ProjectedQueries;
 }
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
@@ -179,8 +180,8 @@ export class MultiHeadAttention extends Module {
     if (cache && !this.keySource) cacheFill(cache, kv, lengths);
     const attend = (queries: Tensor, options: PassOptions, tokenMask: Tensor | null = null) => {
       const all = { ...options, lengthsQ: lengths, lengthsK: lengths };
-      const maps = { input: x, memory: x, countsQ: counts, countsK: counts, tokenMask };
-      return this.#attendAll(queries, kv, all, maps, projected);
+      const whole = { input: x, memory: x, countsQ: counts, countsK: counts, tokenMask, projected };
+      return this.#attendTo(queries, kv, all, whole);
     };
     const imageMask = this.causal ? imageEffects?.mask(this.window) : null;
     if (imageMask) return attend(q, { causal: false, mask: imageMask });
@@ -220,8 +221,8 @@ export class MultiHeadAttention extends Module {
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
     for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
-    const maps = { input: x, memory: hidden, countsQ: batch.counts, countsK: memory.counts };
-    return this.#attendAll(this.query(x), this.keysAndValues(hidden), lengths, maps);
+    const whole = { input: x, memory: hidden, countsQ: batch.counts, countsK: memory.counts };
+    return this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, whole);
   }
 
   /**
@@ -405,39 +406,33 @@ export class MultiHeadAttention extends Module {
     return this.outProj.forward(mixed);
   }
 
-  /** Attention over whole sequences and the projection of its outputs. The observer sees this pass. */
-  #attendAll(q: Tensor, kv: Tensor, pass: PassOptions, maps: MapInputs, projected?: ProjectedQueries): Tensor {
-    const { k, v, options, valueOptions } = this.#operandsOf(kv, pass);
-    const outputs = this.attend(q, k, v, { ...valueOptions, ...options });
-    const output = this.projectOut(outputs, projected);
-    const { input, memory, countsQ, countsK, tokenMask } = maps;
-    this.observe?.({
-      outputs,
-      weights: () => {
-        const weights = this.weights(q, k, { ...options, lengthsQ: countsQ, lengthsK: countsK }); // [B, heads, T, S]
-        return tokenMask ? mul(weights, tokenMask) : weights;
-      },
-      parts: { input, memory, q, k, v, options, relativeValues: valueOptions.relativeValues, output },
-    });
-    return output;
-  }
-
-  /** Attention of queries to keys and values with the options of this layer and of the pass. */
-  #attendTo(q: Tensor, kv: Tensor, pass: PassOptions): Tensor {
-    const { k, v, options, valueOptions } = this.#operandsOf(kv, pass);
-    return this.attend(q, k, v, { ...valueOptions, ...options });
-  }
-
-  #operandsOf(kv: Tensor, { cache, ...pass }: PassOptions) {
+  /**
+   * Attention of queries to keys and values with the options of this layer and of the pass. Returns the outputs of the
+   * heads. With `whole`, it projects them, and the observer sees the pass.
+   */
+  #attendTo(q: Tensor, kv: Tensor, { cache, ...pass }: PassOptions, whole?: WholePass): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
     const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]
     const isSelf = pass.causal !== undefined;
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
-    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...pass };
-    const valueOptions = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cache };
-    return { k, v, options, valueOptions };
+    const ofScores = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...pass };
+    const ofValues = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cache };
+    const options = { ...ofValues, ...ofScores };
+    const outputs = this.attend(q, k, v, options);
+    if (!whole) return outputs;
+    const output = this.projectOut(outputs, whole.projected);
+    this.observe?.({
+      outputs,
+      weights: () => {
+        const { countsQ, countsK, tokenMask } = whole;
+        const weights = this.weights(q, k, { ...ofScores, lengthsQ: countsQ, lengthsK: countsK }); // [B, heads, T, S]
+        return tokenMask ? mul(weights, tokenMask) : weights;
+      },
+      parts: { ...whole, q, k, v, options, output },
+    });
+    return output;
   }
 
   /** Computes the outputs of the heads. Subclasses may override it. */

@@ -170,11 +170,6 @@ export class TransformerLayer extends Module {
     return this.selfAttn.attentions;
   }
 
-  /** Returns the layer's result for its input `x` and the result `y` of its sub-layers. Subclasses may override it. */
-  postProcess(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
-    return y;
-  }
-
   /** One decoding step. `x` and the result: float32 [sequences, dModel], the newest token of each sequence. */
   step(x: Tensor, state: DecoderState, shared?: SharedTensors): Tensor {
     return this.#run(
@@ -207,27 +202,23 @@ export class TransformerLayer extends Module {
     shared?: SharedTensors,
     batch?: Sequences,
   ): Tensor {
-    const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, postNorms, feedForward } = this;
-    const post = (i: number, dropout: Dropout | null) => (branch: Tensor) => {
-      const normed = postNorms[i]?.forward(branch) ?? branch;
-      return dropout?.forward(normed, batch) ?? normed;
+    const { multiheadAttn, feedForward, norm2, norm3, dropout2, dropout3, wiring } = this;
+    const subLayers: SubLayer[] = [];
+    const push = (run: SubLayer['run'], norm: Norm, dropout: Dropout | null) => {
+      const i = subLayers.length;
+      const post = (branch: Tensor) => {
+        const normed = this.postNorms[i]?.forward(branch) ?? branch;
+        return dropout?.forward(normed, batch) ?? normed;
+      };
+      subLayers.push({ run, norm, post, observe: this.observe?.bind(null, i) });
     };
     const network = (y: Tensor) => (batch && feedForward?.forwardIn?.(y, batch)) ?? feedForward?.forward(y) ?? y;
-    const wire = (parts: readonly SubLayer[]) => {
-      const observe = this.observe;
-      const subLayers = observe ? parts.map((part, i) => ({ ...part, observe: observe.bind(null, i) })) : parts;
-      return typeof this.wiring === 'string'
-        ? wirings[this.wiring](x, subLayers)
-        : this.wiring.forward(x, subLayers, shared?.extraInputs ?? null);
-    };
-    const attend = { run: self, norm: norm1, post: post(0, dropout1) };
-    if (!feedForward && !multiheadAttn) return wire([attend]);
-    if (!multiheadAttn || !norm3) return wire([attend, { run: network, norm: norm2, post: post(1, dropout2) }]);
-    return wire([
-      attend,
-      { run: (y) => cross(y, multiheadAttn), norm: norm2, post: post(1, dropout2) },
-      { run: network, norm: norm3, post: post(2, dropout3) },
-    ]);
+    push(self, this.norm1, this.dropout1);
+    if (multiheadAttn) push((y) => cross(y, multiheadAttn), norm2, dropout2);
+    if (multiheadAttn || feedForward) push(network, norm3 ?? norm2, norm3 ? dropout3 : dropout2);
+    return typeof wiring === 'string'
+      ? wirings[wiring](x, subLayers)
+      : wiring.forward(x, subLayers, shared?.extraInputs ?? null);
   }
 
   /**

@@ -319,11 +319,8 @@ class FirstLayer extends TransformerLayer {
 
   override forward(x: Tensor, batch: Sequences, context?: LayerContext): Tensor {
     const input = tokensOf(x, batch);
-    return this.postProcess(input, super.forward(input, batch, context), batch);
-  }
-
-  override postProcess(x: Tensor, y: Tensor, batch: Sequences): Tensor {
-    return this.convolution?.forward(x, y, batch) ?? y;
+    const y = super.forward(input, batch, context);
+    return this.convolution?.forward(input, y, batch) ?? y;
   }
 }
 
