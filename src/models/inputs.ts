@@ -144,6 +144,8 @@ export interface ModelOutput {
   crossAttentions?: Tensor[];
   /** Depth of each pixel, [B, height, width]: inverse and relative, or in metres, as the model says. */
   predictedDepth?: Tensor;
+  /** Larger or cleaner images, [B, channels, height, width], mostly from 0 to 1. */
+  reconstruction?: Tensor;
   /** Samples of speech from -1 to 1, [B, samples], zero after the end of shorter ones. */
   waveform?: Tensor;
   /** int32 [B]: the number of samples of each row of `waveform`. */

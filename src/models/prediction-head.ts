@@ -36,6 +36,7 @@ export type HeadKind =
   | 'frame-classification'
   | 'x-vector'
   | 'depth-estimation'
+  | 'image-super-resolution'
   | 'ctc'
   | 'transducer'
   | 'text-to-speech'

@@ -166,6 +166,7 @@ const families: Readonly<Record<string, Entry>> = {
   stablelm: { load: async () => (await import('./families/stablelm.js')).stableLm, gguf: ['stablelm'] },
   starcoder2: { load: async () => (await import('./families/starcoder2.js')).starcoder2, gguf: ['starcoder2'] },
   'donut-swin': { load: async () => (await import('./families/swin.js')).donutSwin },
+  swin2sr: { load: async () => (await import('./families/swin2sr.js')).swin2sr },
   swin: { load: async () => (await import('./families/swin.js')).swin },
   t5: { load: async () => (await import('./families/t5.js')).t5, gguf: ['t5', 't5encoder'] },
   mt5: { load: async () => (await import('./families/t5.js')).mt5, gguf: ['t5'] },

@@ -69,8 +69,8 @@ export function normedResidual(x: Tensor, subLayers: readonly SubLayer[]): Tenso
 /** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656). Only the output of a sub-layer is normalized. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post, observe } of subLayers) {
-    const branch = post(run(x));
-    const y = add(x, norm.forward(branch));
+    const branch = post(norm.forward(run(x)));
+    const y = add(x, branch);
     observe?.(x, branch, y);
     x = y;
   }

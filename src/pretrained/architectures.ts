@@ -26,6 +26,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForSegmentation', 'panoptic-segmentation'],
   ['ForImageSegmentation', 'prompted-segmentation'],
   ['ForDepthEstimation', 'depth-estimation'],
+  ['ForImageSuperResolution', 'image-super-resolution'],
   ['ForAudioFrameClassification', 'frame-classification'],
   ['ForXVector', 'x-vector'],
   ['ForCTC', 'ctc'],

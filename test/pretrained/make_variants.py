@@ -4,7 +4,7 @@
   pip install torch transformers peft && python3 make_variants.py
 
 Weights come from the formula of `weights`, which variant.ts has, too, and so do large inputs, of which there is only the shape. Variances
-are greater by 1. Gradients are kept as their products with
+are greater by 1. Models of images without a loss have the sum of squares. Gradients are kept as their products with
 the weights' formula, one number for each tensor of the file.
 """
 import copy
@@ -48,6 +48,8 @@ glpn = dict(
     num_channels=1, num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[4, 6], patch_sizes=[3, 3], strides=[2, 2], num_attention_heads=[1, 2], mlp_ratios=[1, 1],
     drop_path_rate=0.0, decoder_hidden_size=4,
 )
+swin2sr = dict(embed_dim=8, depths=[2, 1], num_heads=[2, 4], window_size=2, image_size=8, mlp_ratio=1.5)
+image = dict(pixel_values=dict(shape=[1, 3, 4, 6]))
 mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
 
 
@@ -167,6 +169,13 @@ CASES.update({
 })
 CASES.update({
     "GLPN's depths": ("GLPNForDepthEstimation", glpn, dict(pixel_values=dict(shape=[1, 1, 8, 16]), labels=dict(shape=[1, 16, 32])), ["loss", "predicted_depth"], None),
+    "Swin2SR of more pixels": ("Swin2SRForImageSuperResolution", swin2sr, dict(pixel_values=dict(shape=[2, 3, 4, 6])), ["reconstruction"], None),
+    "Swin2SR of 9 grey pixels each": ("Swin2SRForImageSuperResolution", dict(swin2sr, num_channels=1, upscale=3, resi_connection="3conv", qkv_bias=False, img_range=255.0), dict(pixel_values=dict(shape=[1, 1, 2, 4])), ["reconstruction"], None),
+    "Swin2SR with a small image first": ("Swin2SRForImageSuperResolution", dict(swin2sr, upsampler="pixelshuffle_aux"), image, ["reconstruction"], None),
+    "Swin2SR of few parameters": ("Swin2SRForImageSuperResolution", dict(swin2sr, upsampler="pixelshuffledirect", image_size=2), image, ["reconstruction"], None),
+    "Swin2SR of photos": ("Swin2SRForImageSuperResolution", dict(swin2sr, upsampler="nearest+conv", upscale=4), dict(pixel_values=dict(shape=[1, 3, 2, 4])), ["reconstruction"], None),
+    "Swin2SR without noise": ("Swin2SRForImageSuperResolution", dict(swin2sr, upsampler="", upscale=1, window_size=3, image_size=9), dict(pixel_values=dict(shape=[1, 3, 3, 6])), ["reconstruction"], None),
+    "Swin2SR's map": ("Swin2SRModel", swin2sr, image, ["last_hidden_state"], None),
     "GLPN's map": ("GLPNModel", glpn, dict(pixel_values=dict(shape=[1, 1, 8, 16])), ["last_hidden_state"], None),
 })
 
@@ -239,9 +248,11 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         output = copy.deepcopy(model)(**inputs)
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
         case["results"] = {key: rounded(output[key]) for key in results}
-        if "loss" in results:
+        if {"loss", "reconstruction"} & {*results}:
             trained = copy.deepcopy(model)
-            trained(**inputs).loss.backward()
+            out = trained(**inputs)
+            loss = out.loss if "loss" in results else out.reconstruction.square().sum()
+            loss.backward()
             for parameter in [*trained.parameters(), *trained.buffers()]:
                 parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             trained.save_pretrained(folder)

@@ -258,7 +258,7 @@ function swinLayer(
   const dropout = dropoutOf(config, 'attention_probs_dropout_prob', randomness);
   const attention = { dModel: width, heads, bias: config.flag('qkv_bias'), outBias: true, dropout };
   return new TransformerLayer({
-    selfAttn: () => new DistanceAttention(init, attention, config.size('window_size')),
+    selfAttn: () => new TableAttention(init, attention, config.size('window_size')),
     feedForward: () => new FeedForward(init, { dModel: width, ...hidden }),
     norm: () => new LayerNorm(init, width, config.number('layer_norm_eps')),
     dropout: (subLayer) =>
@@ -378,34 +378,55 @@ export class WindowAttention extends MultiHeadAttention {
   }
 }
 
-/** Attention within windows, with trained biases of the scores by distance (relative position bias). */
-class DistanceAttention extends WindowAttention {
-  /** float32 [distances, heads]: one row per vertical and horizontal distance in a window, row by row. */
-  readonly distanceBias: Tensor;
+/** Attention within windows, with biases of the scores by distance (relative position bias). */
+export abstract class DistanceAttention extends WindowAttention {
   readonly #distances: Int32Array;
 
-  constructor(init: Initializer, options: MultiHeadOptions, window: number) {
+  /** `side`: rows and columns of a window. */
+  constructor(
+    init: Initializer,
+    options: MultiHeadOptions,
+    protected readonly side: number,
+  ) {
     super(init, options);
-    const [reach, area] = [2 * window - 1, window * window];
-    this.distanceBias = init.constant([reach * reach, options.heads], 0);
+    const [reach, area] = [2 * side - 1, side * side];
     this.#distances = Int32Array.from({ length: area * area }, (_, i) => {
       const [query, key] = [Math.floor(i / area), i % area];
-      const down = Math.floor(query / window) - Math.floor(key / window) + window - 1;
-      const right = (query % window) - (key % window) + window - 1;
+      const down = Math.floor(query / side) - Math.floor(key / side) + side - 1;
+      const right = (query % side) - (key % side) + side - 1;
       return down * reach + right;
     });
   }
 
+  /** float32 [distances, heads]: one row per vertical and horizontal distance in a window, row by row. */
+  protected abstract distanceTable(): Tensor;
+
   override scoreBias(): Tensor {
-    const { distanceBias, heads } = this;
-    const area = Math.sqrt(this.#distances.length);
-    const bias = gather(distanceBias, distanceBias.device.tensor(this.#distances)).reshape(area, area, heads);
+    const { heads } = this;
+    const area = this.side ** 2;
+    const table = this.distanceTable();
+    const bias = gather(table, table.device.tensor(this.#distances)).reshape(area, area, heads);
     return permute(bias, [2, 0, 1]).reshape(1, heads, area, area);
   }
 
   protected override paddingMaskOf(): PaddingMask | null {
     const { mask } = this.windows as Windows;
     return mask && { mask, hasKeys: null, tokens: null };
+  }
+}
+
+/** The biases are trained. */
+class TableAttention extends DistanceAttention {
+  /** See `distanceTable`. */
+  readonly distanceBias: Tensor;
+
+  constructor(init: Initializer, options: MultiHeadOptions, side: number) {
+    super(init, options, side);
+    this.distanceBias = init.constant([(2 * side - 1) ** 2, options.heads], 0);
+  }
+
+  protected override distanceTable(): Tensor {
+    return this.distanceBias;
   }
 }
 
