@@ -2162,4 +2162,33 @@ export const groups = [
     millions: 61.2,
     ids: ['vinvino02/glpn-nyu', 'vinvino02/glpn-kitti'],
   },
+  {
+    task: 'image-to-image',
+    config: { model_type: 'swin2sr' },
+    files: 'b',
+    millions: 12.1,
+    ids: [
+      'caidas/swin2SR-classical-sr-x2-64',
+      ['caidas/swin2SR-classical-sr-x4-64', { upscale: 4 }, 12.2],
+      [
+        'caidas/swin2SR-lightweight-x2-64',
+        {
+          embed_dim: 60,
+          depths: [6, 6, 6, 6],
+          num_heads: [6, 6, 6, 6],
+          upsampler: 'pixelshuffledirect',
+        },
+        1.01,
+      ],
+      ['caidas/swin2SR-realworld-sr-x4-64-bsrgan-psnr', { upscale: 4, upsampler: 'nearest+conv' }, 12.1],
+      ['caidas/swin2SR-compressed-sr-x4-48', { upscale: 4, image_size: 48, upsampler: 'pixelshuffle_aux' }, 12.2],
+    ],
+  },
+  {
+    task: 'image-to-image',
+    config: { model_type: 'swin2sr' },
+    files: 'o',
+    millions: 12.1,
+    ids: ['Xenova/swin2SR-classical-sr-x2-64', ['Xenova/swin2SR-classical-sr-x4-64', { upscale: 4 }, 12.2]],
+  },
 ];

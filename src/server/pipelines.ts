@@ -62,6 +62,7 @@ const TASKS = {
       label_ids_to_fuse: optional(array(integer({ min: 0, max: 100_000 }), { min: 1, max: MAX_ITEMS })),
     },
   },
+  'image-to-image': { inputs: media, parameters: {} },
   'image-to-text': { inputs: media, parameters: { max_new_tokens: optional(integer({ min: 1, max: 4096 })) } },
   'mask-generation': {
     inputs: media,

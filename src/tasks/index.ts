@@ -26,6 +26,7 @@ export type { ImageInput } from './image-inputs.js';
 export type { MapSize } from './image-maps.js';
 export type { BackgroundRemoval, ImageSegmentation, ImageSegmentationOptions, Segment } from './image-segmentation.js';
 export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
+export type { ImageToImage } from './image-to-image.js';
 export type {
   DocumentAnswer,
   DocumentQuestionAnswering,

@@ -73,6 +73,7 @@ const WITHOUT_TOKENIZER = [
   'depth-estimation',
   'image-classification',
   'image-feature-extraction',
+  'image-to-image',
   'object-detection',
   'image-segmentation',
   'mask-generation',

@@ -18,6 +18,7 @@ const tasks = {
   'object-detection': async () => (await import('./object-detection.js')).objectDetection,
   'image-text-to-text': async () => (await import('./image-text-to-text.js')).imageTextToText,
   'image-segmentation': async () => (await import('./image-segmentation.js')).imageSegmentation,
+  'image-to-image': async () => (await import('./image-to-image.js')).imageToImage,
   'image-to-text': async () => (await import('./image-to-text.js')).imageToText,
   'mask-generation': async () => (await import('./mask-generation.js')).maskGeneration,
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,

@@ -21,6 +21,7 @@ const WITHOUT_TEXT = [
   'image-classification',
   'image-feature-extraction',
   'image-segmentation',
+  'image-to-image',
   'image-to-text',
   'object-detection',
 ];

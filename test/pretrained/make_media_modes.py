@@ -30,6 +30,7 @@ IMAGES = {
     "LayoutLMv3": ("layoutlmv3", {"size": {"height": 16, "width": 18}, "apply_ocr": False}),
     "MobileViT": ("mobilevit", {"size": {"shortest_edge": 20}, "crop_size": {"height": 17, "width": 23}}),
     "GLPN": ("glpn", {"size_divisor": 8}),
+    "Swin2SR": ("swin2sr", {"size_divisor": 5}),
     "Segformer": ("segformer", {"size": {"height": 16, "width": 20}}),
     "Sam": ("sam", {"size": {"longest_edge": 24}, "pad_size": {"height": 24, "width": 24}}),
     "Detr": ("detr", {"size": {"shortest_edge": 21, "longest_edge": 40}}),

@@ -62,6 +62,6 @@ describe('a program of transformers.js', () => {
   });
 
   it('is refused by name for a task that is not there', async () => {
-    await expect(pipeline('image-to-image' as never, 'org/vits')).rejects.toThrow('the task is "image-to-image"');
+    await expect(pipeline('image-to-video' as never, 'org/vits')).rejects.toThrow('the task is "image-to-video"');
   });
 });

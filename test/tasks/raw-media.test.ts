@@ -8,6 +8,7 @@ import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ArgumentError, ShapeError } from '../../src/index.js';
 import { env, load_audio, load_image, pipeline, RawAudio, RawImage, read_audio } from '../../src/tasks/index.js';
+import { variants, weightsFile } from '../pretrained/variant.js';
 import { writeModels } from './program-models.js';
 import { rawImagePrograms } from './raw-image-programs.js';
 import recorded from './raw-images.json' with { type: 'json' };
@@ -25,6 +26,7 @@ afterAll(() => {
 });
 
 const square = fileURLToPath(new URL('programs/square.png', import.meta.url));
+const encoded = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 const opened = () => RawImage.read(square);
 
 describe('a RawImage', () => {
@@ -91,6 +93,22 @@ describe('a RawImage', () => {
     const { masks } = await generator(image, { input_points: [[[5, 9]]], input_labels: [[1]] });
     expect(masks.map((mask) => [mask instanceof RawImage, mask.size])).toEqual(masks.map(() => [true, [24, 24]]));
     await generator.dispose();
+  });
+
+  it('is enlarged as by transformers', async () => {
+    const { config, shapes } = variants.find(({ name }) => name === 'Swin2SR of few parameters')!;
+    const files = {
+      'config.json': encoded(config),
+      'model.safetensors': weightsFile(shapes),
+      'preprocessor_config.json': encoded({ image_processor_type: 'Swin2SRImageProcessor' }),
+    };
+    const upscaler = await pipeline('image-to-image', files);
+    const small = await (await opened()).crop([3, 5, 8, 9]);
+    const [enlarged, other] = (await upscaler([small, square])) as [RawImage, RawImage];
+    expect([enlarged.size, enlarged.channels, other.size]).toEqual([[12, 10], 3, [48, 48]]);
+    const odd = enlarged.data.map((value, i) => Math.abs(value - recorded.enlarged[i]!));
+    expect(Math.max(...odd)).toBeLessThanOrEqual(1); // halves may be rounded to the other side
+    await upscaler.dispose();
   });
 
   it('refuses wrong values by name', async () => {

@@ -17,6 +17,7 @@ import {
   DptImageProcessor,
   GlpnImageProcessor,
   MobileVitImageProcessor,
+  Swin2SRImageProcessor,
   YolosImageProcessor,
 } from './special-images.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
@@ -129,6 +130,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   RfDetr: RfDetrImageProcessor,
   Sam: SamImageProcessor,
   Siglip2: Siglip2ImageProcessor,
+  Swin2SR: Swin2SRImageProcessor,
   Yolos: YolosImageProcessor,
 };
 

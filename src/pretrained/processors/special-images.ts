@@ -1,4 +1,4 @@
-// Image processors of ConvNeXt, DPT, Donut, GLPN, MobileViT and YOLOS, which have their own ways of resizing.
+// Image processors of ConvNeXt, DPT, Donut, GLPN, MobileViT, Swin2SR and YOLOS, which have their own ways of resizing.
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
@@ -218,5 +218,38 @@ export class GlpnImageProcessor extends ImageProcessor {
     if (width && height) return yield* resize(image, width, height, this.resample);
     const expected = `${this.#divisor} pixels or more`;
     throw new ArgumentError(`image processor: an image is ${image.width} × ${image.height}, expected ${expected}`);
+  }
+}
+
+/**
+ * Swin2SR: mirrors rows and columns at the lower and right edges, up to the next multiple of a number. As in
+ * transformers, sides that are multiples already grow, too.
+ */
+export class Swin2SRImageProcessor extends ImageProcessor {
+  readonly #divisor: number | null;
+
+  /** Throws FormatError for settings that are not supported. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super({ ...config, do_resize: false, do_center_crop: false, do_normalize: false, do_pad: false }, modelType, where);
+    const settings = new Settings(where, { size_divisor: config.pad_size, ...config });
+    this.#divisor = settings.boolean('do_pad', true) ? settings.count('size_divisor', 8) : null;
+  }
+
+  protected override *resizeImage({ width, height, channels, data }: Pixels): Generator<undefined, Pixels> {
+    const divisor = this.#divisor;
+    if (divisor === null) return { width, height, channels, data };
+    const [wide, high] = [width, height].map((side) => (Math.floor(side / divisor) + 1) * divisor) as [number, number];
+    const mirrored = (at: number, size: number) => {
+      const place = at % (2 * size);
+      return place < size ? place : 2 * size - 1 - place;
+    };
+    const columns = Int32Array.from({ length: wide }, (_, x) => mirrored(x, width) * channels);
+    const padded = new Uint8Array(wide * high * channels);
+    for (let y = 0, to = 0; y < high; y++) {
+      const row = mirrored(y, height) * width * channels;
+      for (const column of columns) for (let c = 0; c < channels; c++) padded[to++] = data[row + column + c] as number;
+      yield;
+    }
+    return { width: wide, height: high, channels, data: padded };
   }
 }
