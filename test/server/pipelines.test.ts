@@ -196,7 +196,7 @@ describe('/v1/pipelines', () => {
     const own = Object.keys(paths).filter((path) => path.startsWith('/v1/pipelines/'));
     expect(own).toContain('/v1/pipelines/mask-generation');
     expect(JSON.stringify(paths['/v1/pipelines/zero-shot-image-classification'])).toContain('candidate_labels');
-    expect(own).toHaveLength(13);
+    expect(own).toHaveLength(14);
     expect(readFileSync('docs/server-api.md', 'utf8')).toContain('/v1/pipelines/object-detection');
   });
 });

@@ -83,7 +83,7 @@ export class Swin2SR extends ImageModel {
     return { encoder, decoder: [], cross: [] };
   }
 
-  protected override *see(
+  protected override *forwardPixelsInParts(
     pixels: Tensor,
     _inputs: ModelInputs,
     options: ForwardOptions,
