@@ -58,28 +58,32 @@ export function slice<Yielded, Result>(
 }
 
 /** Runs `work` with each part inside a call of `around`, for a state that must not last during pauses. */
-export function* eachWithin<Result>(
+export function* eachWithin<Yielded, Result>(
   around: <T>(part: () => T) => T,
-  work: Iterator<unknown, Result>,
-): Generator<undefined, Result> {
-  for (;;) {
-    const { done, value } = around(() => work.next());
-    if (done) return value;
-    yield;
+  work: Iterator<Yielded, Result>,
+): Generator<Yielded, Result> {
+  try {
+    for (;;) {
+      const { done, value } = around(() => work.next());
+      if (done) return value;
+      yield value;
+    }
+  } finally {
+    work.return?.(undefined as Result);
   }
 }
 
-/**
- * True if the method `inParts` does what the method `atOnce` does. It does not if a subclass, or the object itself,
- * overrides only `atOnce`.
- */
-export function worksInParts(object: object, atOnce: string, inParts: string): boolean {
-  for (let owner = object; owner !== null; owner = Object.getPrototypeOf(owner)) {
-    if (Object.hasOwn(owner, inParts)) return true;
-    if (Object.hasOwn(owner, atOnce)) return false;
-  }
-  return false;
+/** A result, or work in parts that returns it. */
+export type MaybeInParts<Result> = Result | Generator<unknown, Result>;
+
+/** Work that begins with a call of `begin`. The work may return its result at once. */
+export function* begun<Result>(begin: () => MaybeInParts<Result>): Generator<unknown, Result> {
+  const work = begin();
+  return isGenerator(work) ? yield* work : work;
 }
+
+const isGenerator = <Result>(work: MaybeInParts<Result>): work is Generator<unknown, Result> =>
+  typeof (work as Partial<Generator> | null | undefined)?.next === 'function';
 
 /** Number of values that are sorted before a pause. */
 const SORTED_A_SLICE = 1 << 8;

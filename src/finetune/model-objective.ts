@@ -3,7 +3,7 @@
 import { checkKnown, checkOptions, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import { atOnce, worksInParts } from '../core/slices.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
@@ -38,17 +38,12 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
   /** The model's inputs for examples, labels included. */
   abstract inputs(examples: readonly Encoded[]): ModelInputs;
 
-  /** The mean loss of examples. */
-  protected loss(examples: readonly Encoded[]): Tensor {
-    return atOnce(this.lossInParts(examples));
-  }
-
-  /** Same as `loss`, but yields where the caller can pause. Not used by a subclass that overrides `loss` alone. */
+  /** The mean loss of examples. Yields where the caller can pause. */
   protected *lossInParts(examples: readonly Encoded[]): Generator<unknown, Tensor> {
     return (yield* this.model.forwardInParts(this.inputs(examples), {})).loss as Tensor;
   }
 
-  /** Returns the number of labels over which `loss` averages. */
+  /** Returns the number of labels over which `lossInParts` averages. */
   protected weight(examples: readonly Encoded[]): number {
     return examples.length;
   }
@@ -85,7 +80,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     if (!Array.isArray(rows)) throw new ArgumentError(`lossOf: rows is ${describeValue(rows)}, expected an array`);
     checkSettings(settings);
     const examples = rows.map((row) => this.encoded(row));
-    return worksInParts(this, 'loss', 'lossInParts') ? yield* this.lossInParts(examples) : this.loss(examples);
+    return yield* this.lossInParts(examples);
   }
 
   weightOf(rows: readonly Row[]): number {

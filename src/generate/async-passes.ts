@@ -3,12 +3,11 @@
 
 import { ArgumentError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
-import { eachWithin, inSlices, slice } from '../core/slices.js';
+import { begun, eachWithin, inSlices, type MaybeInParts, slice } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inferenceAsync } from '../nn/inference-async.js';
-import { inference } from '../nn/module.js';
 import { type RowAdapters, withAdapters } from '../nn/row-adapters.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
@@ -34,25 +33,29 @@ async function prepareAfter(before: Promise<void> | undefined, model: Generative
   if (model.prepareInParts !== undefined) await inSlices(model.prepareInParts(length));
 }
 
-/** Like `model.encode` for the result of `sources`, in slices. The caller disposes of the result. */
-export async function encodeAsync(model: Generative, sources: () => Tokens): Promise<Memory> {
-  return inferenceAsync(model, function* () {
-    if (model.encodeInParts) return yield* model.encodeInParts(sources());
-    if (model.encode) return model.encode(sources());
-    throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
-  });
+/** Encodes the result of `sources`, in slices. The caller disposes of the result. */
+export function encodeAsync(model: Generative, sources: () => Tokens): Promise<Memory> {
+  return inferenceAsync(model, () => encodeInParts(model, sources()));
 }
 
-/** Like `model.prefill`, in slices. */
+/** Encodes sources. Throws ArgumentError if the model cannot. */
+export function encodeInParts(model: Generative, sources: Tokens): MaybeInParts<Memory> {
+  if (model.encodeInParts) return model.encodeInParts(sources);
+  throw new ArgumentError('generate: the model has a maxSourceLength, but no encodeInParts()');
+}
+
+/** Runs `model.prefillInParts` in slices. */
 export async function prefillAsync(model: Generative, state: DecoderState, prompts: Tokens): Promise<Tensor> {
-  if (model.prefill === undefined)
-    throw new ArgumentError('generate: the model has neither an encoder nor prefill(), expected one of them');
   await yieldToEventLoop();
-  const layers = model.prefillInParts?.(state, prompts);
-  return layers === undefined ? model.prefill(state, prompts) : inSlices(layers);
+  return inSlices(
+    begun(() => {
+      if (model.prefillInParts) return model.prefillInParts(state, prompts);
+      throw new ArgumentError('generate: the model has neither an encoder nor prefillInParts(), expected one of them');
+    }),
+  );
 }
 
-/** Like `model.extend`, in slices. `adapters`: null for the active ones. */
+/** Runs `model.extendInParts` in slices. `adapters`: null for the active ones. */
 export async function extendAsync(
   model: Generative,
   state: DecoderState,
@@ -61,10 +64,8 @@ export async function extendAsync(
   adapters: RowAdapters | null = null,
 ): Promise<Tensor | null> {
   await yieldToEventLoop();
-  const layers = model.extendInParts?.(state, tokens, options);
-  if (layers === undefined)
-    return inference(model, () => withAdapters(adapters, () => model.extend?.(state, tokens, options) ?? null));
-  return inSlices(eachWithin((part) => withAdapters(adapters, part), layers));
+  const work = begun(() => model.extendInParts?.(state, tokens, options) ?? null);
+  return inSlices(eachWithin((part) => withAdapters(adapters, part), work));
 }
 
 /** A recorded step of a model: one program, or several that run one after the other. */
@@ -100,7 +101,7 @@ export async function recordStep(
   adapters: RowAdapters | null = null,
 ): Promise<RecordedStep> {
   await yieldToEventLoop();
-  const layers = stepOf(model, state);
+  const layers = begun(() => model.stepInParts(state)) as Generator<Tensor, Tensor>;
   const programs: Program<Tensor>[] = [];
   let isDone = false;
   const record = () => {
@@ -119,8 +120,4 @@ export async function recordStep(
     for (const program of programs) program.dispose();
     throw error;
   }
-}
-
-function* stepOf(model: Generative, state: DecoderState): Generator<Tensor, Tensor> {
-  return model.stepInParts ? yield* model.stepInParts(state) : model.step(state);
 }

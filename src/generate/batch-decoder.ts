@@ -1,13 +1,21 @@
 import type { Device } from '../core/device.js';
-import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Program } from '../core/program.js';
+import { atOnce, begun } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
-import { encodeAsync, extendAsync, prefillAsync, prepareAsync, type RecordedStep, recordStep } from './async-passes.js';
+import {
+  encodeAsync,
+  encodeInParts,
+  extendAsync,
+  prefillAsync,
+  prepareAsync,
+  type RecordedStep,
+  recordStep,
+} from './async-passes.js';
 import type { Generative } from './generative.js';
 import { decodersOf, disposedMeanwhile, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
@@ -174,7 +182,7 @@ export class BatchDecoder implements SequenceDecoder {
 
   #encodeSources(sources: Tokens): void {
     const { model, state } = this;
-    inference(model, () => model.restartDecoding(state, encode(model, sources)));
+    inference(model, () => model.restartDecoding(state, atOnce(begun(() => encodeInParts(model, sources)))));
   }
 
   #disposeEncoding(): void {
@@ -271,7 +279,8 @@ export class BatchDecoder implements SequenceDecoder {
     const { model } = this;
     const pieces = prompts.map((prompt) => pieceStarts(model, prompt));
     const starts = pieces.map((each) => each.at(-1) as number);
-    if (!model.extend || starts.every((start) => start === 0)) return prefillAsync(model, state, packed(prompts));
+    if (!model.extendInParts || starts.every((start) => start === 0))
+      return prefillAsync(model, state, packed(prompts));
     const promptLength = longest(prompts);
     for (const [sequence, prompt] of prompts.entries())
       for (const [i, start] of (pieces[sequence] as number[]).slice(0, -1).entries()) {
@@ -378,11 +387,6 @@ export function joinSources({ device }: Generative, sources: Sources, shape: rea
 function rowsOfSource(model: Generative, { length }: Source, shape: readonly number[] | null): number {
   if (shape === null) return length;
   return model.sourceRows?.(shape) ?? model.maxSourceLength ?? 0;
-}
-
-function encode(model: Generative, sources: Tokens): Memory {
-  if (model.encode) return model.encode(sources);
-  throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
 }
 
 /** Records `reorder`. The program's result is the tensor for the order, which the caller writes before each run. */

@@ -1,4 +1,5 @@
 import type { Device } from '../core/device.js';
+import type { MaybeInParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
@@ -79,6 +80,9 @@ export type SourceShape = readonly (number | null)[];
 /**
  * The part of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A
  * model with an encoder writes an output for each source; a decoder-only model continues prompts.
+ *
+ * A method `…InParts` returns its result, or a generator that yields where the event loop can run, such as after each
+ * layer.
  */
 export interface Generative {
   readonly device: Device;
@@ -130,10 +134,8 @@ export interface Generative {
   readonly padId?: number | null | undefined;
   /** True if ids of a source may stand for images. Its passes are not recorded. Default false. */
   readonly readsImages?: boolean | undefined;
-  /** Encodes sources. Needed if `maxSourceLength` is above 0. The result belongs to the current scope. */
-  encode?(source: Tokens): Memory;
-  /** Like `encode`, but yields after each layer. The caller runs it in a scope. */
-  encodeInParts?(source: Tokens): Generator<unknown, Memory>;
+  /** Encodes sources. Needed if `maxSourceLength` is above 0. The caller runs it in a scope, which owns the result. */
+  encodeInParts?(source: Tokens): MaybeInParts<Memory>;
   /**
    * Makes the tensors that all states for texts of `length` tokens share, such as rotary tables. Yields after each
    * part. Default: `startDecoding` makes them.
@@ -149,24 +151,17 @@ export interface Generative {
    * Reads one prompt per sequence of a fresh state and returns the logits after its last token, [sequences, vocabSize].
    * For models without an encoder.
    */
-  prefill?(state: DecoderState, prompts: Tokens): Tensor;
+  prefillInParts?(state: DecoderState, prompts: Tokens): MaybeInParts<Tensor>;
   /**
    * Appends tokens to some sequences; the others stay unchanged. For models without an encoder. Conversations, drafts
    * and servers need it, because it is the only way to add several tokens to a state in use.
    */
-  extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
+  extendInParts?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): MaybeInParts<Tensor | null>;
   /**
-   * Reads `state.tokens`, the next token of each sequence, and returns the logits after it, [sequences, vocabSize]. Can
-   * be recorded.
+   * Reads `state.tokens`, the next token of each sequence, and returns the logits after it, [sequences, vocabSize]. Is
+   * recorded, each slice as a program. A generator yields the only tensor that the next part reads.
    */
-  step(state: DecoderState): Tensor;
-  /**
-   * Like `prefill`, `extend` and `step`, but these yield after each layer, so that the event loop can run between
-   * layers. Default: the methods above, without pauses.
-   */
-  prefillInParts?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
-  extendInParts?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
-  stepInParts?(state: DecoderState): Generator<Tensor, Tensor>;
+  stepInParts(state: DecoderState): Tensor | Generator<Tensor, Tensor>;
   /**
    * Returns the position nearest to `at`, before or after it, at which a prompt can be split. The two pieces are read
    * one after the other. Default: `at`.

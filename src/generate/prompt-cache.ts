@@ -3,6 +3,7 @@
 import { checkMethod, checkNumber, checkOptions, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, DisposedError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
+import { atOnce, begun } from '../core/slices.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
@@ -56,7 +57,7 @@ export class PromptCache {
   #isDisposed = false;
 
   /**
-   * Takes no memory before it is needed. Throws ArgumentError for models without `extend`, such as encoder–decoders.
+   * Takes no memory before it is needed. Throws ArgumentError for models without `extendInParts`, such as encoder–decoders.
    */
   constructor(
     readonly model: Generative,
@@ -67,8 +68,10 @@ export class PromptCache {
     const { maxLength = model.maxLength, cache } = checkOptions('PromptCache', options, kinds);
     const isLength = (n: number) => isCount(n) && n <= model.maxLength;
     checkNumber('PromptCache', 'maxLength', maxLength, isLength, `1 to the model's maxLength, ${model.maxLength}`);
-    if (!model.extend || model.maxSourceLength)
-      throw new ArgumentError('PromptCache: the model has an encoder or no extend(), expected a decoder-only model');
+    if (!model.extendInParts || model.maxSourceLength)
+      throw new ArgumentError(
+        'PromptCache: the model has an encoder or no extendInParts(), expected a decoder-only model',
+      );
     this.maxLength = maxLength;
     this.type = cache ?? model.cacheType ?? 'float32';
     disposeWith(model, this);
@@ -251,7 +254,13 @@ export class PromptCache {
     const { model } = this;
     for (let start = 0; start < tokens.length; start += CHUNK)
       inference(model, () =>
-        model.extend?.(state, [tokens.slice(start, start + CHUNK)], { starts: [start], logits: 'none' }),
+        atOnce(
+          begun(
+            () =>
+              model.extendInParts?.(state, [tokens.slice(start, start + CHUNK)], { starts: [start], logits: 'none' }) ??
+              null,
+          ),
+        ),
       );
   }
 

@@ -18,7 +18,7 @@ import type { Encoder } from '../nn/encoder-decoder.js';
 import type { ExtendedSequence, Extension } from '../nn/extension.js';
 import type { ImageEffects } from '../nn/image-effects.js';
 import type { TransformerLayer } from '../nn/layer.js';
-import { inference, Module } from '../nn/module.js';
+import { inference, inferenceInParts, Module } from '../nn/module.js';
 import type { PositionShifts } from '../nn/position-shifts.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import type { Sequences } from '../nn/sequences.js';
@@ -174,36 +174,23 @@ export abstract class Model extends Module implements Generative {
    * vocabSize]. For decoder-only models; a prefix of a translation is read by steps.
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
-    const decoder = this.#decoderOf('prefill', state);
-    return inference(this, () => {
-      const batch = this.toBatch('prefill', prompts);
-      checkPrompts(this, state, batch);
-      if (this.#mustExtend(state)) return this.extend(state, batch, { promptLength: batch.longest });
-      const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
-      state.setLengths(Int32Array.from(batch.counts));
-      return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
-    });
+    return atOnce(this.prefillInParts(state, prompts));
   }
 
-  /** Same as `prefill`, yielding after each layer, where the caller can pause. The caller ends the generator. */
-  *prefillInParts(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor> {
+  /** Same as `prefill`, but yields after each layer, where the caller can pause. */
+  prefillInParts(state: DecoderState, prompts: Tokens): Generator<undefined, Tensor> {
+    return inferenceInParts(this, this.#prefill(state, prompts));
+  }
+
+  *#prefill(state: DecoderState, prompts: Tokens): Generator<unknown, Tensor> {
     const decoder = this.#decoderOf('prefill', state);
-    if (decoder.isObserved) return this.prefill(state, prompts);
-    const batch = this.device.unscoped(() => this.toBatch('prefill', prompts));
-    const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
-    try {
-      checkPrompts(this, state, batch);
-      if (this.#mustExtend(state))
-        return (yield* this.extendInParts(state, batch, { promptLength: batch.longest })) as Tensor;
-      const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
-      own.push(x);
-      const features = yield* this.#pausing(decoder.forwardInParts(x, batch, { state }));
-      own.push(features);
-      state.setLengths(Int32Array.from(batch.counts));
-      return inference(this, () => this.logitsOf(gather(features, this.device.tensor(batch.ends))));
-    } finally {
-      for (const each of own) each.dispose();
-    }
+    const batch = this.toBatch('prefill', prompts);
+    checkPrompts(this, state, batch);
+    if (this.#mustExtend(state)) return (yield* this.#extend(state, batch, { promptLength: batch.longest })) as Tensor;
+    const x = this.embedTarget(batch.ids, batch.positions);
+    const features = yield* decoder.forwardInParts(x, batch, { state });
+    state.setLengths(Int32Array.from(batch.counts));
+    return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
   }
 
   /** Later steps attend to packed keys, go on from recurrent states, and rotate by positions that images have moved. */
@@ -242,52 +229,35 @@ export abstract class Model extends Module implements Generative {
     options?: ExtendOptions & { logits?: 'last' | 'every' | undefined },
   ): Tensor;
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Tensor | null {
-    return inference(this, () => atOnce(this.extendInParts(state, tokens, options)));
+    return atOnce(this.extendInParts(state, tokens, options));
   }
 
-  /**
-   * Same as `extend`, but yields after each layer, where the caller can pause. The caller must run the generator to its
-   * end.
-   */
-  *extendInParts(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
+  /** Same as `extend`, but yields after each layer, where the caller can pause. */
+  extendInParts(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<undefined, Tensor | null> {
+    return inferenceInParts(this, this.#extend(state, tokens, options));
+  }
+
+  *#extend(state: DecoderState, tokens: Tokens, options: ExtendOptions): Generator<unknown, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
-    const { batch, x, extension, logits, onFeatures } = inference(this, () => {
-      const batch = this.toBatch('extend', tokens);
-      const { parts, logits, onFeatures, promptLength } = checkExtension(this, state, batch, options);
-      const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
-      const positions = this.device.tensor(Int32Array.from(all));
-      const asSteps = logits === 'every';
-      const { x, rotations, imageEffects } = this.embedExtension(batch, positions, { parts, state });
-      const stateSlots = state.slotsFor({ parts, asSteps });
-      const extension: Extension = {
-        positions: rotations ?? positions,
-        parts,
-        asSteps,
-        stateSlots,
-        promptLength,
-        imageEffects,
-      };
-      return { batch, x, extension, logits, onFeatures };
-    });
-    const { imageEffects, stateSlots } = extension;
-    const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
-    if (imageEffects) own.push(imageEffects);
-    if (stateSlots) {
-      const { from, to, lengths } = stateSlots;
-      own.push(from, to, ...(lengths ? [lengths] : []));
-    }
-    try {
-      const features = yield* this.#pausing(decoder.extendInParts(x, extension, state));
-      own.push(features);
-      for (const { sequence, start, count } of extension.parts) state.setLength(sequence, start + count);
-      onFeatures?.(features);
-      if (logits === 'none') return null;
-      return inference(this, () =>
-        this.logitsOf(logits === 'every' ? features : gather(features, this.device.tensor(batch.ends))),
-      );
-    } finally {
-      for (const each of own) each.dispose();
-    }
+    const batch = this.toBatch('extend', tokens);
+    const { parts, logits, onFeatures, promptLength } = checkExtension(this, state, batch, options);
+    const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
+    const positions = this.device.tensor(Int32Array.from(all));
+    const asSteps = logits === 'every';
+    const { x, rotations, imageEffects } = this.embedExtension(batch, positions, { parts, state });
+    const extension: Extension = {
+      positions: rotations ?? positions,
+      parts,
+      asSteps,
+      stateSlots: state.slotsFor({ parts, asSteps }),
+      promptLength,
+      imageEffects,
+    };
+    const features = yield* decoder.extendInParts(x, extension, state);
+    for (const { sequence, start, count } of parts) state.setLength(sequence, start + count);
+    onFeatures?.(features);
+    if (logits === 'none') return null;
+    return this.logitsOf(asSteps ? features : gather(features, this.device.tensor(batch.ends)));
   }
 
   /**
@@ -295,50 +265,18 @@ export abstract class Model extends Module implements Generative {
    * Only the cost of attention grows with the length. Record it once and run it for every position.
    */
   step(state: DecoderState): Tensor {
-    const decoder = this.#decoderOf('step', state);
-    return inference(this, () => {
-      state.advance();
-      return this.logitsOf(decoder.step(this.embedTarget(state.tokens, state.positions), state));
-    });
+    return atOnce(this.stepInParts(state));
   }
 
-  /**
-   * Same as `step`, but yields after each layer, where the caller can pause. The caller must run the generator to its
-   * end.
-   */
-  *stepInParts(state: DecoderState): Generator<Tensor, Tensor> {
-    const decoder = this.#decoderOf('step', state);
-    const x = inference(this, () => {
-      state.advance();
-      return this.embedTarget(state.tokens, state.positions);
-    });
-    let features: Tensor | undefined;
-    try {
-      features = yield* this.#pausing(decoder.stepInParts(x, state));
-      const last = features;
-      return inference(this, () => this.logitsOf(last));
-    } finally {
-      x.dispose();
-      features?.dispose();
-    }
+  /** Same as `step`, but yields the output of each layer, the only tensor that the next part reads. */
+  stepInParts(state: DecoderState): Generator<Tensor, Tensor> {
+    return eachWithin((part) => inference(this, part), this.#step(state));
   }
 
-  /** Runs each layer in its own scope, in inference mode. */
-  *#pausing(layers: Generator<Tensor, Tensor>): Generator<Tensor, Tensor> {
-    let last: Tensor | undefined;
-    try {
-      for (;;) {
-        const { done, value } = inference(this, () => layers.next());
-        if (done) {
-          if (last === value) last = undefined;
-          return value;
-        }
-        last = value;
-        yield value;
-      }
-    } finally {
-      last?.dispose();
-    }
+  *#step(state: DecoderState): Generator<Tensor, Tensor> {
+    const decoder = this.#decoderOf('step', state);
+    state.advance();
+    return this.logitsOf(yield* decoder.stepInParts(this.embedTarget(state.tokens, state.positions), state));
   }
 
   /** Maximum length of a source in tokens; 0 if the model reads none. */

@@ -1,9 +1,9 @@
 // A pass in inference mode that gives way to the event loop between its layers.
 
 import type { Device } from '../core/device.js';
-import { eachWithin, inSlices } from '../core/slices.js';
+import { begun, inSlices, type MaybeInParts } from '../core/slices.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
-import { EVALUATION, inModes } from './module.js';
+import { inferenceInParts } from './module.js';
 
 /** The latest pass of each device. Passes follow each other, so that memory holds the activations of one. */
 const passes = new WeakMap<Device, Promise<unknown>>();
@@ -12,10 +12,7 @@ const passes = new WeakMap<Device, Promise<unknown>>();
  * Same as `inference`, for work that pauses after its layers. Tensors of the result belong to no scope. Work without a
  * pause runs in one piece.
  */
-export async function inferenceAsync<T>(
-  model: { readonly device: Device },
-  work: () => Generator<unknown, T>,
-): Promise<T> {
+export async function inferenceAsync<T>(model: { readonly device: Device }, work: () => MaybeInParts<T>): Promise<T> {
   const before = passes.get(model.device);
   const pass = (async () => {
     await before;
@@ -28,13 +25,7 @@ export async function inferenceAsync<T>(
   return pass;
 }
 
-async function slices<T>({ device }: { readonly device: Device }, work: () => Generator<unknown, T>): Promise<T> {
+async function slices<T>(model: { readonly device: Device }, work: () => MaybeInParts<T>): Promise<T> {
   await yieldToEventLoop();
-  const quiet = <Part>(part: () => Part) => inModes(EVALUATION, () => device.noGrad(part));
-  return inSlices(eachWithin(quiet, device.scopeInParts(begun(work))));
-}
-
-/** Begins the work inside the scope. */
-function* begun<T>(work: () => Generator<unknown, T>): Generator<unknown, T> {
-  return yield* work();
+  return inSlices(inferenceInParts(model, begun(work)));
 }

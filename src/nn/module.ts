@@ -3,6 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError } from '../core/errors.js';
+import { eachWithin } from '../core/slices.js';
 import { snakeCase } from '../core/snake-case.js';
 import { type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import { adopt, checkGiven, checkNames, type LoadableTensor, valuesOf } from './loadable.js';
@@ -419,6 +420,15 @@ export function inModes<T>(training: ReadonlySet<Module>, fn: () => T): T {
 /** @internal Runs `fn` in a scope, without dropout and gradients. */
 export function inference<T>({ device }: { readonly device: Device }, fn: () => T): T {
   return inModes(EVALUATION, () => device.noGrad(() => device.scope(fn)));
+}
+
+/** @internal Same as `inference`, for work that pauses. */
+export function inferenceInParts<T>(
+  { device }: { readonly device: Device },
+  work: Iterator<unknown, T>,
+): Generator<undefined, T> {
+  const quiet = <Part>(part: () => Part) => inModes(EVALUATION, () => device.noGrad(part));
+  return eachWithin(quiet, device.scopeInParts(work));
 }
 
 /** Returns a string that identifies a piece of a parameter. */

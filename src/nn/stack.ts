@@ -192,18 +192,21 @@ export class Stack extends Module {
   ): Generator<Tensor, Tensor> {
     const { x: first, extraInputs } = this.entry?.forward(x) ?? { x, extraInputs: null };
     const shared = new SharedTensors(extraInputs, !x.device.gradientsOn);
+    const isFree = frees && !x.device.gradientsOn;
     x = first;
+    let result: Tensor | undefined;
     try {
       for (const [i, layer] of this.layers.entries()) {
         const pass = run.bind(null, layer, x, i, shared);
-        const isFree = frees && !x.device.gradientsOn;
         const y = isFree ? x.device.scope(pass) : pass();
-        if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the input of the first layer
+        if (isFree && x !== first && y !== x) x.dispose(); // the caller owns the input of the first layer
         x = y;
         yield x;
       }
-      return this.#end(imageEffects?.addTo(x, this.layers.length) ?? x);
+      result = this.#end(imageEffects?.addTo(x, this.layers.length) ?? x);
+      return result;
     } finally {
+      if (isFree && x !== first && x !== result) x.dispose();
       shared.dispose();
     }
   }

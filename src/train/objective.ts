@@ -4,7 +4,6 @@
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import { worksInParts } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Parameter } from '../nn/module.js';
 import type { Batches, Example, Row } from './batches.js';
@@ -28,8 +27,8 @@ export interface Objective<Item> {
   /** The mean loss over the labels that `weightOf` counts: a differentiable float32 tensor of one element. */
   lossOf(items: readonly Item[], settings: LossSettings): Tensor;
   /**
-   * Same as `lossOf`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
-   * subclass that overrides `lossOf` alone.
+   * Same as `lossOf`, but yields where it can pause, for example after each layer. If there is one, `fit` uses it in
+   * place of `lossOf`.
    */
   lossOfInParts?(items: readonly Item[], settings: LossSettings): Generator<unknown, Tensor>;
   /**
@@ -99,9 +98,9 @@ function ofTrainable(model: Trainable<Row, Row>): Learner {
     isPaired: true,
     *lossInParts(items, settings) {
       const { source, target } = sidesOf(examples(items), 0); // `weightOf` has checked them
-      if (!model.lossInParts || !worksInParts(model, 'loss', 'lossInParts'))
-        return model.loss(source, target, settings);
-      return yield* model.lossInParts(source, target, settings);
+      return model.lossInParts
+        ? yield* model.lossInParts(source, target, settings)
+        : model.loss(source, target, settings);
     },
     weightOf: (items, settings, n) => countLabels(model, sidesOf(examples(items), n), settings, n),
     tokensOf: (item) => {
@@ -123,8 +122,7 @@ function ofObjective(model: Objective<unknown>): Learner {
     model,
     isPaired: false,
     *lossInParts(items, settings) {
-      if (!model.lossOfInParts || !worksInParts(model, 'lossOf', 'lossOfInParts')) return model.lossOf(items, settings);
-      return yield* model.lossOfInParts(items, settings);
+      return model.lossOfInParts ? yield* model.lossOfInParts(items, settings) : model.lossOf(items, settings);
     },
     weightOf(items, settings, n) {
       const weight = model.weightOf?.(items, settings) ?? items.length;

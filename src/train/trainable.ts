@@ -50,8 +50,8 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
    */
   loss(source: readonly Source[] | null, target: readonly Target[], settings: LossSettings): Tensor;
   /**
-   * Same as `loss`, but yields where it can pause, for example after each layer. `fit` prefers it, except for a
-   * subclass that overrides `loss` alone.
+   * Same as `loss`, but yields where it can pause, for example after each layer. If there is one, `fit` uses it in
+   * place of `loss`.
    */
   lossInParts?(
     source: readonly Source[] | null,

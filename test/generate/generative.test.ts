@@ -26,7 +26,7 @@ class Bigram implements Generative {
     });
   }
   restartDecoding = (state: DecoderState) => state.setLengths(new Int32Array(state.sequences));
-  prefill(state: DecoderState, prompts: Tokens) {
+  prefillInParts(state: DecoderState, prompts: Tokens) {
     const { ids, lengths } = prompts as { ids: number[]; lengths: number[] };
     const ends = lengths.map((_, i) =>
       lengths.slice(0, i + 1).reduce((sum: number, length: number) => sum + length, -1),
@@ -35,7 +35,7 @@ class Bigram implements Generative {
     state.setLengths(Int32Array.from(lengths));
     return embedding(this.table, state.tokens);
   }
-  step(state: DecoderState) {
+  stepInParts(state: DecoderState) {
     state.advance();
     return embedding(this.table, state.tokens);
   }

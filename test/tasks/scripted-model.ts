@@ -40,7 +40,7 @@ export class Scripted implements Generative {
 
   restartDecoding = (state: DecoderState) => state.setLengths(new Int32Array(state.sequences));
 
-  extend(state: DecoderState, tokens: Tokens, { starts = [0], logits }: ExtendOptions = {}): Tensor | null {
+  extendInParts(state: DecoderState, tokens: Tokens, { starts = [0], logits }: ExtendOptions = {}): Tensor | null {
     const { length: count } = Array.isArray(tokens)
       ? (tokens as number[][])[0]!
       : [...((tokens as PackedTokens).ids as number[])];
@@ -60,7 +60,7 @@ export class Scripted implements Generative {
     return embedding(this.#table, state.positions);
   }
 
-  step(state: DecoderState) {
+  stepInParts(state: DecoderState) {
     state.advance();
     return embedding(this.#table, state.positions);
   }

@@ -130,7 +130,9 @@ export class ContinuousBatching {
     const { reserve = true, lookup = 'auto' } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
-      throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected a decoder-only model with extend()`);
+      throw new ArgumentError(
+        `ContinuousBatching: the model has ${has}, expected a decoder-only model with extendInParts()`,
+      );
     }
     // The last token of an answer is never read, so a sequence can be one token longer than the model's maximum.
     if (context < 2 || context > model.maxLength + 1)

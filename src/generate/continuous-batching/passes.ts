@@ -91,7 +91,8 @@ export class Passes {
     private readonly limit: StateSize,
     private readonly cache: CacheType | undefined,
   ) {
-    if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
+    if (!model.extendInParts)
+      throw new ArgumentError('ContinuousBatching: the model has no extendInParts(), to read prompts by');
     this.#stateSize = stateSize;
     const state = this.#newState(stateSize);
     this.#state = state;

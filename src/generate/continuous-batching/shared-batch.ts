@@ -16,8 +16,8 @@ export type BatchKind = Pick<PromptCache, 'type' | 'maxLength'>;
 const keyOf = ({ type, maxLength }: BatchKind) => `${type} ${maxLength}`;
 
 /** True if several sequences of the model can share a batch. This excludes models with an encoder or a rereadLength. */
-export function canShare({ extend, maxSourceLength, rereadLength }: Generative): boolean {
-  return extend !== undefined && !maxSourceLength && !rereadLength;
+export function canShare({ extendInParts, maxSourceLength, rereadLength }: Generative): boolean {
+  return extendInParts !== undefined && !maxSourceLength && !rereadLength;
 }
 
 /** The batch for everything that a model generates at the same time with contexts of one kind. */
