@@ -23,6 +23,7 @@ import * as tokenizers from '../../src/tokenizers/index.js';
 import * as train from '../../src/train/index.js';
 import { imageTextModel } from '../tasks/image-text-model.js';
 import { smallModel } from '../tasks/small-model.js';
+import { upscalerFiles } from '../tasks/upscaler.js';
 
 /** Options that a call may pass, right and wrong ones. */
 // biome-ignore lint/suspicious/noExplicitAny: wrong options have no type.
@@ -180,6 +181,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     segment: await pipe('image-segmentation', detector('segformer', segformer)),
     background: await pipe('background-removal', withBackground(detector('segformer', segformer))),
     depth: await pipe('depth-estimation', detector('depth_anything', { image_processor_type: 'DPTImageProcessor' })),
+    enlarge: await pipe('image-to-image', upscalerFiles()),
     masks: await pipe('mask-generation', detector('sam', sam)),
     caption: await pipe('image-to-text', detector('trocr', vit)),
     ask: await pipe('document-question-answering', detector('trocr', vit)),
@@ -553,6 +555,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type ImageFeatureExtraction': call((options) => pipes.imageFeatures(image, options)),
     'type ImageSegmentation': call((options) => pipes.segment(image, options)),
     'type BackgroundRemoval': call((options) => pipes.background(image, options)),
+    'type ImageToImage': call((options) => pipes.enlarge(image, options)),
+    'RawImage#resize': call((options) => new tasks.RawImage(new Uint8Array(12), 2, 2, 3).resize(3, 3, options)),
     'type DepthEstimation': call((options) => pipes.depth(image, options)),
     'type MaskGeneration': call((options) => pipes.masks(image, options), { points_per_crop: 1 }),
     'type ImageToText': call((options) => pipes.caption(image, options), {}, written),

@@ -8,10 +8,10 @@ import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ArgumentError, ShapeError } from '../../src/index.js';
 import { env, load_audio, load_image, pipeline, RawAudio, RawImage, read_audio } from '../../src/tasks/index.js';
-import { variants, weightsFile } from '../pretrained/variant.js';
 import { writeModels } from './program-models.js';
 import { rawImagePrograms } from './raw-image-programs.js';
 import recorded from './raw-images.json' with { type: 'json' };
+import { upscalerFiles } from './upscaler.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'raw-media-'));
 const defaults = { ...env };
@@ -26,7 +26,6 @@ afterAll(() => {
 });
 
 const square = fileURLToPath(new URL('programs/square.png', import.meta.url));
-const encoded = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 const opened = () => RawImage.read(square);
 
 describe('a RawImage', () => {
@@ -96,13 +95,7 @@ describe('a RawImage', () => {
   });
 
   it('is enlarged as by transformers', async () => {
-    const { config, shapes } = variants.find(({ name }) => name === 'Swin2SR of few parameters')!;
-    const files = {
-      'config.json': encoded(config),
-      'model.safetensors': weightsFile(shapes),
-      'preprocessor_config.json': encoded({ image_processor_type: 'Swin2SRImageProcessor' }),
-    };
-    const upscaler = await pipeline('image-to-image', files);
+    const upscaler = await pipeline('image-to-image', upscalerFiles());
     const small = await (await opened()).crop([3, 5, 8, 9]);
     const [enlarged, other] = (await upscaler([small, square])) as [RawImage, RawImage];
     expect([enlarged.size, enlarged.channels, other.size]).toEqual([[12, 10], 3, [48, 48]]);
