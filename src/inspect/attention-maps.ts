@@ -8,8 +8,11 @@ export interface AttentionMaps {
   readonly cross: Tensor[];
 }
 
+/** Attention whose passes can be observed, and whose heads can be switched off. */
+export type ObservedAttention = Pick<MultiHeadAttention, 'observe' | 'heads' | 'headSize' | 'outProj'>;
+
 /** Attention layers of a model by kind. */
-export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly MultiHeadAttention[]>>;
+export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly ObservedAttention[]>>;
 
 /** Runs `pass` and returns the attention maps of all layers. */
 export function observeAttention(attentions: AttentionsByKind, pass: () => unknown): AttentionMaps {

@@ -3,6 +3,8 @@
 import { checkDType, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { AttentionPass } from '../nn/attention.js';
 import type { Dropout, Randomness } from '../nn/dropout.js';
 import { Dropout as DropoutPart } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
@@ -15,6 +17,7 @@ import type { StateNames } from '../nn/state-names.js';
 import type { Activation } from '../ops/activation.js';
 import { relu } from '../ops/activation.js';
 import { attention } from '../ops/attention.js';
+import { attentionWeights } from '../ops/attention-weights.js';
 import { topk } from '../ops/axis.js';
 import { add } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
@@ -37,12 +40,15 @@ export class PositionedAttention extends Module {
   readonly kProj: Projection;
   readonly vProj: Projection;
   readonly outProj: Projection;
+  readonly headSize: number;
+  /** If set, receives each pass. */
+  observe: ((pass: AttentionPass) => void) | null = null;
 
   /** `inner`: features of all heads together; default `dModel`. */
   constructor(
     init: Initializer,
     dModel: number,
-    private readonly heads: number,
+    readonly heads: number,
     private readonly dropout: Dropout | null = null,
     inner = dModel,
   ) {
@@ -51,6 +57,7 @@ export class PositionedAttention extends Module {
     this.kProj = new Linear(init, dModel, inner);
     this.vProj = new Linear(init, dModel, inner);
     this.outProj = new Linear(init, inner, dModel);
+    this.headSize = inner / heads;
   }
 
   /**
@@ -63,7 +70,10 @@ export class PositionedAttention extends Module {
     const k = this.kProj.forward(placed(keys.x, keys.positions));
     const v = this.vProj.forward(keys.x);
     const { heads, dropout } = this;
-    return this.outProj.forward(attention(q, k, v, { heads, mask: keys.mask, dropout: dropout?.options ?? null }));
+    const options = { heads, mask: keys.mask };
+    const outputs = attention(q, k, v, { ...options, dropout: dropout?.options ?? null });
+    this.observe?.({ outputs, weights: () => attentionWeights(q, k, options), parts: null });
+    return this.outProj.forward(outputs);
   }
 }
 
@@ -176,7 +186,7 @@ export function bestRows(scores: Tensor, count: number): (rows: Tensor) => Tenso
 
 /** A model that finds objects in images. */
 export abstract class DetectionModel extends ImageModel {
-  protected override mapsOf(): ModelOutput {
+  protected override mapsOf(_maps: AttentionMaps): ModelOutput {
     return {};
   }
 

@@ -1,5 +1,6 @@
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps, AttentionsByKind } from '../../inspect/attention-maps.js';
 import { Conv2d } from '../../nn/conv.js';
 import type { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -108,6 +109,18 @@ export class Detr extends DetectionModel {
             activation: activationOf(config.text('activation_function')),
           })
         : null;
+  }
+
+  override get attentions(): AttentionsByKind {
+    return {
+      encoder: this.encoderLayers.map(({ selfAttn }) => selfAttn),
+      decoder: this.decoderLayers.map(({ selfAttn }) => selfAttn),
+      cross: this.decoderLayers.map(({ encoderAttn }) => encoderAttn),
+    };
+  }
+
+  protected override mapsOf({ encoder, decoder, cross }: AttentionMaps): ModelOutput {
+    return { encoderAttentions: encoder, decoderAttentions: decoder, crossAttentions: cross };
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {

@@ -2,7 +2,7 @@ import { describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { atOnce } from '../../core/slices.js';
 import { sameShape, Tensor } from '../../core/tensor.js';
-import type { MultiHeadAttention } from '../../nn/attention.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
 import type { Memory } from '../../nn/decoder-state.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -60,7 +60,8 @@ export class Whisper extends Seq2SeqModel {
     const out = head === 'none' ? null : vocabularyOutput(init, this.targetTokens, isTied, false);
     this.head = out && new PredictionHead({ pick: 'tokens', out });
     // Keys have no bias here or in files, because it would shift all scores of a query equally.
-    for (const { qkv } of Object.values(this.attentions).flat()) qkv.bias?.write(new Float32Array(qkv.bias.size));
+    for (const part of this.modules())
+      if (part instanceof MultiHeadAttention) part.qkv.bias?.write(new Float32Array(part.qkv.bias.size));
   }
 
   /** Sources are log-mel spectrograms. */
