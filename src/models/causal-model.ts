@@ -1,4 +1,3 @@
-import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
@@ -89,10 +88,6 @@ export abstract class CausalModel extends PromptModel {
     const lastHiddenState = padded.unpack(features);
     const sentenceEmbedding = this.sentenceHead?.forward(features, padded.batch);
     return sentenceEmbedding ? { lastHiddenState, sentenceEmbedding } : { lastHiddenState };
-  }
-
-  protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesInParts(inputs));
   }
 
   protected override passFeaturesInParts(

@@ -1,5 +1,4 @@
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Sequences } from '../nn/sequences.js';
@@ -66,10 +65,6 @@ export abstract class EncoderModel extends PretrainedModel {
   /** transformers' loss of answers runs over all places of a row, with padding. */
   protected paddingUse(inputs: ModelInputs, options: ForwardOptions): PaddingUse {
     return this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
-  }
-
-  protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesInParts(inputs));
   }
 
   protected override passFeaturesInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {

@@ -146,10 +146,7 @@ export abstract class PretrainedModel extends RetrievalModel {
 
   /** @internal See `TextReader`. */
   featuresOf(inputs: ModelInputs): Tensor {
-    return this.device.scope(() => {
-      this.beginPass();
-      return this.passFeatures(inputs);
-    });
+    return this.device.scope(() => atOnce(this.featuresInParts(inputs)));
   }
 
   /** @internal See `TextReader`. */
@@ -176,10 +173,10 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /** The features of a pass before any head, float32 [N, hidden]. */
-  protected passFeatures({ inputIds }: ModelInputs): Tensor {
+  protected *passFeaturesInParts({ inputIds }: ModelInputs, _hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     const { encoder, decoder } = this;
     if (encoder !== null && decoder !== null)
-      return this.encodeBatch(this.toBatch('inputIds', inputIds as Tokens)).hidden;
+      return (yield* this.encodeBatchInParts(this.toBatch('inputIds', inputIds as Tokens))).hidden;
     throw new ArgumentError(`encode: a model of the family ${this.config.model_type} does not read texts alone`);
   }
 
@@ -457,11 +454,6 @@ export abstract class PretrainedModel extends RetrievalModel {
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput>;
 
-  /** Same as `passFeatures`, yielding after each layer. Default: it does not yield. */
-  // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
-  protected *passFeaturesInParts(inputs: ModelInputs, _hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
-    return this.passFeatures(inputs);
-  }
   /** Adds attention maps to `output` by the family's names. */
   protected abstract mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput;
 

@@ -1,5 +1,4 @@
 import { ArgumentError } from '../core/errors.js';
-import { atOnce } from '../core/slices.js';
 import { lastOf, Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -121,10 +120,6 @@ export abstract class TowerModel extends PretrainedModel {
     const text = this.#towerOf('text');
     const { features } = yield* text.forwardInParts(this.toBatch('inputIds', inputs.inputIds as Tokens));
     return features;
-  }
-
-  protected override passFeatures(inputs: ModelInputs): Tensor {
-    return atOnce(this.passFeaturesInParts(inputs));
   }
 
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
