@@ -24,10 +24,11 @@ struct Tuning {
 
   // True if there are prefetch instructions. The following settings apply only then.
   //   packAhead           rows of B that packing prefetches ahead
+  //   minAhead          depth from which a tile prefetches its part of C
   //   fetchesKeys         attention of few queries prefetches the next block of keys
   //   fetchesSharedKeys   the same if several heads share keys; some processors' hardware prefetchers make it unnecessary
   bool prefetches = true;
-  size_t packAhead = 32;
+  size_t packAhead = 32, minAhead = 64;
   bool fetchesKeys = true, fetchesSharedKeys = fetchesKeys;
   // A replacement for prefetching: before a part of B is packed, one word of each cache line of this many tiles'
   // columns is read.

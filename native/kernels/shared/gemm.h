@@ -286,20 +286,13 @@ class ManyRows {
       packColumns(g_.a + k_ * g_.aCol, g_.aCol, depth_, g_.rows, packedA_);
   }
 
-  // Returns the height of the next tile. The last rows form two tiles of similar height, because a tile of few rows waits
-  // for its sums. Tiles of a packed A have one height.
-  size_t heightOf(size_t rows) const {
-    if (packsA_ || rows <= kTileRows || rows >= 2 * kTileRows) return atMost(kTileRows, rows);
-    return divideUp(rows, 2);
-  }
-
   // Multiplies all tiles of A with the panels of B that begin at column j. Returns the number of columns of these
   // panels.
   size_t multiplyPanels(size_t j) {
     PanelsOfB panels = panelsFrom(g_, k_, depth_, j, tileCols_, touchesB_, panel_);
     const size_t cols = panels.count * panels.width;
     for (size_t i = 0, rows = 0, t = 0; i < g_.rows; i += rows, ++t) {
-      rows = heightOf(g_.rows - i);
+      rows = atMost(kTileRows, g_.rows - i);
       const bool packing = packsB_ && panels.b != panel_ && rows == kTileRows;  // the first whole tile packs
       multiplyTile(i, rows, t, j, panels, packing);
       if (isLast_) finish_(i, j, rows, cols - panels.width + panels.cols);

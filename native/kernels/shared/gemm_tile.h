@@ -131,11 +131,8 @@ class TileSums {
   Vf sum_[kRows][kVecs] = {};
 };
 
-// Number of steps of k between the prefetch of a row of C and the end of the loop.
-inline constexpr size_t kStepsAhead = 64;
-
 // Computes kRows × kVecs vectors of C. Each k adds the outer product of a column of A and a row of B. Rows of C are
-// prefetched one per step, because hardware prefetchers stop at page boundaries and a core has few misses in flight.
+// prefetched first, because they lie on other pages.
 template <size_t kRows, size_t kVecs, TileMode kMode>
 void tile(const TileOperands& in, const TileTarget& target) {
   constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
@@ -149,12 +146,11 @@ void tile(const TileOperands& in, const TileTarget& target) {
   [[maybe_unused]] const float* next = in.next;
   TileSums<kRows, kVecs> sums;
   if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
+  if (depth >= kTuning.minAhead)
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
 #pragma GCC unroll kUnrolled
   for (size_t k = 0; k < depth; ++k, a += aCol, b += bRow) {
-    if constexpr (kTuning.prefetches) {
-      const size_t r = depth - kStepsAhead - k;  // too large in all other steps
-      if (r < kRows) eachOfRow([&](size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
-    }
     if constexpr (kFetches) {
       eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
       next += in.nextRow;

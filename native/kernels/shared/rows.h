@@ -3,6 +3,13 @@
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/results.h"
 
+// Without this, g++ -O2 keeps the sums in memory: layer normalization takes 1.5 times as long. Clang needs no pragma.
+#ifdef __clang__
+#define UNROLL_WAYS
+#else
+#define UNROLL_WAYS _Pragma("GCC unroll 4")
+#endif
+
 // Sums `n` terms over a row. add(c, lanes, sums) must add the terms of a vector to sums[0 … n), and 0 in absent lanes.
 // Two or four independent sums hide the latency of an addition. Sums of blocks are added in double, so that the error
 // of a long row is that of a block.
@@ -19,15 +26,12 @@ SIMD_INLINE Totals<n> totals(size_t cols, const Add& add) {
     Vf sums[kWays][n] = {};
     size_t c = from;
     for (; c + kWays * kWidth <= end; c += kWays * kWidth) {
-#pragma GCC unroll 4
-      for (size_t way = 0; way < kWays; ++way) add(c + way * kWidth, kWidth, sums[way]);
+      UNROLL_WAYS for (size_t way = 0; way < kWays; ++way) add(c + way * kWidth, kWidth, sums[way]);
     }
     for (; c + kWidth <= end; c += kWidth) add(c, kWidth, sums[0]);
     if (c < end) add(c, end - c, sums[1]);
-#pragma GCC unroll 4
-    for (size_t k = 0; k < n; ++k) {
-#pragma GCC unroll 4
-      for (size_t way = 1; way < kWays; ++way) sums[0][k] += sums[way][k];
+    UNROLL_WAYS for (size_t k = 0; k < n; ++k) {
+      UNROLL_WAYS for (size_t way = 1; way < kWays; ++way) sums[0][k] += sums[way][k];
       result.of[k] += static_cast<double>(sum(sums[0][k]));
     }
   }
