@@ -47,7 +47,7 @@ class StandardizedConv extends Conv2d {
   readonly #isDynamic: boolean;
 
   constructor({ init, padding }: BitSettings, inputs: number, outputs: number, kernel: number, stride = 1) {
-    super(init, inputs, outputs, [kernel, kernel], {}, false);
+    super(init, { inputs, outputs, kernel: [kernel, kernel], bias: false });
     this.#kernel = kernel;
     this.#isDynamic = padding === 'same' && (stride > 1 || kernel % 2 === 0);
     const isPadded = padding !== 'valid' && !this.#isDynamic;

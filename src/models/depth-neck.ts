@@ -16,7 +16,14 @@ import type { ModelConfig } from './model-config.js';
 
 /** Returns a convolution that keeps height and width. */
 export function conv(init: Initializer, inputs: number, outputs: number, kernel: 1 | 3, bias = true): Conv2d {
-  return new Conv2d(init, inputs, outputs, [kernel, kernel], { padding: (kernel - 1) / 2, channelsLast: true }, bias);
+  return new Conv2d(init, {
+    inputs,
+    outputs,
+    kernel: [kernel, kernel],
+    padding: (kernel - 1) / 2,
+    channelsLast: true,
+    bias,
+  });
 }
 
 export interface NeckOptions {
@@ -100,11 +107,17 @@ class ReassembleLayer extends Module {
     this.projection = conv(init, inputs, width, 1);
     const [growth, channelsLast] = [Math.trunc(factor), true];
     if (factor > 1)
-      this.resize = new ConvTranspose2d(init, width, width, [growth, growth], { stride: growth, channelsLast });
+      this.resize = new ConvTranspose2d(init, {
+        inputs: width,
+        outputs: width,
+        kernel: [growth, growth],
+        stride: growth,
+        channelsLast,
+      });
     else if (factor === 1) this.resize = null;
     else {
       const placing = { stride: Math.trunc(1 / factor), padding: 1, channelsLast };
-      this.resize = new Conv2d(init, width, width, [3, 3], placing);
+      this.resize = new Conv2d(init, { inputs: width, outputs: width, kernel: [3, 3], ...placing });
     }
   }
 

@@ -23,14 +23,14 @@ class GatedConv extends Conv1d {
     init: Initializer,
     private readonly width: number,
     private readonly kernel: number,
-    private readonly places: { readonly stride: number; readonly padding: number },
+    private readonly steps: { readonly stride: number; readonly padding: number },
   ) {
-    super(init, width, 2 * width, kernel, { ...places, channelsLast: true }, true);
+    super(init, { inputs: width, outputs: 2 * width, kernel, ...steps, channelsLast: true });
   }
 
   /** Returns the number of results for `count` frames, if `padding` frames are added on each side. */
-  framesOf(count: number, padding = this.places.padding): number {
-    return Math.floor((count + 2 * padding - this.kernel) / this.places.stride) + 1;
+  framesOf(count: number, padding = this.steps.padding): number {
+    return Math.floor((count + 2 * padding - this.kernel) / this.steps.stride) + 1;
   }
 
   override forward(x: Tensor): Tensor {

@@ -70,8 +70,10 @@ export class MaskHead extends Module {
     this.qProj = new Linear(init, dModel, dModel);
     this.kProj = new Linear(init, dModel, dModel);
     this.blocks = widths.slice(1).map((to, i) => new MaskBlock(init, widths[i] as number, to, activation));
-    this.adapters = channels.toReversed().map((from, i) => new Conv2d(init, from, widths[i + 2] as number, [1, 1]));
-    this.out = new Conv2d(init, widths.at(-1) as number, 1, [3, 3], SAME);
+    this.adapters = channels
+      .toReversed()
+      .map((from, i) => new Conv2d(init, { inputs: from, outputs: widths[i + 2] as number, kernel: [1, 1] }));
+    this.out = new Conv2d(init, { inputs: widths.at(-1) as number, outputs: 1, kernel: [3, 3], ...SAME });
     this.#heads = heads;
   }
 
@@ -154,7 +156,7 @@ class MaskBlock extends Module {
     private readonly activation: Activation,
   ) {
     super();
-    this.conv = new Conv2d(init, from, to, [3, 3], SAME);
+    this.conv = new Conv2d(init, { inputs: from, outputs: to, kernel: [3, 3], ...SAME });
     this.norm = new GroupNorm(init, Math.min(GROUPS, to), to);
   }
 

@@ -38,7 +38,7 @@ export class ConvNorm extends Module {
     const { kernel, stride = 1, padding = Math.floor(kernel / 2), groups = 1, activation = 'none', frozen } = options;
     const { eps = 1e-5, dilation = 1 } = options;
     const places = { stride, padding, groups, dilation, channelsLast: true };
-    this.convolution = new Conv2d(init, inputs, outputs, [kernel, kernel], places, false);
+    this.convolution = new Conv2d(init, { inputs, outputs, kernel: [kernel, kernel], ...places, bias: false });
     this.normalization = frozen
       ? new FrozenBatchNorm(init, outputs, eps)
       : new BatchNorm(init, outputs, { eps, channelsLast: true });

@@ -17,6 +17,15 @@ export interface Spans {
   readonly min: number;
 }
 
+interface SpecAugmentOptions {
+  readonly dModel: number;
+  readonly frames: Spans;
+  readonly features: Spans;
+  readonly randomness: Randomness;
+  /** False if nothing is hidden, in training, too. */
+  readonly isOn: boolean;
+}
+
 /**
  * SpecAugment (Park et al. 2019, arXiv 1904.08779) as wav2vec 2.0 applies it in training: a trained vector replaces
  * spans of frames, and spans of features become zero. In evaluation it does nothing.
@@ -25,16 +34,16 @@ export class SpecAugment extends Dropout {
   /** The vector in place of hidden frames, [dModel]. */
   readonly vector: Tensor;
 
-  constructor(
-    init: Initializer,
-    dModel: number,
-    private readonly frames: Spans,
-    private readonly features: Spans,
-    randomness: Randomness,
-    private readonly isOn: boolean,
-  ) {
+  readonly #frames: Spans;
+  readonly #features: Spans;
+  readonly #isOn: boolean;
+
+  constructor(init: Initializer, { dModel, frames, features, randomness, isOn }: SpecAugmentOptions) {
     super(Math.max(frames.share, features.share), randomness);
     this.vector = init.normal([dModel], 1);
+    this.#frames = frames;
+    this.#features = features;
+    this.#isOn = isOn;
   }
 
   /**
@@ -51,7 +60,7 @@ export class SpecAugment extends Dropout {
     const [frames, features] = ['time', 'feature'].map((axis) => spansOf(config, axis)) as [Spans, Spans];
     if (frames.share === 0 && features.share === 0 && !keeps) return null;
     const isOn = config.values.apply_spec_augment !== false;
-    return new SpecAugment(init, dModel, frames, features, randomness, isOn);
+    return new SpecAugment(init, { dModel, frames, features, randomness, isOn });
   }
 
   /**
@@ -60,7 +69,7 @@ export class SpecAugment extends Dropout {
    */
   override forward(x: Tensor, batch?: Sequences): Tensor {
     const { options } = this;
-    if (options === null || !this.isOn || batch === undefined) return x;
+    if (options === null || !this.#isOn || batch === undefined) return x;
     const { device } = x;
     if (device.recording)
       throw new ArgumentError(
@@ -72,17 +81,17 @@ export class SpecAugment extends Dropout {
     const counts = isToken?.map((row) => row.filter(Boolean).length) ?? batch.counts;
     const width = x.shape[1] as number;
     let y = x;
-    if (this.frames.share > 0) {
-      const hidden = hiddenSpans(random, longest, counts, this.frames);
+    if (this.#frames.share > 0) {
+      const hidden = hiddenSpans(random, longest, counts, this.#frames);
       const shown = device.tensor(
         hidden.map((mark) => 1 - mark),
         [size * longest, 1],
       );
       y = add(mul(y, shown), mul(device.tensor(hidden, [size * longest, 1]), this.vector));
     }
-    if (this.features.share === 0) return y;
+    if (this.#features.share === 0) return y;
     const all = Array<number>(size).fill(width);
-    const hidden = hiddenSpans(random, width, all, this.features).map((mark) => 1 - mark);
+    const hidden = hiddenSpans(random, width, all, this.#features).map((mark) => 1 - mark);
     return mul(y.reshape(size, longest, width), device.tensor(hidden, [size, 1, width])).reshape(x.shape);
   }
 }
@@ -96,7 +105,7 @@ function spansOf(config: ModelConfig, axis: string): Spans {
 }
 
 /**
- * Marks, [rows, size]: 1 in spans that begin at random places within the first `counts` elements of each row. The
+ * Marks, [rows, size]: 1 in spans that begin at random positions within the first `counts` elements of each row. The
  * number of spans is rounded up or down at random, alike for all rows.
  */
 export function hiddenSpans(
@@ -111,9 +120,9 @@ export function hiddenSpans(
   const marks = new Float32Array(counts.length * size);
   for (const [row, count] of counts.entries()) {
     const wanted = Math.max(min, Math.floor((share * count) / length + rounding));
-    const places = Math.max(0, count - (length - 1));
-    const spans = Math.min(wanted, Math.floor(size / length), places);
-    for (const start of chosen(random, places, spans))
+    const positions = Math.max(0, count - (length - 1));
+    const spans = Math.min(wanted, Math.floor(size / length), positions);
+    for (const start of chosen(random, positions, spans))
       marks.fill(1, row * size + start, row * size + Math.min(size, start + length));
   }
   return marks;

@@ -1,4 +1,4 @@
-import { checkSizes, describeValue } from '../core/check.js';
+import { checkOneOf, checkOptions, checkSizes, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Conv1dOptions, type Conv2dOptions, checkConv1d, checkConv2d, conv1d, conv2d } from '../ops/conv.js';
@@ -13,7 +13,19 @@ import {
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-type Channels = readonly [inputs: number, outputs: number];
+/** Sizes of a convolution, and the options of its op. */
+export type ConvolutionOptions<OpOptions, Kernel> = OpOptions & {
+  /** Number of channels of the input. */
+  readonly inputs: number;
+  /** Number of channels of the result. */
+  readonly outputs: number;
+  /** Number of taps; for images, height and width. */
+  readonly kernel: Kernel;
+  /** True adds a trained bias for each channel. Default true. */
+  readonly bias?: boolean | undefined;
+};
+
+type Sizes = readonly [height: number, width: number];
 
 /** The op that computes a convolution, and the name of its module in errors. */
 interface ConvolutionOp<Options> {
@@ -31,19 +43,19 @@ abstract class Convolution<Options extends { groups?: number | undefined }> exte
   /** [outputs] */
   readonly bias: Tensor | null;
 
-  constructor(
-    private readonly op: ConvolutionOp<Options>,
-    init: Initializer,
-    channels: Channels,
-    kernel: readonly number[],
-    private readonly options: Options,
-    bias: boolean,
-  ) {
+  readonly #op: ConvolutionOp<Options>;
+  readonly #options: Options;
+
+  constructor(op: ConvolutionOp<Options>, init: Initializer, options: ConvolutionOptions<Options, readonly number[]>) {
     super();
     checkInitializer(op.name, init);
-    const { groups = 1 } = op.check(op.name, options);
-    this.weight = kernelWeight(op, init, channels, kernel, groups);
-    this.bias = bias ? init.constant([channels[1]], 0) : null;
+    const { inputs, outputs, kernel, bias = true, ...others } = checkOptions(op.name, options);
+    checkOneOf(op.name, 'bias', bias, [true, false]);
+    this.#op = op;
+    this.#options = op.check(op.name, others as unknown as Options);
+    const { groups = 1 } = this.#options;
+    this.weight = kernelWeight(op, init, { inputs, outputs, kernel, groups });
+    this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
   /**
@@ -51,17 +63,22 @@ abstract class Convolution<Options extends { groups?: number | undefined }> exte
    * inputs] or [B, H, W, inputs]. The result has `outputs` channels. Throws ShapeError, DTypeError.
    */
   forward(x: Tensor): Tensor {
-    return this.op.apply(x, this.weight, this.bias, this.options);
+    return this.#op.apply(x, this.weight, this.bias, this.#options);
   }
+}
+
+interface KernelSizes {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: readonly number[];
+  readonly groups: number;
 }
 
 /** Draws a weight that preserves the variance of the input. */
 function kernelWeight(
   { name, isTransposed }: Pick<ConvolutionOp<never>, 'name' | 'isTransposed'>,
   init: Initializer,
-  [inputs, outputs]: Channels,
-  kernel: readonly number[],
-  groups: number,
+  { inputs, outputs, kernel, groups }: KernelSizes,
 ): Tensor {
   if (!Array.isArray(kernel))
     throw new ArgumentError(`${name}: kernel is ${describeValue(kernel)}, expected [height, width]`);
@@ -92,62 +109,39 @@ const TRANSPOSE2D = {
 /** A convolution over sequences, with the names and layouts of PyTorch's nn.Conv1d. */
 export class Conv1d extends Convolution<Conv1dOptions> {
   /**
-   * `inputs` and `outputs`: channels. `kernel`: number of taps. `options`: those of the op `conv1d`. Weights start as
-   * N(0, groups / (inputs·kernel)), the bias as 0. Throws ArgumentError, ShapeError, OutOfMemoryError.
+   * `options` are sizes and the options of the op `conv1d`. Weights start as N(0, groups / (inputs·kernel)), the bias
+   * as 0. Throws ArgumentError, ShapeError, OutOfMemoryError.
    */
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: number,
-    options: Conv1dOptions = {},
-    bias = true,
-  ) {
-    super(CONV1D, init, [inputs, outputs], [kernel], options, bias);
+  constructor(init: Initializer, options: ConvolutionOptions<Conv1dOptions, number>) {
+    super(CONV1D, init, withTaps(CONV1D.name, options));
   }
 }
 
 /** A convolution over images, with the names and layouts of PyTorch's nn.Conv2d. */
 export class Conv2d extends Convolution<Conv2dOptions> {
   /** Same parameters as `Conv1d`, but `kernel` has a height and a width. */
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: readonly [height: number, width: number],
-    options: Conv2dOptions = {},
-    bias = true,
-  ) {
-    super(CONV2D, init, [inputs, outputs], kernel, options, bias);
+  constructor(init: Initializer, options: ConvolutionOptions<Conv2dOptions, Sizes>) {
+    super(CONV2D, init, options);
   }
 }
 
 /** A transposed convolution over sequences, with the names and layouts of PyTorch's nn.ConvTranspose1d. */
 export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
-  /** Same parameters as `Conv1d`; `options` are those of the op `convTranspose1d`. */
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: number,
-    options: ConvTranspose1dOptions = {},
-    bias = true,
-  ) {
-    super(TRANSPOSE1D, init, [inputs, outputs], [kernel], options, bias);
+  /** Same parameters as `Conv1d`, with the options of the op `convTranspose1d`. */
+  constructor(init: Initializer, options: ConvolutionOptions<ConvTranspose1dOptions, number>) {
+    super(TRANSPOSE1D, init, withTaps(TRANSPOSE1D.name, options));
   }
 }
 
 /** A transposed convolution over images, with the names and layouts of PyTorch's nn.ConvTranspose2d. */
 export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   /** Same parameters as `ConvTranspose1d`, but `kernel` has a height and a width. */
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: readonly [height: number, width: number],
-    options: ConvTranspose2dOptions = {},
-    bias = true,
-  ) {
-    super(TRANSPOSE2D, init, [inputs, outputs], kernel, options, bias);
+  constructor(init: Initializer, options: ConvolutionOptions<ConvTranspose2dOptions, Sizes>) {
+    super(TRANSPOSE2D, init, options);
   }
+}
+
+/** Options of a convolution over sequences, with the number of taps as a list. */
+function withTaps<Options>(op: string, options: ConvolutionOptions<Options, number>) {
+  return { ...checkOptions(op, options), kernel: [options.kernel] };
 }

@@ -48,7 +48,10 @@ class ResidualBlock extends Module {
   ) {
     super();
     const conv = (dilation: number) =>
-      new Conv1d(init, channels, channels, kernel, {
+      new Conv1d(init, {
+        inputs: channels,
+        outputs: channels,
+        kernel,
         dilation,
         padding: Math.floor((kernel * dilation - dilation) / 2),
         channelsLast: true,
@@ -81,19 +84,19 @@ export class HifiGan extends Module {
     super();
     const { inputs, channels, rates, kernels, blockKernels, blockDilations, slope, outBias } = options;
     const wide = { padding: 3, channelsLast: true };
-    this.convPre = new Conv1d(init, inputs, channels, 7, wide);
+    this.convPre = new Conv1d(init, { inputs, outputs: channels, kernel: 7, ...wide });
     const width = (step: number) => Math.floor(channels / 2 ** step);
     this.upsampler = rates.map((stride, i) => {
       const kernel = kernels[i] as number;
       const options = { stride, padding: Math.floor((kernel - stride) / 2), channelsLast: true };
-      return new ConvTranspose1d(init, width(i), width(i + 1), kernel, options);
+      return new ConvTranspose1d(init, { inputs: width(i), outputs: width(i + 1), kernel, ...options });
     });
     this.resblocks = rates.flatMap((_, i) =>
       blockKernels.map(
         (kernel, j) => new ResidualBlock(init, width(i + 1), kernel, blockDilations[j] as readonly number[], slope),
       ),
     );
-    this.convPost = new Conv1d(init, width(rates.length), 1, 7, wide, outBias);
+    this.convPost = new Conv1d(init, { inputs: width(rates.length), outputs: 1, kernel: 7, ...wide, bias: outBias });
   }
 
   /**

@@ -14,7 +14,7 @@ export type { ProjectedAttention, ProjectedQueries, RotaryPlaces } from './atten
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { balanceLoss, withBalanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
-export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
+export { Conv1d, Conv2d, type ConvolutionOptions, ConvTranspose1d, ConvTranspose2d } from './conv.js';
 export { CrossAttention, type CrossAttentionOptions } from './cross-attention.js';
 export { type CacheSizes, type CacheSpec, DecoderState, type Memory } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
@@ -46,7 +46,14 @@ export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-module
 export type { AttentionWindow, PaddingMask } from './padding.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export type { DistanceTables } from './position-bias.js';
-export { BucketBias, DistanceBias, LinearBias, PositionBias, RelativeVectors } from './position-bias.js';
+export {
+  BucketBias,
+  type BucketBiasOptions,
+  DistanceBias,
+  LinearBias,
+  PositionBias,
+  RelativeVectors,
+} from './position-bias.js';
 export type { PositionShifts } from './position-shifts.js';
 export { type Positions, resolvePositions, rotaryAngles, sinusoids } from './positions.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, type WiringPart } from './residual.js';

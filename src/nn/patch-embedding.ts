@@ -85,7 +85,14 @@ export class PatchEmbedding extends Module {
     this.patch = patch;
     this.channels = channels;
     this.interpolate = interpolate;
-    this.projection = new Conv2d(init, channels, dModel, patch, { stride: patch, channelsLast: true }, bias);
+    this.projection = new Conv2d(init, {
+      inputs: channels,
+      outputs: dModel,
+      kernel: patch,
+      stride: patch,
+      channelsLast: true,
+      bias,
+    });
     this.classToken = classToken ? init.normal([dModel], dModel ** -0.5) : null;
     this.registers = registers > 0 ? init.normal([registers, dModel], dModel ** -0.5) : null;
     const [rows, columns] = this.grid(image);

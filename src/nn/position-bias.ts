@@ -1,6 +1,6 @@
 // Biases of self-attention by the distance from a query to a key.
 
-import { checkNumber, checkSizes, isCount } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, checkSizes, isCount } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { gather, transpose } from '../ops/move.js';
 import { checkInitializer, type Initializer } from './init.js';
@@ -32,6 +32,30 @@ export class DistanceBias extends PositionBias {
   }
 }
 
+export interface BucketBiasOptions {
+  readonly heads: number;
+  /** Number of buckets, an even number. */
+  readonly buckets: number;
+  /** Distances from this one on share the last bucket. */
+  readonly maxDistance: number;
+  /**
+   * If true, half of the buckets are for later keys. If false, later keys share the bucket of distance 0, because a
+   * decoder never attends to them.
+   */
+  readonly bidirectional: boolean;
+  /** Rows of the table, at least the number of buckets. Further rows are unused. Default: `buckets`. */
+  readonly rows?: number | undefined;
+}
+
+const bucketBiasKinds = {
+  // The constructor checks the values, because most options are required.
+  heads: 'any',
+  buckets: 'any',
+  maxDistance: 'any',
+  bidirectional: 'any',
+  rows: 'any',
+} as const;
+
 /**
  * A trained number for each head and bucket of distances (T5, Raffel et al. 2020, arXiv 1910.10683). Each short
  * distance has its own bucket; longer distances share wider and wider buckets. All layers of a stack share the module.
@@ -42,22 +66,19 @@ export class BucketBias extends PositionBias {
   /** int32 [2·maxDistance + 1]: the bucket of each distance. */
   readonly buckets: Tensor;
 
-  /**
-   * If `bidirectional`, half of the buckets are for later keys. Otherwise later keys share the bucket of distance 0,
-   * because a decoder never attends to them. Distances from `maxDistance` on share the last bucket. `rows`: rows of the
-   * table, at least the number of buckets; further rows are unused. Throws ArgumentError.
-   */
-  constructor(
-    init: Initializer,
-    heads: number,
-    buckets: number,
-    maxDistance: number,
-    bidirectional: boolean,
-    rows = buckets,
-  ) {
+  /** Throws ArgumentError for invalid options. */
+  constructor(init: Initializer, options: BucketBiasOptions) {
     super();
     checkInitializer('BucketBias', init);
+    const {
+      heads,
+      buckets,
+      maxDistance,
+      bidirectional,
+      rows = buckets,
+    } = checkOptions('BucketBias', options, bucketBiasKinds);
     checkSizes('BucketBias', { heads, buckets, maxDistance }, 1);
+    checkOneOf('BucketBias', 'bidirectional', bidirectional, [true, false]);
     checkNumber('BucketBias', 'buckets', buckets, (n) => isCount(n) && n % 2 === 0, 'an even number');
     checkNumber('BucketBias', 'rows', rows, (n) => isCount(n) && n >= buckets, `a number from ${buckets} on`);
     this.weight = init.normal([rows, heads], buckets ** -0.5);

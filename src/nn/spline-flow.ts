@@ -41,7 +41,15 @@ export class DilatedSeparableConv extends Module {
     this.convsDilated = each((i) => {
       const dilation = taps ** i;
       const padding = Math.floor((taps * dilation - dilation) / 2);
-      return new Conv1d(init, channels, channels, taps, { groups: channels, dilation, padding, channelsLast: true });
+      return new Conv1d(init, {
+        inputs: channels,
+        outputs: channels,
+        kernel: taps,
+        groups: channels,
+        dilation,
+        padding,
+        channelsLast: true,
+      });
     });
     this.convsPointwise = each(() => new PointwiseConv(init, channels, channels));
     this.norms1 = each(() => new LayerNorm(init, channels));

@@ -31,14 +31,26 @@ export class WaveNet extends Module {
     super();
     const last = { channelsLast: true };
     this.dropout = dropout;
-    this.condLayer = speaker === 0 ? null : new WeightNormConv1d(init, speaker, 2 * width * layers, 1, last);
+    this.condLayer =
+      speaker === 0
+        ? null
+        : new WeightNormConv1d(init, { inputs: speaker, outputs: 2 * width * layers, kernel: 1, ...last });
     this.inLayers = Array.from({ length: layers }, (_, i) => {
       const dilation = rate ** i;
       const padding = Math.floor((taps * dilation - dilation) / 2);
-      return new WeightNormConv1d(init, width, 2 * width, taps, { ...last, dilation, padding });
+      return new WeightNormConv1d(init, {
+        inputs: width,
+        outputs: 2 * width,
+        kernel: taps,
+        ...last,
+        dilation,
+        padding,
+      });
     });
     const outputs = (i: number) => (i < layers - 1 ? 2 * width : width);
-    this.resSkipLayers = this.inLayers.map((_, i) => new WeightNormConv1d(init, width, outputs(i), 1, last));
+    this.resSkipLayers = this.inLayers.map(
+      (_, i) => new WeightNormConv1d(init, { inputs: width, outputs: outputs(i), kernel: 1, ...last }),
+    );
   }
 
   /** `x` and the result: float32 [B, T, width]. `speaker`: [1, 1, features], or null. */

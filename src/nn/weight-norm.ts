@@ -1,9 +1,10 @@
-import { checkSizes } from '../core/check.js';
+import { checkOptions, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { div, mul } from '../ops/binary.js';
-import { type Conv1dOptions, conv1d } from '../ops/conv.js';
+import { type Conv1dOptions, checkConv1d, conv1d } from '../ops/conv.js';
 import { sum } from '../ops/reduce.js';
 import { sqrt } from '../ops/unary.js';
+import type { ConvolutionOptions } from './conv.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import type { StateNames } from './state-names.js';
@@ -20,17 +21,15 @@ export class WeightNormConv1d extends Module {
   /** [outputs] */
   readonly bias: Tensor;
 
-  /** Same parameters as `Conv1d`. */
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: number,
-    private readonly options: Conv1dOptions = {},
-  ) {
+  readonly #options: Conv1dOptions;
+
+  /** Same parameters as `Conv1d`. There always is a bias. */
+  constructor(init: Initializer, options: Omit<ConvolutionOptions<Conv1dOptions, number>, 'bias'>) {
     super();
     checkInitializer('WeightNormConv1d', init);
+    const { inputs, outputs, kernel, ...others } = checkOptions('WeightNormConv1d', options);
     checkSizes('WeightNormConv1d', { inputs, outputs, kernel }, 1);
+    this.#options = checkConv1d('WeightNormConv1d', others);
     this.lengths = init.constant([outputs], 1);
     this.directions = init.normal([outputs, inputs, kernel], (inputs * kernel) ** -0.5);
     this.bias = init.constant([outputs], 0);
@@ -43,7 +42,7 @@ export class WeightNormConv1d extends Module {
     const flat = directions.reshape(outputs, -1);
     const norms = sqrt(sum(mul(flat, flat), { axis: 1 })); // [outputs]
     const weight = mul(flat, div(lengths, norms).reshape(outputs, 1)).reshape(directions.shape);
-    return conv1d(x, weight, bias, this.options);
+    return conv1d(x, weight, bias, this.#options);
   }
 
   protected override get stateNames(): StateNames {

@@ -138,7 +138,11 @@ const kinds: Record<string, Kind> = {
     attention: (init) => ({ rotary: rotary(init, { scaling: { type: 'yarn', factor: 4, originalMaxLength: 16 } }) }),
   },
   'a bias by distance': { attention: (init) => ({ positionBias: () => new DistanceBias(init, 2, 3) }) },
-  'a bias by bucket': { attention: (init) => ({ positionBias: new BucketBias(init, 2, 8, 6, false) }) },
+  'a bias by bucket': {
+    attention: (init) => ({
+      positionBias: new BucketBias(init, { heads: 2, buckets: 8, maxDistance: 6, bidirectional: false }),
+    }),
+  },
   'vectors by distance': { attention: (init) => ({ relative: () => new RelativeVectors(init, 6, 3) }) },
   'norms before': { layer: () => ({ wiring: 'pre' }) },
   'norms of branches': { layer: () => ({ wiring: 'branch' }) },

@@ -139,17 +139,24 @@ describe('parts for images and sound', () => {
   });
 
   it("Conv1d and Conv2d have PyTorch's names and layouts", () => {
-    const sound = new Conv1d(init(), 4, 6, 3, { stride: 2, padding: 1, groups: 2 });
+    const sound = new Conv1d(init(), { inputs: 4, outputs: 6, kernel: 3, stride: 2, padding: 1, groups: 2 });
     const shapes = Object.entries(sound.stateDict()).map(([name, { shape }]) => [name, shape]);
     expect(shapes).toEqual([
       ['weight', [6, 2, 3]],
       ['bias', [6]],
     ]);
     expect(sound.forward(device.zeros([2, 4, 9])).shape).toEqual([2, 6, 5]);
-    const images = new Conv2d(init(), 3, 8, [2, 4], { stride: [2, 4], channelsLast: true }, false);
+    const images = new Conv2d(init(), {
+      inputs: 3,
+      outputs: 8,
+      kernel: [2, 4],
+      stride: [2, 4],
+      channelsLast: true,
+      bias: false,
+    });
     expect(Object.keys(images.stateDict())).toEqual(['weight']);
     expect(images.forward(device.zeros([1, 4, 8, 3])).shape).toEqual([1, 2, 2, 8]);
-    expect(() => new Conv1d(init(), 3, 6, 3, { groups: 2 })).toThrow(/groups is 2/);
+    expect(() => new Conv1d(init(), { inputs: 3, outputs: 6, kernel: 3, groups: 2 })).toThrow(/groups is 2/);
   });
 
   it('LayerScale multiplies each feature', () => {

@@ -51,7 +51,13 @@ export class Ast extends SoundModel {
     const patch = config.size('patch_size');
     const stride = [config.size('frequency_stride'), config.size('time_stride')] as const;
     this.#bands = patchesAlong(config.size('num_mel_bins'), patch, stride[0]);
-    this.projection = new Conv2d(init, 1, dModel, [patch, patch], { stride, channelsLast: true });
+    this.projection = new Conv2d(init, {
+      inputs: 1,
+      outputs: dModel,
+      kernel: [patch, patch],
+      stride,
+      channelsLast: true,
+    });
     this.classToken = init.normal([dModel], dModel ** -0.5);
     this.secondToken = init.normal([dModel], dModel ** -0.5);
     this.positions = init.normal([this.framesOf(config.size('max_length')), dModel], dModel ** -0.5);

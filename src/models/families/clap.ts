@@ -392,7 +392,7 @@ class ClapPatches extends Module {
       refuse(`patch_size is ${kernel.join(' × ')}, which does not make ${grid.join(' × ')} patches by patch_stride`);
     this.channels = fuses ? 1 + CROPS : inputs;
     this.grid = grid;
-    this.projection = new Conv2d(init, inputs, dModel, kernel, { stride, padding, channelsLast: true });
+    this.projection = new Conv2d(init, { inputs, outputs: dModel, kernel, stride, padding, channelsLast: true });
     this.norm = config.flag('enable_patch_layer_norm') ? new LayerNorm(init, dModel) : null;
     this.fusion = fuses ? new ClapFusion(init, config, { kernel, stride, padding }) : null;
   }
@@ -431,7 +431,14 @@ class ClapFusion extends Module {
     const inner = Math.floor(dModel / config.size('aff_block_r'));
     if (inner < 1) refuse(`aff_block_r is ${config.size('aff_block_r')}, expected at most ${dModel}`);
     const wide = ([height, width]: GridSize): GridSize => [height, width * CROPS];
-    this.crops = new Conv2d(init, 1, dModel, wide(kernel), { stride: wide(stride), padding, channelsLast: true });
+    this.crops = new Conv2d(init, {
+      inputs: 1,
+      outputs: dModel,
+      kernel: wide(kernel),
+      stride: wide(stride),
+      padding,
+      channelsLast: true,
+    });
     this.local = new Bottleneck(init, dModel, inner);
     this.global = new Bottleneck(init, dModel, inner);
   }
@@ -474,9 +481,9 @@ class Bottleneck extends Module {
 
   constructor(init: Initializer, dModel: number, inner: number) {
     super();
-    this.conv1 = new Conv2d(init, dModel, inner, [1, 1], { channelsLast: true });
+    this.conv1 = new Conv2d(init, { inputs: dModel, outputs: inner, kernel: [1, 1], channelsLast: true });
     this.norm1 = new BatchNorm(init, inner, { channelsLast: true });
-    this.conv2 = new Conv2d(init, inner, dModel, [1, 1], { channelsLast: true });
+    this.conv2 = new Conv2d(init, { inputs: inner, outputs: dModel, kernel: [1, 1], channelsLast: true });
     this.norm2 = new BatchNorm(init, dModel, { channelsLast: true });
   }
 

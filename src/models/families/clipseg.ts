@@ -182,10 +182,12 @@ class MaskDecoder extends Module {
     this.layers = Array.from({ length: count }, layer);
     const channelsLast = true;
     const growing = (inputs: number, outputs: number, factor: number) =>
-      new ConvTranspose2d(init, inputs, outputs, [factor, factor], { stride: factor, channelsLast });
+      new ConvTranspose2d(init, { inputs, outputs, kernel: [factor, factor], stride: factor, channelsLast });
     const isComplex = config.flag('use_complex_transposed_convolution');
     const [half, quarter] = [Math.floor(dModel / 2), Math.floor(patch / 4)];
-    this.mix = isComplex ? new Conv2d(init, dModel, dModel, [3, 3], { padding: 1, channelsLast }) : null;
+    this.mix = isComplex
+      ? new Conv2d(init, { inputs: dModel, outputs: dModel, kernel: [3, 3], padding: 1, channelsLast })
+      : null;
     this.grow = isComplex ? growing(dModel, half, quarter) : null;
     this.out = isComplex ? growing(half, 1, quarter) : growing(dModel, 1, patch);
     this.#conditional = config.number('conditional_layer');

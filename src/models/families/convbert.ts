@@ -52,7 +52,7 @@ class ConvolvingAttention extends MultiHeadAttention {
     const { dModel } = options;
     const width = this.heads * this.headSize;
     const centred = { padding: (taps - 1) / 2, groups: dModel, channelsLast: true };
-    this.depthwise = new Conv1d(init, dModel, dModel, taps, centred, false);
+    this.depthwise = new Conv1d(init, { inputs: dModel, outputs: dModel, kernel: taps, ...centred, bias: false });
     this.pointwise = new PointwiseConv(init, dModel, width, false);
     this.pointwiseBias = init.constant([width], 0);
     this.kernels = new Linear(init, width, this.heads * taps);

@@ -44,7 +44,13 @@ export class ConvNext extends ImageModel {
     config.expect('num_stages', depths.length);
     const [first, last] = [widths[0] as number, widths.at(-1) as number];
     const patch = heightAndWidth(config, 'patch_size');
-    this.patches = new Conv2d(init, config.size('num_channels'), first, patch, { stride: patch, channelsLast: true });
+    this.patches = new Conv2d(init, {
+      inputs: config.size('num_channels'),
+      outputs: first,
+      kernel: patch,
+      stride: patch,
+      channelsLast: true,
+    });
     this.patchNorm = new LayerNorm(init, first, EPS);
     const layers = depths.reduce((sum, depth) => sum + depth, 0);
     const drop = config.number('drop_path_rate') / Math.max(layers - 1, 1);
@@ -132,7 +138,10 @@ class ConvNextStage extends Module {
   constructor(init: Initializer, before: number | null, width: number, depth: number, layer: () => ConvNextLayer) {
     super();
     this.norm = before === null ? null : new LayerNorm(init, before, EPS);
-    this.conv = before === null ? null : new Conv2d(init, before, width, [2, 2], { stride: 2, channelsLast: true });
+    this.conv =
+      before === null
+        ? null
+        : new Conv2d(init, { inputs: before, outputs: width, kernel: [2, 2], stride: 2, channelsLast: true });
     this.layers = Array.from({ length: depth }, layer);
   }
 
@@ -167,7 +176,14 @@ class ConvNextLayer extends Module {
 
   constructor(init: Initializer, { width, activation, dropPath, scale, responseNorm }: ConvNextLayerParts) {
     super();
-    this.depthwise = new Conv2d(init, width, width, [7, 7], { padding: 3, groups: width, channelsLast: true });
+    this.depthwise = new Conv2d(init, {
+      inputs: width,
+      outputs: width,
+      kernel: [7, 7],
+      padding: 3,
+      groups: width,
+      channelsLast: true,
+    });
     this.norm = new LayerNorm(init, width, EPS);
     this.linear1 = new Linear(init, width, 4 * width);
     this.responseNorm = responseNorm ? new ResponseNorm(init, 4 * width) : null;

@@ -143,7 +143,7 @@ export class DebertaV2 extends EncoderModel {
     const groups = config.numberOrNull('conv_groups') ?? 1;
     const options = { padding: (kernel - 1) / 2, groups, channelsLast: true };
     const dModel = config.size('hidden_size');
-    const conv = new Conv1d(init, dModel, dModel, kernel, options);
+    const conv = new Conv1d(init, { inputs: dModel, outputs: dModel, kernel, ...options });
     return new Convolution(conv, norm, dropout, activationOf(config.text('conv_act')));
   }
 

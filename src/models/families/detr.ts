@@ -74,7 +74,12 @@ export class Detr extends DetectionModel {
     });
     this.backbone = backbone;
     this.#names = names;
-    this.inputProjection = new Conv2d(init, backbone.channels.at(-1) as number, dModel, [1, 1], { channelsLast: true });
+    this.inputProjection = new Conv2d(init, {
+      inputs: backbone.channels.at(-1) as number,
+      outputs: dModel,
+      kernel: [1, 1],
+      channelsLast: true,
+    });
     const isLearned = config.oneOf('position_embedding_type', { sine: false, learned: true });
     const positions = () => init.normal([LEARNED_POSITIONS, dModel / 2], 1);
     this.rowPositions = isLearned ? positions() : null;

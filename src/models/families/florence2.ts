@@ -204,7 +204,12 @@ class DavitStage extends Module {
     this.#window = config.size('window_size');
     const padding = config.list('patch_padding')[i] as number;
     const placing = { stride: of('patch_stride'), padding, channelsLast: true };
-    this.patches = new Conv2d(init, before, width, [of('patch_size'), of('patch_size')], placing);
+    this.patches = new Conv2d(init, {
+      inputs: before,
+      outputs: width,
+      kernel: [of('patch_size'), of('patch_size')],
+      ...placing,
+    });
     this.patchNorm = new LayerNorm(init, this.#isPreNorm ? before : width);
     const [heads, groups, bias] = [of('num_heads'), of('num_groups'), config.flag('qkv_bias')];
     const windowed = () => new WindowAttention(init, { dModel: width, heads, bias, outBias: true });
@@ -253,7 +258,15 @@ class DavitBlock extends Module {
     dropPath: () => Dropout,
   ) {
     super();
-    const depthwise = () => new Conv2d(init, width, width, [3, 3], { padding: 1, groups: width, channelsLast: true });
+    const depthwise = () =>
+      new Conv2d(init, {
+        inputs: width,
+        outputs: width,
+        kernel: [3, 3],
+        padding: 1,
+        groups: width,
+        channelsLast: true,
+      });
     const activation = activationOf(config.text('activation_function'));
     const dFF = Math.trunc(width * config.number('mlp_ratio'));
     this.conv1 = depthwise();

@@ -68,7 +68,12 @@ export class LayoutLMv3 extends EncoderModel {
     this.boxes = new BoxEmbeddings(context);
     this.image = config.values.visual_embed === false ? null : new ImageEmbeddings(context, norm(), dropout());
     const bias = (bins: string, distance: string) =>
-      new BucketBias(init, heads, config.size(bins), config.size(distance), true);
+      new BucketBias(init, {
+        heads,
+        buckets: config.size(bins),
+        maxDistance: config.size(distance),
+        bidirectional: true,
+      });
     this.textBias = config.flag('has_relative_attention_bias') ? bias('rel_pos_bins', 'max_rel_pos') : null;
     const isSpatial = config.flag('has_spatial_attention_bias');
     this.xBias = isSpatial ? bias('rel_2d_pos_bins', 'max_rel_2d_pos') : null;

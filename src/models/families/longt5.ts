@@ -92,7 +92,7 @@ function longStack({ init, config }: FamilyContext, randomness: Randomness): Sta
   const buckets = config.size('relative_attention_num_buckets');
   const maxDistance = config.size('relative_attention_max_distance');
   const sizes = { window, block: config.size('global_block_size'), buckets, maxDistance };
-  const sideBias = new BucketBias(init, config.size('num_heads'), buckets, maxDistance, true);
+  const sideBias = new BucketBias(init, { heads: config.size('num_heads'), buckets, maxDistance, bidirectional: true });
   const places: PlacesCache = new WeakMap();
   const norm = () => new RMSNorm(init, config.size('d_model'), config.number('layer_norm_epsilon'));
   return t5Stack(

@@ -246,7 +246,13 @@ class MobileVitBlock extends Module {
     const kernel = config.size('conv_kernel_size');
     this.downsampling = new InvertedResidual(parts, channels, dilation === 1 ? 2 : 1, Math.max(1, dilation / 2));
     this.conv = convOf(parts, outputs, outputs, { kernel });
-    this.widen = new Conv2d(init, outputs, hidden, [1, 1], { channelsLast: true }, false);
+    this.widen = new Conv2d(init, {
+      inputs: outputs,
+      outputs: hidden,
+      kernel: [1, 1],
+      channelsLast: true,
+      bias: false,
+    });
     const norm = () => new LayerNorm(init, hidden, config.number('layer_norm_eps'));
     this.transformer = new Stack(layers, () => layerOf(parts, hidden, norm), norm);
     this.projection = convOf(parts, hidden, outputs, { kernel: 1 });
@@ -312,7 +318,12 @@ class PlaceHead extends Module {
     this.pyramid = [conv(inputs, 1), ...rates.map((rate) => conv(inputs, 3, rate))];
     this.pooled = conv(inputs, 1);
     this.project = conv(5 * outputs, 1);
-    this.classifier = new Conv2d(init, outputs, labelsOf(config).length, [1, 1], { channelsLast: true });
+    this.classifier = new Conv2d(init, {
+      inputs: outputs,
+      outputs: labelsOf(config).length,
+      kernel: [1, 1],
+      channelsLast: true,
+    });
     this.dropout = dropoutOf(config, 'aspp_dropout_prob', randomness);
     this.classifierDropout = dropoutOf(config, 'classifier_dropout_prob', randomness);
   }

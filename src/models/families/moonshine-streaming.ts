@@ -49,8 +49,8 @@ class FrameEmbedding extends Module {
     const options = { stride: STRIDE, padding: TAPS - 1, channelsLast: true };
     this.logFactor = init.constant([], Math.log(0.75));
     this.linear = new Linear(init, frameLength, dModel, false);
-    this.conv1 = new Conv1d(init, dModel, 2 * dModel, TAPS, options);
-    this.conv2 = new Conv1d(init, 2 * dModel, dModel, TAPS, options);
+    this.conv1 = new Conv1d(init, { inputs: dModel, outputs: 2 * dModel, kernel: TAPS, ...options });
+    this.conv2 = new Conv1d(init, { inputs: 2 * dModel, outputs: dModel, kernel: TAPS, ...options });
   }
 
   /**

@@ -122,10 +122,17 @@ export class Moonshine extends MoonshineWriter {
     const dModel = config.size('hidden_size');
     const heads = headsOf(config);
     const headSize = config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads);
-    this.conv1 = new Conv1d(init, 1, dModel, 127, { stride: 64, channelsLast: true }, false);
+    this.conv1 = new Conv1d(init, {
+      inputs: 1,
+      outputs: dModel,
+      kernel: 127,
+      stride: 64,
+      channelsLast: true,
+      bias: false,
+    });
     this.groupNorm = new GroupNorm(init, 1, dModel);
-    this.conv2 = new Conv1d(init, dModel, 2 * dModel, 7, { stride: 3, channelsLast: true });
-    this.conv3 = new Conv1d(init, 2 * dModel, dModel, 3, { stride: 2, channelsLast: true });
+    this.conv2 = new Conv1d(init, { inputs: dModel, outputs: 2 * dModel, kernel: 7, stride: 3, channelsLast: true });
+    this.conv3 = new Conv1d(init, { inputs: 2 * dModel, outputs: dModel, kernel: 3, stride: 2, channelsLast: true });
     const rotary = rotaryOf(init, config, { headSize, layout: 'interleaved', limit: this.maxSourceLength });
     const norm = () => new LayerNorm(init, dModel, undefined, false);
     const layer = () =>

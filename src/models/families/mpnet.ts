@@ -32,7 +32,13 @@ export class MPNet extends EncoderModel {
     const { randomness } = this;
     const rows = config.size('relative_attention_num_buckets');
     this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: PAD + 1, paddingId: PAD, types: 0 });
-    this.positionBias = new BucketBias(init, config.size('num_attention_heads'), BUCKETS, MAX_DISTANCE, true, rows);
+    this.positionBias = new BucketBias(init, {
+      heads: config.size('num_attention_heads'),
+      buckets: BUCKETS,
+      maxDistance: MAX_DISTANCE,
+      bidirectional: true,
+      rows,
+    });
     const { positionBias } = this;
     const attention = (options: MultiHeadOptions) => new MultiHeadAttention(init, { ...options, positionBias });
     const layer = () => bertLayer(init, config, randomness, attention);

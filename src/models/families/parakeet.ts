@@ -40,12 +40,15 @@ class SeparableConv extends Module {
 
   constructor(init: Initializer, channels: number, kernel: number, options: { stride: number; padding: number }) {
     super();
-    this.depthwise = new Conv2d(init, channels, channels, [kernel, kernel], {
+    this.depthwise = new Conv2d(init, {
+      inputs: channels,
+      outputs: channels,
+      kernel: [kernel, kernel],
       ...options,
       groups: channels,
       channelsLast: true,
     });
-    this.pointwise = new Conv2d(init, channels, channels, [1, 1], { channelsLast: true });
+    this.pointwise = new Conv2d(init, { inputs: channels, outputs: channels, kernel: [1, 1], channelsLast: true });
   }
 }
 
@@ -67,7 +70,13 @@ class Subsampling extends Module {
     this.#sizes = { kernel, stride, padding };
     const layers = Math.trunc(Math.log2(config.size('subsampling_factor')));
     const options = { stride, padding };
-    this.first = new Conv2d(init, 1, channels, [kernel, kernel], { ...options, channelsLast: true });
+    this.first = new Conv2d(init, {
+      inputs: 1,
+      outputs: channels,
+      kernel: [kernel, kernel],
+      ...options,
+      channelsLast: true,
+    });
     this.separable = Array.from({ length: layers - 1 }, () => new SeparableConv(init, channels, kernel, options));
     const rows = Math.floor(config.size('num_mel_bins') / stride ** layers);
     this.linear = new Linear(init, channels * rows, config.size('hidden_size'));

@@ -402,7 +402,7 @@ class ConvLayerNorm extends Module {
   ) {
     super();
     const options = { padding: Math.floor(kernel / 2), channelsLast: true };
-    this.conv = new Conv2d(init, inputs, outputs, [kernel, kernel], options, false);
+    this.conv = new Conv2d(init, { inputs, outputs, kernel: [kernel, kernel], ...options, bias: false });
     this.norm = new LayerNorm(init, outputs, eps);
   }
 

@@ -174,7 +174,13 @@ class SamEncoder extends Module {
     this.#image = image;
     this.#grid = Math.floor(image / patch);
     const channels = config.size('num_channels');
-    this.projection = new Conv2d(init, channels, width, [patch, patch], { stride: patch, channelsLast: true });
+    this.projection = new Conv2d(init, {
+      inputs: channels,
+      outputs: width,
+      kernel: [patch, patch],
+      stride: patch,
+      channelsLast: true,
+    });
     this.positions = config.flag('use_abs_pos') ? init.constant([this.#grid * this.#grid, width], 0) : null;
     const isGlobal = config.list('global_attn_indexes');
     this.layers = Array.from({ length: config.size('num_hidden_layers') }, (_, i) => {
@@ -187,9 +193,16 @@ class SamEncoder extends Module {
       );
     });
     const outputs = config.size('output_channels');
-    this.conv1 = new Conv2d(init, width, outputs, [1, 1], { channelsLast: true }, false);
+    this.conv1 = new Conv2d(init, { inputs: width, outputs, kernel: [1, 1], channelsLast: true, bias: false });
     this.layerNorm1 = new LayerNorm(init, outputs, EPS);
-    this.conv2 = new Conv2d(init, outputs, outputs, [3, 3], { padding: 1, channelsLast: true }, false);
+    this.conv2 = new Conv2d(init, {
+      inputs: outputs,
+      outputs,
+      kernel: [3, 3],
+      padding: 1,
+      channelsLast: true,
+      bias: false,
+    });
     this.layerNorm2 = new LayerNorm(init, outputs, EPS);
   }
 
@@ -464,9 +477,14 @@ class SamMaskEmbedding extends Module {
     const inner = config.size('mask_input_channels');
     const first = Math.floor(inner / 4);
     const halves = { stride: 2, channelsLast: true };
-    this.conv1 = new Conv2d(init, 1, first, [2, 2], halves);
-    this.conv2 = new Conv2d(init, first, inner, [2, 2], halves);
-    this.conv3 = new Conv2d(init, inner, config.size('hidden_size'), [1, 1], { channelsLast: true });
+    this.conv1 = new Conv2d(init, { inputs: 1, outputs: first, kernel: [2, 2], ...halves });
+    this.conv2 = new Conv2d(init, { inputs: first, outputs: inner, kernel: [2, 2], ...halves });
+    this.conv3 = new Conv2d(init, {
+      inputs: inner,
+      outputs: config.size('hidden_size'),
+      kernel: [1, 1],
+      channelsLast: true,
+    });
     const eps = config.number('layer_norm_eps');
     this.layerNorm1 = new LayerNorm(init, first, eps);
     this.layerNorm2 = new LayerNorm(init, first * 4, eps);
@@ -511,8 +529,8 @@ class SamDecoder extends Module {
     this.transformer = new TwoWayTransformer(init, config);
     const [inner, last] = [Math.floor(width / 4), Math.floor(width / 8)];
     const doubles = { stride: 2, channelsLast: true };
-    this.upscaleConv1 = new ConvTranspose2d(init, width, inner, [2, 2], doubles);
-    this.upscaleConv2 = new ConvTranspose2d(init, inner, last, [2, 2], doubles);
+    this.upscaleConv1 = new ConvTranspose2d(init, { inputs: width, outputs: inner, kernel: [2, 2], ...doubles });
+    this.upscaleConv2 = new ConvTranspose2d(init, { inputs: inner, outputs: last, kernel: [2, 2], ...doubles });
     this.upscaleLayerNorm = new LayerNorm(init, inner, EPS);
     this.outputHypernetworksMlps = Array.from({ length: masks }, () => new SamHead(init, width, width, last, 3));
     const [hidden, depth] = [config.size('iou_head_hidden_dim'), config.size('iou_head_depth')];

@@ -144,7 +144,7 @@ export class SegformerStage extends Module {
     const [width, patch] = [of('hidden_sizes'), of('patch_sizes')];
     const before = i === 0 ? config.size('num_channels') : (config.sizes('hidden_sizes')[i - 1] as number);
     const placing = { stride: of('strides'), padding: Math.floor(patch / 2), channelsLast: true };
-    this.patches = new Conv2d(init, before, width, [patch, patch], placing);
+    this.patches = new Conv2d(init, { inputs: before, outputs: width, kernel: [patch, patch], ...placing });
     this.patchNorm = new LayerNorm(init, width);
     const ratio = config.list('mlp_ratios')[i] as number;
     const sizes = { width, hidden: Math.trunc(width * ratio) };
@@ -195,7 +195,8 @@ class ReducedAttention extends MultiHeadAttention {
     super(init, options);
     const { dModel } = options;
     const placing = { stride: ratio, channelsLast: true };
-    this.reduction = ratio > 1 ? new Conv2d(init, dModel, dModel, [ratio, ratio], placing) : null;
+    this.reduction =
+      ratio > 1 ? new Conv2d(init, { inputs: dModel, outputs: dModel, kernel: [ratio, ratio], ...placing }) : null;
     this.reductionNorm = ratio > 1 ? new LayerNorm(init, dModel) : null;
   }
 
@@ -233,7 +234,14 @@ class MixedFeedForward extends Module {
   ) {
     super();
     this.linear1 = new Linear(init, width, hidden);
-    this.depthwise = new Conv2d(init, hidden, hidden, [3, 3], { padding: 1, groups: hidden, channelsLast: true });
+    this.depthwise = new Conv2d(init, {
+      inputs: hidden,
+      outputs: hidden,
+      kernel: [3, 3],
+      padding: 1,
+      groups: hidden,
+      channelsLast: true,
+    });
     this.linear2 = new Linear(init, hidden, width);
     this.dropout = dropoutOf(config, 'hidden_dropout_prob', randomness);
     this.#activation = activationOf(config.text('hidden_act'));
@@ -268,10 +276,21 @@ class DecodeHead extends Module {
     const [widths, width] = [config.sizes('hidden_sizes'), config.size('decoder_hidden_size')];
     const channelsLast = true;
     this.projections = widths.map((each) => new Linear(init, each, width));
-    this.fuse = new Conv2d(init, width * widths.length, width, [1, 1], { channelsLast }, false);
+    this.fuse = new Conv2d(init, {
+      inputs: width * widths.length,
+      outputs: width,
+      kernel: [1, 1],
+      channelsLast,
+      bias: false,
+    });
     this.batchNorm = new BatchNorm(init, width, { channelsLast });
     this.dropout = dropoutOf(config, 'classifier_dropout_prob', randomness);
-    this.classifier = new Conv2d(init, width, labelsOf(config).length, [1, 1], { channelsLast });
+    this.classifier = new Conv2d(init, {
+      inputs: width,
+      outputs: labelsOf(config).length,
+      kernel: [1, 1],
+      channelsLast,
+    });
   }
 
   /** float32 [B, H, W, features] of each stage → [B, H, W, labels], with the first stage's height and width. */

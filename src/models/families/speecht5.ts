@@ -159,28 +159,34 @@ class DecoderPrenet extends Module {
   }
 }
 
+interface PostnetLayerOptions {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: number;
+  readonly isLast: boolean;
+  readonly dropout: Dropout;
+}
+
 /** A convolution over frames, batch normalization, tanh (except in the last layer), and dropout. */
 class PostnetLayer extends Module {
   readonly conv: Conv1d;
   readonly batchNorm: BatchNorm;
 
-  constructor(
-    init: Initializer,
-    inputs: number,
-    outputs: number,
-    kernel: number,
-    private readonly isLast: boolean,
-    readonly dropout: Dropout,
-  ) {
+  readonly dropout: Dropout;
+  readonly #isLast: boolean;
+
+  constructor(init: Initializer, { inputs, outputs, kernel, isLast, dropout }: PostnetLayerOptions) {
     super();
+    this.dropout = dropout;
+    this.#isLast = isLast;
     const padding = Math.floor((kernel - 1) / 2);
-    this.conv = new Conv1d(init, inputs, outputs, kernel, { padding, channelsLast: true }, false);
+    this.conv = new Conv1d(init, { inputs, outputs, kernel, padding, channelsLast: true, bias: false });
     this.batchNorm = new BatchNorm(init, outputs, { channelsLast: true });
   }
 
   forward(x: Tensor): Tensor {
     const y = this.batchNorm.forward(this.conv.forward(x));
-    return this.dropout.forward(this.isLast ? y : tanh(y));
+    return this.dropout.forward(this.#isLast ? y : tanh(y));
   }
 }
 
@@ -204,7 +210,7 @@ class DecoderPostnet extends Module {
       const isLast = i === count - 1;
       const [inputs, outputs] = [i === 0 ? bins : units, isLast ? bins : units];
       const kernel = config.size('speech_decoder_postnet_kernel');
-      return new PostnetLayer(init, inputs, outputs, kernel, isLast, dropout());
+      return new PostnetLayer(init, { inputs, outputs, kernel, isLast, dropout: dropout() });
     });
   }
 

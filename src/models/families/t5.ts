@@ -196,7 +196,13 @@ export function t5Stack(
 ): Stack {
   const [dModel, heads, headSize] = [config.size('d_model'), config.size('num_heads'), config.size('d_kv')];
   const [buckets, distance] = ['num_buckets', 'max_distance'].map((name) => config.size(`relative_attention_${name}`));
-  const bias = () => new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
+  const bias = () =>
+    new BucketBias(init, {
+      heads,
+      buckets: buckets as number,
+      maxDistance: distance as number,
+      bidirectional: !isDecoder,
+    });
   const positionBias = hasBiases(config) ? bias : bias();
   const norm = () => new RMSNorm(init, dModel, config.number('layer_norm_epsilon'));
   const dropout = () => t5Dropout(config, randomness);

@@ -53,8 +53,8 @@ class ConvNetwork extends Module implements FeedForwardNetwork {
   ) {
     super();
     const options = { padding: Math.floor(taps / 2), channelsLast: true };
-    this.conv1 = new Conv1d(init, dModel, dFF, taps, options);
-    this.conv2 = new Conv1d(init, dFF, dModel, taps, options);
+    this.conv1 = new Conv1d(init, { inputs: dModel, outputs: dFF, kernel: taps, ...options });
+    this.conv2 = new Conv1d(init, { inputs: dFF, outputs: dModel, kernel: taps, ...options });
   }
 
   forward(): Tensor {
@@ -156,9 +156,9 @@ class Durations extends Module {
     const speaker = config.number('speaker_embedding_size');
     const options = { padding: Math.floor(taps / 2), channelsLast: true };
     const norm = () => new LayerNorm(init, channels, config.number('layer_norm_eps'));
-    this.conv1 = new Conv1d(init, width, channels, taps, options);
+    this.conv1 = new Conv1d(init, { inputs: width, outputs: channels, kernel: taps, ...options });
     this.norm1 = norm();
-    this.conv2 = new Conv1d(init, channels, channels, taps, options);
+    this.conv2 = new Conv1d(init, { inputs: channels, outputs: channels, kernel: taps, ...options });
     this.norm2 = norm();
     this.proj = new PointwiseConv(init, channels, 1);
     this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, width);

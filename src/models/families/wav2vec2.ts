@@ -316,7 +316,13 @@ function featureLayers(init: Initializer, config: ModelConfig, activation: Activ
     const inputs = i === 0 ? 1 : (channels[i - 1] as number);
     const stride = strides[i] as number;
     const options = { stride, channelsLast: true };
-    const conv = new Conv1d(init, inputs, outputs, kernels[i] as number, options, config.flag('conv_bias'));
+    const conv = new Conv1d(init, {
+      inputs,
+      outputs,
+      kernel: kernels[i] as number,
+      ...options,
+      bias: config.flag('conv_bias'),
+    });
     if (kind === 'layer') return new ConvLayer(conv, stride, new LayerNorm(init, outputs), activation);
     return new ConvLayer(conv, stride, i === 0 ? new GroupNorm(init, outputs, outputs) : null, activation);
   });

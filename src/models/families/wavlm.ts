@@ -69,7 +69,7 @@ export class WavLm extends Wav2Vec2 {
       throw new FormatError(
         `config.json: max_bucket_distance is ${distance}, expected more than a quarter of num_buckets, ${buckets}`,
       );
-    const distances = new BucketBias(init, heads, buckets, distance, true);
+    const distances = new BucketBias(init, { heads, buckets, maxDistance: distance, bidirectional: true });
     return (options: MultiHeadOptions) => new GatedAttention(init, options, distances);
   }
 

@@ -45,8 +45,15 @@ export class Whisper extends Seq2SeqModel {
     const { init, config, head } = context;
     const [dModel, bins] = [config.size('d_model'), config.size('num_mel_bins')];
     const places = config.size('max_source_positions');
-    this.conv1 = new Conv1d(init, bins, dModel, 3, { padding: 1, channelsLast: true });
-    this.conv2 = new Conv1d(init, dModel, dModel, 3, { padding: 1, stride: 2, channelsLast: true });
+    this.conv1 = new Conv1d(init, { inputs: bins, outputs: dModel, kernel: 3, padding: 1, channelsLast: true });
+    this.conv2 = new Conv1d(init, {
+      inputs: dModel,
+      outputs: dModel,
+      kernel: 3,
+      padding: 1,
+      stride: 2,
+      channelsLast: true,
+    });
     const waves = { layout: 'halves', frequencies: 'tensor2tensor' } as const;
     this.sourcePositions = init.table(places, dModel, () => sinusoids(places, dModel, waves));
     this.targetTokens = new Embedding(init, config.size('vocab_size'), dModel);

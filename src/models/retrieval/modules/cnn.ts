@@ -29,7 +29,7 @@ export class Cnn extends SentenceModule {
     const entries = await tensors();
     const convs = (widths as number[]).map((width, i) => {
       const [outputs, inputs] = matrixSize(path, entries, `convs.${i}.weight`, 3) as [number, number];
-      return new Conv1d(init, inputs, outputs, width, { padding: (width - 1) / 2 });
+      return new Conv1d(init, { inputs, outputs, kernel: width, padding: (width - 1) / 2 });
     });
     const module = new Cnn(convs, path);
     await module.readState(entries);
