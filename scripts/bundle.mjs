@@ -42,6 +42,19 @@ export const forNode = {
   target: 'node20',
 };
 
+/** Encodes bytes as text for src/backend/base85.ts, which explains the digits. */
+export function toBase85(bytes) {
+  const dropped = -bytes.length & 3;
+  const words = Buffer.concat([bytes, Buffer.alloc(dropped)]);
+  const codes = Buffer.alloc((words.length / 4) * 5);
+  for (let from = 0, end = 5; from < words.length; from += 4, end += 5)
+    for (let word = words.readUInt32BE(from), i = 1; i <= 5; i++, word = Math.floor(word / 85)) {
+      const code = 35 + (word % 85);
+      codes[end - i] = code === 92 ? 120 : code;
+    }
+  return `${dropped}${codes.toString('latin1')}`;
+}
+
 /**
  * The text that replaces src/backend/embedded.ts in a build. `deflate` compresses bytes to a raw deflate stream, and may
  * return a promise.
@@ -51,7 +64,7 @@ export async function embedded(deflate = (bytes) => deflateRawSync(bytes, { leve
   const wasm = {};
   for (const part of ['core', 'packed', 'training', 'rare', 'bfloat16']) {
     const bytes = read(`wasm/dist/simd128${part === 'core' ? '' : `-${part}`}.wasm`);
-    wasm[part] = Buffer.from(await deflate(bytes)).toString('base64');
+    wasm[part] = toBase85(await deflate(bytes));
   }
   const worker = read('wasm/dist/worker.js').toString();
   return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;

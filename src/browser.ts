@@ -5,10 +5,12 @@ setBundledEngine({
   isa: 'simd128',
   use: 'last',
   async load() {
-    const { wasm, worker } = await import('./backend/embedded.js');
+    const [{ wasm, worker }, { fromBase85 }] = await Promise.all([
+      import('./backend/embedded.js'),
+      import('./backend/base85.js'),
+    ]);
     const compile = async (text: string) => {
-      const deflated = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-      const bytes = new Blob([deflated]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+      const bytes = new Blob([fromBase85(text)]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
       return WebAssembly.compile(await new Response(bytes).arrayBuffer());
     };
     const compileAll = async (texts: Record<string, string>) =>
