@@ -18,7 +18,14 @@ export function svgFile(path: string): string {
   );
 }
 
-/** An integer from `least` to `most`. */
+/** Labels, separated by commas. */
+export function labelList(text: string): readonly string[] {
+  const labels = text.split(',').map((label) => label.trim());
+  if (labels.includes('')) throw new InvalidArgumentError('Expected labels separated by commas, none of them empty.');
+  return labels;
+}
+
+/** An integer from `min` to `max`. */
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): Parser {
   return (text) => {
     const value = parseNumber(text);

@@ -41,7 +41,7 @@ export abstract class CausalModel extends PromptModel {
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    // transformers' loss of answers runs over all places of a row, with padding.
+    // transformers averages the loss of answer spans over all positions of a row, padding included.
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;

@@ -62,9 +62,9 @@ export abstract class EncoderModel extends PretrainedModel {
     return { ...output, ...this.headOutput(this.head, features, padded, inputs, options) };
   }
 
-  /** transformers' loss of answers runs over all places of a row, with padding. */
+  /** transformers averages the loss of answer spans over all positions of a row, padding included. */
   protected paddingUse(inputs: ModelInputs, options: ForwardOptions): PaddingUse {
-    return this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
+    return this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptIfLeading';
   }
 
   protected override passFeaturesInParts(inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {

@@ -190,9 +190,9 @@ export interface ModelOutput {
 
 /**
  * Handling of padding. 'dropped': not computed. 'kept': computed like tokens, for a loss that reads its outputs.
- * 'keptAhead': computed only in batches with padding before a token, where it changes results.
+ * 'keptIfLeading': computed only if a row has padding before a token. Such padding changes the positions of tokens.
  */
-export type PaddingUse = 'dropped' | 'kept' | 'keptAhead';
+export type PaddingUse = 'dropped' | 'kept' | 'keptIfLeading';
 
 /** Padded rows in packed form, and the way back. */
 export class PaddedBatch {
@@ -373,7 +373,7 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
   return isToken;
 }
 
-/** True if a row has padding; for `keptAhead`, before a token. */
+/** True if a row has padding; for `keptIfLeading`, before a token. */
 function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
   const first = isToken.indexOf(false);
   return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));

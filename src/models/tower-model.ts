@@ -83,7 +83,7 @@ export abstract class TowerModel extends PretrainedModel {
 
   /** Handling of padding in texts. */
   protected get textPadding(): PaddingUse {
-    return 'keptAhead';
+    return 'keptIfLeading';
   }
 
   /** Reads texts, yielding after each layer. */

@@ -5,14 +5,14 @@ import { HYPOTHESIS } from '../../tasks/zero-shot-classification.js';
 import { openDevice } from '../common.js';
 import { example } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
-import { integer } from '../parsers.js';
+import { integer, labelList } from '../parsers.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
 
 interface ClassifyOptions extends TextJobOptions {
   topK: number;
-  labels?: string;
+  labels?: readonly string[];
   template?: string;
   multiLabel?: boolean;
   images?: boolean;
@@ -34,6 +34,7 @@ export function classifyCommand(): Command {
     .option(
       '--labels <list>',
       "classes of your own, separated by commas; needs a model of natural language inference (default: the model's classes)",
+      labelList,
     )
     .option('--template <text>', `hypothesis for each class, with {} for its name (default: "${HYPOTHESIS}")`)
     .option(
@@ -51,21 +52,20 @@ export function classifyCommand(): Command {
       await checkReadable(files);
       if (labels === undefined && (template !== undefined || multiLabel))
         command.error('error: --template and --multi-label need --labels');
-      const own = labels?.split(',').map((label) => label.trim());
       const format = options.format ?? formatOf(options.out) ?? 'text';
       if (options.images || options.sounds) {
-        await classifyFiles(model, files, options, own, command);
+        await classifyFiles(model, files, options, labels, command);
         return;
       }
       if (format === 'npy') command.error('error: classes are no array, expected --format text or jsonl');
       using device = await openDevice(command);
       using stop = stopping();
       const source = { device, revision, stop };
-      const call = own
-        ? await zeroShot(model, source, own, { hypothesis_template: template, multi_label: multiLabel, batchSize })
+      const call = labels
+        ? await zeroShot(model, source, labels, { hypothesis_template: template, multi_label: multiLabel, batchSize })
         : await trained(model, source, { top_k: null, batchSize });
       await using _pipeline = call;
-      const settings = { command: 'classify', model, revision: revision ?? null, topK, labels: own ?? null };
+      const settings = { command: 'classify', model, revision: revision ?? null, topK, labels: labels ?? null };
       await runTextJob<Classified>(files, options, stop, {
         settings: { ...settings, template: template ?? null, multiLabel, format },
         format: format === 'jsonl' ? jsonLines((result) => result) : textLines(lineOf),

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodeImage } from '../../pretrained/processors/decode-image.js';
 import type { DetectedObject } from '../../tasks/index.js';
@@ -10,12 +9,12 @@ import { openDevice } from '../common.js';
 import { withBoxes } from '../drawing.js';
 import { example, REVISION } from '../help.js';
 import { checkReadable, withFile } from '../lines.js';
-import { share } from '../parsers.js';
+import { labelList, share } from '../parsers.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
 interface DetectOptions {
-  readonly labels?: string;
+  readonly labels?: readonly string[];
   readonly out?: string;
   readonly revision?: string;
   readonly threshold?: number;
@@ -29,6 +28,7 @@ export function detectCommand(): Command {
     .option(
       '--labels <texts>',
       "objects to look for, separated by commas; needs a model such as OWLv2 (default: the model's classes)",
+      labelList,
     )
     .option(
       '--threshold <share>',
@@ -40,9 +40,6 @@ export function detectCommand(): Command {
     .addHelpText('after', example('detect facebook/detr-resnet-50 photo.jpg --out boxes.png'))
     .action(async (model: string, path: string, options: DetectOptions, command: Command) => {
       const { labels, out, revision, threshold } = options;
-      const words = labels?.split(',').map((label) => label.trim());
-      if (words?.includes(''))
-        throw new ArgumentError('--labels has an empty label, expected labels separated by commas');
       await checkReadable([path]);
       using device = await openDevice(command);
       using stop = stopping();
@@ -50,9 +47,9 @@ export function detectCommand(): Command {
       const image = await withFile(path, decodeImage);
       const call = { threshold, signal: stop.signal };
       let objects: readonly DetectedObject[];
-      if (words) {
+      if (labels) {
         await using find = await loadPipeline('zero-shot-object-detection', model, given);
-        objects = await find(image, words, call);
+        objects = await find(image, labels, call);
       } else {
         await using find = await loadPipeline('object-detection', model, given);
         objects = await find(image, call);

@@ -119,7 +119,7 @@ export class Clap extends PretrainedModel {
     layout: BatchLayout,
   ): Generator<unknown, TowerResult> {
     const { inputIds, attentionMask } = inputs;
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'keptAhead');
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'keptIfLeading');
     layout.source = padded;
     const states: Tensor[] = [];
     const features = yield* text.forward(padded, states);
