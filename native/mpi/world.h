@@ -65,11 +65,11 @@ class World {
     wake_.notify_all();
   }
 
-  // Tells all others that this rank has failed.
+  // Tells all others that this rank has failed. The first reason counts: the end of the process gives another one.
   void fail(std::string reason) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (closing_) return;
+      if (closing_ || isFailed_) return;
       said_ = std::move(reason);
       isFailed_ = true;
     }

@@ -59,6 +59,6 @@ describe('refuses', () => {
     const model = await loadWith({});
     const see = (height: number, width: number) => model.forward({ pixelValues: device.zeros([1, 3, height, width]) });
     expect(() => see(24, 32)).toThrow('pixelValues have 3 × 4 patches, expected sides that 2 windows divide');
-    expect(() => see(16, 16)).toThrow('the images have 4 places, expected at least 6');
+    expect(() => see(16, 16)).toThrow('the images have 4 cells, expected at least 6');
   });
 });
