@@ -170,7 +170,10 @@ describe('commands for images', async () => {
     expect(lines.map((line) => line.split('\t').slice(0, 3))).toEqual(
       wanted.map(({ score, label, box }) => [score.toFixed(3), label, Object.values(box).join(',')]),
     );
-    for (const words of [['detect', model, image], ['classify', model]]) {
+    for (const words of [
+      ['detect', model, image],
+      ['classify', model],
+    ]) {
       const odd = await simdformer([...words, '--labels', 'cat,,dog']);
       expect(odd.stderr).toContain('Expected labels separated by commas, none of them empty.');
     }
