@@ -24,7 +24,7 @@ struct Tuning {
 
   // True if there are prefetch instructions. The following settings apply only then.
   //   packAhead           rows of B that packing prefetches ahead
-  //   minAhead          depth from which a tile prefetches its part of C
+  //   minAhead            depth from which a tile prefetches its part of C
   //   fetchesKeys         attention of few queries prefetches the next block of keys
   //   fetchesSharedKeys   the same if several heads share keys; some processors' hardware prefetchers make it unnecessary
   bool prefetches = true;
@@ -71,8 +71,8 @@ inline constexpr Tuning avx512{.tileRows = 8,
                                .decodeQueries = 4};
 
 // With narrow vectors, a panel reads a single cache line of each row of B. From some number of rows on, packing costs
-// less than these cache misses: on Zen 3, 128 rows take two thirds of the time. So fewer rows count as few than with 16
-// floats.
+// less than these cache misses: on Zen 3, 128 rows take two thirds of the time. Therefore `fewRows` is smaller than
+// with AVX-512.
 inline constexpr Tuning avx2{
     .tileRows = 6, .tileVecs = 2, .attentionRows = 6, .int8InRegisters = true, .decodeQueries = 2};
 inline constexpr Tuning sse2{.tileRows = 6, .tileVecs = 2, .attentionRows = 6};

@@ -166,8 +166,7 @@ export abstract class CausalModel extends PromptModel {
   }
 
   /**
-   * The nearest place after `at`, or before it, at which a prompt can be cut. An image whose tokens see each other is
-   * read in one piece.
+   * Returns the split position nearest to `at`, on the given side. An image with bidirectional attention is not split.
    */
   splitPoint(tokens: readonly number[], at: number, side: 'before' | 'after'): number {
     const { twoSided = 'none' } = this.images ?? {};
@@ -176,10 +175,10 @@ export abstract class CausalModel extends PromptModel {
       if (!tokens.some(isImageId)) return at;
       return side === 'after' ? tokens.length : 0;
     }
-    const isInside = (place: number) => isImageId(tokens[place] ?? 0) && isImageId(tokens[place - 1] ?? 0);
-    let place = at;
-    while (isInside(place)) place += side === 'after' ? 1 : -1;
-    return place;
+    const isInside = (position: number) => isImageId(tokens[position] ?? 0) && isImageId(tokens[position - 1] ?? 0);
+    let position = at;
+    while (isInside(position)) position += side === 'after' ? 1 : -1;
+    return position;
   }
 
   protected override decodeBatch(batch: TokenBatch, memory: Memory | null): Tensor {

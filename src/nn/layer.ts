@@ -26,7 +26,7 @@ export interface PostNorm extends Module {
 export interface FeedForwardNetwork extends Module {
   /** float32 [N, dModel] → [N, dModel]. */
   forward(x: Tensor): Tensor;
-  /** Same as `forward`, for a network whose rows see their neighbours in the sequences of `batch`. */
+  /** Same as `forward`, for networks that also read neighbouring rows of the same sequence in `batch`. */
   forwardIn?(x: Tensor, batch: Sequences): Tensor;
 }
 
