@@ -86,12 +86,22 @@ export function learnerOf(model: Objective<never> | Trainable<Row, Row>): Learne
   return isObjective(model) ? ofObjective(model) : ofTrainable(model);
 }
 
+/** Throws ArgumentError if a subclass overrides only `loss`, because `fit` would ignore it and run its base's `inParts`. */
+function checkOverrides(model: object, loss: string, inParts: string): void {
+  for (let owner = model; inParts in owner && !Object.hasOwn(owner, inParts); owner = Object.getPrototypeOf(owner))
+    if (Object.hasOwn(owner, loss))
+      throw new ArgumentError(
+        `fit: the model overrides ${loss}, but fit runs ${inParts}: override the generator ${inParts} instead`,
+      );
+}
+
 function isObjective(model: Objective<never> | Trainable<Row, Row>): model is Objective<unknown> {
   return typeof Object(model).lossOf === 'function';
 }
 
 function ofTrainable(model: Trainable<Row, Row>): Learner {
   checkTrainable(model);
+  checkOverrides(model, 'loss', 'lossInParts');
   const examples = (items: readonly unknown[]) => items as readonly Example<Row, Row>[];
   return {
     model,
@@ -118,6 +128,7 @@ function ofObjective(model: Objective<unknown>): Learner {
   if (typeof model.device?.scope !== 'function') missing.unshift('device' as never);
   if (missing.length > 0)
     throw new ArgumentError(`fit: the objective is ${describeValue(model)} without ${missing.join(', ')}`);
+  checkOverrides(model, 'lossOf', 'lossOfInParts');
   return {
     model,
     isPaired: false,

@@ -5,6 +5,7 @@ import { AdamW, ArgumentError, createDevice, type FitOptions, fit, Transformer }
 import { modelCost, profile } from '../../src/inspect/index.js';
 import { openSafetensors, saveSafetensors, serializeSafetensors } from '../../src/io/index.js';
 import { Initializer, Random } from '../../src/nn/index.js';
+import { scale } from '../../src/ops/index.js';
 import { clipGradNorm, constant, cosine, lengthBatches, SGD, windowBatches } from '../../src/train/index.js';
 import { smallModel } from './task.js';
 
@@ -56,7 +57,18 @@ it.each(options)('fit: %s is not %s', async (name, value, shown) => {
   expect(device.memory().used).toBe(used);
 });
 
+/** A model whose loss `fit` would ignore. */
+class Halved extends Transformer {
+  override loss(...args: Parameters<Transformer['loss']>) {
+    return scale(super.loss(...args), 0.5);
+  }
+}
+const sizes = { dModel: 8, heads: 2, encoderLayers: 1, decoderLayers: 1, sourceVocab: 9, targetVocab: 9 };
+const halved = new Halved(device, sizes);
+
 const wrong: Record<string, () => unknown> = {
+  'fit: the model overrides loss, but fit runs lossInParts: override the generator': () =>
+    fit(halved, examples, { steps: 1 }),
   'the examples are null, expected': () => fit(model, nothing),
   'fit: the options are null': () => fit(model, examples, nothing),
   'fit: the options are 300': () => fit(model, examples, 300 as never),
