@@ -8,6 +8,7 @@ import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inferenceAsync } from '../nn/inference-async.js';
+import { inference } from '../nn/module.js';
 import { type RowAdapters, withAdapters } from '../nn/row-adapters.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
@@ -64,7 +65,7 @@ export async function extendAsync(
   adapters: RowAdapters | null = null,
 ): Promise<Tensor | null> {
   await yieldToEventLoop();
-  const work = begun(() => model.extendInParts?.(state, tokens, options) ?? null);
+  const work = begun(() => inference(model, () => model.extendInParts?.(state, tokens, options) ?? null));
   return inSlices(eachWithin((part) => withAdapters(adapters, part), work));
 }
 

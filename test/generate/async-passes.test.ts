@@ -88,6 +88,21 @@ it('reads a prompt in slices, and leaves no memory behind', async () => {
   model.dispose();
 });
 
+it('frees the intermediate tensors of a model that extends without a pause', async () => {
+  const model = makeModel({ ...decoderOnly, decoderLayers: 1 });
+  model.extendInParts = () => {
+    device.zeros([1024]);
+    return device.zeros([1, 1]) as never;
+  };
+  const state = model.startDecoding({ sequences: 1, maxLength: 16 });
+  const { used } = device.memory();
+  const logits = await extendAsync(model, state, [[3, 4]], { starts: [0] });
+  logits?.dispose();
+  expect(device.memory().used).toBe(used);
+  state.dispose();
+  model.dispose();
+});
+
 it('lets one of many callers run in each turn of the event loop', async () => {
   let turn = 0;
   let isOn = true;
