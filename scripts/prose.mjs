@@ -15,6 +15,7 @@ const ABOLISHED = [
   [/\b[kK]eeping\b(?=\.)|\bletGo\b/, 'Recording'],
   [/\bstorePast\b|\bkStoresPast\b/, 'non-temporal store'],
   [/\bgiveWay\b/, 'yieldToEventLoop'],
+  [/\b[rR]otaryPlaces\b/, 'RotaryContext, or AxisPositions'],
   [/\bTurnOptions\b/, 'RotaryOptions'],
   [/\b(MOST|LONGEST|GREATEST|LARGEST)(?=_[A-Z]|\b)/, 'MAX_'],
   [/\bk(Most|Longest)[A-Z]/, 'kMax'],

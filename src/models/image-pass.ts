@@ -10,7 +10,7 @@ import { add } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { concat } from '../ops/move.js';
 import type { BidirectionalScope } from './image-reader.js';
-import { type PlacedImage, rotaryPlaces, withRows } from './image-tokens.js';
+import { axisPositions, type PlacedImage, withRows } from './image-tokens.js';
 
 /** The tokens of a pass. */
 export interface PassTokens {
@@ -94,7 +94,7 @@ function positionsOf({ placed, counts, into }: PassTokens, { device }: Tensor): 
   const sequences = counts.map((count, i) => {
     const part = into?.parts[i];
     const start = part?.start ?? 0;
-    const { axes, shifts } = rotaryPlaces(start, count, placed[i] ?? []);
+    const { axes, shifts } = axisPositions(start, count, placed[i] ?? []);
     if (!part || !into?.state.shifts) return axes.map((axis) => device.tensor(axis));
     const before = into.state.shifts.at(part.sequence, start);
     const own = axes.map((axis) => add(device.tensor(axis), before));

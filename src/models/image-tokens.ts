@@ -199,7 +199,7 @@ export function withRows(
 }
 
 /** The rotary positions of a sequence, and what they leave for the tokens after each of its tokens. */
-export interface RotaryPlaces {
+export interface AxisPositions {
   /** Frame, row and column of each token. */
   readonly axes: readonly [Int32Array, Int32Array, Int32Array];
   /** For each token: the position of a text token after it, minus the index of that token. */
@@ -211,7 +211,7 @@ export interface RotaryPlaces {
  * frame; its rows and columns count from there, and the text after it continues behind the longer side. `start` is the
  * number of earlier tokens, after which positions are `start` plus a shift that the caller adds.
  */
-export function rotaryPlaces(start: number, count: number, placed: readonly PlacedImage[]): RotaryPlaces {
+export function axisPositions(start: number, count: number, placed: readonly PlacedImage[]): AxisPositions {
   const axes = [0, 1, 2].map(() => new Int32Array(count)) as unknown as [Int32Array, Int32Array, Int32Array];
   const shifts = new Int32Array(count);
   let [position, at] = [start, 0];

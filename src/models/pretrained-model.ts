@@ -1,10 +1,9 @@
-import { checkKnown, checkOneOf, checkOptions, describeValue } from '../core/check.js';
+import { checkKnown, checkOneOf, checkOptions } from '../core/check.js';
 import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
 import { atOnce, eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
-import type { RowAdapter } from '../generate/generative.js';
 import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -16,6 +15,7 @@ import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import { joinPath, type StateNames, type StoredAs } from '../nn/state-names.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import { type Adapter, AdapterSet } from './adapter-set.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
@@ -24,6 +24,7 @@ import { RetrievalModel } from './retrieval-model.js';
 import type { SaveOptions } from './saved.js';
 import type { Origin } from './saved-pretrained.js';
 
+export type { Adapter } from './adapter-set.js';
 export type { HeadKind } from './prediction-head.js';
 
 /** The arguments of a family's constructor. */
@@ -35,17 +36,6 @@ export interface FamilyContext {
   readonly whole?: ModelConfig | undefined;
   /** The random numbers of a model that this one is a part of. Default: its own. */
   readonly randomness?: Randomness | undefined;
-}
-
-/** A change of a model's weights that can be switched on and off. */
-export interface Adapter extends RowAdapter {
-  readonly name: string;
-  isActive: boolean;
-  /** True while the change is part of the weights. */
-  readonly isMerged: boolean;
-  /** Makes the change part of the weights. */
-  merge(): this;
-  dispose(): void;
 }
 
 export interface AdapterChoice {
@@ -77,7 +67,7 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** @internal The source that it was loaded from. */
   origin: Origin | null = null;
   protected readonly settings: ModelConfig;
-  readonly #adapters = new Map<string, Adapter>();
+  readonly #adapters = new AdapterSet();
   /** Resolves when the last requested generation has ended. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -105,7 +95,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     checkKnown('forward', inputs, this.inputNames);
     const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss', 'adapter']);
     checkFlags(rest);
-    return this.#withAdapter(adapter, () => this.#forward(inputs, rest));
+    return this.#adapters.within(adapter, () => this.#forward(inputs, rest));
   }
 
   #forward(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
@@ -137,7 +127,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     // Each part ends with the adapters that it began with, so it changes nothing for a paused pass.
     const within = <T>(part: () => T): T => {
       const { structureVersion } = this;
-      const result = this.#withAdapter(adapter, part);
+      const result = this.#adapters.within(adapter, part);
       this.structureVersion = structureVersion;
       return result;
     };
@@ -186,76 +176,39 @@ export abstract class PretrainedModel extends RetrievalModel {
    * replace the same modules.
    */
   setAdapter(names: string | readonly string[] | null): void {
-    const wanted = names === null ? [] : [names].flat();
-    for (const name of wanted) {
-      if (this.#adapters.has(name)) continue;
-      const known = [...this.#adapters.keys()].join(', ') || 'none';
-      throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, expected one of ${known}`);
-    }
-    const before = this.activeAdapters;
-    try {
-      this.#switch(wanted);
-    } catch (error) {
-      this.#switch(before);
-      throw error;
-    }
-  }
-
-  /** Switches off first, because two adapters may replace the same modules, but not at one time. */
-  #switch(wanted: readonly string[]): void {
-    const adapters = [...this.#adapters.values()];
-    for (const adapter of adapters) if (!wanted.includes(adapter.name)) adapter.isActive = false;
-    for (const adapter of adapters) if (wanted.includes(adapter.name)) adapter.isActive = true;
+    this.#adapters.activate(names);
   }
 
   /** The names of the active adapters. */
   get activeAdapters(): string[] {
-    return [...this.#adapters.values()].filter(({ isActive }) => isActive).map(({ name }) => name);
+    return this.#adapters.active;
   }
 
   /** Adapters by name. */
   get adapters(): ReadonlyMap<string, Adapter> {
-    return this.#adapters;
+    return this.#adapters.byName;
   }
 
   /** @internal */
   addAdapter(adapter: Adapter): void {
-    this.#adapters.set(adapter.name, adapter);
+    this.#adapters.add(adapter);
   }
 
   /** @internal */
   removeAdapter({ name }: Adapter): void {
-    this.#adapters.delete(name);
+    this.#adapters.remove(name);
     this.partsChanged();
   }
 
   /** @internal Throws ArgumentError, naming `op`, if an active adapter is not merged, because it would be lost. */
   assertMerged(op: string): void {
-    for (const { name, isActive, isMerged } of this.#adapters.values()) {
-      if (!isActive || isMerged) continue;
-      const ways =
-        "merge() it to write the whole model, write it alone with its own save (saveLora in PEFT's layout), or leave it out with setAdapter(null)";
-      throw new ArgumentError(`${op}: the adapter ${name} is not part of the weights: ${ways}`);
-    }
+    this.#adapters.assertMerged(op);
   }
 
   /** Frees the parameters, the adapters, and the memory of generation. */
   override dispose(): void {
-    for (const adapter of [...this.#adapters.values()]) adapter.dispose();
+    this.#adapters.dispose();
     super.dispose();
-  }
-
-  /** Runs `fn` with other active adapters, and restores the previous ones afterwards. */
-  #withAdapter<T>(names: string | readonly string[] | null | undefined, fn: () => T): T {
-    if (names === undefined) return fn();
-    const before = this.activeAdapters;
-    if (`${before}` === `${names ?? ''}`) return fn();
-    this.setAdapter(names);
-    try {
-      return fn();
-    } finally {
-      this.setAdapter(before);
-    }
   }
 
   /**
@@ -264,7 +217,7 @@ export abstract class PretrainedModel extends RetrievalModel {
    */
   override async generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
     checkOptions('generate', options);
-    if (this.#adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
+    if (this.adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
     const { adapter, ...rest } = { ...options };
     const given = copied(input);
     const turn = this.#turn.then(async () => {

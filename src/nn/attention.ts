@@ -231,7 +231,7 @@ export class MultiHeadAttention extends Module {
    */
   step(x: Tensor, state: DecoderState): Tensor {
     const cache = this.#cacheIn(state);
-    const projected = this.projectNew(x, newPlaces(state.rotaryPositions, state));
+    const projected = this.projectNew(x, rotaryContext(state.rotaryPositions, state));
     const { q, kv } = projected;
     if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
@@ -248,7 +248,7 @@ export class MultiHeadAttention extends Module {
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
     const { parts, asSteps, imageEffects } = extension;
     const cache = this.#cacheIn(state);
-    const projected = this.projectNew(x, this.#placesOf(extension, state));
+    const projected = this.projectNew(x, this.#contextOf(extension, state));
     const { q, kv } = projected;
     const { cache: type } = state.sizes;
     let first = 0;
@@ -270,10 +270,10 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Returns the positions of new tokens. Prompts rotate as in `forward`. */
-  #placesOf({ positions, promptLength: longest, imageEffects }: Extension, state: DecoderState): RotaryPlaces {
-    const places = newPlaces(positions, state, imageEffects?.angles);
-    if (longest === undefined) return places;
-    return { ...places, length: this.rotary?.lengthOf(longest, places.length) ?? longest, incremental: false };
+  #contextOf({ positions, promptLength: longest, imageEffects }: Extension, state: DecoderState): RotaryContext {
+    const context = rotaryContext(positions, state, imageEffects?.angles);
+    if (longest === undefined) return context;
+    return { ...context, length: this.rotary?.lengthOf(longest, context.length) ?? longest, incremental: false };
   }
 
   /**
@@ -318,8 +318,8 @@ export class MultiHeadAttention extends Module {
    * Projects new tokens. `kv` is null if an earlier layer has written keys and values to the cache. Subclasses may
    * override it.
    */
-  protected projectNew(x: Tensor, places: RotaryPlaces): ProjectedQueries & { readonly kv: Tensor | null } {
-    return this.project(x, places.positions, places.length, places.incremental, places.angles);
+  protected projectNew(x: Tensor, context: RotaryContext): ProjectedQueries & { readonly kv: Tensor | null } {
+    return this.project(x, context);
   }
 
   /**
@@ -328,51 +328,43 @@ export class MultiHeadAttention extends Module {
    */
   protected projectAll(
     x: Tensor,
-    places: RotaryPlaces,
+    context: RotaryContext,
     _shared: SharedTensors | undefined,
     _batch: Sequences,
   ): ProjectedAttention {
-    return this.project(x, places.positions, places.length, places.incremental, places.angles);
+    return this.project(x, context);
   }
 
   /**
-   * Returns queries and keys after their norms and rotation, and values. The tokens of `x`, [N, dModel], are at
-   * `positions`, all below `length`. With `incremental`, tokens come one by one. `angles`: rows of the rotary table in
-   * place of `positions`. Subclasses may override it.
+   * Returns queries and keys after their norms and rotation, and values. `x`: [N, dModel]. Subclasses may override it.
    */
-  project(
-    x: Tensor,
-    positions: Tensor,
-    length: number,
-    incremental = false,
-    angles: Tensor | null = null,
-  ): ProjectedAttention {
-    return this.splitProjections(this.qkv.forward(x), { positions, length, incremental, angles });
+  project(x: Tensor, context: RotaryContext): ProjectedAttention {
+    return this.splitProjections(this.qkv.forward(x), context);
   }
 
   /**
    * Splits the projections `all`, [N, queries | keys | values], and normalizes and rotates queries and keys. Subclasses
    * may override it.
    */
-  protected splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
+  protected splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
     const { qNorm, kNorm, rotary } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const end = queries + 2 * keys;
     if (!qNorm && !kNorm) {
       // Queries and keys are adjacent, and values follow them.
-      const { positions, length, ...rotating } = places;
+      const { positions, length, ...rotating } = context;
       const rotated = rotary?.forward(all, positions, length, { columns: queries + keys, ...rotating }) ?? all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
     }
-    const q = this.normalizeAndRotate(all.columns(0, queries), qNorm, places);
-    const k = this.normalizeAndRotate(all.columns(queries, queries + keys), kNorm, places);
+    const q = this.normalizeAndRotate(all.columns(0, queries), qNorm, context);
+    const k = this.normalizeAndRotate(all.columns(queries, queries + keys), kNorm, context);
     const v = this.normalize(all.columns(queries + keys, end), null);
     return { q, kv: concat([k, v], -1) };
   }
 
   /** Normalizes and rotates queries or keys, [N, heads·d]. Subclasses may override it. */
-  protected normalizeAndRotate(part: Tensor, norm: Norm | null, places: RotaryPlaces): Tensor {
-    return this.rotate(this.normalize(part, norm), places);
+  protected normalizeAndRotate(part: Tensor, norm: Norm | null, context: RotaryContext): Tensor {
+    return this.rotate(this.normalize(part, norm), context);
   }
 
   /**
@@ -387,7 +379,7 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Rotates queries or keys, [N, heads·d]. */
-  protected rotate(part: Tensor, { positions, length, ...options }: RotaryPlaces): Tensor {
+  protected rotate(part: Tensor, { positions, length, ...options }: RotaryContext): Tensor {
     return this.rotary?.forward(part, positions, length, options) ?? part;
   }
 
@@ -446,11 +438,11 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** Positions of tokens in their texts, as `Rotation.forward` expects them. */
-export interface RotaryPlaces extends Omit<RotateOptions, 'columns'> {
+/** Positions of tokens in their texts, and options of their rotation; see `Rotation.forward`. */
+export interface RotaryContext extends Omit<RotateOptions, 'columns'> {
   /** int32 [N] */
   readonly positions: Tensor;
-  /** Length of the text on which scaled rotary frequencies depend. */
+  /** Length of the text on which scaled rotary frequencies depend. All positions are below it. */
   readonly length: number;
 }
 
@@ -466,7 +458,7 @@ export interface ProjectedAttention extends ProjectedQueries {
 }
 
 /** Returns the positions of generated tokens. The text length is that of the state, or the capacity of its cache. */
-function newPlaces(positions: Tensor, { sizes }: DecoderState, angles: Tensor | null = null): RotaryPlaces {
+function rotaryContext(positions: Tensor, { sizes }: DecoderState, angles: Tensor | null = null): RotaryContext {
   const { capacity, textLength: length = capacity } = sizes;
   return { positions, length, incremental: true, angles };
 }

@@ -5,7 +5,7 @@ import { add, scale, sub } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { matmul } from '../ops/matmul.js';
 import { concat, gather, permute, slice, unpack } from '../ops/move.js';
-import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type ProjectedAttention, type RotaryContext } from './attention.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
@@ -103,8 +103,8 @@ export class FrameAttention extends MultiHeadAttention {
     this.#dModel = options.dModel;
   }
 
-  override project(...given: Parameters<MultiHeadAttention['project']>): ReturnType<MultiHeadAttention['project']> {
-    const { q, ...rest } = super.project(...given);
+  override project(x: Tensor, context: RotaryContext): ProjectedAttention {
+    const { q, ...rest } = super.project(x, context);
     return { q: add(q, this.contentBias), ...rest };
   }
 
@@ -147,7 +147,7 @@ export class RotatedInputAttention extends MultiHeadAttention {
     this.#rotation = rotation;
   }
 
-  override project(x: Tensor, positions: Tensor, length: number): ReturnType<MultiHeadAttention['project']> {
+  override project(x: Tensor, { positions, length }: RotaryContext): ProjectedAttention {
     const rotated = this.#rotation.forward(x, positions, length);
     const k = this.qkv.part(rotated, 1, 2);
     return { q: this.qkv.part(rotated, 0, 1), kv: concat([k, this.qkv.part(x, 2, 3)], -1) };

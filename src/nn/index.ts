@@ -10,7 +10,7 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export type { CacheFormat } from '../ops/kv-cache.js';
-export type { ProjectedAttention, ProjectedQueries, RotaryPlaces } from './attention.js';
+export type { ProjectedAttention, ProjectedQueries, RotaryContext } from './attention.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { balanceLoss, withBalanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';

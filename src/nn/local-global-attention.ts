@@ -56,7 +56,7 @@ export class LocalGlobalAttention extends MultiHeadAttention {
     const blocks = blocksOf(batch, globals, window);
     const { starts } = batch;
     const rows = blocks.flatMap(({ sequence, keys }) => keys.map((key) => (starts[sequence] as number) + key));
-    const { q, kv } = this.project(x, batch.positions, batch.longest);
+    const { q, kv } = this.project(x, { positions: batch.positions, length: batch.longest });
     const [k, v] = halves(gather(kv, device.tensor(Int32Array.from(rows)))); // each [keys of all blocks, heads·d]
     const options = {
       heads,

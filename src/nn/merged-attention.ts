@@ -44,7 +44,7 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
     const { counts, positions, longest } = checkSequences('MergedAttention', batch);
     if (!memory) throw new ArgumentError('MergedAttention: memory is missing, expected the result of encode()');
     const sources = checkSequences('MergedAttention', memory.batch).counts;
-    const { q, kv } = this.project(x, positions, longest);
+    const { q, kv } = this.project(x, { positions, length: longest });
     const both = concat([this.#sourceKeys(memory.hidden), kv]);
     const merged = gather(both, x.device.tensor(mergedRows(sources, counts))); // source and target by sequence
     const options = {
@@ -67,7 +67,7 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
     const { heads, headSize, window } = this;
     const { sources, beams, capacity, textLength = capacity } = state.sizes;
     const [cache, source] = [state.cacheOf(this), state.cacheOf(this.#source)];
-    const { q, kv } = this.project(x, state.rotaryPositions, textLength, true);
+    const { q, kv } = this.project(x, { positions: state.rotaryPositions, length: textLength, incremental: true });
     cacheAppend(cache, kv, state.positions);
     const slidingWindow = window === null ? null : ([window - 1, 0] as const);
     const own = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {

@@ -3,7 +3,7 @@ import { add, mul, scale, sub } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { matmul } from '../ops/matmul.js';
 import { permute, unpack } from '../ops/move.js';
-import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type ProjectedAttention, type RotaryContext } from './attention.js';
 import { productsByDistance } from './distance-products.js';
 import type { SinusoidalDistances } from './distance-waves.js';
 import type { Dropout } from './dropout.js';
@@ -65,8 +65,8 @@ export class RelativeAttention extends MultiHeadAttention {
   }
 
   /** Adds `keyBias` to the queries. */
-  override project(...given: Parameters<MultiHeadAttention['project']>): ReturnType<MultiHeadAttention['project']> {
-    const { q, ...rest } = super.project(...given);
+  override project(x: Tensor, context: RotaryContext): ProjectedAttention {
+    const { q, ...rest } = super.project(x, context);
     return { ...rest, q: add(q, this.keyBias.reshape(-1)) };
   }
 

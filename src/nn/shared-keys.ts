@@ -8,7 +8,7 @@ import {
   type MultiHeadOptions,
   type ProjectedAttention,
   type ProjectedQueries,
-  type RotaryPlaces,
+  type RotaryContext,
 } from './attention.js';
 import type { Initializer } from './init.js';
 import type { Norm } from './norm.js';
@@ -41,21 +41,21 @@ export class NormedValueAttention extends MultiHeadAttention {
 
   protected override projectAll(
     x: Tensor,
-    places: RotaryPlaces,
+    context: RotaryContext,
     shared: SharedTensors | undefined,
     batch: Sequences,
   ): ProjectedAttention {
-    const projected = super.projectAll(x, places, shared, batch);
+    const projected = super.projectAll(x, context, shared, batch);
     if (this.#isKeySource) shared?.share(this, projected.kv);
     return projected;
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
+  protected override splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
-    const q = this.normalizeAndRotate(all.columns(0, queries), this.qNorm, places);
+    const q = this.normalizeAndRotate(all.columns(0, queries), this.qNorm, context);
     const k = all.columns(queries, queries + keys);
     const v = this.normalize(this.values(all, queries, keys), this.vNorm);
-    return { q, kv: concat([this.normalizeAndRotate(k, this.kNorm, places), v], -1) };
+    return { q, kv: concat([this.normalizeAndRotate(k, this.kNorm, context), v], -1) };
   }
 
   /** Returns the projected values, before their norm. `queries` and `keys`: features of all their heads. */
@@ -99,20 +99,20 @@ export class ReusingAttention extends MultiHeadAttention {
     return [queries];
   }
 
-  protected override projectNew(x: Tensor, places: RotaryPlaces): ProjectedQueries & { readonly kv: null } {
-    return { q: this.#queries(x, places), kv: null };
+  protected override projectNew(x: Tensor, context: RotaryContext): ProjectedQueries & { readonly kv: null } {
+    return { q: this.#queries(x, context), kv: null };
   }
 
   protected override projectAll(
     x: Tensor,
-    places: RotaryPlaces,
+    context: RotaryContext,
     shared: SharedTensors | undefined,
   ): ProjectedAttention {
     if (!shared)
       throw new ArgumentError(
         'ReusingAttention: it reads the keys of an earlier layer, expected a pass through the whole Stack',
       );
-    return { q: this.#queries(x, places), kv: shared.get(this.#keySource) };
+    return { q: this.#queries(x, context), kv: shared.get(this.#keySource) };
   }
 
   /** Throws ArgumentError, because there are no keys to project. */
@@ -120,7 +120,7 @@ export class ReusingAttention extends MultiHeadAttention {
     throw new ArgumentError('ReusingAttention: its keys are those of an earlier layer');
   }
 
-  #queries(x: Tensor, places: RotaryPlaces): Tensor {
-    return this.normalizeAndRotate(this.qkv.forward(x), this.qNorm, places);
+  #queries(x: Tensor, context: RotaryContext): Tensor {
+    return this.normalizeAndRotate(this.qkv.forward(x), this.qNorm, context);
   }
 }

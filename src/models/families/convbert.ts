@@ -4,7 +4,7 @@ import {
   MultiHeadAttention,
   type MultiHeadOptions,
   type ProjectedQueries,
-  type RotaryPlaces,
+  type RotaryContext,
 } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -64,8 +64,13 @@ class ConvolvingAttention extends MultiHeadAttention {
     return 2 * queries;
   }
 
-  protected override projectAll(x: Tensor, places: RotaryPlaces, shared: SharedTensors | undefined, batch: Sequences) {
-    const projected = super.projectAll(x, places, shared, batch);
+  protected override projectAll(
+    x: Tensor,
+    context: RotaryContext,
+    shared: SharedTensors | undefined,
+    batch: Sequences,
+  ) {
+    const projected = super.projectAll(x, context, shared, batch);
     return { ...projected, convolved: this.#convolve(x, projected.q, batch) };
   }
 

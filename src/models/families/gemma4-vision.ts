@@ -1,7 +1,7 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
-import type { ProjectedQueries } from '../../nn/attention.js';
+import type { ProjectedQueries, RotaryContext } from '../../nn/attention.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import { ImageEffects } from '../../nn/image-effects.js';
 import type { Initializer } from '../../nn/init.js';
@@ -112,9 +112,9 @@ class ClippedAttention extends NormedValueAttention {
     this.limits = Array.from({ length: 4 }, () => new Limits(init));
   }
 
-  override project(x: Tensor, positions: Tensor, length: number, incremental = false, angles: Tensor | null = null) {
+  override project(x: Tensor, context: RotaryContext) {
     const parts = [0, 1, 2].map((i) => this.#limit(i).around(x, (each) => this.qkv.part(each, i, i + 1)));
-    return this.splitProjections(concat(parts, -1), { positions, length, incremental, angles });
+    return this.splitProjections(concat(parts, -1), context);
   }
 
   protected override projectOut(mixed: Tensor, projected?: ProjectedQueries): Tensor {

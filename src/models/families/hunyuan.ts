@@ -1,5 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type RotaryPlaces } from '../../nn/attention.js';
+import { MultiHeadAttention, type RotaryContext } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
@@ -52,8 +52,8 @@ export class HunYuan extends Llama {
 
 /** Attention that rotates queries and keys before it normalizes them. */
 class RotatedFirstAttention extends MultiHeadAttention {
-  protected override normalizeAndRotate(part: Tensor, norm: Norm | null, places: RotaryPlaces): Tensor {
-    return this.normalize(this.rotate(part, places), norm);
+  protected override normalizeAndRotate(part: Tensor, norm: Norm | null, context: RotaryContext): Tensor {
+    return this.normalize(this.rotate(part, context), norm);
   }
 }
 

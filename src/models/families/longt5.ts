@@ -187,7 +187,7 @@ class TransientGlobalAttention extends MultiHeadAttention {
     const places = this.#places.get(batch) ?? placesOf(batch, sizes);
     this.#places.set(batch, places);
     const { blocks, globals, members, width, keys, mask, biasRows, shape } = places;
-    const { q, kv } = this.project(x, batch.positions, batch.longest);
+    const { q, kv } = this.project(x, { positions: batch.positions, length: batch.longest });
     let all = kv; // [N + sums, keys | values]
     if (members.length > 0) {
       const padded = concat([x, device.zeros([1, x.shape[1] as number])]);

@@ -3,7 +3,7 @@ import {
   MultiHeadAttention,
   type MultiHeadOptions,
   type ProjectedAttention,
-  type RotaryPlaces,
+  type RotaryContext,
 } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -56,9 +56,9 @@ class ScaledQueryAttention extends MultiHeadAttention {
     this.queryScale = queryScale;
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
-    const { q, kv } = super.splitProjections(all, places);
-    return { q: this.queryScale?.forward(q, places.positions) ?? q, kv };
+  protected override splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
+    const { q, kv } = super.splitProjections(all, context);
+    return { q: this.queryScale?.forward(q, context.positions) ?? q, kv };
   }
 }
 

@@ -1,6 +1,11 @@
 import { FormatError } from '../../core/errors.js';
 import { lastOf, type Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions, type ProjectedAttention } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type MultiHeadOptions,
+  type ProjectedAttention,
+  type RotaryContext,
+} from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -194,11 +199,11 @@ class WideValueAttention extends MultiHeadAttention {
   }
 
   /** `x`: float32 [N, narrow | wide]. */
-  override project(x: Tensor, positions: Tensor, length: number): ProjectedAttention {
+  override project(x: Tensor, context: RotaryContext): ProjectedAttention {
     const all = lastOf(x.shape);
     const narrow = all - this.#wide;
     const projections = [this.qkv.forward(x.columns(0, narrow)), this.value.forward(x.columns(narrow, all))];
-    return this.splitProjections(concat(projections, -1), { positions, length });
+    return this.splitProjections(concat(projections, -1), context);
   }
 }
 

@@ -3,7 +3,7 @@ import {
   MultiHeadAttention,
   type MultiHeadOptions,
   type ProjectedAttention,
-  type RotaryPlaces,
+  type RotaryContext,
 } from '../../nn/attention.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -111,9 +111,9 @@ class ClippedAttention extends MultiHeadAttention {
     super(init, options);
   }
 
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
+  protected override splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
     const { clip } = this;
-    return super.splitProjections(clip === null ? all : clamp(all, { min: -clip, max: clip }), places);
+    return super.splitProjections(clip === null ? all : clamp(all, { min: -clip, max: clip }), context);
   }
 }
 

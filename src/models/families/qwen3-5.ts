@@ -1,6 +1,11 @@
 import { FormatError } from '../../core/errors.js';
 import { lastOf, type Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type ProjectedAttention, type ProjectedQueries } from '../../nn/attention.js';
+import {
+  MultiHeadAttention,
+  type ProjectedAttention,
+  type ProjectedQueries,
+  type RotaryContext,
+} from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
 import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
@@ -111,13 +116,7 @@ class GatedAttention extends MultiHeadAttention {
     return [2 * queries, keys, keys];
   }
 
-  override project(
-    x: Tensor,
-    positions: Tensor,
-    length: number,
-    incremental = false,
-    angles: Tensor | null = null,
-  ): ProjectedAttention & GatedQueries {
+  override project(x: Tensor, context: RotaryContext): ProjectedAttention & GatedQueries {
     const { headSize } = this;
     const width = this.heads * headSize;
     const all = this.qkv.forward(x); // [N, query and gate of each head | keys | values]
@@ -126,7 +125,7 @@ class GatedAttention extends MultiHeadAttention {
       contiguous(perHead.columns(from, from + headSize)).reshape(-1, width),
     ) as [Tensor, Tensor];
     const plain = concat([q, all.columns(2 * width, lastOf(all.shape))], -1); // [N, queries | keys | values]
-    return { ...this.splitProjections(plain, { positions, length, incremental, angles }), gate };
+    return { ...this.splitProjections(plain, context), gate };
   }
 
   protected override projectOut(mixed: Tensor, projected: GatedQueries = { q: mixed }): Tensor {

@@ -3,7 +3,7 @@ import {
   MultiHeadAttention,
   type MultiHeadOptions,
   type ProjectedAttention,
-  type RotaryPlaces,
+  type RotaryContext,
 } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
@@ -110,9 +110,9 @@ class StoredRotation extends Module implements Rotation {
 
 /** Attention that rotates values like queries and keys. */
 class RotatedValueAttention extends MultiHeadAttention {
-  protected override splitProjections(all: Tensor, places: RotaryPlaces): ProjectedAttention {
+  protected override splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
     const queries = this.heads * this.headSize;
-    const rotated = this.rotate(all, places);
+    const rotated = this.rotate(all, context);
     return { q: rotated.columns(0, queries), kv: rotated.columns(queries, lastOf(rotated.shape)) };
   }
 }

@@ -1,6 +1,6 @@
 import { FormatError, ShapeError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import type { MultiHeadAttention, MultiHeadOptions, RotaryPlaces } from '../../nn/attention.js';
+import type { MultiHeadAttention, MultiHeadOptions, RotaryContext } from '../../nn/attention.js';
 import type { Conv2d } from '../../nn/conv.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -210,8 +210,8 @@ class CosineAttention extends DistanceAttention {
     this.bias2 = new Linear(init, BIAS_WIDTH, options.heads, false);
   }
 
-  protected override normalizeAndRotate(part: Tensor, norm: Norm | null, places: RotaryPlaces): Tensor {
-    const unit = super.normalizeAndRotate(part, norm, places); // [N, heads · d]
+  protected override normalizeAndRotate(part: Tensor, norm: Norm | null, context: RotaryContext): Tensor {
+    const unit = super.normalizeAndRotate(part, norm, context); // [N, heads · d]
     if (norm !== this.qNorm) return unit;
     const factors = exp(clamp(this.logitScale, { max: MAX_SCALE })).reshape(this.heads, 1);
     return mul(unit.reshape(-1, this.heads, this.headSize), factors).reshape(unit.shape);
