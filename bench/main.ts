@@ -29,6 +29,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   texts: () => import('./texts.js'),
   memory: () => import('./memory.js'),
   soak: () => import('./soak.js'),
+  'soak-workers': () => import('./soak-workers.js'),
   masks: () => import('./masks.js'),
   packed: () => import('./packed.js'),
   real: () => import('./real.js'),
