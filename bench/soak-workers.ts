@@ -1,5 +1,5 @@
-// Eight worker threads train, generate, embed, load and free models for a long time. No job may fail, equal jobs must
-// give equal bits, no tensor may stay, and the memory of the process must stay constant after the first tenth.
+// Eight worker threads train, generate, embed, load and free models for a long time. No job may fail, and equal jobs
+// must give equal bits. No tensor may stay. After the first tenth, the memory of the process must stay constant.
 //
 //     [SOAK_SECONDS=600] npm run bench -- soak-workers
 
