@@ -65,11 +65,11 @@ export async function measureWhisper(run: Run, device: Device, peer: Peer | null
 }
 
 /** Counts the multiplications of the layers and of the convolutions before them. */
-function encodingWork({ encoder, maxSourceLength: places, conv1, conv2 }: Whisper): Work {
+function encodingWork({ encoder, maxSourceLength: places, spectrogram }: Whisper): Work {
   const weights = encoder.parameters().reduce((sum, { size }) => sum + size, 0);
   const dModel = encoder.norm?.weight?.size ?? 0;
   const attention = 4 * encoder.layers.length * places * places * dModel;
-  const flops = 2 * places * (weights + 2 * conv1.weight.size + conv2.weight.size) + attention;
+  const flops = 2 * places * (weights + 2 * spectrogram.conv1.weight.size + spectrogram.conv2.weight.size) + attention;
   return { flops, bytes: 4 * weights };
 }
 

@@ -9,19 +9,21 @@ export interface Family {
   readonly model: new (context: FamilyContext) => PretrainedModel;
   /**
    * The encoder without the decoder, if transformers has such classes: `…EncoderModel` for vectors, and one for labels
-   * of tokens.
+   * of tokens or sounds.
    */
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
-  /** True if classes for token classification have the encoder only, whatever `is_encoder_decoder` says (T5). */
-  readonly labelsByEncoder?: boolean;
+  /** The ending of classes that have the encoder only, whatever `is_encoder_decoder` says. Default: none. */
+  readonly encoderOnly?: 'ForTokenClassification' | 'ForAudioClassification';
   /** Models by the `model_type` of `text_config`, if they differ from `model`. */
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */
   readonly className: string;
   /** The class that generates text; null if there is none. Default: the prefix and `ForCausalLM`. */
   readonly generationClass?: string | null;
+  /** The class that classifies texts or sounds. Default: the prefix and `ForSequenceClassification`. */
+  readonly classificationClass?: string;
   /** The class that answers questions about a text. Default: the prefix and `ForQuestionAnswering`. */
   readonly questionAnsweringClass?: string;
   /**

@@ -301,13 +301,18 @@ export abstract class PretrainedModel extends RetrievalModel {
 
   /** Name of a tensor in checkpoints of the class. */
   #saved(name: string): string {
-    const isBody = this.headKind === 'none' && name.startsWith(`${this.bodyName}.`);
+    const isBody = this.lacksBodyName && name.startsWith(`${this.bodyName}.`);
     return this.origin?.names.get(name) ?? (isBody ? name.slice(this.bodyName.length + 1) : name);
   }
 
-  /** Prefix of `stateNames` in checkpoints of a class with a head. Checkpoints of the body without a head lack it. */
+  /** Prefix of `stateNames` in checkpoints of a class with a head. */
   protected get bodyName(): string {
     return 'model';
+  }
+
+  /** @internal True if checkpoints of the class lack the prefix, as those of a body without a head do. */
+  get lacksBodyName(): boolean {
+    return this.headKind === 'none';
   }
 
   /**

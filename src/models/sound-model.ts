@@ -136,17 +136,24 @@ export abstract class SoundModel extends PretrainedModel {
     return this.adapt({ x: this.endNorm?.forward(y) ?? y, batch });
   }
 
-  #embed(values: unknown, mask?: Rows): Frames {
+  /** The sound as a tensor, [batch, samples] or [batch, columns, width]. Default: as it is given. */
+  protected columnsOf(sound: unknown): Tensor {
+    if (sound instanceof Tensor) return sound;
     const { soundInput: name, featureWidth: width } = this;
     const expected = width === null ? '[batch, samples]' : `[batch, columns, ${width}]`;
-    if (!(values instanceof Tensor))
-      throw new ArgumentError(`forward: ${name} is ${describeValue(values)}, expected a tensor ${expected}`);
+    throw new ArgumentError(`forward: ${name} is ${describeValue(sound)}, expected a tensor ${expected}`);
+  }
+
+  #embed(sound: unknown, mask?: Rows): Frames {
+    const { soundInput: name, featureWidth: width } = this;
+    const values = this.columnsOf(sound);
     checkDType('forward', name, values, 'float32');
     const [size, count, ...features] = values.shape as [number, number, ...number[]];
     const isFit = sameShape(features, width === null ? [] : [width]);
     const frames = isFit && values.shape.length > 1 ? this.framesOf(count) : 0;
     if (frames < 1) {
       const unit = width === null ? 'samples' : 'columns';
+      const expected = width === null ? '[batch, samples]' : `[batch, columns, ${width}]`;
       const given = `${name} is ${describeShape(values.shape)}`;
       throw new ShapeError(`forward: ${given}, expected ${expected} with enough ${unit} for a frame`);
     }

@@ -11,10 +11,18 @@ import { concat, slice } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { norm } from '../ops/statistics.js';
 import { labelsOf } from './config-values.js';
-import { type ModelInputs, perSequence } from './inputs.js';
+import { type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
 import { tokenLoss } from './losses.js';
-import type { ModelConfig } from './model-config.js';
+import type { Json, ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
+
+/** transformers' defaults. */
+export const xVectorDefaults: Json = {
+  tdnn_dim: [512, 512, 512, 512, 1500],
+  tdnn_kernel: [5, 3, 3, 1, 1],
+  tdnn_dilation: [1, 2, 3, 1, 1],
+  xvector_output_dim: 512,
+};
 
 /** Factor and margin of the loss. */
 const [SCALE, MARGIN] = [30, 0.4];
@@ -79,6 +87,12 @@ export class XVectorHead extends PredictionHead {
     const frames = this.tdnn.reduce((y, layer) => layer.forward(y), x); // [B, frames, last]
     const embeddings = this.vector.forward(this.#statistics(frames, batch));
     return { embeddings, logits: this.predict(embeddings) };
+  }
+
+  /** Same, with the loss for `labels`. */
+  voices(features: Tensor, batch: Sequences, labels: ModelInputs['labels']): ModelOutput {
+    const output = this.vectors(features, batch);
+    return labels === undefined ? output : { ...output, loss: this.loss(output.logits, labels) };
   }
 
   override forward(features: Tensor, batch: Sequences): Tensor {

@@ -77,7 +77,7 @@ function predictsPairs(name: string): boolean {
  * names.
  */
 export function architectureOf(
-  { className, generationClass, questionAnsweringClass, encoder }: Family,
+  { className, generationClass, classificationClass, questionAnsweringClass, encoder }: Family,
   config: Config,
   head: HeadKind,
 ): string {
@@ -85,6 +85,7 @@ export function architectureOf(
   const isOwn = known === head || (head === 'none' && known === undefined && !HAS_HEAD.test(own));
   if (own !== '' && isOwn && !predictsPairs(own)) return own;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
+  if (head === 'sequence-classification' && classificationClass) return classificationClass;
   if (head === 'question-answering' && questionAnsweringClass) return questionAnsweringClass;
   if (head === 'language-model') return generationClass ?? `${className}ForCausalLM`;
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
@@ -92,7 +93,7 @@ export function architectureOf(
 
 /** Returns our class that computes the same as transformers' class of that name. */
 export function modelOf(
-  { model, encoder, labelsByEncoder, variants }: Family,
+  { model, encoder, encoderOnly, variants }: Family,
   architecture: string,
   config: Config,
 ): Family['model'] {
@@ -100,6 +101,6 @@ export function modelOf(
   if (variants && typeof text === 'string' && Object.hasOwn(variants, text)) return variants[text] as Family['model'];
   if (encoder === undefined) return model;
   const isAlone = config.is_encoder_decoder === false && /(EncoderModel|Classification)$/.test(architecture);
-  const labels = labelsByEncoder === true && architecture.endsWith('ForTokenClassification');
-  return isAlone || labels || architecture.endsWith('EncoderModel') ? encoder : model;
+  const isOnly = encoderOnly !== undefined && architecture.endsWith(encoderOnly);
+  return isAlone || isOnly || architecture.endsWith('EncoderModel') ? encoder : model;
 }

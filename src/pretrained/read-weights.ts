@@ -105,7 +105,7 @@ export async function matchWeights(
     if (isOwnName(model, piece.name, name)) renamed.set(piece.name, name);
     given.delete(name);
   }
-  if (model.headKind === 'none' && renamed.size > 0)
+  if (model.lacksBodyName && renamed.size > 0)
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   const unused = unusedNames(model, weights, given).filter((name) => !aliases.has(name));
@@ -195,7 +195,7 @@ function namesOf(name: string): string[] {
 
 /** True if transformers also uses this name when it saves the tensor. Names of a body without a head have no prefix. */
 function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
-  return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
+  return given.startsWith('embed_out.') || (model.lacksBodyName && given === name.slice(name.indexOf('.') + 1));
 }
 
 function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {

@@ -36,6 +36,15 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, num_labels=3, tdnn_dim=[6, 4], tdnn_kernel=[2, 3], tdnn_dilation=[1, 2],
     xvector_output_dim=5,
 )
+whisper = dict(
+    d_model=8, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=6, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=6, num_mel_bins=4,
+    max_source_positions=6, max_target_positions=8, vocab_size=11, num_labels=3, classifier_proj_size=5, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    decoder_start_token_id=1, begin_suppress_tokens=None,
+)
+conformer = dict(
+    hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, feature_projection_input_dim=5, conv_depthwise_kernel_size=3,
+    left_max_position_embeddings=3, right_max_position_embeddings=2, num_labels=3, tdnn_dim=[6, 4], tdnn_kernel=[2, 3], tdnn_dilation=[1, 2], xvector_output_dim=5,
+)
 squeezebert = dict(
     vocab_size=11, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, max_position_embeddings=8, pad_token_id=0,
     q_groups=2, k_groups=1, v_groups=4, intermediate_groups=4, output_groups=2,
@@ -178,9 +187,25 @@ CASES.update({
     "Swin2SR's map": ("Swin2SRModel", swin2sr, image, ["last_hidden_state"], None),
     "GLPN's map": ("GLPNModel", glpn, dict(pixel_values=dict(shape=[1, 1, 8, 16])), ["last_hidden_state"], None),
 })
+CASES.update({
+    "Whisper's classes": ("WhisperForAudioClassification", whisper, dict(input_features=dict(shape=[2, 4, 12]), labels=[1, 2]), ["loss", "logits"], None),
+    "Whisper's classes by all layers": (
+        "WhisperForAudioClassification", dict(whisper, use_weighted_layer_sum=True), dict(input_features=dict(shape=[1, 4, 12]), labels=[2]), ["loss", "logits"], None,
+    ),
+    "wav2vec2-BERT's voices of two lengths": (
+        "Wav2Vec2BertForXVector", dict(conformer, use_weighted_layer_sum=True),
+        dict(input_features=dict(shape=[2, 13, 5]), attention_mask=dict(shape=[2, 13], counts=[13, 9]), labels=[0, 2]), ["loss", "logits", "embeddings"], None,
+    ),
+    "wav2vec2-BERT's frames": (
+        "Wav2Vec2BertForAudioFrameClassification", conformer, dict(input_features=dict(shape=[1, 6, 5]), labels=dict(shape=[1, 6, 3])), ["loss", "logits"], None,
+    ),
+})
 
 # Modules to which PEFT adds LoRA, by their names in memory.
-ADAPTERS = {"DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"]}
+ADAPTERS = {
+    "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],
+    "Whisper's classes": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+}
 
 
 def weights(index, count):
@@ -250,6 +275,8 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         case["results"] = {key: rounded(output[key]) for key in results}
         if {"loss", "reconstruction"} & {*results}:
             trained = copy.deepcopy(model)
+            if cls.startswith("Whisper"):
+                trained.encoder.embed_positions.requires_grad_(False)  # as in its constructor; from_pretrained forgets it
             out = trained(**inputs)
             loss = out.loss if "loss" in results else out.reconstruction.square().sum()
             loss.backward()

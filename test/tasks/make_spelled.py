@@ -4,11 +4,13 @@
   pip install torch transformers && python3 make_spelled.py
 """
 import json
+import math
 import pathlib
 import shutil
 import tempfile
 
 import numpy
+import torch
 import transformers
 
 HERE = pathlib.Path(__file__).parent
@@ -72,3 +74,23 @@ classify = transformers.pipeline(
 )
 classes = [dict(samples=samples, seed=seed, scores=classify(sound(samples, seed))) for samples, seed in [(1000, 1), (2700, 2)]]
 (OUT / "spectrogram-classes.json").write_text(json.dumps(classes, indent=1) + "\n")
+
+VARIANT = next(case for case in json.loads((HERE.parent / "pretrained/variants.json").read_text()) if case["name"] == "Whisper's classes")
+settings = dict(feature_extractor_type="WhisperFeatureExtractor", feature_size=4, sampling_rate=16000, hop_length=1333, chunk_length=1, n_fft=400)
+
+
+def weights(index, count):
+    """The same formula as in make_variants.py."""
+    state, values = index * 7919 + 1, []
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        values.append((state >> 16) / 65536 - 0.5)
+    return torch.tensor(values)
+
+
+model = transformers.WhisperForAudioClassification(transformers.WhisperConfig.from_dict(VARIANT["config"]))
+model.load_state_dict({name: weights(i, math.prod(shape)).reshape(shape) for i, (name, shape) in enumerate(VARIANT["shapes"].items())})
+own = {key: value for key, value in settings.items() if key != "feature_extractor_type"}
+classify = transformers.pipeline("audio-classification", model=model.eval(), feature_extractor=transformers.WhisperFeatureExtractor(**own))
+classes = [dict(samples=samples, seed=seed, scores=classify(sound(samples, seed))) for samples, seed in [(9000, 1), (20000, 2)]]
+(OUT / "whisper-classes.json").write_text(json.dumps(dict(settings=settings, classes=classes), indent=1) + "\n")

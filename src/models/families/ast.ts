@@ -174,6 +174,7 @@ const { image_size: _, num_channels: __, ...defaults } = imageDefaults;
 export const ast: Family = {
   model: Ast,
   className: 'AST',
+  classificationClass: 'ASTForAudioClassification',
   defaults: {
     ...defaults,
     intermediate_size: 3072,

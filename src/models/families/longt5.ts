@@ -263,7 +263,7 @@ function placesOf(batch: Sequences, { window, block, buckets, maxDistance }: Sid
   return { blocks, globals, members, width, keys: Int32Array.from(keys), mask, biasRows, shape };
 }
 
-const { gguf: _, labelsByEncoder: __, ...plain } = t5;
+const { gguf: _, encoderOnly: __, ...plain } = t5;
 
 export const longT5: Family = {
   ...plain,

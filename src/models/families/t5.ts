@@ -346,7 +346,7 @@ function ggufSaved(config: ModelConfig): Readonly<Record<string, GgufNumber>> {
 export const t5: Family = {
   model: T5,
   encoder: T5Encoder,
-  labelsByEncoder: true,
+  encoderOnly: 'ForTokenClassification',
   className: 'T5',
   generationClass: 'T5ForConditionalGeneration',
   defaults: {
@@ -381,7 +381,7 @@ export const t5: Family = {
 export const mt5: Family = {
   model: T5,
   encoder: T5Encoder,
-  labelsByEncoder: true,
+  encoderOnly: 'ForTokenClassification',
   className: 'MT5',
   generationClass: 'MT5ForConditionalGeneration',
   defaults: {

@@ -14,14 +14,17 @@ import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add, mul, scale } from '../../ops/binary.js';
-import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
+import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { adapterNames, FrameAdapter } from '../frame-adapter.js';
+import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { checkHead, PredictionHead } from '../prediction-head.js';
+import { checkHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { CLASSIFYING, soundHead, soundHeadNames } from '../sound-heads.js';
 import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
+import { XVectorHead, xVectorDefaults } from '../x-vector-head.js';
 
 /**
  * wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187, section 3.2.1): a Conformer with causal convolutions. Its
@@ -43,9 +46,9 @@ export class Wav2Vec2Bert extends SoundModel {
 
   constructor(context: FamilyContext) {
     super(context);
-    checkHead(context, ['none', 'ctc', 'sequence-classification']);
+    checkHead(context, ['none', 'ctc', ...CLASSIFYING]);
     const { init, config, head } = context;
-    if (head === 'sequence-classification') config.expect('add_adapter', false);
+    if (CLASSIFYING.includes(head)) config.expect('add_adapter', false);
     const dModel = config.size('hidden_size');
     const width = config.size('feature_projection_input_dim');
     this.featureNorm = new LayerNorm(init, width, config.number('layer_norm_eps'));
@@ -55,14 +58,14 @@ export class Wav2Vec2Bert extends SoundModel {
     this.startDropout = dropoutOf(config, 'hidden_dropout', this.randomness);
     const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), this.#layerOf(init, config), null, { layerDrop });
-    const isWeighted = head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
+    const isWeighted = CLASSIFYING.includes(head) && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
     this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
     this.intermediate = config.flag('use_intermediate_ffn_before_adapter')
       ? new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation: 'relu' })
       : null;
     this.adapter = FrameAdapter.of(init, config, true);
-    this.head = headOf(context, this.adapter?.width ?? dModel, () =>
+    this.head = soundHead(context, this.adapter?.width ?? dModel, () =>
       dropoutOf(config, 'final_dropout', this.randomness),
     );
   }
@@ -151,6 +154,15 @@ export class Wav2Vec2Bert extends SoundModel {
     return this.adapter?.forward({ x: y, batch }) ?? { x: y, batch };
   }
 
+  /** The directions of speakers are for training; graphs lack them. */
+  override isOptional(name: string): boolean {
+    return super.isOptional(name) || name === 'objective.weight';
+  }
+
+  protected override voices(features: Tensor, batch: Sequences, labels: ModelInputs['labels']): ModelOutput | null {
+    return this.head instanceof XVectorHead ? this.head.voices(features, batch, labels) : null;
+  }
+
   protected override embedSound(values: Tensor, batch: Sequences): Tensor {
     const normed = this.featureNorm.forward(values.reshape(batch.total, -1));
     const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B · frames, dModel]
@@ -195,22 +207,9 @@ export class Wav2Vec2Bert extends SoundModel {
       'intermediate.linear1': 'wav2vec2_bert.intermediate_ffn.intermediate_dense',
       'intermediate.linear2': 'wav2vec2_bert.intermediate_ffn.output_dense',
       ...adapterNames('wav2vec2_bert'),
-      'head.dense': 'projector',
-      'head.out': this.headKind === 'ctc' ? 'lm_head' : 'classifier',
+      ...soundHeadNames(this.headKind),
     };
   }
-}
-
-/** `dModel`: number of features that the head reads. */
-function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: () => Dropout): PredictionHead | null {
-  if (head === 'none') return null;
-  if (head === 'ctc') {
-    const out = new Linear(init, dModel, config.size('vocab_size'));
-    return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
-  }
-  const size = config.size('classifier_proj_size');
-  const dense = new Linear(init, dModel, size);
-  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
 }
 
 const defaults: Json = {
@@ -239,6 +238,7 @@ const defaults: Json = {
   ctc_zero_infinity: false,
   use_weighted_layer_sum: false,
   classifier_proj_size: 768,
+  ...xVectorDefaults,
   pad_token_id: 0,
   bos_token_id: 1,
   eos_token_id: 2,

@@ -20,16 +20,17 @@ import { conv1d } from '../../ops/conv.js';
 import { slice, transpose } from '../../ops/move.js';
 import { sum } from '../../ops/reduce.js';
 import { sqrt } from '../../ops/unary.js';
-import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
+import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { adapterNames, FrameAdapter } from '../frame-adapter.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { checkHead, PredictionHead } from '../prediction-head.js';
-import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { checkHead, type PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { CLASSIFYING, soundHead, soundHeadNames } from '../sound-heads.js';
 import { type Frames, SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
-import { XVectorHead } from '../x-vector-head.js';
+import { XVectorHead, xVectorDefaults } from '../x-vector-head.js';
 
 /** A convolution, an optional norm, and an activation. */
 class ConvLayer extends Module {
@@ -211,7 +212,7 @@ export class Wav2Vec2 extends SoundModel {
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
     this.endNorm = isPre ? norm() : null;
     this.adapter = FrameAdapter.of(init, config);
-    this.head = headOf(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
+    this.head = soundHead(context, this.adapter?.width ?? dModel, () => dropout('final_dropout'));
     this.specAugment = SpecAugment.of(init, config, dModel, this.randomness, config.type === 'unispeech-sat');
     const isWeighted = CLASSIFYING.includes(context.head) && config.flag('use_weighted_layer_sum');
     const states = config.size('num_hidden_layers') + 1;
@@ -238,9 +239,7 @@ export class Wav2Vec2 extends SoundModel {
   }
 
   protected override voices(features: Tensor, batch: Sequences, labels: ModelInputs['labels']): ModelOutput | null {
-    if (!(this.head instanceof XVectorHead)) return null;
-    const output = this.head.vectors(features, batch);
-    return labels === undefined ? output : { ...output, loss: this.head.loss(output.logits, labels) };
+    return this.head instanceof XVectorHead ? this.head.voices(features, batch, labels) : null;
   }
 
   protected override adapt(frames: Frames): Frames {
@@ -268,7 +267,6 @@ export class Wav2Vec2 extends SoundModel {
     const [layer, sound] = [`${body}.encoder.layers.*`, `${body}.feature_extractor.conv_layers.*`];
     const positions = `${body}.encoder.pos_conv_embed`;
     const weights = `${positions}.conv.parametrizations.weight`;
-    const isSpelled = this.headKind === 'ctc';
     return {
       'feature_layers.*.conv': `${sound}.conv`,
       'feature_layers.*.norm': `${sound}.layer_norm`,
@@ -291,11 +289,7 @@ export class Wav2Vec2 extends SoundModel {
       'encoder.layers.*.adapter_layer.linear2': `${layer}.adapter_layer.linear_2`,
       ...adapterNames(body),
       'spec_augment.vector': `${body}.masked_spec_embed`,
-      'head.dense': 'projector',
-      'head.tdnn.*': 'tdnn.*',
-      'head.vector': 'feature_extractor',
-      'head.objective': ['objective.weight'],
-      'head.out': isSpelled ? 'lm_head' : 'classifier',
+      ...soundHeadNames(this.headKind),
     };
   }
 }
@@ -326,25 +320,6 @@ function featureLayers(init: Initializer, config: ModelConfig, activation: Activ
     if (kind === 'layer') return new ConvLayer(conv, stride, new LayerNorm(init, outputs), activation);
     return new ConvLayer(conv, stride, i === 0 ? new GroupNorm(init, outputs, outputs) : null, activation);
   });
-}
-
-/** Heads of classes of sounds, of their frames, and of voices. */
-const CLASSIFYING: readonly HeadKind[] = ['sequence-classification', 'frame-classification', 'x-vector'];
-
-/** `dModel`: number of features that the head reads. */
-function headOf({ init, config, head }: FamilyContext, dModel: number, dropout: () => Dropout): PredictionHead | null {
-  if (head === 'ctc') {
-    const out = new Linear(init, dModel, config.size('vocab_size'));
-    return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
-  }
-  if (head === 'none') return null;
-  if (head === 'x-vector') return new XVectorHead(init, config, dModel);
-  const classes = labelsOf(config).length;
-  if (head === 'frame-classification')
-    return new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) });
-  const size = config.size('classifier_proj_size');
-  const dense = new Linear(init, dModel, size);
-  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, classes) });
 }
 
 export const wav2vec2Defaults: Json = {
@@ -388,10 +363,7 @@ export const wav2vec2Defaults: Json = {
   ctc_loss_reduction: 'sum',
   ctc_zero_infinity: false,
   classifier_proj_size: 256,
-  tdnn_dim: [512, 512, 512, 512, 1500],
-  tdnn_kernel: [5, 3, 3, 1, 1],
-  tdnn_dilation: [1, 2, 3, 1, 1],
-  xvector_output_dim: 512,
+  ...xVectorDefaults,
   pad_token_id: 0,
   bos_token_id: 1,
   eos_token_id: 2,

@@ -5,9 +5,11 @@ import { sameShape, Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
 import type { Memory } from '../../nn/decoder-state.js';
-import { Dropout } from '../../nn/dropout.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
-import { inference } from '../../nn/module.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { inference, Module } from '../../nn/module.js';
 import { sinusoids } from '../../nn/positions.js';
 import { Sequences } from '../../nn/sequences.js';
 import type { Stack } from '../../nn/stack.js';
@@ -17,24 +19,23 @@ import { gelu } from '../../ops/activation.js';
 import { add } from '../../ops/binary.js';
 import { concat, slice, transpose } from '../../ops/move.js';
 import { bartStack, bartStackNames } from '../bart-stack.js';
+import { labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelInputs } from '../inputs.js';
-import { PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { ModelConfig } from '../model-config.js';
+import { checkHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { type EncodedSource, Seq2SeqModel } from '../seq2seq-model.js';
+import { SoundModel } from '../sound-model.js';
 
 /**
  * Whisper (Radford et al. 2022, arXiv 2212.04356). Two convolutions turn every two frames of a log-mel spectrogram into
  * one vector. Pre-norm layers encode these vectors, and a decoder writes the text.
  */
 export class Whisper extends Seq2SeqModel {
-  readonly conv1: Conv1d;
-  readonly conv2: Conv1d;
-  /** float32 [positions, dModel]: sinusoids; not trained. */
-  readonly sourcePositions: Tensor;
+  readonly spectrogram: Spectrogram;
   readonly targetTokens: Embedding;
   readonly targetPositions: Embedding;
-  readonly sourceDropout: Dropout;
   readonly targetDropout: Dropout;
   readonly encoder: Stack;
   readonly decoder: Stack;
@@ -43,32 +44,17 @@ export class Whisper extends Seq2SeqModel {
   constructor(context: FamilyContext) {
     super(context, ['none', 'language-model']);
     const { init, config, head } = context;
-    const [dModel, bins] = [config.size('d_model'), config.size('num_mel_bins')];
-    const places = config.size('max_source_positions');
-    this.conv1 = new Conv1d(init, { inputs: bins, outputs: dModel, kernel: 3, padding: 1, channelsLast: true });
-    this.conv2 = new Conv1d(init, {
-      inputs: dModel,
-      outputs: dModel,
-      kernel: 3,
-      padding: 1,
-      stride: 2,
-      channelsLast: true,
-    });
-    const waves = { layout: 'halves', frequencies: 'tensor2tensor' } as const;
-    this.sourcePositions = init.table(places, dModel, () => sinusoids(places, dModel, waves));
+    const dModel = config.size('d_model');
+    this.spectrogram = new Spectrogram(init, config, this.randomness);
     this.targetTokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.targetPositions = new Embedding(init, config.size('max_target_positions'), dModel);
-    this.sourceDropout = new Dropout(config.number('dropout'), this.randomness);
     this.targetDropout = new Dropout(config.number('dropout'), this.randomness);
-    const design = { wiring: 'pre', finalNorm: true } as const;
-    this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
-    this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
+    this.encoder = bartStack(init, config, 'encoder', this.randomness, DESIGN);
+    this.decoder = bartStack(init, config, 'decoder', this.randomness, DESIGN);
     const isTied = config.flag('tie_word_embeddings');
     const out = head === 'none' ? null : vocabularyOutput(init, this.targetTokens, isTied, false);
     this.head = out && new PredictionHead({ pick: 'tokens', out });
-    // Keys have no bias here or in files, because it would shift all scores of a query equally.
-    for (const part of this.modules())
-      if (part instanceof MultiHeadAttention) part.qkv.bias?.write(new Float32Array(part.qkv.bias.size));
+    clearKeyBiases(this);
   }
 
   /** Sources are log-mel spectrograms. */
@@ -152,22 +138,10 @@ export class Whisper extends Seq2SeqModel {
 
   /** Yields after each layer. */
   *#read(features: unknown, hiddenStates?: Tensor[]): Generator<unknown, Memory> {
-    const { sum, batch } = this.#embed(features);
-    return { hidden: yield* this.encoder.forwardInParts(sum, batch, { hiddenStates }), batch };
-  }
-
-  #embed(features: unknown): { sum: Tensor; batch: Sequences } {
-    const [bins, frames] = this.featureShape as [number, number];
-    const expected = `a tensor [batch, ${bins}, ${frames}]`;
-    if (!(features instanceof Tensor))
-      throw new ArgumentError(`forward: inputFeatures is ${describeValue(features)}, expected ${expected}`);
-    const { shape } = features;
-    if (shape.length !== 3 || shape[1] !== bins || shape[2] !== frames)
-      throw new ShapeError(`forward: inputFeatures is ${describeShape(shape)}, expected ${expected}: pad or cut them`);
-    const batch = this.#places(features);
-    const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
-    const sum = this.sourceDropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
-    return { sum, batch };
+    const spectrogram = checkSpectrogram(features, this.featureShape);
+    const batch = this.#places(spectrogram);
+    const x = this.spectrogram.forward(transpose(spectrogram));
+    return { hidden: yield* this.encoder.forwardInParts(x, batch, { hiddenStates }), batch };
   }
 
   protected embedSource(): Tensor {
@@ -189,26 +163,144 @@ export class Whisper extends Seq2SeqModel {
   }
 
   protected override get stateNames(): StateNames {
-    const biases = (attention: string) => [`${attention}.q_proj.bias`, null, `${attention}.v_proj.bias`];
     return {
-      conv1: 'model.encoder.conv1',
-      conv2: 'model.encoder.conv2',
-      source_positions: 'model.encoder.embed_positions.weight',
+      ...spectrogramNames,
       target_tokens: 'model.decoder.embed_tokens',
       target_positions: 'model.decoder.embed_positions',
-      'encoder.layers.*.self_attn.qkv.bias': biases('model.encoder.layers.*.self_attn'),
-      'decoder.layers.*.self_attn.qkv.bias': biases('model.decoder.layers.*.self_attn'),
-      'decoder.layers.*.multihead_attn.qkv.bias': biases('model.decoder.layers.*.encoder_attn'),
+      'decoder.layers.*.self_attn.qkv.bias': biasNames('model.decoder.layers.*.self_attn'),
+      'decoder.layers.*.multihead_attn.qkv.bias': biasNames('model.decoder.layers.*.encoder_attn'),
       ...bartStackNames,
       'head.out': 'proj_out',
     };
   }
 }
 
+/** Wiring of both stacks. */
+const DESIGN = { wiring: 'pre', finalNorm: true } as const;
+
+/** The part of the encoder before its layers: a column of its output is the encoder's view of 20 ms. */
+class Spectrogram extends Module {
+  readonly conv1: Conv1d;
+  readonly conv2: Conv1d;
+  /** float32 [places, dModel]: sinusoids; not trained. */
+  readonly positions: Tensor;
+  readonly dropout: Dropout;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Randomness) {
+    super();
+    const [outputs, inputs] = [config.size('d_model'), config.size('num_mel_bins')];
+    const options = { outputs, kernel: 3, padding: 1, channelsLast: true };
+    this.conv1 = new Conv1d(init, { ...options, inputs });
+    this.conv2 = new Conv1d(init, { ...options, inputs: outputs, stride: 2 });
+    const waves = { layout: 'halves', frequencies: 'tensor2tensor' } as const;
+    const places = config.size('max_source_positions');
+    this.positions = init.table(places, outputs, () => sinusoids(places, outputs, waves));
+    this.dropout = new Dropout(config.number('dropout'), randomness);
+  }
+
+  /** float32 [B, columns, mel bins] → [B · places, dModel]. */
+  forward(columns: Tensor): Tensor {
+    const x = gelu(this.conv2.forward(gelu(this.conv1.forward(columns))));
+    return this.dropout.forward(add(x, this.positions)).reshape(-1, x.shape[2] as number);
+  }
+}
+
+/** `shape`: the expected shape of one spectrogram. */
+function checkSpectrogram(features: unknown, shape: readonly number[]): Tensor {
+  const expected = `a tensor [batch, ${shape.join(', ')}]`;
+  if (!(features instanceof Tensor))
+    throw new ArgumentError(`forward: inputFeatures is ${describeValue(features)}, expected ${expected}`);
+  if (!sameShape(features.shape.slice(1), shape))
+    throw new ShapeError(
+      `forward: inputFeatures is ${describeShape(features.shape)}, expected ${expected}: pad or cut them`,
+    );
+  return features;
+}
+
+/** Keys have no bias here or in files, because it would shift all scores of a query equally. */
+function clearKeyBiases(model: Module): void {
+  for (const part of model.modules())
+    if (part instanceof MultiHeadAttention) part.qkv.bias?.write(new Float32Array(part.qkv.bias.size));
+}
+
+const biasNames = (attention: string) => [`${attention}.q_proj.bias`, null, `${attention}.v_proj.bias`];
+
+/** Names of the encoder's parts that other families lack. */
+const spectrogramNames: StateNames = {
+  'spectrogram.conv1': 'model.encoder.conv1',
+  'spectrogram.conv2': 'model.encoder.conv2',
+  'spectrogram.positions': 'model.encoder.embed_positions.weight',
+  'encoder.layers.*.self_attn.qkv.bias': biasNames('model.encoder.layers.*.self_attn'),
+};
+
+/** Whisper's encoder with classes of sounds. */
+export class WhisperClassifier extends SoundModel {
+  readonly spectrogram: Spectrogram;
+  readonly encoder: Stack;
+  readonly endNorm = null;
+  readonly head: PredictionHead;
+  protected override readonly layerWeights: Tensor | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['sequence-classification']);
+    const { init, config } = context;
+    this.spectrogram = new Spectrogram(init, config, this.randomness);
+    this.encoder = bartStack(init, config, 'encoder', this.randomness, DESIGN);
+    const states = config.size('encoder_layers') + 1;
+    this.layerWeights = config.flag('use_weighted_layer_sum') ? init.constant([states], 1 / states) : null;
+    const size = config.size('classifier_proj_size');
+    const dense = new Linear(init, config.size('d_model'), size);
+    this.head = new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
+    clearKeyBiases(this);
+  }
+
+  override get featureWidth(): number {
+    return this.settings.size('num_mel_bins');
+  }
+
+  override framesOf(columns: number): number {
+    return Math.ceil(columns / 2);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['inputFeatures', 'labels'];
+  }
+
+  protected override columnsOf(features: unknown): Tensor {
+    const columns = 2 * this.settings.size('max_source_positions');
+    return transpose(checkSpectrogram(features, [this.featureWidth, columns]));
+  }
+
+  protected override embedSound(columns: Tensor): Tensor {
+    return this.spectrogram.forward(columns);
+  }
+
+  override get lacksBodyName(): boolean {
+    return true;
+  }
+
+  override moduleName(name: string): string {
+    return name.replace(/^model\./, '');
+  }
+
+  /** The decoder of a model that writes text. */
+  override ignores(name: string): boolean {
+    return /^(model\.)?decoder\.|^proj_out\./.test(name);
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...spectrogramNames, ...bartStackNames, 'head.dense': 'projector', 'head.out': 'classifier' };
+  }
+}
+
 export const whisper: Family = {
   model: Whisper,
+  encoder: WhisperClassifier,
+  encoderOnly: 'ForAudioClassification',
   className: 'Whisper',
   generationClass: 'WhisperForConditionalGeneration',
+  classificationClass: 'WhisperForAudioClassification',
   defaults: {
     num_mel_bins: 80,
     encoder_layers: 4,
@@ -235,5 +327,7 @@ export const whisper: Family = {
     begin_suppress_tokens: [220, 50256],
     median_filter_width: 7,
     tie_word_embeddings: true,
+    use_weighted_layer_sum: false,
+    classifier_proj_size: 256,
   },
 };

@@ -5,6 +5,7 @@ import { afterEvents } from '../../backend/after-events.js';
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
+import { atOnce } from '../../core/slices.js';
 import type { Features } from './features.js';
 import { Fft } from './fft.js';
 import { type MelFilter, melFilters } from './mel.js';
@@ -52,6 +53,11 @@ export class WhisperFeatureExtractor {
    * for values that are no Float32Array, and for samples that are not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
+    return atOnce(this.processInParts(recordings));
+  }
+
+  /** Same as `process`, but pauses after every few milliseconds of work. */
+  *processInParts(recordings: readonly Float32Array[]): Generator<undefined, Features> {
     if (!Array.isArray(recordings) || !recordings.every((samples) => isTyped(samples, 'Float32Array')))
       throw new ArgumentError(
         `whisper: the recordings are ${describeValue(recordings)}, expected an array of Float32Array`,
@@ -60,7 +66,7 @@ export class WhisperFeatureExtractor {
     const data = new Float32Array(recordings.length * featureSize * frames);
     for (const [i, samples] of recordings.entries()) {
       const into = data.subarray(i * featureSize * frames, (i + 1) * featureSize * frames);
-      for (const _ of this.#logMel(samples.subarray(0, this.samples), this.samples, into)); // at once
+      yield* this.#logMel(samples.subarray(0, this.samples), this.samples, into);
     }
     return { data, shape: [recordings.length, featureSize, frames] };
   }
@@ -82,6 +88,16 @@ export class WhisperFeatureExtractor {
     return { data, shape: [this.featureSize, frames] };
   }
 
+  /** Samples from one frame to the next. */
+  get step(): number {
+    return this.#hop;
+  }
+
+  /** Number of columns of the features of a recording. */
+  columnsOf(_samples: number): number {
+    return this.frames;
+  }
+
   /** Number of frames of a window that the samples cover. The frames behind them are padding. */
   framesOf(samples: number): number {
     return Math.ceil(samples / this.#hop);
@@ -91,7 +107,7 @@ export class WhisperFeatureExtractor {
    * Writes log₁₀ of the filters' sums, [featureSize, frames]. Values are clipped to 8 below the largest, and scaled to
    * about −1 to 1. Samples are padded to `length`. Pauses after each part of the work.
    */
-  *#logMel(samples: Float32Array, length: number, into: Float32Array): Generator<void, void, void> {
+  *#logMel(samples: Float32Array, length: number, into: Float32Array): Generator<undefined, void> {
     const { n } = this.#fft;
     const frames = into.length / this.featureSize;
     const re = new Float64Array(n);
