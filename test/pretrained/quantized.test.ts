@@ -151,7 +151,7 @@ it.each<[string, ReturnType<typeof changed>, RegExp]>([
     /quant_method is .aqlm., .* expected gptq, awq/,
   ],
   ['GPTQ with 5 bits', changed('gptq-g32-sym', { bits: 5 }), /GPTQ with 5 bits/],
-  ['AWQ for vectors', changed('awq-g32', { version: 'gemv' }), /version gemv is not read/],
+  ['AWQ for Marlin', changed('awq-g32', { version: 'marlin' }), /version marlin is not read/],
   [
     'missing scales',
     changed('gptq-g32-sym', {}, { [`${q}.scales`]: null }),

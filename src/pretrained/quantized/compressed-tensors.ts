@@ -2,17 +2,17 @@ import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
-import { readFp4 } from './fp4.js';
 import { groupedWeight } from './grouped.js';
 import { putScaled } from './scaled.js';
+import { readSmallFloats } from './small-floats.js';
 import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
 
 const PACKED = 'pack-quantized';
-/** Formats of weights as floats of 4 bits. Codes of both are packed alike. */
-const FP4 = ['nvfp4-pack-quantized', 'mxfp4-pack-quantized'];
+/** Formats of weights as floats of 4 or 6 bits. */
+const SMALL_FLOATS = ['nvfp4-pack-quantized', 'mxfp4-pack-quantized', 'mxfp6-pack-quantized'];
 /** Formats that store a plain number per weight, and scales. */
 const PLAIN = ['int-quantized', 'float-quantized', 'naive-quantized', 'mxfp8-quantized'];
-const FORMATS = [PACKED, ...PLAIN, ...FP4];
+const FORMATS = [PACKED, ...PLAIN, ...SMALL_FLOATS];
 
 /**
  * The formats of vLLM's compressed-tensors (https://github.com/vllm-project/compressed-tensors), without sparse ones.
@@ -20,15 +20,17 @@ const FORMATS = [PACKED, ...PLAIN, ...FP4];
 export async function readCompressedTensors(tensors: QuantizedTensors, config: Json): Promise<void> {
   checkPlain(config);
   const groups = Object.values(isObject(config.config_groups) ? config.config_groups : {}).filter(isObject);
-  for (const { format = config.format } of groups)
+  for (const group of groups) {
+    const format = group.format ?? config.format;
     if (!FORMATS.includes(format as string))
       throw new FormatError(
         `compressed-tensors in format ${describeValue(format)} is not read, expected ${FORMATS.join(', ')}`,
       );
+  }
   const schemes = groups.map(({ weights }) => (isObject(weights) ? weights : {}));
   for (const stem of tensors.stems('.weight_packed')) {
     const packed = tensors.take(`${stem}.weight_packed`);
-    if (packed.dtype === 'U8') readFp4(tensors, `${stem}.weight`, packed);
+    if (packed.dtype === 'U8') readSmallFloats(tensors, `${stem}.weight`, packed);
     else await readPacked(tensors, `${stem}.weight`, packed, schemes);
   }
   const blocks = schemes.map((scheme) => scheme.block_structure).filter(isBlock);
@@ -39,9 +41,7 @@ export async function readCompressedTensors(tensors: QuantizedTensors, config: J
     const order = tensors.takeOptional(`${name}_g_idx`);
     putScaled(tensors, name, weight, scale, { zero, order, blocks });
   }
-  const caches = ['.q_scale', '.k_scale', '.v_scale', '.q_zero_point', '.k_zero_point', '.v_zero_point'];
-  const activations = ['.input_scale', '.input_zero_point', '.input_global_scale', '.output_scale'];
-  tensors.drop(...activations, '.output_zero_point', ...caches);
+  tensors.dropActivations();
 }
 
 const isBlock = (value: unknown): value is [number, number] =>

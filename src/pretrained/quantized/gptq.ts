@@ -1,10 +1,15 @@
-import { describeValue } from '../../core/check.js';
+import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { groupedWeight } from './grouped.js';
 import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
 
+/** Numbers of bits. GPTQModel packs others in a layout of its own, AutoRound packs them like these. */
 const BITS = [2, 3, 4, 8];
+const AUTO_ROUND_BITS = [2, 3, 4, 5, 6, 7, 8];
+/** Settings that give modules other bits, groups or symmetry than the others: of GPTQModel, and of AutoRound. */
+const OVERRIDES = ['dynamic', 'extra_config', 'layer_config', 'regex_config'];
 /** Amounts to add to stored zero points, by `checkpoint_format`. The first version stores zero points less one. */
 const OFFSETS: ReadonlyMap<unknown, number> = new Map([
   ['gptq', 1],
@@ -24,8 +29,10 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
       `GPTQ in format ${describeValue(layout)} is not read, expected ${[...OFFSETS.keys()].join(' or ')}`,
     );
   const given = Number(config.bits);
-  if (!BITS.includes(given))
-    throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected one of ${BITS.join(', ')}`);
+  const known = config.quant_method === 'auto-round' ? AUTO_ROUND_BITS : BITS;
+  if (!known.includes(given))
+    throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected one of ${known.join(', ')}`);
+  const mayDiffer = OVERRIDES.some((name) => isObject(config[name]));
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);
     await tensors.noteBias(`${stem}.bias`);
@@ -37,13 +44,14 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
     checkWords(`${stem}.qweight`, packed);
     checkWords(`${stem}.qzeros`, zeros);
     const order = tensors.takeOptional(`${stem}.g_idx`);
-    const bits = bitsOf(stem, [given, ...BITS], { outputs, width, words, inputs: order?.size });
+    const bits = bitsOf(stem, [given, ...known], { outputs, width, words, inputs: order?.size });
     const inputs = Math.floor((words * 32) / bits);
     const isSized = scales.size === groups * outputs && zeroRows === groups && wordsFor(inputs, bits) === words;
     if (!isSized || (order !== null && order.size !== inputs))
       throw new FormatError(`the scales, qzeros or g_idx of ${stem} do not fit [${outputs}, ${inputs}]`);
     const groupSize = groupSizeOf(stem, inputs, groups, config.group_size);
-    const isOrdered = order !== null && config.desc_act === true;
+    const mayBeOrdered = order !== null && (config.desc_act === true || mayDiffer);
+    const isOrdered = mayBeOrdered && !(await isInOrder(order, groupSize));
     const load = async () => {
       const [codes, zeroCodes] = [new Codes(bits, await valuesOf(packed)), new Codes(bits, await valuesOf(zeros))];
       const [factors, groupOf] = [await valuesOf(scales), order && (await valuesOf(order))];
@@ -56,10 +64,24 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
         groupOf: isOrdered || isUnexpected ? (input: number) => groupOf?.[input] as number : undefined,
       };
     };
-    const zeroKind = config.sym === true ? 'middle' : 'codes';
+    const isSymmetric = config.sym === true && (!mayDiffer || (await hasMiddles(zeros, outputs, bits, offset)));
+    const zeroKind = isSymmetric ? 'middle' : 'codes';
     const matrix = { name: stem, shape: [outputs, inputs] as const, bits, groupSize, isOrdered, load };
     tensors.put(`${stem}.weight`, groupedWeight({ ...matrix, zeros: zeroKind, isHalf: scales.dtype === 'F16' }));
   }
+}
+
+/** Returns true if inputs are in the order of their groups, as static groups have them. */
+async function isInOrder(order: SafetensorsEntry, groupSize: number): Promise<boolean> {
+  return (await valuesOf(order)).every((group, input) => group === Math.floor(input / groupSize));
+}
+
+/** Returns true if all zero points are the middle of the codes. */
+async function hasMiddles(zeros: SafetensorsEntry, outputs: number, bits: number, offset: number): Promise<boolean> {
+  const [codes, [groups, width]] = [new Codes(bits, await valuesOf(zeros)), matrixOf('qzeros', zeros)];
+  for (let group = 0; group < groups; group++)
+    for (let row = 0; row < outputs; row++) if (codes.at(row, group * width) + offset !== 2 ** (bits - 1)) return false;
+  return true;
 }
 
 /**

@@ -13,36 +13,53 @@ import { readMxfp4 } from './mxfp4.js';
 import { readFp8 } from './scaled.js';
 import { QuantizedTensors } from './tensors.js';
 
-const METHODS: Readonly<Record<string, (tensors: QuantizedTensors, config: Json) => void | Promise<void>>> = {
+type Reader = (tensors: QuantizedTensors, config: Json) => void | Promise<void>;
+
+const METHODS: Readonly<Record<string, Reader>> = {
   gptq: readGptq,
   awq: readAwq,
   'auto-round': readAutoRound,
   'compressed-tensors': readCompressedTensors,
   fp8: readFp8,
   fbgemm_fp8: readFp8,
+  mxfp8: readFp8,
   bitsandbytes: readBitsAndBytes,
   mxfp4: readMxfp4,
 };
 
-/**
- * AutoRound (Cheng et al. 2023, arXiv 2309.05516), which stores codes like GPTQ or AWQ. Its own layout is GPTQ's with
- * zero points as they are.
- */
-function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json): Promise<void> {
-  const { packing_format: packing = 'auto_round:auto_gptq' } = config;
-  if (packing === 'auto_round:auto_awq') return readAwq(tensors, { ...config, version: 'gemm' });
-  const isKnown = packing === 'auto_round' || packing === 'auto_round:auto_gptq';
-  if (isKnown)
-    return readGptq(tensors, { ...config, checkpoint_format: packing === 'auto_round' ? 'gptq_v2' : 'gptq' });
-  throw new FormatError(
-    `AutoRound in ${describeValue(packing)} is not read, expected auto_round, auto_round:auto_gptq or auto_round:auto_awq`,
-  );
+/** Readers for AutoRound by `packing_format`. Its own layout is GPTQ's with zero points as they are. */
+const AUTO_ROUND: Readonly<Record<string, Reader>> = {
+  auto: readGptq,
+  'auto_round:gptq': readGptq,
+  'auto_round:auto_gptq': readGptq,
+  auto_round: (tensors, config) => readGptq(tensors, { ...config, checkpoint_format: 'gptq_v2' }),
+  'auto_round:gptqmodel': (tensors, config) => readGptq(tensors, { ...config, checkpoint_format: 'gptq_v2' }),
+  'auto_round:awq': readAwq,
+  'auto_round:auto_awq': readAwq,
+  // MXFP4, MXFP8, NVFP4 and float8, whose tensors tell their types.
+  'auto_round:llm_compressor': (tensors) => readCompressedTensors(tensors, {}),
+  'auto_round:fp8_static': (tensors) => readCompressedTensors(tensors, {}),
+};
+
+/** AutoRound (Cheng et al. 2023, arXiv 2309.05516), which stores codes like other libraries. */
+function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json): void | Promise<void> {
+  const { packing_format: given } = config;
+  const read = own(AUTO_ROUND, given ?? 'auto');
+  if (read === undefined)
+    throw new FormatError(
+      `AutoRound in ${describeValue(given)} is not read, expected ${Object.keys(AUTO_ROUND).join(', ')}`,
+    );
+  return read(tensors, config);
 }
+
+/** Returns the reader with this name. */
+const own = (readers: Readonly<Record<string, Reader>>, name: unknown) =>
+  typeof name === 'string' && Object.hasOwn(readers, name) ? readers[name] : undefined;
 
 /** Returns the weights with quantized ones replaced by their values. Throws FormatError for unknown methods. */
 export async function dequantizing(weights: Weights, config: Json): Promise<Weights> {
   const { quant_method: method = 'bits' in config ? 'gptq' : undefined } = config;
-  const read = typeof method === 'string' && Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
+  const read = own(METHODS, method);
   if (read === undefined) {
     const known = Object.keys(METHODS).join(', ');
     throw new FormatError(
@@ -52,5 +69,6 @@ export async function dequantizing(weights: Weights, config: Json): Promise<Weig
   }
   const tensors = new QuantizedTensors(weights.tensors);
   await read(tensors, config);
+  tensors.checkScaled();
   return { ...weights, tensors: tensors.all, unneeded: tensors.unneeded };
 }

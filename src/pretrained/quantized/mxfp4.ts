@@ -1,6 +1,6 @@
 import { FormatError } from '../../core/errors.js';
 import { ComputedWeight } from '../computed-weight.js';
-import { FP4, MXFP4_BLOCK, mxfp4Blocks, scaleOfExponent } from './fp4.js';
+import { FP4, MXFP4_BLOCK, mxfp4Blocks, scaleOfExponent } from './small-floats.js';
 import { type QuantizedTensors, valuesOf } from './tensors.js';
 
 /**

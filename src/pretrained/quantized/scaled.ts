@@ -3,8 +3,8 @@
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
 import { LinearWeight } from '../computed-weight.js';
-import { scaleOfExponent } from './fp4.js';
 import { groupedWeight } from './grouped.js';
+import { scaleOfExponent } from './small-floats.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /** [rows, columns] of a block that has a scale. */
@@ -118,6 +118,9 @@ async function floatsOf(matrix: ScaledMatrix): Promise<Float32Array> {
   return floats;
 }
 
+/** Names of the scale of a weight: of DeepSeek-V3, FBGEMM, DeepSeek-V4 and Mistral Large 4. */
+const SCALES = ['.weight_scale_inv', '.weight_scale', '.scale', '.qscale_weight'];
+
 /**
  * Reads float8 weights of DeepSeek-V3 and Qwen3, with a scale per block, and of FBGEMM, with a scale per output. Values
  * are multiplied by `weight_scale_inv`, in spite of its name.
@@ -130,11 +133,12 @@ export function readFp8(
   if (block != null && !isBlock)
     throw new FormatError(`weight_block_size is ${JSON.stringify(block)}, expected two sizes`);
   const blocks = isBlock ? [block as [number, number]] : [];
-  for (const suffix of ['_scale_inv', '_scale'])
-    for (const stem of tensors.stems(`.weight${suffix}`)) {
+  for (const suffix of SCALES)
+    for (const stem of tensors.stems(suffix)) {
       const name = `${stem}.weight`;
-      const [weight, scale] = [tensors.take(name), tensors.take(name + suffix)];
+      if (suffix === '.scale' && !tensors.dtypeOf(name)?.startsWith('F8_')) continue; // of a norm
+      const [weight, scale] = [tensors.take(name), tensors.take(stem + suffix)];
       putScaled(tensors, name, weight, scale, { blocks });
     }
-  tensors.drop('.input_scale', '.input_scale_ub', '.activation_scale');
+  tensors.dropActivations();
 }

@@ -25,6 +25,25 @@ export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
   return all;
 }
 
+/** Endings of the names of scales and zero points of activations and caches. */
+const ACTIVATIONS = [
+  '.input_scale',
+  '.input_scale_ub',
+  '.input_zero_point',
+  '.input_global_scale',
+  '.output_scale',
+  '.output_zero_point',
+  '.activation_scale',
+  '.qscale_act',
+  '.q_scale',
+  '.k_scale',
+  '.v_scale',
+  '.kv_scale',
+  '.q_zero_point',
+  '.k_zero_point',
+  '.v_zero_point',
+];
+
 /** Tensors by name. A format removes its own tensors, and adds the weights that they represent. */
 export class QuantizedTensors {
   readonly #tensors: Map<string, WeightEntry>;
@@ -44,6 +63,11 @@ export class QuantizedTensors {
     return [...this.#tensors.keys()].flatMap((name) => (name.endsWith(suffix) ? [name.slice(0, -suffix.length)] : []));
   }
 
+  /** The type of a tensor; undefined if there is none. */
+  dtypeOf(name: string): string | undefined {
+    return this.#tensors.get(name)?.dtype;
+  }
+
   /** Removes and returns a tensor, or returns null if there is none. */
   takeOptional(name: string): SafetensorsEntry | null {
     const entry = this.#tensors.get(name);
@@ -60,10 +84,17 @@ export class QuantizedTensors {
     return entry;
   }
 
-  /** Removes tensors that only matter to quantized activations or caches. */
-  drop(...suffixes: readonly string[]): void {
+  /** Removes scales and zero points of quantized activations and caches. */
+  dropActivations(): void {
     for (const name of this.#tensors.keys())
-      if (suffixes.some((suffix) => name.endsWith(suffix))) this.#tensors.delete(name);
+      if (ACTIVATIONS.some((suffix) => name.endsWith(suffix))) this.#tensors.delete(name);
+  }
+
+  /** Throws FormatError for a matrix of float8 that is left over: its scale has an unknown name. */
+  checkScaled(): void {
+    for (const [name, { dtype, shape }] of this.#tensors)
+      if (dtype.startsWith('F8_') && shape.length === 2)
+        throw new FormatError(`tensor ${quote(name)} is ${dtype} without a scale, expected ${quote(`${name}_scale`)}`);
   }
 
   /** Records a bias of zeros. Some libraries write one for each layer, even if the model has none. */
