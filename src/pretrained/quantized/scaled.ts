@@ -136,7 +136,7 @@ export function readFp8(
   for (const suffix of SCALES)
     for (const stem of tensors.stems(suffix)) {
       const name = `${stem}.weight`;
-      if (suffix === '.scale' && !tensors.dtypeOf(name)?.startsWith('F8_')) continue; // of a norm
+      if (suffix === '.scale' && !tensors.dtypeOf(name)?.startsWith('F8_')) continue; // a norm may have such a name
       const [weight, scale] = [tensors.take(name), tensors.take(stem + suffix)];
       putScaled(tensors, name, weight, scale, { blocks });
     }
