@@ -10,6 +10,9 @@ const MAX_WORDS = 25;
 /** A comment begins with a noun, a verb, or If/When. These words begin a clause that lacks its subject. */
 const FIRST_WORDS = /^(what|that|those|of|whether|as|where|by|who|the same)\b/i;
 
+/** Markdown takes this at the start of a comment for the target of a link, and does not show it. */
+const LINK_TARGET = /^\[[^\]]*\]: /;
+
 /** Terms that the project no longer uses, and their replacements. They are searched in comments, pages and code. */
 const ABOLISHED = [
   [/\b[kK]eeping\b(?=\.)|\bletGo\b/, 'Recording'],
@@ -47,6 +50,7 @@ function* problemsOf({ text, isComment }) {
     if (i === 0 && isComment && FIRST_WORDS.test(paragraph)) {
       yield `begins with "${words(paragraph)[0]}": ${paragraph.slice(0, 60)}`;
     }
+    if (isComment && LINK_TARGET.test(paragraph)) yield `begins like a link of Markdown: ${paragraph.slice(0, 60)}`;
     for (const sentence of sentences(paragraph)) {
       const count = words(sentence).length;
       if (count > MAX_WORDS) yield `${count} words, expected at most ${MAX_WORDS}: ${sentence.slice(0, 60)}…`;

@@ -33,7 +33,7 @@ export interface NormTrace<T = Values> {
   readonly mean: T;
   /** [T, 1], divided by dModel, not by dModel - 1. */
   readonly variance: T;
-  /** [dModel]: the factor, with a constant that the family adds to its weight (Gemma's 1). */
+  /** Shape [dModel]: the factor, with a constant that the family adds to its weight (Gemma's 1). */
   readonly weight: T;
   readonly bias: T | null;
   readonly output: T;
@@ -75,7 +75,7 @@ export interface LayerTrace<T = Values> {
   readonly crossAttention: SubLayerTrace<AttentionTrace<T>, T> | null;
   /** Null without a network, and for others than `FeedForward`, such as a mixture of experts. */
   readonly feedForward: SubLayerTrace<FeedForwardTrace<T>, T> | null;
-  /** [T, features]: the layer's input, with all streams if it has several (Gemma 3n). */
+  /** Shape [T, features]: the layer's input, with all streams if it has several (Gemma 3n). */
   readonly input: T;
   /** [T, features] */
   readonly output: T;
@@ -96,8 +96,8 @@ export interface Trace<T = Values> {
   readonly encoder: StackTrace<T> | null;
   readonly decoder: StackTrace<T> | null;
   /**
-   * [T, vocabulary]: scores of the next token after each target token; for encoder-only models, scores at each source
-   * token.
+   * Shape [T, vocabulary]: scores of the next token after each target token; for encoder-only models, scores at each
+   * source token.
    */
   readonly logits: T;
   /** softmax(logits) */
@@ -140,9 +140,9 @@ export interface AttentionTrace<T = Values> {
   readonly window: AttentionWindow | null;
   /** softmax(scores) over the keys that a query may see; 0 for other keys. */
   readonly weights: T;
-  /** [heads, Tq, d]: the weighted mean of the values, with the relative term of `shaw` positions. */
+  /** Shape [heads, Tq, d]: the weighted mean of the values, with the relative term of `shaw` positions. */
   readonly outputs: T;
-  /** [Tq, dModel]: the concatenated heads after the output projection. */
+  /** Shape [Tq, dModel]: the concatenated heads after the output projection. */
   readonly output: T;
 }
 

@@ -23,9 +23,9 @@ export interface Noise {
 export interface NoisyTargets {
   readonly count: number;
   readonly groups: number;
-  /** [B · D]: classes. The number of classes stands for padding. */
+  /** Shape [B · D]: classes. The number of classes stands for padding. */
   readonly labels: Int32Array;
-  /** [B · D · 4]: logits of boxes. */
+  /** Shape [B · D · 4]: logits of boxes. */
   readonly boxes: Float32Array;
   /** The target of each query that must restore one. All others must predict nothing. */
   readonly matches: readonly Match[];

@@ -128,7 +128,7 @@ export interface ModelOutput {
   lastHiddenState?: Tensor;
   poolerOutput?: Tensor;
   /**
-   * [B, features]: the vector of each text, as sentence-transformers' `encode` returns it, if the model has its
+   * Shape [B, features]: the vector of each text, as sentence-transformers' `encode` returns it, if the model has its
    * modules.
    */
   sentenceEmbedding?: Tensor;
@@ -162,9 +162,9 @@ export interface ModelOutput {
   predMasks?: Tensor;
   iouScores?: Tensor;
   visionHiddenStates?: Tensor[];
-  /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */
+  /** Shape [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */
   predBoxes?: Tensor;
-  /** [B, patches]: the score of each patch as an object of any kind, and its vector, [B, patches, features]. */
+  /** Shape [B, patches]: the score of each patch as an object of any kind, and its vector, [B, patches, features]. */
   objectnessLogits?: Tensor;
   classEmbeds?: Tensor;
   /** Scores and boxes of queries before the first layer of a decoder, and after each of its layers. */

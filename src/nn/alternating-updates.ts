@@ -66,9 +66,9 @@ export class AlternatingUpdates extends Module implements WiringPart {
   readonly routerNorm: Norm;
   /** [dModel, streams] */
   readonly router: Projection;
-  /** [streams, streams²]: coefficients of the mixtures. */
+  /** Shape [streams, streams²]: coefficients of the mixtures. */
   readonly prediction: Projection;
-  /** [streams, streams]: coefficients of the correction. */
+  /** Shape [streams, streams]: coefficients of the correction. */
   readonly correction: Projection;
   /** [dModel] */
   readonly ownScale: Tensor;
@@ -110,7 +110,7 @@ export class AlternatingUpdates extends Module implements WiringPart {
 
   #predict(streams: readonly Tensor[]): Tensor[] {
     const modalities = this.#modalities(streams[this.#options.active] as Tensor);
-    const all = this.#coefficients(this.prediction, modalities); // [N, streams²]: to, then from
+    const all = this.#coefficients(this.prediction, modalities); // Shape [N, streams²]: to, then from
     return streams.map((stream, to) =>
       streams.reduce((sum, from, i) => {
         const at = to * streams.length + i;

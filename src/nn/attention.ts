@@ -30,9 +30,9 @@ type PassOptions = Pick<
 
 /** Tensors of one pass, without padding. */
 export interface AttentionParts {
-  /** [N, features]: the input of the queries. */
+  /** Shape [N, features]: the input of the queries. */
   readonly input: Tensor;
-  /** [N', features]: the input of keys and values. */
+  /** Shape [N', features]: the input of keys and values. */
   readonly memory: Tensor;
   /** [N, heads·d] */
   readonly q: Tensor;
@@ -41,7 +41,7 @@ export interface AttentionParts {
   readonly v: Tensor;
   /** The options of the op `attention`. */
   readonly options: AttentionValueOptions;
-  /** [N, dModel]: the projected outputs of the heads. */
+  /** Shape [N, dModel]: the projected outputs of the heads. */
   readonly output: Tensor;
 }
 

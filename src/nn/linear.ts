@@ -40,7 +40,7 @@ export class Linear extends Module implements Projection {
   /** [out], or null. */
   readonly bias: Tensor | null;
   readonly #sections: readonly number[];
-  /** [out]: 1 in sections with a bias, 0 in the others; null if all sections have one. */
+  /** Shape [out]: 1 in sections with a bias, 0 in the others; null if all sections have one. */
   readonly #biased: Tensor | null;
 
   /**

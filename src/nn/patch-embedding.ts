@@ -56,7 +56,7 @@ export class PatchEmbedding extends Module {
   readonly classToken: Tensor | null;
   /** [registers, dModel], or null if there are none. */
   readonly registers: Tensor | null;
-  /** [tokens, dModel]: the class token first, then patches row by row. Null if tokens have no learned positions. */
+  /** Shape [tokens, dModel]: the class token first, then patches. Null if tokens have no learned positions. */
   readonly positions: Tensor | null;
   readonly image: GridSize;
   readonly patch: GridSize;

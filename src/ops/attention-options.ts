@@ -25,7 +25,7 @@ export interface AttentionOptions {
    */
   causal?: boolean | 'lower-right' | 'upper-left' | undefined;
   /**
-   * [left, right]: a query at position p attends to keys p − left to p + right; −1 means no limit. Without `causal`,
+   * `[left, right]`: a query at position p attends to keys p − left to p + right; −1 means no limit. Without `causal`,
    * the last query has the position of the last key (flash-attention's `window_size`). With `causal`, there are no keys
    * to the right. The cost is proportional to the window. Default: [-1, -1].
    */

@@ -21,9 +21,9 @@ export interface GridSampleOptions {
 }
 
 /**
- * Samples images at given positions, as torch.nn.functional.grid_sample. `x` is float32 [B, C, H, W], `grid` float32
- * [B, H', W', 2]: x and y of each position, from -1 to 1. The result is [B, C, H', W']. Positions that are NaN or far
- * outside give zeros, or with 'border' pixels of the border. Gradients go to both. Throws ShapeError, DTypeError,
+ * Samples images at given positions, as torch.nn.functional.grid_sample. `x` is float32 [B, C, H, W]. `grid`, float32
+ * [B, H', W', 2], has x and y of each position, from -1 to 1. The result is [B, C, H', W']. Positions that are NaN or
+ * far outside give zeros, or with 'border' pixels of the border. Gradients go to both. Throws ShapeError, DTypeError,
  * ArgumentError.
  */
 export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions = {}): Tensor {

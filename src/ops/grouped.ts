@@ -9,11 +9,11 @@ import { contiguous } from './contiguous.js';
 
 /** Rows sorted by group. All tensors are int32. */
 export interface GroupedRows {
-  /** [ids]: the row of each id, sorted by group. Ids of the same group keep their order. */
+  /** Shape [ids]: the row of each id, sorted by group. Ids of the same group keep their order. */
   readonly rows: Tensor;
-  /** [ids]: the index of each id in `rows`. */
+  /** Shape [ids]: the index of each id in `rows`. */
   readonly places: Tensor;
-  /** [groups + 1]: the index in `rows` at which each group starts; last, the number of ids. */
+  /** Shape [groups + 1]: the index in `rows` at which each group starts; last, the number of ids. */
   readonly offsets: Tensor;
 }
 

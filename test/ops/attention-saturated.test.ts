@@ -8,7 +8,7 @@ import { Random } from '../random.js';
 const FEATURES = 16;
 const HEADS = 2;
 
-/** [count, HEADS · FEATURES]: vectors of length 850 in directions that differ, so that scores of pairs are far below those of equals. */
+/** Shape [count, HEADS · FEATURES]: vectors of length 850 in directions that differ, so that scores of pairs are far below those of equals. */
 function directions(count: number): Float32Array {
   const angle = (row: number, pair: number) => (2 * Math.PI * row * (pair + 1)) / count;
   return Float32Array.from({ length: count * HEADS * FEATURES }, (_, i) => {

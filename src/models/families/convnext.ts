@@ -26,7 +26,7 @@ const EPS = 1e-6;
 
 /**
  * ConvNeXt (Liu et al. 2022, arXiv 2201.03545): a convolutional network with the structure of a Transformer. Maps are
- * [B, H, W, C]: images, rows, columns, features.
+ * Shape [B, H, W, C]: images, rows, columns, features.
  */
 export class ConvNext extends ImageModel {
   readonly patches: Conv2d;

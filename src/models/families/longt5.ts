@@ -150,7 +150,7 @@ interface SidePlaces {
   readonly width: number;
   /** Rows of the keys of all blocks: tokens, and the sums after them. */
   readonly keys: Int32Array;
-  /** [blocks, queries, keys]: 1 if a query attends to a key; the row of its bias in the two tables. */
+  /** Shape [blocks, queries, keys]: 1 if a query attends to a key; the row of its bias in the two tables. */
   readonly mask: Int32Array;
   readonly biasRows: Int32Array;
   readonly shape: readonly [blocks: number, queries: number, keys: number];

@@ -216,7 +216,7 @@ interface ReadText {
   readonly padded: PaddedBatch;
   /** float32 [B, T, width] */
   readonly hidden: Tensor;
-  /** [B, T, 1]: 1 for tokens, 0 for padding. */
+  /** Shape [B, T, 1]: 1 for tokens, 0 for padding. */
   readonly mask: Tensor;
   /** The embedding of the speaker, [1, 1, features]; null for a model of one voice. */
   readonly speaker: Tensor | null;

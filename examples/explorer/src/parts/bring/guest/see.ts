@@ -36,7 +36,7 @@ export interface SampleMap {
   readonly queries: number;
   /** Samples of a head. */
   readonly samples: number;
-  /** [heads, queries, samples, 2]: x and y as shares of the picture's width and height. */
+  /** Shape [heads, queries, samples, 2]: x and y as shares of the picture's width and height. */
   readonly places: Float32Array;
   /** [heads, queries, samples] */
   readonly weights: Float32Array;
