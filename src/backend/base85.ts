@@ -12,10 +12,10 @@ const INSTEAD = 120;
  */
 export function fromBase85(text: string): Uint8Array<ArrayBuffer> {
   const words = new DataView(new ArrayBuffer(((text.length - 1) / 5) * 4));
-  for (let at = 1, to = 0; to < words.byteLength; to += 4) {
+  for (let position = 1, to = 0; to < words.byteLength; to += 4) {
     let word = 0;
-    for (const end = at + 5; at < end; at++) {
-      const code = text.charCodeAt(at);
+    for (const end = position + 5; position < end; position++) {
+      const code = text.charCodeAt(position);
       word = word * 85 + (code === INSTEAD ? BACKSLASH : code) - FIRST;
     }
     words.setUint32(to, word);

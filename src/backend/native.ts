@@ -33,17 +33,17 @@ export async function loadAddon(): Promise<Addon> {
   const require = createRequire(url);
   // An addon that was built on this machine comes first: in a clone, or in an installation from git. The relative path
   // is right for src/backend/ and for dist/chunks/.
-  const built = ['../../build/Release', '../addon'].map((place) =>
-    fileURLToPath(siblingUrl(url, `${place}/simdformer.node`)),
+  const built = ['../../build/Release', '../addon'].map((path) =>
+    fileURLToPath(siblingUrl(url, `${path}/simdformer.node`)),
   );
   const reasons: string[] = [];
-  for (const place of [...built, ...prebuilt(), SOURCE]) {
+  for (const path of [...built, ...prebuilt(), SOURCE]) {
     try {
-      return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: os.availableParallelism(), os };
+      return { ...(require(path) as Pick<Addon, 'Engine'>), parallelism: os.availableParallelism(), os };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       const [reason] = message.split('\n'); // without Node's list of requiring modules
-      reasons.push(`${place}: ${code === 'MODULE_NOT_FOUND' ? 'it is not there' : reason}`);
+      reasons.push(`${path}: ${code === 'MODULE_NOT_FOUND' ? 'it is not there' : reason}`);
     }
   }
   throw new DeviceError(
@@ -97,10 +97,10 @@ export function createNativeBackend({ Engine, parallelism, os }: Addon, options:
     engine = new Engine(isa, threads, options.priority === 'background');
   } catch (error) {
     const { name, message } = error as Error; // `instanceof` fails in Jest, whose tests have their own realm
-    const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
+    const settingName = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
     const why =
       name === 'RangeError' && isa !== undefined
-        ? `${asked} is '${isa}', but ${message}`
+        ? `${settingName} is '${isa}', but ${message}`
         : `${message}. Use fewer threads, or raise the limit of address space (ulimit -v)`;
     throw new DeviceError(`createDevice: ${why}`, { cause: error });
   }

@@ -7,7 +7,7 @@ export interface CpuTimes {
   /** Sum over all cores: work, without that of programs that let others go first (nice). */
   readonly busy: number;
   /** Work of this process. */
-  readonly own: number;
+  readonly thisProcess: number;
   readonly cores: number;
 }
 
@@ -37,11 +37,11 @@ export class SpareCores {
     const time = this.now();
     if (time - this.#read < INTERVAL) return this.#count;
     const next = this.times();
-    const { all, busy, own, cores } = next;
+    const { all, busy, thisProcess, cores } = next;
     const elapsed = all - this.#last.all;
     if (elapsed > 0) {
-      const others = (cores * (busy - this.#last.busy - (own - this.#last.own))) / elapsed;
-      this.#count = Math.max(1, Math.min(this.max, cores - Math.round(Math.max(0, others))));
+      const otherProcesses = (cores * (busy - this.#last.busy - (thisProcess - this.#last.thisProcess))) / elapsed;
+      this.#count = Math.max(1, Math.min(this.max, cores - Math.round(Math.max(0, otherProcesses))));
     }
     [this.#last, this.#read] = [next, time];
     return this.#count;
@@ -58,5 +58,5 @@ export function cpuTimes(os: Pick<typeof import('node:os'), 'cpus'>): CpuTimes {
     all += user + sys + irq + nice + idle;
   }
   const { user, system } = process.cpuUsage();
-  return { all, busy, own: (user + system) / 1e3, cores: cores.length };
+  return { all, busy, thisProcess: (user + system) / 1e3, cores: cores.length };
 }

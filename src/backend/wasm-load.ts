@@ -91,8 +91,8 @@ const MEMORY_IMPORT = [109, 101, 109, 111, 114, 121, 2, 1];
  * Makes the imported memory of a module shared, by setting one bit of the flag after its name. The rest is unchanged.
  */
 function share<Bytes extends Uint8Array>(bytes: Bytes): Bytes {
-  let at = 0;
-  while (at < bytes.length && !MEMORY_IMPORT.every((byte, i) => bytes[at + i] === byte)) at++;
-  bytes[at + MEMORY_IMPORT.length - 1] = 3;
+  let offset = 0;
+  while (offset < bytes.length && !MEMORY_IMPORT.every((byte, i) => bytes[offset + i] === byte)) offset++;
+  bytes[offset + MEMORY_IMPORT.length - 1] = 3;
   return bytes;
 }

@@ -81,8 +81,8 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
   const { threads, wasmUrl, isa = wasmIsas[0] } = options;
   if (!wasmIsas.includes(isa as WasmIsa)) {
     const have = wasmIsas.join(' ') || 'none: it has no WebAssembly with SIMD';
-    const asked = isa === undefined ? '' : `isa is '${isa}', but `;
-    throw new DeviceError(`createDevice: ${asked}this runtime has these instruction sets: ${have}`);
+    const prefix = isa === undefined ? '' : `isa is '${isa}', but `;
+    throw new DeviceError(`createDevice: ${prefix}this runtime has these instruction sets: ${have}`);
   }
   const count = await threadsHere(threads);
   if (bundled?.use === 'first') {

@@ -28,8 +28,8 @@ export function warnOnce(how: string, why: string): void {
  * Returns the number of threads of a device: the requested number, or the number of processors. It is 1 if threads are
  * not available.
  */
-export async function threadsHere(asked: number | undefined): Promise<number> {
-  const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
+export async function threadsHere(requested: number | undefined): Promise<number> {
+  const wanted = requested ?? Math.min(await parallelism(), MAX_THREADS);
   const reason = whyNotShared();
   if (wanted === 1 || reason === null) return wanted;
   warnOnce('on one thread', reason);

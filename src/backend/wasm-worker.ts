@@ -22,7 +22,7 @@ class WorkerBackend implements Backend {
   declare readonly manifest: Manifest;
   #worker: RunningWorker | null = null;
   /** Requests that are not answered yet, in order. */
-  readonly #asked: Asked[] = [];
+  readonly #pending: Asked[] = [];
   #lost: DeviceError | null = null;
 
   /** Starts the worker and its engine. */
@@ -69,16 +69,16 @@ class WorkerBackend implements Backend {
   }
 
   async readAsync(byteOffset: number, target: ArrayBufferView): Promise<void> {
-    const reads = piecesOf(target).map(async ([at, part]) => {
-      part.set(await this.#ask<'read'>({ do: 'read', byteOffset: byteOffset + at, length: part.length }));
+    const reads = piecesOf(target).map(async ([offset, part]) => {
+      part.set(await this.#ask<'read'>({ do: 'read', byteOffset: byteOffset + offset, length: part.length }));
     });
     await Promise.all(reads);
   }
 
   write(byteOffset: number, source: ArrayBufferView): void {
-    for (const [at, part] of piecesOf(source)) {
+    for (const [offset, part] of piecesOf(source)) {
       const bytes = part.slice();
-      this.#tell({ do: 'write', byteOffset: byteOffset + at, bytes }, [bytes.buffer]);
+      this.#tell({ do: 'write', byteOffset: byteOffset + offset, bytes }, [bytes.buffer]);
     }
   }
 
@@ -97,23 +97,23 @@ class WorkerBackend implements Backend {
   ): Promise<Answers[Kind]> {
     return new Promise((resolve, reject) => {
       this.#tell(request, transfer);
-      this.#asked.push({ resolve, reject });
+      this.#pending.push({ resolve, reject });
       this.#worker?.keepAlive(true);
     });
   }
 
   #hear(answer: Answer): void {
-    const asked = this.#asked.shift();
-    if (this.#asked.length === 0) this.#worker?.keepAlive(false);
-    if ('error' in answer) asked?.reject(errorOf(answer.error));
-    else asked?.resolve(answer.result as never);
+    const pending = this.#pending.shift();
+    if (this.#pending.length === 0) this.#worker?.keepAlive(false);
+    if ('error' in answer) pending?.reject(errorOf(answer.error));
+    else pending?.resolve(answer.result as never);
   }
 
   #lose(error: DeviceError): void {
     this.#lost = error;
     this.#worker?.terminate();
     this.#worker = null;
-    for (const { reject } of this.#asked.splice(0)) reject(error);
+    for (const { reject } of this.#pending.splice(0)) reject(error);
   }
 }
 
@@ -121,7 +121,8 @@ class WorkerBackend implements Backend {
 function piecesOf(view: ArrayBufferView): [at: number, part: Uint8Array][] {
   const bytes = bytesOf(view);
   const pieces: [number, Uint8Array][] = [];
-  for (let at = 0; at < bytes.length; at += PIECE) pieces.push([at, bytes.subarray(at, at + PIECE)]);
+  for (let offset = 0; offset < bytes.length; offset += PIECE)
+    pieces.push([offset, bytes.subarray(offset, offset + PIECE)]);
   return pieces;
 }
 

@@ -140,8 +140,12 @@ class WasmBackend implements Backend {
   /** Returns the parts that these commands need and that are not loaded. */
   #partsOf(words: Uint32Array): string[] {
     const parts = new Set<string>();
-    for (let at = 0; this.#missing.size > 0 && at < words.length; at += (words[at] as number) >>> 16 || 1) {
-      const part = this.manifest.ops[(words[at] as number) & 0xffff]?.part;
+    for (
+      let position = 0;
+      this.#missing.size > 0 && position < words.length;
+      position += (words[position] as number) >>> 16 || 1
+    ) {
+      const part = this.manifest.ops[(words[position] as number) & 0xffff]?.part;
       if (part !== undefined && this.#missing.has(part)) parts.add(part);
     }
     return [...parts];
@@ -168,11 +172,11 @@ class WasmBackend implements Backend {
 
   #run(words: Uint32Array): CommandFailure | null {
     if (words.length > LIST_ROOM) {
-      let [at, commands] = [0, 0];
-      for (; at < LIST_ROOM / 2; commands++) at += (words[at] as number) >>> 16 || 1;
-      const failure = this.#run(words.subarray(0, at));
+      let [position, commands] = [0, 0];
+      for (; position < LIST_ROOM / 2; commands++) position += (words[position] as number) >>> 16 || 1;
+      const failure = this.#run(words.subarray(0, position));
       if (failure !== null) return failure;
-      const later = this.#run(words.subarray(at));
+      const later = this.#run(words.subarray(position));
       return later && { ...later, index: commands + later.index };
     }
     const { exports, memory } = this.#open();

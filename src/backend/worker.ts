@@ -37,23 +37,23 @@ function run(words: Uint32Array): CommandFailure | null {
 
 /** True if command number `index` has an operand beyond the end of the heap. */
 function reachesBeyond(words: Uint32Array, index: number): boolean {
-  let at = 0;
-  for (let i = 0; i < index; i++) at += (words[at] as number) >>> 16;
-  const op = engine.manifest.ops[(words[at] as number) & 0xffff];
-  at++;
+  let position = 0;
+  for (let i = 0; i < index; i++) position += (words[position] as number) >>> 16;
+  const op = engine.manifest.ops[(words[position] as number) & 0xffff];
+  position++;
   for (const { kind, fields } of op?.operands ?? []) {
     const isTensor = /in|out/.test(kind);
-    if (isTensor && ((words[at] as number) + (words[at + 1] as number)) * 4 > have) return true;
-    at += isTensor ? 2 : (fields?.length ?? 1);
+    if (isTensor && ((words[position] as number) + (words[position + 1] as number)) * 4 > have) return true;
+    position += isTensor ? 2 : (fields?.length ?? 1);
   }
   return false;
 }
 
 /** Returns the error for a heap that is too small: some tensors have no memory, so their values are missing. */
 function shortage(): OutOfMemoryError {
-  const [asked, given] = [wanted, have].map((bytes) => `${Math.floor(bytes / 2 ** 20)} MiB`);
+  const [requested, granted] = [wanted, have].map((bytes) => `${Math.floor(bytes / 2 ** 20)} MiB`);
   return new OutOfMemoryError(
-    `the memory of the device's worker cannot grow to ${asked}: the system gives only ${given}. ` +
+    `the memory of the device's worker cannot grow to ${requested}: the system gives only ${granted}. ` +
       'Dispose of the device, and use a smaller model or smaller batches on a new one',
   );
 }

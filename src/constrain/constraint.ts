@@ -1,6 +1,6 @@
 import { checkMethod, checkOptions } from '../core/check.js';
 import { inSlices, type Parts, withParts } from '../core/slices.js';
-import type { LogitsProcessor, TokenPlace } from '../generate/logits-processor.js';
+import type { LogitsProcessor, SequenceBounds } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { AllowedTokens, applyMask } from './allowed-tokens.js';
@@ -194,7 +194,7 @@ class Constraint {
 
   /** Restricts the next token's scores. */
   get process(): LogitsProcessor {
-    return withParts((scores: Float32Array, tokens: readonly number[], place: TokenPlace) =>
+    return withParts((scores: Float32Array, tokens: readonly number[], place: SequenceBounds) =>
       this.#restrict(scores, tokens, place),
     );
   }
@@ -202,7 +202,7 @@ class Constraint {
   *#restrict(
     scores: Float32Array,
     tokens: readonly number[],
-    { begin, maxLength }: TokenPlace,
+    { begin, maxLength }: SequenceBounds,
   ): Generator<undefined, void> {
     const allowed = this.#allowedOf(scores.length);
     const written = tokens.slice(begin);

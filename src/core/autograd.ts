@@ -253,16 +253,16 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
     addGrad(y, y.device.full(y.shape, 1));
     return;
   }
-  const given =
+  const upstreamGradient =
     upstream instanceof Tensor ? upstream : y.device.tensor(valuesFor('backward: upstream', upstream, y), y.shape);
-  checkTensor('backward', 'upstream', given, y.device);
-  checkDType('backward', 'upstream', given, 'float32');
-  if (!sameShape(given.shape, y.shape)) {
+  checkTensor('backward', 'upstream', upstreamGradient, y.device);
+  checkDType('backward', 'upstream', upstreamGradient, 'float32');
+  if (!sameShape(upstreamGradient.shape, y.shape)) {
     throw new ShapeError(
-      `backward: upstream is ${describeShape(given.shape)}, the tensor is ${describeShape(y.shape)}`,
+      `backward: upstream is ${describeShape(upstreamGradient.shape)}, the tensor is ${describeShape(y.shape)}`,
     );
   }
-  addGrad(y, given);
+  addGrad(y, upstreamGradient);
 }
 
 /** Returns the nodes that led to `last`, newest first. */
@@ -294,8 +294,8 @@ function assertUnchanged({ read, versions, arena }: Node): void {
   );
 }
 
-function versionOf({ version, pool }: Storage, own: Pool | undefined): number {
-  return pool === own ? version : version + pool.runs;
+function versionOf({ version, pool }: Storage, currentPool: Pool | undefined): number {
+  return pool === currentPool ? version : version + pool.runs;
 }
 
 function finished(output: Tensor): Tensor | null {

@@ -3,7 +3,7 @@ import type { Scalar } from './operand.js';
 
 /** A word of a command list that a Scalar sets. */
 export interface Patch {
-  readonly at: number;
+  readonly index: number;
   readonly kind: OperandKind;
   readonly scalar: Scalar;
 }
@@ -29,8 +29,8 @@ export class CommandList {
     this.length += words.length;
   }
 
-  setScalar(at: number, kind: OperandKind, value: number): void {
-    if (kind === 'f32') this.floats[at] = value;
-    else this.words[at] = value;
+  setScalar(index: number, kind: OperandKind, value: number): void {
+    if (kind === 'f32') this.floats[index] = value;
+    else this.words[index] = value;
   }
 }

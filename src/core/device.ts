@@ -18,7 +18,7 @@ import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.j
 import { Arena, Heap, type Pool } from './heap.js';
 import { HeapTrimmer } from './heap-trimmer.js';
 import { isPromise, isTyped } from './kinds.js';
-import { isPlaced, type Operand, Scalar } from './operand.js';
+import { isHeapValue, type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
 import { type Recording, releaseInput, retainInput } from './recording.js';
@@ -215,8 +215,8 @@ export class EngineDevice implements Device {
 
   keep(tensor: Tensor): Tensor {
     for (const scope of this.#scopes) {
-      const at = scope.lastIndexOf(tensor);
-      if (at >= 0) scope.splice(at, 1);
+      const index = scope.lastIndexOf(tensor);
+      if (index >= 0) scope.splice(index, 1);
     }
     return tensor;
   }
@@ -348,7 +348,7 @@ export class EngineDevice implements Device {
       this.queue.emit(op, operands);
     } else {
       for (const operand of Object.values(operands)) {
-        if (isPlaced(operand)) retainInput(recording, operand.storage);
+        if (isHeapValue(operand)) retainInput(recording, operand.storage);
       }
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(recordedCommand(op, operands, flops));

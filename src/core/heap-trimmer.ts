@@ -20,7 +20,7 @@ export class HeapTrimmer {
 
   /** Must be called after memory was freed. */
   schedule(): void {
-    if (this.#timer !== null || this.backend.discard === undefined || this.heap.given < WORTH_WORDS) return;
+    if (this.#timer !== null || this.backend.discard === undefined || this.heap.freed < WORTH_WORDS) return;
     this.#changes = this.heap.changes;
     this.#timer = setTimeout(() => this.#trim(), IDLE_MS);
     (this.#timer as { unref?(): void }).unref?.(); // the timer does not keep the process alive

@@ -38,7 +38,7 @@ export class Heap implements Pool {
   #used = 0;
   #peak = 0;
   /** Number of words that were freed since the last `trim`. */
-  #given = 0;
+  #freed = 0;
   /** Number of blocks that were taken or freed. The heap is idle while this number is constant. */
   #changes = 0;
 
@@ -49,8 +49,8 @@ export class Heap implements Pool {
   ) {}
 
   /** Number of words that were freed since the last `trim`. */
-  get given(): number {
-    return this.#given;
+  get freed(): number {
+    return this.#freed;
   }
 
   get changes(): number {
@@ -59,7 +59,7 @@ export class Heap implements Pool {
 
   /** Returns the free blocks, so that the caller can return their memory to the system. */
   trim(): readonly Block[] {
-    this.#given = 0;
+    this.#freed = 0;
     return this.#free.map(({ offset, words }) => ({ offset, words }));
   }
 
@@ -84,7 +84,7 @@ export class Heap implements Pool {
   give(block: Block): void {
     this.#used -= block.words;
     insertFree(this.#free, block);
-    this.#given += block.words;
+    this.#freed += block.words;
     this.#changes++;
     this.onGive();
   }

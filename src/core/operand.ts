@@ -24,7 +24,7 @@ export interface Region {
 }
 
 /** A value in the heap: a Tensor, or a part of one. */
-export interface Placed {
+export interface HeapValue {
   readonly shape: Shape;
   /** The memory, which a recorded program must retain for its runs. */
   readonly storage: Storage;
@@ -39,10 +39,10 @@ export type NumberOperand = Scalar | number | boolean;
 export type OperandGroup = Readonly<Record<string, NumberOperand>>;
 
 /** The value of an operand. Null and undefined stand for an omitted tensor. */
-export type Operand = Placed | OperandGroup | NumberOperand | null | undefined;
+export type Operand = HeapValue | OperandGroup | NumberOperand | null | undefined;
 
 /** True for a tensor or a part of one. */
-export function isPlaced(operand: Operand): operand is Placed {
+export function isHeapValue(operand: Operand): operand is HeapValue {
   return typeof operand === 'object' && operand !== null && 'storage' in operand;
 }
 

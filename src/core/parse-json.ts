@@ -45,15 +45,15 @@ class LongJson {
     if (!isLong || !(isList || this.#text[start] === '{')) return this.#parse(start, end);
     const found: Record<string | number, unknown> | unknown[] = isList ? [] : {};
     let run = start + 1; // start of the members that were scanned but not parsed
-    for (let at = run; ; ) {
-      const member = this.#afterSpace(at);
+    for (let position = run; ; ) {
+      const member = this.#afterSpace(position);
       const first = isList ? member : this.#afterColon(yield* this.#endOf(member));
       const last = yield* this.#endOf(first);
       const next = this.#afterSpace(last);
       const isEnd = next === end - 1;
       if (!isEnd && this.#text[next] !== ',') throw new SyntaxError('a comma is missing');
       if (last - first > PART_LENGTH) {
-        if (run < at) this.#addRun(found, run, at - 1);
+        if (run < position) this.#addRun(found, run, position - 1);
         const value = yield* this.#value(first, last, depth + 1);
         if (Array.isArray(found)) found.push(value);
         else define(found, this.#parse(member, yield* this.#endOf(member)) as string, value);
@@ -64,7 +64,7 @@ class LongJson {
         yield;
       }
       if (isEnd) return found;
-      at = next + 1;
+      position = next + 1;
     }
   }
 
@@ -80,9 +80,9 @@ class LongJson {
     return JSON.parse(this.#text.slice(start, end));
   }
 
-  #afterSpace(at: number): number {
-    while (SPACES.has(this.#text.charCodeAt(at))) at++;
-    return at;
+  #afterSpace(position: number): number {
+    while (SPACES.has(this.#text.charCodeAt(position))) position++;
+    return position;
   }
 
   #afterColon(end: number): number {
@@ -96,17 +96,17 @@ class LongJson {
     const text = this.#text;
     let depth = 0;
     let pause = start + SCANNED_A_SLICE;
-    for (let at = start; at < text.length; at++) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) at = endOfString(text, at);
+    for (let position = start; position < text.length; position++) {
+      const code = text.charCodeAt(position);
+      if (code === QUOTE) position = endOfString(text, position);
       else if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
       else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--;
-      else if (depth === 0 && (code === COMMA || code === COLON || SPACES.has(code))) return at;
-      if (depth < 0) return at;
-      if (depth === 0 && code !== COMMA && ENDS.has(code)) return at + 1;
-      if (at > pause) {
+      else if (depth === 0 && (code === COMMA || code === COLON || SPACES.has(code))) return position;
+      if (depth < 0) return position;
+      if (depth === 0 && code !== COMMA && ENDS.has(code)) return position + 1;
+      if (position > pause) {
         yield;
-        pause = at + SCANNED_A_SLICE;
+        pause = position + SCANNED_A_SLICE;
       }
     }
     if (depth > 0) throw new SyntaxError('a bracket is open');
@@ -122,10 +122,10 @@ const ENDS = new Set([QUOTE, CLOSE_BRACE, CLOSE_BRACKET]);
 
 /** Returns the position of the closing quote. */
 function endOfString(text: string, start: number): number {
-  for (let at = text.indexOf('"', start + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+  for (let position = text.indexOf('"', start + 1); position >= 0; position = text.indexOf('"', position + 1)) {
     let slashes = 0;
-    while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes++;
-    if (slashes % 2 === 0) return at;
+    while (text.charCodeAt(position - 1 - slashes) === BACKSLASH) slashes++;
+    if (slashes % 2 === 0) return position;
   }
   throw new SyntaxError('a string is open');
 }

@@ -3,7 +3,7 @@ import { checkNumber, isNotNaN } from './check-values.js';
 import type { CommandList } from './command-list.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { Arena } from './heap.js';
-import { checkScalar, isPlaced, type Operand, Scalar } from './operand.js';
+import { checkScalar, isHeapValue, type Operand, Scalar } from './operand.js';
 import type { Queue } from './queue.js';
 import type { Shape } from './shape.js';
 import type { Storage } from './storage.js';
@@ -121,9 +121,9 @@ export class Program<Result = unknown> {
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     this.#assertRuns('program.run');
-    const given = Object.entries(checkOptions('program.run', scalars));
+    const entries = Object.entries(checkOptions('program.run', scalars));
     const known = this.scalars;
-    for (const [name, value] of given) {
+    for (const [name, value] of entries) {
       if (!known.includes(name)) {
         const names = known.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
@@ -132,7 +132,7 @@ export class Program<Result = unknown> {
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
       checkNumber('program.run', name, value, isNotNaN, 'a number');
     }
-    const values = new Map(given);
+    const values = new Map(entries);
     for (const scalar of this.#scalars) {
       const draw = scalar.arena === this.arena ? scalar.draw : undefined;
       scalar.value = values.get(scalar.name) ?? draw?.() ?? scalar.value;
@@ -162,9 +162,9 @@ export class Program<Result = unknown> {
     queue.runSync();
     const { words, length } = this.list;
     const timings: CommandTiming[] = [];
-    for (let at = 0, size = 0; at < length; at += size) {
-      size = (words[at] as number) >>> 16;
-      queue.append(words.subarray(at, at + size));
+    for (let position = 0, size = 0; position < length; position += size) {
+      size = (words[position] as number) >>> 16;
+      queue.append(words.subarray(position, position + size));
       const start = performance.now();
       queue.runSync();
       const command = this.recorded[timings.length] as RecordedCommand;
@@ -175,7 +175,7 @@ export class Program<Result = unknown> {
 
   /** Writes the values of scalars into the commands. Marks the columns of gradients that the run writes. */
   #prepare(): void {
-    for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
+    for (const { index, kind, scalar } of this.list.patches) this.list.setScalar(index, kind, scalar.value);
     for (const storage of this.effects.written) storage.version++;
     this.arena.runs++;
     for (const { slot, before, after } of this.effects.gradients) {
@@ -229,7 +229,7 @@ function describedOperands(operands: Readonly<Record<string, Operand>>, prefix =
     const [name, value] = [prefix + key, operands[key]];
     if (value === null || value === undefined) continue;
     if (value instanceof Scalar) kept.push(name, `$${value.name}`);
-    else if (isPlaced(value)) kept.push(name, value.shape);
+    else if (isHeapValue(value)) kept.push(name, value.shape);
     else if (typeof value === 'object') kept.push(...describedOperands(value, `${name}.`));
     else kept.push(name, typeof value === 'number' ? value : String(value));
   }

@@ -1,7 +1,7 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
 import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
-import { checkScalar, type Operand, type OperandGroup, type Placed, Scalar } from './operand.js';
+import { checkScalar, type HeapValue, type Operand, type OperandGroup, Scalar } from './operand.js';
 import { yieldToEventLoop } from './yield-to-event-loop.js';
 
 /** Number of queued words above which the queue runs by itself. */
@@ -17,7 +17,7 @@ interface OperandLayout {
   readonly name: string;
   readonly kind: OperandKind;
   /** Words from the command's first one. */
-  readonly at: number;
+  readonly offset: number;
   readonly isTensor: boolean;
   readonly isWritten: boolean;
   readonly isRequired: boolean;
@@ -65,13 +65,21 @@ export class Queue {
   #unreported: unknown;
 
   constructor(private readonly backend: Backend) {
-    for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
+    for (const [opcode, { name, operands: declared }] of backend.manifest.ops.entries()) {
       let words = 1;
-      const operands = given.map(({ name, kind, fields = null }) => {
+      const operands = declared.map(({ name, kind, fields = null }) => {
         const isTensor = /in|out/.test(kind);
-        const at = words;
+        const offset = words;
         words += isTensor ? 2 : kind === 'tail' ? 0 : (fields?.length ?? 1);
-        return { name, kind, at, isTensor, isWritten: kind.includes('out'), isRequired: !kind.endsWith('?'), fields };
+        return {
+          name,
+          kind,
+          offset,
+          isTensor,
+          isWritten: kind.includes('out'),
+          isRequired: !kind.endsWith('?'),
+          fields,
+        };
       });
       const required = operands.filter(({ isRequired }) => isRequired).length;
       const byName = new Map(operands.map((operand) => [operand.name, operand]));
@@ -85,10 +93,10 @@ export class Queue {
     list.reserve(layout.words);
     this.#patches.length = 0;
     const { words } = list;
-    const at = list.length;
-    const end = at + layout.words;
-    words[at] = layout.opcode | (layout.words << 16);
-    for (let i = at + 1; i < end; i++) words[i] = 0; // stands for omitted tensors
+    const start = list.length;
+    const end = start + layout.words;
+    words[start] = layout.opcode | (layout.words << 16);
+    for (let i = start + 1; i < end; i++) words[i] = 0; // stands for omitted tensors
     let missing = layout.required;
     // Every op passes here. A loop over the given operands is faster than one over the possible operands.
     for (const name in operands) {
@@ -96,9 +104,10 @@ export class Queue {
       if (value === undefined || value === null) continue;
       const operand = layout.operands.get(name);
       if (operand === undefined) throw unknownOperand(op, name);
-      if (operand.isTensor) putTensor(list, at + operand.at, op, operand, value as Placed);
-      else if (operand.fields !== null) this.#putGroup(list, at + operand.at, op, operand, value as OperandGroup);
-      else this.#putNumber(list, at + operand.at, op, operand, value);
+      if (operand.isTensor) putTensor(list, start + operand.offset, op, operand, value as HeapValue);
+      else if (operand.fields !== null)
+        this.#putGroup(list, start + operand.offset, op, operand, value as OperandGroup);
+      else this.#putNumber(list, start + operand.offset, op, operand, value);
       if (operand.isRequired) missing--;
     }
     if (missing > 0) throw missingOperand(op, leftOut(layout, operands));
@@ -108,26 +117,26 @@ export class Queue {
     else list.patches.push(...this.#patches);
   }
 
-  #putGroup(list: CommandList, at: number, op: string, operand: OperandLayout, values: OperandGroup): void {
+  #putGroup(list: CommandList, index: number, op: string, operand: OperandLayout, values: OperandGroup): void {
     const { name, kind, fields } = operand;
     for (const field of fields as readonly string[])
-      this.#putNumber(list, at++, op, { name: `${name}.${field}`, kind }, values[field]);
+      this.#putNumber(list, index++, op, { name: `${name}.${field}`, kind }, values[field]);
     for (const field in values) if (!fields?.includes(field)) throw unknownOperand(op, `${name}.${field}`);
   }
 
   #putNumber(
     list: CommandList,
-    at: number,
+    index: number,
     op: string,
     { name, kind }: Pick<OperandLayout, 'name' | 'kind'>,
     value: Operand,
   ): void {
-    if (typeof value === 'number') list.setScalar(at, kind, value);
-    else if (typeof value === 'boolean') list.setScalar(at, kind, Number(value));
+    if (typeof value === 'number') list.setScalar(index, kind, value);
+    else if (typeof value === 'boolean') list.setScalar(index, kind, Number(value));
     else if (value instanceof Scalar) {
       checkScalar(op, value.name, value.value, kind);
-      this.#patches.push({ at, kind, scalar: value });
-      list.setScalar(at, kind, value.value);
+      this.#patches.push({ index, kind, scalar: value });
+      list.setScalar(index, kind, value.value);
     } else throw missingOperand(op, name);
   }
 
@@ -206,8 +215,8 @@ export class Queue {
   #start(reads: Read[], resolve: Job['resolve'], reject: Job['reject']): void {
     const { words, length: count } = this.#pending;
     this.#pending.length = 0;
-    const own = this.idle ? words : words.slice(0, count); // the backend copies the words at once if nothing is running
-    this.#jobs.push({ words: own, count, reads, resolve, reject });
+    const jobWords = this.idle ? words : words.slice(0, count); // the backend copies the words at once if nothing is running
+    this.#jobs.push({ words: jobWords, count, reads, resolve, reject });
     this.#runJobs();
   }
 
@@ -312,15 +321,15 @@ function unknownOperand(op: string, name: string): SimdformerError {
 /** Encodes the position and length of a tensor. */
 function putTensor(
   { words }: CommandList,
-  at: number,
+  index: number,
   op: string,
   { name, isWritten }: OperandLayout,
-  value: Placed,
+  value: HeapValue,
 ): void {
   if (typeof value !== 'object') throw missingOperand(op, name);
   const { offset, length } = value.region(op);
-  words[at] = offset;
-  words[at + 1] = length;
+  words[index] = offset;
+  words[index + 1] = length;
   if (isWritten) value.storage.version++;
 }
 
@@ -329,8 +338,8 @@ function missingOperand(op: string, name: string): SimdformerError {
 }
 
 /** Returns the name of the first required operand that is missing. */
-function leftOut({ operands }: OpLayout, given: Readonly<Record<string, Operand>>): string {
-  const isMissing = ({ name, isRequired }: OperandLayout) => isRequired && (given[name] ?? null) === null;
+function leftOut({ operands }: OpLayout, operandValues: Readonly<Record<string, Operand>>): string {
+  const isMissing = ({ name, isRequired }: OperandLayout) => isRequired && (operandValues[name] ?? null) === null;
   return [...operands.values()].find(isMissing)?.name ?? '';
 }
 

@@ -94,8 +94,8 @@ export function* sortedInParts<T>(
   isBefore: (a: T, b: T) => boolean,
 ): Generator<undefined, readonly T[]> {
   const parts: (readonly T[])[] = [];
-  for (let at = 0; at < values.length; at += SORTED_A_SLICE) {
-    const part = values.slice(at, at + SORTED_A_SLICE);
+  for (let start = 0; start < values.length; start += SORTED_A_SLICE) {
+    const part = values.slice(start, start + SORTED_A_SLICE);
     parts.push(part.sort((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0)));
     yield;
   }

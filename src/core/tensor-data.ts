@@ -32,12 +32,12 @@ export function flatten(
   }
   const size = sizeOf(shape);
   const values = dtype === 'float32' ? new Float32Array(size) : new Int32Array(size);
-  let at = 0;
+  let index = 0;
   const visit = (level: NestedNumbers, depth: number): void => {
     if (typeof level === 'number') {
       if (depth !== shape.length) throw new ShapeError(`${op}: nested numbers must be equally deep everywhere`);
       if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${op}: ${level} is not a 32-bit integer`);
-      values[at++] = level;
+      values[index++] = level;
     } else {
       if (!Array.isArray(level)) throw new DTypeError(`${op}: expected numbers, got ${describeValue(level)}`);
       if (depth >= shape.length || level.length !== shape[depth]) {

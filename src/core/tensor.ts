@@ -159,14 +159,14 @@ export class Tensor {
 
   /**
    * @internal Like `data()` of each tensor, in one round trip. All tensors must be on one device. Runs on this thread
-   * if the queue is `brief` and nothing is running. `given` has memory for the values of some tensors, by index.
+   * if the queue is `brief` and nothing is running. `targets` has memory for the values of some tensors, by index.
    */
   static async dataOf(
     tensors: [Tensor, ...Tensor[]],
     brief = false,
-    given: readonly (Float32Array | undefined)[] = [],
+    targets: readonly (Float32Array | undefined)[] = [],
   ): Promise<(Float32Array | Int32Array)[]> {
-    const readings = tensors.map((tensor, i) => tensor.#reading(given[i]));
+    const readings = tensors.map((tensor, i) => tensor.#reading(targets[i]));
     const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
     const { queue } = tensors[0].device;
     if (brief && queue.isFree) queue.runSync(...reads);
@@ -181,10 +181,10 @@ export class Tensor {
   static async readTo(pairs: readonly [tensor: Tensor, target: Float32Array][]): Promise<void> {
     const [first] = pairs;
     if (first === undefined) return;
-    const readings = pairs.map(([tensor, target]) => ({ ...tensor.#reading(target), given: target }));
+    const readings = pairs.map(([tensor, target]) => ({ ...tensor.#reading(target), destination: target }));
     const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
     await first[0].device.queue.run(...reads);
-    for (const { given, target, pick } of readings) if (target !== given) given.set(pick(target));
+    for (const { destination, target, pick } of readings) if (target !== destination) destination.set(pick(target));
   }
 
   /**
@@ -206,12 +206,12 @@ export class Tensor {
     return (await this.data())[0] as number;
   }
 
-  /** Returns the source and target of a read. The target is `given`, unless there are gaps between the rows. */
-  #reading(given?: Float32Array) {
+  /** Returns the source and target of a read. The target is `buffer`, unless there are gaps between the rows. */
+  #reading(buffer?: Float32Array) {
     this.device.assertNotRecording('data');
     const region = this.region('data');
     const make = () => (this.dtype === 'float32' ? new Float32Array(region.length) : new Int32Array(region.length));
-    const target = given !== undefined && this.isContiguous ? given : make();
+    const target = buffer !== undefined && this.isContiguous ? buffer : make();
     const pick = (all: typeof target) => {
       if (this.isContiguous) return all;
       const cols = lastOf(this.shape);

@@ -22,11 +22,11 @@ export function decodeText(bytes: Uint8Array, start: number, end: number): strin
 function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {
   if (end - start > 36) return undefined;
   let text = '';
-  for (let at = start; at < end; ) {
-    const code = codePointAt(bytes, at, end);
+  for (let offset = start; offset < end; ) {
+    const code = codePointAt(bytes, offset, end);
     if (code < 0 || code > 0xffff) return undefined;
     text += String.fromCharCode(code);
-    at += widthOf(code);
+    offset += widthOf(code);
   }
   return text;
 }
@@ -40,8 +40,8 @@ function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   const width = first >> 5 === 6 ? 2 : first >> 4 === 14 ? 3 : first >> 3 === 30 ? 4 : 0;
   if (width === 0 || start + width > end) return -1;
   let code = first & (0x7f >> width);
-  for (let at = start + 1; at < start + width; at++) {
-    const next = bytes[at] as number;
+  for (let offset = start + 1; offset < start + width; offset++) {
+    const next = bytes[offset] as number;
     if (next >> 6 !== 2) return -1;
     code = (code << 6) | (next & 63);
   }
@@ -63,12 +63,12 @@ export function* wellFormed(
   const { length, bytes, starts, gap } = texts;
   for (let i = 0; i < length; i++) {
     const end = (starts[i + 1] as number) - gap;
-    let at = starts[i] as number;
-    if (at === end) return written(texts, textOf);
-    while (at < end) {
-      const code = codePointAt(bytes, at, end);
+    let offset = starts[i] as number;
+    if (offset === end) return written(texts, textOf);
+    while (offset < end) {
+      const code = codePointAt(bytes, offset, end);
       if (code < 0) return written(texts, textOf);
-      at += widthOf(code);
+      offset += widthOf(code);
     }
     if (i % TEXTS_A_SLICE === TEXTS_A_SLICE - 1) yield;
   }
@@ -92,17 +92,17 @@ function written(texts: TextBytes, textOf: (text: string, number: number) => str
  * three bytes, too.
  */
 export function writeText(text: string, into: Uint8Array): number {
-  let at = 0;
+  let length = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.codePointAt(i) as number;
     if (code > 0xffff) i++;
     const width = widthOf(code);
     if (width === 1) {
-      into[at++] = code;
+      into[length++] = code;
       continue;
     }
-    into[at++] = ((0xf00 >> width) & 0xff) | (code >> (6 * (width - 1)));
-    for (let left = width - 2; left >= 0; left--) into[at++] = 0x80 | ((code >> (6 * left)) & 63);
+    into[length++] = ((0xf00 >> width) & 0xff) | (code >> (6 * (width - 1)));
+    for (let left = width - 2; left >= 0; left--) into[length++] = 0x80 | ((code >> (6 * left)) & 63);
   }
-  return at;
+  return length;
 }

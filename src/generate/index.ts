@@ -20,7 +20,7 @@ export type {
   TokenEvent,
 } from './generate-options.js';
 export type { DecodingOptions, ExtendOptions, Generative, RowAdapter, SourceShape } from './generative.js';
-export type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
+export type { LogitsProcessor, ScoreProcessor, SequenceBounds } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';
 export type {

@@ -11,24 +11,24 @@
  * forbidding every token is an error only if it happens to all beams of an input and no hypothesis is finished.
  */
 export interface LogitsProcessor {
-  (scores: Float32Array, tokens: readonly number[], place: TokenPlace): void;
+  (scores: Float32Array, tokens: readonly number[], place: SequenceBounds): void;
   /**
    * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of
    * the processor. Optional, for processors that can take more than a few milliseconds.
    */
   readonly inParts?:
-    | ((scores: Float32Array, tokens: readonly number[], place: TokenPlace) => Generator<undefined, void>)
+    | ((scores: Float32Array, tokens: readonly number[], place: SequenceBounds) => Generator<undefined, void>)
     | undefined;
 }
 
-/** A processor that does not need the token's place. All processors of this package are of this kind. */
+/** A processor that does not need these bounds. All processors of this package are of this kind. */
 export interface ScoreProcessor {
   (scores: Float32Array, tokens: readonly number[]): void;
   readonly inParts?: ((scores: Float32Array, tokens: readonly number[]) => Generator<undefined, void>) | undefined;
 }
 
-/** The position of the next token. */
-export interface TokenPlace {
+/** The bounds of a sequence that is being generated. */
+export interface SequenceBounds {
   /**
    * Number of tokens of the start or the prompt. The first new token, which can belong to `prefix`, is `tokens[begin]`.
    */

@@ -2,7 +2,7 @@
 
 import { checkSynchronous } from '../core/check.js';
 import { withParts } from '../core/slices.js';
-import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
+import type { LogitsProcessor, ScoreProcessor, SequenceBounds, TokenChoice } from './logits-processor.js';
 import { isNeutral, OPTION_ROWS } from './option-table.js';
 import type { Plan, PlannedInput } from './plan.js';
 
@@ -66,7 +66,7 @@ const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Rec
  * Wraps a processor so that it throws if it returns a promise. An asynchronous processor would change the scores after
  * the choice.
  */
-function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
+function synchronous(processor: LogitsProcessor, place: SequenceBounds): ScoreProcessor {
   const { inParts } = processor;
   if (inParts) return withParts((scores: Float32Array, tokens: readonly number[]) => inParts(scores, tokens, place));
   return (scores, tokens) =>

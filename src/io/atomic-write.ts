@@ -13,10 +13,10 @@ export function temporarySuffix(): string {
   return `.${globalThis.crypto.randomUUID()}.tmp`;
 }
 
-/** True if a file of this name is a temporary file for `own`. */
-export function isTemporary(name: string, own: string): boolean {
-  const suffix = name.slice(own.length);
-  return name.startsWith(own) && /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(suffix);
+/** True if a file of this name is a temporary file for `target`. */
+export function isTemporary(name: string, target: string): boolean {
+  const suffix = name.slice(target.length);
+  return name.startsWith(target) && /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(suffix);
 }
 
 /**
@@ -26,15 +26,15 @@ export function isTemporary(name: string, own: string): boolean {
 export async function resolveLinks(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, isAbsolute, resolve } = await nodeModule<typeof import('node:path')>('path');
-  let place = path;
+  let resolved = path;
   for (let links = 0; links < 40; links++) {
-    const folder = await realpath(dirname(place)).catch(ignore);
-    const target = await readlink(place).catch(ignore);
-    if (folder === undefined || target === undefined) return place; // opening it reports the problem
-    const link = resolve(folder, basename(place));
+    const folder = await realpath(dirname(resolved)).catch(ignore);
+    const target = await readlink(resolved).catch(ignore);
+    if (folder === undefined || target === undefined) return resolved; // opening it reports the problem
+    const link = resolve(folder, basename(resolved));
     if (OPEN.test(link)) return link;
     // The path is not normalized, because the folder before a `..` may be a link.
-    place = isAbsolute(target) ? target : `${folder}/${target}`;
+    resolved = isAbsolute(target) ? target : `${folder}/${target}`;
   }
   return realpath(path); // throws, because the links form a cycle
 }
@@ -99,23 +99,23 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   const replaced: string[] = [];
   try {
     for (const [path, parts] of files) {
-      const place = await resolveLinks(path);
-      const found = await stat(place).catch(ignore);
-      if (found?.isDirectory()) throw isFolder(place);
-      if (found && (!found.isFile() || OPEN.test(place))) await writeParts(path, await open(path, 'a'), parts, false);
+      const target = await resolveLinks(path);
+      const found = await stat(target).catch(ignore);
+      if (found?.isDirectory()) throw isFolder(target);
+      if (found && (!found.isFile() || OPEN.test(target))) await writeParts(path, await open(path, 'a'), parts, false);
       else {
-        const temporary = await open(place + suffix, 'wx');
-        replaced.push(place);
-        unfinished.add(place + suffix);
-        await writeParts(place + suffix, temporary, parts, true);
+        const temporary = await open(target + suffix, 'wx');
+        replaced.push(target);
+        unfinished.add(target + suffix);
+        await writeParts(target + suffix, temporary, parts, true);
       }
     }
-    for (const place of replaced) await rename(place + suffix, place);
+    for (const target of replaced) await rename(target + suffix, target);
   } catch (error) {
-    for (const place of replaced) await rm(place + suffix, { force: true }).catch(ignore);
+    for (const target of replaced) await rm(target + suffix, { force: true }).catch(ignore);
     throw error;
   } finally {
-    for (const place of replaced) unfinished.delete(place + suffix);
+    for (const target of replaced) unfinished.delete(target + suffix);
   }
 }
 

@@ -27,7 +27,7 @@ export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
   }
   const bytes = new Uint8Array(buffer ?? file, byteOffset, byteLength);
   const view = (position: number, length: number) => bytes.subarray(position, position + length);
-  return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
+  return { size: bytes.byteLength, view, read: (offset, into) => into.set(view(offset, into.byteLength)) };
 }
 
 /**

@@ -21,8 +21,8 @@ import {
 async function pathFrom(op: string, path: string | URL): Promise<string> {
   if (typeof path === 'string') return path;
   if (!(isUrl(path) && path.protocol === 'file:')) {
-    const given = isUrl(path) ? path : describeValue(path);
-    throw new ArgumentError(`${op}: the path is ${given}, expected a string or the URL of a file`);
+    const described = isUrl(path) ? path : describeValue(path);
+    throw new ArgumentError(`${op}: the path is ${described}, expected a string or the URL of a file`);
   }
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   return fileURLToPath(path);

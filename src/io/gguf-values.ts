@@ -101,7 +101,7 @@ const strictly = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads values from the beginning of a file of `size` bytes, of which `bytes` are available. */
 export class GgufCursor {
-  at = 0;
+  position = 0;
   readonly #view: DataView;
 
   constructor(
@@ -113,7 +113,7 @@ export class GgufCursor {
 
   /** Throws FormatError unless the rest of the file can hold `count` items of at least `bytes` bytes each. */
   expect(what: string, count: number, bytes: number): void {
-    const left = this.size - this.at;
+    const left = this.size - this.position;
     if (count * bytes > left)
       throw new FormatError(
         `${what} claims ${count} entries of at least ${bytes} bytes, but the file has only ${left} more`,
@@ -126,12 +126,12 @@ export class GgufCursor {
 
   /** Reads a 64-bit integer. Throws FormatError if a number cannot hold it exactly. */
   count(what: string): number {
-    const at = this.#take(what, 8);
-    const high = this.#view.getUint32(at + 4, true);
-    const low = this.#view.getUint32(at, true);
+    const offset = this.#take(what, 8);
+    const high = this.#view.getUint32(offset + 4, true);
+    const low = this.#view.getUint32(offset, true);
     const value = high === 0 ? low : low + 2 ** 32 * high; // stays an integer below 2^31, which is faster than a float
     if (Number.isSafeInteger(value)) return value;
-    throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, expected less than 2⁵³`);
+    throw new FormatError(`${what} is ${this.#view.getBigUint64(offset, true)}, expected less than 2⁵³`);
   }
 
   text(what: string): string {
@@ -163,9 +163,9 @@ export class GgufCursor {
 
   /** Skips a number of bytes and returns their start. */
   #take(what: string, bytes: number): number {
-    const start = this.at;
+    const start = this.position;
     this.#need(what, start, bytes);
-    this.at += bytes;
+    this.position += bytes;
     return start;
   }
 
@@ -193,25 +193,25 @@ export class GgufCursor {
 
   #texts(what: string, count: number): GgufTexts {
     this.expect(what, count, 8);
-    const start = this.at;
+    const start = this.position;
     const view = this.#view;
     const have = Math.min(this.size, this.bytes.byteLength);
-    let at = start; // plain variables for speed: there may be hundreds of thousands of texts
+    let offset = start; // plain variables for speed: there may be hundreds of thousands of texts
     for (let i = 0; i < count; i++) {
-      if (at + 8 > have) this.#need(what, at, 8);
-      const length = view.getUint32(at, true);
-      const beyond = view.getUint32(at + 4, true); // in units of 4 GiB
-      at += 8;
-      if (beyond > 0 || at + length > have) {
-        this.at = at;
+      if (offset + 8 > have) this.#need(what, offset, 8);
+      const length = view.getUint32(offset, true);
+      const beyond = view.getUint32(offset + 4, true); // in units of 4 GiB
+      offset += 8;
+      if (beyond > 0 || offset + length > have) {
+        this.position = offset;
         this.expect(what, length + 2 ** 32 * beyond, 1);
         if (beyond > 0) throw new FormatError(`${what} has a text of 4 GiB or more, expected less`);
-        this.#need(what, at, length);
+        this.#need(what, offset, length);
       }
-      at += length;
+      offset += length;
     }
-    this.at = at;
-    return new GgufTexts(count, new Uint8Array(this.bytes.subarray(start, this.at)));
+    this.position = offset;
+    return new GgufTexts(count, new Uint8Array(this.bytes.subarray(start, this.position)));
   }
 }
 

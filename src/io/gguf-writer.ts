@@ -40,49 +40,49 @@ class Writer {
   length = 0;
 
   #room(count: number): number {
-    const at = this.length;
-    if (at + count > this.#bytes.byteLength) {
-      const grown = new Uint8Array(Math.max(at + count, 2 * this.#bytes.byteLength));
+    const offset = this.length;
+    if (offset + count > this.#bytes.byteLength) {
+      const grown = new Uint8Array(Math.max(offset + count, 2 * this.#bytes.byteLength));
       grown.set(this.#bytes);
       [this.#bytes, this.#view] = [grown, new DataView(grown.buffer)];
     }
     this.length += count;
-    return at;
+    return offset;
   }
 
   uint8(value: number): void {
-    const at = this.#room(1);
-    this.#view.setUint8(at, value);
+    const offset = this.#room(1);
+    this.#view.setUint8(offset, value);
   }
 
   uint32(value: number): void {
-    const at = this.#room(4);
-    this.#view.setUint32(at, value, true);
+    const offset = this.#room(4);
+    this.#view.setUint32(offset, value, true);
   }
 
   float32(value: number): void {
-    const at = this.#room(4);
-    this.#view.setFloat32(at, value, true);
+    const offset = this.#room(4);
+    this.#view.setFloat32(offset, value, true);
   }
 
   uint64(value: number): void {
-    const at = this.#room(8);
-    this.#view.setUint32(at, value % 2 ** 32, true);
-    this.#view.setUint32(at + 4, value / 2 ** 32, true);
+    const offset = this.#room(8);
+    this.#view.setUint32(offset, value % 2 ** 32, true);
+    this.#view.setUint32(offset + 4, value / 2 ** 32, true);
   }
 
   text(value: string): void {
     const longest = 3 * value.length;
-    const at = this.#room(8 + longest);
-    const { written } = encoder.encodeInto(value, this.#bytes.subarray(at + 8, at + 8 + longest));
-    this.length = at;
+    const offset = this.#room(8 + longest);
+    const { written } = encoder.encodeInto(value, this.#bytes.subarray(offset + 8, offset + 8 + longest));
+    this.length = offset;
     this.uint64(written);
     this.length += written;
   }
 
   raw(bytes: Uint8Array): void {
-    const at = this.#room(bytes.byteLength);
-    this.#bytes.set(bytes, at);
+    const offset = this.#room(bytes.byteLength);
+    this.#bytes.set(bytes, offset);
   }
 
   #beginList(type: number, length: number): void {
@@ -197,10 +197,10 @@ export async function ggufBytes(
   const parts: Uint8Array[] = [];
   for await (const part of ggufParts(metadata, tensors)) parts.push(part);
   const file = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    file.set(part, at);
-    at += part.byteLength;
+    file.set(part, offset);
+    offset += part.byteLength;
   }
   return file;
 }

@@ -96,7 +96,7 @@ function parse(cursor: GgufCursor): Gguf {
   }
   const alignment = alignmentOf(metadata);
   const infos = Array.from({ length: tensorCount }, (_, i) => readTensor(cursor, i, alignment));
-  const start = Math.ceil(cursor.at / alignment) * alignment;
+  const start = Math.ceil(cursor.position / alignment) * alignment;
   const tensors = new Map<string, GgufTensor>();
   for (const { offset, ...info } of infos) {
     const { name, byteLength } = info;

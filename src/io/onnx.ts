@@ -182,7 +182,11 @@ class GraphReader {
       throw new FormatError(`tensor ${quote(name)} [${shape.join(', ')}] has ${length} bytes, expected ${byteLength}`);
     if (bytes === null) return { ...tensor, position: (raw as Field).start, source: this.source };
     const view = (position: number, count: number) => bytes.subarray(position, position + count);
-    const source = { size: length, view, read: (at: number, into: Uint8Array) => into.set(view(at, into.length)) };
+    const source = {
+      size: length,
+      view,
+      read: (offset: number, into: Uint8Array) => into.set(view(offset, into.length)),
+    };
     return { ...tensor, position: 0, source };
   }
 
@@ -194,10 +198,10 @@ class GraphReader {
       else parts.push(stored(await this.reader.integers(field, MAX_LISTED), dtype));
     }
     const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
+    let offset = 0;
     for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
+      all.set(part, offset);
+      offset += part.length;
     }
     return all;
   }

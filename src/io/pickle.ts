@@ -38,7 +38,7 @@ export class TruncatedPickle extends FormatError {}
 /** Reads the pickle that begins at `start`. `end` is the position after it. Throws FormatError. */
 export function unpickle(bytes: Uint8Array, context: PickleContext, start = 0): { value: unknown; end: number } {
   const machine = new Machine(bytes, context, start);
-  return { value: machine.run(), end: machine.at };
+  return { value: machine.run(), end: machine.position };
 }
 
 const MAX_PROTOCOL = 5;
@@ -50,7 +50,7 @@ const MAX_LINE = 4096;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 class Machine {
-  at: number;
+  position: number;
   readonly #view: DataView;
   readonly #stack: unknown[] = [];
   /** Heights of the stack at each MARK. */
@@ -64,7 +64,7 @@ class Machine {
     private readonly context: PickleContext,
     start: number,
   ) {
-    this.at = start;
+    this.position = start;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -79,16 +79,18 @@ class Machine {
   }
 
   refuse(why: string, back = 0): never {
-    throw new FormatError(`byte ${this.at - back} of the pickle: ${why}`);
+    throw new FormatError(`byte ${this.position - back} of the pickle: ${why}`);
   }
 
   // Operands of opcodes.
 
   take(length: number): Uint8Array {
-    if (!(length >= 0 && length <= this.bytes.byteLength - this.at))
-      throw new TruncatedPickle(`byte ${this.at} of the pickle: it ends before the ${length} bytes that it announces`);
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
+    if (!(length >= 0 && length <= this.bytes.byteLength - this.position))
+      throw new TruncatedPickle(
+        `byte ${this.position} of the pickle: it ends before the ${length} bytes that it announces`,
+      );
+    this.position += length;
+    return this.bytes.subarray(this.position - length, this.position);
   }
 
   byte(): number {
@@ -97,12 +99,12 @@ class Machine {
 
   uint16(): number {
     this.take(2);
-    return this.#view.getUint16(this.at - 2, true);
+    return this.#view.getUint16(this.position - 2, true);
   }
 
   int32(): number {
     this.take(4);
-    return this.#view.getInt32(this.at - 4, true);
+    return this.#view.getInt32(this.position - 4, true);
   }
 
   uint32(): number {
@@ -111,19 +113,19 @@ class Machine {
 
   uint64(): number {
     this.take(8);
-    return Number(this.#view.getBigUint64(this.at - 8, true));
+    return Number(this.#view.getBigUint64(this.position - 8, true));
   }
 
   float64(): number {
     this.take(8);
-    return this.#view.getFloat64(this.at - 8, false);
+    return this.#view.getFloat64(this.position - 8, false);
   }
 
   line(): string {
-    const end = this.bytes.subarray(this.at, this.at + MAX_LINE).indexOf(0x0a);
+    const end = this.bytes.subarray(this.position, this.position + MAX_LINE).indexOf(0x0a);
     if (end >= 0) return this.text(this.take(end + 1).subarray(0, -1));
-    if (this.bytes.byteLength - this.at >= MAX_LINE) this.refuse(`a line has more than ${MAX_LINE} characters`);
-    throw new TruncatedPickle(`byte ${this.at} of the pickle: it ends within a line`);
+    if (this.bytes.byteLength - this.position >= MAX_LINE) this.refuse(`a line has more than ${MAX_LINE} characters`);
+    throw new TruncatedPickle(`byte ${this.position} of the pickle: it ends within a line`);
   }
 
   text(bytes: Uint8Array): string {
@@ -394,7 +396,7 @@ function protocol(machine: Machine): void {
 function frame(machine: Machine): void {
   const length = machine.uint64();
   machine.take(length);
-  machine.at -= length;
+  machine.position -= length;
 }
 
 /** Operations by the numbers of opcodes. Names are those of Python's pickletools. */

@@ -32,9 +32,9 @@ export class ProtobufReader {
 
   /** Yields the fields of the message between two positions. Throws FormatError if lengths do not fit. */
   async *fields(start: number, end: number): AsyncGenerator<Field> {
-    for (let at = start; at < end; ) {
-      const { bytes, offset } = await this.#near(at);
-      const cursor = new Varints(bytes, offset, Math.min(bytes.length, offset + end - at));
+    for (let position = start; position < end; ) {
+      const { bytes, offset } = await this.#near(position);
+      const cursor = new Varints(bytes, offset, Math.min(bytes.length, offset + end - position));
       const tag = cursor.next();
       const wire = tag % 8;
       const number = Math.floor(tag / 8);
@@ -44,12 +44,12 @@ export class ProtobufReader {
       else if (wire === BYTES) length = cursor.next();
       else if (wire === FIXED64) length = 8;
       else if (wire === FIXED32) length = 4;
-      else throw new FormatError(`byte ${at}: wire type ${wire} does not exist, expected a protobuf message`);
-      const first = at + cursor.at - offset;
+      else throw new FormatError(`byte ${position}: wire type ${wire} does not exist, expected a protobuf message`);
+      const first = position + cursor.position - offset;
       if (!(first + length <= end))
-        throw new FormatError(`byte ${at}: field ${number} has ${length} bytes, past the end`);
+        throw new FormatError(`byte ${position}: field ${number} has ${length} bytes, past the end`);
       yield { number, value, start: first, end: first + length };
-      at = first + length;
+      position = first + length;
     }
   }
 
@@ -72,7 +72,7 @@ export class ProtobufReader {
     const bytes = await this.bytes(field, limit);
     const cursor = new Varints(bytes, 0, bytes.length);
     const values: number[] = [];
-    while (cursor.at < bytes.length) values.push(cursor.next());
+    while (cursor.position < bytes.length) values.push(cursor.next());
     return values;
   }
 
@@ -100,7 +100,7 @@ const joined = (low: number, middle: number, high: number) => (high * PART + mid
 class Varints {
   constructor(
     private readonly bytes: Uint8Array,
-    public at: number,
+    public position: number,
     private readonly end: number,
   ) {}
 
@@ -108,8 +108,8 @@ class Varints {
     // Parts of 28, 28 and 8 bits: a float has not enough for all 64 of a negative number.
     let [low, middle, high] = [0, 0, 0];
     for (let i = 0; i < 10; i++) {
-      if (this.at >= this.end) throw new FormatError('a protobuf number is cut off');
-      const byte = this.bytes[this.at++] as number;
+      if (this.position >= this.end) throw new FormatError('a protobuf number is cut off');
+      const byte = this.bytes[this.position++] as number;
       const bits = (byte & 127) << (7 * (i % 4));
       if (i < 4) low |= bits;
       else if (i < 8) middle |= bits;

@@ -37,8 +37,8 @@ export class SafetensorsEntry {
   }
 
   /**
-   * @internal The part of `shape` that begins at element `start`, under another name, or all of it in another shape. The
-   * caller checks that it lies inside.
+   * @internal The part of `shape` that begins at element `start`, under another name, or all of it in another shape.
+   * The caller checks that it lies inside.
    */
   part(name: string, shape: readonly number[], start = 0): SafetensorsEntry {
     const { bytes } = dtypes[this.dtype];
@@ -158,27 +158,27 @@ export function readSafetensors(source: ByteSource): Safetensors {
   // In the order of their data, tensors must be adjacent and end at the end of the file.
   entries.sort((a, b) => a.info.begin - b.info.begin || a.info.end - b.info.end);
   const tensors = new Map<string, SafetensorsEntry>();
-  let at = 0;
+  let position = 0;
   let last = '';
   for (const { name, info } of entries) {
     const { dtype, shape, begin, end } = info;
-    if (begin < at)
+    if (begin < position)
       throw new FormatError(
-        `tensor ${quote(name)} begins at byte ${begin} of the data, but ${quote(last)} ends at byte ${at}`,
+        `tensor ${quote(name)} begins at byte ${begin} of the data, but ${quote(last)} ends at byte ${position}`,
       );
-    if (begin > at)
+    if (begin > position)
       throw new FormatError(
-        `tensor ${quote(name)} begins at byte ${begin} of the data: expected ${at}, holes are not allowed`,
+        `tensor ${quote(name)} begins at byte ${begin} of the data: expected ${position}, holes are not allowed`,
       );
     tensors.set(name, new SafetensorsEntry(name, dtype, shape, end - begin, source, 8 + length + begin));
-    at = end;
+    position = end;
     last = name;
   }
   const dataBytes = source.size - 8 - length;
-  if (at > dataBytes)
-    throw new FormatError(`tensor ${quote(last)} ends at byte ${at} of the data: the file has only ${dataBytes}`);
-  if (at < dataBytes)
-    throw new FormatError(`the file has ${dataBytes - at} bytes after its last tensor: expected none`);
+  if (position > dataBytes)
+    throw new FormatError(`tensor ${quote(last)} ends at byte ${position} of the data: the file has only ${dataBytes}`);
+  if (position < dataBytes)
+    throw new FormatError(`the file has ${dataBytes - position} bytes after its last tensor: expected none`);
   return { tensors, metadata };
 }
 
@@ -213,16 +213,16 @@ function parseHeader(header: Uint8Array): Record<string, unknown> {
  */
 export function checkKeys(what: string, json: string): void {
   const seen: Set<string>[] = [];
-  for (let at = 0; at < json.length; at++) {
-    if (json[at] === '{') seen.push(new Set());
-    else if (json[at] === '}') seen.pop();
-    else if (json[at] === '"') {
-      const start = at++;
-      while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
-      let next = at + 1;
+  for (let index = 0; index < json.length; index++) {
+    if (json[index] === '{') seen.push(new Set());
+    else if (json[index] === '}') seen.pop();
+    else if (json[index] === '"') {
+      const start = index++;
+      while (json[index] !== '"') index += json[index] === '\\' ? 2 : 1;
+      let next = index + 1;
       while (' \t\r\n'.includes(json[next] as string)) next++;
       if (json[next] !== ':') continue;
-      const key: string = JSON.parse(json.slice(start, at + 1));
+      const key: string = JSON.parse(json.slice(start, index + 1));
       const keys = seen[seen.length - 1] as Set<string>;
       if (keys.has(key)) throw new FormatError(`${what} has the key ${quote(key)} twice`);
       keys.add(key);
@@ -342,11 +342,11 @@ export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata:
   const fields: string[] = [];
   const notes = entriesOf(metadata).map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(String(text))}`);
   if (notes.length > 0) fields.push(`"__metadata__":{${notes.join(',')}}`);
-  let at = 0;
+  let offset = 0;
   for (const { name, dtype, byteLength, tensor } of parts) {
-    const info = { dtype, shape: tensor.shape, data_offsets: [at, at + byteLength] };
+    const info = { dtype, shape: tensor.shape, data_offsets: [offset, offset + byteLength] };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
-    at += byteLength;
+    offset += byteLength;
   }
   const json = new TextEncoder().encode(`{${fields.join(',')}}`);
   const padded = Math.ceil(json.byteLength / 8) * 8;
@@ -355,7 +355,7 @@ export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata:
   const header = new Uint8Array(8 + padded).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
   header.set(json, 8);
-  return { header, parts, byteLength: header.byteLength + at };
+  return { header, parts, byteLength: header.byteLength + offset };
 }
 
 /** Returns the bytes of `data` for the file. Throws DTypeError or ShapeError if they do not fit the header. */
@@ -379,11 +379,11 @@ export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: Saf
   const { header, parts, byteLength } = layOut(checkOptions('serializeSafetensors', tensors), metadata);
   const file = new Uint8Array(byteLength);
   file.set(header);
-  let at = header.byteLength;
+  let offset = header.byteLength;
   for (const part of parts) {
     const tensor = part.tensor as SafetensorsSource;
-    file.set(storedBytes(part, 'dataSync' in tensor ? tensor.dataSync() : tensor.data), at);
-    at += part.byteLength;
+    file.set(storedBytes(part, 'dataSync' in tensor ? tensor.dataSync() : tensor.data), offset);
+    offset += part.byteLength;
   }
   return file;
 }

@@ -71,11 +71,14 @@ export function sequentialFile(
     }
   };
   const copy = (position: number, into: Uint8Array) => {
-    let at = start;
+    let partStart = start;
     for (const part of parts) {
-      const [from, to] = [Math.max(position, at), Math.min(position + into.byteLength, at + part.byteLength)];
-      if (from < to) into.set(part.subarray(from - at, to - at), from - position);
-      at += part.byteLength;
+      const [from, to] = [
+        Math.max(position, partStart),
+        Math.min(position + into.byteLength, partStart + part.byteLength),
+      ];
+      if (from < to) into.set(part.subarray(from - partStart, to - partStart), from - position);
+      partStart += part.byteLength;
     }
   };
   return {

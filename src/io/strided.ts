@@ -83,10 +83,10 @@ export class Strided implements ByteSource {
     const step = this.strides.at(-1) ?? 1;
     const rows = to.length / columns;
     const index = this.shape.slice(0, -1).fill(0);
-    for (let row = 0, at = 0; row < rows; row++) {
+    for (let row = 0, next = 0; row < rows; row++) {
       let first = 0;
       for (let i = 0; i < index.length; i++) first += (index[i] as number) * (this.strides[i] as number);
-      for (let column = 0; column < columns; column++) to[at++] = from[first + column * step] as number & bigint;
+      for (let column = 0; column < columns; column++) to[next++] = from[first + column * step] as number & bigint;
       for (let i = index.length - 1; i >= 0; i--) {
         index[i] = (index[i] as number) + 1;
         if ((index[i] as number) < (this.shape[i] as number)) break;

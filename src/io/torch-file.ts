@@ -211,13 +211,13 @@ class StateDictContext implements PickleContext {
     return new Described({ storage, dtype, start: start * width, byteLength: size * width } satisfies StorageReference);
   }
 
-  #storage(given: Storage): Storage {
-    const { key, byteLength } = given;
+  #storage(storage: Storage): Storage {
+    const { key, byteLength } = storage;
     const known = this.storages.get(key);
     if (known !== undefined && known.byteLength !== byteLength)
       throw new FormatError(`storage ${quote(key)} has two sizes: ${byteLength} and ${known.byteLength} bytes`);
-    this.storages.set(key, known ?? given);
-    return known ?? given;
+    this.storages.set(key, known ?? storage);
+    return known ?? storage;
   }
 }
 
@@ -241,7 +241,7 @@ const MAX_WRAPPERS = 3;
  */
 const MAX_SPREAD = 1 << 28;
 
-function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storage) => Placed): Safetensors {
+function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storage) => StorageLocation): Safetensors {
   if (!(value instanceof Map))
     throw new FormatError(`the file holds ${describePickled(value)}, expected a state dict: names and tensors`);
   const found = stateIn(value, MAX_WRAPPERS);
@@ -275,11 +275,11 @@ function stateIn(value: ReadonlyMap<unknown, unknown>, depth: number): [string, 
 
 function tensorsIn(value: unknown): [string, TorchTensor][] {
   const entries = value instanceof Map ? [...value] : [];
-  return entries.filter(([name, each]) => typeof name === 'string' && each instanceof TorchTensor);
+  return entries.filter(([name, tensor]) => typeof name === 'string' && tensor instanceof TorchTensor);
 }
 
 /** A storage with the position of its first byte. */
-interface Placed {
+interface StorageLocation {
   readonly source: ByteSource;
   readonly position: number;
 }
@@ -294,7 +294,7 @@ async function readArchive(file: ByteSource): Promise<Safetensors> {
     throw new FormatError('the file is big-endian, expected little-endian: load it with torch and save it again');
   const context = new StateDictContext();
   const { value } = unpickle(await readRecord(file, records.get(`${root}data.pkl`) as ZipRecord), context);
-  const placed = new Map<Storage, Placed>();
+  const locations = new Map<Storage, StorageLocation>();
   for (const storage of context.storages.values()) {
     const record = records.get(`${root}data/${storage.key}`);
     if (record === undefined) throw new FormatError(`the archive has no storage ${quote(storage.key)}`);
@@ -302,9 +302,9 @@ async function readArchive(file: ByteSource): Promise<Safetensors> {
       throw new FormatError(
         `storage ${quote(storage.key)} has ${record.byteLength} bytes, but the pickle says ${storage.byteLength}`,
       );
-    placed.set(storage, { source: new ZipData(file, record), position: 0 });
+    locations.set(storage, { source: new ZipData(file, record), position: 0 });
   }
-  return stateDict(value, file.size, (storage) => placed.get(storage) as Placed);
+  return stateDict(value, file.size, (storage) => locations.get(storage) as StorageLocation);
 }
 
 /** Returns the folder that contains all records, with a slash at the end. */
@@ -389,24 +389,24 @@ function legacyHeader(bytes: Uint8Array): LegacyHeader {
 
 /** Finds the storages. Each has a 64-bit count before its data. */
 async function placedStorages(file: ByteSource, { storages, keys, end }: LegacyHeader) {
-  const placed = new Map<Storage, Placed>();
-  let at = end;
+  const locations = new Map<Storage, StorageLocation>();
+  let offset = end;
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
     if (storage === undefined) throw new FormatError(`storage ${describePickled(key)} is not named by the pickle`);
-    if (at + 8 > file.size) throw new FormatError(`the file ends before storage ${quote(storage.key)}`);
-    const count = await bytesOf(file, at, 8);
+    if (offset + 8 > file.size) throw new FormatError(`the file ends before storage ${quote(storage.key)}`);
+    const count = await bytesOf(file, offset, 8);
     const numbers = Number(new DataView(count.buffer, count.byteOffset, 8).getBigInt64(0, true));
-    at += 8;
+    offset += 8;
     if (numbers !== storage.count)
       throw new FormatError(`storage ${quote(storage.key)} has ${numbers} numbers, expected ${storage.count}`);
-    if (at + storage.byteLength > file.size)
+    if (offset + storage.byteLength > file.size)
       throw new FormatError(`the file ends within storage ${quote(storage.key)}`);
-    placed.set(storage, { source: file, position: at });
-    at += storage.byteLength;
+    locations.set(storage, { source: file, position: offset });
+    offset += storage.byteLength;
   }
-  return (storage: Storage): Placed => {
-    const found = placed.get(storage);
+  return (storage: Storage): StorageLocation => {
+    const found = locations.get(storage);
     if (found === undefined) throw new FormatError(`storage ${quote(storage.key)} is missing after the pickle`);
     return found;
   };

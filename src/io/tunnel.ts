@@ -27,10 +27,10 @@ export async function fetchByTunnel(proxies: Proxies, from: string | URL, init: 
     const proxy = proxyOf(proxies, url);
     const sent = { method, headers, signal: signal ?? null };
     const response = proxy ? await ask(proxy, url, sent) : await fetch(url, { ...sent, redirect: 'manual' });
-    const place = response.headers.get('location');
-    if (redirect !== 'follow' || place === null || !REDIRECTS.includes(response.status)) return response;
+    const location = response.headers.get('location');
+    if (redirect !== 'follow' || location === null || !REDIRECTS.includes(response.status)) return response;
     await response.body?.cancel();
-    const next = new URL(place, url);
+    const next = new URL(location, url);
     if (next.origin !== url.origin) for (const secret of ['authorization', 'cookie']) headers.delete(secret);
     url = next;
   }
@@ -66,8 +66,8 @@ async function ask(proxy: URL, url: URL, { method, headers, signal }: Sent): Pro
   const { Readable } = await nodeModule<typeof import('node:stream')>('stream');
   const socket = await connect(proxy, url, signal);
   const options = { method, path: url.pathname + url.search, createConnection: () => socket };
-  const own = { host: url.host, ...Object.fromEntries(headers as unknown as Iterable<[string, string]>) };
-  const sent = request({ ...options, headers: own, ...(signal && { signal }) });
+  const requestHeaders = { host: url.host, ...Object.fromEntries(headers as unknown as Iterable<[string, string]>) };
+  const sent = request({ ...options, headers: requestHeaders, ...(signal && { signal }) });
   sent.end();
   const [answer] = (await once(sent, 'response')) as [IncomingMessage];
   const { statusCode: status = 0, statusMessage: statusText = '', rawHeaders } = answer;
@@ -89,26 +89,26 @@ async function ask(proxy: URL, url: URL, { method, headers, signal }: Sent): Pro
 async function connect(proxy: URL, url: URL, signal: AbortSignal | null): Promise<Socket> {
   const { request } = await nodeModule<typeof import('node:http')>(proxy.protocol === 'https:' ? 'https' : 'http');
   const { once } = await nodeModule<typeof import('node:events')>('events');
-  const place = `${url.hostname}:${url.port || defaultPort(url.protocol)}`;
+  const authority = `${url.hostname}:${url.port || defaultPort(url.protocol)}`;
   const { username, password } = proxy;
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   const authorization = username !== '' && { 'proxy-authorization': `Basic ${btoa(credentials)}` };
-  const asked = request({
+  const connectRequest = request({
     host: hostOf(proxy),
     port: proxy.port || defaultPort(proxy.protocol),
     method: 'CONNECT',
-    path: place,
-    headers: { host: place, ...authorization },
+    path: authority,
+    headers: { host: authority, ...authorization },
     agent: false,
     ...(signal && { signal }),
   });
-  asked.end();
-  const [{ statusCode }, socket] = (await once(asked, 'connect')) as [IncomingMessage, Socket];
+  connectRequest.end();
+  const [{ statusCode }, socket] = (await once(connectRequest, 'connect')) as [IncomingMessage, Socket];
   if (statusCode !== 200) {
     socket.destroy();
     const needsUser = statusCode === 407;
     const remedy = needsUser ? ': check the user and password of its URL, http://user:password@host:port' : '';
-    const refusal = `the proxy ${proxy.host} refused a connection to ${place} (HTTP status ${statusCode})${remedy}`;
+    const refusal = `the proxy ${proxy.host} refused a connection to ${authority} (HTTP status ${statusCode})${remedy}`;
     throw needsUser ? new FetchError(refusal) : new TypeError(refusal);
   }
   if (url.protocol === 'http:') return socket;

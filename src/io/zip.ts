@@ -41,18 +41,18 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord
   const directory = await bytesOf(source, position, size);
   const view = viewOf(directory);
   const records = new Map<string, ZipRecord>();
-  let at = 0;
+  let offset = 0;
   for (let i = 0; i < count; i++) {
-    if (at + ENTRY_BYTES > size || view.getUint32(at, true) !== ENTRY)
+    if (offset + ENTRY_BYTES > size || view.getUint32(offset, true) !== ENTRY)
       throw new FormatError(`the directory of the zip archive has ${i} records, expected ${count}`);
-    const { record, end } = recordAt(directory, view, at);
+    const { record, end } = recordAt(directory, view, offset);
     if (record.header + LOCAL_BYTES + record.byteLength > position)
       throw new FormatError(`record ${quote(record.name)} lies beyond the end of the file`);
     if (records.has(record.name)) throw new FormatError(`record ${quote(record.name)} is in the archive twice`);
     records.set(record.name, record);
-    at = end;
+    offset = end;
   }
-  if (at !== size) throw new FormatError(`the directory of the zip archive has ${size - at} bytes too many`);
+  if (offset !== size) throw new FormatError(`the directory of the zip archive has ${size - offset} bytes too many`);
   return records;
 }
 
@@ -116,9 +116,9 @@ export class ZipData implements ByteSource {
     const start = dataPosition(local, this.record, this.source.size);
     const buffer = new Uint8Array(Math.min(PART, this.size));
     let sum = 0;
-    for (let at = 0; crc !== 0 && at < this.size; at += PART) {
-      const part = buffer.subarray(0, Math.min(PART, this.size - at));
-      yield [start + at, part];
+    for (let offset = 0; crc !== 0 && offset < this.size; offset += PART) {
+      const part = buffer.subarray(0, Math.min(PART, this.size - offset));
+      yield [start + offset, part];
       sum = crc32(sum, part);
     }
     if (sum !== crc) throw new FormatError(`record ${quote(name)} is damaged: its CRC-32 is ${sum}, expected ${crc}`);
@@ -129,72 +129,77 @@ export class ZipData implements ByteSource {
 /** Number of bytes that are checked at once. */
 const PART = 1 << 20;
 
-interface DirectoryPlace {
+interface DirectoryLocation {
   readonly count: number;
   readonly position: number;
   readonly size: number;
 }
 
 /** Finds the directory with the help of the record at the end of the archive. */
-async function endOf(source: ByteSource): Promise<DirectoryPlace> {
+async function endOf(source: ByteSource): Promise<DirectoryLocation> {
   const length = Math.min(source.size, END_BYTES + MAX_COMMENT);
   const start = source.size - length;
   const view = viewOf(await bytesOf(source, start, length));
-  let at = length - END_BYTES;
+  let offset = length - END_BYTES;
   // The end record is followed by a comment up to the end of the file.
-  while (at >= 0 && !(view.getUint32(at, true) === END && at + END_BYTES + view.getUint16(at + 20, true) === length))
-    at--;
-  if (at < 0) throw new FormatError('the zip archive is cut off: the directory at its end is missing');
-  const place = (await endOf64(source, start + at)) ?? {
-    count: view.getUint16(at + 10, true),
-    size: view.getUint32(at + 12, true),
-    position: view.getUint32(at + 16, true),
+  while (
+    offset >= 0 &&
+    !(view.getUint32(offset, true) === END && offset + END_BYTES + view.getUint16(offset + 20, true) === length)
+  )
+    offset--;
+  if (offset < 0) throw new FormatError('the zip archive is cut off: the directory at its end is missing');
+  const directory = (await endOf64(source, start + offset)) ?? {
+    count: view.getUint16(offset + 10, true),
+    size: view.getUint32(offset + 12, true),
+    position: view.getUint32(offset + 16, true),
   };
-  if (!(place.position + place.size <= start + at))
+  if (!(directory.position + directory.size <= start + offset))
     throw new FormatError(
-      `the directory of the zip archive lies beyond its end: ${place.size} bytes at ${place.position}`,
+      `the directory of the zip archive lies beyond its end: ${directory.size} bytes at ${directory.position}`,
     );
-  return place;
+  return directory;
 }
 
 /**
  * Finds the directory of an archive with more than 4 GiB or 65,535 records (zip64). Returns null if there is no zip64
  * record.
  */
-async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace | null> {
-  const at = end - LOCATOR_64_BYTES;
-  if (at < 0) return null;
-  const locator = viewOf(await bytesOf(source, at, LOCATOR_64_BYTES));
+async function endOf64(source: ByteSource, end: number): Promise<DirectoryLocation | null> {
+  const offset = end - LOCATOR_64_BYTES;
+  if (offset < 0) return null;
+  const locator = viewOf(await bytesOf(source, offset, LOCATOR_64_BYTES));
   if (locator.getUint32(0, true) !== LOCATOR_64) return null;
   const position = uint64(locator, 8);
-  if (!(position + END_64_BYTES <= at)) throw new FormatError('the zip64 record lies past the end of the archive');
+  if (!(position + END_64_BYTES <= offset)) throw new FormatError('the zip64 record lies past the end of the archive');
   const view = viewOf(await bytesOf(source, position, END_64_BYTES));
   if (view.getUint32(0, true) !== END_64) throw new FormatError('the zip64 record is not where the archive says');
   return { count: uint64(view, 32), size: uint64(view, 40), position: uint64(view, 48) };
 }
 
 /** A 64-bit integer. It is inexact beyond 2⁵³, which exceeds any file. */
-const uint64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
+const uint64 = (view: DataView, offset: number) => Number(view.getBigUint64(offset, true));
 
 const ENCRYPTED = 1;
 const STORED = 0;
 
-function recordAt(directory: Uint8Array, view: DataView, at: number): { record: ZipRecord; end: number } {
-  const [nameLength, extraLength, commentLength] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
-  const extra = at + ENTRY_BYTES + (nameLength as number);
+function recordAt(directory: Uint8Array, view: DataView, position: number): { record: ZipRecord; end: number } {
+  const [nameLength, extraLength, commentLength] = [28, 30, 32].map((offset) =>
+    view.getUint16(position + offset, true),
+  );
+  const extra = position + ENTRY_BYTES + (nameLength as number);
   const end = extra + (extraLength as number) + (commentLength as number);
   if (end > directory.byteLength) throw new FormatError('a record of the zip archive has a name past the directory');
-  const name = new TextDecoder().decode(directory.subarray(at + ENTRY_BYTES, extra));
+  const name = new TextDecoder().decode(directory.subarray(position + ENTRY_BYTES, extra));
   const refuse = (why: string): never => {
     throw new FormatError(`record ${quote(name)} ${why}`);
   };
-  const method = view.getUint16(at + 10, true);
-  if ((view.getUint16(at + 8, true) & ENCRYPTED) !== 0) refuse('is encrypted, which is not read');
+  const method = view.getUint16(position + 10, true);
+  if ((view.getUint16(position + 8, true) & ENCRYPTED) !== 0) refuse('is encrypted, which is not read');
   if (method !== STORED)
     refuse(
       `has compression method ${method}, which is not read: torch.save stores data as they are. Zip it again with zip -0`,
     );
-  let [packed, size, header] = [20, 24, 42].map((offset) => view.getUint32(at + offset, true)) as [
+  let [packed, size, header] = [20, 24, 42].map((offset) => view.getUint32(position + offset, true)) as [
     number,
     number,
     number,
@@ -203,23 +208,23 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
   let wide = wideField(view, extra, extra + (extraLength as number));
   const widened = (value: number): number => {
     if (value !== 0xffffffff) return value;
-    if (wide === null || wide.at + 8 > wide.end) return refuse('lacks its length of 64 bits');
-    wide = { at: wide.at + 8, end: wide.end };
-    return uint64(view, wide.at - 8);
+    if (wide === null || wide.position + 8 > wide.end) return refuse('lacks its length of 64 bits');
+    wide = { position: wide.position + 8, end: wide.end };
+    return uint64(view, wide.position - 8);
   };
   size = widened(size);
   packed = widened(packed);
   header = widened(header);
   if (packed !== size) refuse(`has ${packed} bytes that become ${size}, but is not compressed`);
-  return { record: { name, byteLength: size, crc: view.getUint32(at + 16, true), header }, end };
+  return { record: { name, byteLength: size, crc: view.getUint32(position + 16, true), header }, end };
 }
 
 /** Returns the position of the zip64 field among the extra fields; null if there is none. */
-function wideField(view: DataView, start: number, end: number): { at: number; end: number } | null {
-  for (let at = start; at + 4 <= end; ) {
-    const next = at + 4 + view.getUint16(at + 2, true);
-    if (view.getUint16(at, true) === 1) return { at: at + 4, end: Math.min(next, end) };
-    at = next;
+function wideField(view: DataView, start: number, end: number): { position: number; end: number } | null {
+  for (let position = start; position + 4 <= end; ) {
+    const next = position + 4 + view.getUint16(position + 2, true);
+    if (view.getUint16(position, true) === 1) return { position: position + 4, end: Math.min(next, end) };
+    position = next;
   }
   return null;
 }

@@ -5,7 +5,7 @@ import type { Generative } from '../generate/generative.js';
 import { forgetDecoders } from '../generate/model-decoders.js';
 import { Module } from '../nn/module.js';
 import { isProjection, isWeightModule, packedModule, type WeightModule } from '../nn/packed-modules.js';
-import { type Place, placesIn, substitute } from '../nn/substitution.js';
+import { type ModuleSlot, moduleSlots, substitute } from '../nn/substitution.js';
 import { type ActivationFormat, PackedWeight, type Weight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 
@@ -32,12 +32,12 @@ export interface QuantizeOptions {
   activations?: ActivationFormat | undefined;
 }
 
-/** A module with a weight, and its place in the model. */
-export interface Owner extends Place {
+/** A module with a weight, and where the model holds it. */
+export interface Owner extends ModuleSlot {
   readonly module: WeightModule;
 }
 
-/** A weight, the places of all modules that share it, and the path of the first. */
+/** A weight, the references to all modules that share it, and the path of the first. */
 export interface Packable {
   readonly path: string;
   readonly weight: Weight;
@@ -103,7 +103,7 @@ export function packing(op: string, options: QuantizeOptions): PackedFormat {
 /** @internal All weights that can be packed. Tables of positions are excluded, because they are added as float32. */
 export function packables(model: Module): Packable[] {
   const byWeight = new Map<Weight, Owner[]>();
-  for (const place of placesIn(model)) {
+  for (const place of moduleSlots(model)) {
     const { module, path } = place;
     if (!isWeightModule(module) || isTableOfPositions(path)) continue;
     const owners = byWeight.get(module.weight);
@@ -128,7 +128,7 @@ export function hasPackedWeights(model: Module): boolean {
 
 /** @internal Substitutes modules with a packed weight for all modules that share a weight. */
 export function replaceWeight(owners: readonly Owner[], weight: PackedWeight): void {
-  const packed = new Map<Module, Module>(); // a module in several places has one substitute
+  const packed = new Map<Module, Module>(); // a module that is used several times has one substitute
   for (const owner of owners) {
     const module = packed.get(owner.module) ?? packedModule(owner.module, weight);
     packed.set(owner.module, module);

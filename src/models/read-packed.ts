@@ -73,7 +73,7 @@ export async function readPacked(
     for (const [section, reading] of readings.entries()) steps.push({ ...reading, section, weight });
   }
   for (const readings of byTensor.values()) steps.push(...readings);
-  steps.sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0)); // streams are read from front to back
+  steps.sort((a, b) => (a.entry.fileOffset ?? 0) - (b.entry.fileOffset ?? 0)); // streams are read from front to back
   // one buffer for all: hundreds of them would stay for long
   const buffer = passingBytes(unfinished.size > 0 ? STAGE : 0);
   try {

@@ -52,7 +52,7 @@ export interface AlternatingUpdatesOptions {
   /** Makes the learned residual connection beside attention. */
   readonly residual: () => LearnedResidual;
   /** Makes the branch that reads the layer's per-layer inputs. */
-  readonly own: () => PerLayerGate;
+  readonly perLayer: () => PerLayerGate;
   /** True if a learned factor of each feature scales the input of that branch. */
   readonly scaled: boolean;
 }
@@ -71,22 +71,22 @@ export class AlternatingUpdates extends Module implements WiringPart {
   /** Shape [streams, streams]: coefficients of the correction. */
   readonly correction: Projection;
   /** [dModel] */
-  readonly ownScale: Tensor;
+  readonly perLayerScale: Tensor;
   readonly residual: LearnedResidual;
-  readonly own: PerLayerGate;
+  readonly perLayer: PerLayerGate;
   readonly #options: AlternatingUpdatesOptions;
 
   constructor(init: Initializer, options: AlternatingUpdatesOptions) {
     super();
-    const { dModel, streams, norm, residual, own } = options;
+    const { dModel, streams, norm, residual, perLayer } = options;
     this.#options = options;
     this.routerNorm = norm();
     this.router = new Linear(init, dModel, streams, false);
     this.prediction = new Linear(init, streams, streams ** 2, false);
     this.correction = new Linear(init, streams, streams, false);
-    this.ownScale = init.constant([dModel], 0);
+    this.perLayerScale = init.constant([dModel], 0);
     this.residual = residual();
-    this.own = own();
+    this.perLayer = perLayer();
   }
 
   forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor {
@@ -99,7 +99,7 @@ export class AlternatingUpdates extends Module implements WiringPart {
     const computed = this.#compute(predicted[active] as Tensor, subLayers);
     const corrected = this.#correct(predicted, computed);
     const first = corrected[active] as Tensor;
-    const branch = this.own.forward(scaled ? mul(first, this.ownScale) : first, extraInputs);
+    const branch = this.perLayer.forward(scaled ? mul(first, this.perLayerScale) : first, extraInputs);
     return concat([corrected[0] as Tensor, ...corrected.slice(1).map((stream) => add(stream, branch))], -1);
   }
 
@@ -113,8 +113,8 @@ export class AlternatingUpdates extends Module implements WiringPart {
     const all = this.#coefficients(this.prediction, modalities); // Shape [N, streams²]: to, then from
     return streams.map((stream, to) =>
       streams.reduce((sum, from, i) => {
-        const at = to * streams.length + i;
-        return add(sum, mul(from, all.columns(at, at + 1)));
+        const column = to * streams.length + i;
+        return add(sum, mul(from, all.columns(column, column + 1)));
       }, stream),
     );
   }
@@ -166,8 +166,8 @@ export class StreamEntry extends Module implements StackEntry {
     this.projections = Array.from({ length: streams - 1 }, () => new Linear(init, dModel, dModel, false));
   }
 
-  forward(given: Tensor): { x: Tensor; extraInputs: Tensor | null } {
-    const { x, extraInputs } = this.inputs.forward(given);
+  forward(input: Tensor): { x: Tensor; extraInputs: Tensor | null } {
+    const { x, extraInputs } = this.inputs.forward(input);
     const others = this.projections.map((projection) => asLargeAs(projection.forward(x), x));
     return { x: concat([x, ...others], -1), extraInputs };
   }

@@ -93,26 +93,26 @@ export class MultiHeadAttention extends Module {
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
     super();
-    const { dModel, biases, outBias, ...given } = completeMultiHead('MultiHeadAttention', options);
-    this.heads = given.heads;
-    this.kvHeads = given.kvHeads;
-    this.headSize = given.headSize;
-    this.causal = given.causal;
-    this.window = given.window;
-    this.windowAfter = given.windowAfter;
-    this.scale = given.scale;
-    this.softcap = given.softcap;
+    const { dModel, biases, outBias, ...settings } = completeMultiHead('MultiHeadAttention', options);
+    this.heads = settings.heads;
+    this.kvHeads = settings.kvHeads;
+    this.headSize = settings.headSize;
+    this.causal = settings.causal;
+    this.window = settings.window;
+    this.windowAfter = settings.windowAfter;
+    this.scale = settings.scale;
+    this.softcap = settings.softcap;
     const queries = this.heads * this.headSize;
     const sections = this.sectionWidths(queries, this.kvHeads * this.headSize);
-    this.qkv = given.qkv?.() ?? new Linear(init, dModel, sections, biases.slice(0, sections.length));
-    this.outProj = given.outProj?.() ?? new Linear(init, this.outputWidth(queries), dModel, outBias);
-    const { positionBias } = given;
+    this.qkv = settings.qkv?.() ?? new Linear(init, dModel, sections, biases.slice(0, sections.length));
+    this.outProj = settings.outProj?.() ?? new Linear(init, this.outputWidth(queries), dModel, outBias);
+    const { positionBias } = settings;
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
-    this.relative = given.relative?.() ?? null;
-    this.qNorm = given.qNorm?.() ?? null;
-    this.kNorm = given.kNorm?.() ?? null;
-    this.rotary = given.rotary;
-    this.dropout = given.dropout;
+    this.relative = settings.relative?.() ?? null;
+    this.qNorm = settings.qNorm?.() ?? null;
+    this.kNorm = settings.kNorm?.() ?? null;
+    this.rotary = settings.rotary;
+    this.dropout = settings.dropout;
   }
 
   /**
@@ -219,7 +219,7 @@ export class MultiHeadAttention extends Module {
    * are those of `forward`.
    */
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
-    for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
+    for (const sequences of [batch, memory]) checkSequences('MultiHeadAttention', sequences);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
     const whole = { input: x, memory: hidden, countsQ: batch.counts, countsK: memory.counts };
     return this.#attendTo(this.query(x), this.keysAndValues(hidden), lengths, whole);
@@ -256,11 +256,11 @@ export class MultiHeadAttention extends Module {
       const [queries, added] = [q, kv].map((rows) => rows?.rows(first, first + count)) as [Tensor, Tensor | undefined];
       first += count;
       if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
-      const own = cache.rows(sequence, sequence + 1);
+      const sequenceCache = cache.rows(sequence, sequence + 1);
       const mask = imageEffects?.mask(this.window, i);
-      if (asSteps && !mask) return this.#attendOneByOne(queries, own, start, type);
-      const [, slots, width] = own.shape as readonly [number, number, number];
-      const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
+      if (asSteps && !mask) return this.#attendOneByOne(queries, sequenceCache, start, type);
+      const [, slots, width] = sequenceCache.shape as readonly [number, number, number];
+      const keys = sequenceCache.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
       const masking = mask ? { causal: false, mask } : { ...this.#maskOptions, causal: true };
       return this.#attendTo(queries, keys, { ...masking, ...lengths, cache: type });

@@ -63,15 +63,15 @@ export class AxialRotary extends Module implements Rotation {
     const [half, quarter] = [headSize / 2, headSize / 4];
     // Frequencies and positions are rounded to float32, as in transformers.
     const frequencies = Array.from({ length: quarter }, (_, i) => Math.fround(1 / Math.fround(theta ** (i / quarter))));
-    const place = (i: number, size: number) => Math.fround(Math.fround(2 * Math.fround((i + 0.5) / size)) - 1);
+    const coordinate = (i: number, size: number) => Math.fround(Math.fround(2 * Math.fround((i + 0.5) / size)) - 1);
     const table = new Float32Array((prefix + height * width) * 2 * headSize);
     for (let row = 0; row < prefix; row++) table.fill(1, row * 2 * headSize, (row * 2 + 1) * headSize);
     for (let patch = 0; patch < height * width; patch++) {
-      const places = [place(Math.floor(patch / width), height), place(patch % width, width)];
+      const coordinates = [coordinate(Math.floor(patch / width), height), coordinate(patch % width, width)];
       const cosines = (prefix + patch) * 2 * headSize;
       const sines = cosines + headSize;
       for (let pair = 0; pair < half; pair++) {
-        const turns = (places[Math.floor(pair / quarter)] as number) * (frequencies[pair % quarter] as number);
+        const turns = (coordinates[Math.floor(pair / quarter)] as number) * (frequencies[pair % quarter] as number);
         const angle = Math.fround(2 * Math.PI * turns);
         table[cosines + pair] = table[cosines + half + pair] = Math.cos(angle);
         table[sines + pair] = -Math.sin(angle);

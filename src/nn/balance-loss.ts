@@ -33,9 +33,9 @@ export function* withBalanceLossInParts<T>(
   pass: Generator<unknown, T>,
 ): Generator<unknown, { result: T; loss: Tensor | null }> {
   const modules = model.modules();
-  if (model.training && modules.some((each) => each instanceof TransformerLayer && each.recomputes))
+  if (model.training && modules.some((module) => module instanceof TransformerLayer && module.recomputes))
     throw new ArgumentError('loss: output_router_logits needs the routers’ scores, which gradientCheckpointing drops');
-  const mixtures = modules.filter((each) => each instanceof MixtureOfExperts);
+  const mixtures = modules.filter((module) => module instanceof MixtureOfExperts);
   const routings: Routing[] = [];
   const observed = <Part>(part: () => Part): Part => {
     for (const mixture of mixtures) mixture.observe((routing) => routings.push(routing));
@@ -55,15 +55,15 @@ export function balanceLoss(routings: readonly Routing[]): Tensor {
   const { device } = logits;
   const experts = logits.shape[1] as number;
   const rows = routings.reduce((total, { logits: { shape } }) => total + (shape[0] as number), 0);
-  const one = device.tensor(
+  const ones = device.tensor(
     Float32Array.from({ length: experts * experts }, (_, i) => Number(i % (experts + 1) === 0)),
     [experts, experts],
   );
-  const total = (each: (routing: Routing) => Tensor) =>
-    routings.map((routing) => sum(each(routing), { axis: 0 })).reduce((a, b) => add(a, b));
+  const total = (select: (routing: Routing) => Tensor) =>
+    routings.map((routing) => sum(select(routing), { axis: 0 })).reduce((a, b) => add(a, b));
   // Experts with the highest scores count, even if a bias changed the choice, as in transformers.
   const first = ({ logits, ids }: Routing) => topk(logits, ids.shape[1] as number).indices;
-  const counts = total((routing) => embedding(one, first(routing).reshape(-1))); // [experts]
+  const counts = total((routing) => embedding(ones, first(routing).reshape(-1))); // [experts]
   const probabilities = total((routing) => softmax(routing.logits)); // [experts]
   return scale(sum(mul(counts, probabilities)), experts / rows ** 2);
 }

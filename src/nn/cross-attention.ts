@@ -19,10 +19,13 @@ export class CrossAttention extends MultiHeadAttention {
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: CrossAttentionOptions) {
-    const { memorySize, ...own } = checkOptions('CrossAttention', options, { ...multiHeadKinds, memorySize: 'any' });
-    super(init, own);
+    const { memorySize, ...baseOptions } = checkOptions('CrossAttention', options, {
+      ...multiHeadKinds,
+      memorySize: 'any',
+    });
+    super(init, baseOptions);
     checkSizes('CrossAttention', { memorySize }, 1);
-    const { bias = true } = own;
+    const { bias = true } = baseOptions;
     const width = this.kvHeads * this.headSize;
     this.kv = new Linear(init, memorySize, [width, width], typeof bias === 'boolean' ? bias : bias.slice(1));
   }

@@ -7,7 +7,7 @@
 //   loop:
 //     step.run();            // appends keys and values of state.tokens, counts positions up; logits in step.result
 //     … choose from step.result (ops recorded after model.step, or on the host) and state.tokens.write(next)
-//     reorder.run();         // device.record(() => state.reorder(order)), if beams change places
+//     reorder.run();         // device.record(() => state.reorder(order)), if beams change rows
 //
 // Decoder-only models: after model.startDecoding({ sequences: 3 }), model.prefill(state, prompts) returns the logits
 // after each prompt, and model.step(state) continues from there. All that changes between steps (tokens, positions,
@@ -56,7 +56,7 @@ export interface CacheSpec {
    * output. 'states' has one for each length at which a recurrent state is kept.
    */
   readonly rows: 'tokens' | 'source' | 'states';
-  /** The class that places recurrent states. Given with the rows 'states'. */
+  /** The class that positions recurrent states. Given with the rows 'states'. */
   readonly slots?: typeof RecurrentSlots;
   /** Row width in words. States are float32; keys and values may be packed as `cacheAppend` writes them. */
   readonly width: number;
@@ -120,18 +120,18 @@ export class DecoderState {
       blank.push(tensor);
       return tensor;
     };
-    const own = (make: () => Tensor): Tensor => {
+    const unscoped = (make: () => Tensor): Tensor => {
       const tensor = orDispose(this, () => device.unscoped(make)); // frees the earlier tensors after an error
       this.#owned.push(tensor);
       return tensor;
     };
     const rowsOf = (of: Tensor | null | undefined, count: number, make: () => Tensor) =>
-      own(() => of?.rows(0, count) ?? make());
+      unscoped(() => of?.rows(0, count) ?? make());
     const dtype = (sizes.cache ?? 'float32') === 'float32' ? 'float32' : 'int32';
     const sequences = sources * beams;
     this.sequences = sequences;
     this.tokens = rowsOf(whole?.tokens, sequences, () => zeros([sequences], 'int32'));
-    this.#counters = whole ? whole.#counters : own(() => zeros([2 * sequences], 'int32'));
+    this.#counters = whole ? whole.#counters : unscoped(() => zeros([2 * sequences], 'int32'));
     this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
@@ -209,8 +209,8 @@ export class DecoderState {
   /** Makes room for one more token in every sequence: the newest is now at `positions`. */
   advance(): void {
     advance(this.#counters);
-    this.#slots?.place(this.positions, this.lengths);
-    this.shifts?.place(this.positions);
+    this.#slots?.setPositions(this.positions, this.lengths);
+    this.shifts?.setPositions(this.positions);
   }
 
   /** int32 [sequences]: the rotary position of the newest token. */
@@ -256,10 +256,10 @@ export class DecoderState {
 
   /** Sets the number of tokens of one sequence; the others stay unchanged. */
   setLength(sequence: number, length: number): void {
-    const one = (counters: Tensor) => counters.columns(sequence, sequence + 1);
+    const entryOf = (counters: Tensor) => counters.columns(sequence, sequence + 1);
     this.device.scope(() => {
-      one(this.positions).write([length - 1]);
-      one(this.lengths).write([length]);
+      entryOf(this.positions).write([length - 1]);
+      entryOf(this.lengths).write([length]);
     });
   }
 
@@ -296,8 +296,9 @@ function checkCopy(state: DecoderState, source: DecoderState, to: number, from: 
   const op = 'copySequence';
   if (state.sizes.model !== source.sizes.model)
     throw new ArgumentError(`${op}: source is a state of another model, expected one of the same`);
-  const [own, others] = [state, source].map(({ sizes: { cache = 'float32' } }) => cache);
-  if (own !== others) throw new ArgumentError(`${op}: source keeps keys and values as ${others}, expected ${own}`);
+  const [cacheType, sourceCacheType] = [state, source].map(({ sizes: { cache = 'float32' } }) => cache);
+  if (cacheType !== sourceCacheType)
+    throw new ArgumentError(`${op}: source keeps keys and values as ${sourceCacheType}, expected ${cacheType}`);
   const isIn = (n: number) => (i: number) => isWhole(i) && i < n;
   checkNumber(op, 'to', to, isIn(state.sequences), `0 to ${state.sequences - 1}`);
   checkNumber(op, 'from', from, isIn(source.sequences), `0 to ${source.sequences - 1}`);

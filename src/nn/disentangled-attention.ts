@@ -100,11 +100,11 @@ export class DisentangledAttention extends PaddingBlindAttention {
       options;
     super(init, rest);
     const width = this.heads * this.headSize;
-    const own = (bias: boolean) => new Linear(init, rest.dModel, width, bias);
+    const linear = (bias: boolean) => new Linear(init, rest.dModel, width, bias);
     this.distances = distances;
     this.distanceDropout = distanceDropout;
-    this.positionKey = contentToPosition && !shared ? own(positionKeyBias) : null;
-    this.positionQuery = positionToContent && !shared ? own(true) : null;
+    this.positionKey = contentToPosition && !shared ? linear(positionKeyBias) : null;
+    this.positionQuery = positionToContent && !shared ? linear(true) : null;
     this.#terms = { contentToPosition, positionToContent };
   }
 

@@ -28,11 +28,11 @@ export function productsByDistance(
   const perHead = contiguous(positions).reshape(rows, heads, -1); // [P, heads, d]
   const padded = unpack(contiguous(content), lengths, longest).reshape(size, longest, heads, -1); // [B, T, heads, d]
   const products = matmul(permute(padded, [0, 2, 1, 3]), permute(perHead, [1, 0, 2]), { transposeB: true }); // [B, heads, T, P]
-  const places = new Int32Array(longest * longest);
+  const indices = new Int32Array(longest * longest);
   for (let query = 0; query < longest; query++)
     for (let key = 0; key < longest; key++)
-      places[query * longest + key] = contentOf(query, key) * rows + positionOf(query, key);
+      indices[query * longest + key] = contentOf(query, key) * rows + positionOf(query, key);
   const flat = permute(products, [2, 3, 0, 1]).reshape(longest * rows, size * heads); // [T·P, B·heads]
-  const picked = gather(flat, content.device.tensor(places)).reshape(longest, longest, size, heads);
+  const picked = gather(flat, content.device.tensor(indices)).reshape(longest, longest, size, heads);
   return permute(picked, [2, 3, 0, 1]); // [B, heads, T, T]
 }

@@ -82,9 +82,9 @@ export class LayerDrop extends Dropout {
   choose(x: Tensor, y: Tensor): Tensor {
     const { options } = this;
     if (options === null) return y;
-    const one = x.device.full([1, 1], 1);
-    const factor = dropout(one, options); // 0, or 1 / (1 − p)
-    const isLeftOut = relu(sub(one, factor));
-    return add(mul(y, sub(one, isLeftOut)), mul(x, isLeftOut));
+    const ones = x.device.full([1, 1], 1);
+    const factor = dropout(ones, options); // 0, or 1 / (1 − p)
+    const isLeftOut = relu(sub(ones, factor));
+    return add(mul(y, sub(ones, isLeftOut)), mul(x, isLeftOut));
   }
 }

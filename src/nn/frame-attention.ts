@@ -53,9 +53,9 @@ export class DistanceRows extends Module implements DistanceTables {
   #table(rows: Tensor): Tensor {
     const { max, row } = this.options;
     const [count, width] = rows.shape as [number, number];
-    const places = Int32Array.from({ length: 2 * max + 1 }, (_, i) => row(i - max) ?? count);
-    const all = places.includes(count) ? concat([rows, rows.device.zeros([1, width])]) : rows;
-    return gather(all, rows.device.tensor(places));
+    const indices = Int32Array.from({ length: 2 * max + 1 }, (_, i) => row(i - max) ?? count);
+    const all = indices.includes(count) ? concat([rows, rows.device.zeros([1, width])]) : rows;
+    return gather(all, rows.device.tensor(indices));
   }
 }
 

@@ -18,6 +18,6 @@ export function headSimilarity(outputs: Tensor, heads: number): Tensor {
 
 /** Returns loss + strength · the mean of `headSimilarity` over all attentions. `outputs`: one tensor per attention. */
 export function withHeadDiversity(loss: Tensor, strength: number, outputs: readonly Tensor[], heads: number): Tensor {
-  const total = outputs.map((each) => headSimilarity(each, heads)).reduce((a, b) => add(a, b));
+  const total = outputs.map((output) => headSimilarity(output, heads)).reduce((a, b) => add(a, b));
   return add(loss, scale(total, strength / outputs.length));
 }

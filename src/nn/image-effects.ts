@@ -59,9 +59,9 @@ export class ImageEffects {
     const seesWholeGroup = bidirectional === 'prompt';
     const masks = [...new Set(rows ? windows : [])].map((window) => {
       const sequences = isPerSequence
-        ? (rows as readonly ReadRows[]).map((each) => [each])
+        ? (rows as readonly ReadRows[]).map((row) => [row])
         : [rows as readonly ReadRows[]];
-      return [window, sequences.map((each) => maskOf(device, each, window, seesWholeGroup))] as const;
+      return [window, sequences.map((sequence) => maskOf(device, sequence, window, seesWholeGroup))] as const;
     });
     return new ImageEffects(angles, added, new Map(masks));
   }
@@ -98,7 +98,8 @@ function maskOf(
   seesWholeGroup: boolean,
 ): Tensor | null {
   if (!sequences.some(({ groups }) => groups.some((group) => group >= 0))) return null;
-  const max = (of: (each: ReadRows) => number) => sequences.reduce((longest, each) => Math.max(longest, of(each)), 0);
+  const max = (of: (sequence: ReadRows) => number) =>
+    sequences.reduce((longest, sequence) => Math.max(longest, of(sequence)), 0);
   const [rows, columns] = [max(({ count }) => count), max(({ start, count }) => start + count)];
   const mask = new Int32Array(sequences.length * rows * columns);
   for (const [i, { start, count, groups }] of sequences.entries()) {

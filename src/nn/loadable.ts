@@ -29,30 +29,30 @@ export function checkGiven(tensors: object): void {
 }
 
 /** Renames a value that was given under another name of a shared parameter to the first name. */
-export function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
-  const other = given.get(alias);
+export function adopt<T extends LoadableTensor>(tensors: Map<string, T>, alias: string, name: string): void {
+  const other = tensors.get(alias);
   if (other === undefined) return;
-  given.delete(alias);
-  const own = given.get(name);
-  if (own === undefined) {
-    given.set(name, other);
+  tensors.delete(alias);
+  const tensor = tensors.get(name);
+  if (tensor === undefined) {
+    tensors.set(name, other);
     return;
   }
-  const a = valuesOf(name, own, sizeOf(own.shape));
+  const a = valuesOf(name, tensor, sizeOf(tensor.shape));
   const b = valuesOf(alias, other, sizeOf(other.shape));
-  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i] && !Object.is(value, b[i]))) {
+  if (!sameShape(tensor.shape, other.shape) || a.some((value, i) => value !== b[i] && !Object.is(value, b[i]))) {
     throw new ArgumentError(
       `loadStateDict: ${alias} and ${name} differ, but this model shares one parameter between them`,
     );
   }
 }
 
-export function checkNames(pieces: readonly StatePiece[], given: ReadonlyMap<string, LoadableTensor>): void {
+export function checkNames(pieces: readonly StatePiece[], tensors: ReadonlyMap<string, LoadableTensor>): void {
   const known = new Set(pieces.map(({ name }) => name));
-  const missing = [...known].filter((name) => !given.has(name));
-  const unexpected = [...given.keys()].filter((name) => !known.has(name));
+  const missing = [...known].filter((name) => !tensors.has(name));
+  const unexpected = [...tensors.keys()].filter((name) => !known.has(name));
   const misshapen = pieces.flatMap((piece) => {
-    const shape = given.get(piece.name)?.shape;
+    const shape = tensors.get(piece.name)?.shape;
     const expected = shapeOf(piece);
     if (shape === undefined || sameShape(shape, expected)) return [];
     return [`${piece.name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];

@@ -81,7 +81,7 @@ export class LocalGlobalAttention extends MultiHeadAttention {
   #withGlobalOutputs(local: Tensor, x: Tensor, batch: Sequences, globals: Globals): Tensor {
     const { heads, scale } = this;
     const { starts, counts, isToken, longest, size, total } = batch;
-    const rows = globals.flatMap((places, i) => places.map((place) => (starts[i] as number) + place));
+    const rows = globals.flatMap((positions, i) => positions.map((position) => (starts[i] as number) + position));
     const q = this.globalQkv.part(gather(x, x.device.tensor(Int32Array.from(rows))), 0, 1); // [G, heads·d]
     const [k, v] = halves(this.globalQkv.part(x, 1, 3));
     const keys = isToken && Int32Array.from(isToken.flat(), Number);
@@ -138,17 +138,17 @@ function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, glo
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
     const [globalKeys, tokens] = [globals[sequence] ?? [], isToken?.[sequence]];
     const isGlobal = new Set(globalKeys);
-    const seen = Int32Array.from(keys, (key, at) =>
-      Number((at < globalKeys.length || !isGlobal.has(key)) && (tokens?.[key] ?? true)),
+    const seen = Int32Array.from(keys, (key, column) =>
+      Number((column < globalKeys.length || !isGlobal.has(key)) && (tokens?.[key] ?? true)),
     );
     const first = keys[globalKeys.length] as number;
     for (let row = 0; row < queries; row++) {
-      const place = query + row;
-      if (isGlobal.has(place) || tokens?.[place] === false) continue;
-      const at = (i * rows + row) * columns;
-      mask.set(seen.subarray(0, globalKeys.length), at);
-      const from = globalKeys.length + Math.max(0, place - window + 1 - first);
-      mask.set(seen.subarray(from, globalKeys.length + place + window - first), at + from);
+      const position = query + row;
+      if (isGlobal.has(position) || tokens?.[position] === false) continue;
+      const offset = (i * rows + row) * columns;
+      mask.set(seen.subarray(0, globalKeys.length), offset);
+      const from = globalKeys.length + Math.max(0, position - window + 1 - first);
+      mask.set(seen.subarray(from, globalKeys.length + position + window - first), offset + from);
     }
   }
   return positions.device.tensor(mask, [blocks.length, 1, rows, columns]);
@@ -169,21 +169,21 @@ export function byDistance(
   const { size, longest } = batch;
   const before = maxOf(globals, ({ length }) => length);
   const width = before + 2 * window - 1;
-  const places = new Int32Array(size * heads * longest * width).fill(weights.size); // index of an appended zero
+  const indices = new Int32Array(size * heads * longest * width).fill(weights.size); // index of an appended zero
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
     const globalCount = globals[sequence]?.length ?? 0;
     for (let n = 0; n < heads * queries; n++) {
       const [head, row] = [Math.floor(n / queries), n % queries];
       const from = ((i * heads + head) * rows + row) * columns;
       const to = ((sequence * heads + head) * longest + query + row) * width;
-      for (const [at, key] of keys.entries()) {
-        const column = at < globalCount ? at : before + key - (query + row) + window - 1;
-        if (at < globalCount || (column >= before && column < width)) places[to + column] = from + at;
+      for (const [index, key] of keys.entries()) {
+        const column = index < globalCount ? index : before + key - (query + row) + window - 1;
+        if (index < globalCount || (column >= before && column < width)) indices[to + column] = from + index;
       }
     }
   }
   const values = concat([weights.reshape(weights.size, 1), weights.device.zeros([1, 1])]);
-  return gather(values, weights.device.tensor(places)).reshape(size, heads, longest, width);
+  return gather(values, weights.device.tensor(indices)).reshape(size, heads, longest, width);
 }
 
 function maxOf<T>(items: readonly T[], sizeOf: (item: T) => number): number {

@@ -142,8 +142,8 @@ export class LoraLayer extends Module {
 
   /** Returns the trained bias minus the module's own, float32 [out], or null if no bias is trained. */
   biasChange(base: LoraBase): Tensor | null {
-    const own = this.bias && base.biasColumns(this.start, this.end);
-    return this.bias && own && sub(this.bias, own);
+    const baseBias = this.bias && base.biasColumns(this.start, this.end);
+    return this.bias && baseBias && sub(this.bias, baseBias);
   }
 
   /** Returns the change of the weight's columns, float32 [in, out]. It belongs to the caller's scope. */
@@ -154,16 +154,16 @@ export class LoraLayer extends Module {
   }
 
   /**
-   * Returns DoRA's change of the output. `own`: the module's output, `low`: the low-rank change. The norms of columns
-   * get no gradient, as in the paper.
+   * Returns DoRA's change of the output. `output`: the module's output, `low`: the low-rank change. The norms of
+   * columns get no gradient, as in the paper.
    */
-  #rescaled(low: Tensor, own: Tensor, magnitude: Tensor, base: LoraBase): Tensor {
+  #rescaled(low: Tensor, output: Tensor, magnitude: Tensor, base: LoraBase): Tensor {
     const sum = () => add(contiguous(base.columns(this.start, this.end)), this.#low());
     const factor = div(
       magnitude,
       low.device.noGrad(() => lengths(sum())),
     );
-    return add(mul(own, sub(factor, 1)), mul(low, factor));
+    return add(mul(output, sub(factor, 1)), mul(low, factor));
   }
 
   #low(): Tensor {

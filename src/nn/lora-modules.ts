@@ -71,7 +71,7 @@ export abstract class LoraModule extends Module implements LoraBase {
 
   /** Returns the adapters that change any of the columns from … to − 1, for each choice of this pass. */
   protected choices(from: number, to: number): readonly (readonly LoraLayer[])[] {
-    const here = this.adapters.filter((each) => !this.isMerged(each) && each.start < to && each.end > from);
+    const here = this.adapters.filter((adapter) => !this.isMerged(adapter) && adapter.start < to && adapter.end > from);
     const chosen = passAdapters()?.choices.map((names) => here.filter(({ adapter }) => names.includes(adapter)));
     return chosen ?? [here.filter(({ isActive }) => isActive)];
   }
@@ -115,11 +115,11 @@ export abstract class LoraModule extends Module implements LoraBase {
   }
 
   #mergeBias(change: Tensor, start: number, end: number): void {
-    const own = biasOf(this.base) as Tensor;
-    const { device } = own;
-    if (own === biasOf(this.#original)) {
-      const copy = device.unscoped(() => device.empty(own.shape));
-      affineInto(own, copy, 1, false);
+    const bias = biasOf(this.base) as Tensor;
+    const { device } = bias;
+    if (bias === biasOf(this.#original)) {
+      const copy = device.unscoped(() => device.empty(bias.shape));
+      affineInto(bias, copy, 1, false);
       Object.assign(this.base, { bias: copy });
     }
     const columns = (biasOf(this.base) as Tensor).columns(start, end);
@@ -166,8 +166,8 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
     const choices = this.choices(from, to);
     if (choices.every(({ length }) => length === 0))
       return isWhole ? base.forward(x, activation, dropout) : base.part(x, first, end, activation);
-    const own = isWhole ? base.forward(x) : base.part(x, first, end);
-    const y = rowsOfChoices(choices.map((adapters) => this.#changed(x, own, from, to, adapters)));
+    const output = isWhole ? base.forward(x) : base.part(x, first, end);
+    const y = rowsOfChoices(choices.map((adapters) => this.#changed(x, output, from, to, adapters)));
     const activated = activation === 'none' ? y : activate('Linear', y, activation);
     return dropout?.forward(activated) ?? activated;
   }
@@ -176,9 +176,9 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
   #changed(x: Tensor, y: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
     if (this.training && adapters.length > 0 && adapters.every(({ isPlain }) => isPlain))
       return add(y, together(x, from, to, adapters));
-    return adapters.reduce((sum, each) => {
-      const change = within(each, from, to, each.change(x, this));
-      return add(sum, padded(each, from, to, change));
+    return adapters.reduce((sum, adapter) => {
+      const change = within(adapter, from, to, adapter.change(x, this));
+      return add(sum, padded(adapter, from, to, change));
     }, y);
   }
 
@@ -206,8 +206,8 @@ export class LoraEmbedding extends LoraModule implements EmbeddingLookup {
       product: () => (this.original as EmbeddingLookup).forward(ids, { paddingId }),
     };
     const changed = (adapters: readonly LoraLayer[]) =>
-      adapters.reduce((sum, each) => {
-        const change = each.change(ids, reader);
+      adapters.reduce((sum, adapter) => {
+        const change = adapter.change(ids, reader);
         return add(sum, factor === 1 ? change : scale(change, factor));
       }, y);
     return rowsOfChoices(this.choices(0, y.shape.at(-1) as number).map(changed));
@@ -216,8 +216,8 @@ export class LoraEmbedding extends LoraModule implements EmbeddingLookup {
 
 /** Returns the columns from … to − 1 of an adapter's change. */
 function within({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
-  const cut = [Math.max(from, start), Math.min(to, end)] as const;
-  return cut[0] === start && cut[1] === end ? change : change.columns(cut[0] - start, cut[1] - start);
+  const overlap = [Math.max(from, start), Math.min(to, end)] as const;
+  return overlap[0] === start && overlap[1] === end ? change : change.columns(overlap[0] - start, overlap[1] - start);
 }
 
 /** Pads an adapter's change with zeros to the columns from … to − 1. */
@@ -232,8 +232,10 @@ function padded({ start, end }: LoraLayer, from: number, to: number, change: Ten
  * Training has many rows, and this saves passes over them, forward and backward.
  */
 function together(x: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
-  const rows = adapters.map((each) => padded(each, from, to, within(each, from, to, scale(each.b, each.scaling))));
-  const [a, b] = [adapters.map((each) => each.a), rows];
+  const rows = adapters.map((adapter) =>
+    padded(adapter, from, to, within(adapter, from, to, scale(adapter.b, adapter.scaling))),
+  );
+  const [a, b] = [adapters.map((adapter) => adapter.a), rows];
   const first = a.length === 1 ? (a[0] as Tensor) : concat(a, -1); // [in, sum of ranks]
   const second = b.length === 1 ? (b[0] as Tensor) : concat(b); // [sum of ranks, out]
   return matmul(matmul(x, first), second);

@@ -70,8 +70,8 @@ export class Lstm extends Module {
       let state = states?.[i] ?? { hidden: zeros(), cell: zeros() };
       const outputs: Tensor[] = [];
       for (let t = 0; t < time; t++) {
-        const own = contiguous(slice(projected, 1, t, t + 1)).reshape(size, -1);
-        state = this.#step(add(own, layer.hidden.forward(state.hidden)), state.cell);
+        const fromInput = contiguous(slice(projected, 1, t, t + 1)).reshape(size, -1);
+        state = this.#step(add(fromInput, layer.hidden.forward(state.hidden)), state.cell);
         outputs.push(state.hidden.reshape(size, 1, this.features));
       }
       rows = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs, 1);

@@ -70,16 +70,16 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
     const { q, kv } = this.project(x, { positions: state.rotaryPositions, length: textLength, incremental: true });
     cacheAppend(cache, kv, state.positions);
     const slidingWindow = window === null ? null : ([window - 1, 0] as const);
-    const own = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {
+    const selfAttended = this.#attendTo(q.reshape(state.sequences, 1, -1), cache, {
       causal: true,
       window: slidingWindow,
       lengthsK: state.lengths,
     });
     const other = this.#attendTo(q.reshape(sources, beams, -1), source, { lengthsK: state.sourceLengths });
     const perHead = (outputs: Tensor) => outputs.reshape(-1, heads, headSize);
-    const share = sigmoid(sub(own.logSum, other.logSum)); // [sequences, heads, 1]
-    const rest = add(scale(share, -1), 1);
-    const outputs = add(mul(perHead(own.outputs), share), mul(perHead(other.outputs), rest));
+    const share = sigmoid(sub(selfAttended.logSum, other.logSum)); // [sequences, heads, 1]
+    const otherShare = add(scale(share, -1), 1);
+    const outputs = add(mul(perHead(selfAttended.outputs), share), mul(perHead(other.outputs), otherShare));
     return this.outProj.forward(outputs.reshape(state.sequences, -1));
   }
 
@@ -91,9 +91,9 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
     const options = { ...this.#options, ...passOptions };
     const outputs = attention(q, k, v, options);
     const scores = attentionWeights(q, k, { ...options, stage: 'biased' }); // [B, heads, T, S]
-    const each = { axis: -1, keepDims: true };
-    const largest = max(scores, each);
-    const logSum = add(largest, log(sum(exp(sub(scores, largest)), each))); // [B, heads, T, 1]
+    const lastAxis = { axis: -1, keepDims: true };
+    const largest = max(scores, lastAxis);
+    const logSum = add(largest, log(sum(exp(sub(scores, largest)), lastAxis))); // [B, heads, T, 1]
     return { outputs, logSum: permute(logSum, [0, 2, 1, 3]).reshape(-1, this.heads, 1) };
   }
 

@@ -175,7 +175,7 @@ export class MixtureOfExperts extends Module {
   forward(x: Tensor, routed = x): Tensor {
     const { experts, chosen, dModel, bias } = this.#options;
     const { ids, weights } = this.route(routed); // [N, chosen]
-    const { rows, places, offsets } = groupRows(ids, experts); // [N · chosen], by expert
+    const { rows, inverse, offsets } = groupRows(ids, experts); // [N · chosen], by expert
     const tokens = gather(x, rows); // [N · chosen, dModel]
     const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
     const project = (input: Tensor, { weight, bias: added }: Linear | PackedLinear) => {
@@ -184,7 +184,7 @@ export class MixtureOfExperts extends Module {
       return added && sorted ? add(y, embedding(added.reshape(experts, -1), sorted)) : y;
     };
     const outputs = project(this.#hidden(tokens, project), this.downs); // [N · chosen, dModel]
-    const ofTokens = gather(outputs, places).reshape(-1, chosen, dModel); // [N, chosen, dModel]
+    const ofTokens = gather(outputs, inverse).reshape(-1, chosen, dModel); // [N, chosen, dModel]
     return sum(mul(ofTokens, weights.reshape(-1, chosen, 1)), { axis: 1 });
   }
 

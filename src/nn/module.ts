@@ -43,7 +43,7 @@ export interface WeightNames {
 }
 
 /** A parameter, and the property of the module that holds it. */
-export interface ParameterPlace extends StateParameter {
+export interface LocatedParameter extends StateParameter {
   readonly owner: Module;
   readonly key: string;
   /** The index in an array; null for a property. */
@@ -152,11 +152,11 @@ export abstract class Module {
    * dicts is listed as a whole.
    */
   namedTensors(): [name: string, tensor: Tensor][] {
-    const own = this.#distinct().map(({ names, path, tensor }): [string, Tensor] => [
+    const moduleTensors = this.#distinct().map(({ names, path, tensor }): [string, Tensor] => [
       (names.length === 1 && names[0]) || path,
       tensor,
     ]);
-    return [...own, ...this.#adapterTensors()];
+    return [...moduleTensors, ...this.#adapterTensors()];
   }
 
   /** The tensors of `namedTensors`. */
@@ -185,30 +185,30 @@ export abstract class Module {
   #allWeights(): WeightNames[] {
     const { stateNames } = this;
     const plain = { leading: [], stacked: 1, flat: false };
-    const own =
+    const moduleWeights =
       'weight' in this
         ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false, ...plain }]
         : [];
-    const found: WeightNames[] = [...own];
+    const found: WeightNames[] = [...moduleWeights];
     for (const [name, module] of this.#parts()) {
       if (module.isAdapter) continue;
       for (const { path, names, ...rest } of module.named.#allWeights()) {
-        const inner = names.map((each) => each && joinPath(name, each));
+        const inner = names.map((innerName) => innerName && joinPath(name, innerName));
         found.push({ path: joinPath(name, path), names: inner, ...rest });
       }
     }
     return found.map((weight) => {
-      const told = namesFor(stateNames, weight.path);
-      return told === null
+      const stored = namesFor(stateNames, weight.path);
+      return stored === null
         ? weight
         : {
             ...weight,
-            names: told.name,
-            perHead: told.perHead ?? null,
-            inOut: told.inOut ?? weight.inOut,
-            leading: told.leading ?? weight.leading,
-            stacked: told.stacked ?? weight.stacked,
-            flat: told.flat ?? weight.flat,
+            names: stored.name,
+            perHead: stored.perHead ?? null,
+            inOut: stored.inOut ?? weight.inOut,
+            leading: stored.leading ?? weight.leading,
+            stacked: stored.stacked ?? weight.stacked,
+            flat: stored.flat ?? weight.flat,
           };
     });
   }
@@ -253,9 +253,9 @@ export abstract class Module {
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
-    const { pieces, given } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
+    const { pieces, given: tensorsByName } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
     const values = pieces.map((piece) =>
-      valuesOf(piece.name, given.get(piece.name) as LoadableTensor, sizeOf(shapeOf(piece))),
+      valuesOf(piece.name, tensorsByName.get(piece.name) as LoadableTensor, sizeOf(shapeOf(piece))),
     );
     pieces.forEach((piece, i) => {
       writeStored(piece, values[i] as Float32Array);
@@ -273,10 +273,10 @@ export abstract class Module {
     partial = false,
   ): Promise<void> {
     const all = partial ? { pieces: this.statePieces(), given: tensors } : this.#match(tensors);
-    const { given } = all;
-    const pieces = partial ? all.pieces.filter(({ name }) => given.has(name)) : all.pieces;
+    const { given: tensorsByName } = all;
+    const pieces = partial ? all.pieces.filter(({ name }) => tensorsByName.has(name)) : all.pieces;
     const readings = pieces.map((piece) => {
-      const entry = given.get(piece.name) as LoadableTensor & StoredTensor;
+      const entry = tensorsByName.get(piece.name) as LoadableTensor & StoredTensor;
       const isCount = !piece.tensor.requiresGrad && piece.tensor.size === 1; // an integer in files
       if (!/^B?F/.test(entry.dtype) && !isCount) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
       return { piece, entry };
@@ -296,22 +296,22 @@ export abstract class Module {
   }
 
   /**
-   * @internal All parameters of this module and its parts, with their places. A shared one is listed for each place and
+   * @internal All parameters of this module and its parts, with their owners. A shared one is listed for each owner and
    * name.
    */
-  parameterPlaces(): ParameterPlace[] {
+  locatedParameters(): LocatedParameter[] {
     return this.#all();
   }
 
   /** @internal All names of each piece in state dicts, by its first name. Shared parameters have several. */
   pieceNames(): Map<string, string[]> {
-    const byPlace = new Map<string, string[]>();
+    const byStorage = new Map<string, string[]>();
     for (const piece of this.#all().flatMap(piecesOf)) {
-      const names = byPlace.get(placeOf(piece));
-      if (names === undefined) byPlace.set(placeOf(piece), [piece.name]);
+      const names = byStorage.get(storageKey(piece));
+      if (names === undefined) byStorage.set(storageKey(piece), [piece.name]);
       else if (!names.includes(piece.name)) names.push(piece.name);
     }
-    return new Map(Array.from(byPlace.values(), (names) => [names[0] as string, names]));
+    return new Map(Array.from(byStorage.values(), (names) => [names[0] as string, names]));
   }
 
   /** Frees the parameters, and other memory of the parts. */
@@ -325,20 +325,20 @@ export abstract class Module {
 
   /** Frees the module's own memory. */
   protected release(): void {
-    for (const { tensor } of this.#own()) tensor.dispose();
+    for (const { tensor } of this.#ownParameters()) tensor.dispose();
   }
 
   /** The pieces of the parameters, and the given tensor for each piece under its first name. */
   #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
-    const given = new Map(tensors);
+    const tensorsByName = new Map(tensors);
     const pieces = this.statePieces();
-    const firsts = new Map(pieces.map((piece) => [placeOf(piece), piece.name]));
+    const firsts = new Map(pieces.map((piece) => [storageKey(piece), piece.name]));
     for (const piece of this.#all().flatMap(piecesOf)) {
-      const first = firsts.get(placeOf(piece)) as string;
-      if (first !== piece.name) adopt(given, piece.name, first);
+      const first = firsts.get(storageKey(piece)) as string;
+      if (first !== piece.name) adopt(tensorsByName, piece.name, first);
     }
-    checkNames(pieces, given);
-    return { pieces, given };
+    checkNames(pieces, tensorsByName);
+    return { pieces, given: tensorsByName };
   }
 
   /** Own properties of a class, also those in arrays, each with its property's name and its name in a state dict. */
@@ -359,7 +359,7 @@ export abstract class Module {
     return this.#properties(Module).map(([, name, part]) => [name, part]);
   }
 
-  #own(): ParameterPlace[] {
+  #ownParameters(): LocatedParameter[] {
     const tensors = this.#properties(Tensor).filter(([, , { dtype }]) => dtype === 'float32');
     return tensors.map(([key, path, tensor, index]) => {
       const transposed = this.transposed.includes(key);
@@ -369,9 +369,9 @@ export abstract class Module {
   }
 
   /** Own parameters and those of the parts, under all names. */
-  #all(): ParameterPlace[] {
+  #all(): LocatedParameter[] {
     const { stateNames } = this;
-    const parameters = this.#own();
+    const parameters = this.#ownParameters();
     for (const [part, module] of this.#parts()) {
       if (module.isAdapter) continue;
       for (const { path, names, ...rest } of module.named.#all()) {
@@ -380,15 +380,15 @@ export abstract class Module {
       }
     }
     return parameters.map((parameter) => {
-      const told = namesFor(stateNames, parameter.path);
-      if (told === null) return parameter;
-      const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading } = told;
-      const { stacked, flat, split, trailing = parameter.trailing } = told;
+      const stored = namesFor(stateNames, parameter.path);
+      if (stored === null) return parameter;
+      const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading } = stored;
+      const { stacked, flat, split, trailing = parameter.trailing } = stored;
       return { ...parameter, names, transposed: !inOut, perHead, leading, split, stacked, flat, trailing };
     });
   }
 
-  #distinct(): ParameterPlace[] {
+  #distinct(): LocatedParameter[] {
     const seen = new Set<Tensor>();
     return this.#all().filter(({ tensor }) => !seen.has(tensor) && seen.add(tensor));
   }
@@ -432,6 +432,6 @@ export function inferenceInParts<T>(
 }
 
 /** Returns a string that identifies a piece of a parameter. */
-function placeOf({ tensor, start }: StatePiece): string {
+function storageKey({ tensor, start }: StatePiece): string {
   return `${tensor.storage.id}.${tensor.within}.${start}`;
 }

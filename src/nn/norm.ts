@@ -271,11 +271,11 @@ export class GroupNorm extends Module {
 
   /** `x` and the result: float32 [B, channels, ...]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
-    const [batch, channels, ...places] = x.shape as [number, number, ...number[]];
-    checkShape('GroupNorm', 'x', x, [batch, this.weight.size, ...places]);
+    const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
+    checkShape('GroupNorm', 'x', x, [batch, this.weight.size, ...spatial]);
     const normed = layerNorm(contiguous(x).reshape(batch * this.groups, -1), null, null, { eps: this.eps });
     const perChannel = (factors: Tensor) => factors.reshape(channels, 1);
-    const scaled = mul(normed.reshape(batch, channels, -1), perChannel(this.weight)); // [B, channels, places]
+    const scaled = mul(normed.reshape(batch, channels, -1), perChannel(this.weight)); // [B, channels, positions]
     return add(scaled, perChannel(this.bias)).reshape(x.shape);
   }
 }

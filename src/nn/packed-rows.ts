@@ -35,7 +35,7 @@ export function formatOf(rows: readonly PackedRows[]): Format | null {
 export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array> {
   const [sizes, total] = sizesOf(rows);
   const all = new Uint8Array(total);
-  let at = 0;
+  let offset = 0;
   for (const [i, { part, first, count }] of rows.entries()) {
     const rowBytes = sizes[i] as number;
     const step = Math.max(1, Math.floor(STAGE / rowBytes));
@@ -45,11 +45,11 @@ export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array>
       const blocks = device.unscoped(() => unpackedBlocks(part, first + row, length));
       try {
         const words = (await blocks.data()) as Int32Array;
-        all.set(new Uint8Array(words.buffer, words.byteOffset, length * rowBytes), at);
+        all.set(new Uint8Array(words.buffer, words.byteOffset, length * rowBytes), offset);
       } finally {
         blocks.dispose();
       }
-      at += length * rowBytes;
+      offset += length * rowBytes;
     }
   }
   return all;
@@ -58,15 +58,15 @@ export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array>
 /** Reads the rows as float32. */
 export async function readFloats(rows: readonly PackedRows[]): Promise<Float32Array> {
   const all = new Float32Array(rows.reduce((sum, { part, count }) => sum + count * part.cols, 0));
-  let at = 0;
+  let offset = 0;
   for (const { part, first, count } of rows) {
     const step = Math.max(1, Math.floor(STAGE / (4 * part.cols)));
     for (let row = 0; row < count; row += step) {
       const floats = part.words.device.unscoped(() => unpacked(part, first + row, Math.min(step, count - row)));
       try {
         const values = (await floats.data()) as Float32Array;
-        all.set(values, at);
-        at += values.length;
+        all.set(values, offset);
+        offset += values.length;
       } finally {
         floats.dispose();
       }

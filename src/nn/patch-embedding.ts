@@ -106,11 +106,11 @@ export class PatchEmbedding extends Module {
    */
   forward(pixels: Tensor): Tensor {
     const { channels, image } = this;
-    const [batch, given, height, width] = pixels.shape as [number, number, number, number];
+    const [batch, pixelChannels, height, width] = pixels.shape as [number, number, number, number];
     const isFit = this.interpolate
       ? height >= this.patch[0] && width >= this.patch[1]
       : height === image[0] && width === image[1];
-    if (pixels.shape.length !== 4 || given !== channels || !isFit) {
+    if (pixels.shape.length !== 4 || pixelChannels !== channels || !isFit) {
       const size = this.interpolate ? 'height, width' : image.join(', ');
       throw new ShapeError(
         `PatchEmbedding: the images are ${describeShape(pixels.shape)}, expected [B, ${channels}, ${size}]`,
@@ -146,14 +146,16 @@ export class PatchEmbedding extends Module {
   #positionsOf(positions: Tensor, grid: GridSize, isSquare: boolean): Tensor {
     const total = positions.shape[0] as number;
     const first = this.prefix;
-    const own = this.grid(this.image);
+    const nativeGrid = this.grid(this.image);
     // Positions of an image that is not square are interpolated, even if the number of patches is the same.
     // transformers does so, too.
     if (!this.interpolate || (isSquare && grid[0] * grid[1] === total - first)) return positions;
-    if (own[0] !== own[1])
-      throw new ShapeError(`PatchEmbedding: a grid of [${own}] positions is not interpolated, expected a square one`);
+    if (nativeGrid[0] !== nativeGrid[1])
+      throw new ShapeError(
+        `PatchEmbedding: a grid of [${nativeGrid}] positions is not interpolated, expected a square one`,
+      );
     const mode = this.interpolate === true ? 'bicubic' : this.interpolate;
-    const patches = interpolate(mode, positions.rows(first, total), own, grid);
+    const patches = interpolate(mode, positions.rows(first, total), nativeGrid, grid);
     return first ? concat([positions.rows(0, first), patches]) : patches;
   }
 }

@@ -41,17 +41,17 @@ export class PerLayerInputs extends Module implements StackEntry {
   }
 
   /**
-   * `given`: float32 [N, dModel], or [N, dModel | layers · width] with looked-up vectors. Returns the first dModel
+   * `input`: float32 [N, dModel], or [N, dModel | layers · width] with looked-up vectors. Returns the first dModel
    * features as `x`, and the inputs of all layers as `extraInputs`, [N, layers · width]. Throws ShapeError, DTypeError.
    */
-  forward(given: Tensor): { x: Tensor; extraInputs: Tensor } {
+  forward(input: Tensor): { x: Tensor; extraInputs: Tensor } {
     const { dModel, width } = this.#options;
-    const [rows, features] = given.shape as [number, number];
-    const x = features === dModel ? given : contiguous(given.columns(0, dModel));
+    const [rows, features] = input.shape as [number, number];
+    const x = features === dModel ? input : contiguous(input.columns(0, dModel));
     const projected = scale(this.projection.forward(x), dModel ** -0.5); // [N, layers · width]
     const normed = this.norm.forward(projected.reshape(-1, width)).reshape(rows, -1);
     if (features === dModel) return { x, extraInputs: normed };
-    return { x, extraInputs: scale(add(normed, given.columns(dModel, features)), Math.SQRT1_2) };
+    return { x, extraInputs: scale(add(normed, input.columns(dModel, features)), Math.SQRT1_2) };
   }
 }
 
@@ -82,26 +82,26 @@ export class PerLayerGate extends Module {
   /** `x` and the result: float32 [N, dModel]. `extraInputs`: inputs of all layers, [N, layers · width]. */
   forward(x: Tensor, extraInputs: Tensor): Tensor {
     const { layer, width, activation } = this.#options;
-    const own = extraInputs.columns(layer * width, (layer + 1) * width);
-    return this.norm.forward(this.projection.forward(mul(this.gate.forward(x, activation), own)));
+    const layerInputs = extraInputs.columns(layer * width, (layer + 1) * width);
+    return this.norm.forward(this.projection.forward(mul(this.gate.forward(x, activation), layerInputs)));
   }
 }
 
 /** A wiring of pre-norm sub-layers, a branch that reads the per-layer input, and a constant factor (Gemma 4). */
 export class PerLayerWiring extends Module implements WiringPart {
-  readonly own: PerLayerGate | null;
+  readonly perLayer: PerLayerGate | null;
   /** float32 [1]: the constant factor. It is saved, but not trained. */
   readonly scalar: Tensor;
 
-  /** `own`: makes the branch; null for none. */
-  constructor(init: Initializer, own: (() => PerLayerGate) | null) {
+  /** `makeBranch`: makes the branch; null for none. */
+  constructor(init: Initializer, makeBranch: (() => PerLayerGate) | null) {
     super();
-    this.own = own?.() ?? null;
+    this.perLayer = makeBranch?.() ?? null;
     this.scalar = init.fixed(Float32Array.of(1));
   }
 
   forward(x: Tensor, subLayers: readonly SubLayer[], extraInputs: Tensor | null): Tensor {
     const y = preNorm(x, subLayers);
-    return mul(this.own && extraInputs ? add(y, this.own.forward(y, extraInputs)) : y, this.scalar);
+    return mul(this.perLayer && extraInputs ? add(y, this.perLayer.forward(y, extraInputs)) : y, this.scalar);
   }
 }

@@ -25,16 +25,16 @@ export class PositionShifts {
   /** With `whole`, the new object shares the memory of its first `sequences` sequences. */
   constructor(device: Device, sequences: number, capacity: number, whole: PositionShifts | null) {
     const firsts = Int32Array.from({ length: sequences }, (_, i) => i * capacity);
-    const own = <T>(make: () => T): T => device.unscoped(make);
-    this.#shifts = own(() =>
+    const unscoped = <T>(make: () => T): T => device.unscoped(make);
+    this.#shifts = unscoped(() =>
       whole ? whole.#shifts.rows(0, sequences) : device.empty([sequences, capacity, 1], 'int32'),
     );
-    this.rotaryPositions = own(() =>
+    this.rotaryPositions = unscoped(() =>
       whole ? whole.rotaryPositions.rows(0, sequences) : device.empty([sequences], 'int32'),
     );
-    this.#firsts = own(() => device.tensor(firsts));
-    this.#zero = own(() => device.tensor(Int32Array.of(0)));
-    this.#one = own(() => device.tensor(Int32Array.of(1)));
+    this.#firsts = unscoped(() => device.tensor(firsts));
+    this.#zero = unscoped(() => device.tensor(Int32Array.of(0)));
+    this.#one = unscoped(() => device.tensor(Int32Array.of(1)));
     if (!whole) this.clear();
   }
 
@@ -49,7 +49,7 @@ export class PositionShifts {
   }
 
   /** Sets `rotaryPositions` for new text tokens at `positions`, int32 [sequences]. */
-  place(positions: Tensor): void {
+  setPositions(positions: Tensor): void {
     const { size } = positions;
     positions.device.scope(() => {
       const before = maximum(sub(positions, this.#one), this.#zero);
@@ -63,8 +63,8 @@ export class PositionShifts {
   /** Returns int32 [1]: the shift of a text token at index `start` of a sequence. */
   at(sequence: number, start: number): Tensor {
     if (start === 0) return this.#zero;
-    const own = this.#shifts.rows(sequence, sequence + 1).reshape(-1);
-    return own.columns(start - 1, start);
+    const shifts = this.#shifts.rows(sequence, sequence + 1).reshape(-1);
+    return shifts.columns(start - 1, start);
   }
 
   /** Sets the shifts after tokens from `start` on, int32 [count]. */

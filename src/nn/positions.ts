@@ -50,7 +50,7 @@ export function resolvePositions(
   positions: Positions | Positions['kind'] = 'sinusoidal',
   op = 'Transformer',
 ): Complete<Positions> {
-  const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
+  const options = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
   const names = ['kind', 'layout', 'firstPosition', 'frequencies', 'maxDistance'] as const;
   const {
     kind,
@@ -58,7 +58,7 @@ export function resolvePositions(
     firstPosition = 0,
     frequencies = 'paper',
     maxDistance = 16,
-  } = checkKnown(`${op}: positions`, given, names);
+  } = checkKnown(`${op}: positions`, options, names);
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
   if (Array.isArray(frequencies)) {

@@ -17,7 +17,7 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
   /** Position in a file that must be read from front to back. Undefined if any order is possible. */
-  readonly place?: number | undefined;
+  readonly fileOffset?: number | undefined;
   /**
    * Yields the values in order, in parts whose length is a multiple of `multiple`. A part may lie in `buffer` and is
    * valid until the next one is requested. The engine of `device` unpacks packed blocks.
@@ -58,7 +58,7 @@ export async function readPieces(sources: readonly PieceSource[], signal?: Abort
       const { piece, values } = part.value;
       piece.tensor.assertUsable('load'); // the device may have been disposed of meanwhile
       if (!device.queue.idle) await device.flush(); // a write while commands are queued would be copied once more
-      const isFull = values instanceof Uint16Array ? halves.add(part.value, values) : place(part.value, values);
+      const isFull = values instanceof Uint16Array ? halves.add(part.value, values) : write(part.value, values);
       next = parts.next(); // its bytes may lie in the same buffer
       next.catch(() => {}); // awaited above, unless this part fails
       if (isFull) await halves.convert();
@@ -79,7 +79,7 @@ function bufferFor(sources: readonly PieceSource[]): Uint8Array {
 
 /** Yields values in the order of the file. A part is valid until the next one is requested. */
 async function* partsOf(sources: readonly PieceSource[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
-  const inOrder = [...sources].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
+  const inOrder = [...sources].sort((a, b) => (a.entry.fileOffset ?? 0) - (b.entry.fileOffset ?? 0));
   for (const source of inOrder) {
     const { piece, entry } = source;
     const multiple = piece.transposed ? lastOf(layoutOf(piece)) : 1;
@@ -108,16 +108,16 @@ function isInPlace({ tensor, transposed, start, end, order, stacked = 1 }: State
 
 async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device): Promise<Float32Array> {
   const all = new Float32Array(entry.shape.reduce((size, n) => size * n, 1));
-  let at = 0;
+  let offset = 0;
   for await (const values of entry.stream(buffer, 1, device)) {
-    all.set(values, at);
-    at += values.length;
+    all.set(values, offset);
+    offset += values.length;
   }
   return all;
 }
 
 /** Writes values to the parameter. Returns true if this queued commands. */
-function place({ piece, start }: Part, values: Float32Array | Int32Array): boolean {
+function write({ piece, start }: Part, values: Float32Array | Int32Array): boolean {
   const { tensor, transposed } = piece;
   if (!isInPlace(piece)) writeStored(piece, values as Float32Array);
   else if (transposed) {

@@ -79,7 +79,7 @@ export class RecurrentSlots {
    * Sets `stateSlots` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit
    * are idle.
    */
-  place(positions: Tensor, lengths: Tensor): void {
+  setPositions(positions: Tensor, lengths: Tensor): void {
     const { ring, stateSlots: slots, device } = this;
     device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...slots }));
   }
@@ -89,14 +89,14 @@ export class RecurrentSlots {
     const { ring, device } = this;
     const spacing = this.#spacing;
     const pieces = parts.flatMap(({ sequence, start, count }) => {
-      const own: ExtendedSequence[] = [];
+      const steps: ExtendedSequence[] = [];
       const end = start + count;
-      for (let at = start; at < end; ) {
-        const next = asSteps ? at + 1 : Math.min(end, this.checkpointUpTo(at) + spacing);
-        own.push({ sequence, start: at, count: next - at });
-        at = next;
+      for (let position = start; position < end; ) {
+        const next = asSteps ? position + 1 : Math.min(end, this.checkpointUpTo(position) + spacing);
+        steps.push({ sequence, start: position, count: next - position });
+        position = next;
       }
-      return own;
+      return steps;
     });
     const upload = (of: (piece: ExtendedSequence) => number) => device.tensor(Int32Array.from(pieces, of));
     const lengths = upload(({ count }) => count);

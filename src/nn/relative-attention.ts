@@ -89,18 +89,18 @@ export class RelativeAttention extends MultiHeadAttention {
     const { heads, headSize, segmentKeys } = this;
     const padded = unpack(contiguous(q), lengths, longest).reshape(size, longest, heads, headSize); // [B, T, heads, d]
     const products = matmul(permute(padded, [0, 2, 1, 3]), permute(segmentKeys, [1, 2, 0])); // [B, heads, T, 2]
-    const [own, other] = [0, 1].map((i) => contiguous(permute(products, [3, 0, 1, 2]).rows(i, i + 1))) as [
+    const [sameSegment, other] = [0, 1].map((i) => contiguous(permute(products, [3, 0, 1, 2]).rows(i, i + 1))) as [
       Tensor,
       Tensor,
     ];
     const differs = new Float32Array(size * longest * longest);
     for (const [b, row] of segments.entries())
       for (const [query, segment] of row.entries())
-        for (const [key, each] of row.entries())
-          if (each !== segment) differs[(b * longest + query) * longest + key] = 1;
+        for (const [key, keySegment] of row.entries())
+          if (keySegment !== segment) differs[(b * longest + query) * longest + key] = 1;
     const perQuery = (x: Tensor) => x.reshape(size, heads, longest, 1);
-    const change = mul(perQuery(sub(other, own)), q.device.tensor(differs, [size, 1, longest, longest]));
-    return add(perQuery(own), change);
+    const change = mul(perQuery(sub(other, sameSegment)), q.device.tensor(differs, [size, 1, longest, longest]));
+    return add(perQuery(sameSegment), change);
   }
 
   protected override paddingMaskOf({ isToken, tokenMask, longest, size, positions }: Sequences): PaddingMask | null {

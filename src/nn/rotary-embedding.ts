@@ -157,19 +157,19 @@ export class RotaryEmbedding extends Module implements Rotation {
   }
 
   /**
-   * Returns rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `places` has int32 [N]
-   * for each axis, with positions below `length`. Pair i rotates by the position on axis `axes[i]`.
+   * Returns rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `axisPositions` has
+   * int32 [N] for each axis, with positions below `length`. Pair i rotates by the position on axis `axes[i]`.
    */
-  anglesAt(places: readonly Tensor[], length: number, incremental = false): Tensor {
+  anglesAt(axisPositions: readonly Tensor[], length: number, incremental = false): Tensor {
     const { axes, layout } = this.options;
     if (!axes) throw new ArgumentError('RotaryEmbedding: axes is missing, expected an axis for each pair');
     const table = this.#table(length, incremental);
     const pairOf = (feature: number) => (layout === 'halves' ? feature % axes.length : Math.floor(feature / 2));
-    const parts = places.map((rows, axis) => {
-      const own = Float32Array.from({ length: 2 * this.#rotaryDim }, (_, i) =>
+    const parts = axisPositions.map((rows, axis) => {
+      const scales = Float32Array.from({ length: 2 * this.#rotaryDim }, (_, i) =>
         Number(axes[pairOf(i % this.#rotaryDim)] === axis),
       );
-      return mul(gather(table, rows), table.device.tensor(own));
+      return mul(gather(table, rows), table.device.tensor(scales));
     });
     return parts.reduce((sum, part) => add(sum, part));
   }

@@ -9,7 +9,7 @@ export interface RowAdapters {
   /** Names of adapters whose changes are added. */
   readonly choices: readonly (readonly string[])[];
   /** int32 [rows]: c · rows + r if row r uses choice c. Null if there is one choice. */
-  readonly places: Tensor | null;
+  readonly indices: Tensor | null;
 }
 
 let current: RowAdapters | null = null;
@@ -34,9 +34,9 @@ export const passAdapters = (): RowAdapters | null => current;
  */
 export function rowsOfChoices(results: readonly Tensor[]): Tensor {
   const [first] = results as readonly [Tensor];
-  const places = current?.places;
-  if (!places || results.every((each) => each === first)) return first;
-  if (first.shape[0] !== places.size)
-    throw new ShapeError(`adapters: the layer has ${first.shape[0]} rows, and ${places.size} rows chose adapters`);
-  return gather(concat(results), places);
+  const indices = current?.indices;
+  if (!indices || results.every((result) => result === first)) return first;
+  if (first.shape[0] !== indices.size)
+    throw new ShapeError(`adapters: the layer has ${first.shape[0]} rows, and ${indices.size} rows chose adapters`);
+  return gather(concat(results), indices);
 }

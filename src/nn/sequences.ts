@@ -28,7 +28,7 @@ export class Sequences {
   /** Makes sequences with `counts` rows each, all at least 1. Belongs to the current scope. */
   static of(device: Device, counts: readonly number[]): Sequences {
     return device.scope(() => {
-      const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
+      const [positions, lengths] = [positionsWithin(counts), new Int32Array(counts)].map((data) => device.tensor(data));
       return new Sequences(positions as Tensor, lengths as Tensor, counts);
     });
   }
@@ -80,11 +80,11 @@ export class Sequences {
 }
 
 /** Position of each row in its sequence. */
-export function placesOf(counts: readonly number[]): Int32Array {
-  const places = new Int32Array(counts.reduce((sum, count) => sum + count, 0));
-  let at = 0;
-  for (const count of counts) for (let place = 0; place < count; place++) places[at++] = place;
-  return places;
+export function positionsWithin(counts: readonly number[]): Int32Array {
+  const positions = new Int32Array(counts.reduce((sum, count) => sum + count, 0));
+  let index = 0;
+  for (const count of counts) for (let position = 0; position < count; position++) positions[index++] = position;
+  return positions;
 }
 
 /** Checks a batch for callers without types: an array of lengths, for example, would count as one sequence. */

@@ -16,8 +16,8 @@ export function sparseGates(share: number): (gates: Tensor) => Tensor {
   checkNumber('sparseGates', 'share', share, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
   const cutoff = normalQuantile(share);
   return (gates) => {
-    const each = { axis: -1, keepDims: true };
-    const min = add(mean(gates, each), scale(std(gates, { ...each, correction: 0 }), cutoff));
+    const lastAxis = { axis: -1, keepDims: true };
+    const min = add(mean(gates, lastAxis), scale(std(gates, { ...lastAxis, correction: 0 }), cutoff));
     return relu(sub(gates, min));
   };
 }

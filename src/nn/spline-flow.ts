@@ -37,8 +37,8 @@ export class DilatedSeparableConv extends Module {
     readonly dropout: Dropout,
   ) {
     super();
-    const each = <T>(make: (i: number) => T): T[] => Array.from({ length: layers }, (_, i) => make(i));
-    this.convsDilated = each((i) => {
+    const perLayer = <T>(make: (i: number) => T): T[] => Array.from({ length: layers }, (_, i) => make(i));
+    this.convsDilated = perLayer((i) => {
       const dilation = taps ** i;
       const padding = Math.floor((taps * dilation - dilation) / 2);
       return new Conv1d(init, {
@@ -51,9 +51,9 @@ export class DilatedSeparableConv extends Module {
         channelsLast: true,
       });
     });
-    this.convsPointwise = each(() => new PointwiseConv(init, channels, channels));
-    this.norms1 = each(() => new LayerNorm(init, channels));
-    this.norms2 = each(() => new LayerNorm(init, channels));
+    this.convsPointwise = perLayer(() => new PointwiseConv(init, channels, channels));
+    this.norms1 = perLayer(() => new LayerNorm(init, channels));
+    this.norms2 = perLayer(() => new LayerNorm(init, channels));
   }
 
   /** `x` and the result: float32 [B, T, channels]. */
@@ -148,7 +148,7 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   const bins = widths.shape[2] as number;
   const isInside = mul(greaterEqual(x, -bound), lessEqual(x, bound));
   const inside = where(isInside, x, 0);
-  const places = edges(widths, bound);
+  const knots = edges(widths, bound);
   const levels = edges(heights, bound);
   const end = Math.log(Math.exp(1 - MIN_BIN) - 1); // slopes at both ends are 1
   const ends = x.device.full([...x.shape.slice(0, 2), 1], end);
@@ -160,8 +160,8 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   const isBin = mul(greaterEqual(inside, lower), less(inside, upper));
   const pick = (values: Tensor) => sum(where(isBin, values, 0), { axis: 2, keepDims: true }); // [B, T, 1]
   const spans = (knots: Tensor) => sub(columns(knots, 1, last), columns(knots, 0, bins));
-  const [width, height] = [pick(spans(places)), pick(spans(levels))];
-  const [start, level] = [pick(columns(places, 0, bins)), pick(lower)];
+  const [width, height] = [pick(spans(knots)), pick(spans(levels))];
+  const [start, level] = [pick(columns(knots, 0, bins)), pick(lower)];
   const [slope, next] = [pick(columns(all, 0, bins)), pick(columns(all, 1, last))];
   const steepness = div(height, width);
   // The inverse is the root of a quadratic equation.
@@ -183,6 +183,6 @@ function edges(x: Tensor, bound: number): Tensor {
   const bins = x.shape[2] as number;
   const sizes = add(scale(softmax(x), 1 - MIN_BIN * bins), MIN_BIN);
   const inner = add(scale(columns(cumsum(sizes, { axis: 2 }), 0, bins - 1), 2 * bound), -bound);
-  const at = (value: number) => x.device.full([...x.shape.slice(0, 2), 1], value);
-  return concat([at(-bound), inner, at(bound)], 2);
+  const constant = (value: number) => x.device.full([...x.shape.slice(0, 2), 1], value);
+  return concat([constant(-bound), inner, constant(bound)], 2);
 }

@@ -126,19 +126,19 @@ export function joinPath(a: string, b: string): string {
  */
 function matchPrefix(pattern: string, path: string): { path: string; numbers: string[] } | null {
   const numbers: string[] = [];
-  let at = 0;
+  let position = 0;
   for (let i = 0; i < pattern.length; i++) {
     if (pattern[i] !== '*') {
-      if (pattern.charCodeAt(i) !== path.charCodeAt(at++)) return null;
+      if (pattern.charCodeAt(i) !== path.charCodeAt(position++)) return null;
       continue;
     }
-    const dot = path.indexOf('.', at);
+    const dot = path.indexOf('.', position);
     const end = dot < 0 ? path.length : dot;
-    numbers.push(path.slice(at, end));
-    at = end;
+    numbers.push(path.slice(position, end));
+    position = end;
   }
-  if (at < path.length && path[at] !== '.') return null;
-  return { path: path.slice(at + 1), numbers };
+  if (position < path.length && path[position] !== '.') return null;
+  return { path: path.slice(position + 1), numbers };
 }
 
 function fill(name: string, numbers: readonly string[]): string {

@@ -49,16 +49,16 @@ function restack(values: Float32Array, [outer, inner]: readonly [number, number]
   return moved;
 }
 
-/** Reorders rows. `places` returns the target and the source index of a row. */
+/** Reorders rows. `indicesOf` returns the target and the source index of a row. */
 function reorder(
   values: Float32Array,
   order: Int32Array,
-  places: (row: number) => readonly [to: number, from: number],
+  indicesOf: (row: number) => readonly [to: number, from: number],
 ): Float32Array {
   const cols = values.length / order.length;
   const moved = new Float32Array(values.length);
   for (let row = 0; row < order.length; row++) {
-    const [to, from] = places(row);
+    const [to, from] = indicesOf(row);
     moved.set(values.subarray(from * cols, (from + 1) * cols), to * cols);
   }
   return moved;
@@ -69,7 +69,8 @@ export function transposedEach(values: Float32Array, [rows, cols]: readonly [num
   const size = rows * cols;
   if (size === values.length) return transpose(values, [rows, cols]);
   const all = new Float32Array(values.length);
-  for (let at = 0; at < values.length; at += size) all.set(transpose(values.subarray(at, at + size), [rows, cols]), at);
+  for (let start = 0; start < values.length; start += size)
+    all.set(transpose(values.subarray(start, start + size), [rows, cols]), start);
   return all;
 }
 

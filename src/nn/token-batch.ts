@@ -5,7 +5,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
-import { placesOf, Sequences } from './sequences.js';
+import { positionsWithin, Sequences } from './sequences.js';
 
 /** Sequences packed end to end: all `ids`, and the length of each sequence. */
 export interface PackedTokens {
@@ -44,8 +44,8 @@ export class TokenBatch extends Sequences {
    */
   static from(device: Device, name: string, tokens: Tokens, padId: number | null, padTo?: number): TokenBatch {
     if (tokens instanceof TokenBatch) return tokens;
-    const { rows, time: own } = rowsOf(name, tokens, padId);
-    const time = padTo ?? own;
+    const { rows, time: longest } = rowsOf(name, tokens, padId);
+    const time = padTo ?? longest;
     if (rows.length === 0) throw new ShapeError(`${name}: the batch is empty`);
     rows.forEach((row, i) => {
       if (row.length === 0) throw new ShapeError(`${name}: sequence ${i} has no tokens`);
@@ -55,7 +55,7 @@ export class TokenBatch extends Sequences {
     const { ids } = packed(rows);
     // The scope frees all tensors if memory runs out.
     return device.scope(() => {
-      const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
+      const [positions, lengths] = [positionsWithin(counts), new Int32Array(counts)].map((data) => device.tensor(data));
       return new TokenBatch(device.tensor(new Int32Array(ids)), positions as Tensor, lengths as Tensor, counts, time);
     });
   }
@@ -71,9 +71,9 @@ export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void
     for (let position = 0; position < row.length; position++) {
       const id = row[position] as number;
       if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) continue;
-      const place = `${name}: sequence ${i}, position ${position}`;
+      const location = `${name}: sequence ${i}, position ${position}`;
       throw new ArgumentError(
-        `${place}: ${describeValue(id)} is not a token id, expected an integer from 0 to 2³¹ − 1`,
+        `${location}: ${describeValue(id)} is not a token id, expected an integer from 0 to 2³¹ − 1`,
       );
     }
   });
@@ -113,15 +113,15 @@ export function rowsOf(
     return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
   }
   if (Array.isArray(tokens)) {
-    const given = tokens as readonly (readonly number[] | Int32Array)[];
-    for (const [i, row] of given.entries()) {
+    const sequences = tokens as readonly (readonly number[] | Int32Array)[];
+    for (const [i, row] of sequences.entries()) {
       if (!isList(row))
         throw new ShapeError(
           `${name}: sequence ${i} is ${describeValue(row)}, expected an array of token ids; for one sequence write [ids]`,
         );
     }
-    const time = given.reduce((longest, row) => Math.max(longest, row.length), 0);
-    return { rows: given.map((row) => row.slice(0, unpaddedLength(row, padId))), time };
+    const time = sequences.reduce((longest, row) => Math.max(longest, row.length), 0);
+    return { rows: sequences.map((row) => row.slice(0, unpaddedLength(row, padId))), time };
   }
   const { ids, lengths } = (tokens ?? {}) as PackedTokens;
   if (ids === undefined || lengths === undefined) {

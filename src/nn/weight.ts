@@ -139,7 +139,7 @@ export class PackedWeight {
    * Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
    */
   static fromTensor(x: Tensor, format: PackedFormat, transposed = false): PackedWeight {
-    const made = [...x.device.formats.values()].filter((each) => each.made);
+    const made = [...x.device.formats.values()].filter((candidate) => candidate.made);
     checkOneOf(
       'packed weights',
       'format',

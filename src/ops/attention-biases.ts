@@ -40,10 +40,10 @@ type Given = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relative
  * Checks biases and masks, and returns them as operands. `width`: features of a head of q. Throws ShapeError,
  * DTypeError, ArgumentError.
  */
-export function checkBiases(op: string, given: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
-  const { relativeBias = null, relativeKeys = null } = given;
-  const bias = checkGrid(op, 'bias', given.bias, 'float32', shape);
-  const mask = checkGrid(op, 'mask', given.mask, 'int32', shape);
+export function checkBiases(op: string, inputs: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
+  const { relativeBias = null, relativeKeys = null } = inputs;
+  const bias = checkGrid(op, 'bias', inputs.bias, 'float32', shape);
+  const mask = checkGrid(op, 'mask', inputs.mask, 'int32', shape);
   if (relativeBias) checkDistances(op, 'relativeBias', relativeBias, 1, shape.heads);
   if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
   return {

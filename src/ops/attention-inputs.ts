@@ -10,12 +10,12 @@ import type { AttentionOptions, AttentionValueOptions } from './attention-option
 import { type CacheType, cacheWords } from './kv-cache.js';
 
 /**
- * Checks the options by `kinds`, and that all given tensors are on one device, which it returns. `own`: the tensors
- * that the op has besides its options.
+ * Checks the options by `kinds`, and that all given tensors are on one device, which it returns. `required`: the
+ * tensors that the op has besides its options.
  */
 export function checkTensors<Options extends AttentionOptions>(
   op: string,
-  own: Record<string, Tensor>,
+  required: Record<string, Tensor>,
   options: Options,
   kinds: Parameters<typeof checkOptions<Options>>[2],
 ): Device {
@@ -23,7 +23,7 @@ export function checkTensors<Options extends AttentionOptions>(
   const { bias, mask, relativeBias, relativeKeys, relativeValues }: AttentionValueOptions = options;
   const lengthsQ = lengthsTensor(op, 'lengthsQ', options.lengthsQ);
   const lengthsK = lengthsTensor(op, 'lengthsK', options.lengthsK);
-  return checkDevice(op, own, { bias, mask, relativeBias, relativeKeys, relativeValues, lengthsQ, lengthsK });
+  return checkDevice(op, required, { bias, mask, relativeBias, relativeKeys, relativeValues, lengthsQ, lengthsK });
 }
 
 /** Checked inputs. */

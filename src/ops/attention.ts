@@ -80,9 +80,9 @@ interface DroppingOperands {
 }
 
 function droppingOf(options: DropoutOptions | null): DroppingOperands {
-  const given = options && checkDropping('attention: dropout', options);
-  if (!given) return { dropping: { seed: 0, stream: 0, threshold: 0 }, keptScale: 1 };
-  const { scale: keptScale, ...dropping } = given;
+  const dropout = options && checkDropping('attention: dropout', options);
+  if (!dropout) return { dropping: { seed: 0, stream: 0, threshold: 0 }, keptScale: 1 };
+  const { scale: keptScale, ...dropping } = dropout;
   return { dropping, keptScale };
 }
 
@@ -122,13 +122,18 @@ function attend(
   const frozenDropping = { ...dropping, seed: currentValue(device, dropping.seed) };
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
-    const given = { dy: dy ?? device.zeros(y.shape), drelativeWeights, dropping: frozenDropping, ...operands };
-    attendBackward(inputs, given, differentiated, 2.5 * flops);
+    const backwardOperands = {
+      dy: dy ?? device.zeros(y.shape),
+      drelativeWeights,
+      dropping: frozenDropping,
+      ...operands,
+    };
+    attendBackward(inputs, backwardOperands, differentiated, 2.5 * flops);
     const dsinks = gradOf(sinks);
     if (dsinks)
       device.emit('attentionSinksBackward', {
         y,
-        dy: given.dy,
+        dy: backwardOperands.dy,
         shares,
         dsinks: dsinks.tensor,
         ...sinkSizes,
@@ -142,7 +147,7 @@ function attend(
 /** Emits the command for all gradients of `differentiated`. */
 function attendBackward(
   inputs: AttentionInputs,
-  given: Readonly<Record<string, Operand>> & {
+  backwardOperands: Readonly<Record<string, Operand>> & {
     readonly y: Tensor;
     readonly dy: Tensor;
     readonly sizes: { valueWidth: number };
@@ -151,8 +156,8 @@ function attendBackward(
   flops: number,
 ): void {
   const { device, q } = inputs;
-  const { y, dy } = given;
-  const { tasks, groups, keyChunks } = taskSize(inputs, given.sizes.valueWidth);
+  const { y, dy } = backwardOperands;
+  const { tasks, groups, keyChunks } = taskSize(inputs, backwardOperands.sizes.valueWidth);
   const targets = differentiated.map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
   const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
   const gradients = {
@@ -173,7 +178,7 @@ function attendBackward(
     partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
     relativePartials: drelativeBias ? device.empty([groups * keyChunks, ...drelativeBias.shape]) : null,
     accumulate: accumulateBits(...targets),
-    ...given,
+    ...backwardOperands,
   };
   device.emit('attentionBackward', gradients, flops);
   targets.forEach(addSeparateGrad);

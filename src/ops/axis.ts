@@ -56,9 +56,9 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 function extremum(op: string, x: Tensor, options: ReduceOptions, min: boolean): Tensor {
-  const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'any', keepDims: 'boolean' });
+  const { axis: requestedAxis, keepDims = false } = checkOptions(op, options, { axis: 'any', keepDims: 'boolean' });
   const device = checkFloats(op, x);
-  const axes = checkAxes(op, given, x.shape);
+  const axes = checkAxes(op, requestedAxis, x.shape);
   return device.scope(() => {
     const { input, axis } = together(x, axes);
     const y = device.empty(withoutAxes(x.shape, axes, keepDims));
@@ -83,18 +83,18 @@ export interface ArgOptions {
  * shape; the result is int32 with the remaining dimensions, without a gradient. Throws DTypeError, ArgumentError.
  */
 export function argmax(x: Tensor, options: ArgOptions = {}): Tensor {
-  return place('argmax', x, options, false);
+  return argExtreme('argmax', x, options, false);
 }
 
 /** The index of the minimum along a dimension; otherwise like `argmax`. */
 export function argmin(x: Tensor, options: ArgOptions = {}): Tensor {
-  return place('argmin', x, options, true);
+  return argExtreme('argmin', x, options, true);
 }
 
-function place(op: string, x: Tensor, options: ArgOptions, min: boolean): Tensor {
-  const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'integer', keepDims: 'boolean' });
+function argExtreme(op: string, x: Tensor, options: ArgOptions, min: boolean): Tensor {
+  const { axis: requestedAxis, keepDims = false } = checkOptions(op, options, { axis: 'integer', keepDims: 'boolean' });
   const device = checkFloats(op, x);
-  const axes = checkAxes(op, given, x.shape);
+  const axes = checkAxes(op, requestedAxis, x.shape);
   return device.noGrad(() =>
     device.scope(() => {
       const { input, axis } = together(x, axes);
@@ -111,9 +111,9 @@ function place(op: string, x: Tensor, options: ArgOptions, min: boolean): Tensor
  * ArgumentError.
  */
 export function cumsum(x: Tensor, options: { axis?: number | undefined } = {}): Tensor {
-  const { axis: given = -1 } = checkOptions('cumsum', options, { axis: 'integer' });
+  const { axis: requestedAxis = -1 } = checkOptions('cumsum', options, { axis: 'integer' });
   const device = checkFloats('cumsum', x);
-  const axis = axisOf(x.shape, checkAxis('cumsum', given, x.shape));
+  const axis = axisOf(x.shape, checkAxis('cumsum', requestedAxis, x.shape));
   return device.scope(() => {
     const input = contiguous(x);
     const y = device.empty(x.shape);
@@ -146,9 +146,9 @@ export interface TopKOptions {
  */
 export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values: Tensor; indices: Tensor } {
   const kinds = { axis: 'integer', largest: 'boolean', sorted: 'boolean' } as const;
-  const { axis: given = -1, largest = true } = checkOptions('topk', options, kinds);
+  const { axis: requestedAxis = -1, largest = true } = checkOptions('topk', options, kinds);
   const device = checkFloats('topk', x);
-  const d = checkAxis('topk', given, x.shape);
+  const d = checkAxis('topk', requestedAxis, x.shape);
   const axis = axisOf(x.shape, d);
   const max = Math.min(axis.count, device.constant('topKAlong.max'));
   checkNumber('topk', 'k', k, (value) => isCount(value) && value <= max, `an integer from 1 to ${max}`);

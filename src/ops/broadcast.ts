@@ -4,7 +4,7 @@
 import { describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Placed } from '../core/operand.js';
+import type { HeapValue } from '../core/operand.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 interface Dimension {
@@ -44,7 +44,7 @@ export function broadcastSteps(x: Tensor, shape: Shape): number[] {
 }
 
 /** Returns `x` without its first `words`, as an operand. */
-export function operandFrom(x: Tensor, words: number): Placed {
+export function operandFrom(x: Tensor, words: number): HeapValue {
   if (words === 0) return x;
   const { offset, length } = x.region();
   const region = () => ({ offset: offset + words, length: length - words });

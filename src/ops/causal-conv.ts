@@ -23,25 +23,29 @@ export function causalConv(x: Tensor, w: Tensor, options: CausalConvOptions = {}
     checkDType('causalConv', name, tensor, 'float32');
   const [taps = 0, cols] = w.shape;
   if (x.shape.length !== 2 || w.shape.length !== 2 || x.shape[1] !== cols || taps === 0) {
-    const given = `x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}`;
-    throw new ShapeError(`causalConv: ${given}, expected [rows, cols] and [taps, cols]`);
+    const shapes = `x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}`;
+    throw new ShapeError(`causalConv: ${shapes}, expected [rows, cols] and [taps, cols]`);
   }
   if (bias) checkShape('causalConv', 'bias', bias, [cols as number]);
   const { rows } = matrixOf(x);
   const isTrained = isDifferentiated([x, w, bias]);
   return device.scope(() => {
-    const given = piecesOf('causalConv', x, pieces, Math.max(1, (taps - 1) * (cols as number)), isTrained);
-    const lengths = given.lengths ?? (isTrained ? device.full([rows], 1, 'int32') : null);
+    const pieceOperands = piecesOf('causalConv', x, pieces, Math.max(1, (taps - 1) * (cols as number)), isTrained);
+    const lengths = pieceOperands.lengths ?? (isTrained ? device.full([rows], 1, 'int32') : null);
     const [weights, added] = [contiguous(w), bias && contiguous(bias)];
     const sizes = { rows, cols: cols as number, xStride: x.rowStride, taps };
     const y = device.empty(x.shape);
-    device.emit('causalConv', { x, w: weights, bias: added, y, ...given, ...sizes }, rows * (cols as number) * taps);
+    device.emit(
+      'causalConv',
+      { x, w: weights, bias: added, y, ...pieceOperands, ...sizes },
+      rows * (cols as number) * taps,
+    );
     const backward = (dy: Tensor) => {
       const [dx, dw, dbias] = [gradOf(x), gradOf(weights), gradOf(added)];
       const gradients = { dx: dx?.tensor ?? null, dw: dw?.tensor ?? null, dbias: dbias?.tensor ?? null };
       const more = {
         dxStride: dx?.tensor.rowStride ?? 0,
-        pieces: given.pieces,
+        pieces: pieceOperands.pieces,
         accumulate: accumulateBits(dx, dw, dbias),
       };
       device.emit('causalConvBackward', { dy, x, w: weights, lengths, ...gradients, ...sizes, ...more });

@@ -50,7 +50,7 @@ export function checkConvTranspose2d(op: string, options: ConvTranspose2dOptions
   return checkOptions(op, options, transposeKinds(oneOrTwo));
 }
 
-function transposeKinds(rule: (each: OptionRule) => OptionRule): {
+function transposeKinds(rule: (element: OptionRule) => OptionRule): {
   [Name in keyof ConvTranspose2dOptions]-?: OptionKind;
 } {
   return { ...kindsOf(rule), outputPadding: integerRules(rule).whole };
@@ -107,13 +107,13 @@ function convolve(
 ): Tensor {
   const device = checkDevice(op, { x, w }, { bias });
   checkDTypes(op, { x, w, bias }, 'float32');
-  const it = measure(op, rank, x, w, options);
-  if (bias) checkShape(op, 'bias', bias, [it.channels]);
+  const geometry = measure(op, rank, x, w, options);
+  if (bias) checkShape(op, 'bias', bias, [geometry.channels]);
   return device.scope(() => {
-    const patches = it.channelsLast ? patchesLast(x, w, it) : patchesFirst(x, w, it);
-    const y = sumOfPatches(device, patches, it).reshape(it.shape);
+    const patches = geometry.channelsLast ? patchesLast(x, w, geometry) : patchesFirst(x, w, geometry);
+    const y = sumOfPatches(device, patches, geometry).reshape(geometry.shape);
     if (bias === null) return y;
-    return add(y, it.channelsLast ? bias : bias.reshape(it.channels, ...Array<number>(rank).fill(1)));
+    return add(y, geometry.channelsLast ? bias : bias.reshape(geometry.channels, ...Array<number>(rank).fill(1)));
   });
 }
 

@@ -98,13 +98,13 @@ export function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
 }
 
 /** @internal Rules of the options of convolutions. `rule` may extend that of a number. */
-export function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {
+export function kindsOf(rule: (element: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {
   const { count, whole } = integerRules(rule);
   return { stride: count, padding: whole, dilation: count, groups: 'count', channelsLast: 'boolean' };
 }
 
 /** @internal Rules of distances and of paddings. */
-export function integerRules(rule: (each: OptionRule) => OptionRule): { count: OptionRule; whole: OptionRule } {
+export function integerRules(rule: (element: OptionRule) => OptionRule): { count: OptionRule; whole: OptionRule } {
   const integer = (accepts: (value: number) => boolean, expected: string) =>
     rule({ accepts: (value) => accepts(value as number) && isInt32(value as number), expected });
   return { count: integer(isCount, 'a positive integer'), whole: integer(isWhole, 'an integer, 0 or more') };
@@ -137,18 +137,20 @@ interface Geometry extends Patches {
 function convolve(op: string, rank: 1 | 2, x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2dOptions): Tensor {
   const device = checkDevice(op, { x, w }, { bias });
   checkDTypes(op, { x, w, bias }, 'float32');
-  const it = measure(op, rank, x, w, options);
-  if (bias) checkShape(op, 'bias', bias, [it.outChannels]);
+  const geometry = measure(op, rank, x, w, options);
+  if (bias) checkShape(op, 'bias', bias, [geometry.outChannels]);
   return device.scope(() => {
-    const patches = patchesOf(device, contiguous(x), it);
-    const y = it.channelsLast ? productLast(patches, w, bias, it) : productFirst(patches, w, bias, it);
-    return y.reshape(it.shape);
+    const patches = patchesOf(device, contiguous(x), geometry);
+    const y = geometry.channelsLast
+      ? productLast(patches, w, bias, geometry)
+      : productFirst(patches, w, bias, geometry);
+    return y.reshape(geometry.shape);
   });
 }
 
 /** @internal Height and width of an option; `none` is the height of sequences. */
-export function pairOf(rank: 1 | 2, given: Steps, none: number): Pair {
-  return typeof given === 'number' ? [rank === 1 ? none : given, given] : given;
+export function pairOf(rank: 1 | 2, value: Steps, none: number): Pair {
+  return typeof value === 'number' ? [rank === 1 ? none : value, value] : value;
 }
 
 function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dOptions): Geometry {
@@ -190,13 +192,13 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
 }
 
 /** Operands of the kernels `patches` and `patchesBackward`. */
-function sizesOf({ batch, channels, groups, channelsLast, ...it }: Patches) {
-  const [height, width] = it.input;
-  const [outHeight, outWidth] = it.output;
-  const [kernelHeight, kernelWidth] = it.kernel;
-  const [strideHeight, strideWidth] = it.stride;
-  const [padHeight, padWidth] = it.padding;
-  const [dilationHeight, dilationWidth] = it.dilation;
+function sizesOf({ batch, channels, groups, channelsLast, ...geometry }: Patches) {
+  const [height, width] = geometry.input;
+  const [outHeight, outWidth] = geometry.output;
+  const [kernelHeight, kernelWidth] = geometry.kernel;
+  const [strideHeight, strideWidth] = geometry.stride;
+  const [padHeight, padWidth] = geometry.padding;
+  const [dilationHeight, dilationWidth] = geometry.dilation;
   return {
     batch,
     channels,
@@ -225,14 +227,14 @@ const patchesSize = ({ batch, channels, kernel, output }: Patches) =>
  * @internal Returns the patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C /
  * groups]. Returns `x` itself if its memory already has this layout. `x` must be contiguous.
  */
-export function patchesOf(device: Device, x: Tensor, it: Patches): Tensor {
-  if (liesInPlace(it)) return x;
-  const patches = device.empty([patchesSize(it)]);
-  device.emit('patches', { x, patches, ...sizesOf(it) });
+export function patchesOf(device: Device, x: Tensor, geometry: Patches): Tensor {
+  if (liesInPlace(geometry)) return x;
+  const patches = device.empty([patchesSize(geometry)]);
+  device.emit('patches', { x, patches, ...sizesOf(geometry) });
   return differentiable(patches, [x], (dpatches) => {
     const dx = gradOf(x);
     if (!dx) return;
-    const operands = { dpatches, dx: dx.tensor, accumulate: dx.accumulate, ...sizesOf(it) };
+    const operands = { dpatches, dx: dx.tensor, accumulate: dx.accumulate, ...sizesOf(geometry) };
     device.emit('patchesBackward', operands, patches.size);
   });
 }
@@ -241,13 +243,13 @@ export function patchesOf(device: Device, x: Tensor, it: Patches): Tensor {
  * @internal The transpose of `patchesOf`: each element of the images is the sum of its copies in the patches. Returns
  * the images as a flat tensor. `patches` must be contiguous; its memory may be reused.
  */
-export function sumOfPatches(device: Device, patches: Tensor, it: Patches): Tensor {
-  if (liesInPlace(it)) return patches;
-  const x = device.empty([it.batch * it.channels * sizeOf(it.input)]);
-  device.emit('patchesBackward', { dpatches: patches, dx: x, accumulate: 0, ...sizesOf(it) }, patches.size);
+export function sumOfPatches(device: Device, patches: Tensor, geometry: Patches): Tensor {
+  if (liesInPlace(geometry)) return patches;
+  const x = device.empty([geometry.batch * geometry.channels * sizeOf(geometry.input)]);
+  device.emit('patchesBackward', { dpatches: patches, dx: x, accumulate: 0, ...sizesOf(geometry) }, patches.size);
   return differentiable(x, [patches], (dx) => {
     const dpatches = device.empty(patches.shape);
-    device.emit('patches', { x: dx, patches: dpatches, ...sizesOf(it) });
+    device.emit('patches', { x: dx, patches: dpatches, ...sizesOf(geometry) });
     passGrad(patches, dpatches);
   });
 }
@@ -264,8 +266,8 @@ function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dil
 }
 
 /** Returns [B, out, output]: for each image and group, weights times patches. */
-function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
-  const { batch, groups, channels, outChannels, kernel, output } = it;
+function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, geometry: Geometry): Tensor {
+  const { batch, groups, channels, outChannels, kernel, output } = geometry;
   const depth = (channels / groups) * sizeOf(kernel);
   const weights = contiguous(w).reshape(groups, outChannels / groups, depth);
   const columns = patches.reshape(batch, groups, depth, sizeOf(output));
@@ -274,8 +276,8 @@ function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geome
 }
 
 /** Returns [B, output, out]: patches times weights. */
-function productLast(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
-  const { batch, groups, channels, outChannels, kernel, output } = it;
+function productLast(patches: Tensor, w: Tensor, bias: Tensor | null, geometry: Geometry): Tensor {
+  const { batch, groups, channels, outChannels, kernel, output } = geometry;
   const [depth, perGroup] = [(channels / groups) * sizeOf(kernel), outChannels / groups];
   const rows = batch * sizeOf(output);
   // Taps come before channels, as in the patches.

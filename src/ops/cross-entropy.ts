@@ -76,33 +76,33 @@ export function nllLoss(logProbs: Tensor, targets: Tensor, options: NllLossOptio
   return lossOf('nllLoss', 'logProbs', logProbs, targets, checkOptions('nllLoss', options, kinds), null);
 }
 
-/** `smoothing` is null if `given` contains logarithms of probabilities. */
+/** `smoothing` is null if `input` contains logarithms of probabilities. */
 function lossOf(
   op: string,
   name: string,
-  given: Tensor,
+  input: Tensor,
   targets: Tensor,
   { weight = null, ignoreIndex = -100, reduction = 'mean', axis = -1 }: NllLossOptions,
   smoothing: number | null,
 ): Tensor {
-  const device = checkDevice(op, { [name]: given, targets }, { weight });
-  checkDType(op, name, given, 'float32');
+  const device = checkDevice(op, { [name]: input, targets }, { weight });
+  checkDType(op, name, input, 'float32');
   checkDType(op, 'targets', targets, 'int32');
-  const at = checkAxis(op, axis, given.shape);
-  checkShape(op, 'targets', targets, given.shape.toSpliced(at, 1));
-  checkHostIds(op, 'targets', targets, given.shape[at] as number, ignoreIndex);
+  const classAxis = checkAxis(op, axis, input.shape);
+  checkShape(op, 'targets', targets, input.shape.toSpliced(classAxis, 1));
+  checkHostIds(op, 'targets', targets, input.shape[classAxis] as number, ignoreIndex);
   if (weight !== null) {
     checkDType(op, 'weight', weight, 'float32');
-    checkShape(op, 'weight', weight, [given.shape[at] as number]);
+    checkShape(op, 'weight', weight, [input.shape[classAxis] as number]);
   }
 
   return device.scope(() => {
-    const x = classesLast(given, at);
+    const x = classesLast(input, classAxis);
     const { rows, cols: classes, stride } = matrixOf(x);
-    const each = reduction === 'none';
+    const perTarget = reduction === 'none';
     const losses = device.empty(targets.shape);
-    const loss = each ? null : device.empty([]);
-    const share = each ? null : device.empty([]);
+    const loss = perTarget ? null : device.empty([]);
+    const share = perTarget ? null : device.empty([]);
     const operands = {
       x,
       targets: contiguous(targets),
@@ -130,9 +130,9 @@ function lossOf(
 }
 
 /** Returns `x` with dimension `at` moved to the end. */
-function classesLast(x: Tensor, at: number): Tensor {
+function classesLast(x: Tensor, classAxis: number): Tensor {
   const last = x.shape.length - 1;
-  if (at === last) return x;
-  const others = x.shape.map((_, d) => d).filter((d) => d !== at);
-  return permute(x, [...others, at]);
+  if (classAxis === last) return x;
+  const otherAxes = x.shape.map((_, d) => d).filter((d) => d !== classAxis);
+  return permute(x, [...otherAxes, classAxis]);
 }

@@ -62,8 +62,8 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
   const [batch, longest, classes] = logProbs.shape as readonly [number, number, number];
   const [rows, labels] = targets.shape as readonly [number, number];
   if (logProbs.shape.length !== 3 || targets.shape.length !== 2 || rows !== batch) {
-    const given = `logProbs is ${describeShape(logProbs.shape)}, targets is ${describeShape(targets.shape)}`;
-    throw new ShapeError(`ctcLoss: ${given}, expected [B, T, classes] and [B, S]`);
+    const shapes = `logProbs is ${describeShape(logProbs.shape)}, targets is ${describeShape(targets.shape)}`;
+    throw new ShapeError(`ctcLoss: ${shapes}, expected [B, T, classes] and [B, S]`);
   }
   checkNumber('ctcLoss', 'blank', blank, (id) => id < classes, `a class, below ${classes}`);
   // With lengths, targets may contain padding.
@@ -104,12 +104,12 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
 /** Returns the lengths of a batch: the given ones, or `most` for each item. Throws ArgumentError. */
 function checkLengths(
   name: string,
-  given: readonly number[] | undefined,
+  lengths: readonly number[] | undefined,
   batch: number,
   max: number,
 ): readonly number[] {
-  if (given === undefined) return Array<number>(batch).fill(max);
+  if (lengths === undefined) return Array<number>(batch).fill(max);
   const fits = (length: unknown) => typeof length === 'number' && isWhole(length) && length <= max;
-  if (Array.isArray(given) && given.length === batch && given.every(fits)) return given;
-  throw new ArgumentError(`ctcLoss: ${name} is ${describeValue(given)}, expected ${batch} numbers from 0 to ${max}`);
+  if (Array.isArray(lengths) && lengths.length === batch && lengths.every(fits)) return lengths;
+  throw new ArgumentError(`ctcLoss: ${name} is ${describeValue(lengths)}, expected ${batch} numbers from 0 to ${max}`);
 }

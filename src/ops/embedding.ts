@@ -42,11 +42,11 @@ export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions 
   return device.scope(() => embeddingOf(device, table, ids, options));
 }
 
-function embeddingOf(device: Device, table: Tensor, given: Tensor, options: EmbeddingOptions): Tensor {
+function embeddingOf(device: Device, table: Tensor, rawIds: Tensor, options: EmbeddingOptions): Tensor {
   const { scale = 1, positions, paddingId = null } = options;
   checkTable('table', table);
-  checkDType('embedding', 'ids', given, 'int32');
-  const ids = contiguous(given);
+  checkDType('embedding', 'ids', rawIds, 'int32');
+  const ids = contiguous(rawIds);
   const [tableRows, cols] = table.shape as [number, number];
   const positionIds = checkPositions(options, ids, cols);
   checkHostIds('embedding', 'ids', ids, tableRows);
@@ -70,11 +70,15 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
 }
 
 /** @internal Checks the second table, which must have `cols` features. Returns its ids, contiguous. */
-export function checkPositions({ positions, positionIds: given }: EmbeddingOptions, ids: Tensor, cols: number) {
-  if (!positions !== !given) {
+export function checkPositions(
+  { positions, positionIds: rawPositionIds }: EmbeddingOptions,
+  ids: Tensor,
+  cols: number,
+) {
+  if (!positions !== !rawPositionIds) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');
   }
-  const positionIds = given && contiguous(given);
+  const positionIds = rawPositionIds && contiguous(rawPositionIds);
   if (positions && positionIds) {
     checkTable('positions', positions);
     checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);

@@ -49,16 +49,16 @@ export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions =
   }
   return device.scope(() => {
     const image = contiguous(channelsLast ? x : permute(x, [0, 2, 3, 1]));
-    const places = contiguous(grid);
+    const points = contiguous(grid);
     const [batch, height, width, channels] = image.shape as [number, number, number, number];
-    const [, rows, columns] = places.shape as [number, number, number];
+    const [, rows, columns] = points.shape as [number, number, number];
     const y = device.empty([batch, rows, columns, channels]);
     const sizes = { batch, height, width, channels, points: rows * columns };
     const kind = { nearest: mode === 'nearest', border: paddingMode === 'border', alignCorners };
-    device.emit('gridSample', { x: image, grid: places, y, ...sizes, ...kind }, 8 * y.size);
-    differentiable(y, [image, places], (dy) => {
-      const [dx, dgrid] = [gradOf(image), gradOf(places)];
-      const operands = { dy, x: image, grid: places, dx: dx?.tensor, dgrid: dgrid?.tensor, ...sizes, ...kind };
+    device.emit('gridSample', { x: image, grid: points, y, ...sizes, ...kind }, 8 * y.size);
+    differentiable(y, [image, points], (dy) => {
+      const [dx, dgrid] = [gradOf(image), gradOf(points)];
+      const operands = { dy, x: image, grid: points, dx: dx?.tensor, dgrid: dgrid?.tensor, ...sizes, ...kind };
       device.emit('gridSampleBackward', { ...operands, accumulate: accumulateBits(dx, dgrid) }, 16 * y.size);
     });
     return channelsLast ? y : permute(y, [0, 3, 1, 2]);

@@ -12,7 +12,7 @@ export interface GroupedRows {
   /** Shape [ids]: the row of each id, sorted by group. Ids of the same group keep their order. */
   readonly rows: Tensor;
   /** Shape [ids]: the index of each id in `rows`. */
-  readonly places: Tensor;
+  readonly inverse: Tensor;
   /** Shape [groups + 1]: the index in `rows` at which each group starts; last, the number of ids. */
   readonly offsets: Tensor;
 }
@@ -29,10 +29,10 @@ export function groupRows(ids: Tensor, groups: number): GroupedRows {
   if (ids.shape.length === 0 || rest.length > 0)
     throw new ShapeError(`groupRows: ids is ${describeShape(ids.shape)}, expected [rows] or [rows, n]`);
   const count = ids.size;
-  const [rows, places] = [device.empty([count], 'int32'), device.empty([count], 'int32')];
+  const [rows, inverse] = [device.empty([count], 'int32'), device.empty([count], 'int32')];
   const offsets = device.empty([groups + 1], 'int32');
-  device.emit('groupRows', { ids: contiguous(ids), rows, places, offsets, count, perRow, groups });
-  return { rows, places, offsets };
+  device.emit('groupRows', { ids: contiguous(ids), rows, places: inverse, offsets, count, perRow, groups });
+  return { rows, inverse, offsets };
 }
 
 /**
@@ -75,9 +75,9 @@ function sizesOf(x: Tensor, w: Tensor, offsets: Tensor) {
   const groups = (offsets.shape[0] ?? 0) - 1;
   const fits = x.shape.length === 2 && w.shape.length === 2 && offsets.shape.length === 1 && groups >= 1;
   if (!fits || inputs !== depth || outputs % groups !== 0) {
-    const given = Object.entries({ x, w, offsets }).map(([name, { shape }]) => `${name} is ${describeShape(shape)}`);
+    const shapes = Object.entries({ x, w, offsets }).map(([name, { shape }]) => `${name} is ${describeShape(shape)}`);
     throw new ShapeError(
-      `groupedLinear: ${given.join(', ')}, expected [rows, depth], [depth, groups · cols] and [groups + 1]`,
+      `groupedLinear: ${shapes.join(', ')}, expected [rows, depth], [depth, groups · cols] and [groups + 1]`,
     );
   }
   return { groups, rows, depth, cols: outputs / groups };

@@ -118,11 +118,12 @@ function checkGiven(options: InterpolateOptions): InterpolateOptions {
 }
 
 function axisOf(from: number, d: number, { size, scaleFactor }: InterpolateOptions, alignCorners: boolean): Axis {
-  const at = (given: PerAxis): number => (typeof given === 'number' ? given : (given[d] as number));
-  const to = size === undefined ? Math.floor(from * at(scaleFactor as PerAxis)) : at(size);
-  if (to < 1) throw new ShapeError(`interpolate: scaleFactor ${at(scaleFactor as PerAxis)} leaves nothing of ${from}`);
+  const valueAt = (value: PerAxis): number => (typeof value === 'number' ? value : (value[d] as number));
+  const to = size === undefined ? Math.floor(from * valueAt(scaleFactor as PerAxis)) : valueAt(size);
+  if (to < 1)
+    throw new ShapeError(`interpolate: scaleFactor ${valueAt(scaleFactor as PerAxis)} leaves nothing of ${from}`);
   if (alignCorners) return { from, to, step: to > 1 ? (from - 1) / (to - 1) : 0 };
-  return { from, to, step: scaleFactor === undefined ? from / to : 1 / at(scaleFactor) };
+  return { from, to, step: scaleFactor === undefined ? from / to : 1 / valueAt(scaleFactor) };
 }
 
 /** Makes a matrix [to, from]. `fill` fills it row by row. */
@@ -141,12 +142,12 @@ function nearestMatrix(device: Device, axis: Axis, shift: number): Tensor {
 /** Returns the interpolation matrix. The first and last values continue beyond the ends. */
 function kernelMatrix(device: Device, axis: Axis, { support, weight, clamps }: Kernel, alignCorners: boolean): Tensor {
   return matrixOf(device, axis, (i, row) => {
-    const place = alignCorners ? i * axis.step : (i + 0.5) * axis.step - 0.5;
-    const at = clamps ? Math.max(0, place) : place;
-    const first = Math.floor(at) + 1 - support;
+    const center = alignCorners ? i * axis.step : (i + 0.5) * axis.step - 0.5;
+    const position = clamps ? Math.max(0, center) : center;
+    const first = Math.floor(position) + 1 - support;
     for (let tap = first; tap < first + 2 * support; tap++) {
       const column = Math.min(axis.from - 1, Math.max(0, tap));
-      row[column] = (row[column] as number) + weight(at - tap);
+      row[column] = (row[column] as number) + weight(position - tap);
     }
   });
 }
@@ -165,9 +166,9 @@ function antialiasMatrix(device: Device, axis: Axis, { support, weight }: Kernel
       const distance = (first + k + 0.5 - centre) / width;
       return Math.abs(distance) < support ? weight(distance) : 0;
     });
-    const total = weights.reduce((sum, each) => sum + each, 0);
-    weights.forEach((each, k) => {
-      row[first + k] = each / total;
+    const total = weights.reduce((sum, value) => sum + value, 0);
+    weights.forEach((value, k) => {
+      row[first + k] = value / total;
     });
   });
 }
@@ -180,11 +181,11 @@ export function resample(x: Tensor, matrices: readonly Tensor[], channelsLast: b
     const [to, from] = matrix.shape as [number, number];
     const inner = y.shape.slice(d + 1).reduce((size, n) => size * n, 1);
     const shape = y.shape.with(d, to);
-    const given = contiguous(y);
+    const dense = contiguous(y);
     const product =
       inner === 1
-        ? matmul(given.reshape(-1, from), matrix, { transposeB: true })
-        : matmul(matrix, given.reshape(-1, from, inner));
+        ? matmul(dense.reshape(-1, from), matrix, { transposeB: true })
+        : matmul(matrix, dense.reshape(-1, from, inner));
     return product.reshape(shape);
   }, x);
 }

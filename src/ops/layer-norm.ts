@@ -95,16 +95,16 @@ interface Measured {
 function normalize(
   op: string,
   wants: 'sum' | 'stats' | null,
-  given: Tensor,
+  input: Tensor,
   gamma: Tensor | null,
   beta: Tensor | null,
   { eps = 1e-5, residual: added = null, axis = -1 }: LayerNormOptions,
 ): { y: Tensor; sum: Tensor | null; mean: Tensor | null; rstd: Tensor | null } {
-  const device = checkDevice(op, { x: given }, { gamma, beta, residual: added });
-  const cols = checkInputs(op, { x: given, residual: added, gamma, beta }, axis);
-  const rows = given.size / cols;
+  const device = checkDevice(op, { x: input }, { gamma, beta, residual: added });
+  const cols = checkInputs(op, { x: input, residual: added, gamma, beta }, axis);
+  const rows = input.size / cols;
   return device.scope(() => {
-    const x = contiguous(given);
+    const x = contiguous(input);
     const residual = added && contiguous(added);
     const [weight, shift] = [gamma && contiguous(gamma), beta && contiguous(beta)];
     const inputs = [x, residual, weight, shift];
@@ -117,8 +117,8 @@ function normalize(
     const outputs = sum !== null && wants === 'sum' ? [y, sum] : [y];
     const backward = ([dNormed, dSum]: (Tensor | null)[]) => {
       if (dNormed) {
-        const given = { x, residual, gamma: weight, beta: shift };
-        normalizeBackward(given, { sum: sum ?? x, mean, rstd, rows, cols }, dNormed, dSum);
+        const forwardInputs = { x, residual, gamma: weight, beta: shift };
+        normalizeBackward(forwardInputs, { sum: sum ?? x, mean, rstd, rows, cols }, dNormed, dSum);
       } else if (dSum) for (const input of [x, residual]) passGrad(input, dSum);
     };
     differentiableMany(outputs, inputs, backward, wants === 'stats' ? [mean, rstd] : []);

@@ -65,15 +65,15 @@ function scan(op: string, inputs: ScanInputs & { readonly beta: Tensor | null },
   const words = heads * keys * values;
   const isTrained = isDifferentiated([q, k, v, decay, beta]);
   return device.scope(() => {
-    const given = piecesOf(op, v, pieces, words, isTrained);
-    const lengths = given.lengths ?? (isTrained ? device.full([rows], 1, 'int32') : null);
-    const chunks = Math.floor(rows / device.constant('linearScan.chunk')) + given.pieces;
+    const pieceOperands = piecesOf(op, v, pieces, words, isTrained);
+    const lengths = pieceOperands.lengths ?? (isTrained ? device.full([rows], 1, 'int32') : null);
+    const chunks = Math.floor(rows / device.constant('linearScan.chunk')) + pieceOperands.pieces;
     const kept = isTrained ? device.empty([chunks, words]) : null;
     const y = device.empty([rows, heads * values]);
-    const { slots, ...places } = given;
+    const { slots, ...rowTensors } = pieceOperands;
     const flops = 4 * rows * words;
-    const shape = { ...sizes, pieces: given.pieces };
-    device.emit('linearScan', { q, k, v, decay, beta, ...places, kept, y, ...shape, slots }, flops);
+    const shape = { ...sizes, pieces: pieceOperands.pieces };
+    device.emit('linearScan', { q, k, v, decay, beta, ...rowTensors, kept, y, ...shape, slots }, flops);
     const backward = (dy: Tensor) => {
       const targets = [q, k, v, decay, beta].map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
       const [dq, dk, dv, ddecay, dbeta] = targets.map((target) => target?.tensor ?? null);
@@ -134,9 +134,9 @@ function sizesOf(
   const [keys, values] = [lastOf(k.shape) / groups, lastOf(v.shape) / heads];
   const max = v.device.constant('linearScan.maxKeys');
   if (!Number.isInteger(values) || !Number.isInteger(keys) || keys > max) {
-    const given = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
+    const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(
-      `${op}: ${given}, expected ${groups} heads of k, of at most ${max} features, and ${heads} of v`,
+      `${op}: ${shapes}, expected ${groups} heads of k, of at most ${max} features, and ${heads} of v`,
     );
   }
   checkShape(op, 'q', q, [rows, groups * keys]);

@@ -18,11 +18,11 @@ export interface ElementLossOptions {
 }
 
 /** Returns the reduced loss of `input` and `target`, which must be float32 of the same shape. */
-function lossOf(op: string, input: Tensor, target: Tensor, reduction: Reduction, each: () => Tensor): Tensor {
+function lossOf(op: string, input: Tensor, target: Tensor, reduction: Reduction, elementwise: () => Tensor): Tensor {
   const device = checkDevice(op, { input, target });
   checkDTypes(op, { input, target }, 'float32');
   checkShape(op, 'target', target, input.shape);
-  return device.scope(() => reduce(each(), reduction));
+  return device.scope(() => reduce(elementwise(), reduction));
 }
 
 function reduce(losses: Tensor, reduction: Reduction): Tensor {
@@ -57,8 +57,8 @@ export interface SmoothL1LossOptions extends ElementLossOptions {
 export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
   const kinds = { reduction: reductions, beta: 'notNegative' } as const;
   const { reduction = 'mean', beta = 1 } = checkOptions('smoothL1Loss', options, kinds);
-  const each = () => unary('smoothL1Loss', 'smoothL1', sub(input, target), beta);
-  return lossOf('smoothL1Loss', input, target, reduction, each);
+  const elementwise = () => unary('smoothL1Loss', 'smoothL1', sub(input, target), beta);
+  return lossOf('smoothL1Loss', input, target, reduction, elementwise);
 }
 
 export interface BceWithLogitsOptions extends ElementLossOptions {
@@ -117,13 +117,13 @@ export interface KlDivOptions {
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const kinds = { reduction: [...reductions, 'batchmean'], logTarget: 'boolean' } as const;
   const { reduction = 'mean', logTarget = false } = checkOptions('klDiv', options, kinds);
-  const each = () =>
+  const elementwise = () =>
     logTarget ? mul(exp(target), sub(target, input)) : sub(unary('klDiv', 'xlogx', target), mul(target, input));
-  if (reduction !== 'batchmean') return lossOf('klDiv', input, target, reduction, each);
+  if (reduction !== 'batchmean') return lossOf('klDiv', input, target, reduction, elementwise);
   const device = checkDevice('klDiv', { input, target });
   const [batch] = input.shape;
   if (batch === undefined) throw new ShapeError("klDiv: input is [], expected a batch for reduction 'batchmean'");
-  return device.scope(() => div(lossOf('klDiv', input, target, 'sum', each), batch));
+  return device.scope(() => div(lossOf('klDiv', input, target, 'sum', elementwise), batch));
 }
 
 export interface CosineSimilarityOptions {

@@ -63,7 +63,7 @@ function vectorProduct(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
 }
 
 function checkTransposed(name: 'A' | 'B', { shape }: Tensor, transposed: boolean): void {
-  const given = `matmul: ${name.toLowerCase()} is ${describeShape(shape)}`;
-  if (shape.length === 0) throw new ShapeError(`${given}, expected a vector, a matrix or a batch`);
-  if (shape.length === 1 && transposed) throw new ArgumentError(`${given}: transpose${name} is for matrices`);
+  const described = `matmul: ${name.toLowerCase()} is ${describeShape(shape)}`;
+  if (shape.length === 0) throw new ShapeError(`${described}, expected a vector, a matrix or a batch`);
+  if (shape.length === 1 && transposed) throw new ArgumentError(`${described}: transpose${name} is for matrices`);
 }

@@ -19,7 +19,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import type { Placed } from '../core/operand.js';
+import type { HeapValue } from '../core/operand.js';
 import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-options.js';
 import { broadcastOperands, dimensionsOf, operandFrom, stepsOf } from './broadcast.js';
@@ -93,14 +93,14 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   });
   const ends = runningSums(tensors.map((tensor) => tensor.shape[d] as number));
   const y = device.empty(shape.with(d, ends.at(-1) as number), dtype);
-  const place = (whole: Tensor, i: number) => startingAt(whole, d, ends[i - 1] ?? 0);
+  const viewAt = (whole: Tensor, i: number) => startingAt(whole, d, ends[i - 1] ?? 0);
   tensors.forEach((x, i) => {
-    copyInto(device, place(y, i), stepsOf(y), x, stepsOf(x), x.shape);
+    copyInto(device, viewAt(y, i), stepsOf(y), x, stepsOf(x), x.shape);
   });
   return differentiable(y, parts, (dy) => {
     parts.forEach((x, i) => {
       const dx = gradOf(x);
-      if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), place(dy, i), stepsOf(dy), x.shape, dx.accumulate);
+      if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), viewAt(dy, i), stepsOf(dy), x.shape, dx.accumulate);
     });
   });
 }
@@ -276,16 +276,16 @@ function strideOf(x: Tensor, rows: number): number {
 }
 
 /** Returns `x` from entry `start` of dimension d on, as an operand. */
-function startingAt(x: Tensor, d: number, start: number): Placed {
+function startingAt(x: Tensor, d: number, start: number): HeapValue {
   return operandFrom(x, start * (stepsOf(x)[d] as number));
 }
 
 /** @internal Copies elements of `shape` from x to y; each has its own steps. Adds to y if `accumulate`. */
 export function copyInto(
   device: Device,
-  y: Placed,
+  y: HeapValue,
   ySteps: number[],
-  x: Placed,
+  x: HeapValue,
   xSteps: number[],
   shape: Shape,
   accumulate: 0 | 1 = 0,
@@ -293,8 +293,8 @@ export function copyInto(
   const dimensions = dimensionsOf(shape, xSteps, ySteps);
   // The kernel works in tiles of the last two dimensions. The second last is contiguous in x, the last in y.
   for (const operand of [0, 1]) {
-    const at = dimensions.findIndex(({ steps }) => steps[operand] === 1);
-    if (at >= 0) dimensions.push(...dimensions.splice(at, 1));
+    const index = dimensions.findIndex(({ steps }) => steps[operand] === 1);
+    if (index >= 0) dimensions.push(...dimensions.splice(index, 1));
   }
   device.emit('permute', { x, y, ...broadcastOperands('permute', device, dimensions, ['x', 'y']), accumulate });
 }

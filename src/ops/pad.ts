@@ -51,17 +51,17 @@ export function pad(x: Tensor, sizes: readonly number[], options: PadOptions = {
     const grown = before.map((size) => Math.max(0, size));
     if (kept.shape.every((size, d) => size === shape[d])) return kept;
     const y = device.full(shape, value);
-    const place = (whole: Tensor) => {
+    const viewIn = (whole: Tensor) => {
       const steps = stepsOf(whole);
       return operandFrom(
         whole,
         grown.reduce((words, size, d) => words + size * (steps[d] as number), 0),
       );
     };
-    copyInto(device, place(y), stepsOf(y), kept, stepsOf(kept), kept.shape);
+    copyInto(device, viewIn(y), stepsOf(y), kept, stepsOf(kept), kept.shape);
     return differentiable(y, [kept], (dy) => {
       const dx = gradOf(kept);
-      if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), place(dy), stepsOf(dy), kept.shape, dx.accumulate);
+      if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), viewIn(dy), stepsOf(dy), kept.shape, dx.accumulate);
     });
   });
 }
@@ -88,8 +88,8 @@ export function roll(x: Tensor, shifts: number | readonly number[], axes: number
   );
 }
 
-function listOf(name: string, given: number | readonly number[]): readonly number[] {
-  const values = typeof given === 'number' ? [given] : given;
+function listOf(name: string, value: number | readonly number[]): readonly number[] {
+  const values = typeof value === 'number' ? [value] : value;
   checkArray('roll', name, values, 'an integer or an array of integers');
   for (const value of values) checkNumber('roll', name, value, isInt32, 'an integer');
   return values;

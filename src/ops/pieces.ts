@@ -29,10 +29,10 @@ export const PIECE_KINDS = { lengths: TENSOR, states: TENSOR, from: TENSOR, to: 
 export function piecesOf(op: string, x: Tensor, options: PieceOptions, words: number, isTrained: boolean) {
   const { lengths = null, states = null, from = null, to = null } = options;
   const rows = x.size / (x.shape.at(-1) as number);
-  const places = { ...(lengths && { lengths }), ...(from && { from }), ...(to && { to }) };
-  checkDevice(op, { x, ...places, ...(states && { states }) });
+  const pieceTensors = { ...(lengths && { lengths }), ...(from && { from }), ...(to && { to }) };
+  checkDevice(op, { x, ...pieceTensors, ...(states && { states }) });
   const pieces = lengths?.size ?? rows;
-  for (const [name, tensor] of Object.entries(places)) {
+  for (const [name, tensor] of Object.entries(pieceTensors)) {
     checkDType(op, name, tensor, 'int32');
     checkShape(op, name, tensor, [pieces]);
   }

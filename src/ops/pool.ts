@@ -117,10 +117,10 @@ function maxPool(op: string, rank: 1 | 2, x: Tensor, kernel: Steps, options: Max
   const { count, kinds } = kindsFor(rank);
   checkOptions(op, options, { ...kinds, dilation: count });
   const device = checkInput(op, x, kernel, count);
-  const it = measure(op, rank, x, kernel, options, options.dilation ?? 1);
+  const windows = measure(op, rank, x, kernel, options, options.dilation ?? 1);
   return device.scope(() => {
-    const { patches, axis } = windowsOf(device, x, it, Number.NEGATIVE_INFINITY);
-    return topk(patches, 1, { axis }).values.reshape(shapeOf(it));
+    const { patches, axis } = windowsOf(device, x, windows, Number.NEGATIVE_INFINITY);
+    return topk(patches, 1, { axis }).values.reshape(shapeOf(windows));
   });
 }
 
@@ -128,17 +128,21 @@ function avgPool(op: string, rank: 1 | 2, x: Tensor, kernel: Steps, options: Avg
   const { count, kinds } = kindsFor(rank);
   const { countIncludePad = true } = checkOptions(op, options, { ...kinds, countIncludePad: 'boolean' });
   const device = checkInput(op, x, kernel, count);
-  const it = measure(op, rank, x, kernel, options, 1);
+  const windows = measure(op, rank, x, kernel, options, 1);
   return device.scope(() => {
-    const { patches, axis } = windowsOf(device, x, it, 0);
-    const counts = countsOf(it, countIncludePad);
-    if (counts.every((each) => each === sizeOf(it.kernel))) return mean(patches, { axis }).reshape(shapeOf(it));
+    const { patches, axis } = windowsOf(device, x, windows, 0);
+    const counts = countsOf(windows, countIncludePad);
+    if (counts.every((size) => size === sizeOf(windows.kernel)))
+      return mean(patches, { axis }).reshape(shapeOf(windows));
     const factors = device.tensor(
-      counts.map((each) => 1 / each),
-      it.channelsLast ? [1, counts.length, 1] : [counts.length],
+      counts.map((size) => 1 / size),
+      windows.channelsLast ? [1, counts.length, 1] : [counts.length],
     );
-    const sums = sum(patches, { axis }).reshape(it.batch, ...(it.channelsLast ? [-1, it.channels] : [it.channels, -1]));
-    return mul(sums, factors).reshape(shapeOf(it));
+    const sums = sum(patches, { axis }).reshape(
+      windows.batch,
+      ...(windows.channelsLast ? [-1, windows.channels] : [windows.channels, -1]),
+    );
+    return mul(sums, factors).reshape(shapeOf(windows));
   });
 }
 
@@ -201,8 +205,8 @@ function shapeOf({ batch, channels, channelsLast, rank, output }: Windows): numb
 }
 
 /** Returns all windows, and the dimension of their elements. Elements outside the input are `value`. */
-function windowsOf(device: Device, x: Tensor, it: Windows, value: number): { patches: Tensor; axis: number } {
-  const { batch, channels, channelsLast, input, output, kernel, stride, padding, dilation, rank } = it;
+function windowsOf(device: Device, x: Tensor, windows: Windows, value: number): { patches: Tensor; axis: number } {
+  const { batch, channels, channelsLast, input, output, kernel, stride, padding, dilation, rank } = windows;
   const after = input.map((size, d) => {
     const extent = (dilation[d] as number) * ((kernel[d] as number) - 1) + 1;
     const end = ((output[d] as number) - 1) * (stride[d] as number) + extent;
@@ -215,10 +219,10 @@ function windowsOf(device: Device, x: Tensor, it: Windows, value: number): { pat
   const room = input.map((size, d) => size + (padding[d] as number) + (after[d] as number)) as unknown as Pair;
   const geometry = { batch, channels, groups: 1, channelsLast, output, kernel, stride, dilation };
   const patches = patchesOf(device, contiguous(padded), { ...geometry, input: room, padding: [0, 0] });
-  const [taps, places] = [sizeOf(kernel), sizeOf(output)];
+  const [taps, outputs] = [sizeOf(kernel), sizeOf(output)];
   return channelsLast
-    ? { patches: patches.reshape(batch * places, taps, channels), axis: 1 }
-    : { patches: patches.reshape(batch * channels, taps, places), axis: 1 };
+    ? { patches: patches.reshape(batch * outputs, taps, channels), axis: 1 }
+    : { patches: patches.reshape(batch * channels, taps, outputs), axis: 1 };
 }
 
 /** Returns the number of elements of each window, row by row. Elements beyond the border do not count. */
@@ -244,7 +248,7 @@ function adaptive(
   const device = checkInput(op, x, size, kindsFor(rank).count);
   const { input } = sidesOf(op, rank, x, channelsLast);
   const to = pairOf(rank, size, 1);
-  for (const each of to) checkNumber(op, 'size', each, isCount, 'a positive integer');
+  for (const length of to) checkNumber(op, 'size', length, isCount, 'a positive integer');
   return device.scope(() => {
     const matrices = input.map((from, d) => partMeans(device, from, to[d] as number));
     return resample(x, rank === 1 ? matrices.slice(1) : matrices, channelsLast);

@@ -2,20 +2,20 @@
 
 import type { GradientTarget } from '../core/autograd.js';
 import type { Device } from '../core/device.js';
-import type { Placed, Scalar } from '../core/operand.js';
+import type { HeapValue, Scalar } from '../core/operand.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
 import { broadcastSteps, dimensionsOf, operandFrom } from './broadcast.js';
 
 /** The matrices of c = a·b, and the vectors that a linear layer adds. */
 interface Matrices {
-  readonly a: Placed;
-  readonly b: Placed;
-  readonly c: Placed;
-  readonly bias?: Placed | null | undefined;
+  readonly a: HeapValue;
+  readonly b: HeapValue;
+  readonly c: HeapValue;
+  readonly bias?: HeapValue | null | undefined;
   /** If given, receives the argument of the activation. */
-  readonly pre?: Placed | null | undefined;
+  readonly pre?: HeapValue | null | undefined;
   /** If given, receives the column sums of b. */
-  readonly sums?: Placed | null | undefined;
+  readonly sums?: HeapValue | null | undefined;
 }
 
 /** Words between stored rows, and flags for transposed factors. */
@@ -126,7 +126,7 @@ export function product(
   const y = target.tensor;
   const { sizes, separate } = joined(left, right, y, batch);
   const inner = separate.findIndex(({ c }) => c !== 0);
-  const [each] = inner < 0 ? [] : separate.splice(inner, 1);
+  const [innermost] = inner < 0 ? [] : separate.splice(inner, 1);
   const layout = {
     transposeA: left.transposed,
     transposeB: right.transposed,
@@ -134,10 +134,15 @@ export function product(
     bStride: right.x.rowStride,
     cStride: y.rowStride,
   };
-  const batches = { batch: each?.size ?? 1, aBatch: each?.a ?? 0, bBatch: each?.b ?? 0, cBatch: each?.c ?? 0 };
+  const batches = {
+    batch: innermost?.size ?? 1,
+    aBatch: innermost?.a ?? 0,
+    bBatch: innermost?.b ?? 0,
+    cBatch: innermost?.c ?? 0,
+  };
   const count = sizeOf(separate.map(({ size }) => size));
   for (let i = 0; i < count; i++) {
-    const { a, b, c, again } = placeOf(i, separate);
+    const { a, b, c, again } = offsetsAt(i, separate);
     const matrices = {
       a: operandFrom(left.x, a),
       b: operandFrom(right.x, b),
@@ -177,15 +182,15 @@ function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
 }
 
 /** Returns the offsets of matrix `index` of a batch, and whether an earlier product wrote the same result. */
-function placeOf(index: number, dimensions: readonly Dimension[]) {
-  const place = { a: 0, b: 0, c: 0, again: false };
+function offsetsAt(index: number, dimensions: readonly Dimension[]) {
+  const offsets = { a: 0, b: 0, c: 0, again: false };
   for (const { size, a, b, c } of dimensions) {
     const i = index % size;
     index = Math.floor(index / size);
-    place.a += i * a;
-    place.b += i * b;
-    place.c += i * c;
-    place.again ||= c === 0 && i > 0;
+    offsets.a += i * a;
+    offsets.b += i * b;
+    offsets.c += i * c;
+    offsets.again ||= c === 0 && i > 0;
   }
-  return place;
+  return offsets;
 }

@@ -10,14 +10,14 @@ import type { PackedMatrix } from './packed.js';
  * Like `embedding`, with a packed table [rows, features], which gets no gradient; `positions` may get one. Throws
  * ShapeError, DTypeError, ArgumentError.
  */
-export function quantizedEmbedding(table: PackedMatrix, given: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { positions, positionIds: places } = checkOptions('embedding', options, embeddingOptions);
-  const device = checkDevice('embedding', { ids: given }, { positions, positionIds: places });
+export function quantizedEmbedding(table: PackedMatrix, rawIds: Tensor, options: EmbeddingOptions = {}): Tensor {
+  const { positions, positionIds: rawPositionIds } = checkOptions('embedding', options, embeddingOptions);
+  const device = checkDevice('embedding', { ids: rawIds }, { positions, positionIds: rawPositionIds });
   table.words.assertUsable('embedding: table');
-  checkDType('embedding', 'ids', given, 'int32');
+  checkDType('embedding', 'ids', rawIds, 'int32');
   const { scale = 1 } = options;
   return device.scope(() => {
-    const ids = contiguous(given);
+    const ids = contiguous(rawIds);
     const positionIds = checkPositions(options, ids, table.cols);
     checkHostIds('embedding', 'ids', ids, table.rows);
     const y = device.empty([...ids.shape, table.cols]);

@@ -75,9 +75,9 @@ function multiplyUnpacked(dy: Tensor, w: PackedMatrix, offsets: Tensor, dx: Tens
   const { device } = dy;
   const [rows, cols] = dy.shape as readonly [number, number];
   const groups = w.rows / cols;
-  const each = Math.max(1, Math.floor(FEATURES / cols));
-  for (let first = 0; first < groups; first += each) {
-    const count = Math.min(each, groups - first);
+  const groupsAtOnce = Math.max(1, Math.floor(FEATURES / cols));
+  for (let first = 0; first < groups; first += groupsAtOnce) {
+    const count = Math.min(groupsAtOnce, groups - first);
     device.scope(() => {
       const matrices = unpacked(w, first * cols, count * cols);
       const some = { offsets: offsets.columns(first, first + count + 1), groups: count, transposed: 0, accumulate };
@@ -94,9 +94,9 @@ function sizesOf(x: Tensor, parts: readonly PackedMatrix[], offsets: Tensor) {
   const cols = features / groups;
   const fits = x.shape.length === 2 && offsets.shape.length === 1 && groups >= 1 && depth === inputs;
   if (!fits || !Number.isInteger(cols) || parts.some((w) => w.rows % cols !== 0 || w.cols !== inputs)) {
-    const given = [x.shape, [features, inputs], offsets.shape].map(describeShape);
+    const shapes = [x.shape, [features, inputs], offsets.shape].map(describeShape);
     throw new ShapeError(
-      `quantizedPerGroup: x is ${given[0]}, w is ${given[1]}, offsets is ${given[2]}, expected [rows, depth], ` +
+      `quantizedPerGroup: x is ${shapes[0]}, w is ${shapes[1]}, offsets is ${shapes[2]}, expected [rows, depth], ` +
         '[groups · cols, depth] and [groups + 1]',
     );
   }

@@ -57,8 +57,8 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
     checkDType('rotary', 'positions', positions, 'int32');
     checkShape('rotary', 'positions', positions, x.shape.slice(0, -1));
   } else if (tableRows !== rows) {
-    const given = `table is ${describeShape(table.shape)}, x is ${describeShape(x.shape)}`;
-    throw new ShapeError(`rotary: ${given}: without positions the table must have a row for each of the ${rows} of x`);
+    const shapes = `table is ${describeShape(table.shape)}, x is ${describeShape(x.shape)}`;
+    throw new ShapeError(`rotary: ${shapes}: without positions the table must have a row for each of the ${rows} of x`);
   }
   const { columns = cols, headSize = width, layout = 'interleaved' } = options;
   const isHead = (value: number) => isWhole(value) && value >= width && value <= cols;
@@ -67,9 +67,18 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
   checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${headSize} up to ${cols}`);
 
   return device.scope(() => {
-    const places = positions && contiguous(positions);
+    const positionRows = positions && contiguous(positions);
     const angles = contiguous(table);
-    const shared = { positions: places, table: angles, rows, cols, rotated: columns, head: headSize, width, tableRows };
+    const shared = {
+      positions: positionRows,
+      table: angles,
+      rows,
+      cols,
+      rotated: columns,
+      head: headSize,
+      width,
+      tableRows,
+    };
     const rotate = (from: Tensor, to: Tensor, back: boolean, accumulate: number) => {
       const strides = { x: from, y: to, xStride: from.rowStride, yStride: to.rowStride };
       const operands = Object.assign(strides, shared, { halves: layout === 'halves', back, accumulate });
@@ -81,7 +90,7 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
       const dx = gradOf(x);
       if (dx) rotate(dy, dx.tensor, true, dx.accumulate);
     };
-    return differentiable(y, [x], backward, [places, angles]);
+    return differentiable(y, [x], backward, [positionRows, angles]);
   });
 }
 

@@ -26,7 +26,7 @@ describe('spare cores', () => {
   const second = (before: CpuTimes, others: number, own: number): CpuTimes => ({
     all: before.all + 4000,
     busy: before.busy + 1000 * (others + own),
-    own: before.own + 1000 * own,
+    thisProcess: before.thisProcess + 1000 * own,
     cores: 4,
   });
   it.each([
@@ -37,7 +37,7 @@ describe('spare cores', () => {
     [4, 1],
   ])('with %s of 4 cores busy by other processes, finds %s, regardless of its own work', (others, count) => {
     for (const own of [0, 4 - others]) {
-      let [times, now]: [CpuTimes, number] = [{ all: 9000, busy: 5000, own: 100, cores: 4 }, 0];
+      let [times, now]: [CpuTimes, number] = [{ all: 9000, busy: 5000, thisProcess: 100, cores: 4 }, 0];
       const spare = new SpareCores(
         4,
         () => times,
@@ -56,13 +56,13 @@ describe('spare cores', () => {
   });
 
   it('finds at most the threads of the device, even if this process has used more time than was measured in total', () => {
-    let [times, now]: [CpuTimes, number] = [{ all: 0, busy: 0, own: 0, cores: 4 }, 0];
+    let [times, now]: [CpuTimes, number] = [{ all: 0, busy: 0, thisProcess: 0, cores: 4 }, 0];
     const spare = new SpareCores(
       2,
       () => times,
       () => now,
     );
-    times = { all: 4000, busy: 100, own: 900, cores: 4 };
+    times = { all: 4000, busy: 100, thisProcess: 900, cores: 4 };
     now = 1500;
     expect(spare.count).toBe(2);
     now = 3000;
@@ -89,7 +89,10 @@ describeWith(['WebAssembly'], 'devices in WebAssembly', () => {
 
 describe.runIf(process.platform === 'linux')('threads of this process', () => {
   const threads = () => readdirSync('/proc/self/task');
-  /** Field 19 of a thread's stat: its nice value. Undefined for a thread that has ended: devices of other tests have some. */
+  /**
+   * Field 19 of a thread's stat: its nice value. Undefined for a thread that has ended: devices of other tests have
+   * some.
+   */
   const niceOf = (thread: string) => {
     try {
       const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');

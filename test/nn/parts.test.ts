@@ -1,4 +1,5 @@
-// Layers with each kind of part: steps of decoding give the results of one pass, and gradients equal finite differences.
+// Layers with each kind of part: steps of decoding give the results of one pass, and gradients equal finite
+// differences.
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';
 import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../src/nn/alternating-updates.js';
@@ -103,7 +104,7 @@ const kinds: Record<string, Kind> = {
       const norm = () => new RMSNorm(init, dModel);
       const own = () => new PerLayerGate(init, { ...ownInputs(init), layer: layer++, activation: 'gelu' });
       const residual = () => new LearnedResidual(init, dModel, 2, norm);
-      const options = { dModel, streams: 3, active: 1, clip: null, norm, residual, own, scaled: true };
+      const options = { dModel, streams: 3, active: 1, clip: null, norm, residual, perLayer: own, scaled: true };
       return { wiring: () => new AlternatingUpdates(init, options) };
     },
     stack: (init) => ({

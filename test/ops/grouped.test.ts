@@ -52,7 +52,7 @@ describe.each(isas)('%s', (isa) => {
       [[500], 1],
       [[125, 4], 4],
     ] as const) {
-      const { rows, places, offsets } = groupRows(device.tensor(ids, shape), 14);
+      const { rows, inverse: places, offsets } = groupRows(device.tensor(ids, shape), 14);
       expect([...rows.dataSync()]).toEqual(sorted.map((id) => Math.floor(id / perRow)));
       expect([...places.dataSync()]).toEqual([...ids.keys()].map((id) => sorted.indexOf(id)));
       expect([...offsets.dataSync()]).toEqual(starts);

@@ -185,7 +185,7 @@ export class Passes {
       logits: ranks,
       promptLength,
     } as const;
-    const choice = { choices: [adapters], places: null };
+    const choice = { choices: [adapters], indices: null };
     const logits = await extendAsync(this.model, this.state, tokens, options, choice);
     if (!logits) return null;
     orDispose(logits, () => this.#assertUsable());
@@ -207,9 +207,9 @@ export class Passes {
     const keys = next.map(({ adapterKey }) => adapterKey);
     const choices = [...new Set(keys)].sort();
     const { recorded, best, adapters } = await this.#stepFor(size, choices);
-    const places = Int32Array.from({ length: size }, (_, row) => row);
-    for (const [i, { row }] of next.entries()) places[row] = choices.indexOf(keys[i] as string) * size + row;
-    adapters.places?.write(places);
+    const indices = Int32Array.from({ length: size }, (_, row) => row);
+    for (const [i, { row }] of next.entries()) indices[row] = choices.indexOf(keys[i] as string) * size + row;
+    adapters.indices?.write(indices);
     const tokens = new Int32Array(rows);
     // A row that is not in `next` computes, too. It writes its token after the row's own ones, where it will be
     // overwritten. In a full row it overwrites the last token, which `Rows` and caches never use.
@@ -302,7 +302,7 @@ export class Passes {
       Math.max(0, this.#steps.size - kept),
     )) {
       recorded.dispose();
-      adapters.places?.dispose();
+      adapters.indices?.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
       if (state !== this.#state) state.dispose();
       this.#steps.delete(key);
@@ -332,8 +332,8 @@ export class Passes {
     const state = rows === this.#stateSize.rows ? this.state : this.state.firstSources(rows);
     const best = this.#bestOf(rows);
     const { device } = this.model;
-    const places = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;
-    const adapters = { choices: choices.map((each) => JSON.parse(each) as string[]), places };
+    const indices = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;
+    const adapters = { choices: choices.map((each) => JSON.parse(each) as string[]), indices };
     try {
       const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best), adapters);
       const step = { state, best, recorded, adapters };
@@ -341,7 +341,7 @@ export class Passes {
       this.#steps.set(key, step);
       return step;
     } catch (error) {
-      places?.dispose();
+      indices?.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
       if (state !== this.#state) state.dispose();
       throw error;

@@ -58,7 +58,7 @@ export class Gemma3n extends Gemma4 {
         clip: config.numberOrNull('altup_coef_clip'),
         norm,
         residual: () => new LearnedResidual(init, dModel, config.size('laurel_rank'), norm),
-        own: () => new PerLayerGate(init, { ...own, layer, activation }),
+        perLayer: () => new PerLayerGate(init, { ...own, layer, activation }),
         scaled: config.flag('altup_correct_scale'),
       });
     return (i) =>
@@ -94,7 +94,7 @@ export class Gemma3n extends Gemma4 {
       [`${own}.router`]: `${layer}.altup.modality_router`,
       [`${own}.prediction`]: `${layer}.altup.prediction_coefs`,
       [`${own}.correction`]: `${layer}.altup.correction_coefs`,
-      [`${own}.own_scale`]: `${layer}.altup.correct_output_scale`,
+      [`${own}.per_layer_scale`]: `${layer}.altup.correct_output_scale`,
       [`${own}.residual.left`]: `${layer}.laurel.linear_left`,
       [`${own}.residual.right`]: `${layer}.laurel.linear_right`,
       [`${own}.residual.norm`]: `${layer}.laurel.post_laurel_norm`,

@@ -283,9 +283,9 @@ export function attentionNames(config: ModelConfig, stack: string, body: string)
 export function perLayerNames(stack: string, block: string): StateNames {
   const own = `${stack}.layers.*.wiring`;
   return {
-    [`${own}.own.gate`]: `${block}.per_layer_input_gate`,
-    [`${own}.own.projection`]: `${block}.per_layer_projection`,
-    [`${own}.own.norm`]: `${block}.post_per_layer_input_norm`,
+    [`${own}.per_layer.gate`]: `${block}.per_layer_input_gate`,
+    [`${own}.per_layer.projection`]: `${block}.per_layer_projection`,
+    [`${own}.per_layer.norm`]: `${block}.post_per_layer_input_norm`,
     [`${own}.scalar`]: 'model.layers.*.layer_scalar',
   };
 }

@@ -12,7 +12,7 @@ import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { PatchEmbedding } from '../../nn/patch-embedding.js';
 import { BucketBias } from '../../nn/position-bias.js';
-import { placesOf, Sequences } from '../../nn/sequences.js';
+import { positionsWithin, Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rowsOf } from '../../nn/token-batch.js';
@@ -188,7 +188,9 @@ export class LayoutLMv3 extends EncoderModel {
     const x = image ?? words;
     const isToken = padded.isToken?.map((row) => [...row, ...patches.map(() => true)]) ?? null;
     const counts = Array<number>(size).fill(longest + patches.length);
-    const [places, lengths] = [placesOf(counts), Int32Array.from(counts)].map((data) => this.device.tensor(data));
+    const [places, lengths] = [positionsWithin(counts), Int32Array.from(counts)].map((data) =>
+      this.device.tensor(data),
+    );
     const sequences = new Sequences(places as Tensor, lengths as Tensor, counts, isToken);
     return { x, batch: new PageSequences(sequences, this.#biasOf(boxes, patches)) };
   }

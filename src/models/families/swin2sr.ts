@@ -266,7 +266,9 @@ class Swin2SRStage extends Module {
 
 /** Makes an image of a map. */
 interface Upsampler extends Module {
-  /** `image`: the model's input. Height and width of the result are those of the map, or of the image, times `upscale`. */
+  /**
+   * `image`: the model's input. Height and width of the result are those of the map, or of the image, times `upscale`.
+   */
   forward(map: Tensor, image: Tensor): Tensor;
 }
 
@@ -284,7 +286,9 @@ function upsamplerOf(init: Initializer, config: ModelConfig): Upsampler {
 
 const outputsOf = (config: ModelConfig): number => config.sizeOrNull('num_channels_out') ?? config.size('num_channels');
 
-/** Convolutions whose channels become pixels. With `aux`, a small image comes first, and the enlarged input is added. */
+/**
+ * Convolutions whose channels become pixels. With `aux`, a small image comes first, and the enlarged input is added.
+ */
 class PixelShuffleUpsampler extends Module implements Upsampler {
   readonly convBicubic: Conv2d | null;
   readonly convBeforeUpsample: Conv2d;

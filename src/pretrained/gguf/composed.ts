@@ -73,7 +73,7 @@ export class ComposedWeight implements WeightEntry {
     return { type: [...types].join('+'), byteLength: bytes.reduce((sum, each) => sum + each, 0) };
   }
 
-  get place(): number {
+  get fileOffset(): number {
     return Math.min(...this.tensors.map(({ position }) => position));
   }
 

@@ -48,7 +48,7 @@ export class GgufWeight implements WeightEntry {
   }
 
   /** Position in the file. Tensors are read in this order. */
-  get place(): number {
+  get fileOffset(): number {
     return this.tensor.position;
   }
 

@@ -104,7 +104,7 @@ const REPEATED = /\.(base_layer\.weight|original_module\.\w+|modules_to_save\.\w
 function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterTensor>, source: string): void {
   const nameOf = moduleNames(model);
   const pieces = new Map(
-    model.parameterPlaces().flatMap(({ names, tensor, transposed, leading, path }) => {
+    model.locatedParameters().flatMap(({ names, tensor, transposed, leading, path }) => {
       const [name] = names;
       if (names.length !== 1 || name == null || !name.endsWith('.weight')) return [];
       const all = { start: 0, end: tensor.shape.at(-1) ?? 1, order: null };

@@ -12,7 +12,7 @@ import { LoraLayer } from '../../nn/lora-layer.js';
 import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js';
 import type { Module } from '../../nn/module.js';
 import { isEmbedding, isProjection, type WeightModule } from '../../nn/packed-modules.js';
-import { type Place, placesIn, substitute } from '../../nn/substitution.js';
+import { type ModuleSlot, moduleSlots, substitute } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
 import {
   type LoraOptions,
@@ -238,7 +238,7 @@ function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
 
 /** Returns the wrapper that holds a module's adapters. Replaces the module by a new wrapper if there is none yet. */
 function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule {
-  const places = [...placesIn(model)];
+  const places = [...moduleSlots(model)];
   const found = new Map<Module, LoraModule>();
   for (const { module } of places) if (module instanceof LoraModule) found.set(module.base, module);
   return (module) => {
@@ -253,12 +253,12 @@ function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule 
 
 /** Puts the original modules back where no adapter is left. */
 function unwrap(model: PretrainedModel): void {
-  const places = [...placesIn(model)];
+  const places = [...moduleSlots(model)];
   for (const { module } of places)
     if (module instanceof LoraModule && module.adapters.length === 0) replace(places, module, module.original);
 }
 
-function replace(places: readonly Place[], module: Module, other: Module): void {
+function replace(places: readonly ModuleSlot[], module: Module, other: Module): void {
   for (const place of places) if (place.module === module) substitute(place, other);
 }
 

@@ -5,10 +5,10 @@ import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { sectionNames } from '../../models/module-names.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
-import type { Module, ParameterPlace } from '../../nn/module.js';
+import type { LocatedParameter, Module } from '../../nn/module.js';
 import { floatModule, isWeightModule } from '../../nn/packed-modules.js';
 import { piecesOf, type StatePiece } from '../../nn/state-names.js';
-import { placesIn } from '../../nn/substitution.js';
+import { moduleSlots } from '../../nn/substitution.js';
 import { PackedWeight } from '../../nn/weight.js';
 import { affineInto } from '../../ops/binary.js';
 import { moduleNames } from './module-names.js';
@@ -27,7 +27,7 @@ export class TrainedCopies {
   /** Each copy once. */
   readonly tensors: readonly Tensor[];
   readonly #exchanges: readonly Exchange[];
-  readonly #parameters: readonly ParameterPlace[];
+  readonly #parameters: readonly LocatedParameter[];
   #inPlace = false;
 
   /**
@@ -44,8 +44,8 @@ export class TrainedCopies {
     // With unpacked modules in place, each parameter to copy is a float32 tensor.
     for (const exchange of exchanges) put(exchange, exchange.trained);
     const copies = new Map<Module, Map<string, Tensor>>(); // a parameter under several names has one copy
-    const parameters: ParameterPlace[] = [];
-    for (const place of model.parameterPlaces()) {
+    const parameters: LocatedParameter[] = [];
+    for (const place of model.locatedParameters()) {
       const names = place.names.filter((name) => name !== null);
       const saved = names.filter(isSaved);
       if (saved.length === 0) continue;
@@ -106,7 +106,7 @@ export class TrainedCopies {
 }
 
 /** Names of a parameter's sections, if it is fused in checkpoints and belongs to several modules in memory. */
-function inSections(names: ParameterPlace['names'], nameOf: (name: string) => string): ParameterPlace['names'] {
+function inSections(names: LocatedParameter['names'], nameOf: (name: string) => string): LocatedParameter['names'] {
   const [name] = names;
   const sections = names.length === 1 && name ? sectionNames(nameOf(name)) : [];
   const kind = name && /(weight|bias)$/.exec(name)?.[0];
@@ -120,7 +120,7 @@ export function within(name: string, wanted: string): boolean {
 
 function checkModules(model: PretrainedModel, modules: readonly string[]): void {
   const nameOf = moduleNames(model);
-  const names = [...model.parameterPlaces(), ...model.weightNames()].flatMap((each) => each.names);
+  const names = [...model.locatedParameters(), ...model.weightNames()].flatMap((each) => each.names);
   const known = [...new Set(names.flatMap((name) => (name === null ? [] : [nameOf(name)])))];
   for (const module of modules) {
     if (known.some((name) => within(name, module))) continue;
@@ -146,7 +146,7 @@ function unpacked(model: PretrainedModel, isSaved: (name: string) => boolean): E
     if (saved.length < own.length) throw besideOthers(own, saved[0] as string);
     wanted.set(part, floatModule(part));
   }
-  return [...placesIn(model)].flatMap(({ module, parent, key, index }) => {
+  return [...moduleSlots(model)].flatMap(({ module, parent, key, index }) => {
     const trained = wanted.get(module);
     return trained ? [{ owner: parent, key, index, original: module, trained }] : [];
   });
