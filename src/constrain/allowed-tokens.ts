@@ -210,12 +210,12 @@ export class AllowedTokens {
   *#fromRoot(memory: SearchMemory, set: ConfigurationSet): Parts<RuleTokens> {
     const signature = yield* this.#signatureOf(set);
     if (signature === null) return yield* this.#walk(memory, set, 0);
-    const own = ruleTokensBySignature.get(this.trie) ?? new Map<string, RuleTokens>();
-    ruleTokensBySignature.set(this.trie, own);
-    const ruleTokens = own.get(signature) ?? (yield* this.#walk(memory, set, 0));
-    own.delete(signature);
-    own.set(signature, ruleTokens); // the latest result is the last one
-    if (own.size > MAX_SIGNATURES) own.delete(own.keys().next().value as string);
+    const rulesBySignature = ruleTokensBySignature.get(this.trie) ?? new Map<string, RuleTokens>();
+    ruleTokensBySignature.set(this.trie, rulesBySignature);
+    const ruleTokens = rulesBySignature.get(signature) ?? (yield* this.#walk(memory, set, 0));
+    rulesBySignature.delete(signature);
+    rulesBySignature.set(signature, ruleTokens); // the latest result is the last one
+    if (rulesBySignature.size > MAX_SIGNATURES) rulesBySignature.delete(rulesBySignature.keys().next().value as string);
     return ruleTokens;
   }
 
@@ -224,17 +224,17 @@ export class AllowedTokens {
     const { recognizer } = this;
     const numbers = new Map<ConfigurationSet, number>([[set, 0]]);
     const rows: string[] = [];
-    for (const at of numbers.keys()) {
+    for (const number of numbers.keys()) {
       const row: number[] = [];
       let continuations = 0;
       for (let byte = 0; byte < 256; byte++) {
-        const next = recognizer.step(at, byte);
+        const next = recognizer.step(number, byte);
         if (next !== EMPTY_SET) continuations++;
         if (next !== EMPTY_SET && !numbers.has(next)) numbers.set(next, numbers.size);
         row.push(numbers.get(next) ?? -1);
       }
-      if ((at === set && continuations < MIN_COMPARED_BYTES) || numbers.size > MAX_COMPARED_SETS) return null;
-      rows.push(`${recognizer.isEnd(at)} ${recognizer.distance(at)} ${row}`);
+      if ((number === set && continuations < MIN_COMPARED_BYTES) || numbers.size > MAX_COMPARED_SETS) return null;
+      rows.push(`${recognizer.isEnd(number)} ${recognizer.distance(number)} ${row}`);
       yield* this.#pause();
     }
     return rows.join('\n');
@@ -252,25 +252,25 @@ export class AllowedTokens {
         steps = 0;
         yield* this.#pause();
       }
-      const at = todo.pop() as ConfigurationSet;
+      const configurations = todo.pop() as ConfigurationSet;
       const node = todo.pop() as number;
       const from = first[node] as number;
       const end = from + (count[node] as number);
       if (node !== root) {
         const last = tokenStart[node + 1] as number;
-        const distance = recognizer.distance(at);
+        const distance = recognizer.distance(configurations);
         for (let i = tokenStart[node] as number; i < last; i++) {
           memory.tokens[size] = tokens[i] as number;
           memory.distances[size++] = distance;
         }
-        if (end > from && recognizer.isEnd(at)) exits.push(node);
+        if (end > from && recognizer.isEnd(configurations)) exits.push(node);
       }
       if (end === from) continue;
-      const next = recognizer.nextOf(at);
+      const next = recognizer.nextOf(configurations);
       for (let child = from; child < end; child++) {
         let reached = next[byte[child] as number] as ConfigurationSet;
         if (reached < 0) {
-          reached = recognizer.step(at, byte[child] as number);
+          reached = recognizer.step(configurations, byte[child] as number);
           steps += STEPS_OF_NEW_SET;
         }
         if (reached !== EMPTY_SET) todo.push(child, reached);
@@ -290,7 +290,7 @@ function maskOf(marks: Uint8Array, marked: Int32Array, maxDistance: number): Mas
   const mask = { areAllowed, isPossible: allowed > 0, maxDistance };
   if (areAllowed) return { ...mask, ids: marked.slice() };
   const ids = new Int32Array(marks.length - allowed);
-  for (let id = 0, at = 0; id < marks.length; id++) if (marks[id] === 0) ids[at++] = id;
+  for (let id = 0, index = 0; id < marks.length; id++) if (marks[id] === 0) ids[index++] = id;
   return { ...mask, ids };
 }
 

@@ -54,7 +54,7 @@ export function* intersectionRules(
   newName: () => string,
 ): Parts<Map<string, Expression>> {
   const automaton = new Automaton();
-  const [first, ...others] = expressions.map((each) => automaton.read(each)) as [number, ...number[]];
+  const [first, ...others] = expressions.map((expression) => automaton.read(expression)) as [number, ...number[]];
   const pending = others.map((start) => ({ states: automaton.closure([start]), isNegated: false }));
   const start = automaton.threads([{ state: first, pending }]);
   const numbers = new Map<string, number>([[keyOf(start), 0]]);
@@ -117,8 +117,8 @@ class Automaton {
   /** All states that are reached without a character, sorted. Conditions inside of conditions are refused. */
   closure(from: readonly number[]): number[] {
     const reached = new Set(from);
-    for (const each of reached) {
-      const { epsilon, conditions } = this.#at(each);
+    for (const state of reached) {
+      const { epsilon, conditions } = this.#stateAt(state);
       if (conditions.length > 0)
         throw new ResponseFormatError(
           'a string has a lookahead inside another one, or in two patterns, which is not supported',
@@ -137,14 +137,14 @@ class Automaton {
       if (reached.has(key)) continue;
       reached.set(key, thread);
       if (reached.size > MAX_THREADS) throw tooLarge();
-      const { epsilon, conditions } = this.#at(thread.state);
+      const { epsilon, conditions } = this.#stateAt(thread.state);
       for (const to of epsilon) todo.push({ ...thread, state: to });
       for (const { start, isNegated, to } of conditions) {
         const added = { states: this.closure([start]), isNegated };
         todo.push({ state: to, pending: unique([...thread.pending, added]) });
       }
     }
-    const isUseful = ({ state }: Thread) => this.#at(state).edges.length > 0 || this.#ends.has(state);
+    const isUseful = ({ state }: Thread) => this.#stateAt(state).edges.length > 0 || this.#ends.has(state);
     return [...reached]
       .filter(([, thread]) => isUseful(thread))
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -154,17 +154,22 @@ class Automaton {
   /** The ranges of characters within which all edges of the threads are alike. */
   intervals(threads: readonly Thread[]): [number, number][] {
     const cuts = new Set([0]);
-    const states = new Set(threads.flatMap(({ state, pending }) => [state, ...pending.flatMap((each) => each.states)]));
-    for (const state of states) for (const { first, last } of this.#at(state).edges) cuts.add(first).add(last + 1);
-    const sorted = [...cuts].filter((cut) => cut <= LAST).sort((a, b) => a - b);
-    return sorted.map((cut, i) => [cut, (sorted[i + 1] ?? LAST + 1) - 1]);
+    const states = new Set(
+      threads.flatMap(({ state, pending }) => [state, ...pending.flatMap((condition) => condition.states)]),
+    );
+    for (const state of states) for (const { first, last } of this.#stateAt(state).edges) cuts.add(first).add(last + 1);
+    const sorted = [...cuts].filter((boundary) => boundary <= LAST).sort((a, b) => a - b);
+    return sorted.map((boundary, i) => [boundary, (sorted[i + 1] ?? LAST + 1) - 1]);
   }
 
   step(threads: readonly Thread[], point: number): Thread[] {
     const next = threads.flatMap(({ state, pending }) => {
       const targets = this.#targets([state], point);
       if (targets.length === 0) return [];
-      const conditions = pending.map((each) => ({ ...each, states: this.closure(this.#targets(each.states, point)) }));
+      const conditions = pending.map((condition) => ({
+        ...condition,
+        states: this.closure(this.#targets(condition.states, point)),
+      }));
       // An empty set accepts nothing: a positive condition has failed, and a negated one is satisfied.
       if (conditions.some(({ states, isNegated }) => states.length === 0 && !isNegated)) return [];
       const open = unique(conditions.filter(({ states }) => states.length > 0));
@@ -174,18 +179,18 @@ class Automaton {
   }
 
   accepts({ state, pending }: Thread): boolean {
-    const isEnd = (each: number) => this.#ends.has(each);
+    const isEnd = (target: number) => this.#ends.has(target);
     return isEnd(state) && pending.every(({ states, isNegated }) => states.some(isEnd) !== isNegated);
   }
 
-  #at(state: number): State {
+  #stateAt(state: number): State {
     return this.#states[state] as State;
   }
 
   #targets(states: readonly number[], point: number): number[] {
     const found = new Set<number>();
     for (const state of states)
-      for (const { first, last, to } of this.#at(state).edges) if (point >= first && point <= last) found.add(to);
+      for (const { first, last, to } of this.#stateAt(state).edges) if (point >= first && point <= last) found.add(to);
     return [...found];
   }
 
@@ -198,8 +203,8 @@ class Automaton {
   #connect(expression: Expression, from: number): number {
     switch (expression.kind) {
       case 'text':
-        return [...expression.text].reduce((last, each) => {
-          const point = each.codePointAt(0) as number;
+        return [...expression.text].reduce((last, character) => {
+          const point = character.codePointAt(0) as number;
           return this.#edge(last, [[point, point]]);
         }, from);
       case 'set':
@@ -210,8 +215,8 @@ class Automaton {
         const end = this.#add();
         for (const option of expression.options) {
           const begin = this.#add();
-          this.#at(from).epsilon.push(begin);
-          this.#at(this.#connect(option, begin)).epsilon.push(end);
+          this.#stateAt(from).epsilon.push(begin);
+          this.#stateAt(this.#connect(option, begin)).epsilon.push(end);
         }
         return end;
       }
@@ -219,7 +224,7 @@ class Automaton {
         return this.#repeat(expression, from);
       case 'lookahead': {
         const to = this.#add();
-        this.#at(from).conditions.push({ start: this.read(expression.of), isNegated: expression.isNegated, to });
+        this.#stateAt(from).conditions.push({ start: this.read(expression.of), isNegated: expression.isNegated, to });
         return to;
       }
       case 'rule':
@@ -229,7 +234,7 @@ class Automaton {
 
   #edge(from: number, ranges: Ranges): number {
     const to = this.#add();
-    for (const [first, last] of ranges) this.#at(from).edges.push({ first, last, to });
+    for (const [first, last] of ranges) this.#stateAt(from).edges.push({ first, last, to });
     return to;
   }
 
@@ -238,22 +243,22 @@ class Automaton {
     for (let i = 0; i < min; i++) last = this.#connect(of, last);
     if (max === Number.POSITIVE_INFINITY) {
       const loop = this.#add();
-      this.#at(last).epsilon.push(loop);
-      this.#at(this.#connect(of, loop)).epsilon.push(loop);
+      this.#stateAt(last).epsilon.push(loop);
+      this.#stateAt(this.#connect(of, loop)).epsilon.push(loop);
       return loop;
     }
     const end = this.#add();
     for (let i = min; i < max; i++) {
-      this.#at(last).epsilon.push(end);
+      this.#stateAt(last).epsilon.push(end);
       last = this.#connect(of, last);
     }
-    this.#at(last).epsilon.push(end);
+    this.#stateAt(last).epsilon.push(end);
     return end;
   }
 }
 
 /** Sorted, without duplicates. */
 function unique(pending: readonly Pending[]): Pending[] {
-  const byKey = new Map(pending.map((each) => [pendingKey(each), each]));
-  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);
+  const byKey = new Map(pending.map((condition) => [pendingKey(condition), condition]));
+  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, condition]) => condition);
 }

@@ -194,8 +194,8 @@ class Constraint {
 
   /** Restricts the next token's scores. */
   get process(): LogitsProcessor {
-    return withParts((scores: Float32Array, tokens: readonly number[], place: SequenceBounds) =>
-      this.#restrict(scores, tokens, place),
+    return withParts((scores: Float32Array, tokens: readonly number[], bounds: SequenceBounds) =>
+      this.#restrict(scores, tokens, bounds),
     );
   }
 

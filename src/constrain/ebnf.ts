@@ -60,17 +60,17 @@ export function ebnf(source: string): Grammar {
 
 function lexemes(source: string): Lexeme[] {
   const found: Lexeme[] = [];
-  let [at, line] = [0, 1];
-  while (at < source.length) {
-    TOKEN.lastIndex = at;
+  let [position, line] = [0, 1];
+  while (position < source.length) {
+    TOKEN.lastIndex = position;
     const match = TOKEN.exec(source);
-    if (match === null && VOCABULARY_TOKEN.test(source.slice(at, at + 256)))
+    if (match === null && VOCABULARY_TOKEN.test(source.slice(position, position + 256)))
       throw new FormatError(
-        `grammar, line ${line}: tokens such as ${source.slice(at).split('>', 1)}> are not supported, expected text in quotes`,
+        `grammar, line ${line}: tokens such as ${source.slice(position).split('>', 1)}> are not supported, expected text in quotes`,
       );
     if (match === null)
       throw new FormatError(
-        `grammar, line ${line}: ${JSON.stringify(source.slice(at, at + 20))} is no part of a grammar`,
+        `grammar, line ${line}: ${JSON.stringify(source.slice(position, position + 20))} is no part of a grammar`,
       );
     const [all, name, defines, quoted, bracketed, counted, sign] = match;
     const kinds = { text: quoted, set: bracketed, count: counted, sign } as const;
@@ -78,19 +78,19 @@ function lexemes(source: string): Lexeme[] {
     for (const [kind, value] of Object.entries(kinds))
       if (value !== undefined) found.push({ kind: kind as Lexeme['kind'], value, line });
     line += all.split('\n').length - 1;
-    at += all.length;
+    position += all.length;
   }
   return found;
 }
 
 class EbnfReader {
-  #at = 0;
+  #position = 0;
   #depth = 0;
 
   constructor(private readonly lexemes: readonly Lexeme[]) {}
 
   get isDone(): boolean {
-    return this.#at === this.lexemes.length;
+    return this.#position === this.lexemes.length;
   }
 
   rule(): [string, Expression] {
@@ -102,7 +102,7 @@ class EbnfReader {
   #choice(): Expression {
     const options = [this.#sequence()];
     while (this.#isSign('|')) {
-      this.#at++;
+      this.#position++;
       options.push(this.#sequence());
     }
     return options.length === 1 ? (options[0] as Expression) : oneOf(options);
@@ -122,7 +122,7 @@ class EbnfReader {
       const counts = this.#counts();
       if (counts === null) return expression;
       expression = repeat(expression, ...counts);
-      this.#at++;
+      this.#position++;
     }
   }
 
@@ -158,16 +158,16 @@ class EbnfReader {
     const inner = this.#choice();
     this.#depth--;
     if (!this.#isSign(')')) throw this.#error('a parenthesis is not closed');
-    this.#at++;
+    this.#position++;
     return inner;
   }
 
   #peek(): Lexeme | undefined {
-    return this.lexemes[this.#at];
+    return this.lexemes[this.#position];
   }
 
   #next(): Lexeme {
-    const next = this.lexemes[this.#at++];
+    const next = this.lexemes[this.#position++];
     if (next === undefined) throw this.#error('the grammar ends within a rule');
     return next;
   }
@@ -178,7 +178,7 @@ class EbnfReader {
   }
 
   #error(what: string): FormatError {
-    const { line } = this.lexemes[Math.min(this.#at, this.lexemes.length) - 1] ?? { line: 1 };
+    const { line } = this.lexemes[Math.min(this.#position, this.lexemes.length) - 1] ?? { line: 1 };
     return new FormatError(`grammar, line ${line}: ${what}`);
   }
 }

@@ -95,9 +95,9 @@ export function countTexts(expression: Expression): number {
 export function mapLeaves(expression: Expression, change: (leaf: Expression) => Expression): Expression {
   switch (expression.kind) {
     case 'sequence':
-      return { kind: 'sequence', parts: expression.parts.map((each) => mapLeaves(each, change)) };
+      return { kind: 'sequence', parts: expression.parts.map((part) => mapLeaves(part, change)) };
     case 'choice':
-      return oneOf(expression.options.map((each) => mapLeaves(each, change)));
+      return oneOf(expression.options.map((option) => mapLeaves(option, change)));
     case 'repeat':
       return { ...expression, of: mapLeaves(expression.of, change) };
     default:

@@ -26,12 +26,12 @@ function problemOf(value: unknown): string | null {
   const open: [value: unknown, depth: number][] = [[value, 0]];
   let [values, characters] = [0, 0];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const [each, depth] = next;
+    const [item, depth] = next;
     if (++values > MAX_VALUES) return tooMany;
     if (depth > MAX_DEPTH) return `is nested more than ${MAX_DEPTH} levels deep`;
-    if (!isJson(each)) return `has ${describeValue(each)} in it, expected JSON`;
-    if (typeof each === 'string') characters += each.length;
-    for (const [key, inner] of childrenOf(each)) {
+    if (!isJson(item)) return `has ${describeValue(item)} in it, expected JSON`;
+    if (typeof item === 'string') characters += item.length;
+    for (const [key, inner] of childrenOf(item)) {
       characters += key.length;
       open.push([inner, depth + 1]);
       if (open.length > MAX_VALUES) return tooMany;

@@ -23,7 +23,10 @@ const PLAIN: Ranges = [
 const HEX = set([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 /** Escaped characters, without halves of surrogate pairs. */
 const ESCAPED = choice(
-  sequence(text('\\'), set(...[...'"\\/bfnrt'].map((each) => [each.charCodeAt(0), each.charCodeAt(0)] as const))),
+  sequence(
+    text('\\'),
+    set(...[...'"\\/bfnrt'].map((character) => [character.charCodeAt(0), character.charCodeAt(0)] as const)),
+  ),
   sequence(text('\\u'), set([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]), HEX, HEX, HEX),
   sequence(text('\\u'), set([0x44, 0x44], [0x64, 0x64]), set([0x30, 0x37]), HEX, HEX),
 );
@@ -53,12 +56,12 @@ const sets = new WeakMap<Ranges, Expression>();
 function escapedSet(ranges: Ranges): Expression {
   const known = sets.get(ranges);
   if (known) return known;
-  const others = difference(intersection(ranges, [[0, 0x7f]]), PLAIN).flatMap(([first, last]) =>
+  const escapes = difference(intersection(ranges, [[0, 0x7f]]), PLAIN).flatMap(([first, last]) =>
     Array.from({ length: last - first + 1 }, (_, i) =>
       text(JSON.stringify(String.fromCharCode(first + i)).slice(1, -1)),
     ),
   );
-  const found = choice(set(...intersection(ranges, PLAIN)), ...others);
+  const found = choice(set(...intersection(ranges, PLAIN)), ...escapes);
   sets.set(ranges, found);
   return found;
 }

@@ -140,10 +140,10 @@ export class MemberNames {
 
   /** True if a byte other than the closing quote can follow a token. */
   #canContinue(set: ConfigurationSet, token: number): boolean {
-    let at = set;
-    for (const byte of this.trie.bytes.of(token)) at = this.recognizer.step(at, byte);
+    let configurations = set;
+    for (const byte of this.trie.bytes.of(token)) configurations = this.recognizer.step(configurations, byte);
     for (let byte = 0; byte < 256; byte++)
-      if (byte !== QUOTE && this.recognizer.step(at, byte) !== EMPTY_SET) return true;
+      if (byte !== QUOTE && this.recognizer.step(configurations, byte) !== EMPTY_SET) return true;
     return false;
   }
 
@@ -151,10 +151,10 @@ export class MemberNames {
   #tokensOf(bytes: string): Int32Array {
     const { first, count, byte, tokenStart, tokens } = this.trie;
     let node = 0;
-    for (const each of bytes) {
+    for (const character of bytes) {
       const from = first[node] as number;
       const children = byte.subarray(from, from + (count[node] as number));
-      const child = children.indexOf(each.charCodeAt(0));
+      const child = children.indexOf(character.charCodeAt(0));
       if (child < 0) return new Int32Array(0);
       node = from + child;
     }
@@ -163,7 +163,7 @@ export class MemberNames {
 }
 
 function hasName({ names }: Container, name: string): boolean {
-  for (let each = names; each !== null; each = each.rest) if (each.name === name) return true;
+  for (let entry = names; entry !== null; entry = entry.rest) if (entry.name === name) return true;
   return false;
 }
 
@@ -174,7 +174,7 @@ function minQuotes({ string }: TextState): number {
 
 /** The name that JSON writes. */
 function parsedName(name: string): string {
-  const json = new TextDecoder().decode(Uint8Array.from(name, (each) => each.charCodeAt(0)));
+  const json = new TextDecoder().decode(Uint8Array.from(name, (character) => character.charCodeAt(0)));
   try {
     return JSON.parse(`"${json}"`) as string;
   } catch {

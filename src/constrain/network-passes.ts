@@ -47,7 +47,7 @@ export function* setDistances(states: readonly State[], trie: TokenTrie): Parts<
   }
 }
 
-/** Maximum number of places that are visited for a state. Other tokens are not found: their bytes count as tokens. */
+/** Maximum number of steps that are visited for a state. Other tokens are not found: their bytes count as tokens. */
 const MAX_PLACES = 64;
 
 /**
@@ -57,8 +57,8 @@ const MAX_PLACES = 64;
 function longestTokens(states: readonly State[], from: number, trie: TokenTrie): Set<number> {
   const found = new Set<number>();
   const todo = [{ state: from, node: 0, depth: 0, reached: null as number | null }];
-  for (let place = 0; place < todo.length; place++) {
-    const { state, node, depth, reached } = todo[place] as (typeof todo)[number];
+  for (let index = 0; index < todo.length; index++) {
+    const { state, node, depth, reached } = todo[index] as (typeof todo)[number];
     const { edges, epsilon } = states[state] as State;
     if (todo.length + epsilon.length + edges.length > MAX_PLACES) break;
     for (const next of epsilon) todo.push({ state: next, node, depth, reached });
@@ -106,7 +106,7 @@ export function* findTails(states: readonly State[]): Parts<void> {
     const state = states[i] as State;
     if (!state.isTail) continue;
     state.isTail = false;
-    others.push(...(before[i] as number[]).filter((each) => states[each]?.isTail));
+    others.push(...(before[i] as number[]).filter((predecessor) => states[predecessor]?.isTail));
   }
 }
 

@@ -259,26 +259,26 @@ class Builder {
   /** One level of a trie. */
   #texts({ texts, depth }: Texts, from: number, to: number): void {
     const children = new Map<number, Uint8Array[]>();
-    for (const each of texts) {
-      const byte = each[depth];
+    for (const text of texts) {
+      const byte = text[depth];
       if (byte === undefined) {
         this.#addEpsilon(from, to);
         continue;
       }
-      const own = children.get(byte) ?? [];
-      children.set(byte, own);
-      own.push(each);
+      const sameByte = children.get(byte) ?? [];
+      children.set(byte, sameByte);
+      sameByte.push(text);
     }
-    for (const [byte, own] of children) {
+    for (const [byte, group] of children) {
       const next = this.addState();
       this.#addEdge(from, { first: byte, last: byte, to: next });
-      this.#tasks.push({ expression: { kind: 'texts', texts: own, depth: depth + 1 }, from: next, to });
+      this.#tasks.push({ expression: { kind: 'texts', texts: group, depth: depth + 1 }, from: next, to });
     }
   }
 
   /** Writes out one repetition. The others become a task. */
   #repeat({ of, min, max }: Extract<Expression, { kind: 'repeat' }>, from: number, to: number): void {
-    const rest = { kind: 'repeat', of, min: Math.max(0, min - 1), max: max - 1 } as const;
+    const remaining = { kind: 'repeat', of, min: Math.max(0, min - 1), max: max - 1 } as const;
     if (min === 0 && max === Number.POSITIVE_INFINITY) {
       const loop = this.addState();
       this.#addEpsilon(from, loop);
@@ -289,6 +289,6 @@ class Builder {
     if (min === 0) this.#addEpsilon(from, to);
     if (max === 0) return;
     const next = this.addState();
-    this.#tasks.push({ expression: rest, from: next, to }, { expression: of, from, to: next });
+    this.#tasks.push({ expression: remaining, from: next, to }, { expression: of, from, to: next });
   }
 }

@@ -114,9 +114,9 @@ function shortened(message: string): string {
 function checkDepth(pattern: string): void {
   let depth = 0;
   let isClass = false;
-  for (let at = 0; at < pattern.length; at++) {
-    const character = pattern[at];
-    if (character === '\\') at++;
+  for (let index = 0; index < pattern.length; index++) {
+    const character = pattern[index];
+    if (character === '\\') index++;
     else if (isClass) isClass = character !== ']';
     else if (character === '[') isClass = true;
     else if (character === ')') depth--;
@@ -129,13 +129,13 @@ function checkDepth(pattern: string): void {
 class RegexReader {
   hasLookaheads = false;
   /** Offset of the next character, in UTF-16 code units. */
-  #at = 0;
+  #position = 0;
 
   constructor(private readonly pattern: string) {}
 
   read(): Branch[] {
     const branches = this.#branches();
-    if (this.#at < this.pattern.length) this.#refuse('$ before the end');
+    if (this.#position < this.pattern.length) this.#refuse('$ before the end');
     return branches;
   }
 
@@ -239,10 +239,10 @@ class RegexReader {
     const ranges: (readonly [number, number])[] = [];
     while (!this.#take(']')) {
       const first = this.#classAtom();
-      const isRange = this.#peek() === '-' && this.pattern[this.#at + 1] !== ']' && isPoint(first);
+      const isRange = this.#peek() === '-' && this.pattern[this.#position + 1] !== ']' && isPoint(first);
       if (!isRange) ranges.push(...first);
       else {
-        this.#at++;
+        this.#position++;
         const last = this.#classAtom();
         ranges.push([(first[0] as readonly [number, number])[0], (last[0] as readonly [number, number])[1]]);
       }
@@ -269,27 +269,27 @@ class RegexReader {
   }
 
   #peek(): string | undefined {
-    return this.pattern[this.#at];
+    return this.pattern[this.#position];
   }
 
   /** The next code point. */
   #next(): string {
-    const point = String.fromCodePoint(this.pattern.codePointAt(this.#at) as number);
-    this.#at += point.length;
+    const point = String.fromCodePoint(this.pattern.codePointAt(this.#position) as number);
+    this.#position += point.length;
     return point;
   }
 
-  /** Matches a sticky expression at the current place. */
+  /** Matches a sticky expression at the current position. */
   #match(sticky: RegExp): RegExpExecArray | null {
-    sticky.lastIndex = this.#at;
+    sticky.lastIndex = this.#position;
     const found = sticky.exec(this.pattern);
-    if (found) this.#at += found[0].length;
+    if (found) this.#position += found[0].length;
     return found;
   }
 
   #take(wanted: string): boolean {
     if (this.#peek() !== wanted) return false;
-    this.#at++;
+    this.#position++;
     return true;
   }
 

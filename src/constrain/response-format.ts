@@ -22,22 +22,22 @@ const EXPECTED = "an object with one of type ('json_schema', 'json_object' or 't
  */
 export function checkFormat(format: ResponseFormat, defaultSyntax: ToolCallSyntax): CheckedFormat {
   if (!isObject(format)) throw new ResponseFormatError(`the value is ${describeValue(format)}, expected ${EXPECTED}`);
-  const given: Readonly<Record<string, unknown>> = format;
+  const fields: Readonly<Record<string, unknown>> = format;
   const kinds = ['type', 'regex', 'choices', 'grammar'] as const;
-  const kind = kinds.find((name) => given[name] !== undefined);
+  const kind = kinds.find((name) => fields[name] !== undefined);
   switch (kind) {
     case 'type':
-      return typed(given, defaultSyntax);
+      return typed(fields, defaultSyntax);
     case 'regex': {
-      check('', given, { regex: { accepts: isPattern, expected: 'a regular expression, as text or as a RegExp' } });
-      return { type: 'regex', pattern: given.regex instanceof RegExp ? given.regex.source : String(given.regex) };
+      check('', fields, { regex: { accepts: isPattern, expected: 'a regular expression, as text or as a RegExp' } });
+      return { type: 'regex', pattern: fields.regex instanceof RegExp ? fields.regex.source : String(fields.regex) };
     }
     case 'choices':
-      check('', given, { choices: TEXTS });
-      return { type: 'choices', choices: [...(given.choices as string[])] };
+      check('', fields, { choices: TEXTS });
+      return { type: 'choices', choices: [...(fields.choices as string[])] };
     case 'grammar':
-      check('', given, { grammar: 'string' });
-      return { type: 'grammar', source: given.grammar as string };
+      check('', fields, { grammar: 'string' });
+      return { type: 'grammar', source: fields.grammar as string };
     default:
       throw new ResponseFormatError(`none of ${kinds.join(', ')} is given, expected ${EXPECTED}`);
   }
@@ -51,7 +51,7 @@ export function* grammarOf(format: CheckedFormat): Parts<Grammar> {
     case 'regex':
       return yield* patternGrammar(format.pattern);
     case 'choices':
-      return single(oneOf(format.choices.map((each) => text(each))));
+      return single(oneOf(format.choices.map((choice) => text(choice))));
     case 'grammar':
       return ebnf(format.source);
     case 'tool_calls':
@@ -66,30 +66,30 @@ function single(root: Expression): Grammar {
 const isPattern = (value: unknown) => typeof value === 'string' || value instanceof RegExp;
 
 const TEXTS: OptionRule = {
-  accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string'),
+  accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((choice) => typeof choice === 'string'),
   expected: 'an array of texts, at least one',
 };
 
 const TYPES = ['json_schema', 'json_object', 'tool_calls'] as const;
 
-function typed(given: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
-  switch (given.type) {
+function typed(fields: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
+  switch (fields.type) {
     case 'json_object':
-      check('', given, { type: TYPES });
+      check('', fields, { type: TYPES });
       return { type: 'json_schema', schema: { type: 'object' } };
     case 'json_schema':
-      return { type: 'json_schema', schema: schemaOf(given) };
+      return { type: 'json_schema', schema: schemaOf(fields) };
     case 'tool_calls':
-      return toolCalls(given, defaultSyntax);
+      return toolCalls(fields, defaultSyntax);
     default:
-      throw new ResponseFormatError(`type is ${describeValue(given.type)}, expected one of ${TYPES.join(', ')}`);
+      throw new ResponseFormatError(`type is ${describeValue(fields.type)}, expected one of ${TYPES.join(', ')}`);
   }
 }
 
 /** `schema` as such, or within `json_schema` as OpenAI has it. */
-function schemaOf(given: Readonly<Record<string, unknown>>): unknown {
-  check('', given, { type: TYPES, schema: 'any', json_schema: 'object' });
-  const { schema, json_schema: nested } = given;
+function schemaOf(fields: Readonly<Record<string, unknown>>): unknown {
+  check('', fields, { type: TYPES, schema: 'any', json_schema: 'object' });
+  const { schema, json_schema: nested } = fields;
   if (schema === undefined && nested === undefined)
     throw new ResponseFormatError('schema is missing, expected a JSON Schema, or a schema of zod 4 or another library');
   const wanted = schema === undefined ? ((nested as { schema?: unknown }).schema ?? {}) : schema;
@@ -101,9 +101,9 @@ function schemaOf(given: Readonly<Record<string, unknown>>): unknown {
   return jsonCopy('the schema', plain);
 }
 
-function toolCalls(given: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
-  check('', given, { type: TYPES, tools: 'array', syntax: SYNTAX, optional: 'boolean', parallel: 'boolean' });
-  const { tools = [], syntax = defaultSyntax, optional = false, parallel = false } = given;
+function toolCalls(fields: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
+  check('', fields, { type: TYPES, tools: 'array', syntax: SYNTAX, optional: 'boolean', parallel: 'boolean' });
+  const { tools = [], syntax = defaultSyntax, optional = false, parallel = false } = fields;
   if ((tools as unknown[]).length === 0)
     throw new ResponseFormatError('tools is empty or missing, expected at least one');
   return {
@@ -116,15 +116,15 @@ function toolCalls(given: Readonly<Record<string, unknown>>, defaultSyntax: Tool
   };
 }
 
-function toolOf(tool: unknown, place: string): CallableTool {
+function toolOf(tool: unknown, path: string): CallableTool {
   if (!isObject(tool))
-    throw new ResponseFormatError(`${place} is ${describeValue(tool)}, expected an object like { name, parameters }`);
+    throw new ResponseFormatError(`${path} is ${describeValue(tool)}, expected an object like { name, parameters }`);
   if (tool.function !== undefined) {
-    check(place, tool, { type: ['function'], function: 'object' });
-    return toolOf(tool.function, `${place}.function`);
+    check(path, tool, { type: ['function'], function: 'object' });
+    return toolOf(tool.function, `${path}.function`);
   }
-  check(place, tool, { name: NAME, description: 'string', parameters: 'object', strict: orNull('boolean') });
-  if (tool.name === undefined) throw new ResponseFormatError(`${place}.name is missing, expected ${NAME.expected}`);
+  check(path, tool, { name: NAME, description: 'string', parameters: 'object', strict: orNull('boolean') });
+  if (tool.name === undefined) throw new ResponseFormatError(`${path}.name is missing, expected ${NAME.expected}`);
   const { name, parameters = {} } = tool as unknown as CallableTool;
   return { name, parameters: jsonCopy(`the schema of the tool '${name}'`, parameters) as Record<string, unknown> };
 }
@@ -143,15 +143,15 @@ const SYNTAX: OptionRule = {
   expected: `one of ${Object.keys(CALL_SYNTAXES).join(', ')}, or an object of the texts ${SYNTAX_PARTS.join(', ')}`,
 };
 
-/** Refuses unknown options, and options of another kind. `place` is where the options are, '' for the format itself. */
-function check(place: string, given: object, kinds: Readonly<Record<string, OptionKind>>): void {
+/** Refuses unknown options, and options of another kind. `path` is where the options are, '' for the format itself. */
+function check(path: string, options: object, kinds: Readonly<Record<string, OptionKind>>): void {
   try {
-    checkOptions('responseFormat', given, kinds as never);
+    checkOptions('responseFormat', options, kinds as never);
   } catch (cause) {
     if (!(cause instanceof ArgumentError)) throw cause;
     const problem = cause.message.slice('responseFormat: '.length);
     const between = problem.startsWith('there is no option') ? ': ' : '.';
-    throw new ResponseFormatError(place === '' ? problem : `${place}${between}${problem}`, { cause });
+    throw new ResponseFormatError(path === '' ? problem : `${path}${between}${problem}`, { cause });
   }
 }
 

@@ -50,15 +50,15 @@ const SUPPORTED: ReadonlySet<string> = new Set([
   ...Object.values(KEYWORDS).flat(),
 ]);
 
-/** The error for a schema at a place (a JSON pointer) that has something wrong. */
-export function problem(place: string, what: string): ResponseFormatError {
-  const shown = place.length > 200 ? `${place.slice(0, 200)}…` : place;
+/** The error for a schema at a JSON pointer that has something wrong. */
+export function problem(pointer: string, what: string): ResponseFormatError {
+  const shown = pointer.length > 200 ? `${pointer.slice(0, 200)}…` : pointer;
   return new ResponseFormatError(`the schema at ${shown} has ${what}`);
 }
 
-/** The error for a schema at a place (a JSON pointer) that has something which is not supported. */
-export const refusal = (place: string, what: string): ResponseFormatError =>
-  problem(place, `${what}, which is not supported`);
+/** The error for a schema at a JSON pointer that has something which is not supported. */
+export const refusal = (pointer: string, what: string): ResponseFormatError =>
+  problem(pointer, `${what}, which is not supported`);
 
 /** A value in a message. */
 export function shown(value: unknown): string {
@@ -67,9 +67,9 @@ export function shown(value: unknown): string {
 }
 
 /** Refuses keywords that are not supported. */
-export function checkKeywords(schema: Schema, place: string): void {
+export function checkKeywords(schema: Schema, pointer: string): void {
   const unknown = Object.keys(schema).find((name) => !SUPPORTED.has(name));
-  if (unknown !== undefined) throw refusal(place, `'${shown(unknown).slice(1, -1)}'`);
+  if (unknown !== undefined) throw refusal(pointer, `'${shown(unknown).slice(1, -1)}'`);
 }
 
 /** The first keyword of a schema that restricts values and is none of `names`. */
@@ -78,20 +78,20 @@ export function otherKeyword(schema: Schema, names: readonly string[]): string |
 }
 
 /** The types that a schema names, or null without `type`. */
-export function namedTypes({ type }: Schema, place: string): readonly string[] | null {
+export function namedTypes({ type }: Schema, pointer: string): readonly string[] | null {
   if (type === undefined) return null;
   const types = Array.isArray(type) ? (type as unknown[]) : [type];
-  const odd = types.find((each) => !TYPES.includes(each as string));
-  if (odd !== undefined || types.length === 0) throw refusal(place, `the type ${shown(odd ?? [])}`);
+  const odd = types.find((name) => !TYPES.includes(name as string));
+  if (odd !== undefined || types.length === 0) throw refusal(pointer, `the type ${shown(odd ?? [])}`);
   return types as string[];
 }
 
 /** The types that are written for a schema: the named ones, or those whose keywords it has, or all. */
-export function typesOf(schema: Schema, place: string): readonly string[] {
-  const named = namedTypes(schema, place);
+export function typesOf(schema: Schema, pointer: string): readonly string[] {
+  const named = namedTypes(schema, pointer);
   if (named !== null) return named;
   const meant = Object.entries(KEYWORDS).filter(([, names]) => names.some((name) => schema[name] !== undefined));
-  return meant.length > 0 ? meant.map(([name]) => name) : TYPES.filter((each) => each !== 'integer');
+  return meant.length > 0 ? meant.map(([name]) => name) : TYPES.filter((type) => type !== 'integer');
 }
 
 /** The types that are in both lists. Every integer is a number. */
@@ -120,11 +120,12 @@ export function isOfType(value: unknown, type: string): boolean {
 export function areDisjoint(a: unknown, b: unknown): boolean {
   if (a === false || b === false) return true;
   if (!isObject(a) || !isObject(b)) return false;
-  const [own, others] = [valuesOf(a), valuesOf(b)];
+  const [values, otherValues] = [valuesOf(a), valuesOf(b)];
   const [types, otherTypes] = [namedTypes(a, '#'), namedTypes(b, '#')];
-  if (own && others) return !own.some((value) => others.some((other) => canonical(value) === canonical(other)));
-  if (own && otherTypes) return !own.some((value) => otherTypes.some((type) => isOfType(value, type)));
-  if (others && types) return !others.some((value) => types.some((type) => isOfType(value, type)));
+  if (values && otherValues)
+    return !values.some((value) => otherValues.some((other) => canonical(value) === canonical(other)));
+  if (values && otherTypes) return !values.some((value) => otherTypes.some((type) => isOfType(value, type)));
+  if (otherValues && types) return !otherValues.some((value) => types.some((type) => isOfType(value, type)));
   if (types && otherTypes && commonTypes(types, otherTypes).length === 0) return true;
   if (!isObjectOnly(a) || !isObjectOnly(b)) return false;
   const [tags, otherTags] = [tagsOf(a), tagsOf(b)];
@@ -157,7 +158,7 @@ function tagsOf({ properties, required }: Schema): Map<string, readonly string[]
 
 /** Equal for equal JSON values. */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, each) =>
-    isObject(each) ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1))) : each,
+  return JSON.stringify(value, (_, member) =>
+    isObject(member) ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1))) : member,
   );
 }

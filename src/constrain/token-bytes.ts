@@ -30,7 +30,7 @@ export class TokenBytes {
     return this.#data.subarray(this.startOf(token), this.startOf(token + 1));
   }
 
-  /** The place in `data` where the bytes of a token begin. */
+  /** The index in `data` at which the bytes of a token begin. */
   startOf(token: number): number {
     return this.#starts[Math.min(Math.max(token, 0), this.#count)] as number;
   }
@@ -96,7 +96,7 @@ function utf8Encoder(): ToBytes {
 function bytesOf({ decoder, model }: TokenizerJson): ToBytes {
   const parts = partsOf(decoder);
   if (parts.some(({ type }) => type === 'ByteLevel')) return byteLevel();
-  const space = parts.map(spaceOf).find((each) => each !== undefined);
+  const space = parts.map(spaceOf).find((character) => character !== undefined);
   if (space !== undefined && model.type !== 'WordPiece') return spaced(space);
   const kind = parts.map(({ type }) => type).join(', ') || 'none';
   throw new ResponseFormatError(

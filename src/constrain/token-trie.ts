@@ -47,26 +47,26 @@ export function* tokenTrie(bytes: TokenBytes): Parts<TokenTrie> {
   const [first, count, byte] = [new Int32Array(max), new Int32Array(max), new Uint8Array(max)];
   const [begins, ends, tokenStart] = [new Int32Array(max), new Int32Array(max), new Int32Array(max + 1)];
   const inOrder = new Int32Array(tokens.length);
-  let placed = 0;
+  let sorted = 0;
   let size = 1;
   let steps = 0;
   ends[0] = tokens.length;
   for (let node = 0, depth = 0, level = 1; node < size; node++) {
     if (node === level) [depth, level] = [depth + 1, size];
     const end = ends[node] as number;
-    tokenStart[node] = placed;
+    tokenStart[node] = sorted;
     first[node] = size;
-    for (let at = begins[node] as number; at < end; at++) {
+    for (let index = begins[node] as number; index < end; index++) {
       if (++steps % STEPS === 0) yield;
-      const token = tokens[at] as number;
-      const place = bytes.startOf(token) + depth;
-      if (place === bytes.startOf(token + 1)) inOrder[placed++] = token;
-      else if (size > (first[node] as number) && byte[size - 1] === data[place]) ends[size - 1] = at + 1;
-      else [byte[size], begins[size], ends[size++]] = [data[place] as number, at, at + 1];
+      const token = tokens[index] as number;
+      const position = bytes.startOf(token) + depth;
+      if (position === bytes.startOf(token + 1)) inOrder[sorted++] = token;
+      else if (size > (first[node] as number) && byte[size - 1] === data[position]) ends[size - 1] = index + 1;
+      else [byte[size], begins[size], ends[size++]] = [data[position] as number, index, index + 1];
     }
     count[node] = size - (first[node] as number);
   }
-  tokenStart[size] = placed;
+  tokenStart[size] = sorted;
   const usedBytes = new Uint8Array(256);
   for (let node = 1; node < size; node++) usedBytes[byte[node] as number] = 1;
   yield;
@@ -99,8 +99,8 @@ function* quotingTokens(bytes: TokenBytes, tokens: Int32Array): Parts<readonly (
   for (let i = 0; i < tokens.length; i++) {
     if (i % STEPS === 0) yield;
     let quotes = 0;
-    for (let at = bytes.startOf(tokens[i] as number); at < bytes.startOf((tokens[i] as number) + 1); at++)
-      if (bytes.data[at] === QUOTE) quotes++;
+    for (let index = bytes.startOf(tokens[i] as number); index < bytes.startOf((tokens[i] as number) + 1); index++)
+      if (bytes.data[index] === QUOTE) quotes++;
     for (let min = 1; min <= Math.min(3, quotes); min++) byQuotes[min]?.push(tokens[i] as number);
   }
   return byQuotes;

@@ -33,8 +33,8 @@ export function* toolCallsGrammar(format: CheckedToolCalls): Parts<Grammar> {
     hasFreeNames ||= hasOwn === true;
     // Tools may have rules of the same name, which get the tool's number.
     const renamed = (leaf: Expression) => (leaf.kind === 'rule' ? rule(`${i} ${leaf.name}`) : leaf);
-    for (const [place, expression] of ofTool) {
-      rules.set(`${i} ${place}`, mapLeaves(expression, renamed));
+    for (const [ruleName, expression] of ofTool) {
+      rules.set(`${i} ${ruleName}`, mapLeaves(expression, renamed));
       yield;
     }
     const open = text(`${syntax.open}${name}${syntax.between}`);
@@ -65,8 +65,8 @@ function without(mark: string): Expression {
   const beginnings = Array.from({ length: mark.length - 1 }, (_, i) => mark.slice(0, i + 1));
   const some = repeat(choice(...beginnings.map(text)), 0);
   // A beginning of the mark that continues differently. A beginning that follows it is one of `some`.
-  const broken = beginnings.map((each) =>
-    sequence(text(each), set(...complement([rangeOf(first), rangeOf(mark[each.length] as string)]))),
+  const broken = beginnings.map((beginning) =>
+    sequence(text(beginning), set(...complement([rangeOf(first), rangeOf(mark[beginning.length] as string)]))),
   );
   return sequence(repeat(choice(set(...complement([rangeOf(first)])), sequence(some, choice(...broken))), 0), some);
 }

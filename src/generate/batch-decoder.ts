@@ -278,7 +278,7 @@ export class BatchDecoder implements SequenceDecoder {
   async #readPrompts(state: DecoderState, prompts: readonly (readonly number[])[]): Promise<Tensor> {
     const { model } = this;
     const pieces = prompts.map((prompt) => pieceStarts(model, prompt));
-    const starts = pieces.map((each) => each.at(-1) as number);
+    const starts = pieces.map((boundaries) => boundaries.at(-1) as number);
     if (!model.extendInParts || starts.every((start) => start === 0))
       return prefillAsync(model, state, packed(prompts));
     const promptLength = longest(prompts);
@@ -359,11 +359,11 @@ export class BatchDecoder implements SequenceDecoder {
       state.setLengths(this.#lengths);
       this.#sourceLengths = sourceFrom.map((source) => this.#sourceLengths[source] as number);
       state.sourceLengths.write(this.#sourceLengths);
-      this.#reorderSources ??= recordReorder(device, sources, (places) => state.reorderSources(places));
+      this.#reorderSources ??= recordReorder(device, sources, (rows) => state.reorderSources(rows));
       this.#reorderSources.result.write(sourceFrom);
       this.#reorderSources.run();
     }
-    this.#reorder ??= recordReorder(device, state.sequences, (places) => state.reorder(places));
+    this.#reorder ??= recordReorder(device, state.sequences, (rows) => state.reorder(rows));
     this.#reorder.result.write(from);
     this.#reorder.run();
   }

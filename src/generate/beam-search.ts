@@ -333,10 +333,10 @@ class BestCandidates {
   constructor(private readonly size: number) {}
 
   add(candidate: Candidate, key: number): void {
-    let at = this.list.length;
-    while (at > 0 && (this.#keys[at - 1] as number) < key) at--;
-    this.list.splice(at, 0, candidate);
-    this.#keys.splice(at, 0, key);
+    let index = this.list.length;
+    while (index > 0 && (this.#keys[index - 1] as number) < key) index--;
+    this.list.splice(index, 0, candidate);
+    this.#keys.splice(index, 0, key);
     if (this.list.length > this.size) {
       this.list.pop();
       this.#keys.pop();

@@ -202,7 +202,7 @@ async function* chooseTokens(
 function advance(decoder: SequenceDecoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const needsAllLogits = needsLogits(plan);
-  const stepsOfLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
+  const stepsOfLogits = inputs.flatMap((input) => stepsWithLogits(plan, input));
   const logits =
     needsAllLogits || stepsOfLogits.includes(length) || inputs.some(({ prefix }) => length < prefix.length);
   const forbidsStops = !needsAllLogits && length < minNewTokens;

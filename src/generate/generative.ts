@@ -163,10 +163,10 @@ export interface Generative {
    */
   stepInParts(state: DecoderState): Tensor | Generator<Tensor, Tensor>;
   /**
-   * Returns the position nearest to `at`, before or after it, at which a prompt can be split. The two pieces are read
-   * one after the other. Default: `at`.
+   * Returns the position nearest to `position`, before or after it, at which a prompt can be split. The two pieces are
+   * read one after the other. Default: `position`.
    */
-  splitPoint?(tokens: readonly number[], at: number, side: 'before' | 'after'): number;
+  splitPoint?(tokens: readonly number[], position: number, side: 'before' | 'after'): number;
   /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */
   constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
   /** Needed for `outputAttentions`: the maps of every layer, for sources (if any) and the tokens read after them. */

@@ -12,7 +12,7 @@ import { DEFAULT_NEW_TOKENS } from './option-table.js';
  * `room` and the options of the call, which are never changed.
  */
 export function lengthsOf(
-  { generationConfig: own = {} }: Pick<Generative, 'generationConfig'>,
+  { generationConfig: defaults = {} }: Pick<Generative, 'generationConfig'>,
   options: GenerateOptions,
   promptLength: number,
   room: number,
@@ -25,8 +25,8 @@ export function lengthsOf(
   const after = (length: number | undefined) => (length === undefined ? undefined : Math.max(0, length - promptLength));
   const max = options.maxNewTokens ?? after(maxLength);
   const min = options.minNewTokens ?? after(options.minLength);
-  const ownMax = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT_NEW_TOKENS;
-  const ownMin = own.minNewTokens ?? after(own.minLength) ?? 0;
+  const ownMax = defaults.maxNewTokens ?? after(defaults.maxLength) ?? DEFAULT_NEW_TOKENS;
+  const ownMin = defaults.minNewTokens ?? after(defaults.minLength) ?? 0;
   const maxNewTokens = max ?? Math.max(1, Math.min(Math.max(ownMax, min ?? 0), room));
   return { maxNewTokens, minNewTokens: min ?? Math.min(ownMin, maxNewTokens) };
 }

@@ -11,13 +11,13 @@
  * forbidding every token is an error only if it happens to all beams of an input and no hypothesis is finished.
  */
 export interface LogitsProcessor {
-  (scores: Float32Array, tokens: readonly number[], place: SequenceBounds): void;
+  (scores: Float32Array, tokens: readonly number[], bounds: SequenceBounds): void;
   /**
    * Does the same in slices: after each value that it yields, the event loop may run. Generation calls it instead of
    * the processor. Optional, for processors that can take more than a few milliseconds.
    */
   readonly inParts?:
-    | ((scores: Float32Array, tokens: readonly number[], place: SequenceBounds) => Generator<undefined, void>)
+    | ((scores: Float32Array, tokens: readonly number[], bounds: SequenceBounds) => Generator<undefined, void>)
     | undefined;
 }
 

@@ -16,7 +16,7 @@ interface ModelDecoders {
   /** Decoders in use, including those of abandoned streams. */
   readonly busy: Set<KeptDecoder>;
   /** Other objects that are disposed of with the model. */
-  readonly others: Set<{ dispose(): void }>;
+  readonly otherDecoders: Set<{ dispose(): void }>;
   /** Batches that calls join while they overlap, by kind. */
   readonly shared: Map<string, KeptBatch>;
 }
@@ -34,7 +34,7 @@ const registry = new WeakMap<Generative, ModelDecoders | null>();
 export function decodersOf(model: Generative): ModelDecoders {
   const known = registry.get(model);
   if (known === null) throw new DisposedError('generate: the model was disposed of; load or create it again');
-  const decoders = known ?? { idle: [], busy: new Set(), others: new Set(), shared: new Map() };
+  const decoders = known ?? { idle: [], busy: new Set(), otherDecoders: new Set(), shared: new Map() };
   registry.set(model, decoders);
   return decoders;
 }
@@ -56,12 +56,12 @@ export function keptOf(model: Generative): ModelDecoders | null | undefined {
  * Registers an object that is disposed of together with the model. Throws DisposedError if the model was disposed of.
  */
 export function disposeWith(model: Generative, what: { dispose(): void }): void {
-  decodersOf(model).others.add(what);
+  decodersOf(model).otherDecoders.add(what);
 }
 
 /** Undoes `disposeWith`. */
 export function forget(model: Generative, what: { dispose(): void }): void {
-  registry.get(model)?.others.delete(what);
+  registry.get(model)?.otherDecoders.delete(what);
 }
 
 /**
@@ -77,7 +77,7 @@ export function forgetDecoders(model: Generative): void {
 
 /** Disposes of all decoders for good. Running generations fail at their next step. */
 export function disposeDecoders(model: Generative): void {
-  const { idle, busy, others } = registry.get(model) ?? { idle: [], busy: [], others: [] };
+  const { idle, busy, otherDecoders } = registry.get(model) ?? { idle: [], busy: [], otherDecoders: [] };
   registry.set(model, null);
-  for (const each of [...idle, ...busy, ...others]) each.dispose();
+  for (const decoder of [...idle, ...busy, ...otherDecoders]) decoder.dispose();
 }

@@ -10,14 +10,14 @@ import { namesOf } from './option-table.js';
  * without sampling, and a `prefix` next to `forcedBosTokenId`, because both set the first token.
  */
 export function withModelDefaults(model: Generative, options: GenerateOptions): GenerateOptions {
-  const { generationConfig: own } = model;
-  if (own === undefined) return options;
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const kept: GenerateOptions = { ...own };
+  const { generationConfig: modelDefaults } = model;
+  if (modelDefaults === undefined) return options;
+  const overrides = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const kept: GenerateOptions = { ...modelDefaults };
   for (const name of namesOf('lengths')) delete kept[name];
-  const { doSample = false, numBeams = 1 } = { ...own, ...given } as GenerateOptions;
+  const { doSample = false, numBeams = 1 } = { ...modelDefaults, ...overrides } as GenerateOptions;
   if (!doSample) for (const name of namesOf('sampling')) delete kept[name];
-  if (!doSample && (own.numReturnSequences ?? 1) > numBeams) delete kept.numReturnSequences;
+  if (!doSample && (modelDefaults.numReturnSequences ?? 1) > numBeams) delete kept.numReturnSequences;
   if (options.forcedBosTokenId !== undefined) delete kept.prefix;
-  return { ...kept, ...given };
+  return { ...kept, ...overrides };
 }

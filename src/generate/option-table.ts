@@ -70,15 +70,15 @@ export interface AnyRow extends Omit<OptionRow, 'processor'> {
   readonly processor?: (value: never, choice: TokenChoice) => ScoreProcessor;
 }
 
-type Given<Value> = Omit<OptionRow<Value>, 'rule'> & { readonly check: OptionKind };
+type Settings<Value> = Omit<OptionRow<Value>, 'rule'> & { readonly check: OptionKind };
 
-function row<Value>({ check, ...given }: Given<Value>): OptionRow<Value> {
-  return { ...given, rule: ruleOf(check) };
+function row<Value>({ check, ...settings }: Settings<Value>): OptionRow<Value> {
+  return { ...settings, rule: ruleOf(check) };
 }
 
 /** True for a value that has the same effect as leaving the option out. */
-export function isNeutral(own: AnyRow, value: unknown): boolean {
-  return isList(value) ? value.length === 0 : value === own.default;
+export function isNeutral(option: AnyRow, value: unknown): boolean {
+  return isList(value) ? value.length === 0 : value === option.default;
 }
 
 const numberIn = (accepts: (value: number) => boolean, expected: string): OptionRule => ({

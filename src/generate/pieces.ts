@@ -8,10 +8,10 @@ export const CHUNK = 512;
 /** Returns the start of each piece of a prompt, beginning with `start`. */
 export function pieceStarts(model: Generative, prompt: readonly number[], start = 0): number[] {
   const starts = [start];
-  for (let at = start; prompt.length - at > CHUNK; ) {
-    at = model.splitPoint?.(prompt, at + CHUNK, 'after') ?? at + CHUNK;
-    if (at >= prompt.length) break;
-    starts.push(at);
+  for (let position = start; prompt.length - position > CHUNK; ) {
+    position = model.splitPoint?.(prompt, position + CHUNK, 'after') ?? position + CHUNK;
+    if (position >= prompt.length) break;
+    starts.push(position);
   }
   return starts;
 }

@@ -69,18 +69,18 @@ export class PredictorDrafter implements Drafter {
     let { features, token } = first;
     while (tokens.length < count) {
       const rows = features.shape[0] as number;
-      const at = this.#length + tokens.length - 1;
+      const lastPosition = this.#length + tokens.length - 1;
       const position = context.length + tokens.length - 1;
       ({ features, token } = this.predictor.read(
-        this.#ensureCapacity(at + 1),
-        at,
+        this.#ensureCapacity(lastPosition + 1),
+        lastPosition,
         token,
         features.rows(rows - 1, rows),
         position,
       ));
       tokens.push(token);
     }
-    return tokens.map((each) => this.device.keep(each));
+    return tokens.map((tensor) => this.device.keep(tensor));
   }
 
   recordAccepted(proposed: number, accepted: number): void {
@@ -101,10 +101,16 @@ export class PredictorDrafter implements Drafter {
       const count = Math.min(rows.shape[0] as number, known - start); // later ones belong to rejected tokens
       if (count < 1) continue;
       if (start - this.#offset > this.#length) this.#offset = start - this.#length;
-      const at = start - this.#offset;
+      const position = start - this.#offset;
       const next = this.device.tensor(Int32Array.from(context.slice(start + 1, start + 1 + count)));
-      last = this.predictor.read(this.#ensureCapacity(at + count + further), at, next, rows.rows(0, count), start + 1);
-      this.#length = at + count;
+      last = this.predictor.read(
+        this.#ensureCapacity(position + count + further),
+        position,
+        next,
+        rows.rows(0, count),
+        start + 1,
+      );
+      this.#length = position + count;
     }
     this.#disposeUnread();
     return last;

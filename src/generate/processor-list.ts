@@ -22,10 +22,10 @@ export function processorsOf(plan: Plan, { tokens, prompt, prefix }: PlannedInpu
   const firstChoice = beginOf(plan, begin, prefix.length);
   const source = Array.isArray(tokens) ? (tokens as readonly number[]) : [];
   const choice = { begin, firstChoice, maxNewTokens, stopTokens, source };
-  const place = { begin, maxLength: begin + maxNewTokens };
+  const bounds = { begin, maxLength: begin + maxNewTokens };
   return [
     ...processorsIn(plan, choice, false),
-    ...logitsProcessors.map((processor) => synchronous(processor, place)),
+    ...logitsProcessors.map((processor) => synchronous(processor, bounds)),
     ...(logitsProcessors.length > 0 ? [force] : []),
     ...processorsIn(plan, choice, true),
   ];
@@ -66,11 +66,11 @@ const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Rec
  * Wraps a processor so that it throws if it returns a promise. An asynchronous processor would change the scores after
  * the choice.
  */
-function synchronous(processor: LogitsProcessor, place: SequenceBounds): ScoreProcessor {
+function synchronous(processor: LogitsProcessor, bounds: SequenceBounds): ScoreProcessor {
   const { inParts } = processor;
-  if (inParts) return withParts((scores: Float32Array, tokens: readonly number[]) => inParts(scores, tokens, place));
+  if (inParts) return withParts((scores: Float32Array, tokens: readonly number[]) => inParts(scores, tokens, bounds));
   return (scores, tokens) =>
-    checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
+    checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, bounds));
 }
 
 /** If a score is +∞, replaces it by 0 and all other scores by −∞. NaN stays, so that a later check refuses it. */

@@ -64,10 +64,10 @@ export function noSourceNgram(size: number, source: readonly number[]): ScorePro
 function forbidNgrams(scores: Float32Array, size: number, text: readonly number[], tokens: readonly number[]): void {
   const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
   if (start < 0) return;
-  for (let at = 0; at + size <= text.length; at++) {
+  for (let offset = 0; offset + size <= text.length; offset++) {
     let same = 0;
-    while (same < size - 1 && text[at + same] === tokens[start + same]) same++;
-    if (same === size - 1) scores[text[at + same] as number] = NEVER;
+    while (same < size - 1 && text[offset + same] === tokens[start + same]) same++;
+    if (same === size - 1) scores[text[offset + same] as number] = NEVER;
   }
 }
 
@@ -262,9 +262,9 @@ function* distanceOfMass(
   const order = new Int32Array(distances.length);
   for (let token = distances.length - 1; token >= 0; token--) {
     const part = bucketOf(distances[token] as number);
-    const at = (ends[part] as number) - 1;
-    ends[part] = at;
-    order[at] = token;
+    const index = (ends[part] as number) - 1;
+    ends[part] = index;
+    order[index] = token;
   }
   const isBefore = (a: number, b: number) => (distances[a] as number) < (distances[b] as number);
   let furthest = 0;

@@ -54,7 +54,7 @@ export class PromptCacheSteps {
   dispose(): void {
     this.#isDisposed = true;
     this.#step?.dispose();
-    for (const each of [...this.#rankers.values(), ...this.#bestTokens.values()]) each.dispose();
+    for (const resource of [...this.#rankers.values(), ...this.#bestTokens.values()]) resource.dispose();
   }
 }
 

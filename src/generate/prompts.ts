@@ -40,5 +40,5 @@ export function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number
     return Array.from({ length: count }, () => shared);
   }
   if (prefix.length !== count) refuseOptions(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
-  return rows.map((own) => Array.from(own as readonly number[]));
+  return rows.map((row) => Array.from(row as readonly number[]));
 }

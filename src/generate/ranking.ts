@@ -94,8 +94,8 @@ export class Ranking {
 
   /** Returns log Σ e^logit over all tokens of a sequence. */
   total(sequence: number): number {
-    const at = 2 * (this.first + sequence);
-    return (this.data[2][at] as number) + (this.data[2][at + 1] as number);
+    const index = 2 * (this.first + sequence);
+    return (this.data[2][index] as number) + (this.data[2][index + 1] as number);
   }
 }
 
@@ -177,8 +177,8 @@ export class Ranker {
   async read(steps: number, sequences: number, logits: Tensor | null, inline = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;
     const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
-    const given = logits ? [undefined, undefined, undefined, this.#logits.take(logits.size)] : [];
-    const read = (await Tensor.dataOf(tensors, inline, given)) as [
+    const buffers = logits ? [undefined, undefined, undefined, this.#logits.take(logits.size)] : [];
+    const read = (await Tensor.dataOf(tensors, inline, buffers)) as [
       Float32Array,
       Int32Array,
       Float32Array,

@@ -27,11 +27,18 @@ export function settingsOf(
   options: GenerateOptions,
   lengths: Pick<GenerationSettings, 'maxNewTokens' | 'minNewTokens'>,
 ): GenerationSettings {
-  const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, maxLength: _, minLength: __, ...others } = options;
+  const {
+    stop,
+    stopTokens = model.endIds,
+    forcedEosTokenId: forced,
+    maxLength: _,
+    minLength: __,
+    ...generationOptions
+  } = options;
   const defaults = Object.fromEntries(OPTION_ROWS.map(([name, row]) => [name, row.default]));
-  const { maxLength: ___, minLength: ____, ...own } = defaults;
-  return withDefaults<GenerationSettings>(others, {
-    ...(own as unknown as GenerationSettings),
+  const { maxLength: ___, minLength: ____, ...modelDefaults } = defaults;
+  return withDefaults<GenerationSettings>(generationOptions, {
+    ...(modelDefaults as unknown as GenerationSettings),
     forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
     logitsProcessors: [],
     ...lengths,

@@ -66,7 +66,7 @@ export class SharedCall {
     const { signal, onToken } = this.options;
     const sequences = search.singleSequences();
     const events = new Events(sequences.length);
-    const parts = sequences.map((each) => ({ each, held: null as HeldRow | null }));
+    const parts = sequences.map((sequence) => ({ each: sequence, held: null as HeldRow | null }));
     if (unshared) {
       let held = sequences.length;
       const release = () => {
@@ -75,12 +75,12 @@ export class SharedCall {
       for (const part of parts) part.held = { state: unshared.state, row: part.each.row, release };
     }
     const client = `call ${calls++}`;
-    const joined = await this.#join(parts.map(({ each, held }) => partsOf(each, held, client, events))).catch(
-      (error: unknown) => {
-        unshared?.end();
-        throw error;
-      },
-    );
+    const joined = await this.#join(
+      parts.map(({ each: sequence, held }) => partsOf(sequence, held, client, events)),
+    ).catch((error: unknown) => {
+      unshared?.end();
+      throw error;
+    });
     const abort = () => joined.leave(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {

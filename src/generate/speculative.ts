@@ -42,10 +42,10 @@ const [MAX_MATCH, MIN_MATCH] = [4, 2];
  */
 function indexAfterMatch(context: readonly number[], length: number, text: readonly number[], size: number): number {
   const start = context.length - length;
-  for (let at = size - length; at >= 0; at--) {
+  for (let position = size - length; position >= 0; position--) {
     let same = 0;
-    while (same < length && text[at + same] === context[start + same]) same++;
-    if (same === length) return at + length;
+    while (same < length && text[position + same] === context[start + same]) same++;
+    if (same === length) return position + length;
   }
   return 0;
 }

@@ -5,9 +5,9 @@ export function checkWeights(op: string, weights: ArrayLike<number>, rows: numbe
   if (weights.length !== rows * columns) {
     throw new ArgumentError(`${op}: ${weights.length} weights, expected ${rows} rows × ${columns} columns`);
   }
-  for (let at = 0; at < weights.length; at++) {
-    if (Number.isFinite(weights[at])) continue;
-    const place = `row ${Math.floor(at / columns)}, column ${at % columns}`;
-    throw new ArgumentError(`${op}: the weight of ${place} is ${weights[at]}, expected a finite number`);
+  for (let index = 0; index < weights.length; index++) {
+    if (Number.isFinite(weights[index])) continue;
+    const location = `row ${Math.floor(index / columns)}, column ${index % columns}`;
+    throw new ArgumentError(`${op}: the weight of ${location} is ${weights[index]}, expected a finite number`);
   }
 }

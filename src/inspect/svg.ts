@@ -52,25 +52,25 @@ export function heatMapGridSvg(
   const height = top + queries.length * CELL + GAP;
   const drawn = maps.map(({ title, weights }, i) => {
     checkWeights(`heatMapGridSvg: '${title}'`, weights, queries.length, keys.length);
-    const cells = Array.from(weights, (weight, at) => {
-      const [row, column] = [Math.floor(at / keys.length), at % keys.length];
-      const place = `x="${label + column * cellWidth}" y="${top + row * CELL}" width="${cellWidth}" height="${CELL}"`;
+    const cells = Array.from(weights, (weight, index) => {
+      const [row, column] = [Math.floor(index / keys.length), index % keys.length];
+      const geometry = `x="${label + column * cellWidth}" y="${top + row * CELL}" width="${cellWidth}" height="${CELL}"`;
       const hover = escapeXml(`${queries[row]} → ${keys[column]}: ${weight.toFixed(3)}`);
-      return `<rect ${place} fill="${viridis(weight)}"><title>${hover}</title></rect>`;
+      return `<rect ${geometry} fill="${viridis(weight)}"><title>${hover}</title></rect>`;
     });
     const rows = queries.map(
       (text, q) => `<text x="${label - 4}" y="${top + (q + 0.8) * CELL}" text-anchor="end">${escapeXml(text)}</text>`,
     );
     const heads = keys.map((text, k) => {
       const x = label + (k + 0.5) * cellWidth;
-      const place = upright
+      const anchor = upright
         ? `transform="translate(${x + 4}, ${top - 4}) rotate(-90)"`
         : `x="${x}" y="${top - 4}" text-anchor="middle"`;
-      return `<text ${place}>${escapeXml(text)}</text>`;
+      return `<text ${anchor}>${escapeXml(text)}</text>`;
     });
-    const place = `translate(${(i % columns) * width + GAP / 2}, ${Math.floor(i / columns) * height + GAP / 2})`;
+    const transform = `translate(${(i % columns) * width + GAP / 2}, ${Math.floor(i / columns) * height + GAP / 2})`;
     const heading = `<text x="${label}" y="10" font-weight="bold">${escapeXml(title)}</text>`;
-    return `<g transform="${place}">${heading}${heads.join('')}${rows.join('')}${cells.join('')}</g>`;
+    return `<g transform="${transform}">${heading}${heads.join('')}${rows.join('')}${cells.join('')}</g>`;
   });
   const across = Math.min(columns, maps.length);
   return svg(across * width + GAP / 2, Math.ceil(maps.length / columns) * height + GAP / 2, 'Attention weights', drawn);
@@ -109,7 +109,7 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
   const points = curves.flatMap((curve) => curve.points).filter(isFinitePoint);
   if (points.length === 0)
     throw new ArgumentError('curvesSvg: there are no points to draw, expected one with finite coordinates');
-  const xs = points.map(([at]) => at);
+  const xs = points.map(([xValue]) => xValue);
   const min = xs.reduce((a, b) => Math.min(a, b));
   const max = xs.reduce((a, b) => Math.max(a, b));
   const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
@@ -131,10 +131,12 @@ export function curvesSvg(curves: readonly Curve[], options: { x: string; y: str
     legendX += 44 + CHARACTER * [...name].length;
     // A curve with few points shows them as dots, because a single point has no line.
     const dots = points.length > DOTS ? [] : points.filter(isFinitePoint);
-    const marks = dots.map(([at, value]) => `<circle cx="${toX(at)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`);
-    const path = points.map((point, at) => {
+    const marks = dots.map(
+      ([xValue, value]) => `<circle cx="${toX(xValue)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`,
+    );
+    const path = points.map((point, index) => {
       if (!isFinitePoint(point)) return '';
-      const follows = at > 0 && isFinitePoint(points[at - 1] as readonly [number, number]);
+      const follows = index > 0 && isFinitePoint(points[index - 1] as readonly [number, number]);
       return `${follows ? 'L' : 'M'}${rounded(toX(point[0]))},${rounded(toY(point[1]))}`;
     });
     const curve = `<path d="${path.join('')}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;

@@ -26,7 +26,7 @@ export function traceAttention(attention: MultiHeadAttention, pass: AttentionPas
   const biases = [
     relativeBias && permute(byDistance(permute(relativeBias, [1, 0]), timeQ, timeK), [2, 0, 1]),
     bias && square(add(q.device.zeros([1, heads, timeQ, timeK]), bias)),
-  ].filter((each) => each !== null);
+  ].filter((part) => part !== null);
   const unmasked = { heads, kvHeads, scale, softcap, relativeBias, relativeKeys, bias };
   const lengths = { lengthsQ: [timeQ], lengthsK: [timeK] };
   const isSelf = causal !== undefined;

@@ -111,10 +111,10 @@ class ObservedPass {
     const subLayer = <Inside>(inside: Inside | null | undefined, i: number, norm: Norm) =>
       inside && rows[i] ? this.#subLayerOf(inside, rows[i], norm) : null;
     const attention = (part: MultiHeadAttention | null | undefined) => part && this.#attentions.get(part);
-    const own = selfAttn.attentions.length === 1 ? selfAttn.attentions[0] : null;
+    const selfAttention = selfAttn.attentions.length === 1 ? selfAttn.attentions[0] : null;
     const network = feedForward && this.#networks.get(feedForward);
     return {
-      selfAttention: subLayer(attention(own), 0, norm1),
+      selfAttention: subLayer(attention(selfAttention), 0, norm1),
       crossAttention: subLayer(attention(multiheadAttn), 1, norm2),
       feedForward: subLayer(network && networkTrace(network), multiheadAttn ? 2 : 1, norm3 ?? norm2),
       input,

@@ -25,10 +25,10 @@ export async function withoutHeads<T>(
   heads: readonly HeadId[],
   fn: () => T | Promise<T>,
 ): Promise<T> {
-  const places = heads.map((head) => placeOf(model, head));
+  const slots = heads.map((head) => slotOf(model, head));
   const switchedOn: (() => void)[] = [];
   try {
-    for (const place of places) switchedOn.push(await switchOff(place));
+    for (const slot of slots) switchedOn.push(await switchOff(slot));
     return await fn();
   } finally {
     for (const switchOn of switchedOn) switchOn();
@@ -36,13 +36,16 @@ export async function withoutHeads<T>(
 }
 
 /** Rows of an output projection that read one head. */
-interface Place {
+interface WeightSlice {
   readonly weight: Tensor;
   readonly start: number;
   readonly end: number;
 }
 
-function placeOf({ attentions }: { readonly attentions: AttentionsByKind }, { attention, layer, head }: HeadId): Place {
+function slotOf(
+  { attentions }: { readonly attentions: AttentionsByKind },
+  { attention, layer, head }: HeadId,
+): WeightSlice {
   const layers = attentions[attention] ?? [];
   const module = layers[layer];
   if (!module || !(isWhole(head) && head < module.heads)) {
@@ -64,27 +67,27 @@ interface Hidden {
 const hidden = new WeakMap<Tensor, Map<number, Hidden>>();
 
 /** Sets the rows to zero. Returns a function that restores them after the last caller has finished. */
-async function switchOff(place: Place): Promise<() => void> {
-  const { weight, start } = place;
+async function switchOff(slot: WeightSlice): Promise<() => void> {
+  const { weight, start } = slot;
   const ofWeight = hidden.get(weight) ?? new Map<number, Hidden>();
   hidden.set(weight, ofWeight);
-  const entry: Hidden = ofWeight.get(start) ?? { before: onRows(place, (rows) => rows.data()), callers: 0 };
+  const entry: Hidden = ofWeight.get(start) ?? { before: onRows(slot, (rows) => rows.data()), callers: 0 };
   ofWeight.set(start, entry);
   entry.callers++;
   const before = await entry.before.catch((error: unknown) => {
     if (ofWeight.get(start) === entry) ofWeight.delete(start); // the next caller reads the rows again
     throw error;
   });
-  onRows(place, (rows) => rows.write(new Float32Array(before.length)));
+  onRows(slot, (rows) => rows.write(new Float32Array(before.length)));
   return () => {
     entry.callers--;
     if (entry.callers > 0) return;
     ofWeight.delete(start);
-    if (!weight.disposed) onRows(place, (rows) => rows.write(before));
+    if (!weight.disposed) onRows(slot, (rows) => rows.write(before));
   };
 }
 
-function onRows<T>({ weight, start, end }: Place, use: (rows: Tensor) => T): T {
+function onRows<T>({ weight, start, end }: WeightSlice, use: (rows: Tensor) => T): T {
   const rows = weight.device.unscoped(() => weight.rows(start, end));
   try {
     return use(rows);

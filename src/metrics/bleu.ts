@@ -89,9 +89,9 @@ function smoothed(matches: readonly number[], totals: readonly number[]): number
 
 function nearestLength(length: number, references: readonly (readonly string[])[]): number {
   const lengths = references.map((words) => words.length);
-  return lengths.reduce((best, each) => {
-    const [own, other] = [Math.abs(each - length), Math.abs(best - length)];
-    return own < other || (own === other && each < best) ? each : best;
+  return lengths.reduce((best, candidate) => {
+    const [distance, other] = [Math.abs(candidate - length), Math.abs(best - length)];
+    return distance < other || (distance === other && candidate < best) ? candidate : best;
   });
 }
 

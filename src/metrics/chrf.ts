@@ -31,8 +31,10 @@ export function chrf(
   const gramsOf = (text: string) => [...characterGrams(text, charOrder), ...wordGrams(text, wordOrder)];
   const totals: [number, number, number][] = Array.from({ length: charOrder + wordOrder }, () => [0, 0, 0]);
   outputs.forEach((output, i) => {
-    const own = gramsOf(output);
-    const all = [references[i] as string | readonly string[]].flat().map((text) => statistics(own, gramsOf(text)));
+    const outputGrams = gramsOf(output);
+    const all = [references[i] as string | readonly string[]]
+      .flat()
+      .map((text) => statistics(outputGrams, gramsOf(text)));
     const best = all.reduce((a, b) => (scoreOf(b, beta) > scoreOf(a, beta) ? b : a));
     best.forEach((counts, n) => {
       for (const k of [0, 1, 2] as const) (totals[n] as [number, number, number])[k] += counts[k];
@@ -46,11 +48,11 @@ function statistics(
   reference: readonly ReadonlyMap<string, number>[],
 ): Statistics {
   const size = (counts: ReadonlyMap<string, number>) => [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return output.map((own, n) => {
+  return output.map((grams, n) => {
     const other = reference[n] as ReadonlyMap<string, number>;
-    const both = [...own].reduce((sum, [gram, count]) => sum + Math.min(count, other.get(gram) ?? 0), 0);
+    const both = [...grams].reduce((sum, [gram, count]) => sum + Math.min(count, other.get(gram) ?? 0), 0);
     // An order for which the reference is too short does not count.
-    return [other.size > 0 ? size(own) : 0, size(other), both] as const;
+    return [other.size > 0 ? size(grams) : 0, size(other), both] as const;
   });
 }
 

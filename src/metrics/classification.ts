@@ -48,14 +48,14 @@ export function f1(predictions: readonly Label[], references: readonly Label[], 
     };
   });
   if (average === 'micro') {
-    const sum = (name: keyof Counts) => counts.reduce((total, each) => total + each[name], 0);
+    const sum = (name: keyof Counts) => counts.reduce((total, counted) => total + counted[name], 0);
     return scoresOf({ right: sum('right'), predicted: sum('predicted'), actual: sum('actual') });
   }
   const weights = counts.map(({ actual }) => (average === 'weighted' ? actual : 1));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const scores = counts.map(scoresOf);
   const mean = (name: keyof Scores) =>
-    scores.reduce((sum, each, i) => sum + each[name] * (weights[i] as number), 0) / total;
+    scores.reduce((sum, score, i) => sum + score[name] * (weights[i] as number), 0) / total;
   return { precision: mean('precision'), recall: mean('recall'), f1: mean('f1') };
 }
 

@@ -73,8 +73,8 @@ export function detectionScores(
     return OVERLAPS.map((overlap) => averagePrecision(images, overlap));
   });
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const at = (i: number) => mean(byClass.map((precisions) => precisions[i] as number));
-  return { map: mean(byClass.flat()), map50: at(0), map75: at(5) };
+  const meanAt = (i: number) => mean(byClass.map((precisions) => precisions[i] as number));
+  return { map: mean(byClass.flat()), map50: meanAt(0), map75: meanAt(5) };
 }
 
 function best(found: readonly DetectedObject[]): DetectedObject[] {

@@ -15,10 +15,13 @@ export function entityScores(
   checkPaired('entityScores', { predictions, references }, listOf(TEXTS, 'an array with the labels of each sequence'));
   let [right, predicted, actual] = [0, 0, 0];
   references.forEach((labels, i) => {
-    const [own, given] = [new Set(entitiesIn(labels)), entitiesIn(predictions[i] as readonly string[])];
-    actual += own.size;
-    predicted += given.length;
-    right += given.filter((entity) => own.has(entity)).length;
+    const [expectedEntities, predictedEntities] = [
+      new Set(entitiesIn(labels)),
+      entitiesIn(predictions[i] as readonly string[]),
+    ];
+    actual += expectedEntities.size;
+    predicted += predictedEntities.length;
+    right += predictedEntities.filter((entity) => expectedEntities.has(entity)).length;
   });
   return scoresOf({ right, predicted, actual });
 }

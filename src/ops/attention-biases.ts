@@ -34,13 +34,13 @@ export interface Biases {
   readonly scoreDistances: number;
 }
 
-type Given = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relativeKeys'>;
+type BiasOptions = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relativeKeys'>;
 
 /**
  * Checks biases and masks, and returns them as operands. `width`: features of a head of q. Throws ShapeError,
  * DTypeError, ArgumentError.
  */
-export function checkBiases(op: string, inputs: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
+export function checkBiases(op: string, inputs: BiasOptions, q: Tensor, width: number, shape: ScoreShape): Biases {
   const { relativeBias = null, relativeKeys = null } = inputs;
   const bias = checkGrid(op, 'bias', inputs.bias, 'float32', shape);
   const mask = checkGrid(op, 'mask', inputs.mask, 'int32', shape);

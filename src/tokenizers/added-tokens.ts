@@ -137,10 +137,10 @@ class Trie {
     for (let from = 0; from < text.length; from++) {
       let node: Node | undefined = this.#root;
       let longest: { from: number; to: number; found: Found } | undefined;
-      for (let at = from; at < text.length; at++) {
-        node = node.next.get(text.charCodeAt(at));
+      for (let index = from; index < text.length; index++) {
+        node = node.next.get(text.charCodeAt(index));
         if (node === undefined) break;
-        if (node.found !== undefined) longest = { from, to: at + 1, found: node.found };
+        if (node.found !== undefined) longest = { from, to: index + 1, found: node.found };
       }
       if (longest === undefined) continue;
       yield longest;
@@ -149,7 +149,7 @@ class Trie {
   }
 }
 
-function isAt(pattern: RegExp, text: string, place: number): boolean {
-  pattern.lastIndex = place;
+function isAt(pattern: RegExp, text: string, position: number): boolean {
+  pattern.lastIndex = position;
   return pattern.test(text);
 }

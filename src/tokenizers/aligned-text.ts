@@ -17,7 +17,7 @@ export interface Edit {
 }
 
 /** Position of each UTF-16 unit of the text in the original text. */
-interface Places {
+interface Spans {
   readonly starts: Int32Array;
   readonly ends: Int32Array;
 }
@@ -41,7 +41,7 @@ export class AlignedText {
     readonly start: number,
     readonly end: number,
     /** Null while nothing has changed. Slices share it, each with its own offset `from`. */
-    private places: Places | null,
+    private spans: Spans | null,
     private from: number,
   ) {}
 
@@ -51,12 +51,12 @@ export class AlignedText {
 
   slice(start: number, end: number): AlignedText {
     const text = this.text.slice(start, end);
-    return new AlignedText(text, this.startOf(start), this.endOf(end - 1), this.places, this.from + start);
+    return new AlignedText(text, this.startOf(start), this.endOf(end - 1), this.spans, this.from + start);
   }
 
   /** Splits the part at `matches`, which `behavior` keeps, merges or removes. Empty parts are dropped. */
   split(matches: readonly Span[], behavior: SplitBehavior, inverted = false): AlignedText[] {
-    if (matches.length === 0 && !inverted) return this.places === null ? [this] : [this.slice(0, this.text.length)];
+    if (matches.length === 0 && !inverted) return this.spans === null ? [this] : [this.slice(0, this.text.length)];
     const parts = partsBetween(matches, this.text.length, inverted);
     const kept = behavior === 'Removed' ? parts.filter(({ isMatch }) => !isMatch) : joined(parts, behavior);
     return kept.filter(({ start, end }) => start < end).map(({ start, end }) => this.slice(start, end));
@@ -77,31 +77,33 @@ export class AlignedText {
       done = end;
     }
     text += this.text.slice(done);
-    if (isMoved) [this.places, this.from] = [this.#editedPlaces(edits, text.length), 0];
+    if (isMoved) [this.spans, this.from] = [this.#editedSpans(edits, text.length), 0];
     this.text = text;
   }
 
-  #editedPlaces(edits: readonly MadeEdit[], length: number): Places {
-    const places: Places = { starts: new Int32Array(length), ends: new Int32Array(length) };
-    let at = 0;
+  #editedSpans(edits: readonly MadeEdit[], length: number): Spans {
+    const spans: Spans = { starts: new Int32Array(length), ends: new Int32Array(length) };
+    let index = 0;
     let done = 0;
     const keep = (end: number) => {
-      for (; done < end; done++, at++) {
-        places.starts[at] = this.startOf(done);
-        places.ends[at] = this.endOf(done);
+      for (; done < end; done++, index++) {
+        spans.starts[index] = this.startOf(done);
+        spans.ends[index] = this.endOf(done);
       }
     };
     for (const made of edits) {
       keep(made.start);
-      at = this.#place(made, places, at);
+      index = this.#setSpans(made, spans, index);
       done = made.end;
     }
     keep(this.text.length);
-    return places;
+    return spans;
   }
 
-  /** Writes the positions of an edit's characters, beginning at index `at`. Returns the index after the last one. */
-  #place({ start, old, edit }: MadeEdit, { starts, ends }: Places, at: number): number {
+  /**
+   * Writes the positions of an edit's characters, beginning at index `position`. Returns the index after the last one.
+   */
+  #setSpans({ start, old, edit }: MadeEdit, { starts, ends }: Spans, position: number): number {
     const { characters, changes, skipped = 0 } = edit;
     let next = 0;
     let unit = start;
@@ -109,14 +111,14 @@ export class AlignedText {
       for (const until = Math.min(next + count, old.length); next < until; next++) unit += (old[next] as string).length;
     };
     pass(skipped);
-    let end = at;
+    let end = position;
     for (const [i, character] of characters.entries()) {
       const change = changes[i] as number;
-      const place = Math.min(change > 0 ? unit - 1 : unit, this.text.length - 1);
+      const source = Math.min(change > 0 ? unit - 1 : unit, this.text.length - 1);
       const from = end;
       end += character.length;
-      starts.fill(place < 0 ? this.start : this.startOf(place), from, end);
-      ends.fill(place < 0 ? this.start : this.endOf(place), from, end);
+      starts.fill(source < 0 ? this.start : this.startOf(source), from, end);
+      ends.fill(source < 0 ? this.start : this.endOf(source), from, end);
       if (change <= 0) pass(1 - change);
     }
     return end;
@@ -124,13 +126,13 @@ export class AlignedText {
 
   /** Start of the character that contains a unit of `text`, in the original text. */
   startOf(unit: number): number {
-    if (this.places !== null) return this.places.starts[this.from + unit] as number;
+    if (this.spans !== null) return this.spans.starts[this.from + unit] as number;
     return this.start + unit - Number(isLow(this.text.charCodeAt(unit)));
   }
 
   /** End of the character that contains a unit of `text`, in the original text. */
   endOf(unit: number): number {
-    if (this.places !== null) return this.places.ends[this.from + unit] as number;
+    if (this.spans !== null) return this.spans.ends[this.from + unit] as number;
     return this.start + unit + 1 + Number(isLow(this.text.charCodeAt(unit + 1)));
   }
 }

@@ -18,12 +18,12 @@ export function blenderbotTokenizerJson(vocab: Readonly<Record<string, unknown>>
   const ids = vocab as Readonly<Record<string, number>>;
   const unknown = Object.hasOwn(ids, UNKNOWN) ? ids[UNKNOWN] : undefined;
   if (unknown === undefined) throw new FormatError(`vocab.json has no ${UNKNOWN}, which stands for unknown words`);
-  const own = (token: string) => {
+  const decode = (token: string) => {
     if (SPECIAL.includes(token)) return token;
     const isPart = token.endsWith(GOES_ON) && token !== GOES_ON;
     return isPart ? token.slice(0, -GOES_ON.length) : token + END;
   };
-  const known = new Map(Object.entries(ids).map(([token, id]) => [own(token), id]));
+  const known = new Map(Object.entries(ids).map(([token, id]) => [decode(token), id]));
   // The first line is a comment.
   const pairs = merges
     .split('\n')

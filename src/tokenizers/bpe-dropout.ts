@@ -50,11 +50,11 @@ export class BpeDropout {
   draw(word: string, random: Random): readonly number[] {
     if (this.p === 0) return this.whole(word);
     const ways = remembered(this.#ways, word, () => {
-      const own = new Random(
+      const wordRandom = new Random(
         0,
-        [...word].reduce((sum, each) => (31 * sum + (each.codePointAt(0) as number)) % 2 ** 31, 7),
+        [...word].reduce((sum, character) => (31 * sum + (character.codePointAt(0) as number)) % 2 ** 31, 7),
       );
-      return Array.from({ length: WAYS }, () => this.#merged(word, () => own.uniform() < this.p));
+      return Array.from({ length: WAYS }, () => this.#merged(word, () => wordRandom.uniform() < this.p));
     });
     return ways[random.below(WAYS)] as readonly number[];
   }
@@ -64,10 +64,10 @@ export class BpeDropout {
     const ids = Array.from(new TextEncoder().encode(word), (byte) => this.#bytes[byte] as number);
     for (;;) {
       let [best, rank, made] = [NONE, Number.POSITIVE_INFINITY, NONE];
-      for (let at = 0; at + 1 < ids.length; at++) {
-        const merge = this.#merges.get(pairKey(ids[at] as number, ids[at + 1] as number));
+      for (let index = 0; index + 1 < ids.length; index++) {
+        const merge = this.#merges.get(pairKey(ids[index] as number, ids[index + 1] as number));
         if (merge === undefined || merge.rank >= rank || isPassedOver()) continue;
-        [best, rank, made] = [at, merge.rank, merge.made];
+        [best, rank, made] = [index, merge.rank, merge.made];
       }
       if (best === NONE) return ids;
       ids.splice(best, 2, made);

@@ -96,10 +96,10 @@ class PairText {
     for (const { ids, count } of words) {
       this.#ids.set(ids, start);
       this.#counts.fill(count, start, start + ids.length);
-      for (let at = start + 1; at < start + ids.length; at++) {
-        this.#next[at - 1] = at;
-        this.#previous[at] = at - 1;
-        this.#add(at - 1);
+      for (let position = start + 1; position < start + ids.length; position++) {
+        this.#next[position - 1] = position;
+        this.#previous[position] = position - 1;
+        this.#add(position - 1);
       }
       start += ids.length;
     }
@@ -108,31 +108,31 @@ class PairText {
   /** Replaces `pair` by `id` everywhere, from left to right. Returns the pairs whose counts increased. */
   merge(pair: Pair, id: number): Set<Pair> {
     const made = new Set<Pair>();
-    const places = Int32Array.from(pair.positions).sort();
+    const positions = Int32Array.from(pair.positions).sort();
     pair.positions = [];
-    for (const at of places) {
-      const second = this.#next[at] as number;
-      if (this.#ids[at] !== pair.left || second === NONE || this.#ids[second] !== pair.right) continue; // gone
-      const before = this.#previous[at] as number;
+    for (const position of positions) {
+      const second = this.#next[position] as number;
+      if (this.#ids[position] !== pair.left || second === NONE || this.#ids[second] !== pair.right) continue; // gone
+      const before = this.#previous[position] as number;
       const after = this.#next[second] as number;
-      this.#remove(at);
+      this.#remove(position);
       if (before !== NONE) this.#remove(before);
       if (after !== NONE) this.#remove(second);
-      this.#ids[at] = id;
+      this.#ids[position] = id;
       this.#ids[second] = NONE;
-      this.#next[at] = after;
+      this.#next[position] = after;
       if (before !== NONE) made.add(this.#add(before));
       if (after !== NONE) {
-        this.#previous[after] = at;
-        made.add(this.#add(at));
+        this.#previous[after] = position;
+        made.add(this.#add(position));
       }
     }
     return made;
   }
 
-  #pairAt(at: number): Pair {
-    const left = this.#ids[at] as number;
-    const right = this.#ids[this.#next[at] as number] as number;
+  #pairAt(position: number): Pair {
+    const left = this.#ids[position] as number;
+    const right = this.#ids[this.#next[position] as number] as number;
     const key = pairKey(left, right);
     let pair = this.pairs.get(key);
     if (pair === undefined) {
@@ -142,14 +142,14 @@ class PairText {
     return pair;
   }
 
-  #add(at: number): Pair {
-    const pair = this.#pairAt(at);
-    pair.count += this.#counts[at] as number;
-    pair.positions.push(at);
+  #add(position: number): Pair {
+    const pair = this.#pairAt(position);
+    pair.count += this.#counts[position] as number;
+    pair.positions.push(position);
     return pair;
   }
 
-  #remove(at: number): void {
-    this.#pairAt(at).count -= this.#counts[at] as number;
+  #remove(position: number): void {
+    this.#pairAt(position).count -= this.#counts[position] as number;
   }
 }

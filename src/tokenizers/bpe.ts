@@ -126,27 +126,28 @@ export class BpeTokenizer extends ByteTokenizer {
   #encodeWord(word: string): number[] {
     const ids: number[] = [];
     super.encodeText(word, ids);
-    const next = ids.map((_, at) => at + 1);
-    const previous = ids.map((_, at) => at - 1);
-    const rankAt = (at: number) => this.#ranks.get(pairKey(ids[at] as number, ids[next[at] as number] as number));
+    const next = ids.map((_, index) => index + 1);
+    const previous = ids.map((_, index) => index - 1);
+    const rankAt = (index: number) =>
+      this.#ranks.get(pairKey(ids[index] as number, ids[next[index] as number] as number));
     // Rank and position share one number, ordered by rank, then by position.
     const queue = new TinyQueue<number>();
-    const offer = (at: number) => {
-      const rank = rankAt(at);
-      if (rank !== undefined) queue.push(rank * ID_LIMIT + at);
+    const offer = (index: number) => {
+      const rank = rankAt(index);
+      if (rank !== undefined) queue.push(rank * ID_LIMIT + index);
     };
-    for (let at = 0; at < ids.length; at++) offer(at);
+    for (let index = 0; index < ids.length; index++) offer(index);
     for (let best = queue.pop(); best !== undefined; best = queue.pop()) {
-      const at = best % ID_LIMIT;
-      const rank = (best - at) / ID_LIMIT;
-      if (rankAt(at) !== rank) continue; // another merge took the pair
-      const second = next[at] as number;
-      ids[at] = this.#made[rank] as number;
+      const index = best % ID_LIMIT;
+      const rank = (best - index) / ID_LIMIT;
+      if (rankAt(index) !== rank) continue; // another merge took the pair
+      const second = next[index] as number;
+      ids[index] = this.#made[rank] as number;
       ids[second] = GONE;
-      next[at] = next[second] as number;
-      previous[next[at]] = at;
-      offer(previous[at] as number);
-      offer(at);
+      next[index] = next[second] as number;
+      previous[next[index]] = index;
+      offer(previous[index] as number);
+      offer(index);
     }
     return ids.filter((id) => id !== GONE);
   }

@@ -21,7 +21,7 @@ interface Symbol {
 /** Two neighbours that can be merged into one token. */
 interface Merge {
   readonly rank: number;
-  readonly at: number;
+  readonly index: number;
   readonly token: string;
 }
 
@@ -65,11 +65,11 @@ export class BytePairModel implements Model {
     const symbols = this.#symbolsOf(word);
     this.#merge(symbols);
     const unitsOf = byteSpans(word);
-    let at = 0;
+    let offset = 0;
     return symbols.flatMap(({ token, id, bytes }) => {
       if (bytes === 0) return [];
-      const [start, end] = unitsOf(at, at + bytes);
-      at += bytes;
+      const [start, end] = unitsOf(offset, offset + bytes);
+      offset += bytes;
       return [{ id: id === null ? null : (this.ids.get(token) as number), token, start, end }];
     });
   }
@@ -78,9 +78,9 @@ export class BytePairModel implements Model {
   #symbolsOf(word: string): Symbol[] {
     const symbols: Symbol[] = [];
     const add = (token: string, bytes: number, id: number | null) => {
-      const at = symbols.length;
-      if (at > 0) (symbols[at - 1] as Symbol).next = at;
-      symbols.push({ token, id, bytes, previous: at - 1, next: -1 });
+      const index = symbols.length;
+      if (index > 0) (symbols[index - 1] as Symbol).next = index;
+      symbols.push({ token, id, bytes, previous: index - 1, next: -1 });
     };
     let unknown = ''; // characters without a token and without bytes
     const endUnknown = () => {
@@ -118,33 +118,33 @@ export class BytePairModel implements Model {
   }
 
   #merge(symbols: readonly Symbol[]): void {
-    const queue = new TinyQueue<Merge>([], (a, b) => a.rank - b.rank || a.at - b.at);
-    const offer = (at: number) => {
-      const merge = this.#mergeAt(symbols, at);
+    const queue = new TinyQueue<Merge>([], (a, b) => a.rank - b.rank || a.index - b.index);
+    const offer = (index: number) => {
+      const merge = this.#mergeAt(symbols, index);
       if (merge !== null) queue.push(merge);
     };
-    for (let at = 0; at + 1 < symbols.length; at++) offer(at);
+    for (let index = 0; index + 1 < symbols.length; index++) offer(index);
     for (let merge = queue.pop(); merge !== undefined; merge = queue.pop()) {
-      const left = symbols[merge.at] as Symbol;
+      const left = symbols[merge.index] as Symbol;
       // The symbols of this queued merge may have been merged with others since.
-      if (left.bytes === 0 || this.#mergeAt(symbols, merge.at)?.token !== merge.token) continue;
+      if (left.bytes === 0 || this.#mergeAt(symbols, merge.index)?.token !== merge.token) continue;
       const right = symbols[left.next] as Symbol;
       left.token = merge.token;
       left.bytes += right.bytes;
       left.next = right.next;
       right.bytes = 0;
-      if (right.next >= 0) (symbols[right.next] as Symbol).previous = merge.at;
+      if (right.next >= 0) (symbols[right.next] as Symbol).previous = merge.index;
       if (left.previous >= 0) offer(left.previous);
-      offer(merge.at);
+      offer(merge.index);
     }
   }
 
-  #mergeAt(symbols: readonly Symbol[], at: number): Merge | null {
-    const left = symbols[at] as Symbol;
+  #mergeAt(symbols: readonly Symbol[], index: number): Merge | null {
+    const left = symbols[index] as Symbol;
     if (left.next < 0) return null;
     const right = symbols[left.next] as Symbol;
     const rank = left.id === null || right.id === null ? undefined : this.pairs.rankOf(left.token, right.token);
-    return rank === undefined ? null : { rank, at, token: left.token + right.token.slice(this.#prefix.length) };
+    return rank === undefined ? null : { rank, index, token: left.token + right.token.slice(this.#prefix.length) };
   }
 }
 

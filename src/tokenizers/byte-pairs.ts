@@ -118,11 +118,11 @@ export function* ranksOfTexts(merges: TextBytes, tokens: TokenTable): Generator<
   for (let i = 0; i < length; i++) {
     const start = starts[i] as number;
     const end = (starts[i + 1] as number) - gap;
-    const cut = bytes.indexOf(SPACE, start + 1);
-    const isPair = cut >= 0 && cut < end;
-    const a = isPair ? tokens.findBytes(bytes, start, cut) : undefined;
-    const b = isPair ? tokens.findBytes(bytes, cut + 1, end) : undefined;
-    if (a === undefined || b === undefined || tokens.findBytes(bytes, start, cut, cut + 1, end) === undefined)
+    const space = bytes.indexOf(SPACE, start + 1);
+    const isPair = space >= 0 && space < end;
+    const a = isPair ? tokens.findBytes(bytes, start, space) : undefined;
+    const b = isPair ? tokens.findBytes(bytes, space + 1, end) : undefined;
+    if (a === undefined || b === undefined || tokens.findBytes(bytes, start, space, space + 1, end) === undefined)
       throw oddMerge(merges.at(i));
     table.add(a, b);
     if (i % ENTRIES_A_SLICE === ENTRIES_A_SLICE - 1) yield;
@@ -185,9 +185,9 @@ class PairTable {
     const slots = this.#slots;
     const hash = Math.imul(left, this.#leftFactor) ^ Math.imul(right, this.#rightFactor);
     for (let slot = hash ^ (hash >>> 15); ; slot++) {
-      const at = slot & (slots.length - 1);
-      const found = (slots[at] as number) - 1;
-      if (found < 0 || (this.#lefts[found] === left && this.#rights[found] === right)) return at;
+      const index = slot & (slots.length - 1);
+      const found = (slots[index] as number) - 1;
+      if (found < 0 || (this.#lefts[found] === left && this.#rights[found] === right)) return index;
     }
   }
 }

@@ -55,7 +55,7 @@ export function checkMessages(
 
 /** Checks the options of `applyChatTemplate` and chooses the template. Throws ArgumentError. */
 export function chatRendering(
-  own: ChatTemplate | null,
+  modelTemplate: ChatTemplate | null,
   messages: readonly ChatMessage[],
   options: ApplyChatTemplateOptions,
   specialTokens: Readonly<Record<string, string>>,
@@ -83,7 +83,7 @@ export function chatRendering(
       `${OP}: continueFinalMessage and addGenerationPrompt are true, expected at most one of them`,
     );
   return {
-    template: chosen(own, chatTemplate, tools !== null),
+    template: chosen(modelTemplate, chatTemplate, tools !== null),
     messages,
     tools: tools && toolsOf(OP, tools),
     documents,
@@ -96,11 +96,13 @@ export function chatRendering(
 /**
  * Chooses a template as transformers does: the requested one, or else `tool_use` if there are tools, or else `default`.
  */
-function chosen(own: ChatTemplate | null, asked: string | undefined, hasTools: boolean): string {
-  const named = new Map(own !== null && typeof own === 'object' ? Object.entries(own) : []);
-  if (asked !== undefined) return named.get(asked) ?? asked;
-  if (typeof own === 'string') return own;
-  if (own === null)
+function chosen(modelTemplate: ChatTemplate | null, requested: string | undefined, hasTools: boolean): string {
+  const named = new Map(
+    modelTemplate !== null && typeof modelTemplate === 'object' ? Object.entries(modelTemplate) : [],
+  );
+  if (requested !== undefined) return named.get(requested) ?? requested;
+  if (typeof modelTemplate === 'string') return modelTemplate;
+  if (modelTemplate === null)
     throw new ArgumentError(
       `${OP}: the tokenizer has no chat template; set tokenizer.chatTemplate, or give { chatTemplate }`,
     );

@@ -67,16 +67,16 @@ export interface ApplyChatTemplateOptions {
  * Reads the template of a tokenizer_config.json: text, or a list of named templates. Throws FormatError for anything
  * else.
  */
-export function chatTemplateOf({ chat_template: given = null }: TokenizerConfig): ChatTemplate | null {
-  if (given === null || typeof given === 'string') return given;
-  const pairs = Array.isArray(given)
-    ? given.map((each) => [(each as { name?: unknown })?.name, (each as { template?: unknown })?.template])
-    : isObject(given)
-      ? Object.entries(given)
+export function chatTemplateOf({ chat_template: template = null }: TokenizerConfig): ChatTemplate | null {
+  if (template === null || typeof template === 'string') return template;
+  const pairs = Array.isArray(template)
+    ? template.map((entry) => [(entry as { name?: unknown })?.name, (entry as { template?: unknown })?.template])
+    : isObject(template)
+      ? Object.entries(template)
       : [[]];
   if (pairs.every(([name, template]) => typeof name === 'string' && typeof template === 'string'))
     return Object.fromEntries(pairs);
   throw new FormatError(
-    `tokenizer_config.json: chat_template is ${describeValue(given)}, expected text, or a list of { name, template }`,
+    `tokenizer_config.json: chat_template is ${describeValue(template)}, expected text, or a list of { name, template }`,
   );
 }

@@ -52,8 +52,8 @@ function* checkModel(model: Fields): Generator<undefined, void> {
   if (type === undefined && !Array.isArray(vocab) && !Array.isArray(merges) && typeof unk_token !== 'string')
     refuse('has a model of no type, and neither merges nor an unk_token that would tell it');
   if (type !== undefined && Array.isArray(vocab) !== (type === 'Unigram')) {
-    const [given, expected] = type === 'Unigram' ? ['an object', 'a list'] : ['a list', 'an object'];
-    refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);
+    const [actual, expected] = type === 'Unigram' ? ['an object', 'a list'] : ['a list', 'an object'];
+    refuse(`has ${actual} for the vocabulary of its ${type} model, expected ${expected}`);
   }
   if (Array.isArray(vocab)) checkScoredTokens(vocab, unk_id);
   else yield* checkTokenIds(vocab as Fields);

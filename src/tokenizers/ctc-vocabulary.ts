@@ -21,10 +21,10 @@ function ofLanguage(vocab: unknown, language: unknown): unknown {
  */
 export function ctcTokenizerJson(vocab: unknown, config: TokenizerConfig = {}): TokenizerJson {
   const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0;
-  const own = ofLanguage(vocab, config.target_lang);
-  if (!isObject(own) || !Object.values(own).every(isId))
+  const vocabularyOfLanguage = ofLanguage(vocab, config.target_lang);
+  if (!isObject(vocabularyOfLanguage) || !Object.values(vocabularyOfLanguage).every(isId))
     throw new FormatError('vocab.json is not an object that maps tokens to ids');
-  const ids = own as Readonly<Record<string, number>>;
+  const ids = vocabularyOfLanguage as Readonly<Record<string, number>>;
   const named = (name: keyof typeof SPECIAL): string => {
     const token = config[name] ?? SPECIAL[name];
     return typeof token === 'string' ? token : String((token as { content?: unknown }).content);

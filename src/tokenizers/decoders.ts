@@ -114,7 +114,7 @@ function decodeCtc(
   { pad_token = '<pad>', word_delimiter_token = '|', cleanup = true }: Part,
 ): string[] {
   return tokens
-    .filter((token, at) => token !== tokens[at - 1])
+    .filter((token, i) => token !== tokens[i - 1])
     .map((token) => token.replaceAll(pad_token as string, ''))
     .map((text) => (cleanup ? cleanedUpWord(text).replaceAll(word_delimiter_token as string, ' ') : text))
     .filter((text) => text !== '');
@@ -122,13 +122,13 @@ function decodeCtc(
 
 function decodeMetaspace(tokens: readonly string[], { replacement = '▁', ...part }: Part): string[] {
   const isPrepended = part.add_prefix_space !== false && part.prepend_scheme !== 'never';
-  return tokens.map((token, at) => token.replaceAll(replacement as string, at === 0 && isPrepended ? '' : ' '));
+  return tokens.map((token, i) => token.replaceAll(replacement as string, i === 0 && isPrepended ? '' : ' '));
 }
 
 function decodeWordPieces(tokens: readonly string[], { prefix = '##', cleanup = true }: Part): string[] {
-  return tokens.map((token, at) => {
+  return tokens.map((token, i) => {
     const continues = token.startsWith(prefix as string);
-    const text = at === 0 ? token : continues ? token.slice((prefix as string).length) : ` ${token}`;
+    const text = i === 0 ? token : continues ? token.slice((prefix as string).length) : ` ${token}`;
     return cleanup ? cleanedUpWord(text) : text;
   });
 }

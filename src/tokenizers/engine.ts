@@ -56,36 +56,36 @@ export class Engine {
     const whole = wellFormed(text);
     const slices = slicesOf(whole, length);
     const first = slices.next();
-    const place = begin();
+    const cursor = begin();
     if (first.value !== whole) this.#cuts ??= yield* cutsOf(this.json, this.#model);
-    if (first.value === whole || this.#cuts === 'none') return void (yield this.#itemsOf(whole, type, place));
-    for (let slice = first; !slice.done; slice = slices.next()) yield this.#itemsOf(slice.value, type, place);
+    if (first.value === whole || this.#cuts === 'none') return void (yield this.#itemsOf(whole, type, cursor));
+    for (let slice = first; !slice.done; slice = slices.next()) yield this.#itemsOf(slice.value, type, cursor);
   }
 
-  /** Returns the tokens of a slice. `place` is the position of the slice; it is advanced to the end of the slice. */
-  #itemsOf(text: string, type: number, place: Place): Item[] {
+  /** Returns the tokens of a slice. `cursor` is the position of the slice; it is advanced to the end of the slice. */
+  #itemsOf(text: string, type: number, cursor: SourceCursor): Item[] {
     const charactersBefore = characterCounter(text);
     const items: Item[] = [];
     let endsInText = false;
-    const { characters } = place;
+    const { characters } = cursor;
     const add = (part: AlignedText, { id, token, start, end }: ModelToken) => {
       const [from, to] = [charactersBefore(part.startOf(start)), charactersBefore(part.endOf(end - 1))];
       const offset = [characters + from, characters + to] as const;
       if (id === null) throw new UnknownTokenError(token, offset[0]);
-      items.push({ id, token, type, special: 0, offset, word: place.words - 1 });
+      items.push({ id, token, type, special: 0, offset, word: cursor.words - 1 });
     };
     for (const { part, id } of this.#added.sections(text, characters > 0)) {
       const { text: token } = part;
       for (const piece of id === null ? this.#preTokenize(part) : [part]) {
-        if (!(place.isWithin && id === null)) place.words++;
-        place.isWithin = false;
+        if (!(cursor.isWithin && id === null)) cursor.words++;
+        cursor.isWithin = false;
         if (id !== null) add(part, { id, token, start: 0, end: token.length });
-        else for (const each of this.#model.tokensOf(piece.text)) add(piece, each);
+        else for (const modelToken of this.#model.tokensOf(piece.text)) add(piece, modelToken);
       }
       endsInText = id === null;
     }
-    place.isWithin = endsInText && this.#cuts === 'within words';
-    place.characters += charactersBefore(text.length);
+    cursor.isWithin = endsInText && this.#cuts === 'within words';
+    cursor.characters += charactersBefore(text.length);
     return items;
   }
 
@@ -108,7 +108,7 @@ export class Engine {
 }
 
 /** The end of the last slice of a text. */
-interface Place {
+interface SourceCursor {
   characters: number;
   /** The number of words so far. */
   words: number;
@@ -116,7 +116,7 @@ interface Place {
   isWithin: boolean;
 }
 
-const begin = (): Place => ({ characters: 0, words: 0, isWithin: false });
+const begin = (): SourceCursor => ({ characters: 0, words: 0, isWithin: false });
 
 /** Replaces unpaired surrogates by U+FFFD, because UTF-8 cannot represent them. */
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd');

@@ -84,10 +84,10 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     // The post-processor treats a text as a unit, so one token stands for all ids.
     const text: Item = { id: TEXT, token: '', type: 0, special: 0, offset: [0, 0], word: null };
     const around = this.engine.postProcessor.process([[[text]]], true).flatMap(([items]) => items ?? []);
-    const at = around.findIndex(({ id }) => id === TEXT);
+    const index = around.findIndex(({ id }) => id === TEXT);
     const idsOf = (items: readonly Item[]) => items.map(({ id }) => id);
-    if (at < 0) return idsOf(around);
-    return [...idsOf(around.slice(0, at))].concat(ids as number[], idsOf(around.slice(at + 1)));
+    if (index < 0) return idsOf(around);
+    return [...idsOf(around.slice(0, index))].concat(ids as number[], idsOf(around.slice(index + 1)));
   }
 
   decode(

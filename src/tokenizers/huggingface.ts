@@ -23,9 +23,9 @@ export type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 export async function parseTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
   checkOptions('parseTokenizer', config ?? {});
   if (typeof json === 'string' && !json.trimStart().startsWith('{')) {
-    const given = json.length > 100 ? `${json.slice(0, 100)}…` : json;
+    const excerpt = json.length > 100 ? `${json.slice(0, 100)}…` : json;
     throw new ArgumentError(
-      `parseTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: for a path, a URL or a ` +
+      `parseTokenizer: json is ${describeValue(excerpt)}, expected the text of a tokenizer.json: for a path, a URL or a ` +
         "model's id use loadTokenizer of the package's root",
     );
   }

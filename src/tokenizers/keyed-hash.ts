@@ -18,12 +18,12 @@ export class KeyedHash {
     let v1 = this.#key1;
     let v2 = this.#key0 ^ 0x6c796765;
     let v3 = this.#key1 ^ 0x74656462;
-    let at = start;
+    let position = start;
     let word = 0;
     for (let i = 0; i <= length; i++) {
       const isLast = i === length;
-      if (at === end && i === end - start) at = start2;
-      word |= (isLast ? 0 : (bytes[at++] as number)) << (8 * (i & 3));
+      if (position === end && i === end - start) position = start2;
+      word |= (isLast ? 0 : (bytes[position++] as number)) << (8 * (i & 3));
       if (!isLast && (i & 3) !== 3) continue;
       // The last word contains the remaining bytes, and the length in its highest byte.
       if (isLast) word |= length << 24;

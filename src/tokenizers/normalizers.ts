@@ -81,8 +81,8 @@ function map(text: AlignedText, pattern: RegExp, replacement: (character: string
     const changes: number[] = [];
     for (const character of found) {
       let change = 0;
-      for (const each of replacement(character)) {
-        characters.push(each);
+      for (const mapped of replacement(character)) {
+        characters.push(mapped);
         changes.push(change);
         change = 1;
       }
@@ -169,9 +169,9 @@ function byCharsmap(entriesOf: (text: string) => Iterable<CharsmapEntry>): Norma
     const changes: number[] = [];
     let isSame = true;
     for (const { before, after } of entriesOf(text.text)) {
-      const own = after === null ? before : after;
+      const kept = after === null ? before : after;
       isSame &&= after === null;
-      const replaced = Array.from(own);
+      const replaced = Array.from(kept);
       const more = replaced.length - Array.from(before).length;
       characters.push(...replaced);
       // Inserted characters come last. The last kept character records the dropped ones.

@@ -99,7 +99,7 @@ interface Flags {
 
 /** Translates one pattern in a single pass. */
 class Translation {
-  #at = 0;
+  #position = 0;
   /** Number of capturing groups: those of the pattern and those that emulate atomic groups. */
   #groups = 0;
   #atomic = 0;
@@ -110,7 +110,7 @@ class Translation {
 
   all(): string {
     const whole = this.#alternatives();
-    if (this.#at < this.pattern.length) this.#refuse();
+    if (this.#position < this.pattern.length) this.#refuse();
     return whole;
   }
 
@@ -118,7 +118,7 @@ class Translation {
   #alternatives(): string {
     const flags = this.#flags;
     let text = '';
-    while (this.#at < this.pattern.length && this.pattern[this.#at] !== ')') {
+    while (this.#position < this.pattern.length && this.pattern[this.#position] !== ')') {
       if (this.#take('|')) text += '|';
       else text += this.#quantified();
     }
@@ -134,10 +134,10 @@ class Translation {
       if (found === undefined) return atom;
       if (isQuantified) atom = `(?:${atom})`;
       const isInterval = found.startsWith('{');
-      const [, own = '', behind = ''] = /^(.[^?+]*)(.?)$/.exec(found.replace('{,', '{0,')) as RegExpExecArray;
+      const [, interval = '', behind = ''] = /^(.[^?+]*)(.?)$/.exec(found.replace('{,', '{0,')) as RegExpExecArray;
       // After an interval, `+` is a further quantifier. `?` makes the interval lazy only if it has a comma.
-      if (isInterval && (behind === '+' || !own.includes(','))) atom = `(?:${atom}${own})${behind}`;
-      else atom = behind === '+' ? this.#once(atom + own) : atom + own + behind;
+      if (isInterval && (behind === '+' || !interval.includes(','))) atom = `(?:${atom}${interval})${behind}`;
+      else atom = behind === '+' ? this.#once(atom + interval) : atom + interval + behind;
       isQuantified = true;
     }
   }
@@ -172,7 +172,7 @@ class Translation {
   #group(): string {
     const kind = this.#match(/\?(?:#[^)]*|[:=!>]|<[=!]|<\w+>|[imx]*(?:-[imx]*)?[:)])/y);
     if (kind === undefined) {
-      if (this.pattern[this.#at] === '?') this.#refuse();
+      if (this.pattern[this.#position] === '?') this.#refuse();
       return this.#closed(`(?<g${++this.#groups}>`);
     }
     if (kind.startsWith('?#')) return this.#closed('(?:'); // a comment becomes an empty group
@@ -208,13 +208,13 @@ class Translation {
   #escape(): string {
     const reference = this.#match(/[1-9]\d?|k<\w+>/y)?.replace(/^k<|>$/g, '');
     if (reference !== undefined) return `\\k<g${this.#names.get(reference) ?? reference}>`;
-    const letter = this.pattern[this.#at] as string;
+    const letter = this.pattern[this.#position] as string;
     if (letter in EDGES) {
-      this.#at++;
+      this.#position++;
       return EDGES[letter] as string;
     }
     if (letter in CHARACTERS && letter !== 'b') {
-      this.#at++;
+      this.#position++;
       return escaped(CHARACTERS[letter] as string);
     }
     const word = this.#match(/[wW]/y);
@@ -258,14 +258,14 @@ class Translation {
     const operands: string[] = [];
     let members = this.#take(']') ? escaped(']') : '';
     while (!this.#take(']')) {
-      if (this.#at >= this.pattern.length) this.#refuse();
+      if (this.#position >= this.pattern.length) this.#refuse();
       if (this.#match(/&&/y) !== undefined) {
         operands.push(members);
         members = '';
       } else members += this.#member();
     }
     if (operands.length === 0) return negation + members;
-    return negation + [...operands, members].map((each) => `[${each}]`).join('&&');
+    return negation + [...operands, members].map((operand) => `[${operand}]`).join('&&');
   }
 
   #member(): string {
@@ -300,30 +300,30 @@ class Translation {
   }
 
   #next(): string {
-    const code = this.pattern.codePointAt(this.#at);
+    const code = this.pattern.codePointAt(this.#position);
     if (code === undefined) return this.#refuse();
     const character = String.fromCodePoint(code);
-    this.#at += character.length;
+    this.#position += character.length;
     return character;
   }
 
   #take(character: string): boolean {
-    const isThere = this.pattern[this.#at] === character;
-    if (isThere) this.#at++;
+    const isThere = this.pattern[this.#position] === character;
+    if (isThere) this.#position++;
     return isThere;
   }
 
   #match(sticky: RegExp): string | undefined {
-    sticky.lastIndex = this.#at;
+    sticky.lastIndex = this.#position;
     const found = sticky.exec(this.pattern)?.[0];
-    if (found !== undefined) this.#at += found.length;
+    if (found !== undefined) this.#position += found.length;
     return found;
   }
 
   #refuse(): never {
-    const rest = this.pattern.slice(this.#at, this.#at + 10);
+    const remaining = this.pattern.slice(this.#position, this.#position + 10);
     throw new FormatError(
-      `the regular expression ${JSON.stringify(this.pattern)} is not supported, from ${JSON.stringify(rest)} on`,
+      `the regular expression ${JSON.stringify(this.pattern)} is not supported, from ${JSON.stringify(remaining)} on`,
     );
   }
 }
@@ -346,14 +346,14 @@ const EDGES: Readonly<Record<string, string>> = {
 function alike(character: string): string[] {
   const [lower, upper] = [character.toLowerCase(), character.toUpperCase()];
   const all = [character, lower, upper, ALIKE[character] ?? ''];
-  return [...new Set(all)].filter((each) => Array.from(each).length === 1);
+  return [...new Set(all)].filter((text) => Array.from(text).length === 1);
 }
 
 /** Returns a property by Oniguruma's name. Case, spaces and underscores are ignored. */
 function propertySet(name: string): string {
   const plain = name.replace(/[ _]/g, '').toLowerCase();
-  const own = plain === 'punct' ? known('P') : NAMED[plain];
-  if (own !== undefined) return own;
+  const named = plain === 'punct' ? known('P') : NAMED[plain];
+  if (named !== undefined) return named;
   const words = name.replace(/ /g, '_');
   const capital = words.replace(/(?<![A-Za-z])[a-z]/g, (letter) => letter.toUpperCase());
   const forms = [words, capital, `Script=${words}`, `Script=${capital}`];

@@ -15,9 +15,9 @@ export function partsOf(part: unknown, list: string): Part[] {
   const { type, [list]: parts } = part as Part;
   if (type !== 'Sequence') return [checkedFields(part as Part)];
   if (!Array.isArray(parts)) return refuseTokenizer(`a sequence without ${list}, expected a list`);
-  const odd = parts.find((each) => typeof each !== 'object' || each === null);
+  const odd = parts.find((item) => typeof item !== 'object' || item === null);
   if (odd !== undefined) return refuseTokenizer(`${JSON.stringify(odd)} among its ${list}, expected an object`);
-  return parts.flatMap((each) => partsOf(each, list));
+  return parts.flatMap((item) => partsOf(item, list));
 }
 
 /** Types of fields by name. A field has the same type in every part, model and added token. */

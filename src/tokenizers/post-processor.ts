@@ -96,11 +96,14 @@ type Piece =
 function template(part: Part): PostProcessor {
   const tokens = part.special_tokens as Readonly<Record<string, { readonly ids: readonly number[] }>> | undefined;
   const read = (pieces: unknown): Piece[] =>
-    (pieces as Record<string, { id: string; type_id?: number }>[]).map(({ SpecialToken: token, Sequence: own }) => {
-      if (token === undefined) return { part: own?.id === 'B' ? 1 : 0, type: own?.type_id ?? 0 };
-      const ids = tokens?.[token.id]?.ids ?? refuseTokenizer(`no ids for ${JSON.stringify(token.id)} of its template`);
-      return { ids, type: token.type_id ?? 0 };
-    });
+    (pieces as Record<string, { id: string; type_id?: number }>[]).map(
+      ({ SpecialToken: token, Sequence: sequence }) => {
+        if (token === undefined) return { part: sequence?.id === 'B' ? 1 : 0, type: sequence?.type_id ?? 0 };
+        const ids =
+          tokens?.[token.id]?.ids ?? refuseTokenizer(`no ids for ${JSON.stringify(token.id)} of its template`);
+        return { ids, type: token.type_id ?? 0 };
+      },
+    );
   const [single, pair] = [read(part.single), read(part.pair ?? [])];
   return {
     around: (isPair) =>
@@ -110,8 +113,8 @@ function template(part: Part): PostProcessor {
       return (parts.length === 2 ? pair : single).flatMap((piece) => {
         const { type } = piece;
         if ('ids' in piece) return addsSpecial ? [[piece.ids.map((id) => specialItem(id, type))]] : [];
-        const own = parts[piece.part];
-        return own === undefined ? [] : [firstOfType(own, type)];
+        const windows = parts[piece.part];
+        return windows === undefined ? [] : [firstOfType(windows, type)];
       });
     },
   };
@@ -137,10 +140,10 @@ function trimmer({ add_prefix_space: prefixed = true }: Part) {
 /** Combines the parts to sequences: first that of the first windows, then those of the overflowing windows. */
 export function sequencesOf(parts: readonly Windows[]): Item[][] {
   return parts.reduce<Item[][]>(
-    ([before = [], ...others], [next = [], ...nexts]) => [
+    ([before = [], ...laterWindows], [next = [], ...nexts]) => [
       [...before, ...next],
-      ...others.flatMap((other) => [next, ...nexts].map((each) => [...other, ...each])),
-      ...nexts.map((each) => [...before, ...each]),
+      ...laterWindows.flatMap((other) => [next, ...nexts].map((window) => [...other, ...window])),
+      ...nexts.map((window) => [...before, ...window]),
     ],
     [[]],
   );

@@ -21,7 +21,7 @@ interface Node {
 /** A node that has been evaluated already. */
 interface Evaluated extends Node {
   readonly type: 'Evaluated';
-  readonly given: Value;
+  readonly value: Value;
 }
 
 interface Scope {
@@ -78,19 +78,19 @@ function representation(value: Value): string {
   if (isArray(value)) return `[${(value.value as Value[]).map(representation).join(', ')}]`;
   if (!isObject(value)) return String(value.value);
   const entries = [...(value.value as Map<unknown, Value>)];
-  return `{${entries.map(([key, each]) => `${representation(made(key))}: ${representation(each)}`).join(', ')}}`;
+  return `{${entries.map(([key, item]) => `${representation(made(key))}: ${representation(item)}`).join(', ')}}`;
 }
 
 const MARKED = /"\\u0000small ([^"]*)"/g;
 /** The value with small fractions as marked texts, which have the digits of Python. */
-function withMarks(given: Value): Value {
-  const isSmall = given.type === 'FloatValue' && isSmallFraction(given.value);
-  if (isSmall) return text(`\0small ${floatAsPython(given.value)}`);
-  if (!isArray(given) && !isObject(given)) return given;
-  const value = isArray(given)
-    ? given.value.map(withMarks)
-    : new Map([...(given.value as Map<unknown, Value>)].map(([key, each]) => [key, withMarks(each)]));
-  return Object.assign(Object.create(Object.getPrototypeOf(given)), given, { value });
+function withMarks(source: Value): Value {
+  const isSmall = source.type === 'FloatValue' && isSmallFraction(source.value);
+  if (isSmall) return text(`\0small ${floatAsPython(source.value)}`);
+  if (!isArray(source) && !isObject(source)) return source;
+  const value = isArray(source)
+    ? source.value.map(withMarks)
+    : new Map([...(source.value as Map<unknown, Value>)].map(([key, item]) => [key, withMarks(item)]));
+  return Object.assign(Object.create(Object.getPrototypeOf(source)), source, { value });
 }
 
 /** `left == right` of Python. */
@@ -99,14 +99,14 @@ function isEqual(left: Value, right: Value): boolean {
   if (isArray(left) && isArray(right))
     return (
       left.value.length === right.value.length &&
-      left.value.every((each: Value, i: number) => isEqual(each, right.value[i]))
+      left.value.every((item: Value, i: number) => isEqual(item, right.value[i]))
     );
   if (isObject(left) && isObject(right))
     return (
       left.value.size === right.value.size &&
-      [...(left.value as Map<unknown, Value>)].every(([key, each]) => {
+      [...(left.value as Map<unknown, Value>)].every(([key, item]) => {
         const other = (right.value as Map<unknown, Value>).get(key);
-        return other !== undefined && isEqual(each, other);
+        return other !== undefined && isEqual(item, other);
       })
     );
   return left.type === right.type && left.value === right.value;
@@ -115,7 +115,7 @@ function isEqual(left: Value, right: Value): boolean {
 /** `left in right` of Python; undefined for kinds that Python refuses. */
 function isIn(left: Value, right: Value): boolean | undefined {
   if (isUndefined(right)) return false;
-  if (isArray(right)) return (right.value as Value[]).some((each) => isEqual(left, each));
+  if (isArray(right)) return (right.value as Value[]).some((item) => isEqual(left, item));
   if (isObject(right)) return keysOf(right).some((key) => isEqual(left, key));
   return isText(right) && isText(left) ? right.value.includes(left.value) : undefined;
 }
@@ -131,23 +131,23 @@ function stripped(from: string, characters: unknown, start: boolean, end: boolea
   }
   const set = new Set(characters);
   const all = Array.from(from);
-  const first = start ? all.findIndex((each) => !set.has(each)) : 0;
+  const first = start ? all.findIndex((character) => !set.has(character)) : 0;
   if (first < 0) return '';
-  const last = end ? all.findLastIndex((each) => !set.has(each)) : all.length - 1;
+  const last = end ? all.findLastIndex((character) => !set.has(character)) : all.length - 1;
   return all.slice(first, last + 1).join('');
 }
 
 /** The plain value of an argument, as functions of the engine get it. */
-const plainOf = (given: unknown): string[] =>
-  Array.isArray(given) ? given.map((each: Value) => textOf(each)) : [String(given)];
+const plainOf = (value: unknown): string[] =>
+  Array.isArray(value) ? value.map((item: Value) => textOf(item)) : [String(value)];
 
 /** Methods of Python's texts that the engine lacks, or treats in another way. */
 const methods: Readonly<Record<string, (self: string, ...args: unknown[]) => unknown>> = {
   strip: (self, characters) => stripped(self, characters, true, true),
   lstrip: (self, characters) => stripped(self, characters, true, false),
   rstrip: (self, characters) => stripped(self, characters, false, true),
-  startswith: (self, starts) => plainOf(starts).some((each) => self.startsWith(each)),
-  endswith: (self, ends) => plainOf(ends).some((each) => self.endsWith(each)),
+  startswith: (self, starts) => plainOf(starts).some((prefix) => self.startsWith(prefix)),
+  endswith: (self, ends) => plainOf(ends).some((suffix) => self.endsWith(suffix)),
   removeprefix: (self, start) => (self.startsWith(String(start)) ? self.slice(String(start).length) : self),
   removesuffix: (self, end) => (end && self.endsWith(String(end)) ? self.slice(0, -String(end).length) : self),
   join: (self, items) => plainOf(items).join(self),
@@ -260,7 +260,7 @@ export class PythonInterpreter extends Interpreter {
   override evaluate(node: Node | undefined, scope: Scope): Value {
     switch (node?.type) {
       case 'Evaluated':
-        return (node as Evaluated).given;
+        return (node as Evaluated).value;
       case 'BinaryExpression':
         return this.#binary(node, scope) ?? super.evaluate(node, scope);
       case 'MemberExpression':
@@ -273,7 +273,7 @@ export class PythonInterpreter extends Interpreter {
         return super.evaluate(this.#loop(node, scope), scope);
       case 'ObjectLiteral': {
         const entries = [...(node.value as Map<Node, Node>)].map(
-          ([key, each]) => [this.evaluate(key, scope).value, this.evaluate(each, scope)] as const,
+          ([key, value]) => [this.evaluate(key, scope).value, this.evaluate(value, scope)] as const,
         );
         return Object.assign(made({}), { value: new Map(entries) });
       }
@@ -304,7 +304,7 @@ export class PythonInterpreter extends Interpreter {
     const known = FILTERS[name]?.(operand);
     if (known !== undefined) return known;
     const joinsTexts = name === 'join' && isArray(operand) && !hasAttribute(filter);
-    const items = joinsTexts ? array(operand.value.map((each: Value) => text(textOf(each)))) : operand;
+    const items = joinsTexts ? array(operand.value.map((item: Value) => text(textOf(item)))) : operand;
     return super.applyFilter(items, filter, scope);
   }
 
@@ -368,13 +368,13 @@ export class PythonInterpreter extends Interpreter {
     const items = itemsOf(value);
     if (items === undefined) throw new Error(`${kindOf(value)} cannot be iterated over`);
     const isUnpacked = node.loopvar.type === 'TupleLiteral';
-    const own = isUnpacked ? items.map((each) => (isArray(each) ? array(each.value) : each)) : items;
-    const given = evaluated(array(own));
-    return { ...node, iterable: isFiltered ? { ...node.iterable, lhs: given } : given };
+    const unpacked = isUnpacked ? items.map((item) => (isArray(item) ? array(item.value) : item)) : items;
+    const evaluatedItems = evaluated(array(unpacked));
+    return { ...node, iterable: isFiltered ? { ...node.iterable, lhs: evaluatedItems } : evaluatedItems };
   }
 }
 
-const evaluated = (given: Value): Evaluated => ({ type: 'Evaluated', given });
+const evaluated = (value: Value): Evaluated => ({ type: 'Evaluated', value });
 const kindOf = ({ type }: Value) => type.replace('Value', '').toLowerCase();
 const orderOf = (a: string | number, b: string | number) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -387,7 +387,7 @@ function itemsOf(value: Value): Value[] | undefined {
 }
 
 function hasAttribute(filter: Node): boolean {
-  return filter.type !== 'Identifier' && filter.args.some((each: Node) => each.key?.value === 'attribute');
+  return filter.type !== 'Identifier' && filter.args.some((argument: Node) => argument.key?.value === 'attribute');
 }
 
 function extreme(items: readonly Value[], name: 'min' | 'max'): Value {
@@ -397,5 +397,5 @@ function extreme(items: readonly Value[], name: 'min' | 'max'): Value {
 
 function sortedByKey(object: Value): Value {
   const entries = [...(object.value as Map<number, Value>)].sort(([a], [b]) => a - b);
-  return array(entries.map(([key, each]) => array([made(key), each])));
+  return array(entries.map(([key, item]) => array([made(key), item])));
 }

@@ -38,7 +38,7 @@ export function renderChat(rendering: ChatRendering): string {
     add_generation_prompt: addGenerationPrompt,
   };
   const text = run(parse(template), values);
-  return open === null ? text : cut(text, open);
+  return open === null ? text : truncated(text, open);
 }
 
 /** Parsed templates. There are few, and each is parsed once. */
@@ -102,8 +102,8 @@ type Plain = Record<string, unknown>;
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
-  return Object.fromEntries(entries.map(([name, each]) => [name, plain(each)]));
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(entries.map(([name, member]) => [name, plain(member)]));
 }
 
 const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
@@ -113,9 +113,9 @@ const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
  * "None". The reasoning is passed under all names that templates use.
  */
 function readable(message: ChatMessage): Plain {
-  const own = Object.fromEntries(Object.entries(plain(message) as Plain).filter(([, value]) => value !== null));
-  const reasoning = REASONING.map((name) => own[name]).find((value) => value !== undefined);
-  return reasoning === undefined ? own : { thinking: reasoning, ...own, reasoning_content: reasoning };
+  const fields = Object.fromEntries(Object.entries(plain(message) as Plain).filter(([, value]) => value !== null));
+  const reasoning = REASONING.map((name) => fields[name]).find((value) => value !== undefined);
+  return reasoning === undefined ? fields : { thinking: reasoning, ...fields, reasoning_content: reasoning };
 }
 
 /** Appends the mark to the last message's text, and returns that text. */
@@ -135,12 +135,12 @@ function leaveOpen(messages: readonly Plain[]): string {
 }
 
 /** Returns the text before the mark, without a space that the template may have trimmed from the message. */
-function cut(text: string, open: string): string {
-  const at = text.lastIndexOf(OPEN_END.trim());
-  if (at < 0 || !text.includes(open.trim()))
+function truncated(text: string, open: string): string {
+  const index = text.lastIndexOf(OPEN_END.trim());
+  if (index < 0 || !text.includes(open.trim()))
     throw new ArgumentError(
       'applyChatTemplate: the template omits the last message or parts of it, so it cannot be continued',
     );
-  const before = text.slice(0, at);
-  return text.startsWith(OPEN_END, at) ? before : before.trimEnd();
+  const before = text.slice(0, index);
+  return text.startsWith(OPEN_END, index) ? before : before.trimEnd();
 }

@@ -25,13 +25,13 @@ export function specialList(special: SpecialTokens): string[] {
     bos,
     eos,
     unk,
-    ...Object.fromEntries(additional.map((each, i) => [`additional[${i}]`, each])),
+    ...Object.fromEntries(additional.map((token, i) => [`additional[${i}]`, token])),
   });
-  const given = named.filter(([, token]) => token !== undefined);
-  const [name, odd] = given.find(([, token]) => typeof token !== 'string' || token === '') ?? [];
+  const present = named.filter(([, token]) => token !== undefined);
+  const [name, odd] = present.find(([, token]) => typeof token !== 'string' || token === '') ?? [];
   if (name !== undefined)
     throw new ArgumentError(`special tokens: ${name} is ${describeValue(odd)}, expected text such as <s>`);
-  const list = given.map(([, token]) => token as string);
+  const list = present.map(([, token]) => token as string);
   return [...new Set(list)];
 }
 

@@ -19,10 +19,10 @@ export function* slicesOf(text: string, length = SLICE_LENGTH): Generator<string
   let start = 0;
   while (text.length - start > length) {
     BOUNDARY.lastIndex = start + length;
-    const cut = BOUNDARY.exec(text)?.index;
-    if (cut === undefined) break;
-    yield text.slice(start, cut);
-    start = cut;
+    const boundary = BOUNDARY.exec(text)?.index;
+    if (boundary === undefined) break;
+    yield text.slice(start, boundary);
+    start = boundary;
   }
   yield text.slice(start);
 }
@@ -83,7 +83,7 @@ export function* cutsOf(json: TokenizerJson, model: Model): Generator<never[], C
   return 'within words';
 }
 
-/** Kinds of places at which a text can be cut. */
+/** Kinds of boundaries at which a text can be split. */
 export type Cuts = 'none' | 'between words' | 'within words';
 
 type MergeFields = TokenizerModel & { readonly end_of_word_suffix?: string | null; readonly fuse_unk?: boolean };

@@ -30,16 +30,16 @@ export class TokenTable implements TokenIds {
   /**
    * An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates.
    */
-  constructor(given: TextBytes, name: string, isFilled = true) {
-    this.size = given.length;
-    this.#texts = given;
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * given.length + 2)));
+  constructor(texts: TextBytes, name: string, isFilled = true) {
+    this.size = texts.length;
+    this.#texts = texts;
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * texts.length + 2)));
     if (isFilled) for (const _ of this.#fill(name));
   }
 
   /** Like the constructor, but pauses after some tokens. */
-  static *inParts(given: TextBytes, name: string): Generator<undefined, TokenTable> {
-    const table = new TokenTable(given, name, false);
+  static *inParts(texts: TextBytes, name: string): Generator<undefined, TokenTable> {
+    const table = new TokenTable(texts, name, false);
     yield* table.#fill(name);
     return table;
   }
@@ -101,18 +101,18 @@ export class TokenTable implements TokenIds {
   #slotOf(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): number {
     const slots = this.#slots;
     for (let slot = this.#hash.ofBytes(bytes, start, end, start2, end2); ; slot++) {
-      const at = slot & (slots.length - 1);
-      const found = slots[at] as number;
-      if (found === 0 || this.#is(found - 1, bytes, start, end, start2, end2)) return at;
+      const index = slot & (slots.length - 1);
+      const found = slots[index] as number;
+      if (found === 0 || this.#is(found - 1, bytes, start, end, start2, end2)) return index;
     }
   }
 
   #is(id: number, bytes: Uint8Array, start: number, end: number, start2: number, end2: number): boolean {
-    const { bytes: own, starts, gap } = this.#texts;
+    const { bytes: stored, starts, gap } = this.#texts;
     let from = starts[id] as number;
     if ((starts[id + 1] as number) - gap - from !== end - start + end2 - start2) return false;
-    for (let at = start; at < end; at++) if (own[from++] !== bytes[at]) return false;
-    for (let at = start2; at < end2; at++) if (own[from++] !== bytes[at]) return false;
+    for (let index = start; index < end; index++) if (stored[from++] !== bytes[index]) return false;
+    for (let index = start2; index < end2; index++) if (stored[from++] !== bytes[index]) return false;
     return true;
   }
 }

@@ -57,9 +57,9 @@ function partsOf(character: string, form: 'NFD' | 'NFKD'): string {
 /** Sorts marks by combining class. Marks of one class keep their order. */
 function sortRun(characters: string[], changes: number[], from: number): void {
   const marks = characters.splice(from);
-  const own = changes.splice(from);
+  const markChanges = changes.splice(from);
   const changesOf = new Map<string, number[]>(marks.map((mark) => [mark, []]));
-  for (let i = marks.length - 1; i >= 0; i--) changesOf.get(marks[i] as string)?.push(own[i] as number);
+  for (let i = marks.length - 1; i >= 0; i--) changesOf.get(marks[i] as string)?.push(markChanges[i] as number);
   for (const mark of marks.join('').normalize('NFD')) {
     characters.push(mark);
     changes.push(changesOf.get(mark)?.pop() as number);

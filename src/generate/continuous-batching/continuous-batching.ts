@@ -260,7 +260,7 @@ export class ContinuousBatching {
     await this.#running;
   }
 
-  /** Seconds until a place is free, estimated by the duration of recent requests. */
+  /** Seconds until a row is free, estimated by the duration of recent requests. */
   #estimatedWaitSeconds(): number {
     return Math.max(1, Math.ceil(this.#averageMs / this.parallel / 1000));
   }
@@ -343,7 +343,7 @@ export class ContinuousBatching {
     this.#structureVersion = structureVersion;
     this.#rows.clear();
     this.#passes.forgetSteps();
-    for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) {
+    for (const sequence of [...this.#queue, ...this.#rows.active.map(([, active]) => active)]) {
       const missing = sequence.adapters.find((name) => !adapters?.has(name));
       if (missing !== undefined)
         this.#leave(
@@ -375,7 +375,7 @@ export class ContinuousBatching {
 
   /** Gives free rows to waiting requests. */
   async #admit(): Promise<void> {
-    const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
+    const running = (client: string) => this.#rows.active.filter(([, sequence]) => sequence.client === client).length;
     const isReady = (sequence: BatchedSequence) => sequence.held !== null || !this.#rows.isPrefixBeingRead(sequence);
     while (this.#rows.used < this.parallel) {
       const sequence = this.#queue.shift(running, isReady);

@@ -50,9 +50,9 @@ export class FairQueue<Item extends { readonly client: string }> {
   /** Removes an item. Returns false if it is not in the queue. */
   delete(item: Item): boolean {
     const queue = this.#queues.get(item.client);
-    const at = queue?.items.indexOf(item) ?? -1;
-    if (queue === undefined || at < 0) return false;
-    queue.items.splice(at, 1);
+    const index = queue?.items.indexOf(item) ?? -1;
+    if (queue === undefined || index < 0) return false;
+    queue.items.splice(index, 1);
     this.#size--;
     if (queue.items.length === 0) {
       this.#queues.delete(item.client);

@@ -119,9 +119,9 @@ export function planFor(
     ...options
   }: BatchedOptions,
 ): BatchedPlan {
-  const mine = { client, prefixScope, stream, topLogProbabilities, onStart };
+  const streamOptions = { client, prefixScope, stream, topLogProbabilities, onStart };
   const max = Math.min(MAX_TOP, model.vocabSize);
-  checkOptions('ContinuousBatching.stream', mine, {
+  checkOptions('ContinuousBatching.stream', streamOptions, {
     client: 'string',
     prefixScope: 'string',
     stream: 'whole',
@@ -136,8 +136,8 @@ export function planFor(
   if (cache !== undefined && adapter !== undefined)
     throw new ArgumentError('ContinuousBatching.stream: cache and adapter exclude each other: call setAdapter instead');
   const adapters = adaptersOf(model, adapter);
-  const others: GenerateOptions = options;
-  const refused = LEFT_OUT.find((name) => others[name] !== undefined);
+  const generateOptions: GenerateOptions = options;
+  const refused = LEFT_OUT.find((name) => generateOptions[name] !== undefined);
   if (refused !== undefined)
     throw new ArgumentError(`ContinuousBatching.stream: there is no option ${refused}: a request is one sequence`);
   const alone: Generative = limited(model, context);

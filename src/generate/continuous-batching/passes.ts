@@ -237,17 +237,17 @@ export class Passes {
       const { values, ids, logSums } = best;
       return withLogits ? [values, ids, logSums, logits] : [values, ids, logSums];
     });
-    const given = this.#memoryFor(passes);
+    const buffers = this.#memoryFor(passes);
     try {
       const read =
-        tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.runInline, given) : [];
+        tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.runInline, buffers) : [];
       if (tensors.length === 0) await this.model.device.flush();
       this.#latestMs = performance.now() - start;
-      let at = 0;
+      let index = 0;
       return passes.map(([{ best }, withLogits]) => {
-        const [values, ids, sums] = read.slice(at, at + 3) as [Float32Array, Int32Array, Float32Array];
-        const logits = withLogits ? (read[at + 3] as Float32Array) : null;
-        at += withLogits ? 4 : 3;
+        const [values, ids, sums] = read.slice(index, index + 3) as [Float32Array, Int32Array, Float32Array];
+        const logits = withLogits ? (read[index + 3] as Float32Array) : null;
+        index += withLogits ? 4 : 3;
         const count = best.values.shape[2] as number;
         const size = this.model.vocabSize;
         return (i, wanted) =>
@@ -333,7 +333,7 @@ export class Passes {
     const best = this.#bestOf(rows);
     const { device } = this.model;
     const indices = choices.length > 1 ? device.unscoped(() => device.zeros([rows], 'int32')) : null;
-    const adapters = { choices: choices.map((each) => JSON.parse(each) as string[]), indices };
+    const adapters = { choices: choices.map((adapterKey) => JSON.parse(adapterKey) as string[]), indices };
     try {
       const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best), adapters);
       const step = { state, best, recorded, adapters };

@@ -62,12 +62,12 @@ export class PromptChunks {
     const [, { adapters, adapterKey, prompt: first }] = all[next] as PlacedSequence;
     const keyOf = (prompt: readonly number[]) => this.model.rotaryKey?.(prompt.length);
     const unread = [...all.slice(next), ...all.slice(0, next)].filter(
-      ([, each]) => each.adapterKey === adapterKey && keyOf(each.prompt) === keyOf(first),
+      ([, sequence]) => sequence.adapterKey === adapterKey && keyOf(sequence.prompt) === keyOf(first),
     );
     const max = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / generating))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, max * this.size);
-    const finishing = chunks.flatMap(([, sequence, count], place) =>
-      sequence.unread === count ? [[place, sequence] as const] : [],
+    const finishing = chunks.flatMap(([, sequence, count], index) =>
+      sequence.unread === count ? [[index, sequence] as const] : [],
     );
     const pass = await this.passes.read(
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
@@ -93,8 +93,8 @@ export class PromptChunks {
     let left = max;
     for (const [row, sequence] of unread) {
       if (left <= 0) break;
-      const { prompt, read, unread: rest } = sequence;
-      const end = read + Math.min(rest, share);
+      const { prompt, read, unread: remaining } = sequence;
+      const end = read + Math.min(remaining, share);
       const count = (this.model.splitPoint?.(prompt, end, 'after') ?? end) - read;
       chunks.push([row, sequence, count]);
       left -= count;
