@@ -19,6 +19,8 @@ const ABOLISHED = [
   [/\bstorePast\b|\bkStoresPast\b/, 'non-temporal store'],
   [/\bgiveWay\b/, 'yieldToEventLoop'],
   [/\b[rR]otaryPlaces\b/, 'RotaryContext, or AxisPositions'],
+  [/\bTokenPlace\b/, 'SequenceBounds'],
+  [/\b(parameterPlaces|ParameterPlace)\b/, 'locatedParameters, LocatedParameter'],
   [/\bTurnOptions\b/, 'RotaryOptions'],
   [/\b(MOST|LONGEST|GREATEST|LARGEST)(?=_[A-Z]|\b)/, 'MAX_'],
   [/\bk(Most|Longest)[A-Z]/, 'kMax'],

@@ -25,10 +25,10 @@ export async function withoutHeads<T>(
   heads: readonly HeadId[],
   fn: () => T | Promise<T>,
 ): Promise<T> {
-  const slots = heads.map((head) => slotOf(model, head));
+  const slices = heads.map((head) => weightSliceOf(model, head));
   const switchedOn: (() => void)[] = [];
   try {
-    for (const slot of slots) switchedOn.push(await switchOff(slot));
+    for (const slice of slices) switchedOn.push(await switchOff(slice));
     return await fn();
   } finally {
     for (const switchOn of switchedOn) switchOn();
@@ -42,7 +42,7 @@ interface WeightSlice {
   readonly end: number;
 }
 
-function slotOf(
+function weightSliceOf(
   { attentions }: { readonly attentions: AttentionsByKind },
   { attention, layer, head }: HeadId,
 ): WeightSlice {
@@ -67,23 +67,23 @@ interface Hidden {
 const hidden = new WeakMap<Tensor, Map<number, Hidden>>();
 
 /** Sets the rows to zero. Returns a function that restores them after the last caller has finished. */
-async function switchOff(slot: WeightSlice): Promise<() => void> {
-  const { weight, start } = slot;
+async function switchOff(slice: WeightSlice): Promise<() => void> {
+  const { weight, start } = slice;
   const ofWeight = hidden.get(weight) ?? new Map<number, Hidden>();
   hidden.set(weight, ofWeight);
-  const entry: Hidden = ofWeight.get(start) ?? { before: onRows(slot, (rows) => rows.data()), callers: 0 };
+  const entry: Hidden = ofWeight.get(start) ?? { before: onRows(slice, (rows) => rows.data()), callers: 0 };
   ofWeight.set(start, entry);
   entry.callers++;
   const before = await entry.before.catch((error: unknown) => {
     if (ofWeight.get(start) === entry) ofWeight.delete(start); // the next caller reads the rows again
     throw error;
   });
-  onRows(slot, (rows) => rows.write(new Float32Array(before.length)));
+  onRows(slice, (rows) => rows.write(new Float32Array(before.length)));
   return () => {
     entry.callers--;
     if (entry.callers > 0) return;
     ofWeight.delete(start);
-    if (!weight.disposed) onRows(slot, (rows) => rows.write(before));
+    if (!weight.disposed) onRows(slice, (rows) => rows.write(before));
   };
 }
 
