@@ -26,6 +26,8 @@ export interface Maps {
   readonly grids: readonly GridSize[];
   /** float32 [B, S, 1]: 0 for padding, 1 for other tokens. Default: no token is padding. */
   readonly mask?: Tensor | null | undefined;
+  /** Receives the weights of each layer's samples, [B, Q, heads, maps, points]. Default: nobody does. */
+  readonly weights?: Tensor[] | undefined;
 }
 
 /**
@@ -54,7 +56,7 @@ export class DeformableAttention extends Module implements Sampler {
   /**
    * `x`: float32 [B, Q, dModel]. `boxes`: [B, Q, 4], centre and size as shares of the image. The result has x's shape.
    */
-  forward(x: Tensor, boxes: Tensor, { tokens, grids, mask }: Maps): Tensor {
+  forward(x: Tensor, boxes: Tensor, { tokens, grids, mask, weights: allWeights }: Maps): Tensor {
     const { dModel, heads, levels, points } = this.options;
     const [batch, queries] = x.shape as [number, number];
     const projected = this.valueProj.forward(tokens);
@@ -77,6 +79,7 @@ export class DeformableAttention extends Module implements Sampler {
       return gridSample(image, at, { channelsLast: true }); // [B·heads, Q, points, d]
     });
     const weights = softmax(this.attentionWeights.forward(x).reshape(batch, queries, heads, levels * points));
+    allWeights?.push(weights.reshape(batch, queries, heads, levels, points));
     this.observeSamples?.({
       positions: contiguous(permute(places.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
       weights: contiguous(permute(weights, [0, 2, 1, 3])),

@@ -1,28 +1,24 @@
-import { isObject } from '../../core/check.js';
-import { FormatError, ShapeError } from '../../core/errors.js';
+import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
+import type { AttentionMaps, AttentionsByKind, ObservedAttention } from '../../inspect/attention-maps.js';
 import { Conv2d } from '../../nn/conv.js';
-import { Dropout, DropPath } from '../../nn/dropout.js';
+import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type GridSize, interpolate } from '../../nn/interpolation.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { LayerScale } from '../../nn/layer-scale.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { Linear, type Projection } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
-import type { PatchEmbedding } from '../../nn/patch-embedding.js';
-import { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { type Activation, activate } from '../../ops/activation.js';
 import { attention } from '../../ops/attention.js';
+import { attentionWeights } from '../../ops/attention-weights.js';
 import { max } from '../../ops/axis.js';
 import { add, mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
-import { concat, permute, slice } from '../../ops/move.js';
+import { concat, permute } from '../../ops/move.js';
 import { cos, exp, sin } from '../../ops/unary.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, labelsOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
 import {
   bestRows,
@@ -35,14 +31,11 @@ import {
 import { type Found, lwDetrLoss } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
-import { type Json, ModelConfig } from '../model-config.js';
+import type { ModelConfig } from '../model-config.js';
 import { rfDetrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { stagesOf } from '../resnet.js';
-import { patchesOf } from '../towers.js';
-import { dinov2FeedForward } from './dinov2.js';
-import { imageDefaults } from './vit.js';
+import { backboneNames, backboneOf, WindowedDinov2 } from './windowed-dinov2.js';
 
 type Random = DetectionLayerOptions['randomness'];
 
@@ -97,6 +90,15 @@ export class RfDetr extends DetectionModel {
     return ['pixelMask', ...super.inputNames];
   }
 
+  /** Deformable attention to the map samples a few places, so it is not among them. */
+  override get attentions(): AttentionsByKind {
+    return { ...super.attentions, decoder: this.decoderLayers.map(({ selfAttn }) => selfAttn) };
+  }
+
+  protected override mapsOf({ decoder }: AttentionMaps): ModelOutput {
+    return { attentions: decoder };
+  }
+
   protected override *forwardPixelsInParts(
     pixels: Tensor,
     inputs: ModelInputs,
@@ -106,7 +108,8 @@ export class RfDetr extends DetectionModel {
     const mask = gridMask(inputs.pixelMask, pixels, mapSize(map));
     const extents = mask.cells.map((cells) => extentOf(cells, mapSize(map)));
     const proposed = this.#propose(map, mask, extents);
-    const { states, start } = yield* this.#decodeInParts(map, mask, extents, proposed);
+    const weights: Tensor[] | undefined = options.attentions ? [] : undefined;
+    const { states, start } = yield* this.#decodeInParts(map, mask, extents, proposed, weights);
     const normed = states.slice(1).map((state) => this.decoderNorm.forward(state));
     const features = normed.at(-1) as Tensor;
     const output: ModelOutput = {
@@ -118,6 +121,7 @@ export class RfDetr extends DetectionModel {
       encOutputsCoordLogits: proposed.boxes,
       backboneFeatures: permute(map, [0, 3, 1, 2]),
     };
+    if (weights) output.crossAttentions = weights;
     if (options.hiddenStates) output.hiddenStates = [...states.slice(0, -1), features]; // transformers normalizes the last one
     const { head, boxes } = this;
     if (!head || !boxes) return output;
@@ -157,13 +161,14 @@ export class RfDetr extends DetectionModel {
 
   /**
    * Refines the queries. `states`: the input of the first layer, and the outputs of all layers, [B, groups · queries,
-   * dModel]. `start`: the boxes from which the decoder starts.
+   * dModel]. `start`: the boxes from which the decoder starts. `weights`: see `Maps`.
    */
   *#decodeInParts(
     map: Tensor,
     { cells, isPadded }: GridMask,
     extents: readonly Extent[],
     proposed: { readonly boxes: Tensor },
+    weights: Tensor[] | undefined,
   ): Generator<unknown, { states: Tensor[]; start: Tensor }> {
     const { device } = map;
     const [batch, height, width, dModel] = map.shape as [number, number, number, number];
@@ -176,7 +181,7 @@ export class RfDetr extends DetectionModel {
     const padded = isPadded ? mul(start, concat([ratios, ratios], -1)) : start;
     const positions = this.positionHead.forward(boxWaves(padded, dModel));
     const seen = device.tensor(Float32Array.from(cells.flat(), Number), [batch, height * width, 1]);
-    const maps: Maps = { tokens: flatMap(map), grids: [[height, width]], mask: isPadded ? seen : null };
+    const maps: Maps = { tokens: flatMap(map), grids: [[height, width]], mask: isPadded ? seen : null, weights };
     const states = [add(this.queries.rows(0, count), device.zeros([batch, 1, 1]))];
     for (const layer of this.decoderLayers) {
       states.push(layer.forward(states.at(-1) as Tensor, positions, padded, maps, groups));
@@ -215,177 +220,6 @@ export class RfDetr extends DetectionModel {
       boxes: 'bbox_embed',
     };
   }
-}
-
-/** Returns the settings of the backbone. Throws FormatError for a network other than windowed DINOv2. */
-function backboneOf(config: ModelConfig): ModelConfig {
-  const { backbone_config: given } = config.values;
-  const backbone = new ModelConfig({ ...backboneDefaults, ...(isObject(given) ? (given as Json) : usualBackbone) });
-  backbone.expect('model_type', 'rf_detr_dinov2');
-  backbone.expect('reshape_hidden_states', true);
-  return backbone;
-}
-
-/** DINOv2 in which most layers attend within windows of the image, and some to the whole image. */
-class WindowedDinov2 extends Module {
-  readonly patches: PatchEmbedding;
-  /** float32 [1 + patches, dModel]: the class token, then patches row by row. */
-  readonly positions: Tensor;
-  /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
-  readonly maskToken: Tensor | null;
-  readonly layers: readonly TransformerLayer[];
-  readonly norm: LayerNorm;
-  readonly start: Dropout;
-  /** True if the feed-forward networks are SwiGLU. */
-  readonly isGated: boolean;
-  /** Total number of features of all returned maps. */
-  readonly features: number;
-  /** Windows along each side of the image. */
-  readonly #windows: number;
-  /** For each layer: true if it attends within windows. */
-  readonly #isLocal: readonly boolean[];
-  /** Layers whose outputs are returned, counted from 1. 0 stands for the input of the first layer. */
-  readonly #stages: readonly number[];
-  readonly #normalizes: boolean;
-
-  constructor(init: Initializer, config: ModelConfig, randomness: Random) {
-    super();
-    const [dModel, heads, depth] = ['hidden_size', 'num_attention_heads', 'num_hidden_layers'].map((name) =>
-      config.size(name),
-    ) as [number, number, number];
-    const eps = config.number('layer_norm_eps');
-    const headSize = config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads);
-    this.patches = patchesOf(init, config, { positions: false, interpolate: true });
-    const [rows, columns] = this.patches.grid(this.patches.image);
-    this.positions = init.normal([1 + rows * columns, dModel], dModel ** -0.5);
-    this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
-    this.start = dropoutOf(config, 'hidden_dropout_prob', randomness);
-    this.isGated = config.flag('use_swiglu_ffn');
-    const layer = () =>
-      new TransformerLayer({
-        selfAttn: () =>
-          new MultiHeadAttention(init, {
-            dModel,
-            heads,
-            headSize,
-            bias: config.flag('qkv_bias'),
-            outBias: true,
-            dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
-          }),
-        feedForward: () => dinov2FeedForward(init, config, false),
-        norm: () => new LayerNorm(init, dModel, eps),
-        postNorm: () => new LayerScale(init, dModel, config.number('layerscale_value')),
-        dropout: () => new DropPath(config.number('drop_path_rate'), randomness),
-        wiring: 'pre',
-        randomness,
-      });
-    this.layers = Array.from({ length: depth }, layer);
-    this.norm = new LayerNorm(init, dModel, eps);
-    this.#normalizes = config.flag('apply_layernorm');
-    this.#windows = config.size('num_windows');
-    this.#stages = stagesOf(config, depth);
-    this.features = dModel * this.#stages.length;
-    const local = localLayersOf(config, this.#stages);
-    this.#isLocal = this.layers.map((_, i) => local.includes(i));
-  }
-
-  /**
-   * `pixels`: float32 [B, channels, H, W]. Returns maps [B, H', W', dModel] of some layers. Yields after each layer.
-   * Throws ShapeError.
-   */
-  *forward(pixels: Tensor): Generator<unknown, Tensor[]> {
-    const { device } = pixels;
-    const tokens = this.patches.forward(pixels); // [B, 1 + patches, dModel]
-    const [batch, , height, width] = pixels.shape as [number, number, number, number];
-    const grid = this.patches.grid([height, width]);
-    const windows = this.#windows;
-    if (grid.some((side) => side % windows !== 0)) {
-      const expected = `sides that ${windows} windows divide`;
-      throw new ShapeError(`forward: pixelValues have ${grid.join(' × ')} patches, expected ${expected}`);
-    }
-    const placed = this.#inWindows(add(tokens, this.#positionsOf(grid, height === width)), grid);
-    const [count, length, dModel] = placed.shape as [number, number, number];
-    const local = Sequences.of(device, Array<number>(count).fill(length));
-    const whole = Sequences.of(device, Array<number>(batch).fill((length * count) / batch));
-    const states = [this.start.forward(placed.reshape(count * length, dModel))];
-    for (const [i, layer] of this.layers.slice(0, this.#stages.at(-1)).entries()) {
-      states.push(layer.forward(states.at(-1) as Tensor, this.#isLocal[i] ? local : whole));
-      yield;
-    }
-    return this.#stages.map((stage) => {
-      const state = states[stage] as Tensor;
-      const normed = this.#normalizes ? this.norm.forward(state) : state;
-      return this.#joined(normed.reshape(count, length, dModel), grid);
-    });
-  }
-
-  /** Returns the positions for a grid of patches, [1 + patches, dModel]. */
-  #positionsOf(grid: GridSize, isSquare: boolean): Tensor {
-    const { positions } = this;
-    const total = positions.shape[0] as number;
-    // Positions of an image that is not square are interpolated, even if the number of patches is the same.
-    // transformers does so, too.
-    if (isSquare && grid[0] * grid[1] === total - 1) return positions;
-    const side = Math.floor(Math.sqrt(total - 1));
-    const resized = interpolate('bicubic', positions.rows(1, total), [side, side], grid, { antialias: true });
-    return concat([positions.rows(0, 1), resized]);
-  }
-
-  /**
-   * Cuts [B, 1 + patches, dModel] into windows, [B · windows², 1 + patches of a window, dModel]. Each window gets a
-   * copy of the class token. If windows are not square, rows and columns are exchanged, as in transformers.
-   */
-  #inWindows(tokens: Tensor, [height, width]: GridSize): Tensor {
-    const [batch, total, dModel] = tokens.shape as [number, number, number];
-    const n = this.#windows;
-    const [down, across] = [height / n, width / n];
-    const patches = slice(tokens, 1, 1, total).reshape(batch, n, across, n, down, dModel);
-    const windows = permute(patches, [0, 1, 3, 2, 4, 5]).reshape(batch * n * n, down * across, dModel);
-    const first = slice(tokens, 1, 0, 1); // [B, 1, dModel]
-    const classes = add(first, tokens.device.zeros([1, n * n, 1])).reshape(batch * n * n, 1, dModel);
-    return concat([classes, windows], 1);
-  }
-
-  /** Joins the patches of all windows to maps [B, H, W, dModel], without the class tokens. */
-  #joined(state: Tensor, [height, width]: GridSize): Tensor {
-    const [, length, dModel] = state.shape as [number, number, number];
-    const n = this.#windows;
-    const patches = slice(state, 1, 1, length).reshape(-1, n, n, height / n, width / n, dModel);
-    return permute(patches, [0, 1, 3, 2, 4, 5]).reshape(-1, height, width, dModel);
-  }
-}
-
-/**
- * Returns the layers that attend within windows: `window_block_indexes`. By default, these are the layers before the
- * last stage whose output is not returned.
- */
-function localLayersOf(config: ModelConfig, stages: readonly number[]): readonly number[] {
-  if (config.values.window_block_indexes != null) return config.list('window_block_indexes').map(Number);
-  const { out_indices: given } = config.values;
-  const indices = Array.isArray(given) ? given.map(Number) : stages; // transformers keeps negative ones
-  const last = indices.at(-1) as number;
-  return Array.from({ length: Math.max(0, last + 1) }, (_, i) => i).filter((i) => !indices.includes(i));
-}
-
-function backboneNames(path: string, stored: string, isGated: boolean): StateNames {
-  const [embeddings, layer] = [`${stored}.embeddings`, `${stored}.encoder.layer.*`];
-  const [inner, outer] = isGated ? ['gate_proj', 'down_proj'] : ['fc1', 'fc2'];
-  const own = `${path}.layers.*`;
-  return {
-    [`${path}.patches.projection`]: `${embeddings}.patch_embeddings.projection`,
-    [`${path}.patches.class_token`]: { name: `${embeddings}.cls_token`, leading: [1, 1] },
-    [`${path}.positions`]: { name: `${embeddings}.position_embeddings`, leading: [1] },
-    [`${path}.mask_token`]: { name: `${embeddings}.mask_token`, leading: [1] },
-    [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
-    [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
-    [`${own}.post_norms.0.weight`]: `${layer}.layer_scale1.lambda1`,
-    [`${own}.post_norms.1.weight`]: `${layer}.layer_scale2.lambda1`,
-    [`${own}.feed_forward.linear1`]: `${layer}.mlp.${inner}`,
-    [`${own}.feed_forward.linear2`]: `${layer}.mlp.${outer}`,
-    [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
-    [own]: layer,
-    [`${path}.norm`]: `${stored}.layernorm`,
-  };
 }
 
 /** A convolution without a bias, a layer norm of each pixel's features, and an activation. Maps are [B, H, W, C]. */
@@ -576,21 +410,24 @@ class Proposals extends Module {
 /**
  * Self-attention within each group of queries. Positions are added to the input of queries and keys, but not of values.
  */
-class GroupAttention extends Module {
+class GroupAttention extends Module implements ObservedAttention {
   readonly qkv: Projection;
   readonly outProj: Projection;
   readonly dropout: Dropout;
-  readonly #heads: number;
+  readonly heads: number;
+  readonly headSize: number;
+  observe: ObservedAttention['observe'] = null;
 
   constructor(init: Initializer, config: ModelConfig, randomness: Random) {
     super();
     const [dModel, heads] = [config.size('d_model'), config.size('decoder_self_attention_heads')];
-    const inner = heads * (config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads));
+    this.headSize = config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads);
+    const inner = heads * this.headSize;
     const bias = config.flag('attention_bias');
     this.qkv = new Linear(init, dModel, [inner, inner, inner], bias);
     this.outProj = new Linear(init, inner, dModel, bias);
     this.dropout = new Dropout(config.number('attention_dropout'), randomness);
-    this.#heads = heads;
+    this.heads = heads;
   }
 
   /** `x`, `positions` and the result: float32 [B, groups · queries, dModel]. */
@@ -600,7 +437,9 @@ class GroupAttention extends Module {
     const placed = grouped(add(x, positions));
     const [q, k] = [this.qkv.part(placed, 0, 1), this.qkv.part(placed, 1, 2)];
     const v = this.qkv.part(grouped(x), 2, 3);
-    const mixed = attention(q, k, v, { heads: this.#heads, dropout: this.dropout.options });
+    const { heads } = this;
+    const mixed = attention(q, k, v, { heads, dropout: this.dropout.options });
+    this.observe?.({ outputs: mixed, weights: () => attentionWeights(q, k, { heads }), parts: null });
     return this.outProj.forward(mixed).reshape(batch, total, dModel);
   }
 }
@@ -641,29 +480,6 @@ class RfDetrDecoderLayer extends Module {
     return this.norm3.forward(dropout3.forward(this.feedForward.forward(mixed)), mixed);
   }
 }
-
-const backboneDefaults: Json = {
-  ...imageDefaults,
-  model_type: 'rf_detr_dinov2',
-  patch_size: 14,
-  mlp_ratio: 4,
-  layer_norm_eps: 1e-6,
-  layerscale_value: 1,
-  drop_path_rate: 0,
-  use_swiglu_ffn: false,
-  apply_layernorm: true,
-  reshape_hidden_states: true,
-  use_mask_token: true,
-  num_windows: 4,
-};
-
-/** The backbone if the config describes none. */
-const usualBackbone: Json = {
-  num_attention_heads: 6,
-  hidden_size: 384,
-  image_size: 518,
-  out_features: ['stage2', 'stage5', 'stage8', 'stage11'],
-};
 
 export const rfDetr: Family = {
   model: RfDetr,

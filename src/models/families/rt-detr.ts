@@ -1,4 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps, AttentionsByKind } from '../../inspect/attention-maps.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
@@ -59,14 +60,30 @@ export class RtDetr extends DetectionModel {
     this.model = new RtDetrBody(context, backbone, this.randomness);
   }
 
+  /** Deformable attention to the maps samples a few places, so it is not among them. */
+  override get attentions(): AttentionsByKind {
+    const { encoder, decoder } = this.model;
+    return {
+      encoder: encoder.encoder.flatMap(({ layers }) => layers.map(({ selfAttn }) => selfAttn)),
+      decoder: decoder.layers.map(({ selfAttn }) => selfAttn),
+      cross: [],
+    };
+  }
+
+  protected override mapsOf({ encoder, decoder }: AttentionMaps): ModelOutput {
+    return { encoderAttentions: encoder, decoderAttentions: decoder };
+  }
+
   protected override *forwardPixelsInParts(
     pixels: Tensor,
     { labels }: ModelInputs,
-    { loss = true }: ForwardOptions,
+    { loss = true, attentions = false }: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const classes = labelsOf(this.settings).length;
     const targets = labels && loss ? targetsOf(labels, pixels.shape[0] as number, classes) : null;
-    const { output, denoising } = yield* this.model.forward(pixels, targets);
+    const crossAttentions: Tensor[] = [];
+    const { output, denoising } = yield* this.model.forward(pixels, targets, attentions ? crossAttentions : undefined);
+    if (attentions) output.crossAttentions = crossAttentions;
     if (targets) output.loss = rtDetrLoss(this.#predictions(output, denoising), targets, this.settings);
     return output;
   }
@@ -187,12 +204,13 @@ class RtDetrBody extends Module {
   }
 
   /**
-   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. Yields after each layer
-   * or block.
+   * `pixels`: float32 [B, channels, H, W]. `targets`: objects for denoising queries, or null. `weights`: see `Maps`.
+   * Yields after each layer or block.
    */
   *forward(
     pixels: Tensor,
     targets: readonly DetectionTarget[] | null,
+    weights: Tensor[] | undefined,
   ): Generator<unknown, { output: ModelOutput; denoising: Denoising | null }> {
     const images = permute(pixels, [0, 2, 3, 1]); // maps are [B, H, W, C]
     const seen = yield* this.backbone.model.forwardInParts(images);
@@ -223,7 +241,7 @@ class RtDetrBody extends Module {
     const decoded = yield* this.decoder.forwardInParts(
       queries,
       sigmoid(initial),
-      { tokens, grids },
+      { tokens, grids, weights },
       denoising?.mask ?? null,
     );
     return { output: { ...output, ...decoded }, denoising };
