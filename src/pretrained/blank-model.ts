@@ -3,6 +3,7 @@
 
 import { checkOneOf, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
+import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
 import { type Json, ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
@@ -16,6 +17,7 @@ import { completeConfig } from './config.js';
 import type { OnnxChoice } from './onnx/files.js';
 import { hasOwnOutput } from './own-output.js';
 import { inPresentForm } from './present-form.js';
+import { QUANTIZED_PART } from './quantized/names.js';
 import {
   headOfLayout,
   isColbert,
@@ -115,8 +117,9 @@ export async function blankModel(device: Device, folder: ModelFolder, options: B
   const init = new Initializer(device, 0, true);
   try {
     stored.check?.(device);
-    const weights =
-      quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
+    const isPlain = quantization === null || stored.named !== undefined;
+    if (quantization === null && !isOwnFormat && stored.named === undefined) checkPlain(stored);
+    const weights = isPlain ? stored : await dequantized(stored, quantization);
     const mayDiffer = values.tie_word_embeddings && packedName === null;
     const { headersOnly, signal } = options;
     const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, head, headersOnly ? null : device, signal));
@@ -146,7 +149,10 @@ async function storedWeights(
 
 /** A model is saved in the format that it has in memory, so the file's quantization settings are dropped. */
 function withoutQuantization(config: Json): Json {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !QUANTIZATION.includes(key)));
+  const entries = Object.entries(config).filter(([key]) => !QUANTIZATION.includes(key));
+  const inner = (key: string, value: unknown) =>
+    key === 'text_config' && isObject(value) ? withoutQuantization(value) : value;
+  return Object.fromEntries(entries.map(([key, value]) => [key, inner(key, value)]));
 }
 
 /** Weights, of which some are replaced. */
@@ -179,11 +185,24 @@ async function dequantized(weights: Weights, config: Json): Promise<Weights> {
   return dequantizing(weights, config);
 }
 
-/** Returns the description of quantized weights, from config.json or from AutoGPTQ's own file. */
+/** Returns the description of quantized weights: from config.json, or from AutoGPTQ's or AutoAWQ's own file. */
 async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
-  const { quantization_config: config, compression_config: older } = json;
-  if (isObject(config ?? older)) return (config ?? older) as Json;
-  return (await source.has('quantize_config.json')) ? source.json('quantize_config.json') : null;
+  const { text_config: text } = json;
+  const places = [json, isObject(text) ? text : {}].flatMap((each) => QUANTIZATION.map((name) => each[name]));
+  const found = places.find(isObject);
+  if (found !== undefined) return found;
+  for (const file of ['quantize_config.json', 'quant_config.json'])
+    if (await source.has(file)) return source.json(file);
+  return null;
+}
+
+/** Throws FormatError for quantized weights in a folder without a description of them. */
+function checkPlain({ tensors }: Weights): void {
+  const name = [...tensors.keys()].find((each) => QUANTIZED_PART.test(each));
+  if (name !== undefined)
+    throw new FormatError(
+      `${name} is part of a quantized weight, but config.json has no quantization_config: copy it from the original folder`,
+    );
 }
 
 /**

@@ -148,7 +148,7 @@ it.each<[string, ReturnType<typeof changed>, RegExp]>([
   [
     'an unknown method',
     changed('gptq-g32-sym', { quant_method: 'aqlm' }),
-    /quant_method is .aqlm., .* expected gptq, awq/,
+    /quant_method "aqlm" is not read, expected gptq, awq/,
   ],
   ['GPTQ with 5 bits', changed('gptq-g32-sym', { bits: 5 }), /GPTQ with 5 bits/],
   ['AWQ for Marlin', changed('awq-g32', { version: 'marlin' }), /version marlin is not read/],
@@ -191,3 +191,57 @@ it('is saved in its format in memory', async () => {
   models.push(model);
   expect(model.origin?.config).not.toHaveProperty('quantization_config');
 });
+
+/** The files of a folder whose description of quantized weights is in another place, or absent. */
+function moved(name: string, move: (quantization: object) => Record<string, object>) {
+  const files = changed(name, {});
+  const { quantization_config, ...json } = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const others = Object.entries(move(quantization_config)).map(([file, content]) => {
+    const all = file === 'config.json' ? { ...json, ...content } : content;
+    return [file, new TextEncoder().encode(JSON.stringify(all))];
+  });
+  const config = new TextEncoder().encode(JSON.stringify(json));
+  return { ...files, 'config.json': config, ...Object.fromEntries(others) } as Record<string, Uint8Array<ArrayBuffer>>;
+}
+
+it.each<[string, string, Parameters<typeof moved>[1]]>([
+  ['quantize_config.json', 'gptq-g32-sym', (given) => ({ 'quantize_config.json': given })],
+  [
+    'quant_config.json of AutoAWQ',
+    'awq-g32',
+    () => ({ 'quant_config.json': { zero_point: true, q_group_size: 32, w_bit: 4, version: 'GEMM' } }),
+  ],
+  ['text_config', 'awq-g32', (given) => ({ 'config.json': { text_config: { quantization_config: given } } })],
+  ['compression_config', 'ct-int8-channel', (given) => ({ 'config.json': { compression_config: given } })],
+  [
+    'quantization_config without a method',
+    'bnb-nf4',
+    () => ({ 'config.json': { quantization_config: { load_in_4bit: true } } }),
+  ],
+])('the description may be in %s', async (_, name, move) => {
+  const model = await loadModel(device, moved(name, move));
+  const original = await loadModel(device, `${data.path}/${name}`);
+  models.push(model, original);
+  const [found, expected] = [model, original].map((each) => each.forward({ inputIds: [[5, 6, 7]] }).logits!);
+  expect(await found!.data()).toEqual(await expected!.data());
+  expect(JSON.stringify(model.origin?.config)).not.toContain('quant');
+});
+
+it.each(['gptq-g32-sym', 'bnb-nf4', 'bnb-int8', 'fp8-block32', 'ct-int4-group-sym'])(
+  '%s without a description, or with that of another method, is refused',
+  async (name) => {
+    const message = /is part of a quantized weight, but config.json has no quantization_config/;
+    await expect(
+      loadModel(
+        device,
+        moved(name, () => ({})),
+      ),
+    ).rejects.toThrow(message);
+    const other = { quantization_config: { quant_method: 'mxfp4' } };
+    const loading = loadModel(
+      device,
+      moved(name, () => ({ 'config.json': other })),
+    );
+    await expect(loading).rejects.toThrow(/without a scale|is not of the quant_method and format/);
+  },
+);

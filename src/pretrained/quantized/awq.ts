@@ -3,7 +3,7 @@ import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { LinearWeight } from '../computed-weight.js';
 import { groupedWeight } from './grouped.js';
-import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
+import { Codes, checkWords, groupSizeOf, matrixOf, notRead, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /** Positions of eight outputs in a 32-bit word. */
 const ORDER = [0, 4, 1, 5, 2, 6, 3, 7];
@@ -28,9 +28,9 @@ export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<
   const version = config.version ?? config.format ?? (config.backend === 'llm-awq' ? config.backend : 'gemm');
   const read = READERS.get(`${version}`.toLowerCase());
   if (bits !== BITS || read === undefined)
-    throw new FormatError(
-      `AWQ with ${bits} bits in version ${version} is not read, expected 4 bits in version ${[...READERS.keys()].join(', ')}`,
-    );
+    throw notRead(`AWQ with ${bits} bits in version ${version}`, [
+      `4 bits in version ${[...READERS.keys()].join(' or ')}`,
+    ]);
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);
     await tensors.noteBias(`${stem}.bias`);

@@ -5,7 +5,16 @@ import type { Json } from '../../models/model-config.js';
 import { groupedWeight } from './grouped.js';
 import { putScaled } from './scaled.js';
 import { readSmallFloats } from './small-floats.js';
-import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
+import {
+  Codes,
+  checkWords,
+  groupSizeOf,
+  matrixOf,
+  notRead,
+  type QuantizedTensors,
+  valuesOf,
+  wordsFor,
+} from './tensors.js';
 
 const PACKED = 'pack-quantized';
 /** Formats of weights as floats of 4 or 6 bits. */
@@ -23,9 +32,7 @@ export async function readCompressedTensors(tensors: QuantizedTensors, config: J
   for (const group of groups) {
     const format = group.format ?? config.format;
     if (!FORMATS.includes(format as string))
-      throw new FormatError(
-        `compressed-tensors in format ${describeValue(format)} is not read, expected ${FORMATS.join(', ')}`,
-      );
+      throw notRead(`compressed-tensors in format ${describeValue(format)}`, FORMATS);
   }
   const schemes = groups.map(({ weights }) => (isObject(weights) ? weights : {}));
   for (const stem of tensors.stems('.weight_packed')) {
@@ -50,15 +57,10 @@ const isBlock = (value: unknown): value is [number, number] =>
 /** Throws FormatError for sparse weights, and for transforms (rotations) of activations. */
 function checkPlain({ sparsity_config: sparsity, transform_config: transform }: Json): void {
   const { format = 'dense' } = isObject(sparsity) ? sparsity : {};
-  if (format !== 'dense')
-    throw new FormatError(
-      `compressed-tensors in the sparse format ${describeValue(format)} is not read, expected dense`,
-    );
+  if (format !== 'dense') throw notRead(`compressed-tensors in the sparse format ${describeValue(format)}`, ['dense']);
   const { config_groups: rotations = {} } = isObject(transform) ? transform : {};
   if (Object.keys(isObject(rotations) ? rotations : {}).length > 0)
-    throw new FormatError(
-      'compressed-tensors with a transform_config is not read, expected weights without transforms',
-    );
+    throw notRead('compressed-tensors with a transform_config', ['weights without transforms']);
 }
 
 interface Layout {

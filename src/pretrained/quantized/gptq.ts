@@ -3,7 +3,16 @@ import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { groupedWeight } from './grouped.js';
-import { Codes, checkWords, groupSizeOf, matrixOf, type QuantizedTensors, valuesOf, wordsFor } from './tensors.js';
+import {
+  Codes,
+  checkWords,
+  groupSizeOf,
+  matrixOf,
+  notRead,
+  type QuantizedTensors,
+  valuesOf,
+  wordsFor,
+} from './tensors.js';
 
 /** Numbers of bits. GPTQModel packs others in a layout of its own, AutoRound packs them like these. */
 const BITS = [2, 3, 4, 8];
@@ -24,14 +33,10 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
   const { checkpoint_format: stored = config.format ?? 'gptq' } = config;
   const layout = config.is_marlin_format === true ? 'marlin' : `${stored}`.toLowerCase();
   const offset = OFFSETS.get(layout);
-  if (offset === undefined)
-    throw new FormatError(
-      `GPTQ in format ${describeValue(layout)} is not read, expected ${[...OFFSETS.keys()].join(' or ')}`,
-    );
+  if (offset === undefined) throw notRead(`GPTQ in format ${describeValue(layout)}`, [...OFFSETS.keys()]);
   const given = Number(config.bits);
   const known = config.quant_method === 'auto-round' ? AUTO_ROUND_BITS : BITS;
-  if (!known.includes(given))
-    throw new FormatError(`GPTQ with ${config.bits} bits is not read, expected one of ${known.join(', ')}`);
+  if (!known.includes(given)) throw notRead(`GPTQ with ${config.bits} bits`, known);
   const mayDiffer = OVERRIDES.some((name) => isObject(config[name]));
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);

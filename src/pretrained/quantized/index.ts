@@ -2,7 +2,6 @@
 // packed formats.
 
 import { describeValue } from '../../core/check.js';
-import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
 import type { Weights } from '../../models/weight-entry.js';
 import { readAwq } from './awq.js';
@@ -11,7 +10,7 @@ import { readCompressedTensors } from './compressed-tensors.js';
 import { readGptq } from './gptq.js';
 import { readMxfp4 } from './mxfp4.js';
 import { readFp8 } from './scaled.js';
-import { QuantizedTensors } from './tensors.js';
+import { notRead, QuantizedTensors } from './tensors.js';
 
 type Reader = (tensors: QuantizedTensors, config: Json) => void | Promise<void>;
 
@@ -45,10 +44,7 @@ const AUTO_ROUND: Readonly<Record<string, Reader>> = {
 function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json): void | Promise<void> {
   const { packing_format: given } = config;
   const read = own(AUTO_ROUND, given ?? 'auto');
-  if (read === undefined)
-    throw new FormatError(
-      `AutoRound in ${describeValue(given)} is not read, expected ${Object.keys(AUTO_ROUND).join(', ')}`,
-    );
+  if (read === undefined) throw notRead(`AutoRound in ${describeValue(given)}`, Object.keys(AUTO_ROUND));
   return read(tensors, config);
 }
 
@@ -56,19 +52,21 @@ function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json
 const own = (readers: Readonly<Record<string, Reader>>, name: unknown) =>
   typeof name === 'string' && Object.hasOwn(readers, name) ? readers[name] : undefined;
 
+/** Returns the method of a description. Older ones do not name it: of bitsandbytes, AutoAWQ and AutoGPTQ. */
+function methodOf(config: Json): unknown {
+  if (config.quant_method != null) return config.quant_method;
+  if (config.load_in_8bit === true || config.load_in_4bit === true) return 'bitsandbytes';
+  if ('w_bit' in config) return 'awq';
+  return 'bits' in config ? 'gptq' : undefined;
+}
+
 /** Returns the weights with quantized ones replaced by their values. Throws FormatError for unknown methods. */
 export async function dequantizing(weights: Weights, config: Json): Promise<Weights> {
-  const { quant_method: method = 'bits' in config ? 'gptq' : undefined } = config;
+  const method = methodOf(config);
   const read = own(METHODS, method);
-  if (read === undefined) {
-    const known = Object.keys(METHODS).join(', ');
-    throw new FormatError(
-      `config.json: quant_method is ${describeValue(method)}, which is not read, expected ${known}. In Python, ` +
-        'model.dequantize() and save_pretrained() make a folder that can be read',
-    );
-  }
+  if (read === undefined) throw notRead(`config.json: the quant_method ${describeValue(method)}`, Object.keys(METHODS));
   const tensors = new QuantizedTensors(weights.tensors);
   await read(tensors, config);
-  tensors.checkScaled();
+  tensors.checkLeftovers();
   return { ...weights, tensors: tensors.all, unneeded: tensors.unneeded };
 }

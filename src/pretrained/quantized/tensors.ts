@@ -4,6 +4,7 @@ import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
+import { QUANTIZED_PART } from './names.js';
 
 export type Numbers = Float32Array | Int32Array;
 
@@ -90,11 +91,14 @@ export class QuantizedTensors {
       if (ACTIVATIONS.some((suffix) => name.endsWith(suffix))) this.#tensors.delete(name);
   }
 
-  /** Throws FormatError for a matrix of float8 that is left over: its scale has an unknown name. */
-  checkScaled(): void {
-    for (const [name, { dtype, shape }] of this.#tensors)
-      if (dtype.startsWith('F8_') && shape.length === 2)
+  /** Throws FormatError for parts of quantized weights that are left over, as config.json does not describe them. */
+  checkLeftovers(): void {
+    for (const [name, { dtype, shape }] of this.#tensors) {
+      if (dtype.startsWith('F8_') && shape.length >= 2)
         throw new FormatError(`tensor ${quote(name)} is ${dtype} without a scale, expected ${quote(`${name}_scale`)}`);
+      if (QUANTIZED_PART.test(name))
+        throw new FormatError(`tensor ${quote(name)} is not of the quant_method and format in config.json`);
+    }
   }
 
   /** Records a bias of zeros. Some libraries write one for each layer, even if the model has none. */
@@ -108,6 +112,14 @@ export class QuantizedTensors {
   put(name: string, weight: WeightEntry): void {
     this.#tensors.set(name, weight);
   }
+}
+
+/** The error for a format that is not read. It names those that are, and a way to get one. */
+export function notRead(what: string, expected: readonly unknown[]): FormatError {
+  const known = `${what} is not read, expected ${expected.join(', ')}`;
+  return new FormatError(
+    `${known}. In Python, model.dequantize() and save_pretrained() make a folder that can be read`,
+  );
 }
 
 /** Returns the sizes of a matrix. Throws FormatError if the tensor is no matrix. */
