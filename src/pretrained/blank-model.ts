@@ -185,7 +185,7 @@ async function dequantized(weights: Weights, config: Json): Promise<Weights> {
   return dequantizing(weights, config);
 }
 
-/** Returns the description of quantized weights: from config.json, or from AutoGPTQ's or AutoAWQ's own file. */
+/** Returns the description of quantized weights: from config.json, or from a file of AutoGPTQ or AutoAWQ. */
 async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
   const { text_config: text } = json;
   const places = [json, isObject(text) ? text : {}].flatMap((each) => QUANTIZATION.map((name) => each[name]));
