@@ -4,7 +4,6 @@
 //   npm run fuzz -- gguf 30
 import assert from 'node:assert';
 import { FuzzedDataProvider } from '@jazzer.js/core';
-import { FormatError } from '../../src/core/errors.js';
 import { ggmlLayouts } from '../../src/io/ggml-types.js';
 import { type Gguf, parseGguf } from '../../src/io/gguf.js';
 import { GgufTexts } from '../../src/io/gguf-values.js';
@@ -13,6 +12,7 @@ import { ggufSettings } from '../../src/pretrained/gguf/config.js';
 import { GgufMetadata } from '../../src/pretrained/gguf/metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson } from '../../src/pretrained/gguf/tokenizer.js';
 import { ggufWeights } from '../../src/pretrained/gguf/weights.js';
+import { orFormatError, withoutTraces } from './checked.js';
 
 /** Number of files made of one input. The fuzzer itself makes few inputs, because it measures the coverage of each. */
 const VARIANTS = 2000;
@@ -23,16 +23,12 @@ const families = new Map(
 );
 process.on('exit', () => console.log(`${files} files`));
 
-export async function fuzz(bytes: Buffer): Promise<void> {
+export function fuzz(bytes: Buffer): Promise<void> {
   const draft = nearlyRight(new FuzzedDataProvider(bytes));
-  const stackTraceLimit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0; // stack traces take time, and most errors are expected
-  try {
+  return withoutTraces(async () => {
     await checkFile(bytes);
     for (const file of variants(draft, bytes)) await checkFile(file);
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  });
 }
 
 async function checkFile(file: Uint8Array): Promise<void> {
@@ -43,15 +39,6 @@ async function checkFile(file: Uint8Array): Promise<void> {
   } catch (error) {
     console.error(`the file was ${Buffer.from(file).toString('base64')}`);
     throw error;
-  }
-}
-
-async function orFormatError<T>(action: () => T | Promise<T>): Promise<T | undefined> {
-  try {
-    return await action();
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    return undefined;
   }
 }
 

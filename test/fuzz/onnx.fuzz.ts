@@ -9,6 +9,7 @@ import { readOnnx } from '../../src/io/onnx.js';
 import { ProtobufReader } from '../../src/io/protobuf.js';
 import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
 import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
+import { orFormatError, withoutTraces } from './checked.js';
 import { variants } from './variants.js';
 
 /** Parts of real files: some of the nodes and initializers of each graph. */
@@ -54,15 +55,11 @@ seeds.push(
 let files = 0;
 process.on('exit', () => console.log(`${files} files`));
 
-export async function fuzz(bytes: Buffer): Promise<void> {
-  const stackTraceLimit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0; // nobody looks at most of what is thrown
-  try {
+export function fuzz(bytes: Buffer): Promise<void> {
+  return withoutTraces(async () => {
     for (const file of [bytes, graphOf(bytes)]) await checkFile(file);
     for (const file of variants(bytes, seeds)) await checkFile(file);
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  });
 }
 
 async function checkFile(file: Uint8Array): Promise<void> {
@@ -80,15 +77,6 @@ async function checkFile(file: Uint8Array): Promise<void> {
     if (error instanceof FormatError) return;
     console.error(`the file was ${Buffer.from(file).toString('base64')}`);
     throw error;
-  }
-}
-
-async function orFormatError<T>(action: () => T | Promise<T>): Promise<T | undefined> {
-  try {
-    return await action();
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    return undefined;
   }
 }
 

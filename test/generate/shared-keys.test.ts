@@ -1,24 +1,16 @@
 // Models whose last layers read the keys of earlier ones: chunks, packed keys and gradients. state-kinds.test.ts has their
 // caches, drafts, batches and beams.
 import { afterAll, describe, expect, it } from 'vitest';
-import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { filesOf } from '../pretrained/reference.js';
-import { testData } from '../test-data.js';
+import { decoderOf, expectChunks, expectSteps, text } from './as-fresh.js';
 
-const data = testData('reference3');
-const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 85));
 const device = await deviceFor(isas[0]!, 2);
 
 describe.each([
   ['gemma4', 3],
   ['gemma3n', 3],
 ] as const)('%s', async (name, owners) => {
-  const files = await filesOf(data, name);
-  const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as object;
-  files['config.json'] = new TextEncoder().encode(JSON.stringify({ ...config, max_position_embeddings: 256 }));
-  const model = (await loadModel(device, files)) as PretrainedModel;
+  const model = await decoderOf(name);
   afterAll(() => model.dispose());
 
   it('keeps only the keys of layers that have their own', () => {
@@ -28,27 +20,8 @@ describe.each([
 
   it('reads a text in chunks as in one pass, and token by token as in steps', () => {
     const ids = text(90);
-    using whole = model.startDecoding({ maxLength: 100 });
-    const expected = model.prefill(whole, [ids]).dataSync();
-    for (const cuts of [[1], [64], [7, 8, 70]]) {
-      using state = model.startDecoding({ sequences: 2, maxLength: 100 });
-      const bounds = [0, ...cuts];
-      for (const [i, start] of bounds.entries()) {
-        const chunk = ids.slice(start, bounds[i + 1]);
-        const logits = model.extend(state, [chunk], { sequences: [1], starts: [start] }).dataSync();
-        if (i === cuts.length) expect(logits).toEqual(expected);
-      }
-    }
-    using state = model.startDecoding({ maxLength: 100 });
-    model.extend(state, [ids.slice(0, 60)], { logits: 'none' });
-    const every = model.extend(state, [ids.slice(60, 75)], { starts: [60], logits: 'every' }).dataSync();
-    using stepped = model.startDecoding({ maxLength: 100 });
-    model.extend(stepped, [ids.slice(0, 60)], { logits: 'none' });
-    const steps = ids.slice(60, 75).flatMap((id) => {
-      stepped.tokens.write([id]);
-      return [...model.step(stepped).dataSync()];
-    });
-    expect([...every]).toEqual(steps);
+    for (const cuts of [[1], [64], [7, 8, 70]]) expectChunks(model, ids, ...cuts);
+    expectSteps(model, ids);
   });
 
   it('reads packed keys of other layers', async () => {

@@ -3,27 +3,11 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/core/errors.js';
 import { openSource } from '../../src/pretrained/open-source.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
 import { imageProcessor, loadProcessor } from '../../src/pretrained/processors/load-processor.js';
 import { resample } from '../../src/pretrained/processors/resample.js';
 import { mixDown } from '../../src/pretrained/processors/wav.js';
 import recorded from './media-modes.json' with { type: 'json' };
-
-function* wordsOf(seed: number): Generator<number, never> {
-  for (let state = seed; ; ) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    yield state >>> 16;
-  }
-}
-
-function pictureOf(width: number, height: number, channels: number): RawImage {
-  const words = wordsOf(8);
-  const data = new Uint8Array(width * height * channels);
-  for (let y = 0, at = 0; y < height; y++)
-    for (let x = 0; x < width; x++)
-      for (let c = 0; c < channels; c++) data[at++] = ((x * 7 + y * 3 + c * 50) % 171) + (words.next().value % 85);
-  return { width, height, data };
-}
+import { pictureOf } from './pictures.js';
 
 /** Width, height and channels of a picture, and what it becomes: a shape, the mean, and four numbers. */
 type Result = [number, number, number, number[] | null, ...number[]];
@@ -33,7 +17,7 @@ describe('pictures', () => {
     const config = { image_processor_type: `${name}ImageProcessor`, ...settings };
     const processor = imageProcessor(config, '', 'preprocessor_config.json');
     for (const [width, height, channels, shape, mean, ...some] of results as unknown as Result[]) {
-      const picture = pictureOf(width, height, channels);
+      const picture = pictureOf(width, height, channels, 8);
       const what = `${width} × ${height}, ${channels} channels`;
       if (shape === null) {
         expect(() => processor.process([picture]), what).toThrow(ArgumentError);

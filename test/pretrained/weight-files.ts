@@ -55,8 +55,8 @@ function text(value: string): Buffer {
 }
 
 /** A zip archive whose records are not compressed. */
-function zip(records: readonly (readonly [name: string, bytes: Buffer])[]): Buffer {
-  const parts: Buffer[] = [];
+export function zip(records: readonly (readonly [name: string, bytes: Uint8Array])[]): Buffer {
+  const parts: Uint8Array[] = [];
   const directory: Buffer[] = [];
   let position = 0;
   for (const [name, bytes] of records) {

@@ -12,6 +12,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { variants, weightsFile } from '../pretrained/variant.js';
 import { testData } from '../test-data.js';
 import classes from './spelled/classes.json' with { type: 'json' };
+import { sound } from './spelled/sound.js';
 import spectrogramClasses from './spelled/spectrogram-classes.json' with { type: 'json' };
 import whisperClasses from './spelled/whisper-classes.json' with { type: 'json' };
 
@@ -23,13 +24,6 @@ const files = {
   'model.safetensors': await switches.bytes('hubert-classes/model.safetensors'),
   'preprocessor_config.json': preprocessor,
 };
-
-/** The formula of make_spelled.py. */
-const sound = (samples: number, seed: number) =>
-  Float32Array.from(
-    { length: samples },
-    (_, i) => Math.sin((seed * i * i) / 900) * 0.5 + 0.3 * Math.sin(i / (3 + seed)),
-  );
 
 const spectrogram = { feature_extractor_type: 'ASTFeatureExtractor', max_length: 11, num_mel_bins: 8 };
 const ofSpectrograms = {

@@ -8,6 +8,7 @@ import { pipeline } from '../../src/tasks/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import expected from './spelled/expected.json' with { type: 'json' };
+import { sound } from './spelled/sound.js';
 
 const RATE = 1000;
 const data = testData('reference3');
@@ -22,13 +23,6 @@ const files = Object.fromEntries(
 const model = await loadModel(device, files);
 const recognize = await pipeline('automatic-speech-recognition', model);
 afterAll(() => model.dispose());
-
-/** The formula of make_spelled.py. */
-const sound = (samples: number, seed: number) =>
-  Float32Array.from(
-    { length: samples },
-    (_, i) => Math.sin((seed * i * i) / 900) * 0.5 + 0.3 * Math.sin(i / (3 + seed)),
-  );
 
 describe('CTC models', () => {
   it.each(expected.cases)('give the transcripts of transformers: $samples samples, $options', async (given) => {

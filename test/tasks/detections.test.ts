@@ -1,30 +1,23 @@
 // Detectors by their pipelines, and their processors, beside what transformers makes of the same images
 // (make_detections.py): odd sizes, grey ones and one with alpha.
+
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
-import { parseSafetensors } from '../../src/io/safetensors.js';
-import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
+import { ImageProcessor } from '../../src/pretrained/processors/image.js';
 import { Owlv2ImageProcessor } from '../../src/pretrained/processors/owlv2.js';
 import { RfDetrImageProcessor } from '../../src/pretrained/processors/rf-detr-images.js';
 import { type DetectedObject, pipeline } from '../../src/tasks/index.js';
 import { largest } from '../tolerance.js';
+import { imageOf, tensors } from './detection-images.js';
 import content from './detections.json' with { type: 'json' };
 
-const { tensors } = parseSafetensors(
-  new Uint8Array(readFileSync(new URL('./detections.safetensors', import.meta.url))),
-);
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
 
 const imageNames = [...tensors.keys()].flatMap((name) =>
   name.startsWith('image.') ? [name.slice('image.'.length)] : [],
 );
-function imageOf(name: string): RawImage {
-  const entry = tensors.get(`image.${name}`)!;
-  const [height, width] = entry.shape as [number, number];
-  return { width, height, data: Uint8Array.from(entry.data() as Int32Array) };
-}
 
 type Kind = keyof typeof content.processors;
 const processorOf = (kind: Kind) => {

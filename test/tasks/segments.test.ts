@@ -2,10 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
-import { parseSafetensors } from '../../src/io/safetensors.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
 import { type ImageSegmentationOptions, pipeline, type Segment } from '../../src/tasks/index.js';
 import { classesOf, segmentsOf } from '../../src/tasks/segments.js';
+import { imageOf } from './detection-images.js';
 import content from './segments.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 2 });
@@ -24,13 +23,6 @@ afterAll(async () => {
   await segment.dispose();
   device.dispose();
 });
-
-const { tensors } = parseSafetensors(bytes('./detections.safetensors'));
-function imageOf(name: string): RawImage {
-  const entry = tensors.get(`image.${name}`)!;
-  const [height, width] = entry.shape as [number, number];
-  return { width, height, data: Uint8Array.from(entry.data() as Int32Array) };
-}
 
 interface Expected {
   readonly score: number | null;
