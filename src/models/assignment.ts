@@ -56,7 +56,7 @@ function augment({ costs, columns, byRow, byColumn, rowOf, pathRow }: Search, st
   let [row, left, length] = [start, columns, 0];
   for (;;) {
     seenRows.push(row);
-    let [place, lowest] = [-1, Number.POSITIVE_INFINITY];
+    let [bestIndex, lowest] = [-1, Number.POSITIVE_INFINITY];
     for (let i = 0; i < left; i++) {
       const column = remaining[i] as number;
       const cost = costs[row * columns + column] as number;
@@ -66,15 +66,15 @@ function augment({ costs, columns, byRow, byColumn, rowOf, pathRow }: Search, st
         pathRow[column] = row;
       }
       // Among equal columns, a free one ends the path.
-      const own = shortest[column] as number;
-      if (own < lowest || (own === lowest && rowOf[column] === -1)) [place, lowest] = [i, own];
+      const distance = shortest[column] as number;
+      if (distance < lowest || (distance === lowest && rowOf[column] === -1)) [bestIndex, lowest] = [i, distance];
     }
     length = lowest;
-    const column = remaining[place] as number;
+    const column = remaining[bestIndex] as number;
     seenColumns.push(column);
     if (rowOf[column] === -1) break;
     row = rowOf[column] as number;
-    remaining[place] = remaining[--left] as number;
+    remaining[bestIndex] = remaining[--left] as number;
   }
   byRow[start] = (byRow[start] as number) + length;
   for (const seen of seenRows) {

@@ -42,7 +42,7 @@ function padSame(x: Tensor, kernel: number, stride: number): Tensor {
 
 /** A convolution without a bias, whose weights are standardized (Qiao et al. 2019, arXiv 1903.10520). */
 class StandardizedConv extends Conv2d {
-  readonly #place: { readonly stride: number; readonly padding: number };
+  readonly #convolution: { readonly stride: number; readonly padding: number };
   readonly #kernel: number;
   readonly #isDynamic: boolean;
 
@@ -51,14 +51,14 @@ class StandardizedConv extends Conv2d {
     this.#kernel = kernel;
     this.#isDynamic = padding === 'same' && (stride > 1 || kernel % 2 === 0);
     const isPadded = padding !== 'valid' && !this.#isDynamic;
-    this.#place = { stride, padding: isPadded ? Math.floor((stride + kernel - 2) / 2) : 0 };
+    this.#convolution = { stride, padding: isPadded ? Math.floor((stride + kernel - 2) / 2) : 0 };
   }
 
   override forward(x: Tensor): Tensor {
     const { shape } = this.weight;
     const weight = layerNorm(this.weight.reshape(shape[0] as number, -1), null, null, { eps: 1e-8 }).reshape(shape);
-    const padded = this.#isDynamic ? padSame(x, this.#kernel, this.#place.stride) : x;
-    return conv2d(padded, weight, null, this.#place);
+    const padded = this.#isDynamic ? padSame(x, this.#kernel, this.#convolution.stride) : x;
+    return conv2d(padded, weight, null, this.#convolution);
   }
 }
 
@@ -106,9 +106,9 @@ class BitLayer extends Module {
   readonly #isPre: boolean;
   readonly #activation: Activation;
 
-  constructor(settings: BitSettings, place: LayerPlace) {
+  constructor(settings: BitSettings, context: LayerContext) {
     super();
-    const { inputs, outputs, stride, isFirst, isPre } = place;
+    const { inputs, outputs, stride, isFirst, isPre } = context;
     const inner = divisible(outputs / 4);
     this.downsample = isFirst ? new Downsample(settings, inputs, outputs, stride, !isPre) : null;
     this.conv1 = new StandardizedConv(settings, inputs, inner, 1);
@@ -117,7 +117,7 @@ class BitLayer extends Module {
     this.norm2 = new NormAndActivation(settings, inner);
     this.conv3 = new StandardizedConv(settings, inner, outputs, 1);
     this.norm3 = new NormAndActivation(settings, isPre ? inner : outputs, isPre);
-    this.dropPath = place.dropPath;
+    this.dropPath = context.dropPath;
     this.#isPre = isPre;
     this.#activation = settings.activation;
   }
@@ -139,7 +139,7 @@ class BitLayer extends Module {
   }
 }
 
-interface LayerPlace {
+interface LayerContext {
   readonly inputs: number;
   readonly outputs: number;
   readonly stride: number;
@@ -170,9 +170,9 @@ export class Bit extends Module {
   readonly #padsPool: boolean;
 
   /** Throws FormatError for settings that are not supported. */
-  constructor(init: Initializer, given: Json, randomness: Randomness) {
+  constructor(init: Initializer, values: Json, randomness: Randomness) {
     super();
-    const config = new ModelConfig({ ...bitDefaults, ...given });
+    const config = new ModelConfig({ ...bitDefaults, ...values });
     const isPre = config.oneOf('layer_type', { preactivation: true, bottleneck: false });
     const padding = paddingOf(config);
     const settings = { init, config, padding, activation: activationOf(config.text('hidden_act')) };
@@ -231,11 +231,11 @@ export function bitNames(path: string, prefix: string): StateNames {
   };
 }
 
-function paddingOf({ values: { global_padding: given } }: ModelConfig): Padding {
-  if (given == null) return 'none';
-  const name = String(given).toLowerCase();
+function paddingOf({ values: { global_padding: padding } }: ModelConfig): Padding {
+  if (padding == null) return 'none';
+  const name = String(padding).toLowerCase();
   if (name === 'same' || name === 'valid') return name;
-  throw new FormatError(`config.json: global_padding is ${describeValue(given)}, expected 'same', 'valid' or null`);
+  throw new FormatError(`config.json: global_padding is ${describeValue(padding)}, expected 'same', 'valid' or null`);
 }
 
 /** Throws FormatError if a stage would dilate its convolutions instead of making a smaller map. */

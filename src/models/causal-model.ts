@@ -76,8 +76,8 @@ export abstract class CausalModel extends PromptModel {
     const logits = isNext ? this.logitsOf(features) : head.forward(features, batch); // [N, vocabulary or labels]
     const output: ModelOutput = { logits: padded.unpack(logits) };
     if (labels) {
-      const own = padded.pack('labels', labels as number[][]);
-      const loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
+      const packedLabels = padded.pack('labels', labels as number[][]);
+      const loss = tokenLoss(logits, isNext ? nextLabels(packedLabels, batch.counts) : packedLabels);
       output.loss = further === null ? loss : add(loss, further);
     }
     return output;
@@ -109,8 +109,8 @@ export abstract class CausalModel extends PromptModel {
 
   /** The features of the last layer, float32 [N, hidden]. */
   *#features(padded: PaddedBatch, hiddenStates?: Tensor[], inputs: ModelInputs = {}): Generator<unknown, Tensor> {
-    const own = this.images ? [...this.images.inputNames, ...KINDS] : [];
-    if (own.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
+    const imageInputs = this.images ? [...this.images.inputNames, ...KINDS] : [];
+    if (imageInputs.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
       return this.#featuresWithImages(padded, hiddenStates, inputs);
     const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
     return yield* this.decoder.forwardInParts(x, this.sequencesOf(padded), { hiddenStates });
@@ -120,33 +120,33 @@ export abstract class CausalModel extends PromptModel {
     const { batch } = padded;
     const images = this.images as ImageReader;
     const isGiven = images.inputNames.some((name) => inputs[name] !== undefined);
-    const placed = isGiven
+    const placedImages = isGiven
       ? atPlaceholders(this.rowsOf(batch), images.placeholder, images.read(inputs))
       : this.placedImages(batch);
-    const given = inputs.tokenTypeIds ?? inputs.mmTokenTypeIds;
-    const kinds = given && splitAs(batch, padded.pack('tokenTypeIds', given));
-    return this.#passImages(batch, placed, this.positionsOf(padded), kinds, hiddenStates);
+    const tokenKinds = inputs.tokenTypeIds ?? inputs.mmTokenTypeIds;
+    const kinds = tokenKinds && splitAs(batch, padded.pack('tokenTypeIds', tokenKinds));
+    return this.#passImages(batch, placedImages, this.positionsOf(padded), kinds, hiddenStates);
   }
 
-  /** The features of whole sequences with images at `placed`. */
+  /** The features of whole sequences with images at `placedImages`. */
   #passImages(
     batch: TokenBatch,
-    placed: readonly (readonly PlacedImage[])[],
+    placedImages: readonly (readonly PlacedImage[])[],
     positions: Tensor,
     kinds?: readonly (readonly number[])[],
     hiddenStates?: Tensor[],
   ): Tensor {
     const { counts, starts } = batch;
-    const embedded = this.#embedText(batch, placed, positions);
+    const embedded = this.#embedText(batch, placedImages, positions);
     const { twoSided } = this.images as ImageReader;
-    const { x, imageEffects } = imagePass(this.decoder, embedded, { placed, counts, starts, kinds }, twoSided);
+    const { x, imageEffects } = imagePass(this.decoder, embedded, { placedImages, counts, starts, kinds }, twoSided);
     const sequences = new Sequences(batch.positions, batch.lengths, counts, null, imageEffects);
     return this.decoder.forward(x, sequences, { hiddenStates });
   }
 
-  /** The embeddings of text, with those of any token in the places of images. */
-  #embedText(batch: TokenBatch, placed: readonly (readonly PlacedImage[])[], positions: Tensor): Tensor {
-    return this.embedTarget(this.withoutImages(batch.ids, placed, batch.starts), positions);
+  /** The embeddings of text, with those of any token for the rows of images. */
+  #embedText(batch: TokenBatch, placedImages: readonly (readonly PlacedImage[])[], positions: Tensor): Tensor {
+    return this.embedTarget(this.withoutImages(batch.ids, placedImages, batch.starts), positions);
   }
 
   protected override embedExtension(
@@ -155,9 +155,9 @@ export abstract class CausalModel extends PromptModel {
     into: { parts: readonly ExtendedSequence[]; state: DecoderState },
   ): Pass {
     if (this.images === null) return super.embedExtension(batch, positions, into);
-    const placed = this.placedImages(batch);
-    const embedded = this.#embedText(batch, placed, positions);
-    const tokens = { placed, counts: batch.counts, starts: batch.starts, into };
+    const placedImages = this.placedImages(batch);
+    const embedded = this.#embedText(batch, placedImages, positions);
+    const tokens = { placedImages, counts: batch.counts, starts: batch.starts, into };
     return imagePass(this.decoder, embedded, tokens, this.images.twoSided);
   }
 
@@ -166,17 +166,18 @@ export abstract class CausalModel extends PromptModel {
   }
 
   /**
-   * Returns the split position nearest to `at`, on the given side. An image with bidirectional attention is not split.
+   * Returns the split position nearest to `index`, on the given side. An image with bidirectional attention is not
+   * split.
    */
-  splitPoint(tokens: readonly number[], at: number, side: 'before' | 'after'): number {
+  splitPoint(tokens: readonly number[], index: number, side: 'before' | 'after'): number {
     const { twoSided = 'none' } = this.images ?? {};
-    if (twoSided === 'none' || at <= 0 || at >= tokens.length) return at;
+    if (twoSided === 'none' || index <= 0 || index >= tokens.length) return index;
     if (twoSided === 'prompt') {
-      if (!tokens.some(isImageId)) return at;
+      if (!tokens.some(isImageId)) return index;
       return side === 'after' ? tokens.length : 0;
     }
     const isInside = (position: number) => isImageId(tokens[position] ?? 0) && isImageId(tokens[position - 1] ?? 0);
-    let position = at;
+    let position = index;
     while (isInside(position)) position += side === 'after' ? 1 : -1;
     return position;
   }
@@ -219,7 +220,7 @@ export abstract class CausalModel extends PromptModel {
   }
 
   /** @internal `positionsOf` for a model that this one is a part of. */
-  placesOf(padded: PaddedBatch): Tensor {
+  positionIdsOf(padded: PaddedBatch): Tensor {
     return this.positionsOf(padded);
   }
 

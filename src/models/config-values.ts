@@ -70,7 +70,7 @@ export function dropBranch(
 export function heightAndWidth(config: ModelConfig, name: string): readonly [height: number, width: number] {
   const value = config.values[name];
   if (!Array.isArray(value)) return [config.size(name), config.size(name)];
-  const isSize = (each: unknown) => Number.isInteger(each) && (each as number) > 0;
+  const isSize = (size: unknown) => Number.isInteger(size) && (size as number) > 0;
   if (value.length === 2 && value.every(isSize)) return value as unknown as readonly [number, number];
   throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected one size, or a height and a width`);
 }
@@ -269,12 +269,12 @@ function divisorsOf(rope: ModelConfig, name: string, pairs: number): number[] {
 
 /** YaRN's factor of tables: the given one, or from DeepSeek's two scales, or undefined for the default. */
 function yarnFactor(rope: ModelConfig, factor: number): number | undefined {
-  const given = rope.numberOrNull('attention_factor');
-  if (given !== null) return given;
-  const [own, all] = [rope.numberOrNull('mscale'), rope.numberOrNull('mscale_all_dim')];
-  if (!own || !all) return undefined;
+  const attentionFactor = rope.numberOrNull('attention_factor');
+  if (attentionFactor !== null) return attentionFactor;
+  const [mscale, all] = [rope.numberOrNull('mscale'), rope.numberOrNull('mscale_all_dim')];
+  if (!mscale || !all) return undefined;
   const growth = (scale: number) => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
-  return growth(own) / growth(all);
+  return growth(mscale) / growth(all);
 }
 
 /**

@@ -158,8 +158,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     sourceVocab = 0,
     dropout = 0,
   } = checkOptions('Transformer', options);
-  const { embeddingScale: scale = true, positions, ...others } = options;
-  const config = withDefaults<TransformerConfig>(others, {
+  const { embeddingScale: scale = true, positions, ...remaining } = options;
+  const config = withDefaults<TransformerConfig>(remaining, {
     dModel,
     heads,
     kvHeads: heads,
@@ -192,8 +192,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   return config;
 }
 
-/** Checks single values. `given` distinguishes omitted options from 0. */
-function checkEach(config: TransformerConfig, given: TransformerOptions): void {
+/** Checks single values. `options` distinguishes omitted options from 0. */
+function checkEach(config: TransformerConfig, options: TransformerOptions): void {
   const { maxLength, encoderLayers, decoderLayers, bosId, eosId, seed, padId, tieEmbeddings } = config;
   const { dModel, heads, kvHeads, bias, dFF, activation, gated } = config;
   checkMultiHead('Transformer', { dModel, heads, kvHeads, bias });
@@ -207,15 +207,15 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   checkSizes('Transformer', { encoderLayers, decoderLayers, ...ids }, 0);
   checkSeed('Transformer', seed);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
-  if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);
-  checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
+  if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: options.sourceVocab }, 1);
+  checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? options : config).targetVocab }, 1);
   for (const name of ['dropout', 'activationDropout'] as const) {
     checkNumber('Transformer', name, config[name], isFraction, 'a number from 0 to below 1');
   }
   const isScale = Number.isFinite(config.embeddingScale);
   check(
     isScale,
-    `embeddingScale is ${describeValue(given.embeddingScale)}, expected a number, a boolean or 'sqrt(dModel)'`,
+    `embeddingScale is ${describeValue(options.embeddingScale)}, expected a number, a boolean or 'sqrt(dModel)'`,
   );
   checkOneOf('Transformer', 'tieEmbeddings', tieEmbeddings, [true, false, 'all']);
 }

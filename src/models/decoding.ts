@@ -112,10 +112,10 @@ export function checkExtension(
     logits: ['last', 'every', 'none'],
   } as const;
   const { counts, size } = tokens;
-  const { logits = 'last', onFeatures, promptLength, ...given } = checkOptions('extend', options, kinds);
+  const { logits = 'last', onFeatures, promptLength, ...sequenceOptions } = checkOptions('extend', options, kinds);
   if (encoder !== null)
     throw new ArgumentError('extend: the model has an encoder: give it one target token at a time, by step()');
-  const { sequences = counts.map((_, i) => i), starts = counts.map(() => 0) } = given;
+  const { sequences = counts.map((_, i) => i), starts = counts.map(() => 0) } = sequenceOptions;
   for (const [name, { length }] of Object.entries({ sequences, starts }))
     if (length !== size) throw new ArgumentError(`extend: ${name} has ${length} entries, but there are ${size} rows`);
   if (new Set(sequences).size < size) throw new ArgumentError(`extend: a sequence is twice among ${sequences.join()}`);

@@ -31,7 +31,7 @@ export interface Maps {
 }
 
 /**
- * Multi-scale deformable attention (Zhu et al. 2020, arXiv 2010.04159): each query samples a few places around its box
+ * Multi-scale deformable attention (Zhu et al. 2020, arXiv 2010.04159): each query samples a few points around its box
  * in each map, and adds them by weights. Places and weights are projections of the query.
  */
 export class DeformableAttention extends Module implements Sampler {
@@ -65,23 +65,23 @@ export class DeformableAttention extends Module implements Sampler {
       contiguous(part).reshape(batch, queries, 1, 2),
     ) as [Tensor, Tensor];
     const offsets = this.samplingOffsets.forward(x).reshape(batch, queries, heads * levels * points, 2);
-    const places = add(centres, mul(scale(offsets, 0.5 / points), sizes)); // shares of the image
+    const centers = add(centres, mul(scale(offsets, 0.5 / points), sizes)); // shares of the image
     const grid = permute(
-      sub(scale(places, 2), 1).reshape(batch, queries, heads, levels, points, 2),
+      sub(scale(centers, 2), 1).reshape(batch, queries, heads, levels, points, 2),
       [3, 0, 2, 1, 4, 5],
     ).reshape(levels, batch * heads, queries, points, 2);
     let first = 0;
     const samples = grids.map(([height, width], level) => {
-      const own = slice(values, 1, first, first + height * width); // [B, H·W, heads, d]
+      const levelValues = slice(values, 1, first, first + height * width); // [B, H·W, heads, d]
       first += height * width;
-      const image = permute(own, [0, 2, 1, 3]).reshape(batch * heads, height, width, -1);
-      const at = grid.rows(level, level + 1).reshape(batch * heads, queries, points, 2);
-      return gridSample(image, at, { channelsLast: true }); // [B·heads, Q, points, d]
+      const image = permute(levelValues, [0, 2, 1, 3]).reshape(batch * heads, height, width, -1);
+      const levelGrid = grid.rows(level, level + 1).reshape(batch * heads, queries, points, 2);
+      return gridSample(image, levelGrid, { channelsLast: true }); // [B·heads, Q, points, d]
     });
     const weights = softmax(this.attentionWeights.forward(x).reshape(batch, queries, heads, levels * points));
     allWeights?.push(weights.reshape(batch, queries, heads, levels, points));
     this.observeSamples?.({
-      positions: contiguous(permute(places.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
+      positions: contiguous(permute(centers.reshape(batch, queries, heads, levels * points, 2), [0, 2, 1, 3, 4])),
       weights: contiguous(permute(weights, [0, 2, 1, 3])),
     });
     const perHead = permute(weights, [0, 2, 1, 3]).reshape(batch * heads, queries, levels * points, 1);

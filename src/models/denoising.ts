@@ -79,16 +79,16 @@ function moveEdges(
 ): void {
   const signs = Array.from(boxes, () => random.below(2) * 2 - 1);
   const parts = Array.from(boxes, (_, i) => (signs[i] as number) * (random.uniform() + (isBad(i >> 2) ? 1 : 0)));
-  for (let at = 0; at < boxes.length; at += 4) {
+  for (let offset = 0; offset < boxes.length; offset += 4) {
     for (const axis of [0, 1]) {
-      const [centre, size] = [boxes[at + axis], boxes[at + axis + 2]] as [number, number];
+      const [centre, size] = [boxes[offset + axis], boxes[offset + axis + 2]] as [number, number];
       const edge = (side: 0 | 1) => {
-        const moved = centre + size * (side - 0.5) + (parts[at + axis + 2 * side] as number) * size * 0.5 * noise;
+        const moved = centre + size * (side - 0.5) + (parts[offset + axis + 2 * side] as number) * size * 0.5 * noise;
         return Math.min(1, Math.max(0, moved));
       };
       const [low, high] = [edge(0), edge(1)];
-      boxes[at + axis] = logit((low + high) / 2);
-      boxes[at + axis + 2] = logit(high - low);
+      boxes[offset + axis] = logit((low + high) / 2);
+      boxes[offset + axis + 2] = logit(high - low);
     }
   }
 }

@@ -172,14 +172,14 @@ class FusionLayer extends Module {
 
   /** `size`: height and width of the result; null for twice those of `fused`. */
   forward(fused: Tensor, map: Tensor | null, size: GridSize | null): Tensor {
-    const own = fused.shape.slice(1, 3) as unknown as GridSize;
+    const grid = fused.shape.slice(1, 3) as unknown as GridSize;
     let x = fused;
     if (map) {
       const isFit = `${map.shape}` === `${fused.shape}`;
-      const resized = isFit ? map : interpolate(map, { size: own, mode: 'bilinear', channelsLast: true });
+      const resized = isFit ? map : interpolate(map, { size: grid, mode: 'bilinear', channelsLast: true });
       x = add(fused, this.residualLayer1.forward(resized));
     }
-    const to = size ?? ([2 * own[0], 2 * own[1]] as const);
+    const to = size ?? ([2 * grid[0], 2 * grid[1]] as const);
     const options = { size: to, mode: 'bilinear', alignCorners: true, channelsLast: true } as const;
     return this.projection.forward(interpolate(this.residualLayer2.forward(x), options));
   }

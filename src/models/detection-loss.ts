@@ -44,11 +44,11 @@ export function detectionLoss(
   const [ofClass, ofBox, ofOverlap] = numbersOf(config, ['class_cost', 'bbox_cost', 'giou_cost']);
   const weights = numbersOf(config, ['bbox_loss_coefficient', 'giou_loss_coefficient']) as [number, number];
   const costs = { classCost: softmaxCost, ofClass, ofBox, ofOverlap } as Costs;
-  const losses = found.map((each) => {
-    const matches = match(each, targets, costs);
-    const ofClasses = rejectingLoss(each, targets, matches, config.number('eos_coefficient'));
-    const loss = add(ofClasses, boxLoss(each, targets, matches, weights, countOf(targets)));
-    return each.predMasks ? add(loss, maskLoss(each.predMasks, targets, matches, config)) : loss;
+  const losses = found.map((prediction) => {
+    const matches = match(prediction, targets, costs);
+    const ofClasses = rejectingLoss(prediction, targets, matches, config.number('eos_coefficient'));
+    const loss = add(ofClasses, boxLoss(prediction, targets, matches, weights, countOf(targets)));
+    return prediction.predMasks ? add(loss, maskLoss(prediction.predMasks, targets, matches, config)) : loss;
   });
   return losses.reduce((total, loss) => add(total, loss));
 }
@@ -93,15 +93,18 @@ export function rtDetrLoss({ found, denoised }: RtDetrFound, targets: Targets, c
   const classCost = config.flag('use_focal_loss') ? focalCost(alpha, gamma) : softmaxCost;
   const costs = { classCost, ofClass, ofBox, ofOverlap } as Costs;
   const count = countOf(targets);
-  const lossOf = (each: PredictedBoxes, matches: readonly Match[], divisor: number) => {
+  const lossOf = (prediction: PredictedBoxes, matches: readonly Match[], divisor: number) => {
     const weights = numbersOf(config, ['weight_loss_bbox', 'weight_loss_giou']) as [number, number];
-    const ofClasses = scale(varifocalLoss(each, targets, matches, config), config.number('weight_loss_vfl') / divisor);
-    return add(ofClasses, boxLoss(each, targets, matches, weights, divisor));
+    const ofClasses = scale(
+      varifocalLoss(prediction, targets, matches, config),
+      config.number('weight_loss_vfl') / divisor,
+    );
+    return add(ofClasses, boxLoss(prediction, targets, matches, weights, divisor));
   };
-  const losses = found.map((each) => lossOf(each, match(each, targets, costs), count));
+  const losses = found.map((prediction) => lossOf(prediction, match(prediction, targets, costs), count));
   if (denoised) {
     const { matches, groups } = denoised;
-    losses.push(...denoised.found.map((each) => lossOf(each, matches, count * groups)));
+    losses.push(...denoised.found.map((prediction) => lossOf(prediction, matches, count * groups)));
   }
   return losses.reduce((total, loss) => add(total, loss));
 }
@@ -120,8 +123,8 @@ function varifocalLoss(
   const wanted = new Float32Array(scores.length);
   const weight = Float32Array.from(scores, (score) => alpha * (1 / (1 + Math.exp(-score))) ** gamma);
   for (const pair of matches) {
-    const at = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
-    weight[at] = wanted[at] = overlapWith(boxes, queries, targets, pair);
+    const index = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
+    weight[index] = wanted[index] = overlapWith(boxes, queries, targets, pair);
   }
   const like = (values: Float32Array) => logits.device.tensor(values, logits.shape);
   return bceWithLogits(logits, like(wanted), { weight: like(weight), reduction: 'sum' });
@@ -146,11 +149,11 @@ export function lwDetrLoss(
   const costs = { classCost: focalCost(0.25, 2), ofClass, ofBox, ofOverlap, groups } as Costs;
   const objects = targets.reduce((total, { boxes }) => total + boxes.length, 0);
   const count = Math.max(1, objects * groups);
-  const losses = found.map((each) => {
-    const matches = match(each, targets, costs);
-    const ofClasses = qualityLoss(each, targets, matches, config.number('focal_alpha'));
+  const losses = found.map((prediction) => {
+    const matches = match(prediction, targets, costs);
+    const ofClasses = qualityLoss(prediction, targets, matches, config.number('focal_alpha'));
     const weighted = scale(ofClasses, config.number('class_loss_coefficient') / count);
-    return add(weighted, boxLoss(each, targets, matches, weights, count));
+    return add(weighted, boxLoss(prediction, targets, matches, weights, count));
   });
   return losses.reduce((total, loss) => add(total, loss));
 }
@@ -166,11 +169,11 @@ function qualityLoss(found: PredictedBoxes, targets: Targets, matches: readonly 
   const [positive, negative] = [new Float32Array(scores.length), new Float32Array(scores.length)];
   const isOther = new Float32Array(scores.length).fill(1);
   for (const pair of matches) {
-    const at = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
-    const share = 1 / (1 + Math.exp(-(scores[at] as number)));
+    const index = (pair.image * queries + pair.query) * classes + classOf(targets, pair);
+    const share = 1 / (1 + Math.exp(-(scores[index] as number)));
     const overlap = overlapWith(boxes, queries, targets, pair);
     const quality = Math.max(0.01, share ** alpha * overlap ** (1 - alpha));
-    [positive[at], negative[at], isOther[at]] = [quality, 1 - quality, 0];
+    [positive[index], negative[index], isOther[index]] = [quality, 1 - quality, 0];
   }
   const like = (values: Float32Array) => logits.device.tensor(values, logits.shape);
   const share = sigmoid(logits);
@@ -208,10 +211,10 @@ function boxLoss(
   const [batch, queries] = predBoxes.shape as [number, number, number];
   const rows = Int32Array.from(matches, ({ image, query }) => image * queries + query);
   const boxes = gather(predBoxes.reshape(batch * queries, 4), device.tensor(rows)); // [objects, 4]
-  const given = matches.flatMap(({ image, target }) => targets[image]?.boxes[target] ?? []);
-  const others = device.tensor(Float32Array.from(given), [matches.length, 4]);
-  const apart = sum(abs(sub(boxes, others)));
-  return scale(add(scale(apart, ofBox), scale(overlapLoss(boxes, others), ofOverlap)), 1 / count);
+  const targetBoxes = matches.flatMap(({ image, target }) => targets[image]?.boxes[target] ?? []);
+  const expectedBoxes = device.tensor(Float32Array.from(targetBoxes), [matches.length, 4]);
+  const apart = sum(abs(sub(boxes, expectedBoxes)));
+  return scale(add(scale(apart, ofBox), scale(overlapLoss(boxes, expectedBoxes), ofOverlap)), 1 / count);
 }
 
 /** Σ 1 - generalized overlap of boxes [objects, 4]. */
@@ -221,10 +224,10 @@ function overlapLoss(a: Tensor, b: Tensor): Tensor {
     return { low: sub(centre, half), high: add(centre, half) };
   };
   const area = (extent: Tensor) => mul(extent.columns(0, 1), extent.columns(1, 2)); // [objects, 1]
-  const [one, two] = [sides(a), sides(b)];
-  const shared = area(clamp(sub(minimum(one.high, two.high), maximum(one.low, two.low)), { min: 0 }));
+  const [first, two] = [sides(a), sides(b)];
+  const shared = area(clamp(sub(minimum(first.high, two.high), maximum(first.low, two.low)), { min: 0 }));
   const union = sub(add(area(a.columns(2, 4)), area(b.columns(2, 4))), shared);
-  const hull = area(sub(maximum(one.high, two.high), minimum(one.low, two.low)));
+  const hull = area(sub(maximum(first.high, two.high), minimum(first.low, two.low)));
   const overlap = sub(div(shared, union), div(sub(hull, union), hull));
   return sum(sub(add(scale(overlap, 0), 1), overlap));
 }

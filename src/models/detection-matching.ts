@@ -116,14 +116,15 @@ export function match(found: PredictedBoxes, targets: readonly DetectionTarget[]
     }
     return assign(table, count, objects).map(([query, target]) => ({ image, query: first + query, target }));
   };
-  return targets.flatMap((each, image) =>
-    Array.from({ length: groups }, (_, group) => matchGroup(each, image, group * count)).flat(),
+  return targets.flatMap((target, image) =>
+    Array.from({ length: groups }, (_, group) => matchGroup(target, image, group * count)).flat(),
   );
 }
 
 /** Returns the targets of `labels`. Throws ArgumentError or ShapeError unless they fit a batch and its classes. */
 export function targetsOf(labels: ModelInputs['labels'], batch: number, classes: number): readonly DetectionTarget[] {
-  const isTarget = (each: unknown) => isObject(each) && Array.isArray(each.classLabels) && Array.isArray(each.boxes);
+  const isTarget = (value: unknown) =>
+    isObject(value) && Array.isArray(value.classLabels) && Array.isArray(value.boxes);
   if (!Array.isArray(labels) || !(labels as unknown[]).every(isTarget))
     throw new ArgumentError('forward: labels are no targets, expected { classLabels, boxes } for each image');
   const targets = labels as unknown as readonly DetectionTarget[];

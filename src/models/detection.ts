@@ -65,9 +65,10 @@ export class PositionedAttention extends Module {
    * default.
    */
   forward(x: Tensor, positions: Tensor | null, keys: Keys = { x, positions, mask: null }): Tensor {
-    const placed = (rows: Tensor, at: Tensor | null) => (at ? add(rows, at) : rows);
-    const q = this.qProj.forward(placed(x, positions));
-    const k = this.kProj.forward(placed(keys.x, keys.positions));
+    const withPositions = (rows: Tensor, rowPositions: Tensor | null) =>
+      rowPositions ? add(rows, rowPositions) : rows;
+    const q = this.qProj.forward(withPositions(x, positions));
+    const k = this.kProj.forward(withPositions(keys.x, keys.positions));
     const v = this.vProj.forward(keys.x);
     const { heads, dropout } = this;
     const options = { heads, mask: keys.mask };
@@ -180,8 +181,8 @@ export function bestRows(scores: Tensor, count: number): (rows: Tensor) => Tenso
     Int32Array.from({ length: batch }, (_, image) => image * total),
     [batch, 1],
   );
-  const at = add(topk(scores, count).indices, first); // [B, count]
-  return (rows) => gather(rows.reshape(batch * total, -1), at);
+  const indices = add(topk(scores, count).indices, first); // [B, count]
+  return (rows) => gather(rows.reshape(batch * total, -1), indices);
 }
 
 /** A model that finds objects in images. */
@@ -263,11 +264,11 @@ export function sinePositions(
   const values = new Float32Array(masks.length * height * width * features);
   masks.forEach((mask, image) => {
     const { rows, columns } = countedCells(mask, [height, width]);
-    for (let at = 0; at < height * width; at++) {
-      const [row, column] = [Math.floor(at / width), at % width];
-      const down = ((rows[at] as number) / ((rows[(height - 1) * width + column] as number) + 1e-6)) * 2 * Math.PI;
-      const right = ((columns[at] as number) / ((columns[row * width + width - 1] as number) + 1e-6)) * 2 * Math.PI;
-      const start = (image * height * width + at) * features;
+    for (let cell = 0; cell < height * width; cell++) {
+      const [row, column] = [Math.floor(cell / width), cell % width];
+      const down = ((rows[cell] as number) / ((rows[(height - 1) * width + column] as number) + 1e-6)) * 2 * Math.PI;
+      const right = ((columns[cell] as number) / ((columns[row * width + width - 1] as number) + 1e-6)) * 2 * Math.PI;
+      const start = (image * height * width + cell) * features;
       for (let i = 0; i < half; i++) {
         const speed = 10000 ** ((2 * Math.floor(i / 2)) / half);
         const wave = i % 2 === 0 ? Math.sin : Math.cos;

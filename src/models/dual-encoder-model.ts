@@ -84,8 +84,8 @@ export function wantsLoss(texts: Tensor, others: Tensor, kind: string, { loss }:
 
 /** Mean of two cross entropies of logits [texts, others], where text i belongs to item i of the others. */
 export function pairLoss(perText: Tensor, perOther: Tensor = perText): Tensor {
-  const own = Array.from({ length: perText.shape[0] as number }, (_, i) => i);
-  return scale(add(tokenLoss(perText, own), tokenLoss(transpose(perOther), own)), 1 / 2);
+  const diagonal = Array.from({ length: perText.shape[0] as number }, (_, i) => i);
+  return scale(add(tokenLoss(perText, diagonal), tokenLoss(transpose(perOther), diagonal)), 1 / 2);
 }
 
 /** Cosines of texts [texts, d] and images [images, d], times e^`logScale`, plus `bias` if it is given. */

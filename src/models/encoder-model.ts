@@ -53,8 +53,8 @@ export abstract class EncoderModel extends PretrainedModel {
       output.lastHiddenState = padded.unpack(features);
       if (pooled) output.poolerOutput = pooled;
       if (this.sentenceHead) {
-        const own = padded.ofTokens(features);
-        const sentence = this.sentenceHead.forward(own.x, own.batch);
+        const unpadded = padded.ofTokens(features);
+        const sentence = this.sentenceHead.forward(unpadded.x, unpadded.batch);
         if (sentence) output.sentenceEmbedding = sentence;
       }
       return output;

@@ -32,8 +32,8 @@ export interface Family {
    * stands for a setting that is derived from others.
    */
   readonly defaults: Json;
-  /** Derives settings from others. `config` has the defaults already; `given` is the content of the file. */
-  readonly complete?: (config: Record<string, unknown>, given: Json) => void;
+  /** Derives settings from others. `config` has the defaults already; `fileConfig` is the content of the file. */
+  readonly complete?: (config: Record<string, unknown>, fileConfig: Json) => void;
   /** True if a layer attends within a window. Newer files have `layer_types` instead. */
   readonly isSliding?: (layer: number, config: Json) => boolean;
   /** The rotary embedding of queries and keys. */

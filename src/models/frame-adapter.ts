@@ -109,7 +109,7 @@ class AttentionAdapterLayer extends Module implements AdapterLayer {
   forward(x: Tensor, after: Sequences): Tensor {
     const shortcut = this.residualConv.forward(this.residualNorm.forward(x));
     const read = this.attentionConv.forward(this.attentionNorm.forward(x));
-    const rows = (each: Tensor) => each.reshape(after.total, -1);
+    const rows = (map: Tensor) => map.reshape(after.total, -1);
     const y = add(this.selfAttn.forward(rows(read), after), rows(shortcut));
     return add(y, this.feedForward.forward(this.feedForwardNorm.forward(y))).reshape(shortcut.shape);
   }
@@ -149,42 +149,42 @@ export class FrameAdapter extends Module {
   /** `x`: float32 [B · frames, dModel]. */
   forward({ x, batch }: Frames): Frames {
     let y = (this.proj && this.projLayerNorm?.forward(this.proj.forward(x))) ?? x;
-    let [own, frames] = [batch.isToken?.map((row) => row.filter(Boolean).length), batch.longest];
+    let [ownFrames, frames] = [batch.isToken?.map((row) => row.filter(Boolean).length), batch.longest];
     let after = batch;
     y = y.reshape(batch.size, frames, this.width);
     for (const layer of this.layers) {
       frames = layer.framesOf(frames);
-      own = own?.map((count) => Math.min(frames, layer.ownFramesOf(count)));
-      after = framesWithPadding(batch, frames, own);
+      ownFrames = ownFrames?.map((count) => Math.min(frames, layer.ownFramesOf(count)));
+      after = framesWithPadding(batch, frames, ownFrames);
       y = layer.forward(y, after);
     }
     return { x: y.reshape(after.total, this.width), batch: after };
   }
 }
 
-/** Sequences of `frames` rows, one for each of `batch`. The first `own` rows of each are no padding. */
-function framesWithPadding({ size, positions }: Sequences, frames: number, own?: readonly number[]): Sequences {
+/** Sequences of `frames` rows, one for each of `batch`. The first `tokenFrames` rows of each are no padding. */
+function framesWithPadding({ size, positions }: Sequences, frames: number, tokenFrames?: readonly number[]): Sequences {
   const all = Sequences.of(positions.device, Array<number>(size).fill(frames));
-  if (own === undefined || own.every((count) => count === frames)) return all;
-  const isToken = own.map((count) => Array.from({ length: frames }, (_, i) => i < count));
+  if (tokenFrames === undefined || tokenFrames.every((count) => count === frames)) return all;
+  const isToken = tokenFrames.map((count) => Array.from({ length: frames }, (_, i) => i < count));
   return new Sequences(all.positions, all.lengths, all.counts, isToken);
 }
 
 /** Names of an adapter in checkpoints. `prefix`: name of the module that holds it. */
 export function adapterNames(prefix: string): StateNames {
-  const [own, theirs] = ['adapter.layers.*', `${prefix}.adapter.layers.*`];
+  const [path, stored] = ['adapter.layers.*', `${prefix}.adapter.layers.*`];
   return {
     'adapter.proj': `${prefix}.adapter.proj`,
     'adapter.proj_layer_norm': `${prefix}.adapter.proj_layer_norm`,
-    [`${own}.conv`]: `${theirs}.conv`,
-    [`${own}.residual_norm`]: `${theirs}.residual_layer_norm`,
-    [`${own}.residual_conv`]: `${theirs}.residual_conv`,
-    [`${own}.attention_norm`]: `${theirs}.self_attn_layer_norm`,
-    [`${own}.attention_conv`]: `${theirs}.self_attn_conv`,
-    [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${theirs}.self_attn.linear_${name}`),
-    [`${own}.self_attn.out_proj`]: `${theirs}.self_attn.linear_out`,
-    [`${own}.feed_forward_norm`]: `${theirs}.ffn_layer_norm`,
-    [`${own}.feed_forward.linear1`]: `${theirs}.ffn.intermediate_dense`,
-    [`${own}.feed_forward.linear2`]: `${theirs}.ffn.output_dense`,
+    [`${path}.conv`]: `${stored}.conv`,
+    [`${path}.residual_norm`]: `${stored}.residual_layer_norm`,
+    [`${path}.residual_conv`]: `${stored}.residual_conv`,
+    [`${path}.attention_norm`]: `${stored}.self_attn_layer_norm`,
+    [`${path}.attention_conv`]: `${stored}.self_attn_conv`,
+    [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${stored}.self_attn.linear_${name}`),
+    [`${path}.self_attn.out_proj`]: `${stored}.self_attn.linear_out`,
+    [`${path}.feed_forward_norm`]: `${stored}.ffn_layer_norm`,
+    [`${path}.feed_forward.linear1`]: `${stored}.ffn.intermediate_dense`,
+    [`${path}.feed_forward.linear2`]: `${stored}.ffn.output_dense`,
   };
 }

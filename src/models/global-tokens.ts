@@ -12,24 +12,28 @@ import type { ModelConfig } from './model-config.js';
  * values.
  */
 export function attentionWindow(config: ModelConfig, layer: number, layers: number): number {
-  const { attention_window: given } = config.values;
-  if (Array.isArray(given) && given.length !== layers)
-    throw new FormatError(`config.json: attention_window has ${given.length} numbers, expected ${layers}, one a layer`);
-  const size: unknown = Array.isArray(given) ? given[layer] : given;
+  const { attention_window: windows } = config.values;
+  if (Array.isArray(windows) && windows.length !== layers)
+    throw new FormatError(
+      `config.json: attention_window has ${windows.length} numbers, expected ${layers}, one a layer`,
+    );
+  const size: unknown = Array.isArray(windows) ? windows[layer] : windows;
   if (typeof size === 'number' && size > 0 && size < 2 ** 31 && size % 2 === 0) return size / 2 + 1;
   throw new FormatError(`config.json: attention_window has ${describeValue(size)}, expected an even number above 0`);
 }
 
-/** True for a global token, by its sequence, its place among the sequence's tokens, and its column in the row. */
-type IsGlobal = (sequence: number, place: number, column: number) => boolean;
+/** True for a global token, by its sequence, its position among the sequence's tokens, and its column in the row. */
+type IsGlobal = (sequence: number, position: number, column: number) => boolean;
 
 /** The sequences with those tokens as global ones. Padding is never global. */
 export function withGlobals(padded: PaddedBatch, isGlobal: IsGlobal): GlobalSequences {
   const { sequences, starts } = padded;
   const globals = sequences.counts.map((count, i) => {
-    const isToken = (place: number) => sequences.isToken?.[i]?.[place] ?? true;
-    const places = Array.from({ length: count }, (_, place) => place);
-    return places.filter((place) => isToken(place) && isGlobal(i, place, place + (starts[i] as number)));
+    const isToken = (position: number) => sequences.isToken?.[i]?.[position] ?? true;
+    const allPositions = Array.from({ length: count }, (_, position) => position);
+    return allPositions.filter(
+      (position) => isToken(position) && isGlobal(i, position, position + (starts[i] as number)),
+    );
   });
   return new GlobalSequences(sequences, globals);
 }
@@ -41,5 +45,5 @@ export function withGlobalMask(padded: PaddedBatch, mask: Rows): GlobalSequences
   if (wrong !== undefined)
     throw new ArgumentError(`forward: globalAttentionMask has ${describeValue(wrong)}, expected 0 or 1`);
   const { starts } = padded.batch;
-  return withGlobals(padded, (sequence, place) => marks[(starts[sequence] as number) + place] === 1);
+  return withGlobals(padded, (sequence, position) => marks[(starts[sequence] as number) + position] === 1);
 }

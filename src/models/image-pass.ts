@@ -15,7 +15,7 @@ import { axisPositions, type PlacedImage, withRows } from './image-tokens.js';
 /** The tokens of a pass. */
 export interface PassTokens {
   /** The images of each sequence. */
-  readonly placed: readonly (readonly PlacedImage[])[];
+  readonly placedImages: readonly (readonly PlacedImage[])[];
   /** Number of tokens of each sequence that the pass reads. */
   readonly counts: readonly number[];
   /** Index of each sequence's first row. */
@@ -35,23 +35,23 @@ export interface Pass {
   readonly imageEffects: ImageEffects | null;
 }
 
-/** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the places of images. */
+/** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the rows of images. */
 export function imagePass(
   decoder: Stack,
   embedded: Tensor,
   tokens: PassTokens,
   bidirectional: BidirectionalScope,
 ): Pass {
-  const { placed, starts, counts, into } = tokens;
+  const { placedImages, starts, counts, into } = tokens;
   const { device } = embedded;
-  const hasImages = placed.some(({ length }) => length > 0);
+  const hasImages = placedImages.some(({ length }) => length > 0);
   const rotary = rotationOf(decoder);
   const moves = rotary !== null && (into ? into.state.shifts !== null : hasImages);
   const axes = moves ? positionsOf(tokens, embedded) : null;
   if (!hasImages && !tokens.kinds) return { x: embedded, rotations: axes?.[0] ?? null, imageEffects: null };
   const length = into?.state.sizes.textLength ?? into?.state.sizes.capacity ?? Math.max(...counts);
   const angles = axes && rotary ? rotary.anglesAt(axes, length, into !== undefined) : null;
-  const added = addedRows(embedded, placed, starts);
+  const added = addedRows(embedded, placedImages, starts);
   const all = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
   const windows = bidirectional === 'nearby' ? all.filter((window) => window !== null) : all;
   const rows = bidirectional === 'none' ? null : readRows(tokens, bidirectional);
@@ -60,26 +60,28 @@ export function imagePass(
     { angles, added },
     { rows, windows, bidirectional, isPerSequence: into !== undefined },
   );
-  const x = hasImages ? withImages(embedded, placed, starts) : embedded;
+  const x = hasImages ? withImages(embedded, placedImages, starts) : embedded;
   return { x, rotations: axes?.[0] ?? null, imageEffects };
 }
 
 /**
  * The rows that images add to the outputs of the first layers: [N, dModel] for each of these layers, zeros for text.
  */
-function addedRows(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor[] {
-  const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
+function addedRows(x: Tensor, placedImages: PassTokens['placedImages'], starts: PassTokens['starts']): Tensor[] {
+  const depth = Math.max(0, ...placedImages.flat().map(({ image }) => image.source.added?.length ?? 0));
   if (depth === 0) return [];
   const zeros = x.device.zeros(x.shape);
-  return Array.from({ length: depth }, (_, i) => withRows(zeros, placed, starts, ({ added }) => added?.[i] as Tensor));
+  return Array.from({ length: depth }, (_, i) =>
+    withRows(zeros, placedImages, starts, ({ added }) => added?.[i] as Tensor),
+  );
 }
 
 /** Embeddings with the rows of images. Columns beyond those of the rows stay: they are inputs of layers (Gemma 4). */
-function withImages(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor {
-  const width = lastOf((placed.flat()[0] as PlacedImage).image.source.rows.shape);
+function withImages(x: Tensor, placedImages: PassTokens['placedImages'], starts: PassTokens['starts']): Tensor {
+  const width = lastOf((placedImages.flat()[0] as PlacedImage).image.source.rows.shape);
   const rest = lastOf(x.shape);
-  const own = withRows(contiguous(x.columns(0, width)), placed, starts, ({ rows }) => rows);
-  return width === rest ? own : concat([own, x.columns(width, rest)], -1);
+  const replaced = withRows(contiguous(x.columns(0, width)), placedImages, starts, ({ rows }) => rows);
+  return width === rest ? replaced : concat([replaced, x.columns(width, rest)], -1);
 }
 
 /** The rotation of the layers, if tokens have positions on several axes. */
@@ -90,16 +92,16 @@ export function rotationOf(decoder: Stack): RotaryEmbedding | null {
 }
 
 /** int32 [N] for each axis. Writes what they leave for later tokens into the state. */
-function positionsOf({ placed, counts, into }: PassTokens, { device }: Tensor): Tensor[] {
+function positionsOf({ placedImages, counts, into }: PassTokens, { device }: Tensor): Tensor[] {
   const sequences = counts.map((count, i) => {
     const part = into?.parts[i];
     const start = part?.start ?? 0;
-    const { axes, shifts } = axisPositions(start, count, placed[i] ?? []);
+    const { axes, shifts } = axisPositions(start, count, placedImages[i] ?? []);
     if (!part || !into?.state.shifts) return axes.map((axis) => device.tensor(axis));
     const before = into.state.shifts.at(part.sequence, start);
-    const own = axes.map((axis) => add(device.tensor(axis), before));
+    const positions = axes.map((axis) => add(device.tensor(axis), before));
     into.state.shifts.write(part.sequence, start, add(device.tensor(shifts), before));
-    return own;
+    return positions;
   });
   return [0, 1, 2].map((axis) => joined(sequences.map((axes) => axes[axis] as Tensor)));
 }
@@ -107,12 +109,12 @@ function positionsOf({ placed, counts, into }: PassTokens, { device }: Tensor): 
 const joined = (parts: readonly Tensor[]) => (parts.length === 1 ? (parts[0] as Tensor) : concat(parts));
 
 /** The groups of tokens that see each other. */
-function readRows({ placed, counts, kinds, into }: PassTokens, twoSided: BidirectionalScope): ReadRows[] {
+function readRows({ placedImages, counts, kinds, into }: PassTokens, twoSided: BidirectionalScope): ReadRows[] {
   return counts.map((count, i) => {
-    const given = kinds?.[i];
-    const images = placed[i] ?? [];
-    const groups = given
-      ? groupsOfKinds(given, count, twoSided === 'prompt' ? 0 : 1)
+    const sequenceKinds = kinds?.[i];
+    const images = placedImages[i] ?? [];
+    const groups = sequenceKinds
+      ? groupsOfKinds(sequenceKinds, count, twoSided === 'prompt' ? 0 : 1)
       : groupsOfImages(images, count, twoSided);
     return { start: into?.parts[i]?.start ?? 0, count, groups };
   });
@@ -127,6 +129,6 @@ function groupsOfKinds(kinds: readonly number[], count: number, wanted: number):
 function groupsOfImages(images: readonly PlacedImage[], count: number, twoSided: BidirectionalScope): Int32Array {
   const groups = new Int32Array(count).fill(-1);
   if (twoSided === 'prompt') return images.length > 0 ? groups.fill(0) : groups;
-  for (const { at, count: rows } of images) groups.fill(0, at, at + rows);
+  for (const { start, count: rows } of images) groups.fill(0, start, start + rows);
   return groups;
 }

@@ -1,4 +1,4 @@
-// Images as tokens of a language model: towers and projections give rows that take the places of placeholders.
+// Images as tokens of a language model: towers and projections give rows that replace placeholders.
 
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
@@ -77,7 +77,7 @@ export function renamed(
 ): StateNames {
   const change = (text: string, [from, to]: readonly [string, string]) =>
     text.startsWith(from) ? to + text.slice(from.length) : text;
-  const changed = <T extends string | null>(each: T) => each && change(each, name);
+  const changed = <T extends string | null>(text: T) => text && change(text, name);
   const target = (stored: StateNames[string]): StateNames[string] => {
     if (typeof stored === 'string') return change(stored, name);
     if ('name' in stored) return { ...stored, name: target(stored.name) as typeof stored.name };

@@ -33,7 +33,7 @@ export interface PlacedImage {
   readonly first: number;
   readonly count: number;
   /** Index of the first token. */
-  readonly at: number;
+  readonly start: number;
 }
 
 /** Images that a model has read for prompts. Dispose of them when no prompt needs them any more. */
@@ -65,35 +65,35 @@ export class ImageTokens {
     const total = parts.reduce((sum, { count }) => sum + count, 0);
     if (this.#next + total > LAST_ID)
       throw new ArgumentError('readImages: the model has read too many images, load it again');
-    const own = parts.map((image) => {
+    const entries = parts.map((image) => {
       const entry = { first: this.#next, image };
       this.#next += image.count;
       this.#images.push(entry);
       return entry;
     });
     return {
-      ids: own.map(({ first, image }) => Array.from({ length: image.count }, (_, i) => first + i)),
+      ids: entries.map(({ first, image }) => Array.from({ length: image.count }, (_, i) => first + i)),
       dispose: () => {
-        for (const entry of own.splice(0)) this.#images.splice(this.#images.indexOf(entry), 1);
+        for (const entry of entries.splice(0)) this.#images.splice(this.#images.indexOf(entry), 1);
         for (const tensor of [images.rows, ...(images.added ?? [])]) tensor.dispose();
       },
     };
   }
 
   /** The images that the ids of a sequence name. Throws ArgumentError for an id of no image. */
-  placed(ids: ArrayLike<number>): PlacedImage[] {
+  locate(ids: ArrayLike<number>): PlacedImage[] {
     const found: PlacedImage[] = [];
-    for (let at = 0; at < ids.length; ) {
-      const id = ids[at] as number;
+    for (let index = 0; index < ids.length; ) {
+      const id = ids[index] as number;
       if (!isImageId(id)) {
-        at++;
+        index++;
         continue;
       }
       const { image, first } = this.#of(id);
       let count = 1;
-      while (first + count < image.count && ids[at + count] === id + count) count++;
-      found.push({ image, first, count, at });
-      at += count;
+      while (first + count < image.count && ids[index + count] === id + count) count++;
+      found.push({ image, first, count, start: index });
+      index += count;
     }
     return found;
   }
@@ -125,34 +125,34 @@ export function atPlaceholders(
 ): PlacedImage[][] {
   const parts = partsOf(images);
   const total = parts.reduce((sum, { count }) => sum + count, 0);
-  let [places, part, first] = [0, 0, 0];
-  const placed = sequences.map((ids) => {
+  let [placeholders, part, first] = [0, 0, 0];
+  const placedImages = sequences.map((ids) => {
     const found: PlacedImage[] = [];
-    for (let at = 0; at < ids.length; ) {
-      if (ids[at] !== placeholder) {
-        at++;
+    for (let index = 0; index < ids.length; ) {
+      if (ids[index] !== placeholder) {
+        index++;
         continue;
       }
       let run = 1;
-      while (ids[at + run] === placeholder) run++;
-      places += run;
-      for (const end = at + run; at < end && part < parts.length; ) {
+      while (ids[index + run] === placeholder) run++;
+      placeholders += run;
+      for (const end = index + run; index < end && part < parts.length; ) {
         const image = parts[part] as ImagePart;
-        const count = Math.min(image.count - first, end - at);
-        found.push({ image, first, count, at });
-        at += count;
+        const count = Math.min(image.count - first, end - index);
+        found.push({ image, first, count, start: index });
+        index += count;
         first += count;
         if (first === image.count) [part, first] = [part + 1, 0];
       }
-      if (part === parts.length) at += run; // too many placeholders, reported below
+      if (part === parts.length) index += run; // too many placeholders, reported below
     }
     return found;
   });
-  if (places !== total)
+  if (placeholders !== total)
     throw new ShapeError(
-      `forward: inputIds have ${places} placeholders of images (${placeholder}), but the images have ${total} rows`,
+      `forward: inputIds have ${placeholders} placeholders of images (${placeholder}), but the images have ${total} rows`,
     );
-  return placed;
+  return placedImages;
 }
 
 /**
@@ -170,12 +170,12 @@ export function atIds(rows: readonly (readonly number[])[], placeholder: number,
 }
 
 /**
- * `x`, float32 [N, d], with the rows of images in place of those at `placed`. `starts`: index of each sequence's first
- * row. `rowsOf`: the rows of images, or features of theirs.
+ * `x`, float32 [N, d], with the rows of images in place of those at `placedImages`. `starts`: index of each sequence's
+ * first row. `rowsOf`: the rows of images, or features of theirs.
  */
 export function withRows(
   x: Tensor,
-  placed: readonly (readonly PlacedImage[])[],
+  placedImages: readonly (readonly PlacedImage[])[],
   starts: ArrayLike<number>,
   rowsOf: (source: ImagePart['source']) => Tensor,
 ): Tensor {
@@ -183,8 +183,8 @@ export function withRows(
   const order = Int32Array.from({ length: end }, (_, i) => i);
   const firsts = new Map<ImagePart['source'], number>();
   const parts = [x];
-  for (const [i, images] of placed.entries())
-    for (const { image, first, count, at } of images) {
+  for (const [i, images] of placedImages.entries())
+    for (const { image, first, count, start: begin } of images) {
       const { source, offset } = image;
       if (!firsts.has(source)) {
         const rows = rowsOf(source);
@@ -193,7 +193,7 @@ export function withRows(
         end += rows.shape[0] as number;
       }
       const from = (firsts.get(source) as number) + offset + first;
-      for (let row = 0; row < count; row++) order[(starts[i] as number) + at + row] = from + row;
+      for (let row = 0; row < count; row++) order[(starts[i] as number) + begin + row] = from + row;
     }
   return gather(concat(parts), x.device.tensor(order));
 }
@@ -211,31 +211,31 @@ export interface AxisPositions {
  * frame; its rows and columns count from there, and the text after it continues behind the longer side. `start` is the
  * number of earlier tokens, after which positions are `start` plus a shift that the caller adds.
  */
-export function axisPositions(start: number, count: number, placed: readonly PlacedImage[]): AxisPositions {
+export function axisPositions(start: number, count: number, images: readonly PlacedImage[]): AxisPositions {
   const axes = [0, 1, 2].map(() => new Int32Array(count)) as unknown as [Int32Array, Int32Array, Int32Array];
   const shifts = new Int32Array(count);
-  let [position, at] = [start, 0];
+  let [position, token] = [start, 0];
   const text = (end: number) => {
-    for (; at < end; at++, position++) {
-      for (const axis of axes) axis[at] = position;
-      shifts[at] = position - start - at;
+    for (; token < end; token++, position++) {
+      for (const axis of axes) axis[token] = position;
+      shifts[token] = position - start - token;
     }
   };
-  for (const { image, first, count: rows, at: begin } of placed) {
+  for (const { image, first, count: rows, start: begin } of images) {
     const { grid } = image;
     if (grid === null) continue;
     text(begin);
     const base = position - first;
-    for (let row = first; row < first + rows; row++, at++) {
-      axes[0][at] = base;
-      axes[1][at] = base + Math.floor(row / grid[1]);
-      axes[2][at] = base + (row % grid[1]);
-      shifts[at] = base + first - start - begin;
+    for (let row = first; row < first + rows; row++, token++) {
+      axes[0][token] = base;
+      axes[1][token] = base + Math.floor(row / grid[1]);
+      axes[2][token] = base + (row % grid[1]);
+      shifts[token] = base + first - start - begin;
     }
     position += rows;
     if (first + rows === image.count) {
       position = base + Math.max(...grid);
-      shifts[at - 1] = position - start - at;
+      shifts[token - 1] = position - start - token;
     }
   }
   text(count);

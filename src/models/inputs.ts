@@ -220,8 +220,8 @@ export class PaddedBatch {
     if (tokens === undefined) throw new ArgumentError(`forward: ${name} is missing`);
     if (tokens instanceof TokenBatch || mask === undefined) {
       const batch = TokenBatch.from(device, name, tokens, null);
-      const own = tokens instanceof TokenBatch ? null : rowsOf(name, tokens, null).rows;
-      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), own);
+      const originalRows = tokens instanceof TokenBatch ? null : rowsOf(name, tokens, null).rows;
+      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), originalRows);
     }
     const { rows, time } = rowsOf(name, tokens, null);
     if (time === null) throw new ArgumentError(`forward: ${name} is packed, whose lengths say what a mask would`);
@@ -258,11 +258,11 @@ export class PaddedBatch {
     const { batch } = this;
     const rows = this.rows?.map((row) => Array.from(row)) ?? [];
     if (!rows.some((row) => row.includes(padId))) return batch.positions;
-    const places = rows.flatMap((row) => {
+    const indices = rows.flatMap((row) => {
       let next = 0;
       return row.map((id) => (id === padId ? -1 : next++));
     });
-    return batch.ids.device.tensor(Int32Array.from(places));
+    return batch.ids.device.tensor(Int32Array.from(indices));
   }
 
   /** The sequences with columns as positions, which counts padding before them. */
@@ -281,12 +281,12 @@ export class PaddedBatch {
   ofTokens(x: Tensor): { x: Tensor; batch: Sequences } {
     const { batch, isToken } = this;
     if (isToken === null) return { x, batch };
-    const places = isToken.flat().flatMap((each, i) => (each ? [i] : []));
+    const indices = isToken.flat().flatMap((isReal, i) => (isReal ? [i] : []));
     const counts = isToken.map((row) => row.filter(Boolean).length);
-    return { x: gather(x, x.device.tensor(Int32Array.from(places))), batch: Sequences.of(x.device, counts) };
+    return { x: gather(x, x.device.tensor(Int32Array.from(indices))), batch: Sequences.of(x.device, counts) };
   }
 
-  /** One number per token, [N, 1], as [B, T] for a softmax over T, in which places without a row have no share. */
+  /** One number per token, [N, 1], as [B, T] for a softmax over T, in which positions without a row have no share. */
   scores(x: Tensor): Tensor {
     const { lengths, counts, longest, size } = this.batch;
     const padded = unpack(x, lengths, longest).reshape(size, longest);
@@ -297,11 +297,11 @@ export class PaddedBatch {
 
   /** Numbers in rows like the tokens', packed. Throws ShapeError for other rows. */
   pack(name: string, rows: Rows): number[] {
-    const given = rowsOf(name, rows, null).rows;
+    const idRows = rowsOf(name, rows, null).rows;
     const { counts } = this.batch;
-    if (given.length !== counts.length)
-      throw new ShapeError(`forward: ${name} has ${given.length} rows, expected ${counts.length}`);
-    return given.flatMap((row, i) => {
+    if (idRows.length !== counts.length)
+      throw new ShapeError(`forward: ${name} has ${idRows.length} rows, expected ${counts.length}`);
+    return idRows.flatMap((row, i) => {
       const start = this.starts[i] as number;
       const end = start + (counts[i] as number);
       if (row.length < end)
@@ -325,9 +325,10 @@ export class PaddedBatch {
     if (this.starts.every((start) => start === 0)) return unpack(x, lengths, time);
     const [total, features] = x.shape as [number, number];
     const rows = new Int32Array(size * time).fill(total); // a row of zeros after the others
-    let at = 0;
+    let next = 0;
     for (const [i, count] of counts.entries())
-      for (let place = 0; place < count; place++) rows[i * time + (this.starts[i] as number) + place] = at++;
+      for (let position = 0; position < count; position++)
+        rows[i * time + (this.starts[i] as number) + position] = next++;
     const padded = concat([x, x.device.zeros([1, features])]);
     return gather(padded, x.device.tensor(rows)).reshape(size, time, features);
   }
@@ -345,17 +346,17 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
   if (mask) return mul(map, mask.reshape(size, 1, rows, 1));
   const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
   if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
-  const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero after the others
+  const indices = new Int32Array(size * heads * time * width).fill(map.size); // a zero after the others
   for (let i = 0, from = 0; i < size; i++) {
     const [down, right] = [starts[0][i] as number, starts[1][i] as number];
     for (let head = 0; head < heads; head++)
       for (let row = 0; row < rows; row++)
         for (let column = 0; column < columns; column++, from++)
           if (row + down < time && column + right < width)
-            places[((i * heads + head) * time + row + down) * width + column + right] = from;
+            indices[((i * heads + head) * time + row + down) * width + column + right] = from;
   }
   const values = concat([map.reshape(map.size, 1), map.device.zeros([1, 1])]);
-  return gather(values, map.device.tensor(places)).reshape(size, heads, time, width);
+  return gather(values, map.device.tensor(indices)).reshape(size, heads, time, width);
 }
 
 /** Marks the tokens in a row of a mask. */
@@ -364,10 +365,10 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
     throw new ShapeError(`forward: row ${row} of attentionMask has ${mask.length} numbers, expected ${length}`);
   const isToken: boolean[] = [];
   for (let i = 0; i < length; i++) {
-    const each = mask[i];
-    if (each !== 0 && each !== 1)
-      throw new ArgumentError(`forward: row ${row} of attentionMask has ${each}, expected 0 or 1`);
-    isToken.push(each === 1);
+    const value = mask[i];
+    if (value !== 0 && value !== 1)
+      throw new ArgumentError(`forward: row ${row} of attentionMask has ${value}, expected 0 or 1`);
+    isToken.push(value === 1);
   }
   if (!isToken.includes(true)) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
   return isToken;

@@ -21,9 +21,9 @@ export function tokenLoss(logits: Tensor, labels: readonly number[]): Tensor {
 export function nextLabels(labels: readonly number[], counts: readonly number[]): number[] {
   let start = 0;
   return counts.flatMap((count) => {
-    const own = labels.slice(start + 1, start + count);
+    const following = labels.slice(start + 1, start + count);
     start += count;
-    return [...own, IGNORED];
+    return [...following, IGNORED];
   });
 }
 
@@ -78,7 +78,9 @@ export function wantsSpans({ startPositions, endPositions }: ModelInputs, { loss
 export function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
   const [batch, time] = start.shape as [number, number];
   const lossOf = (logits: Tensor, name: string, positions: unknown) => {
-    const labels = Int32Array.from(perSequence(name, positions, batch), (at) => Math.max(0, Math.min(time, at)));
+    const labels = Int32Array.from(perSequence(name, positions, batch), (position) =>
+      Math.max(0, Math.min(time, position)),
+    );
     return crossEntropy(logits, logits.device.tensor(labels), { ignoreIndex: time });
   };
   const both = add(lossOf(start, 'startPositions', starts), lossOf(end, 'endPositions', ends));

@@ -39,7 +39,7 @@ export interface MaskSources {
   readonly queries: Tensor;
   /** The encoder's output, float32 [B, H · W, dModel]. */
   readonly memory: Tensor;
-  /** Marks the places that are no padding, [B][H · W]. Null if all are. */
+  /** Marks the positions that are no padding, [B][H · W]. Null if all are. */
   readonly marks: readonly (readonly boolean[])[] | null;
   /** The projected map of the backbone, float32 [B, dModel, H, W]. */
   readonly features: Tensor;
@@ -97,15 +97,15 @@ export class MaskHead extends Module {
     for (let start = 0; start < count; start += step) {
       const part = device.scope(() => {
         const some = slice(queries, 1, start, Math.min(count, start + step));
-        const each = some.shape[1] as number;
-        const places = this.#places(this.#byHeads(this.qProj.forward(some)), key, bias, grid);
-        let x = first.normalize(withImage(conv2d(places, ofPlaces, null, SAME), seen));
+        const perImage = some.shape[1] as number;
+        const attentionMaps = this.#attentionMap(this.#byHeads(this.qProj.forward(some)), key, bias, grid);
+        let x = first.normalize(withImage(conv2d(attentionMaps, ofPlaces, null, SAME), seen));
         for (const [i, block] of rest.entries()) {
           x = block.forward(x);
           const map = adapted[i];
           if (map) x = withImage(interpolate(x, { size: map.shape.slice(2) as unknown as GridSize }), map);
         }
-        return this.out.forward(x).reshape(batch, each, ...(adapted.at(-1)?.shape.slice(2) ?? grid));
+        return this.out.forward(x).reshape(batch, perImage, ...(adapted.at(-1)?.shape.slice(2) ?? grid));
       });
       masks.push(part);
       yield;
@@ -120,9 +120,10 @@ export class MaskHead extends Module {
   }
 
   /**
-   * Shares of the places in the attention of each query, which add up to 1 over all heads: [B · queries, heads, H, W].
+   * Shares of the positions in the attention of each query, which add up to 1 over all heads: [B · queries, heads, H,
+   * W].
    */
-  #places(query: Tensor, key: Tensor, bias: Tensor | null, grid: GridSize): Tensor {
+  #attentionMap(query: Tensor, key: Tensor, bias: Tensor | null, grid: GridSize): Tensor {
     const [batch, heads, count, features] = query.shape as [number, number, number, number];
     const scores = permute(matmul(scale(query, features ** -0.5), key, { transposeB: true }), [0, 2, 1, 3]);
     const shown = bias ? add(scores, bias) : scores; // [B, queries, heads, H · W]
@@ -131,8 +132,10 @@ export class MaskHead extends Module {
 
   /** Names in checkpoints. `path`: the property that holds the head. */
   static namesOf(path: string): StateNames {
-    const numbered = (own: string, stored: string, count: number) =>
-      Object.fromEntries(Array.from({ length: count }, (_, i) => [own.replace('*', `${i}`), `${stored}${i + 1}`]));
+    const numbered = (modulePath: string, stored: string, count: number) =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, i) => [modulePath.replace('*', `${i}`), `${stored}${i + 1}`]),
+      );
     return {
       [`${path}.q_proj`]: 'bbox_attention.q_linear',
       [`${path}.k_proj`]: 'bbox_attention.k_linear',
@@ -175,7 +178,7 @@ function withImage(x: Tensor, map: Tensor): Tensor {
   return add(x.reshape(batch, -1, ...sizes), map.reshape(batch, 1, ...sizes)).reshape(x.shape);
 }
 
-/** 0 for places that are marked, the lowest float32 for others. */
+/** 0 for positions that are marked, the lowest float32 for others. */
 function hidden(marks: readonly (readonly boolean[])[]): Float32Array {
   return Float32Array.from(marks.flat(), (isSeen) => (isSeen ? 0 : -3.4028234663852886e38));
 }

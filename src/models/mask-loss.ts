@@ -50,8 +50,8 @@ export function maskLoss(
   const share = sigmoid(logits);
   const isWrong = add(share, mul(wanted, add(scale(share, -2), 1))); // the probability of the other value
   const weight = add(scale(wanted, 2 * ALPHA - 1), 1 - ALPHA);
-  const each = bceWithLogits(logits, wanted, { weight, reduction: 'none' });
-  const focal = scale(sum(mul(each, mul(isWrong, isWrong))), 1 / (size[0] * size[1]));
+  const perElement = bceWithLogits(logits, wanted, { weight, reduction: 'none' });
+  const focal = scale(sum(mul(perElement, mul(isWrong, isWrong))), 1 / (size[0] * size[1]));
   const both = add(scale(sum(mul(share, wanted), { axis: 1 }), 2), 1);
   const all = add(add(sum(share, { axis: 1 }), sum(wanted, { axis: 1 })), 1);
   const dice = add(scale(sum(div(both, all)), -1), matches.length);
@@ -86,10 +86,12 @@ function padded(
 ): Float32Array {
   const values = new Float32Array(matches.length * height * width);
   matches.forEach(({ image, target }, i) => {
-    const own = masks[image] as Masks;
-    for (let y = 0; y < own.height; y++)
-      for (let x = 0; x < own.width; x++)
-        values[(i * height + y) * width + x] = own.data[(target * own.height + y) * own.width + x] as number;
+    const imageMasks = masks[image] as Masks;
+    for (let y = 0; y < imageMasks.height; y++)
+      for (let x = 0; x < imageMasks.width; x++)
+        values[(i * height + y) * width + x] = imageMasks.data[
+          (target * imageMasks.height + y) * imageMasks.width + x
+        ] as number;
   });
   return values;
 }

@@ -111,9 +111,9 @@ export abstract class Model extends Module implements Generative {
    * DisposedError if the model is disposed of meanwhile, the reason of `signal`, and the errors of `forward`.
    */
   async generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
-    const [inputs, given] = [copied(input), copied(options)];
+    const [inputs, generateOptions] = [copied(input), copied(options)];
     const { generate } = await writing();
-    return generate(this, inputs, given);
+    return generate(this, inputs, generateOptions);
   }
 
   /**

@@ -7,8 +7,8 @@
  */
 type Renames = readonly (readonly [inFiles: RegExp, inMemory: string])[];
 
-const attention = (own: string): Renames => [
-  [new RegExp(`\\battention\\.${own}\\.(?:(q)uery|(k)ey|(v)alue)\\b`), 'attention.$1$2$3_proj'],
+const attention = (name: string): Renames => [
+  [new RegExp(`\\battention\\.${name}\\.(?:(q)uery|(k)ey|(v)alue)\\b`), 'attention.$1$2$3_proj'],
   [/\battention\.output\.dense\b/, 'attention.o_proj'],
 ];
 const feedForward: Renames = [

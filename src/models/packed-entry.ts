@@ -40,11 +40,11 @@ export function withPacked(
   for (const piece of pieces) {
     const isLinear = asLinear.get(piece.tensor);
     for (const name of (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf)) {
-      const one = stored.get(name);
-      if (one === undefined) continue;
+      const entry = stored.get(name);
+      if (entry === undefined) continue;
       if (isLinear === undefined) throw new FormatError(`${quote(name)} is packed, which no such parameter can be`);
       stored.delete(name);
-      found.set(name, new PackedEntry(one, piece, isLinear && !piece.transposed));
+      found.set(name, new PackedEntry(entry, piece, isLinear && !piece.transposed));
     }
   }
   const [other] = stored.keys();
@@ -106,7 +106,7 @@ class PackedEntry implements WeightEntry {
       shape: [rows, cols],
       unit: 1,
       padded: true,
-      read: (buffer, at) => this.#read(buffer, at / this.#rowBytes),
+      read: (buffer, offset) => this.#read(buffer, offset / this.#rowBytes),
     };
   }
 
@@ -133,12 +133,12 @@ class PackedEntry implements WeightEntry {
     if (scales === null) return values.readAsync(buffer, first * rowBytes);
     const rows = buffer.byteLength / rowBytes;
     const { rowHead } = format;
-    const [ints, own] = [new Uint8Array(rows * cols), new Uint8Array(rowHead * rows)];
+    const [ints, rowScales] = [new Uint8Array(rows * cols), new Uint8Array(rowHead * rows)];
     await values.readAsync(ints, first * cols);
-    await scales.readAsync(own, rowHead * first);
+    await scales.readAsync(rowScales, rowHead * first);
     buffer.fill(0);
     for (let row = 0; row < rows; row++) {
-      buffer.set(own.subarray(rowHead * row, rowHead * (row + 1)), row * rowBytes);
+      buffer.set(rowScales.subarray(rowHead * row, rowHead * (row + 1)), row * rowBytes);
       buffer.set(ints.subarray(row * cols, (row + 1) * cols), row * rowBytes + rowHead);
     }
   }

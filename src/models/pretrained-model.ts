@@ -112,8 +112,8 @@ export abstract class PretrainedModel extends RetrievalModel {
   }
 
   /**
-   * @internal Same as `forward`, but yields after each layer, where the caller can pause. The caller runs it in a scope.
-   * If the parts of the model change meanwhile, the pass begins again. By default, there is no loss.
+   * @internal Same as `forward`, but yields after each layer, where the caller can pause. The caller runs it in a
+   * scope. If the parts of the model change meanwhile, the pass begins again. By default, there is no loss.
    */
   *forwardInParts(
     inputs: ModelInputs,
@@ -219,12 +219,12 @@ export abstract class PretrainedModel extends RetrievalModel {
     checkOptions('generate', options);
     if (this.adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
     const { adapter, ...rest } = { ...options };
-    const given = copied(input);
+    const inputCopy = copied(input);
     const turn = this.#turn.then(async () => {
       const before = this.activeAdapters;
       if (adapter !== undefined) this.setAdapter(adapter);
       try {
-        return await super.generate(given, rest);
+        return await super.generate(inputCopy, rest);
       } finally {
         if (adapter !== undefined) this.setAdapter(before);
       }
@@ -289,10 +289,12 @@ export abstract class PretrainedModel extends RetrievalModel {
   override loadStateDict(
     tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>,
   ): void {
-    const own = new Map([...this.pieceNames().values()].flat().map((name) => [this.#saved(name), name]));
+    const savedNames = new Map([...this.pieceNames().values()].flat().map((name) => [this.#saved(name), name]));
     const isList = typeof tensors === 'object' && tensors !== null;
     const entries = tensors instanceof Map ? [...tensors] : isList ? Object.entries(tensors) : null;
-    super.loadStateDict(entries ? new Map(entries.map(([name, each]) => [own.get(name) ?? name, each])) : tensors);
+    super.loadStateDict(
+      entries ? new Map(entries.map(([name, tensor]) => [savedNames.get(name) ?? name, tensor])) : tensors,
+    );
   }
 
   #renamed(entries: StateDict): StateDict {
@@ -321,13 +323,14 @@ export abstract class PretrainedModel extends RetrievalModel {
    */
   protected namesOf(part: PretrainedModel, path: string, prefix: string, isBody: boolean): StateNames {
     const body = `${part.bodyName}.`;
-    const own = (name: string) => joinPath(prefix, isBody && name.startsWith(body) ? name.slice(body.length) : name);
+    const localName = (name: string) =>
+      joinPath(prefix, isBody && name.startsWith(body) ? name.slice(body.length) : name);
     const renamed = (target: StateNames[string]): StateNames[string] => {
-      if (typeof target === 'string') return own(target);
+      if (typeof target === 'string') return localName(target);
       if ('name' in target) return { ...target, name: renamed(target.name) as StoredAs['name'] };
-      return target.map((name) => name && own(name));
+      return target.map((name) => name && localName(name));
     };
-    const names = Object.entries(part.stateNames).map(([each, target]) => [joinPath(path, each), renamed(target)]);
+    const names = Object.entries(part.stateNames).map(([name, target]) => [joinPath(path, name), renamed(target)]);
     return { ...Object.fromEntries(names), [path]: prefix };
   }
 

@@ -28,7 +28,7 @@ export abstract class PromptModel extends PretrainedModel {
   }
 
   /**
-   * Reads images for prompts. In a prompt, the ids of an image take the place of its placeholders. They are valid for
+   * Reads images for prompts. In a prompt, the ids of an image replace its placeholders. They are valid for
    * `generate`, `stream`, caches and servers until `dispose()`. Takes the inputs of `forward` that describe images.
    * Throws as `forward`.
    */
@@ -111,22 +111,26 @@ export abstract class PromptModel extends PretrainedModel {
   /** The images that the ids of each sequence name. */
   protected placedImages(batch: TokenBatch): PlacedImage[][] {
     if (!this.namesImages(batch.ids)) return batch.counts.map(() => []);
-    return this.rowsOf(batch).map((row) => this.#imageTokens.placed(row));
+    return this.rowsOf(batch).map((row) => this.#imageTokens.locate(row));
   }
 
   /** The images that packed ids, int32 [N], name. */
   protected placedAmong(ids: Tensor): PlacedImage[] {
-    return this.namesImages(ids) ? this.#imageTokens.placed(knownIds(ids) as Int32Array) : [];
+    return this.namesImages(ids) ? this.#imageTokens.locate(knownIds(ids) as Int32Array) : [];
   }
 
-  /** int32 [N]: `ids` with any token in the places of images, whose embeddings are replaced. */
-  protected withoutImages(ids: Tensor, placed: readonly (readonly PlacedImage[])[], starts: ArrayLike<number>): Tensor {
-    if (placed.every(({ length }) => length === 0)) return ids;
+  /** int32 [N]: `ids` with any token for the rows of images, whose embeddings are replaced. */
+  protected withoutImages(
+    ids: Tensor,
+    placedImages: readonly (readonly PlacedImage[])[],
+    starts: ArrayLike<number>,
+  ): Tensor {
+    if (placedImages.every(({ length }) => length === 0)) return ids;
     const text = Int32Array.from(knownIds(ids) as Int32Array);
     const filler = this.settings.numberOrNull('pad_token_id') ?? 0;
-    for (const [i, images] of placed.entries())
-      for (const { at, count } of images)
-        text.fill(filler, (starts[i] as number) + at, (starts[i] as number) + at + count);
+    for (const [i, images] of placedImages.entries())
+      for (const { start, count } of images)
+        text.fill(filler, (starts[i] as number) + start, (starts[i] as number) + start + count);
     return this.device.tensor(text);
   }
 

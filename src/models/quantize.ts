@@ -103,12 +103,12 @@ export function packing(op: string, options: QuantizeOptions): PackedFormat {
 /** @internal All weights that can be packed. Tables of positions are excluded, because they are added as float32. */
 export function packables(model: Module): Packable[] {
   const byWeight = new Map<Weight, Owner[]>();
-  for (const place of moduleSlots(model)) {
-    const { module, path } = place;
+  for (const slot of moduleSlots(model)) {
+    const { module, path } = slot;
     if (!isWeightModule(module) || isTableOfPositions(path)) continue;
     const owners = byWeight.get(module.weight);
-    if (owners) owners.push({ ...place, module });
-    else byWeight.set(module.weight, [{ ...place, module }]);
+    if (owners) owners.push({ ...slot, module });
+    else byWeight.set(module.weight, [{ ...slot, module }]);
   }
   return Array.from(byWeight, ([weight, owners]) => {
     const { path, module } = owners[0] as Owner;
@@ -139,5 +139,5 @@ export function replaceWeight(owners: readonly Owner[], weight: PackedWeight): v
 function isSkipped(skip: QuantizeOptions['skip'], path: string, module: Module): boolean {
   if (skip === undefined) return false;
   if (typeof skip === 'function') return skip(path, module);
-  return skip.some((one) => `.${path}.`.includes(`.${one}.`));
+  return skip.some((name) => `.${path}.`.includes(`.${name}.`));
 }

@@ -28,10 +28,10 @@ export function keepStoredFormats(activations: ActivationFormat = 'int8'): Packi
 
 /** The stored format: blocks stay blocks, halves stay halves. */
 function asStored(entries: readonly WeightEntry[], device: Device): PackedFormat | 'blocks' | null {
-  const own = entries.map((entry) => (entry.blocks?.(device) === undefined ? halfOf(entry) : 'blocks'));
-  const [format, ...others] = new Set(own);
-  if (format === undefined || own.includes(null)) return null;
-  return others.length === 0 ? format : 'blocks';
+  const formats = entries.map((entry) => (entry.blocks?.(device) === undefined ? halfOf(entry) : 'blocks'));
+  const [format, ...otherFormats] = new Set(formats);
+  if (format === undefined || formats.includes(null)) return null;
+  return otherFormats.length === 0 ? format : 'blocks';
 }
 
 function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
@@ -140,12 +140,16 @@ class UnfinishedWeight {
     const blocks = format === 'blocks' ? entry.blocks?.(device) : undefined;
     if (blocks !== undefined) {
       const {
-        format: own,
+        format: sourceFormat,
         shape,
         read,
         ...options
       } = piece.order === null ? blocks : sorted(blocks, piece.order, device);
-      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, buffer, ...options });
+      this.#sections[section] = await PackedWeight.readBlocks(device, sourceFormat, shape, read, {
+        signal,
+        buffer,
+        ...options,
+      });
     } else if (format === 'blocks') {
       this.#sections[section] = await this.#readFloats(piece, entry, halfOf(entry) as PackedFormat, signal);
     } else if (this.#isApart) {
@@ -202,8 +206,8 @@ function sorted({ read, ...blocks }: StoredBlocks, order: Int32Array, device: De
   for (const [row, column] of order.entries()) rowOf[column] = row;
   return {
     ...blocks,
-    read: async (buffer, at) => {
-      const rows = rowOf.subarray(at / rowBytes, (at + buffer.length) / rowBytes);
+    read: async (buffer, offset) => {
+      const rows = rowOf.subarray(offset / rowBytes, (offset + buffer.length) / rowBytes);
       let start = 0;
       for (let end = 1; end <= rows.length; end++) {
         if (rows[end] === (rows[end - 1] as number) + 1) continue;

@@ -239,13 +239,13 @@ export async function familyOfGguf(
   architecture: string,
   { hasExperts = false }: { readonly hasExperts?: boolean } = {},
 ): Promise<{ type: string; family: GgufReadable }> {
-  const own = Object.hasOwn(ownCode, architecture) ? ownCode[architecture as keyof typeof ownCode] : undefined;
+  const customCode = Object.hasOwn(ownCode, architecture) ? ownCode[architecture as keyof typeof ownCode] : undefined;
   const reads = ([name, { gguf }]: [string, Entry]) =>
     gguf?.includes(architecture) && (name === 'mixtral') === (architecture === 'llama' && hasExperts);
-  const [type, entry] = own ? [own.type, own] : (Object.entries(families).find(reads) ?? []);
+  const [type, entry] = customCode ? [customCode.type, customCode] : (Object.entries(families).find(reads) ?? []);
   const family = await entry?.load();
   if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };
-  const known = new Set([...ggufTypes.flatMap((each) => families[each]?.gguf ?? []), ...Object.keys(ownCode)]);
+  const known = new Set([...ggufTypes.flatMap((name) => families[name]?.gguf ?? []), ...Object.keys(ownCode)]);
   throw new FormatError(
     `general.architecture is ${describeValue(architecture)}, expected one of ${[...known].join(', ')}`,
   );

@@ -37,8 +37,8 @@ export class ConvNorm extends Module {
     super();
     const { kernel, stride = 1, padding = Math.floor(kernel / 2), groups = 1, activation = 'none', frozen } = options;
     const { eps = 1e-5, dilation = 1 } = options;
-    const places = { stride, padding, groups, dilation, channelsLast: true };
-    this.convolution = new Conv2d(init, { inputs, outputs, kernel: [kernel, kernel], ...places, bias: false });
+    const geometry = { stride, padding, groups, dilation, channelsLast: true };
+    this.convolution = new Conv2d(init, { inputs, outputs, kernel: [kernel, kernel], ...geometry, bias: false });
     this.normalization = frozen
       ? new FrozenBatchNorm(init, outputs, eps)
       : new BatchNorm(init, outputs, { eps, channelsLast: true });
@@ -69,10 +69,10 @@ class ResNetLayer extends Module {
   readonly #pools: boolean;
   readonly #activation: Activation;
 
-  constructor(init: Initializer, settings: ResNetSettings, inputs: number, outputs: number, place: LayerPlace) {
+  constructor(init: Initializer, settings: ResNetSettings, inputs: number, outputs: number, context: LayerContext) {
     super();
     const { config, frozen, deep, activation } = settings;
-    const { stride, isFirst } = place;
+    const { stride, isFirst } = context;
     const isBottleneck = config.oneOf('layer_type', { bottleneck: true, basic: false });
     const conv = (from: number, to: number, kernel: number, step: number, acts = true) =>
       new ConvNorm(init, from, to, { kernel, stride: step, frozen, ...(acts ? { activation: 'relu' as const } : {}) });
@@ -95,14 +95,14 @@ class ResNetLayer extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const y = this.layer.reduce((input, each) => each.forward(input), x);
+    const y = this.layer.reduce((input, unit) => unit.forward(input), x);
     const kept = this.#pools ? avgPool2d(x, 2, { ceilMode: true, channelsLast: true }) : x;
     const shortcut = this.shortcut ?? this.pooledShortcut;
     return activate('ResNet', add(y, shortcut?.forward(kept) ?? kept), this.#activation);
   }
 }
 
-interface LayerPlace {
+interface LayerContext {
   readonly stride: number;
   /** True for the first layer of a stage. */
   readonly isFirst: boolean;
@@ -134,9 +134,9 @@ export class ResNet extends Module {
   readonly #outputs: readonly number[];
   readonly #inputs: number;
 
-  constructor(init: Initializer, given: Json, frozen: boolean) {
+  constructor(init: Initializer, values: Json, frozen: boolean) {
     super();
-    const config = new ModelConfig({ ...resNetDefaults, ...given });
+    const config = new ModelConfig({ ...resNetDefaults, ...values });
     const deep = config.type === 'rt_detr_resnet';
     const activation = activationOf(config.text('hidden_act'));
     const settings = { config, frozen, deep, activation };
@@ -171,9 +171,9 @@ export class ResNet extends Module {
 
   /** `pixels`: float32 [B, H, W, channels]. Returns maps [B, H', W', C] of the stages. Throws ShapeError. */
   *forwardInParts(pixels: Tensor): Generator<undefined, Tensor[]> {
-    const given = pixels.shape[3] as number;
-    if (given !== this.#inputs)
-      throw new ShapeError(`forward: pixelValues have ${given} channels, expected ${this.#inputs}`);
+    const channels = pixels.shape[3] as number;
+    if (channels !== this.#inputs)
+      throw new ShapeError(`forward: pixelValues have ${channels} channels, expected ${this.#inputs}`);
     const start = this.stem.reduce((x, conv) => conv.forward(x), pixels);
     const maps = [maxPool2d(start, 3, { stride: 2, padding: 1, channelsLast: true })];
     for (const stage of this.stages.slice(0, this.#outputs.at(-1)))
@@ -237,18 +237,18 @@ function timmNames(path: string, prefix: string, stages: number): StateNames {
     [`${path}.stem.0.normalization`]: `${prefix}.bn1`,
   };
   for (let stage = 0; stage < stages; stage++) {
-    const [own, stored] = [`${path}.stages.${stage}.layers.*`, `${prefix}.layer${stage + 1}.*`];
+    const [layerPath, stored] = [`${path}.stages.${stage}.layers.*`, `${prefix}.layer${stage + 1}.*`];
     for (let i = 0; i < 3; i++) {
-      names[`${own}.layer.${i}.convolution`] = `${stored}.conv${i + 1}`;
-      names[`${own}.layer.${i}.normalization`] = `${stored}.bn${i + 1}`;
+      names[`${layerPath}.layer.${i}.convolution`] = `${stored}.conv${i + 1}`;
+      names[`${layerPath}.layer.${i}.normalization`] = `${stored}.bn${i + 1}`;
     }
-    names[`${own}.shortcut.convolution`] = `${stored}.downsample.0`;
-    names[`${own}.shortcut.normalization`] = `${stored}.downsample.1`;
+    names[`${layerPath}.shortcut.convolution`] = `${stored}.downsample.0`;
+    names[`${layerPath}.shortcut.normalization`] = `${stored}.downsample.1`;
   }
   return names;
 }
 
-interface BackbonePlace {
+interface BackboneContext {
   /** The property that holds it. */
   readonly path: string;
   /** Name of this network in checkpoints. */
@@ -263,15 +263,19 @@ interface BackbonePlace {
 export function backboneOf(
   init: Initializer,
   config: ModelConfig,
-  { path, prefix, frozen, default: usual }: BackbonePlace,
+  { path, prefix, frozen, default: usual }: BackboneContext,
 ): { backbone: ResNet; names: StateNames } {
-  const { backbone_config: given } = config.values;
-  const own = (isObject(given) ? given : usual) as Json;
-  if (own.model_type === 'timm_backbone') {
-    const known = new ModelConfig(own).oneOf('backbone', timm);
-    const settings = { ...known, num_channels: own.num_channels ?? 3, out_indices: own.out_indices ?? [1, 2, 3, 4] };
+  const { backbone_config: backboneConfig } = config.values;
+  const backbone = (isObject(backboneConfig) ? backboneConfig : usual) as Json;
+  if (backbone.model_type === 'timm_backbone') {
+    const known = new ModelConfig(backbone).oneOf('backbone', timm);
+    const settings = {
+      ...known,
+      num_channels: backbone.num_channels ?? 3,
+      out_indices: backbone.out_indices ?? [1, 2, 3, 4],
+    };
     return { backbone: new ResNet(init, settings, frozen), names: timmNames(path, prefix, 4) };
   }
-  const isDeep = new ModelConfig(own).oneOf('model_type', { resnet: false, rt_detr_resnet: true });
-  return { backbone: new ResNet(init, own, frozen), names: resNetNames(path, prefix, isDeep) };
+  const isDeep = new ModelConfig(backbone).oneOf('model_type', { resnet: false, rt_detr_resnet: true });
+  return { backbone: new ResNet(init, backbone, frozen), names: resNetNames(path, prefix, isDeep) };
 }

@@ -38,7 +38,7 @@ export function withoutPacking({ quantization_config: _, [METHOD]: __, ...config
 }
 
 /** The file with packed weights of simdformer; null if there is none. */
-export function packedFile({ quantization_config: quantization, [METHOD]: own }: Json): string | null {
-  if (isObject(own) && own.weights === 'auto') return PLAIN;
+export function packedFile({ quantization_config: quantization, [METHOD]: packing }: Json): string | null {
+  if (isObject(packing) && packing.weights === 'auto') return PLAIN;
   return isObject(quantization) && quantization.quant_method === METHOD ? OWN : null;
 }

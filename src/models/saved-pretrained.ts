@@ -58,8 +58,8 @@ export async function writePretrained(
   const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
   const { file: weights, other } = weightFiles(packed);
   const files = new Map<string, Map<string, SafetensorsSource | SafetensorsLater>>();
-  const put = (own: string, array: SafetensorsSource | SafetensorsLater) => {
-    const { file, name } = origin.elsewhere?.get(own) ?? { file: weights, name: own };
+  const put = (ownName: string, array: SafetensorsSource | SafetensorsLater) => {
+    const { file, name } = origin.elsewhere?.get(ownName) ?? { file: weights, name: ownName };
     files.set(file, (files.get(file) ?? new Map()).set(name, array));
   };
   const isElsewhere = ({ name }: PackedPiece) => origin.elsewhere?.has(name) ?? false;
@@ -90,8 +90,8 @@ function storedAs(name: string, data: Float32Array, dtype: 'float32' | 'float16'
 
 /** The type of halves, if all packed weights have it. */
 function dtypeOf(packed: readonly PackedPiece[]): string | null {
-  const [format, ...others] = new Set(packed.map((piece) => piece.format));
-  return others.length === 0 && (format === 'float16' || format === 'bfloat16') ? format : null;
+  const [format, ...otherFormats] = new Set(packed.map((piece) => piece.format));
+  return otherFormats.length === 0 && (format === 'float16' || format === 'bfloat16') ? format : null;
 }
 
 /** Content of config.json. `dtype` is the type of the weights in Python. */

@@ -157,12 +157,14 @@ async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Pr
   return { config, tensors: parseWeights(weights), tokenizers, generation: defaults, isPacked };
 }
 
-function generationDefaults(given: unknown = {}): GenerationDefaults {
-  const { lengthPenalty, ...others } = Object(given) as Record<string, unknown>;
+function generationDefaults(defaults: unknown = {}): GenerationDefaults {
+  const { lengthPenalty, ...remaining } = Object(defaults) as Record<string, unknown>;
   const isNumber = lengthPenalty === undefined || Number.isFinite(lengthPenalty);
-  if (Object(given) !== given || !isNumber || Object.keys(others).length > 0)
-    throw new FormatError(`${CONFIG}: generation is ${describeValue(given)}, expected an object with a lengthPenalty`);
-  return given as GenerationDefaults;
+  if (Object(defaults) !== defaults || !isNumber || Object.keys(remaining).length > 0)
+    throw new FormatError(
+      `${CONFIG}: generation is ${describeValue(defaults)}, expected an object with a lengthPenalty`,
+    );
+  return defaults as GenerationDefaults;
 }
 
 /** Throws FormatError unless `save` wrote the config.json, naming its origin if it is known. */
@@ -198,12 +200,12 @@ export async function modelFromFolder<Model extends Saved>(
 
 /** Loads a model from files in memory. `packing` overrides the packing of the files. */
 export async function modelFromFiles<Model extends Saved>(
-  given: Readonly<Record<string, Uint8Array | Blob>>,
+  contents: Readonly<Record<string, Uint8Array | Blob>>,
   make: Make<Model>,
   packing?: Packing | null,
 ): Promise<Model> {
   const files: Record<string, Uint8Array> = {};
-  for (const [name, file] of Object.entries(checkOptions('fromFiles', given)))
+  for (const [name, file] of Object.entries(checkOptions('fromFiles', contents)))
     files[name] = isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file;
   const weights = files[WEIGHTS];
   return modelFrom(files, weights && inMemory(weights), make, undefined, packing);

@@ -38,10 +38,10 @@ export async function score(model: Scored, source: Tokens | null, target: Tokens
   const { reading } = inference(model, () => {
     const logits = model.forward(sources && packed(sources), packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
-    const places = Int32Array.from(labels, (label, i) => i * model.vocabSize + label);
-    return { reading: gather(all, model.device.tensor(places)).data() };
+    const indices = Int32Array.from(labels, (label, i) => i * model.vocabSize + label);
+    return { reading: gather(all, model.device.tensor(indices)).data() };
   });
   const values = Array.from(await reading);
   const logProbabilities = targets.map(({ length }) => values.splice(0, length - 1));
-  return { logProbabilities, scores: logProbabilities.map((each) => each.reduce((sum, value) => sum + value, 0)) };
+  return { logProbabilities, scores: logProbabilities.map((row) => row.reduce((sum, value) => sum + value, 0)) };
 }

@@ -25,7 +25,7 @@ import { PromptModel } from './prompt-model.js';
 export interface EncodedSource {
   readonly memory: Memory;
   /** The encoder's own output, [N, features], if the memory is a projection of it. Default: the memory's rows. */
-  readonly own?: Tensor | undefined;
+  readonly encoderHidden?: Tensor | undefined;
   /** Converts [N, features] to the form of the source: [B, T, features], zero at padding. */
   readonly unpack: (x: Tensor) => Tensor;
 }
@@ -64,7 +64,7 @@ export abstract class Seq2SeqModel extends PromptModel {
   ): Generator<unknown, ModelOutput> {
     const isWanted = options.hiddenStates ?? false;
     const [encoderStates, decoderStates]: (Tensor[] | undefined)[] = isWanted ? [[], []] : [];
-    const { memory, unpack, own = memory.hidden } = this.encodeInputs(inputs, encoderStates, layout);
+    const { memory, unpack, encoderHidden = memory.hidden } = this.encodeInputs(inputs, encoderStates, layout);
     const target = this.#targetOf(inputs);
     layout.target = target;
     const { batch } = target;
@@ -73,7 +73,7 @@ export abstract class Seq2SeqModel extends PromptModel {
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
     yield;
     const features = yield* this.decoder.forwardInParts(x, batch, { memory, hiddenStates: decoderStates });
-    const output: ModelOutput = { encoderLastHiddenState: unpack(own) };
+    const output: ModelOutput = { encoderLastHiddenState: unpack(encoderHidden) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);
       output.decoderHiddenStates = decoderStates.map((state) => target.unpack(state));
@@ -144,24 +144,24 @@ export abstract class Seq2SeqModel extends PromptModel {
       throw new ArgumentError(
         `forward: inputIds have ${ends.map(({ length }) => length).join(', ')} end tokens (${end}), expected as many in each row, 1 or more`,
       );
-    const places = ends.map((places, i) => {
-      const last = places.at(-1) as number;
+    const indices = ends.map((endsOfRow, i) => {
+      const last = endsOfRow.at(-1) as number;
       if (last < (counts[i] as number)) return (starts[i] as number) + last;
       throw new ShapeError(
         `forward: row ${i} of decoderInputIds has ${counts[i]} tokens, but that of inputIds ends at ${last}`,
       );
     });
-    return gather(features, this.device.tensor(Int32Array.from(places)));
+    return gather(features, this.device.tensor(Int32Array.from(indices)));
   }
 
   /** Input of the decoder: the given ids, or the labels shifted right by one, after the start token. */
   #targetOf({ inputIds, decoderInputIds, decoderAttentionMask, labels }: ModelInputs): PaddedBatch {
     const name = 'decoderInputIds';
     const toShift = this.headKind === 'language-model' && labels ? (labels as Rows) : this.#sourceToShift(inputIds);
-    const given = decoderInputIds ?? (toShift && this.#shifted(toShift));
-    if (given === undefined)
+    const targets = decoderInputIds ?? (toShift && this.#shifted(toShift));
+    if (targets === undefined)
       throw new ArgumentError(`forward: ${name} is missing, and so are labels that it follows from`);
-    return PaddedBatch.from(this.device, name, given, decoderAttentionMask);
+    return PaddedBatch.from(this.device, name, targets, decoderAttentionMask);
   }
 
   #sourceToShift(inputIds: Tokens | undefined): Tokens | undefined {

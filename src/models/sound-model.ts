@@ -154,8 +154,8 @@ export abstract class SoundModel extends PretrainedModel {
     if (frames < 1) {
       const unit = width === null ? 'samples' : 'columns';
       const expected = width === null ? '[batch, samples]' : `[batch, columns, ${width}]`;
-      const given = `${name} is ${describeShape(values.shape)}`;
-      throw new ShapeError(`forward: ${given}, expected ${expected} with enough ${unit} for a frame`);
+      const shapes = `${name} is ${describeShape(values.shape)}`;
+      throw new ShapeError(`forward: ${shapes}, expected ${expected} with enough ${unit} for a frame`);
     }
     const { batch, counts } = this.#frames(size, this.encodedFramesOf(count), mask);
     return { x: this.embedSound(values, batch, counts), batch };
@@ -169,9 +169,9 @@ export abstract class SoundModel extends PretrainedModel {
     if (rows.length !== size)
       throw new ShapeError(`forward: attentionMask has ${rows.length} rows, ${this.soundInput} has ${size}`);
     const counts = rows.map((row) => Array.from(row).filter((mark) => mark !== 0).length);
-    const own = counts.map((count) => this.encodedFramesOf(count));
-    if (own.every((count) => count === frames)) return { batch: all, counts };
-    const isToken = own.map((count) => Array.from({ length: frames }, (_, i) => i < count));
+    const encodedCounts = counts.map((count) => this.encodedFramesOf(count));
+    if (encodedCounts.every((count) => count === frames)) return { batch: all, counts };
+    const isToken = encodedCounts.map((count) => Array.from({ length: frames }, (_, i) => i < count));
     return { batch: new Sequences(all.positions, all.lengths, all.counts, isToken), counts };
   }
 

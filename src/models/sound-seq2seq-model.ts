@@ -42,7 +42,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   protected abstract soundFramesOf(samples: number, frames: number): number;
 
   /** The encoder's output for that of its layers, [B · frames, d]. */
-  protected placed(hidden: Tensor, _batch: Sequences): Tensor {
+  protected withPositions(hidden: Tensor, _batch: Sequences): Tensor {
     return hidden;
   }
 
@@ -60,22 +60,22 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
     hiddenStates: Tensor[] | undefined,
   ): EncodedSource {
     const { x, batch } = this.#embed(inputValues, attentionMask);
-    const hidden = this.placed(this.encoder.forward(x, batch, { hiddenStates }), batch);
+    const hidden = this.withPositions(this.encoder.forward(x, batch, { hiddenStates }), batch);
     hiddenStates?.splice(-1, 1, hidden);
     const unpack = (y: Tensor) => y.reshape(batch.size, batch.longest, -1); // [B, frames, d]
-    return { memory: this.#memoryOf(hidden, batch), unpack, own: hidden };
+    return { memory: this.#memoryOf(hidden, batch), unpack, encoderHidden: hidden };
   }
 
   /** The frames that are not padding, to which the decoder attends. */
   #memoryOf(hidden: Tensor, batch: Sequences): Memory {
     const { isToken } = batch;
     if (isToken === null) return { hidden: this.bridge(hidden), batch };
-    const places = isToken.flat().flatMap((each, i) => (each ? [i] : []));
-    const own = Sequences.of(
+    const indices = isToken.flat().flatMap((isFrame, i) => (isFrame ? [i] : []));
+    const frameBatch = Sequences.of(
       this.device,
       isToken.map((row) => row.filter(Boolean).length),
     );
-    return { hidden: this.bridge(gather(hidden, this.device.tensor(Int32Array.from(places)))), batch: own };
+    return { hidden: this.bridge(gather(hidden, this.device.tensor(Int32Array.from(indices)))), batch: frameBatch };
   }
 
   #embed(values: unknown, mask?: Rows): Frames {
@@ -85,14 +85,14 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
     const [size, samples] = values.shape as [number, number];
     const frames = values.shape.length === 2 ? this.framesOf(samples) : 0;
     if (frames < 1) {
-      const given = `inputValues is ${describeShape(values.shape)}`;
-      throw new ShapeError(`forward: ${given}, expected [batch, samples] with enough samples for a frame`);
+      const shapes = `inputValues is ${describeShape(values.shape)}`;
+      throw new ShapeError(`forward: ${shapes}, expected [batch, samples] with enough samples for a frame`);
     }
     const counts = mask === undefined ? null : this.#countsOf(mask, size, samples);
     const all = Sequences.of(this.device, Array<number>(size).fill(frames));
     const isToken = counts?.map((count) => {
-      const own = this.soundFramesOf(count, frames);
-      return Array.from({ length: frames }, (_, i) => i < own);
+      const encodedFrames = this.soundFramesOf(count, frames);
+      return Array.from({ length: frames }, (_, i) => i < encodedFrames);
     });
     const hasPadding = isToken?.flat().includes(false) ?? false;
     const batch = hasPadding ? new Sequences(all.positions, all.lengths, all.counts, isToken) : all;
@@ -111,7 +111,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
         throw new ShapeError(
           `forward: row ${i} of attentionMask has ${marks.length} numbers, expected ${samples}, ones before zeros`,
         );
-      if (marks.some((mark, place) => mark !== (place < count ? 1 : 0)))
+      if (marks.some((mark, index) => mark !== (index < count ? 1 : 0)))
         throw new ArgumentError(`forward: row ${i} of attentionMask is not ones with zeros after them`);
       return count;
     });
@@ -140,7 +140,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
   *#read(values: unknown): Generator<unknown, Memory> {
     const { x, batch } = this.#embed(values);
     yield;
-    return this.#memoryOf(this.placed(yield* this.encoder.forwardInParts(x, batch), batch), batch);
+    return this.#memoryOf(this.withPositions(yield* this.encoder.forwardInParts(x, batch), batch), batch);
   }
 
   /** Sources are samples of any number. */

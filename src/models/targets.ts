@@ -97,12 +97,12 @@ export function tokenLabels(
   { counts }: TokenBatch,
   ignoreIndex: number | null,
 ): Tensor {
-  const given = isTargetBatch(target) ? target.input : target;
-  if (given instanceof TokenBatch) {
-    checkAligned(given.counts, counts);
-    return isTargetBatch(target) ? target.labels : given.ids;
+  const tokens = isTargetBatch(target) ? target.input : target;
+  if (tokens instanceof TokenBatch) {
+    checkAligned(tokens.counts, counts);
+    return isTargetBatch(target) ? target.labels : tokens.ids;
   }
-  const rows = rowsOf('loss: target', given, null).rows.map((row) => Array.from(row));
+  const rows = rowsOf('loss: target', tokens, null).rows.map((row) => Array.from(row));
   const lengths = rows.map((row, i) => lengthWithout(row, ignoreIndex, counts[i] ?? 0));
   checkAligned(lengths, counts);
   const labels = rows.map((row, i) => row.slice(0, counts[i]));
@@ -150,7 +150,7 @@ export function countLabels(
   let count = 0;
   target.forEach((row, i) => {
     const end = Math.min(row.length, unpaddedLength((isShifted ? row : source?.[i]) ?? row, padId));
-    for (let at = isShifted ? 1 : 0; at < end; at++) if (row[at] !== ignoreIndex) count++;
+    for (let index = isShifted ? 1 : 0; index < end; index++) if (row[index] !== ignoreIndex) count++;
   });
   return count;
 }

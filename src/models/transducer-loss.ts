@@ -66,37 +66,37 @@ function pathLoss(
   weightOf: (count: number) => number,
 ): Tensor {
   const { device } = tokens;
-  const [size, time, places, vocabulary] = tokens.shape as [number, number, number, number];
-  const ids = Int32Array.from({ length: size * time * places }, (_, at) => {
-    const label = labels[Math.floor(at / (time * places))]?.[at % places] ?? blank;
-    return at * vocabulary + label;
+  const [size, time, targetLength, vocabulary] = tokens.shape as [number, number, number, number];
+  const ids = Int32Array.from({ length: size * time * targetLength }, (_, index) => {
+    const label = labels[Math.floor(index / (time * targetLength))]?.[index % targetLength] ?? blank;
+    return index * vocabulary + label;
   });
   const parts = [
     slice(tokens, 3, blank, blank + 1),
-    gather(tokens.reshape(-1, 1), device.tensor(ids, [size, time, places])),
+    gather(tokens.reshape(-1, 1), device.tensor(ids, [size, time, targetLength])),
     ...(durations ? [durations] : []),
   ];
   const values = parts.map((part) => part.dataSync() as Float32Array);
   const shares = values.map(({ length }) => new Float32Array(length));
   const steps = durations?.shape[3] ?? 0;
   let loss = 0;
-  labels.forEach((own, item) => {
-    const weight = weightOf(own.length);
-    const at = (frame: number, label: number) => (item * time + frame) * places + label;
+  labels.forEach((itemLabels, item) => {
+    const weight = weightOf(itemLabels.length);
+    const indexOf = (frame: number, label: number) => (item * time + frame) * targetLength + label;
     const score =
       (kind: 0 | 1) =>
       (frame: number, label: number, { part }: Arc) => {
-        const place = at(frame, label);
-        return (values[kind]?.[place] as number) + (part === null ? 0 : (values[2]?.[place * steps + part] as number));
+        const index = indexOf(frame, label);
+        return (values[kind]?.[index] as number) + (part === null ? 0 : (values[2]?.[index * steps + part] as number));
       };
-    const lattice = { frames: frames[item] as number, count: own.length, blank: score(0), label: score(1) };
+    const lattice = { frames: frames[item] as number, count: itemLabels.length, blank: score(0), label: score(1) };
     const total = visitPaths(lattice, arcs.blanks, arcs.labels, (isBlank, frame, label, { part }, share) => {
-      const place = at(frame, label);
-      const own = shares[isBlank ? 0 : 1] as Float32Array;
-      own[place] = (own[place] as number) - weight * share;
+      const index = indexOf(frame, label);
+      const gradients = shares[isBlank ? 0 : 1] as Float32Array;
+      gradients[index] = (gradients[index] as number) - weight * share;
       if (part !== null)
-        (shares[2] as Float32Array)[place * steps + part] =
-          (shares[2]?.[place * steps + part] as number) - weight * share;
+        (shares[2] as Float32Array)[index * steps + part] =
+          (shares[2]?.[index * steps + part] as number) - weight * share;
     });
     loss -= weight * total;
   });
@@ -118,8 +118,8 @@ function visitPaths(lattice: Lattice, blanks: readonly Arc[], labels: readonly A
   const [before, after] = [empty(), empty()];
   before[0] = 0;
   after[frames * width + count] = 0;
-  /** Calls `fn` for each arc from a place: its probability, and the place that it leads to. */
-  const each = (
+  /** Calls `fn` for each arc from a node: its probability, and the node that it leads to. */
+  const eachArc = (
     frame: number,
     label: number,
     fn: (isBlank: boolean, arc: Arc, score: number, to: number) => void,
@@ -135,22 +135,22 @@ function visitPaths(lattice: Lattice, blanks: readonly Arc[], labels: readonly A
       if (next < frames) fn(false, arc, lattice.label(frame, label, arc), next * width + label + 1);
     }
   };
-  for (let place = 0; place < frames * width; place++) {
-    each(Math.floor(place / width), place % width, (_isBlank, _arc, score, to) => {
-      before[to] = addLogs(before[to] as number, (before[place] as number) + score);
+  for (let node = 0; node < frames * width; node++) {
+    eachArc(Math.floor(node / width), node % width, (_isBlank, _arc, score, to) => {
+      before[to] = addLogs(before[to] as number, (before[node] as number) + score);
     });
   }
-  for (let place = frames * width - 1; place >= 0; place--) {
-    each(Math.floor(place / width), place % width, (_isBlank, _arc, score, to) => {
-      after[place] = addLogs(after[place] as number, (after[to] as number) + score);
+  for (let node = frames * width - 1; node >= 0; node--) {
+    eachArc(Math.floor(node / width), node % width, (_isBlank, _arc, score, to) => {
+      after[node] = addLogs(after[node] as number, (after[to] as number) + score);
     });
   }
   const total = after[0] as number;
   if (total === Number.NEGATIVE_INFINITY) return total; // no path: too few frames
-  for (let place = 0; place < frames * width; place++) {
-    const [frame, label] = [Math.floor(place / width), place % width];
-    each(frame, label, (isBlank, arc, score, to) => {
-      const share = Math.exp((before[place] as number) + score + (after[to] as number) - total);
+  for (let node = 0; node < frames * width; node++) {
+    const [frame, label] = [Math.floor(node / width), node % width];
+    eachArc(frame, label, (isBlank, arc, score, to) => {
+      const share = Math.exp((before[node] as number) + score + (after[to] as number) - total);
       visit(isBlank, frame, label, arc, share);
     });
   }

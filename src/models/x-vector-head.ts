@@ -103,8 +103,8 @@ export class XVectorHead extends PredictionHead {
   #statistics(frames: Tensor, { isToken, counts }: Sequences): Tensor {
     const [size, longest] = frames.shape as [number, number, number];
     const lost = this.tdnn.reduce((total, { taps }) => total + taps - 1, 0);
-    const own = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
-    const lengths = own.map((count) => Math.max(0, Math.min(longest, count - lost)));
+    const tokenCounts = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
+    const lengths = tokenCounts.map((count) => Math.max(0, Math.min(longest, count - lost)));
     const marks = Float32Array.from({ length: size * longest }, (_, i) =>
       i % longest < (lengths[Math.floor(i / longest)] as number) ? 1 : 0,
     );

@@ -98,8 +98,8 @@ export class Ast extends SoundModel {
 
   override framesOf(columns: number): number {
     const { settings } = this;
-    const places = patchesAlong(columns, settings.size('patch_size'), settings.size('time_stride'));
-    return places < 1 ? 0 : PREFIX + places * this.#bands;
+    const patches = patchesAlong(columns, settings.size('patch_size'), settings.size('time_stride'));
+    return patches < 1 ? 0 : PREFIX + patches * this.#bands;
   }
 
   protected override embedSound(values: Tensor, batch: Sequences): Tensor {
@@ -113,8 +113,8 @@ export class Ast extends SoundModel {
     const prefix = concat([classToken, secondToken].map((token) => token.reshape(1, -1))); // [2, dModel]
     const ids = Int32Array.from({ length: size * PREFIX }, (_, i) => i % PREFIX);
     const first = gather(prefix, values.device.tensor(ids)).reshape(size, PREFIX, -1);
-    const placed = add(concat([first, patches], 1), positions);
-    return this.dropout.forward(placed.reshape(batch.total, -1));
+    const embedded = add(concat([first, patches], 1), positions);
+    return this.dropout.forward(embedded.reshape(batch.total, -1));
   }
 
   protected override pooled(features: Tensor, batch: Sequences): ModelOutput {
@@ -130,18 +130,18 @@ export class Ast extends SoundModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['encoder.layers.*', 'body.encoder.layer.*'];
+    const [path, layer] = ['encoder.layers.*', 'body.encoder.layer.*'];
     const names: StateNames = {
       projection: 'body.embeddings.patch_embeddings.projection',
       class_token: { name: 'body.embeddings.cls_token', leading: [1, 1] },
       second_token: { name: 'body.embeddings.distillation_token', leading: [1, 1] },
       positions: { name: 'body.embeddings.position_embeddings', leading: [1] },
-      [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
-      [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
-      [`${own}.norm1`]: `${layer}.layernorm_before`,
-      [`${own}.norm2`]: `${layer}.layernorm_after`,
-      [`${own}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
-      [`${own}.feed_forward.linear2`]: `${layer}.output.dense`,
+      [`${path}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
+      [`${path}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
+      [`${path}.norm1`]: `${layer}.layernorm_before`,
+      [`${path}.norm2`]: `${layer}.layernorm_after`,
+      [`${path}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
+      [`${path}.feed_forward.linear2`]: `${layer}.output.dense`,
       end_norm: 'body.layernorm',
       'head.norm': 'classifier.layernorm',
       'head.out': 'classifier.dense',
@@ -158,10 +158,9 @@ class MeanHead extends PredictionHead {
 }
 
 function meanOfPrefix(features: Tensor, { starts }: Sequences): Tensor {
-  const [first, second] = [0, 1].map((i) => gather(features, features.device.tensor(starts.map((at) => at + i)))) as [
-    Tensor,
-    Tensor,
-  ];
+  const [first, second] = [0, 1].map((i) =>
+    gather(features, features.device.tensor(starts.map((start) => start + i))),
+  ) as [Tensor, Tensor];
   return scale(add(first, second), 0.5);
 }
 

@@ -23,7 +23,7 @@ export interface BartDesign extends BartStackOptions {
   /** Row of the first token's position in the table of learned positions. */
   readonly firstPosition: number;
   /** Number of positions of the encoder and of the decoder. Default: `max_position_embeddings`. */
-  readonly places?: (side: 'encoder' | 'decoder') => number;
+  readonly maxPositions?: (side: 'encoder' | 'decoder') => number;
   /** Computes sinusoidal position embeddings, [length or more, dModel]. Null if positions are learned. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
   /**
@@ -76,15 +76,15 @@ export class Bart extends Seq2SeqModel {
     const { init, config, head } = context;
     const { embeddingNorm, sinusoids } = design;
     const dModel = config.size('d_model');
-    const { places = () => config.size('max_position_embeddings') } = design;
+    const { maxPositions = () => config.size('max_position_embeddings') } = design;
     const table = (rows: number) => new Embedding(init, rows, dModel);
     this.#scale = config.flag('scale_embedding') ? Math.sqrt(dModel) : 1;
     this.tokens = this.sharesTokens ? table(config.size('vocab_size')) : null;
     this.sourceTokens = this.tokens ?? table(config.size('vocab_size'));
     this.targetTokens = this.tokens ?? table(this.vocabSize);
-    this.sourcePositions = sinusoids ? null : table(places('encoder') + design.firstPosition);
-    this.targetPositions = sinusoids ? null : table(places('decoder') + design.firstPosition);
-    const waves = sinusoids?.(places('encoder'), dModel);
+    this.sourcePositions = sinusoids ? null : table(maxPositions('encoder') + design.firstPosition);
+    this.targetPositions = sinusoids ? null : table(maxPositions('decoder') + design.firstPosition);
+    const waves = sinusoids?.(maxPositions('encoder'), dModel);
     const computed = () => (waves ? init.table(waves.length / dModel, dModel, () => waves) : null);
     this.sourceSinusoids = computed();
     this.targetSinusoids = design.storesSinusoids ? computed() : this.sourceSinusoids;
@@ -152,8 +152,8 @@ export class Bart extends Seq2SeqModel {
   /** The input of the encoder's layers for rows of tokens, float32 [N, dModel], at `positions`. */
   protected placeSource(x: Tensor, positions: Tensor): Tensor {
     const table = this.#rows(this.sourcePositions, this.sourceSinusoids) as Tensor;
-    const placed = add(x, gather(table, positions));
-    return this.sourceDropout.forward(this.sourceNorm?.forward(placed) ?? placed);
+    const embedded = add(x, gather(table, positions));
+    return this.sourceDropout.forward(this.sourceNorm?.forward(embedded) ?? embedded);
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
@@ -173,8 +173,14 @@ export class Bart extends Seq2SeqModel {
     return learnt?.weight.rows(this.#design.firstPosition, learnt.weight.shape[0] as number) ?? computed;
   }
 
-  #embed(tokens: Embedding, positions: Tensor | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {
-    const positionIds = this.placesOf(ids, places);
+  #embed(
+    tokens: Embedding,
+    positions: Tensor | null,
+    norm: LayerNorm | null,
+    ids: Tensor,
+    tokenPositions: Tensor,
+  ): Tensor {
+    const positionIds = this.positionIdsOf(ids, tokenPositions);
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const x = tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
     return norm?.forward(x) ?? x;
@@ -185,7 +191,7 @@ export class Bart extends Seq2SeqModel {
   }
 
   /** Rows of the tokens in the table of positions. */
-  protected placesOf(_ids: Tensor, positions: Tensor): Tensor {
+  protected positionIdsOf(_ids: Tensor, positions: Tensor): Tensor {
     return positions;
   }
 

@@ -35,12 +35,14 @@ class PatchBias extends Module {
   #distances: GridSize;
   #grid: GridSize;
 
-  /** `own`: rows and columns of patches that the table covers. For images of other sizes, the table is interpolated. */
-  constructor(init: Initializer, own: GridSize, heads: number) {
+  /**
+   * `grid`: rows and columns of patches that the table covers. For images of other sizes, the table is interpolated.
+   */
+  constructor(init: Initializer, grid: GridSize, heads: number) {
     super();
-    this.#grid = own;
+    this.#grid = grid;
     // transformers reads the table with width and height exchanged. This matters if the grid is not square.
-    this.#distances = [2 * own[1] - 1, 2 * own[0] - 1];
+    this.#distances = [2 * grid[1] - 1, 2 * grid[0] - 1];
     this.weight = init.constant([this.#distances[0] * this.#distances[1] + 3, heads], 0);
   }
 
@@ -53,9 +55,12 @@ class PatchBias extends Module {
   forward(): Tensor {
     const [height, width] = this.#grid;
     const { weight } = this;
-    const own = this.#distances[0] * this.#distances[1];
-    const patches = interpolate('bilinear', weight.rows(0, own), this.#distances, [2 * height - 1, 2 * width - 1]);
-    const table = concat([patches, weight.rows(own, own + 3)]); // [distances, heads]
+    const patchDistances = this.#distances[0] * this.#distances[1];
+    const patches = interpolate('bilinear', weight.rows(0, patchDistances), this.#distances, [
+      2 * height - 1,
+      2 * width - 1,
+    ]);
+    const table = concat([patches, weight.rows(patchDistances, patchDistances + 3)]); // [distances, heads]
     const tokens = height * width + 1;
     const rows = weight.device.tensor(distanceRows(this.#grid)); // [T·T]
     return permute(gather(table, rows).reshape(tokens, tokens, -1), [2, 0, 1]).reshape(1, -1, tokens, tokens);
@@ -81,15 +86,15 @@ class PatchAttention extends MultiHeadAttention {
   readonly patchBias: PatchBias | null;
   readonly #shared: PatchBias | null;
 
-  constructor(init: Initializer, options: MultiHeadOptions, own: PatchBias | null, shared: PatchBias | null) {
+  constructor(init: Initializer, options: MultiHeadOptions, patchBias: PatchBias | null, shared: PatchBias | null) {
     super(init, options);
-    this.patchBias = own;
+    this.patchBias = patchBias;
     this.#shared = shared;
   }
 
   override scoreBias(): Tensor | null {
-    const [own, shared] = [this.patchBias?.forward() ?? null, this.#shared?.forward() ?? null];
-    return own && shared ? add(own, shared) : (own ?? shared);
+    const [layerBias, shared] = [this.patchBias?.forward() ?? null, this.#shared?.forward() ?? null];
+    return layerBias && shared ? add(layerBias, shared) : (layerBias ?? shared);
   }
 }
 
@@ -115,10 +120,10 @@ export class Beit extends TowerModel {
     const shared = config.flag('use_shared_relative_position_bias') ? patchBias() : null;
     const biases: PatchBias[] = shared ? [shared] : [];
     const attention = () => {
-      const own = config.flag('use_relative_position_bias') ? patchBias() : null;
-      if (own) biases.push(own);
+      const layerBias = config.flag('use_relative_position_bias') ? patchBias() : null;
+      if (layerBias) biases.push(layerBias);
       const dropout = dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
-      return new PatchAttention(init, { dModel, heads, bias: [true, false, true], dropout }, own, shared);
+      return new PatchAttention(init, { dModel, heads, bias: [true, false, true], dropout }, layerBias, shared);
     };
     const feedForward = () =>
       new FeedForward(init, {

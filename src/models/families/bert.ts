@@ -215,15 +215,15 @@ export function bertLayer(
 ): TransformerLayer {
   const dModel = config.size('hidden_size');
   const activation = activationOf(config.text('hidden_act'));
-  const own = () => ({
+  const attentionOptions = () => ({
     dModel,
     heads: config.size('num_attention_heads'),
     dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
   });
   const crosses = config.flag('add_cross_attention');
   return new TransformerLayer({
-    selfAttn: () => selfAttention(own()),
-    multiheadAttn: crosses ? () => new MultiHeadAttention(init, own()) : null,
+    selfAttn: () => selfAttention(attentionOptions()),
+    multiheadAttn: crosses ? () => new MultiHeadAttention(init, attentionOptions()) : null,
     feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
     norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
     dropout: (subLayer) =>
@@ -240,14 +240,14 @@ export function classifierDropout(config: ModelConfig): number {
 
 /** Names of the layers of `stack`. `layer` has a star for the index. */
 export function bertLayerNames(layer: string, stack = 'encoder'): StateNames {
-  const own = `${stack}.layers.*`;
+  const path = `${stack}.layers.*`;
   return {
-    [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
-    [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
-    [`${own}.norm1`]: `${layer}.attention.output.LayerNorm`,
-    [`${own}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
-    [`${own}.feed_forward.linear2`]: `${layer}.output.dense`,
-    [`${own}.norm2`]: `${layer}.output.LayerNorm`,
+    [`${path}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
+    [`${path}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
+    [`${path}.norm1`]: `${layer}.attention.output.LayerNorm`,
+    [`${path}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
+    [`${path}.feed_forward.linear2`]: `${layer}.output.dense`,
+    [`${path}.norm2`]: `${layer}.output.LayerNorm`,
   };
 }
 

@@ -37,10 +37,10 @@ export class BitNet extends Llama {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['decoder.layers.*', 'model.layers.*'];
+    const [path, layer] = ['decoder.layers.*', 'model.layers.*'];
     return {
-      [`${own}.self_attn.out_norm`]: `${layer}.self_attn.attn_sub_norm`,
-      [`${own}.feed_forward.hidden_norm`]: `${layer}.mlp.ffn_sub_norm`,
+      [`${path}.self_attn.out_norm`]: `${layer}.self_attn.attn_sub_norm`,
+      [`${path}.feed_forward.hidden_norm`]: `${layer}.mlp.ffn_sub_norm`,
       ...super.stateNames,
     };
   }

@@ -18,8 +18,8 @@ export class BlenderbotSmall extends Bart {
   /** Embeddings lack the factor of `scale_embedding`, as in transformers. */
   protected override embedTarget(ids: Tensor, positions: Tensor): Tensor {
     const words = this.targetTokens.forward(ids, { paddingId: this.settings.numberOrNull('pad_token_id') });
-    const places = gather((this.targetPositions as Embedding).weight, positions);
-    return this.targetDropout.forward(add(this.targetNorm?.forward(words) ?? words, places));
+    const embeddedPositions = gather((this.targetPositions as Embedding).weight, positions);
+    return this.targetDropout.forward(add(this.targetNorm?.forward(words) ?? words, embeddedPositions));
   }
 }
 

@@ -95,9 +95,9 @@ export const bloom: Family = {
     pad_token_id: null,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    config.hidden_size = given.n_embed ?? config.hidden_size;
-    if (given.num_attention_heads !== undefined) config.n_head = given.num_attention_heads;
+  complete: (config, fileConfig) => {
+    config.hidden_size = fileConfig.n_embed ?? config.hidden_size;
+    if (fileConfig.num_attention_heads !== undefined) config.n_head = fileConfig.num_attention_heads;
   },
   gguf: {
     names: {

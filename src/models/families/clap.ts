@@ -327,8 +327,8 @@ class ClapAudio extends Module {
     checkDType('forward', 'inputFeatures', features, 'float32');
     const { shape } = features;
     const [channels, max] = [this.patches.channels, this.#side * this.#sections];
-    const [, given, frames = 0, bins] = shape;
-    if (shape.length === 4 && given === channels && frames >= 1 && frames <= max && bins === this.#bins)
+    const [, givenChannels, frames = 0, bins] = shape;
+    if (shape.length === 4 && givenChannels === channels && frames >= 1 && frames <= max && bins === this.#bins)
       return features;
     throw new ShapeError(
       `forward: inputFeatures is ${describeShape(shape)}, expected [B, ${channels}, up to ${max} frames, ${this.#bins}]`,
@@ -385,7 +385,7 @@ class ClapPatches extends Module {
     const padding: GridSize = [Math.floor((kernel[0] - stride[0]) / 2), Math.floor((kernel[1] - stride[1]) / 2)];
     const grid = stride.map((step) => Math.floor(side / step)) as unknown as GridSize;
     const isWhole = grid.every((size, i) => {
-      const [taps, step, room] = [kernel, stride, padding].map((each) => each[i]) as [number, number, number];
+      const [taps, step, room] = [kernel, stride, padding].map((pair) => pair[i]) as [number, number, number];
       return room >= 0 && Math.floor((side + 2 * room - taps) / step) + 1 === size;
     });
     if (!isWhole)
@@ -448,7 +448,7 @@ class ClapFusion extends Module {
     const [batch, rows, columns, dModel] = whole.shape as [number, number, number, number];
     const long = longOf(isLonger, batch);
     if (long.length === 0) return whole;
-    const ids = (places: readonly number[]) => whole.device.tensor(Int32Array.from(places));
+    const ids = (indices: readonly number[]) => whole.device.tensor(Int32Array.from(indices));
     const { shape } = images;
     const crops = gather(slice(images, 1, 1, 1 + CROPS).reshape(batch, -1), ids(long));
     const count = long.length;
@@ -457,10 +457,10 @@ class ClapFusion extends Module {
     const beside = permute(seen.reshape(count, CROPS, rows, width, dModel), [0, 2, 1, 3, 4]);
     const residual = pad(beside.reshape(count, rows, CROPS * width, dModel), [0, 0, 0, columns - CROPS * width]);
     const flat = whole.reshape(batch, -1);
-    const own = gather(flat, ids(long)).reshape(count, rows, columns, dModel);
-    const mixed = this.#mix(own, residual).reshape(count, -1);
-    const places = Array.from({ length: batch }, (_, i) => (long.includes(i) ? batch + long.indexOf(i) : i));
-    return gather(concat([flat, mixed]), ids(places)).reshape(batch, rows, columns, dModel);
+    const longRows = gather(flat, ids(long)).reshape(count, rows, columns, dModel);
+    const mixed = this.#mix(longRows, residual).reshape(count, -1);
+    const indices = Array.from({ length: batch }, (_, i) => (long.includes(i) ? batch + long.indexOf(i) : i));
+    return gather(concat([flat, mixed]), ids(indices)).reshape(batch, rows, columns, dModel);
   }
 
   /** Returns 2 · (w ⊙ x + (1 − w) ⊙ residual). The weights w depend on each patch and on the mean of all patches. */

@@ -124,8 +124,8 @@ export class EndPooler extends Module implements TowerPooler<TokenBatch> {
       this.#end === OLD_END
         ? gather(device.tensor(Float32Array.from({ length: this.#vocabulary }, (_, id) => id)), ids)
         : where(equal(ids, this.#end), device.full([], 1), 0);
-    const place = argmax(unpack(ranks.reshape(-1, 1), lengths, longest).reshape(batch.size, longest), { axis: 1 });
-    return gather(features, add(place, device.tensor(starts)));
+    const maxIndex = argmax(unpack(ranks.reshape(-1, 1), lengths, longest).reshape(batch.size, longest), { axis: 1 });
+    return gather(features, add(maxIndex, device.tensor(starts)));
   }
 }
 

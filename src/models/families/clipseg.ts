@@ -111,12 +111,12 @@ export class ClipSeg extends DualEncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const own = { ...towerNames('text'), ...visionNames, ...towerNames('vision') };
+    const stateNames = { ...towerNames('text'), ...visionNames, ...towerNames('vision') };
     const inClip = (name: StateNames[string]): StateNames[string] =>
-      typeof name === 'string' ? `clip.${name}` : (name as readonly string[]).map((each) => `clip.${each}`);
+      typeof name === 'string' ? `clip.${name}` : (name as readonly string[]).map((part) => `clip.${part}`);
     const [layer, convolution] = ['decoder.layers.*', 'decoder.transposed_convolution'];
     return {
-      ...Object.fromEntries(Object.entries(own).map(([path, name]) => [path, inClip(name)])),
+      ...Object.fromEntries(Object.entries(stateNames).map(([path, name]) => [path, inClip(name)])),
       visual_projection: 'clip.visual_projection',
       text_projection: 'clip.text_projection',
       logit_scale: 'clip.logit_scale',
@@ -162,11 +162,11 @@ class MaskDecoder extends Module {
 
   constructor(init: Initializer, config: ModelConfig, vision: ModelConfig, randomness: Randomness) {
     super();
-    const [dModel, given] = [config.size('reduce_dim'), config.size('projection_dim')];
+    const [dModel, projectionSize] = [config.size('reduce_dim'), config.size('projection_dim')];
     const count = config.list('extract_layers').length;
     const patch = vision.size('patch_size');
-    this.filmMul = new Linear(init, given, dModel);
-    this.filmAdd = new Linear(init, given, dModel);
+    this.filmMul = new Linear(init, projectionSize, dModel);
+    this.filmAdd = new Linear(init, projectionSize, dModel);
     this.reduces = Array.from({ length: count }, () => new Linear(init, vision.size('hidden_size'), dModel));
     const attention = { dModel, heads: config.size('decoder_num_attention_heads') };
     const layer = () =>

@@ -180,14 +180,14 @@ export class ConvBert extends Electra {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, theirs] = ['encoder.layers.*.self_attn', 'convbert.encoder.layer.*.attention.self'];
+    const [path, stored] = ['encoder.layers.*.self_attn', 'convbert.encoder.layer.*.attention.self'];
     return {
       ...withBody(super.stateNames, 'electra', this.bodyName),
-      [`${own}.depthwise`]: `${theirs}.key_conv_attn_layer.depthwise`,
-      [`${own}.pointwise`]: `${theirs}.key_conv_attn_layer.pointwise`,
-      [`${own}.pointwise_bias`]: { name: `${theirs}.key_conv_attn_layer.bias`, trailing: 1 },
-      [`${own}.kernels`]: `${theirs}.conv_kernel_layer`,
-      [`${own}.contents`]: `${theirs}.conv_out_layer`,
+      [`${path}.depthwise`]: `${stored}.key_conv_attn_layer.depthwise`,
+      [`${path}.pointwise`]: `${stored}.key_conv_attn_layer.pointwise`,
+      [`${path}.pointwise_bias`]: { name: `${stored}.key_conv_attn_layer.bias`, trailing: 1 },
+      [`${path}.kernels`]: `${stored}.conv_kernel_layer`,
+      [`${path}.contents`]: `${stored}.conv_out_layer`,
     };
   }
 }

@@ -190,7 +190,7 @@ export class DebertaV2 extends EncoderModel {
   protected override get stateNames(): StateNames {
     const rows = 'deberta.encoder.rel_embeddings';
     const layer = 'deberta.encoder.layer.*';
-    const { 'encoder.layers.*.self_attn.qkv': _, ...others } = bertLayerNames(layer);
+    const { 'encoder.layers.*.self_attn.qkv': _, ...otherNames } = bertLayerNames(layer);
     return {
       ...headNames(this.headKind, this.settings),
       ...embeddingNames('deberta.embeddings'),
@@ -200,7 +200,7 @@ export class DebertaV2 extends EncoderModel {
       'encoder.layers.*.self_attn.distances': rows,
       'encoder.layers.0.convolution.conv': 'deberta.encoder.conv.conv',
       'encoder.layers.0.convolution.norm': 'deberta.encoder.conv.LayerNorm',
-      ...others,
+      ...otherNames,
       ...this.attentionNames(`${layer}.attention.self`),
     };
   }
@@ -227,8 +227,8 @@ export class Deberta extends DebertaV2 {
     const { plain, terms } = attentionOptions(config, this.randomness);
     const biased = { ...plain, bias: [true, false, true] } as const; // keys have none
     if (distances === null) return new PaddingBlindAttention(init, biased);
-    const own = { shared: false, positionKeyBias: false };
-    return new DisentangledAttention(init, { ...biased, ...terms, ...own, distances });
+    const deberta2 = { shared: false, positionKeyBias: false };
+    return new DisentangledAttention(init, { ...biased, ...terms, ...deberta2, distances });
   }
 
   protected override convolution(): null {
@@ -249,8 +249,8 @@ export class Deberta extends DebertaV2 {
 }
 
 function longestDistance(config: ModelConfig): number {
-  const given = config.number('max_relative_positions');
-  return given < 1 ? config.size('max_position_embeddings') : given;
+  const maxDistance = config.number('max_relative_positions');
+  return maxDistance < 1 ? config.size('max_position_embeddings') : maxDistance;
 }
 
 function attentionOptions(config: ModelConfig, randomness: Randomness) {

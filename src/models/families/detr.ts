@@ -146,13 +146,13 @@ export class Detr extends DetectionModel {
     const features = decoded.at(-1) as Tensor;
     const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };
     if (auxiliary.length > 0 && this.head === null)
-      output.intermediateHiddenStates = concat(auxiliary.map((each) => each.reshape(1, ...each.shape)));
+      output.intermediateHiddenStates = concat(auxiliary.map((state) => state.reshape(1, ...state.shape)));
     if (options.hiddenStates) [output.encoderHiddenStates, output.decoderHiddenStates] = [encoded, decoded];
     const { head, boxes } = this;
     if (!head || !boxes) return output;
     const found: Found = this.#find(features, head, boxes);
     if (this.masks) {
-      const channelsFirst = (each: Tensor) => permute(each, [0, 3, 1, 2]);
+      const channelsFirst = (state: Tensor) => permute(state, [0, 3, 1, 2]);
       found.predMasks = yield* this.masks.forwardInParts({
         queries: features,
         memory: memory.x,
@@ -162,7 +162,7 @@ export class Detr extends DetectionModel {
       });
     }
     const withLoss = this.withLoss(output, inputs, options, (labels) => {
-      const earlier = auxiliary.slice(0, -1).map((each) => this.#find(each, head, boxes));
+      const earlier = auxiliary.slice(0, -1).map((state) => this.#find(state, head, boxes));
       return detectionLoss([found, ...earlier], labels, this.settings);
     });
     return { ...withLoss, ...found };
@@ -284,10 +284,10 @@ class DetrDecoderLayer extends Module {
   /** `x`: float32 [B, queries, dModel]. `positions`: [queries, dModel]. */
   forward(x: Tensor, positions: Tensor, memory: Keys): Tensor {
     const { dropout } = this;
-    const own = dropout.forward(this.selfAttn.forward(x, positions));
-    const asked = this.selfAttnLayerNorm.forward(own, x);
-    const seen = dropout.forward(this.encoderAttn.forward(asked, positions, memory));
-    const mixed = this.encoderAttnLayerNorm.forward(seen, asked);
+    const selfAttended = dropout.forward(this.selfAttn.forward(x, positions));
+    const queries = this.selfAttnLayerNorm.forward(selfAttended, x);
+    const seen = dropout.forward(this.encoderAttn.forward(queries, positions, memory));
+    const mixed = this.encoderAttnLayerNorm.forward(seen, queries);
     return this.finalLayerNorm.forward(dropout.forward(this.feedForward.forward(mixed)), mixed);
   }
 }

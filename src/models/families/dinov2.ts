@@ -110,9 +110,9 @@ export function stagesOf(backbone: ModelConfig, count: number): number[] {
     : ((indices ?? [last]) as number[]).map((index) => (index < 0 ? index + last + 1 : index));
   const isFit = stages.every((stage, i) => stage <= last && stage > (stages[i - 1] ?? -1));
   if (stages.length === count && isFit) return stages;
-  const given = describeValue(names ?? indices);
+  const described = describeValue(names ?? indices);
   throw new FormatError(
-    `config.json: out_features of backbone_config is ${given}, expected ${count} of ${last} layers, in their order`,
+    `config.json: out_features of backbone_config is ${described}, expected ${count} of ${last} layers, in their order`,
   );
 }
 
@@ -127,7 +127,7 @@ export function* stagesInParts(
 ): Generator<unknown, { stages: Tensor[]; hiddenStates: Tensor[] }> {
   const size = pixelValues.shape[0] as number;
   const { hiddenStates: rows } = yield* vision.forwardInParts({ pixelValues });
-  const hiddenStates = rows.map((each) => each.reshape(size, -1, each.shape[1] as number));
+  const hiddenStates = rows.map((state) => state.reshape(size, -1, state.shape[1] as number));
   const norm = config.apply_layernorm === false ? null : vision.norm;
   const normed = (stage: number) => {
     const state = hiddenStates[stage] as Tensor;

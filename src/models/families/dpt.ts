@@ -23,7 +23,7 @@ import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { dinov2Module } from '../module-names.js';
-import { placeLoss } from '../place-loss.js';
+import { pixelLoss } from '../pixel-loss.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { patchesOf, type VisionTower } from '../towers.js';
 import { Dinov2, dinov2, stagesInParts, stagesOf } from './dinov2.js';
@@ -31,7 +31,7 @@ import { vit, vitNames, vitTower } from './vit.js';
 
 /**
  * The dense prediction Transformer (Ranftl et al. 2021, arXiv 2103.13413). Features of several layers of a vision
- * Transformer become maps of different sizes, which are fused. They give the depth or the label of each place.
+ * Transformer become maps of different sizes, which are fused. They give the depth or the label of each pixel.
  *
  * The encoder is ViT, ViT over the last map of a convolutional network ("hybrid"), or DINOv2.
  */
@@ -51,10 +51,10 @@ export class Dpt extends ImageModel {
     super(context, ['none', 'depth-estimation', 'semantic-segmentation']);
     const { init, config, head } = context;
     const isHybrid = config.flag('is_hybrid');
-    const given = isHybrid ? null : config.values.backbone_config;
-    if (given != null && head === 'semantic-segmentation')
+    const backboneConfig = isHybrid ? null : config.values.backbone_config;
+    if (backboneConfig != null && head === 'semantic-segmentation')
       throw new FormatError('config.json: backbone_config is given, expected is_hybrid, or a ViT without a backbone');
-    const backbone = given != null && head === 'depth-estimation' ? backboneOf(config) : null;
+    const backbone = backboneConfig != null && head === 'depth-estimation' ? backboneOf(config) : null;
     this.backbone = backbone && new Dinov2({ init, config: backbone, head: 'none', randomness: this.randomness });
     const patches = () => (isHybrid ? new HybridPatches(init, config, this.randomness) : vitPatches(init, config));
     this.vision = backbone ? null : vitTower(context, this.randomness, { patches: patches(), pools: head === 'none' });
@@ -89,7 +89,8 @@ export class Dpt extends ImageModel {
     const logits = doubled((this.labelHead as LabelHead).forward(map)); // [B, H, W, labels]
     output.logits = permute(logits, [0, 3, 1, 2]);
     if (labels !== undefined && (options.loss ?? true)) {
-      const lossOf = (each: Tensor) => placeLoss(each, labels, this.settings.number('semantic_loss_ignore_index'));
+      const lossOf = (prediction: Tensor) =>
+        pixelLoss(prediction, labels, this.settings.number('semantic_loss_ignore_index'));
       const taught = this.auxiliaryHead?.forward(fused.at(-1) as Tensor);
       const weight = this.settings.number('auxiliary_loss_weight');
       output.loss = taught ? add(lossOf(logits), scale(lossOf(taught), weight)) : lossOf(logits);
@@ -160,9 +161,9 @@ export class Dpt extends ImageModel {
 
 /** The config of DINOv2 as the encoder. Throws FormatError for another network. */
 function backboneOf(config: ModelConfig): ModelConfig {
-  const given = new ModelConfig({ ...dinov2.defaults, ...config.object('backbone_config') });
-  given.oneOf('model_type', { dinov2: true });
-  return given;
+  const backboneConfig = new ModelConfig({ ...dinov2.defaults, ...config.object('backbone_config') });
+  backboneConfig.oneOf('model_type', { dinov2: true });
+  return backboneConfig;
 }
 
 /** Number of maps of a hybrid's convolutional network that the neck reads. */
@@ -174,9 +175,9 @@ function vitPatches(init: Initializer, config: ModelConfig): PatchEmbedding {
 
 /** The layers of `backbone_out_indices`, in their order. Throws FormatError unless there are as many as maps. */
 function layersOf(config: ModelConfig, maps: number, isHybrid: boolean): number[] {
-  const given = config.list('backbone_out_indices').slice(isHybrid ? HYBRID_MAPS : 0);
+  const outIndices = config.list('backbone_out_indices').slice(isHybrid ? HYBRID_MAPS : 0);
   const count = config.size('num_hidden_layers');
-  const layers = Array.from({ length: count }, (_, i) => i + 1).filter((layer) => given.includes(layer - 1));
+  const layers = Array.from({ length: count }, (_, i) => i + 1).filter((layer) => outIndices.includes(layer - 1));
   if (layers.length + (isHybrid ? HYBRID_MAPS : 0) === maps) return layers;
   const names = describeValue(config.values.backbone_out_indices);
   throw new FormatError(
@@ -201,18 +202,18 @@ class HybridPatches extends PatchEmbedding {
       patch: [1, 1],
       interpolate: 'bilinear',
     });
-    const own = new ModelConfig({ ...HYBRID_BACKBONE, ...(config.values.backbone_config as Json | null) });
-    own.expect('model_type', 'bit');
+    const backboneConfig = new ModelConfig({ ...HYBRID_BACKBONE, ...(config.values.backbone_config as Json | null) });
+    backboneConfig.expect('model_type', 'bit');
     const kept = config.list('neck_ignore_stages');
     if (`${kept}` !== '0,1')
       throw new FormatError(`config.json: neck_ignore_stages is ${describeValue(kept)}, expected 0 and 1`);
-    const stages = own.sizes('depths').length;
-    const { out_features: names } = own.values;
+    const stages = backboneConfig.sizes('depths').length;
+    const { out_features: names } = backboneConfig.values;
     if (stages !== 3 || `${names}` !== 'stage1,stage2,stage3')
       throw new FormatError(
         `config.json: out_features of backbone_config is ${describeValue(names)}, expected three stages, all of them`,
       );
-    this.backbone = new Bit(init, own.values, randomness);
+    this.backbone = new Bit(init, backboneConfig.values, randomness);
   }
 
   override forward(pixels: Tensor): Tensor {
@@ -272,7 +273,7 @@ function doubled(map: Tensor): Tensor {
   return interpolate(map, { size, mode: 'bilinear', alignCorners: true, channelsLast: true });
 }
 
-/** The depth of each place. */
+/** The depth of each pixel. */
 class DepthHead extends Module {
   readonly projection: Conv2d | null;
   readonly conv1: Conv2d;
@@ -299,7 +300,7 @@ class DepthHead extends Module {
   }
 }
 
-/** The labels of each place. */
+/** The labels of each pixel. */
 class LabelHead extends Module {
   readonly conv: Conv2d;
   readonly norm: BatchNorm;

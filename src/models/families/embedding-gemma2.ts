@@ -43,19 +43,19 @@ export class EmbeddingGemma2 extends EncoderModel {
       return radius === null ? null : radius + 1;
     };
     const attention = gemma4Attentions(init, config, this.randomness, { causal: false, window });
-    const own = perLayerOptions(init, config);
+    const gateOptions = perLayerOptions(init, config);
     const layer = (i: number) =>
       new TransformerLayer({
         selfAttn: () => attention(i),
         feedForward: () => llamaFeedForward(init, config, { activation }),
         norm,
         postNorm: norm,
-        wiring: () => new PerLayerWiring(init, () => new PerLayerGate(init, { ...own, layer: i, activation })),
+        wiring: () => new PerLayerWiring(init, () => new PerLayerGate(init, { ...gateOptions, layer: i, activation })),
         randomness: this.randomness,
       });
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.encoder = new Stack(layers, layer, norm, {
-      entry: () => new PerLayerInputs(init, layers, own),
+      entry: () => new PerLayerInputs(init, layers, gateOptions),
       projection: () => new Linear(init, dModel, config.size('embedding_dim'), false),
     });
     this.head = chooseHead(config, context.head, {});

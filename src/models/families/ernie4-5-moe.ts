@@ -49,14 +49,14 @@ export class Ernie45Moe extends Ernie45 {
     const hasShared = settings.number('moe_num_shared_experts') > 0;
     const sparse = eachLayer(settings.values, (i): StateNames => {
       if (!isSparse(settings, i)) return {};
-      const [own, block] = [`decoder.layers.${i}.feed_forward`, `model.layers.${i}.mlp`];
-      const experts = hasShared ? `${own}.experts` : own;
+      const [path, block] = [`decoder.layers.${i}.feed_forward`, `model.layers.${i}.mlp`];
+      const experts = hasShared ? `${path}.experts` : path;
       return {
         ...expertNames(block, settings.size('moe_num_experts'), experts),
         [`${experts}.choice_bias`]: { name: `${block}.moe_statics.e_score_correction_bias`, leading: [1] },
-        [`${own}.shared.linear1`]: `${block}.shared_experts.gate_proj`,
-        [`${own}.shared.linear2`]: `${block}.shared_experts.down_proj`,
-        [`${own}.shared.linear3`]: `${block}.shared_experts.up_proj`,
+        [`${path}.shared.linear1`]: `${block}.shared_experts.gate_proj`,
+        [`${path}.shared.linear2`]: `${block}.shared_experts.down_proj`,
+        [`${path}.shared.linear3`]: `${block}.shared_experts.up_proj`,
       };
     });
     return { ...Object.assign({}, ...sparse), ...super.stateNames };

@@ -78,17 +78,17 @@ export class FalconH1 extends Llama {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['decoder.layers.*', 'model.layers.*'];
-    const attention = `${own}.self_attn.mixers.0.mixer`;
+    const [path, layer] = ['decoder.layers.*', 'model.layers.*'];
+    const attention = `${path}.self_attn.mixers.0.mixer`;
     return {
       ...super.stateNames,
       [`${attention}.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
       [`${attention}.out_proj`]: `${layer}.self_attn.o_proj`,
-      ...mamba2Names(`${own}.self_attn.mixers.1.mixer`, `${layer}.mamba`),
-      [`${own}.feed_forward.linear1`]: `${layer}.feed_forward.gate_proj`,
-      [`${own}.feed_forward.linear2`]: `${layer}.feed_forward.down_proj`,
-      [`${own}.feed_forward.linear3`]: `${layer}.feed_forward.up_proj`,
-      [`${own}.norm2`]: `${layer}.pre_ff_layernorm`,
+      ...mamba2Names(`${path}.self_attn.mixers.1.mixer`, `${layer}.mamba`),
+      [`${path}.feed_forward.linear1`]: `${layer}.feed_forward.gate_proj`,
+      [`${path}.feed_forward.linear2`]: `${layer}.feed_forward.down_proj`,
+      [`${path}.feed_forward.linear3`]: `${layer}.feed_forward.up_proj`,
+      [`${path}.norm2`]: `${layer}.pre_ff_layernorm`,
       'decoder.norm': 'model.final_layernorm',
     };
   }

@@ -125,8 +125,8 @@ export const falcon: Family = {
     pad_token_id: null,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    config.hidden_size = given.n_embed ?? config.hidden_size;
+  complete: (config, fileConfig) => {
+    config.hidden_size = fileConfig.n_embed ?? config.hidden_size;
     config.num_kv_heads ??= config.num_attention_heads;
     config.ffn_hidden_size ??= 4 * numberIn(config, 'hidden_size');
     if (config.new_decoder_architecture === true) config.num_ln_in_parallel_attn ??= 2;

@@ -58,10 +58,10 @@ export class Florence2 extends Bart {
   protected override embedInputs(padded: PaddedBatch, inputs: ModelInputs): Tensor {
     const { images } = this;
     const { batch } = padded;
-    const placed = inputs.pixelValues
+    const placedImages = inputs.pixelValues
       ? atPlaceholders(this.rowsOf(batch), images.placeholder, images.read(inputs))
       : this.placedImages(batch);
-    return this.#embed(batch.ids, this.positionsOf(padded), placed, batch.starts);
+    return this.#embed(batch.ids, this.positionsOf(padded), placedImages, batch.starts);
   }
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
@@ -69,26 +69,26 @@ export class Florence2 extends Bart {
   }
 
   /**
-   * Embeds tokens, and replaces placeholders by the vectors of images. `placed`: the images of each sequence. `starts`:
-   * the first row of each sequence.
+   * Embeds tokens, and replaces placeholders by the vectors of images. `placedImages`: the images of each sequence.
+   * `starts`: the first row of each sequence.
    */
-  #embed(ids: Tensor, positions: Tensor, placed: readonly (readonly PlacedImage[])[], starts: ArrayLike<number>) {
-    const words = this.embedWords(this.withoutImages(ids, placed, starts));
-    const hasImages = placed.some(({ length }) => length > 0);
-    return this.placeSource(hasImages ? withRows(words, placed, starts, ({ rows }) => rows) : words, positions);
+  #embed(ids: Tensor, positions: Tensor, placedImages: readonly (readonly PlacedImage[])[], starts: ArrayLike<number>) {
+    const words = this.embedWords(this.withoutImages(ids, placedImages, starts));
+    const hasImages = placedImages.some(({ length }) => length > 0);
+    return this.placeSource(hasImages ? withRows(words, placedImages, starts, ({ rows }) => rows) : words, positions);
   }
 
   protected override get stateNames(): StateNames {
     const [tower, projector] = ['model.vision_tower', 'model.multi_modal_projector'];
     const blocks = ['spatial', 'channel'].flatMap((kind) => {
-      const [own, block] = [`images.stages.*.${kind}.*`, `${tower}.blocks.*.*.${kind}_block`];
+      const [path, block] = [`images.stages.*.${kind}.*`, `${tower}.blocks.*.*.${kind}_block`];
       const attention = kind === 'spatial' ? 'window_attn' : 'channel_attn';
       return [
-        [`${own}.attention.qkv`, `${block}.${attention}.qkv`],
-        [`${own}.attention.out_proj`, `${block}.${attention}.proj`],
-        [`${own}.feed_forward.linear1`, `${block}.ffn.fc1`],
-        [`${own}.feed_forward.linear2`, `${block}.ffn.fc2`],
-        [own, block],
+        [`${path}.attention.qkv`, `${block}.${attention}.qkv`],
+        [`${path}.attention.out_proj`, `${block}.${attention}.proj`],
+        [`${path}.feed_forward.linear1`, `${block}.ffn.fc1`],
+        [`${path}.feed_forward.linear2`, `${block}.ffn.fc2`],
+        [path, block],
       ];
     });
     return {
@@ -134,9 +134,9 @@ class FlorenceImages extends ImageReader {
     };
     this.stages = depths.map((_, i) => new DavitStage(init, vision, i, dropPath));
     const width = vision.sizes('embed_dim').at(-1) as number;
-    const places = vision.size('max_position_embeddings');
-    this.rows = new Embedding(init, places, Math.floor(width / 2));
-    this.columns = new Embedding(init, places, Math.ceil(width / 2));
+    const maxPositions = vision.size('max_position_embeddings');
+    this.rows = new Embedding(init, maxPositions, Math.floor(width / 2));
+    this.columns = new Embedding(init, maxPositions, Math.ceil(width / 2));
     const frames = vision.size('max_temporal_embeddings');
     this.frames = init.table(frames, width, () => waves(frames, width));
     this.projection = new Linear(init, width, vision.size('projection_dim'), false);
@@ -159,13 +159,13 @@ class FlorenceImages extends ImageReader {
     if (Math.max(height, width) > max)
       throw new ShapeError(`forward: images have ${height} × ${width} places, expected at most ${max} a side`);
     const count = height * width;
-    const ids = (of: (place: number) => number) =>
+    const ids = (of: (index: number) => number) =>
       map.device.tensor(Int32Array.from({ length: count }, (_, i) => of(i)));
-    const column = this.columns.forward(ids((place) => place % width));
-    const row = this.rows.forward(ids((place) => Math.floor(place / width)));
+    const column = this.columns.forward(ids((index) => index % width));
+    const row = this.rows.forward(ids((index) => Math.floor(index / width)));
     const positions = add(concat([column, row], -1), this.frames.rows(0, 1)); // [H · W, C]
-    const placed = add(map.reshape(size, count, features), positions);
-    const all = concat([mean(placed, { axis: 1 }).reshape(size, 1, features), placed], 1);
+    const embedded = add(map.reshape(size, count, features), positions);
+    const all = concat([mean(embedded, { axis: 1 }).reshape(size, 1, features), embedded], 1);
     const rows = this.norm.forward(this.projection.forward(all.reshape(-1, features)));
     return { rows, counts: Array<number>(size).fill(count + 1) };
   }
@@ -364,7 +364,7 @@ const addedTokens = [
   '</od>',
   '<ocr>',
   '</ocr>',
-  ...Array.from({ length: 1000 }, (_, place) => `<loc_${place}>`),
+  ...Array.from({ length: 1000 }, (_, index) => `<loc_${index}>`),
   '<cap>',
   '</cap>',
   '<ncap>',
@@ -389,15 +389,15 @@ const addedTokens = [
 ];
 
 /** The settings of images in a config.json, where those of Microsoft's own code have the names of transformers. */
-function visionSettings(given: Json): Json {
-  const { dim_embed: width, image_pos_embed: places, visual_temporal_embedding: frames } = given;
-  const own = {
+function visionSettings(fileConfig: Json): Json {
+  const { dim_embed: width, image_pos_embed: positionSettings, visual_temporal_embedding: frames } = fileConfig;
+  const translated = {
     embed_dim: width,
-    max_position_embeddings: (places as Json | undefined)?.max_pos_embeddings,
+    max_position_embeddings: (positionSettings as Json | undefined)?.max_pos_embeddings,
     max_temporal_embeddings: (frames as Json | undefined)?.max_temporal_embeddings,
   };
-  const known = Object.entries(own).filter(([, value]) => value !== undefined);
-  return { ...visionDefaults, ...Object.fromEntries(known), ...given };
+  const known = Object.entries(translated).filter(([, value]) => value !== undefined);
+  return { ...visionDefaults, ...Object.fromEntries(known), ...fileConfig };
 }
 
 export const florence2: Family = {
@@ -406,11 +406,11 @@ export const florence2: Family = {
   generationClass: 'Florence2ForConditionalGeneration',
   readsImages: true,
   defaults: { is_encoder_decoder: true, image_token_id: 51289, tie_word_embeddings: true },
-  complete: (config, given) => {
-    config.vision_config = visionSettings((given.vision_config ?? {}) as Json);
+  complete: (config, fileConfig) => {
+    config.vision_config = visionSettings((fileConfig.vision_config ?? {}) as Json);
   },
   parts: { text_config: 'bart' },
-  fileName: (name) => microsoftNames.reduce((changed, [own, ours]) => changed.replace(own, ours), name),
+  fileName: (name) => microsoftNames.reduce((changed, [pattern, ours]) => changed.replace(pattern, ours), name),
   transposedNames: ['image_projection'],
   addedTokens,
   vocabulary: 'roberta',

@@ -111,11 +111,11 @@ export function gemmaNorm(init: Initializer, config: ModelConfig, features: numb
 
 /** Names of the norms of a stack whose sub-layers have one before and one after. */
 export function sandwichNames(stack: 'encoder' | 'decoder'): StateNames {
-  const [own, layer] = [`${stack}.layers.*`, 'model.layers.*'];
+  const [path, layer] = [`${stack}.layers.*`, 'model.layers.*'];
   return {
-    [`${own}.post_norms.0`]: `${layer}.post_attention_layernorm`,
-    [`${own}.norm2`]: `${layer}.pre_feedforward_layernorm`,
-    [`${own}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
+    [`${path}.post_norms.0`]: `${layer}.post_attention_layernorm`,
+    [`${path}.norm2`]: `${layer}.pre_feedforward_layernorm`,
+    [`${path}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
   };
 }
 

@@ -104,8 +104,8 @@ export const gemma3Vision: Family = {
     image_token_index: 262144,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    config.image_token_index = given.image_token_index ?? given.image_token_id ?? config.image_token_index;
+  complete: (config, fileConfig) => {
+    config.image_token_index = fileConfig.image_token_index ?? fileConfig.image_token_id ?? config.image_token_index;
   },
   parts: { text_config: 'gemma3_text', vision_config: 'siglip_vision_model' },
 };

@@ -43,8 +43,8 @@ export class Gemma3n extends Gemma4 {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const own = perLayerOptions(init, config);
-    const { dModel } = own;
+    const perLayer = perLayerOptions(init, config);
+    const { dModel } = perLayer;
     const activation = gemmaActivation(config);
     const attention = gemma4Attentions(init, config, this.randomness, {
       causal: true,
@@ -58,7 +58,7 @@ export class Gemma3n extends Gemma4 {
         clip: config.numberOrNull('altup_coef_clip'),
         norm,
         residual: () => new LearnedResidual(init, dModel, config.size('laurel_rank'), norm),
-        perLayer: () => new PerLayerGate(init, { ...own, layer, activation }),
+        perLayer: () => new PerLayerGate(init, { ...perLayer, layer, activation }),
         scaled: config.flag('altup_correct_scale'),
       });
     return (i) =>
@@ -88,16 +88,16 @@ export class Gemma3n extends Gemma4 {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['decoder.layers.*.wiring', 'model.layers.*'];
+    const [path, layer] = ['decoder.layers.*.wiring', 'model.layers.*'];
     return {
-      [`${own}.router_norm`]: `${layer}.altup.router_norm`,
-      [`${own}.router`]: `${layer}.altup.modality_router`,
-      [`${own}.prediction`]: `${layer}.altup.prediction_coefs`,
-      [`${own}.correction`]: `${layer}.altup.correction_coefs`,
-      [`${own}.per_layer_scale`]: `${layer}.altup.correct_output_scale`,
-      [`${own}.residual.left`]: `${layer}.laurel.linear_left`,
-      [`${own}.residual.right`]: `${layer}.laurel.linear_right`,
-      [`${own}.residual.norm`]: `${layer}.laurel.post_laurel_norm`,
+      [`${path}.router_norm`]: `${layer}.altup.router_norm`,
+      [`${path}.router`]: `${layer}.altup.modality_router`,
+      [`${path}.prediction`]: `${layer}.altup.prediction_coefs`,
+      [`${path}.correction`]: `${layer}.altup.correction_coefs`,
+      [`${path}.per_layer_scale`]: `${layer}.altup.correct_output_scale`,
+      [`${path}.residual.left`]: `${layer}.laurel.linear_left`,
+      [`${path}.residual.right`]: `${layer}.laurel.linear_right`,
+      [`${path}.residual.norm`]: `${layer}.laurel.post_laurel_norm`,
       'decoder.entry.inputs.projection': 'model.per_layer_model_projection',
       'decoder.entry.inputs.norm': 'model.per_layer_projection_norm',
       'decoder.entry.projections': 'model.altup_projections',
@@ -115,7 +115,7 @@ function ofLayers(config: Record<string, unknown>, name: string): void {
   const value = config[name];
   const list = Array.isArray(value) ? value : eachLayer(config, () => value);
   const layers = numberIn(config, 'num_hidden_layers');
-  if (list.length !== layers || !list.every((each) => typeof each === 'number'))
+  if (list.length !== layers || !list.every((item) => typeof item === 'number'))
     throw new FormatError(
       `config.json: ${name} is ${describeValue(value)}, expected a number for each of ${layers} layers`,
     );

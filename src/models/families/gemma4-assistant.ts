@@ -51,15 +51,15 @@ export class Gemma4Assistant extends Module implements FeatureDraft {
     this.#model = model;
     this.#ordering = ordering;
     const dModel = config.size('backbone_hidden_size');
-    const own = text.size('hidden_size');
+    const textSize = text.size('hidden_size');
     if (dModel !== model.width)
       throw new FormatError(
         `config.json: backbone_hidden_size is ${dModel}, but the model has ${model.width} features: it is for another model`,
       );
-    this.tokens = new Embedding(init, text.size('vocab_size'), own);
-    this.entry = new Linear(init, 2 * dModel, own, false);
-    this.exit = new Linear(init, own, dModel, false);
-    const norm = () => new RMSNorm(init, own, text.number('rms_norm_eps'));
+    this.tokens = new Embedding(init, text.size('vocab_size'), textSize);
+    this.entry = new Linear(init, 2 * dModel, textSize, false);
+    this.exit = new Linear(init, textSize, dModel, false);
+    const norm = () => new RMSNorm(init, textSize, text.number('rms_norm_eps'));
     const attention = gemma4Attentions(init, text, model.dropoutSource, {
       causal: true,
       window: (i) => windowOf(text, i),
@@ -76,7 +76,7 @@ export class Gemma4Assistant extends Module implements FeatureDraft {
     this.decoder = new Stack(text.size('num_hidden_layers'), layer, norm);
     const hasClusters = config.flag('use_ordered_embeddings');
     this.out = hasClusters ? null : new TiedLinear(init, this.tokens.weight, false);
-    this.clusters = hasClusters ? new Linear(init, own, config.size('num_centroids'), false) : null;
+    this.clusters = hasClusters ? new Linear(init, textSize, config.size('num_centroids'), false) : null;
     this.#chosen = hasClusters ? config.size('centroid_intermediate_top_k') : 0;
     if (hasClusters) checkOrdering(ordering, config.size('num_centroids'), text.size('vocab_size'));
   }
@@ -128,15 +128,17 @@ export class Gemma4Assistant extends Module implements FeatureDraft {
   async #bestOf(y: Tensor, clusters: readonly number[] | null): Promise<number> {
     const { device } = this;
     const size = this.#ordering.length / ((this.clusters?.weight.shape[1] as number | undefined) ?? 1);
-    const tokens = clusters?.flatMap((each) => Array.from({ length: size }, (_, i) => this.#ordering[each * size + i]));
+    const tokens = clusters?.flatMap((cluster) =>
+      Array.from({ length: size }, (_, i) => this.#ordering[cluster * size + i]),
+    );
     const logits = inference(this, () => {
       if (this.out) return this.out.forward(y);
       const rows = this.tokens.forward(device.tensor(Int32Array.from(tokens as number[])));
       return matmul(y, rows, { transposeB: true });
     });
     try {
-      const [at] = best(await logits.data(), 1) as [number];
-      return tokens ? (tokens[at] as number) : at;
+      const [index] = best(await logits.data(), 1) as [number];
+      return tokens ? (tokens[index] as number) : index;
     } finally {
       logits.dispose();
     }
@@ -190,10 +192,10 @@ class AssistantDrafter implements Drafter {
   async propose(context: readonly number[], max: number, state: DecoderState): Promise<number[]> {
     if (this.#latest === null) return [];
     const { start, rows } = this.#latest;
-    const at = context.length - 2 - start;
-    if (at < 0 || at >= (rows.shape[0] as number)) return [];
+    const row = context.length - 2 - start;
+    if (row < 0 || row >= (rows.shape[0] as number)) return [];
     const tokens: number[] = [];
-    let features = this.model.device.unscoped(() => rows.rows(at, at + 1));
+    let features = this.model.device.unscoped(() => rows.rows(row, row + 1));
     try {
       while (tokens.length < this.#count.within(max)) {
         const newest = tokens.at(-1) ?? (context.at(-1) as number);

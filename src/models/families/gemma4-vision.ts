@@ -47,27 +47,27 @@ export class Gemma4Vision extends Gemma4 {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['images.encoder.layers.*', 'model.vision_tower.encoder.layers.*'];
+    const [path, layer] = ['images.encoder.layers.*', 'model.vision_tower.encoder.layers.*'];
     return {
       'images.patches': 'model.vision_tower.patch_embedder.input_proj',
       'images.positions': 'model.vision_tower.patch_embedder.position_embedding_table',
-      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj.linear`),
-      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj.linear`,
-      [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
-      [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
-      [`${own}.norm1`]: `${layer}.input_layernorm`,
-      [`${own}.post_norms.0`]: `${layer}.post_attention_layernorm`,
-      [`${own}.norm2`]: `${layer}.pre_feedforward_layernorm`,
-      [`${own}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
-      [`${own}.feed_forward.linear1`]: `${layer}.mlp.gate_proj.linear`,
-      [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_proj.linear`,
-      [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj.linear`,
+      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj.linear`),
+      [`${path}.self_attn.out_proj`]: `${layer}.self_attn.o_proj.linear`,
+      [`${path}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
+      [`${path}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
+      [`${path}.norm1`]: `${layer}.input_layernorm`,
+      [`${path}.post_norms.0`]: `${layer}.post_attention_layernorm`,
+      [`${path}.norm2`]: `${layer}.pre_feedforward_layernorm`,
+      [`${path}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
+      [`${path}.feed_forward.linear1`]: `${layer}.mlp.gate_proj.linear`,
+      [`${path}.feed_forward.linear2`]: `${layer}.mlp.down_proj.linear`,
+      [`${path}.feed_forward.linear3`]: `${layer}.mlp.up_proj.linear`,
       ...eachNamed(
-        `${own}.self_attn.limits`,
+        `${path}.self_attn.limits`,
         ['q', 'k', 'v', 'o'].map((name) => `${layer}.self_attn.${name}_proj`),
       ),
       ...eachNamed(
-        `${own}.feed_forward.limits`,
+        `${path}.feed_forward.limits`,
         ['gate', 'up', 'down'].map((name) => `${layer}.mlp.${name}_proj`),
       ),
       'images.standard': 'model.vision_tower',
@@ -113,12 +113,12 @@ class ClippedAttention extends NormedValueAttention {
   }
 
   override project(x: Tensor, context: RotaryContext) {
-    const parts = [0, 1, 2].map((i) => this.#limit(i).around(x, (each) => this.qkv.part(each, i, i + 1)));
+    const parts = [0, 1, 2].map((i) => this.#limit(i).around(x, (input) => this.qkv.part(input, i, i + 1)));
     return this.splitProjections(concat(parts, -1), context);
   }
 
   protected override projectOut(mixed: Tensor, projected?: ProjectedQueries): Tensor {
-    return this.#limit(3).around(mixed, (each) => super.projectOut(each, projected));
+    return this.#limit(3).around(mixed, (input) => super.projectOut(input, projected));
   }
 
   #limit(i: number): Limits {
@@ -137,10 +137,10 @@ class ClippedFeedForward extends FeedForward {
 
   override forward(x: Tensor): Tensor {
     const [gate, up, down] = this.limits as [Limits, Limits, Limits];
-    const gates = gate.around(x, (each) => this.linear1.forward(each));
-    const hidden = up.around(x, (each) => (this.linear3 as Projection).forward(each));
+    const gates = gate.around(x, (input) => this.linear1.forward(input));
+    const hidden = up.around(x, (input) => (this.linear3 as Projection).forward(input));
     const active = mul(activate('FeedForward', gates, this.activation), hidden);
-    const output = down.around(active, (each) => this.linear2.forward(each));
+    const output = down.around(active, (input) => this.linear2.forward(input));
     this.observe?.({ input: x, hidden: gates, factor: hidden, active, output });
     return output;
   }
@@ -232,15 +232,15 @@ class Gemma4Images extends ImageReader {
    */
   *readInParts({ pixelValues, imagePositionIds }: ModelInputs): Generator<unknown, ImageRows> {
     const pixels = checkTensor('pixelValues', pixelValues, 'float32');
-    const images = placesOf(pixels, checkTensor('imagePositionIds', imagePositionIds, 'int32'));
+    const images = patchPositionsOf(pixels, checkTensor('imagePositionIds', imagePositionIds, 'int32'));
     const { device } = pixels;
     const perImage = pixels.shape[1] as number;
-    const places = images.flat();
-    const given = pixels.reshape(images.length * perImage, -1);
-    const seen = gather(given, device.tensor(Int32Array.from(places, ({ patch }) => patch)));
+    const patches = images.flat();
+    const flatPixels = pixels.reshape(images.length * perImage, -1);
+    const seen = gather(flatPixels, device.tensor(Int32Array.from(patches, ({ patch }) => patch)));
     const [, rows, features] = this.positions.shape as [number, number, number];
     const table = this.positions.reshape(2 * rows, features);
-    const lookUp = (of: (place: Place) => number) => gather(table, device.tensor(Int32Array.from(places, of)));
+    const lookUp = (of: (patch: PatchPosition) => number) => gather(table, device.tensor(Int32Array.from(patches, of)));
     const x = add(
       this.patches.forward(scale(add(seen, -0.5), 2)),
       add(
@@ -250,10 +250,10 @@ class Gemma4Images extends ImageReader {
     );
     const counts = images.map(({ length }) => length);
     const axes = [
-      device.tensor(Int32Array.from(places, ({ column }) => column)),
-      device.tensor(Int32Array.from(places, ({ row }) => row)),
+      device.tensor(Int32Array.from(patches, ({ column }) => column)),
+      device.tensor(Int32Array.from(patches, ({ row }) => row)),
     ];
-    const longest = 1 + places.reduce((max, { column, row }) => Math.max(max, column, row), 0);
+    const longest = 1 + patches.reduce((max, { column, row }) => Math.max(max, column, row), 0);
     const angles = this.rotary.anglesAt(axes, longest);
     const { positions, lengths } = Sequences.of(device, counts);
     const batch = new Sequences(positions, lengths, counts, null, ImageEffects.rotated(angles));
@@ -264,14 +264,14 @@ class Gemma4Images extends ImageReader {
   }
 
   /** Returns the mean of the patches of each block. Missing patches count as zeros. */
-  #pooled(x: Tensor, images: readonly (readonly Place[])[]): { rows: Tensor; counts: number[] } {
+  #pooled(x: Tensor, images: readonly (readonly PatchPosition[])[]): { rows: Tensor; counts: number[] } {
     const side = this.#pool;
     const [total, features] = x.shape as [number, number];
     let first = 0;
-    const blocks = images.map((places) => {
-      const width = Math.floor((1 + places.reduce((max, { column }) => Math.max(max, column), 0)) / side);
+    const blocks = images.map((patches) => {
+      const width = Math.floor((1 + patches.reduce((max, { column }) => Math.max(max, column), 0)) / side);
       const found = new Map<number, number[]>();
-      for (const { column, row } of places) {
+      for (const { column, row } of patches) {
         const block = Math.floor(column / side) + width * Math.floor(row / side);
         found.set(block, [...(found.get(block) ?? []), first++]);
       }
@@ -285,7 +285,7 @@ class Gemma4Images extends ImageReader {
 }
 
 /** A patch that is not padding, and its position. */
-interface Place {
+interface PatchPosition {
   /** Index among the patches of all images. */
   readonly patch: number;
   readonly column: number;
@@ -300,7 +300,7 @@ function checkTensor(name: string, value: unknown, dtype: 'float32' | 'int32'): 
 }
 
 /** Returns the patches of each image without padding. Throws ShapeError unless each patch has a column and a row. */
-function placesOf({ shape }: Tensor, ids: Tensor): Place[][] {
+function patchPositionsOf({ shape }: Tensor, ids: Tensor): PatchPosition[][] {
   const [images, patches] = shape as [number, number];
   if (shape.length !== 3 || ids.size !== images * patches * 2)
     throw new ShapeError(
@@ -334,8 +334,8 @@ class AxisByAxis extends Module implements Rotation {
     this.#inner = new RotaryEmbedding(init, options);
   }
 
-  anglesAt(places: readonly Tensor[], length: number): Tensor {
-    return this.#inner.anglesAt(places, length);
+  anglesAt(axisPositions: readonly Tensor[], length: number): Tensor {
+    return this.#inner.anglesAt(axisPositions, length);
   }
 
   forward(x: Tensor, positions: Tensor, length: number, options: RotateOptions = {}): Tensor {

@@ -52,8 +52,8 @@ export class Gemma4 extends Gemma2 {
   protected override embedTarget(ids: Tensor): Tensor {
     const x = super.embedTarget(ids);
     const scale = Math.sqrt(this.settings.number('hidden_size_per_layer_input'));
-    const own = this.layerTokens?.forward(this.layerIds(ids), { scale, paddingId: this.paddingId });
-    return own ? concat([x, own], -1) : x; // [N, hidden | layers · width]
+    const layerInputs = this.layerTokens?.forward(this.layerIds(ids), { scale, paddingId: this.paddingId });
+    return layerInputs ? concat([x, layerInputs], -1) : x; // [N, hidden | layers · width]
   }
 
   /** @internal The embeddings of tokens without per-layer inputs, float32 [N, hidden]. */
@@ -243,8 +243,8 @@ export function gemma4Attentions(
 /** Head sizes of a layer: those of `per_layer_config`, or those of all layers. */
 function headsOf(config: ModelConfig, i: number): { headSize: number; kvHeads: number } {
   const { per_layer_config: layers } = config.values;
-  const own = new ModelConfig({ ...config.values, ...(isObject(layers) && (layers[i] as Json | undefined)) });
-  return { headSize: own.size('head_dim'), kvHeads: own.size('num_key_value_heads') };
+  const layerConfig = new ModelConfig({ ...config.values, ...(isObject(layers) && (layers[i] as Json | undefined)) });
+  return { headSize: layerConfig.size('head_dim'), kvHeads: layerConfig.size('num_key_value_heads') };
 }
 
 function usesKeysAsValues(config: ModelConfig, i: number): boolean {
@@ -272,8 +272,9 @@ function keySourceOf(config: ModelConfig, i: number): number | null {
  */
 export function attentionNames(config: ModelConfig, stack: string, body: string): StateNames {
   const layers = eachLayer(config.values, (i) => {
-    const own = keySourceOf(config, i) !== null ? ['q'] : usesKeysAsValues(config, i) ? ['q', 'k'] : ['q', 'k', 'v'];
-    const names = own.map((name) => `${body}.layers.${i}.self_attn.${name}_proj`);
+    const projections =
+      keySourceOf(config, i) !== null ? ['q'] : usesKeysAsValues(config, i) ? ['q', 'k'] : ['q', 'k', 'v'];
+    const names = projections.map((name) => `${body}.layers.${i}.self_attn.${name}_proj`);
     return [`${stack}.layers.${i}.self_attn.qkv`, names] as const;
   });
   return Object.fromEntries(layers);
@@ -281,31 +282,31 @@ export function attentionNames(config: ModelConfig, stack: string, body: string)
 
 /** Returns the names of the wirings of a stack. `block`: path of the module that reads per-layer inputs. */
 export function perLayerNames(stack: string, block: string): StateNames {
-  const own = `${stack}.layers.*.wiring`;
+  const path = `${stack}.layers.*.wiring`;
   return {
-    [`${own}.per_layer.gate`]: `${block}.per_layer_input_gate`,
-    [`${own}.per_layer.projection`]: `${block}.per_layer_projection`,
-    [`${own}.per_layer.norm`]: `${block}.post_per_layer_input_norm`,
-    [`${own}.scalar`]: 'model.layers.*.layer_scalar',
+    [`${path}.per_layer.gate`]: `${block}.per_layer_input_gate`,
+    [`${path}.per_layer.projection`]: `${block}.per_layer_projection`,
+    [`${path}.per_layer.norm`]: `${block}.post_per_layer_input_norm`,
+    [`${path}.scalar`]: 'model.layers.*.layer_scalar',
   };
 }
 
 function expertNames(config: ModelConfig): StateNames {
-  const [own, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
+  const [path, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
   const leading = [config.size('num_experts')];
   return {
-    [`${own}.dense_norm`]: `${layer}.pre_feedforward_layernorm`,
-    [`${own}.dense.linear1`]: `${layer}.mlp.gate_proj`,
-    [`${own}.dense.linear2`]: `${layer}.mlp.down_proj`,
-    [`${own}.dense.linear3`]: `${layer}.mlp.up_proj`,
-    [`${own}.dense_post_norm`]: `${layer}.post_feedforward_layernorm_1`,
-    [`${own}.expert_norm`]: `${layer}.pre_feedforward_layernorm_2`,
-    [`${own}.expert_post_norm`]: `${layer}.post_feedforward_layernorm_2`,
-    [`${own}.experts.router_norm.weight`]: `${layer}.router.scale`,
-    [`${own}.experts.router`]: `${layer}.router.proj`,
-    [`${own}.experts.expert_scales`]: `${layer}.router.per_expert_scale`,
-    [`${own}.experts.gates.weight`]: { name: `${layer}.experts.gate_up_proj`, leading },
-    [`${own}.experts.downs.weight`]: { name: `${layer}.experts.down_proj`, leading },
+    [`${path}.dense_norm`]: `${layer}.pre_feedforward_layernorm`,
+    [`${path}.dense.linear1`]: `${layer}.mlp.gate_proj`,
+    [`${path}.dense.linear2`]: `${layer}.mlp.down_proj`,
+    [`${path}.dense.linear3`]: `${layer}.mlp.up_proj`,
+    [`${path}.dense_post_norm`]: `${layer}.post_feedforward_layernorm_1`,
+    [`${path}.expert_norm`]: `${layer}.pre_feedforward_layernorm_2`,
+    [`${path}.expert_post_norm`]: `${layer}.post_feedforward_layernorm_2`,
+    [`${path}.experts.router_norm.weight`]: `${layer}.router.scale`,
+    [`${path}.experts.router`]: `${layer}.router.proj`,
+    [`${path}.experts.expert_scales`]: `${layer}.router.per_expert_scale`,
+    [`${path}.experts.gates.weight`]: { name: `${layer}.experts.gate_up_proj`, leading },
+    [`${path}.experts.downs.weight`]: { name: `${layer}.experts.down_proj`, leading },
   };
 }
 
@@ -335,11 +336,11 @@ export function completeLayers(config: Record<string, unknown>, globalHeads: unk
 /**
  * Returns the rotation of each kind of layer. With the type `default`, whole heads rotate, whatever the config says.
  */
-function ropeByKind(given: unknown, usual: Json): Json {
-  if (!isObject(given)) return usual;
+function ropeByKind(ropeParameters: unknown, usual: Json): Json {
+  if (!isObject(ropeParameters)) return usual;
   const whole = (rope: unknown) =>
     isObject(rope) && (rope.rope_type ?? 'default') === 'default' ? { ...rope, partial_rotary_factor: 1 } : rope;
-  return Object.fromEntries(Object.entries(given).map(([kind, rope]) => [kind, whole(rope)]));
+  return Object.fromEntries(Object.entries(ropeParameters).map(([kind, rope]) => [kind, whole(rope)]));
 }
 
 /** Throws FormatError for a setting of single layers that is not supported. */
@@ -378,14 +379,14 @@ function settingsOf(file: GgufSettings): Json {
   const has = (i: number, name: string) => file.tensors.has(`blk.${i}.${name}.weight`);
   const experts = file.number('expert_count') ?? 0;
   const size = file.needed('attention.key_length');
-  const own = layers
+  const entries = layers
     .filter((i) => kinds[i] === full)
     .map((i) => [i, { head_dim: size, num_key_value_heads: fullHeads }]);
   return {
     ...file.decoder(),
     head_dim: file.needed('attention.key_length_swa'),
     num_key_value_heads: ofKind(heads, near as string) ?? fullHeads,
-    per_layer_config: Object.fromEntries(own),
+    per_layer_config: Object.fromEntries(entries),
     sliding_window: file.needed('attention.sliding_window'),
     layer_types: kinds,
     rope_parameters: {

@@ -38,7 +38,7 @@ export class Glpn extends ImageModel {
     const width = config.size('decoder_hidden_size');
     const widths = [...config.sizes('hidden_sizes')].reverse();
     const estimates = head === 'depth-estimation';
-    this.steps = estimates ? widths.map((each, i) => new DecoderStep(init, each, width, i > 0)) : [];
+    this.steps = estimates ? widths.map((size, i) => new DecoderStep(init, size, width, i > 0)) : [];
     this.depth1 = estimates ? conv(init, width, width, 3) : null;
     this.depth2 = estimates ? conv(init, width, 1, 3) : null;
   }
@@ -108,12 +108,12 @@ class DecoderStep extends Module {
    * Returns [B, 2·H, 2·W, width]. `before`: [B, H, W, width], the result of the step before; null for the first one.
    */
   forward(map: Tensor, before: Tensor | null): Tensor {
-    const own = this.conv?.forward(map) ?? map;
-    return doubled(this.fusion && before ? this.fusion.forward(own, before) : own);
+    const reduced = this.conv?.forward(map) ?? map;
+    return doubled(this.fusion && before ? this.fusion.forward(reduced, before) : reduced);
   }
 }
 
-/** The sum of local and global features, with two weights for each place (section 3.4 of the paper). */
+/** The sum of local and global features, with two weights for each pixel (section 3.4 of the paper). */
 class SelectiveFusion extends Module {
   readonly conv1: Conv2d;
   readonly norm1: BatchNorm;

@@ -55,14 +55,14 @@ export class GptOss extends Llama {
 
   protected override get stateNames(): StateNames {
     const experts = this.settings.size('num_local_experts');
-    const [own, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.mlp'];
+    const [path, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.mlp'];
     return {
       'decoder.layers.*.self_attn.sinks': 'model.layers.*.self_attn.sinks',
-      [`${own}.router`]: `${block}.router`,
-      [`${own}.gates.weight`]: { name: `${block}.experts.gate_up_proj`, inOut: true, stacked: experts },
-      [`${own}.gates.bias`]: { name: `${block}.experts.gate_up_proj_bias`, leading: [experts] },
-      [`${own}.downs.weight`]: { name: `${block}.experts.down_proj`, inOut: true, stacked: experts },
-      [`${own}.downs.bias`]: { name: `${block}.experts.down_proj_bias`, leading: [experts] },
+      [`${path}.router`]: `${block}.router`,
+      [`${path}.gates.weight`]: { name: `${block}.experts.gate_up_proj`, inOut: true, stacked: experts },
+      [`${path}.gates.bias`]: { name: `${block}.experts.gate_up_proj_bias`, leading: [experts] },
+      [`${path}.downs.weight`]: { name: `${block}.experts.down_proj`, inOut: true, stacked: experts },
+      [`${path}.downs.bias`]: { name: `${block}.experts.down_proj_bias`, leading: [experts] },
       ...super.stateNames,
     };
   }
@@ -117,12 +117,12 @@ export const gptOss: Family = {
     output_router_logits: false,
     router_aux_loss_coef: 0.001,
   },
-  complete: (config, given) => {
-    config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
-    if (given.rope_parameters == null && given.rope_scaling == null)
+  complete: (config, fileConfig) => {
+    config.num_local_experts = fileConfig.num_local_experts ?? fileConfig.num_experts ?? config.num_local_experts;
+    if (fileConfig.rope_parameters == null && fileConfig.rope_scaling == null)
       config.rope_parameters = {
         rope_type: 'yarn',
-        rope_theta: given.rope_theta ?? 150000,
+        rope_theta: fileConfig.rope_theta ?? 150000,
         factor: 32,
         beta_fast: 32,
         beta_slow: 1,

@@ -38,8 +38,8 @@ export class Gpt2 extends CausalModel {
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
-    const places = { positions: this.positions.weight, positionIds: positions };
-    return this.dropout.forward(this.tokens.forward(ids, places));
+    const positionOptions = { positions: this.positions.weight, positionIds: positions };
+    return this.dropout.forward(this.tokens.forward(ids, positionOptions));
   }
 
   /** Padding before tokens counts, as in transformers. */

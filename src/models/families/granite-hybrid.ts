@@ -41,10 +41,10 @@ export class GraniteHybrid extends Granite {
   protected override get stateNames(): StateNames {
     const { settings } = this;
     const experts = settings.number('num_local_experts');
-    const [own, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
+    const [path, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
     const isMixed = experts > 0 && settings.number('shared_intermediate_size') > 0;
-    const mixture = isMixed ? `${own}.experts` : own;
-    const shared = isMixed ? `${own}.shared` : own;
+    const mixture = isMixed ? `${path}.experts` : path;
+    const shared = isMixed ? `${path}.shared` : path;
     const mamba = eachLayer(settings.values, (i) =>
       settings.choice<StateNames>(
         'layer_types',
@@ -121,8 +121,8 @@ export const graniteHybrid: Family = {
     mamba_proj_bias: false,
     time_step_limit: null,
   },
-  complete: (config, given) => {
-    config.layer_types ??= given.layers_block_type ?? eachLayer(config, () => 'linear_attention');
+  complete: (config, fileConfig) => {
+    config.layer_types ??= fileConfig.layers_block_type ?? eachLayer(config, () => 'linear_attention');
     if (config.mamba_d_head === 'auto')
       config.mamba_d_head =
         (numberIn(config, 'mamba_expand') * numberIn(config, 'hidden_size')) / numberIn(config, 'mamba_n_heads');

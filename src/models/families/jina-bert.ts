@@ -91,20 +91,20 @@ export class JinaBert extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['encoder.layers.*', 'bert.encoder.layer.*'];
+    const [path, layer] = ['encoder.layers.*', 'bert.encoder.layer.*'];
     const twice = {
-      [`${own}.self_attn.residual_norm`]: `${layer}.attention.output.LayerNorm`,
-      [`${own}.self_attn.q_norm`]: `${layer}.attention.self.layer_norm_q`,
-      [`${own}.self_attn.k_norm`]: `${layer}.attention.self.layer_norm_k`,
-      [`${own}.norm1`]: `${layer}.layer_norm_1`,
-      [`${own}.feed_forward.linear1`]: `${layer}.mlp.up_gated_layer`,
-      [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_layer`,
-      [`${own}.norm2`]: `${layer}.layer_norm_2`,
+      [`${path}.self_attn.residual_norm`]: `${layer}.attention.output.LayerNorm`,
+      [`${path}.self_attn.q_norm`]: `${layer}.attention.self.layer_norm_q`,
+      [`${path}.self_attn.k_norm`]: `${layer}.attention.self.layer_norm_k`,
+      [`${path}.norm1`]: `${layer}.layer_norm_1`,
+      [`${path}.feed_forward.linear1`]: `${layer}.mlp.up_gated_layer`,
+      [`${path}.feed_forward.linear2`]: `${layer}.mlp.down_layer`,
+      [`${path}.norm2`]: `${layer}.layer_norm_2`,
     };
     const once = {
-      [`${own}.feed_forward.linear1`]: `${layer}.mlp.gated_layers`,
-      [`${own}.feed_forward.linear2`]: `${layer}.mlp.wo`,
-      [`${own}.norm2`]: `${layer}.mlp.layernorm`,
+      [`${path}.feed_forward.linear1`]: `${layer}.mlp.gated_layers`,
+      [`${path}.feed_forward.linear2`]: `${layer}.mlp.wo`,
+      [`${path}.norm2`]: `${layer}.mlp.layernorm`,
     };
     return {
       ...(this.headKind === 'masked-language-model'

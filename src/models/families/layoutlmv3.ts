@@ -157,9 +157,9 @@ export class LayoutLMv3 extends EncoderModel {
     const { rows } = rowsOf('inputIds', inputIds as Parameters<typeof rowsOf>[1], null);
     const longest = rows.reduce((max, { length }) => Math.max(max, length), 0);
     const pad = this.settings.number('pad_token_id');
-    const filled = (row: ArrayLike<number>, rest: number) => [
+    const filled = (row: ArrayLike<number>, filler: number) => [
       ...Array.from(row),
-      ...Array<number>(longest - row.length).fill(rest),
+      ...Array<number>(longest - row.length).fill(filler),
     ];
     const mask = rows.map((row) => filled(Array<number>(row.length).fill(1), 0));
     const ids = rows.map((row) => filled(row, pad));
@@ -188,10 +188,10 @@ export class LayoutLMv3 extends EncoderModel {
     const x = image ?? words;
     const isToken = padded.isToken?.map((row) => [...row, ...patches.map(() => true)]) ?? null;
     const counts = Array<number>(size).fill(longest + patches.length);
-    const [places, lengths] = [positionsWithin(counts), Int32Array.from(counts)].map((data) =>
+    const [sequencePositions, lengths] = [positionsWithin(counts), Int32Array.from(counts)].map((data) =>
       this.device.tensor(data),
     );
-    const sequences = new Sequences(places as Tensor, lengths as Tensor, counts, isToken);
+    const sequences = new Sequences(sequencePositions as Tensor, lengths as Tensor, counts, isToken);
     return { x, batch: new PageSequences(sequences, this.#biasOf(boxes, patches)) };
   }
 
@@ -201,9 +201,9 @@ export class LayoutLMv3 extends EncoderModel {
     if (textBias === null) return null;
     const heads = settings.size('num_attention_heads');
     const all = boxes.map((row) => [...row, ...patches]);
-    const places = boxes.map((row) => [...row.keys(), ...patches.keys()]);
+    const positions = boxes.map((row) => [...row.keys(), ...patches.keys()]);
     return this.device.noGrad(() => {
-      const terms = [byDistance(textBias, places)];
+      const terms = [byDistance(textBias, positions)];
       if (xBias && yBias)
         terms.push(
           byDistance(
@@ -340,12 +340,12 @@ class ImageEmbeddings extends Module {
 }
 
 /** Returns the box of each word, [B][T]; all edges are 0 if no boxes are given. Throws ShapeError, ArgumentError. */
-function boxesOf(given: ModelInputs['bbox'], size: number, time: number, limit: number): Box[][] {
-  if (given === undefined)
+function boxesOf(boxes: ModelInputs['bbox'], size: number, time: number, limit: number): Box[][] {
+  if (boxes === undefined)
     return Array.from({ length: size }, () => Array.from({ length: time }, (): Box => [0, 0, 0, 0]));
-  const values = given instanceof Tensor ? Array.from(given.dataSync()) : (given as unknown[]).flat(3);
+  const values = boxes instanceof Tensor ? Array.from(boxes.dataSync()) : (boxes as unknown[]).flat(3);
   if (values.length !== size * time * 4) {
-    const found = given instanceof Tensor ? describeShape(given.shape) : `${values.length} numbers`;
+    const found = boxes instanceof Tensor ? describeShape(boxes.shape) : `${values.length} numbers`;
     throw new ShapeError(`forward: bbox is ${found}, expected ${describeShape([size, time, 4])}`);
   }
   const wrong = values.find((value) => !Number.isInteger(value) || (value as number) < 0 || (value as number) >= limit);
@@ -356,17 +356,19 @@ function boxesOf(given: ModelInputs['bbox'], size: number, time: number, limit: 
   return Array.from({ length: size }, (_, b) => Array.from({ length: time }, (_, i) => boxAt(b * time + i)));
 }
 
-/** Returns the biases by distance from query to key, [B, heads, L, L]. `places` has the coordinates of all rows. */
-function byDistance({ weight, buckets }: BucketBias, places: readonly (readonly number[])[]): Tensor {
+/**
+ * Returns the biases by distance from query to key, [B, heads, L, L]. `coordinates` has the coordinates of all rows.
+ */
+function byDistance({ weight, buckets }: BucketBias, coordinates: readonly (readonly number[])[]): Tensor {
   const { device } = weight;
   const max = (buckets.size - 1) / 2;
-  const length = places[0]?.length ?? 0;
-  const rows = new Int32Array(places.length * length * length);
-  let at = 0;
-  for (const row of places)
-    for (const query of row) for (const key of row) rows[at++] = Math.max(-max, Math.min(max, key - query)) + max;
+  const length = coordinates[0]?.length ?? 0;
+  const rows = new Int32Array(coordinates.length * length * length);
+  let index = 0;
+  for (const row of coordinates)
+    for (const query of row) for (const key of row) rows[index++] = Math.max(-max, Math.min(max, key - query)) + max;
   const values = gather(gather(weight, buckets), device.tensor(rows)); // [B·L·L, heads]
-  return permute(values.reshape(places.length, length, length, -1), [0, 3, 1, 2]);
+  return permute(values.reshape(coordinates.length, length, length, -1), [0, 3, 1, 2]);
 }
 
 /** Reshapes [B·L, features] to [B, L, features], with zeros at padding. */

@@ -22,7 +22,7 @@ export class Led extends Bart {
     super(context, {
       ...bartDesign,
       firstPosition: 0,
-      places: (side) => config.size(`max_${side}_position_embeddings`),
+      maxPositions: (side) => config.size(`max_${side}_position_embeddings`),
       encoderAttention: (init, layer, randomness) =>
         new LocalGlobalAttention(init, {
           dModel: config.size('d_model'),

@@ -94,8 +94,8 @@ export const lfm2Vl: Family = {
     downsample_factor: 2,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    config.image_token_id = given.image_token_id ?? given.image_token_index ?? config.image_token_id;
+  complete: (config, fileConfig) => {
+    config.image_token_id = fileConfig.image_token_id ?? fileConfig.image_token_index ?? config.image_token_id;
   },
   parts: { text_config: ['lfm2'], vision_config: 'siglip2_vision_model' },
 };

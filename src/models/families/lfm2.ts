@@ -44,20 +44,20 @@ export class Lfm2 extends Llama {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['decoder.layers.*', 'model.layers.*'];
+    const [path, layer] = ['decoder.layers.*', 'model.layers.*'];
     return {
       tokens: 'model.embed_tokens',
-      [`${own}.self_attn.in_proj`]: `${layer}.conv.in_proj`,
-      [`${own}.self_attn.conv`]: `${layer}.conv.conv`,
+      [`${path}.self_attn.in_proj`]: `${layer}.conv.in_proj`,
+      [`${path}.self_attn.conv`]: `${layer}.conv.conv`,
       ...this.outNames,
-      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
-      [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_layernorm`,
-      [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_layernorm`,
-      [`${own}.norm1`]: `${layer}.operator_norm`,
-      [`${own}.feed_forward.linear1`]: `${layer}.feed_forward.w1`,
-      [`${own}.feed_forward.linear2`]: `${layer}.feed_forward.w2`,
-      [`${own}.feed_forward.linear3`]: `${layer}.feed_forward.w3`,
-      [`${own}.norm2`]: `${layer}.ffn_norm`,
+      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+      [`${path}.self_attn.q_norm`]: `${layer}.self_attn.q_layernorm`,
+      [`${path}.self_attn.k_norm`]: `${layer}.self_attn.k_layernorm`,
+      [`${path}.norm1`]: `${layer}.operator_norm`,
+      [`${path}.feed_forward.linear1`]: `${layer}.feed_forward.w1`,
+      [`${path}.feed_forward.linear2`]: `${layer}.feed_forward.w2`,
+      [`${path}.feed_forward.linear3`]: `${layer}.feed_forward.w3`,
+      [`${path}.norm2`]: `${layer}.ffn_norm`,
       'decoder.norm': 'model.embedding_norm',
       'head.out': headName(this.headKind),
     };
@@ -89,15 +89,15 @@ export class Lfm2Moe extends Lfm2 {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.feed_forward'];
-    const each = (name: string) =>
+    const [path, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.feed_forward'];
+    const expertNames = (name: string) =>
       Array.from({ length: this.settings.size('num_experts') }, (_, i) => `${block}.experts.${i}.${name}`);
     return {
-      [`${own}.router`]: `${block}.gate`,
-      [`${own}.choice_bias`]: `${block}.expert_bias`,
-      [`${own}.gates`]: each('w1'),
-      [`${own}.ups`]: each('w3'),
-      [`${own}.downs`]: each('w2'),
+      [`${path}.router`]: `${block}.gate`,
+      [`${path}.choice_bias`]: `${block}.expert_bias`,
+      [`${path}.gates`]: expertNames('w1'),
+      [`${path}.ups`]: expertNames('w3'),
+      [`${path}.downs`]: expertNames('w2'),
       ...super.stateNames,
     };
   }
@@ -189,9 +189,9 @@ export const lfm2: Family = {
     block_auto_adjust_ff_dim: true,
     full_attn_idxs: null,
   },
-  complete: (config, given) => {
-    config.intermediate_size = given.block_ff_dim ?? config.intermediate_size;
-    config.tie_word_embeddings = given.tie_embedding ?? config.tie_word_embeddings;
+  complete: (config, fileConfig) => {
+    config.intermediate_size = fileConfig.block_ff_dim ?? config.intermediate_size;
+    config.tie_word_embeddings = fileConfig.tie_embedding ?? config.tie_word_embeddings;
     const attending = config.full_attn_idxs as readonly unknown[] | null;
     config.layer_types ??= eachLayer(config, (i) => (!attending || attending.includes(i) ? 'full_attention' : 'conv'));
   },
@@ -220,8 +220,8 @@ export const lfm2Moe: Family = {
     norm_topk_prob: true,
     max_position_embeddings: 128000,
   },
-  complete: (config, given) => {
-    config.tie_word_embeddings = given.tie_embedding ?? config.tie_word_embeddings;
+  complete: (config, fileConfig) => {
+    config.tie_word_embeddings = fileConfig.tie_embedding ?? config.tie_word_embeddings;
     numberIn(config, 'num_dense_layers');
   },
   rope: { theta: 1000000 },

@@ -151,18 +151,18 @@ export function llamaFeedForward(
  * that holds the layers.
  */
 export function llamaNames(body: string, stack: 'decoder' | 'encoder' = 'decoder'): StateNames {
-  const [own, layer] = [`${stack}.layers.*`, `${body}.layers.*`];
+  const [path, layer] = [`${stack}.layers.*`, `${body}.layers.*`];
   return {
     tokens: `${body}.embed_tokens`,
-    [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
-    [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
-    [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
-    [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
-    [`${own}.norm1`]: `${layer}.input_layernorm`,
-    [`${own}.feed_forward.linear1`]: `${layer}.mlp.gate_proj`,
-    [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_proj`,
-    [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
-    [`${own}.norm2`]: `${layer}.post_attention_layernorm`,
+    [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+    [`${path}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
+    [`${path}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
+    [`${path}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
+    [`${path}.norm1`]: `${layer}.input_layernorm`,
+    [`${path}.feed_forward.linear1`]: `${layer}.mlp.gate_proj`,
+    [`${path}.feed_forward.linear2`]: `${layer}.mlp.down_proj`,
+    [`${path}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
+    [`${path}.norm2`]: `${layer}.post_attention_layernorm`,
     [`${stack}.norm`]: `${body}.norm`,
   };
 }

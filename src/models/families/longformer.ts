@@ -78,7 +78,7 @@ export class Longformer extends EncoderModel {
         return withGlobals(padded, (_, __, column) => column === 0);
       case 'question-answering': {
         const ends = this.#questionEnds(padded);
-        return withGlobals(padded, (sequence, place) => place < (ends[sequence] as number));
+        return withGlobals(padded, (sequence, position) => position < (ends[sequence] as number));
       }
       default:
         return padded.sequences;
@@ -94,9 +94,9 @@ export class Longformer extends EncoderModel {
   #questionEnds({ batch, rows }: PaddedBatch): number[] {
     const separator = this.settings.number('sep_token_id');
     return batch.counts.map((_, i) => {
-      const places = Array.from(rows?.[i] ?? []).flatMap((id, place) => (id === separator ? [place] : []));
-      if (places.length === 3) return places[0] as number;
-      const found = `sequence ${i} of inputIds has ${places.length} separators (${separator})`;
+      const separators = Array.from(rows?.[i] ?? []).flatMap((id, position) => (id === separator ? [position] : []));
+      if (separators.length === 3) return separators[0] as number;
+      const found = `sequence ${i} of inputIds has ${separators.length} separators (${separator})`;
       throw new ArgumentError(`forward: ${found}, expected 3: pass globalAttentionMask`);
     });
   }

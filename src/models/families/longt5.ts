@@ -93,27 +93,27 @@ function longStack({ init, config }: FamilyContext, randomness: Randomness): Sta
   const maxDistance = config.size('relative_attention_max_distance');
   const sizes = { window, block: config.size('global_block_size'), buckets, maxDistance };
   const sideBias = new BucketBias(init, { heads: config.size('num_heads'), buckets, maxDistance, bidirectional: true });
-  const places: PlacesCache = new WeakMap();
+  const sideCache: SideCache = new WeakMap();
   const norm = () => new RMSNorm(init, config.size('d_model'), config.number('layer_norm_epsilon'));
   return t5Stack(
     init,
     config,
     randomness,
     false,
-    (options) => new TransientGlobalAttention(init, options, sizes, { sideBias, places, norm }),
+    (options) => new TransientGlobalAttention(init, options, sizes, { sideBias, sideCache, norm }),
   );
 }
 
 /** Names of the encoder's attention instead of T5's. `name`: the encoder in checkpoints. */
 function longNames(names: StateNames, config: ModelConfig, name: string): StateNames {
-  const own = hasSums(config) ? 'TransientGlobalSelfAttention' : 'LocalSelfAttention';
-  const renamed = (each: string | null) =>
-    each?.startsWith(`${name}.`) ? each.replace('.SelfAttention.', `.${own}.`) : each;
-  const entries = Object.entries(names).map(([path, each]) => [
+  const attentionName = hasSums(config) ? 'TransientGlobalSelfAttention' : 'LocalSelfAttention';
+  const renamed = (storedName: string | null) =>
+    storedName?.startsWith(`${name}.`) ? storedName.replace('.SelfAttention.', `.${attentionName}.`) : storedName;
+  const entries = Object.entries(names).map(([path, target]) => [
     path,
-    Array.isArray(each) ? each.map(renamed) : renamed(each as string),
+    Array.isArray(target) ? target.map(renamed) : renamed(target as string),
   ]);
-  const attention = `${name}.block.*.layer.0.${own}`;
+  const attention = `${name}.block.*.layer.0.${attentionName}`;
   return {
     ...Object.fromEntries(entries),
     'encoder.layers.*.self_attn.global_norm': `${attention}.global_input_layer_norm`,
@@ -136,12 +136,12 @@ interface SideSizes {
 /** Parts that all layers share, and a function that makes the norm of one. */
 interface SideParts {
   readonly sideBias: BucketBias;
-  readonly places: PlacesCache;
+  readonly sideCache: SideCache;
   readonly norm: () => Norm;
 }
 
 /** The keys of each query, which are the same in all layers. */
-interface SidePlaces {
+interface SideIndices {
   readonly blocks: readonly Block[];
   /** The sums of each sequence. */
   readonly globals: Globals;
@@ -156,7 +156,7 @@ interface SidePlaces {
   readonly shape: readonly [blocks: number, queries: number, keys: number];
 }
 
-type PlacesCache = WeakMap<Sequences, SidePlaces>;
+type SideCache = WeakMap<Sequences, SideIndices>;
 
 /**
  * Attention to the tokens within a window and to normalized sums of blocks of tokens, which are projected like tokens.
@@ -166,27 +166,27 @@ class TransientGlobalAttention extends MultiHeadAttention {
   readonly globalNorm: Norm;
   /** Biases of the distances, in blocks, from a token's sum to another. */
   readonly sideBias: BucketBias;
-  readonly #places: PlacesCache;
+  readonly #sideCache: SideCache;
 
   constructor(
     init: Initializer,
     options: MultiHeadOptions,
     private readonly sizes: SideSizes,
-    { sideBias, places, norm }: SideParts,
+    { sideBias, sideCache, norm }: SideParts,
   ) {
     super(init, options);
     this.sideBias = sideBias;
     this.globalNorm = norm();
-    this.#places = places;
+    this.#sideCache = sideCache;
   }
 
   /** `x` and the result: float32 [N, dModel]. */
   override forward(x: Tensor, batch: Sequences): Tensor {
     const { device } = x;
     const { heads, scale, sizes } = this;
-    const places = this.#places.get(batch) ?? placesOf(batch, sizes);
-    this.#places.set(batch, places);
-    const { blocks, globals, members, width, keys, mask, biasRows, shape } = places;
+    const side = this.#sideCache.get(batch) ?? sideIndicesOf(batch, sizes);
+    this.#sideCache.set(batch, side);
+    const { blocks, globals, members, width, keys, mask, biasRows, shape } = side;
     const { q, kv } = this.project(x, { positions: batch.positions, length: batch.longest });
     let all = kv; // [N + sums, keys | values]
     if (members.length > 0) {
@@ -216,7 +216,7 @@ class TransientGlobalAttention extends MultiHeadAttention {
   }
 }
 
-function placesOf(batch: Sequences, { window, block, buckets, maxDistance }: SideSizes): SidePlaces {
+function sideIndicesOf(batch: Sequences, { window, block, buckets, maxDistance }: SideSizes): SideIndices {
   const { counts, starts, total } = batch;
   const globals = counts.map((count) => Array.from({ length: Math.floor(count / block) }, (_, i) => i));
   const firsts: number[] = [];
@@ -227,35 +227,35 @@ function placesOf(batch: Sequences, { window, block, buckets, maxDistance }: Sid
   }
   const width = 2 * block - 1; // the last sum has the tokens of an incomplete block, too
   const members = new Int32Array(sums * width).fill(total);
-  for (const [sequence, own] of globals.entries())
-    for (const sum of own) {
-      const end = sum === own.length - 1 ? (counts[sequence] as number) : (sum + 1) * block;
-      const at = ((firsts[sequence] as number) - total + sum) * width;
+  for (const [sequence, sequenceSums] of globals.entries())
+    for (const sum of sequenceSums) {
+      const end = sum === sequenceSums.length - 1 ? (counts[sequence] as number) : (sum + 1) * block;
+      const start = ((firsts[sequence] as number) - total + sum) * width;
       for (let token = sum * block; token < end; token++)
-        members[at + token - sum * block] = (starts[sequence] as number) + token;
+        members[start + token - sum * block] = (starts[sequence] as number) + token;
     }
   const blocks = blocksOf(batch, globals, window);
   const [queries, columns] = [0, 1].map((side) =>
-    blocks.reduce((most, each) => Math.max(most, side === 0 ? each.queries : each.keys.length), 0),
+    blocks.reduce((most, entry) => Math.max(most, side === 0 ? entry.queries : entry.keys.length), 0),
   ) as [number, number];
   const shape = [blocks.length, queries, columns] as const;
   const mask = new Int32Array(blocks.length * queries * columns);
   const biasRows = new Int32Array(mask.length);
   const bucket = (distance: number) => bucketOf(distance, buckets, maxDistance, true);
-  for (const [i, { sequence, query, queries: own, keys }] of blocks.entries()) {
+  for (const [i, { sequence, query, queries: queryCount, keys }] of blocks.entries()) {
     const count = globals[sequence]?.length ?? 0;
-    for (let row = 0; row < own; row++) {
-      const [at, place] = [(i * queries + row) * columns, query + row];
-      const ownSum = Math.min(Math.floor(place / block), count - 1);
+    for (let row = 0; row < queryCount; row++) {
+      const [offset, position] = [(i * queries + row) * columns, query + row];
+      const ownSum = Math.min(Math.floor(position / block), count - 1);
       for (const [column, key] of keys.entries()) {
         const isSum = column < count;
-        mask[at + column] = Number(isSum || Math.abs(key - place) < window);
-        biasRows[at + column] = isSum ? buckets + bucket(key - ownSum) : bucket(key - place);
+        mask[offset + column] = Number(isSum || Math.abs(key - position) < window);
+        biasRows[offset + column] = isSum ? buckets + bucket(key - ownSum) : bucket(key - position);
       }
     }
   }
-  const keys = blocks.flatMap(({ sequence, keys: own }) =>
-    own.map((key, column) => {
+  const keys = blocks.flatMap(({ sequence, keys: blockKeys }) =>
+    blockKeys.map((key, column) => {
       const isSum = column < (globals[sequence]?.length ?? 0);
       return ((isSum ? firsts : starts)[sequence] as number) + key;
     }),

@@ -30,7 +30,7 @@ export class M2M100 extends Bart {
     return padded.placesWithout(this.settings.number('pad_token_id'));
   }
 
-  protected override placesOf(ids: Tensor, positions: Tensor): Tensor {
+  protected override positionIdsOf(ids: Tensor, positions: Tensor): Tensor {
     return where(notEqual(ids, this.settings.number('pad_token_id')), positions, this.maxLength);
   }
 

@@ -89,15 +89,15 @@ export function mamba2Settings(config: ModelConfig) {
 }
 
 /** The names of a `Mamba2` mixer. `block`: the path of its module. */
-export function mamba2Names(own: string, block: string): StateNames {
+export function mamba2Names(path: string, block: string): StateNames {
   return {
-    [`${own}.in_proj`]: `${block}.in_proj`,
-    [`${own}.conv`]: `${block}.conv1d`,
-    [`${own}.dt_bias`]: `${block}.dt_bias`,
-    [`${own}.a_log`]: `${block}.A_log`,
-    [`${own}.d`]: `${block}.D`,
-    [`${own}.norm`]: `${block}.norm`,
-    [`${own}.out_proj`]: `${block}.out_proj`,
+    [`${path}.in_proj`]: `${block}.in_proj`,
+    [`${path}.conv`]: `${block}.conv1d`,
+    [`${path}.dt_bias`]: `${block}.dt_bias`,
+    [`${path}.a_log`]: `${block}.A_log`,
+    [`${path}.d`]: `${block}.D`,
+    [`${path}.norm`]: `${block}.norm`,
+    [`${path}.out_proj`]: `${block}.out_proj`,
   };
 }
 

@@ -28,10 +28,10 @@ export class Marian extends Bart {
 
   /** Size of the target vocabulary. */
   override get vocabSize(): number {
-    const own = this.settings.flag('share_encoder_decoder_embeddings')
+    const sharedSize = this.settings.flag('share_encoder_decoder_embeddings')
       ? null
       : this.settings.numberOrNull('decoder_vocab_size');
-    return own ?? super.vocabSize;
+    return sharedSize ?? super.vocabSize;
   }
 }
 

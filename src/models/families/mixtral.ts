@@ -38,16 +38,16 @@ export class Mixtral extends Llama {
   }
 
   protected override get stateNames(): StateNames {
-    const own = 'decoder.layers.*.feed_forward';
+    const path = 'decoder.layers.*.feed_forward';
     const ofExperts = (matrix: string) =>
       Array.from({ length: this.settings.size('num_local_experts') }, (_, i) => `${BLOCK}.experts.${i}.${matrix}`);
     return {
       ...super.stateNames,
       ...llamaNames('model'),
-      [`${own}.router`]: `${BLOCK}.gate`,
-      [`${own}.gates`]: ofExperts('w1'),
-      [`${own}.ups`]: ofExperts('w3'),
-      [`${own}.downs`]: ofExperts('w2'),
+      [`${path}.router`]: `${BLOCK}.gate`,
+      [`${path}.gates`]: ofExperts('w1'),
+      [`${path}.ups`]: ofExperts('w3'),
+      [`${path}.downs`]: ofExperts('w2'),
     };
   }
 }
@@ -70,8 +70,8 @@ export const mixtral: Family = {
     router_aux_loss_coef: 0.001,
     router_jitter_noise: 0,
   },
-  complete: (config, given) => {
-    config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
+  complete: (config, fileConfig) => {
+    config.num_local_experts = fileConfig.num_local_experts ?? fileConfig.num_experts ?? config.num_local_experts;
   },
   rope: { theta: 1e6 },
   // transformers 5 calls the mixture `mlp` in memory, and may save it so.

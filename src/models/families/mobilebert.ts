@@ -154,7 +154,7 @@ export class MobileBert extends EncoderModel {
 
   protected override get stateNames(): StateNames {
     const [body, layer] = ['mobilebert', 'mobilebert.encoder.layer.*'];
-    const [own, self] = ['encoder.layers.*', `${layer}.attention.self`];
+    const [path, self] = ['encoder.layers.*', `${layer}.attention.self`];
     const isAnswer = this.headKind === 'question-answering';
     return {
       'head.rest.weight': { name: 'cls.predictions.dense.weight', inOut: true },
@@ -167,18 +167,18 @@ export class MobileBert extends EncoderModel {
       'embeddings.types': `${body}.embeddings.token_type_embeddings`,
       'embeddings.transformation': `${body}.embeddings.embedding_transformation`,
       'embeddings.norm': `${body}.embeddings.LayerNorm`,
-      [`${own}.self_attn.value`]: `${self}.value`,
-      [`${own}.bottleneck.input.dense`]: `${layer}.bottleneck.input.dense`,
-      [`${own}.bottleneck.input.norm`]: `${layer}.bottleneck.input.LayerNorm`,
-      [`${own}.bottleneck.attention.dense`]: `${layer}.bottleneck.attention.dense`,
-      [`${own}.bottleneck.attention.norm`]: `${layer}.bottleneck.attention.LayerNorm`,
-      [`${own}.bottleneck.output.dense`]: `${layer}.output.bottleneck.dense`,
-      [`${own}.bottleneck.output.norm`]: `${layer}.output.bottleneck.LayerNorm`,
-      [`${own}.networks.*.network.linear1`]: `${layer}.ffn.*.intermediate.dense`,
-      [`${own}.networks.*.network.linear2`]: `${layer}.ffn.*.output.dense`,
-      [`${own}.networks.*.norm`]: `${layer}.ffn.*.output.LayerNorm`,
+      [`${path}.self_attn.value`]: `${self}.value`,
+      [`${path}.bottleneck.input.dense`]: `${layer}.bottleneck.input.dense`,
+      [`${path}.bottleneck.input.norm`]: `${layer}.bottleneck.input.LayerNorm`,
+      [`${path}.bottleneck.attention.dense`]: `${layer}.bottleneck.attention.dense`,
+      [`${path}.bottleneck.attention.norm`]: `${layer}.bottleneck.attention.LayerNorm`,
+      [`${path}.bottleneck.output.dense`]: `${layer}.output.bottleneck.dense`,
+      [`${path}.bottleneck.output.norm`]: `${layer}.output.bottleneck.LayerNorm`,
+      [`${path}.networks.*.network.linear1`]: `${layer}.ffn.*.intermediate.dense`,
+      [`${path}.networks.*.network.linear2`]: `${layer}.ffn.*.output.dense`,
+      [`${path}.networks.*.norm`]: `${layer}.ffn.*.output.LayerNorm`,
       ...bertLayerNames(layer),
-      ...(this.#readsValuesApart ? { [`${own}.self_attn.qkv`]: [`${self}.query`, `${self}.key`] } : {}),
+      ...(this.#readsValuesApart ? { [`${path}.self_attn.qkv`]: [`${self}.query`, `${self}.key`] } : {}),
     };
   }
 }
@@ -236,9 +236,9 @@ class TrigramEmbeddings extends Module {
   /** `ids`, `positions` (from 0 in each sequence) and `types`: int32 [N]. Returns float32 [N, dModel]. */
   forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
     const tokens = this.tokens.forward(ids, { paddingId: this.#paddingId }); // [N, features]
-    const given = this.#isTrigram ? withNeighbours(tokens, positions) : tokens;
+    const features = this.#isTrigram ? withNeighbours(tokens, positions) : tokens;
     const isUsed = this.#isTrigram || tokens.shape[1] !== this.types.weight.shape[1];
-    const x = add(isUsed ? this.transformation.forward(given) : given, this.positions.forward(positions));
+    const x = add(isUsed ? this.transformation.forward(features) : features, this.positions.forward(positions));
     const typed = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
     return this.dropout.forward(this.norm.forward(typed));
   }

@@ -25,7 +25,7 @@ import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
-import { placeLoss } from '../place-loss.js';
+import { pixelLoss } from '../pixel-loss.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { ConvNorm, type ConvNormOptions } from '../resnet.js';
@@ -39,16 +39,16 @@ interface Parts {
 
 /**
  * MobileViT (Mehta & Rastegari 2021, arXiv 2110.02178): a small convolutional network, in which Transformers connect
- * distant places. The head for places is DeepLab's (Chen et al. 2017, arXiv 1706.05587).
+ * distant positions. The segmentation head is DeepLab's (Chen et al. 2017, arXiv 1706.05587).
  */
 export class MobileVit extends ImageModel {
   readonly stem: ConvNorm;
   readonly stages: readonly ResidualStage[];
   readonly blocks: readonly MobileVitBlock[];
-  /** Null if places are labelled. */
+  /** Null if pixels are labelled. */
   readonly expansion: ConvNorm | null;
   readonly head: PredictionHead | null;
-  readonly placeHead: PlaceHead | null;
+  readonly segmentationHead: SegmentationHead | null;
 
   constructor(context: FamilyContext) {
     super(context, ['none', 'image-classification', 'semantic-segmentation']);
@@ -65,9 +65,9 @@ export class MobileVit extends ImageModel {
       const sizes = { hidden: hidden[i] as number, layers, dilation: dilations[i] as number };
       return new MobileVitBlock(parts, between(widths, i + 2), sizes);
     });
-    const isPlaces = head === 'semantic-segmentation';
-    this.expansion = isPlaces ? null : convOf(parts, widths[5], widths[6], { kernel: 1 });
-    this.placeHead = isPlaces ? new PlaceHead(parts, widths[5]) : null;
+    const segments = head === 'semantic-segmentation';
+    this.expansion = segments ? null : convOf(parts, widths[5], widths[6], { kernel: 1 });
+    this.segmentationHead = segments ? new SegmentationHead(parts, widths[5]) : null;
     const classifier = () =>
       new PredictionHead({
         pick: 'tokens',
@@ -90,10 +90,10 @@ export class MobileVit extends ImageModel {
     }
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(channelsFirst) } : {};
     const wantsLoss = labels !== undefined && (options.loss ?? true);
-    if (this.placeHead) {
-      const logits = this.placeHead.forward(map);
+    if (this.segmentationHead) {
+      const logits = this.segmentationHead.forward(map);
       output.logits = channelsFirst(logits);
-      if (wantsLoss) output.loss = placeLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
+      if (wantsLoss) output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
       return output;
     }
     const last = (this.expansion as ConvNorm).forward(map);
@@ -109,7 +109,7 @@ export class MobileVit extends ImageModel {
   }
 
   protected override get stateNames(): StateNames {
-    const places = 'segmentation_head.aspp';
+    const pyramid = 'segmentation_head.aspp';
     return {
       stem: 'mobilevit.conv_stem',
       ...residualNames('stages.*.layers.*', 'mobilevit.encoder.layer.*.layer.*'),
@@ -118,33 +118,33 @@ export class MobileVit extends ImageModel {
       ),
       expansion: 'mobilevit.conv_1x1_exp',
       'head.out': 'classifier',
-      'place_head.pyramid.*': `${places}.convs.*`,
-      'place_head.pooled': `${places}.convs.4.conv_1x1`,
-      'place_head.project': `${places}.project`,
-      'place_head.classifier': 'segmentation_head.classifier.convolution',
+      'segmentation_head.pyramid.*': `${pyramid}.convs.*`,
+      'segmentation_head.pooled': `${pyramid}.convs.4.conv_1x1`,
+      'segmentation_head.project': `${pyramid}.project`,
+      'segmentation_head.classifier': 'segmentation_head.classifier.convolution',
     };
   }
 }
 
 const channelsFirst = (map: Tensor) => permute(map, [0, 3, 1, 2]);
 
-function residualNames(path: string, own: string): Record<string, string> {
+function residualNames(path: string, stored: string): Record<string, string> {
   return {
-    [`${path}.expand`]: `${own}.expand_1x1`,
-    [`${path}.mix`]: `${own}.conv_3x3`,
-    [`${path}.reduce`]: `${own}.reduce_1x1`,
+    [`${path}.expand`]: `${stored}.expand_1x1`,
+    [`${path}.mix`]: `${stored}.conv_3x3`,
+    [`${path}.reduce`]: `${stored}.reduce_1x1`,
   };
 }
 
 /** Names of a block of convolutions and a Transformer. */
-function blockNames(path: string, own: string): [string, string | string[]][] {
-  const [stack, layer] = [`${path}.transformer`, `${own}.transformer.layer.*`];
+function blockNames(path: string, stored: string): [string, string | string[]][] {
+  const [stack, layer] = [`${path}.transformer`, `${stored}.transformer.layer.*`];
   return [
-    ...Object.entries(residualNames(`${path}.downsampling`, `${own}.downsampling_layer`)),
-    [`${path}.conv`, `${own}.conv_kxk`],
-    [`${path}.widen`, `${own}.conv_1x1.convolution`],
-    [`${path}.projection`, `${own}.conv_projection`],
-    [`${stack}.norm`, `${own}.layernorm`],
+    ...Object.entries(residualNames(`${path}.downsampling`, `${stored}.downsampling_layer`)),
+    [`${path}.conv`, `${stored}.conv_kxk`],
+    [`${path}.widen`, `${stored}.conv_1x1.convolution`],
+    [`${path}.projection`, `${stored}.conv_projection`],
+    [`${stack}.norm`, `${stored}.layernorm`],
     [
       `${stack}.layers.*.self_attn.qkv`,
       ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
@@ -154,7 +154,7 @@ function blockNames(path: string, own: string): [string, string | string[]][] {
     [`${stack}.layers.*.norm2`, `${layer}.layernorm_after`],
     [`${stack}.layers.*.feed_forward.linear1`, `${layer}.intermediate.dense`],
     [`${stack}.layers.*.feed_forward.linear2`, `${layer}.output.dense`],
-    [path, own],
+    [path, stored],
   ];
 }
 
@@ -180,7 +180,7 @@ function convOf({ init, config }: Parts, inputs: number, outputs: number, option
   return new ConvNorm(init, inputs, outputs, { activation, padding, ...options, kernel, frozen: false });
 }
 
-/** Widens each place, mixes neighbours, and narrows it again (MobileNet V2's inverted residual). */
+/** Widens each position, mixes neighbours, and narrows it again (MobileNet V2's inverted residual). */
 class InvertedResidual extends Module {
   readonly expand: ConvNorm;
   readonly mix: ConvNorm;
@@ -225,7 +225,7 @@ class ResidualStage extends Module {
   }
 }
 
-/** A smaller map, whose places are connected: neighbours by convolutions, distant ones by a Transformer. */
+/** A smaller map, whose positions are connected: neighbours by convolutions, distant ones by a Transformer. */
 class MobileVitBlock extends Module {
   readonly downsampling: InvertedResidual;
   readonly conv: ConvNorm;
@@ -267,7 +267,7 @@ class MobileVitBlock extends Module {
     return this.fusion.forward(concat([map, this.projection.forward(connected)], -1));
   }
 
-  /** Attention among the places that are at the same offset of their patches. `map`: [B, H, W, hidden]. */
+  /** Attention among the positions that are at the same offset of their patches. `map`: [B, H, W, hidden]. */
   #connect(map: Tensor): Tensor {
     const [size, height, width, hidden] = map.shape as [number, number, number, number];
     const patch = this.#patch;
@@ -299,8 +299,8 @@ function layerOf({ init, config, randomness }: Parts, dModel: number, norm: () =
   });
 }
 
-/** The labels of places, from convolutions of several reaches and from the mean of the map. */
-class PlaceHead extends Module {
+/** The labels of pixels, from convolutions of several reaches and from the mean of the map. */
+class SegmentationHead extends Module {
   readonly pyramid: readonly ConvNorm[];
   readonly pooled: ConvNorm;
   readonly project: ConvNorm;

@@ -184,7 +184,7 @@ export class MoonshineStreaming extends MoonshineWriter {
   }
 
   /** Adds the decoder's positions to the encoder's output. As in transformers, the returned output contains them. */
-  protected override placed(hidden: Tensor, { positions }: Sequences): Tensor {
+  protected override withPositions(hidden: Tensor, { positions }: Sequences): Tensor {
     return add(hidden, gather(this.framePositions.weight, positions));
   }
 
@@ -274,9 +274,11 @@ export const moonshineStreaming: Family = {
     tie_word_embeddings: false,
   },
   complete: (config) => {
-    const own: Record<string, unknown> = { ...encoderDefaults, ...(config.encoder_config as Json | null) };
-    own.head_dim ??= Math.floor((own.hidden_size as number) / (own.num_attention_heads as number));
-    config.encoder_config = own;
+    const encoderConfig: Record<string, unknown> = { ...encoderDefaults, ...(config.encoder_config as Json | null) };
+    encoderConfig.head_dim ??= Math.floor(
+      (encoderConfig.hidden_size as number) / (encoderConfig.num_attention_heads as number),
+    );
+    config.encoder_config = encoderConfig;
   },
   rope: { theta: 10000, partial: 0.8 },
 };

@@ -224,9 +224,9 @@ function headsOf(config: ModelConfig): number {
   const heads = config.size('encoder_num_attention_heads');
   const others = ['decoder_num_attention_heads', 'encoder_num_key_value_heads', 'decoder_num_key_value_heads'];
   for (const name of others) {
-    const given = config.sizeOrNull(name) ?? heads;
-    if (given !== heads)
-      throw new FormatError(`config.json: ${name} is ${given}, expected encoder_num_attention_heads, ${heads}`);
+    const kvHeads = config.sizeOrNull(name) ?? heads;
+    if (kvHeads !== heads)
+      throw new FormatError(`config.json: ${name} is ${kvHeads}, expected encoder_num_attention_heads, ${heads}`);
   }
   return heads;
 }

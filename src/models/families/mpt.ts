@@ -35,17 +35,23 @@ export class Mpt extends CausalModel {
     config.expect('no_bias', true);
     config.expect('expansion_ratio', 4);
     config.expect('logit_scale', 1);
-    const own = attentionOf(config);
-    own.expect('attn_type', 'multihead_attention');
-    own.expect('alibi', true);
-    own.expect('prefix_lm', false);
+    const attentionConfig = attentionOf(config);
+    attentionConfig.expect('attn_type', 'multihead_attention');
+    attentionConfig.expect('alibi', true);
+    attentionConfig.expect('prefix_lm', false);
     const [dModel, heads] = [config.size('d_model'), config.size('n_heads')];
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'), false);
-    const qkNorm = own.flag('qk_ln') ? norm : null;
-    const positionBias = new LinearBias(init, heads, config.size('max_seq_len'), 1, own.size('alibi_bias_max'));
-    const clip = own.numberOrNull('clip_qkv');
-    const scale = own.numberOrNull('softmax_scale') ?? (dModel / heads) ** -0.5;
-    const dropout = () => dropoutOf(own, 'attn_pdrop', this.randomness);
+    const qkNorm = attentionConfig.flag('qk_ln') ? norm : null;
+    const positionBias = new LinearBias(
+      init,
+      heads,
+      config.size('max_seq_len'),
+      1,
+      attentionConfig.size('alibi_bias_max'),
+    );
+    const clip = attentionConfig.numberOrNull('clip_qkv');
+    const scale = attentionConfig.numberOrNull('softmax_scale') ?? (dModel / heads) ** -0.5;
+    const dropout = () => dropoutOf(attentionConfig, 'attn_pdrop', this.randomness);
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     const attention = (): MultiHeadOptions => ({
       dModel,
@@ -84,17 +90,17 @@ export class Mpt extends CausalModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, theirs] = ['decoder.layers.*', 'transformer.blocks.*'];
+    const [path, stored] = ['decoder.layers.*', 'transformer.blocks.*'];
     return {
       tokens: 'transformer.wte',
-      [`${own}.norm1`]: `${theirs}.norm_1`,
-      [`${own}.self_attn.qkv`]: `${theirs}.attn.Wqkv`,
-      [`${own}.self_attn.q_norm`]: `${theirs}.attn.q_ln`,
-      [`${own}.self_attn.k_norm`]: `${theirs}.attn.k_ln`,
-      [`${own}.self_attn.out_proj`]: `${theirs}.attn.out_proj`,
-      [`${own}.norm2`]: `${theirs}.norm_2`,
-      [`${own}.feed_forward.linear1`]: `${theirs}.ffn.up_proj`,
-      [`${own}.feed_forward.linear2`]: `${theirs}.ffn.down_proj`,
+      [`${path}.norm1`]: `${stored}.norm_1`,
+      [`${path}.self_attn.qkv`]: `${stored}.attn.Wqkv`,
+      [`${path}.self_attn.q_norm`]: `${stored}.attn.q_ln`,
+      [`${path}.self_attn.k_norm`]: `${stored}.attn.k_ln`,
+      [`${path}.self_attn.out_proj`]: `${stored}.attn.out_proj`,
+      [`${path}.norm2`]: `${stored}.norm_2`,
+      [`${path}.feed_forward.linear1`]: `${stored}.ffn.up_proj`,
+      [`${path}.feed_forward.linear2`]: `${stored}.ffn.down_proj`,
       'decoder.norm': 'transformer.norm_f',
       'head.out': headName(this.headKind, 'classifier'),
     };
@@ -154,10 +160,10 @@ export const mpt: Family = {
     pad_token_id: null,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    config.d_model = given.hidden_size ?? config.d_model;
-    config.n_heads = given.num_attention_heads ?? config.n_heads;
-    config.n_layers = given.num_hidden_layers ?? config.n_layers;
+  complete: (config, fileConfig) => {
+    config.d_model = fileConfig.hidden_size ?? config.d_model;
+    config.n_heads = fileConfig.num_attention_heads ?? config.n_heads;
+    config.n_layers = fileConfig.num_hidden_layers ?? config.n_layers;
     config.attn_config ??= {};
   },
   gguf: {
@@ -188,8 +194,8 @@ export const mpt: Family = {
       tie_word_embeddings: !file.tensors.has('output.weight'),
     }),
     saved: (config) => {
-      const own = attentionOf(config);
-      expectForGguf(own, { softmax_scale: null });
+      const attentionConfig = attentionOf(config);
+      expectForGguf(attentionConfig, { softmax_scale: null });
       return {
         context_length: { uint32: config.size('max_seq_len') },
         embedding_length: { uint32: config.size('d_model') },
@@ -197,8 +203,8 @@ export const mpt: Family = {
         feed_forward_length: { uint32: 4 * config.size('d_model') },
         'attention.head_count': { uint32: config.size('n_heads') },
         'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
-        'attention.clamp_kqv': { float32: own.numberOrNull('clip_qkv') ?? 0 },
-        'attention.max_alibi_bias': { float32: own.size('alibi_bias_max') },
+        'attention.clamp_kqv': { float32: attentionConfig.numberOrNull('clip_qkv') ?? 0 },
+        'attention.max_alibi_bias': { float32: attentionConfig.size('alibi_bias_max') },
       };
     },
   },

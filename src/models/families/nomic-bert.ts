@@ -181,17 +181,18 @@ const RENAMED: Readonly<Record<string, string>> = {
 const GATES: Readonly<Record<string, string>> = { swiglu: 'silu', geglu: 'gelu', glu: 'sigmoid' };
 
 /** Reads the settings of repositories with their own code. */
-function complete(config: Record<string, unknown>, given: Json): void {
-  for (const [older, name] of Object.entries(RENAMED)) config[name] = given[name] ?? given[older] ?? config[name];
-  config.head_dim = given.head_dim ?? numberIn(config, 'hidden_size') / numberIn(config, 'num_attention_heads');
-  const { activation_function: activation, rotary_scaling_factor: factor } = given;
+function complete(config: Record<string, unknown>, fileConfig: Json): void {
+  for (const [older, name] of Object.entries(RENAMED))
+    config[name] = fileConfig[name] ?? fileConfig[older] ?? config[name];
+  config.head_dim = fileConfig.head_dim ?? numberIn(config, 'hidden_size') / numberIn(config, 'num_attention_heads');
+  const { activation_function: activation, rotary_scaling_factor: factor } = fileConfig;
   if (typeof activation === 'string') {
     config.gated_mlp = activation in GATES;
     config.hidden_act = GATES[activation] ?? activation;
   }
-  if (factor == null || given.rope_parameters != null) return;
+  if (factor == null || fileConfig.rope_parameters != null) return;
   config.rope_parameters = { rope_type: 'dynamic', factor, rope_theta: config.rope_theta };
-  config.max_position_embeddings = given.max_trained_positions ?? 2048;
+  config.max_position_embeddings = fileConfig.max_trained_positions ?? 2048;
 }
 
 const BLOCK = 'nomic_bert.encoder.layers.*';

@@ -96,8 +96,8 @@ export const olmoe: Family = {
     output_router_logits: false,
     router_aux_loss_coef: 0.01,
   },
-  complete: (config, given) => {
-    config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
+  complete: (config, fileConfig) => {
+    config.num_experts = fileConfig.num_experts ?? fileConfig.num_local_experts ?? config.num_experts;
   },
   rope: { theta: 10000 },
   gguf: {

@@ -64,11 +64,11 @@ export class Opt extends CausalModel {
     this.head = causalHead(context, this.tokens, this.randomness);
   }
 
-  protected embedTarget(ids: Tensor, places: Tensor): Tensor {
+  protected embedTarget(ids: Tensor, tokenPositions: Tensor): Tensor {
     const { tokens, projectIn } = this;
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const positions = this.positions.weight;
-    const positionIds = add(places, ids.device.tensor(Int32Array.of(FIRST_POSITION)));
+    const positionIds = add(tokenPositions, ids.device.tensor(Int32Array.of(FIRST_POSITION)));
     if (projectIn === null) return tokens.forward(ids, { positions, positionIds, paddingId });
     return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(positions, positionIds));
   }
@@ -77,11 +77,11 @@ export class Opt extends CausalModel {
   protected override positionsOf(padded: PaddedBatch): Tensor {
     const { isToken } = padded.sequences;
     if (isToken === null) return super.positionsOf(padded);
-    const places = isToken.flatMap((row) => {
+    const positions = isToken.flatMap((row) => {
       let next = 0;
-      return row.map((each) => (each ? next++ : -1));
+      return row.map((isReal) => (isReal ? next++ : -1));
     });
-    return this.device.tensor(Int32Array.from(places));
+    return this.device.tensor(Int32Array.from(positions));
   }
 
   protected override get stateNames(): StateNames {

@@ -78,8 +78,8 @@ export class Owl extends DualEncoderModel {
     };
   }
 
-  protected override mapsOf(...given: Parameters<DualEncoderModel['mapsOf']>): ModelOutput {
-    return this.detector ? {} : super.mapsOf(...given);
+  protected override mapsOf(...args: Parameters<DualEncoderModel['mapsOf']>): ModelOutput {
+    return this.detector ? {} : super.mapsOf(...args);
   }
 
   protected override compare(text: Tensor, image: Tensor): Contrast {
@@ -106,7 +106,7 @@ export class Owl extends DualEncoderModel {
       Object.fromEntries(
         Object.entries(names).map(([path, name]) => [
           path,
-          Array.isArray(name) ? name.map((each) => `${bodyName}.${each}`) : `${bodyName}.${name}`,
+          Array.isArray(name) ? name.map((part) => `${bodyName}.${part}`) : `${bodyName}.${name}`,
         ]),
       ) as StateNames;
     return {
@@ -175,9 +175,9 @@ class OwlDetector extends Module {
 function boxBias([height, width]: readonly [number, number]): Float32Array {
   const logit = (share: number) => Math.log(share + 1e-4) - Math.log1p(-share + 1e-4);
   return Float32Array.from({ length: height * width * 4 }, (_, i) => {
-    const [place, side] = [Math.floor(i / 4), i % 4];
-    if (side === 0) return logit(((place % width) + 1) / width);
-    if (side === 1) return logit((Math.floor(place / width) + 1) / height);
+    const [cell, side] = [Math.floor(i / 4), i % 4];
+    if (side === 0) return logit(((cell % width) + 1) / width);
+    if (side === 1) return logit((Math.floor(cell / width) + 1) / height);
     return logit(1 / (side === 2 ? width : height));
   });
 }

@@ -69,8 +69,8 @@ export const paliGemma: Family = {
   readsImages: true,
   fileName: llavaName,
   defaults: { image_token_index: 256000, projection_dim: 2048, tie_word_embeddings: true },
-  complete: (config, given) => {
-    config.image_token_index = given.image_token_index ?? given.image_token_id ?? config.image_token_index;
+  complete: (config, fileConfig) => {
+    config.image_token_index = fileConfig.image_token_index ?? fileConfig.image_token_id ?? config.image_token_index;
   },
   parts: { text_config: ['gemma', 'gemma2'], vision_config: 'siglip_vision_model' },
 };

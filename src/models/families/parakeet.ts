@@ -99,11 +99,11 @@ class Subsampling extends Module {
    * null if all are.
    */
   forward(x: Tensor, counts: readonly number[] | null): Tensor {
-    let own = counts?.map((count) => this.#through(count)) ?? null;
-    let y = relu(masked(this.first.forward(x.reshape(...x.shape, 1)), own)); // [B, T, F, channels]
+    let frameCounts = counts?.map((count) => this.#through(count)) ?? null;
+    let y = relu(masked(this.first.forward(x.reshape(...x.shape, 1)), frameCounts)); // [B, T, F, channels]
     for (const { depthwise, pointwise } of this.separable) {
-      own = own?.map((count) => this.#through(count)) ?? null;
-      y = relu(masked(pointwise.forward(masked(depthwise.forward(y), own)), own));
+      frameCounts = frameCounts?.map((count) => this.#through(count)) ?? null;
+      y = relu(masked(pointwise.forward(masked(depthwise.forward(y), frameCounts)), frameCounts));
     }
     const [size, frames] = y.shape as [number, number, number, number];
     return this.linear.forward(contiguous(permute(y, [0, 1, 3, 2])).reshape(size, frames, -1));
@@ -195,8 +195,8 @@ abstract class ParakeetEncoder extends SoundModel {
   }
 
   protected override get stateNames(): StateNames {
-    const own = 'encoder.layers.*';
-    const layer = own; // checkpoints have the same path
+    const path = 'encoder.layers.*';
+    const layer = path; // checkpoints have the same path
     const convs = 'encoder.subsampling.layers';
     const { length } = this.subsampling.separable;
     const separable = Array.from({ length }, (_, i): [string, string][] => [
@@ -209,22 +209,22 @@ abstract class ParakeetEncoder extends SoundModel {
       'subsampling.first': `${convs}.0`,
       ...Object.fromEntries(separable.flat()),
       'subsampling.linear': 'encoder.subsampling.linear',
-      [`${own}.first_norm`]: `${layer}.norm_feed_forward1`,
-      [`${own}.first_feed_forward`]: `${layer}.feed_forward1`,
-      [`${own}.norm1`]: `${layer}.norm_self_att`,
-      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
-      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
-      [`${own}.self_attn.relative_keys`]: `${layer}.self_attn.relative_k_proj`,
-      [`${own}.self_attn.content_bias`]: { name: `${layer}.self_attn.bias_u`, leading: heads },
-      [`${own}.self_attn.distance_bias`]: { name: `${layer}.self_attn.bias_v`, leading: heads },
-      [`${own}.convolution_norm`]: `${layer}.norm_conv`,
-      [`${own}.convolution.pointwise1`]: `${layer}.conv.pointwise_conv1`,
-      [`${own}.convolution.depthwise`]: `${layer}.conv.depthwise_conv`,
-      [`${own}.convolution.norm`]: `${layer}.conv.norm`,
-      [`${own}.convolution.pointwise2`]: `${layer}.conv.pointwise_conv2`,
-      [`${own}.norm2`]: `${layer}.norm_feed_forward2`,
-      [`${own}.feed_forward`]: `${layer}.feed_forward2`,
-      [`${own}.end_norm`]: `${layer}.norm_out`,
+      [`${path}.first_norm`]: `${layer}.norm_feed_forward1`,
+      [`${path}.first_feed_forward`]: `${layer}.feed_forward1`,
+      [`${path}.norm1`]: `${layer}.norm_self_att`,
+      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+      [`${path}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
+      [`${path}.self_attn.relative_keys`]: `${layer}.self_attn.relative_k_proj`,
+      [`${path}.self_attn.content_bias`]: { name: `${layer}.self_attn.bias_u`, leading: heads },
+      [`${path}.self_attn.distance_bias`]: { name: `${layer}.self_attn.bias_v`, leading: heads },
+      [`${path}.convolution_norm`]: `${layer}.norm_conv`,
+      [`${path}.convolution.pointwise1`]: `${layer}.conv.pointwise_conv1`,
+      [`${path}.convolution.depthwise`]: `${layer}.conv.depthwise_conv`,
+      [`${path}.convolution.norm`]: `${layer}.conv.norm`,
+      [`${path}.convolution.pointwise2`]: `${layer}.conv.pointwise_conv2`,
+      [`${path}.norm2`]: `${layer}.norm_feed_forward2`,
+      [`${path}.feed_forward`]: `${layer}.feed_forward2`,
+      [`${path}.end_norm`]: `${layer}.norm_out`,
     };
   }
 }
@@ -358,10 +358,12 @@ export class ParakeetTransducer extends ParakeetEncoder {
 
   /** The loss of logits [B, frames, 1 + labels, vocabulary and durations]. */
   #loss(logits: Tensor, labels: readonly (readonly number[])[], frames: readonly number[]): Tensor {
-    const [, , places, width] = logits.shape as [number, number, number, number];
+    const [, , targetLength, width] = logits.shape as [number, number, number, number];
     const longest = labels.reduce((max, { length }) => Math.max(max, length), 0);
-    if (longest >= places)
-      throw new ShapeError(`forward: decoderInputIds has ${places} columns, expected ${longest + 1} for these labels`);
+    if (longest >= targetLength)
+      throw new ShapeError(
+        `forward: decoderInputIds has ${targetLength} columns, expected ${longest + 1} for these labels`,
+      );
     const targets = { labels, frames, blank: this.startId };
     const vocabulary = this.settings.size('vocab_size');
     if (this.#durations.length === 0) return rnntLoss(logits, targets);
@@ -407,14 +409,14 @@ export class ParakeetTransducer extends ParakeetEncoder {
     const blank = this.settings.size('blank_token_id');
     const vocabulary = this.settings.size('vocab_size');
     const perFrame = this.settings.size('max_symbols_per_step');
-    const own = inference(this, () => frames.rows(row, row + 1).reshape(frames.shape[1] as number, -1));
+    const item = inference(this, () => frames.rows(row, row + 1).reshape(frames.shape[1] as number, -1));
     const sequence = [blank];
     const durations = [0];
     let read = this.#read(blank);
     let symbols = 0;
     try {
       for (let frame = 0; frame < count && sequence.length < perFrame * count; ) {
-        const logits = inference(this, () => this.#join(own.rows(frame, frame + 1), read.outputs));
+        const logits = inference(this, () => this.#join(item.rows(frame, frame + 1), read.outputs));
         const values = (await logits.data()) as Float32Array;
         logits.dispose();
         const token = largestOf(values.subarray(0, vocabulary));
@@ -431,7 +433,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
       }
     } finally {
       release(read);
-      own.dispose();
+      item.dispose();
     }
     return { sequence, durations };
   }

@@ -30,13 +30,13 @@ export class Qwen35Moe extends Qwen35 {
   }
 
   protected override networkNames(body: string): StateNames {
-    const [own, block] = ['decoder.layers.*.feed_forward', `${body}.layers.*.mlp`];
+    const [path, block] = ['decoder.layers.*.feed_forward', `${body}.layers.*.mlp`];
     return {
-      ...expertNames(block, this.settings.size('num_experts'), `${own}.experts`),
-      [`${own}.shared.linear1`]: `${block}.shared_expert.gate_proj`,
-      [`${own}.shared.linear2`]: `${block}.shared_expert.down_proj`,
-      [`${own}.shared.linear3`]: `${block}.shared_expert.up_proj`,
-      [`${own}.gate`]: `${block}.shared_expert_gate`,
+      ...expertNames(block, this.settings.size('num_experts'), `${path}.experts`),
+      [`${path}.shared.linear1`]: `${block}.shared_expert.gate_proj`,
+      [`${path}.shared.linear2`]: `${block}.shared_expert.down_proj`,
+      [`${path}.shared.linear3`]: `${block}.shared_expert.up_proj`,
+      [`${path}.gate`]: `${block}.shared_expert_gate`,
     };
   }
 }

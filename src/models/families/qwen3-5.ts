@@ -92,10 +92,10 @@ export class Qwen35 extends Llama {
   protected override get stateNames(): StateNames {
     const { settings } = this;
     const layers = eachLayer(settings.values, (i) => {
-      const [own, layer] = [`decoder.layers.${i}.self_attn`, `model.layers.${i}`];
+      const [path, layer] = [`decoder.layers.${i}.self_attn`, `model.layers.${i}`];
       return settings.choice<StateNames>('layer_types', i, {
-        full_attention: { [`${own}.out_proj`]: `${layer}.self_attn.o_proj` },
-        linear_attention: deltaNames(own, `${layer}.linear_attn`),
+        full_attention: { [`${path}.out_proj`]: `${layer}.self_attn.o_proj` },
+        linear_attention: deltaNames(path, `${layer}.linear_attn`),
       });
     });
     return { ...Object.assign({}, ...layers), ...this.networkNames('model'), ...super.stateNames };
@@ -134,14 +134,14 @@ class GatedAttention extends MultiHeadAttention {
 }
 
 /** The names of a `GatedDeltaNet`. `block`: the path of its module. */
-function deltaNames(own: string, block: string): StateNames {
+function deltaNames(path: string, block: string): StateNames {
   return {
-    [`${own}.in_proj`]: ['qkv', 'z', 'b', 'a'].map((name) => `${block}.in_proj_${name}`),
-    [`${own}.conv`]: `${block}.conv1d`,
-    [`${own}.dt_bias`]: `${block}.dt_bias`,
-    [`${own}.a_log`]: `${block}.A_log`,
-    [`${own}.norm`]: `${block}.norm`,
-    [`${own}.out_proj`]: `${block}.out_proj`,
+    [`${path}.in_proj`]: ['qkv', 'z', 'b', 'a'].map((name) => `${block}.in_proj_${name}`),
+    [`${path}.conv`]: `${block}.conv1d`,
+    [`${path}.dt_bias`]: `${block}.dt_bias`,
+    [`${path}.a_log`]: `${block}.A_log`,
+    [`${path}.norm`]: `${block}.norm`,
+    [`${path}.out_proj`]: `${block}.out_proj`,
   };
 }
 
@@ -154,9 +154,10 @@ const DELTA = `${LAYER}.linear_attn`;
  */
 function valueHeads(file: GgufSettings, before = 0): GgufHeads {
   const groups = file.needed('ssm.group_count');
-  const each = file.needed('ssm.time_step_rank') / groups;
-  if (!(Number.isInteger(each) && each > 0)) throw new FormatError('the file has too few heads of values for its keys');
-  return { groups, heads: Array<number>(each).fill(1), before };
+  const headsPerGroup = file.needed('ssm.time_step_rank') / groups;
+  if (!(Number.isInteger(headsPerGroup) && headsPerGroup > 0))
+    throw new FormatError('the file has too few heads of values for its keys');
+  return { groups, heads: Array<number>(headsPerGroup).fill(1), before };
 }
 
 const withKeys = (file: GgufSettings) =>
@@ -186,9 +187,9 @@ export const qwen35Gguf = {
       of: ['blk.*.ssm_out.weight'],
       perHead: (file) => ({ ...valueHeads(file), inColumns: true }),
     },
-    ...Object.entries(withHeads).map(([own, name]) => ({
+    ...Object.entries(withHeads).map(([suffix, name]) => ({
       name: `${DELTA}.${name}`,
-      of: [`blk.*.${own}`],
+      of: [`blk.*.${suffix}`],
       perHead: (file: GgufSettings) => valueHeads(file),
     })),
   ],

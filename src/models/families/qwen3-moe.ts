@@ -39,15 +39,15 @@ function isSparse(config: ModelConfig, layer: number): boolean {
 
 /**
  * Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module
- * there, `own` that of ours.
+ * there, `path` that of ours.
  */
-export function expertNames(block: string, experts: number, own = 'decoder.layers.*.feed_forward'): StateNames {
-  const each = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);
+export function expertNames(block: string, experts: number, path = 'decoder.layers.*.feed_forward'): StateNames {
+  const ofExperts = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);
   return {
-    [`${own}.router`]: `${block}.gate`,
-    [`${own}.gates`]: each('gate_proj'),
-    [`${own}.ups`]: each('up_proj'),
-    [`${own}.downs`]: each('down_proj'),
+    [`${path}.router`]: `${block}.gate`,
+    [`${path}.gates`]: ofExperts('gate_proj'),
+    [`${path}.ups`]: ofExperts('up_proj'),
+    [`${path}.downs`]: ofExperts('down_proj'),
   };
 }
 
@@ -80,8 +80,8 @@ export const qwen3Moe: Family = {
     router_aux_loss_coef: 0.001,
     mlp_only_layers: null,
   },
-  complete: (config, given) => {
-    config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
+  complete: (config, fileConfig) => {
+    config.num_experts = fileConfig.num_experts ?? fileConfig.num_local_experts ?? config.num_experts;
     config.mlp_only_layers ??= [];
     const hasWindow = config.use_sliding_window === true && config.sliding_window != null;
     // Unlike in Qwen3, a window applies to all layers.

@@ -114,10 +114,10 @@ class QwenImages extends ImageReader {
     const counts = grids.map(([height, width]) => height * width);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const embedded = this.patches.forward(pixelValues, total);
-    const places = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
+    const patches = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
     const x = add(embedded, this.#positionsOf(grids));
     const { device } = x;
-    const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(places, (place) => place[axis] as number)));
+    const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(patches, (position) => position[axis] as number)));
     const angles = this.rotary.anglesAt(axes, Math.max(...grids.flat()));
     const { positions, lengths } = Sequences.of(device, counts);
     const sequences = new Sequences(positions, lengths, counts, null, ImageEffects.rotated(angles));
@@ -138,11 +138,16 @@ class QwenImages extends ImageReader {
   /** Interpolates the learned grid to each image's grid, with aligned corners. Returns float32 [N, features]. */
   #positionsOf(grids: readonly GridSize[]): Tensor {
     const side = Math.floor(Math.sqrt(this.positions.shape[0] as number));
-    const taps = grids.flatMap((grid) => blockPlaces(grid, this.#merge).map((place) => cornersOf(place, grid, side)));
+    const taps = grids.flatMap((grid) =>
+      blockPlaces(grid, this.#merge).map((position) => cornersOf(position, grid, side)),
+    );
     const { device } = this.positions;
     const parts = [0, 1, 2, 3].map((corner) => {
-      const rows = gather(this.positions, device.tensor(Int32Array.from(taps, (each) => each[corner]?.row as number)));
-      const weights = Float32Array.from(taps, (each) => each[corner]?.weight as number);
+      const rows = gather(
+        this.positions,
+        device.tensor(Int32Array.from(taps, (corners) => corners[corner]?.row as number)),
+      );
+      const weights = Float32Array.from(taps, (corners) => corners[corner]?.weight as number);
       return mul(rows, device.tensor(weights, [taps.length, 1]));
     });
     return parts.reduce((sum, part) => add(sum, part));
@@ -228,9 +233,9 @@ function ropeTheta(config: ModelConfig): number {
 }
 
 /** Returns the rows and columns of patches of each image. Throws ArgumentError, ShapeError. */
-function gridsOf(given: Rows | undefined, merge: number): GridSize[] {
-  if (given === undefined) throw new ArgumentError('forward: imageGridThw is missing');
-  return rowsOf('imageGridThw', given, null).rows.map((row, i) => {
+function gridsOf(imageGrids: Rows | undefined, merge: number): GridSize[] {
+  if (imageGrids === undefined) throw new ArgumentError('forward: imageGridThw is missing');
+  return rowsOf('imageGridThw', imageGrids, null).rows.map((row, i) => {
     const [frames, height = 0, width = 0] = Array.from(row);
     const isBlocks = (size: number) => size > 0 && size % merge === 0;
     if (row.length === 3 && frames === 1 && isBlocks(height) && isBlocks(width)) return [height, width];
@@ -242,19 +247,23 @@ function gridsOf(given: Rows | undefined, merge: number): GridSize[] {
 
 /** Returns row and column of each patch, block by block. */
 function blockPlaces([height, width]: GridSize, side: number): [row: number, column: number][] {
-  const places: [number, number][] = [];
+  const positions: [number, number][] = [];
   for (let top = 0; top < height; top += side)
     for (let left = 0; left < width; left += side)
       for (let row = top; row < top + side; row++)
-        for (let column = left; column < left + side; column++) places.push([row, column]);
-  return places;
+        for (let column = left; column < left + side; column++) positions.push([row, column]);
+  return positions;
 }
 
 /** Returns the four entries of the learned grid around a patch, and their bilinear weights. */
-function cornersOf(place: readonly [number, number], grid: GridSize, side: number): { row: number; weight: number }[] {
-  const axes = place.map((at, axis) => {
+function cornersOf(
+  position: readonly [number, number],
+  grid: GridSize,
+  side: number,
+): { row: number; weight: number }[] {
+  const axes = position.map((coordinate, axis) => {
     const size = grid[axis] as number;
-    const exact = size > 1 ? (at * (side - 1)) / (size - 1) : 0;
+    const exact = size > 1 ? (coordinate * (side - 1)) / (size - 1) : 0;
     const before = Math.floor(exact);
     const share = exact - before;
     return [
@@ -267,27 +276,27 @@ function cornersOf(place: readonly [number, number], grid: GridSize, side: numbe
 }
 
 function qwenNames(text: StateNames): StateNames {
-  const [own, block] = ['images.encoder.layers.*', 'model.visual.blocks.*'];
+  const [path, block] = ['images.encoder.layers.*', 'model.visual.blocks.*'];
   return {
     'images.patches': 'model.visual.patch_embed.proj',
     'images.positions': 'model.visual.pos_embed.weight',
-    [`${own}.self_attn.qkv`]: `${block}.attn.qkv`,
-    [`${own}.self_attn.out_proj`]: `${block}.attn.proj`,
-    [`${own}.feed_forward.linear1`]: `${block}.mlp.linear_fc1`,
-    [`${own}.feed_forward.linear2`]: `${block}.mlp.linear_fc2`,
-    [`${own}.norm1`]: `${block}.norm1`,
-    [`${own}.norm2`]: `${block}.norm2`,
+    [`${path}.self_attn.qkv`]: `${block}.attn.qkv`,
+    [`${path}.self_attn.out_proj`]: `${block}.attn.proj`,
+    [`${path}.feed_forward.linear1`]: `${block}.mlp.linear_fc1`,
+    [`${path}.feed_forward.linear2`]: `${block}.mlp.linear_fc2`,
+    [`${path}.norm1`]: `${block}.norm1`,
+    [`${path}.norm2`]: `${block}.norm2`,
     ...mergerNames('images.merger', 'model.visual.merger'),
     ...mergerNames('images.deepstack.*', 'model.visual.deepstack_merger_list.*'),
     ...renamed(text, ['', ''], ['model.', 'model.language_model.']),
   };
 }
 
-function mergerNames(own: string, name: string): StateNames {
+function mergerNames(path: string, name: string): StateNames {
   return {
-    [`${own}.norm`]: `${name}.norm`,
-    [`${own}.linear1`]: `${name}.linear_fc1`,
-    [`${own}.linear2`]: `${name}.linear_fc2`,
+    [`${path}.norm`]: `${name}.norm`,
+    [`${path}.linear1`]: `${name}.linear_fc1`,
+    [`${path}.linear2`]: `${name}.linear_fc2`,
   };
 }
 

@@ -141,8 +141,8 @@ export class RfDetr extends DetectionModel {
   }
 
   /**
-   * Proposes a box for each query, `boxes` [B, groups · queries, 4]. `classes`: logits of classes, or without a head the
-   * features of the cells.
+   * Proposes a box for each query, `boxes` [B, groups · queries, 4]. `classes`: logits of classes, or without a head
+   * the features of the cells.
    */
   #propose(map: Tensor, { cells }: GridMask, extents: readonly Extent[]): { boxes: Tensor; classes: Tensor } {
     const grid = mapSize(map);
@@ -402,8 +402,8 @@ class Proposals extends Module {
     const scores = max(this.scores.forward(features.detach()).detach(), { axis: -1 });
     const best = bestRows(add(scores, penalty), count);
     const chosen = best(features);
-    const given = best(device.tensor(cells.boxes, [batch, total, 4]));
-    return { features: chosen, boxes: refined(given, this.boxes.forward(chosen)) };
+    const proposed = best(device.tensor(cells.boxes, [batch, total, 4]));
+    return { features: chosen, boxes: refined(proposed, this.boxes.forward(chosen)) };
   }
 }
 
@@ -434,8 +434,8 @@ class GroupAttention extends Module implements ObservedAttention {
   forward(x: Tensor, positions: Tensor, groups: number): Tensor {
     const [batch, total, dModel] = x.shape as [number, number, number];
     const grouped = (rows: Tensor) => rows.reshape(batch * groups, total / groups, dModel);
-    const placed = grouped(add(x, positions));
-    const [q, k] = [this.qkv.part(placed, 0, 1), this.qkv.part(placed, 1, 2)];
+    const positioned = grouped(add(x, positions));
+    const [q, k] = [this.qkv.part(positioned, 0, 1), this.qkv.part(positioned, 1, 2)];
     const v = this.qkv.part(grouped(x), 2, 3);
     const { heads } = this;
     const mixed = attention(q, k, v, { heads, dropout: this.dropout.options });
@@ -474,9 +474,9 @@ class RfDetrDecoderLayer extends Module {
   /** `x` and `positions`: float32 [B, groups · queries, dModel]. `boxes`: [B, groups · queries, 4]. */
   forward(x: Tensor, positions: Tensor, boxes: Tensor, maps: Maps, groups: number): Tensor {
     const [dropout1, dropout2, dropout3] = this.dropouts as [Dropout, Dropout, Dropout];
-    const asked = this.norm1.forward(dropout1.forward(this.selfAttn.forward(x, positions, groups)), x);
-    const seen = dropout2.forward(this.crossAttn.forward(add(asked, positions), boxes, maps));
-    const mixed = this.norm2.forward(seen, asked);
+    const queries = this.norm1.forward(dropout1.forward(this.selfAttn.forward(x, positions, groups)), x);
+    const seen = dropout2.forward(this.crossAttn.forward(add(queries, positions), boxes, maps));
+    const mixed = this.norm2.forward(seen, queries);
     return this.norm3.forward(dropout3.forward(this.feedForward.forward(mixed)), mixed);
   }
 }

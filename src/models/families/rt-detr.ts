@@ -95,19 +95,19 @@ export class RtDetr extends DetectionModel {
     const [logits, boxes] = [output.intermediateLogits, output.intermediateReferencePoints] as [Tensor, Tensor];
     const [, layers, total] = logits.shape as [number, number, number, number];
     const first = denoising?.count ?? 0;
-    const at = (values: Tensor, layer: number, from: number, to: number) =>
+    const layerPart = (values: Tensor, layer: number, from: number, to: number) =>
       slice(slice(values, 2, from, to), 1, layer, layer + 1).reshape(values.shape[0] as number, to - from, -1);
-    const each = (from: number, to: number, layer: number): Found => ({
-      logits: at(logits, layer, from, to),
-      predBoxes: at(boxes, layer, from, to),
+    const layerFound = (from: number, to: number, layer: number): Found => ({
+      logits: layerPart(logits, layer, from, to),
+      predBoxes: layerPart(boxes, layer, from, to),
     });
-    const last = each(first, total, layers - 1);
+    const last = layerFound(first, total, layers - 1);
     if (!this.settings.flag('auxiliary_loss')) return { found: [last], denoised: null };
-    const earlier = Array.from({ length: layers - 1 }, (_, layer) => each(first, total, layer));
+    const earlier = Array.from({ length: layers - 1 }, (_, layer) => layerFound(first, total, layer));
     const encoder: Found = { logits: output.encTopkLogits as Tensor, predBoxes: output.encTopkBboxes as Tensor };
     const found = [last, ...earlier, encoder] as const;
     if (denoising === null) return { found, denoised: null };
-    const restored = Array.from({ length: layers }, (_, layer) => each(0, first, layer));
+    const restored = Array.from({ length: layers }, (_, layer) => layerFound(0, first, layer));
     return { found, denoised: { found: restored, matches: denoising.matches, groups: denoising.groups } };
   }
 
@@ -252,11 +252,11 @@ class RtDetrBody extends Module {
     const { boxes, isInside } = anchorsOf(grids);
     const { device } = tokens;
     const features = this.encOutput.forward(mul(tokens, device.tensor(isInside, [isInside.length, 1])));
-    const places = device.tensor(boxes, [isInside.length, 4]);
+    const anchors = device.tensor(boxes, [isInside.length, 4]);
     return {
       features,
       logits: this.encScoreHead.forward(features),
-      boxes: add(this.encBboxHead.forward(features), places),
+      boxes: add(this.encBboxHead.forward(features), anchors),
     };
   }
 }
@@ -269,9 +269,9 @@ function anchorsOf(grids: readonly GridSize[]): { boxes: Float32Array; isInside:
   const boxes: number[] = [];
   const isInside: number[] = [];
   grids.forEach(([height, width], level) => {
-    for (let place = 0; place < height * width; place++) {
+    for (let cell = 0; cell < height * width; cell++) {
       const size = 0.05 * 2 ** level;
-      const box = [((place % width) + 0.5) / width, (Math.floor(place / width) + 0.5) / height, size, size];
+      const box = [((cell % width) + 0.5) / width, (Math.floor(cell / width) + 0.5) / height, size, size];
       const fits = box.every((value) => value > 0.01 && value < 0.99);
       isInside.push(fits ? 1 : 0);
       boxes.push(...box.map((value) => (fits ? Math.log(value / (1 - value)) : NOWHERE)));
@@ -327,10 +327,10 @@ class HybridEncoder extends Module {
   }
 
   /** Yields after each map. */
-  *forwardInParts(given: readonly Tensor[]): Generator<undefined, Tensor[]> {
-    const maps = [...given];
-    for (const [i, at] of this.#attended.entries()) {
-      maps[at] = (this.encoder[i] as MapAttention).forward(maps[at] as Tensor);
+  *forwardInParts(inputMaps: readonly Tensor[]): Generator<undefined, Tensor[]> {
+    const maps = [...inputMaps];
+    for (const [i, level] of this.#attended.entries()) {
+      maps[level] = (this.encoder[i] as MapAttention).forward(maps[level] as Tensor);
       yield;
     }
     const fine = [maps.at(-1) as Tensor];
@@ -395,9 +395,9 @@ class MapAttention extends Module {
 function waves([height, width]: GridSize, features: number, temperature: number): Float32Array {
   const quarter = features / 4;
   return Float32Array.from({ length: height * width * features }, (_, i) => {
-    const [place, feature] = [Math.floor(i / features), i % features];
-    const at = feature < 2 * quarter ? Math.floor(place / width) : place % width;
-    const angle = at / temperature ** ((feature % quarter) / quarter);
+    const [cell, feature] = [Math.floor(i / features), i % features];
+    const coordinate = feature < 2 * quarter ? Math.floor(cell / width) : cell % width;
+    const angle = coordinate / temperature ** ((feature % quarter) / quarter);
     return Math.floor(feature / quarter) % 2 === 0 ? Math.sin(angle) : Math.cos(angle);
   });
 }
@@ -473,15 +473,15 @@ class RtDetrDecoder extends Module {
   *forwardInParts(x: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Generator<undefined, ModelOutput> {
     const [batch, queries] = x.shape as [number, number];
     const [logits, corners]: [Tensor[], Tensor[]] = [[], []];
-    let [features, given] = [x, boxes];
+    let [features, reference] = [x, boxes];
     for (const [i, layer] of this.layers.entries()) {
-      features = layer.forward(features, this.queryPosHead.forward(given), given, maps, mask);
+      features = layer.forward(features, this.queryPosHead.forward(reference), reference, maps, mask);
       const moved = this.bboxEmbed[i]?.forward(features);
       if (moved) {
-        const box = sigmoid(add(moved, logitOf(given)));
+        const box = sigmoid(add(moved, logitOf(reference)));
         corners.push(box);
-        given = box.detach();
-      } else corners.push(given);
+        reference = box.detach();
+      } else corners.push(reference);
       const scores = this.classEmbed[i]?.forward(features);
       if (scores) logits.push(scores);
       yield;
@@ -536,10 +536,10 @@ class RtDetrDecoderLayer extends Module {
 
   forward(x: Tensor, positions: Tensor, boxes: Tensor, maps: Maps, mask: Tensor | null): Tensor {
     const { dropout } = this;
-    const own = this.selfAttn.forward(x, positions, { x, positions, mask });
-    const asked = this.selfAttnLayerNorm.forward(dropout.forward(own), x);
-    const seen = dropout.forward(this.encoderAttn.forward(add(asked, positions), boxes, maps));
-    const mixed = this.encoderAttnLayerNorm.forward(seen, asked);
+    const selfAttended = this.selfAttn.forward(x, positions, { x, positions, mask });
+    const queries = this.selfAttnLayerNorm.forward(dropout.forward(selfAttended), x);
+    const seen = dropout.forward(this.encoderAttn.forward(add(queries, positions), boxes, maps));
+    const mixed = this.encoderAttnLayerNorm.forward(seen, queries);
     return this.finalLayerNorm.forward(dropout.forward(this.feedForward.forward(mixed)), mixed);
   }
 }

@@ -86,7 +86,7 @@ export class Sam extends ImageModel {
     const side = this.promptEncoder.grid;
     const [batch = 1] = imageEmbeddings.shape;
     checkShape('forward', 'imageEmbeddings', imageEmbeddings, [batch, this.visionEncoder.width, side, side]);
-    return this.#cut(permute(imageEmbeddings, [0, 2, 3, 1]), inputs);
+    return this.#segment(permute(imageEmbeddings, [0, 2, 3, 1]), inputs);
   }
 
   protected override *forwardPixelsInParts(
@@ -95,7 +95,7 @@ export class Sam extends ImageModel {
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
     const states: Tensor[] = [];
-    const output = this.#cut(yield* this.visionEncoder.forward(pixels, states), inputs);
+    const output = this.#segment(yield* this.visionEncoder.forward(pixels, states), inputs);
     return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
   }
 
@@ -119,14 +119,14 @@ export class Sam extends ImageModel {
   }
 
   /** Predicts the masks. `image`: float32 [B, rows, columns, features], an encoded image. */
-  #cut(image: Tensor, inputs: ModelInputs): ModelOutput {
+  #segment(image: Tensor, inputs: ModelInputs): ModelOutput {
     this.#checkPrompts(inputs);
     const batch = image.shape[0] as number;
     const prompts = this.promptEncoder.forward(inputs, batch, this.#wavesOf);
     const side = this.promptEncoder.grid;
     const centres = Float32Array.from({ length: side * side * 2 }, (_, i) => {
-      const place = Math.floor(i / 2);
-      return ((i % 2 === 0 ? place % side : Math.floor(place / side)) + 0.5) / side;
+      const cell = Math.floor(i / 2);
+      return ((i % 2 === 0 ? cell % side : Math.floor(cell / side)) + 0.5) / side;
     });
     const positions = this.#wavesOf(this.device.tensor(centres, [side * side, 2]));
     return this.maskDecoder.forward(image, positions, prompts);
@@ -429,22 +429,22 @@ class SamPrompts extends Module {
     const { device } = points;
     const [batch, prompts, count] = points.shape as [number, number, number, number];
     if (labels) checkShape('forward', 'inputLabels', labels, [batch, prompts, count]);
-    const given = labels ? Array.from(labels.dataSync()) : Array<number>(batch * prompts * count).fill(1);
-    const wrong = given.find((label) => ![1, 0, -1, -10].includes(label));
+    const labelValues = labels ? Array.from(labels.dataSync()) : Array<number>(batch * prompts * count).fill(1);
+    const wrong = labelValues.find((label) => ![1, 0, -1, -10].includes(label));
     if (wrong !== undefined)
       throw new ArgumentError(`forward: inputLabels has ${wrong}, expected 1, 0, -1 for no point or -10 for padding`);
     const centred = add(points, 0.5); // the centre of a pixel
     const padded = isPadded ? pad(centred, [0, 0, 0, 1]) : centred;
     const every = padded.shape[2] as number;
     const kinds = Array.from({ length: batch * prompts * every }, (_, i) => {
-      return i % every < count ? (given[Math.floor(i / every) * count + (i % every)] as number) : -1;
+      return i % every < count ? (labelValues[Math.floor(i / every) * count + (i % every)] as number) : -1;
     });
     const marked = (label: (kind: number) => boolean) =>
       device.tensor(
         Float32Array.from(kinds, (kind) => (label(kind) ? 1 : 0)),
         [batch, prompts, every, 1],
       );
-    const placed = mul(
+    const embedded = mul(
       waves(scale(padded, 1 / this.#image)),
       marked((kind) => kind >= 0),
     );
@@ -453,7 +453,7 @@ class SamPrompts extends Module {
       [(kind) => kind === 0, this.pointEmbed[0] as Tensor],
       [(kind) => kind === 1, this.pointEmbed[1] as Tensor],
     ];
-    return vectors.reduce((sum, [label, vector]) => add(sum, mul(marked(label), vector)), placed);
+    return vectors.reduce((sum, [label, vector]) => add(sum, mul(marked(label), vector)), embedded);
   }
 
   #boxesOf(boxes: Tensor, waves: (points: Tensor) => Tensor): Tensor {
@@ -547,8 +547,8 @@ class SamDecoder extends Module {
     const [batch, rows, columns, width] = image.shape as [number, number, number, number];
     const prompts = sparse?.shape[1] ?? 1;
     const every = batch * prompts;
-    const own = concat([this.iouToken, this.maskTokens]);
-    const start = add(own, device.zeros([every, 1, 1])); // [B · prompts, masks + 1, C]
+    const outputTokens = concat([this.iouToken, this.maskTokens]);
+    const start = add(outputTokens, device.zeros([every, 1, 1])); // [B · prompts, masks + 1, C]
     const tokens = sparse ? concat([start, sparse.reshape(every, -1, width)], 1) : start;
     const map = add(image.reshape(batch, rows * columns, width), dense);
     const images = Int32Array.from({ length: every }, (_, i) => Math.floor(i / prompts));
@@ -644,11 +644,11 @@ class TwoWayLayer extends Module {
 
   /** `tokens`: positions of the queries. `positions`: positions of the keys. */
   forward(queries: Tensor, keys: Tensor, tokens: Tensor, positions: Tensor): { queries: Tensor; keys: Tensor } {
-    const given = this.#isFirst
+    const withTokens = this.#isFirst
       ? this.layerNorm1.forward(this.selfAttn.forward(queries, null))
       : this.layerNorm1.forward(this.selfAttn.forward(queries, tokens), queries);
     const image: Keys = { x: keys, positions, mask: null };
-    const seen = this.layerNorm2.forward(this.crossAttnTokenToImage.forward(given, tokens, image), given);
+    const seen = this.layerNorm2.forward(this.crossAttnTokenToImage.forward(withTokens, tokens, image), withTokens);
     const fed = this.layerNorm3.forward(this.mlp.forward(seen), seen);
     const prompts: Keys = { x: fed, positions: tokens, mask: null };
     const back = this.crossAttnImageToToken.forward(keys, positions, prompts);

@@ -22,7 +22,7 @@ import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { segformerModule } from '../module-names.js';
-import { placeLoss } from '../place-loss.js';
+import { pixelLoss } from '../pixel-loss.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -64,7 +64,7 @@ export class Segformer extends ImageModel {
     if (this.decodeHead) {
       const logits = this.decodeHead.forward(maps); // [B, H, W, labels]
       output.logits = permute(logits, [0, 3, 1, 2]);
-      if (wantsLoss) output.loss = placeLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
+      if (wantsLoss) output.loss = pixelLoss(logits, labels, this.settings.number('semantic_loss_ignore_index'));
       return output;
     }
     if (this.head === null) return { ...output, lastHiddenState: this.#shown(last, true) };
@@ -111,8 +111,8 @@ export function segformerStages(init: Initializer, config: ModelConfig, randomne
 
 /** Names of the stages in checkpoints. */
 export function segformerNames(encoder: string): StateNames {
-  const [stage, own] = ['stages.*.layers.*', `${encoder}.block.*.*`];
-  const attention = `${own}.attention.self`;
+  const [stage, stored] = ['stages.*.layers.*', `${encoder}.block.*.*`];
+  const attention = `${stored}.attention.self`;
   return {
     'stages.*.patches': `${encoder}.patch_embeddings.*.proj`,
     'stages.*.patch_norm': `${encoder}.patch_embeddings.*.layer_norm`,
@@ -120,12 +120,12 @@ export function segformerNames(encoder: string): StateNames {
     [`${stage}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
     [`${stage}.self_attn.reduction`]: `${attention}.sr`,
     [`${stage}.self_attn.reduction_norm`]: `${attention}.layer_norm`,
-    [`${stage}.self_attn.out_proj`]: `${own}.attention.output.dense`,
-    [`${stage}.norm1`]: `${own}.layer_norm_1`,
-    [`${stage}.norm2`]: `${own}.layer_norm_2`,
-    [`${stage}.feed_forward.linear1`]: `${own}.mlp.dense1`,
-    [`${stage}.feed_forward.depthwise`]: `${own}.mlp.dwconv.dwconv`,
-    [`${stage}.feed_forward.linear2`]: `${own}.mlp.dense2`,
+    [`${stage}.self_attn.out_proj`]: `${stored}.attention.output.dense`,
+    [`${stage}.norm1`]: `${stored}.layer_norm_1`,
+    [`${stage}.norm2`]: `${stored}.layer_norm_2`,
+    [`${stage}.feed_forward.linear1`]: `${stored}.mlp.dense1`,
+    [`${stage}.feed_forward.depthwise`]: `${stored}.mlp.dwconv.dwconv`,
+    [`${stage}.feed_forward.linear2`]: `${stored}.mlp.dense2`,
   };
 }
 
@@ -275,7 +275,7 @@ class DecodeHead extends Module {
     super();
     const [widths, width] = [config.sizes('hidden_sizes'), config.size('decoder_hidden_size')];
     const channelsLast = true;
-    this.projections = widths.map((each) => new Linear(init, each, width));
+    this.projections = widths.map((channels) => new Linear(init, channels, width));
     this.fuse = new Conv2d(init, {
       inputs: width * widths.length,
       outputs: width,

@@ -103,16 +103,14 @@ class NaflexPatches extends Module {
 
   constructor(init: Initializer, config: ModelConfig) {
     super();
-    const [dModel, patch, places] = ['hidden_size', 'patch_size', 'num_patches'].map((name) => config.size(name)) as [
-      number,
-      number,
-      number,
-    ];
-    const side = Math.floor(Math.sqrt(places));
-    if (side * side !== places)
-      throw new FormatError(`config.json: num_patches is ${places}, expected a square number`);
+    const [dModel, patch, maxPatches] = ['hidden_size', 'patch_size', 'num_patches'].map((name) =>
+      config.size(name),
+    ) as [number, number, number];
+    const side = Math.floor(Math.sqrt(maxPatches));
+    if (side * side !== maxPatches)
+      throw new FormatError(`config.json: num_patches is ${maxPatches}, expected a square number`);
     this.projection = new Linear(init, config.size('num_channels') * patch * patch, dModel);
-    this.positions = init.normal([places, dModel], dModel ** -0.5);
+    this.positions = init.normal([maxPatches, dModel], dModel ** -0.5);
     this.#grid = [side, side];
     this.channels = config.size('num_channels');
     this.image = [side * patch, side * patch];
@@ -120,8 +118,8 @@ class NaflexPatches extends Module {
 
   /** `pixels`: float32 [N, height · width · channels], patches end to end. Returns float32 [N, dModel]. */
   forward(pixels: Tensor, grids: readonly GridSize[]): Tensor {
-    const places = grids.map((grid) => interpolate('bilinear', this.positions, this.#grid, grid, { antialias: true }));
-    return add(this.projection.forward(pixels), places.length === 1 ? (places[0] as Tensor) : concat(places));
+    const perGrid = grids.map((grid) => interpolate('bilinear', this.positions, this.#grid, grid, { antialias: true }));
+    return add(this.projection.forward(pixels), perGrid.length === 1 ? (perGrid[0] as Tensor) : concat(perGrid));
   }
 }
 

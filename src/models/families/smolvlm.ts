@@ -79,10 +79,10 @@ class SmolVlmImages extends ImageReader {
     const grid = this.patches.grid(pixels.shape.slice(2) as [number, number]);
     const marks = isSeen?.map((pixel) => patchMask(pixel, pixels.shape.at(-1) as number, grid, this.patches.patch));
     const [side] = this.patches.grid(this.patches.image);
-    const own = Array.from({ length: size }, (_, i) => placesOf(grid, side, marks?.[i]));
-    const positions = gather(this.positions, device.tensor(Int32Array.from(own.flat())));
+    const positionIds = Array.from({ length: size }, (_, i) => positionIdsOf(grid, side, marks?.[i]));
+    const positions = gather(this.positions, device.tensor(Int32Array.from(positionIds.flat())));
     const all = Sequences.of(device, Array<number>(size).fill(count));
-    const isWhole = !marks?.some((each) => each.includes(false));
+    const isWhole = !marks?.some((mask) => mask.includes(false));
     const batch = isWhole ? all : new Sequences(all.positions, all.lengths, all.counts, marks as boolean[][]);
     const x = yield* this.encoder.forwardInParts(add(embedded.reshape(size * count, features), positions), batch);
     const tokens = patchBlocks(this.norm.forward(x), Array<GridSize>(size).fill(grid), this.#scale);
@@ -144,19 +144,19 @@ function patchMask(pixels: Int32Array, width: number, [rows, columns]: GridSize,
  * Returns the position of each patch in a table of side × side (NaViT). It is the nearest entry at or before the patch,
  * in fractions of the image. Rounding to float32, as in transformers, decides at borders.
  */
-function placesOf([rows, columns]: GridSize, side: number, mask?: readonly boolean[]): number[] {
+function positionIdsOf([rows, columns]: GridSize, side: number, mask?: readonly boolean[]): number[] {
   const [down, across] = [
     mask ? Array.from({ length: rows }, (_, row) => mask[row * columns]).filter(Boolean).length : rows,
     mask ? mask.slice(0, columns).filter(Boolean).length : columns,
   ];
   const step = 1 / side;
   const borders = Array.from({ length: Math.ceil((1 - step) / step) }, (_, i) => Math.fround(step + i * step));
-  const places = (count: number, real: number) =>
+  const bucketsOf = (count: number, real: number) =>
     Array.from({ length: count }, (_, i) => {
-      const place = Math.min(Math.fround(i * Math.fround(1 / real)), Math.fround(1 - 1e-6));
-      return borders.filter((border) => border <= place).length;
+      const fraction = Math.min(Math.fround(i * Math.fround(1 / real)), Math.fround(1 - 1e-6));
+      return borders.filter((border) => border <= fraction).length;
     });
-  const [vertical, horizontal] = [places(rows, down), places(columns, across)];
+  const [vertical, horizontal] = [bucketsOf(rows, down), bucketsOf(columns, across)];
   return Array.from({ length: rows * columns }, (_, i) =>
     mask && !mask[i] ? 0 : (vertical[Math.floor(i / columns)] as number) * side + (horizontal[i % columns] as number),
   );

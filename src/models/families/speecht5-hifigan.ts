@@ -53,10 +53,10 @@ export class SpeechT5HifiGan extends PretrainedModel {
   async speak(spectrogram: Float32Array): Promise<Float32Array> {
     const bins = this.settings.size('model_in_dim');
     checkNumber('speak', 'the number of values', spectrogram.length, (n) => n > 0 && n % bins === 0, `rows of ${bins}`);
-    const own = this;
+    const model = this;
     const waveform = await inferenceAsync(this, function* () {
-      const frames = own.device.tensor(spectrogram, [1, spectrogram.length / bins, bins]);
-      return (yield* own.forwardInParts({ spectrogram: frames })).waveform as Tensor;
+      const frames = model.device.tensor(spectrogram, [1, spectrogram.length / bins, bins]);
+      return (yield* model.forwardInParts({ spectrogram: frames })).waveform as Tensor;
     });
     const samples = (await waveform.data()) as Float32Array;
     waveform.dispose();

@@ -146,15 +146,15 @@ class DecoderPrenet extends Module {
       const kept = dropout(device.full([time, y.shape[2] as number], 1), { p: this.#p, seed: random.uint32() });
       return mul(y, kept);
     }, frames);
-    const places = Array.from({ length: size * time }, (_, i) => first + (i % time));
+    const positions = Array.from({ length: size * time }, (_, i) => first + (i % time));
     const rows = this.finalLayer.forward(read).reshape(size * time, -1);
-    const placed = this.encodePositions.forward(rows, device.tensor(Int32Array.from(places)));
-    if (voices === null) return placed.reshape(size, time, -1);
+    const embedded = this.encodePositions.forward(rows, device.tensor(Int32Array.from(positions)));
+    if (voices === null) return embedded.reshape(size, time, -1);
     const items = Int32Array.from(
       { length: size * time },
       (_, i) => Math.floor(i / time) % (voices.shape[0] as number),
     );
-    const both = concat([placed, gather(voices, device.tensor(items))], 1);
+    const both = concat([embedded, gather(voices, device.tensor(items))], 1);
     return relu(this.speakerEmbedsLayer.forward(both)).reshape(size, time, -1);
   }
 }
@@ -384,12 +384,12 @@ export class SpeechT5 extends Seq2SeqModel {
   #collecting<T>(maps: Tensor[] | null, fn: () => T): T {
     const attentions = this.decoder.layers.map((layer) => layer.multiheadAttn as TextAttention);
     if (maps)
-      for (const each of attentions)
-        each.collect = (weights) => maps.push(weights.node === null ? this.device.keep(weights) : weights);
+      for (const attention of attentions)
+        attention.collect = (weights) => maps.push(weights.node === null ? this.device.keep(weights) : weights);
     try {
       return fn();
     } finally {
-      for (const each of attentions) each.collect = null;
+      for (const attention of attentions) attention.collect = null;
     }
   }
 
@@ -427,13 +427,13 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /** Normalizes speaker embeddings to length 1: [B, features]. */
-  #voicesOf(given: Tensor | Float32Array | undefined): Tensor | null {
-    if (given === undefined) return null;
+  #voicesOf(embeddings: Tensor | Float32Array | undefined): Tensor | null {
+    if (embeddings === undefined) return null;
     const width = this.settings.size('speaker_embedding_dim');
-    const isVector = !(given instanceof Tensor) && ArrayBuffer.isView(given);
-    const rows = isVector ? this.device.tensor(Float32Array.from(given), [1, given.length]) : given;
+    const isVector = !(embeddings instanceof Tensor) && ArrayBuffer.isView(embeddings);
+    const rows = isVector ? this.device.tensor(Float32Array.from(embeddings), [1, embeddings.length]) : embeddings;
     if (!(rows instanceof Tensor) || rows.shape.at(-1) !== width || rows.shape.length > 2) {
-      const shape = rows instanceof Tensor ? describeShape(rows.shape) : describeValue(given);
+      const shape = rows instanceof Tensor ? describeShape(rows.shape) : describeValue(embeddings);
       throw new ShapeError(`speakerEmbeddings is ${shape}, expected float32 [voices, ${width}]`);
     }
     const voices = rows.reshape(-1, width);
@@ -459,13 +459,13 @@ export class SpeechT5 extends Seq2SeqModel {
     const mask = device.tensor(shown, labels.shape);
     const count = shown.reduce((total, mark) => total + mark, 0);
     const distance = (x: Tensor) => scale(sum(abs(mul(sub(x, labels), mask))), 1 / count);
-    const each = (of: (item: number, frame: number) => number) =>
+    const perFrame = (of: (item: number, frame: number) => number) =>
       device.tensor(
         Float32Array.from({ length: size * time }, (_, i) => of(Math.floor(i / time), i % time)),
         [size, time],
       );
-    const weight = each((item, frame) => (isFrame(item, frame) ? 1 : 0));
-    const targets = each((item, frame) => (isFrame(item, frame + 1) ? 0 : 1));
+    const weight = perFrame((item, frame) => (isFrame(item, frame) ? 1 : 0));
+    const targets = perFrame((item, frame) => (isFrame(item, frame + 1) ? 0 : 1));
     const posWeight = device.full([1], END_WEIGHT);
     const end = scale(bceWithLogits(ends, targets, { weight, posWeight, reduction: 'sum' }), bins / count);
     const loss = add(spectrograms.map(distance).reduce(add), end);
@@ -506,8 +506,8 @@ export class SpeechT5 extends Seq2SeqModel {
    * invalid options, and the errors of `forward`.
    */
   async speak(ids: readonly number[] | Int32Array, options: SpeechOptions): Promise<Float32Array> {
-    const { threshold = 0.5, seed = 0, ...given } = checkOptions('speak', options, speechOptions);
-    const { minLengthRatio = 0, maxLengthRatio = 20, speakerEmbeddings } = given;
+    const { threshold = 0.5, seed = 0, ...stopOptions } = checkOptions('speak', options, speechOptions);
+    const { minLengthRatio = 0, maxLengthRatio = 20, speakerEmbeddings } = stopOptions;
     const random = new Random(seed as number);
     const { device, settings } = this;
     const [bins, factor] = [settings.size('num_mel_bins'), settings.size('reduction_factor')];
@@ -533,7 +533,7 @@ export class SpeechT5 extends Seq2SeqModel {
       }
     } finally {
       state.dispose();
-      for (const each of [memory.hidden, voice, batch]) each?.dispose();
+      for (const resource of [memory.hidden, voice, batch]) resource?.dispose();
     }
     const rough = joinFloats(frames);
     const refined = await inferenceAsync(this, () =>
@@ -563,8 +563,8 @@ export class SpeechT5 extends Seq2SeqModel {
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
     const paddingId = this.settings.numberOrNull('pad_token_id');
-    const placed = this.textPositions.forward(this.tokens.forward(ids, { paddingId }), positions);
-    return this.startDropout.forward(this.startNorm.forward(placed));
+    const embedded = this.textPositions.forward(this.tokens.forward(ids, { paddingId }), positions);
+    return this.startDropout.forward(this.startNorm.forward(embedded));
   }
 
   protected override embedTarget(): Tensor {

@@ -91,7 +91,7 @@ export class SqueezeBert extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, theirs] = ['encoder.layers.*', 'transformer.encoder.layers.*'];
+    const [path, stored] = ['encoder.layers.*', 'transformer.encoder.layers.*'];
     const head =
       this.headKind === 'masked-language-model'
         ? wordPredictionNames(this.settings)
@@ -103,14 +103,14 @@ export class SqueezeBert extends EncoderModel {
       ...head,
       'pooler.dense': 'transformer.pooler.dense',
       ...embeddingNames('transformer.embeddings'),
-      [`${own}.self_attn.qkv.parts.0`]: `${theirs}.attention.query`,
-      [`${own}.self_attn.qkv.parts.1`]: `${theirs}.attention.key`,
-      [`${own}.self_attn.qkv.parts.2`]: `${theirs}.attention.value`,
-      [`${own}.self_attn.out_proj`]: `${theirs}.post_attention.conv1d`,
-      [`${own}.norm1`]: `${theirs}.post_attention.layernorm`,
-      [`${own}.feed_forward.linear1`]: `${theirs}.intermediate.conv1d`,
-      [`${own}.feed_forward.linear2`]: `${theirs}.output.conv1d`,
-      [`${own}.norm2`]: `${theirs}.output.layernorm`,
+      [`${path}.self_attn.qkv.parts.0`]: `${stored}.attention.query`,
+      [`${path}.self_attn.qkv.parts.1`]: `${stored}.attention.key`,
+      [`${path}.self_attn.qkv.parts.2`]: `${stored}.attention.value`,
+      [`${path}.self_attn.out_proj`]: `${stored}.post_attention.conv1d`,
+      [`${path}.norm1`]: `${stored}.post_attention.layernorm`,
+      [`${path}.feed_forward.linear1`]: `${stored}.intermediate.conv1d`,
+      [`${path}.feed_forward.linear2`]: `${stored}.output.conv1d`,
+      [`${path}.norm2`]: `${stored}.output.layernorm`,
     };
   }
 }
@@ -178,7 +178,7 @@ class Projections extends Module implements Projection {
 
   part(x: Tensor, first: number, end: number): Tensor {
     return concat(
-      this.parts.slice(first, end).map((each) => each.forward(x)),
+      this.parts.slice(first, end).map((projection) => projection.forward(x)),
       1,
     );
   }

@@ -67,9 +67,9 @@ export function swinNames(tower: string, prefix: string): StateNames {
   };
 }
 
-/** Returns the names of a stage's parts. `stage`: our path. `own`: the path in checkpoints. */
-export function swinStageNames(stage: string, own: string): StateNames {
-  const [layer, block] = [`${stage}.layers.*`, `${own}.blocks.*`];
+/** Returns the names of a stage's parts. `stage`: our path. `stored`: the path in checkpoints. */
+export function swinStageNames(stage: string, stored: string): StateNames {
+  const [layer, block] = [`${stage}.layers.*`, `${stored}.blocks.*`];
   return {
     [`${layer}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${block}.attention.self.${name}`),
     [`${layer}.self_attn.distance_bias`]: `${block}.attention.self.relative_position_bias_table`,
@@ -78,7 +78,7 @@ export function swinStageNames(stage: string, own: string): StateNames {
     [`${layer}.norm2`]: `${block}.layernorm_after`,
     [`${layer}.feed_forward.linear1`]: `${block}.intermediate.dense`,
     [`${layer}.feed_forward.linear2`]: `${block}.output.dense`,
-    [`${stage}.merging`]: `${own}.downsample`,
+    [`${stage}.merging`]: `${stored}.downsample`,
   };
 }
 
@@ -119,7 +119,7 @@ export class SwinTower extends Module implements ImageTower {
   }
 
   get maxLength(): number {
-    const halve = (size: number) => this.stages.slice(1).reduce((rest) => Math.ceil(rest / 2), size);
+    const halve = (size: number) => this.stages.slice(1).reduce((length) => Math.ceil(length / 2), size);
     return this.#grid.map(halve).reduce((product, size) => product * size, 1);
   }
 
@@ -143,9 +143,9 @@ export class SwinTower extends Module implements ImageTower {
     if (positions && positions.shape[0] !== count)
       throw new ShapeError(`forward: the images have ${count} patches, expected ${positions.shape[0]}`);
     const normed = this.patchNorm.forward(patches);
-    const placed = positions ? add(normed, positions) : normed;
+    const embedded = positions ? add(normed, positions) : normed;
     const batch = Sequences.of(pixels.device, Array<number>(size).fill(count));
-    return { x: this.dropout.forward(placed).reshape(size * count, features), batch, grid };
+    return { x: this.dropout.forward(embedded).reshape(size * count, features), batch, grid };
   }
 
   forward(images: ImageInputs): TowerOutput {
@@ -155,8 +155,8 @@ export class SwinTower extends Module implements ImageTower {
   *forwardInParts(images: ImageInputs): Generator<unknown, TowerOutput> {
     let stage: Patches = this.embed(images);
     const hiddenStates = [stage.x];
-    for (const each of this.stages) {
-      stage = yield* each.forwardInParts(stage);
+    for (const swinStage of this.stages) {
+      stage = yield* swinStage.forwardInParts(stage);
       hiddenStates.push(stage.x);
     }
     const { x, batch } = stage;
@@ -192,9 +192,9 @@ export class SwinStage extends Module {
       throw new ShapeError(
         `Swin: a stage has ${grid.join(' × ')} patches, expected at least a window of ${window}: give larger images`,
       );
-    const place = (shift: number) => windowsOf(x, batch.size, grid, window, shift);
-    const whole = place(0);
-    const shifted = smallest > window && layers.length > 1 ? place(Math.floor(window / 2)) : whole;
+    const windowsAt = (shift: number) => windowsOf(x, batch.size, grid, window, shift);
+    const whole = windowsAt(0);
+    const shifted = smallest > window && layers.length > 1 ? windowsAt(Math.floor(window / 2)) : whole;
     let y = x;
     for (const [i, layer] of layers.entries()) {
       (layer.selfAttn as WindowAttention).start(i % 2 === 0 ? whole : shifted);
@@ -231,8 +231,12 @@ export function swinStages(
       const share = made++ / Math.max(layers - 1, 1);
       return swinLayer(init, config, randomness, { width, heads: heads[i] as number, share, attentionDropout });
     };
-    const own = Array.from({ length: depth }, layer);
-    return new SwinStage(config.size('window_size'), own, i < depths.length - 1 ? new PatchMerging(init, width) : null);
+    const stageLayers = Array.from({ length: depth }, layer);
+    return new SwinStage(
+      config.size('window_size'),
+      stageLayers,
+      i < depths.length - 1 ? new PatchMerging(init, width) : null,
+    );
   });
 }
 
@@ -286,9 +290,9 @@ export class PatchMerging extends Module {
     const grid: GridSize = [Math.ceil(height / 2), Math.ceil(width / 2)];
     const count = grid[0] * grid[1];
     const rows = Int32Array.from({ length: size * count * 4 }, (_, i) => {
-      const [image, place, corner] = [Math.floor(i / (4 * count)), Math.floor(i / 4) % count, i % 4];
-      const row = 2 * Math.floor(place / grid[1]) + (corner % 2);
-      const column = 2 * (place % grid[1]) + Math.floor(corner / 2);
+      const [image, cell, corner] = [Math.floor(i / (4 * count)), Math.floor(i / 4) % count, i % 4];
+      const row = 2 * Math.floor(cell / grid[1]) + (corner % 2);
+      const column = 2 * (cell % grid[1]) + Math.floor(corner / 2);
       return row < height && column < width ? (image * height + row) * width + column : size * height * width;
     });
     const squares = gather(withBlank(x), x.device.tensor(rows)).reshape(size * count, -1); // [N / 4, 4 · width]
@@ -304,7 +308,7 @@ export interface Windows {
   /** int32 [N']: the patch at each position of each window. Positions beyond an image have the number of patches, N. */
   readonly patches: Tensor;
   /** int32 [N]: the position of each patch in the windows, an index into `patches`. */
-  readonly places: Tensor;
+  readonly inverse: Tensor;
   /**
    * int32 [windows, 1, area, area]: 1 if a patch may attend to another one. Null if all patches of a window may attend
    * to each other. area: patches of a window.
@@ -327,25 +331,26 @@ export function windowsOf(
   const [rows, columns] = [height, width].map((size) => Math.ceil(size / window)) as [number, number];
   const [area, perImage] = [window * window, rows * columns];
   const patches = new Int32Array(images * perImage * area);
-  const places = new Int32Array(images * height * width);
+  const inverse = new Int32Array(images * height * width);
   const regions = new Int32Array(perImage * area);
-  const region = (at: number, size: number) => (at >= size - window ? 1 : 0) + (at >= size - shift ? 1 : 0);
+  const region = (position: number, size: number) =>
+    (position >= size - window ? 1 : 0) + (position >= size - shift ? 1 : 0);
   for (let i = 0; i < patches.length; i++) {
-    const [image, place] = [Math.floor(i / (perImage * area)), i % (perImage * area)];
-    const [at, inside] = [Math.floor(place / area), place % area];
-    const row = Math.floor(at / columns) * window + Math.floor(inside / window);
-    const column = (at % columns) * window + (inside % window);
-    regions[place] = region(row, rows * window) * 3 + region(column, columns * window);
+    const [image, index] = [Math.floor(i / (perImage * area)), i % (perImage * area)];
+    const [windowIndex, inside] = [Math.floor(index / area), index % area];
+    const row = Math.floor(windowIndex / columns) * window + Math.floor(inside / window);
+    const column = (windowIndex % columns) * window + (inside % window);
+    regions[index] = region(row, rows * window) * 3 + region(column, columns * window);
     const [down, right] = [(row + shift) % (rows * window), (column + shift) % (columns * window)];
     const isInside = down < height && right < width;
-    const patch = isInside ? (image * height + down) * width + right : places.length;
+    const patch = isInside ? (image * height + down) * width + right : inverse.length;
     patches[i] = patch;
-    if (isInside) places[patch] = i;
+    if (isInside) inverse[patch] = i;
   }
   return {
     sequences: Sequences.of(device, Array<number>(images * perImage).fill(area)),
     patches: device.tensor(patches),
-    places: device.tensor(places),
+    inverse: device.tensor(inverse),
     mask: shift > 0 ? device.tensor(maskOfShifted(regions, images, area), [images * perImage, 1, area, area]) : null,
   };
 }
@@ -373,8 +378,8 @@ export class WindowAttention extends MultiHeadAttention {
 
   /** `x` and the result: float32 [N, dModel], the patches of images row by row. */
   override forward(x: Tensor): Tensor {
-    const { patches, places, sequences } = this.windows as Windows;
-    return gather(super.forward(gather(withBlank(x), patches), sequences), places);
+    const { patches, inverse, sequences } = this.windows as Windows;
+    return gather(super.forward(gather(withBlank(x), patches), sequences), inverse);
   }
 }
 

@@ -101,7 +101,7 @@ export class Swin2SR extends ImageModel {
     const hiddenStates = [rows(x)];
     const batch = Sequences.of(pixels.device, Array<number>(count).fill(height * width));
     const [window, shift] = windowAndShift(settings);
-    const windows = [0, shift].map((each) => windowsOf(x, count, [height, width], window, each));
+    const windows = [0, shift].map((offset) => windowsOf(x, count, [height, width], window, offset));
     for (const stage of this.stages) {
       x = yield* stage.forward(x, batch, windows);
       hiddenStates.push(rows(x));
@@ -129,7 +129,7 @@ export class Swin2SR extends ImageModel {
 
   protected override get stateNames(): StateNames {
     const stage = 'swin2sr.encoder.stages.*';
-    const [own, layer] = ['stages.*.layers.*', `${stage}.layers.*`];
+    const [path, layer] = ['stages.*.layers.*', `${stage}.layers.*`];
     const attention = `${layer}.attention.self`;
     const isSingle = this.settings.text('resi_connection') === '1conv';
     return {
@@ -142,16 +142,16 @@ export class Swin2SR extends ImageModel {
       'stages.*.convs.1': `${stage}.conv.2`,
       'stages.*.convs.2': `${stage}.conv.4`,
       'stages.*.patches': `${stage}.patch_embed.projection`,
-      [`${own}.self_attn.qkv.bias`]: [`${attention}.query.bias`, null, `${attention}.value.bias`],
-      [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
-      [`${own}.self_attn.logit_scale`]: `${attention}.logit_scale`,
-      [`${own}.self_attn.bias1`]: `${attention}.continuous_position_bias_mlp.0`,
-      [`${own}.self_attn.bias2`]: `${attention}.continuous_position_bias_mlp.2`,
-      [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
-      [`${own}.norm1`]: `${layer}.layernorm_before`,
-      [`${own}.norm2`]: `${layer}.layernorm_after`,
-      [`${own}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
-      [`${own}.feed_forward.linear2`]: `${layer}.output.dense`,
+      [`${path}.self_attn.qkv.bias`]: [`${attention}.query.bias`, null, `${attention}.value.bias`],
+      [`${path}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
+      [`${path}.self_attn.logit_scale`]: `${attention}.logit_scale`,
+      [`${path}.self_attn.bias1`]: `${attention}.continuous_position_bias_mlp.0`,
+      [`${path}.self_attn.bias2`]: `${attention}.continuous_position_bias_mlp.2`,
+      [`${path}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
+      [`${path}.norm1`]: `${layer}.layernorm_before`,
+      [`${path}.norm2`]: `${layer}.layernorm_after`,
+      [`${path}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
+      [`${path}.feed_forward.linear2`]: `${layer}.output.dense`,
       'upsampler.cleaning': 'final_convolution',
       'upsampler.steps.*': `upsample.upsample.convolution${this.settings.size('upscale') === 3 ? '' : '_*'}`,
       'upsampler.conv_after_aux': 'upsample.conv_after_aux.0',
@@ -219,15 +219,15 @@ class CosineAttention extends DistanceAttention {
 
   protected override distanceTable(): Tensor {
     const reach = 2 * this.side - 1;
-    const place = (at: number) => {
-      const share = (8 * (at - this.side + 1)) / Math.max(1, this.side - 1);
+    const coordinate = (index: number) => {
+      const share = (8 * (index - this.side + 1)) / Math.max(1, this.side - 1);
       return (Math.sign(share) * Math.log2(Math.abs(share) + 1)) / 3;
     };
-    const places = Float32Array.from({ length: 2 * reach * reach }, (_, i) => {
+    const coordinates = Float32Array.from({ length: 2 * reach * reach }, (_, i) => {
       const distance = Math.floor(i / 2);
-      return place(i % 2 === 0 ? Math.floor(distance / reach) : distance % reach);
+      return coordinate(i % 2 === 0 ? Math.floor(distance / reach) : distance % reach);
     });
-    const table = this.logitScale.device.tensor(places, [reach * reach, 2]);
+    const table = this.logitScale.device.tensor(coordinates, [reach * reach, 2]);
     return scale(sigmoid(this.bias2.forward(relu(this.bias1.forward(table)))), 16);
   }
 }
@@ -257,7 +257,7 @@ class Swin2SRStage extends Module {
       yield;
     }
     const map = this.convs.reduce(
-      (map, each, i) => each.forward(i === 0 ? map : leakyRelu(map, { negativeSlope: 0.2 })),
+      (map, layer, i) => layer.forward(i === 0 ? map : leakyRelu(map, { negativeSlope: 0.2 })),
       rows.reshape(x.shape),
     );
     return add(this.patches.forward(map), x);
@@ -365,7 +365,7 @@ class NearestUpsampler extends Module implements Upsampler {
     const active = (x: Tensor) => leakyRelu(x, { negativeSlope: 0.2 });
     const doubled = (x: Tensor) => interpolate(x, { scaleFactor: 2, channelsLast: true });
     let x = leakyRelu(this.convBeforeUpsample.forward(map));
-    for (const each of [this.convUp1, this.convUp2]) x = active(each.forward(doubled(x)));
+    for (const layer of [this.convUp1, this.convUp2]) x = active(layer.forward(doubled(x)));
     return this.finalConvolution.forward(active(this.convHr.forward(x)));
   }
 }
@@ -397,7 +397,7 @@ function reflected(map: Tensor, window: number): Tensor {
   if (rows === height && columns === width) return map;
   if (rows >= 2 * height || columns >= 2 * width)
     throw new ShapeError(`forward: images are ${height} × ${width}, too small for windows of ${window}`);
-  const inside = (at: number, size: number) => (at < size ? at : 2 * size - 2 - at);
+  const inside = (index: number, size: number) => (index < size ? index : 2 * size - 2 - index);
   const pixels = Int32Array.from({ length: count * rows * columns }, (_, i) => {
     const [image, row] = [Math.floor(i / (rows * columns)), inside(Math.floor(i / columns) % rows, height)];
     return (image * height + row) * width + inside(i % columns, width);

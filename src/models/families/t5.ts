@@ -237,7 +237,7 @@ function hasBiases(config: ModelConfig): boolean {
 function t5StackNames(config: ModelConfig, stack: string, name: string, last: number): StateNames {
   const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
   const [attention, network] = [`${block}.0.SelfAttention`, `${block}.${last}.DenseReluDense`];
-  const projections = (of: string) => ['q', 'k', 'v'].map((each) => `${of}.${each}`);
+  const projections = (of: string) => ['q', 'k', 'v'].map((letter) => `${of}.${letter}`);
   const cross = `${block}.1.EncDecAttention`;
   return {
     [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
@@ -260,14 +260,14 @@ function t5StackNames(config: ModelConfig, stack: string, name: string, last: nu
  * The feed-forward network: `relu`, or `gated-gelu` with the approximation by tanh. Logits are scaled by d_model^−½ in
  * T5 1.0, but not in 1.1; `tie_word_embeddings` distinguishes them.
  */
-function completeT5(config: Record<string, unknown>, given: Json): void {
+function completeT5(config: Record<string, unknown>, fileConfig: Json): void {
   config.num_decoder_layers ??= config.num_layers;
   const feedForward = String(config.feed_forward_proj);
   const [gated, act] = feedForward.startsWith('gated-') ? [true, feedForward.slice(6)] : [false, feedForward];
   config.is_gated_act ??= gated; // configs of transformers have these settings, which then take precedence
   config.dense_act_fn ??= feedForward === 'gated-gelu' ? 'gelu_new' : act;
   config.tie_word_embeddings = true; // version 1.1 is the exception: its files have both tables
-  config.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
+  config.scale_decoder_outputs = fileConfig.scale_decoder_outputs ?? fileConfig.tie_word_embeddings !== false;
 }
 
 /** Names of a stack in GGUF files. `last` is the index of its feed-forward sub-layer. */

@@ -49,11 +49,11 @@ export abstract class GemmaSeq2Seq extends Seq2SeqModel {
   protected override representing(features: Tensor, { batch }: PaddedBatch, { inputIds }: ModelInputs): Tensor {
     const pad = this.settings.numberOrNull('pad_token_id');
     const { rows } = rowsGiven('inputIds', inputIds);
-    const places = rows.map((row, i) => {
+    const indices = rows.map((row, i) => {
       const last = Array.from(row).findLastIndex((id) => id !== pad);
       return (batch.starts[i] as number) + Math.min(last + 1, (batch.counts[i] as number) - 1);
     });
-    return gather(features, this.device.tensor(Int32Array.from(places)));
+    return gather(features, this.device.tensor(Int32Array.from(indices)));
   }
 
   /** In classifiers, transformers names only the decoder's hidden states and attention maps. */
@@ -69,8 +69,8 @@ export abstract class GemmaSeq2Seq extends Seq2SeqModel {
 
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
     const all = super.mapsOf(maps, output, layout);
-    const { decoderAttentions: own } = all;
-    return this.#isClassifier && own ? { ...all, attentions: own } : all;
+    const { decoderAttentions: decoderMaps } = all;
+    return this.#isClassifier && decoderMaps ? { ...all, attentions: decoderMaps } : all;
   }
 
   get #isClassifier(): boolean {
@@ -236,29 +236,29 @@ export function gemmaSideStack(
 
 /** Returns the names of a stack. `crosses`: true if layers have a separate sub-layer for cross-attention. */
 export function t5GemmaNames(stack: 'encoder' | 'decoder', crosses = stack === 'decoder'): StateNames {
-  const [own, layer] = [`${stack}.layers.*`, `model.${stack}.layers.*`];
+  const [path, layer] = [`${stack}.layers.*`, `model.${stack}.layers.*`];
   const last = crosses ? 2 : 1;
   return {
     ...llamaNames(`model.${stack}`, stack),
     [stack === 'decoder' ? 'target_tokens' : 'source_tokens']: `model.${stack}.embed_tokens`,
-    [`${own}.norm1`]: `${layer}.pre_self_attn_layernorm`,
-    [`${own}.post_norms.0`]: `${layer}.post_self_attn_layernorm`,
+    [`${path}.norm1`]: `${layer}.pre_self_attn_layernorm`,
+    [`${path}.post_norms.0`]: `${layer}.post_self_attn_layernorm`,
     ...(crosses && {
-      [`${own}.multihead_attn.qkv`]: `${layer}.cross_attn.q_proj`,
-      [`${own}.multihead_attn.kv`]: ['k', 'v'].map((name) => `${layer}.cross_attn.${name}_proj`),
-      [`${own}.multihead_attn.out_proj`]: `${layer}.cross_attn.o_proj`,
-      [`${own}.norm2`]: `${layer}.pre_cross_attn_layernorm`,
-      [`${own}.post_norms.1`]: `${layer}.post_cross_attn_layernorm`,
+      [`${path}.multihead_attn.qkv`]: `${layer}.cross_attn.q_proj`,
+      [`${path}.multihead_attn.kv`]: ['k', 'v'].map((name) => `${layer}.cross_attn.${name}_proj`),
+      [`${path}.multihead_attn.out_proj`]: `${layer}.cross_attn.o_proj`,
+      [`${path}.norm2`]: `${layer}.pre_cross_attn_layernorm`,
+      [`${path}.post_norms.1`]: `${layer}.post_cross_attn_layernorm`,
     }),
-    [`${own}.norm${last + 1}`]: `${layer}.pre_feedforward_layernorm`,
-    [`${own}.post_norms.${last}`]: `${layer}.post_feedforward_layernorm`,
+    [`${path}.norm${last + 1}`]: `${layer}.pre_feedforward_layernorm`,
+    [`${path}.post_norms.${last}`]: `${layer}.post_feedforward_layernorm`,
   };
 }
 
 /** Copies settings of the decoder that transformers also uses for the whole model. */
-export function completeFromDecoder(config: Record<string, unknown>, given: Json, usual: Json = {}): void {
-  const decoder: Json = { ...gemma2.defaults, ...usual, ...(given.decoder as Json | undefined) };
-  for (const name of ['bos_token_id', 'pad_token_id', 'eos_token_id']) config[name] = given[name] ?? decoder[name];
+export function completeFromDecoder(config: Record<string, unknown>, fileConfig: Json, usual: Json = {}): void {
+  const decoder: Json = { ...gemma2.defaults, ...usual, ...(fileConfig.decoder as Json | undefined) };
+  for (const name of ['bos_token_id', 'pad_token_id', 'eos_token_id']) config[name] = fileConfig[name] ?? decoder[name];
   config.vocab_size = decoder.vocab_size ?? 256000;
   config.max_position_embeddings = decoder.max_position_embeddings;
   config.decoder_start_token_id ??= decoder.bos_token_id;
@@ -277,6 +277,6 @@ export const t5Gemma: Family = {
     tie_word_embeddings: true,
     vocab_size: 256000,
   },
-  complete: (config, given) => completeFromDecoder(config, given),
+  complete: (config, fileConfig) => completeFromDecoder(config, fileConfig),
   parts: { encoder: 'gemma2', decoder: 'gemma2' },
 };

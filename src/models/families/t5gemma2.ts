@@ -124,8 +124,8 @@ function columnsOf(map: Tensor, starts: readonly number[], counts: readonly numb
   return concat(
     counts.map((count, b) => {
       const start = starts[b] as number;
-      const own = contiguous(map.rows(b, b + 1).columns(start, start + count));
-      return count === longest ? own : concat([own, map.device.zeros([1, heads, time, longest - count])], -1);
+      const part = contiguous(map.rows(b, b + 1).columns(start, start + count));
+      return count === longest ? part : concat([part, map.device.zeros([1, heads, time, longest - count])], -1);
     }),
   );
 }
@@ -173,9 +173,9 @@ export const t5Gemma2: Family = {
     attention_dropout: 0,
     tie_word_embeddings: true,
   },
-  complete: (config, given) => {
-    completeFromDecoder(config, given, { vocab_size: 262208, max_position_embeddings: 131072 });
-    const { text_config, eoi_token_index } = (given.encoder ?? {}) as Json;
+  complete: (config, fileConfig) => {
+    completeFromDecoder(config, fileConfig, { vocab_size: 262208, max_position_embeddings: 131072 });
+    const { text_config, eoi_token_index } = (fileConfig.encoder ?? {}) as Json;
     config.encoder_text_config = text_config;
     config.eoi_token_index = eoi_token_index ?? 256000;
   },

@@ -121,9 +121,9 @@ export class Transformer extends SequenceModel {
   }
 
   /** scale · table[id] + positions[position], then dropout. */
-  #embed(table: Embedding | null, learned: Embedding | null, ids: Tensor, places: Tensor): Tensor {
+  #embed(table: Embedding | null, learned: Embedding | null, ids: Tensor, tokenPositions: Tensor): Tensor {
     const positions = learned ? tensorOf('Transformer', learned.weight) : this.#sinusoids;
-    const options = { scale: this.config.embeddingScale, positions, positionIds: positions && places };
+    const options = { scale: this.config.embeddingScale, positions, positionIds: positions && tokenPositions };
     return this.dropout.forward((table as Embedding).forward(ids, options));
   }
 

@@ -54,11 +54,13 @@ export class BartDecoder extends CausalModel {
       : { wiring: 'post', finalNorm: false, memorySize };
   }
 
-  protected embedTarget(ids: Tensor, places: Tensor): Tensor {
+  protected embedTarget(ids: Tensor, tokenPositions: Tensor): Tensor {
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const { positions: learned, sinusoids: computed } = this;
     const positions = learned?.weight.rows(2, learned.weight.shape[0] as number) ?? computed;
-    const positionIds = computed ? where(notEqual(ids, paddingId ?? -1), places, this.maxLength) : places;
+    const positionIds = computed
+      ? where(notEqual(ids, paddingId ?? -1), tokenPositions, this.maxLength)
+      : tokenPositions;
     const x = this.tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
     return this.dropout.forward(this.norm?.forward(x) ?? x);
   }

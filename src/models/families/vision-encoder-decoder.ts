@@ -137,15 +137,18 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   }
 
   protected override encodeInputs(inputs: ModelInputs, hiddenStates?: Tensor[]): EncodedSource {
-    const { memory, own } = atOnce(this.#read(inputs, hiddenStates));
-    return { memory, own, unpack: (x) => x.reshape(memory.batch.size, -1, x.shape[1] as number) };
+    const { memory, encoderHidden } = atOnce(this.#read(inputs, hiddenStates));
+    return { memory, encoderHidden, unpack: (x) => x.reshape(memory.batch.size, -1, x.shape[1] as number) };
   }
 
   /** Yields after each layer or stage. */
-  *#read({ pixelValues }: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, { memory: Memory; own: Tensor }> {
+  *#read(
+    { pixelValues }: ModelInputs,
+    hiddenStates?: Tensor[],
+  ): Generator<unknown, { memory: Memory; encoderHidden: Tensor }> {
     const { features, batch, hiddenStates: states } = yield* this.#tower.forwardInParts({ pixelValues });
     hiddenStates?.push(...states);
-    return { memory: { hidden: this.projection?.forward(features) ?? features, batch }, own: features };
+    return { memory: { hidden: this.projection?.forward(features) ?? features, batch }, encoderHidden: features };
   }
 
   protected override embedSource(): Tensor {
@@ -157,7 +160,7 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return this.writer.placesOf(padded);
+    return this.writer.positionIdsOf(padded);
   }
 
   override logitsOf(features: Tensor): Tensor {
@@ -177,13 +180,13 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   }
 
   override get endIds(): readonly number[] {
-    const own = super.endIds;
-    return own.length > 0 ? own : this.writer.endIds;
+    const ids = super.endIds;
+    return ids.length > 0 ? ids : this.writer.endIds;
   }
 
   override moduleName(name: string): string {
-    const [, own] = /^encoder\.(.*)$/.exec(name) ?? [];
-    return own === undefined ? name : `encoder.${this.reader.moduleName(own)}`;
+    const [, encoderName] = /^encoder\.(.*)$/.exec(name) ?? [];
+    return encoderName === undefined ? name : `encoder.${this.reader.moduleName(encoderName)}`;
   }
 
   protected override get stateNames(): StateNames {
@@ -198,8 +201,8 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
 /**
  * Returns the config of a part, completed with the defaults of its family. Throws FormatError for an unknown family.
  */
-function completed<Model>(parts: Readonly<Record<string, Part<Model>>>, side: string, given: unknown): Json {
-  const config = isObject(given) ? (given as Json) : {};
+function completed<Model>(parts: Readonly<Record<string, Part<Model>>>, side: string, sideConfig: unknown): Json {
+  const config = isObject(sideConfig) ? (sideConfig as Json) : {};
   const type = String(config.model_type ?? '');
   const part = Object.hasOwn(parts, type) ? parts[type] : undefined;
   if (part === undefined) {

@@ -66,13 +66,13 @@ class ConvNetwork extends Module implements FeedForwardNetwork {
     const mask = batch.tokenMask?.reshape(size, longest, 1) ?? null;
     const shown = (y: Tensor) => (mask ? mul(y, mask) : y);
     // With an even kernel size, the output is one token too long. The first one is dropped.
-    const own = (y: Tensor) => contiguous(slice(y, 1, 1 - (this.taps % 2), 1 - (this.taps % 2) + longest));
+    const cropped = (y: Tensor) => contiguous(slice(y, 1, 1 - (this.taps % 2), 1 - (this.taps % 2) + longest));
     const hidden = activate(
       'ConvNetwork',
-      own(this.conv1.forward(shown(x.reshape(size, longest, -1)))),
+      cropped(this.conv1.forward(shown(x.reshape(size, longest, -1)))),
       this.activation,
     );
-    const y = own(this.conv2.forward(shown(this.dropout.forward(hidden))));
+    const y = cropped(this.conv2.forward(shown(this.dropout.forward(hidden))));
     return shown(y).reshape(size * longest, -1);
   }
 }
@@ -121,8 +121,8 @@ class StochasticDurations extends Module {
 
   /** `x`: [B, T, width]. `noise`: [B, T, 2]. Returns [B, T]. Yields after each flow. */
   *forwardInParts(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Generator<undefined, Tensor> {
-    const own = this.convPre.forward(x);
-    const voiced = speaker && this.cond ? add(own, this.cond.forward(speaker)) : own;
+    const pre = this.convPre.forward(x);
+    const voiced = speaker && this.cond ? add(pre, this.cond.forward(speaker)) : pre;
     const text = mul(this.convProj.forward(this.convDds.forward(voiced, mask)), mask);
     // Inference skips one flow, as in the paper's code.
     const [affine, , ...splines] = this.flows as [AffineFlow, SplineFlow, ...SplineFlow[]];
@@ -435,10 +435,10 @@ export class Vits extends PretrainedModel {
     const longest = Math.max(...lengths);
     const rows = new Int32Array(size * longest).fill(size * time); // index of the row of zeros after all tokens
     for (const [i, counts] of frames.entries()) {
-      let at = i * longest;
+      let start = i * longest;
       for (const [token, count] of counts.entries()) {
-        rows.fill(i * time + token, at, at + count);
-        at += count;
+        rows.fill(i * time + token, start, start + count);
+        start += count;
       }
     }
     const spread = gather(concat([stats, device.zeros([1, 2 * flowSize])]), device.tensor(rows));
@@ -489,18 +489,18 @@ export class Vits extends PretrainedModel {
 
   protected override get stateNames(): StateNames {
     const layer = 'text_encoder.encoder.layers.*';
-    const own = 'encoder.layers.*';
+    const path = 'encoder.layers.*';
     const relative = (name: string) => ({ name: `${layer}.attention.${name}`, leading: [1] });
     return {
       tokens: 'text_encoder.embed_tokens',
-      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_proj`),
-      [`${own}.self_attn.out_proj`]: `${layer}.attention.out_proj`,
-      [`${own}.self_attn.relative.key_rows`]: relative('emb_rel_k'),
-      [`${own}.self_attn.relative.value_rows`]: relative('emb_rel_v'),
-      [`${own}.norm1`]: `${layer}.layer_norm`,
-      [`${own}.feed_forward.conv1`]: `${layer}.feed_forward.conv_1`,
-      [`${own}.feed_forward.conv2`]: `${layer}.feed_forward.conv_2`,
-      [`${own}.norm2`]: `${layer}.final_layer_norm`,
+      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_proj`),
+      [`${path}.self_attn.out_proj`]: `${layer}.attention.out_proj`,
+      [`${path}.self_attn.relative.key_rows`]: relative('emb_rel_k'),
+      [`${path}.self_attn.relative.value_rows`]: relative('emb_rel_v'),
+      [`${path}.norm1`]: `${layer}.layer_norm`,
+      [`${path}.feed_forward.conv1`]: `${layer}.feed_forward.conv_1`,
+      [`${path}.feed_forward.conv2`]: `${layer}.feed_forward.conv_2`,
+      [`${path}.norm2`]: `${layer}.final_layer_norm`,
       project: 'text_encoder.project',
       vocoder: 'decoder',
     };

@@ -176,34 +176,34 @@ export class Wav2Vec2Bert extends SoundModel {
   }
 
   protected override get stateNames(): StateNames {
-    const own = 'encoder.layers.*';
+    const path = 'encoder.layers.*';
     const layer = 'wav2vec2_bert.encoder.layers.*';
     const heads = [this.settings.size('num_attention_heads')];
-    const network = (ours: string, theirs: string): StateNames => ({
-      [`${own}.${ours}.linear1`]: `${layer}.${theirs}.intermediate_dense`,
-      [`${own}.${ours}.linear2`]: `${layer}.${theirs}.output_dense`,
+    const network = (ours: string, stored: string): StateNames => ({
+      [`${path}.${ours}.linear1`]: `${layer}.${stored}.intermediate_dense`,
+      [`${path}.${ours}.linear2`]: `${layer}.${stored}.output_dense`,
     });
     return {
       feature_norm: 'wav2vec2_bert.feature_projection.layer_norm',
       feature_projection: 'wav2vec2_bert.feature_projection.projection',
       'spec_augment.vector': 'wav2vec2_bert.masked_spec_embed',
-      [`${own}.first_norm`]: `${layer}.ffn1_layer_norm`,
+      [`${path}.first_norm`]: `${layer}.ffn1_layer_norm`,
       ...network('first_feed_forward', 'ffn1'),
-      [`${own}.norm1`]: `${layer}.self_attn_layer_norm`,
-      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
-      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
-      [`${own}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
-      [`${own}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
-      [`${own}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
-      [`${own}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
-      [`${own}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
-      [`${own}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
-      [`${own}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
-      [`${own}.convolution.norm`]: `${layer}.conv_module.depthwise_layer_norm`,
-      [`${own}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
-      [`${own}.norm2`]: `${layer}.ffn2_layer_norm`,
+      [`${path}.norm1`]: `${layer}.self_attn_layer_norm`,
+      [`${path}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
+      [`${path}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
+      [`${path}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
+      [`${path}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
+      [`${path}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
+      [`${path}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
+      [`${path}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
+      [`${path}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
+      [`${path}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
+      [`${path}.convolution.norm`]: `${layer}.conv_module.depthwise_layer_norm`,
+      [`${path}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
+      [`${path}.norm2`]: `${layer}.ffn2_layer_norm`,
       ...network('feed_forward', 'ffn2'),
-      [`${own}.end_norm`]: `${layer}.final_layer_norm`,
+      [`${path}.end_norm`]: `${layer}.final_layer_norm`,
       'intermediate.linear1': 'wav2vec2_bert.intermediate_ffn.intermediate_dense',
       'intermediate.linear2': 'wav2vec2_bert.intermediate_ffn.output_dense',
       ...adapterNames('wav2vec2_bert'),

@@ -253,9 +253,9 @@ export class Wav2Vec2 extends SoundModel {
     const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B, frames, dModel]
     const augmented = this.specAugment?.forward(x.reshape(batch.total, -1), batch).reshape(x.shape) ?? x;
     const mask = batch.tokenMask?.reshape(batch.size, batch.longest, 1);
-    const own = mask ? mul(augmented, mask) : augmented;
-    const placed = add(own, this.positions.forward(own)).reshape(batch.total, -1); // [B · frames, dModel]
-    return this.startDropout.forward(this.startNorm?.forward(placed) ?? placed);
+    const visible = mask ? mul(augmented, mask) : augmented;
+    const embedded = add(visible, this.positions.forward(visible)).reshape(batch.total, -1); // [B · frames, dModel]
+    return this.startDropout.forward(this.startNorm?.forward(embedded) ?? embedded);
   }
 
   protected override get bodyName(): string {

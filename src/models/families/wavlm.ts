@@ -52,8 +52,8 @@ class GatedAttention extends MultiHeadAttention {
     const rows = transpose(this.distances.table()); // [2·M + 1, heads]
     const most = ((rows.shape[0] as number) - 1) / 2;
     const row = (distance: number) => Math.max(-most, Math.min(most, distance)) + most;
-    const places = Int32Array.from({ length: time * time }, (_, i) => row((i % time) - Math.floor(i / time)));
-    const biases = gather(contiguous(rows), rows.device.tensor(places)); // [T · T, heads]
+    const indices = Int32Array.from({ length: time * time }, (_, i) => row((i % time) - Math.floor(i / time)));
+    const biases = gather(contiguous(rows), rows.device.tensor(indices)); // [T · T, heads]
     return permute(biases.reshape(time, time, this.heads), [2, 0, 1]);
   }
 }
@@ -74,13 +74,17 @@ export class WavLm extends Wav2Vec2 {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layers] = ['encoder.layers', 'wavlm.encoder.layers'];
+    const [path, layers] = ['encoder.layers', 'wavlm.encoder.layers'];
     return {
       ...super.stateNames,
-      [`${own}.*.self_attn.gate`]: `${layers}.*.attention.gru_rel_pos_linear`,
-      [`${own}.*.self_attn.gate_scale`]: { name: `${layers}.*.attention.gru_rel_pos_const`, leading: [1], trailing: 2 },
-      [`${own}.0.self_attn.distances`]: `${layers}.0.attention.rel_attn_embed`,
-      [`${own}.*.self_attn.distances`]: [null],
+      [`${path}.*.self_attn.gate`]: `${layers}.*.attention.gru_rel_pos_linear`,
+      [`${path}.*.self_attn.gate_scale`]: {
+        name: `${layers}.*.attention.gru_rel_pos_const`,
+        leading: [1],
+        trailing: 2,
+      },
+      [`${path}.0.self_attn.distances`]: `${layers}.0.attention.rel_attn_embed`,
+      [`${path}.*.self_attn.distances`]: [null],
     };
   }
 }

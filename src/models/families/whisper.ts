@@ -72,8 +72,8 @@ export class Whisper extends Seq2SeqModel {
   }
 
   /**
-   * `source`: float32 [B, mel bins, frames], or [B, places, dModel] as an earlier result's `hidden`. The result belongs
-   * to the current scope. Throws as `forward`.
+   * `source`: float32 [B, mel bins, frames], or [B, positions, dModel] as an earlier result's `hidden`. The result
+   * belongs to the current scope. Throws as `forward`.
    */
   override encode(source: Tokens): Memory;
   override encode(source: string | readonly string[]): never;
@@ -84,20 +84,20 @@ export class Whisper extends Seq2SeqModel {
   /** @internal See `Model.encodeInParts`. */
   override *encodeInParts(source: unknown): Generator<unknown, Memory> {
     this.beginPass();
-    const given = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
-    if (given === null) return yield* this.#read(source);
-    return { hidden: given.reshape(-1, given.shape[2] as number), batch: this.#places(given) };
+    const encoded = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
+    if (encoded === null) return yield* this.#read(source);
+    return { hidden: encoded.reshape(-1, encoded.shape[2] as number), batch: this.#sequencesOf(encoded) };
   }
 
   /** Returns the sequences of the encoder's output: one per source, all of the same length. */
-  #places({ shape }: Tensor): Sequences {
+  #sequencesOf({ shape }: Tensor): Sequences {
     return Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
   }
 
   /**
    * Cross-attention of tokens to audio, one sequence per source. `heads` lists pairs [layer, head]. Returns
-   * probabilities, float32 [sequences, heads, longest sequence, places], zero after shorter sequences. `source` is as
-   * in `encode`. Runs without gradients; the result belongs to the current scope. Throws as `forward`, and
+   * probabilities, float32 [sequences, heads, longest sequence, positions], zero after shorter sequences. `source` is
+   * as in `encode`. Runs without gradients; the result belongs to the current scope. Throws as `forward`, and
    * ArgumentError for unknown heads.
    */
   crossAttention(source: Tensor, tokens: Tokens, heads: readonly (readonly [layer: number, head: number])[]): Tensor {
@@ -139,7 +139,7 @@ export class Whisper extends Seq2SeqModel {
   /** Yields after each layer. */
   *#read(features: unknown, hiddenStates?: Tensor[]): Generator<unknown, Memory> {
     const spectrogram = checkSpectrogram(features, this.featureShape);
-    const batch = this.#places(spectrogram);
+    const batch = this.#sequencesOf(spectrogram);
     const x = this.spectrogram.forward(transpose(spectrogram));
     return { hidden: yield* this.encoder.forwardInParts(x, batch, { hiddenStates }), batch };
   }
@@ -182,7 +182,7 @@ const DESIGN = { wiring: 'pre', finalNorm: true } as const;
 class Spectrogram extends Module {
   readonly conv1: Conv1d;
   readonly conv2: Conv1d;
-  /** float32 [places, dModel]: sinusoids; not trained. */
+  /** float32 [positions, dModel]: sinusoids; not trained. */
   readonly positions: Tensor;
   readonly dropout: Dropout;
 
@@ -193,12 +193,12 @@ class Spectrogram extends Module {
     this.conv1 = new Conv1d(init, { ...options, inputs });
     this.conv2 = new Conv1d(init, { ...options, inputs: outputs, stride: 2 });
     const waves = { layout: 'halves', frequencies: 'tensor2tensor' } as const;
-    const places = config.size('max_source_positions');
-    this.positions = init.table(places, outputs, () => sinusoids(places, outputs, waves));
+    const maxPositions = config.size('max_source_positions');
+    this.positions = init.table(maxPositions, outputs, () => sinusoids(maxPositions, outputs, waves));
     this.dropout = new Dropout(config.number('dropout'), randomness);
   }
 
-  /** float32 [B, columns, mel bins] → [B · places, dModel]. */
+  /** float32 [B, columns, mel bins] → [B · positions, dModel]. */
   forward(columns: Tensor): Tensor {
     const x = gelu(this.conv2.forward(gelu(this.conv1.forward(columns))));
     return this.dropout.forward(add(x, this.positions)).reshape(-1, x.shape[2] as number);

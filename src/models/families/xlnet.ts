@@ -138,7 +138,7 @@ export class XLNet extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [own, layer] = ['encoder.layers.*', 'transformer.layer.*'];
+    const [path, layer] = ['encoder.layers.*', 'transformer.layer.*'];
     const [attention, network] = [`${layer}.rel_attn`, `${layer}.ff`];
     const split = [this.settings.size('n_head'), this.settings.size('d_head')];
     const heads: Partial<Record<typeof this.headKind, string>> = {
@@ -151,21 +151,21 @@ export class XLNet extends EncoderModel {
       'head.out': heads[this.headKind] ?? 'qa_outputs',
       tokens: 'transformer.word_embedding',
       mask_vector: 'transformer.mask_emb',
-      [`${own}.self_attn.qkv.weight`]: {
+      [`${path}.self_attn.qkv.weight`]: {
         name: ['q', 'k', 'v'].map((name) => `${attention}.${name}`),
         inOut: true,
         split,
       },
-      [`${own}.self_attn.out_proj.weight`]: { name: `${attention}.o`, split },
-      [`${own}.self_attn.position_key.weight`]: { name: `${attention}.r`, inOut: true, split },
-      [`${own}.self_attn.key_bias`]: `${attention}.r_w_bias`,
-      [`${own}.self_attn.distance_bias`]: `${attention}.r_r_bias`,
-      [`${own}.self_attn.segment_bias`]: `${attention}.r_s_bias`,
-      [`${own}.self_attn.segment_keys`]: `${attention}.seg_embed`,
-      [`${own}.norm1`]: `${attention}.layer_norm`,
-      [`${own}.feed_forward.linear1`]: `${network}.layer_1`,
-      [`${own}.feed_forward.linear2`]: `${network}.layer_2`,
-      [`${own}.norm2`]: `${network}.layer_norm`,
+      [`${path}.self_attn.out_proj.weight`]: { name: `${attention}.o`, split },
+      [`${path}.self_attn.position_key.weight`]: { name: `${attention}.r`, inOut: true, split },
+      [`${path}.self_attn.key_bias`]: `${attention}.r_w_bias`,
+      [`${path}.self_attn.distance_bias`]: `${attention}.r_r_bias`,
+      [`${path}.self_attn.segment_bias`]: `${attention}.r_s_bias`,
+      [`${path}.self_attn.segment_keys`]: `${attention}.seg_embed`,
+      [`${path}.norm1`]: `${attention}.layer_norm`,
+      [`${path}.feed_forward.linear1`]: `${network}.layer_1`,
+      [`${path}.feed_forward.linear2`]: `${network}.layer_2`,
+      [`${path}.norm2`]: `${network}.layer_norm`,
     };
   }
 }

@@ -96,17 +96,17 @@ export class Yolos extends ImageModel {
     const count = this.objects.shape[0] as number;
     const ids = Int32Array.from({ length: batch * count }, (_, i) => i % count);
     const objects = gather(this.objects, device.tensor(ids)).reshape(batch, count, dModel);
-    const placed = add(concat([patches, objects], 1), this.#placed(this.positions, grid)); // [B, T, dModel]
-    const time = placed.shape[1] as number;
+    const embedded = add(concat([patches, objects], 1), this.#positionsFor(this.positions, grid)); // [B, T, dModel]
+    const time = embedded.shape[1] as number;
     const sequences = Sequences.of(device, Array<number>(batch).fill(time));
     const padded = (rows: Tensor) => rows.reshape(batch, time, dModel);
-    let x = this.dropout.forward(placed.reshape(batch * time, dModel));
+    let x = this.dropout.forward(embedded.reshape(batch * time, dModel));
     const states = [x];
     for (const [i, layer] of this.layers.entries()) {
       x = layer.forward(x, sequences);
       states.push(x); // without the positions, as in transformers
       if (this.laterPositions && i < this.layers.length - 1)
-        x = add(padded(x), this.#placed(this.#later(this.laterPositions, i), grid)).reshape(x.shape);
+        x = add(padded(x), this.#positionsFor(this.#later(this.laterPositions, i), grid)).reshape(x.shape);
       yield;
     }
     const features = this.norm.forward(x);
@@ -126,14 +126,14 @@ export class Yolos extends ImageModel {
   }
 
   /** Positions for a grid of patches: those of patches are interpolated. */
-  #placed(positions: Tensor, grid: GridSize): Tensor {
+  #positionsFor(positions: Tensor, grid: GridSize): Tensor {
     const [total, last] = [positions.shape[0] as number, this.objects.shape[0] as number];
     const patches = positions.rows(1, total - last);
-    const own = this.patches.grid(this.patches.image);
-    if (`${own}` === `${grid}`) return positions;
+    const nativeGrid = this.patches.grid(this.patches.image);
+    if (`${nativeGrid}` === `${grid}`) return positions;
     const parts = [
       positions.rows(0, 1),
-      interpolate('bicubic', patches, own, grid),
+      interpolate('bicubic', patches, nativeGrid, grid),
       positions.rows(total - last, total),
     ];
     return concat(parts);

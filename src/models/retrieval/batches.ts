@@ -53,18 +53,18 @@ export async function inTokenBatches<Result>(
   const batches = groups(order, encoded)
     .flatMap((group) => tokenBatches(group, (i) => lengths[i] as number, max))
     .flatMap((batch) => pieces(batch, batchSize));
-  for (const places of batches) {
+  for (const indices of batches) {
     signal?.throwIfAborted();
     await yieldToEventLoop();
-    const part = partOf(encoded, places);
+    const part = partOf(encoded, indices);
     const tensors = await inferenceAsync(model, () => compute(part));
     try {
       const values = read(await Tensor.dataOf([...tensors]), part);
-      for (const [i, place] of places.entries()) results[place] = values[i] as Result;
+      for (const [i, index] of indices.entries()) results[index] = values[i] as Result;
     } finally {
       for (const tensor of tensors) tensor.dispose();
     }
-    done += places.length;
+    done += indices.length;
     onProgress?.({ done, total: lengths.length });
   }
   signal?.throwIfAborted();
@@ -81,19 +81,19 @@ function pieces<Item>(list: readonly Item[], size: number): Item[][] {
 function groups(order: readonly number[], { attentionMask, inputIds }: EncodedTexts): number[][] {
   if (attentionMask === null) return [[...order]];
   const byLength = new Map<string, number[]>();
-  for (const place of order) {
-    const isHidden = attentionMask[place]?.includes(0) ?? false;
-    const key = isHidden ? `${inputIds[place]?.length}` : '';
-    byLength.set(key, [...(byLength.get(key) ?? []), place]);
+  for (const index of order) {
+    const isHidden = attentionMask[index]?.includes(0) ?? false;
+    const key = isHidden ? `${inputIds[index]?.length}` : '';
+    byLength.set(key, [...(byLength.get(key) ?? []), index]);
   }
   return [...byLength.values()];
 }
 
 function partOf(
   { inputIds, tokenTypeIds, attentionMask, promptTokens }: EncodedTexts,
-  places: readonly number[],
+  indices: readonly number[],
 ): EncodedTexts {
-  const of = <Row>(rows: readonly Row[]) => places.map((place) => rows[place] as Row);
+  const of = <Row>(rows: readonly Row[]) => indices.map((index) => rows[index] as Row);
   const mask = attentionMask && of(attentionMask);
   return {
     inputIds: of(inputIds),

@@ -26,16 +26,16 @@ export async function chatRow(
     content: format === 'flat' ? text : [{ type: 'text', text }],
   });
   const roles = texts.length === 1 ? ['user'] : ['query', 'document'];
-  const render = (given: readonly string[]) => {
-    const messages = given.map((text, i) => message(roles[i] as string, text));
+  const render = (contents: readonly string[]) => {
+    const messages = contents.map((text, i) => message(roles[i] as string, text));
     return tokenizer.applyChatTemplate(prompt === '' ? messages : [message('system', prompt), ...messages], options);
   };
   const ids = await render(texts);
   if (ids.length <= limit) return ids;
   // The template's end tells the model to answer, so it stays. Two other conversations show how long it is.
-  const [one, two] = [await render(texts.map(() => '0')), await render(texts.map(() => '1 2 3 4'))];
+  const [short, two] = [await render(texts.map(() => '0')), await render(texts.map(() => '1 2 3 4'))];
   let same = 0;
-  while (same < Math.min(one.length, two.length) && one.at(-1 - same) === two.at(-1 - same)) same++;
+  while (same < Math.min(short.length, two.length) && short.at(-1 - same) === two.at(-1 - same)) same++;
   const kept = Math.min(same, limit);
-  return [...ids.slice(0, limit - kept), ...one.slice(one.length - kept)];
+  return [...ids.slice(0, limit - kept), ...short.slice(short.length - kept)];
 }

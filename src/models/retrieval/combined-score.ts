@@ -115,17 +115,21 @@ const isWeight = {
 /**
  * Returns the function that combines the similarities of two texts. Throws ArgumentError for weights that make no mean.
  */
-function combiner(given: ScoreWeights): (a: Vectors, b: Vectors, names: Similarities) => CombinedScore {
+function combiner(weights: ScoreWeights): (a: Vectors, b: Vectors, names: Similarities) => CombinedScore {
   const kinds = { dense: isWeight, sparse: isWeight, colbert: isWeight };
-  const { dense: d = 1, sparse: s = 1, colbert: c = 1 } = checkOptions('computeScore: weights', given, kinds);
+  const { dense: d = 1, sparse: s = 1, colbert: c = 1 } = checkOptions('computeScore: weights', weights, kinds);
   if (!(d + s > 0))
     throw new ArgumentError(
-      `computeScore: weights is ${describeValue(given)}, expected a dense or a sparse weight above 0`,
+      `computeScore: weights is ${describeValue(weights)}, expected a dense or a sparse weight above 0`,
     );
   return (a, b, names) => {
-    const one = (x: Vectors[keyof Vectors], y: Vectors[keyof Vectors]) =>
+    const scoreOf = (x: Vectors[keyof Vectors], y: Vectors[keyof Vectors]) =>
       (similarities([x] as never, [y] as never, names)[0] as number[])[0] as number;
-    const [dense, sparse, colbert] = [one(a.dense, b.dense), one(a.sparse, b.sparse), one(a.tokens, b.tokens)];
+    const [dense, sparse, colbert] = [
+      scoreOf(a.dense, b.dense),
+      scoreOf(a.sparse, b.sparse),
+      scoreOf(a.tokens, b.tokens),
+    ];
     return {
       dense,
       sparse,

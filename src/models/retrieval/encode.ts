@@ -75,8 +75,8 @@ export async function encodeTexts(
   const pass = await start('encode', model, texts, task, options);
   const dims = truncateDim ?? pass.head.settings.truncateDim ?? undefined;
   const vectors = await pass.run(denseOf, rowsOf);
-  const cut = vectors.map((vector) => (dims === undefined ? vector : vector.slice(0, dims)));
-  return quantized(normalize ? cut.map(unit) : cut, precision);
+  const truncated = vectors.map((vector) => (dims === undefined ? vector : vector.slice(0, dims)));
+  return quantized(normalize ? truncated.map(unit) : truncated, precision);
 }
 
 /** Texts as tokens of a model, for `embedTokens`. Rejects as `encodeTexts`. */
@@ -164,7 +164,7 @@ export async function encodeTokensOf(
     (values, ids, i) => {
       const { compared = null, pooledTokens = (all: readonly Float32Array[]) => all }: Partial<TextFeatures> =
         last ?? {};
-      const rows = pooledTokens(rowsOf(values, ids.length).filter((_, place) => compared?.[i]?.[place] ?? true));
+      const rows = pooledTokens(rowsOf(values, ids.length).filter((_, index) => compared?.[i]?.[index] ?? true));
       return normalize ? rows.map(unit) : rows;
     },
   );
@@ -186,10 +186,10 @@ interface Pass {
     read: (values: Float32Array, count: number) => readonly Result[],
     maxActiveDims?: number,
   ): Promise<Result[]>;
-  /** Same for rows of each token. `read` gets those of a text, its ids, and its place in the batch. */
+  /** Same for rows of each token. `read` gets those of a text, its ids, and its index in the batch. */
   tokens<Result>(
     pick: (features: TextFeatures) => Tensor,
-    read: (values: Float32Array, ids: readonly number[], place: number) => Result,
+    read: (values: Float32Array, ids: readonly number[], index: number) => Result,
   ): Promise<Result[]>;
 }
 
@@ -197,11 +197,11 @@ interface Pass {
 async function start(
   op: string,
   model: TextReader,
-  given: readonly string[],
+  inputTexts: readonly string[],
   task: TextTask,
   options: PromptOptions,
 ): Promise<Pass> {
-  const texts = checkTexts(op, given);
+  const texts = checkTexts(op, inputTexts);
   const { signal, onProgress, batchSize } = options;
   const head = await headOf(model);
   const { input, steps } = head.route(task);
@@ -252,9 +252,9 @@ const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
 export function promptOf(head: SentenceHead, task: TextTask, { prompt, promptName }: PromptOptions): string {
   if (prompt !== undefined) return prompt;
   const { prompts } = head.settings;
-  const own = task === 'query' ? ['query'] : DOCUMENT_PROMPTS;
+  const candidates = task === 'query' ? ['query'] : DOCUMENT_PROMPTS;
   if (promptName !== undefined || task === null) return head.prompt(promptName);
-  const name = own.find((each) => Object.hasOwn(prompts, each));
+  const name = candidates.find((candidate) => Object.hasOwn(prompts, candidate));
   return name === undefined ? '' : (prompts[name] as string);
 }
 
@@ -267,7 +267,7 @@ export function checkTexts(op: string, texts: readonly string[]): readonly strin
   throw new ArgumentError(`${op}: text ${odd} is ${describeValue(texts[odd])}, expected a string`);
 }
 
-/** The greatest numbers of a vector, in the order of their places. */
+/** The greatest numbers of a vector, in the order of their indices. */
 function greatest(vector: Iterable<readonly [number, number]>, max = Number.POSITIVE_INFINITY): SparseVector {
   let found = [...vector].filter(([, value]) => value !== 0);
   if (found.length > max) found = found.sort(([i, a], [j, b]) => Math.abs(b) - Math.abs(a) || i - j).slice(0, max);

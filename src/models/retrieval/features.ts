@@ -119,7 +119,7 @@ export interface ReadOptions {
   readonly prompt: string;
   readonly task: TextTask;
   /** The second text of each pair. Default: the texts are no pairs. */
-  readonly others?: readonly string[] | undefined;
+  readonly secondTexts?: readonly string[] | undefined;
   /** False to keep texts that are longer than the model reads. Default: true. */
   readonly truncate?: boolean | undefined;
 }

@@ -46,7 +46,7 @@ export interface RankOptions extends PredictOptions {
 
 /** A document of a ranking, by the names of sentence-transformers. */
 export interface RankedDocument {
-  /** The place of the document in the list. */
+  /** The index of the document in the list. */
   readonly corpus_id: number;
   readonly score: number;
   readonly text?: string;
@@ -107,7 +107,7 @@ export async function rankDocuments(
     throw new ArgumentError(`rank: the model gives ${row.length} scores for a pair, expected 1: call predict`);
   });
   return scores
-    .map((score, place) => ({ corpus_id: place, score, ...(returnDocuments && { text: documents[place] as string }) }))
+    .map((score, index) => ({ corpus_id: index, score, ...(returnDocuments && { text: documents[index] as string }) }))
     .sort((a, b) => b.score - a.score || a.corpus_id - b.corpus_id)
     .slice(0, topK);
 }
@@ -171,14 +171,18 @@ const limitsOf = (limit: number) =>
   Number.isFinite(limit) ? ({ truncation: true, maxLength: limit } as const) : ({ truncation: false } as const);
 
 /** A decoder that answers by its next token. */
-function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given: RerankTemplate | undefined): Scorer {
+function decoderScorer(
+  model: TextReader,
+  tokenizer: PretrainedTokenizer,
+  requestedTemplate: RerankTemplate | undefined,
+): Scorer {
   const score = model.sentenceHead?.steps.find((step): step is LogitScore => 'trueId' in step) ?? null;
-  const own = given === undefined && score !== null ? score : null;
+  const logitScore = requestedTemplate === undefined && score !== null ? score : null;
   const template =
-    own !== null || (given === undefined && readsPairs(tokenizer))
+    logitScore !== null || (requestedTemplate === undefined && readsPairs(tokenizer))
       ? null
-      : checkTemplate(given ?? knownTemplate(model.config));
-  const ids = own !== null ? { yes: own.trueId, no: own.falseId } : answerIds(tokenizer, template);
+      : checkTemplate(requestedTemplate ?? knownTemplate(model.config));
+  const ids = logitScore !== null ? { yes: logitScore.trueId, no: logitScore.falseId } : answerIds(tokenizer, template);
   const limit = tokenLimit(model);
   const rowOf = (pair: TextPair, prompt: string) =>
     template === null ? chatRow(tokenizer, pair, prompt, limit) : partRow(tokenizer, template, pair, prompt, limit);
@@ -186,7 +190,8 @@ function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given:
   return {
     activation: model.sentenceHead?.settings.activation ? undefined : isProbability ? 'sigmoid' : 'none',
     encode: async (pairs, prompt) => {
-      if (own !== null) return (model.sentenceHead as SentenceHead).route(null).input.encode(...pairsOf(pairs, prompt));
+      if (logitScore !== null)
+        return (model.sentenceHead as SentenceHead).route(null).input.encode(...pairsOf(pairs, prompt));
       const inputIds: number[][] = [];
       for (const pair of pairs) inputIds.push(await rowOf(pair, prompt));
       return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
@@ -222,14 +227,14 @@ async function partRow(
 ) {
   const rows: number[][] = [];
   for (const part of filledParts(template, pair, prompt)) rows.push(await tokenizer.encodeAsync(part));
-  const place = template.parts.findIndex((part) => part.includes('{document}'));
+  const documentIndex = template.parts.findIndex((part) => part.includes('{document}'));
   const excess = rows.reduce((sum, { length }) => sum + length, 0) - limit;
-  const cut = rows[place] as number[];
-  if (excess > cut.length)
+  const documentRow = rows[documentIndex] as number[];
+  if (excess > documentRow.length)
     throw new ArgumentError(
       `predict: the prompt without the document is longer than the ${limit} tokens that the model reads`,
     );
-  return rows.flatMap((row, i) => (i === place && excess > 0 ? row.slice(0, row.length - excess) : row));
+  return rows.flatMap((row, i) => (i === documentIndex && excess > 0 ? row.slice(0, row.length - excess) : row));
 }
 
 /** Throws ArgumentError for a template that lacks something. */
@@ -276,8 +281,8 @@ function instructionOf({ sentenceHead }: TextReader, { prompt, promptName }: Pre
 function ownActivation({ sentenceHead, config }: TextReader, labels: number): AppliedActivation {
   const older = isObject(config.sentence_transformers) ? config.sentence_transformers.activation_fn : undefined;
   const name = sentenceHead?.settings.activation ?? older ?? config.sbert_ce_default_activation_function;
-  const own = name == null ? null : activationOf('config.json', name);
-  return own ?? (labels === 1 ? 'sigmoid' : 'none');
+  const configured = name == null ? null : activationOf('config.json', name);
+  return configured ?? (labels === 1 ? 'sigmoid' : 'none');
 }
 
 /** The activation of rows of scores. */

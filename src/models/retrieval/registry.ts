@@ -45,8 +45,8 @@ export async function readModule(type: string, folder: ModuleFolder): Promise<Se
 function readerOf(type: string): (typeof readers)[string] | null {
   const name = shortType(type);
   if (INERT.includes(name)) return null;
-  const own = aliases[name] ?? name;
-  const reader = Object.hasOwn(readers, own) ? readers[own] : undefined;
+  const resolved = aliases[name] ?? name;
+  const reader = Object.hasOwn(readers, resolved) ? readers[resolved] : undefined;
   if (reader) return reader;
   const known = [...INPUT_TYPES, ...Object.keys(readers)].join(', ');
   throw new FormatError(`modules.json: module ${JSON.stringify(type)}, expected one of ${known}`);

@@ -86,9 +86,9 @@ export function knownTemplate({ model_type: type }: Json): RerankTemplate {
 export function filledParts(
   { parts, instruction: usual = '', instructionForm: form = '{instruction}' }: RerankTemplate,
   [query, document]: readonly [string, string],
-  given: string,
+  requested: string,
 ): string[] {
-  const wanted = given || usual;
+  const wanted = requested || usual;
   const instruction = wanted === '' ? '' : form.replace('{instruction}', () => wanted);
   const values: Readonly<Record<string, string>> = { query, document, instruction };
   return parts.map((part) =>

@@ -75,8 +75,8 @@ export class SentenceHead extends Module {
    */
   forward(tokens: Tensor, batch: Sequences): Tensor | null {
     const { input, steps } = this.route(null);
-    const given = { tokens, batch, encoded: null, task: null, sentence: null, compared: null };
-    return run([input, ...steps], { ...given, isSparse: false, maxActiveDims: null }).sentence;
+    const features = { tokens, batch, encoded: null, task: null, sentence: null, compared: null };
+    return run([input, ...steps], { ...features, isSparse: false, maxActiveDims: null }).sentence;
   }
 
   /** The similarity of each kind of vectors. BGE-M3's folder names that of its dense ones. */

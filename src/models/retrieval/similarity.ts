@@ -36,7 +36,7 @@ const OF_TOKENS: readonly SimilarityName[] = ['maxsim', 'meanmaxsim'];
  */
 export function similarities(a: OneOrMoreVectors, b: OneOrMoreVectors, names: Similarities): number[][] {
   const [left, right] = [listOf(a), listOf(b)];
-  return left.map((one) => right.map((other) => similarity(one, other, names)));
+  return left.map((vector) => right.map((other) => similarity(vector, other, names)));
 }
 
 /** Similarities of vectors of `a` and `b` with equal index. Throws ArgumentError. */
@@ -46,7 +46,7 @@ export function pairwiseSimilarities(a: OneOrMoreVectors, b: OneOrMoreVectors, n
     throw new ArgumentError(
       `similarityPairwise: there are ${left.length} and ${right.length} vectors, expected as many`,
     );
-  return left.map((one, i) => similarity(one, right[i] as TextVector, names));
+  return left.map((vector, i) => similarity(vector, right[i] as TextVector, names));
 }
 
 /** One vector or several. */
@@ -75,10 +75,10 @@ function similarity(a: TextVector, b: TextVector, names: Similarities): number {
   if (kind !== kindOf(b))
     throw new ArgumentError(`similarity: the vectors are ${kind} and ${kindOf(b)}, expected one kind`);
   if (kind === 'tokens') return maxSim(a as TokenVectors, b as TokenVectors, name === 'meanmaxsim');
-  const own = name === null || OF_TOKENS.includes(name) ? (kind === 'sparse' ? 'dot' : 'cosine') : name;
+  const metric = name === null || OF_TOKENS.includes(name) ? (kind === 'sparse' ? 'dot' : 'cosine') : name;
   return kind === 'sparse'
-    ? sparseSimilarity(a as SparseVector, b as SparseVector, own)
-    : denseSimilarity(a as DenseVector, b as DenseVector, own);
+    ? sparseSimilarity(a as SparseVector, b as SparseVector, metric)
+    : denseSimilarity(a as DenseVector, b as DenseVector, metric);
 }
 
 function denseSimilarity(a: DenseVector, b: DenseVector, name: SimilarityName): number {
@@ -98,8 +98,8 @@ function sparseSimilarity(a: SparseVector, b: SparseVector, name: SimilarityName
   const of = (vector: SparseVector) =>
     new Map(Array.from(vector.indices, (index, i) => [index, vector.values[i] as number]));
   const [left, right] = [of(a), of(b)];
-  const places = [...new Set([...left.keys(), ...right.keys()])];
-  const dense = (vector: Map<number, number>) => places.map((place) => vector.get(place) ?? 0);
+  const indices = [...new Set([...left.keys(), ...right.keys()])];
+  const dense = (vector: Map<number, number>) => indices.map((index) => vector.get(index) ?? 0);
   return denseSimilarity(dense(left), dense(right), name);
 }
 

@@ -95,8 +95,8 @@ function numbered(merges: readonly Merge[], n: number, distance: number): Int32A
       clusters[node] = around ?? count++;
       continue;
     }
-    const { left, right, distance: own } = merges[node - n] as Merge;
-    const cluster = around ?? (own <= distance ? count++ : null);
+    const { left, right, distance: mergeDistance } = merges[node - n] as Merge;
+    const cluster = around ?? (mergeDistance <= distance ? count++ : null);
     const inner = [left, right].filter((child) => child >= n);
     const items = [left, right].filter((child) => child < n);
     for (const child of [...inner, ...items].reverse()) due.push([child, cluster]);

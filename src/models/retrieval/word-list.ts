@@ -60,11 +60,11 @@ export const distinctWords = ({ vocab }: Json): readonly string[] => [
 
 /** The weights of the words in the settings of BoW or WordWeights. Throws FormatError. */
 export function weightsOf(config: Json, where = 'config.json'): readonly number[] {
-  const { vocab, word_weights: given = {}, unknown_word_weight: unknown = 1 } = config;
+  const { vocab, word_weights: wordWeights = {}, unknown_word_weight: unknown = 1 } = config;
   const words = wordsOf(vocab, 'vocab', where);
   const isWeight = (value: unknown) => typeof value === 'number';
-  if (words.length === 0 || !isObject(given) || ![unknown, ...Object.values(given)].every(isWeight))
+  if (words.length === 0 || !isObject(wordWeights) || ![unknown, ...Object.values(wordWeights)].every(isWeight))
     throw new FormatError(`${where}: expected a vocab of words, and numbers as word_weights`);
-  const weights = new Map(Object.entries(given)) as Map<string, number>;
+  const weights = new Map(Object.entries(wordWeights)) as Map<string, number>;
   return words.map((word) => weights.get(word) ?? weights.get(word.toLowerCase()) ?? (unknown as number));
 }

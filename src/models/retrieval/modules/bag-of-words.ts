@@ -23,8 +23,8 @@ export class BagOfWords extends WordEmbeddings {
     const vectors = new Float32Array(encoded.inputIds.length * size);
     for (const [row, ids] of encoded.inputIds.entries())
       for (const id of this.#counts ? ids : new Set(ids)) {
-        const at = row * size + id;
-        vectors[at] = (vectors[at] as number) + (this.#weights[id] as number);
+        const index = row * size + id;
+        vectors[index] = (vectors[index] as number) + (this.#weights[id] as number);
       }
     const sentence = this.model.device.tensor(vectors, [encoded.inputIds.length, size]);
     return { ...features, tokens: null, sentence };

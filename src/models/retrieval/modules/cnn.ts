@@ -19,7 +19,7 @@ export class Cnn extends SentenceModule {
   static async read({ path, init, config, tensors }: ModuleFolder): Promise<Cnn> {
     const { kernel_sizes: widths, stride_sizes: strides } = await config('cnn_config.json');
     const isOdd = (width: unknown) => isCount(width as number) && (width as number) % 2 === 1;
-    const isEach = (value: unknown, check: (each: unknown) => boolean) =>
+    const isEach = (value: unknown, check: (item: unknown) => boolean) =>
       Array.isArray(value) && value.length > 0 && value.every(check);
     if (!isEach(widths, isOdd) || !(strides == null || isEach(strides, (stride) => stride === 1)))
       throw new FormatError(

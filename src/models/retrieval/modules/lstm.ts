@@ -34,11 +34,11 @@ export class Lstm extends SentenceModule {
   }
 
   protected override get stateNames(): StateNames {
-    const names = (own: string, suffix: string) => [
-      [`${own}.*.layers.0.input.weight`, `encoder.weight_ih_l*${suffix}`],
-      [`${own}.*.layers.0.input.bias`, `encoder.bias_ih_l*${suffix}`],
-      [`${own}.*.layers.0.hidden.weight`, `encoder.weight_hh_l*${suffix}`],
-      [`${own}.*.layers.0.hidden.bias`, `encoder.bias_hh_l*${suffix}`],
+    const names = (path: string, suffix: string) => [
+      [`${path}.*.layers.0.input.weight`, `encoder.weight_ih_l*${suffix}`],
+      [`${path}.*.layers.0.input.bias`, `encoder.bias_ih_l*${suffix}`],
+      [`${path}.*.layers.0.hidden.weight`, `encoder.weight_hh_l*${suffix}`],
+      [`${path}.*.layers.0.hidden.bias`, `encoder.bias_hh_l*${suffix}`],
     ];
     return Object.fromEntries([...names('forwards', ''), ...names('backwards', '_reverse')]);
   }
@@ -65,12 +65,12 @@ function through(layer: Layers, x: Tensor, { lengths, longest, total }: Sequence
   return pack(layer.forward(unpack(x, lengths, longest)).outputs, lengths, total);
 }
 
-/** The places of packed rows when each text is read from its end. */
+/** The indices of packed rows when each text is read from its end. */
 function reversed({ starts, counts, total }: Sequences): Int32Array {
-  const places = new Int32Array(total);
+  const indices = new Int32Array(total);
   for (const [i, count] of counts.entries()) {
     const start = starts[i] as number;
-    for (let row = 0; row < count; row++) places[start + row] = start + count - 1 - row;
+    for (let row = 0; row < count; row++) indices[start + row] = start + count - 1 - row;
   }
-  return places;
+  return indices;
 }

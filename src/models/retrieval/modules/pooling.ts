@@ -56,7 +56,7 @@ function modesOf(config: Json, path: string): readonly SentencePooling[] {
     return chosen.length > 0 ? chosen.map((flag) => FLAGS[flag] as SentencePooling) : ['mean'];
   }
   const named = [mode].flat() as SentencePooling[];
-  if (named.length > 0 && named.every((each) => known.includes(each))) return named;
+  if (named.length > 0 && named.every((name) => known.includes(name))) return named;
   throw new FormatError(`${path}/config.json: pooling_mode is ${JSON.stringify(mode)}, expected ${known.join(', ')}`);
 }
 
@@ -83,9 +83,9 @@ function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt
     case 'mean_sqrt_len_tokens':
       return weighted(x, features, prompt, { weight: () => 1, total: (count) => count, isRoot: true });
     case 'weightedmean':
-      // The place of a token, from 1 on and with the prompt, is its weight.
+      // The position of a token, from 1 on and with the prompt, is its weight.
       return weighted(x, features, prompt, {
-        weight: (place) => place,
+        weight: (position) => position,
         total: (count) => (count * (count + 1 + 2 * prompt)) / 2,
       });
     case 'max': {
@@ -103,8 +103,8 @@ function poolAs(mode: SentencePooling, x: Tensor, features: TextFeatures, prompt
 const countsOf = ({ encoded, batch }: TextFeatures) => encoded?.inputIds.map(({ length }) => length) ?? batch.counts;
 
 interface Weighting {
-  /** The weight of a token by its place, from 1 on. */
-  weight(place: number): number;
+  /** The weight of a token by its position, from 1 on. */
+  weight(position: number): number;
   /** The divisor of the sum, by the number of tokens that count. Weights of words, if there are any, replace it. */
   total(count: number): number;
   /** True to divide by the root of the divisor. */

@@ -53,9 +53,9 @@ export class Router extends SentenceModule {
 
   override route(task: TextTask): readonly SentenceModule[] {
     const name = this.#nameOf(task);
-    const route = this.routes.find((each) => each.name === name);
+    const route = this.routes.find((candidate) => candidate.name === name);
     if (route) return route.steps.flatMap((step) => step.route(task));
-    const known = this.routes.map((each) => each.name).join(', ');
+    const known = this.routes.map((candidate) => candidate.name).join(', ');
     throw new ArgumentError(
       `encode: the model has no route for ${task === null ? 'texts without a task' : `the task ${task}`}, only ${known}` +
         (task === null ? ': call encodeQuery or encodeDocument' : ''),
@@ -67,9 +67,9 @@ export class Router extends SentenceModule {
   }
 
   #nameOf(task: TextTask): string | null {
-    for (const own of [task, null])
+    for (const taskKey of [task, null])
       for (const kind of ['text', null]) {
-        const mapped = this.mappings[`(${pythonOf(own)}, ${pythonOf(kind)})`];
+        const mapped = this.mappings[`(${pythonOf(taskKey)}, ${pythonOf(kind)})`];
         if (mapped !== undefined) return mapped;
       }
     const names = this.routes.map(({ name }) => name);

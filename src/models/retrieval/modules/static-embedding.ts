@@ -12,10 +12,10 @@ export class StaticEmbedding extends Transformer {
     return { ...(yield* super.readInParts({ ...encoded, inputIds }, task)), encoded };
   }
 
-  override forward(given: TextFeatures): TextFeatures {
-    const features = new Pooling(['mean']).forward(given);
+  override forward(input: TextFeatures): TextFeatures {
+    const features = new Pooling(['mean']).forward(input);
     const sentence = features.sentence as Tensor;
-    const rows = given.encoded?.inputIds ?? [];
+    const rows = input.encoded?.inputIds ?? [];
     if (rows.every(({ length }) => length > 0)) return features;
     // A text without tokens is 0.
     return {

@@ -70,7 +70,7 @@ export class Transformer extends InputModule {
 
   override async encode(
     texts: readonly string[],
-    { prompt, task, others, truncate = true }: ReadOptions,
+    { prompt, task, secondTexts, truncate = true }: ReadOptions,
   ): Promise<EncodedTexts> {
     const { expansion = null, chat = null } = this.#settings;
     if (chat)
@@ -79,12 +79,12 @@ export class Transformer extends InputModule {
         prompt,
         truncate ? this.#limit(task, null) : Number.POSITIVE_INFINITY,
         chat,
-        others,
+        secondTexts,
       );
     const promptTokens = prompt === '' ? 0 : await this.#lengthOf(prompt);
     const expanded = task === 'query' ? expansion : null;
     const limit = truncate ? this.#limit(task, expanded) : Number.POSITIVE_INFINITY;
-    const rows = await this.#rowsOf(texts, prompt, limit, others);
+    const rows = await this.#rowsOf(texts, prompt, limit, secondTexts);
     const encoded = { ...rows, promptTokens, attentionMask: null };
     return expanded === null ? encoded : this.#expanded(encoded, expanded);
   }
@@ -131,8 +131,8 @@ export class Transformer extends InputModule {
     const { queryTokens = null, documentTokens = null } = this.#settings;
     const max = this.#model.maxLength;
     if (expansion?.strategy === 'fixed') return Math.min(expansion.length, max);
-    const own = (task === 'query' ? queryTokens : task === 'document' ? documentTokens : null) ?? this.maxTokens;
-    return Math.min(Math.max(own, expansion?.length ?? 0), max);
+    const taskMax = (task === 'query' ? queryTokens : task === 'document' ? documentTokens : null) ?? this.maxTokens;
+    return Math.min(Math.max(taskMax, expansion?.length ?? 0), max);
   }
 
   /** sentence-transformers does not tell how long the prompt is in a conversation, either. */
@@ -141,18 +141,18 @@ export class Transformer extends InputModule {
     prompt: string,
     limit: number,
     chat: ChatForm,
-    others?: readonly string[],
+    secondTexts?: readonly string[],
   ): Promise<EncodedTexts> {
     const inputIds: number[][] = [];
     for (const [i, text] of texts.entries()) {
-      const other = others?.[i];
-      const given = other === undefined ? [text] : [text, other];
-      inputIds.push(await chatRow(this.#tokenizer(), given, prompt, limit, chat));
+      const other = secondTexts?.[i];
+      const pair = other === undefined ? [text] : [text, other];
+      inputIds.push(await chatRow(this.#tokenizer(), pair, prompt, limit, chat));
     }
     return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
   }
 
-  async #rowsOf(texts: readonly string[], prompt: string, limit: number, others?: readonly string[]) {
+  async #rowsOf(texts: readonly string[], prompt: string, limit: number, secondTexts?: readonly string[]) {
     const { lowercase = false, addSpecialTokens = true, dropsUnknown = false } = this.#settings;
     const tokenizer = this.#tokenizer();
     const marker = this.#markerOf(prompt);
@@ -162,13 +162,13 @@ export class Transformer extends InputModule {
       : { truncation: false };
     const { inputIds, tokenTypeIds, specialTokensMask } = await tokenizer.encodeBatchAsync(
       lowercase ? written.map((text) => text.toLowerCase()) : written,
-      { ...limits, addSpecialTokens, returnOffsets: false, ...(others && { textPair: others }) },
+      { ...limits, addSpecialTokens, returnOffsets: false, ...(secondTexts && { textPair: secondTexts }) },
     );
     if (marker)
       for (const [i, row] of inputIds.entries()) {
-        const at = specialTokensMask[i]?.[0] === 1 ? 1 : 0;
-        row.splice(at, 0, marker.id);
-        tokenTypeIds[i]?.splice(at, 0, 0);
+        const index = specialTokensMask[i]?.[0] === 1 ? 1 : 0;
+        row.splice(index, 0, marker.id);
+        tokenTypeIds[i]?.splice(index, 0, 0);
       }
     const known = dropsUnknown ? inputIds.map((row) => row.filter((id) => id !== tokenizer.unkId)) : inputIds;
     return { inputIds: known, tokenTypeIds: dropsUnknown ? null : tokenTypeIds };

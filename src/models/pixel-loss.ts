@@ -1,4 +1,4 @@
-// The loss of models that label each place of an image.
+// The loss of models that label each pixel of an image.
 
 import { checkDType, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -13,8 +13,8 @@ import type { ModelInputs } from './inputs.js';
  * Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. Places of
  * the label `ignored` do not count. Throws ShapeError, ArgumentError, DTypeError.
  */
-export function placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, ignored: number): Tensor {
-  const size = placesOf(labels, logits.shape[0] as number);
+export function pixelLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, ignored: number): Tensor {
+  const size = gridOf(labels, logits.shape[0] as number);
   const upsampled = interpolate(logits, { size, mode: 'bilinear', channelsLast: true });
   const [rows, classes] = [upsampled.reshape(-1, lastOf(logits.shape)), (labels as Tensor).reshape(-1)];
   if (lastOf(logits.shape) > 1) return crossEntropy(rows, classes, { ignoreIndex: ignored });
@@ -25,7 +25,7 @@ export function placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['label
 }
 
 /** Returns height and width of a map of labels. Throws ShapeError, ArgumentError, DTypeError. */
-function placesOf(labels: unknown, batch: number): GridSize {
+function gridOf(labels: unknown, batch: number): GridSize {
   if (!(labels instanceof Tensor))
     throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected an int32 tensor [B, height, width]`);
   checkDType('forward', 'labels', labels, 'int32');
