@@ -89,9 +89,9 @@ export class Batcher<Input, Result> {
   #take(): Waiting<Input, Result>[] {
     let cost = 0;
     let count = 0;
-    for (const each of this.#waiting.slice(0, this.options.batchSize)) {
-      if (count > 0 && cost + each.cost > this.options.batchTokens) break;
-      cost += each.cost;
+    for (const entry of this.#waiting.slice(0, this.options.batchSize)) {
+      if (count > 0 && cost + entry.cost > this.options.batchTokens) break;
+      cost += entry.cost;
       count++;
     }
     this.#cost -= cost;
@@ -113,7 +113,7 @@ export class Batcher<Input, Result> {
       void this.#resolve(batch, results);
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);
-      else for (const each of batch) await this.#finish([each]);
+      else for (const entry of batch) await this.#finish([entry]);
     }
   }
 

@@ -25,8 +25,15 @@ export async function* collect(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   options: CollectOptions,
 ): AsyncGenerator<Collected> {
-  const given = checkQueueOptions('collect', options, { ...QUEUE_KINDS, from: 'whole' });
-  const { redis = QUEUE_DEFAULTS.redis, queue: name, prefix, task = QUEUE_DEFAULTS.task, signal, from = 0 } = given;
+  const collectOptions = checkQueueOptions('collect', options, { ...QUEUE_KINDS, from: 'whole' });
+  const {
+    redis = QUEUE_DEFAULTS.redis,
+    queue: name,
+    prefix,
+    task = QUEUE_DEFAULTS.task,
+    signal,
+    from = 0,
+  } = collectOptions;
   const { Queue: BullQueue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });
   const queue = new BullQueue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });

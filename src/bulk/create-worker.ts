@@ -83,13 +83,13 @@ const KINDS = {
  * wrong password; DeviceError if BullMQ is not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
-  const given = checkQueueOptions('createWorker', options, KINDS);
-  if (given.task === undefined)
+  const workerOptions = checkQueueOptions('createWorker', options, KINDS);
+  if (workerOptions.task === undefined)
     throw new ArgumentError(`createWorker: task is undefined, expected ${KINDS.task.expected}`);
-  const { redis = QUEUE_DEFAULTS.redis, queue, task } = given;
-  const { batchTokens, linger, concurrency, progressEvery } = withDefaults(given, WORKER_DEFAULTS);
+  const { redis = QUEUE_DEFAULTS.redis, queue, task } = workerOptions;
+  const { batchTokens, linger, concurrency, progressEvery } = withDefaults(workerOptions, WORKER_DEFAULTS);
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
-  const redisOf = { queue, prefix: given.worker?.prefix, isPatient: true };
+  const redisOf = { queue, prefix: workerOptions.worker?.prefix, isPatient: true };
   const { connection, isAway, close } = await connect(redis, redisOf);
   const batcher = new Batcher(task as BulkTask, { batchTokens, batchSize: Math.ceil(concurrency / 2), linger });
   const process = async (job: Job<JobData>): Promise<unknown> => {
@@ -110,7 +110,7 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
     lockDuration: LOCK,
     stalledInterval: LOCK / 2,
     maxStalledCount: KILLS,
-    ...given.worker,
+    ...workerOptions.worker,
     concurrency: Math.min(concurrency, FIRST),
     connection,
   });

@@ -41,6 +41,6 @@ function rowOf(results: unknown, i: number): unknown {
 
 function plain(value: unknown): unknown {
   return JSON.parse(
-    JSON.stringify(value, (_, each) => (ArrayBuffer.isView(each) ? Array.from(each as Float32Array) : each)),
+    JSON.stringify(value, (_, member) => (ArrayBuffer.isView(member) ? Array.from(member as Float32Array) : member)),
   );
 }

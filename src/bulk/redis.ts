@@ -101,7 +101,7 @@ function withDuplicates(client: Redis | Cluster): Connection {
     connection: Object.assign(client, { duplicate: remembering }) as ConnectionOptions,
     isAway: () => client.status !== 'ready',
     close() {
-      for (const each of all) end(each);
+      for (const connection of all) end(connection);
     },
   };
 }
@@ -120,7 +120,7 @@ async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluste
   const { Redis: One, Cluster: Many } = await import('ioredis').catch((error: Error) => {
     throw new DeviceError(`${ADVICE} (${error.message})`, { cause: error });
   });
-  const [first = '', ...others] = url.split(',');
+  const [first = '', ...otherUrls] = url.split(',');
   const { hostname, port, protocol, username, password, pathname } = parsed(first, url);
   const shared = {
     maxRetriesPerRequest: null,
@@ -131,14 +131,19 @@ async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluste
   };
   const retry = (times: number) => Math.min(100 * times, 2000);
   const node = { host: hostname || 'localhost', port: Number(port || 6379) };
-  if (!isCluster && others.length === 0) {
+  if (!isCluster && otherUrls.length === 0) {
     const db = Number(pathname.slice(1) || 0);
     if (!Number.isInteger(db))
       throw new ArgumentError(`bulk: '${hidden(url)}' does not end in the number of a database`);
     return new One({ ...node, ...shared, db, retryStrategy: retry });
   }
-  const rest = others.filter(Boolean).map((each) => parsed(each.includes('//') ? each : `redis://${each}`, url));
-  const nodes = [node, ...rest.map((each) => ({ host: each.hostname, port: Number(each.port || 6379) }))];
+  const otherNodes = otherUrls
+    .filter(Boolean)
+    .map((address) => parsed(address.includes('//') ? address : `redis://${address}`, url));
+  const nodes = [
+    node,
+    ...otherNodes.map((address) => ({ host: address.hostname, port: Number(address.port || 6379) })),
+  ];
   return new Many(nodes, {
     redisOptions: shared,
     clusterRetryStrategy: retry,

@@ -42,13 +42,19 @@ export async function submit(
   options: SubmitOptions,
 ): Promise<number> {
   const kinds = { ...QUEUE_KINDS, attempts: 'count', job: 'object', onProgress: 'function' } as const;
-  const given = checkQueueOptions('submit', options, kinds);
-  const { redis = QUEUE_DEFAULTS.redis, queue: name, prefix, task = QUEUE_DEFAULTS.task, attempts = ATTEMPTS } = given;
-  const { signal, onProgress } = given;
+  const submitOptions = checkQueueOptions('submit', options, kinds);
+  const {
+    redis = QUEUE_DEFAULTS.redis,
+    queue: name,
+    prefix,
+    task = QUEUE_DEFAULTS.task,
+    attempts = ATTEMPTS,
+  } = submitOptions;
+  const { signal, onProgress } = submitOptions;
   const { Queue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });
   const queue = new Queue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });
-  const shared: JobsOptions = { backoff: { type: 'exponential', delay: 1000 }, ...given.job, attempts };
+  const shared: JobsOptions = { backoff: { type: 'exponential', delay: 1000 }, ...submitOptions.job, attempts };
   let count = 0;
   let chunk: { name: string; data: JobData; opts: JobsOptions }[] = [];
   const add = async () => {

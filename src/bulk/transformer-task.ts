@@ -29,8 +29,8 @@ export function transformerTask(
   checkKnown('transformerTask', options, Object.keys(OPTION_RULES) as (keyof typeof options)[]);
   checkKinds(options);
   const { source, target } = model.tokenizers;
-  const [reader, writer] = [source ?? target, target ?? source];
-  if (reader === undefined || writer === undefined)
+  const [reader, targetTokenizer] = [source ?? target, target ?? source];
+  if (reader === undefined || targetTokenizer === undefined)
     throw new ArgumentError('transformerTask: the model was saved without its tokenizers');
   const encode = (input: string): number[] => {
     if (typeof input !== 'string') throw new ArgumentError(`the input is ${JSON.stringify(input)}, expected a string`);
@@ -45,7 +45,7 @@ export function transformerTask(
     async run(inputs, tell) {
       const write = async (rows: number[][]): Promise<GeneratedOutput[]> => {
         const { sequences, scores } = await model.generate(rows, options);
-        return sequences.map((ids, i) => ({ output: writer.decode(ids), score: scores[i] as number }));
+        return sequences.map((ids, i) => ({ output: targetTokenizer.decode(ids), score: scores[i] as number }));
       };
       const onProgress = ({ done, total }: TaskProgress) => tell?.(Math.floor((100 * done) / total));
       const { batchSize = TOGETHER } = options;

@@ -6,7 +6,7 @@ import { IGNORED } from '../models/losses.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { tokenizerOf } from './encoded.js';
-import { cut, type LabelledTokens, TokenObjective } from './token-objective.js';
+import { type LabelledTokens, TokenObjective, truncated } from './token-objective.js';
 
 /** A conversation, a text, or ids. */
 export interface CausalRow {
@@ -30,18 +30,18 @@ export class CausalLanguageModel extends TokenObjective<CausalRow> {
   async prepare(rows: readonly CausalRow[]): Promise<void> {
     for (const row of rows) {
       if (row?.messages === undefined || this.isKnown(row)) continue;
-      this.remember(row, cut(await encodeChat(this.model, row.messages), this.maxLength));
+      this.remember(row, truncated(await encodeChat(this.model, row.messages), this.maxLength));
     }
   }
 
   protected override encode(row: CausalRow): LabelledTokens {
     const { inputIds, labels = inputIds, text, prompt = '' } = row;
-    if (inputIds !== undefined) return cut({ inputIds, labels: labels as readonly number[] }, this.maxLength);
+    if (inputIds !== undefined) return truncated({ inputIds, labels: labels as readonly number[] }, this.maxLength);
     if (typeof text !== 'string')
       throw new ArgumentError(
         `fit: an example is ${describeValue(row)}, expected { messages }, { text } or { inputIds }`,
       );
-    return cut(encodeContinuation(this.model, prompt, text), this.maxLength);
+    return truncated(encodeContinuation(this.model, prompt, text), this.maxLength);
   }
 
   /** The first token is not predicted. */
@@ -56,10 +56,10 @@ export function encodeContinuation(model: PretrainedModel, prompt: string, text:
   const [start, end] = [tokenizer.bosId ?? [], tokenizer.eosId ?? []].map((id) => [id].flat()) as [number[], number[]];
   // The prompt is encoded separately, with its special tokens, because inference encodes it in the same way.
   const withSpecial = prompt === '' ? start : (tokenizer.encodeBatch([prompt]).inputIds[0] as number[]);
-  const given = withSpecial.at(-1) === end[0] && withSpecial.length > 1 ? withSpecial.slice(0, -1) : withSpecial;
+  const promptIds = withSpecial.at(-1) === end[0] && withSpecial.length > 1 ? withSpecial.slice(0, -1) : withSpecial;
   const answer = [...tokenizer.encode(text), ...end];
-  const hidden = given.map((id) => (prompt === '' ? id : IGNORED));
-  return { inputIds: [...given, ...answer], labels: [...hidden, ...answer] };
+  const hidden = promptIds.map((id) => (prompt === '' ? id : IGNORED));
+  return { inputIds: [...promptIds, ...answer], labels: [...hidden, ...answer] };
 }
 
 /**
@@ -83,9 +83,9 @@ export async function encodeChat(model: PretrainedModel, messages: readonly Chat
     throw new ArgumentError('fit: a conversation has no answer to learn, expected a message of the role assistant');
   const { inputIds, offsets } = tokenizer.encodeBatch([text], { addSpecialTokens: false });
   const ids = inputIds[0] as number[];
-  const places = offsets[0] as [number, number][];
+  const tokenSpans = offsets[0] as [number, number][];
   const labels = ids.map((id, i) => {
-    const [start, end] = places[i] as [number, number];
+    const [start, end] = tokenSpans[i] as [number, number];
     return spans.some(([from, to]) => start >= from && end <= to && end > start) ? id : IGNORED;
   });
   return { inputIds: ids, labels };

@@ -34,11 +34,11 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
   readonly #options: Complete<DistillationOptions>;
 
   constructor(
-    private readonly own: ModelObjective<Row, Encoded>,
+    private readonly objective: ModelObjective<Row, Encoded>,
     private readonly teacher: PretrainedModel,
     options: DistillationOptions = {},
   ) {
-    super(own.model);
+    super(objective.model);
     const kinds = {
       temperature: 'positive',
       alpha: 'fraction',
@@ -55,15 +55,15 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
   }
 
   async prepare(rows: readonly Row[]): Promise<void> {
-    await (this.own as Partial<Objective<Row>>).prepare?.(rows);
+    await (this.objective as Partial<Objective<Row>>).prepare?.(rows);
   }
 
   protected override encode(row: Row): Encoded {
-    return this.own.encoded(row);
+    return this.objective.encoded(row);
   }
 
   override inputs(examples: readonly Encoded[]) {
-    return this.own.inputs(examples);
+    return this.objective.inputs(examples);
   }
 
   protected override lengthOf(): number {
@@ -71,15 +71,15 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
   }
 
   override tokensOf(row: Row): number {
-    return this.own.tokensOf(row);
+    return this.objective.tokensOf(row);
   }
 
   override weightOf(rows: readonly Row[]): number {
-    return this.own.weightOf(rows);
+    return this.objective.weightOf(rows);
   }
 
   override seedDropout(seed: number): void {
-    this.own.seedDropout(seed);
+    this.objective.seedDropout(seed);
   }
 
   protected override *lossInParts(examples: readonly Encoded[]): Generator<unknown, Tensor> {
@@ -96,9 +96,9 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
       scale(student.loss, 1 - alpha),
       scale(distillationLoss(flat(student.logits), flat(taught.logits), { temperature }), alpha),
     ];
-    for (const [own, other] of pairs) {
-      const [a, b] = [student.hiddenStates?.[own], taught.hiddenStates?.[other]];
-      if (!a || !b) throw new ArgumentError(`Distillation: there are no hidden states ${own} and ${other}`);
+    for (const [layer, other] of pairs) {
+      const [a, b] = [student.hiddenStates?.[layer], taught.hiddenStates?.[other]];
+      if (!a || !b) throw new ArgumentError(`Distillation: there are no hidden states ${layer} and ${other}`);
       parts.push(scale(mseLoss(a, b), hiddenWeight));
     }
     return parts.reduce(add);

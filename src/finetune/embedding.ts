@@ -67,10 +67,10 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
 
   protected override encode(row: EmbeddingRow): EncodedTexts {
     const { text = row.anchor, pair = row.positive, negative, score } = row;
-    const given = [text, pair, ...(negative === undefined ? [] : [negative])];
-    if (!given.every((each) => typeof each === 'string'))
+    const passages = [text, pair, ...(negative === undefined ? [] : [negative])];
+    if (!passages.every((passage) => typeof passage === 'string'))
       throw new ArgumentError('fit: an example has no text and pair, and no anchor and positive');
-    const texts = given.map((each) => encodeText(this.model, each as string, undefined, this.maxLength));
+    const texts = passages.map((passage) => encodeText(this.model, passage as string, undefined, this.maxLength));
     return { texts, score: score === undefined ? null : scoreOf(score) };
   }
 

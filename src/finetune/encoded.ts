@@ -27,8 +27,8 @@ export const MAX_LENGTH = 512;
 /** Returns the maximum number of tokens of an example: `maxLength` or 512, but at most the model's limit. */
 export function limitOf(model: PretrainedModel, maxLength: number | undefined): number {
   const { model_max_length: max } = tokenizerOf('fit', model).config ?? {};
-  const own = typeof max === 'number' && max < 1e9 ? max : Number.POSITIVE_INFINITY;
-  return Math.min(maxLength ?? MAX_LENGTH, own, model.maxLength);
+  const tokenizerMax = typeof max === 'number' && max < 1e9 ? max : Number.POSITIVE_INFINITY;
+  return Math.min(maxLength ?? MAX_LENGTH, tokenizerMax, model.maxLength);
 }
 
 /** Encodes a text or a pair with special tokens, truncated to `maxLength` tokens. */

@@ -74,7 +74,7 @@ export async function evaluateTokens(
     ({ inputIds }) => inputIds.length,
     async (batch) => {
       signal?.throwIfAborted();
-      const inputIds = packed(batch.map((each) => each.inputIds));
+      const inputIds = packed(batch.map((example) => example.inputIds));
       const logits = inference(model, () => model.forward({ inputIds }).logits as Tensor);
       const values = await logits.data();
       logits.dispose();
@@ -139,7 +139,7 @@ async function answersTo(
 ): Promise<string[]> {
   const tokenizer = tokenizerOf('eval', model);
   const ids = await Promise.all(
-    prompts.map((each) => tokenizer.applyChatTemplate(each, { addGenerationPrompt: true })),
+    prompts.map((prompt) => tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true })),
   );
   const lengths = chats.map((messages) => tokenizer.encode(String(messages.at(-1)?.content)).length);
   const maxNewTokens = 2 * Math.max(...lengths) + 16;
@@ -203,8 +203,8 @@ export async function evaluateEmbeddings(
     };
   }
   const nearest = a.filter((vector, i) => {
-    const own = cosine(vector, b[i] as Float32Array);
-    return b.every((other, j) => j === i || cosine(vector, other) < own);
+    const similarity = cosine(vector, b[i] as Float32Array);
+    return b.every((other, j) => j === i || cosine(vector, other) < similarity);
   });
   return { accuracy: nearest.length / rows.length };
 }

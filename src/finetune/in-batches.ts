@@ -17,9 +17,9 @@ export async function byLength<Item, Result>(
       sum += lengths[order[end] as number] as number;
       if (end > start && sum > tokens) break;
     }
-    const places = order.slice(start, end);
-    const found = await run(places.map((i) => items[i] as Item));
-    for (const [n, i] of places.entries()) results[i] = found[n] as Result;
+    const indices = order.slice(start, end);
+    const found = await run(indices.map((i) => items[i] as Item));
+    for (const [n, i] of indices.entries()) results[i] = found[n] as Result;
     start = end;
   }
   return results;

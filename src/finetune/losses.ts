@@ -28,12 +28,12 @@ export function inBatchNegatives(
   positives: Tensor,
   options: { /** Default: 20. */ scale?: number | undefined; negatives?: Tensor | null | undefined } = {},
 ): Tensor {
-  const given = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: orNull('tensor') });
-  const { scale: factor = 20, negatives } = given;
+  const checked = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: orNull('tensor') });
+  const { scale: factor = 20, negatives } = checked;
   const candidates = negatives ? concat([positives, negatives]) : positives;
   const cosines = matmul(normalized(anchors), normalized(candidates), { transposeB: true });
-  const own = Int32Array.from({ length: anchors.shape[0] as number }, (_, i) => i);
-  return crossEntropy(scale(cosines, factor), anchors.device.tensor(own));
+  const diagonal = Int32Array.from({ length: anchors.shape[0] as number }, (_, i) => i);
+  return crossEntropy(scale(cosines, factor), anchors.device.tensor(diagonal));
 }
 
 /**
@@ -59,7 +59,7 @@ export function rankedCosineLoss(
   const size = scores.length;
   const cosines = scale(cosineSimilarity(a, b), factor);
   const differences = sub(cosines.reshape(1, size), cosines.reshape(size, 1)); // [i, j] is cosⱼ − cosᵢ
-  const hidden = scores.flatMap((own) => scores.map((other) => (own > other ? 0 : -1e12)));
+  const hidden = scores.flatMap((score) => scores.map((other) => (score > other ? 0 : -1e12)));
   const terms = add(differences, device.tensor(Float32Array.from(hidden), [size, size])).reshape(1, size * size);
   return crossEntropy(concat([device.zeros([1, 1]), terms], -1), device.tensor(Int32Array.of(0)));
 }

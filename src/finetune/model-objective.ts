@@ -127,6 +127,8 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
 /** Throws ArgumentError for settings that these losses do not support. */
 function checkSettings(settings: LossSettings): void {
-  const given = Object.entries(checkOptions('fit: the objective', settings)).filter(([, value]) => value !== undefined);
-  checkKnown('fit: the objective', Object.fromEntries(given), []);
+  const defined = Object.entries(checkOptions('fit: the objective', settings)).filter(
+    ([, value]) => value !== undefined,
+  );
+  checkKnown('fit: the objective', Object.fromEntries(defined), []);
 }

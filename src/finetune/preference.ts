@@ -16,7 +16,7 @@ import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { encodeChat, encodeContinuation } from './causal-language-model.js';
 import { type AnswerScores, dpoLoss } from './losses.js';
 import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
-import { cut, type LabelledTokens } from './token-objective.js';
+import { type LabelledTokens, truncated } from './token-objective.js';
 
 /** A question and two answers: texts, or messages. */
 export interface PreferenceRow {
@@ -70,7 +70,10 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
       if (typeof row?.prompt === 'string' || this.isKnown(row)) continue;
       const chat = async (answer: PreferenceRow['chosen']) => {
         const turn = typeof answer === 'string' ? [{ role: 'assistant', content: answer }] : answer;
-        return cut(await encodeChat(this.model, [...(row.prompt as readonly ChatMessage[]), ...turn]), this.maxLength);
+        return truncated(
+          await encodeChat(this.model, [...(row.prompt as readonly ChatMessage[]), ...turn]),
+          this.maxLength,
+        );
       };
       this.remember(row, { chosen: await chat(row.chosen), rejected: await chat(row.rejected) });
     }
@@ -80,7 +83,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     if (![prompt, chosen, rejected].every((text) => typeof text === 'string'))
       throw new ArgumentError('fit: an example needs prompt, chosen and rejected, each a text or messages');
     const of = (answer: unknown) =>
-      cut(encodeContinuation(this.model, prompt as string, answer as string), this.maxLength);
+      truncated(encodeContinuation(this.model, prompt as string, answer as string), this.maxLength);
     return { chosen: of(chosen), rejected: of(rejected) };
   }
 

@@ -11,11 +11,11 @@ import { type ColumnNames, isHeader, namesOf, withStandardNames } from './row-co
 export type FileRow = Record<string, unknown>;
 
 /** The file and line of each row. */
-const places = new WeakMap<FileRow, string>();
+const locations = new WeakMap<FileRow, string>();
 
 /** Returns the file of a row from `readRows`, and its line or number in the file. */
 export function rowLocation(row: FileRow): string | undefined {
-  return places.get(row);
+  return locations.get(row);
 }
 
 export interface ReadRowsOptions {
@@ -193,11 +193,11 @@ async function* parquet(table: TableFile): AsyncGenerator<FileRow, void> {
   }
 }
 
-function rowOf(value: unknown, { path, columns, unseen }: TableFile, place: string): FileRow {
-  if (!isObject(value)) throw new FormatError(`${path}: ${place} is not an object`);
+function rowOf(value: unknown, { path, columns, unseen }: TableFile, location: string): FileRow {
+  if (!isObject(value)) throw new FormatError(`${path}: ${location} is not an object`);
   for (const column of unseen) if (column in value) unseen.delete(column);
   const row = withStandardNames(value as Record<string, unknown>, columns);
-  places.set(row, `${path}: ${place}`);
+  locations.set(row, `${path}: ${location}`);
   return row;
 }
 

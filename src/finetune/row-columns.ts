@@ -33,8 +33,8 @@ const KNOWN = new Set([...OWN, ...TEXTS.flat(), ...Object.keys(OTHERS)]);
 export type ColumnNames = Readonly<Record<string, string>>;
 
 /** True if the first line of a file has names of columns. */
-export function isHeader(cells: readonly string[], given: ColumnNames): boolean {
-  const wanted = Object.values(given);
+export function isHeader(cells: readonly string[], columnNames: ColumnNames): boolean {
+  const wanted = Object.values(columnNames);
   return cells.some((cell) => KNOWN.has(cell.trim()) || wanted.includes(cell.trim()));
 }
 
@@ -50,15 +50,18 @@ export function namesOf(cells: readonly string[]): readonly string[] {
 }
 
 /** Returns a row with the standard names of columns. */
-export function withStandardNames(row: Readonly<Record<string, unknown>>, given: ColumnNames): Record<string, unknown> {
-  const names = new Map<string, string>(Object.entries(given).map(([own, column]) => [column, own]));
-  const taken = (own: string) => own in row || [...names.values()].includes(own);
+export function withStandardNames(
+  row: Readonly<Record<string, unknown>>,
+  columnNames: ColumnNames,
+): Record<string, unknown> {
+  const names = new Map<string, string>(Object.entries(columnNames).map(([name, column]) => [column, name]));
+  const taken = (name: string) => name in row || [...names.values()].includes(name);
   const texts = TEXTS.find((columns) => columns.every((column) => column !== undefined && column in row));
   for (const [i, column] of (texts ?? []).entries()) {
-    const own = i === 0 ? 'text' : 'pair';
-    if (!taken(own)) names.set(column as string, own);
+    const name = i === 0 ? 'text' : 'pair';
+    if (!taken(name)) names.set(column as string, name);
   }
-  for (const [column, own] of Object.entries(OTHERS)) if (column in row && !taken(own)) names.set(column, own);
+  for (const [column, name] of Object.entries(OTHERS)) if (column in row && !taken(name)) names.set(column, name);
   return Object.fromEntries(
     Object.entries(row).map(([column, value]) => [names.get(column) ?? column, withoutBigints(value)]),
   );

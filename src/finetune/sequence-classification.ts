@@ -50,10 +50,10 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
         throw new ArgumentError(`fit: an example's score is ${describeValue(score ?? label)}, expected a number`);
       }
       case 'multi_label_classification': {
-        const given = labels ?? (label === undefined ? [] : [label]);
-        if (!Array.isArray(given))
-          throw new ArgumentError(`fit: an example's labels are ${describeValue(given)}, expected an array`);
-        const held = new Set(given.map((each) => idOf(each, names)));
+        const rawLabels = labels ?? (label === undefined ? [] : [label]);
+        if (!Array.isArray(rawLabels))
+          throw new ArgumentError(`fit: an example's labels are ${describeValue(rawLabels)}, expected an array`);
+        const held = new Set(rawLabels.map((value) => idOf(value, names)));
         return names.map((_, id) => (held.has(id) ? 1 : 0));
       }
       default:
@@ -81,8 +81,8 @@ export function labelNames({ id2label, num_labels }: Readonly<Record<string, unk
 
 /** Returns the problem type of a config. The default is regression for one label, otherwise classification. */
 export function problemTypeOf(config: Readonly<Record<string, unknown>>): ProblemType {
-  const given = config.problem_type as ProblemType | null | undefined;
-  return given ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');
+  const problemType = config.problem_type as ProblemType | null | undefined;
+  return problemType ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');
 }
 
 /** Returns the id of a label, which is given by its name or its id. */

@@ -21,7 +21,7 @@ export class SequenceToSequence extends ModelObjective<Seq2SeqRow, EncodedPair> 
   protected override encode({ source, target }: Seq2SeqRow): EncodedPair {
     if (typeof source !== 'string' || typeof target !== 'string')
       throw new ArgumentError(`fit: an example is ${describeValue({ source, target })}, expected source and target`);
-    const text = (each: string) => encodeText(this.model, each, undefined, this.maxLength);
+    const text = (value: string) => encodeText(this.model, value, undefined, this.maxLength);
     return { source: text(source), labels: text(target).inputIds };
   }
 

@@ -12,7 +12,7 @@ export interface LabelledTokens {
 }
 
 /** Returns the first `length` tokens. */
-export function cut({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
+export function truncated({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
   return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
 }
 

@@ -132,8 +132,8 @@ export class MaskedLanguageModel extends TokenObjective<{ readonly text: string 
 
 function maskIdOf(model: PretrainedModel): number {
   const tokenizer = tokenizerOf('fit', model);
-  const given = tokenizer.config?.mask_token as string | { content: string } | undefined;
-  const names = [typeof given === 'object' ? given.content : given, '[MASK]', '<mask>'];
+  const maskToken = tokenizer.config?.mask_token as string | { content: string } | undefined;
+  const names = [typeof maskToken === 'object' ? maskToken.content : maskToken, '[MASK]', '<mask>'];
   for (const name of names) {
     const id = name === undefined ? undefined : tokenizer.tokenToId(name);
     if (id !== undefined) return id;

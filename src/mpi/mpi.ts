@@ -139,24 +139,24 @@ class Ranks implements Mpi {
   }
 
   async exchange(values: Float64Array): Promise<Float64Array[]> {
-    return (await this.#told(this.addon.exchange(bytesOf(values)))).map((bytes) => new Float64Array(bytes));
+    return (await this.#withReason(this.addon.exchange(bytesOf(values)))).map((bytes) => new Float64Array(bytes));
   }
 
   async exchangeText(text: string): Promise<string[]> {
     const bytes = new TextEncoder().encode(text);
-    return (await this.#told(this.addon.exchange(bytes))).map((each) => new TextDecoder().decode(each));
+    return (await this.#withReason(this.addon.exchange(bytes))).map((buffer) => new TextDecoder().decode(buffer));
   }
 
   reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast, wire }: ReduceOptions): Promise<void> {
-    return this.#told(this.addon.reduce(values, sum, isFirst, isLast, WIRES.indexOf(wire)));
+    return this.#withReason(this.addon.reduce(values, sum, isFirst, isLast, WIRES.indexOf(wire)));
   }
 
   broadcast(values: Float32Array, root: number): Promise<void> {
-    return this.#told(this.addon.broadcast(values, root));
+    return this.#withReason(this.addon.broadcast(values, root));
   }
 
   allGather(values: Float32Array, lengths: readonly number[]): Promise<void> {
-    return this.#told(this.addon.allGather(values, Int32Array.from(lengths)));
+    return this.#withReason(this.addon.allGather(values, Int32Array.from(lengths)));
   }
 
   fail(reason: string): void {
@@ -169,7 +169,7 @@ class Ranks implements Mpi {
     this.addon.close();
   }
 
-  async #told<T>(work: Promise<T>): Promise<T> {
+  async #withReason<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
     } catch (error) {

@@ -81,14 +81,14 @@ export function architectureOf(
   config: Config,
   head: HeadKind,
 ): string {
-  const [own, known] = knownHead(config);
-  const isOwn = known === head || (head === 'none' && known === undefined && !HAS_HEAD.test(own));
-  if (own !== '' && isOwn && !predictsPairs(own)) return own;
+  const [knownClass, known] = knownHead(config);
+  const isOwn = known === head || (head === 'none' && known === undefined && !HAS_HEAD.test(knownClass));
+  if (knownClass !== '' && isOwn && !predictsPairs(knownClass)) return knownClass;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
   if (head === 'sequence-classification' && classificationClass) return classificationClass;
   if (head === 'question-answering' && questionAnsweringClass) return questionAnsweringClass;
   if (head === 'language-model') return generationClass ?? `${className}ForCausalLM`;
-  return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
+  return `${className}${suffixes.find(([, kind]) => kind === head)?.[0]}`;
 }
 
 /** Returns our class that computes the same as transformers' class of that name. */

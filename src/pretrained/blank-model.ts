@@ -104,13 +104,13 @@ const QUANTIZATION = ['quantization_config', 'compression_config'];
 
 /** Makes the model of a folder. Its parameters take no memory yet. Throws FormatError. */
 export async function blankModel(device: Device, folder: ModelFolder, options: BlankOptions): Promise<BlankModel> {
-  const { backbone, config: given, packedName } = folder;
+  const { backbone, config: fileConfig, packedName } = folder;
   const isOwnFormat = packedName !== null || backbone.weights !== undefined;
-  const quantization = isOwnFormat ? null : await quantizationIn(backbone, given);
-  const plain = quantization === null ? given : withoutQuantization(given);
+  const quantization = isOwnFormat ? null : await quantizationIn(backbone, fileConfig);
+  const plain = quantization === null ? fileConfig : withoutQuantization(fileConfig);
   // sentence-transformers may use a model with another head than its class has.
-  const head = options.head ?? folder.modulesHead ?? headOf(given);
-  const family = await familyOfConfig(given);
+  const head = options.head ?? folder.modulesHead ?? headOf(fileConfig);
+  const family = await familyOfConfig(fileConfig);
   const values = await completeConfig(plain);
   checkOneOf('loadModel', 'head', head, headKinds);
   const stored = await storedWeights(family, folder, options);
@@ -124,8 +124,8 @@ export async function blankModel(device: Device, folder: ModelFolder, options: B
     const { headersOnly, signal } = options;
     const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, head, headersOnly ? null : device, signal));
     const untied = isUntied ? { tie_word_embeddings: false } : {};
-    const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, given), ...untied });
-    const Model = modelOf(family, architectureOf(family, given, head), given);
+    const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, fileConfig), ...untied });
+    const Model = modelOf(family, architectureOf(family, fileConfig, head), fileConfig);
     const model = new Model({ init, config, head });
     const saved = { ...(head === 'question-answering' ? withoutLabels(plain) : plain), ...untied };
     return { family, model, config, head, weights, stored, saved };
@@ -157,21 +157,21 @@ function withoutQuantization(config: Json): Json {
 
 /** Weights, of which some are replaced. */
 async function replaced(weights: Weights, opening: Promise<Weights>): Promise<Weights> {
-  const others = await opening.catch((error: unknown) => {
+  const otherWeights = await opening.catch((error: unknown) => {
     weights.close();
     throw error;
   });
   const close = () => {
     weights.close();
-    others.close();
+    otherWeights.close();
   };
-  return { ...weights, tensors: new Map([...weights.tensors, ...others.tensors]), close };
+  return { ...weights, tensors: new Map([...weights.tensors, ...otherWeights.tensors]), close };
 }
 
 /** Settings that config.json lacks, and that the file's tensors imply. */
-function impliedSettings({ impliedBy }: Family, { tensors }: Weights, given: Json): Json {
+function impliedSettings({ impliedBy }: Family, { tensors }: Weights, fileConfig: Json): Json {
   const implied = Object.entries(impliedBy?.([...tensors.keys()]) ?? {});
-  return Object.fromEntries(implied.filter(([name]) => given[name] === undefined));
+  return Object.fromEntries(implied.filter(([name]) => fileConfig[name] === undefined));
 }
 
 /** Renames weights of old files to the family's present names. */
@@ -209,6 +209,6 @@ function checkPlain({ tensors }: Weights): void {
  * Removes the labels of a classifier. For a question-answering head, transformers would expect one output per label.
  */
 function withoutLabels(config: Record<string, unknown>): Record<string, unknown> {
-  const { id2label, label2id: _, num_labels: count, ...others } = config;
-  return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : others;
+  const { id2label, label2id: _, num_labels: count, ...remaining } = config;
+  return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : remaining;
 }

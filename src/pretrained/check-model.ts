@@ -242,7 +242,7 @@ async function addSentenceHead(
     const { missing, misshapen } = checked.report;
     reports.push({
       missing: missing.map(inFolder),
-      misshapen: misshapen.map((each) => ({ ...each, name: inFolder(each.name) })),
+      misshapen: misshapen.map((tensor) => ({ ...tensor, name: inFolder(tensor.name) })),
     });
     return checked.model as PretrainedModel;
   };
@@ -285,8 +285,11 @@ const tensorsOf = (model: PretrainedModel) => new Set(model.statePieces().map(({
 /** Returns the bytes of a model's weights for each format. */
 export function memoryOf(model: PretrainedModel): WeightMemory {
   const packed = packables(model);
-  const own = new Set<unknown>(packed.map(({ weight }) => weight));
-  const others = [...tensorsOf(model)].reduce((sum, tensor) => sum + (own.has(tensor) ? 0 : tensor.size), 0);
+  const packedTensors = new Set<unknown>(packed.map(({ weight }) => weight));
+  const unpackedSize = [...tensorsOf(model)].reduce(
+    (sum, tensor) => sum + (packedTensors.has(tensor) ? 0 : tensor.size),
+    0,
+  );
   const { device } = model;
   const as = (weights: WeightFormat) => {
     const format = formatOf(device, packing('checkModel', { weights }));
@@ -294,7 +297,7 @@ export function memoryOf(model: PretrainedModel): WeightMemory {
       const [first, second] = weight.shape as [number, number];
       return transposed ? tileWords(device, format, second, first) : tileWords(device, format, first, second);
     });
-    return 4 * words.reduce((sum, each) => sum + each, others);
+    return 4 * words.reduce((sum, count) => sum + count, unpackedSize);
   };
   return { float32: 4 * sizeOf(model), int8: as('int8'), int4: as('int4') };
 }
@@ -375,11 +378,11 @@ function adapterFit(
   const parameters = new Map(model.statePieces().map((piece) => [piece.name, shapeOf(piece)]));
   const misshapen: Misshapen[] = [];
   const unexpected: string[] = [];
-  for (const [name, own] of names) {
-    const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(own ?? '') ?? [];
+  for (const [name, modelName] of names) {
+    const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(modelName ?? '') ?? [];
     const shape = shapes.get(PEFT_PREFIX + name) ?? [];
     if (path === undefined) {
-      const expected = parameters.get(own ?? '') ?? shape;
+      const expected = parameters.get(modelName ?? '') ?? shape;
       if (`${shape}` !== `${expected}`) misshapen.push({ name, shape, expected });
       continue;
     }

@@ -18,9 +18,9 @@ export type Config = Json;
  * FormatError for an unknown model type.
  */
 export async function completeConfig(config: Config): Promise<Config> {
-  const { model_type: type, torch_dtype: dtype, ...given } = config;
+  const { model_type: type, torch_dtype: dtype, ...settings } = config;
   const family = await familyOfConfig(config);
-  const all: Record<string, unknown> = { model_type: type, ...family.defaults, ...given };
+  const all: Record<string, unknown> = { model_type: type, ...family.defaults, ...settings };
   if (dtype !== undefined) all.dtype ??= dtype;
   if ('num_key_value_heads' in all) all.num_key_value_heads ??= all.num_attention_heads;
   if ('head_dim' in all)
@@ -39,13 +39,13 @@ export async function completeConfig(config: Config): Promise<Config> {
  * precedence over `text_config`.
  */
 async function completePart(all: Config, key: string, model: string | readonly string[]): Promise<Config> {
-  const given = all[key] ?? {};
+  const parameters = all[key] ?? {};
   const older = all[`${key}_dict`] ?? {};
-  if (!isObject(given) || !isObject(older))
-    throw new FormatError(`config.json: ${key} is ${describeValue(given)}, expected an object`);
-  if (typeof model === 'string') return completeConfig({ ...given, ...older, model_type: model });
-  const { model_type: type = model[0] } = given;
-  if (model.includes(String(type))) return completeConfig({ ...given, ...older, model_type: type });
+  if (!isObject(parameters) || !isObject(older))
+    throw new FormatError(`config.json: ${key} is ${describeValue(parameters)}, expected an object`);
+  if (typeof model === 'string') return completeConfig({ ...parameters, ...older, model_type: model });
+  const { model_type: type = model[0] } = parameters;
+  if (model.includes(String(type))) return completeConfig({ ...parameters, ...older, model_type: type });
   const expected = `expected one of ${model.join(', ')}`;
   throw new FormatError(`config.json: ${key} has the model_type ${describeValue(type)}, ${expected}`);
 }

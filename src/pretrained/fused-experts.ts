@@ -33,12 +33,12 @@ export function withSplitExperts(
   const found = new Map<string, WeightEntry>();
   for (const [name, entry] of tensors) {
     const [, block, kind] = FUSED.exec(name) ?? [];
-    const each = EACH.find(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
-    if (wanted.has(name) || each === undefined || !(entry instanceof SafetensorsEntry)) {
+    const format = EACH.find(([gate]) => wanted.has(`${block}.0.${gate}.weight`));
+    if (wanted.has(name) || format === undefined || !(entry instanceof SafetensorsEntry)) {
       found.set(wanted.has(name) ? name : renamed(name, wanted), entry);
       continue;
     }
-    const [gate, up, down] = each;
+    const [gate, up, down] = format;
     const parts = kind === 'down_proj' ? [down] : [gate, up];
     const [experts = 0, out = 0, columns = 0] = entry.shape;
     const rows = out / parts.length;
@@ -46,8 +46,8 @@ export function withSplitExperts(
       throw new FormatError(`tensor ${quote(name)} is [${entry.shape.join(', ')}], expected [experts, out, in]`);
     for (let expert = 0; expert < experts; expert++)
       for (const [i, part] of parts.entries()) {
-        const own = `${block}.${expert}.${part}.weight`;
-        found.set(own, entry.part(own, [rows, columns], (expert * out + i * rows) * columns));
+        const expertName = `${block}.${expert}.${part}.weight`;
+        found.set(expertName, entry.part(expertName, [rows, columns], (expert * out + i * rows) * columns));
       }
   }
   return found;

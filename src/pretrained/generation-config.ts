@@ -128,7 +128,7 @@ function prefixOf({
   no_timestamps_token_id: noTimes,
 }: Config): number[] {
   const forced = new Map(
-    Array.isArray(pairs) ? pairs.filter(Array.isArray).map(([place, token]) => [place, token] as const) : [],
+    Array.isArray(pairs) ? pairs.filter(Array.isArray).map(([position, token]) => [position, token] as const) : [],
   );
   const prefix: number[] = [];
   for (let token = forced.get(1); Number.isInteger(token); token = forced.get(prefix.length + 1))

@@ -64,7 +64,7 @@ class NodeCache implements HubCache {
     await this.#link(blob, this.path.join(this.#snapshotOf(sha), known.name));
   }
 
-  /** Throws ArgumentError, which names the folder, if the place of the cache cannot be written to. */
+  /** Throws ArgumentError, which names the folder, if the folder of the cache cannot be written to. */
   async #writing(write: () => Promise<void>): Promise<void> {
     try {
       await write();
@@ -110,20 +110,20 @@ class NodeCache implements HubCache {
   async #download(url: string, client: HubClient, blob: string, file: KnownFile, onProgress: OnProgress) {
     await makeFolder(this.path.dirname(blob));
     const incomplete = `${blob}.incomplete`;
-    let at = (await this.#sizeOf(incomplete)) ?? 0;
-    if (file.size === undefined || at > file.size) at = 0;
+    let received = (await this.#sizeOf(incomplete)) ?? 0;
+    if (file.size === undefined || received > file.size) received = 0;
     const handle = await this.fs.open(incomplete, this.fs.constants.O_RDWR | this.fs.constants.O_CREAT, 0o644);
     try {
-      onProgress(at, file.size);
-      for await (const part of client.bytes(url, at, file.size)) {
+      onProgress(received, file.size);
+      for await (const part of client.bytes(url, received, file.size)) {
         for (let done = 0; done < part.byteLength; ) {
-          const { bytesWritten } = await handle.write(part, done, part.byteLength - done, at);
+          const { bytesWritten } = await handle.write(part, done, part.byteLength - done, received);
           done += bytesWritten;
-          at += bytesWritten;
+          received += bytesWritten;
         }
-        onProgress(at, file.size);
+        onProgress(received, file.size);
       }
-      if (file.size === undefined) await handle.truncate(at); // it could have bytes of another download
+      if (file.size === undefined) await handle.truncate(received); // it could have bytes of another download
       await handle.datasync();
     } catch (error) {
       throw withPath(error, incomplete);
@@ -185,7 +185,7 @@ class NodeCache implements HubCache {
   }
 }
 
-/** System errors of a place where no folder or file can be made. */
+/** System errors of a path where no folder or file can be made. */
 const UNWRITABLE = ['EACCES', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS'];
 
 type OnProgress = (loaded: number, total: number | undefined) => void;

@@ -44,15 +44,15 @@ export class HubClient {
    */
   async head(url: string): Promise<Headers> {
     const redirect = isNode ? 'manual' : 'follow';
-    for (let hops = 0, at = url; ; hops++) {
-      const { response, watch } = await this.#request(at, { method: 'HEAD', redirect });
+    for (let hops = 0, target = url; ; hops++) {
+      const { response, watch } = await this.#request(target, { method: 'HEAD', redirect });
       watch.end();
       const location = response.headers.get('location');
-      const next = location === null ? null : new URL(location, at);
+      const next = location === null ? null : new URL(location, target);
       // For a renamed model, the hub redirects within itself.
-      if (next === null || next.origin !== new URL(at).origin || response.headers.has('x-linked-etag') || hops > 5)
+      if (next === null || next.origin !== new URL(target).origin || response.headers.has('x-linked-etag') || hops > 5)
         return response.headers;
-      at = next.href;
+      target = next.href;
     }
   }
 
@@ -76,20 +76,20 @@ export class HubClient {
    * Throws HubError if `size` is known and the file has another length.
    */
   async *bytes(url: string, from: number, size: number | undefined, to = size): AsyncGenerator<Uint8Array> {
-    let at = from;
+    let position = from;
     let failures = 0;
     let asksForParts = true;
-    while (to === undefined || at < to) {
-      const before = at;
-      const answer = await this.#partAnswer(url, asksForParts ? rangeOf(at, to, size) : undefined);
+    while (to === undefined || position < to) {
+      const before = position;
+      const answer = await this.#partAnswer(url, asksForParts ? rangeOf(position, to, size) : undefined);
       if (answer === null) {
         asksForParts = false; // a request for the whole file shows if the file has changed
         continue;
       }
       let lastError: unknown;
       try {
-        for await (const part of wantedParts(url, answer, at, size, to)) {
-          at += part.byteLength;
+        for await (const part of wantedParts(url, answer, position, size, to)) {
+          position += part.byteLength;
           yield part;
         }
         if (to === undefined) return;
@@ -100,9 +100,9 @@ export class HubClient {
       } finally {
         answer.watch.end();
       }
-      if (at === to) return;
-      failures = at > before ? 1 : failures + 1;
-      if (failures === TRIES) throw endsEarly(url, at, to, lastError);
+      if (position === to) return;
+      failures = position > before ? 1 : failures + 1;
+      if (failures === TRIES) throw endsEarly(url, position, to, lastError);
       await this.#pause(backOff(failures));
     }
   }
@@ -155,7 +155,7 @@ export class HubClient {
   }
 
   #refused(url: string, { status, headers }: Response): HubError {
-    const said = headers.get('x-error-message');
+    const serverMessage = headers.get('x-error-message');
     const code = headers.get('x-error-code');
     const known = this.settings.token === undefined ? 'give a token (option token, or HF_TOKEN)' : 'check the token';
     let why = `HTTP status ${status}`;
@@ -164,7 +164,11 @@ export class HubClient {
     else if (code === 'RevisionNotFound') why = `${this.id} has no such revision`;
     else if (status === 404) why = `${this.id} is not there, or has no such revision or file`;
     else if (status === 429) why = 'too many requests: try later, or give a token for a higher limit';
-    return new HubError(`${url} refused (${status}): ${why}${said === null ? '' : ` (${said})`}`, url, status);
+    return new HubError(
+      `${url} refused (${status}): ${why}${serverMessage === null ? '' : ` (${serverMessage})`}`,
+      url,
+      status,
+    );
   }
 
   /** Waits. The signal ends the wait with its reason. */
@@ -193,21 +197,21 @@ async function* wantedParts(
   to: number | undefined,
 ): AsyncGenerator<Uint8Array, void> {
   checkLength(url, response, from, size);
-  let at = from;
+  let position = from;
   let skip = response.status === 206 ? 0 : from;
   for await (const part of watch.parts(response)) {
     const fresh = part.subarray(Math.min(skip, part.byteLength));
     skip -= part.byteLength - fresh.byteLength;
-    if (size !== undefined && at + fresh.byteLength > size) throw wrongLength(url, 'more', size);
-    const wanted = to === undefined ? fresh : fresh.subarray(0, to - at);
-    at += wanted.byteLength;
+    if (size !== undefined && position + fresh.byteLength > size) throw wrongLength(url, 'more', size);
+    const wanted = to === undefined ? fresh : fresh.subarray(0, to - position);
+    position += wanted.byteLength;
     if (wanted.byteLength > 0) yield wanted;
-    if (at === to && to !== size) return;
+    if (position === to && to !== size) return;
   }
 }
 
-function endsEarly(url: string, at: number, to: number | undefined, cause: unknown): HubError {
-  const message = `${url} ends after ${at} bytes, each time, expected ${to ?? 'more'}`;
+function endsEarly(url: string, received: number, to: number | undefined, cause: unknown): HubError {
+  const message = `${url} ends after ${received} bytes, each time, expected ${to ?? 'more'}`;
   return new HubError(cause === undefined ? message : `${message}: ${reasonOf(cause)}`, url, undefined, { cause });
 }
 

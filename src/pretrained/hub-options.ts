@@ -117,13 +117,13 @@ const withHome = (path: string, home: string) => path.replace(/^~(?=$|[\\/])/, (
 async function defaultCache(): Promise<string> {
   const { homedir } = await nodeModule<typeof import('node:os')>('os');
   const { join } = await nodeModule<typeof import('node:path')>('path');
-  const given = environment('HF_HUB_CACHE') ?? environment('HUGGINGFACE_HUB_CACHE');
-  return given === undefined ? join(await home(), 'hub') : withHome(given, homedir());
+  const cacheFolder = environment('HF_HUB_CACHE') ?? environment('HUGGINGFACE_HUB_CACHE');
+  return cacheFolder === undefined ? join(await home(), 'hub') : withHome(cacheFolder, homedir());
 }
 
 async function storedToken(): Promise<string | undefined> {
-  const given = environment('HF_TOKEN') ?? environment('HUGGING_FACE_HUB_TOKEN');
-  if (given !== undefined || !isNode) return given?.trim() || undefined;
+  const token = environment('HF_TOKEN') ?? environment('HUGGING_FACE_HUB_TOKEN');
+  if (token !== undefined || !isNode) return token?.trim() || undefined;
   const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   const path = environment('HF_TOKEN_PATH') ?? join(await home(), 'token');

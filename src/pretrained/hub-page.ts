@@ -61,12 +61,12 @@ export async function openPageCache(cacheName: string, endpoint: string, id: str
         const before = await cache.match(`${key}?from=${from}`);
         if (before === undefined || (await before.blob()).size !== to - from) {
           const parts: Uint8Array<ArrayBuffer>[] = [];
-          let at = from;
-          onProgress(at, length);
+          let received = from;
+          onProgress(received, length);
           for await (const part of client.bytes(url, from, length, to)) {
             parts.push(part as Uint8Array<ArrayBuffer>);
-            at += part.byteLength;
-            onProgress(at, length);
+            received += part.byteLength;
+            onProgress(received, length);
           }
           await cache.put(`${key}?from=${from}`, new Response(new Blob(parts)));
         } else onProgress(to, length);

@@ -132,16 +132,16 @@ async function loadAdapted(
   device: Device,
   source: ModelSource,
   baseModel: string | undefined,
-  { baseModel: _, revision: __, ...given }: LoadModelOptions,
+  { baseModel: _, revision: __, ...overrides }: LoadModelOptions,
 ): Promise<LoadedModel> {
   const { from, options } = await adapterBase(source, baseModel);
-  const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const { onWarning = warn } = given;
+  const definedOptions = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
+  const { onWarning = warn } = overrides;
   const aboutHead: string[] = [];
   // The adapter may contain the head that its base lacks.
   const onBaseWarning: OnWarning = (message, code) =>
     code === 'new-head' ? aboutHead.push(message) : onWarning(message, code);
-  const all = { ...options, ...own, onWarning: onBaseWarning };
+  const all = { ...options, ...definedOptions, onWarning: onBaseWarning };
   const model = await loadModel<LoadedModel>(device, from, all).catch((cause: unknown) => {
     if (!(cause instanceof SimdformerError)) throw cause;
     throw new FormatError(
@@ -217,9 +217,10 @@ const TASK_NAMES = ['head', 'labels', 'problemType', 'baseModel', 'targetLang'] 
 const NAMES = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
-  const { revision, token, cacheDir, onProgress, ...others } = checkKnown('loadModel', options, NAMES);
-  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, signal } = others;
-  const { cache = 'float32', onWarning = warn } = others;
+  const { revision, token, cacheDir, onProgress, ...loadOptions } = checkKnown('loadModel', options, NAMES);
+  const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, signal } =
+    loadOptions;
+  const { cache = 'float32', onWarning = warn } = loadOptions;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -237,7 +238,7 @@ function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { ...others, cache, onWarning, hub };
+  return { ...loadOptions, cache, onWarning, hub };
 }
 
 /** The folder of a model of a family, and functions that read more of it. */
@@ -262,14 +263,14 @@ async function fillModel(
   // If there are ONNX files, `dtype` has chosen one already.
   const pack = packingOf({ ...packing, dtype: weights.named === undefined ? dtype : undefined, isPacked });
   // ColBERT's projection of tokens is a module after the model.
-  const own = isColbert(folder.config) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+  const usedWeights = isColbert(folder.config) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
   if (pack !== null && weights.converted !== undefined)
     onWarning(
       `${backbone.name} has types that are not computed with as they are: in memory is ${weights.converted}`,
       'converted-weights',
     );
   const reading = { pack, isPacked: packedName !== null, onWarning, signal };
-  const names = await readWeights(model, backbone.name, own, reading);
+  const names = await readWeights(model, backbone.name, usedWeights, reading);
   model.origin = {
     from: backbone.name,
     fractions: fractionsIn(await configText(backbone)),
@@ -343,22 +344,22 @@ export async function loadCompanions(
 
 const GENERATION = 'generation_config.json';
 
-/** Sets the options of generation by generation_config.json, or by config.json (`given`) in older folders. */
+/** Sets the options of generation by generation_config.json, or by config.json (`fileConfig`) in older folders. */
 async function readGenerationConfig(
   source: ModelSource,
-  given: ModelConfig['values'],
+  fileConfig: ModelConfig['values'],
   { values }: ModelConfig,
   model: PretrainedModel,
   onWarning: OnWarning,
 ) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
   // Defaults of a config class do not count for the tokens that begin and end a sequence, as in transformers.
-  const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
-  const { eos_token_id, forced_eos_token_id } = given;
+  const start = fileConfig.decoder_start_token_id ?? fileConfig.bos_token_id ?? values.decoder_start_token_id;
+  const { eos_token_id, forced_eos_token_id } = fileConfig;
   const config = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
   model.generationConfig = generationOptions(file, config, model);
   model.generationFile = file ?? config;
-  const ignored = ignoredSettings(file ?? given);
+  const ignored = ignoredSettings(file ?? fileConfig);
   if (ignored.length > 0)
     onWarning(`${source.name} asks for ${ignored.join(', ')}, which generate does not have`, 'ignored-setting');
 }

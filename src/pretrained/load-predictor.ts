@@ -42,10 +42,10 @@ export async function loadPredictor(
     const isGemma4 = String(model.config.model_type).startsWith('gemma4');
     draft = isGemma4 ? await assistantOf(model as unknown as Gemma4, config, tensors) : layerOf(model);
     const wanted = new Set(draft.statePieces().map(({ name }) => name));
-    const own = new Map([...tensors].filter(([name]) => wanted.has(name) || LAYER.test(name)));
-    if (own.size === 0)
+    const draftTensors = new Map([...tensors].filter(([name]) => wanted.has(name) || LAYER.test(name)));
+    if (draftTensors.size === 0)
       throw new FormatError(`${source.name} has no layers that guess tokens: no tensor begins with mtp.`);
-    await read(draft, source.name, withSplitExperts(own, wanted), hub.signal);
+    await read(draft, source.name, withSplitExperts(draftTensors, wanted), hub.signal);
     if (format !== undefined && format !== 'float32') quantize(draft, { weights: format });
     return draft.eval();
   } catch (error) {

@@ -58,8 +58,8 @@ function withTokens(json: { readonly added_tokens?: unknown }, tokens: readonly 
   const known = new Set(Array.isArray(added) ? added.map((token) => token?.content) : []);
   if (!Array.isArray(added) || tokens.length === 0 || known.has(tokens.at(-1))) return json;
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  const others = tokens.filter((token) => !known.has(token)).map((content) => ({ id: 0, content, ...flags }));
-  return { ...json, added_tokens: [...added, ...others] };
+  const newTokens = tokens.filter((token) => !known.has(token)).map((content) => ({ id: 0, content, ...flags }));
+  return { ...json, added_tokens: [...added, ...newTokens] };
 }
 
 /** Returns the default padding token of transformers' classes, for configurations without one. */
@@ -110,13 +110,13 @@ async function tokenizerConfig(source: ModelSource): Promise<TokenizerConfig> {
     ...(await read('tokenizer_config.json')),
   };
   const main = (await source.has(TEMPLATE)) ? await textOf(source, TEMPLATE) : config.chat_template;
-  const others: [name: string, template: string][] = [];
+  const namedTemplates: [name: string, template: string][] = [];
   for (const file of (await source.list()) ?? []) {
     const name = NAMED_TEMPLATE.exec(file)?.[1];
-    if (name !== undefined) others.push([name, await textOf(source, file)]);
+    if (name !== undefined) namedTemplates.push([name, await textOf(source, file)]);
   }
-  if (others.length > 0 && typeof main === 'string') others.push(['default', main]);
-  const chat_template = others.length > 0 ? Object.fromEntries(others) : main;
+  if (namedTemplates.length > 0 && typeof main === 'string') namedTemplates.push(['default', main]);
+  const chat_template = namedTemplates.length > 0 ? Object.fromEntries(namedTemplates) : main;
   return chat_template === undefined ? config : { ...config, chat_template };
 }
 

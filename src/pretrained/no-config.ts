@@ -33,8 +33,8 @@ const MAX_LISTED = 8;
 export function withoutConfig(names: readonly string[] | null): string {
   if (names === null) return '';
   if (names.length === 0) return ', and no other files';
-  const others = names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : '';
-  const listed = `, only ${names.slice(0, MAX_LISTED).join(', ')}${others}`;
+  const moreNames = names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : '';
+  const listed = `, only ${names.slice(0, MAX_LISTED).join(', ')}${moreNames}`;
   for (const [files, hint] of KINDS) {
     const found = names.find((name) => files.test(name));
     if (found !== undefined) return `${listed}: ${hint(found)}`;

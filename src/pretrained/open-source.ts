@@ -67,7 +67,7 @@ async function openGguf(
   try {
     for (const part of (file && partNames(file)) || [file ?? name]) files.push(await open(part));
   } catch (error) {
-    for (const each of files) each.close();
+    for (const opened of files) opened.close();
     throw error;
   }
   return ggufSource(name, files);
@@ -85,18 +85,18 @@ async function singleGguf(source: ModelSource): Promise<{ model: string; project
   if (names === null || names.includes('config.json')) return null;
   const files = names.filter((name) => name.endsWith('.gguf'));
   const [projector, ...moreProjectors] = files.filter((name) => PROJECTOR.test(name));
-  const [model, ...others] = files.filter((name) => !PROJECTOR.test(name));
+  const [model, ...otherFiles] = files.filter((name) => !PROJECTOR.test(name));
   if (model === undefined) return projector === undefined ? null : { model: projector, projector: undefined };
   if (moreProjectors.length > 0)
     throw new ArgumentError(
       `loadModel: ${source.name} has ${1 + moreProjectors.length} mmproj files, expected one: give the file of the model and one of them`,
     );
-  if (others.length === 0) return { model, projector };
+  if (otherFiles.length === 0) return { model, projector };
   const { partNames } = await import('./gguf/split.js');
   const parts = partNames(model);
-  if (parts !== null && others.every((name) => parts.includes(name))) return { model, projector };
+  if (parts !== null && otherFiles.every((name) => parts.includes(name))) return { model, projector };
   throw new ArgumentError(
-    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of one, such as ${model}, or its URL on the hub, …/resolve/main/${model}`,
+    `loadModel: ${source.name} has ${1 + otherFiles.length} GGUF files, expected one: give the path of one, such as ${model}, or its URL on the hub, …/resolve/main/${model}`,
   );
 }
 
@@ -236,15 +236,15 @@ function filesSource(files: ReadonlyMap<string, FileContent>, signal?: AbortSign
   );
 }
 
-function filesByName(given: ModelFileSet): Map<string, FileContent> {
-  if (typeof given !== 'object' || given === null)
-    throw new ArgumentError(`loadModel: the model is ${describeValue(given)}, expected a folder, an id or files`);
-  const isListed = !(given instanceof Map) && Symbol.iterator in given;
+function filesByName(fileSet: ModelFileSet): Map<string, FileContent> {
+  if (typeof fileSet !== 'object' || fileSet === null)
+    throw new ArgumentError(`loadModel: the model is ${describeValue(fileSet)}, expected a folder, an id or files`);
+  const isListed = !(fileSet instanceof Map) && Symbol.iterator in fileSet;
   const entries: [string, FileContent][] = isListed
-    ? withoutFolder([...(given as Iterable<File>)])
-    : given instanceof Map
-      ? [...given]
-      : Object.entries(given as Readonly<Record<string, FileContent>>);
+    ? withoutFolder([...(fileSet as Iterable<File>)])
+    : fileSet instanceof Map
+      ? [...fileSet]
+      : Object.entries(fileSet as Readonly<Record<string, FileContent>>);
   const files = new Map<string, FileContent>();
   for (const [name, content] of entries) {
     if (files.has(checkFileName(name)))

@@ -34,15 +34,17 @@ export async function hasOwnOutput(
   const names = [...tensors.keys()];
   const pattern = head === 'masked-language-model' ? WORDS : OUTPUT;
   const output = names.find((name) => pattern.test(name));
-  const embedding = EMBEDDINGS.map((each) => names.find((name) => each.test(name))).find((name) => name !== undefined);
+  const embedding = EMBEDDINGS.map((regex) => names.find((name) => regex.test(name))).find(
+    (name) => name !== undefined,
+  );
   if (output === undefined || embedding === undefined) return false;
   const [a, b] = [tensors.get(output) as WeightEntry, tensors.get(embedding) as WeightEntry];
   if (a.size !== b.size) return true;
   if (device === null) return false;
-  const others = b.stream(new Uint8Array(8 * PART), 1, device)[Symbol.asyncIterator]();
+  const otherStream = b.stream(new Uint8Array(8 * PART), 1, device)[Symbol.asyncIterator]();
   for await (const part of a.stream(new Uint8Array(8 * PART), 1, device)) {
     signal?.throwIfAborted();
-    const other = (await others.next()).value as typeof part;
+    const other = (await otherStream.next()).value as typeof part;
     if (part.some((value, i) => value !== other[i])) return true;
   }
   return false;

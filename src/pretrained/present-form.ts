@@ -10,7 +10,7 @@ export function inPresentForm(
   { fileName = (name) => name, transposedNames = [] }: Pick<Family, 'fileName' | 'transposedNames'>,
 ): Map<string, WeightEntry> {
   const renamed = [...tensors].map(([name, entry]) => {
-    const isTransposed = transposedNames.some((each) => name === each || name.endsWith(`.${each}`));
+    const isTransposed = transposedNames.some((suffix) => name === suffix || name.endsWith(`.${suffix}`));
     return [fileName(name), isTransposed ? transposed(entry) : entry] as const;
   });
   return new Map(renamed);

@@ -91,10 +91,10 @@ class RangedFile implements OpenFile {
     const next = this.#segments.find((segment) => segment.start > start)?.start ?? this.size;
     const end = Math.min(next, Math.max(wanted, start + this.#ahead));
     const bytes = new Uint8Array(end - start);
-    let at = 0;
+    let offset = 0;
     for await (const part of this.client.bytes(this.url, start, this.size, end)) {
-      bytes.set(part, at);
-      at += part.byteLength;
+      bytes.set(part, offset);
+      offset += part.byteLength;
     }
     this.#segments = [...this.#segments, { start, end, bytes }].sort((a, b) => a.start - b.start);
   }

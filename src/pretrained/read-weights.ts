@@ -71,8 +71,8 @@ export async function matchWeights(
 ): Promise<WeightMatch> {
   const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
   const matrices = new Set(packables(model).flatMap(({ weight, transposed }) => (transposed ? [weight] : [])));
-  const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
-  const unnamed = await unnamedPieces(model, given, weights.unnamed ?? []);
+  const byName = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
+  const unnamed = await unnamedPieces(model, byName, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
   const absent: string[] = [];
@@ -86,8 +86,8 @@ export async function matchWeights(
   /** The file's name of a piece, and its entry. Files store a shared tensor under any of its names. */
   const entryOf = (piece: StatePiece) => {
     const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf);
-    const name = names.find((each) => given.has(each));
-    const stored = name === undefined ? unnamed.get(piece.name) : given.get(name);
+    const name = names.find((candidate) => byName.has(candidate));
+    const stored = name === undefined ? unnamed.get(piece.name) : byName.get(name);
     const isInOut = !piece.transposed && matrices.has(piece.tensor);
     return { name, entry: (isInOut && stored?.inOut?.()) || stored };
   };
@@ -103,22 +103,22 @@ export async function matchWeights(
     found.set(piece.name, entry);
     if (name === undefined) continue;
     if (isOwnName(model, piece.name, name)) renamed.set(piece.name, name);
-    given.delete(name);
+    byName.delete(name);
   }
   if (model.lacksBodyName && renamed.size > 0)
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
-  const unused = unusedNames(model, weights, given).filter((name) => !aliases.has(name));
+  const unused = unusedNames(model, weights, byName).filter((name) => !aliases.has(name));
   return { found, missing, absent, misshapen, unused, renamed };
 }
 
-/** Names of the tensors in `rest`, which no piece took, that a model should have used. */
-function unusedNames(model: PretrainedModel, weights: Weights, rest: ReadonlyMap<string, WeightEntry>): string[] {
+/** Names of the tensors in `unread`, which no piece took, that a model should have used. */
+function unusedNames(model: PretrainedModel, weights: Weights, unread: ReadonlyMap<string, WeightEntry>): string[] {
   // ONNX graphs have other tensors, too. Only tensors of modules have a path as their name.
   const isWeight = (name: string) =>
     (!weights.named || name.includes('.')) && !weights.unneeded?.has(name) && !model.ignores(name);
   const isEmpty = ({ shape }: WeightEntry) => shape.includes(0); // register tokens may be empty, for example
-  const unused = [...rest].filter(([name, entry]) => isWeight(name) && !BUFFERS.test(name) && !isEmpty(entry));
+  const unused = [...unread].filter(([name, entry]) => isWeight(name) && !BUFFERS.test(name) && !isEmpty(entry));
   return unused.map(([name]) => name);
 }
 
@@ -135,7 +135,7 @@ export async function readWeights(
   checkShapes(source, misshapen);
   if (weights.named) checkHead(model, source, missing);
   model.lacksPooler = weights.named !== undefined && missing.some(isOfPooler);
-  drawMissing(model, source, model.lacksPooler ? missing.filter((each) => !isOfPooler(each)) : missing, onWarning);
+  drawMissing(model, source, model.lacksPooler ? missing.filter((piece) => !isOfPooler(piece)) : missing, onWarning);
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   await yieldToEventLoop();
@@ -157,7 +157,7 @@ function wantedNames(model: PretrainedModel): Set<string> {
  */
 async function unnamedPieces(
   model: PretrainedModel,
-  given: ReadonlyMap<string, WeightEntry>,
+  entries: ReadonlyMap<string, WeightEntry>,
   unnamed: readonly WeightEntry[],
 ): Promise<Map<string, WeightEntry>> {
   if (unnamed.length === 0) return new Map();
@@ -165,14 +165,14 @@ async function unnamedPieces(
   const shared = model.pieceNames();
   const missing = model
     .statePieces()
-    .filter(({ name }) => !(shared.get(name) ?? [name]).flatMap(namesOf).some((each) => given.has(each)));
+    .filter(({ name }) => !(shared.get(name) ?? [name]).flatMap(namesOf).some((candidate) => entries.has(candidate)));
   const found = new Map<string, WeightEntry>();
   for (const piece of missing) {
     const shape = shapeOf(piece);
     const isAlike = (other: readonly number[]) => sameShape(withoutOnes(other), withoutOnes(shape));
-    const pieces = missing.filter((each) => isAlike(shapeOf(each)));
-    const [entry, ...others] = unnamed.filter((each) => isAlike(each.shape));
-    if (entry !== undefined && others.length === 0 && pieces.length === 1)
+    const pieces = missing.filter((candidate) => isAlike(shapeOf(candidate)));
+    const [entry, ...otherEntries] = unnamed.filter((candidate) => isAlike(candidate.shape));
+    if (entry !== undefined && otherEntries.length === 0 && pieces.length === 1)
       found.set(piece.name, sameShape(entry.shape, shape) ? entry : reshaped(entry, shape));
   }
   return found;
@@ -190,12 +190,12 @@ function namesOf(name: string): string[] {
     .replace(/^lm_head\.weight$/, 'embed_out.weight') // GPT-NeoX's
     .replace(/(predictions|^lm_head)\.decoder\.bias$/, '$1.bias') // the bias of words has two names
     .replace(/^transformer\./, 'model.'); // Llama's question-answering model
-  return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
+  return [name, old].flatMap((candidate) => [candidate, candidate.slice(candidate.indexOf('.') + 1)]);
 }
 
 /** True if transformers also uses this name when it saves the tensor. Names of a body without a head have no prefix. */
-function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
-  return given.startsWith('embed_out.') || (model.lacksBodyName && given === name.slice(name.indexOf('.') + 1));
+function isOwnName(model: PretrainedModel, name: string, fileName: string): boolean {
+  return fileName.startsWith('embed_out.') || (model.lacksBodyName && fileName === name.slice(name.indexOf('.') + 1));
 }
 
 function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
@@ -219,9 +219,9 @@ const isOfPooler = ({ path }: StatePiece): boolean => /(^|\.)pooler\./.test(path
  * Throws FormatError if a graph for inference lacks the head that config.json names: it is the graph of another task.
  */
 function checkHead(model: PretrainedModel, source: string, missing: readonly StatePiece[]): void {
-  const own = missing.filter(({ path }) => path.startsWith('head.'));
-  if (own.length === 0 || headOf(model.config) !== model.headKind) return;
-  const names = some(own.map(({ name }) => name));
+  const headPieces = missing.filter(({ path }) => path.startsWith('head.'));
+  if (headPieces.length === 0 || headOf(model.config) !== model.headKind) return;
+  const names = some(headPieces.map(({ name }) => name));
   throw new FormatError(
     `${source}: the ONNX graph lacks the head ${model.headKind} (${names}): load it with head: 'none', or another file`,
   );

@@ -43,8 +43,8 @@ const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3', 'pr
  * `sliding_attention`. Throws FormatError for unknown settings.
  */
 export function ropeParameters(family: RopeDefaults, config: Json): RopeParameters | LayeredRope {
-  const { rope_parameters: given, rope_scaling: scaling } = config;
-  for (const [name, value] of Object.entries({ rope_parameters: given, rope_scaling: scaling })) {
+  const { rope_parameters: parameters, rope_scaling: scaling } = config;
+  for (const [name, value] of Object.entries({ rope_parameters: parameters, rope_scaling: scaling })) {
     if (value != null && !isObject(value))
       throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected an object`);
   }
@@ -53,8 +53,8 @@ export function ropeParameters(family: RopeDefaults, config: Json): RopeParamete
     rope_theta: config[thetaName] ?? theta,
     partial_rotary_factor: config.partial_rotary_factor ?? config[partialName] ?? partial,
   };
-  if (sliding === undefined) return standard(family, config, older, (filled(scaling) ?? given ?? {}) as Json);
-  const parts = (given ?? {}) as Json;
+  if (sliding === undefined) return standard(family, config, older, (filled(scaling) ?? parameters ?? {}) as Json);
+  const parts = (parameters ?? {}) as Json;
   const scaled = (scaling ?? {}) as Json;
   const ofKind = (kind: string, isScaled: boolean) => ({ ...(parts[kind] as Json), ...(isScaled && scaled) });
   const near = { rope_theta: config[sliding.thetaName] ?? sliding.theta };
@@ -71,10 +71,10 @@ function standard(
   { typeNames, sections, partial }: RopeDefaults,
   config: Json,
   older: Json,
-  { type: oldName, ...given }: Json,
+  { type: oldName, ...parameters }: Json,
 ): RopeParameters {
-  const kind = ropeType(given.rope_type ?? oldName ?? 'default', typeNames);
-  const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...given, rope_type: kind };
+  const kind = ropeType(parameters.rope_type ?? oldName ?? 'default', typeNames);
+  const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...parameters, rope_type: kind };
   all.partial_rotary_factor ??= older.partial_rotary_factor;
   if (sections) all.mrope_section ??= sections;
   // Without scaling, transformers rotates parts of heads only in families that have a share of their own.
@@ -90,11 +90,11 @@ function standard(
 }
 
 /** The present name of a type of RoPE. Throws FormatError for an unknown one. */
-function ropeType(given: unknown, typeNames: RopeDefaults['typeNames']): string {
-  const name = String(given);
+function ropeType(value: unknown, typeNames: RopeDefaults['typeNames']): string {
+  const name = String(value);
   const type = typeNames?.[name] ?? (name === 'su' ? 'longrope' : name); // the first name of LongRoPE
   if (TYPES.includes(type)) return type;
-  throw new FormatError(`config.json: rope_type is ${describeValue(given)}, expected one of ${TYPES.join(', ')}`);
+  throw new FormatError(`config.json: rope_type is ${describeValue(value)}, expected one of ${TYPES.join(', ')}`);
 }
 
 function checkNumbers(parameters: Record<string, unknown>): void {

@@ -76,13 +76,29 @@ export class Adafactor implements Optimizer {
       relativeStep: 'boolean',
       warmupInit: 'boolean',
     } as const;
-    const { lr = null, beta1 = null, ...given } = checkOptions('Adafactor', options, kinds);
-    const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = given;
-    const { relativeStep = lr === null, warmupInit = false } = given;
+    const { lr = null, beta1 = null, ...settings } = checkOptions('Adafactor', options, kinds);
+    const {
+      eps = [1e-30, 1e-3],
+      clipThreshold = 1,
+      decayRate = -0.8,
+      weightDecay = 0,
+      scaleParameter = true,
+    } = settings;
+    const { relativeStep = lr === null, warmupInit = false } = settings;
     if (lr !== null && relativeStep) throw new ArgumentError('Adafactor: give lr or relativeStep, not both');
     if (warmupInit && !relativeStep) throw new ArgumentError('Adafactor: warmupInit needs relativeStep');
-    const own = { lr, eps, clipThreshold, decayRate, beta1, weightDecay, scaleParameter, relativeStep, warmupInit };
-    this.#options = own;
+    const checkedOptions = {
+      lr,
+      eps,
+      clipThreshold,
+      decayRate,
+      beta1,
+      weightDecay,
+      scaleParameter,
+      relativeStep,
+      warmupInit,
+    };
+    this.#options = checkedOptions;
     const groups = groupsOf('Adafactor', params);
     this.params = groups.flatMap((group) => group.params);
     this.settings = settingsOf('Adafactor', this.#options, groups);
@@ -94,7 +110,7 @@ export class Adafactor implements Optimizer {
   }
 
   #statesOf({ shape, device }: Tensor): Map<string, Tensor> {
-    const zeros = (own: readonly number[]) => device.unscoped(() => device.zeros(own));
+    const zeros = (dimensions: readonly number[]) => device.unscoped(() => device.zeros(dimensions));
     const states = new Map<string, Tensor>();
     if (this.#options.beta1 !== null) states.set('exp_avg', zeros(shape));
     if (shape.length < 2) return states.set('exp_avg_sq', zeros(shape));
@@ -124,20 +140,25 @@ export class Adafactor implements Optimizer {
     );
   }
 
-  #update({ param, group, tensors, steps }: Entry, g: Tensor, factor: Tensor | null, given: number | undefined): void {
+  #update(
+    { param, group, tensors, steps }: Entry,
+    g: Tensor,
+    factor: Tensor | null,
+    currentRate: number | undefined,
+  ): void {
     const { lr, eps, clipThreshold, decayRate, beta1, relativeStep, warmupInit, scaleParameter, weightDecay } =
       this.#options;
     const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
-    const rate = relativeStep ? relative : (group.lr ?? given ?? lr);
+    const rate = relativeStep ? relative : (group.lr ?? currentRate ?? lr);
     if (rate === null) throw new ArgumentError('Adafactor: there is no learning rate, expected lr or relativeStep');
     checkNumber('Adafactor', 'lr', rate, isNotNegative, 'a number, 0 or more');
     const size = scaleParameter
       ? scale(maximum(rootMeanSquare(param), eps[1]), rate)
       : param.device.tensor([rate]).reshape();
-    const rest = steps ** decayRate; // 1 − β₂ of this step
+    const oldShare = steps ** decayRate; // 1 − β₂ of this step
     const squares = add(mul(g, g), eps[0]);
     /** Updates the running mean `name` with `value`, whose weight is `rate`. */
-    const blend = (name: string, value: Tensor, rate = rest) => {
+    const blend = (name: string, value: Tensor, rate = oldShare) => {
       const state = tensors.get(name) as Tensor;
       const mean = scale(state, 1 - rate);
       affineInto(value, mean, rate, true);
@@ -193,8 +214,8 @@ export class Adafactor implements Optimizer {
   }
 
   /** See `Optimizer.shard`. */
-  shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, own, ({ tensors }) => {
+  shard(owned: ReadonlySet<Tensor>): void {
+    this.#entries = ownEntries(this.#entries, owned, ({ tensors }) => {
       for (const tensor of tensors.values()) tensor.dispose();
     });
   }

@@ -229,21 +229,21 @@ export class AdamW implements Optimizer {
    */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { step: steps = Number.NaN } = numbers;
-    const own = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
-    if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
+    const stepCounts = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
+    if (![steps, ...stepCounts].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
       throw new FormatError('AdamW: the state lacks a valid number of steps');
     }
     loadTensors('AdamW', this.state().tensors, tensors);
     this.steps = steps;
     for (const [i, entry] of this.#entries.entries()) {
-      entry.steps = own[i] as number;
+      entry.steps = stepCounts[i] as number;
       entry.counted = steps;
     }
   }
 
   /** See `Optimizer.shard`. */
-  shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, own, disposeState);
+  shard(owned: ReadonlySet<Tensor>): void {
+    this.#entries = ownEntries(this.#entries, owned, disposeState);
   }
 
   /** Frees the memory of the state, but not the parameters. */
@@ -262,7 +262,7 @@ function disposeState({ m, v, greatest }: Entry): void {
 }
 
 function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params is readonly ParameterGroup[] {
-  return Array.isArray(params) && params.length > 0 && params.every((each) => Array.isArray(each?.params));
+  return Array.isArray(params) && params.length > 0 && params.every((group) => Array.isArray(group?.params));
 }
 
 function checkValues({ lr, beta1, beta2, eps, weightDecay, amsgrad }: Complete<AdamWOptions>): void {

@@ -60,9 +60,9 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
   options: LengthBatchesOptions = {},
 ): Batches<Source, Target> {
   const kinds = { tokens: 'count', seed: 'seed', tokensOf: 'function', fingerprint: 'function' } as const;
-  const { tokens = 4096, seed = 0, ...own } = checkOptions('lengthBatches', options, kinds);
-  if (own.tokensOf === undefined) checkExamples(examples);
-  const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = own;
+  const { tokens = 4096, seed = 0, ...batchOptions } = checkOptions('lengthBatches', options, kinds);
+  if (batchOptions.tokensOf === undefined) checkExamples(examples);
+  const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = batchOptions;
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
   const lengths = examples.map(tokensOf);
   lengths.forEach((length, i) => {
@@ -118,7 +118,7 @@ export function shuffledBatches<Item>(
 ): { readonly perEpoch: number; readonly fingerprint: number | undefined; batch(n: number): readonly Item[] } {
   const op = 'shuffledBatches';
   const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
-  const { size, seed = 0, fingerprint: own } = checkOptions(op, options, kinds);
+  const { size, seed = 0, fingerprint: itemFingerprint } = checkOptions(op, options, kinds);
   checkNumber(op, 'size', size, isCount, 'a positive integer'); // untyped callers may omit it
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);
@@ -127,7 +127,7 @@ export function shuffledBatches<Item>(
   return {
     perEpoch,
     get fingerprint() {
-      return own && fingerprint([size], own(examples));
+      return itemFingerprint && fingerprint([size], itemFingerprint(examples));
     },
     batch(n) {
       if (Math.floor(n / perEpoch) !== epoch) {

@@ -56,8 +56,8 @@ async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, s
 const VALUES_A_SLICE = 1 << 16;
 
 async function areFinite(values: Float32Array | Int32Array): Promise<boolean> {
-  for (let at = 0; at < values.length; at += VALUES_A_SLICE) {
-    if (!values.subarray(at, at + VALUES_A_SLICE).every(Number.isFinite)) return false;
+  for (let start = 0; start < values.length; start += VALUES_A_SLICE) {
+    if (!values.subarray(start, start + VALUES_A_SLICE).every(Number.isFinite)) return false;
     await yieldToEventLoop();
   }
   return true;
@@ -66,13 +66,13 @@ async function areFinite(values: Float32Array | Int32Array): Promise<boolean> {
 /**
  * Reads a checkpoint into the tensors and the optimizer. Returns the run's state, or null if there is no file. Throws
  * FormatError, naming the file, if it is damaged, not a checkpoint, or of another model or optimizer. Throws
- * ArgumentError if its run had other batches than `own`. Nothing changes if it throws.
+ * ArgumentError if its run had other batches than `current`. Nothing changes if it throws.
  */
 export async function loadCheckpoint(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Pick<Optimizer, 'loadState'>,
-  own: RunState,
+  current: RunState,
 ): Promise<RunState | null> {
   let file: Awaited<ReturnType<typeof openSafetensors>>;
   try {
@@ -83,7 +83,7 @@ export async function loadCheckpoint(
   }
   try {
     const saved = parse(file.metadata.get(KEY));
-    const state = decodeState(saved.state, own);
+    const state = decodeState(saved.state, current);
     const values = new Map<string, Float32Array>();
     const optimizerValues = new Map<string, Float32Array>();
     for (const [name, entry] of file.tensors) {
@@ -131,10 +131,10 @@ export async function isReplaceable(path: string): Promise<boolean> {
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  const place = await resolveLinks(path);
-  const names = await readdir(dirname(place)).catch(() => []); // writing will report the error
-  const left = names.filter((name) => isTemporary(name, basename(place)));
-  for (const name of left) await rm(join(dirname(place), name), { force: true });
+  const target = await resolveLinks(path);
+  const names = await readdir(dirname(target)).catch(() => []); // writing will report the error
+  const left = names.filter((name) => isTemporary(name, basename(target)));
+  for (const name of left) await rm(join(dirname(target), name), { force: true });
 }
 
 function parse(json: string | undefined): Saved {

@@ -257,9 +257,9 @@ export function checkSettings(options: FitOptions, model: Learner['model']): voi
   }
 }
 
-function checkEither(options: FitOptions, one: keyof FitOptions, other: keyof FitOptions): void {
-  if (options[one] === undefined || options[other] === undefined) return;
-  throw new ArgumentError(`fit: give ${one} or ${other}, not both`);
+function checkEither(options: FitOptions, name: keyof FitOptions, other: keyof FitOptions): void {
+  if (options[name] === undefined || options[other] === undefined) return;
+  throw new ArgumentError(`fit: give ${name} or ${other}, not both`);
 }
 
 function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, options: FitOptions): void {

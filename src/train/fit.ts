@@ -42,12 +42,12 @@ export async function fit(
   options: FitOptions = {},
 ): Promise<FitResult> {
   const examples = Array.isArray(data) ? [...data] : data; // changes of the array after this call have no effect
-  const given = isObject(options) ? { ...options } : options;
+  const fitOptions = isObject(options) ? { ...options } : options;
   const [{ TrainingRun }, { learnerOf, preparedData }] = await Promise.all([
     import('./training-run.js'),
     import('./objective.js'),
   ]);
-  const run = new TrainingRun(learnerOf(model), await preparedData(Object(model), examples as Data), given);
+  const run = new TrainingRun(learnerOf(model), await preparedData(Object(model), examples as Data), fitOptions);
   try {
     return await run.go();
   } catch (error) {

@@ -165,13 +165,13 @@ export class WorldSum implements GradientSum {
     const { params, values, flagsAt } = bucket;
     const buffer = bucket.travelling > 0 ? values.slice() : values;
     const pairs: [Tensor, Float32Array][] = [];
-    let at = 0;
+    let offset = 0;
     for (const [i, { size, grad }] of params.entries()) {
-      const own = buffer.subarray(at, at + size);
-      if (grad !== null) pairs.push([grad, own]);
-      else own.fill(0);
+      const part = buffer.subarray(offset, offset + size);
+      if (grad !== null) pairs.push([grad, part]);
+      else part.fill(0);
       buffer[flagsAt + i] = grad === null ? 0 : 1;
-      at += size;
+      offset += size;
     }
     const reading = new Pending(Tensor.readTo(pairs));
     const options = { isFirst: this.#isFirst, isLast: this.#isLast, wire: this.wire };
@@ -213,12 +213,12 @@ export class WorldSum implements GradientSum {
   }
 
   #take({ params, values, flagsAt }: Bucket): void {
-    let at = 0;
+    let offset = 0;
     for (const [i, param] of params.entries()) {
       const isThere = values[flagsAt + i] !== 0;
-      const sum = values.subarray(at, at + param.size);
+      const sum = values.subarray(offset, offset + param.size);
       if (isThere) (param.grad ?? param.device.autograd.slotOf(param).targetFor(param).tensor).write(sum);
-      at += param.size;
+      offset += param.size;
     }
   }
 

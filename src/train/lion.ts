@@ -115,8 +115,8 @@ export class Lion implements Optimizer {
   }
 
   /** See `Optimizer.shard`. */
-  shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, own, ({ m }) => m.dispose());
+  shard(owned: ReadonlySet<Tensor>): void {
+    this.#entries = ownEntries(this.#entries, owned, ({ m }) => m.dispose());
   }
 
   /** Frees the memory of the state, but not the parameters. */

@@ -20,10 +20,10 @@ export interface Optimizer {
   /** Restores a result of `state`. Throws FormatError, and changes nothing, if it belongs to other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
   /**
-   * Keeps the state of `own`, a subset of `params`, and frees the rest, which other ranks keep (ZeRO stage 1). From now
-   * on, only the parameters in `own` are changed. `maxNorm` still uses the gradients of all parameters.
+   * Keeps the state of `owned`, a subset of `params`, and frees the rest, which other ranks keep (ZeRO stage 1). From
+   * now on, only the parameters in `owned` are changed. `maxNorm` still uses the gradients of all parameters.
    */
-  shard?(own: ReadonlySet<Tensor>): void;
+  shard?(owned: ReadonlySet<Tensor>): void;
   /** The settings, as JSON. They must be equal on all ranks that train a model together. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -75,32 +75,32 @@ export function settingsOf(
     readonly weightDecay?: number | undefined;
   }[],
 ): Readonly<Record<string, unknown>> {
-  const own = groups.map(({ params, lr, weightDecay }) => ({ parameters: params.length, lr, weightDecay }));
-  return { name, ...options, groups: own };
+  const groupSettings = groups.map(({ params, lr, weightDecay }) => ({ parameters: params.length, lr, weightDecay }));
+  return { name, ...options, groups: groupSettings };
 }
 
-/** Returns the entries of the parameters `own`. Calls `drop` for all other entries. */
+/** Returns the entries of the parameters `owned`. Calls `drop` for all other entries. */
 export function ownEntries<Entry extends { readonly param: Tensor }>(
   entries: readonly Entry[],
-  own: ReadonlySet<Tensor>,
+  owned: ReadonlySet<Tensor>,
   drop: (entry: Entry) => void,
 ): readonly Entry[] {
-  for (const entry of entries) if (!own.has(entry.param)) drop(entry);
-  return entries.filter(({ param }) => own.has(param));
+  for (const entry of entries) if (!owned.has(entry.param)) drop(entry);
+  return entries.filter(({ param }) => owned.has(param));
 }
 
-/** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */
+/** Writes saved state into `tensors`. Throws FormatError, and changes nothing, if names or sizes differ. */
 export function loadTensors(
   op: string,
-  own: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor>,
   saved: ReadonlyMap<string, Float32Array>,
 ): void {
-  for (const [name, tensor] of own) {
+  for (const [name, tensor] of tensors) {
     const length = saved.get(name)?.length;
     if (length !== tensor.size) {
       throw new FormatError(`${op}: the state has ${length ?? 'no'} values for ${name}, expected ${tensor.size}`);
     }
   }
-  if (saved.size !== own.size) throw new FormatError(`${op}: the state belongs to more parameters`);
-  for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
+  if (saved.size !== tensors.size) throw new FormatError(`${op}: the state belongs to more parameters`);
+  for (const [name, tensor] of tensors) tensor.write(saved.get(name) as Float32Array);
 }

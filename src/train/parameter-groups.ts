@@ -48,19 +48,19 @@ export interface GroupRule {
  */
 export function parameterGroups(model: Named, rules: readonly GroupRule[]): ParameterGroup[] {
   const groups = rules.map(({ pattern, ...settings }) => ({ pattern, group: { ...settings, params: [] as Tensor[] } }));
-  const others: Tensor[] = [];
+  const ungrouped: Tensor[] = [];
   for (const [names, tensor] of allNames(model)) {
     if (!tensor.requiresGrad) continue;
     const group = groups.find(({ pattern }) => fits(names, pattern));
-    (group?.group.params ?? others).push(tensor);
+    (group?.group.params ?? ungrouped).push(tensor);
   }
   const unused = groups.find(({ group }) => group.params.length === 0);
   if (unused !== undefined)
     throw new ArgumentError(
       `parameterGroups: ${String(unused.pattern)} matches no parameter that earlier patterns leave`,
     );
-  const rest = others.length > 0 ? [{ params: others }] : [];
-  return [...groups.map(({ group }) => group), ...rest];
+  const defaultGroup = ungrouped.length > 0 ? [{ params: ungrouped }] : [];
+  return [...groups.map(({ group }) => group), ...defaultGroup];
 }
 
 /**
@@ -125,7 +125,7 @@ function fits(names: readonly string[], patterns: NamePattern | readonly NamePat
 /** @internal Checks the first argument of an optimizer and returns its groups. */
 export function groupsOf(op: string, params: readonly Tensor[] | readonly ParameterGroup[]): readonly ParameterGroup[] {
   checkArray(op, 'params', params, 'an array of tensors');
-  const isGroups = params.length > 0 && params.every((each) => Array.isArray((each as ParameterGroup)?.params));
+  const isGroups = params.length > 0 && params.every((group) => Array.isArray((group as ParameterGroup)?.params));
   const groups = isGroups ? (params as readonly ParameterGroup[]) : [{ params: params as readonly Tensor[] }];
   for (const group of groups) {
     const { lr = 0, weightDecay = 0 } = checkKnown(`${op}: a group`, group, ['params', 'lr', 'weightDecay']);

@@ -27,47 +27,47 @@ export class Ranks {
     return (this.world?.rank ?? 0) === 0;
   }
 
-  /** Returns the numbers of this rank's batches in a step in which each rank has `each` batches. */
-  batches(step: number, each: number): number[] {
+  /** Returns the numbers of this rank's batches in a step in which each rank has `perRank` batches. */
+  batches(step: number, perRank: number): number[] {
     const { rank = 0, size = 1 } = this.world ?? {};
-    return Array.from({ length: each }, (_, i) => (step - 1) * each * size + i * size + rank);
+    return Array.from({ length: perRank }, (_, i) => (step - 1) * perRank * size + i * size + rank);
   }
 
   /**
-   * Exchanges values of batches. `own` has the values of this rank's batches, the result those of all ranks, in the
+   * Exchanges values of batches. `local` has the values of this rank's batches, the result those of all ranks, in the
    * order of batches.
    */
-  async all(own: readonly number[]): Promise<number[]> {
-    if (this.world === undefined) return [...own];
-    const given = await this.world.exchange(Float64Array.from(own));
-    return own.flatMap((_, i) => given.map((values) => values[i] as number));
+  async all(local: readonly number[]): Promise<number[]> {
+    if (this.world === undefined) return [...local];
+    const gathered = await this.world.exchange(Float64Array.from(local));
+    return local.flatMap((_, i) => gathered.map((values) => values[i] as number));
   }
 
   /** Combines the results of a step over all ranks. */
   async step({ losses, tokens, examples, isAborted, isLate }: Step): Promise<Step> {
     if (this.world === undefined) return { losses, tokens, examples, isAborted, isLate };
     const flags = [Number(isAborted), Number(isLate)];
-    const given = await this.world.exchange(Float64Array.of(tokens, examples, ...flags, ...losses));
-    const sum = (i: number) => given.reduce((total, values) => total + (values[i] as number), 0);
-    const all = losses.flatMap((_, i) => given.map((values) => values[4 + i] as number));
+    const gathered = await this.world.exchange(Float64Array.of(tokens, examples, ...flags, ...losses));
+    const sum = (i: number) => gathered.reduce((total, values) => total + (values[i] as number), 0);
+    const all = losses.flatMap((_, i) => gathered.map((values) => values[4 + i] as number));
     return { losses: all, tokens: sum(0), examples: sum(1), isAborted: sum(2) > 0, isLate: sum(3) > 0 };
   }
 
   /** Resolves with true if the value is true on any rank. */
-  async any(own: boolean): Promise<boolean> {
-    return (await this.all([Number(own)])).some((value) => value > 0);
+  async any(local: boolean): Promise<boolean> {
+    return (await this.all([Number(local)])).some((value) => value > 0);
   }
 
   /** Returns the mean of the ranks' metrics. A value that is equal on all ranks keeps its bits. */
-  async mean(own: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>> {
-    if (this.world === undefined) return own;
-    const given = (await this.world.exchangeText(JSON.stringify(encode(own)))).map(decode);
+  async mean(local: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>> {
+    if (this.world === undefined) return local;
+    const gathered = (await this.world.exchangeText(JSON.stringify(encode(local)))).map(decode);
     const mean = (name: string) => {
-      const values = given.map((each) => each[name] ?? Number.NaN);
+      const values = gathered.map((metrics) => metrics[name] ?? Number.NaN);
       const isSame = values.every((value) => Object.is(value, values[0]));
       return isSame ? (values[0] as number) : values.reduce((sum, value) => sum + value, 0) / values.length;
     };
-    return Object.fromEntries(Object.keys(own).map((name) => [name, mean(name)]));
+    return Object.fromEntries(Object.keys(local).map((name) => [name, mean(name)]));
   }
 
   /** Tells the other ranks why this one has failed. */

@@ -29,11 +29,11 @@ export function encodeState(state: RunState): unknown {
 
 /**
  * Reads a state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if its run had other
- * batches than `own`. Values that are missing in old checkpoints are not compared.
+ * batches than `current`. Values that are missing in old checkpoints are not compared.
  */
-export function decodeState(given: unknown, own: RunState): RunState {
-  const { seed, gradientAccumulation, firstBatch } = own;
-  const saved = { seed, gradientAccumulation, firstBatch, skipped: 0, ...objectOf('the state', given) } as RunState;
+export function decodeState(value: unknown, current: RunState): RunState {
+  const { seed, gradientAccumulation, firstBatch } = current;
+  const saved = { seed, gradientAccumulation, firstBatch, skipped: 0, ...objectOf('the state', value) } as RunState;
   checkCount('step', saved.step);
   checkCount('seed', saved.seed);
   checkCount('gradientAccumulation', saved.gradientAccumulation);
@@ -47,16 +47,16 @@ export function decodeState(given: unknown, own: RunState): RunState {
     return { step: step as number, metrics: map(objectOf('metrics', metrics), decodeMetric) };
   });
   const state: RunState = { ...saved, validations };
-  checkSameBatches(state, own);
-  return { ...state, data: own.data, firstBatch: own.firstBatch };
+  checkSameBatches(state, current);
+  return { ...state, data: current.data, firstBatch: current.firstBatch };
 }
 
-function checkSameBatches(saved: RunState, own: RunState): void {
+function checkSameBatches(saved: RunState, current: RunState): void {
   for (const name of ['seed', 'gradientAccumulation'] as const) {
-    if (saved[name] === own[name]) continue;
-    throw new ArgumentError(`fit: the checkpoint was made with ${name} ${saved[name]}, this run has ${own[name]}`);
+    if (saved[name] === current[name]) continue;
+    throw new ArgumentError(`fit: the checkpoint was made with ${name} ${saved[name]}, this run has ${current[name]}`);
   }
-  if (saved.firstBatch === own.firstBatch && (saved.data ?? own.data) === own.data) return;
+  if (saved.firstBatch === current.firstBatch && (saved.data ?? current.data) === current.data) return;
   throw new ArgumentError('fit: the checkpoint was made with other batches: resume with the same data and batchTokens');
 }
 

@@ -64,8 +64,8 @@ export class SGD implements Optimizer {
       nesterov: 'boolean',
       weightDecay: 'notNegative' as const,
     } as const;
-    const given = checkOptions('SGD', options, kinds);
-    const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = given;
+    const settings = checkOptions('SGD', options, kinds);
+    const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = settings;
     checkNumber('SGD', 'dampening', dampening, Number.isFinite, 'a finite number');
     if (nesterov && (momentum === 0 || dampening !== 0))
       throw new ArgumentError('SGD: nesterov needs a momentum above 0 and a dampening of 0');
@@ -105,9 +105,9 @@ export class SGD implements Optimizer {
       const { param: p, v, group } = entry;
       const g = p.grad;
       if (g === null) continue;
-      const own = { lr: group.lr ?? this.#lr, weightDecay: group.weightDecay ?? weightDecay, factor };
+      const groupOptions = { lr: group.lr ?? this.#lr, weightDecay: group.weightDecay ?? weightDecay, factor };
       const dampening = this.#dampeningOf(entry);
-      this.#device.emit('sgd', { p, g, v, count: p.size, dampening, ...shared, ...own }, 6 * p.size);
+      this.#device.emit('sgd', { p, g, v, count: p.size, dampening, ...shared, ...groupOptions }, 6 * p.size);
     }
     factor?.dispose();
     norm?.dispose();
@@ -150,8 +150,8 @@ export class SGD implements Optimizer {
   }
 
   /** See `Optimizer.shard`. */
-  shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, own, ({ v }) => v.dispose());
+  shard(owned: ReadonlySet<Tensor>): void {
+    this.#entries = ownEntries(this.#entries, owned, ({ v }) => v.dispose());
   }
 
   /** Frees the memory of the state, but not the parameters. */

@@ -9,7 +9,7 @@ import type { Optimizer } from './optimizer.js';
 import type { World } from './world.js';
 
 /** The rank that holds a tensor of the state, and its shape. */
-interface Place {
+interface TensorLocation {
   readonly rank: number;
   readonly shape: readonly number[];
 }
@@ -29,7 +29,7 @@ export class Shards {
   readonly #lengths: readonly number[];
   /** The state that rank 0 has read from a checkpoint. */
   #read: Parameters<Optimizer['loadState']>[0] | null = null;
-  #places: ReadonlyMap<string, Place> = new Map();
+  #locations: ReadonlyMap<string, TensorLocation> = new Map();
 
   /** Throws ArgumentError for an optimizer without `shard()`. */
   constructor(
@@ -49,19 +49,19 @@ export class Shards {
   /** Sends the parameters that each rank has changed to all other ranks, after a step. */
   async share(): Promise<void> {
     const { world } = this;
-    const [first, ...others] = this.#owned[world.rank] as readonly Tensor[];
-    const own = first === undefined ? [] : await Tensor.dataOf([first, ...others]);
-    let at = this.#lengths.slice(0, world.rank).reduce((sum, length) => sum + length, 0);
-    for (const values of own) {
-      this.#values.set(values, at);
-      at += values.length;
+    const [first, ...otherTensors] = this.#owned[world.rank] as readonly Tensor[];
+    const ownedValues = first === undefined ? [] : await Tensor.dataOf([first, ...otherTensors]);
+    let offset = this.#lengths.slice(0, world.rank).reduce((sum, length) => sum + length, 0);
+    for (const values of ownedValues) {
+      this.#values.set(values, offset);
+      offset += values.length;
     }
     await world.allGather(this.#values, this.#lengths);
-    at = 0;
+    offset = 0;
     for (const [rank, params] of this.#owned.entries())
       for (const param of params) {
-        if (rank !== world.rank) param.write(this.#values.subarray(at, at + param.size));
-        at += param.size;
+        if (rank !== world.rank) param.write(this.#values.subarray(offset, offset + param.size));
+        offset += param.size;
       }
   }
 
@@ -69,13 +69,13 @@ export class Shards {
   async gather(): Promise<StoredState> {
     const parts = await this.#parts();
     const { rank } = this.world;
-    const own = this.optimizer.state().tensors;
+    const stateTensors = this.optimizer.state().tensors;
     const tensors = new Map<string, SafetensorsSource>();
-    for (const [name, place] of this.#places) {
-      const tensor = own.get(name);
-      const data = tensor ? ((await tensor.data()) as Float32Array) : zeros(place.shape);
-      await this.world.broadcast(data, place.rank);
-      if (rank === 0) tensors.set(name, { dtype: 'F32', shape: place.shape, data });
+    for (const [name, location] of this.#locations) {
+      const tensor = stateTensors.get(name);
+      const data = tensor ? ((await tensor.data()) as Float32Array) : zeros(location.shape);
+      await this.world.broadcast(data, location.rank);
+      if (rank === 0) tensors.set(name, { dtype: 'F32', shape: location.shape, data });
     }
     const numbers = Object.assign({}, ...parts.map((part) => part.numbers)) as Record<string, number>;
     return { tensors, numbers };
@@ -88,9 +88,9 @@ export class Shards {
 
   async #parts(): Promise<Part[]> {
     const { tensors, numbers } = this.optimizer.state();
-    const own: Part = { tensors: [...tensors].map(([name, { shape }]) => [name, shape]), numbers };
-    const parts = (await this.world.exchangeText(JSON.stringify(own))).map((text) => JSON.parse(text) as Part);
-    this.#places = new Map(
+    const localPart: Part = { tensors: [...tensors].map(([name, { shape }]) => [name, shape]), numbers };
+    const parts = (await this.world.exchangeText(JSON.stringify(localPart))).map((text) => JSON.parse(text) as Part);
+    this.#locations = new Map(
       parts.flatMap((part, rank) => part.tensors.map(([name, shape]) => [name, { rank, shape }] as const)),
     );
     return parts;
@@ -98,12 +98,12 @@ export class Shards {
 
   /** Keeps the whole state on rank 0 until `scatter`. Throws FormatError if it belongs to other parameters. */
   loadState(state: Parameters<Optimizer['loadState']>[0]): void {
-    for (const [name, { shape }] of this.#places) {
+    for (const [name, { shape }] of this.#locations) {
       const [found, expected] = [state.tensors.get(name)?.length, sizeOf(shape)];
       if (found === expected) continue;
       throw new FormatError(`the optimizer's state has ${found ?? 'no'} values for ${name}, expected ${expected}`);
     }
-    if (state.tensors.size !== this.#places.size)
+    if (state.tensors.size !== this.#locations.size)
       throw new FormatError("the optimizer's state belongs to more parameters");
     this.#read = state;
   }
@@ -115,14 +115,14 @@ export class Shards {
 
   /** Sends each rank its part of the state that rank 0 keeps. */
   async scatter(numbers: Readonly<Record<string, number>>): Promise<void> {
-    const own = new Map<string, Float32Array>();
-    for (const [name, { rank, shape }] of this.#places) {
+    const localTensors = new Map<string, Float32Array>();
+    for (const [name, { rank, shape }] of this.#locations) {
       const values = this.#read?.tensors.get(name) ?? zeros(shape);
       await this.world.broadcast(values, 0);
-      if (rank === this.world.rank) own.set(name, values);
+      if (rank === this.world.rank) localTensors.set(name, values);
     }
     this.#read = null;
-    this.optimizer.loadState({ tensors: own, numbers });
+    this.optimizer.loadState({ tensors: localTensors, numbers });
   }
 }
 
@@ -130,7 +130,7 @@ export class Shards {
 function divide(params: readonly Tensor[], size: number): Tensor[][] {
   const parts = Array.from({ length: size }, () => ({ params: [] as Tensor[], size: 0 }));
   for (const param of [...params].sort((a, b) => b.size - a.size)) {
-    const part = parts.reduce((least, each) => (each.size < least.size ? each : least));
+    const part = parts.reduce((least, shard) => (shard.size < least.size ? shard : least));
     part.params.push(param);
     part.size += param.size;
   }

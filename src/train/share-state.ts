@@ -15,7 +15,7 @@ export async function shareState(
   state: RunState | null,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer | Shards,
-  own: RunState,
+  current: RunState,
 ): Promise<RunState | null> {
   for (const tensor of tensors.values()) await share(world, tensor);
   const isSharded = optimizer instanceof Shards;
@@ -29,7 +29,7 @@ export async function shareState(
     for (const [name, tensor] of optimizer.state().tensors) values.set(name, await share(world, tensor));
     optimizer.loadState({ tensors: values, numbers: first.numbers });
   }
-  return decodeState(first.state, own);
+  return decodeState(first.state, current);
 }
 
 async function share(world: World, tensor: Tensor): Promise<Float32Array> {

@@ -77,7 +77,7 @@ export function namedTensorsOf(
   model: Pick<Trainable<Row, Row>, 'namedParameters' | 'namedTensors'>,
 ): [name: string, tensor: Tensor][] {
   const named = model.namedParameters();
-  const isTensor = (one: (typeof named)[number]): one is [string, Tensor] => one[1] instanceof Tensor;
+  const isTensor = (entry: (typeof named)[number]): entry is [string, Tensor] => entry[1] instanceof Tensor;
   if (named.every(isTensor)) return named;
   if (model.namedTensors) return model.namedTensors();
   throw new ArgumentError(

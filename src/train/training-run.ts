@@ -280,8 +280,8 @@ export class TrainingRun {
   }
 
   /** Combines the results of a step over all ranks. They also tell if any rank was asked to stop. */
-  async #share(own: Pending<Step>): Promise<Pending<Step>> {
-    const computed = new Pending(this.#ranks.step(await own.value()));
+  async #share(local: Pending<Step>): Promise<Pending<Step>> {
+    const computed = new Pending(this.#ranks.step(await local.value()));
     ({ isAborted: this.#isAborted, isLate: this.#isLate } = await computed.value());
     return computed;
   }
@@ -310,13 +310,13 @@ export class TrainingRun {
         await yieldToEventLoop();
       }
     }
-    const own = items.map((each, i) => this.learner.weightOf(each, this.#lossSettings, numbers[i] as number));
-    const counts = await this.#ranks.all(own);
+    const weights = items.map((batch, i) => this.learner.weightOf(batch, this.#lossSettings, numbers[i] as number));
+    const counts = await this.#ranks.all(weights);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const learningRate = this.#schedule(step);
     checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
-    const batches = items.map((each, i): PreparedBatch => {
-      return { n: numbers[i] as number, items: each, share: (own[i] as number) / total };
+    const batches = items.map((batch, i): PreparedBatch => {
+      return { n: numbers[i] as number, items: batch, share: (weights[i] as number) / total };
     });
     return { batches, shares: counts.map((count) => count / total), learningRate };
   }

@@ -8,8 +8,8 @@ import type { Validation } from './fit-options.js';
  * Checks the result of `validate` and returns it. Throws ArgumentError unless it has numbers by name, including
  * `watched`.
  */
-export function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
-  const metrics = checkOptions('fit: what validate returned', given);
+export function checkMetrics(returned: Readonly<Record<string, number>>, watched: string | undefined) {
+  const metrics = checkOptions('fit: what validate returned', returned);
   for (const [name, value] of Object.entries(metrics)) {
     checkNumber('fit: what validate returned', name, value, () => true, 'a number');
   }

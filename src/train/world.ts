@@ -47,10 +47,10 @@ const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'allGather',
 
 /** Throws ArgumentError for a value that is not a World. */
 export function checkWorld(world: World): void {
-  const given: Partial<World> = Object(world);
-  const { rank = -1, size = 0 } = given;
+  const candidate: Partial<World> = Object(world);
+  const { rank = -1, size = 0 } = candidate;
   const isRank = isWhole(rank) && isCount(size) && rank < size;
-  if (isRank && METHODS.every((name) => typeof given[name] === 'function')) return;
+  if (isRank && METHODS.every((name) => typeof candidate[name] === 'function')) return;
   throw new ArgumentError(`fit: world is ${describeValue(world)}, expected the result of mpi() of simdformer/mpi`);
 }
 
@@ -59,12 +59,12 @@ export function checkWorld(world: World): void {
  * options of a run. Undefined facts are left out. The error names the rank that differs from most others, and the fact.
  */
 export async function checkAgreement(world: World, facts: Readonly<Record<string, unknown>>): Promise<void> {
-  const said = JSON.stringify(facts, (_, value) => (typeof value === 'function' ? 'a function' : value));
-  const texts = await world.exchangeText(said);
+  const factsJson = JSON.stringify(facts, (_, value) => (typeof value === 'function' ? 'a function' : value));
+  const texts = await world.exchangeText(factsJson);
   const all = texts.map((text) => JSON.parse(text) as Record<string, unknown>);
-  for (const name of new Set(all.flatMap((each) => Object.keys(each)))) {
-    const values = all.map((each) => JSON.stringify(each[name]) ?? 'undefined'); // sort() would put undefined last
-    const count = (value: string) => values.filter((each) => each === value).length;
+  for (const name of new Set(all.flatMap((rankFacts) => Object.keys(rankFacts)))) {
+    const values = all.map((rankFacts) => JSON.stringify(rankFacts[name]) ?? 'undefined'); // sort() would put undefined last
+    const count = (value: string) => values.filter((candidate) => candidate === value).length;
     const [usual] = [...values].sort((a, b) => count(b) - count(a));
     const rank = values.findIndex((value) => value !== usual);
     if (rank === -1) continue;

@@ -45,9 +45,9 @@ export class BlockReader {
   async fill({ type, position }: GgufTensor, buffer: Uint8Array, from: number): Promise<void> {
     if (!isConverted(type)) return fill(this.source, position + from, buffer);
     const { converted } = await import('./converted-types.js');
-    const [width, place] = [ggmlLayouts[type].bytes, from / CONVERTED[type].bytes];
+    const [width, firstBlock] = [ggmlLayouts[type].bytes, from / CONVERTED[type].bytes];
     const count = buffer.length / CONVERTED[type].bytes;
-    buffer.set(converted(type, await bytesOf(this.source, position + place * width, count * width)));
+    buffer.set(converted(type, await bytesOf(this.source, position + firstBlock * width, count * width)));
   }
 
   /** Returns `count` values, beginning at number `start`. Both must be multiples of the block size. */

@@ -70,7 +70,7 @@ export class ComposedWeight implements WeightEntry {
   get file(): { type: string; byteLength: number } {
     const types = new Set(this.tensors.map(({ type }) => type));
     const bytes = this.rows.sources.map(({ tensor }) => tensor.byteLength);
-    return { type: [...types].join('+'), byteLength: bytes.reduce((sum, each) => sum + each, 0) };
+    return { type: [...types].join('+'), byteLength: bytes.reduce((sum, size) => sum + size, 0) };
   }
 
   get fileOffset(): number {
@@ -86,7 +86,12 @@ export class ComposedWeight implements WeightEntry {
     const { rows, columns, sources, columnOrder } = this.rows;
     const formats = sources.map(({ tensor }) => this.reader.formatOf(device, tensor, columns));
     const [format] = formats;
-    if (this.shape.length < 2 || columns === 1 || format === undefined || formats.some((each) => each !== format))
+    if (
+      this.shape.length < 2 ||
+      columns === 1 ||
+      format === undefined ||
+      formats.some((blockFormat) => blockFormat !== format)
+    )
       return undefined;
     if (columnOrder !== undefined && columnOrder.size % format.inputs !== 0) return undefined;
     const rowBytes = (columns / format.inputs) * format.blockBytes;
@@ -132,13 +137,15 @@ export class ComposedWeight implements WeightEntry {
     read: (source: RowSource, first: number, count: number) => Promise<Values>,
   ): Promise<void> {
     const { sourceOf, sources } = this.rows;
-    const places = Array.from({ length: into.length / width }, (_, i) => sourceOf(first + i));
+    const sourceRows = Array.from({ length: into.length / width }, (_, i) => sourceOf(first + i));
     for (const [number, source] of sources.entries()) {
-      const own = places.flatMap(([each, row], i) => (each === number ? [[row, i] as const] : []));
-      const [start, end] = [own[0]?.[0] ?? 0, (own.at(-1)?.[0] ?? -1) + 1];
+      const rowsHere = sourceRows.flatMap(([sourceIndex, row], i) =>
+        sourceIndex === number ? [[row, i] as const] : [],
+      );
+      const [start, end] = [rowsHere[0]?.[0] ?? 0, (rowsHere.at(-1)?.[0] ?? -1) + 1];
       if (start >= end) continue;
       const values = await read(source, source.first + start, end - start);
-      for (const [row, i] of own)
+      for (const [row, i] of rowsHere)
         into.set(values.subarray((row - start) * width, (row - start + 1) * width), i * width);
     }
   }

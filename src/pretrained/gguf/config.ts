@@ -38,13 +38,13 @@ export async function ggufSettings(
 }
 
 /** Returns the name of transformers' class. */
-function classOf({ className, generationClass: writer, gguf }: GgufReadable, { tensors }: Gguf): string {
-  if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
+function classOf({ className, generationClass: decoderClass, gguf }: GgufReadable, { tensors }: Gguf): string {
+  if (!gguf.isEncoder) return decoderClass ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
 }
 
 function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: GgufReadable): void {
-  const experts = metadata.own('expert_count') ?? 0;
+  const experts = metadata.architectureNumber('expert_count') ?? 0;
   const hasExperts = JSON.stringify([family.gguf.names, family.gguf.joined ?? []]).includes('_exps');
   if (experts > 0 && !hasExperts)
     throw new FormatError(`the model has ${experts} experts, which is not supported for ${metadata.architecture}`);
@@ -52,14 +52,14 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: Gg
   if (adapter !== undefined && adapter !== 'model')
     throw new FormatError(`general.type is ${adapter}, expected a model`);
   if (tensors.size === 0) throw new FormatError('the file has no tensors, only a vocabulary');
-  const layers = metadata.own('block_count') ?? 0;
+  const layers = metadata.architectureNumber('block_count') ?? 0;
   if (layers > tensors.size)
     throw new FormatError(`block_count is ${layers}, but the file has only ${tensors.size} tensors`);
 }
 
 /** Number of layers of the model itself. Layers that predict further tokens follow them in the file. */
 export function layersOf(metadata: GgufMetadata): number {
-  return metadata.needed('block_count') - (metadata.own('nextn_predict_layers') ?? 0);
+  return metadata.needed('block_count') - (metadata.architectureNumber('nextn_predict_layers') ?? 0);
 }
 
 const headIds = { bos_token_id: 'bos', eos_token_id: 'eos', pad_token_id: 'padding' } as const;
@@ -117,7 +117,7 @@ class Settings implements GgufSettings {
   }
 
   number(name: string): number | undefined {
-    const value = this.metadata.own(name);
+    const value = this.metadata.architectureNumber(name);
     return value === undefined ? undefined : decimal(value);
   }
 
@@ -149,8 +149,9 @@ class Settings implements GgufSettings {
   }
 
   layerTypes(period: number): readonly ('sliding_attention' | 'full_attention')[] {
-    const given = this.pattern('attention.sliding_window_pattern') ?? period;
-    const isNear = (layer: number) => (typeof given === 'number' ? (layer + 1) % given !== 0 : given[layer] === true);
+    const pattern = this.pattern('attention.sliding_window_pattern') ?? period;
+    const isNear = (layer: number) =>
+      typeof pattern === 'number' ? (layer + 1) % pattern !== 0 : pattern[layer] === true;
     const hasWindow = (this.number('attention.sliding_window') ?? 0) > 0;
     return Array.from({ length: this.layers }, (_, layer) =>
       hasWindow && isNear(layer) ? 'sliding_attention' : 'full_attention',
@@ -158,7 +159,7 @@ class Settings implements GgufSettings {
   }
 
   hasTensor(name: string): boolean {
-    return [...this.tensors.keys()].some((each) => each.endsWith(`.${name}`));
+    return [...this.tensors.keys()].some((tensorName) => tensorName.endsWith(`.${name}`));
   }
 
   rows(tensor: string): number {
@@ -193,10 +194,11 @@ class Settings implements GgufSettings {
     const theta = this.number('rope.freq_base') ?? 10000;
     const turning = this.number('rope.dimension_count') ?? headSize;
     const partial = turning < headSize ? { partial_rotary_factor: turning / headSize } : {};
-    const own = this.#ropeScaling();
+    const fileScaling = this.#ropeScaling();
     // llama.cpp rotates parts of heads in every family. transformers does so only with scaled frequencies in some.
-    const isPlain = own.rope_type === 'default' && turning < headSize && this.family.rope?.partial === undefined;
-    const scaling = { ...(isPlain ? { rope_type: 'linear', factor: 1 } : own), ...partial };
+    const isPlain =
+      fileScaling.rope_type === 'default' && turning < headSize && this.family.rope?.partial === undefined;
+    const scaling = { ...(isPlain ? { rope_type: 'linear', factor: 1 } : fileScaling), ...partial };
     if (this.family.rope?.sliding === undefined)
       return { rope_theta: theta, ...partial, rope_parameters: { rope_theta: theta, ...scaling } };
     const near = this.number('rope.freq_base_swa') ?? 10000;
@@ -210,22 +212,27 @@ class Settings implements GgufSettings {
 
   /** Divisors of frequencies, as in Llama 3.1 and Phi-3, are tensors of the file. */
   #ropeScaling(): Json {
-    const own = (name: string) => this.number(`rope.scaling.${name}`);
-    const original = own('original_context_length') ?? this.needed('context_length');
+    const scalingNumber = (name: string) => this.number(`rope.scaling.${name}`);
+    const original = scalingNumber('original_context_length') ?? this.needed('context_length');
     const listed = this.ropeDivisors;
     if (listed !== undefined) return longRope(listed, listed, original, 1);
     const [short, long] = ['short', 'long'].map((name) => this.divisors.get(`rope_factors_${name}.weight`));
-    if (short !== undefined && long !== undefined) return longRope(short, long, original, own('attn_factor') ?? 1);
+    if (short !== undefined && long !== undefined)
+      return longRope(short, long, original, scalingNumber('attn_factor') ?? 1);
     const { metadata } = this;
     const type =
-      metadata.text(`${metadata.architecture}.rope.scaling.type`) ?? (own('factor') === undefined ? 'none' : 'linear');
-    const factor = own('factor') ?? this.number('rope.scale_linear') ?? 1;
+      metadata.text(`${metadata.architecture}.rope.scaling.type`) ??
+      (scalingNumber('factor') === undefined ? 'none' : 'linear');
+    const factor = scalingNumber('factor') ?? this.number('rope.scale_linear') ?? 1;
     if (type === 'none' || (type === 'linear' && factor <= 1)) return { rope_type: 'default' };
     if (type === 'linear') return { rope_type: 'linear', factor };
     if (type === 'longrope') return { rope_type: 'default' }; // without divisors there is no scaling
     if (type !== 'yarn') throw new FormatError(`rope.scaling.type is ${type}, expected none, linear, yarn or longrope`);
-    const given = { attention_factor: own('yarn_attn_factor') ?? own('attn_factor'), beta_fast: own('yarn_beta_fast') };
-    const all = Object.entries({ ...given, beta_slow: own('yarn_beta_slow') });
+    const yarnSettings = {
+      attention_factor: scalingNumber('yarn_attn_factor') ?? scalingNumber('attn_factor'),
+      beta_fast: scalingNumber('yarn_beta_fast'),
+    };
+    const all = Object.entries({ ...yarnSettings, beta_slow: scalingNumber('yarn_beta_slow') });
     const known = Object.fromEntries(all.filter(([, value]) => value !== undefined));
     return { rope_type: 'yarn', factor, original_max_position_embeddings: original, ...known };
   }

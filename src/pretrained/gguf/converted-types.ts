@@ -11,8 +11,8 @@ const VALUES = 256;
 
 const f = Math.fround;
 
-/** Unpacks one block: `at` is its first byte, `to` its first value. */
-type Unpack = (bytes: DataView, at: number, out: Float32Array, to: number) => void;
+/** Unpacks one block: `offset` is its first byte, `to` its first value. */
+type Unpack = (bytes: DataView, offset: number, out: Float32Array, to: number) => void;
 
 const tables = new Map<codebooks.Codebook, Float32Array>();
 
@@ -61,11 +61,11 @@ function writeScaled(
   }
 }
 
-const iq2xxs: Unpack = (bytes, at, out, to) => {
+const iq2xxs: Unpack = (bytes, offset, out, to) => {
   const table = tableOf(codebooks.IQ2_XXS);
-  const d = half(bytes.getUint16(at, true));
+  const d = half(bytes.getUint16(offset, true));
   for (let group = 0; group < 8; group++) {
-    const start = at + 2 + 8 * group;
+    const start = offset + 2 + 8 * group;
     const tail = bytes.getUint32(start + 4, true);
     const scale = f(f(d * (0.5 + (tail >>> 28))) * 0.25);
     for (let i = 0; i < 4; i++) {
@@ -75,12 +75,12 @@ const iq2xxs: Unpack = (bytes, at, out, to) => {
   }
 };
 
-const iq2xs: Unpack = (bytes, at, out, to) => {
+const iq2xs: Unpack = (bytes, offset, out, to) => {
   const table = tableOf(codebooks.IQ2_XS);
-  const d = half(bytes.getUint16(at, true));
+  const d = half(bytes.getUint16(offset, true));
   for (let i = 0; i < 32; i++) {
-    const code = bytes.getUint16(at + 2 + 2 * i, true);
-    const scale = scaleOf(d, bytes.getUint8(at + 66 + (i >> 2)), (i >> 1) & 1);
+    const code = bytes.getUint16(offset + 2 + 2 * i, true);
+    const scale = scaleOf(d, bytes.getUint8(offset + 66 + (i >> 2)), (i >> 1) & 1);
     writeScaled(out, to + 8 * i, scale, signsOf(code >> 9), table, [code & 511]);
   }
 };
@@ -88,40 +88,40 @@ const iq2xs: Unpack = (bytes, at, out, to) => {
 /** Returns the scale of one of two groups whose 4-bit scales share a byte. */
 const scaleOf = (d: number, pair: number, which: number) => f(f(d * (0.5 + ((pair >> (4 * which)) & 15))) * 0.25);
 
-const iq2s: Unpack = (bytes, at, out, to) => {
+const iq2s: Unpack = (bytes, offset, out, to) => {
   const table = tableOf(codebooks.IQ2_S);
-  const d = half(bytes.getUint16(at, true));
+  const d = half(bytes.getUint16(offset, true));
   for (let i = 0; i < 32; i++) {
-    const high = (bytes.getUint8(at + 66 + (i >> 2)) >> (2 * (i & 3))) & 3;
-    const scale = scaleOf(d, bytes.getUint8(at + 74 + (i >> 2)), (i >> 1) & 1);
-    const row = bytes.getUint8(at + 2 + i) | (high << 8);
-    writeScaled(out, to + 8 * i, scale, bytes.getUint8(at + 34 + i), table, [row]);
+    const high = (bytes.getUint8(offset + 66 + (i >> 2)) >> (2 * (i & 3))) & 3;
+    const scale = scaleOf(d, bytes.getUint8(offset + 74 + (i >> 2)), (i >> 1) & 1);
+    const row = bytes.getUint8(offset + 2 + i) | (high << 8);
+    writeScaled(out, to + 8 * i, scale, bytes.getUint8(offset + 34 + i), table, [row]);
   }
 };
 
-const iq3xxs: Unpack = (bytes, at, out, to) => {
+const iq3xxs: Unpack = (bytes, offset, out, to) => {
   const table = tableOf(codebooks.IQ3_XXS);
-  const d = half(bytes.getUint16(at, true));
+  const d = half(bytes.getUint16(offset, true));
   for (let group = 0; group < 8; group++) {
-    const tail = bytes.getUint32(at + 66 + 4 * group, true);
+    const tail = bytes.getUint32(offset + 66 + 4 * group, true);
     const scale = f(f(d * (0.5 + (tail >>> 28))) * 0.5);
     for (let i = 0; i < 4; i++) {
-      const first = at + 2 + 8 * group + 2 * i;
+      const first = offset + 2 + 8 * group + 2 * i;
       const rows = [bytes.getUint8(first), bytes.getUint8(first + 1)];
       writeScaled(out, to + 32 * group + 8 * i, scale, signsOf((tail >>> (7 * i)) & 127), table, rows);
     }
   }
 };
 
-const iq3s: Unpack = (bytes, at, out, to) => {
+const iq3s: Unpack = (bytes, offset, out, to) => {
   const table = tableOf(codebooks.IQ3_S);
-  const d = half(bytes.getUint16(at, true));
+  const d = half(bytes.getUint16(offset, true));
   for (let i = 0; i < 32; i++) {
     const group = i >> 2;
-    const high = bytes.getUint8(at + 66 + group);
-    const rowOf = (j: number) => bytes.getUint8(at + 2 + j) | (((high >> (j & 7)) & 1) << 8);
-    const scale = f(d * (1 + 2 * ((bytes.getUint8(at + 106 + (group >> 1)) >> (4 * (group & 1))) & 15)));
-    writeScaled(out, to + 8 * i, scale, bytes.getUint8(at + 74 + i), table, [rowOf(2 * i), rowOf(2 * i + 1)]);
+    const high = bytes.getUint8(offset + 66 + group);
+    const rowOf = (j: number) => bytes.getUint8(offset + 2 + j) | (((high >> (j & 7)) & 1) << 8);
+    const scale = f(d * (1 + 2 * ((bytes.getUint8(offset + 106 + (group >> 1)) >> (4 * (group & 1))) & 15)));
+    writeScaled(out, to + 8 * i, scale, bytes.getUint8(offset + 74 + i), table, [rowOf(2 * i), rowOf(2 * i + 1)]);
   }
 };
 
@@ -132,35 +132,35 @@ function writeTernary(out: Float32Array, to: number, scale: number, row: number,
   for (let i = 0; i < 8; i++) out[to + i] = f(scale * ((table[8 * row + i] as number) + delta));
 }
 
-const iq1s: Unpack = (bytes, at, out, to) => {
-  const d = half(bytes.getUint16(at, true));
+const iq1s: Unpack = (bytes, offset, out, to) => {
+  const d = half(bytes.getUint16(offset, true));
   for (let i = 0; i < 32; i++) {
-    const high = bytes.getUint16(at + 34 + 2 * (i >> 2), true);
+    const high = bytes.getUint16(offset + 34 + 2 * (i >> 2), true);
     const scale = f(d * (2 * ((high >> 12) & 7) + 1));
-    const row = bytes.getUint8(at + 2 + i) | (((high >> (3 * (i & 3))) & 7) << 8);
+    const row = bytes.getUint8(offset + 2 + i) | (((high >> (3 * (i & 3))) & 7) << 8);
     writeTernary(out, to + 8 * i, scale, row, (high & 0x8000) !== 0);
   }
 };
 
-const iq1m: Unpack = (bytes, at, out, to) => {
-  const words = [0, 1, 2, 3].map((i) => bytes.getUint16(at + 48 + 2 * i, true)) as [number, number, number, number];
+const iq1m: Unpack = (bytes, offset, out, to) => {
+  const words = [0, 1, 2, 3].map((i) => bytes.getUint16(offset + 48 + 2 * i, true)) as [number, number, number, number];
   // The four high bits of each of four words form the scale of the block.
   const d = half(words.reduce((bits, word, i) => bits | ((word >> 12) << (4 * i)), 0));
   for (let i = 0; i < 32; i++) {
     const group = i >> 1;
     const scale = f(d * (2 * (((words[group >> 2] as number) >> (3 * (group & 3))) & 7) + 1));
-    const high = (bytes.getUint8(at + 32 + group) >> (4 * (i & 1))) & 15;
-    writeTernary(out, to + 8 * i, scale, bytes.getUint8(at + i) | ((high & 7) << 8), (high & 8) !== 0);
+    const high = (bytes.getUint8(offset + 32 + group) >> (4 * (i & 1))) & 15;
+    writeTernary(out, to + 8 * i, scale, bytes.getUint8(offset + i) | ((high & 7) << 8), (high & 8) !== 0);
   }
 };
 
 /** Returns the 256 base-3 digits of a block: 0, 1 or 2. */
-function digitsOf(bytes: DataView, at: number): Uint8Array {
+function digitsOf(bytes: DataView, offset: number): Uint8Array {
   const digits = new Uint8Array(VALUES);
   const read = (first: number, width: number, count: number, to: number) => {
     for (let power = 0; power < count; power++)
       for (let i = 0; i < width; i++)
-        digits[to + power * width + i] = (((bytes.getUint8(at + first + i) * 3 ** power) & 255) * 3) >> 8;
+        digits[to + power * width + i] = (((bytes.getUint8(offset + first + i) * 3 ** power) & 255) * 3) >> 8;
   };
   read(0, 32, 5, 0);
   read(32, 16, 5, 160);
@@ -168,9 +168,9 @@ function digitsOf(bytes: DataView, at: number): Uint8Array {
   return digits;
 }
 
-const tq1: Unpack = (bytes, at, out, to) => {
-  const d = half(bytes.getUint16(at + 52, true));
-  for (const [i, digit] of digitsOf(bytes, at).entries()) out[to + i] = f(d * (digit - 1));
+const tq1: Unpack = (bytes, offset, out, to) => {
+  const d = half(bytes.getUint16(offset + 52, true));
+  for (const [i, digit] of digitsOf(bytes, offset).entries()) out[to + i] = f(d * (digit - 1));
 };
 
 const types: Readonly<Record<ConvertedType, { readonly bytes: number; readonly unpack: Unpack }>> = {
@@ -214,8 +214,8 @@ function asBaseFour(blocks: Uint8Array): Uint8Array {
     const digits = digitsOf(view, block * from);
     for (let i = 0; i < VALUES; i++) {
       // Values 32 apart share a byte, in each half of the block.
-      const place = block * to + 32 * (i >> 7) + (i & 31);
-      out[place] = (out[place] as number) | ((digits[i] as number) << (2 * ((i >> 5) & 3)));
+      const index = block * to + 32 * (i >> 7) + (i & 31);
+      out[index] = (out[index] as number) | ((digits[i] as number) << (2 * ((i >> 5) & 3)));
     }
     out.set(blocks.subarray(block * from + 52, block * from + 54), block * to + 64);
   }

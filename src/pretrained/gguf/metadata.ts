@@ -61,12 +61,12 @@ export class GgufMetadata {
    * Returns a number of the architecture, such as `llama.block_count`. A list with an entry for each layer is accepted
    * if all entries are equal.
    */
-  own(name: string): number | undefined {
+  architectureNumber(name: string): number | undefined {
     const full = `${this.architecture}.${name}`;
     const value = this.#values.get(full);
     if (!ArrayBuffer.isView(value)) return this.number(full);
     const list = Array.from(value as Uint32Array, Number);
-    if (list.length > 0 && list.every((each) => each === list[0])) return list[0];
+    if (list.length > 0 && list.every((entry) => entry === list[0])) return list[0];
     throw new FormatError(`metadata ${full} differs from layer to layer: such models are not supported`);
   }
 
@@ -78,7 +78,7 @@ export class GgufMetadata {
 
   /** A required number of the architecture. */
   needed(name: string): number {
-    return this.own(name) ?? refuse(`${this.architecture}.${name}`, undefined, 'a number');
+    return this.architectureNumber(name) ?? refuse(`${this.architecture}.${name}`, undefined, 'a number');
   }
 
   /** The layers with a window: a list of booleans, or the distance between layers without one. */
@@ -87,12 +87,12 @@ export class GgufMetadata {
     const value = this.#values.get(full);
     if (Array.isArray(value)) return value as boolean[];
     return ArrayBuffer.isView(value)
-      ? Array.from(value as Uint32Array, (each) => Number(each) !== 0)
+      ? Array.from(value as Uint32Array, (flag) => Number(flag) !== 0)
       : this.number(full);
   }
 }
 
 function refuse(name: string, value: unknown, expected: string): never {
-  const given = value === undefined ? 'missing' : describeValue(value);
-  throw new FormatError(`metadata ${name} is ${given}, expected ${expected}`);
+  const described = value === undefined ? 'missing' : describeValue(value);
+  throw new FormatError(`metadata ${name} is ${described}, expected ${expected}`);
 }

@@ -53,12 +53,12 @@ async function composed(language: ModelSource, opened: OpenFile): Promise<ModelS
   ]);
   const arranged = projector.arranged?.(vision) ?? [];
   const sources = new Set(arranged.flatMap(({ of }) => of));
-  const isOther = (each: string) => !sources.has(each) && !OF_SOUND.test(each);
-  const others = { ...gguf, tensors: new Map([...gguf.tensors].filter(([each]) => isOther(each))) };
-  const tensors = new Map<string, WeightEntry>(ggufWeights(others, metadata, projector.gguf(vision), file, vision));
-  for (const each of arranged) tensors.set(each.name, new ArrangedWeight(each, gguf, file));
+  const isOther = (tensorName: string) => !sources.has(tensorName) && !OF_SOUND.test(tensorName);
+  const textModel = { ...gguf, tensors: new Map([...gguf.tensors].filter(([tensorName]) => isOther(tensorName))) };
+  const tensors = new Map<string, WeightEntry>(ggufWeights(textModel, metadata, projector.gguf(vision), file, vision));
+  for (const weight of arranged) tensors.set(weight.name, new ArrangedWeight(weight, gguf, file));
   const { weights } = language;
-  for (const [each, weight] of weights?.tensors ?? []) tensors.set(renamed(each, projector), weight);
+  for (const [tensorName, weight] of weights?.tensors ?? []) tensors.set(renamed(tensorName, projector), weight);
   const bytes = async (path: string) => {
     const content = contents.get(path);
     return content ? new TextEncoder().encode(JSON.stringify(content, null, 1)) : language.bytes(path);
@@ -116,11 +116,11 @@ function idOf({ vocabulary }: ModelSource, token: string): number {
   throw new FormatError(`the language model's vocabulary has no ${token}, which stands for images`);
 }
 
-function configOf(projector: Projector, values: ProjectorValues, writer: string): Json {
+function configOf(projector: Projector, values: ProjectorValues, textClass: string): Json {
   const { text } = values;
   const ids = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings'];
   return {
-    architectures: [writer],
+    architectures: [textClass],
     model_type: projector.type,
     text_config: text,
     ...Object.fromEntries(ids.filter((key) => text[key] != null).map((key) => [key, text[key]])),
@@ -155,9 +155,11 @@ class ArrangedWeight implements WeightEntry {
     this.#reader = new BlockReader(file);
     this.shape = shape;
     this.size = shape.reduce((product, n) => product * n, 1);
-    const given = this.#tensors.reduce((sum, each) => sum + sizeOf(each), 0);
-    if (given !== this.size)
-      throw new FormatError(`${of.join(' and ')} have ${given} values, expected ${this.size} for ${arranged.name}`);
+    const valueCount = this.#tensors.reduce((sum, tensor) => sum + sizeOf(tensor), 0);
+    if (valueCount !== this.size)
+      throw new FormatError(
+        `${of.join(' and ')} have ${valueCount} values, expected ${this.size} for ${arranged.name}`,
+      );
   }
 
   data(): never {

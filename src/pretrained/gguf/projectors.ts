@@ -58,7 +58,7 @@ const towerNames = (tower: string): Record<string, string> => ({
 });
 
 const ofLayers = (layer: string, names: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(names).map(([name, own]) => [`v.blk.*.${name}`, `${layer}.${own}`]));
+  Object.fromEntries(Object.entries(names).map(([name, moduleName]) => [`v.blk.*.${name}`, `${layer}.${moduleName}`]));
 
 /** Returns the settings of SigLIP's vision tower. */
 function towerConfig(values: ProjectorValues, type: string): Json {
@@ -241,9 +241,9 @@ const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
       }),
       ...Object.fromEntries(
         earlyLayers(vision).flatMap((layer, i) =>
-          Object.entries({ norm: 'norm', fc1: 'linear_fc1', fc2: 'linear_fc2' }).map(([name, own]) => [
+          Object.entries({ norm: 'norm', fc1: 'linear_fc1', fc2: 'linear_fc2' }).map(([name, moduleName]) => [
             `v.deepstack.${layer}.${name}`,
-            `${VISUAL}.deepstack_merger_list.${i}.${own}`,
+            `${VISUAL}.deepstack_merger_list.${i}.${moduleName}`,
           ]),
         ),
       ),
@@ -322,7 +322,9 @@ const gemma4: Projector = {
         ffn_post_norm: 'post_feedforward_layernorm',
         attn_q_norm: 'self_attn.q_norm',
         attn_k_norm: 'self_attn.k_norm',
-        ...Object.fromEntries(Object.entries(gemma4Projections).map(([name, own]) => [name, `${own}.linear`])),
+        ...Object.fromEntries(
+          Object.entries(gemma4Projections).map(([name, moduleName]) => [name, `${moduleName}.linear`]),
+        ),
       }),
     },
   }),
@@ -331,11 +333,11 @@ const gemma4: Projector = {
     // Limits of projections are scalars in the checkpoint.
     ...[...vision.tensors.keys()].flatMap((name) => {
       const [, layer, projection, limit] = /^v\.blk\.(\d+)\.(\w+)(\.\w+)$/.exec(name) ?? [];
-      const own = LIMIT.test(name) ? gemma4Projections[projection as string] : undefined;
-      if (own === undefined) return [];
+      const moduleName = LIMIT.test(name) ? gemma4Projections[projection as string] : undefined;
+      if (moduleName === undefined) return [];
       return [
         {
-          name: `${TOWER}.encoder.layers.${layer}.${own}${limit}`,
+          name: `${TOWER}.encoder.layers.${layer}.${moduleName}${limit}`,
           of: [name],
           shape: [],
           order: ([values]: readonly [Float32Array, ...Float32Array[]]) => values,

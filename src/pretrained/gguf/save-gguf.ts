@@ -47,9 +47,9 @@ export async function saveGguf(
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
   const config = new ModelConfig(model.config);
   const tensors = partsOf(model, gguf, fileType);
-  const own = gguf.saved(config);
+  const savedSizes = gguf.saved(config);
   const positions = rope ? writtenRope(config) : null;
-  const sizes = positions ? { ...decoderSizes(model, config), ...positions.sizes, ...own } : own;
+  const sizes = positions ? { ...decoderSizes(model, config), ...positions.sizes, ...savedSizes } : savedSizes;
   const metadata = await inSlices(metadataOf(model, ggufNameOf(type), sizes, fileType));
   const parts = ggufParts(metadata, [...(positions?.parts ?? []), ...tensors]);
   await writeAtomically(new Map([[await pathOf(path), parts]]));
@@ -60,7 +60,7 @@ type Writable = Family & { readonly gguf: GgufFamily & { readonly saved: NonNull
 
 /** Returns the family of a model type. Throws ArgumentError for a family that is not written. */
 async function writableFamily(type: string): Promise<Writable> {
-  const families = await Promise.all(ggufTypes.map(async (each) => [each, await familyOf(each)] as const));
+  const families = await Promise.all(ggufTypes.map(async (typeName) => [typeName, await familyOf(typeName)] as const));
   const writable = new Map(families.filter(([, { gguf }]) => gguf?.saved !== undefined));
   checkOneOf('saveGguf', 'the model_type', type, [...writable.keys()]);
   return writable.get(type) as Writable;
@@ -122,25 +122,25 @@ interface Named extends Written {
 }
 
 function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufFileType): GgufPart[] {
-  const names = new Map(Object.entries(architecture.names).map(([own, theirs]) => [theirs, own]));
+  const names = new Map(Object.entries(architecture.names).map(([modulePath, fileName]) => [fileName, modulePath]));
   const tensors = model.statePieces().map((piece): Written => {
     const { shape, data } = entryOf(piece);
     return { name: piece.name, shape, floats: data };
   });
   const packed = packedPieces(model).map((piece): Written => ({ ...piece, packed: piece }));
-  const named = [...tensors, ...packed].map((each) => ({ ...each, ...nameOf(names, each.name) }));
+  const named = [...tensors, ...packed].map((tensor) => ({ ...tensor, ...nameOf(names, tensor.name) }));
   return withStackedExperts(named).map(({ name, last, shape, floats, packed }) => {
     const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
     const isTaps = architecture.stored?.[name.replace(/(?<=blk\.)\d+/, '*')] === 'taps';
     const stored = isTransposed ? [...shape].reverse() : isTaps ? [shape[0] as number, ...shape.slice(2)] : shape;
     const usual = isTaps ? 'F32' : typeOf(name, stored, wanted);
-    const given = packed && (model.device.formats.get(packed.format)?.ggufName as GgmlType | undefined);
-    const type = given?.toLowerCase() === wanted ? (given as GgmlType) : usual;
+    const packedType = packed && (model.device.formats.get(packed.format)?.ggufName as GgmlType | undefined);
+    const type = packedType?.toLowerCase() === wanted ? (packedType as GgmlType) : usual;
     const hasPairs = architecture.pairedRows?.includes(last) ?? false;
     const headSize = hasPairs ? new ModelConfig(model.config).size('head_dim') : null;
     const plus = architecture.plusOne === true && name.endsWith('norm.weight') ? 1 : 0;
     const bytes = async () => {
-      if (packed !== undefined && given === type && packed.rowBytes === byteLengthOf(name, type, [packed.cols])) {
+      if (packed !== undefined && packedType === type && packed.rowBytes === byteLengthOf(name, type, [packed.cols])) {
         const blocks = await packed.blocks(); // unchanged
         return headSize === null ? blocks : sideBySide(blocks, headSize, blocks.length / packed.rows);
       }
@@ -195,24 +195,24 @@ function joined<Values extends Float32Array | Uint8Array>(parts: readonly Values
   const all = new (first.constructor as new (size: number) => Values)(
     parts.reduce((sum, { length }) => sum + length, 0),
   );
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
+    all.set(part, offset);
+    offset += part.length;
   }
   return all;
 }
 
 /** The name in a GGUF file, and the tensor's name within its layer. All experts of a layer have the same name. */
-function nameOf(names: ReadonlyMap<string, string>, given: string): { name: string; last: string } {
-  const name = given.replace(/(?<=\.experts\.)\d+/, '#').replace('.DenseReluDense.wi.', '.DenseReluDense.wi_1.');
+function nameOf(names: ReadonlyMap<string, string>, tensorName: string): { name: string; last: string } {
+  const name = tensorName.replace(/(?<=\.experts\.)\d+/, '#').replace('.DenseReluDense.wi.', '.DenseReluDense.wi_1.');
   const whole = names.get(name.replace(/(?<=\.layers\.)\d+/, '*'));
   const end = name.lastIndexOf('.');
   const [stem, suffix] = whole === undefined ? [name.slice(0, end), name.slice(end)] : [name, ''];
   const number = /(?<=\.(layers|h|blocks?)\.)\d+/.exec(stem)?.[0] ?? '';
-  const own = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
-  if (own === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
-  return { name: own.replace('*', number) + suffix, last: own.split('.').at(-1) as string };
+  const ggufName = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
+  if (ggufName === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
+  return { name: ggufName.replace('*', number) + suffix, last: ggufName.split('.').at(-1) as string };
 }
 
 /** Values that are packed at a time. */
@@ -225,12 +225,12 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
   const name = [...device.formats.values()].find(({ ggufName }) => ggufName === type)?.name as string;
   const all = new Uint8Array(byteLengthOf('the tensor', type, [values.length / columns, columns]));
   const step = columns * Math.max(1, Math.floor(VALUES_PER_WRITE / columns));
-  let at = 0;
+  let offset = 0;
   for (let start = 0; start < values.length; start += step) {
     const part = values.subarray(start, start + step);
     const blocks = await blocksOfFloats(device, name, [part.length / columns, columns], part);
-    all.set(blocks, at);
-    at += blocks.length;
+    all.set(blocks, offset);
+    offset += blocks.length;
   }
   return all;
 }

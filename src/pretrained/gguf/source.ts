@@ -44,14 +44,14 @@ export async function ggufSource(name: string, files: readonly OpenFile[]): Prom
 async function openSource(name: string, { gguf, file }: OpenGguf): Promise<ModelSource> {
   const metadata = new GgufMetadata(gguf);
   const { type, family: usual } = await familyOfGguf(metadata.architecture, {
-    hasExperts: (metadata.own('expert_count') ?? 0) > 0,
+    hasExperts: (metadata.architectureNumber('expert_count') ?? 0) > 0,
   });
   const variant = usual.gguf.variants?.find(({ tensor }) => gguf.tensors.has(tensor));
   const family = variant === undefined ? usual : { ...usual, gguf: variant.gguf };
   const settings = await ggufSettings(gguf, metadata, family, file);
   const tensors = ggufWeights(gguf, metadata, family.gguf, file, settings);
   const config = ggufConfig(gguf, metadata, type, family, settings);
-  const projections = POOLINGS[metadata.own('pooling_type') ?? 0]
+  const projections = POOLINGS[metadata.architectureNumber('pooling_type') ?? 0]
     ? denseFiles(tensors)
     : new Map<string, WeightEntry>();
   const files = new Map<string, () => unknown>([
@@ -97,7 +97,7 @@ function generationFiles(metadata: GgufMetadata, config: Json): MadeFiles {
 
 /** The modules of sentence-transformers: pooling, and projections after it. */
 function poolingFiles(metadata: GgufMetadata, config: Json, projections: ReadonlyMap<string, WeightEntry>): MadeFiles {
-  const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
+  const pooling = POOLINGS[metadata.architectureNumber('pooling_type') ?? 0];
   if (pooling === undefined) return [];
   const word_embedding_dimension = config.hidden_size ?? config.d_model;
   return [
@@ -138,8 +138,8 @@ function convertedIn(
   weights: ReadonlyMap<string, GgufWeight | ComposedWeight>,
 ): string | undefined {
   const types = new Set([...tensors.values()].map(({ type }) => type).filter(isConverted));
-  const unpacked = [...weights.values()].flatMap((each) =>
-    each instanceof ComposedWeight && each.isUnpacked ? each.tensors.map(({ type }) => type) : [],
+  const unpacked = [...weights.values()].flatMap((weight) =>
+    weight instanceof ComposedWeight && weight.isUnpacked ? weight.tensors.map(({ type }) => type) : [],
   );
   const texts = [
     ...[...types].map((type) => `${type} as ${CONVERTED[type].format}`),

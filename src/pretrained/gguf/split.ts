@@ -20,19 +20,19 @@ function joined(files: readonly OpenFile[]): OpenFile {
   const starts = [0];
   for (const { size } of files) starts.push((starts.at(-1) as number) + size);
   // A tensor lies in one part.
-  const placeOf = (position: number) => {
+  const partAt = (position: number) => {
     const part = starts.findLastIndex((start, i) => i < files.length && start <= position);
     return { file: files[part] as OpenFile, at: position - (starts[part] as number) };
   };
   return {
     size: starts.at(-1) as number,
     read(position, into) {
-      const { file, at } = placeOf(position);
-      file.read(at, into);
+      const { file, at: offset } = partAt(position);
+      file.read(offset, into);
     },
     async readAsync(position, into) {
-      const { file, at } = placeOf(position);
-      await (file.readAsync ? file.readAsync(at, into) : file.read(at, into));
+      const { file, at: offset } = partAt(position);
+      await (file.readAsync ? file.readAsync(offset, into) : file.read(offset, into));
     },
     close() {
       for (const file of files) file.close();

@@ -109,9 +109,9 @@ const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 };
 
 async function vocabularyOf(metadata: GgufMetadata): Promise<Vocabulary> {
-  const given = metadata.texts('tokenizer.ggml.tokens');
-  if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
-  const tokens = await inSlices(TokenTable.inParts(given, 'tokenizer.ggml.tokens'));
+  const texts = metadata.texts('tokenizer.ggml.tokens');
+  if (texts === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
+  const tokens = await inSlices(TokenTable.inParts(texts, 'tokenizer.ggml.tokens'));
   return {
     metadata,
     tokens,
@@ -169,13 +169,13 @@ function bytePairs(tokens: TokenTable, rankOf: BytePairs['rankOf']): BytePairs {
 
 /** Computes the ranks of `mergesByScore` one by one, because there are millions of merges. */
 async function rankByScore({ tokens, scores }: Vocabulary): Promise<BytePairs['rankOf']> {
-  const places = new Int32Array(tokens.size);
+  const ranks = new Int32Array(tokens.size);
   const sorted = await byScore(scores, tokens.size);
-  for (let place = 0; place < sorted.length; place++) places[sorted[place] as number] = place;
+  for (let rank = 0; rank < sorted.length; rank++) ranks[sorted[rank] as number] = rank;
   return (left, right) => {
     const id = tokens.get(left + right);
     if (id === undefined || !tokens.has(left) || !tokens.has(right)) return undefined;
-    return (places[id] as number) * tokens.longest + left.length;
+    return (ranks[id] as number) * tokens.longest + left.length;
   };
 }
 
@@ -190,8 +190,8 @@ function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
   const found: { pair: [string, string]; score: number }[] = [];
   for (const [token, id] of tokens) {
     const score = scores[id] as number;
-    for (let cut = 1; cut < token.length; cut++) {
-      const [left, right] = [token.slice(0, cut), token.slice(cut)];
+    for (let split = 1; split < token.length; split++) {
+      const [left, right] = [token.slice(0, split), token.slice(split)];
       if (tokens.has(left) && tokens.has(right)) found.push({ pair: [left, right], score });
     }
   }
@@ -249,8 +249,8 @@ async function mergingModel(
   if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
   return bytePairModel(settings, bytePairs(tokens, await inSlices(ranksOfTexts(merges, tokens))), () =>
     Array.from(merges, (merge) => {
-      const cut = merge.indexOf(' ', 1);
-      return [merge.slice(0, cut), merge.slice(cut + 1)] as const;
+      const space = merge.indexOf(' ', 1);
+      return [merge.slice(0, space), merge.slice(space + 1)] as const;
     }),
   );
 }
@@ -312,7 +312,8 @@ function unigram({ metadata, tokens, scores }: Vocabulary): Model {
 
 function base64(bytes: Uint8Array): string {
   let text = '';
-  for (let at = 0; at < bytes.length; at += 1 << 14) text += String.fromCharCode(...bytes.subarray(at, at + (1 << 14)));
+  for (let start = 0; start < bytes.length; start += 1 << 14)
+    text += String.fromCharCode(...bytes.subarray(start, start + (1 << 14)));
   return btoa(text);
 }
 

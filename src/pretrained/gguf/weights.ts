@@ -55,11 +55,11 @@ export class GgufWeight implements WeightEntry {
   /** Undefined for vectors, for values with an added constant, and for halves whose rows do not fill blocks. */
   blocks(device: Device): StoredBlocks | undefined {
     const { headSize, plus, stored } = this.storage;
-    const [rows, columns, ...others] = this.tensor.shape;
+    const [rows, columns, ...outerSizes] = this.tensor.shape;
     if (rows === undefined || columns === undefined || plus !== 0 || stored !== null) return undefined;
     // The checkpoint has the matrices of experts one after the other, too.
-    const all = [rows, columns, ...others].slice(0, -1).reduce((product, n) => product * n, 1);
-    const width = others.at(-1) ?? columns;
+    const all = [rows, columns, ...outerSizes].slice(0, -1).reduce((product, n) => product * n, 1);
+    const width = outerSizes.at(-1) ?? columns;
     const format = this.reader.formatOf(device, this.tensor, width);
     if (format === undefined) return undefined;
     const rowBytes = (width / format.inputs) * format.blockBytes;
@@ -174,21 +174,23 @@ export function ggufWeights(
   const reader = new BlockReader(source);
   const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
   const isNeeded = (name: string) => !OF_POSITIONS.test(name) && !(Number(layerOf(name)) >= settings.layers);
-  const parts = new Map((architecture.joined ?? []).flatMap((join) => join.of.map((each) => [each, join] as const)));
-  for (const [given, tensor] of tensors) {
-    if (!isNeeded(given)) continue;
-    const joined = parts.get(patternOf(given));
-    const found = renamed(architecture.names, given);
-    if (joined !== undefined && (found === undefined || hasAllParts(given, tensors, joined))) {
-      const name = joined.name.replace('*', layerOf(given));
-      const stored = architecture.stored?.[patternOf(given)] ?? null;
+  const parts = new Map(
+    (architecture.joined ?? []).flatMap((join) => join.of.map((pattern) => [pattern, join] as const)),
+  );
+  for (const [tensorName, tensor] of tensors) {
+    if (!isNeeded(tensorName)) continue;
+    const joined = parts.get(patternOf(tensorName));
+    const found = renamed(architecture.names, tensorName);
+    if (joined !== undefined && (found === undefined || hasAllParts(tensorName, tensors, joined))) {
+      const name = joined.name.replace('*', layerOf(tensorName));
+      const stored = architecture.stored?.[patternOf(tensorName)] ?? null;
       if (!weights.has(name))
-        weights.set(name, new ComposedWeight(joinedRows(given, tensors, joined, stored, settings), reader));
+        weights.set(name, new ComposedWeight(joinedRows(tensorName, tensors, joined, stored, settings), reader));
       continue;
     }
     const last = found?.pattern.split('.').at(-1) as string;
     const storage = storageOf(tensor, last, architecture, metadata);
-    const name = found === undefined ? given : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
+    const name = found === undefined ? tensorName : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
     if (!name.includes('#')) weights.set(name, new GgufWeight(tensor, storage, reader));
     else
       for (const [expert, rows] of expertRows(tensor).entries())
@@ -209,9 +211,9 @@ function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadat
   };
 }
 
-/** True if the file has all tensors of a weight in the layer of `given`. */
-function hasAllParts(given: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
-  return of.every((pattern) => tensors.has(pattern.replace('*', layerOf(given))));
+/** True if the file has all tensors of a weight in the layer of `name`. */
+function hasAllParts(name: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
+  return of.every((pattern) => tensors.has(pattern.replace('*', layerOf(name))));
 }
 
 /** The matrix of each expert in a tensor [experts, out, in], or each vector of [heads, size]. */
@@ -230,35 +232,35 @@ function expertRows(tensor: GgufTensor): Composition[] {
   }));
 }
 
-/** Composes a weight of several tensors in the layer of `given`, or of one tensor whose heads are in another order. */
+/** Composes a weight of several tensors in the layer of `name`, or of one tensor whose heads are in another order. */
 function joinedRows(
-  given: string,
+  name: string,
   tensors: Gguf['tensors'],
   { of, alternating, inOut, flat, perHead }: GgufJoin,
   stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
-  const found = partsOf(given, of, tensors);
+  const found = partsOf(name, of, tensors);
   const [first] = found as [GgufTensor];
-  const isVector = given.endsWith('.bias') || first.shape.length === 1;
+  const isVector = name.endsWith('.bias') || first.shape.length === 1;
   const shape = isVector ? [...first.shape, 1] : first.shape;
   checkSameShape(found, shape);
-  const [columns, each] = [shape.at(-1) as number, shape.at(-2) as number];
+  const [columns, headRows] = [shape.at(-1) as number, shape.at(-2) as number];
   const experts = shape.length === 3 ? (shape[0] as number) : 1;
   const count = found.length;
-  const rows = experts * count * each;
+  const rows = experts * count * headRows;
   const heads = perHead?.(settings);
-  const headOrdered = heads && !heads.inColumns ? headOrder(first, each, heads) : null;
+  const headOrdered = heads && !heads.inColumns ? headOrder(first, headRows, heads) : null;
   const sourceOfRow = (row: number): readonly [number, number] => {
-    const [expert, place] = [Math.floor(row / (count * each)), row % (count * each)];
+    const [expert, rowInExpert] = [Math.floor(row / (count * headRows)), row % (count * headRows)];
     const [source, inSource] = alternating
-      ? [place % count, Math.floor(place / count)]
-      : [Math.floor(place / each), place % each];
-    return [source, expert * each + inSource];
+      ? [rowInExpert % count, Math.floor(rowInExpert / count)]
+      : [Math.floor(rowInExpert / headRows), rowInExpert % headRows];
+    return [source, expert * headRows + inSource];
   };
   const lead = shape.length === 3 ? [experts] : [];
-  const matrix = inOut ? [columns, count * each] : [count * each, ...tapsOf(stored), columns];
-  const nested = [...lead, ...(isVector ? [count * each] : matrix)];
+  const matrix = inOut ? [columns, count * headRows] : [count * headRows, ...tapsOf(stored), columns];
+  const nested = [...lead, ...(isVector ? [count * headRows] : matrix)];
   return {
     shape: flat ? asMatrix(nested) : nested,
     rows,
@@ -279,12 +281,12 @@ function asMatrix(shape: readonly number[]): number[] {
   return [shape.slice(0, -1).reduce((a, b) => a * b, 1), shape.at(-1) as number];
 }
 
-/** Returns the tensors of these patterns in the layer of `given`. Throws FormatError if one is missing. */
-function partsOf(given: string, patterns: readonly string[], tensors: Gguf['tensors']): GgufTensor[] {
+/** Returns the tensors of these patterns in the layer of `tensorName`. Throws FormatError if one is missing. */
+function partsOf(tensorName: string, patterns: readonly string[], tensors: Gguf['tensors']): GgufTensor[] {
   return patterns.map((pattern) => {
-    const name = pattern.replace('*', layerOf(given));
+    const name = pattern.replace('*', layerOf(tensorName));
     const tensor = tensors.get(name);
-    if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${given}`);
+    if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${tensorName}`);
     return tensor;
   });
 }
@@ -307,7 +309,7 @@ function sizeOfHeads(
   kind: string,
   { groups, heads, before = 0 }: GgufHeads,
 ): number {
-  const all = groups * heads.reduce((sum, each) => sum + each, 0);
+  const all = groups * heads.reduce((sum, headsOfSection) => sum + headsOfSection, 0);
   const size = (count - before) / all;
   if (Number.isInteger(size) && size > 0) return size;
   const afterFirst = before > 0 ? ` after the first ${before}` : '';
@@ -324,9 +326,9 @@ function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Com
     sources: [0, ...starts.map((start) => before + groups * start)].map((first) => ({ tensor, first })),
     sourceOf: (row) => {
       if (row < before) return [0, row];
-      const [group, place] = [Math.floor((row - before) / (all * headSize)), (row - before) % (all * headSize)];
-      const section = starts.findLastIndex((start) => start <= place);
-      return [section + 1, group * (heads[section] as number) * headSize + place - (starts[section] as number)];
+      const [group, rowInGroup] = [Math.floor((row - before) / (all * headSize)), (row - before) % (all * headSize)];
+      const section = starts.findLastIndex((start) => start <= rowInGroup);
+      return [section + 1, group * (heads[section] as number) * headSize + rowInGroup - (starts[section] as number)];
     },
   };
 }
@@ -337,8 +339,8 @@ function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): Col
   const size = sizeOfHeads(tensor, columns, 'columns', order);
   const { sources, sourceOf } = headOrder(tensor, columns / size, order);
   const from = Array.from({ length: columns / size }, (_, head) => {
-    const [section, place] = sourceOf(head);
-    return (sources[section]?.first as number) + place;
+    const [section, index] = sourceOf(head);
+    return (sources[section]?.first as number) + index;
   });
   return { size, from };
 }
@@ -347,7 +349,7 @@ function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): Col
 function keyHeads(metadata: GgufMetadata): number {
   const listed = metadata.listed('attention.head_count_kv');
   if (listed !== undefined) return Math.max(1, ...listed);
-  return metadata.own('attention.head_count_kv') ?? metadata.needed('attention.head_count');
+  return metadata.architectureNumber('attention.head_count_kv') ?? metadata.needed('attention.head_count');
 }
 
 function headSizeOf({ name, shape }: GgufTensor, metadata: GgufMetadata, last: string): number {

@@ -35,18 +35,20 @@ export function writtenRope(config: ModelConfig): WrittenRope {
     case 'yarn': {
       const { factor, originalMaxLength, attentionFactor, betaFast, betaSlow, truncate } = scaling;
       if (truncate === false) break;
-      const own = { attn_factor: attentionFactor, beta_fast: betaFast, beta_slow: betaSlow };
-      const given = Object.entries(own).flatMap(([name, value]) =>
+      const yarn = { attn_factor: attentionFactor, beta_fast: betaFast, beta_slow: betaSlow };
+      const entries = Object.entries(yarn).flatMap(([name, value]) =>
         value === undefined ? [] : [[`rope.scaling.yarn_${name}`, { float32: value }] as const],
       );
       const original = { 'rope.scaling.original_context_length': { uint32: originalMaxLength } };
-      return { sizes: { ...sizes, ...scaled('yarn', factor), ...original, ...Object.fromEntries(given) }, parts: [] };
+      return { sizes: { ...sizes, ...scaled('yarn', factor), ...original, ...Object.fromEntries(entries) }, parts: [] };
     }
     case 'longrope':
       if (scaling.attentionFactor !== 1 || `${scaling.shortDivisors}` !== `${scaling.longDivisors}`) break;
       return { sizes, parts: [divisors(scaling.shortDivisors)] };
     case 'llama3': {
-      const [plain, slower] = [null, scaling].map((each) => scaledFrequencies(features, theta, each).frequencies);
+      const [plain, slower] = [null, scaling].map(
+        (ropeScaling) => scaledFrequencies(features, theta, ropeScaling).frequencies,
+      );
       return { sizes, parts: [divisors((plain as number[]).map((speed, i) => speed / (slower?.[i] as number)))] };
     }
   }

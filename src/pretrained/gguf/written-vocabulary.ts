@@ -35,10 +35,10 @@ const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6
 const A_SLICE = 1 << 12;
 
 /** The items, with a pause after each slice. */
-function* paused<Item>(items: Iterable<Item>, each: (item: Item, i: number) => void): Generator<undefined, void> {
+function* paused<Item>(items: Iterable<Item>, visit: (item: Item, i: number) => void): Generator<undefined, void> {
   let i = 0;
   for (const item of items) {
-    each(item, i++);
+    visit(item, i++);
     if (i % A_SLICE === 0) yield;
   }
 }

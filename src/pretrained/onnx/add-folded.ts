@@ -73,7 +73,7 @@ function addJoinedOutput(found: Map<string, WeightEntry>, wanted: ReadonlySet<st
   for (const name of wanted) {
     const output = /^(.*predictions)\.dense\.weight$/.exec(name)?.[1];
     const joined = output === undefined || found.has(name) ? undefined : found.get(`${output}.weight`);
-    const table = [...found].find(([each]) => each.endsWith('word_embeddings.weight'))?.[1];
+    const table = [...found].find(([weightName]) => weightName.endsWith('word_embeddings.weight'))?.[1];
     if (joined === undefined || table === undefined || table.shape[0] !== joined.shape[0]) continue;
     found.set(name, rowsOf(transposed(joined), table.shape[1] as number, joined.shape[1] as number));
     found.delete(`${output}.weight`);
@@ -111,8 +111,8 @@ function lengths(weight: WeightEntry, ofTaps: boolean): WeightEntry {
     const values = (await weight.data()) as Float32Array;
     const squares = new Float64Array(ofTaps ? taps : outputs);
     for (const [i, value] of values.entries()) {
-      const at = ofTaps ? i % taps : Math.floor(i / (inputs * taps));
-      squares[at] = (squares[at] as number) + value * value;
+      const channel = ofTaps ? i % taps : Math.floor(i / (inputs * taps));
+      squares[channel] = (squares[channel] as number) + value * value;
     }
     return Float32Array.from(squares, Math.sqrt);
   });
@@ -127,8 +127,8 @@ function biasBeside(norm: string, single: Single, wanted: ReadonlySet<string>): 
     name.startsWith(parent) && /^[^.]+\.bias$/.test(name.slice(parent.length)) && !wanted.has(name);
   const biases = [...single].filter(([name, { shape }]) => isBeside(name) && shape.length === 1);
   const numbered = biases.filter(([name]) => /\d*$/.exec(norm)?.[0] === /(\d*)\.bias$/.exec(name)?.[1]);
-  const [only, ...others] = biases.length === 1 ? biases : numbered;
-  return only && others.length === 0 ? only[1] : null;
+  const [only, ...otherBiases] = biases.length === 1 ? biases : numbered;
+  return only && otherBiases.length === 0 ? only[1] : null;
 }
 
 /**

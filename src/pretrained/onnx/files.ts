@@ -49,10 +49,10 @@ const FOLDERS = ['onnx/', ''];
 export function checkOnnxChoice(choice: unknown): void {
   const known = [...onnxDTypes, 'auto'];
   const named = isObject(choice)
-    ? Object.entries(choice).map(([part, each]) => [`dtype.${part}`, each])
+    ? Object.entries(choice).map(([part, partDtype]) => [`dtype.${part}`, partDtype])
     : [['dtype', choice]];
-  for (const [name, each] of named as [string, unknown][])
-    if (each !== undefined) checkOneOf('loadModel', name, each, known);
+  for (const [name, value] of named as [string, unknown][])
+    if (value !== undefined) checkOneOf('loadModel', name, value, known);
 }
 
 /**
@@ -64,8 +64,8 @@ export async function onnxFiles(
   choice: OnnxChoice = 'auto',
   wanted?: string,
 ): Promise<readonly string[] | null> {
-  const [, own, file] = /^(.*\/)?(.*)$/.exec(wanted ?? '') as unknown as [string, string | undefined, string];
-  for (const folder of wanted === undefined ? FOLDERS : [own ?? '']) {
+  const [, subfolder, file] = /^(.*\/)?(.*)$/.exec(wanted ?? '') as unknown as [string, string | undefined, string];
+  for (const folder of wanted === undefined ? FOLDERS : [subfolder ?? '']) {
     for (const parts of wanted === undefined ? PARTS : [[file], ...PARTS]) {
       const files = await Promise.all(parts.map((part) => fileOf(source, `${folder}${part}`, dtypeOf(choice, part))));
       if (files.every((file) => file !== null)) return files;
@@ -88,8 +88,8 @@ function dtypeOf(choice: OnnxChoice, part: string): OnnxDType | 'auto' {
 }
 
 async function fileOf(source: ModelSource, stem: string, dtype: OnnxDType | 'auto'): Promise<string | null> {
-  for (const each of dtype === 'auto' ? onnxDTypes : [dtype]) {
-    const name = `${stem}${SUFFIXES[each]}.onnx`;
+  for (const candidate of dtype === 'auto' ? onnxDTypes : [dtype]) {
+    const name = `${stem}${SUFFIXES[candidate]}.onnx`;
     if (await source.has(name)) return name;
   }
   return null;

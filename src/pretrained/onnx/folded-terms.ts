@@ -10,7 +10,7 @@ import { rowsOf } from './rows.js';
 export interface Term {
   readonly op: string;
   /** Index of the node among the module's nodes with this operator. */
-  readonly place: number;
+  readonly order: number;
   readonly weight: WeightEntry;
 }
 
@@ -25,8 +25,8 @@ const RULES: Readonly<Record<string, (terms: readonly WeightEntry[]) => Named>> 
     const vectors = terms.filter(({ shape }) => shape.length === 4 && shape[0] === 1 && shape[2] === 1);
     const [first, second] = vectors.map(flat);
     const [up, down] = terms.filter(({ shape }) => shape.length === 3 && shape[1] === 1).map(withoutMiddle);
-    const table = terms.map(biasTable).find((each) => each !== null);
-    const ofPositions = terms.map(withoutFirst).find((each) => each !== null);
+    const table = terms.map(biasTable).find((weight) => weight !== null);
+    const ofPositions = terms.map(withoutFirst).find((weight) => weight !== null);
     return [
       ['bias', terms[0] && squeezed(terms[0])],
       ['position_embedding.weight', ofPositions],
@@ -69,7 +69,7 @@ export function namedTerms(terms: readonly Term[]): Map<string, WeightEntry> {
   const found = new Map<string, WeightEntry>();
   const add = ([name, weight]: Named[number]) => void (weight && !found.has(name) && found.set(name, weight));
   const byOp = (op: string) => terms.filter((term) => term.op === op).map(({ weight }) => weight);
-  for (const [op, rule] of Object.entries(RULES)) for (const each of rule(byOp(op))) add(each);
+  for (const [op, rule] of Object.entries(RULES)) for (const weight of rule(byOp(op))) add(weight);
   const [map, ofClass] = [byOp('Resize')[0], byOp('Concat')[0]];
   add(['relative_position_bias_table', resizedTable(map, ofClass)]);
   const table = positions(ofClass, byOp('Reshape')[0] ?? map);
@@ -133,8 +133,8 @@ function positions(ofClass: WeightEntry | undefined, patches: WeightEntry | unde
 
 /** Joins BEiT's table of biases: a map, [1, heads, rows, columns], and the biases of the class token, [3, heads]. */
 function resizedTable(map: WeightEntry | undefined, ofClass: WeightEntry | undefined): WeightEntry | null {
-  const [one, heads = 0, rows = 0, columns = 0] = map?.shape ?? [];
-  if (map?.shape.length !== 4 || one !== 1 || `${ofClass?.shape}` !== `3,${heads}`) return null;
+  const [batch, heads = 0, rows = 0, columns = 0] = map?.shape ?? [];
+  if (map?.shape.length !== 4 || batch !== 1 || `${ofClass?.shape}` !== `3,${heads}`) return null;
   const count = rows * columns;
   return new ComputedWeight([count + 3, heads], async () => {
     const table = new Float32Array((count + 3) * heads);
@@ -150,8 +150,8 @@ function resizedTable(map: WeightEntry | undefined, ofClass: WeightEntry | undef
  * entries: from the class, to it, and of the class itself. Null for other shapes.
  */
 function biasTable(biases: WeightEntry): WeightEntry | null {
-  const [one, heads, rows, columns] = biases.shape as [number, number, number, number];
-  if (biases.shape.length !== 4 || one !== 1 || rows !== columns) return null;
+  const [batch, heads, rows, columns] = biases.shape as [number, number, number, number];
+  if (biases.shape.length !== 4 || batch !== 1 || rows !== columns) return null;
   const hasClass = !Number.isInteger(Math.sqrt(rows));
   const width = Math.sqrt(hasClass ? rows - 1 : rows);
   if (!Number.isInteger(width) || width === 0) return null;

@@ -25,14 +25,14 @@ export function modulePath(node: string): string | null {
   if (!node.startsWith('/')) return null;
   const scopes = node.slice(1).split('/').slice(0, -1);
   // A module of a list within a list repeats the name of the list: /layers/layers.0/.
-  const own = scopes.filter((scope, i) => !scopes[i + 1]?.startsWith(`${scope}.`));
-  return own.length === 0 ? null : own.join('.');
+  const leaves = scopes.filter((scope, i) => !scopes[i + 1]?.startsWith(`${scope}.`));
+  return leaves.length === 0 ? null : leaves.join('.');
 }
 
 /**
  * Returns a node's index among the module's nodes with its operator. Quantizers reorder nodes, but keep their names.
  */
-const placeOf = (node: string) => Number(/_(\d+)(_quant|_Q\d)*$/.exec(node)?.[1] ?? 0);
+const orderOf = (node: string) => Number(/_(\d+)(_quant|_Q\d)*$/.exec(node)?.[1] ?? 0);
 
 /** Finds the constants of a graph that modules read. */
 export function foldedWeights(nodes: readonly OnnxNode[], view: GraphView): FoldedWeights {
@@ -62,16 +62,16 @@ class FoldedFinder implements FoldedWeights {
       this.#addTerm(path, 'weight', constants[1]);
       this.#addTerm(path, 'bias', constants[2]);
     } else {
-      const [constant, ...others] = constants.filter((each) => each !== null && each.size > 1);
-      if (path !== null && constant && others.length === 0)
-        this.#terms.set(path, [...(this.#terms.get(path) ?? []), { op, place: placeOf(name), weight: constant }]);
+      const [constant, ...otherConstants] = constants.filter((weight) => weight !== null && weight.size > 1);
+      if (path !== null && constant && otherConstants.length === 0)
+        this.#terms.set(path, [...(this.#terms.get(path) ?? []), { op, order: orderOf(name), weight: constant }]);
     }
   }
 
   /** Names the constants of all modules. */
   finish(): this {
     for (const [path, terms] of this.#terms) {
-      const ordered = terms.toSorted((a, b) => a.place - b.place);
+      const ordered = terms.toSorted((a, b) => a.order - b.order);
       for (const [suffix, weight] of namedTerms(ordered)) this.#addTerm(path, suffix, weight);
     }
     return this;

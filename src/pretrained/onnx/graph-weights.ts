@@ -129,8 +129,8 @@ class WeightFinder {
   }
 
   /** Returns the name in a state dict: removes what merging of decoders, transposing and the builder add to it. */
-  #stateName(given: string): string {
-    const name = given.replace(/(_merged_\d+|_transposed)$/i, '');
+  #stateName(initializerName: string): string {
+    const name = initializerName.replace(/(_merged_\d+|_transposed)$/i, '');
     return this.#isBuilt ? fromBuilder(name) : name;
   }
 
@@ -210,10 +210,10 @@ class WeightFinder {
     const [q, by] = this.#integers.has(a) ? [this.#integers.get(a), b] : [this.#integers.get(b), a];
     const scale = this.graph.tensors.get(by);
     if (q === undefined || scale === undefined || !FLOATS.includes(scale.dtype)) return;
-    const [axis, ...others] = [...Array(q.shape.length).keys()].filter(
-      (each) => (scale.shape.at(each - q.shape.length) ?? 1) > 1,
+    const [axis, ...otherAxes] = [...Array(q.shape.length).keys()].filter(
+      (axisIndex) => (scale.shape.at(axisIndex - q.shape.length) ?? 1) > 1,
     );
-    if (others.length > 0) return;
+    if (otherAxes.length > 0) return;
     this.#values.set(output, this.#dequantized(q, scale, undefined, { axis: axis ?? 0, block: 0 }));
     this.#values.delete(by);
   }
@@ -302,12 +302,12 @@ class WeightFinder {
     );
   }
 
-  /** Names the matrix [out, in] of a product. `given`: the name of its codes. */
-  #addLinear(node: OnnxNode, given: string, weight: WeightEntry): void {
-    const stored = isGeneratedName(given) ? null : given.replace(/_(Q\d|Bnb4)$/, '');
+  /** Names the matrix [out, in] of a product. `fileName`: the name of its codes. */
+  #addLinear(node: OnnxNode, fileName: string, weight: WeightEntry): void {
+    const stored = isGeneratedName(fileName) ? null : fileName.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
     // A parameter that is no weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
-    if (stored !== null && stored !== given && !stored.endsWith('.weight'))
+    if (stored !== null && stored !== fileName && !stored.endsWith('.weight'))
       this.#name(this.#stateName(stored), transposed(weight), weight);
     else if (name !== null) this.#name(`${name}.weight`, weight, weight);
   }
@@ -370,15 +370,15 @@ class WeightFinder {
     const load = async () => {
       const bytes = await tensorBytes(packed, this.dataFileOf(packed));
       const factors = await this.#elements(scales);
-      const own = zeros && (await this.#elements(zeros));
-      const places = order && (await this.#elements(order));
+      const zeroPoints = zeros && (await this.#elements(zeros));
+      const groupIndices = order && (await this.#elements(order));
       return {
-        groupOf: places && ((input: number) => places[input] as number),
+        groupOf: groupIndices && ((input: number) => groupIndices[input] as number),
         code: (row: number, input: number) => codeAt(bytes, row * rowBytes, input),
         scale: (row: number, group: number) => factors[row * blocks + group] as number,
         zero: (row: number, group: number) => {
-          if (own === undefined) return 2 ** (bits - 1);
-          return isPackedZero ? codeAt(own, row * zeroRow, group) : (own[row * blocks + group] as number);
+          if (zeroPoints === undefined) return 2 ** (bits - 1);
+          return isPackedZero ? codeAt(zeroPoints, row * zeroRow, group) : (zeroPoints[row * blocks + group] as number);
         },
       };
     };
@@ -395,25 +395,28 @@ class WeightFinder {
   /** Returns the path of the module that a node computes; null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
     const path = modulePath(node.name);
-    const own = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
+    const stateName = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
     const bias = this.#biasAfter(node);
     const ofBias = bias === null ? null : this.#stateName(bias).replace(/\.bias$/, '');
     // The bias of masked language models belongs to the module around the product.
-    return ofBias === null || own?.startsWith(`${ofBias}.`) ? own : ofBias;
+    return ofBias === null || stateName?.startsWith(`${ofBias}.`) ? stateName : ofBias;
   }
 
   /** Returns the name of the bias that is added to a node's output. Quantized products are scaled before that. */
   #biasAfter(node: OnnxNode): string | null {
     let [output] = node.outputs;
     for (let steps = 0; steps < 3; steps++) {
-      const [next, ...others] = this.#consumers.get(output ?? '') ?? [];
+      const [next, ...otherConsumers] = this.#consumers.get(output ?? '') ?? [];
       // Both branches of a merged decoder may have the node.
-      if (next === undefined || others.some(({ op, inputs }) => op !== next.op || `${inputs}` !== `${next.inputs}`))
+      if (
+        next === undefined ||
+        otherConsumers.some(({ op, inputs }) => op !== next.op || `${inputs}` !== `${next.inputs}`)
+      )
         return null;
       if (next.op === 'Add')
         return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isGeneratedName(input)) ?? null;
-      const given = next.inputs[BIASED[next.op] ?? -1] ?? '';
-      if (/\.bias$/.test(given) && !isGeneratedName(given)) return given;
+      const biasName = next.inputs[BIASED[next.op] ?? -1] ?? '';
+      if (/\.bias$/.test(biasName) && !isGeneratedName(biasName)) return biasName;
       if (next.op !== 'Cast' && next.op !== 'Mul') return null;
       [output] = next.outputs;
     }

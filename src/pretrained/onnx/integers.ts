@@ -11,27 +11,27 @@ import type { elementsOf, ScaleGranularity } from './values.js';
 type Packed = ((device: Device) => StoredBlocks) | undefined;
 type Numbers = Awaited<ReturnType<typeof elementsOf>>;
 
-/** A computed matrix whose transpose may be packed, too. */
+/** A computed matrix whose transpose may be packedInts, too. */
 export class TransposableWeight extends ComputedWeight {
   constructor(
     shape: readonly number[],
     values: () => Promise<Float32Array>,
-    private readonly own: Packed,
+    private readonly packedInts: Packed,
     private readonly packedTranspose: Packed,
   ) {
-    super(shape, values, own);
+    super(shape, values, packedInts);
   }
 
   /** Returns a matrix with the same values that is stored as [in, out], with blocks along its columns. */
   inOut(): TransposableWeight {
-    const { shape, data, own, packedTranspose } = this;
-    return new TransposableWeight(shape, data, packedTranspose, own);
+    const { shape, data, packedInts, packedTranspose } = this;
+    return new TransposableWeight(shape, data, packedTranspose, packedInts);
   }
 
   transposed(): TransposableWeight {
-    const { shape, data, own, packedTranspose } = this;
+    const { shape, data, packedInts, packedTranspose } = this;
     const values = async () => transpose(await data(), shape);
-    return new TransposableWeight([...shape].reverse(), values, packedTranspose, own);
+    return new TransposableWeight([...shape].reverse(), values, packedTranspose, packedInts);
   }
 }
 

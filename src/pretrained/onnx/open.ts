@@ -94,7 +94,7 @@ function prefixOf(names: Iterable<string>, wanted: ReadonlySet<string>): (typeof
 }
 
 const older = (name: string, wanted: ReadonlySet<string>) =>
-  wanted.has(name) ? name : (olderNames(name).find((each) => wanted.has(each)) ?? name);
+  wanted.has(name) ? name : (olderNames(name).find((candidate) => wanted.has(candidate)) ?? name);
 
 /** Returns the weights of all files, each with the change of names that fits most of the model's weights. */
 function namedFor(
@@ -116,11 +116,11 @@ function namedFor(
 
 /** Fits the weights of a file to the model: renames, splits and concatenates them, and adds folded constants. */
 function fitNames(
-  { named: given, folded, isBuilt, heads }: GraphWeights,
+  { named: fileWeights, folded, isBuilt, heads }: GraphWeights,
   wanted: ReadonlySet<string>,
   family: Family | undefined,
 ): Map<string, WeightEntry> {
-  const named = family?.fileName ? inPresentForm(given, family) : given;
+  const named = family?.fileName ? inPresentForm(fileWeights, family) : fileWeights;
   const plusOne = family?.gguf?.plusOne === true;
   const change = prefixOf(named.keys(), wanted) ?? prefixOf(folded.single.keys(), wanted) ?? ((name) => name);
   const prefix = (name: string) => (name.startsWith('lm_head.') && wanted.has(name) ? name : change(name));

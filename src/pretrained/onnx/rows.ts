@@ -12,16 +12,16 @@ export function rowsOf(weight: WeightEntry, first: number, end: number): WeightE
   const columns = columnsOf(weight);
   const values = async () => ((await weight.data()) as Float32Array).slice(first * columns, end * columns);
   const blocks = (device: Device): StoredBlocks | undefined => {
-    const given = weight.blocks?.(device);
-    if (given === undefined) return undefined;
-    const width = rowBytesOf(device, given);
-    let open: StoredBlocks | undefined = given;
+    const weightBlocks = weight.blocks?.(device);
+    if (weightBlocks === undefined) return undefined;
+    const width = rowBytesOf(device, weightBlocks);
+    let open: StoredBlocks | undefined = weightBlocks;
     const read = async (buffer: Uint8Array, from: number) => {
       open ??= weight.blocks?.(device) as StoredBlocks;
       await open.read(buffer, from + first * width);
       if (from + buffer.length === (end - first) * width) open = undefined; // it may hold the whole matrix
     };
-    return { ...given, shape: [end - first, given.shape[1]], read };
+    return { ...weightBlocks, shape: [end - first, weightBlocks.shape[1]], read };
   };
   return new ComputedWeight([end - first, ...weight.shape.slice(1)], values, blocks, weight.dtype);
 }
@@ -32,18 +32,18 @@ export function joinedRows(weights: readonly WeightEntry[]): WeightEntry {
   const rows = weights.reduce((sum, { shape }) => sum + (shape[0] as number), 0);
   const values = async () => {
     const all = new Float32Array(rows * columnsOf(first));
-    let at = 0;
+    let offset = 0;
     for (const weight of weights) {
-      all.set((await weight.data()) as Float32Array, at);
-      at += weight.size;
+      all.set((await weight.data()) as Float32Array, offset);
+      offset += weight.size;
     }
     return all;
   };
   const blocks = (device: Device): StoredBlocks | undefined => {
     const parts = weights.map((weight) => weight.blocks?.(device));
-    const [one] = parts;
-    if (one === undefined || parts.some((part) => part?.format !== one.format)) return undefined;
-    const width = rowBytesOf(device, one);
+    const [firstPart] = parts;
+    if (firstPart === undefined || parts.some((part) => part?.format !== firstPart.format)) return undefined;
+    const width = rowBytesOf(device, firstPart);
     const read = async (buffer: Uint8Array, from: number) => {
       let start = 0;
       for (const part of parts as StoredBlocks[]) {
@@ -53,7 +53,7 @@ export function joinedRows(weights: readonly WeightEntry[]): WeightEntry {
         start = end;
       }
     };
-    return { ...one, shape: [rows, one.shape[1]], read };
+    return { ...firstPart, shape: [rows, firstPart.shape[1]], read };
   };
   const dtype = weights.every((weight) => weight.dtype === first.dtype) ? first.dtype : 'F32';
   return new ComputedWeight([rows, ...first.shape.slice(1)], values, blocks, dtype);

@@ -65,8 +65,8 @@ export function dequantized(
     const along = Math.floor(i / inner) % length;
     const outer = Math.floor(i / (inner * length));
     const blocked = (outer * perAxis + Math.floor(along / block)) * inner + (i % inner);
-    const at = scales.length === 1 ? 0 : block > 0 ? blocked : along;
-    values[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
+    const index = scales.length === 1 ? 0 : block > 0 ? blocked : along;
+    values[i] = ((q[i] as number) - (zeros?.[index] ?? 0)) * (scales[index] as number);
   }
   return values;
 }

@@ -49,24 +49,24 @@ export interface AdapterBase {
  * folder. The folder's path is absolute, or relative to the adapter or the working directory. Throws FormatError if the
  * adapter names no base.
  */
-export async function adapterBase(source: ModelSource, given: string | undefined): Promise<AdapterBase> {
+export async function adapterBase(source: ModelSource, requestedBase: string | undefined): Promise<AdapterBase> {
   const config = await source.json(ADAPTER_CONFIG);
-  const base = given ?? config.base_model_name_or_path;
+  const base = requestedBase ?? config.base_model_name_or_path;
   if (typeof base !== 'string' || base === '') {
     const found = describeValue(base);
     throw new FormatError(
       `${source.name}: base_model_name_or_path of ${ADAPTER_CONFIG} is ${found}, expected a folder or an id: give baseModel`,
     );
   }
-  const from = given ?? (await besides(source, base));
+  const from = requestedBase ?? (await besides(source, base));
   const revision = typeof config.revision === 'string' ? config.revision : undefined;
   const head = HEADS[String(config.task_type)];
   const jsonOf = async (name: string) => ((await source.has(name)) ? await source.json(name) : undefined);
   const known = (await jsonOf(ADAPTER_HEAD)) as BaseOptions | undefined;
   const { weights } = ((await jsonOf(SETTINGS)) ?? {}) as Pick<BaseOptions, 'weights'>;
   if (known !== undefined) {
-    const { head: given = head, labels, problemType } = known;
-    return { from, options: { head: given, labels, problemType, weights, revision } };
+    const { head: requestedHead = head, labels, problemType } = known;
+    return { from, options: { head: requestedHead, labels, problemType, weights, revision } };
   }
   const labels = !head || head === 'none' ? undefined : await labelsOf(source, from);
   return { from, options: { head, labels, weights, revision } };

@@ -64,12 +64,14 @@ function renamed(
     throw new FormatError(
       `${source}: ${ADAPTER_WEIGHTS} has ${foreign}, expected names that begin with ${PEFT_PREFIX}`,
     );
-  const given = [...tensors.keys()].map((key) => key.slice(PEFT_PREFIX.length));
-  const names = ownNames(model, given);
+  const savedNames = [...tensors.keys()].map((key) => key.slice(PEFT_PREFIX.length));
+  const names = ownNames(model, savedNames);
   return new Map(
-    given.flatMap((name) => {
-      const own = names.get(name) ?? null;
-      return own === null ? [] : [[PEFT_PREFIX + own, tensors.get(PEFT_PREFIX + name) as AdapterTensor]];
+    savedNames.flatMap((name) => {
+      const currentName = names.get(name) ?? null;
+      return currentName === null
+        ? []
+        : [[PEFT_PREFIX + currentName, tensors.get(PEFT_PREFIX + name) as AdapterTensor]];
     }),
   );
 }
@@ -116,8 +118,8 @@ function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterT
     if (piece === undefined) continue;
     const expected = shapeOf(piece);
     const isSame = () => {
-      const own = toStored(piece, piece.tensor.dataSync() as Float32Array);
-      return (entry.data() as Float32Array).every((value, i) => value === own[i]);
+      const modelValues = toStored(piece, piece.tensor.dataSync() as Float32Array);
+      return (entry.data() as Float32Array).every((value, i) => value === modelValues[i]);
     };
     if (sameShape(entry.shape, expected) && isSame()) continue;
     throw new FormatError(

@@ -81,9 +81,9 @@ const RANK = `an integer from 1 to ${MAX_RANK}`;
 
 /** Fills in defaults. Throws ArgumentError for invalid options. */
 export function loraSettings(options: LoraOptions): LoraSettings {
-  const given = checkKnown('lora', options, NAMES);
-  const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, bias = 'none' } = given;
-  const { rankPattern = {}, alphaPattern = {}, modulesToSave = [], name = 'default', seed = 0 } = given;
+  const loraOptions = checkKnown('lora', options, NAMES);
+  const { r = 8, alpha = 8, dropout = 0, rsLora = false, dora = false, bias = 'none' } = loraOptions;
+  const { rankPattern = {}, alphaPattern = {}, modulesToSave = [], name = 'default', seed = 0 } = loraOptions;
   checkNumber('lora', 'r', r, isRank, RANK);
   checkNumber('lora', 'alpha', alpha, (value) => value > 0, 'a positive number');
   checkNumber('lora', 'dropout', dropout, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
@@ -119,10 +119,10 @@ function patternOf(option: string, key: string): RegExp {
 
 /** The number that a pattern gives a name: the first matching key decides, as in PEFT. */
 export function patternValue(option: string, pattern: Readonly<Record<string, number>>, name: string): number | null {
-  const key = Object.keys(pattern).find((each) => patternOf(option, each).test(name));
+  const key = Object.keys(pattern).find((candidate) => patternOf(option, candidate).test(name));
   return key === undefined ? null : (pattern[key] as number);
 }
 
 export function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((each) => typeof each === 'string');
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }

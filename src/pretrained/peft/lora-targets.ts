@@ -49,12 +49,14 @@ export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const grouped = new Set(
     model.modules().flatMap((module) => module.groupedParts.map((key) => (module as unknown as Json)[key])),
   );
-  return model.weightNames().flatMap(({ part: module, path, names: own, perHead }) => {
+  return model.weightNames().flatMap(({ part: module, path, names: weightNames, perHead }) => {
     if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
     // Modules in memory, and their names in checkpoints, which are alike if a fused projection is several modules.
-    const inMemory = own.flatMap((name) =>
-      name === null ? [null] : sectionNames(names(name)).map((each) => ({ name: each, stored: storedModule(name) })),
+    const inMemory = weightNames.flatMap((name) =>
+      name === null
+        ? [null]
+        : sectionNames(names(name)).map((section) => ({ name: section, stored: storedModule(name) })),
     );
     const widths = inMemory.length > 1 ? sections : [sections.reduce((sum, width) => sum + width, 0)];
     let end = 0;
@@ -96,7 +98,7 @@ export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['
 const endsWith =
   (ends: readonly string[]) =>
   ({ name, stored }: LoraTarget) =>
-    ends.some((end) => [name, stored].some((each) => each === end || each.endsWith(`.${end}`)));
+    ends.some((end) => [name, stored].some((candidate) => candidate === end || candidate.endsWith(`.${end}`)));
 
 function found(
   all: readonly LoraTarget[],

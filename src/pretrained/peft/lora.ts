@@ -69,9 +69,9 @@ export class Lora implements Adapter {
     });
     model.addAdapter(this);
     const beside = [...model.adapters.values()].filter(
-      (each) => each.isActive && !(each instanceof Lora && each.copies.clashWith(copies)),
+      (adapter) => adapter.isActive && !(adapter instanceof Lora && adapter.copies.clashWith(copies)),
     );
-    model.setAdapter([...beside.map((each) => each.name), name]);
+    model.setAdapter([...beside.map((adapter) => adapter.name), name]);
   }
 
   #layerOf(target: LoraTarget, module: LoraModule, known: number | undefined, random: Random): LoraLayer {
@@ -220,7 +220,7 @@ export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
 /** The targets that a file names. Throws ArgumentError if the model lacks one of them. */
 function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
   const known = [...all, ...fusedTargets(all)];
-  const missing = [...ranks.keys()].find((name) => !known.some((each) => each.name === name));
+  const missing = [...ranks.keys()].find((name) => !known.some((target) => target.name === name));
   if (missing !== undefined) chosenTargets(all, [missing]); // throws
   return known.filter(({ name }) => ranks.has(name));
 }
@@ -231,21 +231,21 @@ function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, num
 function fusedTargets(all: readonly LoraTarget[]): LoraTarget[] {
   return all.flatMap((first) => {
     const { module, stored, start } = first;
-    const sections = all.filter((each) => each.module === module && each.stored === stored);
+    const sections = all.filter((target) => target.module === module && target.stored === stored);
     return sections.length > 1 && start === 0 ? [{ ...first, name: stored, end: sections.at(-1)?.end ?? 0 }] : [];
   });
 }
 
 /** Returns the wrapper that holds a module's adapters. Replaces the module by a new wrapper if there is none yet. */
 function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule {
-  const places = [...moduleSlots(model)];
+  const slots = [...moduleSlots(model)];
   const found = new Map<Module, LoraModule>();
-  for (const { module } of places) if (module instanceof LoraModule) found.set(module.base, module);
+  for (const { module } of slots) if (module instanceof LoraModule) found.set(module.base, module);
   return (module) => {
     const known = found.get(module);
     if (known !== undefined) return known;
     const wrapper = isEmbedding(module) ? new LoraEmbedding(module) : new LoraLinear(module);
-    replace(places, module, wrapper);
+    replace(slots, module, wrapper);
     found.set(module, wrapper);
     return wrapper;
   };
@@ -253,13 +253,13 @@ function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule 
 
 /** Puts the original modules back where no adapter is left. */
 function unwrap(model: PretrainedModel): void {
-  const places = [...moduleSlots(model)];
-  for (const { module } of places)
-    if (module instanceof LoraModule && module.adapters.length === 0) replace(places, module, module.original);
+  const slots = [...moduleSlots(model)];
+  for (const { module } of slots)
+    if (module instanceof LoraModule && module.adapters.length === 0) replace(slots, module, module.original);
 }
 
-function replace(places: readonly ModuleSlot[], module: Module, other: Module): void {
-  for (const place of places) if (place.module === module) substitute(place, other);
+function replace(slots: readonly ModuleSlot[], module: Module, other: Module): void {
+  for (const slot of slots) if (slot.module === module) substitute(slot, other);
 }
 
 /** Number of features that a module reads, or number of rows of a table. Packed weights are [out, in]. */
@@ -271,7 +271,7 @@ function inputsOf(module: WeightModule): number {
 
 /** Freezes all parameters except those of adapters. */
 function freeze(model: PretrainedModel): void {
-  const adapters = [...model.adapters.values()].flatMap((each) => (each instanceof Lora ? each.saved : []));
+  const adapters = [...model.adapters.values()].flatMap((adapter) => (adapter instanceof Lora ? adapter.saved : []));
   const before = frozen.get(model) ?? [];
   for (const { tensor } of model.statePieces()) {
     if (!tensor.requiresGrad || adapters.includes(tensor)) continue;

@@ -13,8 +13,8 @@ const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classifi
 export function moduleNames(model: PretrainedModel): (name: string) => string {
   const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
   return (name) => {
-    const own = prefix !== '' && name.startsWith(prefix) ? name.slice(prefix.length) : name;
-    return model.moduleName(own.replace(/\.(weight|bias)$/, ''));
+    const inner = prefix !== '' && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    return model.moduleName(inner.replace(/\.(weight|bias)$/, ''));
   };
 }
 
@@ -22,9 +22,9 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
  * Returns a function that maps names in an adapter's file to names in this model. In a model without a head, names lack
  * the prefix of the body, such as `bert.`. The result is null for parts of a head that the model does not have.
  */
-export function ownNames(model: PretrainedModel, given: readonly string[]): Map<string, string | null> {
+export function ownNames(model: PretrainedModel, savedNames: readonly string[]): Map<string, string | null> {
   const prefix = commonPrefix(model);
-  const isPrefixed = prefix !== '' && given.some((name) => name.startsWith(prefix));
+  const isPrefixed = prefix !== '' && savedNames.some((name) => name.startsWith(prefix));
   const same = (name: string): string | null => name;
   const rename =
     model.headKind === 'none' && isPrefixed
@@ -37,7 +37,7 @@ export function ownNames(model: PretrainedModel, given: readonly string[]): Map<
     const inMemory = name && model.moduleName(name);
     return inMemory && sectionNames(inMemory).length > 1 ? name : inMemory;
   };
-  return new Map(given.map((name) => [name, current(rename(name))]));
+  return new Map(savedNames.map((name) => [name, current(rename(name))]));
 }
 
 /** Names of a classifier's modules outside of its body. */

@@ -40,30 +40,30 @@ export class TrainedCopies {
       modules.some((module) => within(nameOf(name), module)) || (biases && /bias/.test(name));
     checkModules(model, modules);
     const exchanges = unpacked(model, isSaved);
-    const own = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
+    const trainedTensors = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
     // With unpacked modules in place, each parameter to copy is a float32 tensor.
     for (const exchange of exchanges) put(exchange, exchange.trained);
     const copies = new Map<Module, Map<string, Tensor>>(); // a parameter under several names has one copy
     const parameters: LocatedParameter[] = [];
-    for (const place of model.locatedParameters()) {
-      const names = place.names.filter((name) => name !== null);
+    for (const parameter of model.locatedParameters()) {
+      const names = parameter.names.filter((name) => name !== null);
       const saved = names.filter(isSaved);
       if (saved.length === 0) continue;
       if (saved.length < names.length) throw besideOthers(names, saved[0] as string);
-      const key = `${place.key}.${place.index}`;
-      const ofOwner = copies.get(place.owner) ?? new Map<string, Tensor>();
-      copies.set(place.owner, ofOwner);
+      const key = `${parameter.key}.${parameter.index}`;
+      const ofOwner = copies.get(parameter.owner) ?? new Map<string, Tensor>();
+      copies.set(parameter.owner, ofOwner);
       const known = ofOwner.get(key);
-      const copy = known ?? (own.has(place.tensor) ? place.tensor : copyOf(place.tensor));
+      const copy = known ?? (trainedTensors.has(parameter.tensor) ? parameter.tensor : copyOf(parameter.tensor));
       ofOwner.set(key, copy);
       copy.requiresGrad = true;
-      parameters.push({ ...place, names: inSections(place.names, nameOf), tensor: copy });
-      if (known === undefined && copy !== place.tensor)
+      parameters.push({ ...parameter, names: inSections(parameter.names, nameOf), tensor: copy });
+      if (known === undefined && copy !== parameter.tensor)
         exchanges.push({
-          owner: place.owner,
-          key: place.key,
-          index: place.index,
-          original: place.tensor,
+          owner: parameter.owner,
+          key: parameter.key,
+          index: parameter.index,
+          original: parameter.tensor,
           trained: copy,
         });
     }
@@ -82,7 +82,7 @@ export class TrainedCopies {
   /** True if both adapters replace the same parameter. */
   clashWith(other: TrainedCopies): boolean {
     return this.#exchanges.some(({ owner, key, index }) =>
-      other.#exchanges.some((each) => each.owner === owner && each.key === key && each.index === index),
+      other.#exchanges.some((exchange) => exchange.owner === owner && exchange.key === key && exchange.index === index),
     );
   }
 
@@ -120,7 +120,7 @@ export function within(name: string, wanted: string): boolean {
 
 function checkModules(model: PretrainedModel, modules: readonly string[]): void {
   const nameOf = moduleNames(model);
-  const names = [...model.locatedParameters(), ...model.weightNames()].flatMap((each) => each.names);
+  const names = [...model.locatedParameters(), ...model.weightNames()].flatMap((entry) => entry.names);
   const known = [...new Set(names.flatMap((name) => (name === null ? [] : [nameOf(name)])))];
   for (const module of modules) {
     if (known.some((name) => within(name, module))) continue;
@@ -140,10 +140,10 @@ function unpacked(model: PretrainedModel, isSaved: (name: string) => boolean): E
   const wanted = new Map<Module, Module>();
   for (const { part, names } of model.weightNames()) {
     if (!isWeightModule(part) || !(part.weight instanceof PackedWeight)) continue;
-    const own = names.filter((name) => name !== null);
-    const saved = own.filter(isSaved);
+    const presentNames = names.filter((name) => name !== null);
+    const saved = presentNames.filter(isSaved);
     if (saved.length === 0) continue;
-    if (saved.length < own.length) throw besideOthers(own, saved[0] as string);
+    if (saved.length < presentNames.length) throw besideOthers(presentNames, saved[0] as string);
     wanted.set(part, floatModule(part));
   }
   return [...moduleSlots(model)].flatMap(({ module, parent, key, index }) => {

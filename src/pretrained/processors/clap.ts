@@ -82,8 +82,8 @@ export class ClapFeatureExtractor {
     const overflow = samples.length - this.samples;
     if (!this.fuses) {
       const start = Math.floor(Math.max(0, overflow) / 2);
-      const own = overflow > 0 ? samples.subarray(start, start + this.samples) : this.#padded(samples);
-      return [yield* this.#columns(own, 0, frames)];
+      const window = overflow > 0 ? samples.subarray(start, start + this.samples) : this.#padded(samples);
+      return [yield* this.#columns(window, 0, frames)];
     }
     const total = this.#framesOf(samples.length);
     if (overflow > 0 && total > frames) {
@@ -101,8 +101,8 @@ export class ClapFeatureExtractor {
     const times = this.samples / samples.length;
     const copies = { pad: 1, repeat: Math.ceil(times), repeatpad: Math.floor(times) }[this.#padding];
     for (let i = 0; i < copies; i++) {
-      const at = i * samples.length;
-      all.set(samples.subarray(0, all.length - at), at);
+      const offset = i * samples.length;
+      all.set(samples.subarray(0, all.length - offset), offset);
     }
     return all;
   }
@@ -118,15 +118,15 @@ export class ClapFeatureExtractor {
   }
 
   /** Writes the decibels of one column. Samples before the start and after the end are mirrored. */
-  #column(samples: Float32Array, column: number, into: Float64Array, at: number): void {
+  #column(samples: Float32Array, column: number, into: Float64Array, offset: number): void {
     const { re } = this.#spectrum;
     const last = samples.length - 1;
     const start = column * this.#hop - re.length / 2;
     for (let i = 0; i < re.length; i++) {
-      const place = Math.abs(start + i);
-      re[i] = (samples[place > last ? 2 * last - place : place] as number) * (this.#window[i] as number);
+      const index = Math.abs(start + i);
+      re[i] = (samples[index > last ? 2 * last - index : index] as number) * (this.#window[i] as number);
     }
-    this.#spectrum.write(into, at, (sum) => 10 * Math.log10(Math.max(sum, FLOOR)));
+    this.#spectrum.write(into, offset, (sum) => 10 * Math.log10(Math.max(sum, FLOOR)));
   }
 
   /** Resizes all `total` columns to `count` by linear interpolation. */
@@ -136,13 +136,13 @@ export class ClapFeatureExtractor {
     const result = new Float32Array(count * bins);
     for (let i = 0; i < count; i++) {
       if (i % PART === PART - 1) yield;
-      const place = Math.max(0, ((i + 0.5) * total) / count - 0.5);
-      const column = Math.floor(place);
+      const position = Math.max(0, ((i + 0.5) * total) / count - 0.5);
+      const column = Math.floor(position);
       this.#column(samples, column, pair, 0);
       this.#column(samples, Math.min(column + 1, total - 1), pair, bins);
       for (let bin = 0; bin < bins; bin++) {
         const [before, after] = [pair[bin] as number, pair[bins + bin] as number];
-        result[i * bins + bin] = before + (place - column) * (after - before);
+        result[i * bins + bin] = before + (position - column) * (after - before);
       }
     }
     return result;

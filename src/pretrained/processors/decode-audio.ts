@@ -101,8 +101,8 @@ async function byPackage({ part, name }: Codec, bytes: Uint8Array, signal?: Abor
   const open = await decoder();
   try {
     const sound = new DecodedSound();
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      sound.add(open.decode(bytes.subarray(at, at + PIECE)));
+    for (let offset = 0; offset < bytes.length; offset += PIECE) {
+      sound.add(open.decode(bytes.subarray(offset, offset + PIECE)));
       await yieldToEventLoop();
       signal?.throwIfAborted();
     }

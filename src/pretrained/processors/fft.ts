@@ -50,16 +50,16 @@ export class Fft {
           const turn = (k + q * done) * groups;
           let sumRe = 0;
           let sumIm = 0;
-          for (let r = 0, at = 0; r < radix; r++) {
-            const place = (r * groups + group) * done + k;
-            const a = fromRe[place] as number;
-            const b = fromIm[place] as number;
-            const c = cos[at] as number;
-            const s = sin[at] as number;
+          for (let r = 0, twiddle = 0; r < radix; r++) {
+            const index = (r * groups + group) * done + k;
+            const a = fromRe[index] as number;
+            const b = fromIm[index] as number;
+            const c = cos[twiddle] as number;
+            const s = sin[twiddle] as number;
             sumRe += a * c + b * s;
             sumIm += b * c - a * s;
-            at += turn;
-            if (at >= n) at -= n;
+            twiddle += turn;
+            if (twiddle >= n) twiddle -= n;
           }
           const into = group * radix * done + k + q * done;
           toRe[into] = sumRe;
@@ -72,9 +72,9 @@ export class Fft {
 
 function factorsOf(n: number): number[] {
   const factors: number[] = [];
-  let rest = n;
-  for (let factor = 4; rest > 1; factor = factor === 4 ? 2 : factor === 2 ? 3 : factor + 2) {
-    for (; rest % factor === 0; rest /= factor) factors.push(factor);
+  let remaining = n;
+  for (let factor = 4; remaining > 1; factor = factor === 4 ? 2 : factor === 2 ? 3 : factor + 2) {
+    for (; remaining % factor === 0; remaining /= factor) factors.push(factor);
   }
   return factors;
 }

@@ -42,7 +42,7 @@ export class Spectrum {
   }
 
   /** Writes `log` of each filter's sum over |FFT(re)|². */
-  write(into: Float64Array, at: number, log: (sum: number) => number): void {
+  write(into: Float64Array, offset: number, log: (sum: number) => number): void {
     const { re } = this;
     const im = this.#im.fill(0);
     this.#fft.transform(re, im);
@@ -52,7 +52,7 @@ export class Spectrum {
         const [a, b] = [re[first + k] as number, im[first + k] as number];
         sum += (weights[k] as number) * (a * a + b * b);
       }
-      into[at + i] = log(sum);
+      into[offset + i] = log(sum);
     }
   }
 }
@@ -99,13 +99,13 @@ export class ParakeetFeatureExtractor implements FilterBank {
     const values = new Float64Array(columns * bins);
     const window = this.#window;
     const { re } = this.#spectrum;
-    const at = (i: number) => (i < 0 || i >= samples.length ? 0 : (samples[i] as number));
+    const sampleAt = (i: number) => (i < 0 || i >= samples.length ? 0 : (samples[i] as number));
     for (let column = 0; column < columns; column++) {
       if (column % PART === PART - 1) yield;
       const start = column * this.step - window.length / 2;
       for (let i = 0; i < window.length; i++) {
-        const place = start + i;
-        const sample = place < samples.length ? at(place) - this.#emphasis * at(place - 1) : 0;
+        const index = start + i;
+        const sample = index < samples.length ? sampleAt(index) - this.#emphasis * sampleAt(index - 1) : 0;
         re[i] = sample * (window[i] as number);
       }
       this.#spectrum.write(values, column * bins, (sum) => Math.log(sum + 2 ** -24));
@@ -143,11 +143,12 @@ export class KaldiFilterBank {
     const { re } = this.#spectrum;
     for (let frame = 0; frame < frames; frame++) {
       if (frame % PART === PART - 1) yield;
-      const own = samples.subarray(frame * HOP, frame * HOP + FRAME);
-      const mean = own.reduce((sum, sample) => sum + sample, 0) / FRAME;
-      const at = (i: number) => ((own[i] as number) - mean) * scale;
+      const frameSamples = samples.subarray(frame * HOP, frame * HOP + FRAME);
+      const mean = frameSamples.reduce((sum, sample) => sum + sample, 0) / FRAME;
+      const centeredAt = (i: number) => ((frameSamples[i] as number) - mean) * scale;
       re.fill(0);
-      for (let i = 0; i < FRAME; i++) re[i] = (at(i) - EMPHASIS * at(Math.max(0, i - 1))) * (this.#window[i] as number);
+      for (let i = 0; i < FRAME; i++)
+        re[i] = (centeredAt(i) - EMPHASIS * centeredAt(Math.max(0, i - 1))) * (this.#window[i] as number);
       this.#spectrum.write(values, frame * bins, (sum) => Math.log(Math.max(sum, 2 ** -23)));
     }
     return values;

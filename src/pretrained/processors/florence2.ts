@@ -88,11 +88,11 @@ export class Florence2Processor extends ImageTextProcessor {
   }
 
   #answerOf(text: string, kind: Kind, size: Size): FlorenceAnswer {
-    const own = text.replaceAll('<s>', '').replaceAll('</s>', '');
-    const written = own.replaceAll('<pad>', '');
+    const cleaned = text.replaceAll('<s>', '').replaceAll('</s>', '');
+    const written = cleaned.replaceAll('<pad>', '');
     switch (kind) {
       case 'text':
-        return own.trim();
+        return cleaned.trim();
       case 'ocr': {
         const found = parseTexts(written, size).filter(({ box }) => !isSmall(box, size, this.#smallestText));
         return { quad_boxes: found.map(({ box }) => box), labels: found.map(({ label }) => label) };
@@ -135,10 +135,10 @@ function promptOf(text: string): string {
 }
 
 /** Converts positions from 0 to 999 to pixels: the middles of their bins, with transformers' float32 rounding. */
-function pixelsOf(places: readonly string[], size: Size): number[] {
-  return places.map((place, i) => {
+function pixelsOf(bins: readonly string[], size: Size): number[] {
+  return bins.map((location, i) => {
     const bin = Math.fround((size[i % 2] as number) / 1000);
-    return Math.trunc(Math.fround(Math.fround(Number(place) + 0.5) * bin));
+    return Math.trunc(Math.fround(Math.fround(Number(location) + 0.5) * bin));
   });
 }
 
@@ -147,12 +147,12 @@ interface TextAt {
   readonly label: string;
 }
 
-const placesIn = (text: string) => [...text.matchAll(/<loc_(\d+)>/g)].map(([, place]) => place as string);
+const locationsIn = (text: string) => [...text.matchAll(/<loc_(\d+)>/g)].map(([, location]) => location as string);
 
 /** Recognized texts with their four corners. */
 function parseTexts(text: string, size: Size): TextAt[] {
   return [...text.matchAll(/(.+?)((?:<loc_\d+>){8})/g)].map(([, label, corners]) => ({
-    box: pixelsOf(placesIn(corners as string), size),
+    box: pixelsOf(locationsIn(corners as string), size),
     label: (label as string).trim(),
   }));
 }
@@ -160,8 +160,11 @@ function parseTexts(text: string, size: Size): TextAt[] {
 /** transformers' area of a quadrangle. Its formula leaves out the last side, and we match it. */
 function isSmall(box: readonly number[], [width, height]: Size, share: number): boolean {
   if (share <= 0) return false;
-  const at = (i: number) => box[i] as number;
-  const twice = [0, 2, 4].reduce((sum, i) => sum + at(i) * at(i + 3) - at(i + 2) * at(i + 1), 0);
+  const coordinate = (i: number) => box[i] as number;
+  const twice = [0, 2, 4].reduce(
+    (sum, i) => sum + coordinate(i) * coordinate(i + 3) - coordinate(i + 2) * coordinate(i + 1),
+    0,
+  );
   return Math.abs(twice) / 2 < width * height * share;
 }
 
@@ -182,8 +185,8 @@ function parseBoxes(text: string, size: Size, bare: boolean): BoxAt[] {
     const label = LABEL.exec(phrase);
     if (label === null) return [];
     const raw = label[0].trim();
-    return [...phrase.matchAll(BOX)].map(([, ...places]) => ({
-      box: pixelsOf(places as string[], size),
+    return [...phrase.matchAll(BOX)].map(([, ...locations]) => ({
+      box: pixelsOf(locations as string[], size),
       raw,
       label: ascii(raw),
     }));
@@ -215,8 +218,12 @@ function parsePolygons(text: string, size: Size, bare: boolean): Shape[] {
     const isMarked = phrase.includes('<poly>') && phrase.includes('</poly>');
     const parts = isMarked ? [...phrase.matchAll(/<poly>(.*?)<\/poly>/g)].map(([, part]) => part as string) : [phrase];
     return parts.flatMap((part) => {
-      const found = [...part.matchAll(/((?:<loc_\d+>)+)(?:<sep>|$)/g)].map(([, places]) => placesIn(places as string));
-      const polygons = found.map((places) => pixelsOf(places.slice(0, places.length - (places.length % 2)), size));
+      const found = [...part.matchAll(/((?:<loc_\d+>)+)(?:<sep>|$)/g)].map(([, locations]) =>
+        locationsIn(locations as string),
+      );
+      const polygons = found.map((locations) =>
+        pixelsOf(locations.slice(0, locations.length - (locations.length % 2)), size),
+      );
       return polygons.length > 0 ? [{ polygons, label: label[0].trim() }] : [];
     });
   });

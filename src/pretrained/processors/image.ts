@@ -128,9 +128,9 @@ export class ImageProcessor {
     const settings = new Settings(where, config);
     const name = kindOf(config, modelType, where);
     const kind = kinds[name];
-    const given = config.size ?? kind.size;
-    const limited = WITH_SIZE_PAIRS.includes(name) && isCount(given as number);
-    const size = limited ? { shortest_edge: given, longest_edge: config.max_size ?? 1333 } : given;
+    const configuredSize = config.size ?? kind.size;
+    const limited = WITH_SIZE_PAIRS.includes(name) && isCount(configuredSize as number);
+    const size = limited ? { shortest_edge: configuredSize, longest_edge: config.max_size ?? 1333 } : configuredSize;
     this.size = settings.boolean('do_resize', true) ? sizeOf(settings, size, kind.squares) : null;
     this.resample = settings.number('resample', kind.resample);
     if (!isResample(this.resample)) settings.refuse('resample', this.resample, "a number of PIL's, from 0 to 5");
@@ -156,18 +156,18 @@ export class ImageProcessor {
   *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
-    const cut: Pixels[] = [];
-    for (const image of images) cut.push(this.#cut(yield* this.resizeImage(yield* rgbOf(image))));
-    const { height, width } = cut[0] as Pixels;
-    const data = new Float32Array(cut.length * 3 * height * width);
-    for (const [i, pixels] of cut.entries()) {
+    const cropped: Pixels[] = [];
+    for (const image of images) cropped.push(this.#cropped(yield* this.resizeImage(yield* rgbOf(image))));
+    const { height, width } = cropped[0] as Pixels;
+    const data = new Float32Array(cropped.length * 3 * height * width);
+    for (const [i, pixels] of cropped.entries()) {
       if (pixels.height !== height || pixels.width !== width) {
         const sizes = `${width} × ${height} and ${pixels.width} × ${pixels.height}`;
         throw new ArgumentError(`image processor: images become ${sizes}, expected one size: give them one by one`);
       }
       yield* this.#normalize(pixels, data.subarray(i * 3 * height * width));
     }
-    return { data, shape: [cut.length, 3, height, width] };
+    return { data, shape: [cropped.length, 3, height, width] };
   }
 
   /** True for processors that pad images with black. */
@@ -199,7 +199,7 @@ export class ImageProcessor {
     return resize(image, width, height, this.resample);
   }
 
-  #cut(image: Pixels): Pixels {
+  #cropped(image: Pixels): Pixels {
     return this.#crop === null ? image : this.centerCrop(image, this.#crop);
   }
 
@@ -262,8 +262,8 @@ const isSide = (value: unknown): value is number => isCount(value as number) && 
 function sizeOf(settings: Settings, size: unknown, squares: boolean): Size {
   if (isSide(size)) return squares ? { height: size, width: size } : { shortest: size };
   if (isObject(size)) {
-    const { height, width, shortest_edge: shortest, longest_edge: longest, ...others } = size;
-    if (Object.values(others).every((value) => value == null)) {
+    const { height, width, shortest_edge: shortest, longest_edge: longest, ...otherKeys } = size;
+    if (Object.values(otherKeys).every((value) => value == null)) {
       if (isSide(height) && isSide(width) && shortest == null && longest == null) return { height, width };
       if (isSide(shortest) && height == null && width == null) {
         if (longest == null) return { shortest };
@@ -271,8 +271,8 @@ function sizeOf(settings: Settings, size: unknown, squares: boolean): Size {
       }
     }
   }
-  const given = JSON.stringify(size)?.slice(0, 200);
-  return settings.refuse('size', given, '{ height, width } or { shortest_edge }, in pixels');
+  const described = JSON.stringify(size)?.slice(0, 200);
+  return settings.refuse('size', described, '{ height, width } or { shortest_edge }, in pixels');
 }
 
 function cropOf(settings: Settings, size: unknown): { height: number; width: number } {
@@ -322,9 +322,9 @@ export function* rgbOf(image: RawImage): Generator<undefined, Pixels> {
     isSide(width) && isSide(height) && (isTyped(data, 'Uint8Array') || isTyped(data, 'Uint8ClampedArray'));
   const channels = isImage ? data.byteLength / (width * height) : 0;
   if (![1, 3, 4].includes(channels)) {
-    const given = isImage ? `${width} × ${height} of ${data.byteLength} bytes` : describeValue(image);
+    const described = isImage ? `${width} × ${height} of ${data.byteLength} bytes` : describeValue(image);
     throw new ArgumentError(
-      `image processor: an image is ${given}, expected { width, height, data } with 3 bytes a pixel (RGB), 4 (RGBA) or 1 (grey)`,
+      `image processor: an image is ${described}, expected { width, height, data } with 3 bytes a pixel (RGB), 4 (RGBA) or 1 (grey)`,
     );
   }
   if (channels === 3) return { width, height, channels, data };

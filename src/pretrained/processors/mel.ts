@@ -64,8 +64,8 @@ export function melFilters(scale: keyof typeof SCALES, sizes: MelFilterSizes): M
   return Array.from({ length: count }, (_, i) => {
     const [left, centre, right] = corners.slice(i, i + 3) as [number, number, number];
     const weights = Float64Array.from({ length: bins }, (_, bin) => {
-      const at = fromHertz((bin * samplingRate) / 2 / (bins - 1));
-      const share = Math.min((at - left) / (centre - left), (right - at) / (right - centre));
+      const melFrequency = fromHertz((bin * samplingRate) / 2 / (bins - 1));
+      const share = Math.min((melFrequency - left) / (centre - left), (right - melFrequency) / (right - centre));
       return Math.max(0, share) * peak(left, right);
     });
     return withoutZeros(weights);

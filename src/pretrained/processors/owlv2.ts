@@ -38,9 +38,9 @@ export class Owlv2ImageProcessor extends ImageProcessor {
         const resized = yield* interpolated(smooth, square.side, height, width);
         const into = data.subarray((i * 3 + channel) * height * width);
         const values = this.normalizer(channel);
-        for (let place = 0; place < resized.length; place++) {
-          if (place % (ROWS * width) === 0) yield;
-          into[place] = values(resized[place] as number);
+        for (let index = 0; index < resized.length; index++) {
+          if (index % (ROWS * width) === 0) yield;
+          into[index] = values(resized[index] as number);
         }
       }
     }
@@ -65,10 +65,10 @@ function* squareOf({ width, height, data }: Pixels): Generator<undefined, { side
 }
 
 /** Maps an index outside of the image to the pixel that mirrors it at the centre of the border pixel. */
-function mirrored(place: number, count: number): number {
+function mirrored(position: number, count: number): number {
   if (count === 1) return 0;
   const period = 2 * (count - 1);
-  const within = Math.abs(place) % period;
+  const within = Math.abs(position) % period;
   return within < count ? within : period - within;
 }
 
@@ -86,14 +86,14 @@ function* smoothed(
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const [step, apart] = along === 'rows' ? [1, side] : [side, 1];
   const result = new Float64Array(plane.length);
-  for (let place = 0; place < side; place++) {
-    if (place % ROWS === ROWS - 1) yield;
+  for (let position = 0; position < side; position++) {
+    if (position % ROWS === ROWS - 1) yield;
     for (let tap = -radius; tap <= radius; tap++) {
       const weight = (weights[tap + radius] as number) / total;
-      const from = mirrored(place + tap, side) * step;
+      const from = mirrored(position + tap, side) * step;
       for (let line = 0; line < side; line++) {
-        const at = line * apart + place * step;
-        result[at] = (result[at] as number) + weight * (plane[line * apart + from] as number);
+        const index = line * apart + position * step;
+        result[index] = (result[index] as number) + weight * (plane[line * apart + from] as number);
       }
     }
   }
@@ -109,9 +109,9 @@ function* interpolated(
 ): Generator<undefined, Float64Array> {
   const tapsOf = (to: number) =>
     Array.from({ length: to }, (_, i) => {
-      const place = ((i + 0.5) * side) / to - 0.5;
-      const first = Math.floor(place);
-      return { first: mirrored(first, side), second: mirrored(first + 1, side), share: place - first };
+      const position = ((i + 0.5) * side) / to - 0.5;
+      const first = Math.floor(position);
+      return { first: mirrored(first, side), second: mirrored(first + 1, side), share: position - first };
     });
   const [rows, columns] = [tapsOf(height), tapsOf(width)];
   const result = new Float64Array(height * width);

@@ -89,11 +89,11 @@ function kernelAt(offset: number, halfWidth: number, cutoff: number): Float64Arr
   windowed ??= windowedSinc();
   const kernel = new Float64Array(2 * halfWidth);
   for (let k = 0; k < kernel.length; k++) {
-    const at = Math.abs(k - halfWidth + 1 - offset) * cutoff * POINTS;
-    const point = Math.floor(at);
+    const tablePosition = Math.abs(k - halfWidth + 1 - offset) * cutoff * POINTS;
+    const point = Math.floor(tablePosition);
     if (point >= CROSSINGS * POINTS) continue;
     const left = windowed[point] as number;
-    kernel[k] = cutoff * (left + (at - point) * ((windowed[point + 1] as number) - left));
+    kernel[k] = cutoff * (left + (tablePosition - point) * ((windowed[point + 1] as number) - left));
   }
   return kernel;
 }

@@ -143,10 +143,10 @@ function weightedSums(
 /** The old pixel at each new one's centre. Places are summed as in PIL, so that their roundings are equal, too. */
 function nearestPixels(from: number, to: number): Int32Array {
   const step = from / to;
-  let place = step * 0.5;
+  let position = step * 0.5;
   return Int32Array.from({ length: to }, () => {
-    const pixel = Math.min(Math.trunc(place), from - 1);
-    place += step;
+    const pixel = Math.min(Math.trunc(position), from - 1);
+    position += step;
     return pixel;
   });
 }
@@ -155,11 +155,11 @@ function nearest(image: Pixels, width: number, height: number): Pixels {
   const { channels } = image;
   const data = new Uint8ClampedArray(width * height * channels);
   const [rows, columns] = [nearestPixels(image.height, height), nearestPixels(image.width, width)];
-  for (let y = 0, at = 0; y < height; y++) {
+  for (let y = 0, index = 0; y < height; y++) {
     const row = (rows[y] as number) * image.width;
-    for (let x = 0; x < width; x++, at += channels) {
+    for (let x = 0; x < width; x++, index += channels) {
       const from = (row + (columns[x] as number)) * channels;
-      for (let c = 0; c < channels; c++) data[at + c] = image.data[from + c] as number;
+      for (let c = 0; c < channels; c++) data[index + c] = image.data[from + c] as number;
     }
   }
   return { width, height, channels, data };

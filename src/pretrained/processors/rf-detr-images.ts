@@ -19,23 +19,23 @@ export class RfDetrImageProcessor extends ImageProcessor {
   override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
-    const each: Pixels[] = [];
-    for (const image of images) each.push(yield* rgbOf(image));
-    const sizes = each.map((image) => this.sizeFor(image));
+    const rgbImages: Pixels[] = [];
+    for (const image of images) rgbImages.push(yield* rgbOf(image));
+    const sizes = rgbImages.map((image) => this.sizeFor(image));
     const { height, width } = sizes[0] as PixelSize;
     const other = sizes.find((size) => size.height !== height || size.width !== width);
     if (other) {
-      const given = `${width} × ${height} and ${other.width} × ${other.height}`;
-      throw new ArgumentError(`image processor: images become ${given}, expected one size: give them one by one`);
+      const described = `${width} × ${height} and ${other.width} × ${other.height}`;
+      throw new ArgumentError(`image processor: images become ${described}, expected one size: give them one by one`);
     }
-    const data = new Float32Array(each.length * 3 * height * width);
-    for (const [i, image] of each.entries())
+    const data = new Float32Array(rgbImages.length * 3 * height * width);
+    for (const [i, image] of rgbImages.entries())
       for (let channel = 0; channel < 3; channel++) {
         const start = (i * 3 + channel) * height * width;
         const plane = data.subarray(start, start + height * width);
         yield* interpolate(image, channel, [height, width], this.normalizer(channel), plane);
       }
-    return { data, shape: [each.length, 3, height, width] };
+    return { data, shape: [rgbImages.length, 3, height, width] };
   }
 }
 
@@ -45,9 +45,9 @@ const ROWS = 64;
 /** The two pixels next to each position along a side, and the weight of the second one. */
 function tapsOf(from: number, to: number) {
   return Array.from({ length: to }, (_, i) => {
-    const place = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const first = Math.min(from - 1, Math.floor(place));
-    return { first, second: Math.min(from - 1, first + 1), share: place - first };
+    const position = Math.max(0, ((i + 0.5) * from) / to - 0.5);
+    const first = Math.min(from - 1, Math.floor(position));
+    return { first, second: Math.min(from - 1, first + 1), share: position - first };
   });
 }
 
@@ -61,12 +61,12 @@ function* interpolate(
 ): Generator<undefined, void> {
   const { data, width: wide } = image;
   const [rows, columns] = [tapsOf(image.height, height), tapsOf(wide, width)];
-  const at = (row: number, column: number) => data[(row * wide + column) * 3 + channel] as number;
+  const valueAt = (row: number, column: number) => data[(row * wide + column) * 3 + channel] as number;
   for (const [y, row] of rows.entries()) {
     if (y % ROWS === ROWS - 1) yield;
     columns.forEach((column, x) => {
       const across = (line: number) =>
-        at(line, column.first) + (at(line, column.second) - at(line, column.first)) * column.share;
+        valueAt(line, column.first) + (valueAt(line, column.second) - valueAt(line, column.first)) * column.share;
       const above = across(row.first);
       into[y * width + x] = normalize(above + (across(row.second) - above) * row.share);
     });

@@ -63,9 +63,9 @@ export class SamImageProcessor extends ImageProcessor {
         );
       for (let channel = 0; channel < 3; channel++) {
         const normalize = this.normalizer(channel);
-        for (let y = 0, at = (i * 3 + channel) * rows * columns; y < height; y++, at += columns) {
+        for (let y = 0, offset = (i * 3 + channel) * rows * columns; y < height; y++, offset += columns) {
           if (y % ROWS === 0) yield;
-          for (let x = 0; x < width; x++) data[at + x] = normalize(bytes[(y * width + x) * 3 + channel] as number);
+          for (let x = 0; x < width; x++) data[offset + x] = normalize(bytes[(y * width + x) * 3 + channel] as number);
         }
       }
     }

@@ -32,8 +32,9 @@ export class Settings {
   /** A number for each channel. A single number applies to all three. */
   channels(name: string, fallback: readonly number[]): readonly number[] {
     const value = this.json[name] ?? fallback;
-    const each = typeof value === 'number' ? [value, value, value] : value;
-    if (Array.isArray(each) && each.length === 3 && each.every((number) => Number.isFinite(number))) return each;
+    const perChannel = typeof value === 'number' ? [value, value, value] : value;
+    if (Array.isArray(perChannel) && perChannel.length === 3 && perChannel.every((number) => Number.isFinite(number)))
+      return perChannel;
     return this.refuse(name, value, 'three numbers, for red, green and blue');
   }
 

@@ -49,13 +49,13 @@ export class Siglip2ImageProcessor extends ImageProcessor {
   /** Writes the patches row by row. The colours of a pixel are adjacent. */
   #cutInto(into: Float32Array, { data, shape }: Features, [rows, columns]: readonly [number, number]): void {
     const [side, height, width] = [this.#patch, shape[2] as number, shape[3] as number];
-    let at = 0;
+    let index = 0;
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++)
         for (let y = 0; y < side; y++)
           for (let x = 0; x < side; x++)
             for (let colour = 0; colour < 3; colour++)
-              into[at++] = data[(colour * height + row * side + y) * width + column * side + x] as number;
+              into[index++] = data[(colour * height + row * side + y) * width + column * side + x] as number;
   }
 
   protected override *resizeImage(image: Pixels): Generator<undefined, Pixels> {

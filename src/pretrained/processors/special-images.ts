@@ -65,8 +65,8 @@ export class DptImageProcessor extends ImageProcessor {
     const [height, width] = [this.#fitting(down * image.height), this.#fitting(right * image.width)];
     if (Math.max(height, width) <= MAX_SIDE && Math.min(height, width) > 0)
       return yield* resize(image, width, height, this.resample);
-    const given = `${image.width} × ${image.height}`;
-    throw new ArgumentError(`image processor: an image of ${given} would become ${width} × ${height}`);
+    const described = `${image.width} × ${image.height}`;
+    throw new ArgumentError(`image processor: an image of ${described} would become ${width} × ${height}`);
   }
 
   /** The nearest multiple. Halves become even, as in Python. */
@@ -105,8 +105,8 @@ export class DonutImageProcessor extends ImageProcessor {
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     const { size } = config;
     // Older files have [width, height].
-    const given = Array.isArray(size) ? { ...config, size: { height: size[1], width: size[0] } } : config;
-    super({ ...given, do_resize: true }, modelType, where);
+    const imageConfig = Array.isArray(size) ? { ...config, size: { height: size[1], width: size[0] } } : config;
+    super({ ...imageConfig, do_resize: true }, modelType, where);
     const settings = new Settings(where, config);
     this.#resizes = settings.boolean('do_resize', true);
     this.#fits = settings.boolean('do_thumbnail', true);
@@ -239,9 +239,9 @@ export class Swin2SRImageProcessor extends ImageProcessor {
     const divisor = this.#divisor;
     if (divisor === null) return { width, height, channels, data };
     const [wide, high] = [width, height].map((side) => (Math.floor(side / divisor) + 1) * divisor) as [number, number];
-    const mirrored = (at: number, size: number) => {
-      const place = at % (2 * size);
-      return place < size ? place : 2 * size - 1 - place;
+    const mirrored = (position: number, size: number) => {
+      const wrapped = position % (2 * size);
+      return wrapped < size ? wrapped : 2 * size - 1 - wrapped;
     };
     const columns = Int32Array.from({ length: wide }, (_, x) => mirrored(x, width) * channels);
     const padded = new Uint8Array(wide * high * channels);

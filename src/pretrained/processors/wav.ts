@@ -34,20 +34,20 @@ export function readWav(file: Uint8Array): Recording {
   if (!isTyped(file, 'Uint8Array'))
     throw new ArgumentError(`readWav: the file is ${describeValue(file)}, expected its bytes, as a Uint8Array`);
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const tag = (at: number) => String.fromCharCode(...file.subarray(at, at + 4));
+  const tag = (offset: number) => String.fromCharCode(...file.subarray(offset, offset + 4));
   if (file.byteLength < 12 || tag(0) !== 'RIFF' || tag(8) !== 'WAVE')
     throw new FormatError('this is no WAV file: expected RIFF and WAVE at its beginning');
   let format: Format | undefined;
-  for (let at = 12; at + 8 <= file.byteLength; ) {
-    const length = view.getUint32(at + 4, true);
-    const end = Math.min(at + 8 + length, file.byteLength);
-    if (tag(at) === 'fmt ') format = readFormat(view, at + 8, end);
-    else if (tag(at) === 'data') {
+  for (let offset = 12; offset + 8 <= file.byteLength; ) {
+    const length = view.getUint32(offset + 4, true);
+    const end = Math.min(offset + 8 + length, file.byteLength);
+    if (tag(offset) === 'fmt ') format = readFormat(view, offset + 8, end);
+    else if (tag(offset) === 'data') {
       if (format === undefined) throw new FormatError('WAV: the samples come before their format');
-      checkLength(length, end - at - 8, view.getUint32(4, true));
-      return readSamples(view, at + 8, end, format);
+      checkLength(length, end - offset - 8, view.getUint32(4, true));
+      return readSamples(view, offset + 8, end, format);
     }
-    at += 8 + length + (length % 2); // chunks begin at even places
+    offset += 8 + length + (length % 2); // chunks begin at even offsets
   }
   throw new FormatError('WAV: there are no samples in it');
 }
@@ -60,15 +60,15 @@ function checkLength(declared: number, present: number, ofFile: number): void {
   throw new FormatError(`WAV: ${declared} bytes of samples are declared, but ${present} follow: ${fix}`);
 }
 
-function readFormat(view: DataView, at: number, end: number): Format {
-  if (end - at < 16) throw new FormatError(`WAV: its format has ${end - at} bytes, expected 16 at least`);
-  const word = view.getUint16(at, true);
-  const kind = word === EXTENSIBLE && end - at >= 26 ? view.getUint16(at + 24, true) : word;
+function readFormat(view: DataView, offset: number, end: number): Format {
+  if (end - offset < 16) throw new FormatError(`WAV: its format has ${end - offset} bytes, expected 16 at least`);
+  const word = view.getUint16(offset, true);
+  const kind = word === EXTENSIBLE && end - offset >= 26 ? view.getUint16(offset + 24, true) : word;
   const format = {
     isFloat: kind === FLOAT,
-    channels: view.getUint16(at + 2, true),
-    samplingRate: view.getUint32(at + 4, true),
-    bits: view.getUint16(at + 14, true),
+    channels: view.getUint16(offset + 2, true),
+    samplingRate: view.getUint32(offset + 4, true),
+    bits: view.getUint16(offset + 14, true),
   };
   const bits = kind === PCM ? [8, 16, 24, 32] : kind === FLOAT ? [32, 64] : [];
   if (!bits.includes(format.bits)) {
@@ -88,7 +88,7 @@ function readSamples(
 ): Recording {
   const bytes = bits / 8;
   const count = Math.floor((end - start) / (bytes * channels));
-  const read = readers[`${isFloat ? 'float' : 'int'}${bits}`] as (view: DataView, at: number) => number;
+  const read = readers[`${isFloat ? 'float' : 'int'}${bits}`] as (view: DataView, offset: number) => number;
   const samples = Array.from({ length: channels }, (_, channel) => {
     const of = new Float32Array(count);
     for (let i = 0; i < count; i++) of[i] = read(view, start + (i * channels + channel) * bytes);
@@ -97,22 +97,22 @@ function readSamples(
   return { samplingRate, channels: samples };
 }
 
-const readers: Readonly<Record<string, (view: DataView, at: number) => number>> = {
-  int8: (view, at) => (view.getUint8(at) - 128) / 128,
-  int16: (view, at) => view.getInt16(at, true) / 2 ** 15,
-  int24: (view, at) => (view.getInt16(at + 1, true) * 256 + view.getUint8(at)) / 2 ** 23,
-  int32: (view, at) => view.getInt32(at, true) / 2 ** 31,
-  float32: (view, at) => view.getFloat32(at, true),
-  float64: (view, at) => view.getFloat64(at, true),
+const readers: Readonly<Record<string, (view: DataView, offset: number) => number>> = {
+  int8: (view, offset) => (view.getUint8(offset) - 128) / 128,
+  int16: (view, offset) => view.getInt16(offset, true) / 2 ** 15,
+  int24: (view, offset) => (view.getInt16(offset + 1, true) * 256 + view.getUint8(offset)) / 2 ** 23,
+  int32: (view, offset) => view.getInt32(offset, true) / 2 ** 31,
+  float32: (view, offset) => view.getFloat32(offset, true),
+  float64: (view, offset) => view.getFloat64(offset, true),
 };
 
 /** The mean of all channels. */
 export function mixDown({ channels }: Recording): Float32Array {
-  const [first, ...others] = channels;
+  const [first, ...otherChannels] = channels;
   if (first === undefined) throw new ArgumentError('mixDown: there are no channels');
-  if (others.length === 0) return first;
+  if (otherChannels.length === 0) return first;
   return first.map(
-    (sample, i) => others.reduce((sum, channel) => sum + (channel[i] as number), sample) / channels.length,
+    (sample, i) => otherChannels.reduce((sum, channel) => sum + (channel[i] as number), sample) / channels.length,
   );
 }
 
@@ -128,7 +128,7 @@ export function writeWav(samples: Float32Array, samplingRate: number): Uint8Arra
     throw new ArgumentError(`writeWav: ${samples.length} samples are too many for a WAV file`);
   const file = new Uint8Array(HEADER + bytes);
   const view = new DataView(file.buffer);
-  const tag = (at: number, text: string) => file.set(new TextEncoder().encode(text), at);
+  const tag = (offset: number, text: string) => file.set(new TextEncoder().encode(text), offset);
   tag(0, 'RIFF');
   view.setUint32(4, HEADER - 8 + bytes, true);
   tag(8, 'WAVEfmt ');

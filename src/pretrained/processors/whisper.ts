@@ -147,8 +147,8 @@ export class WhisperFeatureExtractor {
     const { n } = this.#fft;
     const last = length - 1;
     let some = false;
-    for (let i = 0, at = frame * this.#hop - n / 2; i < n; i++, at++) {
-      const inside = at < 0 ? -at : at > last ? 2 * last - at : at;
+    for (let i = 0, index = frame * this.#hop - n / 2; i < n; i++, index++) {
+      const inside = index < 0 ? -index : index > last ? 2 * last - index : index;
       const sample = inside < samples.length ? (samples[inside] as number) : 0;
       into[i] = sample * (this.#window[i] as number);
       if (sample !== 0) some = true;

@@ -39,7 +39,9 @@ export async function readAwq(tensors: QuantizedTensors, config: Json): Promise<
   }
 }
 
-/** The layout `gemm`: `qweight` is [in, out / 8]. A word has the codes of eight adjacent outputs, in their own order. */
+/**
+ * The layout `gemm`: `qweight` is [in, out / 8]. A word has the codes of eight adjacent outputs, in their own order.
+ */
 function readGemm(tensors: QuantizedTensors, stem: string, packed: SafetensorsEntry, wanted: unknown): void {
   checkWords(`${stem}.qweight`, packed);
   const [inputs, words] = matrixOf(`${stem}.qweight`, packed);
@@ -112,19 +114,21 @@ function readFast(tensors: QuantizedTensors, stem: string, packed: SafetensorsEn
     const [words, factors, offsets] = [await valuesOf(packed), await valuesOf(scales), await valuesOf(zeros)];
     return Float32Array.from({ length: outputs * inputs }, (_, i) => {
       const [row, input] = [Math.floor(i / inputs), i % inputs];
-      const at = Math.floor(input / groupSize) * outputs + row;
-      return fastCode(words, inputs, row, input) * (factors[at] as number) + (offsets[at] as number);
+      const group = Math.floor(input / groupSize) * outputs + row;
+      return fastCode(words, inputs, row, input) * (factors[group] as number) + (offsets[group] as number);
     });
   };
   tensors.put(`${stem}.weight`, new LinearWeight([outputs, inputs], floats));
 }
 
-/** Returns a code of the layout `gemv_fast`. Codes of 32 inputs are permuted, then 64 of each of four rows are mixed. */
+/**
+ * Returns a code of the layout `gemv_fast`. Codes of 32 inputs are permuted, then 64 of each of four rows are mixed.
+ */
 function fastCode(words: ArrayLike<number>, inputs: number, row: number, input: number): number {
-  const [eight, pair, one] = [(input >> 3) & 3, (input >> 1) & 3, input & 1];
-  const place = (row % ROWS) * STRIDE + (input & 32) + pair * 8 + one * 4 + eight;
+  const [eight, pair, odd] = [(input >> 3) & 3, (input >> 1) & 3, input & 1];
+  const nibble = (row % ROWS) * STRIDE + (input & 32) + pair * 8 + odd * 4 + eight;
   const first = Math.floor(row / ROWS) * inputs + input - (input % STRIDE);
-  return ((words[first + (place >> 2)] as number) >> (4 * (place & 3))) & 15;
+  return ((words[first + (nibble >> 2)] as number) >> (4 * (nibble & 3))) & 15;
 }
 
 /** Returns the inputs of a group, where there is room for at least as many groups. */

@@ -99,15 +99,15 @@ async function readPacked(
   const layouts = schemes.flatMap((scheme) => layoutsOf(scheme, inputs ?? 0, words));
   const [layout] = layouts;
   if (outputs !== rows || inputs === undefined || layout === undefined) {
-    const bits = schemes.map((each) => each.num_bits).join(' or ');
+    const bits = schemes.map((known) => known.num_bits).join(' or ');
     throw new FormatError(
       `${name}_shape is [${outputs}, ${inputs}], which [${rows}, ${words}] words do not hold with ${bits} bits`,
     );
   }
   const { bits, perWord, scheme } = layout;
-  if (layouts.some((each) => each.bits !== bits))
+  if (layouts.some((candidate) => candidate.bits !== bits))
     throw new FormatError(
-      `${name} may have ${layouts.map((each) => each.bits).join(' or ')} bits, which its shape does not tell`,
+      `${name} may have ${layouts.map((candidate) => candidate.bits).join(' or ')} bits, which its shape does not tell`,
     );
   const groups = scale.size === 1 ? 1 : matrixOf(`${name}_scale`, scale)[1];
   const zeroWords = perWord === null ? wordsFor(rows, bits) : Math.ceil(rows / perWord);

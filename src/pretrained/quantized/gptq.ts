@@ -49,7 +49,7 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
     checkWords(`${stem}.qweight`, packed);
     checkWords(`${stem}.qzeros`, zeros);
     const order = tensors.takeOptional(`${stem}.g_idx`);
-    const bits = bitsOf(stem, [given, ...known], { outputs, width, words, inputs: order?.size });
+    const bits = bitsOf(stem, [configuredBits, ...known], { outputs, width, words, inputs: order?.size });
     const inputs = Math.floor((words * 32) / bits);
     const isSized = scales.size === groups * outputs && zeroRows === groups && wordsFor(inputs, bits) === words;
     if (!isSized || (order !== null && order.size !== inputs))

@@ -113,9 +113,9 @@ function blocksOf(matrix: GroupedMatrix, format: KeptFormat, device: Device): St
       const start = (row - first) * width;
       if (rowHead > 0) putFloat(buffer.subarray(start, start + rowHead), codes.scale(row, 0));
       for (let input = 0; input < inputs; input += BLOCK) {
-        const at = start + rowHead + (input / BLOCK) * blockBytes;
-        const place = { row, input, group: Math.floor(input / groupSize), count: Math.min(BLOCK, inputs - input) };
-        write(buffer.subarray(at, at + blockBytes), codes, place);
+        const offset = start + rowHead + (input / BLOCK) * blockBytes;
+        const block = { row, input, group: Math.floor(input / groupSize), count: Math.min(BLOCK, inputs - input) };
+        write(buffer.subarray(offset, offset + blockBytes), codes, block);
       }
     }
     if (first + count === rows) loading = null; // the codes are not needed any more
@@ -138,38 +138,38 @@ function checkZeros({ name, bits, zeros, shape, groupSize }: GroupedMatrix, code
 const MAX_ZERO = 16;
 
 /** The location of a block of at most 32 inputs. */
-interface Place {
+interface BlockLocation {
   readonly row: number;
   readonly input: number;
   readonly group: number;
   readonly count: number;
 }
 
-const WRITERS: Readonly<Record<KeptFormat, (to: Uint8Array, codes: Codebook, place: Place) => void>> = {
-  q4_0: (to, codes, place) => {
-    putHalf(to, codes.scale(place.row, place.group));
-    putNibbles(to.subarray(2), codes, place);
+const WRITERS: Readonly<Record<KeptFormat, (to: Uint8Array, codes: Codebook, block: BlockLocation) => void>> = {
+  q4_0: (to, codes, block) => {
+    putHalf(to, codes.scale(block.row, block.group));
+    putNibbles(to.subarray(2), codes, block);
   },
-  q8_0: (to, codes, place) => {
-    putHalf(to, codes.scale(place.row, place.group));
-    putBytes(to.subarray(2), codes, place);
+  q8_0: (to, codes, block) => {
+    putHalf(to, codes.scale(block.row, block.group));
+    putBytes(to.subarray(2), codes, block);
   },
-  uint4: (to, codes, place) => {
-    putFloat(to, codes.scale(place.row, place.group));
-    to[4] = codes.zero(place.row, place.group);
-    putNibbles(to.subarray(5), codes, place);
+  uint4: (to, codes, block) => {
+    putFloat(to, codes.scale(block.row, block.group));
+    to[4] = codes.zero(block.row, block.group);
+    putNibbles(to.subarray(5), codes, block);
   },
   int8: putBytes,
 };
 
 /** Writes 32 codes of at most 4 bits. The first 16 are the low halves of the bytes. */
-function putNibbles(to: Uint8Array, codes: Codebook, { row, input }: Place): void {
+function putNibbles(to: Uint8Array, codes: Codebook, { row, input }: BlockLocation): void {
   const half = BLOCK / 2;
   for (let i = 0; i < half; i++) to[i] = codes.code(row, input + i) | (codes.code(row, input + half + i) << 4);
 }
 
 /** Writes codes of 8 bits less their middle. */
-function putBytes(to: Uint8Array, codes: Codebook, { row, input, count }: Place): void {
+function putBytes(to: Uint8Array, codes: Codebook, { row, input, count }: BlockLocation): void {
   for (let i = 0; i < count; i++) to[i] = codes.code(row, input + i) - 128;
 }
 

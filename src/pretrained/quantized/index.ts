@@ -49,7 +49,7 @@ function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json
 }
 
 /** Returns the reader with this name. */
-const own = (readers: Readonly<Record<string, Reader>>, name: unknown) =>
+const readerOf = (readers: Readonly<Record<string, Reader>>, name: unknown) =>
   typeof name === 'string' && Object.hasOwn(readers, name) ? readers[name] : undefined;
 
 /** Returns the method of a description. Older ones do not name it: of bitsandbytes, AutoAWQ and AutoGPTQ. */

@@ -11,8 +11,8 @@ import { type QuantizedTensors, valuesOf } from './tensors.js';
 export function readMxfp4(tensors: QuantizedTensors): void {
   for (const name of tensors.stems('_blocks')) {
     const blocks = tensors.take(`${name}_blocks`);
-    const [experts = 0, outputs = 0, count = 0, bytes, ...others] = blocks.shape;
-    if (bytes !== MXFP4_BLOCK / 2 || others.length > 0)
+    const [experts = 0, outputs = 0, count = 0, bytes, ...otherSizes] = blocks.shape;
+    if (bytes !== MXFP4_BLOCK / 2 || otherSizes.length > 0)
       throw new FormatError(
         `tensor ${name}_blocks is [${blocks.shape.join(', ')}], expected [experts, out, blocks, 16]`,
       );

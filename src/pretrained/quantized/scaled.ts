@@ -90,11 +90,11 @@ function int8Weight(matrix: ScaledMatrix): LinearWeight {
     async load() {
       const [q, scales, zeros] = [await valuesOf(weight), await valuesOf(scale), zero && (await valuesOf(zero))];
       const groupOf = order && (await valuesOf(order));
-      const at = (row: number, group: number) => Math.floor(row / height) * across + group;
+      const indexOf = (row: number, group: number) => Math.floor(row / height) * across + group;
       return {
         code: (row, column) => 128 + (q[row * columns + column] as number),
-        scale: (row, group) => scales[at(row, group)] as number,
-        zero: (row, group) => 128 + (zeros?.[at(row, group)] ?? 0),
+        scale: (row, group) => scales[indexOf(row, group)] as number,
+        zero: (row, group) => 128 + (zeros?.[indexOf(row, group)] ?? 0),
         groupOf: groupOf ? (column) => groupOf[column] as number : undefined,
       };
     },
@@ -110,9 +110,9 @@ async function floatsOf(matrix: ScaledMatrix): Promise<Float32Array> {
   const floats = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const at = Math.floor(row / height) * across + Math.floor(column / width);
+      const index = Math.floor(row / height) * across + Math.floor(column / width);
       const i = row * columns + column;
-      floats[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
+      floats[i] = ((q[i] as number) - (zeros?.[index] ?? 0)) * (scales[index] as number);
     }
   }
   return floats;

@@ -40,15 +40,15 @@ export function readSmallFloats(tensors: QuantizedTensors, name: string, packed:
       `the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${inputs}]`,
     );
   const values = async () => {
-    const [codes, given] = [await valuesOf(packed), await valuesOf(scale)];
+    const [codes, scaleValues] = [await valuesOf(packed), await valuesOf(scale)];
     const [divisor = 1] = global ? await valuesOf(global) : [];
-    const scales = Float32Array.from(given, isExponent ? scaleOfExponent : (each) => each / divisor);
+    const scales = Float32Array.from(scaleValues, isExponent ? scaleOfExponent : (value) => value / divisor);
     const floats = new Float32Array(rows * inputs);
     const [table, mask] = [bits === 4 ? FP4 : FP6, 2 ** bits - 1];
     for (let i = 0; i < floats.length; i++) {
       const bit = i * bits;
-      const at = Math.floor(bit / 8);
-      const pair = (codes[at] as number) | ((codes[at + 1] ?? 0) << 8);
+      const index = Math.floor(bit / 8);
+      const pair = (codes[index] as number) | ((codes[index + 1] ?? 0) << 8);
       floats[i] = (table[(pair >> (bit % 8)) & mask] as number) * (scales[Math.floor(i / size)] as number);
     }
     return floats;

@@ -18,10 +18,10 @@ export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
   const [first] = parts;
   if (parts.length === 1 && first !== undefined) return first;
   const all = first instanceof Int32Array ? new Int32Array(entry.size) : new Float32Array(entry.size);
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
+    all.set(part, offset);
+    offset += part.length;
   }
   return all;
 }
@@ -124,8 +124,8 @@ export function notRead(what: string, expected: readonly unknown[]): FormatError
 
 /** Returns the sizes of a matrix. Throws FormatError if the tensor is no matrix. */
 export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: number, columns: number] {
-  const [rows, columns, ...others] = shape;
-  if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && others.length === 0)
+  const [rows, columns, ...otherSizes] = shape;
+  if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && otherSizes.length === 0)
     return [rows, columns];
   throw new FormatError(`tensor ${quote(name)} is [${shape.join(', ')}], expected a matrix`);
 }
@@ -150,9 +150,9 @@ export class Codes {
     const { perWord, bits } = this;
     const bit = perWord === null ? index * bits : Math.floor(index / perWord) * 32 + (index % perWord) * bits;
     const shift = bit & 31;
-    const at = first + (bit >>> 5) * stride;
-    let code = (this.words[at] as number) >>> shift;
-    if (shift + bits > 32) code |= (this.words[at + stride] as number) << (32 - shift);
+    const wordIndex = first + (bit >>> 5) * stride;
+    let code = (this.words[wordIndex] as number) >>> shift;
+    if (shift + bits > 32) code |= (this.words[wordIndex + stride] as number) << (32 - shift);
     return code & this.#mask;
   }
 }

@@ -98,8 +98,8 @@ class Builder {
     const { lateInteraction } = this.settings;
     const reading = await readingSettings(part);
     const later = lateInteraction ? { ...lateInteraction.reading, markers: lateInteraction.markers } : {};
-    const given = Object.entries(reading).filter(([, value]) => value !== null);
-    return new Transformer(read, { ...later, ...Object.fromEntries(given) }, owned);
+    const defined = Object.entries(reading).filter(([, value]) => value !== null);
+    return new Transformer(read, { ...later, ...Object.fromEntries(defined) }, owned);
   }
 
   #folderOf(type: string, path: string): ModuleFolder {
@@ -128,8 +128,8 @@ class Builder {
   /** The tensors of a module, in memory. */
   async #tensors(path: string): Promise<ReadonlyMap<string, WeightEntry>> {
     const { source, headersOnly = false } = this.folder;
-    const given = source.projections?.get(path);
-    const projection = given && new Map([...given].map(([name, entry]) => [`linear.${name}`, entry]));
+    const weights = source.projections?.get(path);
+    const projection = weights && new Map([...weights].map(([name, entry]) => [`linear.${name}`, entry]));
     if (projection) return headersOnly ? zerosOf(projection) : projection;
     for (const name of ['model.safetensors', 'pytorch_model.bin']) {
       if (!(await source.has(pathInside(path, name)))) continue;
@@ -234,16 +234,17 @@ async function bgeM3({ source, model, headersOnly }: SentenceFolder): Promise<Bg
   );
 }
 
-/** The places of the modules' parameters, by their names in the whole model. */
+/** The files of the modules' parameters, by their names in the whole model. */
 export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
   const modules = (model.sentenceHead?.modules() ?? []) as (SentenceModule & { folder?: string | null })[];
   const pieces = model.statePieces();
   const found = new Map<string, StoredElsewhere>();
   for (const module of modules) {
     if (typeof module.folder !== 'string') continue;
-    for (const own of module.statePieces()) {
-      const piece = pieces.find(({ tensor, start }) => tensor === own.tensor && start === own.start);
-      if (piece) found.set(piece.name, { file: pathInside(module.folder, 'model.safetensors'), name: own.name });
+    for (const modulePiece of module.statePieces()) {
+      const piece = pieces.find(({ tensor, start }) => tensor === modulePiece.tensor && start === modulePiece.start);
+      if (piece)
+        found.set(piece.name, { file: pathInside(module.folder, 'model.safetensors'), name: modulePiece.name });
     }
   }
   return found;

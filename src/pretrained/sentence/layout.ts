@@ -43,7 +43,7 @@ async function backboneOf(source: ModelSource, first: ListedModule): Promise<Lis
   const { types = {}, structure = {}, parameters = {} } = await routerConfig(source, first.path);
   const routes = structure as Readonly<Record<string, readonly string[]>>;
   const { default_route: route } = parameters as { default_route?: string };
-  const ids = [routes[route ?? ''], ...Object.values(routes)].flatMap((each) => (each?.[0] ? [each[0]] : []));
+  const ids = [routes[route ?? ''], ...Object.values(routes)].flatMap((steps) => (steps?.[0] ? [steps[0]] : []));
   const modules = ids.map((id) => ({ type: `${(types as Json)[id]}`, path: pathInside(first.path, id) }));
   const found = modules.find(({ type }) => INPUT_TYPES.includes(shortType(type)));
   if (found) return found;

@@ -68,7 +68,7 @@ function sentenceSettings(config: Json): SentenceSettings {
     ...DEFAULT_SETTINGS,
     prompts: all,
     defaultPromptName: name as string | null,
-    similarity: SIMILARITIES.find((each) => each === short) ?? null,
+    similarity: SIMILARITIES.find((measure) => measure === short) ?? null,
     truncateDim: countOrNull(config, 'truncate_dim'),
     maxActiveDims: countOrNull(config, 'max_active_dims'),
     activation: typeof activation_fn === 'string' ? activation_fn : null,
@@ -85,7 +85,7 @@ function countOrNull(config: Json, key: string, file = FILE): number | null {
 /** PyLate up to version 3 has its settings at the top of the file, and inserts its markers as tokens. */
 function pylateSettings(config: Json, sentence: SentenceSettings): FolderSettings {
   const { query_prefix: query, document_prefix: document, skiplist_words: words, do_query_expansion: expands } = config;
-  const markers = [query, document].map((each) => (typeof each === 'string' ? each : ''));
+  const markers = [query, document].map((marker) => (typeof marker === 'string' ? marker : ''));
   const attend = (config.attend_to_expansion_tokens ?? config.attend_to_mask_tokens) === true;
   const length = countOrNull(config, 'query_length') ?? QUERY_LENGTH;
   const isOff = expands === false;
@@ -138,9 +138,9 @@ export async function readingSettings(source: ModelSource): Promise<ReadingSetti
   const config = await readingConfig(source);
   const file = 'sentence_bert_config.json';
   const processing = partsOf(config.processing_kwargs);
-  const own = [processing.text, processing.common].map((part) => countOrNull(partsOf(part), 'max_length', file));
+  const lengths = [processing.text, processing.common].map((part) => countOrNull(partsOf(part), 'max_length', file));
   return {
-    maxTokens: own.find((length) => length !== null) ?? countOrNull(config, 'max_seq_length', file),
+    maxTokens: lengths.find((length) => length !== null) ?? countOrNull(config, 'max_seq_length', file),
     chat: chatOf(config, partsOf(processing.chat_template)),
     queryTokens: countOrNull(config, 'query_length', file),
     documentTokens: countOrNull(config, 'document_length', file),
@@ -163,14 +163,14 @@ function chatOf({ modality_config: modalities }: Json, options: Json): ChatForm 
   };
 }
 
-function expansionOf(given: unknown): QueryExpansion | null {
-  if (given === undefined || given === null) return null;
-  const { strategy, length, attend = false, token = null } = isObject(given) ? given : {};
+function expansionOf(value: unknown): QueryExpansion | null {
+  if (value === undefined || value === null) return null;
+  const { strategy, length, attend = false, token = null } = isObject(value) ? value : {};
   const isKnown = strategy === 'fixed' || strategy === 'min';
   const isToken = token === null || typeof token === 'string';
   if (isKnown && isCount(length as number) && typeof attend === 'boolean' && isToken)
     return { strategy, length: length as number, attend, token: token as string | null };
   throw new FormatError(
-    `sentence_bert_config.json: query_expansion is ${JSON.stringify(given)}, expected strategy 'fixed' or 'min', and length`,
+    `sentence_bert_config.json: query_expansion is ${JSON.stringify(value)}, expected strategy 'fixed' or 'min', and length`,
   );
 }

@@ -58,11 +58,11 @@ function tableOf(source: ModelSource, { tensors }: Weights): WeightEntry {
     throw new FormatError(`${source.name}: there are ${scales.size} weights, expected ${count}`);
   return new ComputedWeight([count, features], async () => {
     const values = await table.data();
-    const places = mapping && (await mapping.data());
+    const rowOf = mapping && (await mapping.data());
     const factors = scales && (await scales.data());
     const all = new Float32Array(count * features);
     for (let i = 0; i < count; i++) {
-      const row = Number(places?.[i] ?? i);
+      const row = Number(rowOf?.[i] ?? i);
       if (!(row >= 0 && row < rows))
         throw new FormatError(`${source.name}: its mapping has ${row}, expected rows below ${rows}`);
       const factor = factors?.[i] ?? 1;

@@ -21,7 +21,7 @@ export class Gemma3Processor extends ImageTextProcessor {
     const crops = this.settings.boolean('do_pan_and_scan', false) ? this.#crops(image) : [];
     const isResized = this.settings.boolean('do_resize', true);
     const all: Pixels[] = [];
-    for (const each of [image, ...crops]) all.push(isResized ? yield* resize(each, ...size, this.resample) : each);
+    for (const part of [image, ...crops]) all.push(isResized ? yield* resize(part, ...size, this.resample) : part);
     const whole: Piece[] = ['\n\n', { token: this.mark }, { rows: this.#rows }, { token: this.#end }, '\n\n'];
     const pieces =
       crops.length === 0

@@ -29,9 +29,9 @@ export class Gemma4Processor extends ImageTextProcessor {
     const resized = settings.boolean('do_resize', true) ? yield* this.#sized(image, patch, pool, maxTokens) : image;
     const [rows, columns] = [Math.floor(resized.height / patch), Math.floor(resized.width / patch)];
     if (rows * columns > maxTokens || rows % pool !== 0 || columns % pool !== 0 || rows * columns === 0) {
-      const given = `an image is ${resized.width} × ${resized.height}`;
+      const described = `an image is ${resized.width} × ${resized.height}`;
       throw new ArgumentError(
-        `image processor: ${given}, expected multiples of ${patch * pool} and at most ${maxTokens} patches: set do_resize to true`,
+        `image processor: ${described}, expected multiples of ${patch * pool} and at most ${maxTokens} patches: set do_resize to true`,
       );
     }
     const size = patch * patch * 3;

@@ -93,9 +93,10 @@ export abstract class ImageTextProcessor {
     const data = new Float32Array(images.length * 3 * size);
     for (const [i, { data: bytes }] of images.entries())
       for (let channel = 0; channel < 3; channel++) {
-        const own = values[channel] as Float32Array;
+        const channelValues = values[channel] as Float32Array;
         const start = (i * 3 + channel) * size;
-        for (let at = 0; at < size; at++) data[start + at] = own[bytes[at * 3 + channel] as number] as number;
+        for (let pixel = 0; pixel < size; pixel++)
+          data[start + pixel] = channelValues[bytes[pixel * 3 + channel] as number] as number;
         yield;
       }
     return { data, shape: [images.length, 3, height, width] };
@@ -103,8 +104,8 @@ export abstract class ImageTextProcessor {
 
   /** One side of a size in a settings file, in pixels. */
   protected side(name: string, key: string, fallback: number): number {
-    const given = this.config[name];
-    const value = typeof given === 'object' && given !== null ? (given as Json)[key] : given;
+    const setting = this.config[name];
+    const value = typeof setting === 'object' && setting !== null ? (setting as Json)[key] : setting;
     return new Settings(`${name} of the image processor`, { [key]: value ?? fallback }).count(key, fallback, MAX_COUNT);
   }
 }

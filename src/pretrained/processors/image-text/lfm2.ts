@@ -35,15 +35,18 @@ export class Lfm2Processor extends ImageTextProcessor {
     if (!isLarge) return this.#packed([small], patch, patches, [START, { rows: rowsOf(small) }, END]);
     const [columns, rows] = tilesFor(image, fewest, largest, tile);
     const large = yield* resize(image, columns * tile, rows * tile, this.resample);
-    const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
-    const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
-    const hasSmall = settings.boolean('use_thumbnail', true) && places.length > 1;
-    const pieces = places.flatMap(([row, column]): Piece[] => [
-      ...(places.length > 1 ? [`<|img_row_${row + 1}_col_${column + 1}|>`] : []),
+    const tilePositions = Array.from(
+      { length: rows * columns },
+      (_, i) => [Math.floor(i / columns), i % columns] as const,
+    );
+    const tiles = tilePositions.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
+    const hasSmall = settings.boolean('use_thumbnail', true) && tilePositions.length > 1;
+    const pieces = tilePositions.flatMap(([row, column]): Piece[] => [
+      ...(tilePositions.length > 1 ? [`<|img_row_${row + 1}_col_${column + 1}|>`] : []),
       { rows: rowsOf({ width: tile, height: tile }) },
     ]);
-    const rest: Piece[] = hasSmall ? ['<|img_thumbnail|>', { rows: rowsOf(small) }] : [];
-    return this.#packed(hasSmall ? [...tiles, small] : tiles, patch, patches, [START, ...pieces, ...rest, END]);
+    const thumbnail: Piece[] = hasSmall ? ['<|img_thumbnail|>', { rows: rowsOf(small) }] : [];
+    return this.#packed(hasSmall ? [...tiles, small] : tiles, patch, patches, [START, ...pieces, ...thumbnail, END]);
   }
 
   /** Lists of patches, padded to `most` patches. */

@@ -49,12 +49,12 @@ export function writePatches(
   [rows, columns]: readonly [number, number],
   patch: number,
 ): void {
-  let at = 0;
+  let index = 0;
   for (const [row, column] of blockPlaces(rows, columns, 1))
     for (let y = row * patch; y < (row + 1) * patch; y++)
       for (let x = column * patch; x < (column + 1) * patch; x++)
         for (let channel = 0; channel < 3; channel++)
-          to[at++] = values[channel]?.[data[(y * width + x) * 3 + channel] as number] as number;
+          to[index++] = values[channel]?.[data[(y * width + x) * 3 + channel] as number] as number;
 }
 
 /** Crops an image. Parts beyond its edges are left out. */

@@ -26,16 +26,16 @@ export class QwenProcessor extends ImageTextProcessor {
       );
     const values = this.values();
     const data = new Float32Array(rows * columns * 3 * frames * patch * patch);
-    let at = 0;
+    let index = 0;
     for (const [row, column] of blockPlaces(rows, columns, merge))
       for (let channel = 0; channel < 3; channel++) {
-        const own = values[channel] as Float32Array;
-        const first = at;
+        const channelValues = values[channel] as Float32Array;
+        const first = index;
         for (let y = row * patch; y < (row + 1) * patch; y++)
           for (let x = column * patch; x < (column + 1) * patch; x++)
-            data[at++] = own[resized.data[(y * resized.width + x) * 3 + channel] as number] as number;
-        for (let frame = 1; frame < frames; frame++, at += patch * patch)
-          data.copyWithin(at, first, first + patch * patch);
+            data[index++] = channelValues[resized.data[(y * resized.width + x) * 3 + channel] as number] as number;
+        for (let frame = 1; frame < frames; frame++, index += patch * patch)
+          data.copyWithin(index, first, first + patch * patch);
       }
     return {
       pixelValues: { data, shape: [rows * columns, 3 * frames * patch * patch] },

@@ -25,9 +25,12 @@ export class TilesProcessor extends ImageTextProcessor {
     const large = yield* resize(sized, width, height, this.resample);
     const [rows, columns] = [height / tile, width / tile];
     if (rows === 1 && columns === 1) return { pixelValues: yield* this.planes([large]), pieces: this.#global() };
-    const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
-    const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
-    const pieces = places.flatMap(([row, column]): Piece[] => [
+    const tilePositions = Array.from(
+      { length: rows * columns },
+      (_, i) => [Math.floor(i / columns), i % columns] as const,
+    );
+    const tiles = tilePositions.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
+    const pieces = tilePositions.flatMap(([row, column]): Piece[] => [
       `${FAKE}<row_${row + 1}_col_${column + 1}>`,
       { rows: this.#rows },
       ...(column === columns - 1 ? ['\n'] : []),
@@ -49,9 +52,11 @@ export class TilesProcessor extends ImageTextProcessor {
     const even = (side: number) => Math.max(1, Math.trunc(side) + (Math.trunc(side) % 2));
     const isWide = image.width >= image.height;
     let [width, height] = isWide ? [longest, even(longest / ratio)] : [even(longest * ratio), longest];
-    const own = width / height;
-    if (width >= height && width > MAX_SIDE) [width, height] = [MAX_SIDE, Math.max(1, Math.trunc(MAX_SIDE / own))];
-    else if (height > width && height > MAX_SIDE) [width, height] = [Math.max(1, Math.trunc(MAX_SIDE * own)), MAX_SIDE];
+    const aspectRatio = width / height;
+    if (width >= height && width > MAX_SIDE)
+      [width, height] = [MAX_SIDE, Math.max(1, Math.trunc(MAX_SIDE / aspectRatio))];
+    else if (height > width && height > MAX_SIDE)
+      [width, height] = [Math.max(1, Math.trunc(MAX_SIDE * aspectRatio)), MAX_SIDE];
     return yield* resize(image, width, height, this.resample);
   }
 }
