@@ -253,7 +253,7 @@ export abstract class Module {
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
-    const { pieces, given: tensorsByName } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
+    const { pieces, tensorsByName } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
     const values = pieces.map((piece) =>
       valuesOf(piece.name, tensorsByName.get(piece.name) as LoadableTensor, sizeOf(shapeOf(piece))),
     );
@@ -272,8 +272,8 @@ export abstract class Module {
     signal?: AbortSignal,
     partial = false,
   ): Promise<void> {
-    const all = partial ? { pieces: this.statePieces(), given: tensors } : this.#match(tensors);
-    const { given: tensorsByName } = all;
+    const all = partial ? { pieces: this.statePieces(), tensorsByName: tensors } : this.#match(tensors);
+    const { tensorsByName } = all;
     const pieces = partial ? all.pieces.filter(({ name }) => tensorsByName.has(name)) : all.pieces;
     const readings = pieces.map((piece) => {
       const entry = tensorsByName.get(piece.name) as LoadableTensor & StoredTensor;
@@ -287,7 +287,7 @@ export abstract class Module {
 
   /** @internal `tensors` under the first names of parameters. Throws as `loadStateDict`. */
   matched<T extends LoadableTensor>(tensors: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
-    return this.#match(tensors).given;
+    return this.#match(tensors).tensorsByName;
   }
 
   /** @internal The pieces of each parameter in a state dict, under its first name. */
@@ -338,7 +338,7 @@ export abstract class Module {
       if (first !== piece.name) adopt(tensorsByName, piece.name, first);
     }
     checkNames(pieces, tensorsByName);
-    return { pieces, given: tensorsByName };
+    return { pieces, tensorsByName };
   }
 
   /** Own properties of a class, also those in arrays, each with its property's name and its name in a state dict. */

@@ -153,7 +153,7 @@ async function scorerOf(model: TextReader, { template }: PredictOptions): Promis
 
 /** The arguments with which a module encodes pairs. */
 const pairsOf = (pairs: readonly TextPair[], prompt: string) =>
-  [pairs.map(([text]) => text), { prompt, task: null, others: pairs.map(([, other]) => other) }] as const;
+  [pairs.map(([text]) => text), { prompt, task: null, secondTexts: pairs.map(([, other]) => other) }] as const;
 
 /** A model whose modules write `scores`, such as a projection of a pooled vector. */
 function moduleScorer({ input, steps }: ReturnType<SentenceHead['route']>): Scorer {

@@ -22,16 +22,16 @@ function joined(files: readonly OpenFile[]): OpenFile {
   // A tensor lies in one part.
   const partAt = (position: number) => {
     const part = starts.findLastIndex((start, i) => i < files.length && start <= position);
-    return { file: files[part] as OpenFile, at: position - (starts[part] as number) };
+    return { file: files[part] as OpenFile, offset: position - (starts[part] as number) };
   };
   return {
     size: starts.at(-1) as number,
     read(position, into) {
-      const { file, at: offset } = partAt(position);
+      const { file, offset } = partAt(position);
       file.read(offset, into);
     },
     async readAsync(position, into) {
-      const { file, at: offset } = partAt(position);
+      const { file, offset } = partAt(position);
       await (file.readAsync ? file.readAsync(offset, into) : file.read(offset, into));
     },
     close() {

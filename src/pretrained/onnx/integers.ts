@@ -11,7 +11,7 @@ import type { elementsOf, ScaleGranularity } from './values.js';
 type Packed = ((device: Device) => StoredBlocks) | undefined;
 type Numbers = Awaited<ReturnType<typeof elementsOf>>;
 
-/** A computed matrix whose transpose may be packedInts, too. */
+/** A computed matrix whose transpose may be packed, too. */
 export class TransposableWeight extends ComputedWeight {
   constructor(
     shape: readonly number[],
