@@ -31,7 +31,7 @@ interface Request {
 /** Makes the request for a model with the chat template `template`. Throws UnsupportedFunctionalityError. */
 export function requestOf(options: LanguageModelV4CallOptions, template: string): Request {
   const { prompt, toolChoice = { type: 'auto' }, responseFormat, stopSequences, maxOutputTokens } = options;
-  const { variables, ...own } = (options.providerOptions?.[PROVIDER] ?? {}) as SimdformerLanguageOptions;
+  const { variables, ...providerSettings } = (options.providerOptions?.[PROVIDER] ?? {}) as SimdformerLanguageOptions;
   const warnings: SharedV4Warning[] = [];
   return {
     request: {
@@ -43,7 +43,7 @@ export function requestOf(options: LanguageModelV4CallOptions, template: string)
       variables: { ...reasoningVariables(options.reasoning, template, warnings), ...variables },
       generation: {
         ...samplingOf({ ...options, maxTokens: maxOutputTokens }),
-        ...own,
+        ...providerSettings,
         signal: options.abortSignal,
       },
     },

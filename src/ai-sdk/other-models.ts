@@ -57,7 +57,8 @@ export class SimdformerRerankingModel extends SimdformerModel implements Reranki
     const { documents, query, topN, abortSignal } = options;
     abortSignal?.throwIfAborted();
     const rank = await this.models.pipeline('text-ranking', this.id);
-    const texts = documents.type === 'text' ? documents.values : documents.values.map((each) => JSON.stringify(each));
+    const texts =
+      documents.type === 'text' ? documents.values : documents.values.map((document) => JSON.stringify(document));
     const ranked = await rank(query, texts, { top_k: topN, signal: abortSignal });
     const ranking = ranked.map(({ corpus_id: index, score }) => ({ index, relevanceScore: score }));
     return { ranking, warnings: [], response: { timestamp: new Date(), modelId: this.modelId } };
@@ -82,9 +83,9 @@ export class SimdformerTranscriptionModel extends SimdformerModel implements Tra
     const recognize = await this.models.pipeline('automatic-speech-recognition', this.id);
     // CTC models give times of words, but no segments.
     const hasWords = timestampGranularities.includes('word') || recognize.model.headKind === 'ctc';
-    const own = (providerOptions?.[PROVIDER] ?? {}) as SimdformerTranscriptionOptions;
+    const providerSettings = (providerOptions?.[PROVIDER] ?? {}) as SimdformerTranscriptionOptions;
     const { text, chunks = [] } = await recognize(recording, {
-      ...own,
+      ...providerSettings,
       return_timestamps: hasWords ? 'word' : true,
       signal: abortSignal,
     });
@@ -94,7 +95,7 @@ export class SimdformerTranscriptionModel extends SimdformerModel implements Tra
       text: text.trim(),
       segments: hasWords ? [] : timed,
       ...(hasWords ? { words: timed } : {}),
-      language: own.language ?? undefined,
+      language: providerSettings.language ?? undefined,
       durationInSeconds: duration,
       warnings: [],
       response: { timestamp: new Date(), modelId: this.modelId },

@@ -47,8 +47,8 @@ function assistantOf(parts: readonly Part[]): ChatMessage {
 }
 
 function callOf({ toolCallId, toolName, input }: PartOf<'tool-call'>) {
-  const given = input as Record<string, unknown> | string;
-  return { id: toolCallId, type: 'function' as const, function: { name: toolName, arguments: given } };
+  const callInput = input as Record<string, unknown> | string;
+  return { id: toolCallId, type: 'function' as const, function: { name: toolName, arguments: callInput } };
 }
 
 /**

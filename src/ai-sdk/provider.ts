@@ -70,8 +70,8 @@ export function createSimdformer(
   options?: SimdformerOptions & { specificationVersion?: 'v4' | undefined },
 ): SimdformerProvider;
 export function createSimdformer(options: SimdformerOptions & { specificationVersion: 'v3' }): SimdformerProviderV3;
-export function createSimdformer(given: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
-  const { specificationVersion = 'v4', ...options } = checkOptions('createSimdformer', given);
+export function createSimdformer(simdformerOptions: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
+  const { specificationVersion = 'v4', ...options } = checkOptions('createSimdformer', simdformerOptions);
   if (specificationVersion !== 'v3' && specificationVersion !== 'v4')
     throw new ArgumentError(
       `createSimdformer: specificationVersion is ${describeValue(specificationVersion)}, expected 'v3' or 'v4'`,

@@ -60,5 +60,5 @@ async function medians(runs: readonly (() => Promise<void>)[]): Promise<number[]
       await run();
       times[i]?.push(performance.now() - start);
     }
-  return times.map((each) => each.sort((a, b) => a - b)[each.length >> 1] as number);
+  return times.map((samples) => samples.sort((a, b) => a - b)[samples.length >> 1] as number);
 }

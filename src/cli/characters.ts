@@ -21,15 +21,15 @@ export async function prepareCharacters(device: Device, config: TaskConfig, rank
   if (text === '') throw new ArgumentError(`${data} is empty, expected a text to learn`);
   const model = initial ?? textModel(device, config, text);
   const ids = Int32Array.from(encodeData(tokenizersOf(model).target, text));
-  const cut = Math.floor(ids.length * (1 - validation));
+  const split = Math.floor(ids.length * (1 - validation));
   const blockSize = model.config.maxLength;
-  if (cut <= blockSize) {
+  if (split <= blockSize) {
     throw new ArgumentError(
-      `${data} is too short: ${cut} tokens to learn from, expected more than maxLength, ${blockSize}`,
+      `${data} is too short: ${split} tokens to learn from, expected more than maxLength, ${blockSize}`,
     );
   }
-  const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
-  const heldOut = ids.subarray(cut);
+  const train = windowBatches(ids.subarray(0, split), { blockSize, batchSize: batch, seed });
+  const heldOut = ids.subarray(split);
   const task = withoutValidation(config, ranks, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
   // Validations during training use a sample to save time. The last validation uses all data.

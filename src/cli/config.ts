@@ -111,29 +111,29 @@ export function defaultOfTasks(read: (config: TaskConfig) => number | undefined)
  * for unknown settings and wrong values.
  */
 export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig> = {}): Promise<TaskConfig> {
-  const given = Object.hasOwn(BUILT_IN, nameOrPath)
+  const taskConfig = Object.hasOwn(BUILT_IN, nameOrPath)
     ? { task: nameOrPath as TaskConfig['task'] }
     : await readConfig(nameOrPath);
-  const base = BUILT_IN[given.task];
+  const base = BUILT_IN[taskConfig.task];
   // `steps` replaces `epochs` of a source with lower priority, and the reverse.
-  const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
-  const init = overrides.init ?? given.init;
-  const model = { ...(init === undefined ? base.model : {}), ...given.model, ...overrides.model };
-  if (given.task === 'characters' && model.encoderLayers === model.decoderLayers) model.encoderLayers = 0; // --layers
+  const ends = [overrides, taskConfig, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
+  const init = overrides.init ?? taskConfig.init;
+  const model = { ...(init === undefined ? base.model : {}), ...taskConfig.model, ...overrides.model };
+  if (taskConfig.task === 'characters' && model.encoderLayers === model.decoderLayers) model.encoderLayers = 0; // --layers
   for (const name of ['validationData', 'vocabSize', 'bpeDropout', 'lowerCase'] as const) {
-    if (given.task === 'translation' || (overrides[name] ?? given[name]) === undefined) continue;
-    throw new ArgumentError(`${nameOrPath}: ${name} is a setting of translation only, not of ${given.task}`);
+    if (taskConfig.task === 'translation' || (overrides[name] ?? taskConfig[name]) === undefined) continue;
+    throw new ArgumentError(`${nameOrPath}: ${name} is a setting of translation only, not of ${taskConfig.task}`);
   }
-  checkModel(nameOrPath, given.task, model, init);
+  checkModel(nameOrPath, taskConfig.task, model, init);
   return {
     ...base,
-    ...given,
+    ...taskConfig,
     ...overrides,
     steps: ends?.steps,
     epochs: ends?.epochs,
     model,
-    schedule: { ...base.schedule, ...given.schedule },
-    optimizer: { ...base.optimizer, ...given.optimizer },
+    schedule: { ...base.schedule, ...taskConfig.schedule },
+    optimizer: { ...base.optimizer, ...taskConfig.optimizer },
   };
 }
 
@@ -157,9 +157,9 @@ function checkTogether(path: string, config: TaskConfig): void {
     ['steps', 'epochs'],
     ['averageLast', 'emaDecay'],
   ] as const;
-  for (const [one, other] of pairs)
-    if (config[one] !== undefined && config[other] !== undefined)
-      throw new ArgumentError(`${path}: ${one} and ${other} are both given, expected one of them`);
+  for (const [first, other] of pairs)
+    if (config[first] !== undefined && config[other] !== undefined)
+      throw new ArgumentError(`${path}: ${first} and ${other} are both given, expected one of them`);
   if (config.earlyStopping !== undefined) checkNoAverage(path, config);
 }
 

@@ -32,9 +32,9 @@ export function withMasks(image: RawImage, masks: readonly RawImage[]): RawImage
   for (let i = masks.length - 1; i >= 0; i--) {
     const color = colorOf(i);
     const mask = masks[i] as RawImage;
-    for (let at = 0; at < mask.data.length; at++)
-      if (mask.data[at] === 255)
-        for (const [c, value] of color.entries()) drawn[at * 3 + c] = ((data[at * 3 + c] as number) + value) >> 1;
+    for (let index = 0; index < mask.data.length; index++)
+      if (mask.data[index] === 255)
+        for (const [c, value] of color.entries()) drawn[index * 3 + c] = ((data[index * 3 + c] as number) + value) >> 1;
   }
   return { width, height, data: drawn };
 }

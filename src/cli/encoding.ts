@@ -93,9 +93,9 @@ export function encodeData(tokenizer: Tokenizer, text: string, options?: { addSp
 
 function unknownIn(text: string, error: UnknownTokenError): ArgumentError {
   const token = JSON.stringify(error.token);
-  const place = error.position === undefined ? ' in' : `, character ${error.position + 1} of`;
+  const location = error.position === undefined ? ' in' : `, character ${error.position + 1} of`;
   return new ArgumentError(
-    `the model does not know ${token}${place} ${quoted(text)}: its training data did not contain it`,
+    `the model does not know ${token}${location} ${quoted(text)}: its training data did not contain it`,
     {
       cause: error,
     },

@@ -26,7 +26,7 @@ export class Interruption extends Error {
 /** The interruption that an error is, or that caused it, as in the errors of Node's streams. */
 export function interruptionIn(error: unknown): Interruption | undefined {
   const { cause } = (error ?? {}) as { cause?: unknown };
-  return [error, cause].find((each) => each instanceof Interruption);
+  return [error, cause].find((failure) => failure instanceof Interruption);
 }
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
@@ -53,9 +53,10 @@ export function describeError(error: unknown): string | undefined {
   const { code, path, message } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
   // Files are written under a temporary name first. The message names the final path.
-  const place = path?.replace(/\.[\da-f-]+\.tmp$/, '').replace(/\.unfinished-\d+(?=$|[\\/])/, '');
-  if (SYSTEM_ERRORS[code] === undefined) return place && !message.includes(place) ? `${place}: ${message}` : message;
-  return `${place === undefined ? 'a file cannot be used' : place || "''"}: ${reasonOf(error as Error)}`;
+  const location = path?.replace(/\.[\da-f-]+\.tmp$/, '').replace(/\.unfinished-\d+(?=$|[\\/])/, '');
+  if (SYSTEM_ERRORS[code] === undefined)
+    return location && !message.includes(location) ? `${location}: ${message}` : message;
+  return `${location === undefined ? 'a file cannot be used' : location || "''"}: ${reasonOf(error as Error)}`;
 }
 
 /** The system's reason, in words. */

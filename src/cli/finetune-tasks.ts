@@ -46,7 +46,7 @@ const sequenceClassification: FinetuneTask = {
     if (isScored || areMeasures(rows.map(({ label }) => label)))
       return { head, labels: ['LABEL_0'], problemType: 'regression' };
     if (rows.some(({ labels }) => Array.isArray(labels))) {
-      const labels = sorted(rows.flatMap(({ labels: own }) => (Array.isArray(own) ? own : [])));
+      const labels = sorted(rows.flatMap(({ labels: rowLabels }) => (Array.isArray(rowLabels) ? rowLabels : [])));
       return { head, labels, problemType: 'multi_label_classification' };
     }
     const labels = sorted(rows.map(({ label }) => label));
@@ -81,7 +81,7 @@ function idsOfShares(rows: readonly FileRow[]): void {
   const all = rows.map(({ labels }) => labels);
   const width = Array.isArray(all[0]) ? all[0].length : 0;
   const isShares = (labels: unknown): labels is number[] =>
-    Array.isArray(labels) && labels.length === width && labels.every((each) => each === 0 || each === 1);
+    Array.isArray(labels) && labels.length === width && labels.every((label) => label === 0 || label === 1);
   // Lists of ids can look alike, but each id occurs once.
   if (width < 2 || !all.every(isShares) || all.every((labels) => new Set(labels).size === width)) return;
   for (const row of rows) row.labels = (row.labels as number[]).flatMap((share, id) => (share === 1 ? [id] : []));

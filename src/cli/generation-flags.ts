@@ -24,19 +24,19 @@ export function addGenerationFlags(command: Command): Command {
 export function generationFlags(flags: object): GenerateOptions {
   const values = flags as Readonly<Record<string, unknown>>;
   const isGreedy = values.temperature === 0;
-  const given = OPTION_ROWS.filter(
+  const rows = OPTION_ROWS.filter(
     ([name, { flag, group }]) =>
       flag !== undefined && values[name] !== undefined && !(isGreedy && group === 'sampling'),
   );
-  const options = Object.fromEntries(given.map(([name]) => [name, values[name]]));
+  const options = Object.fromEntries(rows.map(([name]) => [name, values[name]]));
   return isGreedy ? { ...options, doSample: false } : options;
 }
 
 /** The default of a flag: the model's own, if its folder can set one. */
-function defaultOf({ default: own, huggingFace }: AnyRow): string {
-  if (huggingFace === undefined) return `${own}`;
+function defaultOf({ default: defaultValue, huggingFace }: AnyRow): string {
+  if (huggingFace === undefined) return `${defaultValue}`;
   const forFolders = huggingFace.default === undefined ? '' : `, or ${huggingFace.default} for Hugging Face folders`;
-  return `the model's setting, otherwise ${own}${forFolders}`;
+  return `the model's setting, otherwise ${defaultValue}${forFolders}`;
 }
 
 function parserOf({ rule }: AnyRow): (text: string) => number {

@@ -46,10 +46,10 @@ export async function printGguf(path: string, report: CheckedReport, isJson: boo
     }
     const of = (name: string) => String(metadata.get(name) ?? '–');
     const architecture = of('general.architecture');
-    const own = (name: string) => of(`${architecture}.${name}`);
+    const architectureValue = (name: string) => of(`${architecture}.${name}`);
     console.log(`GGUF ${version}           ${architecture}, ${of('general.name')}`);
     console.log(
-      `sizes            ${own('block_count')} layers of ${own('embedding_length')} features, ${own('attention.head_count')} heads, feed-forward ${own('feed_forward_length')}, context ${own('context_length')}`,
+      `sizes            ${architectureValue('block_count')} layers of ${architectureValue('embedding_length')} features, ${architectureValue('attention.head_count')} heads, feed-forward ${architectureValue('feed_forward_length')}, context ${architectureValue('context_length')}`,
     );
     console.log(line('numbers', `${elements.toLocaleString('en')} in ${mebibytes(file.size)}`));
     for (const [type, sum] of types)

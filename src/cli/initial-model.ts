@@ -46,10 +46,10 @@ function checkFits(name: string, saved: Transformer, { task }: TaskConfig): void
 function checkAgreement(name: string, saved: TransformerConfig, wanted: TransformerOptions): void {
   for (const option of Object.keys(wanted) as (keyof TransformerConfig)[]) {
     if (FREE.includes(option) || wanted[option] === undefined) continue;
-    const [has, asked] = [saved[option], asSaved(saved, wanted, option)].map((value) => JSON.stringify(value));
-    if (has === asked) continue;
+    const [has, requested] = [saved[option], asSaved(saved, wanted, option)].map((value) => JSON.stringify(value));
+    if (has === requested) continue;
     throw new ArgumentError(
-      `model.${option} is ${asked}, but the model '${name}' that training begins from has ${has}: leave it out`,
+      `model.${option} is ${requested}, but the model '${name}' that training begins from has ${has}: leave it out`,
     );
   }
 }

@@ -12,9 +12,9 @@ export async function meanLoss(
 ): Promise<number> {
   let sum = 0;
   let count = 0;
-  for (let at = 0; at < targets.length; at += batchSize) {
-    const source = sources?.slice(at, at + batchSize) ?? null;
-    const target = targets.slice(at, at + batchSize);
+  for (let start = 0; start < targets.length; start += batchSize) {
+    const source = sources?.slice(start, start + batchSize) ?? null;
+    const target = targets.slice(start, start + batchSize);
     const labels = model.countLabels(source, target, { ignoreIndex });
     if (labels === 0) continue; // its mean would be NaN
     const loss = model.device.noGrad(() => model.loss(source, target, { ignoreIndex }));

@@ -23,7 +23,7 @@ export function errorRates(
       reference,
       edits: editDistance(output, reference),
     }));
-    const nearest = scored.reduce((best, each) => (each.edits < best.edits ? each : best));
+    const nearest = scored.reduce((best, candidate) => (candidate.edits < best.edits ? candidate : best));
     if (nearest.edits > 0) wrong++;
     edits += nearest.edits;
     length += nearest.reference.length;

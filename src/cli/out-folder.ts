@@ -63,7 +63,7 @@ export async function lockFolder(folder: string): Promise<Disposable> {
 /** Removes the folders that were made for a training that left nothing. */
 function removeEmpty(made: readonly string[]): void {
   try {
-    for (const each of [...made].reverse()) rmdirSync(each);
+    for (const folder of [...made].reverse()) rmdirSync(folder);
   } catch {} // the training left a file
 }
 
@@ -78,14 +78,14 @@ function releaseLock(path: string): void {
 
 /** Creates the lock with its content in one step. Returns false if there is a lock. */
 function createLock(path: string): boolean {
-  const own = `${path}.${process.pid}`;
+  const temporary = `${path}.${process.pid}`;
   try {
-    writeFileSync(own, `${process.pid}`);
-    return linkUnlessExists(own, path);
+    writeFileSync(temporary, `${process.pid}`);
+    return linkUnlessExists(temporary, path);
   } catch (error) {
     throw withPath(error, path);
   } finally {
-    rmSync(own, { force: true });
+    rmSync(temporary, { force: true });
   }
 }
 

@@ -40,9 +40,9 @@ export function newModel(
   tokenizers: Transformer['tokenizers'],
 ): Transformer {
   for (const option of Object.keys(decided) as (keyof TransformerOptions)[]) {
-    const [has, asked] = [decided[option], wanted[option]];
-    if (asked === undefined || asked === has) continue;
-    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data require ${has}: omit it`);
+    const [has, requested] = [decided[option], wanted[option]];
+    if (requested === undefined || requested === has) continue;
+    throw new ArgumentError(`model.${option} is ${JSON.stringify(requested)}, but the data require ${has}: omit it`);
   }
   const model = new Transformer(device, { ...wanted, ...decided, seed });
   model.tokenizers = tokenizers;
@@ -92,8 +92,8 @@ export function withoutValidation(
   const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
   const { steps = Math.ceil((epochs * batches.perEpoch) / (gradientAccumulation * ranks)) } = config;
   const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
-  const others = model.parameters().filter(({ shape }) => shape.length <= 1);
-  const groups = [{ params: decayed }, { params: others, weightDecay: 0 }];
+  const biases = model.parameters().filter(({ shape }) => shape.length <= 1);
+  const groups = [{ params: decayed }, { params: biases, weightDecay: 0 }];
   return {
     config: { ...config, seed },
     model,

@@ -90,8 +90,8 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   const order = pairs
     .map((_, i) => i)
     .sort((a, b) => (pairs[a] as Pair).source.length - (pairs[b] as Pair).source.length);
-  for (let at = 0; at < order.length; at += EVALUATION_BATCH) {
-    const part = order.slice(at, at + EVALUATION_BATCH);
+  for (let start = 0; start < order.length; start += EVALUATION_BATCH) {
+    const part = order.slice(start, start + EVALUATION_BATCH);
     const sources = part.map((i) => inputs[i] as number[]);
     const { sequences } = await model.generate(sources, { numBeams: beams });
     part.forEach((i, n) => {

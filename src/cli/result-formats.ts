@@ -40,8 +40,8 @@ export function npyRows<Result>(rowOf: (result: Result) => Float32Array): Result
         throw new ArgumentError(`a result has ${odd.length} numbers, expected ${columns} as in the results before it`);
       const bytes = new Uint8Array(rows.length * columns * 4);
       const view = new DataView(bytes.buffer);
-      let at = 0;
-      for (const row of rows) for (const value of row) view.setFloat32(4 * at++, value, true);
+      let index = 0;
+      for (const row of rows) for (const value of row) view.setFloat32(4 * index++, value, true);
       return bytes;
     },
     header(count) {

@@ -36,19 +36,19 @@ export async function servedModels(
   folder: string | undefined,
   options: ServedModelOptions,
 ): Promise<Record<string, ManagedModel>> {
-  const given = [...names.map(named), ...(folder === undefined ? [] : modelsIn(folder))];
-  checkNames(given);
-  const adapters = given.filter(({ from }) => isAdapterFolder(from));
-  const others = given.filter((each) => !adapters.includes(each));
-  const baseOf = new Map(adapters.map((adapter) => [adapter, others.find((base) => isBase(base, adapter))]));
+  const namedModels = [...names.map(named), ...(folder === undefined ? [] : modelsIn(folder))];
+  checkNames(namedModels);
+  const adapters = namedModels.filter(({ from }) => isAdapterFolder(from));
+  const bases = namedModels.filter((model) => !adapters.includes(model));
+  const baseOf = new Map(adapters.map((adapter) => [adapter, bases.find((base) => isBase(base, adapter))]));
   const models: Record<string, ManagedModel> = {};
-  for (const model of given) {
+  for (const model of namedModels) {
     if (baseOf.get(model)) continue;
-    const own = adapters.filter((each) => baseOf.get(each) === model);
+    const modelAdapters = adapters.filter((adapter) => baseOf.get(adapter) === model);
     models[model.id] = {
       load: () => load(device, model.from, options),
       adapters: Object.fromEntries(
-        own.map(({ id, from }) => [id, (base: LoadedModel) => loadLora(base, from, { name: id })]),
+        modelAdapters.map(({ id, from }) => [id, (base: LoadedModel) => loadLora(base, from, { name: id })]),
       ),
       pinned: options.pinned === true || options.pinned.includes(model.id),
       bytes: await expectedBytes(model.from, options.weights),
@@ -74,11 +74,11 @@ async function load(
 
 /** Parses `NAME=FOLDER`, a folder, whose last part is the name, or a hub id. */
 function named(text: string): Named {
-  const [, id, given] = /^([^=/\\]+)=(.+)$/.exec(text) ?? [];
-  const from = id !== undefined && given !== undefined && !existsSync(text) ? given : text;
+  const [, id, source] = /^([^=/\\]+)=(.+)$/.exec(text) ?? [];
+  const from = id !== undefined && source !== undefined && !existsSync(text) ? source : text;
   if (/^[./~]/.test(from) && !existsSync(from))
     throw new ArgumentError(`there is no model at ${from}, expected a folder, a GGUF file or a hub id`);
-  if (id !== undefined && from === given) return { id, from };
+  if (id !== undefined && from === source) return { id, from };
   return { id: existsSync(text) ? basename(resolve(text)) : text, from: text };
 }
 
@@ -112,8 +112,8 @@ function checkNames(models: readonly Named[]): void {
 function isBase({ id, from }: Named, adapter: Named): boolean {
   const { base_model_name_or_path: base } = JSON.parse(readFileSync(join(adapter.from, 'adapter_config.json'), 'utf8'));
   if (typeof base !== 'string' || base === '') return false;
-  const places = [resolve(base), resolve(adapter.from, base)];
-  return base === from || base === id || places.includes(resolve(from)) || basename(base) === id;
+  const candidates = [resolve(base), resolve(adapter.from, base)];
+  return base === from || base === id || candidates.includes(resolve(from)) || basename(base) === id;
 }
 
 /** Bytes of an element by the format of weights, with scales. */
@@ -135,7 +135,7 @@ async function expectedBytes(from: string, weights: LoadModelOptions['weights'])
     if (!/^model.*\.safetensors$/.test(basename(file))) continue;
     const { tensors, close } = await openSafetensors(file);
     for (const { shape, byteLength } of tensors.values()) {
-      const elements = shape.reduce((product, each) => product * each, 1);
+      const elements = shape.reduce((product, size) => product * size, 1);
       bytes += weights === 'auto' ? byteLength : elements * (ELEMENT_BYTES[weights ?? 'float32'] as number);
     }
     close();

@@ -84,15 +84,15 @@ const PLAIN: SampleFormat = { header: null, frame: 2 };
 /** Bytes that show if a stream is a WAV file. */
 const RIFF = 12;
 
-/** The place of the first sample: 0 if this is no WAV file. Null if not enough of the stream has arrived. */
+/** The offset of the first sample: 0 if this is no WAV file. Null if not enough of the stream has arrived. */
 function samplesAt(file: Buffer): number | null {
   if (file.length < RIFF) return null;
   if (file.toString('latin1', 0, 4) !== 'RIFF' || file.toString('latin1', 8, 12) !== 'WAVE') return 0;
-  for (let at = RIFF; at + 8 <= file.length; ) {
-    if (file.toString('latin1', at, at + 4) === 'data') return at + 8;
-    const length = file.readUInt32LE(at + 4);
-    at += 8 + length + (length % 2);
-    if (at > MAX_HEADER)
+  for (let offset = RIFF; offset + 8 <= file.length; ) {
+    if (file.toString('latin1', offset, offset + 4) === 'data') return offset + 8;
+    const length = file.readUInt32LE(offset + 4);
+    offset += 8 + length + (length % 2);
+    if (offset > MAX_HEADER)
       throw new FormatError(`transcribe: the WAV file has no samples in its first ${MAX_HEADER} bytes`);
   }
   return null;

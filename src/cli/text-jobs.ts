@@ -103,7 +103,7 @@ export async function runTextJob<Result>(
   },
 ): Promise<void> {
   const { field, out, overwrite = false } = options;
-  const given = {
+  const jobOptions = {
     inputs: linesOfFiles(files),
     compute: (inputs: readonly JobInput[]) => job.compute(textsOfInputs(inputs, field)),
     format: job.format,
@@ -112,7 +112,7 @@ export async function runTextJob<Result>(
     overwrite,
     batchSize: files.length === 0 && process.stdin.isTTY ? 1 : LINES_PER_BATCH,
   };
-  await runStoppable(given, stop);
+  await runStoppable(jobOptions, stop);
 }
 
 /** Runs a job. If it is stopped, prints how to resume. */

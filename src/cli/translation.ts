@@ -35,14 +35,14 @@ export async function prepareTranslation(device: Device, config: TaskConfig, ran
   if (data === undefined) throw new ArgumentError('the task needs pairs of sentences: give their file with --data');
   const initial = await initialModel(device, config);
   const all = await readPairLines(data);
-  const given = validationData === undefined ? [] : await readPairLines(validationData);
-  if (given.length === 0) new Random(seed, 1).shuffle(all);
-  const held = given.length > 0 ? 0 : validation;
+  const validationPairs = validationData === undefined ? [] : await readPairLines(validationData);
+  if (validationPairs.length === 0) new Random(seed, 1).shuffle(all);
+  const held = validationPairs.length > 0 ? 0 : validation;
   if (held >= all.length)
     throw new ArgumentError(
       `validation holds out ${held} pairs, but there are ${all.length}: give more data, or a file of such pairs with --validation`,
     );
-  const heldOut = given.length > 0 ? given : all.slice(0, held);
+  const heldOut = validationPairs.length > 0 ? validationPairs : all.slice(0, held);
   const pairs = all.slice(held);
   const model = initial ?? (await pairModel(device, config, pairs));
   const sentences = new Sentences(model, config.bpeDropout ?? 0);
@@ -179,8 +179,8 @@ function referencesOf(target: Tokenizer, pairs: readonly Pair[]): string[][] {
   const json = target.toJSON();
   const normalize = normalizerOf(json);
   const lowerCase = JSON.stringify(json.normalizer ?? '').includes('"Lowercase"');
-  const given = pairs.map(({ targets }) => targets.map((text) => (lowerCase ? text.toLowerCase() : text)));
-  const normal = given.map((texts) => texts.map(normalize));
-  const same = given.filter((texts, i) => texts.every((text, t) => text === normal[i]?.[t])).length;
-  return same > pairs.length / 2 ? given : normal;
+  const references = pairs.map(({ targets }) => targets.map((text) => (lowerCase ? text.toLowerCase() : text)));
+  const normal = references.map((texts) => texts.map(normalize));
+  const same = references.filter((texts, i) => texts.every((text, t) => text === normal[i]?.[t])).length;
+  return same > pairs.length / 2 ? references : normal;
 }

@@ -23,10 +23,10 @@ export interface EmbedOptions {
 export async function embed(
   { model }: Pipeline<'feature-extraction'>,
   texts: readonly string[],
-  { task, dimensions, ...rest }: EmbedOptions = {},
+  { task, dimensions, ...promptOptions }: EmbedOptions = {},
 ): Promise<number[][]> {
   const shortened = dimensions === undefined ? {} : { truncateDim: dimensions, normalize: true };
-  const options = { ...rest, ...shortened };
+  const options = { ...promptOptions, ...shortened };
   const vectors =
     task === 'query'
       ? model.encodeQuery(texts, options)

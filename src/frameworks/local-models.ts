@@ -53,7 +53,8 @@ export class LocalModels {
   async dispose(): Promise<void> {
     const opened = [...this.#opened.values()].flatMap((kinds) => [...kinds.values()]);
     this.#opened.clear();
-    for (const each of await Promise.allSettled(opened)) if (each.status === 'fulfilled') await each.value.dispose();
+    for (const settled of await Promise.allSettled(opened))
+      if (settled.status === 'fulfilled') await settled.value.dispose();
     (await this.#device)?.dispose();
     this.#device = null;
   }

@@ -56,7 +56,7 @@ export class SimdformerRerank extends BaseDocumentCompressor {
   ): Promise<{ index: number; relevanceScore: number }[]> {
     checkOptions('rerank', options, { topN: 'count', signal: 'signal' });
     const rank = await this.#models.pipeline('text-ranking', this.#id);
-    const texts = documents.map((each) => (typeof each === 'string' ? each : each.pageContent));
+    const texts = documents.map((document) => (typeof document === 'string' ? document : document.pageContent));
     const ranked = await rank(query, texts, { top_k: options.topN ?? this.#topN, signal: options.signal });
     return ranked.map(({ corpus_id: index, score }) => ({ index, relevanceScore: score }));
   }

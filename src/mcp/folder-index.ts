@@ -77,10 +77,10 @@ export class FolderIndex {
       }
     }
     const vectors = await this.#embed(changed.flatMap(({ passages }) => passages.map(({ text }) => text)));
-    let at = 0;
+    let offset = 0;
     for (const { path, ...file } of changed) {
-      files.set(path, { ...file, vectors: vectors.slice(at, at + file.passages.length) });
-      at += file.passages.length;
+      files.set(path, { ...file, vectors: vectors.slice(offset, offset + file.passages.length) });
+      offset += file.passages.length;
     }
     this.#files = files;
   }
@@ -88,8 +88,8 @@ export class FolderIndex {
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {
     const options = { normalize: true, signal: this.#closing.signal };
     const vectors: Float32Array[] = [];
-    for (let at = 0; at < texts.length; at += BATCH)
-      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(at, at + BATCH), options)));
+    for (let start = 0; start < texts.length; start += BATCH)
+      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(start, start + BATCH), options)));
     return vectors;
   }
 }

@@ -67,14 +67,14 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
   const server = new Server({ name: 'simdformer', version }, { capabilities: { tools: {} } });
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: chat ? [searchTool, answerTool] : [searchTool] }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, { signal }): Promise<CallToolResult> => {
-    const { name, arguments: given = {} } = params;
+    const { name, arguments: args = {} } = params;
     try {
       if (name === searchTool.name) {
-        const results = await search(textOf(given, 'query'), limitOf(given));
+        const results = await search(textOf(args, 'query'), limitOf(args));
         return { content: [{ type: 'text', text: shown(results) }], structuredContent: { results } };
       }
       if (chat && name === answerTool.name) {
-        const question = textOf(given, 'question');
+        const question = textOf(args, 'question');
         const sources = await search(question, SOURCES);
         return { content: [{ type: 'text', text: await answerThatFits(chat, question, sources, signal) }] };
       }
@@ -87,8 +87,8 @@ export function folderServer({ folder, version, embedder, ranker, chat }: Folder
   return { server, index };
 }
 
-function textOf(given: Readonly<Record<string, unknown>>, name: string): string {
-  const value = given[name];
+function textOf(args: Readonly<Record<string, unknown>>, name: string): string {
+  const value = args[name];
   if (typeof value === 'string' && value.trim() !== '') return value;
   throw new ArgumentError(`'${name}' is ${JSON.stringify(value)}, expected text`);
 }
@@ -98,11 +98,11 @@ function limitOf({ limit = searchTool.inputSchema.properties.limit.default }: { 
   throw new ArgumentError(`'limit' is ${JSON.stringify(limit)}, expected an integer from 1 to ${MAX_LIMIT}`);
 }
 
-const placeOf = ({ path, firstLine, lastLine }: Found) => `${path}:${firstLine}-${lastLine}`;
+const locationOf = ({ path, firstLine, lastLine }: Found) => `${path}:${firstLine}-${lastLine}`;
 
 function shown(found: readonly Found[]): string {
   if (found.length === 0) return 'Nothing was found: the folder has no text files.';
-  return found.map((each) => `${placeOf(each)} (${each.score.toFixed(3)})\n${each.text}`).join('\n\n');
+  return found.map((passage) => `${locationOf(passage)} (${passage.score.toFixed(3)})\n${passage.text}`).join('\n\n');
 }
 
 /** Answers a question. Omits the last passages if they do not fit into the model's context. */
@@ -122,7 +122,7 @@ async function answerThatFits(
 }
 
 async function answerFrom(chat: ChatModel, question: string, sources: readonly Found[], signal: AbortSignal) {
-  const passages = sources.map((each) => `[${placeOf(each)}]\n${each.text}`).join('\n\n');
+  const passages = sources.map((passage) => `[${locationOf(passage)}]\n${passage.text}`).join('\n\n');
   const plan = await planAnswer(chat, {
     messages: [
       {

@@ -166,14 +166,14 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
   }
 
   async *#pieces(input: PromptInput, options: PromptOptions): AsyncGenerator<string, void, void> {
-    const asked = messagesOf(input);
+    const newMessages = messagesOf(input);
     const format = formatOf(options);
     const leave = await this.#turn();
     try {
       const signal = this.#signal(options.signal);
       signal.throwIfAborted();
-      const added = [...asked];
-      let messages = [...this.#state.messages, ...asked];
+      const added = [...newMessages];
+      let messages = [...this.#state.messages, ...newMessages];
       const request = { messages, tools: this.#tools, format, generation: { ...this.#generation, signal } };
       const plan = await planAnswer(this.model, request);
       for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -218,7 +218,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
       return { id, type: 'function' as const, function: { name, arguments: args } };
     });
     const results = toolCalls.map(async ({ id, name, arguments: args }): Promise<ChatMessage> => {
-      const tool = this.options.tools?.find((each) => each.name === name);
+      const tool = this.options.tools?.find((candidate) => candidate.name === name);
       return { role: 'tool', tool_call_id: id, name, content: String(await tool?.execute(args)) };
     });
     return [{ role: 'assistant', content, tool_calls: calls }, ...(await Promise.all(results))];

@@ -51,9 +51,9 @@ export function promptApi(model: ModelId, options: PromptApiOptions = {}): Promp
   if (typeof builtIn !== 'boolean')
     throw new ArgumentError(`promptApi: builtIn is ${describeValue(builtIn)}, expected true or false`);
   const local = new LocalPromptApi(model, load);
-  const own = builtIn ? (globalThis as { LanguageModel?: PromptApi }).LanguageModel : undefined;
+  const browserApi = builtIn ? (globalThis as { LanguageModel?: PromptApi }).LanguageModel : undefined;
   const choose = async (options?: CreateOptions): Promise<PromptApi> =>
-    own !== undefined && (await own.availability(options)) !== 'unavailable' ? own : local;
+    browserApi !== undefined && (await browserApi.availability(options)) !== 'unavailable' ? browserApi : local;
   return {
     availability: async (options) => (await choose(options)).availability(options),
     create: async (options) => (await choose(options)).create(options),
@@ -72,13 +72,16 @@ class LocalPromptApi implements PromptApi {
     private readonly model: ModelId,
     { onProgress = () => {}, ...load }: LocalModelsOptions,
   ) {
-    const told: typeof onProgress = (progress) => {
+    const reportProgress: typeof onProgress = (progress) => {
       onProgress(progress);
       const share = progress.total ? progress.loaded / progress.total : 0;
       for (const monitor of this.#monitors) monitor.dispatchEvent(new ProgressOfDownload(share));
     };
     // loadModel refuses a value that is not a function.
-    this.#models = new LocalModels({ ...load, onProgress: typeof onProgress === 'function' ? told : onProgress });
+    this.#models = new LocalModels({
+      ...load,
+      onProgress: typeof onProgress === 'function' ? reportProgress : onProgress,
+    });
   }
 
   async availability(options: CreateOptions = {}): Promise<Availability> {

@@ -35,13 +35,13 @@ export class AdapterLock {
     const started = new Promise<void>((resolve, reject) => {
       this.#queue.push({ key, start: resolve, fail: reject });
     });
-    const own = this.#queue.at(-1) as Waiting;
+    const entry = this.#queue.at(-1) as Waiting;
     void this.#startNext();
     try {
       await orAborted(started, signal);
     } catch (error) {
-      const place = this.#queue.indexOf(own);
-      if (place >= 0) this.#queue.splice(place, 1);
+      const index = this.#queue.indexOf(entry);
+      if (index >= 0) this.#queue.splice(index, 1);
       else if (signal.aborted) this.release(); // the request was aborted after its turn had come
       throw error;
     }

@@ -46,7 +46,7 @@ export const formatFields = { response_format: optional(responseFormat), ...gram
  */
 export type Constrain = (
   format: ResponseFormat,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   stopTokens: readonly number[],
 ) => Promise<BatchedOptions> | BatchedOptions;
 
@@ -59,9 +59,15 @@ export interface WantedFormat {
 type FormatFields = { readonly [Name in keyof typeof formatFields]?: Read<(typeof formatFields)[Name]> };
 
 /** Returns the format that a request demands; null for any text. Throws ApiError 400 for several formats. */
-export function formatOf({ response_format: given, grammar, json_schema: schema }: FormatFields): WantedFormat | null {
+export function formatOf({
+  response_format: requestedFormat,
+  grammar,
+  json_schema: schema,
+}: FormatFields): WantedFormat | null {
   const wanted: WantedFormat[] = [
-    ...(given === undefined || given.type === 'text' ? [] : [{ param: 'response_format', format: given }]),
+    ...(requestedFormat === undefined || requestedFormat.type === 'text'
+      ? []
+      : [{ param: 'response_format', format: requestedFormat }]),
     ...(grammar === undefined ? [] : [{ param: 'grammar', format: { grammar } }]),
     ...(schema === undefined ? [] : [{ param: 'json_schema', format: { type: 'json_schema' as const, schema } }]),
   ];
@@ -77,12 +83,12 @@ export function formatOf({ response_format: given, grammar, json_schema: schema 
  */
 export async function constrainedTo(
   { param, format }: WantedFormat,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {
   try {
-    return await constrain(format, writer, stopTokens);
+    return await constrain(format, textModel, stopTokens);
   } catch (error) {
     if (!(error instanceof ResponseFormatError || error instanceof FormatError)) throw error;
     const reason = error instanceof ResponseFormatError ? error.reason : error.message;

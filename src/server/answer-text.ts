@@ -40,14 +40,14 @@ export function logprobsOf(
   before: number | undefined,
   { token, logProbability, top }: BatchedToken,
 ): TokenLogprobs {
-  const told = (id: number, logprob: number): TokenLogprob => {
+  const tokenLogprob = (id: number, logprob: number): TokenLogprob => {
     const text = tokenText(tokenizer, before, id);
     const bytes = text.includes(INCOMPLETE) ? null : [...encoder.encode(text)];
     return { token: text, logprob: Math.max(logprob, MIN_LOGPROB), bytes };
   };
   return {
-    ...told(token, logProbability),
-    top_logprobs: top.map((each) => told(each.token, each.logProbability)),
+    ...tokenLogprob(token, logProbability),
+    top_logprobs: top.map((candidate) => tokenLogprob(candidate.token, candidate.logProbability)),
   };
 }
 

@@ -63,12 +63,12 @@ export class Answers {
 
   /** Throws ApiError for a prompt that is too long, and QueueFullError. */
   constructor(
-    private readonly writer: ServedTextModel,
+    private readonly textModel: ServedTextModel,
     private readonly request: AnswerRequest,
     signal: AbortSignal,
   ) {
     const { prompts, choices, options, maxTokens, logprobs, client, prefixScope } = request;
-    const { batching } = writer;
+    const { batching } = textModel;
     this.usage = { prompt: prompts.reduce((sum, { length }) => sum + length, 0), completion: 0, cached: 0 };
     const all = AbortSignal.any([signal, this.#controller.signal]);
     setMaxListeners(0, all); // one listener for each answer
@@ -85,11 +85,11 @@ export class Answers {
             },
             ...options,
             maxNewTokens: Math.min(maxTokens ?? room, room), // the context has no more room
-            topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
+            topLogProbabilities: Math.min(logprobs ?? 0, textModel.served.model.vocabSize),
             stream,
             client,
             prefixScope,
-            adapter: writer.served.adapter,
+            adapter: textModel.served.adapter,
             signal: all,
           },
         };
@@ -137,7 +137,7 @@ export class Answers {
   async *#answer(stream: BatchedStream, index: number): AsyncGenerator<AnswerEvent, void, void> {
     const { prompts, choices } = this.request;
     const prompt = prompts[Math.floor(index / choices)] as readonly number[];
-    const answer = new AnswerText(index, prompt, this.writer.tokenizer, this.request);
+    const answer = new AnswerText(index, prompt, this.textModel.tokenizer, this.request);
     let first: number | null = null;
     try {
       for (;;) {
@@ -239,11 +239,11 @@ export async function collect(events: AsyncIterable<AnswerEvent>, count: number)
     finishReason: 'stop' as AnswerEnd['finishReason'],
   }));
   for await (const event of events) {
-    const own = collected[event.index] as (typeof collected)[number];
-    if ('finishReason' in event) own.finishReason = event.finishReason;
+    const choice = collected[event.index] as (typeof collected)[number];
+    if ('finishReason' in event) choice.finishReason = event.finishReason;
     else {
-      own.text += event.text;
-      own.logprobs.push(...event.logprobs);
+      choice.text += event.text;
+      choice.logprobs.push(...event.logprobs);
     }
   }
   return collected;

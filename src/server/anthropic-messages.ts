@@ -155,12 +155,12 @@ export function anthropicMessages(backend: Backend, name: Schema<string>): Endpo
     async handle(call) {
       const conversation = await converse(backend, call, requestOf(call.body));
       if (call.body.stream) return { events: events(conversation) };
-      const { text: said, reasoning, calls, reason, stop } = await wholeAnswer(conversation);
+      const { text: answerText, reasoning, calls, reason, stop } = await wholeAnswer(conversation);
       const content = [
         ...(reasoning === '' ? [] : [{ type: 'thinking', thinking: reasoning, signature: '' }]),
-        ...(said === '' ? [] : [{ type: 'text', text: said, citations: null }]),
-        ...calls.map(({ id, name: called, arguments: given }) => {
-          return { type: 'tool_use', id, name: called, input: JSON.parse(given) };
+        ...(answerText === '' ? [] : [{ type: 'text', text: answerText, citations: null }]),
+        ...calls.map(({ id, name: called, arguments: args }) => {
+          return { type: 'tool_use', id, name: called, input: JSON.parse(args) };
         }),
       ];
       return {
@@ -186,8 +186,8 @@ export function countMessageTokens(name: Schema<string>): Endpoint {
     response: shape({ input_tokens: count }),
     async handle(call) {
       const body = requestOf({ ...call.body, max_tokens: 1 }) as ChatRequest;
-      const writer = textModelOf(await call.use(body.model));
-      return { json: { input_tokens: await promptTokens({ ...call, body }, writer) } };
+      const textModel = textModelOf(await call.use(body.model));
+      return { json: { input_tokens: await promptTokens({ ...call, body }, textModel) } };
     },
   });
 }
@@ -232,7 +232,7 @@ async function* events(conversation: Conversation): AsyncGenerator<object, void,
     index++;
     yield { type: 'content_block_start', index, content_block };
   };
-  const delta = (given: object) => ({ type: 'content_block_delta', index, delta: given });
+  const delta = (fields: object) => ({ type: 'content_block_delta', index, delta: fields });
   for await (const part of conversation.parts()) {
     switch (part.type) {
       case 'text':
@@ -264,12 +264,12 @@ async function* events(conversation: Conversation): AsyncGenerator<object, void,
 /** Converts a request to the form of OpenAI's chats. */
 function requestOf(body: MessagesRequest): ConversationRequest {
   const { system, tools, tool_choice: choice, thinking: thought, output_config: output } = body;
-  const said = body.messages.flatMap(messagesOf);
+  const converted = body.messages.flatMap(messagesOf);
   const first = system === undefined ? [] : [{ role: 'system' as const, content: joined(system) }];
   const sampling = { temperature: body.temperature, top_p: body.top_p, top_k: body.top_k };
   return {
     model: body.model,
-    messages: [...first, ...said] as ConversationRequest['messages'],
+    messages: [...first, ...converted] as ConversationRequest['messages'],
     max_tokens: body.max_tokens,
     stop: body.stop_sequences,
     ...sampling,
@@ -292,8 +292,8 @@ function choiceOf(choice: MessagesRequest['tool_choice']): ConversationRequest['
   return choice.type === 'any' ? 'required' : choice.type;
 }
 
-const joined = (given: Read<typeof texts>) =>
-  typeof given === 'string' ? given : given.map((each) => each.text).join('');
+const joined = (content: Read<typeof texts>) =>
+  typeof content === 'string' ? content : content.map((part) => part.text).join('');
 
 type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
 
@@ -303,10 +303,10 @@ type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
  */
 function messageOfRole(role: string, content: Blocks): string | object[] {
   const parts = content.flatMap(
-    (each): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
-      if (each.type === 'text') return [{ type: 'text', text: each.text }];
-      if (each.type !== 'image') return [];
-      const { source } = each;
+    (part): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
+      if (part.type === 'text') return [{ type: 'text', text: part.text }];
+      if (part.type !== 'image') return [];
+      const { source } = part;
       const url = source.type === 'url' ? source.url : `data:${source.media_type};base64,${source.data}`;
       return [{ type: 'image_url', image_url: { url } }];
     },
@@ -329,22 +329,22 @@ function messageOfRole(role: string, content: Blocks): string | object[] {
  */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
-  const said = messageOfRole(role, content);
-  const reasoning = content.map((each) => (each.type === 'thinking' ? each.thinking : '')).join('');
-  const calls = content.flatMap((each) =>
-    each.type === 'tool_use'
-      ? [{ id: each.id, type: 'function', function: { name: each.name, arguments: JSON.stringify(each.input) } }]
+  const messageContent = messageOfRole(role, content);
+  const reasoning = content.map((part) => (part.type === 'thinking' ? part.thinking : '')).join('');
+  const calls = content.flatMap((part) =>
+    part.type === 'tool_use'
+      ? [{ id: part.id, type: 'function', function: { name: part.name, arguments: JSON.stringify(part.input) } }]
       : [],
   );
-  const results = content.flatMap((each) =>
-    each.type === 'tool_result'
-      ? [{ role: 'tool', tool_call_id: each.tool_use_id, content: joined(each.content ?? '') }]
+  const results = content.flatMap((part) =>
+    part.type === 'tool_result'
+      ? [{ role: 'tool', tool_call_id: part.tool_use_id, content: joined(part.content ?? '') }]
       : [],
   );
-  const isMessage = said !== '' || calls.length > 0 || results.length === 0;
+  const isMessage = messageContent !== '' || calls.length > 0 || results.length === 0;
   const message = {
     role,
-    content: said,
+    content: messageContent,
     ...(calls.length > 0 ? { tool_calls: calls } : {}),
     ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
   };

@@ -96,8 +96,8 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
     async handle(call): Promise<Reply> {
       const { body } = call;
       const served = await call.use(body.model);
-      const writer = textModelOf(served);
-      const started = await startAnswer(call, writer, constrain);
+      const textModel = textModelOf(served);
+      const started = await startAnswer(call, textModel, constrain);
       const { answers, calls: format, reasonOf, isReasoning } = started;
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
@@ -151,15 +151,15 @@ export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.
 /** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
 export async function startAnswer(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   constrain: Constrain,
 ): Promise<StartedAnswer> {
-  const { served } = writer;
-  const template = templateOf(writer);
+  const { served } = textModel;
+  const template = templateOf(textModel);
   const templated = templateMessages(body.messages);
   const withImages = await readImages(served.model, templated, served.imageHosts, signal);
   try {
-    return await startAnswerTo({ body, client, prefixScope, signal }, writer, constrain, template, withImages);
+    return await startAnswerTo({ body, client, prefixScope, signal }, textModel, constrain, template, withImages);
   } catch (error) {
     withImages.lease?.release();
     throw error;
@@ -167,13 +167,13 @@ export async function startAnswer(
 }
 
 /** Returns the number of tokens of a request's prompt. Throws ApiError 400. */
-export async function promptTokens({ body, signal }: Call<ChatRequest>, writer: ServedTextModel): Promise<number> {
-  const template = templateOf(writer);
-  const { model, imageHosts } = writer.served;
+export async function promptTokens({ body, signal }: Call<ChatRequest>, textModel: ServedTextModel): Promise<number> {
+  const template = templateOf(textModel);
+  const { model, imageHosts } = textModel.served;
   const { messages, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
   try {
-    const text = await promptOf(body, messages, chosenOf(body, template), writer);
-    return (lease ? await lease.encode(text) : await writer.tokenizer.encodeAsync(text)).length;
+    const text = await promptOf(body, messages, chosenOf(body, template), textModel);
+    return (lease ? await lease.encode(text) : await textModel.tokenizer.encodeAsync(text)).length;
   } finally {
     lease?.release();
   }
@@ -202,38 +202,38 @@ async function promptOf(
   body: ChatRequest,
   messages: ReadMessages['messages'],
   { tools }: ChosenTools,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
 ): Promise<string> {
-  const text = await writer.tokenizer.applyChatTemplate(messages, {
+  const text = await textModel.tokenizer.applyChatTemplate(messages, {
     addGenerationPrompt: true,
     tools: tools.length > 0 ? tools : null,
     variables: body.chat_template_kwargs,
     tokenize: false,
   });
-  checkFits(text, writer);
+  checkFits(text, textModel);
   return text;
 }
 
 async function startAnswerTo(
   { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   constrain: Constrain,
   template: ChatTemplate,
   { messages, lease }: ReadMessages,
 ): Promise<StartedAnswer> {
-  const { tokenizer, served } = writer;
+  const { tokenizer, served } = textModel;
   const { parallel_tool_calls: isParallel = true } = body;
   const chosen = chosenOf(body, template);
   const calls = toolCallsOf(chosen, isParallel);
-  const text = await promptOf(body, messages, chosen, writer);
+  const text = await promptOf(body, messages, chosen, textModel);
   const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
-    writer,
+    textModel,
     {
       prompts: [prompt],
       release: () => lease?.release(),
       choices: body.n ?? 1,
-      options: await optionsOf(body, chosen, writer, stopTokensOf(served.model, template), constrain),
+      options: await optionsOf(body, chosen, textModel, stopTokensOf(served.model, template), constrain),
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
@@ -263,7 +263,7 @@ export function checkFits(text: string, { served, batching }: ServedTextModel): 
 async function optionsOf(
   body: ChatRequest,
   chosen: ChosenTools,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {
@@ -278,8 +278,8 @@ async function optionsOf(
   // If an answer must have a format, it cannot contain optional calls.
   const wanted =
     chosen.format && !(chosen.format.optional && requested) ? { param: 'tools', format: chosen.format } : requested;
-  const formatted = wanted ? await constrainedTo(wanted, writer, stopTokens, constrain) : {};
-  const sampling = samplingOptions(body, writer.served.model.vocabSize);
+  const formatted = wanted ? await constrainedTo(wanted, textModel, stopTokens, constrain) : {};
+  const sampling = samplingOptions(body, textModel.served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   return {
     stopTokens,

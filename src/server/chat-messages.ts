@@ -92,17 +92,17 @@ export const tools = optional(
  * Messages for templates: the text is one string unless there are images, and arguments of calls are objects. Throws
  * ApiError 400.
  */
-export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
-  checkArguments(given);
-  const written = given.map((each): ChatMessage => {
-    const { role, content: parts } = each;
+export function templateMessages(requestMessages: Read<typeof messages>): ChatMessage[] {
+  checkArguments(requestMessages);
+  const written = requestMessages.map((item): ChatMessage => {
+    const { role, content: parts } = item;
     const text = typeof parts === 'string' ? parts : contentOf(parts ?? []);
-    const rest = 'tool_calls' in each && each.tool_calls ? { tool_calls: each.tool_calls } : {};
-    const called = each.role === 'tool' ? { tool_call_id: each.tool_call_id } : {};
-    const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
+    const rest = 'tool_calls' in item && item.tool_calls ? { tool_calls: item.tool_calls } : {};
+    const called = item.role === 'tool' ? { tool_call_id: item.tool_call_id } : {};
+    const named = 'name' in item && item.name !== undefined ? { name: item.name } : {};
     const thought =
-      'reasoning_content' in each && each.reasoning_content !== undefined
-        ? { reasoning_content: each.reasoning_content }
+      'reasoning_content' in item && item.reasoning_content !== undefined
+        ? { reasoning_content: item.reasoning_content }
         : {};
     return {
       role: role === 'developer' ? 'system' : role,
@@ -124,16 +124,16 @@ function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
 
 type PartOfMessage = Read<typeof textPart> | Read<typeof imagePart> | Read<typeof refusalPart>;
 
-export function templateTools(given: Read<typeof tools>): ChatTool[] {
-  return (given ?? []).map(({ type, function: called }) => ({
+export function templateTools(requestTools: Read<typeof tools>): ChatTool[] {
+  return (requestTools ?? []).map(({ type, function: called }) => ({
     type,
     function: { name: called.name, description: called.description ?? '', parameters: called.parameters ?? {} },
   }));
 }
 
 /** Checks the nesting of arguments. They are JSON in a string, which templates write recursively. */
-function checkArguments(given: Read<typeof messages>): void {
-  for (const [i, message] of given.entries()) {
+function checkArguments(requestMessages: Read<typeof messages>): void {
+  for (const [i, message] of requestMessages.entries()) {
     if (message.role !== 'assistant') continue;
     for (const [j, call] of (message.tool_calls ?? []).entries()) {
       const param = `messages[${i}].tool_calls[${j}].function.arguments`;
@@ -143,6 +143,6 @@ function checkArguments(given: Read<typeof messages>): void {
 }
 
 /** Returns the names of tools with `strict`: the arguments of their calls must satisfy their schemas. */
-export function strictTools(given: Read<typeof tools>): ReadonlySet<string> {
-  return new Set((given ?? []).flatMap(({ function: { name, strict } }) => (strict ? [name] : [])));
+export function strictTools(requestTools: Read<typeof tools>): ReadonlySet<string> {
+  return new Set((requestTools ?? []).flatMap(({ function: { name, strict } }) => (strict ? [name] : [])));
 }

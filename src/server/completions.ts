@@ -71,17 +71,17 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
     async handle(call): Promise<Reply> {
       const { body, client, prefixScope, signal } = call;
       const served = await call.use(body.model);
-      const writer = textModelOf(served);
+      const textModel = textModelOf(served);
       const { n: choices = 1, stream = false, echo = false } = body;
       if (echo && body.logprobs !== undefined)
         throw new ApiError(400, "'echo' together with 'logprobs' is not supported", 'unsupported_parameter', 'echo');
-      const read = await promptsOf(body.prompt, writer);
+      const read = await promptsOf(body.prompt, textModel);
       const answers = new Answers(
-        writer,
+        textModel,
         {
           prompts: read.map(({ ids }) => ids),
           choices,
-          options: await optionsOf(body, writer, constrain),
+          options: await optionsOf(body, textModel, constrain),
           maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
           stops: stopsOf(body),
           logprobs: body.logprobs ?? null,
@@ -114,14 +114,14 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
 /** The options of generation. With a grammar or a schema, all of the answer has this form. */
 async function optionsOf(
   body: CompletionRequest,
-  writer: ServedTextModel,
+  textModel: ServedTextModel,
   constrain: Constrain,
 ): Promise<BatchedOptions> {
-  const { model } = writer.served;
+  const { model } = textModel.served;
   const sampling = samplingOptions(body, model.vocabSize);
   const wanted = formatOf(body);
   if (wanted === null) return sampling;
-  const formatted = await constrainedTo(wanted, writer, model.endIds, constrain);
+  const formatted = await constrainedTo(wanted, textModel, model.endIds, constrain);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   return { ...sampling, ...formatted, logitsProcessors };
 }
@@ -140,11 +140,12 @@ async function* chunks(
   for await (const event of events) {
     const { index } = event;
     const isEnd = 'finishReason' in event;
-    const told = isEnd || logprobs === undefined ? null : legacyLogprobs(event.logprobs, offsets[index] as number);
+    const tokenLogprobs =
+      isEnd || logprobs === undefined ? null : legacyLogprobs(event.logprobs, offsets[index] as number);
     const text = isEnd ? '' : event.text;
     offsets[index] = (offsets[index] as number) + text.length;
     const finish_reason = isEnd ? event.finishReason : null;
-    yield { ...frame, choices: [{ index, text, logprobs: told, finish_reason }], ...usage };
+    yield { ...frame, choices: [{ index, text, logprobs: tokenLogprobs, finish_reason }], ...usage };
   }
   if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };
 }
@@ -170,10 +171,10 @@ interface Prompt {
 }
 
 /** Throws ApiError for unknown ids, and for texts that cannot fit. */
-async function promptsOf(given: CompletionRequest['prompt'], writer: ServedTextModel): Promise<Prompt[]> {
-  const { tokenizer, served } = writer;
+async function promptsOf(input: CompletionRequest['prompt'], textModel: ServedTextModel): Promise<Prompt[]> {
+  const { tokenizer, served } = textModel;
   const { vocabSize, startId, endIds } = served.model;
-  const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
+  const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
   const promptOf = async (prompt: string | number[]): Promise<Prompt> => {
     if (typeof prompt !== 'string') {
       const unknown = prompt.find((id) => id >= vocabSize);
@@ -185,7 +186,7 @@ async function promptsOf(given: CompletionRequest['prompt'], writer: ServedTextM
         'prompt',
       );
     }
-    checkFits(prompt, writer);
+    checkFits(prompt, textModel);
     const ids = await tokenizer.encodeAsync(prompt, { addSpecial: true });
     const start = startId ?? endIds[0];
     if (ids.length > 0) return { ids, text: () => prompt };

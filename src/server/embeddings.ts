@@ -98,7 +98,10 @@ export async function embedTexts(
   const tokens = texts.reduce((sum, { ids }) => sum + ids.length, 0);
   const vectors = (await served.embedder?.embed(texts, client, signal)) ?? [];
   note({ promptTokens: tokens });
-  return { tokens, vectors: vectors.map((each) => (dimensions === undefined ? each : firstOf(each, dimensions))) };
+  return {
+    tokens,
+    vectors: vectors.map((vector) => (dimensions === undefined ? vector : firstOf(vector, dimensions))),
+  };
 }
 
 /** Returns the tokens of each text. Throws ApiError for a text that is too long, unless it may be cut. */
@@ -113,7 +116,7 @@ async function textsOf(
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
   checkPromptName(use, model.prompts);
   const texts: TextTokens[] = [];
-  for (const [i, each] of (list as (string | readonly number[])[]).entries()) {
+  for (const [i, item] of (list as (string | readonly number[])[]).entries()) {
     const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
     const { maxTokens } = embedder;
     const tooLong = (length: string) =>
@@ -122,12 +125,12 @@ async function textsOf(
           "shorten it, or set 'truncate'",
         'context_length_exceeded',
       );
-    if (typeof each === 'string' && !isCut && tokenBound(each) > maxTokens)
-      throw tooLong(`at least ${tokenBound(each)}`);
+    if (typeof item === 'string' && !isCut && tokenBound(item) > maxTokens)
+      throw tooLong(`at least ${tokenBound(item)}`);
     const text =
-      typeof each === 'string'
-        ? await embedder.tokenize(each, use, isCut)
-        : { ids: each.slice(0, isCut ? maxTokens : undefined), types: null, task: use.task, promptTokens: 0 };
+      typeof item === 'string'
+        ? await embedder.tokenize(item, use, isCut)
+        : { ids: item.slice(0, isCut ? maxTokens : undefined), types: null, task: use.task, promptTokens: 0 };
     const { ids } = text;
     const unknown = ids.find((token) => token >= model.vocabSize);
     if (unknown !== undefined)

@@ -48,7 +48,7 @@ function checkFields(bytes: Uint8Array, type: string): void {
   const boundary = `--${quoted ?? plain ?? ''}`;
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let fields = -1; // the last boundary ends the form
-  for (let at = body.indexOf(boundary); at >= 0; at = body.indexOf(boundary, at + boundary.length))
+  for (let index = body.indexOf(boundary); index >= 0; index = body.indexOf(boundary, index + boundary.length))
     if (++fields > MAX_FIELDS)
       throw new ApiError(400, `The form has more than ${MAX_FIELDS} fields`, 'too_many_fields');
 }

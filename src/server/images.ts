@@ -25,17 +25,17 @@ export async function readImages(
   hosts: readonly string[],
   signal: AbortSignal,
 ): Promise<ReadMessages> {
-  const own = PromptImages.of(model);
-  if (own === null) {
-    const place = placeOf(messages);
-    if (place === null) return { messages, lease: null };
-    throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', place);
+  const promptImages = PromptImages.of(model);
+  if (promptImages === null) {
+    const location = locationOf(messages);
+    if (location === null) return { messages, lease: null };
+    throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', location);
   }
   const { images, shown } = imagesIn(messages);
   const files: Uint8Array[] = [];
   for (const image of images) files.push(await mediaOf(String(image), hosts, 'messages', signal));
   try {
-    return { messages: shown, lease: await own.read('messages', files, signal) };
+    return { messages: shown, lease: await promptImages.read('messages', files, signal) };
   } catch (error) {
     if (!(error instanceof ArgumentError || error instanceof FormatError)) throw error;
     throw refusal(error.message, 'messages');
@@ -43,7 +43,7 @@ export async function readImages(
 }
 
 /** Returns the path of the first image in a request; null if there is none. */
-function placeOf(messages: readonly ChatMessage[]): string | null {
+function locationOf(messages: readonly ChatMessage[]): string | null {
   for (const [i, message] of messages.entries()) {
     const part = Array.isArray(message.content) ? message.content.findIndex(isImagePart) : -1;
     if (part >= 0) return `messages[${i}].content[${part}]`;

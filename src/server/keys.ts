@@ -22,15 +22,15 @@ export class Keys {
 
   /** Checks a header and returns a name for its key that does not reveal the key. Throws ApiError 401. */
   check(authorization: string | undefined): string {
-    const given = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+    const apiKey = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
     const headers = { 'www-authenticate': 'Bearer' };
-    if (given === undefined) {
+    if (apiKey === undefined) {
       const message = "You didn't provide an API key: send it as 'Authorization: Bearer KEY'.";
       throw new ApiError(401, message, 'missing_api_key', null, headers);
     }
-    const own = digest(given);
+    const digested = digest(apiKey);
     let found = -1;
-    for (const [i, each] of this.#digests.entries()) if (timingSafeEqual(each, own)) found = i; // all are compared, so that time reveals nothing
+    for (const [i, known] of this.#digests.entries()) if (timingSafeEqual(known, digested)) found = i; // all are compared, so that time reveals nothing
     if (found < 0) throw new ApiError(401, 'Incorrect API key provided.', 'invalid_api_key', null, headers);
     return `key ${found}`;
   }

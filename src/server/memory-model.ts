@@ -182,6 +182,6 @@ export class MemoryModel {
         lock.release();
       }
     };
-    for (const each of jobQueuesOf(served)) each.wrapJob = wrapJob;
+    for (const queue of jobQueuesOf(served)) queue.wrapJob = wrapJob;
   }
 }

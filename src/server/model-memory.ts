@@ -8,7 +8,7 @@ export function parameterBytes(model: LoadedModel): number {
   for (const module of model.modules())
     for (const value of Object.values(module).flat())
       for (const { storage } of tensorsOf(value)) bytes.set(storage.id, 4 * storage.block.words);
-  return [...bytes.values()].reduce((sum, each) => sum + each, 0);
+  return [...bytes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 function tensorsOf(value: unknown): readonly Tensor[] {

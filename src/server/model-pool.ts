@@ -252,8 +252,8 @@ export class ModelPool {
    */
   async #makeRoom(entry: Entry, bytes: number): Promise<void> {
     const { maxMemoryBytes: limit } = this.settings;
-    const others = () => this.#entries.filter((each) => each !== entry && each.memory !== null);
-    const pinned = others().filter(({ isPinned }) => isPinned);
+    const otherEntries = () => this.#entries.filter((candidate) => candidate !== entry && candidate.memory !== null);
+    const pinned = otherEntries().filter(({ isPinned }) => isPinned);
     const max = limit - total(pinned);
     if (bytes > max) {
       const pinnedNote =
@@ -261,8 +261,8 @@ export class ModelPool {
       const message = `The model '${entry.id}' needs ${formatBytes(bytes)} of memory, and all models may have ${formatBytes(limit)}${pinnedNote}`;
       throw new ApiError(503, message, 'insufficient_memory', 'model');
     }
-    while (total(others()) + bytes > limit) {
-      const [next] = others()
+    while (total(otherEntries()) + bytes > limit) {
+      const [next] = otherEntries()
         .filter(({ isPinned }) => !isPinned)
         .sort((a, b) => evictionOrder(a) - evictionOrder(b));
       if (next?.memory) await this.#unload(next, next.memory);

@@ -9,10 +9,10 @@ const [QUOTE, BACKSLASH, OPEN_OBJECT, OPEN_ARRAY, CLOSE_OBJECT, CLOSE_ARRAY] = [
 export function checkNesting(json: Uint8Array, name: string, param: string | null = null): void {
   let depth = 0;
   let isString = false;
-  for (let at = 0; at < json.length; at++) {
-    const byte = json[at];
+  for (let index = 0; index < json.length; index++) {
+    const byte = json[index];
     if (isString) {
-      if (byte === BACKSLASH) at++;
+      if (byte === BACKSLASH) index++;
       else isString = byte !== QUOTE;
     } else if (byte === QUOTE) isString = true;
     else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;

@@ -126,13 +126,21 @@ const SECONDS = {
  * OutOfMemoryError.
  */
 export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
-  const { models: given, apiKeys = [], client, sharePrefixes = false, cors, onRequest, ...others } = checked(options);
-  const { constrain = constrained } = others;
+  const {
+    models: givenModels,
+    apiKeys = [],
+    client,
+    sharePrefixes = false,
+    cors,
+    onRequest,
+    ...poolOptions
+  } = checked(options);
+  const { constrain = constrained } = poolOptions;
   const { Hono } = await loadOptional('simdformer/server', () => import('hono'));
   const { parallel, context, maxWaiting = BATCHING_DEFAULTS.maxWaiting, imageHosts = [] } = options;
   const { keepAliveSeconds = KEEP_ALIVE_SECONDS, maxMemoryBytes = Number.POSITIVE_INFINITY } = options;
   const memory = { keepAliveSeconds, maxMemoryBytes };
-  const models = await ModelPool.open(given, { parallel, context, maxWaiting, imageHosts, ...memory });
+  const models = await ModelPool.open(givenModels, { parallel, context, maxWaiting, imageHosts, ...memory });
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
@@ -142,7 +150,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
     sharePrefixes ? '' : (client?.(context) ?? key ?? '');
   const hasMedia = !models.isComplete || models.inMemory.some(({ model }) => readsMedia(model));
-  const { maxBodyBytes = hasMedia ? MEDIA_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
+  const { maxBodyBytes = hasMedia ? MEDIA_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = poolOptions;
   const limits = { maxBodyBytes, maxAudioBytes };
   const tracing = await Tracing.create();
   const settings = {
@@ -158,8 +166,8 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   };
   const app = new Hono<Bindings>();
   if (cors !== undefined) await allowOrigins(app, cors);
-  for (const each of endpoints)
-    app[each.method](each.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, each));
+  for (const endpoint of endpoints)
+    app[endpoint.method](endpoint.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, endpoint));
   serveDocument(app, endpoints, keys, models.version);
   serveMetrics(app, metrics, keys);
   refuseOtherMethods(app, endpoints);
@@ -276,8 +284,8 @@ function checked(options: OpenAIOptions): OpenAIOptions {
 /** Keys are secret, so the error does not quote them. */
 function checkKey(i: number, key: unknown): void {
   if (typeof key === 'string' && /^\S+$/.test(key)) return;
-  const given = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key);
-  throw new ArgumentError(`openai: apiKeys[${i}] is ${given}, expected text without spaces`);
+  const described = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key);
+  throw new ArgumentError(`openai: apiKeys[${i}] is ${described}, expected text without spaces`);
 }
 
 const isHost = (value: string) => URL.canParse(`https://${value}/`) && new URL(`http://${value}/`).host === value;

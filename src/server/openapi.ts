@@ -50,9 +50,9 @@ const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, RERANK];
 
 export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean, version: string): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const each of [...endpoints, ...OWN]) {
-    const own = operation(each, hasKeys && each.path !== '/health');
-    paths[each.path] = { ...paths[each.path], [each.method]: own };
+  for (const endpoint of [...endpoints, ...OWN]) {
+    const described = operation(endpoint, hasKeys && endpoint.path !== '/health');
+    paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method]: described };
   }
   return {
     openapi: '3.1.0',
@@ -73,9 +73,18 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
   };
 }
 
-function operation(each: Described, hasKey: boolean) {
-  const { operationId, summary, body, isForm = false, parameters = [], response, texts = [], streams = false } = each;
-  const { method, links, dialect: { errorName, mediaType } = OPENAI } = each;
+function operation(endpoint: Described, hasKey: boolean) {
+  const {
+    operationId,
+    summary,
+    body,
+    isForm = false,
+    parameters = [],
+    response,
+    texts = [],
+    streams = false,
+  } = endpoint;
+  const { method, links, dialect: { errorName, mediaType } = OPENAI } = endpoint;
   const refusals = Object.keys(REFUSALS).filter(
     (status) => (status !== '401' || hasKey) && (method === 'post' || !['400', '413', '415', '429'].includes(status)),
   );

@@ -137,10 +137,10 @@ async function answer(
   const isPage = typeof inputs !== 'string';
   const file = await mediaOf(isPage ? inputs.image : inputs, imageHosts, 'inputs', signal);
   const { [argument ?? '']: first, ...options } = (body.parameters ?? {}) as Record<string, unknown>;
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const definedOptions = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const more = isPage ? [inputs.question] : first === undefined ? [] : [first];
   try {
-    return { json: await jsonOf(await pipelines.run(task, [file, ...more], given, client, signal)) };
+    return { json: await jsonOf(await pipelines.run(task, [file, ...more], definedOptions, client, signal)) };
   } catch (error) {
     if (error instanceof UnsupportedTaskError)
       throw new ApiError(400, `The model '${id}' does not do ${task}: ${error.message}`, 'unsupported_model', 'model');
@@ -158,7 +158,7 @@ async function jsonOf(value: unknown): Promise<unknown> {
     const { data, dims, type } = value;
     return { type, dims, data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') };
   }
-  const entries = await Promise.all(Object.entries(value).map(async ([key, each]) => [key, await jsonOf(each)]));
+  const entries = await Promise.all(Object.entries(value).map(async ([key, member]) => [key, await jsonOf(member)]));
   return Object.fromEntries(entries);
 }
 

@@ -111,8 +111,8 @@ class OngoingRequest {
     if (!endpoint.body) return undefined;
     const { raw } = this.context.req;
     const { maxAudioBytes, maxBodyBytes } = settings;
-    const given = endpoint.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes);
-    return read(endpoint.body, given);
+    const parsed = endpoint.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes);
+    return read(endpoint.body, parsed);
   }
 
   /** Ends the request, unless the response is a stream of events, which ends it later. */
@@ -173,6 +173,6 @@ function authorizationOf({ req }: Context<Bindings>): string | undefined {
 
 export function refused(error: ApiError, id?: string, dialect: Dialect = OPENAI): Response {
   const { status, headers } = error;
-  const own = id === undefined ? {} : { 'x-request-id': id };
-  return Response.json(dialect.errorBody(error), { status, headers: { ...headers, ...own } });
+  const idHeader = id === undefined ? {} : { 'x-request-id': id };
+  return Response.json(dialect.errorBody(error), { status, headers: { ...headers, ...idHeader } });
 }

@@ -54,7 +54,7 @@ export function rerank(models: ModelPool, version: '1' | '2'): Endpoint {
     async handle({ body, client, signal, use }) {
       const { ranker, id } = await use(body.model);
       if (!ranker) throw new ApiError(400, `The model '${id}' does not score pairs`, 'unsupported_model', 'model');
-      const texts = body.documents.map((each) => (typeof each === 'string' ? each : each.text));
+      const texts = body.documents.map((entry) => (typeof entry === 'string' ? entry : entry.text));
       const options = { topK: body.top_n, prompt: body.prompt, promptName: body.prompt_name };
       const hits = await ranker.rank(body.query, texts, options, client, signal);
       return {

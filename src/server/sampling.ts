@@ -61,13 +61,13 @@ export function samplingOptions(request: Sampling, vocabulary: number): BatchedO
   const { temperature, seed, logit_bias: bias } = request;
   const isGreedy = temperature !== undefined && temperature < MIN_TEMPERATURE;
   const values: Readonly<Record<string, unknown>> = request;
-  const given = [...ROWS].flatMap(([field, { option, row }]) =>
+  const sampled = [...ROWS].flatMap(([field, { option, row }]) =>
     isGreedy && row.group === 'sampling' ? [] : [[option, values[field]] as const],
   );
   return {
     doSample: !isGreedy,
     seed: seed === undefined ? randomInt(2 ** 47) : Number(BigInt.asUintN(53, BigInt(seed))),
-    ...(Object.fromEntries(given) as BatchedOptions),
+    ...(Object.fromEntries(sampled) as BatchedOptions),
     ...(bias && Object.keys(bias).length > 0 ? { logitsProcessors: [biased(bias, vocabulary)] } : {}),
   };
 }

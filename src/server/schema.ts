@@ -58,10 +58,10 @@ function refusal({ issue, path }: ReturnType<typeof innermost>, value: unknown):
     const { describe, code } = issue.params as Refused;
     return new ApiError(400, describe(param), code, param);
   }
-  const given = path.reduce<unknown>((inside, key) => Object(inside)[key], value);
-  return given === undefined
+  const found = path.reduce<unknown>((inside, key) => Object(inside)[key], value);
+  return found === undefined
     ? new ApiError(400, `'${param}' is missing, expected ${issue.message}`, 'missing_required_parameter', param)
-    : new ApiError(400, `'${param}' is ${describeValue(given)}, expected ${issue.message}`, 'invalid_value', param);
+    : new ApiError(400, `'${param}' is ${describeValue(found)}, expected ${issue.message}`, 'invalid_value', param);
 }
 
 /** The name of a field, such as `messages[0].content`. */

@@ -69,5 +69,5 @@ export async function idle(served: ServedModel): Promise<void> {
 
 /** The lines of a model's jobs. */
 export function jobQueuesOf({ ranker, transcriber, speaker, pipelines }: ServedModel): JobQueue[] {
-  return [ranker, transcriber, speaker, pipelines].flatMap((each) => (each ? [each.jobs] : []));
+  return [ranker, transcriber, speaker, pipelines].flatMap((runner) => (runner ? [runner.jobs] : []));
 }

@@ -36,14 +36,14 @@ export const SERVE_DEFAULTS = { port: 8080, host: '127.0.0.1', drainSeconds: 30 
  * Serves models over HTTP. Rejects with the errors of `openai`, with ArgumentError for wrong options, and with the
  * system's error if it cannot listen.
  */
-export async function serve(given: ServeOptions): Promise<RunningServer> {
+export async function serve(serveOptions: ServeOptions): Promise<RunningServer> {
   const {
     port = SERVE_DEFAULTS.port,
     host = SERVE_DEFAULTS.host,
     log = 'stderr',
     drainSeconds = SERVE_DEFAULTS.drainSeconds,
     ...options
-  } = checkOptions('serve', given);
+  } = checkOptions('serve', serveOptions);
   const isPort = (value: unknown) => isWhole(value as number) && (value as number) <= 65535;
   checkOptions(
     'serve',

@@ -56,9 +56,9 @@ function cellsOf({ id, adapters, state, bytes, served }: ModelEntry): string[] {
   const { batching, embedder, ranker, transcriber, speaker, pipelines } = served ?? {};
   const queues = [ranker?.jobs, transcriber?.jobs, speaker?.jobs, pipelines?.jobs];
   const sum = (counts: readonly (number | undefined)[]) =>
-    counts.reduce<number>((total, each) => total + (each ?? 0), 0);
-  const running = sum([batching?.load.running, ...queues.map((each) => each?.running)]);
-  const waiting = sum([batching?.load.waiting, embedder?.waiting, ...queues.map((each) => each?.waiting)]);
+    counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+  const running = sum([batching?.load.running, ...queues.map((queue) => queue?.running)]);
+  const waiting = sum([batching?.load.waiting, embedder?.waiting, ...queues.map((queue) => queue?.waiting)]);
   const memory = bytes === 0 ? 'unknown' : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const texts = [id, adapters.join(', '), state].map((text) => `<td>${escaped(text)}</td>`);
   return [...texts, ...[memory, running, waiting].map((value) => `<td class="n">${value}</td>`)];

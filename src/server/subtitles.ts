@@ -8,11 +8,11 @@ export interface Segment {
 }
 
 export function subRip(segments: readonly Segment[]): string {
-  return segments.map((each, i) => `${i + 1}\n${cue(each, ',')}\n`).join('\n');
+  return segments.map((segment, i) => `${i + 1}\n${cue(segment, ',')}\n`).join('\n');
 }
 
 export function webVtt(segments: readonly Segment[]): string {
-  return `WEBVTT\n\n${segments.map((each) => `${cue(each, '.')}\n`).join('\n')}`;
+  return `WEBVTT\n\n${segments.map((segment) => `${cue(segment, '.')}\n`).join('\n')}`;
 }
 
 /** Formats a segment. An arrow in its text is replaced, because it would be read as times. */

@@ -70,7 +70,7 @@ export class ToolCallReader {
   #answer = '';
   #count = 0;
   /** Number of held-back characters that were already processed. */
-  #at = 0;
+  #position = 0;
   #arguments: ObjectEnd | null = null;
 
   constructor(private readonly tools: ToolCalls) {}
@@ -89,7 +89,7 @@ export class ToolCallReader {
     if (calls.length === 0) return { content: this.#filter.end(), deltas: [] };
     const deltas = calls
       .slice(0, this.tools.maxCalls)
-      .map(({ id, name, arguments: given }, index) => deltaOf(index, id, name, JSON.stringify(given)));
+      .map(({ id, name, arguments: args }, index) => deltaOf(index, id, name, JSON.stringify(args)));
     return { content: '', deltas };
   }
 
@@ -102,10 +102,10 @@ export class ToolCallReader {
         deltas.push(begun);
       }
       const open = this.#arguments as ObjectEnd | null;
-      const end = open?.find(held, this.#at) ?? held.length;
-      const written = held.slice(this.#at, end);
+      const end = open?.find(held, this.#position) ?? held.length;
+      const written = held.slice(this.#position, end);
       if (written !== '') deltas.push({ index: this.#count - 1, function: { arguments: written } });
-      this.#at = end;
+      this.#position = end;
       if (!open?.isFound) return deltas;
       this.#arguments = null;
     }
@@ -114,21 +114,21 @@ export class ToolCallReader {
   /** Returns the start of the next call, or null. */
   #header(held: string): CallDelta | null {
     const { names, maxCalls } = this.tools;
-    HEADER.lastIndex = this.#at;
+    HEADER.lastIndex = this.#position;
     const found = this.#count < maxCalls ? HEADER.exec(held) : null;
     const name = found?.[1] ?? found?.[2];
     if (found === null || name === undefined) return null;
     // JSON without a mark is plain text, unless it names a tool.
     if (held.trimStart().startsWith('{') && !names.includes(name)) return null;
-    this.#at = HEADER.lastIndex;
+    this.#position = HEADER.lastIndex;
     this.#arguments = new ObjectEnd();
     const index = this.#count++;
     return deltaOf(index, newCallId(), name, '');
   }
 }
 
-function deltaOf(index: number, id: string, name: string, given: string): CallDelta {
-  return { index, id, type: 'function', function: { name, arguments: given } };
+function deltaOf(index: number, id: string, name: string, args: string): CallDelta {
+  return { index, id, type: 'function', function: { name, arguments: args } };
 }
 
 /** Finds the end of a JSON object that arrives in pieces. */
@@ -140,8 +140,8 @@ class ObjectEnd {
 
   /** Returns the end of the object, or the end of `text` if the object continues. */
   find(text: string, from: number): number {
-    for (let at = from; at < text.length; at++) {
-      const character = text[at] as string;
+    for (let index = from; index < text.length; index++) {
+      const character = text[index] as string;
       if (this.#isEscaped) this.#isEscaped = false;
       else if (this.#isText) {
         this.#isEscaped = character === '\\';
@@ -150,7 +150,7 @@ class ObjectEnd {
       else if ('{['.includes(character)) this.#depth++;
       else if (']}'.includes(character) && --this.#depth === 0) {
         this.isFound = true;
-        return at + 1;
+        return index + 1;
       }
     }
     return text.length;

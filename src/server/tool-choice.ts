@@ -49,7 +49,7 @@ export function chosenTools(
       ? null
       : choice.type === 'function'
         ? [choice.function.name]
-        : choice.allowed_tools.tools.map((each) => each.function.name);
+        : choice.allowed_tools.tools.map((tool) => tool.function.name);
   const unknown = names?.find((name) => !all.some((tool) => tool.function.name === name));
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'tool_choice');
   if (unknown !== undefined) throw refused(`'tool_choice' names '${unknown}', expected one of 'tools'`);

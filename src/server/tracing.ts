@@ -103,10 +103,10 @@ export class Tracing {
     } as Attributes;
     this.#span(`${operation} ${model}`, parent, { attributes, start, end, error }, (inside) => {
       for (const { begin, queue, prefill, decode } of phases) {
-        let at = begin;
+        let position = begin;
         for (const [name, length] of Object.entries({ queue, prefill, decode })) {
-          this.#span(name, inside, { start: at, end: at + length });
-          at += length;
+          this.#span(name, inside, { start: position, end: position + length });
+          position += length;
         }
       }
     });

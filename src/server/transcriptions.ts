@@ -135,8 +135,8 @@ async function reply(
 ): Promise<Reply> {
   if (format === 'verbose_json') return { json: await verboseTranscript(recognize, duration, wanted) };
   if (format === 'json' || format === 'text') {
-    const said = (await recognize(false)).text.trim();
-    return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
+    const spoken = (await recognize(false)).text.trim();
+    return format === 'json' ? { json: { text: spoken } } : { text: `${spoken}\n`, type: 'text/plain' };
   }
   const segments = segmentsOf((await recognize(true)).chunks, duration);
   return format === 'srt'
@@ -186,13 +186,13 @@ async function verboseTranscript(
 ): Promise<object> {
   const withWords = wanted.includes('word') ? await recognize('word') : null;
   const withSegments = wanted.includes('segment') ? await recognize(true, { return_quality: true }) : null;
-  const { text: said, chunks } = (withSegments ?? withWords) as Awaited<ReturnType<Recognize>>;
+  const { text: spoken, chunks } = (withSegments ?? withWords) as Awaited<ReturnType<Recognize>>;
   const words = segmentsOf(withWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
   return {
     task: 'transcribe',
     language: chunks?.[0]?.language ?? null,
     duration,
-    text: said.trim(),
+    text: spoken.trim(),
     ...(withSegments ? { segments: verboseSegments(withSegments.chunks ?? [], duration) } : {}),
     ...(withWords ? { words } : {}),
   };
@@ -200,12 +200,12 @@ async function verboseTranscript(
 
 /** Returns segments in the form of openai-whisper. */
 function verboseSegments(chunks: readonly TranscriptChunk[], duration: number): object[] {
-  return segmentsOf(chunks, duration).map((each, id) => {
+  return segmentsOf(chunks, duration).map((part, id) => {
     const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
     return {
       id,
       seek,
-      ...each,
+      ...part,
       tokens,
       temperature: quality?.temperature,
       avg_logprob: quality?.averageLogProbability,

@@ -47,7 +47,7 @@ export function answersOf(context: string, parts: readonly ContextPart[], limits
     const { spans, noAnswer } = bestSpans(part, { count: inWords ? 2 * count + 10 : count, longest });
     none = Math.min(none, noAnswer);
     for (const { first, last, score } of spans) {
-      const [start, end] = placeOf(part, first, last, limits.inWords);
+      const [start, end] = sourceOf(part, first, last, limits.inWords);
       const answer = characters.slice(start, end).join('');
       const key = answer.toLowerCase();
       const same = found.get(key);
@@ -79,7 +79,7 @@ export function bestSpans(
 }
 
 /** Returns the range of characters from one token to another. If `inWords`, it is extended to whole words. */
-function placeOf({ offsets, wordIds, first: begin }: ContextPart, first: number, last: number, inWords: boolean) {
+function sourceOf({ offsets, wordIds, first: begin }: ContextPart, first: number, last: number, inWords: boolean) {
   let [from, to] = [first, last];
   const isSame = (a: number, b: number) => wordIds[a] !== null && wordIds[a] === wordIds[b];
   while (inWords && from > begin && isSame(from - 1, first)) from--;

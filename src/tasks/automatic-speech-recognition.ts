@@ -189,11 +189,15 @@ function limitsOf(options: SpeechRecognitionOptions): WindowedOptions['limits'] 
   return { compressionRatio, logProbability, noSpeech };
 }
 
-function checkTemperatures(task: string, given: readonly number[]): void {
-  const isList = Array.isArray(given) && given.length > 0;
-  if (isList && given.every((each) => typeof each === 'number' && each >= 0 && each < Number.POSITIVE_INFINITY)) return;
+function checkTemperatures(task: string, temperatures: readonly number[]): void {
+  const isList = Array.isArray(temperatures) && temperatures.length > 0;
+  if (
+    isList &&
+    temperatures.every((value) => typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY)
+  )
+    return;
   throw new ArgumentError(
-    `${task}: temperature is ${describeValue(given)}, expected a number or a list of numbers from 0`,
+    `${task}: temperature is ${describeValue(temperatures)}, expected a number or a list of numbers from 0`,
   );
 }
 
@@ -202,15 +206,15 @@ function checkTemperatures(task: string, given: readonly number[]): void {
  * that take no prompts.
  */
 function promptOf({ task, tokens, startOfPast }: WhisperContext, ids: readonly number[]): readonly number[] {
-  const given = ids[0] === startOfPast ? ids.slice(1) : ids;
-  const odd = given.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
+  const promptIds = ids[0] === startOfPast ? ids.slice(1) : ids;
+  const odd = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
   if (odd !== undefined)
     throw new ArgumentError(
       `${task}: prompt_ids has ${describeValue(odd)}, expected tokens of text, below ${tokens.end}`,
     );
-  if (given.length > 0 && startOfPast === undefined)
+  if (promptIds.length > 0 && startOfPast === undefined)
     throw new ArgumentError(`${task}: the model takes no prompt_ids, because its tokenizer has no <|startofprev|>`);
-  return given;
+  return promptIds;
 }
 
 function windowsOf({ task, extractor }: WhisperContext, options: SpeechRecognitionOptions): RecognitionPlan['windows'] {
@@ -239,9 +243,9 @@ async function recognize(
     signal?.throwIfAborted();
     const batch = recordings.slice(first, first + (plan.windows ? 1 : batchSize));
     const samples: Float32Array[] = [];
-    for (const [i, each] of batch.entries()) {
+    for (const [i, sound] of batch.entries()) {
       const name = recordings.length === 1 ? 'the recording' : `recordings[${first + i}]`;
-      samples.push(await samplesOf(whisper.task, each, whisper.extractor.samplingRate, signal, name));
+      samples.push(await samplesOf(whisper.task, sound, whisper.extractor.samplingRate, signal, name));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
     if (plan.windows)
@@ -279,9 +283,9 @@ async function recognizeBatch(
         onToken: onText && !isLongGroup ? (index, token) => reporters[index]?.add(token) : undefined,
       },
     );
-    for (const [i, each] of transcripts.entries())
+    for (const [i, part] of transcripts.entries())
       results[indices[i] as number] = outputOf(whisper, plan, (transcript) =>
-        transcript.add({ ...each, stride: null }),
+        transcript.add({ ...part, stride: null }),
       );
   }
   return results;

@@ -34,10 +34,10 @@ export async function inBatches<Item, Result>(
   const results = new Array<Result>(items.length);
   for (let start = 0; start < order.length; start += batchSize) {
     signal?.throwIfAborted();
-    const places = order.slice(start, start + batchSize);
-    const batch = await run(places.map((place) => items[place] as Item));
-    for (const [i, place] of places.entries()) results[place] = batch[i] as Result;
-    onProgress?.({ done: start + places.length, total: items.length });
+    const indices = order.slice(start, start + batchSize);
+    const batch = await run(indices.map((index) => items[index] as Item));
+    for (const [i, index] of indices.entries()) results[index] = batch[i] as Result;
+    onProgress?.({ done: start + indices.length, total: items.length });
     await new Promise<void>((resolve) => afterEvents(resolve));
   }
   signal?.throwIfAborted();

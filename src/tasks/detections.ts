@@ -49,7 +49,7 @@ export function detect<Result>(
   read: (predictions: Predictions) => Result,
 ): Promise<Result[]> {
   const { model, processor } = detectorOf(context);
-  const one = async (image: ImageInput): Promise<Result> => {
+  const detectIn = async (image: ImageInput): Promise<Result> => {
     const raw = await decoded(context.task, image, options.signal);
     const { data, shape } = await inSlices(processor.processInParts([raw]));
     await new Promise<void>((resolve) => afterEvents(resolve));
@@ -72,7 +72,7 @@ export function detect<Result>(
     () => 1,
     async (batch) => {
       const results: Result[] = [];
-      for (const image of batch) results.push(await one(image)); // images differ in size
+      for (const image of batch) results.push(await detectIn(image)); // images differ in size
       return results;
     },
     options,

@@ -67,34 +67,34 @@ export async function answersInWords(
 ): Promise<WordAnswer[]> {
   const { task, model } = context;
   checkCallOptions(task, options);
-  const given = checkOptions(task, options, KINDS);
-  const words = wordsOf(context, given.word_boxes);
+  const checked = checkOptions(task, options, KINDS);
+  const words = wordsOf(context, checked.word_boxes);
   const { text, wordAt } = joined(words.map(([word]) => word));
   const limit = tokenLimit(model);
-  const maxLength = Math.min(given.max_seq_len ?? limit, limit);
+  const maxLength = Math.min(checked.max_seq_len ?? limit, limit);
   const { inputIds, specialTokensMask, offsets } = await encode(context, [question], {
     textPair: [text],
     truncation: 'only_second',
     maxLength,
-    stride: given.doc_stride ?? Math.min(maxLength >> 1, 256),
+    stride: checked.doc_stride ?? Math.min(maxLength >> 1, 256),
     returnOverflowingTokens: true,
     returnOffsets: true,
   });
-  const pixels = image === null ? null : await pixelsOf(context, image, given.signal);
-  const count = given.top_k ?? 1;
+  const pixels = image === null ? null : await pixelsOf(context, image, checked.signal);
+  const count = checked.top_k ?? 1;
   const found: WordAnswer[] = [];
   let none = Number.POSITIVE_INFINITY;
   for (const [row, ids] of inputIds.entries()) {
-    given.signal?.throwIfAborted();
+    checked.signal?.throwIfAborted();
     const isSpecial = specialTokensMask[row] as number[];
     const first = isSpecial.indexOf(0, isSpecial.indexOf(1, isSpecial.indexOf(0)));
-    const places = offsets[row] ?? [];
-    const owners = ids.map((_, i) => (i < first || isSpecial[i] ? null : wordAt(places[i]?.[0] ?? 0)));
+    const tokenSpans = offsets[row] ?? [];
+    const owners = ids.map((_, i) => (i < first || isSpecial[i] ? null : wordAt(tokenSpans[i]?.[0] ?? 0)));
     const bbox = owners.map((word) => (word === null ? [0, 0, 0, 0] : [...(words[word] as WordBox)[1]]));
     const { starts, ends } = await scoresOf(context, ids, bbox, pixels);
     const { spans, noAnswer } = bestSpans(
       { starts, ends, first, isSpecial },
-      { count, longest: given.max_answer_len ?? 15 },
+      { count, longest: checked.max_answer_len ?? 15 },
     );
     none = Math.min(none, noAnswer);
     for (const { first: from, last: to, score } of spans) {
@@ -105,31 +105,31 @@ export async function answersInWords(
         .join(' ');
       found.push({ score, answer, start, end });
     }
-    given.onProgress?.({ done: row + 1, total: inputIds.length });
+    checked.onProgress?.({ done: row + 1, total: inputIds.length });
   }
-  if (given.handle_impossible_answer) found.push({ score: none, answer: '', start: 0, end: 0 });
+  if (checked.handle_impossible_answer) found.push({ score: none, answer: '', start: 0, end: 0 });
   return found.sort((a, b) => b.score - a.score).slice(0, count);
 }
 
 /** Returns the words and their boxes. Throws ArgumentError. */
-function wordsOf({ task, model }: TaskContext, given: unknown): readonly WordBox[] {
+function wordsOf({ task, model }: TaskContext, boxes: unknown): readonly WordBox[] {
   const expected = '[[word, [left, top, right, bottom]], …] with edges in thousandths of the page';
-  if (given === undefined)
+  if (boxes === undefined)
     throw new ArgumentError(
       `${task}: ${model.config.model_type} reads words with their boxes, but word_boxes is missing: give ${expected}, as a program for OCR finds them`,
     );
   const isEdge = (edge: unknown) => Number.isInteger(edge) && (edge as number) >= 0 && (edge as number) <= 1000;
-  const isWord = (each: unknown) =>
-    Array.isArray(each) &&
-    typeof each[0] === 'string' &&
-    Array.isArray(each[1]) &&
-    each[1].length === 4 &&
-    each[1].every(isEdge);
-  const list: readonly unknown[] = Array.isArray(given) ? given : [];
-  const odd = list.findIndex((each) => !isWord(each));
+  const isWord = (box: unknown) =>
+    Array.isArray(box) &&
+    typeof box[0] === 'string' &&
+    Array.isArray(box[1]) &&
+    box[1].length === 4 &&
+    box[1].every(isEdge);
+  const list: readonly unknown[] = Array.isArray(boxes) ? boxes : [];
+  const odd = list.findIndex((box) => !isWord(box));
   if (odd < 0 && list.length > 0) return list as readonly WordBox[];
   const found =
-    odd < 0 ? `word_boxes is ${describeValue(given)}` : `word_boxes[${odd}] is ${JSON.stringify(list[odd])}`;
+    odd < 0 ? `word_boxes is ${describeValue(boxes)}` : `word_boxes[${odd}] is ${JSON.stringify(list[odd])}`;
   throw new ArgumentError(`${task}: ${found}, expected ${expected}`);
 }
 
@@ -137,7 +137,7 @@ function wordsOf({ task, model }: TaskContext, given: unknown): readonly WordBox
  * Joins words to a text, in which a tokenizer that begins words with a space finds the same tokens. `wordAt` returns
  * the index of the word at a code point of the text.
  */
-function joined(words: readonly string[]): { text: string; wordAt: (place: number) => number } {
+function joined(words: readonly string[]): { text: string; wordAt: (position: number) => number } {
   const starts: number[] = [];
   let text = '';
   let length = 0;
@@ -147,7 +147,7 @@ function joined(words: readonly string[]): { text: string; wordAt: (place: numbe
     text += part;
     length += [...part].length;
   }
-  return { text, wordAt: (place) => starts.findLastIndex((start) => start <= place) };
+  return { text, wordAt: (position) => starts.findLastIndex((start) => start <= position) };
 }
 
 /** Scores of each token as the first and as the last one of an answer. */

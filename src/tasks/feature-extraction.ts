@@ -94,11 +94,11 @@ export async function extract(
 ): Promise<HostTensor> {
   const { model } = context;
   const prompt = promptOf(context, options);
-  const given = prompt === '' ? texts : texts.map((text) => prompt + text);
+  const prompted = prompt === '' ? texts : texts.map((text) => prompt + text);
   const limit = options.pooling === 'model' ? sentenceLimit(model) : tokenLimit(model);
   await checkFits(
     context,
-    given.map((text) => [text]),
+    prompted.map((text) => [text]),
     options,
     limit,
   );
@@ -108,7 +108,7 @@ export async function extract(
     return stacked(vectors, [vectors[0]?.length ?? Number(model.config.hidden_size)]);
   }
   const sizeOf = (text: string) => text.length;
-  const rows = await inBatches(given, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
+  const rows = await inBatches(prompted, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
   const features = rows[0]?.features ?? Number(model.config.hidden_size);
   if (options.pooling !== 'none')
     return stacked(
@@ -146,9 +146,9 @@ async function vectorsOf(context: TaskContext, texts: readonly string[], pooling
   let start = 0;
   return counts.map((count) => {
     const end = start + count * features;
-    const own = { features, values: values.subarray(start, end) };
+    const result = { features, values: values.subarray(start, end) };
     start = end;
-    return own;
+    return result;
   });
 }
 

@@ -60,23 +60,25 @@ export const fillMask: Task<FillMask> = {
       const run = async (batch: readonly string[]) => {
         const encoded = await encode(context, batch);
         const masks = encoded.inputIds.map((ids, i) => {
-          const places = ids.flatMap((id, place) => (id === mask.id ? [place] : []));
-          if (places.length > 0) return places;
+          const positions = ids.flatMap((id, position) => (id === mask.id ? [position] : []));
+          if (positions.length > 0) return positions;
           throw new ArgumentError(
             `${TASK}: ${describeValue(batch[i])} has no ${mask.token} among the tokens that are read`,
           );
         });
         const logits = (await logitsAt(context, encoded, mask.id)).values();
         const results: (FilledMask[] | FilledMask[][])[] = [];
-        for (const [i, places] of masks.entries()) {
+        for (const [i, positions] of masks.entries()) {
           const ids = encoded.inputIds[i] as number[];
           const filled: FilledMask[][] = [];
-          for (const place of places) {
+          for (const position of positions) {
             await yieldToEventLoop(); // each mask takes several milliseconds
             const found = likeliest(logits.next().value as Float32Array, among, count);
-            filled.push(found.map((each) => describe(context, ids, { place, ...each }, places.length === 1)));
+            filled.push(
+              found.map((candidate) => describe(context, ids, { position, ...candidate }, positions.length === 1)),
+            );
           }
-          results.push(places.length === 1 ? (filled[0] as FilledMask[]) : filled);
+          results.push(positions.length === 1 ? (filled[0] as FilledMask[]) : filled);
         }
         return results;
       };
@@ -96,11 +98,11 @@ export const fillMask: Task<FillMask> = {
 /** Returns the logits at the tokens with this id, in order. Other logits, which take megabytes, stay on the device. */
 async function logitsAt({ model }: TaskContext, rows: EncodedRows, id: number): Promise<Float32Array[]> {
   const [logits] = (await readRows(model, rows, function* (part) {
-    const places = part.inputIds.flat().flatMap((each, place) => (each === id ? [place] : []));
+    const indices = part.inputIds.flat().flatMap((token, index) => (token === id ? [index] : []));
     const { logits } = yield* model.forwardInParts(inputsOf(model, part));
-    return [gather(logits as Tensor, model.device.tensor(Int32Array.from(places)))];
+    return [gather(logits as Tensor, model.device.tensor(Int32Array.from(indices)))];
   })) as [Float32Array];
-  const count = rows.inputIds.flat().filter((each) => each === id).length;
+  const count = rows.inputIds.flat().filter((token) => token === id).length;
   const size = logits.length / count;
   return Array.from({ length: count }, (_, i) => logits.subarray(i * size, (i + 1) * size));
 }
@@ -108,12 +110,12 @@ async function logitsAt({ model }: TaskContext, rows: EncodedRows, id: number): 
 function likeliest(logits: Float32Array, among: readonly number[] | null, count: number) {
   const scores = softmax(logits);
   const tokens = among ?? [...scores.keys()];
-  const places = largest(
+  const best = largest(
     tokens.map((token) => scores[token] as number),
     count,
   );
-  return places.map((place) => {
-    const token = tokens[place] as number;
+  return best.map((index) => {
+    const token = tokens[index] as number;
     return { token, score: scores[token] as number };
   });
 }
@@ -121,11 +123,11 @@ function likeliest(logits: Float32Array, among: readonly number[] | null, count:
 function describe(
   context: TaskContext,
   ids: readonly number[],
-  { place, token, score }: { place: number; token: number; score: number },
+  { position, token, score }: { position: number; token: number; score: number },
   skipSpecial: boolean,
 ): FilledMask {
   const tokenizer = tokenizerOf(context);
-  const sequence = tokenizer.decode(ids.with(place, token), { skipSpecial });
+  const sequence = tokenizer.decode(ids.with(position, token), { skipSpecial });
   return { score, token, token_str: tokenizer.decode([token], { skipSpecial: false }), sequence };
 }
 

@@ -34,17 +34,17 @@ const camels: ReadonlyMap<string, Name> = new Map(
 );
 
 /**
- * Returns the options for `generate` among those of a call. `own`: names of the task's own options. Sampling settings
- * are dropped if sampling is off, as in transformers. Throws ArgumentError for unknown names, and for values of the
- * wrong type.
+ * Returns the options for `generate` among those of a call. `ownNames`: names of the task's own options. Sampling
+ * settings are dropped if sampling is off, as in transformers. Throws ArgumentError for unknown names, and for values
+ * of the wrong type.
  */
 export function generationArguments<Options extends object>(
   task: string,
   model: Pick<LoadedModel, 'generationConfig'>,
   options: Options & GenerationArguments,
-  own: readonly (keyof Options & string)[],
+  ownNames: readonly (keyof Options & string)[],
 ): GenerateOptions {
-  checkKnown(task, options, [...own, ...camels.keys()] as (keyof Options & string)[]);
+  checkKnown(task, options, [...ownNames, ...camels.keys()] as (keyof Options & string)[]);
   const known = Object.entries(options).flatMap(([name, value]) => {
     const camel = camels.get(name);
     if (camel === undefined || value === undefined) return [];

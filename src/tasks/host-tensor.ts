@@ -32,11 +32,11 @@ export class HostTensor<Data extends HostData = Float32Array> {
    */
   at(i: number): HostTensor<Data> {
     const [count = 0, ...rest] = this.dims;
-    const place = i < 0 ? i + count : i;
-    if (!(Number.isInteger(place) && place >= 0 && place < count))
+    const index = i < 0 ? i + count : i;
+    if (!(Number.isInteger(index) && index >= 0 && index < count))
       throw new ArgumentError(`at: ${i} is out of range for [${this.dims.join(', ')}]`);
     const size = this.size / count;
-    return new HostTensor(this.data.subarray(place * size, (place + 1) * size) as Data, rest);
+    return new HostTensor(this.data.subarray(index * size, (index + 1) * size) as Data, rest);
   }
 
   /** The entries of the first dimension. */
@@ -82,8 +82,8 @@ export class HostTensor<Data extends HostData = Float32Array> {
       throw new ArgumentError(`normalize: p is ${p} and dim ${dim}, expected 2 and the last dimension, ${last}`);
     const values = Float32Array.from(this.data as ArrayLike<number | bigint>, Number);
     const width = this.dims[last] as number;
-    for (let at = 0; at < values.length; at += width) {
-      const row = values.subarray(at, at + width);
+    for (let start = 0; start < values.length; start += width) {
+      const row = values.subarray(start, start + width);
       const length = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
       for (let i = 0; i < width; i++) (row[i] as number) /= Math.max(length, 1e-12);
     }
@@ -111,13 +111,13 @@ function rangeOf(
 ): [start: number, end: number] {
   const bound = (value: unknown, open: number) => {
     if (value === null || value === undefined) return open;
-    const place = Number(value) < 0 ? Number(value) + count : Number(value);
-    if (Number.isInteger(value) && place >= 0) return Math.min(place, count);
+    const index = Number(value) < 0 ? Number(value) + count : Number(value);
+    if (Number.isInteger(value) && index >= 0) return Math.min(index, count);
     throw new ArgumentError(`slice: ${describeValue(value)} is out of range for ${count} entries`);
   };
   if (typeof part === 'number') {
-    const place = bound(part, 0);
-    if (place < count) return [place, place + 1];
+    const index = bound(part, 0);
+    if (index < count) return [index, index + 1];
     throw new ArgumentError(`slice: ${part} is out of range for ${count} entries`);
   }
   if (part !== null && !Array.isArray(part))

@@ -39,8 +39,8 @@ export const imageClassification: Task<ImageClassification> = {
         ...callOptionKinds,
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
-      const run = function* (given: ImageInputs) {
-        return (yield* model.forwardInParts(given)).logits as Tensor;
+      const run = function* (inputs: ImageInputs) {
+        return (yield* model.forwardInParts(inputs)).logits as Tensor;
       };
       const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);

@@ -33,12 +33,12 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
     return async (images, options = {}) => {
       checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
-      const run = function* (given: ImageInputs): Generator<unknown, Tensor> {
+      const run = function* (inputs: ImageInputs): Generator<unknown, Tensor> {
         if (!(model instanceof TowerModel)) {
-          const { lastHiddenState, poolerOutput } = yield* model.forwardInParts(given);
+          const { lastHiddenState, poolerOutput } = yield* model.forwardInParts(inputs);
           return (pool ? poolerOutput : lastHiddenState) ?? missing('one vector of an image');
         }
-        const tower = yield* model.vision?.forwardInParts(given) ?? missing('images');
+        const tower = yield* model.vision?.forwardInParts(inputs) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
         const pooler = model.lacksPooler ? null : model.vision?.pooler;
         const pooled = pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');

@@ -45,7 +45,7 @@ export function visionModelOf(context: TaskContext): { model: TowerModel; proces
 /** Returns one image or several as a list. Throws ArgumentError for the first item that is not an image. */
 export function imagesOf(task: string, images: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
   const list: readonly unknown[] = Array.isArray(images) ? images : [images];
-  const odd = list.findIndex((each) => !isImage(each));
+  const odd = list.findIndex((image) => !isImage(image));
   if (odd < 0) return list as readonly ImageInput[];
   const name = Array.isArray(images) ? `images[${odd}]` : 'the image';
   const expected = '{ width, height, data }, a canvas, a path, a URL, a Blob or bytes';
@@ -89,10 +89,10 @@ export function runOnImages<Result>(
       for (const image of batch) {
         const raw = await decoded(context.task, image, options.signal);
         const features = await inSlices(processor.processInParts([raw]));
-        const own = features.shape.slice(1);
-        if (pixels.length > 0 && `${own}` !== `${shape}`)
-          throw new ArgumentError(`${context.task}: images become ${shape} and ${own}: give them one by one`);
-        shape = own;
+        const shapeHere = features.shape.slice(1);
+        if (pixels.length > 0 && `${shapeHere}` !== `${shape}`)
+          throw new ArgumentError(`${context.task}: images become ${shape} and ${shapeHere}: give them one by one`);
+        shape = shapeHere;
         pixels.push(features.data);
         grids.push(...(features.spatialShapes ?? []));
         await new Promise<void>((resolve) => afterEvents(resolve));
@@ -105,9 +105,9 @@ export function runOnImages<Result>(
       });
       try {
         const [values] = (await Tensor.dataOf([result])) as [Float32Array];
-        const own = result.shape.slice(1);
+        const itemShape = result.shape.slice(1);
         const size = values.length / batch.length;
-        return batch.map((_, i) => read(values.slice(i * size, (i + 1) * size), own));
+        return batch.map((_, i) => read(values.slice(i * size, (i + 1) * size), itemShape));
       } finally {
         result.dispose();
       }

@@ -44,7 +44,7 @@ export async function eachImage<Result>(
       kept.push(
         ...Object.values(output)
           .flat()
-          .filter((each): each is Tensor => each instanceof Tensor),
+          .filter((value): value is Tensor => value instanceof Tensor),
       );
       results.push(await read(output, image));
     } finally {
@@ -70,10 +70,10 @@ export async function resizedMap(map: Tensor, size: MapSize): Promise<Float32Arr
 /** Resizes logits [1, classes, H, W] and returns the best class of each pixel, row by row. */
 export async function classMap(logits: Tensor, size: MapSize): Promise<Int32Array> {
   const classes = logits.shape[1] as number;
-  const places = size[0] * size[1];
-  const step = Math.max(1, Math.floor(PART / places));
-  const best = new Float32Array(places).fill(Number.NEGATIVE_INFINITY);
-  const found = new Int32Array(places);
+  const pixels = size[0] * size[1];
+  const step = Math.max(1, Math.floor(PART / pixels));
+  const best = new Float32Array(pixels).fill(Number.NEGATIVE_INFINITY);
+  const found = new Int32Array(pixels);
   for (let first = 0; first < classes; first += step) {
     const end = Math.min(classes, first + step);
     const [values, ids] = inference(logits, () => {
@@ -81,11 +81,11 @@ export async function classMap(logits: Tensor, size: MapSize): Promise<Int32Arra
       return [max(part, { axis: 1 }), argmax(part, { axis: 1 })] as const;
     });
     try {
-      const [greatest, own] = (await Tensor.dataOf([values, ids])) as [Float32Array, Int32Array];
-      for (let i = 0; i < places; i++) {
+      const [greatest, bestClasses] = (await Tensor.dataOf([values, ids])) as [Float32Array, Int32Array];
+      for (let i = 0; i < pixels; i++) {
         if ((greatest[i] as number) <= (best[i] as number)) continue;
         best[i] = greatest[i] as number;
-        found[i] = first + (own[i] as number);
+        found[i] = first + (bestClasses[i] as number);
       }
     } finally {
       values.dispose();

@@ -86,7 +86,7 @@ export const imageSegmentation: Task<ImageSegmentation> = {
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageSegmentationOptions = {}) {
       checkCallOptions(TASK, options);
-      const { target_sizes, subtask, ...given } = checkOptions(TASK, options, KINDS);
+      const { target_sizes, subtask, ...segmentOptions } = checkOptions(TASK, options, KINDS);
       const chosen = subtask ?? (subtasks[0] as Subtask);
       if (!subtasks.includes(chosen))
         throw new ArgumentError(
@@ -95,14 +95,14 @@ export const imageSegmentation: Task<ImageSegmentation> = {
       const list = imagesOf(TASK, images);
       const sizes = targetSizes(TASK, target_sizes, list.length);
       const limits: SegmentLimits = {
-        threshold: given.threshold ?? SEGMENT_THRESHOLD,
-        mask_threshold: given.mask_threshold ?? 0.5,
-        overlap_mask_area_threshold: given.overlap_mask_area_threshold ?? 0.8,
-        label_ids_to_fuse: new Set(chosen === 'panoptic' ? given.label_ids_to_fuse : null),
+        threshold: segmentOptions.threshold ?? SEGMENT_THRESHOLD,
+        mask_threshold: segmentOptions.mask_threshold ?? 0.5,
+        overlap_mask_area_threshold: segmentOptions.overlap_mask_area_threshold ?? 0.8,
+        label_ids_to_fuse: new Set(chosen === 'panoptic' ? segmentOptions.label_ids_to_fuse : null),
       };
-      let at = 0;
+      let index = 0;
       const results = await eachImage(context, list, options, async (output, { width, height }) => {
-        const size = sizes?.[at++] ?? ([height, width] as const);
+        const size = sizes?.[index++] ?? ([height, width] as const);
         if (chosen === 'semantic') return ofClasses(context, output, size);
         const { map, segments } = await segmentsOf(output, size, limits);
         return segments.map(
@@ -138,7 +138,7 @@ async function ofClasses({ model }: TaskContext, output: ModelOutput, size: MapS
 /** 255 where a map is `id`, 0 elsewhere. */
 function maskOf(map: Int32Array, id: number, [height, width]: MapSize): RawImage {
   return new RawImage(
-    Uint8Array.from(map, (each) => (each === id ? 255 : 0)),
+    Uint8Array.from(map, (value) => (value === id ? 255 : 0)),
     width,
     height,
     1,
@@ -165,7 +165,7 @@ export const backgroundRemoval: Task<BackgroundRemoval> = {
       const results = await eachImage(context, imagesOf(task, images), options, async ({ logits }, image) => {
         const { width, height, data } = image;
         const classes = await classMap(logits as Tensor, [height, width]);
-        const mask = Uint8Array.from(classes, (each) => (each === background ? 0 : 255));
+        const mask = Uint8Array.from(classes, (value) => (value === background ? 0 : 255));
         const channels = (data.length / (width * height)) as 1 | 3 | 4;
         return new RawImage(data, width, height, channels).clone().putAlpha(new RawImage(mask, width, height, 1));
       });

@@ -57,13 +57,13 @@ export const imageTextToText: Task<ImageTextToText> = {
       throw new FormatError(
         `${TASK}: the model is ${context.model.config.model_type}, expected one of images and text with its preprocessor_config.json`,
       );
-    return (async (given: unknown, second?: unknown, third: ImageTextToTextOptions = {}) => {
+    return (async (first: unknown, second?: unknown, third: ImageTextToTextOptions = {}) => {
       const isPair = typeof second === 'string';
       const options = (isPair ? third : second === undefined ? {} : second) as ImageTextToTextOptions;
       checkCallOptions(TASK, options);
       const generate = generationArguments(TASK, context.model, options, OWN);
-      const own = Object.fromEntries(OWN.map((name) => [name, options[name]]));
-      checkOptions(TASK, own, {
+      const pipelineOptions = Object.fromEntries(OWN.map((name) => [name, options[name]]));
+      checkOptions(TASK, pipelineOptions, {
         ...callOptionKinds,
         text: { accepts: (text) => typeof text === 'string' || Array.isArray(text), expected: 'text or messages' },
         return_full_text: 'boolean',
@@ -72,8 +72,8 @@ export const imageTextToText: Task<ImageTextToText> = {
       });
       if (isPair && options.text !== undefined)
         throw new ArgumentError(`${TASK}: text is given as an argument and as an option, expected one of them`);
-      const text = isPair ? second : (options.text ?? given);
-      const input = inputOf(text, isPair || options.text !== undefined ? given : undefined);
+      const text = isPair ? second : (options.text ?? first);
+      const input = inputOf(text, isPair || options.text !== undefined ? first : undefined);
       const lease = await images.read(TASK, input.images, options.signal);
       try {
         const ids = await lease.encode(
@@ -104,12 +104,12 @@ interface Input {
  * Returns the images and the prompt. Images that are given separately are put at the beginning of a conversation that
  * has no image parts.
  */
-function inputOf(text: unknown, given: unknown): Input {
-  const apart = given === undefined ? [] : imagesOf(TASK, given as ImageInput);
+function inputOf(text: unknown, imageInput: unknown): Input {
+  const apart = imageInput === undefined ? [] : imagesOf(TASK, imageInput as ImageInput);
   if (typeof text === 'string') return { images: apart, prompt: text };
   if (!Array.isArray(text) || !isObject(text[0]))
     throw new ArgumentError(`${TASK}: the input is ${describeValue(text)}, expected messages, or images and a text`);
-  checkMessages(TASK, text as ChatMessage[], given === undefined ? undefined : (i) => `text[${i}]`);
+  checkMessages(TASK, text as ChatMessage[], imageInput === undefined ? undefined : (i) => `text[${i}]`);
   const { images, shown } = imagesIn(text as ChatMessage[]);
   if (apart.length > 0 && images.length > 0)
     throw new ArgumentError(`${TASK}: images are given both separately and in messages, expected one of them`);

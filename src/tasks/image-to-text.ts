@@ -89,8 +89,8 @@ export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
       if (Array.isArray(image)) throw new ArgumentError(`${task}: there are several images, expected one`);
       if (finds) return answersInWords(context, image, question, options as WordBoxOptions);
       const generate = argumentsOf(context, options);
-      const asked = `<s_docvqa><s_question>${question}</s_question><s_answer>`;
-      const tokens = tokenizer.encode(asked, { addSpecial: false });
+      const taskPrompt = `<s_docvqa><s_question>${question}</s_question><s_answer>`;
+      const tokens = tokenizer.encode(taskPrompt, { addSpecial: false });
       // Donut reads no start token before the question, as in transformers.
       const { encoder } = model.config as { encoder?: { model_type?: unknown } };
       const start = `${encoder?.model_type}`.startsWith('donut') ? tokens[0] : undefined;

@@ -14,7 +14,7 @@ export function labelOf(model: LoadedModel, id: number): string {
 export function labelId(model: LoadedModel, prefix: string): number | undefined {
   const names = model.config.id2label;
   if (!isObject(names)) return undefined;
-  const found = Object.entries(names).find(([, each]) => String(each).toLowerCase().startsWith(prefix));
+  const found = Object.entries(names).find(([, label]) => String(label).toLowerCase().startsWith(prefix));
   return found && Number(found[0]);
 }
 

@@ -44,11 +44,14 @@ export function cropsOf(
     const overlap = Math.trunc(ratio * Math.min(width, height) * (2 / parts));
     const sizeOf = (side: number) => Math.ceil((overlap * (parts - 1) + side) / parts);
     const [wide, high] = [sizeOf(width), sizeOf(height)];
-    const own = Math.max(1, Math.trunc(points / divisor ** layer));
+    const cropPoints = Math.max(1, Math.trunc(points / divisor ** layer));
     for (let column = 0; column < parts; column++)
       for (let row = 0; row < parts; row++) {
         const [left, top] = [(wide - overlap) * column, (high - overlap) * row];
-        crops.push({ box: [left, top, Math.min(left + wide, width), Math.min(top + high, height)], points: own });
+        crops.push({
+          box: [left, top, Math.min(left + wide, width), Math.min(top + high, height)],
+          points: cropPoints,
+        });
       }
   }
   return crops;
@@ -56,8 +59,8 @@ export function cropsOf(
 
 /** Returns the centres of `side` × `side` squares, in fractions of width and height. */
 export function gridOf(side: number): [x: number, y: number][] {
-  const place = (i: number) => Math.fround(side === 1 ? 0.5 : (i + 0.5) / side);
-  return Array.from({ length: side * side }, (_, i) => [place(i % side), place(Math.floor(i / side))]);
+  const coordinate = (i: number) => Math.fround(side === 1 ? 0.5 : (i + 0.5) / side);
+  return Array.from({ length: side * side }, (_, i) => [coordinate(i % side), coordinate(Math.floor(i / side))]);
 }
 
 /** Rows between two pauses. */
@@ -154,10 +157,10 @@ export function runsOf({ width, height, data }: RawImage): RunMask {
   let [run, value] = [0, 0];
   for (let x = 0; x < width; x++)
     for (let y = 0; y < height; y++) {
-      const own = data[y * width + x] === 255 ? 1 : 0;
-      if (own !== value) {
+      const bit = data[y * width + x] === 255 ? 1 : 0;
+      if (bit !== value) {
         counts.push(run);
-        [run, value] = [0, own];
+        [run, value] = [0, bit];
       }
       run++;
     }

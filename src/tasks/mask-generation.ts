@@ -191,13 +191,13 @@ async function cropMasks(sam: SamContext, raw: Pixels, crop: Crop, options: Mask
   await withEncoded(sam, part, async (encoded) => {
     for (let first = 0; first < points.length; first += batch) {
       signal?.throwIfAborted();
-      const own = points.slice(first, first + batch);
-      const places = own.flatMap(([x, y]) => [
+      const batchPoints = points.slice(first, first + batch);
+      const coordinates = batchPoints.flatMap(([x, y]) => [
         Math.fround(x * part.width) * encoded.scales[0],
         Math.fround(y * part.height) * encoded.scales[1],
       ]);
-      const inputPoints = Float32Array.from(places);
-      const prompts = { inputPoints: { data: inputPoints, shape: [1, own.length, 1, 2] } };
+      const inputPoints = Float32Array.from(coordinates);
+      const prompts = { inputPoints: { data: inputPoints, shape: [1, batchPoints.length, 1, 2] } };
       await eachMask(sam, encoded, prompts, quality, async (logits, score) => {
         const size = [right - left, bottom - top] as const;
         const mask = await inSlices(maskOf(logits, size, { threshold, offset, stability }, crop.box, whole));
@@ -236,19 +236,19 @@ function promptsOf(
   scales: readonly [number, number],
 ): Record<string, Numbers> {
   const prompts: Record<string, Numbers> = {};
-  const placed = (places: readonly number[]) =>
-    Float32Array.from(places, (place, i) => place * (scales[i % 2] as number));
+  const scaled = (coordinates: readonly number[]) =>
+    Float32Array.from(coordinates, (coordinate, i) => coordinate * (scales[i % 2] as number));
   if (points !== undefined) {
     const shape = shapeOf('input_points', points, 3, [undefined, undefined, 2]);
-    prompts.inputPoints = { data: placed((points as readonly (readonly number[])[][]).flat(2)), shape: [1, ...shape] };
+    prompts.inputPoints = { data: scaled((points as readonly (readonly number[])[][]).flat(2)), shape: [1, ...shape] };
     if (labels !== undefined) {
-      const given = shapeOf('input_labels', labels, 2, shape);
-      prompts.inputLabels = { data: Int32Array.from(labels.flat()), shape: [1, ...given] };
+      const labelShape = shapeOf('input_labels', labels, 2, shape);
+      prompts.inputLabels = { data: Int32Array.from(labels.flat()), shape: [1, ...labelShape] };
     }
   }
   if (boxes !== undefined)
     prompts.inputBoxes = {
-      data: placed((boxes as readonly (readonly number[])[]).flat()),
+      data: scaled((boxes as readonly (readonly number[])[]).flat()),
       shape: [1, ...shapeOf('input_boxes', boxes, 2, [undefined, 4])],
     };
   return prompts;
@@ -265,7 +265,7 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
     if (
       size === 0 ||
       (wanted[i] ?? size) !== size ||
-      level.some((each) => !Array.isArray(each) || each.length !== size)
+      level.some((item) => !Array.isArray(item) || item.length !== size)
     )
       throw new ArgumentError(
         `${TASK}: ${name} is ${describeValue(list)}, expected lists of equal lengths, ${depth} levels deep`,
@@ -273,8 +273,8 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
     shape.push(size);
     level = level.flat() as readonly unknown[];
   }
-  const wrong = level.find((each) => !Number.isFinite(each));
-  if (level.some((each) => !Number.isFinite(each)))
+  const wrong = level.find((value) => !Number.isFinite(value));
+  if (level.some((value) => !Number.isFinite(value)))
     throw new ArgumentError(`${TASK}: ${name} has ${describeValue(wrong)}, expected numbers`);
   return shape;
 }
@@ -327,8 +327,8 @@ async function eachMask(
       if (minQuality > 0 && !(score > minQuality)) continue;
       const resized = inference(model, () => {
         const padded = interpolate(slice(masks, 0, i, i + 1), { size: processor.padded, mode: 'bilinear' });
-        const cut = contiguous(slice(slice(padded, 2, 0, scaledSize.height), 3, 0, scaledSize.width));
-        return interpolate(cut, { size: [image.height, image.width], mode: 'bilinear' });
+        const cropped = contiguous(slice(slice(padded, 2, 0, scaledSize.height), 3, 0, scaledSize.width));
+        return interpolate(cropped, { size: [image.height, image.width], mode: 'bilinear' });
       });
       try {
         await use((await resized.data()) as Float32Array, score);

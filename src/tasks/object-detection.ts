@@ -73,8 +73,8 @@ function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: 
         const id = argmax(shares);
         return { query, id, score: shares[id] as number };
       })
-    : largest(logits, queries).map((at) => {
-        return { query: Math.floor(at / classes), id: at % classes, score: sigmoid(logits[at] as number) };
+    : largest(logits, queries).map((index) => {
+        return { query: Math.floor(index / classes), id: index % classes, score: sigmoid(logits[index] as number) };
       });
   return found
     .filter(({ score }) => score > threshold)

@@ -148,18 +148,19 @@ export async function openModel(
   head: LoadModelOptions['head'],
   options: PipelineOptions,
 ): Promise<OpenedModel> {
-  const { device: given, ...load } = loadOptions(op, task, model, options);
+  const { device: requestedDevice, ...load } = loadOptions(op, task, model, options);
   if (model instanceof PretrainedModel) {
     checkNothingToLoad(options);
-    return { model: withHead(task, model, head, given), close: () => {} };
+    return { model: withHead(task, model, head, requestedDevice), close: () => {} };
   }
   const opened: { dispose(): void }[] = [];
   const close = () => {
-    for (const each of opened.splice(0).reverse()) each.dispose();
+    for (const resource of opened.splice(0).reverse()) resource.dispose();
   };
   try {
-    const device = typeof given === 'object' ? given : await openDevice(given, load.onWarning);
-    if (device !== given) opened.push(device);
+    const device =
+      typeof requestedDevice === 'object' ? requestedDevice : await openDevice(requestedDevice, load.onWarning);
+    if (device !== requestedDevice) opened.push(device);
     const isLocal = options.local_files_only === true;
     const read = await loadModel(device, await localOr(model as ModelLocation, isLocal), { ...load, head });
     opened.push(read);
@@ -184,13 +185,20 @@ const TRANSFORMERS_JS = {
 /** Returns the options for `loadModel`, which refuses unknown ones. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
   const { cache_dir: folder, progress_callback: tell, ...others } = checkOptions(op, options);
-  const { local_files_only, subfolder, model_file_name, session_options, use_external_data_format, ...given } = others;
-  const own = { local_files_only, subfolder, model_file_name, session_options, use_external_data_format };
-  checkOptions(op, { cache_dir: folder, ...own }, TRANSFORMERS_JS);
+  const { local_files_only, subfolder, model_file_name, session_options, use_external_data_format, ...loadSettings } =
+    others;
+  const transformersOptions = {
+    local_files_only,
+    subfolder,
+    model_file_name,
+    session_options,
+    use_external_data_format,
+  };
+  checkOptions(op, { cache_dir: folder, ...transformersOptions }, TRANSFORMERS_JS);
   const cache_dir = folder ?? env.cacheDir ?? undefined;
   const file = [subfolder ?? 'onnx', model_file_name ?? 'model'].filter((part) => part !== '').join('/');
   const isNamed = subfolder !== undefined || model_file_name !== undefined;
-  const load = isNamed ? { ...given, onnxFile: file } : given;
+  const load = isNamed ? { ...loadSettings, onnxFile: file } : loadSettings;
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
   checkFunction(`${op}: progress_callback of ${task}`, tell);
   const name = nameOf(model);
@@ -217,8 +225,8 @@ async function openDevice(
   const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
   const known = Object.keys(backends);
   if (!known.includes(name as string)) {
-    const others = OTHER_PROCESSORS.join(', ');
-    const expected = `a device or one of ${known.join(', ')}. Everything is computed on the CPU: ${others} mean auto`;
+    const otherNames = OTHER_PROCESSORS.join(', ');
+    const expected = `a device or one of ${known.join(', ')}. Everything is computed on the CPU: ${otherNames} mean auto`;
     throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
   }
   return createDevice({ backend: backends[name as keyof typeof backends] });
@@ -226,7 +234,7 @@ async function openDevice(
 
 /** Throws ArgumentError for options of loading, which have no effect on a loaded model. */
 function checkNothingToLoad(options: PipelineOptions): void {
-  const name = Object.keys(options).find((each) => each !== 'device' && each !== 'progress_callback');
+  const name = Object.keys(options).find((option) => option !== 'device' && option !== 'progress_callback');
   if (name !== undefined)
     throw new ArgumentError(`pipeline: the model is loaded already, expected no option ${name}: give it to loadModel`);
 }

@@ -91,8 +91,8 @@ export class PromptImages {
         return processor.prompt(text, entries.length, this.#mark, begin);
       },
       hasAll: (ids) => {
-        const own = new Set(entries.flatMap((entry) => entry.images.ids.flat()));
-        return ids.every((id) => id < this.reader.model.vocabSize || own.has(id));
+        const promptIds = new Set(entries.flatMap((entry) => entry.images.ids.flat()));
+        return ids.every((id) => id < this.reader.model.vocabSize || promptIds.has(id));
       },
       release,
     };
@@ -179,14 +179,16 @@ export class PromptImages {
 /** Returns the model's inputs for an image, as tensors outside of any scope. */
 function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   const { data, shape } = ready.pixelValues;
-  const { spatialShapes, pixelAttentionMask, imageGridThw, imagePositionIds: places } = ready;
+  const { spatialShapes, pixelAttentionMask, imageGridThw, imagePositionIds: positions } = ready;
   return {
     pixelValues: device.unscoped(() => device.tensor(data, shape)),
     ...(spatialShapes && { spatialShapes }),
     ...(pixelAttentionMask && { pixelAttentionMask }),
     ...(imageGridThw && { imageGridThw }),
-    ...(places && {
-      imagePositionIds: device.unscoped(() => device.tensor(Int32Array.from(places.flat()), [1, places.length, 2])),
+    ...(positions && {
+      imagePositionIds: device.unscoped(() =>
+        device.tensor(Int32Array.from(positions.flat()), [1, positions.length, 2]),
+      ),
     }),
   };
 }

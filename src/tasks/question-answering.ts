@@ -59,12 +59,12 @@ export const questionAnswering: Task<QuestionAnswering> = {
       options: QuestionAnsweringOptions = {},
     ) => {
       const limits = limitsOf(task, options);
-      const [asked, given] = [textsOf(TASK, questions, 'question'), textsOf(TASK, contexts, 'context')];
-      if (asked.length !== given.length)
+      const [questionList, contextList] = [textsOf(TASK, questions, 'question'), textsOf(TASK, contexts, 'context')];
+      if (questionList.length !== contextList.length)
         throw new ArgumentError(
-          `${TASK}: ${asked.length} questions and ${given.length} contexts, expected the same number`,
+          `${TASK}: ${questionList.length} questions and ${contextList.length} contexts, expected the same number`,
         );
-      const pairs = asked.map((question, i) => [question, given[i] as string] as const);
+      const pairs = questionList.map((question, i) => [question, contextList[i] as string] as const);
       const sizeOf = ([question, context]: readonly [string, string]) => question.length + context.length;
       const run = async (batch: readonly (readonly [string, string])[]) => {
         const parts = await readParts(task, batch, limits, options);
@@ -84,7 +84,7 @@ interface Limits extends AnswerLimits {
 
 function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Limits {
   checkCallOptions(TASK, options);
-  const given = checkOptions(TASK, options, {
+  const checked = checkOptions(TASK, options, {
     top_k: 'count',
     max_seq_len: 'count',
     doc_stride: 'whole',
@@ -94,15 +94,15 @@ function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Li
     align_to_words: 'boolean',
     ...callOptionKinds,
   });
-  const maxLength = Math.min(given.max_seq_len ?? 384, tokenLimit(model));
+  const maxLength = Math.min(checked.max_seq_len ?? 384, tokenLimit(model));
   return {
-    count: given.top_k ?? 1,
+    count: checked.top_k ?? 1,
     maxLength,
-    stride: given.doc_stride ?? Math.min(maxLength >> 1, 128),
-    longest: given.max_answer_len ?? 15,
-    questionLength: given.max_question_len ?? 64,
-    mayBeNone: given.handle_impossible_answer ?? false,
-    inWords: given.align_to_words ?? true,
+    stride: checked.doc_stride ?? Math.min(maxLength >> 1, 128),
+    longest: checked.max_answer_len ?? 15,
+    questionLength: checked.max_question_len ?? 64,
+    mayBeNone: checked.handle_impossible_answer ?? false,
+    inWords: checked.align_to_words ?? true,
   };
 }
 
@@ -115,7 +115,7 @@ async function readParts(
 ): Promise<ContextPart[][]> {
   const encoded = await encode(
     task,
-    batch.map(([question]) => cut(task, question, questionLength)),
+    batch.map(([question]) => truncatedQuestion(task, question, questionLength)),
     {
       textPair: batch.map(([, context]) => context),
       truncation: 'only_second',
@@ -134,13 +134,13 @@ async function readParts(
       output.startLogits as Tensor,
       output.endLogits as Tensor,
     ])) as [Float32Array, Float32Array];
-    let at = 0;
+    let start = 0;
     return some.map((row): ContextPart => {
-      const own = [at, at + lengthOf(row)] as const;
-      at += lengthOf(row);
+      const range = [start, start + lengthOf(row)] as const;
+      start += lengthOf(row);
       return {
-        starts: starts.subarray(...own),
-        ends: ends.subarray(...own),
+        starts: starts.subarray(...range),
+        ends: ends.subarray(...range),
         offsets: encoded.offsets[row] as [number, number][],
         wordIds: encoded.wordIds[row] as (number | null)[],
         first: firstOfContext(encoded.specialTokensMask[row] as number[]),
@@ -153,7 +153,7 @@ async function readParts(
 }
 
 /** Cuts the question after its first tokens. */
-function cut(task: TaskContext, question: string, tokens: number): string {
+function truncatedQuestion(task: TaskContext, question: string, tokens: number): string {
   const { offsets } = tokenizerOf(task).encodeBatch([question], { addSpecialTokens: false });
   const last = offsets[0]?.[tokens - 1];
   const isLonger = (offsets[0]?.length ?? 0) > tokens;

@@ -97,8 +97,8 @@ export function defaultModel(task: string): string {
 
 /** Loads a task. Throws ArgumentError for an unknown task. */
 export async function taskOf<Name extends TaskName>(name: Name): Promise<Task<CallOf<Name>>> {
-  const own = plainName(String(name));
-  const load = Object.hasOwn(tasks, own) ? tasks[own as keyof typeof tasks] : undefined;
+  const plain = plainName(String(name));
+  const load = Object.hasOwn(tasks, plain) ? tasks[plain as keyof typeof tasks] : undefined;
   if (load !== undefined) return (await load()) as unknown as Task<CallOf<Name>>;
   const known = [...Object.keys(tasks), ...Object.keys(aliases)].join(', ');
   throw new ArgumentError(`pipeline: the task is ${describeValue(name)}, expected one of ${known}`);

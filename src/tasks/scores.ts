@@ -16,14 +16,14 @@ export function sigmoid(logit: number): number {
 /** Returns the indices of the largest values in descending order. Equal values keep their order. */
 export function largest(values: ArrayLike<number>, count: number): number[] {
   const isAhead = (a: number, b: number) => (values[b] as number) - (values[a] as number) || a - b;
-  const places: number[] = [];
+  const indices: number[] = [];
   // Only the best indices so far are kept sorted. Sorting a whole vocabulary would take 20 ms.
   const max = Math.max(count, 32);
   for (let i = 0; i < values.length; i++) {
-    places.push(i);
-    if (places.length >= 4 * max) places.sort(isAhead).length = max;
+    indices.push(i);
+    if (indices.length >= 4 * max) indices.sort(isAhead).length = max;
   }
-  return places.sort(isAhead).slice(0, count);
+  return indices.sort(isAhead).slice(0, count);
 }
 
 /** Returns the index of the largest value, the first of equal ones. */

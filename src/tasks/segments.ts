@@ -55,15 +55,15 @@ export async function segmentsOf(
     return { query, labelId, score: Math.fround(shares[labelId] as number) };
   }).filter(({ labelId, score }) => labelId < classes - 1 && score > threshold);
 
-  const places = size[0] * size[1];
-  const best = new Float32Array(places).fill(Number.NEGATIVE_INFINITY);
-  const owner = new Int32Array(places);
+  const pixels = size[0] * size[1];
+  const best = new Float32Array(pixels).fill(Number.NEGATIVE_INFINITY);
+  const owner = new Int32Array(pixels);
   const whole: number[] = [];
   for (const [k, { query, score }] of kept.entries()) {
     const map = inference(masks, () => sigmoid(slice(masks, 1, query, query + 1)));
     const shares = await resizedMap(map, size).finally(() => map.dispose());
     let area = 0;
-    for (let i = 0; i < places; i++) {
+    for (let i = 0; i < pixels; i++) {
       const share = Math.fround((shares[i] as number) * score);
       if (share >= mask_threshold) area++;
       if (share <= (best[i] as number)) continue;

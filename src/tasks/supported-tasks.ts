@@ -42,8 +42,8 @@ const OF_SEVERAL_KINDS = [
 export async function supportedTasks(model: PretrainedModel, body: PretrainedModel | null): Promise<string[]> {
   const found: string[] = [];
   for (const name of taskNames) {
-    const given = OF_BODIES.includes(name) && body !== null ? body : model;
-    if (await isSupported(name, given)) found.push(name);
+    const tested = OF_BODIES.includes(name) && body !== null ? body : model;
+    if (await isSupported(name, tested)) found.push(name);
   }
   return found;
 }

@@ -24,28 +24,31 @@ const NAMES = {
 export function taskParameters({ config }: LoadedModel, tasks: readonly string[]): TaskParameters | null {
   const all = isObject(config.task_specific_params) ? config.task_specific_params : {};
   const name = tasks.find((task) => Object.hasOwn(all, task));
-  const own = name === undefined ? null : all[name];
-  if (!isObject(own)) return null;
+  const taskValues = name === undefined ? null : all[name];
+  if (!isObject(taskValues)) return null;
   const generate = Object.entries(NAMES).flatMap(([key, option]) => {
-    const value = own[key];
+    const value = taskValues[key];
     return typeof value === 'number' || typeof value === 'boolean' ? [[option, value] as const] : [];
   });
-  return { prefix: typeof own.prefix === 'string' ? own.prefix : '', generate: Object.fromEntries(generate) };
+  return {
+    prefix: typeof taskValues.prefix === 'string' ? taskValues.prefix : '',
+    generate: Object.fromEntries(generate),
+  };
 }
 
 /**
- * Completes the options of a call, `given`, by a task's `own` settings. A maximum length of the call replaces the
- * task's, even if one counts new tokens and the other all tokens. The task's minimum length is limited to the call's
- * maximum.
+ * Completes the options of a call, `options`, by a task's `modelDefaults` settings. A maximum length of the call
+ * replaces the task's, even if one counts new tokens and the other all tokens. The task's minimum length is limited to
+ * the call's maximum.
  */
-export function withTaskParameters(own: GenerateOptions, given: GenerateOptions): GenerateOptions {
-  const { maxLength, minLength, ...others } = own;
-  const max = given.maxNewTokens ?? given.maxLength;
-  const min = given.minNewTokens ?? given.minLength;
+export function withTaskParameters(modelDefaults: GenerateOptions, options: GenerateOptions): GenerateOptions {
+  const { maxLength, minLength, ...remaining } = modelDefaults;
+  const max = options.maxNewTokens ?? options.maxLength;
+  const min = options.minNewTokens ?? options.minLength;
   return {
-    ...others,
+    ...remaining,
     ...(max === undefined ? { maxLength } : {}),
     ...(min === undefined ? { minLength: minLength && Math.min(minLength, max ?? minLength) } : {}),
-    ...given,
+    ...options,
   };
 }

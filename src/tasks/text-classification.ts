@@ -66,8 +66,8 @@ export const textClassification: Task<TextClassification> = {
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
       const { model } = context;
-      const given = (Array.isArray(texts) ? texts : [texts]).map(pairOf);
-      const results = await classify(context, given, options, (logits) => {
+      const inputs = (Array.isArray(texts) ? texts : [texts]).map(pairOf);
+      const results = await classify(context, inputs, options, (logits) => {
         const scores = scoresOf(model, logits, activation);
         return largest(scores, count ?? scores.length).map((id) => ({
           label: labelOf(model, id),
@@ -105,12 +105,12 @@ export async function classify<Result>(
   return inBatches(pairs, sizeOf, run, options);
 }
 
-function pairOf(given: unknown, index: number): TextOrPair {
-  if (typeof given === 'string') return [given];
-  const { text, text_pair: pair } = isObject(given) ? given : {};
+function pairOf(input: unknown, index: number): TextOrPair {
+  if (typeof input === 'string') return [input];
+  const { text, text_pair: pair } = isObject(input) ? input : {};
   if (typeof text === 'string' && typeof pair === 'string') return [text, pair];
   throw new ArgumentError(
-    `${TASK}: texts[${index}] is ${describeValue(given)}, expected a string or { text, text_pair }`,
+    `${TASK}: texts[${index}] is ${describeValue(input)}, expected a string or { text, text_pair }`,
   );
 }
 

@@ -96,11 +96,11 @@ type OwnName = (typeof OWN)[number];
 export const textGeneration: Task<TextGeneration> = {
   head: 'language-model',
   create: (context) =>
-    (async (given: unknown, options: TextGenerationOptions = {}) => {
+    (async (input: unknown, options: TextGenerationOptions = {}) => {
       checkCallOptions(TASK, options);
       const generate = generationArguments(TASK, context.model, options, OWN);
       checkOwn(options);
-      const [inputs, isBatch] = inputsOf(given);
+      const [inputs, isBatch] = inputsOf(input);
       if (options.streamer && inputs.length !== 1)
         throw new ArgumentError(`${TASK}: a streamer shows one text, but there are ${inputs.length}`);
       const prompts = await Promise.all(inputs.map((input) => promptOf(context, input, options)));
@@ -118,8 +118,11 @@ export const textGeneration: Task<TextGeneration> = {
 
 /** Checks the options that `generationArguments` leaves to the task. */
 function checkOwn(options: TextGenerationOptions): void {
-  const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<TextGenerationOptions, OwnName>;
-  checkOptions(TASK, own, {
+  const pipelineOptions = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<
+    TextGenerationOptions,
+    OwnName
+  >;
+  checkOptions(TASK, pipelineOptions, {
     ...callOptionKinds,
     return_full_text: 'boolean',
     add_special_tokens: 'boolean',
@@ -139,25 +142,25 @@ interface Prompt {
   readonly ids: readonly number[];
 }
 
-function inputsOf(given: unknown): [inputs: (string | Chat)[], isBatch: boolean] {
-  if (typeof given === 'string') return [[given], false];
-  if (!Array.isArray(given))
-    throw new ArgumentError(`${TASK}: the input is ${describeValue(given)}, expected text or messages, one or several`);
-  const [first] = given as readonly unknown[];
+function inputsOf(input: unknown): [inputs: (string | Chat)[], isBatch: boolean] {
+  if (typeof input === 'string') return [[input], false];
+  if (!Array.isArray(input))
+    throw new ArgumentError(`${TASK}: the input is ${describeValue(input)}, expected text or messages, one or several`);
+  const [first] = input as readonly unknown[];
   if (isObject(first)) {
-    checkMessages(TASK, given);
-    return [[given], false];
+    checkMessages(TASK, input);
+    return [[input], false];
   }
   // All items are of the first one's kind: texts or conversations.
-  for (const [i, each] of given.entries()) {
+  for (const [i, item] of input.entries()) {
     const name = `inputs[${i}]`;
-    if (Array.isArray(first) && Array.isArray(each)) checkMessages(TASK, each, (j) => `${name}[${j}]`);
-    else if (typeof each !== 'string' || Array.isArray(first))
+    if (Array.isArray(first) && Array.isArray(item)) checkMessages(TASK, item, (j) => `${name}[${j}]`);
+    else if (typeof item !== 'string' || Array.isArray(first))
       throw new ArgumentError(
-        `${TASK}: ${name} is ${describeValue(each)}, expected ${Array.isArray(first) ? 'messages' : 'text'}`,
+        `${TASK}: ${name} is ${describeValue(item)}, expected ${Array.isArray(first) ? 'messages' : 'text'}`,
       );
   }
-  return [given, true];
+  return [input, true];
 }
 
 async function promptOf(context: TaskContext, input: string | Chat, options: TextGenerationOptions): Promise<Prompt> {
@@ -204,9 +207,9 @@ async function write(
   const attentions = result.attentions ? await attentionsOf(batch, result) : [];
   const texts: GeneratedText<unknown>[][] = batch.map(() => []);
   for (const [i, tokens] of result.sequences.entries()) {
-    const place = result.inputs[i] as number;
-    texts[place]?.push({
-      generated_text: textOf(context, batch[place] as Prompt, tokens, options),
+    const index = result.inputs[i] as number;
+    texts[index]?.push({
+      generated_text: textOf(context, batch[index] as Prompt, tokens, options),
       ...(options.output_scores && {
         score: result.scores[i] as number,
         tokens,
@@ -233,8 +236,8 @@ function textOf(
   const written = tokenizer.decode([...ids, ...tokens]).slice(tokenizer.decode(ids).length);
   if (typeof input !== 'string') {
     const isOpen = /<think>\s*$/.test(tokenizer.decode(ids.slice(-PROMPT_END), { skipSpecial: false }));
-    const said = hasChannels(tokenizer) ? answerText(tokenizer, tokens, true) : written;
-    const { text, reasoning } = withoutReasoning(said, isOpen);
+    const answer = hasChannels(tokenizer) ? answerText(tokenizer, tokens, true) : written;
+    const { text, reasoning } = withoutReasoning(answer, isOpen);
     return [...input, { role: 'assistant', content: text, ...(reasoning !== '' && { reasoning_content: reasoning }) }];
   }
   return (options.return_full_text ?? true) ? input + written : written;
@@ -248,17 +251,17 @@ async function attentionsOf(
   const layers = attentions?.decoder ?? [];
   try {
     const values = await Promise.all(layers.map((layer) => layer.data()));
-    return inputs.map((place, i) => {
-      const read = Math.max(1, batch[place]?.ids.length ?? 0) + (logProbabilities[i]?.length ?? 0) - 1;
+    return inputs.map((index, i) => {
+      const read = Math.max(1, batch[index]?.ids.length ?? 0) + (logProbabilities[i]?.length ?? 0) - 1;
       return layers.map(({ shape }, l) => {
         const [, heads, rows, columns] = shape as [number, number, number, number];
-        const own = new Float32Array(heads * read * read);
+        const matrix = new Float32Array(heads * read * read);
         for (let row = 0; row < heads * read; row++) {
           const [head, query] = [Math.floor(row / read), row % read];
           const from = ((i * heads + head) * rows + query) * columns;
-          own.set((values[l] as Float32Array).subarray(from, from + read), row * read);
+          matrix.set((values[l] as Float32Array).subarray(from, from + read), row * read);
         }
-        return new HostTensor(own, [heads, read, read]);
+        return new HostTensor(matrix, [heads, read, read]);
       });
     });
   } finally {

@@ -172,9 +172,9 @@ export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Pro
   const size = logits.length / encoded.inputIds.reduce((sum, { length }) => sum + length, 0);
   let start = 0;
   return encoded.inputIds.map((row) => {
-    const own = row.map((_, i) => logits.subarray((start + i) * size, (start + i + 1) * size));
+    const rowLogits = row.map((_, i) => logits.subarray((start + i) * size, (start + i + 1) * size));
     start += row.length;
-    return own;
+    return rowLogits;
   });
 }
 

@@ -48,12 +48,12 @@ export class TextStreamer implements Streamer {
   }
 
   put(tokens: readonly (readonly number[])[]): void {
-    const own = tokens[0] ?? [];
+    const newTokens = tokens[0] ?? [];
     const isPrompt = this.#stream === null;
     this.#stream ??= new TextStream(this.tokenizer, { skipSpecial: this.options.skip_special_tokens ?? true });
     if (isPrompt && this.options.skip_prompt) return;
-    this.options.token_callback_function?.(own);
-    for (const token of own) this.#show(this.#stream.push(token));
+    this.options.token_callback_function?.(newTokens);
+    for (const token of newTokens) this.#show(this.#stream.push(token));
   }
 
   end(): void {

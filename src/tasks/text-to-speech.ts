@@ -56,17 +56,17 @@ export const textToSpeech: Task<TextToSpeech> = {
     const { tokenizer, config } = model;
     const speak = speakerOf(model);
     if (tokenizer === null) throw new FormatError(`${TASK}: ${missingTokenizer(config)}`);
-    async function call(given: string | readonly string[], options: TextToSpeechOptions = {}) {
+    async function call(input: string | readonly string[], options: TextToSpeechOptions = {}) {
       checkCallOptions(TASK, options);
       checkOptions(TASK, options, kinds);
-      const texts: readonly unknown[] = Array.isArray(given) ? given : [given];
+      const texts: readonly unknown[] = Array.isArray(input) ? input : [input];
       const results: RawAudio[] = [];
       for (const text of texts) {
         options.signal?.throwIfAborted();
         results.push(await speak(idsOf(tokenizer as PretrainedTokenizer, text), options));
         options.onProgress?.({ done: results.length, total: texts.length });
       }
-      return Array.isArray(given) ? results : (results[0] as RawAudio);
+      return Array.isArray(input) ? results : (results[0] as RawAudio);
     }
     return call as TextToSpeech;
   },
@@ -121,8 +121,9 @@ function speakerOf(model: LoadedModel): Speak {
 }
 
 function refuse(options: TextToSpeechOptions, names: readonly (keyof TextToSpeechOptions)[], family: string): void {
-  const given = names.find((name) => options[name] !== undefined);
-  if (given !== undefined) throw new ArgumentError(`${TASK}: ${given} is given, but ${family} does not use it`);
+  const unsupported = names.find((name) => options[name] !== undefined);
+  if (unsupported !== undefined)
+    throw new ArgumentError(`${TASK}: ${unsupported} is given, but ${family} does not use it`);
 }
 
 async function loadVocoder({ device }: LoadedModel, id: string, signal?: AbortSignal): Promise<SpeechT5HifiGan> {
@@ -133,13 +134,16 @@ async function loadVocoder({ device }: LoadedModel, id: string, signal?: AbortSi
   throw new FormatError(`${TASK}: the vocoder ${id} is ${type}, expected SpeechT5HifiGan`);
 }
 
-async function voiceOf({ speaker_embeddings: given, signal }: TextToSpeechOptions): Promise<Float32Array | Tensor> {
-  if (given instanceof Tensor || given instanceof Float32Array) return given;
-  if (!isMediaFile(given))
+async function voiceOf({
+  speaker_embeddings: embeddings,
+  signal,
+}: TextToSpeechOptions): Promise<Float32Array | Tensor> {
+  if (embeddings instanceof Tensor || embeddings instanceof Float32Array) return embeddings;
+  if (!isMediaFile(embeddings))
     throw new ArgumentError(
-      `${TASK}: speaker_embeddings is ${describeValue(given)}, expected a Float32Array, a tensor, or a file of float32`,
+      `${TASK}: speaker_embeddings is ${describeValue(embeddings)}, expected a Float32Array, a tensor, or a file of float32`,
     );
-  const bytes = await bytesOf(TASK, given, signal);
+  const bytes = await bytesOf(TASK, embeddings, signal);
   if (bytes.length === 0 || bytes.length % 4 !== 0)
     throw new ArgumentError(`${TASK}: speaker_embeddings has ${bytes.length} bytes, expected float32 numbers`);
   return new Float32Array(bytes.slice().buffer);

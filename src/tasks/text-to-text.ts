@@ -44,11 +44,11 @@ export interface TextToText {
 
 const OWN = ['signal', 'onProgress', 'batchSize', 'truncate', 'streamer', 'output_scores'] as const;
 
-/** Separates the options of a call from those for `generate`. `own`: names of the task's own options. */
+/** Separates the options of a call from those for `generate`. `ownNames`: names of the task's own options. */
 export function textToTextArguments<Options extends TextToTextOptions>(
   { task, model }: TaskContext,
   options: Options,
-  own: readonly (keyof Options & string)[] = [],
+  ownNames: readonly (keyof Options & string)[] = [],
 ): GenerateOptions {
   if (model.encoder === null || model.decoder === null)
     throw new FormatError(`${task}: the model is ${model.config.model_type}, expected an encoder and a decoder`);
@@ -56,7 +56,7 @@ export function textToTextArguments<Options extends TextToTextOptions>(
   const { output_scores, streamer, truncate } = options;
   const kinds = { output_scores: 'boolean', streamer: STREAMER, truncate: 'boolean' } as const;
   checkOptions(task, { output_scores, streamer, truncate }, kinds);
-  return generationArguments(task, model, options, [...OWN, ...own]);
+  return generationArguments(task, model, options, [...OWN, ...ownNames]);
 }
 
 /** Generates the outputs for each text. The `num_return_sequences` outputs of a text are consecutive. */

@@ -74,15 +74,15 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
       const run = async (batch: readonly string[]) => {
         const parts = await scoresOf(context, batch, stride);
         return batch.map((_, i) => {
-          const own = parts.filter(({ text }) => text === i);
+          const partsOfText = parts.filter(({ text }) => text === i);
           if (strategy === 'none')
-            return own
+            return partsOfText
               .flatMap((tokens) => entitiesOf(context, tokens))
               .filter(({ entity }) => !ignored.includes(entity));
-          const groups = own
+          const groups = partsOfText
             .flatMap((part) => groupsOf(context, part, strategy))
             .filter(({ entity_group: kind }) => !ignored.includes(kind));
-          return own.length > 1 ? longestOfOverlapping(groups) : groups;
+          return partsOfText.length > 1 ? longestOfOverlapping(groups) : groups;
         });
       };
       const list = textsOf(TASK, texts);
@@ -111,11 +111,11 @@ async function scoresOf(context: TaskContext, texts: readonly string[], stride: 
     const text = encoded.overflowToSampleMapping[row] as number;
     const characters = [...(texts[text] as string)];
     const tokens: TokenScores[] = [];
-    const places = encoded.offsets[row] as [number, number][];
+    const spans = encoded.offsets[row] as [number, number][];
     const words = encoded.wordIds[row] as (number | null)[];
     for (const [index, id] of ids.entries()) {
       if (encoded.specialTokensMask[row]?.[index]) continue;
-      const [start, end] = places[index] as [number, number];
+      const [start, end] = spans[index] as [number, number];
       // If the tokenizer has no words, words are separated by spaces, as in transformers.
       const continuesWord = isWordPiece
         ? index > 0 && words[index] !== null && words[index] === words[index - 1]

@@ -47,8 +47,8 @@ export function languagesOf(context: TaskContext): TranslationLanguages | null {
     mark({ inputIds, specialTokensMask }, source) {
       if (source === null) return inputIds;
       return inputIds.map((row, i) => {
-        const isMark = (id: number, at: number) => specialTokensMask[i]?.[at] === 1 && isLanguage(id);
-        if (row.some(isMark)) return row.map((id, at) => (isMark(id, at) ? source : id));
+        const isMark = (id: number, position: number) => specialTokensMask[i]?.[position] === 1 && isLanguage(id);
+        if (row.some(isMark)) return row.map((id, position) => (isMark(id, position) ? source : id));
         return comesLast ? [...row, source] : [source, ...row]; // the tokenizer's template adds no language
       });
     },

@@ -73,16 +73,16 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
       const pick = (logits: Float32Array) => [logits.at(contradiction), logits[entailment]] as [number, number];
       const logits = await classify(context, pairs, options, pick, 'only_first');
       const results = premises.map((sequence, i): ZeroShotScores => {
-        const own = logits.slice(i * labels.length, (i + 1) * labels.length);
+        const pairLogits = logits.slice(i * labels.length, (i + 1) * labels.length);
         const scores =
           multiple || labels.length === 1
-            ? own.map((both) => softmax(both)[1] as number)
-            : softmax(own.map(([, entails]) => entails));
+            ? pairLogits.map((both) => softmax(both)[1] as number)
+            : softmax(pairLogits.map(([, entails]) => entails));
         const order = largest(scores, scores.length);
         return {
           sequence,
-          labels: order.map((place) => labels[place] as string),
-          scores: order.map((place) => scores[place] as number),
+          labels: order.map((index) => labels[index] as string),
+          scores: order.map((index) => scores[index] as number),
         };
       });
       return typeof texts === 'string' ? results[0] : results;

@@ -57,8 +57,8 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
     ) {
       checkCallOptions(TASK, options);
       const kinds = { threshold: share, top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
-      const given = checkOptions(TASK, options, kinds);
-      const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = given;
+      const checked = checkOptions(TASK, options, kinds);
+      const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = checked;
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       checkCandidateLabels(TASK, labels);
       const { inputIds } = tokenizer.encodeBatch(labels, { truncation: true, maxLength: model.maxLength });
@@ -68,13 +68,13 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
         { ...rest, percentage },
         (pixelValues: Tensor) => model.forwardInParts({ inputIds, pixelValues }),
         ({ logits, classes, boxOf }) => {
-          const found = Array.from(logits, (logit, at) => ({ at, score: sigmoid(logit) }));
+          const found = Array.from(logits, (logit, index) => ({ at: index, score: sigmoid(logit) }));
           const best = found
             .filter(({ score }) => score > threshold)
             .sort((a, b) => b.score - a.score || a.at - b.at)
             .slice(0, count || undefined);
-          return best.map(({ at, score }): DetectedObject => {
-            return { score, label: labels[at % classes] as string, box: boxOf(Math.floor(at / classes)) };
+          return best.map(({ at: index, score }): DetectedObject => {
+            return { score, label: labels[index % classes] as string, box: boxOf(Math.floor(index / classes)) };
           });
         },
       );

@@ -136,8 +136,8 @@ async function headsOf(layers: readonly Tensor[], wanted: { layer?: number; head
     const statistics = await headStatistics(tensor);
     const values = await tensor.data();
     const size = values.length / statistics.length;
-    statistics.forEach((each, h) => {
-      all.push({ layer: i + 1, head: h + 1, ...each, weights: Array.from(values.subarray(h * size, (h + 1) * size)) });
+    statistics.forEach((head, h) => {
+      all.push({ layer: i + 1, head: h + 1, ...head, weights: Array.from(values.subarray(h * size, (h + 1) * size)) });
     });
   }
   const found = all.filter(({ layer, head }) => layer === (wanted.layer ?? layer) && head === (wanted.head ?? head));

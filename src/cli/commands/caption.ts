@@ -39,9 +39,9 @@ export function captionCommand(): Command {
       await checkReadable(images);
       using device = await openDevice(command);
       using stop = stopping();
-      const given = { device, revision: options.revision, stop };
-      if (options.question === undefined) await printCaptions(model, images, options.prompt, given);
-      else await printAnswers(model, images, options.question, options.words, given);
+      const source = { device, revision: options.revision, stop };
+      if (options.question === undefined) await printCaptions(model, images, options.prompt, source);
+      else await printAnswers(model, images, options.question, options.words, source);
     });
 }
 
@@ -53,13 +53,18 @@ function checkOptions(images: readonly string[], { prompt, question, words }: Ca
     throw new ArgumentError('--words is given, expected one image and --question beside it');
 }
 
-type Given = Parameters<typeof loadPipeline>[2];
+type PipelineSource = Parameters<typeof loadPipeline>[2];
 
-/** Prints a description of each image, or the places in it as JSON. */
-async function printCaptions(model: string, images: readonly string[], prompt: string | undefined, given: Given) {
-  await using describe = await loadPipeline('image-to-text', model, given);
+/** Prints a description of each image, or the regions in it as JSON. */
+async function printCaptions(
+  model: string,
+  images: readonly string[],
+  prompt: string | undefined,
+  source: PipelineSource,
+) {
+  await using describe = await loadPipeline('image-to-text', model, source);
   for (const image of images) {
-    const [text] = await withFile(image, (bytes) => describe(bytes, { prompt, signal: given.stop.signal }));
+    const [text] = await withFile(image, (bytes) => describe(bytes, { prompt, signal: source.stop.signal }));
     const [answer] = Object.values(text?.answer ?? {});
     console.log(typeof answer === 'object' ? JSON.stringify(answer) : (text?.generated_text ?? ''));
   }
@@ -71,12 +76,12 @@ async function printAnswers(
   images: readonly string[],
   question: string,
   words: string | undefined,
-  given: Given,
+  source: PipelineSource,
 ) {
-  await using answer = await loadPipeline('document-question-answering', model, given);
+  await using answer = await loadPipeline('document-question-answering', model, source);
   const boxes = words === undefined ? {} : { word_boxes: (await readJson(words)) as WordBox[] };
   for (const image of images) {
-    const call = { ...boxes, signal: given.stop.signal };
+    const call = { ...boxes, signal: source.stop.signal };
     const [found] = await withFile(image, (bytes) => answer(bytes, question, call));
     console.log(found?.answer ?? '');
   }

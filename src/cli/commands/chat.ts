@@ -97,6 +97,6 @@ async function start(model: LoadedModel, options: Options): Promise<Chat> {
 
 function generationOf(options: Options, draft: Draft | null): ChatGenerateOptions {
   const { maxTokens: maxNewTokens, sample: doSample, seed } = options;
-  const given = { maxNewTokens, doSample, seed, draft: draft ?? undefined, ...generationFlags(options) };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const flags = { maxNewTokens, doSample, seed, draft: draft ?? undefined, ...generationFlags(options) };
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
 }

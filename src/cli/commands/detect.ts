@@ -43,15 +43,15 @@ export function detectCommand(): Command {
       await checkReadable([path]);
       using device = await openDevice(command);
       using stop = stopping();
-      const given = { device, revision, stop };
+      const source = { device, revision, stop };
       const image = await withFile(path, decodeImage);
       const call = { threshold, signal: stop.signal };
       let objects: readonly DetectedObject[];
       if (labels) {
-        await using find = await loadPipeline('zero-shot-object-detection', model, given);
+        await using find = await loadPipeline('zero-shot-object-detection', model, source);
         objects = await find(image, labels, call);
       } else {
-        await using find = await loadPipeline('object-detection', model, given);
+        await using find = await loadPipeline('object-detection', model, source);
         objects = await find(image, call);
       }
       if (out !== undefined) await writeAtomically(new Map([[out, [await encodeImage(withBoxes(image, objects))]]]));

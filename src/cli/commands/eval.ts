@@ -32,9 +32,9 @@ async function evaluateRows(device: Device, name: string, file: string, { beams,
 
 /** Prints the metrics of a fine-tuned model. */
 function printMetrics(metrics: Readonly<Record<string, number>>, { json }: EvalOptions): void {
-  const told = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
+  const lines = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
   if (json) printJson(metrics);
-  else console.log(told.join(', '));
+  else console.log(lines.join(', '));
 }
 
 /** Prints the loss of a model that continues texts. */

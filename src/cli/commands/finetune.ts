@@ -138,7 +138,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   const { columns, limit } = options;
   const rows = await collect(options.data, { limit, columns });
   const heldOut = options.validation === undefined ? [] : await collect(options.validation, { columns });
-  for (const each of [rows, heldOut]) task.normalize?.(each);
+  for (const rowSet of [rows, heldOut]) task.normalize?.(rowSet);
   using device = await openDevice(command);
   if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
   using stop = stopping();
@@ -264,11 +264,11 @@ async function drawCurves(log: TrainingLog, out: string): Promise<void> {
  * different settings.
  */
 async function rememberSettings(
-  { resume, overwrite: _, json: __, out, ...given }: FinetuneOptions,
+  { resume, overwrite: _, json: __, out, ...trainingOptions }: FinetuneOptions,
   head: Training['head'],
 ): Promise<void> {
   const path = join(out, SETTINGS);
-  const settings = { ...given, head };
+  const settings = { ...trainingOptions, head };
   if (resume && existsSync(checkpointIn(out))) {
     for (const change of changedSettings(path, settings)) console.error(`Changed: ${change}`);
   } else {

@@ -26,7 +26,7 @@ export function mergeCommand(): Command {
       using model = await loadModel(device, name, { baseModel: base, revision, weights: 'float32' });
       if (model.adapters.size === 0) throw new ArgumentError(`${name} is a model, expected an adapter to merge`);
       for (const [kind, source] of Object.entries({ adapter: name, base: String(model.origin?.from) }))
-        if ((await placeOf(source)) === (await placeOf(out)))
+        if ((await realPathOf(source)) === (await realPathOf(out)))
           throw new ArgumentError(`${out} is the folder of the ${kind}: give another one with --out`);
       for (const adapter of model.adapters.values()) adapter.merge();
       await model.save(out);
@@ -35,4 +35,4 @@ export function mergeCommand(): Command {
 }
 
 /** The path without links; the path itself if nothing is there. */
-const placeOf = (path: string) => realpath(path).catch(() => path);
+const realPathOf = (path: string) => realpath(path).catch(() => path);

@@ -44,9 +44,9 @@ export function quantizeCommand(): Command {
 async function run(name: string, out: string, options: QuantizeOptions, command: Command): Promise<void> {
   const isFile = out.endsWith('.gguf');
   const type = options.type ?? (isFile ? DEFAULT_TYPES.file : DEFAULT_TYPES.folder);
-  const [own, kind] = isFile ? [FILE_TYPES, 'a GGUF file'] : [FOLDER_TYPES, 'a folder'];
-  if (!own.includes(type))
-    throw new ArgumentError(`${type} is not a type of ${kind}, expected one of ${own.join(', ')}`);
+  const [types, kind] = isFile ? [FILE_TYPES, 'a GGUF file'] : [FOLDER_TYPES, 'a folder'];
+  if (!types.includes(type))
+    throw new ArgumentError(`${type} is not a type of ${kind}, expected one of ${types.join(', ')}`);
   using device = await openDevice(command);
   using _exiting = exiting();
   const before = await sizeOf(name);

@@ -152,8 +152,8 @@ async function printStream(
 function generateOptions(options: RunOptions): GenerateOptions {
   const { beams = 1, nBest, sample, maxTokens, seed, cache } = options;
   const optional = { doSample: sample, maxNewTokens: maxTokens, cache };
-  const given = Object.entries(optional).filter(([, value]) => value !== undefined);
+  const definedFlags = Object.entries(optional).filter(([, value]) => value !== undefined);
   const flags = generationFlags(options);
   const numBeams = (flags.doSample ?? sample) ? beams : Math.max(beams, nBest);
-  return { ...Object.fromEntries(given), ...flags, numBeams, numReturnSequences: nBest, seed };
+  return { ...Object.fromEntries(definedFlags), ...flags, numBeams, numReturnSequences: nBest, seed };
 }

@@ -30,14 +30,16 @@ export function scoreCommand(): Command {
         throw new ArgumentError(`the text has ${ids.length} tokens, expected at least two: give a longer text`);
       const sources = expected === 2 ? [encodeInput(model, texts[0] as string)] : null;
       const { logProbabilities, scores } = await model.score(sources, [ids]);
-      const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({
+      const tokenScores = (logProbabilities[0] as number[]).map((logProbability, i) => ({
         token: target.idToToken(ids[i + 1] as number) as string,
         logProbability,
       }));
       const total = scores[0] as number;
-      if (options.json) return printJson({ total, tokens: each });
-      for (const { token, logProbability } of each)
+      if (options.json) return printJson({ total, tokens: tokenScores });
+      for (const { token, logProbability } of tokenScores)
         console.log(`${logProbability.toFixed(6).padStart(12)}  ${visible(token)}`);
-      console.log(`${total.toFixed(6).padStart(12)}  in all, ${Math.exp(-total / each.length).toFixed(3)} perplexity`);
+      console.log(
+        `${total.toFixed(6).padStart(12)}  in all, ${Math.exp(-total / tokenScores.length).toFixed(3)} perplexity`,
+      );
     });
 }

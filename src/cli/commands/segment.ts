@@ -70,17 +70,17 @@ export function segmentCommand(): Command {
       await checkReadable([path]);
       using device = await openDevice(command);
       using stop = stopping();
-      const given = { device, revision, stop };
+      const source = { device, revision, stop };
       const image = await withFile(path, decodeImage);
       if (cutOut) {
-        await using remove = await loadPipeline('background-removal', model, given);
-        const cut = await remove(image, { signal: stop.signal });
-        await writeAtomically(new Map([[out as string, [await encodeImage(cut)]]]));
+        await using remove = await loadPipeline('background-removal', model, source);
+        const foreground = await remove(image, { signal: stop.signal });
+        await writeAtomically(new Map([[out as string, [await encodeImage(foreground)]]]));
         return;
       }
       const found = isPrompted(options)
-        ? await promptedMasks(model, image, options, given)
-        : await labelledMasks(model, image, options, given);
+        ? await promptedMasks(model, image, options, source)
+        : await labelledMasks(model, image, options, source);
       const drawn = found.map(({ mask }) => mask);
       if (out !== undefined) await writeAtomically(new Map([[out, [await encodeImage(withMasks(image, drawn))]]]));
       for (const [i, { name, mask }] of found.entries()) {
@@ -98,11 +98,11 @@ const isPrompted = ({ point, box, everything }: SegmentOptions) => Boolean(point
 function checkKinds(options: SegmentOptions): void {
   const { point, box, everything, cutOut, out } = options;
   const kinds = Object.entries({ '--point': point, '--box': box, '--everything': everything, '--cut-out': cutOut });
-  const given = kinds.flatMap(([name, value]) => (value ? [name] : []));
-  if (given.length > 1) throw new ArgumentError(`${given.join(' and ')} are given, expected one of them`);
+  const chosen = kinds.flatMap(([name, value]) => (value ? [name] : []));
+  if (chosen.length > 1) throw new ArgumentError(`${chosen.join(' and ')} are given, expected one of them`);
   const unused = (['subtask', 'threshold'] as const).find((name) => options[name] !== undefined);
-  if (given[0] !== undefined && unused !== undefined)
-    throw new ArgumentError(`${given[0]} and --${unused} are given, expected one of them`);
+  if (chosen[0] !== undefined && unused !== undefined)
+    throw new ArgumentError(`${chosen[0]} and --${unused} are given, expected one of them`);
   if (cutOut && out === undefined) throw new ArgumentError('--cut-out needs --out, the PNG file to write');
 }
 
@@ -111,10 +111,10 @@ async function labelledMasks(
   model: string,
   image: RawImage,
   { subtask, threshold }: SegmentOptions,
-  given: Source,
+  source: Source,
 ): Promise<NamedMask[]> {
-  await using find = await loadPipeline('image-segmentation', model, given);
-  const segments = await find(image, { subtask, threshold, signal: given.stop.signal });
+  await using find = await loadPipeline('image-segmentation', model, source);
+  const segments = await find(image, { subtask, threshold, signal: source.stop.signal });
   return segments.map(({ label, score, mask }) => ({
     name: score === null ? label : `${label}\t${score.toFixed(3)}`,
     mask,
@@ -126,16 +126,16 @@ async function promptedMasks(
   model: string,
   image: RawImage,
   { point, box }: SegmentOptions,
-  given: Source,
+  source: Source,
 ): Promise<NamedMask[]> {
-  await using cut = await loadPipeline('mask-generation', model, given);
-  const prompts = point ? { input_points: point.map((each) => [each]) } : box ? { input_boxes: box } : {};
-  const { masks, scores } = await cut(image, { ...prompts, signal: given.stop.signal });
+  await using segment = await loadPipeline('mask-generation', model, source);
+  const prompts = point ? { input_points: point.map((coordinates) => [coordinates]) } : box ? { input_boxes: box } : {};
+  const { masks, scores } = await segment(image, { ...prompts, signal: source.stop.signal });
   const count = (point ?? box)?.length ?? masks.length;
-  const each = masks.length / Math.max(1, count);
+  const perPrompt = masks.length / Math.max(1, count);
   return Array.from({ length: count }, (_, i) => {
-    const own = scores.slice(i * each, (i + 1) * each);
-    const best = i * each + own.indexOf(Math.max(...own));
+    const promptScores = scores.slice(i * perPrompt, (i + 1) * perPrompt);
+    const best = i * perPrompt + promptScores.indexOf(Math.max(...promptScores));
     return { name: (scores[best] as number).toFixed(3), mask: masks[best] as RawImage };
   });
 }

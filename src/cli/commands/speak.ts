@@ -32,12 +32,12 @@ export function speakCommand(): Command {
     .option('--rate <factor>', "speed, for VITS: 2 is twice as fast as 1 (default: the model's setting)", positive())
     .option('--revision <name>', REVISION)
     .addHelpText('after', example('speak facebook/mms-tts-eng "Hello" --out hello.wav'))
-    .action(async (model: string, given: string | undefined, options: SpeakOptions, command: Command) => {
+    .action(async (model: string, argument: string | undefined, options: SpeakOptions, command: Command) => {
       const { out, seed, speaker, voice, vocoder, rate, revision } = options;
       using device = await openDevice(command);
       using stop = stopping();
       await using speak = await loadPipeline('text-to-speech', model, { device, revision, stop });
-      const text = given ?? (await textOf(addAbortSignal(stop.signal, process.stdin)));
+      const text = argument ?? (await textOf(addAbortSignal(stop.signal, process.stdin)));
       const sound = await speak(text.trim(), {
         seed,
         speaker_id: speaker,

@@ -199,18 +199,18 @@ async function prepareWithin(
 /** Settings of a task that the command line overrides. */
 function overridesOf(options: TrainOptions): Partial<TaskConfig> {
   const { validation: validationData, layers } = options;
-  const sizes = given(SIZES.map((name) => [name, options[name]]));
+  const sizes = defined(SIZES.map((name) => [name, options[name]]));
   // A decoder-only model has only the decoder's layers.
   const stacks = layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers };
   const model = { ...sizes, ...stacks };
-  return given([
+  return defined([
     ...SETTINGS.map((name) => [name, options[name]] as const),
     ['validationData', validationData],
     ['model', Object.keys(model).length > 0 ? model : undefined],
   ]);
 }
 
-function given(entries: readonly (readonly [name: string, value: unknown])[]): object {
+function defined(entries: readonly (readonly [name: string, value: unknown])[]): object {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

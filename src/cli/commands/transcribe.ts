@@ -183,7 +183,7 @@ function lineOf({ text, chunks }: Transcribed): string {
   if (chunks === undefined) return text.trim();
   const seconds = (time: number | null | undefined) => time?.toFixed(2) ?? '';
   return chunks
-    .map(({ text: said, timestamp: [from, to] }) => `[${seconds(from)}-${seconds(to)}] ${said.trim()}`)
+    .map(({ text: spoken, timestamp: [from, to] }) => `[${seconds(from)}-${seconds(to)}] ${spoken.trim()}`)
     .join(' ');
 }
 

@@ -57,13 +57,13 @@ export function workerCommand(): Command {
       let [done, failed] = [0, 0];
       worker.on('completed', () => done++);
       worker.on('failed', () => failed++);
-      let said = '';
+      let lastMessage = '';
       worker.on('error', ({ message }) => {
-        if (message !== said) console.error(`simdformer: ${message}`); // repeated while Redis is unreachable
-        said = message;
+        if (message !== lastMessage) console.error(`simdformer: ${message}`); // repeated while Redis is unreachable
+        lastMessage = message;
       });
       worker.on('ready', () => {
-        said = '';
+        lastMessage = '';
       });
       const tell = () => console.error(`${done} jobs done${failed > 0 ? `, ${failed} failed` : ''}`);
       const timer = setInterval(tell, TELL_EVERY);

@@ -20,23 +20,23 @@ export interface Fields {
   readonly tool_calls?: readonly object[];
 }
 
-/** Answers a request. `place` converts the fields of a message to those of the endpoint. */
+/** Answers a request. `withMessage` converts the fields of a message to those of the endpoint. */
 export async function answer(
   backend: Backend,
-  given: Call<unknown>,
+  call: Call<unknown>,
   {
     stream = true,
     ...body
   }: { readonly stream?: boolean | undefined; readonly keep_alive?: number | string | undefined },
   request: ConversationRequest,
-  place: (fields: Fields) => object,
+  withMessage: (fields: Fields) => object,
 ) {
   const start = process.hrtime.bigint();
-  const conversation = await converse(backend, given, request, secondsOf(body));
+  const conversation = await converse(backend, call, request, secondsOf(body));
   const line = (fields: Omit<Fields, 'role'>, rest: object) => ({
     model: conversation.served.id,
     created_at: new Date().toISOString(),
-    ...place({ role: 'assistant', ...fields }),
+    ...withMessage({ role: 'assistant', ...fields }),
     ...rest,
   });
   if (stream) return { events: lines(conversation, start, line) };
@@ -49,8 +49,8 @@ export async function answer(
   return { json: line(fields, end(conversation.usage, start, reason)) };
 }
 
-function callOf({ id, name, arguments: given }: WholeCall, index: number) {
-  return { id, function: { index, name, arguments: JSON.parse(given) } };
+function callOf({ id, name, arguments: args }: WholeCall, index: number) {
+  return { id, function: { index, name, arguments: JSON.parse(args) } };
 }
 
 async function* lines(
@@ -82,20 +82,20 @@ function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 's
 export async function loadOnly(
   { use }: Call<unknown>,
   body: { readonly model: string; readonly keep_alive?: number | string | undefined },
-  place: (fields: Fields) => object,
+  wrap: (fields: Fields) => object,
 ): Promise<Reply> {
   const seconds = secondsOf(body);
   const { id } = await use(body.model, seconds);
-  const fields = place({ role: 'assistant', content: '' });
+  const fields = wrap({ role: 'assistant', content: '' });
   const done_reason = seconds === 0 ? 'unload' : 'load';
   return { json: { model: id, created_at: new Date().toISOString(), ...fields, done: true, done_reason } };
 }
 
 /** Returns the seconds of `keep_alive`; undefined if it is left out. */
 export function secondsOf({
-  keep_alive: given,
+  keep_alive: keepAlive,
 }: {
   readonly keep_alive?: number | string | undefined;
 }): number | undefined {
-  return given === undefined ? undefined : (keepAliveOf(given) as number);
+  return keepAlive === undefined ? undefined : (keepAliveOf(keepAlive) as number);
 }

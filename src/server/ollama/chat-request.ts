@@ -8,11 +8,15 @@ export function requestOf({
   model,
   messages,
   tools,
-  options: given,
+  options: modelOptions,
   format: wanted,
   think,
 }: ChatBody): ConversationRequest {
-  const { num_predict: max, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<ChatBody['options']>>;
+  const {
+    num_predict: max,
+    repeat_penalty,
+    ...sampling
+  } = (modelOptions ?? {}) as Partial<NonNullable<ChatBody['options']>>;
   const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
   let calls = 0;
   let answered = 0;

@@ -39,11 +39,11 @@ function chatEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
     summary: "Continues a conversation, by Ollama's API.",
     body: chatBody(chats),
     response: shape({ model: text, message: { type: 'object' }, done: { const: true } }),
-    handle(given) {
-      const { body } = given;
-      const place = (fields: Fields) => ({ message: fields });
-      if (body.messages.length === 0) return loadOnly(given, body, place);
-      return answer(backend, given, body, requestOf(body), place);
+    handle(call) {
+      const { body } = call;
+      const wrap = (fields: Fields) => ({ message: fields });
+      if (body.messages.length === 0) return loadOnly(call, body, wrap);
+      return answer(backend, call, body, requestOf(body), wrap);
     },
   });
 }
@@ -57,16 +57,16 @@ function generateEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
     summary: "Answers a prompt, by Ollama's API.",
     body: generateBody(chats),
     response: shape({ model: text, response: text, done: { const: true } }),
-    handle(given) {
-      const { prompt = '', system } = given.body;
-      const place = ({ content, thinking }: Fields) => {
+    handle(call) {
+      const { prompt = '', system } = call.body;
+      const wrap = ({ content, thinking }: Fields) => {
         return { response: content, ...(thinking === undefined ? {} : { thinking }) };
       };
-      if (prompt === '') return loadOnly(given, given.body, place);
+      if (prompt === '') return loadOnly(call, call.body, wrap);
       const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
       const messages = [...first, { role: 'user' as const, content: prompt }] as ChatBody['messages'];
-      const request = requestOf({ ...given.body, messages, tools: undefined });
-      return answer(backend, given, given.body, request, place);
+      const request = requestOf({ ...call.body, messages, tools: undefined });
+      return answer(backend, call, call.body, request, wrap);
     },
   });
 }
@@ -81,17 +81,17 @@ function embedEndpoint({ models }: Backend): Endpoint {
     dialect: OLLAMA,
     body: embedBody(nameOf(models.namesOf(isEmbedder))),
     response: shape({ model: text, embeddings: listOf(listOf({ type: 'number' })) }),
-    async handle(given) {
-      const { model, input, truncate = true, dimensions } = given.body;
-      const { vectors, tokens } = await embedTexts(given, {
+    async handle(call) {
+      const { model, input, truncate = true, dimensions } = call.body;
+      const { vectors, tokens } = await embedTexts(call, {
         model,
         input,
         truncate,
         dimensions,
         use: { task: null },
-        keepAliveSeconds: secondsOf(given.body),
+        keepAliveSeconds: secondsOf(call.body),
       });
-      return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
+      return { json: { model, embeddings: vectors.map((vector) => [...vector]), prompt_eval_count: tokens } };
     },
   });
 }
@@ -111,11 +111,11 @@ function formerEmbedEndpoint({ models }: Backend): Endpoint {
       keep_alive: shared.keep_alive,
     }),
     response: shape({ embedding: listOf({ type: 'number' }) }),
-    async handle(given) {
-      const { model, prompt: input } = given.body;
-      const keepAliveSeconds = secondsOf(given.body);
+    async handle(call) {
+      const { model, prompt: input } = call.body;
+      const keepAliveSeconds = secondsOf(call.body);
       const use = { task: null };
-      const { vectors } = await embedTexts(given, { model, input, truncate: true, use, keepAliveSeconds });
+      const { vectors } = await embedTexts(call, { model, input, truncate: true, use, keepAliveSeconds });
       return { json: { embedding: [...(vectors[0] as Float32Array)] } };
     },
   });

@@ -24,16 +24,16 @@ export class ResponseAnswer {
     private readonly call: Call<ResponseRequest>,
   ) {}
 
-  add({ text: said, reasoning, reasoningTokens, calls, reason }: WholeAnswer): void {
-    const completed = (each: Item): Item => Object.assign(each, { status: 'completed' });
-    const fill = (each: TextItem, content: string) => {
-      (each.content[0] as { text: string }).text = content;
-      this.items.push(completed(each));
+  add({ text: answerText, reasoning, reasoningTokens, calls, reason }: WholeAnswer): void {
+    const completed = (item: Item): Item => Object.assign(item, { status: 'completed' });
+    const fill = (item: TextItem, content: string) => {
+      (item.content[0] as { text: string }).text = content;
+      this.items.push(completed(item));
     };
     if (reasoning !== '') fill(reasoningItem(), reasoning);
-    if (said !== '' || (calls.length === 0 && reasoning === '')) fill(messageItem(), said);
-    for (const { id, name, arguments: given } of calls)
-      this.items.push(completed({ ...callItem(id, name), arguments: given }));
+    if (answerText !== '' || (calls.length === 0 && reasoning === '')) fill(messageItem(), answerText);
+    for (const { id, name, arguments: args } of calls)
+      this.items.push(completed({ ...callItem(id, name), arguments: args }));
     this.#reasoningTokens = reasoningTokens;
     this.#status = reason === 'length' ? 'incomplete' : 'completed';
   }
@@ -83,71 +83,71 @@ export class ResponseAnswer {
     const copy = () => structuredClone(this.json);
     yield event('response.created', { response: copy() });
     yield event('response.in_progress', { response: copy() });
-    for await (const each of this.conversation.parts()) {
-      for (const { type, ...fields } of this.#eventsOf(each)) yield event(type, fields);
-      if (each.type === 'reasoning') this.#reasoningTokens = this.conversation.usage.completion;
+    for await (const part of this.conversation.parts()) {
+      for (const { type, ...fields } of this.#eventsOf(part)) yield event(type, fields);
+      if (part.type === 'reasoning') this.#reasoningTokens = this.conversation.usage.completion;
     }
     keep();
     yield event(`response.${this.#status}`, { response: copy() });
   }
 
-  *#eventsOf(each: Part): Generator<Event, void, void> {
+  *#eventsOf(part: Part): Generator<Event, void, void> {
     const last = this.items.at(-1);
     const open = last?.status === 'in_progress' ? last : undefined;
     const kind = { text: 'message', reasoning: 'reasoning', arguments: 'function_call' } as const;
-    if (each.type === 'end' || each.type === 'call' || (open && open.type !== kind[each.type])) {
+    if (part.type === 'end' || part.type === 'call' || (open && open.type !== kind[part.type])) {
       if (open) yield* this.#close(open);
     }
-    if (each.type === 'end') {
+    if (part.type === 'end') {
       if (this.items.length === 0) {
         yield* this.#open(messageItem());
         yield* this.#close(this.items[0] as Item);
       }
-      this.#status = each.reason === 'length' ? 'incomplete' : 'completed';
+      this.#status = part.reason === 'length' ? 'incomplete' : 'completed';
       return;
     }
-    if (each.type === 'call') return yield* this.#open(callItem(each.id, each.name));
+    if (part.type === 'call') return yield* this.#open(callItem(part.id, part.name));
     if (this.items.at(-1)?.status !== 'in_progress')
-      yield* this.#open(each.type === 'text' ? messageItem() : reasoningItem());
+      yield* this.#open(part.type === 'text' ? messageItem() : reasoningItem());
     const current = this.items.at(-1) as Item;
-    const place = { item_id: current.id, output_index: this.items.length - 1 };
+    const location = { item_id: current.id, output_index: this.items.length - 1 };
     if (current.type === 'function_call') {
-      current.arguments += each.text;
-      yield { type: 'response.function_call_arguments.delta', ...place, delta: each.text };
+      current.arguments += part.text;
+      yield { type: 'response.function_call_arguments.delta', ...location, delta: part.text };
     } else {
-      (current.content[0] as { text: string }).text += each.text;
+      (current.content[0] as { text: string }).text += part.text;
       const logprobs = current.type === 'message' ? { logprobs: [] } : {};
-      yield { type: `${textEvent(current)}.delta`, ...place, content_index: 0, delta: each.text, ...logprobs };
+      yield { type: `${textEvent(current)}.delta`, ...location, content_index: 0, delta: part.text, ...logprobs };
     }
   }
 
   *#open(opened: Item): Generator<Event, void, void> {
     this.items.push(opened);
-    const place = { output_index: this.items.length - 1 };
+    const location = { output_index: this.items.length - 1 };
     const shown = structuredClone(opened);
     yield {
       type: 'response.output_item.added',
-      ...place,
+      ...location,
       item: 'content' in shown ? { ...shown, content: [] } : shown,
     };
     if (opened.type === 'function_call') return;
     const first = structuredClone(opened.content[0]);
-    yield { type: 'response.content_part.added', ...place, item_id: opened.id, content_index: 0, part: first };
+    yield { type: 'response.content_part.added', ...location, item_id: opened.id, content_index: 0, part: first };
   }
 
   *#close(closed: Item): Generator<Event, void, void> {
     closed.status = 'completed';
-    const place = { item_id: closed.id, output_index: this.items.indexOf(closed) };
+    const location = { item_id: closed.id, output_index: this.items.indexOf(closed) };
     if (closed.type === 'function_call') {
-      const { name, arguments: given } = closed;
-      yield { type: 'response.function_call_arguments.done', ...place, name, arguments: given };
+      const { name, arguments: args } = closed;
+      yield { type: 'response.function_call_arguments.done', ...location, name, arguments: args };
     } else {
       const [first] = structuredClone(closed.content);
       const logprobs = closed.type === 'message' ? { logprobs: [] } : {};
-      yield { type: `${textEvent(closed)}.done`, ...place, content_index: 0, text: first?.text, ...logprobs };
-      yield { type: 'response.content_part.done', ...place, content_index: 0, part: first };
+      yield { type: `${textEvent(closed)}.done`, ...location, content_index: 0, text: first?.text, ...logprobs };
+      yield { type: 'response.content_part.done', ...location, content_index: 0, part: first };
     }
-    const { output_index } = place;
+    const { output_index } = location;
     yield { type: 'response.output_item.done', output_index, item: structuredClone(closed) };
   }
 }

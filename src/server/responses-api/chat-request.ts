@@ -9,12 +9,12 @@ import { idOf } from './items.js';
 /** Returns the items of a request with ids and with their text in parts. */
 export function inputItems(input: ResponseRequest['input']): object[] {
   const items: Items = typeof input === 'string' ? [{ role: 'user', content: input } as Items[number]] : input;
-  return items.map((each) => {
-    if (!('role' in each)) return { ...each, id: each.id ?? idOf('item') };
-    const type = each.role === 'assistant' ? 'output_text' : 'input_text';
-    const parts = typeof each.content === 'string' ? [{ type, text: each.content }] : each.content;
-    const { id = idOf('msg'), status: given = 'completed', role } = each;
-    return { id, type: 'message', status: given, role, content: parts };
+  return items.map((item) => {
+    if (!('role' in item)) return { ...item, id: item.id ?? idOf('item') };
+    const type = item.role === 'assistant' ? 'output_text' : 'input_text';
+    const parts = typeof item.content === 'string' ? [{ type, text: item.content }] : item.content;
+    const { id = idOf('msg'), status: itemStatus = 'completed', role } = item;
+    return { id, type: 'message', status: itemStatus, role, content: parts };
   });
 }
 
@@ -48,19 +48,19 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
   const messages: { role: string; tool_calls?: object[]; reasoning_content?: string; content?: string | object[] }[] =
     [];
   let reasoning: { reasoning_content?: string } = {};
-  for (const each of input as Items) {
-    if ('role' in each) {
-      messages.push({ role: each.role, content: messageOfRole(each.role, each.content), ...reasoning });
-    } else if (each.type === 'function_call_output') {
-      messages.push({ role: 'tool', tool_call_id: each.call_id, content: joined(each.output) } as never);
-    } else if (each.type === 'function_call') {
-      const call = { id: each.call_id, type: 'function', function: { name: each.name, arguments: each.arguments } };
+  for (const item of input as Items) {
+    if ('role' in item) {
+      messages.push({ role: item.role, content: messageOfRole(item.role, item.content), ...reasoning });
+    } else if (item.type === 'function_call_output') {
+      messages.push({ role: 'tool', tool_call_id: item.call_id, content: joined(item.output) } as never);
+    } else if (item.type === 'function_call') {
+      const call = { id: item.call_id, type: 'function', function: { name: item.name, arguments: item.arguments } };
       const last = messages.at(-1);
       if (last?.role === 'assistant') last.tool_calls = [...(last.tool_calls ?? []), call];
       else messages.push({ role: 'assistant', content: '', tool_calls: [call], ...reasoning });
     }
-    const said = 'role' in each || each.type !== 'reasoning' ? '' : joined(each.content ?? '');
-    reasoning = said === '' ? {} : { reasoning_content: said };
+    const reasoningText = 'role' in item || item.type !== 'reasoning' ? '' : joined(item.content ?? '');
+    reasoning = reasoningText === '' ? {} : { reasoning_content: reasoningText };
   }
   return messages;
 }
@@ -69,10 +69,10 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
  * Returns the text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role
  * than the user.
  */
-function messageOfRole(role: string, given: Read<typeof messageContent>): string | object[] {
-  if (typeof given === 'string') return given;
-  const texts = given.flatMap((each) => (each.type === 'input_image' ? [] : [each]));
-  if (texts.length === given.length) return joined(texts);
+function messageOfRole(role: string, content: Read<typeof messageContent>): string | object[] {
+  if (typeof content === 'string') return content;
+  const texts = content.flatMap((part) => (part.type === 'input_image' ? [] : [part]));
+  if (texts.length === content.length) return joined(texts);
   if (role !== 'user')
     throw new ApiError(
       400,
@@ -80,12 +80,12 @@ function messageOfRole(role: string, given: Read<typeof messageContent>): string
       'invalid_value',
       'input',
     );
-  return given.map((each) =>
-    each.type === 'input_image'
-      ? { type: 'image_url', image_url: { url: each.image_url } }
-      : { type: 'text', text: each.text },
+  return content.map((part) =>
+    part.type === 'input_image'
+      ? { type: 'image_url', image_url: { url: part.image_url } }
+      : { type: 'text', text: part.text },
   );
 }
 
-const joined = (given: string | readonly { readonly text: string }[]) =>
-  typeof given === 'string' ? given : given.map((each) => each.text).join('');
+const joined = (content: string | readonly { readonly text: string }[]) =>
+  typeof content === 'string' ? content : content.map((part) => part.text).join('');

@@ -20,19 +20,19 @@ function withNumberedCalls(messages: readonly ChatMessage[]): ChatMessage[] {
   const numbered = new Map<unknown, string>();
   let count = 0;
   const ofCall = (call: ChatToolCall): ChatToolCall => {
-    const own = `call${String(++count).padStart(5, '0')}`;
+    const newId = `call${String(++count).padStart(5, '0')}`;
     const id: unknown = call?.id;
     if (typeof id !== 'string' || !RANDOM_ID.test(id)) return call;
-    numbered.set(id, own);
-    return { ...call, id: own };
+    numbered.set(id, newId);
+    return { ...call, id: newId };
   };
   return messages.map((message) => {
     const { tool_calls: calls, tool_call_id: answered } = message;
-    const own = numbered.get(answered);
+    const newId = numbered.get(answered);
     return {
       ...message,
       ...(Array.isArray(calls) ? { tool_calls: calls.map(ofCall) } : {}),
-      ...(own === undefined ? {} : { tool_call_id: own }),
+      ...(newId === undefined ? {} : { tool_call_id: newId }),
     };
   });
 }

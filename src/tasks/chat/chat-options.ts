@@ -125,14 +125,14 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): Checke
 export function checkGeneration<Options extends ChatGenerateOptions>(options: Options, op = 'Chat'): Options {
   checkOptions(op, options);
   const decided = ['cache', 'numBeams', 'numReturnSequences', 'cropContext', 'batchSize', 'maxLength', 'minLength'];
-  const own = [...decided, 'lengthPenalty', 'earlyStopping', 'decoderStartTokenId', 'prefix', 'outputAttentions'];
-  const name = own.find((each) => each in options);
+  const excluded = [...decided, 'lengthPenalty', 'earlyStopping', 'decoderStartTokenId', 'prefix', 'outputAttentions'];
+  const name = excluded.find((excludedName) => excludedName in options);
   if (name !== undefined) throw new ArgumentError(`${op}: ${name} is decided by the conversation: leave it out`);
   checkKinds(options);
   return checkKnown(
     op,
     options,
-    Object.keys(OPTION_RULES).filter((each) => !own.includes(each)) as (keyof Options & string)[],
+    Object.keys(OPTION_RULES).filter((optionName) => !excluded.includes(optionName)) as (keyof Options & string)[],
   );
 }
 

@@ -89,11 +89,11 @@ export class Chat {
     message: string | ChatMessage | readonly ChatMessage[],
     options: ChatGenerateOptions = {},
   ): AsyncGenerator<string, ChatAnswer, void> {
-    const said = messagesOf(message);
+    const newMessages = messagesOf(message);
     const generation = checkGeneration({ ...this.#options.generation, ...checkOptions('Chat.send', options) });
     this.#begin('send');
     try {
-      return yield* this.#respond([...this.#messages, ...said], generation);
+      return yield* this.#respond([...this.#messages, ...newMessages], generation);
     } finally {
       this.#isAnswering = false;
     }
@@ -148,8 +148,8 @@ export class Chat {
   /** Yields the tokens of an answer to `ids`, which is generated in a batch with those of other conversations. */
   async *#tokens(ids: readonly number[], generation: ChatGenerateOptions): AsyncGenerator<number, TokensEnd, void> {
     const room = this.#cache.maxLength - ids.length + 1;
-    const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
-    const maxNewTokens = Math.min(room, generation.maxNewTokens ?? Math.min(room, own));
+    const modelMax = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
+    const maxNewTokens = Math.min(room, generation.maxNewTokens ?? Math.min(room, modelMax));
     const options: GenerateOptions = { stopTokens: this.#stops, ...generation, maxNewTokens };
     const isBatched = options.draft === undefined && canShare(this.model);
     return yield* isBatched ? this.#batchedTokens(ids, options) : this.#ownTokens(ids, options);
@@ -159,8 +159,8 @@ export class Chat {
     const { responseFormat, ...free } = options;
     const { onToken, ...batched } =
       responseFormat === undefined ? free : await withFormat(this.model, responseFormat, options);
-    const { draft: _, cache: __, ...others } = batched;
-    const answer = answerInBatch(this.model, this.#cache, ids, others);
+    const { draft: _, cache: __, ...batchOptions } = batched;
+    const answer = answerInBatch(this.model, this.#cache, ids, batchOptions);
     try {
       for (;;) {
         const { value, done } = await answer.next();
@@ -199,20 +199,20 @@ export class Chat {
     const decode = (skipSpecial: boolean) => (tokenizer ? answerText(tokenizer, ids, skipSpecial) : '');
     const names = tools.map(({ function: { name } }) => name);
     const { text, calls } = tools.length > 0 ? parseToolCalls(decode(false), names) : { text: '', calls: [] };
-    const said = calls.length > 0 ? text : decode(true);
+    const spoken = calls.length > 0 ? text : decode(true);
     const toolCalls = calls.map(({ id, name, arguments: args }) => {
       return { id, type: 'function' as const, function: { name, arguments: args } };
     });
     this.#messages = [
       ...messages,
-      { role: 'assistant', ...this.#asMessage(said), ...(calls.length > 0 ? { tool_calls: toolCalls } : {}) },
+      { role: 'assistant', ...this.#asMessage(spoken), ...(calls.length > 0 ? { tool_calls: toolCalls } : {}) },
     ];
     this.#read = {
       ids: [...context.ids, ...ids],
       text: context.text + (tokenizer?.decode(ids, { skipSpecial: false }) ?? ''),
     };
     this.#answer = {
-      text: said,
+      text: spoken,
       toolCalls: calls,
       finishReason: finishReason ?? 'length',
       promptTokens: context.ids.length,
@@ -227,10 +227,10 @@ export class Chat {
    * Returns an answer in the format of templates. Templates with channels expect reasoning separately; others find it
    * in the text.
    */
-  #asMessage(said: string): Pick<ChatMessage, 'content'> {
+  #asMessage(answer: string): Pick<ChatMessage, 'content'> {
     const { tokenizer } = this.model;
-    if (tokenizer === null || !hasChannels(tokenizer)) return { content: said };
-    const { text, reasoning } = withoutReasoning(said);
+    if (tokenizer === null || !hasChannels(tokenizer)) return { content: answer };
+    const { text, reasoning } = withoutReasoning(answer);
     return { content: text, ...(reasoning !== '' && { reasoning_content: reasoning }) };
   }
 

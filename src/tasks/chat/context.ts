@@ -102,7 +102,7 @@ async function encodePrompt(
   // A model may generate other tokens for a text than its tokenizer makes. The cached tokens are kept if the tokens of
   // the remaining text do not depend on them.
   const tail = text.slice(read.text.length);
-  const rest = withImages ? await withImages.lease.encode(tail, read.text) : await tokenizer.encodeAsync(tail);
-  const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);
-  return { ids: isSame ? [...read.ids, ...rest] : ids, text };
+  const tailIds = withImages ? await withImages.lease.encode(tail, read.text) : await tokenizer.encodeAsync(tail);
+  const isSame = tailIds.length <= ids.length && tailIds.every((id, i) => id === ids[ids.length - tailIds.length + i]);
+  return { ids: isSame ? [...read.ids, ...tailIds] : ids, text };
 }

@@ -27,8 +27,8 @@ export class ConversationImages {
       if (!hasImages(messages)) return null;
       throw new ArgumentError('Chat: a message has an image, but the model reads no images');
     }
-    const { images: given, shown } = imagesIn(messages);
-    const lease = await images.read('Chat', given);
+    const { images: inputs, shown } = imagesIn(messages);
+    const lease = await images.read('Chat', inputs);
     this.release(); // equal images stay in memory
     this.#lease = lease;
     return { shown, lease };

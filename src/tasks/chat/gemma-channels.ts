@@ -88,7 +88,7 @@ const MAX_DEPTH = 64;
 
 /** Gemma 4's notation of values: JSON without quotes around keys, and with texts between marks. */
 class Notation {
-  #at = 0;
+  #position = 0;
 
   constructor(private readonly text: string) {}
 
@@ -96,7 +96,7 @@ class Notation {
   whole(): unknown {
     try {
       const value = this.#value(0);
-      return this.#at === this.text.length ? value : undefined;
+      return this.#position === this.text.length ? value : undefined;
     } catch {
       return undefined;
     }
@@ -107,8 +107,8 @@ class Notation {
     if (this.#takes(QUOTE)) return this.#until(QUOTE);
     if (this.#takes('{')) return Object.fromEntries(this.#list('}', () => this.#field(depth)));
     if (this.#takes('[')) return this.#list(']', () => this.#value(depth + 1));
-    const [word] = /^[^,\]}]*/.exec(this.text.slice(this.#at)) as RegExpExecArray;
-    this.#at += word.length;
+    const [word] = /^[^,\]}]*/.exec(this.text.slice(this.#position)) as RegExpExecArray;
+    this.#position += word.length;
     const plain = word.trim();
     return plain === 'None' ? null : JSON.parse(plain);
   }
@@ -129,17 +129,17 @@ class Notation {
 
   /** Skips a mark. Returns false if other text follows. */
   #takes(mark: string): boolean {
-    if (!this.text.startsWith(mark, this.#at)) return false;
-    this.#at += mark.length;
+    if (!this.text.startsWith(mark, this.#position)) return false;
+    this.#position += mark.length;
     return true;
   }
 
   /** Returns the text before a mark, and skips both. */
   #until(mark: string): string {
-    const end = this.text.indexOf(mark, this.#at);
+    const end = this.text.indexOf(mark, this.#position);
     if (end < 0) throw new SyntaxError(`${mark} is missing`);
-    const text = this.text.slice(this.#at, end);
-    this.#at = end + mark.length;
+    const text = this.text.slice(this.#position, end);
+    this.#position = end + mark.length;
     return text;
   }
 }

@@ -36,7 +36,7 @@ export function checkSavedChat(name: string, value: unknown): SavedChat {
   if (!isObject(value) || value.format !== FORMAT) return refuse(`its format is not '${FORMAT}'`);
   if (value.version !== 1) return refuse(`its version is ${String(value.version)}, expected 1`);
   const { options, messages, read } = value;
-  const isMessage = (each: unknown) => isObject(each) && typeof each.role === 'string';
+  const isMessage = (message: unknown) => isObject(message) && typeof message.role === 'string';
   if (!Array.isArray(messages) || !messages.every(isMessage)) return refuse('its messages are none');
   if (!isObject(options)) return refuse('it has no options');
   const isRead = isObject(read) && typeof read.text === 'string' && Array.isArray(read.ids);

@@ -13,8 +13,8 @@ export class StopStrings {
 
   push(piece: string): string {
     const text = this.#held + piece;
-    const places = this.stops.map((stop) => ({ stop, at: text.indexOf(stop) })).filter(({ at }) => at >= 0);
-    const [first] = places.sort((a, b) => a.at - b.at);
+    const matches = this.stops.map((stop) => ({ stop, at: text.indexOf(stop) })).filter(({ at: index }) => index >= 0);
+    const [first] = matches.sort((a, b) => a.at - b.at);
     if (first !== undefined) {
       this.found = first.stop;
       this.#held = '';

@@ -102,5 +102,5 @@ async function longestToken(tokenizer: PretrainedTokenizer): Promise<number | nu
 function flattened(part: unknown, name: 'normalizers' | 'pretokenizers'): readonly Part[] {
   if (part === null || part === undefined) return [];
   const { type, [name]: parts } = part as Part;
-  return type === 'Sequence' ? (parts ?? []).flatMap((each) => flattened(each, name)) : [part as Part];
+  return type === 'Sequence' ? (parts ?? []).flatMap((inner) => flattened(inner, name)) : [part as Part];
 }

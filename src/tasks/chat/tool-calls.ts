@@ -67,10 +67,10 @@ function inTags(answer: string): Found | null {
 
 function afterMark(answer: string): Found | null {
   for (const mark of CALL_MARKS.slice(1)) {
-    const at = answer.indexOf(mark);
-    if (at < 0) continue;
-    const calls = answer.slice(at).split(mark).slice(1).flatMap(callsIn);
-    return calls.length > 0 ? { text: answer.slice(0, at), calls } : null;
+    const index = answer.indexOf(mark);
+    if (index < 0) continue;
+    const calls = answer.slice(index).split(mark).slice(1).flatMap(callsIn);
+    return calls.length > 0 ? { text: answer.slice(0, index), calls } : null;
   }
   return null;
 }
@@ -111,8 +111,8 @@ function byItself(answer: string, names: readonly string[]): Found | null {
 
 function callOf(value: unknown): Call | null {
   if (!isObject(value) || typeof value.name !== 'string') return null;
-  const given = value.arguments ?? value.parameters ?? {};
-  const args = typeof given === 'string' ? parsed(given) : given;
+  const rawArguments = value.arguments ?? value.parameters ?? {};
+  const args = typeof rawArguments === 'string' ? parsed(rawArguments) : rawArguments;
   if (!isObject(args)) return null;
   return { ...(typeof value.id === 'string' ? { id: value.id } : {}), name: value.name, arguments: args };
 }
@@ -140,9 +140,9 @@ export class CallFilter {
       this.#isCall ||= this.#held.trimStart().startsWith('{'); // a call without a mark
     }
     if (this.#isCall) return '';
-    const places = CALL_MARKS.map((mark) => this.#held.indexOf(mark)).filter((at) => at >= 0);
-    this.#isCall = places.length > 0;
-    const open = this.#isCall ? Math.min(...places) : this.#held.length - this.#partialLength();
+    const indices = CALL_MARKS.map((mark) => this.#held.indexOf(mark)).filter((index) => index >= 0);
+    this.#isCall = indices.length > 0;
+    const open = this.#isCall ? Math.min(...indices) : this.#held.length - this.#partialLength();
     const shown = this.#held.slice(0, open);
     this.#held = this.#held.slice(open);
     return shown;

@@ -39,7 +39,8 @@ export function ctcBeams({ values, vocabulary }: FrameScores, beams: number, bla
       .slice(0, beams);
   }
   const ids: number[] = [];
-  for (let each: Prefix | null = prefixes[0] ?? null; each?.token != null; each = each.before) ids.unshift(each.token);
+  for (let prefix: Prefix | null = prefixes[0] ?? null; prefix?.token != null; prefix = prefix.before)
+    ids.unshift(prefix.token);
   return ids;
 }
 
@@ -53,9 +54,9 @@ function stepOf(prefixes: readonly Prefix[], row: Float32Array, tokens: readonly
     return known;
   };
   for (const prefix of prefixes) {
-    const own = sumOf(prefix);
-    own.blank = logAdd(own.blank, total(prefix) + (row[blank] as number));
-    if (prefix.token !== null) own.last = logAdd(own.last, prefix.last + (row[prefix.token] as number));
+    const sums = sumOf(prefix);
+    sums.blank = logAdd(sums.blank, total(prefix) + (row[blank] as number));
+    if (prefix.token !== null) sums.last = logAdd(sums.last, prefix.last + (row[prefix.token] as number));
     for (const token of tokens) {
       if (token === blank) continue;
       // A repeated token is a new token only after a blank.

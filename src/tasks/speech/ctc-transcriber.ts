@@ -147,8 +147,8 @@ export class CtcTranscriber {
     const sides = typeof stride === 'number' ? [stride, stride] : Array.from(stride);
     const [length, left, right] = [seconds, ...sides].map(whole) as [number, number, number];
     if (sides.length !== 2 || !(left >= 0 && right >= 0 && left + right < length)) {
-      const given = `chunk_length_s is ${seconds}, stride_length_s is ${describeValue(stride)}`;
-      throw new ArgumentError(`${this.task}: ${given}, expected strides that are shorter together`);
+      const described = `chunk_length_s is ${seconds}, stride_length_s is ${describeValue(stride)}`;
+      throw new ArgumentError(`${this.task}: ${described}, expected strides that are shorter together`);
     }
     for (let start = 0; start < samples.length; start += length - left - right) {
       const isLast = start + length >= samples.length;
@@ -193,7 +193,7 @@ export class CtcTranscriber {
 
   #textOf(letters: readonly Letter[]): string {
     if (this.#isPieces) return this.#tokenizer.decode(letters.map(({ id }) => id)).trim();
-    const text = letters.map(({ text: own }) => (own === this.#delimiter ? ' ' : own)).join('');
+    const text = letters.map(({ text: letter }) => (letter === this.#delimiter ? ' ' : letter)).join('');
     return this.#tokenizer.config?.do_lower_case === true ? text.trim().toLowerCase() : text.trim();
   }
 

@@ -115,8 +115,8 @@ async function textOf(samples: Float32Array, transcribe: (samples: Float32Array)
 /** The root mean square of the loudest piece of `width` samples. */
 function maxRms(samples: Float32Array, width: number): number {
   let maxPower = 0;
-  for (let at = 0; at < samples.length; at += width) {
-    const piece = samples.subarray(at, at + width);
+  for (let start = 0; start < samples.length; start += width) {
+    const piece = samples.subarray(start, start + width);
     maxPower = Math.max(maxPower, piece.reduce((sum, sample) => sum + sample * sample, 0) / piece.length);
   }
   return Math.sqrt(maxPower);

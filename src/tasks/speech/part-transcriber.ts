@@ -73,14 +73,14 @@ export class PartTranscriber {
     options: SpeechRecognitionOptions,
   ): Promise<SpeechRecognitionOutput[]> {
     const isTransducer = this.model.headKind === 'transducer';
-    const own = Object.fromEntries(OWN.map((name) => [name, options[name]]));
+    const pipelineOptions = Object.fromEntries(OWN.map((name) => [name, options[name]]));
     const {
       return_timestamps: times,
       signal,
       onText,
       onProgress,
       chunk_length_s: seconds,
-    } = checkOptions(this.task, own as Pick<SpeechRecognitionOptions, (typeof OWN)[number]>, {
+    } = checkOptions(this.task, pipelineOptions as Pick<SpeechRecognitionOptions, (typeof OWN)[number]>, {
       return_timestamps: isTransducer ? [false, true, 'word'] : [false, true],
       chunk_length_s: 'notNegative',
       onText: 'function',

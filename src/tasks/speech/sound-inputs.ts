@@ -38,10 +38,10 @@ export async function samplesOf(
   if (isMediaFile(input))
     return resampled(task, await decodeAudio(await bytesOf(task, input, signal), rate, signal), rate, signal);
   if (isObject(input)) {
-    const { array, raw = array, sampling_rate: given } = input as Partial<Record<string, unknown>>;
+    const { array, raw = array, sampling_rate: givenRate } = input as Partial<Record<string, unknown>>;
     if (isSamples(raw)) {
-      checkNumber(task, 'sampling_rate', given as number, isCount, 'a rate in hertz');
-      return resampled(task, { samplingRate: given as number, channels: [single(raw)] }, rate, signal);
+      checkNumber(task, 'sampling_rate', givenRate as number, isCount, 'a rate in hertz');
+      return resampled(task, { samplingRate: givenRate as number, channels: [single(raw)] }, rate, signal);
     }
     const { channels, samplingRate } = input as Partial<Recording>;
     if (Array.isArray(channels) && channels.every(isSamples) && isCount(samplingRate as number))

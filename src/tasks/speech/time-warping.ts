@@ -56,8 +56,8 @@ function medianFilter(line: Float64Array, width: number): Float64Array {
   const around = new Float64Array(width);
   return line.map((_, i) => {
     for (let k = 0; k < width; k++) {
-      const place = Math.abs(i + k - half);
-      around[k] = line[place > last ? 2 * last - place : place] as number;
+      const index = Math.abs(i + k - half);
+      around[k] = line[index > last ? 2 * last - index : index] as number;
     }
     return around.sort()[half] as number;
   });

@@ -26,7 +26,7 @@ export function timestampRules(
   return (scores, tokens) => {
     scores[noTimestamps] = NEVER;
     const chosen = tokens.slice(begin(tokens));
-    const isTime = (place: number) => (chosen.at(place) ?? first) >= first; // the position before all text counts as a time
+    const isTime = (index: number) => (chosen.at(index) ?? first) >= first; // the position before all text counts as a time
     if (chosen.length === 0) {
       scores.fill(NEVER, 0, first);
       if (maxInitial !== null) scores.fill(NEVER, first + maxInitial + 1);

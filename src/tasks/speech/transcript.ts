@@ -123,8 +123,8 @@ export class Transcript {
   }
 
   #timed({ tokens, times }: StridedTranscript, i: number): TimedToken {
-    const at = (place: number) => rounded((times?.[place] ?? 0) + this.#offset);
-    return { token: tokens[i] as number, start: i === 0 ? rounded(this.#offset) : at(i - 1), end: at(i) };
+    const timeAt = (index: number) => rounded((times?.[index] ?? 0) + this.#offset);
+    return { token: tokens[i] as number, start: i === 0 ? rounded(this.#offset) : timeAt(i - 1), end: timeAt(i) };
   }
 
   #close(end: number | null): void {

@@ -136,8 +136,8 @@ function forcedOf(pairs: unknown): (number | null)[] {
   if (!Array.isArray(pairs)) return [];
   const forced: (number | null)[] = [];
   for (const pair of pairs) {
-    const [place, id] = Array.isArray(pair) ? pair : [];
-    if (place === forced.length + 1) forced.push(typeof id === 'number' ? id : null);
+    const [position, id] = Array.isArray(pair) ? pair : [];
+    if (position === forced.length + 1) forced.push(typeof id === 'number' ? id : null);
   }
   return forced;
 }

@@ -122,18 +122,18 @@ export async function transcribeInWindows(
       for (const group of groupByPrefixLength(whisper, batch, options)) {
         const all = group.length === batch.length;
         for (const indices of all ? [group] : group.map((i) => [i])) {
-          const own = all
+          const windowStates = all
             ? encoded
             : inference(whisper.model, () => encoded.rows(indices[0] as number, (indices[0] as number) + 1));
           try {
             await transcribeWindows(
               whisper,
               indices.map((i) => ({ track: batch[i] as Track, silence: silences[i] as number | null })),
-              own,
+              windowStates,
               options,
             );
           } finally {
-            if (own !== encoded) own.dispose();
+            if (windowStates !== encoded) windowStates.dispose();
           }
         }
       }
@@ -244,11 +244,11 @@ function prefixOf(
   { timestamps, task, prompt, conditionsOnPrevious }: WindowedOptions,
 ): number[] {
   const { start, startOfPast, model } = whisper;
-  const own = [start, ...whisper.prefix(track.language ?? undefined, task, timestamps)];
+  const forced = [start, ...whisper.prefix(track.language ?? undefined, task, timestamps)];
   const max = Math.floor(model.maxLength / 2) - 1;
   const all = conditionsOnPrevious || track.windows.length === 0 ? [...prompt, ...track.tokens] : [];
   const past = track.hasContext && startOfPast !== undefined ? all.slice(-max) : [];
-  return past.length > 0 ? [startOfPast as number, ...past, ...own] : own;
+  return past.length > 0 ? [startOfPast as number, ...past, ...forced] : forced;
 }
 
 /** A window that is being transcribed. */
@@ -280,16 +280,16 @@ async function transcribeWindows(
 ): Promise<void> {
   const { temperatures, limits } = options;
   const generated = await generateTokens(whisper, windows, encoded, temperatures?.[0] ?? null, options);
-  for (const [i, each] of windows.entries()) {
-    let own = generated[i] as WindowTokens;
+  for (const [i, source] of windows.entries()) {
+    let result = generated[i] as WindowTokens;
     const alone = inference(whisper.model, () => encoded.rows(i, i + 1));
     try {
-      const window = await withSilence(whisper, each, own, alone, options);
+      const window = await withSilence(whisper, source, result, alone, options);
       for (const temperature of temperatures?.slice(1) ?? []) {
-        if (isSilent(whisper, window, own, limits) || !(await isDoubtful(whisper, own, limits))) break;
-        [own] = (await generateTokens(whisper, [window], alone, temperature, options)) as [WindowTokens];
+        if (isSilent(whisper, window, result, limits) || !(await isDoubtful(whisper, result, limits))) break;
+        [result] = (await generateTokens(whisper, [window], alone, temperature, options)) as [WindowTokens];
       }
-      await addToTrack(whisper, window, own, alone, options);
+      await addToTrack(whisper, window, result, alone, options);
     } finally {
       alone.dispose();
     }
@@ -384,18 +384,24 @@ async function generateTokens(
   });
   return Promise.all(
     windows.map(async ({ silence }, i): Promise<WindowTokens> => {
-      const own = (sequences[i] as number[]).slice(prefixLength - 1);
+      const newTokens = (sequences[i] as number[]).slice(prefixLength - 1);
       const isComplete = finishReasons[i] === 'stop';
       const all = (logProbabilities[i] as number[]).slice(prefixLength - 1);
-      const mean = all.reduce((sum, each) => sum + each, 0) / Math.max(1, all.length);
-      const meanLogProbability = chosen?.mean(i, isComplete ? tokens.end : (own.at(-1) as number)) ?? mean;
+      const mean = all.reduce((sum, value) => sum + value, 0) / Math.max(1, all.length);
+      const meanLogProbability = chosen?.mean(i, isComplete ? tokens.end : (newTokens.at(-1) as number)) ?? mean;
       const quality = measuresQuality && {
         temperature: temperature ?? (generate.doSample ? (generate.temperature ?? 1) : 0),
         averageLogProbability: meanLogProbability,
-        compressionRatio: await compressionRatio(new TextEncoder().encode(textOf(whisper, own))),
+        compressionRatio: await compressionRatio(new TextEncoder().encode(textOf(whisper, newTokens))),
         noSpeechProbability: silence ?? 0,
       };
-      return { prefix: prefixes[i] as number[], tokens: own, isComplete, meanLogProbability, quality: quality || null };
+      return {
+        prefix: prefixes[i] as number[],
+        tokens: newTokens,
+        isComplete,
+        meanLogProbability,
+        quality: quality || null,
+      };
     }),
   );
 }
@@ -457,7 +463,7 @@ const MAX_CONTEXT_TEMPERATURE = 0.5;
  * last complete segment. If the window ended with a segment or has none, it is the end of the window.
  */
 function completeSegments(generated: readonly number[], { tokens, extractor, model }: WhisperContext, frames: number) {
-  const isTime = (place: number) => (generated.at(place) ?? -1) >= tokens.first;
+  const isTime = (index: number) => (generated.at(index) ?? -1) >= tokens.first;
   const endsWithOne = generated.length > 1 && isTime(-1) && !isTime(-2);
   let pair = generated.length - 2;
   while (pair >= 0 && !(isTime(pair) && isTime(pair + 1))) pair--;

@@ -91,15 +91,15 @@ async function run(model: LoadedModel, inputs: TransformersInputs): Promise<Tran
   const unknown = Object.keys(inputs).find((name) => !names.includes(name as keyof typeof INPUTS));
   if (unknown !== undefined)
     throw new ArgumentError(`model: there is no input ${unknown}, expected some of ${names.join(', ')}`);
-  const given: ModelInputs = {};
+  const modelInputs: ModelInputs = {};
   for (const name of names) {
     const value = inputs[name];
-    if (value !== undefined && model.takes(INPUTS[name])) given[INPUTS[name]] = rowsOf(name, value);
+    if (value !== undefined && model.takes(INPUTS[name])) modelInputs[INPUTS[name]] = rowsOf(name, value);
   }
   const found: [name: string, shape: readonly number[]][] = [];
   const values = await read(model, function* () {
     const tensors: Tensor[] = [];
-    for (const [name, value] of Object.entries(yield* model.forwardInParts(given))) {
+    for (const [name, value] of Object.entries(yield* model.forwardInParts(modelInputs))) {
       if (!(value instanceof Tensor)) continue;
       found.push([snakeCase(name), value.shape]);
       tensors.push(value);

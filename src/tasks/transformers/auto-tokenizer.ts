@@ -216,18 +216,18 @@ function tokenized(
     attention_mask: attentionMask,
     ...(hasTypes && { token_type_ids: tokenTypeIds }),
   };
-  const each = <To>(to: (rows: number[][]) => To) =>
+  const converted = <To>(to: (rows: number[][]) => To) =>
     Object.fromEntries(
       Object.entries(rows).map(([name, values]) => [name, to(values)]),
     ) as unknown as TokenizedTexts<To>;
-  if (return_tensor ?? true) return each(int64);
-  return typeof texts === 'string' ? each(([row]) => row as number[]) : rows;
+  if (return_tensor ?? true) return converted(int64);
+  return typeof texts === 'string' ? converted(([row]) => row as number[]) : rows;
 }
 
 function specialTokens(tokenizer: PretrainedTokenizer): SpecialTokens {
   const entries = SPECIAL.flatMap((name): [string, unknown][] => {
-    const given: unknown = tokenizer.config?.[`${name}_token`];
-    const token = isObject(given) ? given.content : given;
+    const setting: unknown = tokenizer.config?.[`${name}_token`];
+    const token = isObject(setting) ? setting.content : setting;
     if (typeof token !== 'string') return [];
     return [
       [`${name}_token`, token],
@@ -281,12 +281,12 @@ const CHAT = {
 function rendered(
   call: (text: string, options: TokenizerCallOptions) => Called,
   render: Renderer,
-  own: PretrainedTokenizer['chatTemplate'],
+  modelTemplate: PretrainedTokenizer['chatTemplate'],
   messages: readonly ChatMessage[],
   options: ChatTemplateOptions,
 ) {
   const entries = Object.entries(checkOptions('apply_chat_template', options));
-  const template = JSON.stringify(options.chat_template ?? own);
+  const template = JSON.stringify(options.chat_template ?? modelTemplate);
   const isVariable = ([name]: [string, unknown]) => !(name in CHAT) && template.includes(name);
   const named: ChatTemplateOptions = Object.fromEntries(entries.filter((entry) => !isVariable(entry)));
   const { tokenize, add_generation_prompt, tools, documents, chat_template, return_dict, ...others } = checkOptions(

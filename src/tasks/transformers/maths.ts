@@ -59,7 +59,7 @@ export function mean_pooling(last_hidden_state: HostTensor, attention_mask: Host
   const means = new Float32Array(rows * features);
   for (let row = 0; row < rows; row++) {
     const mask = attention_mask.data.subarray(row * tokens, (row + 1) * tokens);
-    const count = mask.reduce((sum, each) => sum + Number(each), 0);
+    const count = mask.reduce((sum, bit) => sum + Number(bit), 0);
     for (let i = 0; i < features; i++) {
       let sum = 0;
       for (let t = 0; t < tokens; t++)

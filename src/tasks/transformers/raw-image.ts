@@ -27,7 +27,7 @@ export interface CanvasLike {
   getContext(kind: '2d'): any;
 }
 
-/** Names of PIL's filters. A filter's number is its place. */
+/** Names of PIL's filters. A filter's number is its index. */
 const FILTERS = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
 /** A filter of PIL, by its name or its number. */
@@ -108,8 +108,8 @@ export class RawImage {
     const { data, channels } = this;
     if (channels < 3) return this.#pick([0]);
     const grey = new Uint8ClampedArray(this.width * this.height);
-    for (let i = 0, at = 0; i < grey.length; i++, at += channels) {
-      const [red, green, blue] = [data[at] as number, data[at + 1] as number, data[at + 2] as number];
+    for (let i = 0, index = 0; i < grey.length; i++, index += channels) {
+      const [red, green, blue] = [data[index] as number, data[index + 1] as number, data[index + 2] as number];
       grey[i] = Math.round(0.2989 * red + 0.587 * green + 0.114 * blue);
     }
     return Object.assign(this, { data: grey, channels: 1 });
@@ -170,20 +170,20 @@ export class RawImage {
   /** Returns a part, from the first to the last pixel of each direction. Parts outside of the image are left out. */
   async crop([left, top, right, bottom]: readonly [number, number, number, number]): Promise<RawImage> {
     const [x, y] = [Math.max(left, 0), Math.max(top, 0)];
-    return this.#cut('crop', x, y, Math.min(right, this.width - 1) - x + 1, Math.min(bottom, this.height - 1) - y + 1);
+    return this.#crop('crop', x, y, Math.min(right, this.width - 1) - x + 1, Math.min(bottom, this.height - 1) - y + 1);
   }
 
   /** Returns the middle of the image. Smaller images get zeros around them. */
   async center_crop(width: number, height: number): Promise<RawImage> {
     const [left, top] = [Math.trunc((this.width - width) / 2), Math.trunc((this.height - height) / 2)];
-    return this.#cut('center_crop', left, top, width, height);
+    return this.#crop('center_crop', left, top, width, height);
   }
 
   /** Returns the image with zeros around it. */
   async pad([left, right, top, bottom]: readonly [number, number, number, number]): Promise<RawImage> {
     const [before, after] = [Math.max(left, 0), Math.max(right, 0)];
     const [above, below] = [Math.max(top, 0), Math.max(bottom, 0)];
-    return this.#cut('pad', -before, -above, this.width + before + after, this.height + above + below);
+    return this.#crop('pad', -before, -above, this.width + before + after, this.height + above + below);
   }
 
   /** Returns a grey image for each channel. */
@@ -251,7 +251,7 @@ export class RawImage {
   }
 
   /** Copies a rectangle. Pixels outside of the image are zeros. */
-  #cut(op: string, left: number, top: number, width: number, height: number): RawImage {
+  #crop(op: string, left: number, top: number, width: number, height: number): RawImage {
     checkSides(op, width, height);
     const { channels } = this;
     const data = new Uint8ClampedArray(width * height * channels);
