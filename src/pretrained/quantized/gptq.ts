@@ -34,9 +34,9 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
   const layout = config.is_marlin_format === true ? 'marlin' : `${stored}`.toLowerCase();
   const offset = OFFSETS.get(layout);
   if (offset === undefined) throw notRead(`GPTQ in format ${describeValue(layout)}`, [...OFFSETS.keys()]);
-  const given = Number(config.bits);
+  const configuredBits = Number(config.bits);
   const known = config.quant_method === 'auto-round' ? AUTO_ROUND_BITS : BITS;
-  if (!known.includes(given)) throw notRead(`GPTQ with ${config.bits} bits`, known);
+  if (!known.includes(configuredBits)) throw notRead(`GPTQ with ${config.bits} bits`, known);
   const mayDiffer = OVERRIDES.some((name) => isObject(config[name]));
   for (const stem of tensors.stems('.qweight')) {
     const packed = tensors.take(`${stem}.qweight`);

@@ -42,9 +42,9 @@ const AUTO_ROUND: Readonly<Record<string, Reader>> = {
 
 /** AutoRound (Cheng et al. 2023, arXiv 2309.05516), which stores codes like other libraries. */
 function readAutoRound(tensors: QuantizedTensors, { format: _, ...config }: Json): void | Promise<void> {
-  const { packing_format: given } = config;
-  const read = own(AUTO_ROUND, given ?? 'auto');
-  if (read === undefined) throw notRead(`AutoRound in ${describeValue(given)}`, Object.keys(AUTO_ROUND));
+  const { packing_format: packingFormat } = config;
+  const read = readerOf(AUTO_ROUND, packingFormat ?? 'auto');
+  if (read === undefined) throw notRead(`AutoRound in ${describeValue(packingFormat)}`, Object.keys(AUTO_ROUND));
   return read(tensors, config);
 }
 
@@ -63,7 +63,7 @@ function methodOf(config: Json): unknown {
 /** Returns the weights with quantized ones replaced by their values. Throws FormatError for unknown methods. */
 export async function dequantizing(weights: Weights, config: Json): Promise<Weights> {
   const method = methodOf(config);
-  const read = own(METHODS, method);
+  const read = readerOf(METHODS, method);
   if (read === undefined) throw notRead(`config.json: the quant_method ${describeValue(method)}`, Object.keys(METHODS));
   const tensors = new QuantizedTensors(weights.tensors);
   await read(tensors, config);
