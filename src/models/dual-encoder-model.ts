@@ -36,7 +36,7 @@ export abstract class DualEncoderModel extends TowerModel {
     const { text, vision } = this;
     if (!text || !vision) return yield* super.runInParts(inputs, options, layout);
     const read = yield* this.readText(text, inputs, options, layout);
-    const seen = yield* this.readImages(vision, inputs, options);
+    const seen = yield* this.readImages(vision, inputs, options, layout);
     const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];
     const { logits, embeds } = this.compare(texts, images);
     const output: ModelOutput = {
@@ -63,7 +63,10 @@ export abstract class DualEncoderModel extends TowerModel {
     const layers = this.text?.encoder.layers.length;
     return {
       textModelOutput: { ...textModelOutput, attentions: unpackMaps(maps.encoder.slice(0, layers), layout.source) },
-      visionModelOutput: { ...visionModelOutput, attentions: maps.encoder.slice(layers) },
+      visionModelOutput: {
+        ...visionModelOutput,
+        attentions: unpackMaps(maps.encoder.slice(layers), layout.images ?? null),
+      },
     };
   }
 }

@@ -334,12 +334,17 @@ export class PaddedBatch {
   }
 }
 
+/** The length of a batch's rows, the columns at which sequences begin, by default 0, and the tokens if padding counts. */
+export interface RowPlaces extends Partial<Pick<PaddedBatch, 'starts' | 'tokenMask'>> {
+  readonly batch: { readonly time: number | null };
+}
+
 /** Probabilities [B, heads, queries, keys] of packed sequences, padded as their rows were, with zeros. */
-export function unpackMaps(maps: readonly Tensor[], queries: PaddedBatch | null, keys = queries): Tensor[] {
+export function unpackMaps(maps: readonly Tensor[], queries: RowPlaces | null, keys = queries): Tensor[] {
   return maps.map((map) => unpackMap(map, queries, keys));
 }
 
-function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch | null): Tensor {
+function unpackMap(map: Tensor, queries: RowPlaces | null, keys: RowPlaces | null): Tensor {
   const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
   const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
   const mask = queries?.tokenMask;

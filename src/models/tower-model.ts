@@ -66,7 +66,7 @@ export abstract class TowerModel extends PretrainedModel {
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
     const text = this.text && (yield* this.readText(this.text, inputs, options, layout));
-    const vision = this.vision && (yield* this.readImages(this.vision, inputs, options));
+    const vision = this.vision && (yield* this.readImages(this.vision, inputs, options, layout));
     const { output, tower, pooled } = (text ?? vision) as TowerRun;
     if (this.head !== null) {
       const logits = this.head.forward(tower.features, tower.batch);
@@ -105,11 +105,13 @@ export abstract class TowerModel extends PretrainedModel {
     vision: ImageTower,
     inputs: ModelInputs,
     options: ForwardOptions,
+    layout: BatchLayout,
   ): Generator<unknown, TowerRun> {
     const tower = yield* vision.forwardInParts(inputs);
     const pooled =
       this.head === null && !this.lacksPooler ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
     const { batch, time } = tower;
+    if (time) layout.images = { batch: { time } };
     // Stages may differ in their numbers of rows, which are equal for all images.
     const padded = (x: Tensor) => (time ? unpack(x, batch.lengths, time) : x.reshape(batch.size, -1, lastOf(x.shape)));
     return outputOf(tower, pooled, options, padded);
@@ -122,8 +124,8 @@ export abstract class TowerModel extends PretrainedModel {
     return features;
   }
 
-  protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
-    return { attentions: unpackMaps(encoder, source) };
+  protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, layout: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(encoder, layout.source ?? layout.images ?? null) };
   }
 
   /** A tensor of four dimensions holds images; any other source is text. */

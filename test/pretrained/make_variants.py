@@ -200,6 +200,13 @@ CASES.update({
         "Wav2Vec2BertForAudioFrameClassification", conformer, dict(input_features=dict(shape=[1, 6, 5]), labels=dict(shape=[1, 6, 3])), ["loss", "logits"], None,
     ),
 })
+CASES.update({
+    # Both images have fewer patches than the rows.
+    "SigLIP 2's maps of images with padding": (
+        "Siglip2VisionModel", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, num_channels=1, patch_size=2, num_patches=4),
+        dict(pixel_values=dict(shape=[2, 3, 4]), pixel_attention_mask=[[1, 1, 0], [1, 0, 0]], spatial_shapes=[[2, 1], [1, 1]]), ["pooler_output", "attentions.0"], None,
+    ),
+})
 
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
@@ -259,6 +266,11 @@ def rounded(tensor):
     return [float(f"{x:.7g}") for x in tensor.detach().double().flatten().tolist()]
 
 
+def map_of(output, inputs):
+    """The attention of the first layer, without that of padding."""
+    return output.attentions[0] * inputs["pixel_attention_mask"][:, None, :, None]
+
+
 cases = []
 for name, (cls, settings, given, results, prompts) in CASES.items():
     kind = getattr(transformers, cls)
@@ -270,9 +282,9 @@ for name, (cls, settings, given, results, prompts) in CASES.items():
         config = json.loads(pathlib.Path(folder, "config.json").read_text())
         model = kind.from_pretrained(folder, experts_implementation="eager", attn_implementation="sdpa" if "attention_mask" in given and kind._supports_sdpa else "eager", dtype=torch.float64).eval()
         inputs = {key: input_of(key, value) for key, value in given.items()}
-        output = copy.deepcopy(model)(**inputs)
+        output = copy.deepcopy(model)(**inputs, **({"output_attentions": True} if "attentions.0" in results else {}))
         case = dict(name=name, config=config, shapes={key: list(stored[key].shape) for key in names}, inputs=given)
-        case["results"] = {key: rounded(output[key]) for key in results}
+        case["results"] = {key: rounded(map_of(output, inputs) if key == "attentions.0" else output[key]) for key in results}
         if {"loss", "reconstruction"} & {*results}:
             trained = copy.deepcopy(model)
             if cls.startswith("Whisper"):

@@ -44,11 +44,14 @@ const inputsOf = ({ inputs }: Variant): ModelInputs =>
 describe.each(variants)('$name', (each) => {
   it('is as in transformers', async () => {
     const model = await loadVariant(device, each);
-    const output = model.forward(inputsOf(each));
+    const attentions = 'attentions.0' in each.results;
+    const output = model.forward(inputsOf(each), { attentions });
     const { attention_mask: mask = [] } = each.inputs; // given as rows, it belongs to words
     const marks = Array.isArray(mask) ? (mask as number[][]).flat() : [];
     for (const [name, all] of Object.entries(each.results)) {
-      const result = await (output[camelCase(name) as keyof ModelOutput] as Tensor).data();
+      const [key, layer] = camelCase(name).split('.') as [keyof ModelOutput, string?];
+      const found = output[key];
+      const result = await (layer ? (found as Tensor[])[Number(layer)]! : (found as Tensor)).data();
       expect(result.length, name).toBe(all.length);
       const isToken = (i: number) => (marks.length ? marks[Math.floor((i * marks.length) / all.length)] === 1 : true);
       const expected = all.map((value, i) => (isToken(i) ? value : 0));

@@ -57,8 +57,11 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
     const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
     const source = gguf ?? files;
     const model = await loadModel(device, source, { onWarning: () => {} });
-    if (model.headKind === 'text-to-speech')
-      throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
+    if ('speak' in model) throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
+    if (model.takes('inputPoints'))
+      throw new Complaint(
+        `“${name}” outlines what points and boxes mark in a picture. The page shows models that need the picture alone.`,
+      );
     const guest = new Guest(name, device, model, source);
     if (guest.sees && !guest.converses && (model.takes('inputIds') || model.decoder !== null))
       throw new Complaint(

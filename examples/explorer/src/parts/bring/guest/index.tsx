@@ -15,10 +15,11 @@ export default function GuestView({ guest, media }: { guest: Guest; media: File 
     [model.encoder, 'encoder'],
     [model.decoder, 'decoder'],
   ] as const;
+  const vectors = `vectors of ${guest.sees && !guest.converses ? 'pictures' : 'texts'}`;
   const facts: (readonly [string, string])[] = [
     ['Name', guest.name],
     ['Family', guest.type],
-    ['Made for', model.headKind === 'none' ? 'vectors of texts' : model.headKind.replaceAll('-', ' ')],
+    ['Made for', model.headKind === 'none' ? vectors : model.headKind.replaceAll('-', ' ')],
     ['Layers', layers.flatMap(([stack, name]) => (stack ? `${stack.layers.length} ${name}` : [])).join(', ')],
     ...((guest.sees && !guest.converses) || guest.hasCtc
       ? []
