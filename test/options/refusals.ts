@@ -1,7 +1,7 @@
 // Calls a function with options of wrong types, and checks what its errors say.
 import { describeValue } from '../../src/core/check.js';
 import { SimdformerError } from '../../src/core/errors.js';
-import type { Call } from './calls.js';
+import type { Call } from './call.js';
 import type { PublicFunction, PublicOption } from './public-functions.js';
 import { type WrongValue, wrongValues } from './wrong-values.js';
 
