@@ -30,11 +30,11 @@ class WorkerBackend implements Backend {
     const engine = await wasmEngine({ ...options, threads: options.threads ?? besidePage() });
     this.#worker = await startWorker(
       ...workerOf(engine),
-      (answer) => this.#hear(answer as Answer),
-      (error) => this.#lose(error),
+      (answer) => this.#receive(answer as Answer),
+      (error) => this.#fail(error),
     );
     try {
-      Object.assign(this, { manifest: await this.#ask<'open'>({ do: 'open', engine }) });
+      Object.assign(this, { manifest: await this.#request<'open'>({ do: 'open', engine }) });
     } catch (error) {
       this.close();
       throw error;
@@ -51,7 +51,7 @@ class WorkerBackend implements Backend {
 
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null> {
     const copy = words.slice(0, count);
-    return this.#ask<'run'>({ do: 'run', words: copy }, [copy.buffer]);
+    return this.#request<'run'>({ do: 'run', words: copy }, [copy.buffer]);
   }
 
   /**
@@ -60,7 +60,7 @@ class WorkerBackend implements Backend {
    */
   grow(bytes: number): boolean {
     if (bytes > (this.manifest.maxBytes as number)) return false;
-    this.#tell({ do: 'grow', bytes });
+    this.#send({ do: 'grow', bytes });
     return true;
   }
 
@@ -70,7 +70,7 @@ class WorkerBackend implements Backend {
 
   async readAsync(byteOffset: number, target: ArrayBufferView): Promise<void> {
     const reads = piecesOf(target).map(async ([offset, part]) => {
-      part.set(await this.#ask<'read'>({ do: 'read', byteOffset: byteOffset + offset, length: part.length }));
+      part.set(await this.#request<'read'>({ do: 'read', byteOffset: byteOffset + offset, length: part.length }));
     });
     await Promise.all(reads);
   }
@@ -78,38 +78,38 @@ class WorkerBackend implements Backend {
   write(byteOffset: number, source: ArrayBufferView): void {
     for (const [offset, part] of piecesOf(source)) {
       const bytes = part.slice();
-      this.#tell({ do: 'write', byteOffset: byteOffset + offset, bytes }, [bytes.buffer]);
+      this.#send({ do: 'write', byteOffset: byteOffset + offset, bytes }, [bytes.buffer]);
     }
   }
 
   close(): void {
-    this.#lose(new DeviceError('the device has already been disposed'));
+    this.#fail(new DeviceError('the device has already been disposed'));
   }
 
-  #tell(request: Request, transfer: Transferable[] = []): void {
+  #send(request: Request, transfer: Transferable[] = []): void {
     if (this.#worker === null) throw this.#lost ?? new DeviceError('the engine is closed');
     this.#worker.post(request, transfer);
   }
 
-  #ask<Kind extends keyof Answers>(
+  #request<Kind extends keyof Answers>(
     request: Request & { do: Kind },
     transfer: Transferable[] = [],
   ): Promise<Answers[Kind]> {
     return new Promise((resolve, reject) => {
-      this.#tell(request, transfer);
+      this.#send(request, transfer);
       this.#pending.push({ resolve, reject });
       this.#worker?.keepAlive(true);
     });
   }
 
-  #hear(answer: Answer): void {
+  #receive(answer: Answer): void {
     const pending = this.#pending.shift();
     if (this.#pending.length === 0) this.#worker?.keepAlive(false);
     if ('error' in answer) pending?.reject(errorOf(answer.error));
     else pending?.resolve(answer.result as never);
   }
 
-  #lose(error: DeviceError): void {
+  #fail(error: DeviceError): void {
     this.#lost = error;
     this.#worker?.terminate();
     this.#worker = null;

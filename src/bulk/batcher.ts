@@ -56,8 +56,8 @@ export class Batcher<Input, Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ input, cost, onProgress, resolve, reject });
       this.#cost += cost;
-      this.#timer ??= setTimeout(() => this.#ripen(), this.options.linger);
-      if (this.#isFull()) this.#ripen();
+      this.#timer ??= setTimeout(() => this.#runNow(), this.options.linger);
+      if (this.#isFull()) this.#runNow();
     });
   }
 
@@ -66,8 +66,8 @@ export class Batcher<Input, Result> {
     return this.#cost >= this.options.batchTokens || this.#waiting.length >= this.options.batchSize;
   }
 
-  /** Marks the waiting inputs as ready, so that they wait for no more inputs. */
-  #ripen(): void {
+  /** Runs the waiting inputs, which wait for no more inputs. */
+  #runNow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (!this.#isRunning) void this.#run();
@@ -79,7 +79,7 @@ export class Batcher<Input, Result> {
     while (this.#waiting.length > 0 && this.#timer === undefined) {
       const batch = this.#take();
       if (this.#waiting.length > 0 && !this.#isFull())
-        this.#timer = setTimeout(() => this.#ripen(), this.options.linger);
+        this.#timer = setTimeout(() => this.#runNow(), this.options.linger);
       await this.#finish(batch);
     }
     this.#isRunning = false;

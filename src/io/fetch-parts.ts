@@ -104,16 +104,16 @@ class Parts implements Chunks {
   async next(): Promise<Uint8Array | undefined> {
     const from = this.#from;
     if (from >= this.version.size) return undefined;
-    const part = await this.#coming.catch(() => this.#ask(from)); // one retry after a lost connection
+    const part = await this.#coming.catch(() => this.#request(from)); // one retry after a lost connection
     this.#from += part.byteLength;
     if (part.byteLength > 0 && this.#from < this.version.size) {
-      this.#coming = this.#ask(this.#from);
+      this.#coming = this.#request(this.#from);
       this.#coming.catch(() => {});
     }
     return part.byteLength > 0 ? part : undefined;
   }
 
-  async #ask(from: number): Promise<Uint8Array> {
+  async #request(from: number): Promise<Uint8Array> {
     const answer = await this.server.ask(from);
     const version = versionOf(answer);
     const isChanged = version !== null && (version.size !== this.version.size || version.tag !== this.version.tag);

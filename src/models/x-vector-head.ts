@@ -63,7 +63,7 @@ class TimeDelayLayer extends Module {
 export class XVectorHead extends PredictionHead {
   readonly tdnn: readonly TimeDelayLayer[];
   readonly vector: Linear;
-  /** float32 [xvector_output_dim, labels]: directions of the speakers in training. */
+  /** float32 `[xvector_output_dim, labels]`: directions of the speakers in training. */
   readonly objective: Tensor;
 
   /** `inputs`: features of a frame. */

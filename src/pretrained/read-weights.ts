@@ -29,7 +29,7 @@ interface ReadOptions extends Pick<HubOptions, 'signal'> {
   readonly onWarning: OnWarning;
 }
 
-async function unsuffixed(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
+async function withoutSuffixes(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
   const { withPacked } = await import('../models/packed-entry.js');
   try {
     return withPacked(tensors as ReadonlyMap<string, SafetensorsEntry>, model, namesOf);
@@ -71,7 +71,7 @@ export async function matchWeights(
 ): Promise<WeightMatch> {
   const tensors = await asInCheckpoints(weights.named?.(wantedNames(model)) ?? weights.tensors, model);
   const matrices = new Set(packables(model).flatMap(({ weight, transposed }) => (transposed ? [weight] : [])));
-  const byName = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
+  const byName = isPacked ? await withoutSuffixes(source, tensors, model) : new Map(tensors);
   const unnamed = await unnamedPieces(model, byName, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];

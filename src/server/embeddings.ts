@@ -100,7 +100,7 @@ export async function embedTexts(
   note({ promptTokens: tokens });
   return {
     tokens,
-    vectors: vectors.map((vector) => (dimensions === undefined ? vector : firstOf(vector, dimensions))),
+    vectors: vectors.map((vector) => (dimensions === undefined ? vector : truncated(vector, dimensions))),
   };
 }
 
@@ -152,7 +152,7 @@ function checkPromptName({ prompt, promptName }: TextUse, prompts: Readonly<Reco
 }
 
 /** Returns the first dimensions of a vector, normalized. */
-function firstOf(vector: Float32Array, dimensions: number): Float32Array {
+function truncated(vector: Float32Array, dimensions: number): Float32Array {
   if (dimensions > vector.length)
     throw new ApiError(
       400,

@@ -103,7 +103,7 @@ export class Clap extends PretrainedModel {
   ): Generator<unknown, ModelOutput> {
     const { text, audio } = this;
     const read = text && (yield* this.#read(text, inputs, options, layout));
-    const heard = audio && (yield* this.#hear(audio, inputs, options));
+    const heard = audio && (yield* this.#encodeSound(audio, inputs, options));
     if (read && heard) return this.#compare(read, heard, options);
     const output = (read ?? heard) as TowerResult;
     const projection = this.textProjection ?? this.audioProjection;
@@ -130,7 +130,7 @@ export class Clap extends PretrainedModel {
     };
   }
 
-  *#hear(
+  *#encodeSound(
     audio: ClapAudio,
     { inputFeatures, isLonger }: ModelInputs,
     { hiddenStates }: ForwardOptions,

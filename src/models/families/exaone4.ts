@@ -55,7 +55,7 @@ export class Exaone4 extends Llama {
 
 /**
  * Returns n if every n-th layer has no window, and 0 if no layer has one. `pattern` is the number or letters such as
- * LLLG (local, global).
+ * `LLLG` (local, global).
  */
 function interval(pattern: unknown): number {
   if (typeof pattern === 'string') return pattern.length;

@@ -24,7 +24,7 @@ export class WordList {
     this.#stopWords = new Set(stopWords);
   }
 
-  /** Reads whitespacetokenizer_config.json. Throws FormatError for other content. */
+  /** Reads `whitespacetokenizer_config.json`. Throws FormatError for other content. */
   static read({ vocab, stop_words: stopWords = [], do_lower_case: lowercase }: Json, where: string): WordList {
     return new WordList(wordsOf(vocab, 'vocab', where), wordsOf(stopWords, 'stop_words', where), lowercase === true);
   }
