@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { familyOfGguf } from '../../src/models/registry.js';
 
 it('docs/families.md equals the output of scripts/families.mjs', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/families.mjs', '--check'], { encoding: 'utf8' });
@@ -12,3 +14,11 @@ it('docs/models.md equals the output of scripts/models-page.mjs', () => {
   const { status, stderr } = spawnSync(process.execPath, run, { encoding: 'utf8' });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
 }, 60_000);
+
+it('docs/gguf.md lists all architectures that are read', async () => {
+  const error: unknown = await familyOfGguf('unknown').catch((reason: unknown) => reason);
+  const expected = String(error).split('expected one of ')[1]?.split(', ');
+  const row = /^\| architectures \| (.*) \|$/m.exec(readFileSync('docs/gguf.md', 'utf8'))?.[1];
+  const listed = row?.replaceAll(/ \([^)]*\)/g, '').split(', ');
+  expect(listed?.toSorted()).toEqual(expected?.toSorted());
+});
