@@ -180,6 +180,10 @@ async function unnamedPieces(
 
 const withoutOnes = (shape: readonly number[]) => shape.filter((n) => n !== 1);
 
+/** Returns the other name of the bias of words. */
+const otherBias = (_: string, stem: string, decoder: string | undefined) =>
+  decoder === undefined ? `${stem}.decoder.bias` : `${stem}.bias`;
+
 /** Returns the names that a tensor may have in files: with and without the prefix of the body, and older names. */
 function namesOf(name: string): string[] {
   const old = name
@@ -188,7 +192,7 @@ function namesOf(name: string): string[] {
     .replace(/\.parametrizations\.weight\.original0$/, '.weight_g') // weight normalization, before torch 2.1
     .replace(/\.parametrizations\.weight\.original1$/, '.weight_v')
     .replace(/^lm_head\.weight$/, 'embed_out.weight') // GPT-NeoX's
-    .replace(/(predictions|^lm_head)\.decoder\.bias$/, '$1.bias') // the bias of words has two names
+    .replace(/(predictions|^lm_head)(\.decoder)?\.bias$/, otherBias)
     .replace(/^transformer\./, 'model.'); // Llama's question-answering model
   return [name, old].flatMap((candidate) => [candidate, candidate.slice(candidate.indexOf('.') + 1)]);
 }

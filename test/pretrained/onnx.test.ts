@@ -412,3 +412,31 @@ describe('a graph without a part of the model', () => {
     expect(warnings).toEqual([expect.stringMatching(/classifier.*initialized at random/)]);
   });
 });
+
+it('a table of embeddings may have the name of the output projection, and the projection none', async () => {
+  const floats = (name: string, shape: number[], values: number[]): OnnxTensor => {
+    const bytes = new Uint8Array(Float32Array.from(values).buffer);
+    return { name, dtype: 'F32', shape, byteLength: bytes.length, position: 0, source: inMemory(bytes) };
+  };
+  const output = 'cls.predictions.decoder';
+  const tensors = [
+    floats(`${output}.weight`, [2, 2], [1, 2, 3, 4]),
+    floats(`${output}.bias`, [2], [0, 0]),
+    floats('val_1', [2, 2], [5, 6, 7, 8]),
+  ];
+  const node = (name: string, op: string, inputs: string[], result: string) => {
+    return { name, op, inputs, outputs: [result], attributes: new Map<string, number>() };
+  };
+  const graph = {
+    nodes: [
+      node('/bert/embeddings/word_embeddings/embedding', 'Gather', [`${output}.weight`, 'input_ids'], 'embedding'),
+      node('node_MatMul_1', 'MatMul', ['embedding', 'val_1'], 'val_2'),
+      node(`/cls/predictions/decoder/linear`, 'Add', ['val_2', `${output}.bias`], 'logits'),
+    ],
+    tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
+  };
+  const { named } = await graphWeights(graph, () => undefined);
+  const valuesOf = async (name: string) => [...(await named.get(name)!.data())];
+  expect(await valuesOf('bert.embeddings.word_embeddings.weight')).toEqual([1, 2, 3, 4]);
+  expect(await valuesOf(`${output}.weight`)).toEqual([5, 7, 6, 8]);
+});

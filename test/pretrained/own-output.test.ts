@@ -37,3 +37,25 @@ it.each([
     expect(value - offset).toBeCloseTo(2 * (tied[i]! - offset), 4);
   }
 });
+
+// Files store a shared tensor under any of its names; torch.export keeps the last one.
+it.each([
+  ['bert-mlm', 'cls.predictions.bias', 'cls.predictions.decoder.bias'],
+  ['roberta-mlm', 'lm_head.bias', 'lm_head.decoder.bias'],
+])('%s: the bias of words may have the name of the output projection', async (name, bias, other) => {
+  const entries = [...parseSafetensors(await data.bytes(`${name}/model.safetensors`)).tensors];
+  const logits = async (given: string) => {
+    const tensors = entries.map(([key, entry]): [string, SafetensorsArray] => [
+      key === bias ? given : key,
+      { dtype: entry.dtype, shape: entry.shape, data: entry.data() },
+    ]);
+    const files = {
+      'config.json': await data.bytes(`${name}/config.json`),
+      'model.safetensors': serializeSafetensors(new Map(tensors)),
+    };
+    const onWarning = (warning: string) => expect.unreachable(warning);
+    using model = await loadModel<LoadedModel>(device, files, { onWarning });
+    return await model.forward({ inputIds: [[5, 9, 14, 3]] }).logits!.data();
+  };
+  expect(await logits(other)).toEqual(await logits(bias));
+});

@@ -64,6 +64,9 @@ const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
   GatherBlockQuantized: [2, 3],
 };
 
+/** Names of output projections to which embeddings are tied. */
+const OUTPUT = /(^|\.)(lm_head|embed_out|proj_out|decoder|vocab_projector|lm_loss)\.weight$/;
+
 /** Operators that add a bias, with the index of that input. */
 const BIASED: Readonly<Record<string, number>> = {
   BiasGelu: 1,
@@ -94,6 +97,8 @@ class WeightFinder {
   readonly #middleZeros = new Set<string>();
   /** Tensors that a node gives another shape. */
   readonly #reshaped = new Map<string, OnnxTensor>();
+  /** Names of tables that have the name of a tied output. */
+  readonly #tables = new Set<string>();
   readonly #heads = new Map<string, HeadCounts>();
   readonly #isBuilt: boolean;
 
@@ -116,8 +121,9 @@ class WeightFinder {
       for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
       this.#addResult(node);
     }
+    for (const node of this.graph.nodes) this.#addTable(node);
     for (const [name, weight] of this.#values)
-      if (!isGeneratedName(name) && this.#isStored(name))
+      if (!isGeneratedName(name) && this.#isStored(name) && !this.#tables.has(name))
         this.#name(this.#stateName(name), /_transposed$/i.test(name) ? transposed(weight) : weight, weight);
     for (const node of this.graph.nodes) this.#addProduct(node);
     const folded = foldedWeights(this.graph.nodes, {
@@ -244,6 +250,14 @@ class WeightFinder {
       if (weight !== undefined && isGeneratedName(first)) this.#values.set(output, weight);
     }
     // A named table that is transposed is the tied output of a language model.
+  }
+
+  /** Names a table of embeddings that has the name of a tied output: by the module that reads it. */
+  #addTable({ op, name, inputs: [table = ''] }: OnnxNode): void {
+    const [weight, path] = [this.#values.get(table), modulePath(name)];
+    if (op !== 'Gather' || path === null || weight === undefined || !OUTPUT.test(table)) return;
+    this.#name(`${this.#stateName(`${path}.`)}weight`, weight, weight);
+    this.#tables.add(table);
   }
 
   /** Names the matrix of a product. */
