@@ -38,19 +38,21 @@ const device = await createDevice({ threads: 1 });
 const known = new Map();
 const problems = [];
 const rows = [];
-for (const group of groups) for (const entry of group.ids) rows.push(await rowOf(group, entry));
+for (const group of groups)
+  for (const [files, entries] of Object.entries(group.ids))
+    for (const entry of entries) rows.push(await rowOf(group, files, entry));
 device.dispose();
 if (problems.length > 0) throw new Error(`scripts/checkpoints.mjs:\n${problems.join('\n')}`);
 const ids = rows.map(({ id }) => id);
 const twice = ids.find((id, i) => ids.indexOf(id) !== i);
 if (twice !== undefined) throw new Error(`scripts/checkpoints.mjs: ${twice} is there twice`);
 
-async function rowOf(group, entry) {
+async function rowOf(group, files, entry) {
   const [id, own = {}, published = group.millions] = [entry].flat(1);
   const count = group.labels ?? 0;
   const labels = count > 0 && { id2label: Object.fromEntries(Array.from({ length: count }, (_, i) => [i, `${i}`])) };
   const config = { ...group.config, ...labels, ...group.variant, ...own };
-  const { task, files } = group;
+  const { task } = group;
   const head = group.head ?? (await taskOf(task)).head ?? 'sequence-classification';
   const formats = [...files].map((letter) => FILES[letter]).join(', ');
   try {
