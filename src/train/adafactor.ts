@@ -1,21 +1,13 @@
 import { checkNumber, checkOptions, isNotNegative, orNull } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
-import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
 import { mean } from '../ops/reduce.js';
 import { rsqrt, sqrt } from '../ops/unary.js';
 import { adopt, clipFactor, gradsToClip } from './clip.js';
-import {
-  checkParameters,
-  loadTensors,
-  type Optimizer,
-  type OptimizerState,
-  ownEntries,
-  settingsOf,
-} from './optimizer.js';
-import { groupsOf, type ParameterGroup } from './parameter-groups.js';
+import { BaseOptimizer, loadTensors, type Optimizer, type OptimizerEntry, type OptimizerState } from './optimizer.js';
+import type { ParameterGroup } from './parameter-groups.js';
 
 export interface AdafactorOptions {
   /** Fixed learning rate. Default: none, with `relativeStep`. */
@@ -41,13 +33,7 @@ export interface AdafactorOptions {
 /** Options with defaults. `lr` is null if `relativeStep` determines the rate. */
 type Settings = Complete<Omit<AdafactorOptions, 'lr'>> & { readonly lr: number | null };
 
-interface Entry {
-  readonly param: Tensor;
-  /** Index of the parameter. */
-  readonly index: number;
-  readonly group: ParameterGroup;
-  /** The tensors of the state, by their names in transformers. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
+interface Entry extends OptimizerEntry {
   steps: number;
 }
 
@@ -55,11 +41,7 @@ interface Entry {
  * Adafactor (Shazeer & Stern 2018, arXiv 1804.04235), with transformers' arithmetic. For a matrix it keeps one mean of
  * squares for each row and each column, so its state is small.
  */
-export class Adafactor implements Optimizer {
-  readonly params: readonly Tensor[];
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly #device: Device;
-  #entries: readonly Entry[];
+export class Adafactor extends BaseOptimizer<Entry> {
   readonly #options: Settings;
 
   /** Takes the parameters of AdamW's constructor, and throws the same errors. */
@@ -76,18 +58,12 @@ export class Adafactor implements Optimizer {
       relativeStep: 'boolean',
       warmupInit: 'boolean',
     } as const;
-    const { lr = null, beta1 = null, ...settings } = checkOptions('Adafactor', options, kinds);
-    const {
-      eps = [1e-30, 1e-3],
-      clipThreshold = 1,
-      decayRate = -0.8,
-      weightDecay = 0,
-      scaleParameter = true,
-    } = settings;
-    const { relativeStep = lr === null, warmupInit = false } = settings;
+    const { lr = null, beta1 = null, ...given } = checkOptions('Adafactor', options, kinds);
+    const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = given;
+    const { relativeStep = lr === null, warmupInit = false } = given;
     if (lr !== null && relativeStep) throw new ArgumentError('Adafactor: give lr or relativeStep, not both');
     if (warmupInit && !relativeStep) throw new ArgumentError('Adafactor: warmupInit needs relativeStep');
-    const checkedOptions = {
+    const settings = {
       lr,
       eps,
       clipThreshold,
@@ -98,24 +74,8 @@ export class Adafactor implements Optimizer {
       relativeStep,
       warmupInit,
     };
-    this.#options = checkedOptions;
-    const groups = groupsOf('Adafactor', params);
-    this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf('Adafactor', this.#options, groups);
-    this.#device = checkParameters('Adafactor', this.params);
-    let index = 0;
-    this.#entries = groups.flatMap((group) =>
-      group.params.map((param) => ({ param, index: index++, group, tensors: this.#statesOf(param), steps: 0 })),
-    );
-  }
-
-  #statesOf({ shape, device }: Tensor): Map<string, Tensor> {
-    const zeros = (dimensions: readonly number[]) => device.unscoped(() => device.zeros(dimensions));
-    const states = new Map<string, Tensor>();
-    if (this.#options.beta1 !== null) states.set('exp_avg', zeros(shape));
-    if (shape.length < 2) return states.set('exp_avg_sq', zeros(shape));
-    states.set('exp_avg_sq_row', zeros(shape.slice(0, -1)));
-    return states.set('exp_avg_sq_col', zeros([...shape.slice(0, -2), shape.at(-1) as number]));
+    super('Adafactor', params, settings, (param) => ({ state: statesOf(param, beta1 !== null), steps: 0 }));
+    this.#options = settings;
   }
 
   /**
@@ -126,11 +86,11 @@ export class Adafactor implements Optimizer {
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkOptions('Adafactor.step', options, { lr: 'notNegative', maxNorm: 'any' });
     const grads = maxNorm === undefined ? null : gradsToClip('Adafactor', this.params, maxNorm);
-    const device = this.#device;
+    const { device } = this;
     device.noGrad(() =>
       device.scope(() => {
         const factor = grads && clipFactor(grads, maxNorm as number, device.empty([]));
-        for (const entry of this.#entries) {
+        for (const entry of this.entries) {
           const { grad } = entry.param;
           if (grad === null) continue;
           entry.steps++;
@@ -141,25 +101,25 @@ export class Adafactor implements Optimizer {
   }
 
   #update(
-    { param, group, tensors, steps }: Entry,
+    { param, group, state: means, steps }: Entry,
     g: Tensor,
     factor: Tensor | null,
-    currentRate: number | undefined,
+    given: number | undefined,
   ): void {
     const { lr, eps, clipThreshold, decayRate, beta1, relativeStep, warmupInit, scaleParameter, weightDecay } =
       this.#options;
     const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
-    const rate = relativeStep ? relative : (group.lr ?? currentRate ?? lr);
+    const rate = relativeStep ? relative : (group.lr ?? given ?? lr);
     if (rate === null) throw new ArgumentError('Adafactor: there is no learning rate, expected lr or relativeStep');
     checkNumber('Adafactor', 'lr', rate, isNotNegative, 'a number, 0 or more');
     const size = scaleParameter
       ? scale(maximum(rootMeanSquare(param), eps[1]), rate)
       : param.device.tensor([rate]).reshape();
-    const oldShare = steps ** decayRate; // 1 − β₂ of this step
+    const rest = steps ** decayRate; // 1 − β₂ of this step
     const squares = add(mul(g, g), eps[0]);
     /** Updates the running mean `name` with `value`, whose weight is `rate`. */
-    const blend = (name: string, value: Tensor, rate = oldShare) => {
-      const state = tensors.get(name) as Tensor;
+    const blend = (name: string, value: Tensor, rate = rest) => {
+      const state = means[name] as Tensor;
       const mean = scale(state, 1 - rate);
       affineInto(value, mean, rate, true);
       adopt(mean, state, factor);
@@ -183,51 +143,36 @@ export class Adafactor implements Optimizer {
     adopt(next, param, factor);
   }
 
-  zeroGrad(): void {
-    for (const param of this.params) param.zeroGrad();
-  }
-
   /**
    * Returns the tensors of parameter i as `i.exp_avg_sq_row`, `i.exp_avg_sq_col`, `i.exp_avg_sq` and `i.exp_avg`, and
    * its number of steps as `i.step`.
    */
-  state(): OptimizerState {
-    const tensors = this.#entries.flatMap(({ index, tensors }) =>
-      [...tensors].map(([name, tensor]): [string, Tensor] => [`${index}.${name}`, tensor]),
-    );
-    const numbers = Object.fromEntries(this.#entries.map(({ steps, index }) => [`${index}.step`, steps]));
-    return { tensors: new Map(tensors), numbers };
+  override state(): OptimizerState {
+    const numbers = Object.fromEntries(this.entries.map(({ steps, index }) => [`${index}.step`, steps]));
+    return { tensors: this.stateTensors(), numbers };
   }
 
   /**
    * Throws FormatError, and changes nothing, unless the state belongs to an Adafactor with parameters of the same
    * sizes.
    */
-  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
-    const steps = this.#entries.map(({ index }) => numbers[`${index}.step`]);
+  override loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
+    const steps = this.entries.map(({ index }) => numbers[`${index}.step`]);
     if (!steps.every((count) => Number.isSafeInteger(count) && (count as number) >= 0))
       throw new FormatError('Adafactor: the state lacks valid numbers of steps');
-    loadTensors('Adafactor', this.state().tensors, tensors);
-    this.#entries.forEach((entry, i) => {
+    loadTensors('Adafactor', this.stateTensors(), tensors);
+    this.entries.forEach((entry, i) => {
       entry.steps = steps[i] as number;
     });
   }
+}
 
-  /** See `Optimizer.shard`. */
-  shard(owned: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, owned, ({ tensors }) => {
-      for (const tensor of tensors.values()) tensor.dispose();
-    });
-  }
-
-  /** Frees the memory of the state, but not the parameters. */
-  dispose(): void {
-    for (const { tensors } of this.#entries) for (const tensor of tensors.values()) tensor.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
+/** The tensors of a parameter's state, by their names in transformers. */
+function statesOf({ shape, device }: Tensor, hasMean: boolean): Record<string, Tensor> {
+  const mean = hasMean ? { exp_avg: device.zeros(shape) } : {};
+  if (shape.length < 2) return { ...mean, exp_avg_sq: device.zeros(shape) };
+  const [rows, columns] = [shape.slice(0, -1), [...shape.slice(0, -2), shape.at(-1) as number]];
+  return { ...mean, exp_avg_sq_row: device.zeros(rows), exp_avg_sq_col: device.zeros(columns) };
 }
 
 function rootMeanSquare(x: Tensor): Tensor {

@@ -1,18 +1,11 @@
-import { checkArray, checkKnown, checkNumber, checkOneOf, isFraction, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, checkOneOf, isFraction, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
-import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import {
-  checkParameters,
-  loadTensors,
-  type Optimizer,
-  type OptimizerState,
-  ownEntries,
-  settingsOf,
-} from './optimizer.js';
+import { BaseOptimizer, loadTensors, type Optimizer, type OptimizerEntry, type OptimizerState } from './optimizer.js';
+import type { ParameterGroup } from './parameter-groups.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -32,28 +25,16 @@ export interface AdamWOptions {
   amsgrad?: boolean | undefined;
 }
 
-/** Parameters with settings of their own: usually biases and norms without weight decay. */
-export interface ParameterGroup {
-  params: readonly Tensor[];
-  /** A fixed rate, which `step({ lr })` does not change. Default: the optimizer's. */
-  lr?: number | undefined;
-  weightDecay?: number | undefined;
-}
-
 /** The bias corrections of running means that begin at zero: 1 − βᵢ^steps. */
 type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
 
-/** One parameter and its state. */
-interface Entry {
-  readonly param: Tensor;
-  /** Index of the parameter. */
-  readonly index: number;
-  readonly m: Tensor;
-  readonly v: Tensor;
-  /** The greatest values of `v` so far, for AMSGrad; otherwise null. */
-  readonly greatest: Tensor | null;
-  readonly lr: number | Scalar;
-  readonly weightDecay: number;
+interface Entry extends OptimizerEntry {
+  readonly state: {
+    readonly exp_avg: Tensor;
+    readonly exp_avg_sq: Tensor;
+    /** The greatest values of `exp_avg_sq` so far, for AMSGrad. */
+    readonly max_exp_avg_sq?: Tensor;
+  };
   /** Number of steps in which the parameter had a gradient. */
   steps: number;
   /** The latest step of the optimizer that `steps` includes. */
@@ -72,15 +53,11 @@ interface Entry {
  * program.run(adamw.advance({ lr: schedule(step) }));
  * ```
  */
-export class AdamW implements Optimizer {
-  readonly params: readonly Tensor[];
-  readonly settings: Readonly<Record<string, unknown>>;
+export class AdamW extends BaseOptimizer<Entry> {
   /** The global norm of the gradients before clipping, at the latest step with `maxNorm`: float32 []. */
   readonly gradNorm: Tensor;
   /** Number of steps taken. */
   steps = 0;
-  readonly #device: Device;
-  #entries: readonly Entry[];
   readonly #options: Complete<AdamWOptions>;
   readonly #lr: Scalar;
 
@@ -98,29 +75,16 @@ export class AdamW implements Optimizer {
       weightDecay = 0.01,
       amsgrad = false,
     } = checkKnown('AdamW', options, ['lr', 'beta1', 'beta2', 'eps', 'weightDecay', 'amsgrad']);
-    this.#options = { lr, beta1, beta2, eps, weightDecay, amsgrad };
-    checkValues(this.#options);
-    checkArray('AdamW', 'params', params, 'an array of tensors');
-    const groups: readonly ParameterGroup[] = isGroups(params) ? params : [{ params }];
-    for (const group of groups) {
-      const { lr = 0, weightDecay = 0 } = checkKnown('AdamW: a group', group, ['params', 'lr', 'weightDecay']);
-      checkValues({ ...this.#options, lr, weightDecay });
-    }
-    this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf('AdamW', this.#options, groups);
-    this.#device = checkParameters('AdamW', this.params);
-    // No error is possible from here on, so no memory is lost.
-    const device = this.#device;
-    this.#lr = device.scalar('lr', lr);
-    this.gradNorm = device.unscoped(() => device.zeros([]));
-    let index = 0;
-    this.#entries = groups.flatMap(({ params, lr = this.#lr, weightDecay = this.#options.weightDecay }) =>
-      params.map((param) => {
-        const zeros = () => device.unscoped(() => device.zeros(param.shape));
-        const [m, v, greatest] = [zeros(), zeros(), amsgrad ? zeros() : null];
-        return { param, index: index++, m, v, greatest, lr, weightDecay, steps: 0, counted: 0 };
-      }),
-    );
+    const settings = { lr, beta1, beta2, eps, weightDecay, amsgrad };
+    checkValues(settings);
+    super('AdamW', params, settings, (param) => {
+      const zeros = () => param.device.zeros(param.shape);
+      const means = { exp_avg: zeros(), exp_avg_sq: zeros() };
+      return { state: amsgrad ? { ...means, max_exp_avg_sq: zeros() } : means, steps: 0, counted: 0 };
+    });
+    this.#options = settings;
+    this.#lr = this.device.scalar('lr', lr);
+    this.gradNorm = this.device.unscoped(() => this.device.zeros([]));
   }
 
   /**
@@ -149,7 +113,7 @@ export class AdamW implements Optimizer {
   }
 
   #begin(lr = this.#options.lr): void {
-    if (this.#device.recording) {
+    if (this.device.recording) {
       throw new SimdformerError('AdamW: record apply(), and give each run of the program what advance() returns');
     }
     checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
@@ -173,7 +137,7 @@ export class AdamW implements Optimizer {
   /** Returns the corrections in a recorded program, in which each run counts as a step. */
   #countInRuns(entry: Entry): Corrections<Scalar> {
     const scalar = (name: keyof Corrections<Scalar>) =>
-      new Scalar(`${name}.${entry.index}`, 1, () => this.#count(entry)[name], this.#device.arena);
+      new Scalar(`${name}.${entry.index}`, 1, () => this.#count(entry)[name], this.device.arena);
     return { correction1: scalar('correction1'), correction2: scalar('correction2') };
   }
 
@@ -184,29 +148,23 @@ export class AdamW implements Optimizer {
    */
   apply(options: { maxNorm?: number | undefined } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
-    const { beta1, beta2, eps } = this.#options;
-    const records = this.#device.recording;
+    const { beta1, beta2, eps, weightDecay } = this.#options;
+    const records = this.device.recording;
     if (records) gradsOf('AdamW', this.params);
     const factor =
       maxNorm === undefined ? null : clipFactor(gradsToClip('AdamW', this.params, maxNorm), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
-    for (const entry of this.#entries) {
-      const { param, m, v, greatest, lr, weightDecay } = entry;
-      const g = param.grad;
+    for (const entry of this.entries) {
+      const { param: p, group, state } = entry;
+      const g = p.grad;
       if (g === null) continue;
+      const { exp_avg: m, exp_avg_sq: v, max_exp_avg_sq: greatest = null } = state;
+      const settings = { lr: group.lr ?? this.#lr, weightDecay: group.weightDecay ?? weightDecay };
       const corrections = records ? this.#countInRuns(entry) : this.#count(entry);
-      this.#device.emit(
-        'adamw',
-        { p: param, g, m, v, greatest, count: param.size, lr, weightDecay, ...corrections, ...shared },
-        14 * param.size,
-      );
+      const operands = { p, g, m, v, greatest, count: p.size, ...settings, ...corrections, ...shared };
+      this.device.emit('adamw', operands, 14 * p.size);
     }
     factor?.dispose();
-  }
-
-  /** Clears the gradients. */
-  zeroGrad(): void {
-    for (const param of this.params) param.zeroGrad();
   }
 
   /**
@@ -214,55 +172,33 @@ export class AdamW implements Optimizer {
    * `i.max_exp_avg_sq`. The number of steps is `step`. A parameter that has taken fewer steps has its own number,
    * `i.step`.
    */
-  state(): OptimizerState {
-    const tensors = this.#entries.flatMap(({ m, v, greatest, index: i }): [string, Tensor][] => [
-      [`${i}.exp_avg`, m],
-      [`${i}.exp_avg_sq`, v],
-      ...(greatest === null ? [] : [[`${i}.max_exp_avg_sq`, greatest] as [string, Tensor]]),
-    ]);
-    const missed = this.#entries.flatMap(({ steps, index: i }) => (steps < this.steps ? [[`${i}.step`, steps]] : []));
-    return { tensors: new Map(tensors), numbers: { step: this.steps, ...Object.fromEntries(missed) } };
+  override state(): OptimizerState {
+    const missed = this.entries.filter(({ steps }) => steps < this.steps);
+    const numbers = Object.fromEntries(missed.map(({ steps, index }) => [`${index}.step`, steps]));
+    return { tensors: this.stateTensors(), numbers: { step: this.steps, ...numbers } };
   }
 
   /**
    * Throws FormatError, and changes nothing, unless the state belongs to an AdamW with parameters of the same sizes.
    */
-  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
+  override loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { step: steps = Number.NaN } = numbers;
-    const stepCounts = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
-    if (![steps, ...stepCounts].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
+    const own = this.entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
+    if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
       throw new FormatError('AdamW: the state lacks a valid number of steps');
     }
-    loadTensors('AdamW', this.state().tensors, tensors);
+    loadTensors('AdamW', this.stateTensors(), tensors);
     this.steps = steps;
-    for (const [i, entry] of this.#entries.entries()) {
-      entry.steps = stepCounts[i] as number;
+    for (const [i, entry] of this.entries.entries()) {
+      entry.steps = own[i] as number;
       entry.counted = steps;
     }
   }
 
-  /** See `Optimizer.shard`. */
-  shard(owned: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, owned, disposeState);
-  }
-
-  /** Frees the memory of the state, but not the parameters. */
-  dispose(): void {
+  override dispose(): void {
     this.gradNorm.dispose();
-    for (const entry of this.#entries) disposeState(entry);
+    super.dispose();
   }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-function disposeState({ m, v, greatest }: Entry): void {
-  for (const tensor of [m, v, greatest]) tensor?.dispose();
-}
-
-function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params is readonly ParameterGroup[] {
-  return Array.isArray(params) && params.length > 0 && params.every((group) => Array.isArray(group?.params));
 }
 
 function checkValues({ lr, beta1, beta2, eps, weightDecay, amsgrad }: Complete<AdamWOptions>): void {

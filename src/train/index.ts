@@ -1,5 +1,5 @@
 export { Adafactor, type AdafactorOptions } from './adafactor.js';
-export { AdamW, type AdamWOptions, type ParameterGroup } from './adamw.js';
+export { AdamW, type AdamWOptions } from './adamw.js';
 export type { LengthBatchesOptions } from './batches.js';
 export { type Batches, type Example, lengthBatches, type Row, shuffledBatches, windowBatches } from './batches.js';
 export { clipGradNorm } from './clip.js';
@@ -22,6 +22,7 @@ export {
   type GroupRule,
   layerwiseGroups,
   type NamePattern,
+  type ParameterGroup,
   parameterGroups,
   unfreeze,
 } from './parameter-groups.js';

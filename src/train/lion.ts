@@ -1,18 +1,11 @@
 import { checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
-import type { Device } from '../core/device.js';
+import type { Complete } from '../core/complete.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, mul, scale } from '../ops/binary.js';
 import { sign } from '../ops/unary.js';
 import { adopt, clipFactor, gradsToClip } from './clip.js';
-import {
-  checkParameters,
-  loadTensors,
-  type Optimizer,
-  type OptimizerState,
-  ownEntries,
-  settingsOf,
-} from './optimizer.js';
-import { groupsOf, type ParameterGroup } from './parameter-groups.js';
+import { BaseOptimizer, type OptimizerEntry } from './optimizer.js';
+import type { ParameterGroup } from './parameter-groups.js';
 
 export interface LionOptions {
   /** Learning rate of groups without their own. Default: 1e-4. */
@@ -25,29 +18,16 @@ export interface LionOptions {
   weightDecay?: number | undefined;
 }
 
-interface Entry {
-  readonly param: Tensor;
-  /** Index of the parameter. */
-  readonly index: number;
-  readonly m: Tensor;
-  readonly group: ParameterGroup;
+interface Entry extends OptimizerEntry {
+  readonly state: { readonly exp_avg: Tensor };
 }
 
 /**
  * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g.
  * The state has half the size of AdamW's. Good rates are three to ten times lower than AdamW's.
  */
-export class Lion implements Optimizer {
-  readonly params: readonly Tensor[];
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly #device: Device;
-  #entries: readonly Entry[];
-  readonly #options: {
-    readonly lr: number;
-    readonly beta1: number;
-    readonly beta2: number;
-    readonly weightDecay: number;
-  };
+export class Lion extends BaseOptimizer<Entry> {
+  readonly #options: Complete<LionOptions>;
 
   /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: LionOptions = {}) {
@@ -57,19 +37,9 @@ export class Lion implements Optimizer {
       checkNumber('Lion', name, value, isNotNegative, 'a number, 0 or more');
     for (const [name, value] of Object.entries({ beta1, beta2 }))
       checkNumber('Lion', name, value, isFraction, 'a number from 0 to below 1');
-    this.#options = { lr, beta1, beta2, weightDecay };
-    const groups = groupsOf('Lion', params);
-    this.params = groups.flatMap((group) => group.params);
-    this.settings = settingsOf('Lion', this.#options, groups);
-    this.#device = checkParameters('Lion', this.params);
-    const device = this.#device;
-    let index = 0;
-    this.#entries = groups.flatMap((group) =>
-      group.params.map((param) => {
-        const m = device.unscoped(() => device.zeros(param.shape));
-        return { param, index: index++, m, group };
-      }),
-    );
+    const settings = { lr, beta1, beta2, weightDecay };
+    super('Lion', params, settings, ({ device, shape }) => ({ state: { exp_avg: device.zeros(shape) } }));
+    this.#options = settings;
   }
 
   /**
@@ -81,12 +51,13 @@ export class Lion implements Optimizer {
     checkNumber('Lion', 'lr', lr, isNotNegative, 'a number, 0 or more');
     const { beta1, beta2, weightDecay } = this.#options;
     const grads = maxNorm === undefined ? null : gradsToClip('Lion', this.params, maxNorm);
-    const device = this.#device;
+    const { device } = this;
     device.noGrad(() =>
       device.scope(() => {
         const factor = grads && clipFactor(grads, maxNorm as number, device.empty([]));
-        for (const { param, m, group } of this.#entries) {
+        for (const { param, state, group } of this.entries) {
           if (param.grad === null) continue;
+          const m = state.exp_avg;
           const g = factor ? mul(param.grad, factor) : param.grad;
           const rate = group.lr ?? lr;
           const direction = sign(add(scale(m, beta1), scale(g, 1 - beta1)));
@@ -99,32 +70,5 @@ export class Lion implements Optimizer {
         }
       }),
     );
-  }
-
-  zeroGrad(): void {
-    for (const param of this.params) param.zeroGrad();
-  }
-
-  /** Returns the running mean of parameter i as `i.exp_avg`. */
-  state(): OptimizerState {
-    return { tensors: new Map(this.#entries.map(({ m, index }) => [`${index}.exp_avg`, m])), numbers: {} };
-  }
-
-  loadState({ tensors }: Parameters<Optimizer['loadState']>[0]): void {
-    loadTensors('Lion', this.state().tensors, tensors);
-  }
-
-  /** See `Optimizer.shard`. */
-  shard(owned: ReadonlySet<Tensor>): void {
-    this.#entries = ownEntries(this.#entries, owned, ({ m }) => m.dispose());
-  }
-
-  /** Frees the memory of the state, but not the parameters. */
-  dispose(): void {
-    for (const { m } of this.#entries) m.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

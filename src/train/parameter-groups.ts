@@ -3,9 +3,14 @@
 import { checkArray, checkKnown, checkMethod, checkNumber, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { ParameterGroup } from './adamw.js';
 
-export type { ParameterGroup } from './adamw.js';
+/** Parameters with settings of their own: usually biases and norms without weight decay. */
+export interface ParameterGroup {
+  params: readonly Tensor[];
+  /** A fixed rate, which `step({ lr })` does not change. Default: the optimizer's. */
+  lr?: number | undefined;
+  weightDecay?: number | undefined;
+}
 
 /** A model or an objective, whose tensors have names. */
 interface Named {
