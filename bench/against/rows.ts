@@ -3,7 +3,7 @@
 import type { Device, DeviceOptions, GenerateOptions, Tensor } from '../../src/index.js';
 import type { TransformerOptions } from '../../src/models/index.js';
 import type { Turn } from '../harness/contest.js';
-import { pattern, sampleOf } from '../harness/ours.js';
+import { patterned, sampleOf } from '../harness/ours.js';
 import type { Package } from './package.js';
 
 /** Work that is repeated. */
@@ -13,11 +13,6 @@ export interface Row {
   /** The backend. Default: the addon. */
   readonly backend?: DeviceOptions['backend'];
   make(its: Package, device: Device): Work;
-}
-
-function patterned(device: Device, shape: readonly number[], period: number): Tensor {
-  const size = shape.reduce((product, dimension) => product * dimension, 1);
-  return device.tensor(pattern(size, period), shape);
 }
 
 /** Measures the seconds of `once`, and samples its result. */

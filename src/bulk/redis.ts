@@ -192,12 +192,12 @@ function isAway(error: NodeJS.ErrnoException): boolean {
  * Returns the result of `work`. Throws DeviceError if the server refuses a command: it may be out of memory, read-only,
  * or unable to save to its disk.
  */
-export async function withReplies<Result>(op: string, work: () => Promise<Result>): Promise<Result> {
+export async function withReplies<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'ReplyError') throw error;
-    throw new DeviceError(`${op}: Redis refuses the command: ${error.message}`, { cause: error });
+    throw new DeviceError(`submit: Redis refuses the command: ${error.message}`, { cause: error });
   }
 }
 

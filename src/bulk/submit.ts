@@ -58,7 +58,7 @@ export async function submit(
   let count = 0;
   let chunk: { name: string; data: JobData; opts: JobsOptions }[] = [];
   const add = async () => {
-    if (chunk.length > 0) await withReplies('submit', () => queue.addBulk(chunk));
+    if (chunk.length > 0) await withReplies(() => queue.addBulk(chunk));
     count += chunk.length;
     chunk = [];
     onProgress?.(count);

@@ -37,16 +37,12 @@ export function integer(min: number, max = Number.MAX_SAFE_INTEGER): Parser {
   };
 }
 
-/** A number above 0 and at most `most`. */
-export function positive(max = Number.POSITIVE_INFINITY): Parser {
-  return (text) => {
-    const value = parseNumber(text);
-    if (value > 0 && value <= max && Number.isFinite(value)) return value;
-    throw new InvalidArgumentError(
-      max === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${max}.`,
-    );
-  };
-}
+/** A number above 0. */
+export const positive: Parser = (text) => {
+  const value = parseNumber(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('Expected a number above 0.');
+};
 
 /** A number, 0 or more. */
 export function notNegative(text: string): number {

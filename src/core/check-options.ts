@@ -28,7 +28,8 @@ export interface OptionRule {
  */
 export type OptionKind = keyof typeof RULES | readonly (string | number | boolean | null)[] | OptionRule;
 
-const numberThat = (accepts: (value: number) => boolean, expected: string): OptionRule => ({
+/** A kind of numbers. */
+export const numberThat = (accepts: (value: number) => boolean, expected: string): OptionRule => ({
   accepts: (value) => typeof value === 'number' && accepts(value),
   expected,
 });

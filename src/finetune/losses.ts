@@ -3,8 +3,9 @@
 
 import { checkOptions, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import { normalized } from '../models/retrieval/modules/normalize.js';
 import { relu } from '../ops/activation.js';
-import { add, div, maximum, mul, scale, sub } from '../ops/binary.js';
+import { add, mul, scale, sub } from '../ops/binary.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { cosineSimilarity, klDiv, mseLoss } from '../ops/losses.js';
 import { matmul } from '../ops/matmul.js';
@@ -13,10 +14,6 @@ import { mean } from '../ops/reduce.js';
 import { logSoftmax, softmax } from '../ops/softmax.js';
 import { norm } from '../ops/statistics.js';
 import { softplus } from '../ops/unary.js';
-
-function normalized(x: Tensor): Tensor {
-  return div(x, maximum(norm(x, { axis: -1, keepDims: true }), 1e-12));
-}
 
 /**
  * In-batch negatives (MultipleNegativesRankingLoss). Each anchor should be nearer to its own positive than to the other

@@ -1,9 +1,9 @@
+import { argmax } from '../core/argmax.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan, PlannedInput } from './plan.js';
 import { processInParts, processorsOf } from './processor-list.js';
-import { argmax } from './processors.js';
 import { candidatesOf, groupSizeOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedLogSumExp, gumbel, isAnyAllowed, logitsOf, noTokenAllowedError, type Search } from './search.js';
 

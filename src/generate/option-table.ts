@@ -2,7 +2,16 @@
 // determines the type and the checks of GenerateOptions, the settings of Hugging Face folders, and the names in
 // pipelines. It also determines the command line's flags, the server's fields and the table in docs/generation.md.
 
-import { anyOf, isPositive, listOf, type OptionKind, type OptionRule, orNull, ruleOf } from '../core/check.js';
+import {
+  anyOf,
+  isPositive,
+  listOf,
+  numberThat,
+  type OptionKind,
+  type OptionRule,
+  orNull,
+  ruleOf,
+} from '../core/check.js';
 import { isList } from '../core/kinds.js';
 import { forbidWords } from './bad-words.js';
 import { forceTokens } from './forced-tokens.js';
@@ -81,14 +90,10 @@ export function isNeutral(option: AnyRow, value: unknown): boolean {
   return isList(value) ? value.length === 0 : value === option.default;
 }
 
-const numberIn = (accepts: (value: number) => boolean, expected: string): OptionRule => ({
-  accepts: (value) => typeof value === 'number' && accepts(value),
-  expected,
-});
-const upToOne = numberIn((p) => p > 0 && p <= 1, 'a number above 0, at most 1');
-const fromZeroToOne = numberIn((p) => p >= 0 && p <= 1, 'a number from 0 to 1');
-const twoOrLess = numberIn((penalty) => penalty >= -2 && penalty <= 2, 'a number from -2 to 2');
-const token = numberIn(Number.isInteger, 'a token');
+const upToOne = numberThat((p) => p > 0 && p <= 1, 'a number above 0, at most 1');
+const fromZeroToOne = numberThat((p) => p >= 0 && p <= 1, 'a number from 0 to 1');
+const twoOrLess = numberThat((penalty) => penalty >= -2 && penalty <= 2, 'a number from -2 to 2');
+const token = numberThat(Number.isInteger, 'a token');
 /** Tokens in an array or an Int32Array. */
 export const TOKENS: OptionRule = {
   accepts: (value) => isList(value) && Array.from(value).every(token.accepts),
@@ -344,7 +349,7 @@ export const OPTION_TABLE = {
   temperature: row<number>({
     group: 'sampling',
     default: 1,
-    check: numberIn(isPositive, 'a positive number (doSample: false chooses the most probable tokens)'),
+    check: numberThat(isPositive, 'a positive number (doSample: false chooses the most probable tokens)'),
     help: 'divides the logits: below 1, likely tokens become more likely',
     huggingFace: { name: 'temperature' },
     flag: '--temperature <t>',

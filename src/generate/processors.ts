@@ -1,5 +1,6 @@
 // Processors that change scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
+import { argmax } from '../core/argmax.js';
 import { checkNumber, isCount, isFraction, isPositive } from '../core/check.js';
 import { sortedInParts, withParts } from '../core/slices.js';
 import type { ScoreProcessor } from './logits-processor.js';
@@ -322,15 +323,4 @@ function entropyOf(scores: Float32Array, total: number): number {
   let entropy = 0;
   for (const score of scores) if (score !== NEVER) entropy += Math.exp(score - total) * (total - score);
   return entropy;
-}
-
-/** Returns the index of the greatest score; the first of equal ones. */
-export function argmax(scores: Float32Array): number {
-  let best = 0;
-  let max = scores[0] as number;
-  for (let i = 1; i < scores.length; i++) {
-    const score = scores[i] as number;
-    if (score > max) [best, max] = [i, score];
-  }
-  return best;
 }

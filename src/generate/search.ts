@@ -1,10 +1,10 @@
+import { argmax } from '../core/argmax.js';
 import { NonFiniteError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan } from './plan.js';
 import { processInParts, processorsOf } from './processor-list.js';
-import { argmax } from './processors.js';
 import type { Ranking } from './ranking.js';
 
 /**

@@ -231,12 +231,12 @@ const timm: Readonly<Record<string, Json>> = {
 };
 
 /** Names of a backbone's parts in checkpoints of timm. */
-function timmNames(path: string, prefix: string, stages: number): StateNames {
+function timmNames(path: string, prefix: string): StateNames {
   const names: Record<string, string> = {
     [`${path}.stem.0.convolution`]: `${prefix}.conv1`,
     [`${path}.stem.0.normalization`]: `${prefix}.bn1`,
   };
-  for (let stage = 0; stage < stages; stage++) {
+  for (let stage = 0; stage < 4; stage++) {
     const [layerPath, stored] = [`${path}.stages.${stage}.layers.*`, `${prefix}.layer${stage + 1}.*`];
     for (let i = 0; i < 3; i++) {
       names[`${layerPath}.layer.${i}.convolution`] = `${stored}.conv${i + 1}`;
@@ -274,7 +274,7 @@ export function backboneOf(
       num_channels: backbone.num_channels ?? 3,
       out_indices: backbone.out_indices ?? [1, 2, 3, 4],
     };
-    return { backbone: new ResNet(init, settings, frozen), names: timmNames(path, prefix, 4) };
+    return { backbone: new ResNet(init, settings, frozen), names: timmNames(path, prefix) };
   }
   const isDeep = new ModelConfig(backbone).oneOf('model_type', { resnet: false, rt_detr_resnet: true });
   return { backbone: new ResNet(init, backbone, frozen), names: resNetNames(path, prefix, isDeep) };

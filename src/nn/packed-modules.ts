@@ -12,16 +12,28 @@ import { columnsOf, Linear, type OutputProjection, type Projection, TiedLinear }
 import { Module } from './module.js';
 import { PackedWeight } from './weight.js';
 
+/** A module whose weight is packed. It frees the weight. */
+abstract class PackedModule extends Module {
+  constructor(readonly weight: PackedWeight) {
+    super();
+  }
+
+  protected override release(): void {
+    super.release();
+    this.weight.dispose();
+  }
+}
+
 /** A `Linear` with a packed weight [out, in]. The bias stays float32. */
-export class PackedLinear extends Module implements Projection {
+export class PackedLinear extends PackedModule implements Projection {
   readonly #sections: readonly number[];
 
   constructor(
-    readonly weight: PackedWeight,
+    weight: PackedWeight,
     readonly bias: Tensor | null,
     sections: readonly number[],
   ) {
-    super();
+    super(weight);
     this.#sections = sections;
   }
 
@@ -37,46 +49,27 @@ export class PackedLinear extends Module implements Projection {
     const { from, to } = columnsOf(this.#sections, first, end);
     return this.weight.linearPart(x, from, to, this.bias?.columns(from, to) ?? null, { activation });
   }
-
-  protected override release(): void {
-    super.release();
-    this.weight.dispose();
-  }
 }
 
 /** An `Embedding` with a packed table [rows, features]. */
-export class PackedEmbedding extends Module implements EmbeddingLookup {
-  constructor(readonly weight: PackedWeight) {
-    super();
-  }
-
+export class PackedEmbedding extends PackedModule implements EmbeddingLookup {
   forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
     return this.weight.embedding(ids, options);
-  }
-
-  protected override release(): void {
-    super.release();
-    this.weight.dispose();
   }
 }
 
 /** A `TiedLinear` whose matrix is the packed table of an embedding. */
-export class PackedTiedLinear extends Module implements OutputProjection {
+export class PackedTiedLinear extends PackedModule implements OutputProjection {
   constructor(
-    readonly weight: PackedWeight,
+    weight: PackedWeight,
     readonly bias: Tensor | null,
   ) {
-    super();
+    super(weight);
   }
 
   forward(x: Tensor): Tensor {
     const y = this.weight.linearTransposed(x);
     return this.bias ? add(y, this.bias) : y;
-  }
-
-  protected override release(): void {
-    super.release();
-    this.weight.dispose();
   }
 }
 

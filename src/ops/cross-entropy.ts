@@ -65,7 +65,7 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
   const { labelSmoothing = 0, ...rest } = checkOptions('crossEntropy', options, { ...kinds, labelSmoothing: 'any' });
   const isShare = (value: number) => value >= 0 && value <= 1;
   checkNumber('crossEntropy', 'labelSmoothing', labelSmoothing, isShare, 'a number from 0 to 1');
-  return lossOf('crossEntropy', 'logits', logits, targets, rest, labelSmoothing);
+  return lossOf(logits, targets, rest, labelSmoothing);
 }
 
 /**
@@ -73,18 +73,17 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
  * softmax. Shapes, options and errors are those of `crossEntropy`.
  */
 export function nllLoss(logProbs: Tensor, targets: Tensor, options: NllLossOptions = {}): Tensor {
-  return lossOf('nllLoss', 'logProbs', logProbs, targets, checkOptions('nllLoss', options, kinds), null);
+  return lossOf(logProbs, targets, checkOptions('nllLoss', options, kinds), null);
 }
 
 /** `smoothing` is null if `input` contains logarithms of probabilities. */
 function lossOf(
-  op: string,
-  name: string,
   input: Tensor,
   targets: Tensor,
   { weight = null, ignoreIndex = -100, reduction = 'mean', axis = -1 }: NllLossOptions,
   smoothing: number | null,
 ): Tensor {
+  const [op, name] = smoothing === null ? ['nllLoss', 'logProbs'] : ['crossEntropy', 'logits'];
   const device = checkDevice(op, { [name]: input, targets }, { weight });
   checkDType(op, name, input, 'float32');
   checkDType(op, 'targets', targets, 'int32');

@@ -57,7 +57,7 @@ export interface SmoothL1LossOptions extends ElementLossOptions {
 export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
   const kinds = { reduction: reductions, beta: 'notNegative' } as const;
   const { reduction = 'mean', beta = 1 } = checkOptions('smoothL1Loss', options, kinds);
-  const elementwise = () => unary('smoothL1Loss', 'smoothL1', sub(input, target), beta);
+  const elementwise = () => unary('smoothL1', sub(input, target), beta, 0, 'smoothL1Loss');
   return lossOf('smoothL1Loss', input, target, reduction, elementwise);
 }
 
@@ -118,7 +118,7 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
   const kinds = { reduction: [...reductions, 'batchmean'], logTarget: 'boolean' } as const;
   const { reduction = 'mean', logTarget = false } = checkOptions('klDiv', options, kinds);
   const elementwise = () =>
-    logTarget ? mul(exp(target), sub(target, input)) : sub(unary('klDiv', 'xlogx', target), mul(target, input));
+    logTarget ? mul(exp(target), sub(target, input)) : sub(unary('xlogx', target, 0, 0, 'klDiv'), mul(target, input));
   if (reduction !== 'batchmean') return lossOf('klDiv', input, target, reduction, elementwise);
   const device = checkDevice('klDiv', { input, target });
   const [batch] = input.shape;

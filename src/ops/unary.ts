@@ -26,8 +26,8 @@ type Function =
   | 'smoothL1'
   | 'xlogx';
 
-/** f(x) for a function with up to two parameters, `p` and `q`; `op` is for messages. */
-export function unary(op: string, name: Function, x: Tensor, p = 0, q = 0): Tensor {
+/** f(x) for a function with up to two parameters, `p` and `q`. Messages name it `op`. */
+export function unary(name: Function, x: Tensor, p = 0, q = 0, op: string = name): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   return device.scope(() => {
@@ -44,29 +44,29 @@ export function unary(op: string, name: Function, x: Tensor, p = 0, q = 0): Tens
 
 /** e^x, element by element. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function exp(x: Tensor): Tensor {
-  return unary('exp', 'exp', x);
+  return unary('exp', x);
 }
 
 /**
  * The natural logarithm: -∞ at 0, NaN below. `x`: float32, any shape; the result has the same shape. Throws DTypeError.
  */
 export function log(x: Tensor): Tensor {
-  return unary('log', 'log', x);
+  return unary('log', x);
 }
 
 /** √x, correctly rounded, NaN below 0. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function sqrt(x: Tensor): Tensor {
-  return unary('sqrt', 'sqrt', x);
+  return unary('sqrt', x);
 }
 
 /** 1/√x: ∞ at 0, NaN below. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function rsqrt(x: Tensor): Tensor {
-  return unary('rsqrt', 'rsqrt', x);
+  return unary('rsqrt', x);
 }
 
 /** |x|, with a slope of 0 at 0. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function abs(x: Tensor): Tensor {
-  return unary('abs', 'abs', x);
+  return unary('abs', x);
 }
 
 /**
@@ -74,17 +74,17 @@ export function abs(x: Tensor): Tensor {
  * Throws DTypeError.
  */
 export function sign(x: Tensor): Tensor {
-  return unary('sign', 'sign', x);
+  return unary('sign', x);
 }
 
 /** sin x, x in radians of any size. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function sin(x: Tensor): Tensor {
-  return unary('sin', 'sin', x);
+  return unary('sin', x);
 }
 
 /** cos x, x in radians of any size. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function cos(x: Tensor): Tensor {
-  return unary('cos', 'cos', x);
+  return unary('cos', x);
 }
 
 /**
@@ -92,7 +92,7 @@ export function cos(x: Tensor): Tensor {
  * Throws DTypeError.
  */
 export function floor(x: Tensor): Tensor {
-  return unary('floor', 'floor', x);
+  return unary('floor', x);
 }
 
 /**
@@ -100,7 +100,7 @@ export function floor(x: Tensor): Tensor {
  * the same shape. Throws DTypeError.
  */
 export function round(x: Tensor): Tensor {
-  return unary('round', 'round', x);
+  return unary('round', x);
 }
 
 export interface ClampOptions {
@@ -118,13 +118,13 @@ export function clamp(x: Tensor, options: ClampOptions): Tensor {
   const limit = { accepts: (v: unknown) => typeof v === 'number' && isNotNaN(v), expected: 'a number' };
   const { min, max } = checkOptions('clamp', options, { min: limit, max: limit });
   if (min === undefined && max === undefined) throw new ArgumentError('clamp: neither min nor max is given');
-  return unary('clamp', 'clamp', x, min ?? -Infinity, max ?? Infinity);
+  return unary('clamp', x, min ?? -Infinity, max ?? Infinity);
 }
 
 /** x to the power of a number; see `pow`. */
 export function powOfNumber(x: Tensor, exponent: number): Tensor {
   checkNumber('pow', 'exponent', exponent, isNotNaN, 'a tensor or a number');
-  return unary('pow', 'pow', x, exponent);
+  return unary('pow', x, exponent);
 }
 
 /**
@@ -133,7 +133,7 @@ export function powOfNumber(x: Tensor, exponent: number): Tensor {
  */
 export function elu(x: Tensor, options: { alpha?: number | undefined } = {}): Tensor {
   const { alpha = 1 } = checkOptions('elu', options, { alpha: 'number' });
-  return unary('elu', 'elu', x, alpha);
+  return unary('elu', x, alpha);
 }
 
 /**
@@ -142,7 +142,7 @@ export function elu(x: Tensor, options: { alpha?: number | undefined } = {}): Te
  */
 export function leakyRelu(x: Tensor, options: { negativeSlope?: number | undefined } = {}): Tensor {
   const { negativeSlope = 0.01 } = checkOptions('leakyRelu', options, { negativeSlope: 'number' });
-  return unary('leakyRelu', 'leakyRelu', x, negativeSlope);
+  return unary('leakyRelu', x, negativeSlope);
 }
 
 /**
@@ -154,5 +154,5 @@ export function softplus(
   options: { beta?: number | undefined; threshold?: number | undefined } = {},
 ): Tensor {
   const { beta = 1, threshold = 20 } = checkOptions('softplus', options, { beta: 'positive', threshold: 'number' });
-  return unary('softplus', 'softplus', x, beta, threshold);
+  return unary('softplus', x, beta, threshold);
 }

@@ -1,6 +1,6 @@
 // The format that a request demands of its answer, by the fields of OpenAI and of llama.cpp's server.
 
-import { ResponseFormatError } from '../constrain/index.js';
+import { constrain, ResponseFormatError } from '../constrain/index.js';
 import { FormatError } from '../core/errors.js';
 import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
 import { ApiError } from './errors.js';
@@ -40,16 +40,6 @@ export const grammarFields = {
 /** Fields of requests. At most one of them may be given. */
 export const formatFields = { response_format: optional(responseFormat), ...grammarFields } as const;
 
-/**
- * Returns options of generation that restrict an answer to a format. The answer ends with one of `stopTokens`. Throws
- * ApiError or ResponseFormatError for formats that it does not support.
- */
-export type Constrain = (
-  format: ResponseFormat,
-  textModel: ServedTextModel,
-  stopTokens: readonly number[],
-) => Promise<BatchedOptions> | BatchedOptions;
-
 /** A format, and the field of the request that it comes from. */
 export interface WantedFormat {
   readonly param: string;
@@ -78,17 +68,20 @@ export function formatOf({
 }
 
 /**
- * Returns options of generation for a format. Throws ApiError 400, which names the field, for a format that is not
- * supported.
+ * Restricts an answer to a format, or to none for null: returns `options` with what the format adds. The answer ends
+ * with one of `stopTokens`. Throws ApiError 400, which names the field, for a format that is not supported.
  */
 export async function constrainedTo(
-  { param, format }: WantedFormat,
-  textModel: ServedTextModel,
+  wanted: WantedFormat | null,
+  options: BatchedOptions,
+  { tokenizer }: ServedTextModel,
   stopTokens: readonly number[],
-  constrain: Constrain,
 ): Promise<BatchedOptions> {
+  if (wanted === null) return options;
+  const { param, format } = wanted;
   try {
-    return await constrain(format, textModel, stopTokens);
+    const { logitsProcessors, ...others } = await constrain(tokenizer, format, { stopTokens });
+    return { ...options, ...others, logitsProcessors: [...(options.logitsProcessors ?? []), ...logitsProcessors] };
   } catch (error) {
     if (!(error instanceof ResponseFormatError || error instanceof FormatError)) throw error;
     const reason = error instanceof ResponseFormatError ? error.reason : error.message;

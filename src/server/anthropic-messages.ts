@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { type ChatRequest, promptTokens } from './chat-completions.js';
-import { type Backend, type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
+import { type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
 import { ANTHROPIC } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -132,7 +132,7 @@ const countBody = (model: Schema<string>) => object(promptFields(model));
 
 type MessagesRequest = Read<ReturnType<typeof messagesBody>>;
 
-export function anthropicMessages(backend: Backend, name: Schema<string>): Endpoint {
+export function anthropicMessages(name: Schema<string>): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/messages',
@@ -153,7 +153,7 @@ export function anthropicMessages(backend: Backend, name: Schema<string>): Endpo
     }),
     streams: true,
     async handle(call) {
-      const conversation = await converse(backend, call, requestOf(call.body));
+      const conversation = await converse(call, requestOf(call.body));
       if (call.body.stream) return { events: events(conversation) };
       const { text: answerText, reasoning, calls, reason, stop } = await wholeAnswer(conversation);
       const content = [

@@ -2,7 +2,7 @@ import type { BatchedOptions } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
-import { type Constrain, constrainedTo, formatFields, formatOf } from './answer-format.js';
+import { constrainedTo, formatFields, formatOf } from './answer-format.js';
 import { AnswerReader, type SplitPiece, splitReasoning } from './answer-reader.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
@@ -82,7 +82,7 @@ const chatBody = (model: Schema<string>) =>
 
 export type ChatRequest = Read<ReturnType<typeof chatBody>>;
 
-export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoint {
+export function chatCompletions(models: ModelPool): Endpoint {
   const name = nameOf(models.namesOf(hasTemplate));
   return endpoint({
     method: 'post',
@@ -97,7 +97,7 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
       const { body } = call;
       const served = await call.use(body.model);
       const textModel = textModelOf(served);
-      const started = await startAnswer(call, textModel, constrain);
+      const started = await startAnswer(call, textModel);
       const { answers, calls: format, reasonOf, isReasoning } = started;
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
@@ -152,14 +152,13 @@ export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.
 export async function startAnswer(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
   textModel: ServedTextModel,
-  constrain: Constrain,
 ): Promise<StartedAnswer> {
   const { served } = textModel;
   const template = templateOf(textModel);
   const templated = templateMessages(body.messages);
   const withImages = await readImages(served.model, templated, served.imageHosts, signal);
   try {
-    return await startAnswerTo({ body, client, prefixScope, signal }, textModel, constrain, template, withImages);
+    return await startAnswerTo({ body, client, prefixScope, signal }, textModel, template, withImages);
   } catch (error) {
     withImages.lease?.release();
     throw error;
@@ -217,7 +216,6 @@ async function promptOf(
 async function startAnswerTo(
   { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
   textModel: ServedTextModel,
-  constrain: Constrain,
   template: ChatTemplate,
   { messages, lease }: ReadMessages,
 ): Promise<StartedAnswer> {
@@ -233,7 +231,7 @@ async function startAnswerTo(
       prompts: [prompt],
       release: () => lease?.release(),
       choices: body.n ?? 1,
-      options: await optionsOf(body, chosen, textModel, stopTokensOf(served.model, template), constrain),
+      options: await optionsOf(body, chosen, textModel, stopTokensOf(served.model, template)),
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
@@ -265,7 +263,6 @@ async function optionsOf(
   chosen: ChosenTools,
   textModel: ServedTextModel,
   stopTokens: readonly number[],
-  constrain: Constrain,
 ): Promise<BatchedOptions> {
   const requested = formatOf(body);
   if (requested !== null && requested.param !== 'response_format' && chosen.tools.length > 0)
@@ -278,15 +275,8 @@ async function optionsOf(
   // If an answer must have a format, it cannot contain optional calls.
   const wanted =
     chosen.format && !(chosen.format.optional && requested) ? { param: 'tools', format: chosen.format } : requested;
-  const formatted = wanted ? await constrainedTo(wanted, textModel, stopTokens, constrain) : {};
-  const sampling = samplingOptions(body, textModel.served.model.vocabSize);
-  const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
-  return {
-    stopTokens,
-    ...sampling,
-    ...formatted,
-    ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
-  };
+  const sampling = { stopTokens, ...samplingOptions(body, textModel.served.model.vocabSize) };
+  return constrainedTo(wanted, sampling, textModel, stopTokens);
 }
 
 function toolCallsOf({ tools: callable }: ChosenTools, isParallel: boolean) {

@@ -1,5 +1,5 @@
 import type { BatchedOptions } from '../generate/index.js';
-import { type Constrain, constrainedTo, formatOf, grammarFields } from './answer-format.js';
+import { constrainedTo, formatOf, grammarFields } from './answer-format.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { Answers, collect } from './answers.js';
 import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-completions.js';
@@ -57,7 +57,7 @@ type CompletionRequest = Read<ReturnType<typeof completionBody>>;
 
 const isWriter = ({ batching, model }: ServedModel) => batching !== null && model.tokenizer !== null;
 
-export function completions(models: ModelPool, constrain: Constrain): Endpoint {
+export function completions(models: ModelPool): Endpoint {
   const name = nameOf(models.namesOf(isWriter));
   return endpoint({
     method: 'post',
@@ -81,7 +81,7 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
         {
           prompts: read.map(({ ids }) => ids),
           choices,
-          options: await optionsOf(body, textModel, constrain),
+          options: await optionsOf(body, textModel),
           maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
           stops: stopsOf(body),
           logprobs: body.logprobs ?? null,
@@ -112,18 +112,9 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
 }
 
 /** The options of generation. With a grammar or a schema, all of the answer has this form. */
-async function optionsOf(
-  body: CompletionRequest,
-  textModel: ServedTextModel,
-  constrain: Constrain,
-): Promise<BatchedOptions> {
+async function optionsOf(body: CompletionRequest, textModel: ServedTextModel): Promise<BatchedOptions> {
   const { model } = textModel.served;
-  const sampling = samplingOptions(body, model.vocabSize);
-  const wanted = formatOf(body);
-  if (wanted === null) return sampling;
-  const formatted = await constrainedTo(wanted, textModel, model.endIds, constrain);
-  const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
-  return { ...sampling, ...formatted, logitsProcessors };
+  return constrainedTo(formatOf(body), samplingOptions(body, model.vocabSize), textModel, model.endIds);
 }
 
 async function* chunks(

@@ -1,19 +1,11 @@
 // An answer to a conversation, for all APIs that have conversations.
 
-import type { Constrain } from './answer-format.js';
 import { AnswerReader, type SplitPiece } from './answer-reader.js';
 import type { Usage } from './answers.js';
 import { type ChatRequest, startAnswer } from './chat-completions.js';
 import { recordUsage } from './completion-frame.js';
 import type { Call } from './endpoint.js';
-import type { ModelPool } from './model-pool.js';
 import { type ServedModel, textModelOf } from './served-model.js';
-
-/** The models behind an API. */
-export interface Backend {
-  readonly models: ModelPool;
-  readonly constrain: Constrain;
-}
 
 /** A part of an answer. A call begins with its name, and pieces of its arguments follow. */
 export type Part =
@@ -35,13 +27,12 @@ export type ConversationRequest = Partial<ChatRequest> & Pick<ChatRequest, 'mode
 
 /** Begins an answer. Throws ApiError and QueueFullError. */
 export async function converse(
-  { constrain }: Backend,
   call: Call<unknown>,
   request: ConversationRequest,
   keepAliveSeconds?: number,
 ): Promise<Conversation> {
   const served = await call.use(request.model, keepAliveSeconds);
-  const started = await startAnswer({ ...call, body: request as ChatRequest }, textModelOf(served), constrain);
+  const started = await startAnswer({ ...call, body: request as ChatRequest }, textModelOf(served));
   const { answers, calls, isReasoning } = started;
   return {
     served,

@@ -53,11 +53,10 @@ function checkFields(bytes: Uint8Array, type: string): void {
       throw new ApiError(400, `The form has more than ${MAX_FIELDS} fields`, 'too_many_fields');
 }
 
-export const file = (description: string): Schema<Blob> =>
-  withJson(
-    z.custom<Blob>((value) => value instanceof Blob, 'a file'),
-    { type: 'string', format: 'binary', description },
-  );
+export const soundFile: Schema<Blob> = withJson(
+  z.custom<Blob>((value) => value instanceof Blob, 'a file'),
+  { type: 'string', format: 'binary', description: 'A WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file.' },
+);
 
 /** A number in digits. */
 export function numeral(rules: Parameters<typeof number>[0]): Schema<number> {

@@ -1,4 +1,3 @@
-export type { Constrain } from './answer-format.js';
 export type { ErrorBody, ErrorStatus } from './errors.js';
 export { ApiError } from './errors.js';
 export type { ManagedModel } from './managed-model.js';

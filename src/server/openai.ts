@@ -1,14 +1,12 @@
 // OpenAI's API for models of this package, as a Hono app.
 
 import type { Context, Hono } from 'hono';
-import { constrain } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { PromptImages } from '../tasks/prompt-images.js';
-import type { Constrain } from './answer-format.js';
 import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
@@ -84,8 +82,6 @@ export interface OpenAIOptions {
   sharePrefixes?: boolean | undefined;
   /** The origins of web pages that may use the API, such as 'https://example.com'; '*' for all. Default: none. */
   cors?: string | readonly string[] | undefined;
-  /** Restricts answers to a `response_format`. Default: `constrain` of simdformer/constrain. */
-  constrain?: Constrain | undefined;
   /** Called with each finished request. */
   onRequest?: ((request: RequestEntry) => void) | undefined;
 }
@@ -135,16 +131,15 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     onRequest,
     ...poolOptions
   } = checked(options);
-  const { constrain = constrained } = poolOptions;
   const { Hono } = await loadOptional('simdformer/server', () => import('hono'));
-  const { parallel, context, maxWaiting = BATCHING_DEFAULTS.maxWaiting, imageHosts = [] } = options;
-  const { keepAliveSeconds = KEEP_ALIVE_SECONDS, maxMemoryBytes = Number.POSITIVE_INFINITY } = options;
+  const { parallel, context, maxWaiting = BATCHING_DEFAULTS.maxWaiting, imageHosts = [] } = poolOptions;
+  const { keepAliveSeconds = KEEP_ALIVE_SECONDS, maxMemoryBytes = Number.POSITIVE_INFINITY } = poolOptions;
   const memory = { keepAliveSeconds, maxMemoryBytes };
   const models = await ModelPool.open(givenModels, { parallel, context, maxWaiting, imageHosts, ...memory });
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
-  const endpoints = endpointsOf(models, constrain, () => isClosing);
+  const endpoints = endpointsOf(models, () => isClosing);
   const clientOf = (context: Context<Bindings>, key: string | null) =>
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
@@ -181,19 +176,18 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   return Object.assign(app, { close, status });
 }
 
-function endpointsOf(models: ModelPool, constrain: Constrain, isClosing: () => boolean): Endpoint[] {
-  const backend = { models, constrain };
+function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
   const chats = nameOf(models.namesOf(hasTemplate));
   return [
-    chatCompletions(models, constrain),
-    completions(models, constrain),
+    chatCompletions(models),
+    completions(models),
     embeddings(models),
-    ...responses(backend, chats),
-    anthropicMessages(backend, chats),
+    ...responses(chats),
+    anthropicMessages(chats),
     countMessageTokens(chats),
     rerank(models, '1'),
     rerank(models, '2'),
-    ...ollama(backend, chats),
+    ...ollama(models, chats),
     transcriptions(models),
     speech(models),
     ...pipelines(models),
@@ -261,7 +255,6 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     cors: 'any',
     imageHosts: 'array',
     client: 'function',
-    constrain: 'function',
     onRequest: 'function',
   });
   if (!isObject(models) || Object.keys(models).length === 0)
@@ -332,6 +325,3 @@ function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[])
   app.all('/v1/*', unknown); // also if the app is mounted in another one, whose notFound would answer
   app.notFound(unknown);
 }
-
-/** Supports every response format of the library. */
-const constrained: Constrain = (format, { tokenizer }, stopTokens) => constrain(tokenizer, format, { stopTokens });

@@ -6,7 +6,7 @@ import type { Recording } from '../pretrained/processors/wav.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
-import { field, file, flag, numeral } from './form.js';
+import { field, flag, numeral, soundFile } from './form.js';
 import type { ModelPool } from './model-pool.js';
 import { count, listOf, nullable, shape, text } from './openapi-schemas.js';
 import { array, nameOf, object, oneOf, type Read, type Schema, string } from './schema.js';
@@ -47,7 +47,7 @@ const FORMATS = ['json', 'text', 'srt', 'verbose_json', 'vtt'] as const;
 const transcriptionBody = (model: Schema<string>) =>
   object({
     model,
-    file: file('A WAV, MP3, FLAC, Ogg Vorbis, Opus or WebM file.'),
+    file: soundFile,
     language: field(string({ maxLength: 64 })),
     response_format: field(oneOf(FORMATS)),
     temperature: field(numeral({ min: 0, max: 1 })),

@@ -3,7 +3,7 @@ import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { SoundModel } from '../models/sound-model.js';
 import { inferenceAsync } from '../nn/inference-async.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import { extractorOf, inputOf, type SoundExtractor } from './speech/sound-extractor.js';
@@ -33,7 +33,6 @@ export const audioClassification: Task<AudioClassification> = {
   create: (context) => {
     const { model, extractor } = classifierOf(context);
     async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {
-      checkCallOptions(TASK, options);
       const { top_k: count = 5 } = checkOptions(TASK, options, { top_k: 'any', ...callOptionKinds });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];

@@ -1,7 +1,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { anyOf, checkNumber, checkOptions, describeValue, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { CtcTranscriber } from './speech/ctc-transcriber.js';
 import { follow, isSoundStream, type PartialTranscript, type SoundStream } from './speech/follow.js';
@@ -64,9 +64,7 @@ const SPEECH_KINDS = {
   compression_ratio_threshold: THRESHOLD,
   logprob_threshold: THRESHOLD,
   no_speech_threshold: THRESHOLD,
-  signal: 'any',
-  onProgress: 'any',
-  batchSize: 'any',
+  ...callOptionKinds,
 } as const;
 
 const SPEECH_OPTIONS = Object.keys(SPEECH_KINDS) as (keyof typeof SPEECH_KINDS)[];
@@ -131,7 +129,7 @@ interface RecognitionPlan {
 
 function planOf(whisper: WhisperContext, options: SpeechRecognitionOptions): RecognitionPlan {
   const { task } = whisper;
-  checkCallOptions(task, options);
+  checkOptions(task, options);
   const generate = decodingOptions(whisper, options);
   checkOptions(task, ofSpeech(options), SPEECH_KINDS);
   const { temperature = null, return_timestamps: timestamps = false, batchSize = BATCH_SIZE, signal } = options;

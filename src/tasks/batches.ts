@@ -1,22 +1,13 @@
 // Runs any number of inputs in batches of similar length.
 
 import { afterEvents } from '../backend/after-events.js';
-import { checkFunction, checkNumber, checkOptions, checkSignal, isCount } from '../core/check.js';
 import type { CallOptions } from './task.js';
 
 /** Default number of inputs in a batch. */
 export const BATCH_SIZE = 32;
 
-/** Kinds for `checkOptions`. `checkCallOptions` checks the values. */
-export const callOptionKinds = { signal: 'any', onProgress: 'any', batchSize: 'any' } as const;
-
-/** Throws ArgumentError for invalid call options. */
-export function checkCallOptions(task: string, options: CallOptions): void {
-  const { signal, onProgress, batchSize } = checkOptions(task, options);
-  checkSignal(task, signal);
-  if (onProgress !== undefined) checkFunction(`${task}: onProgress`, onProgress);
-  if (batchSize !== undefined) checkNumber(task, 'batchSize', batchSize, isCount, 'a positive integer');
-}
+/** The kinds of `CallOptions`, for `checkOptions`. */
+export const callOptionKinds = { signal: 'signal', onProgress: 'function', batchSize: 'count' } as const;
 
 /**
  * Results of `run` for all items, in order. Batches have items of similar size. The largest come first, so that a lack

@@ -1,6 +1,6 @@
 import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { eachImage, resizedMap } from './image-maps.js';
@@ -28,7 +28,6 @@ export const depthEstimation: Task<DepthEstimation> = {
   create: (context) => {
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: CallOptions = {}) {
-      checkCallOptions(TASK, options);
       checkOptions(TASK, options, callOptionKinds);
       const results = await eachImage(context, imagesOf(TASK, images), options, async ({ predictedDepth }, image) => {
         const { width, height } = image;

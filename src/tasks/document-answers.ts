@@ -7,7 +7,7 @@ import { inSlices } from '../core/slices.js';
 import { Tensor } from '../core/tensor.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { bestSpans } from './answers.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { decoded, type ImageInput, processorOf } from './image-inputs.js';
 import type { CallOptions, TaskContext } from './task.js';
 import { encode, tokenLimit } from './text-inputs.js';
@@ -66,7 +66,6 @@ export async function answersInWords(
   options: WordBoxOptions,
 ): Promise<WordAnswer[]> {
   const { task, model } = context;
-  checkCallOptions(task, options);
   const checked = checkOptions(task, options, KINDS);
   const words = wordsOf(context, checked.word_boxes);
   const { text, wordAt } = joined(words.map(([word]) => word));

@@ -1,8 +1,8 @@
 // Combines classes of tokens to entities, by the prefixes of labels. B- begins an entity, I- continues it, E- ends it,
 // and S- is an entity of one token.
 
+import { argmax } from '../core/argmax.js';
 import { labelOf } from './labels.js';
-import { argmax } from './scores.js';
 import type { TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 

@@ -5,7 +5,7 @@ import type { ModelInputs, ModelOutput } from '../models/inputs.js';
 import { pool } from '../nn/pooling.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -74,7 +74,6 @@ export const featureExtraction: Task<FeatureExtraction> = {
 };
 
 function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
-  checkCallOptions('feature-extraction', options);
   return checkOptions('feature-extraction', options, {
     pooling: ['none', 'mean', 'cls', 'first_token', 'last_token', 'eos', 'model'],
     normalize: 'boolean',

@@ -3,7 +3,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { gather } from '../ops/move.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { largest, softmax } from './scores.js';
 import { specialToken } from './special-token.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -53,7 +53,6 @@ export const fillMask: Task<FillMask> = {
     const mask = specialToken(tokenizerOf(context), 'mask_token', ['[MASK]', '<mask>']);
     if (mask === undefined) throw new FormatError(`${TASK}: the tokenizer has no mask_token`);
     const call = async (texts: string | readonly string[], options: FillMaskOptions = {}) => {
-      checkCallOptions(TASK, options);
       const kinds = { top_k: 'count', targets: 'any', truncate: 'boolean', ...callOptionKinds } as const;
       const { top_k: count = 5, targets } = checkOptions(TASK, options, kinds);
       const among = targets === undefined ? null : targetIds(context, textsOf(TASK, targets, 'targets'));

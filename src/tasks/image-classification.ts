@@ -1,7 +1,7 @@
 import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
@@ -32,7 +32,6 @@ export const imageClassification: Task<ImageClassification> = {
     const { model } = context;
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageClassificationOptions = {}) {
-      checkCallOptions(TASK, options);
       const { top_k: count = 5, function_to_apply: how } = checkOptions(TASK, options, {
         top_k: 'any',
         function_to_apply: ['sigmoid', 'softmax', 'none'],

@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
 import { unpack } from '../ops/move.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
 import type { CallOptions, Task } from './task.js';
@@ -31,7 +31,6 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
     const { model } = context;
     processorOf(context);
     return async (images, options = {}) => {
-      checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
       const run = function* (inputs: ImageInputs): Generator<unknown, Tensor> {
         if (!(model instanceof TowerModel)) {

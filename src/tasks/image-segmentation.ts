@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import type { HeadKind } from '../models/prediction-head.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
 import { labelOf } from './labels.js';
@@ -85,7 +85,6 @@ export const imageSegmentation: Task<ImageSegmentation> = {
     const subtasks = subtasksOf(context);
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageSegmentationOptions = {}) {
-      checkCallOptions(TASK, options);
       const { target_sizes, subtask, ...segmentOptions } = checkOptions(TASK, options, KINDS);
       const chosen = subtask ?? (subtasks[0] as Subtask);
       if (!subtasks.includes(chosen))
@@ -160,7 +159,6 @@ export const backgroundRemoval: Task<BackgroundRemoval> = {
     processorOf(context);
     const background = backgroundOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: CallOptions = {}) {
-      checkCallOptions(task, options);
       checkOptions(task, options, callOptionKinds);
       const results = await eachImage(context, imagesOf(task, images), options, async ({ logits }, image) => {
         const { width, height, data } = image;

@@ -4,7 +4,7 @@ import type { TokenEvent } from '../generate/generate-options.js';
 import { DEFAULT_NEW_TOKENS, TOKENS } from '../generate/option-table.js';
 import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { imagesIn, PromptImages } from './prompt-images.js';
@@ -60,7 +60,6 @@ export const imageTextToText: Task<ImageTextToText> = {
     return (async (first: unknown, second?: unknown, third: ImageTextToTextOptions = {}) => {
       const isPair = typeof second === 'string';
       const options = (isPair ? third : second === undefined ? {} : second) as ImageTextToTextOptions;
-      checkCallOptions(TASK, options);
       const generate = generationArguments(TASK, context.model, options, OWN);
       const pipelineOptions = Object.fromEntries(OWN.map((name) => [name, options[name]]));
       checkOptions(TASK, pipelineOptions, {

@@ -1,6 +1,6 @@
 import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { eachImage } from './image-maps.js';
 import type { CallOptions, Task } from './task.js';
@@ -21,7 +21,6 @@ export const imageToImage: Task<ImageToImage> = {
     const { upscale } = context.model.config;
     const factor = typeof upscale === 'number' ? upscale : 1;
     async function call(images: ImageInput | readonly ImageInput[], options: CallOptions = {}) {
-      checkCallOptions(TASK, options);
       checkOptions(TASK, options, callOptionKinds);
       const results = await eachImage(context, imagesOf(TASK, images), options, async ({ reconstruction }, image) => {
         const { shape } = reconstruction as Tensor; // [1, channels, height, width], with the processor's padding

@@ -5,7 +5,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
-import { checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { answersInWords, readsBoxes, type WordAnswer, type WordBoxOptions } from './document-answers.js';
 import { florenceReader, type TextOfImage } from './florence-texts.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
@@ -128,8 +128,8 @@ function checkReader(context: TaskContext): void {
 }
 
 function argumentsOf({ task, model }: TaskContext, options: ImageToTextOptions): GenerateOptions {
-  checkCallOptions(task, options);
-  checkOptions(task, { prompt: options.prompt }, { prompt: 'string' });
+  const { prompt, signal, onProgress, batchSize } = checkOptions(task, options);
+  checkOptions(task, { prompt, signal, onProgress, batchSize }, { prompt: 'string', ...callOptionKinds });
   return generationArguments(task, model, options, OWN);
 }
 

@@ -14,7 +14,7 @@ import { interpolate } from '../ops/interpolate.js';
 import { slice } from '../ops/move.js';
 import { type RawImage as Pixels, rgbOf } from '../pretrained/processors/image.js';
 import { SamImageProcessor } from '../pretrained/processors/sam-images.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
 import {
   type Box,
@@ -127,7 +127,6 @@ export const maskGeneration: Task<MaskGeneration> = {
   create: (context) => {
     const sam = samOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: MaskGenerationOptions = {}) {
-      checkCallOptions(TASK, options);
       checkOptions(TASK, options, kinds);
       const list = imagesOf(TASK, images);
       const results: GeneratedMasks[] = [];

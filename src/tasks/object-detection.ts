@@ -1,12 +1,13 @@
+import { argmax } from '../core/argmax.js';
 import { checkOptions, type OptionRule } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DetectedObject } from '../metrics/detection.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { detect, detectorOf, type Predictions } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { labelOf } from './labels.js';
-import { argmax, largest, sigmoid, softmax } from './scores.js';
+import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 
 export interface ObjectDetectionOptions extends CallOptions {
@@ -45,7 +46,6 @@ export const objectDetection: Task<ObjectDetection> = {
         `${TASK}: ${model.config.model_type} looks for given texts: use zero-shot-object-detection`,
       );
     async function call(images: ImageInput | readonly ImageInput[], options: ObjectDetectionOptions = {}) {
-      checkCallOptions(TASK, options);
       const kinds = { threshold: share, percentage: 'boolean', ...callOptionKinds } as const;
       const { threshold = DETECTION_THRESHOLD, percentage = false, ...rest } = checkOptions(TASK, options, kinds);
       const results = await detect(

@@ -2,7 +2,7 @@ import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Answer, type AnswerLimits, answersOf, type ContextPart } from './answers.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { encode, forward, textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
 
@@ -83,7 +83,6 @@ interface Limits extends AnswerLimits {
 }
 
 function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Limits {
-  checkCallOptions(TASK, options);
   const checked = checkOptions(TASK, options, {
     top_k: 'count',
     max_seq_len: 'count',

@@ -25,10 +25,3 @@ export function largest(values: ArrayLike<number>, count: number): number[] {
   }
   return indices.sort(isAhead).slice(0, count);
 }
-
-/** Returns the index of the largest value, the first of equal ones. */
-export function argmax(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
-  return best;
-}

@@ -1,5 +1,6 @@
 // Segments of images, from the classes and masks of queries (Carion et al. 2020, arXiv 2005.12872, section 4.4).
 
+import { argmax } from '../core/argmax.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
 import { inference } from '../nn/module.js';
@@ -8,7 +9,7 @@ import { matmul } from '../ops/matmul.js';
 import { permute, slice } from '../ops/move.js';
 import { softmax as softmaxOf } from '../ops/softmax.js';
 import { classMap, type MapSize, resizedMap } from './image-maps.js';
-import { argmax, softmax } from './scores.js';
+import { softmax } from './scores.js';
 
 /** Thresholds of segments, by the names of transformers.js. */
 export interface SegmentLimits {

@@ -1,5 +1,5 @@
 import { checkOptions } from '../core/check.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { extract, normalizeRows } from './feature-extraction.js';
 import { type PromptNames, promptKinds } from './prompts.js';
 import type { CallOptions, Task } from './task.js';
@@ -37,7 +37,7 @@ export const sentenceSimilarity: Task<SentenceSimilarity> = {
       const source = isText ? first : first?.source_sentence;
       const sentences = textsOf(TASK, (isText ? second : first?.sentences) as readonly string[], 'sentences');
       const { options = {} } = { options: isText ? third : (second as SentenceSimilarityOptions | undefined) };
-      checkCallOptions(TASK, checkOptions(TASK, options, { truncate: 'boolean', ...promptKinds, ...callOptionKinds }));
+      checkOptions(TASK, options, { truncate: 'boolean', ...promptKinds, ...callOptionKinds });
       const texts = [...textsOf(TASK, source, 'source_sentence').slice(0, 1), ...sentences];
       const { data, dims } = await extract(context, texts, { ...options, pooling: 'model' });
       const features = dims[1] as number;

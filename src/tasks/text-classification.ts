@@ -1,7 +1,7 @@
 import { checkNumber, checkOptions, describeValue, isCount, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -57,7 +57,6 @@ export const textClassification: Task<TextClassification> = {
       texts: string | TextWithPair | readonly (string | TextWithPair)[],
       options: TextClassificationOptions = {},
     ) => {
-      checkCallOptions(TASK, options);
       const { top_k: count = 1, function_to_apply: activation } = checkOptions(TASK, options, {
         top_k: 'any',
         function_to_apply: ['sigmoid', 'softmax', 'none'],

@@ -5,7 +5,7 @@ import { DEFAULT_NEW_TOKENS, TOKENS } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage, ChatTools } from '../tokenizers/chat-template.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { answerText, hasChannels } from './chat/answer-stream.js';
 import { withReadyCalls } from './chat/call-arguments.js';
 import { withoutReasoning } from './chat/reasoning.js';
@@ -97,7 +97,7 @@ export const textGeneration: Task<TextGeneration> = {
   head: 'language-model',
   create: (context) =>
     (async (input: unknown, options: TextGenerationOptions = {}) => {
-      checkCallOptions(TASK, options);
+      checkOptions(TASK, options);
       const generate = generationArguments(TASK, context.model, options, OWN);
       checkOwn(options);
       const [inputs, isBatch] = inputsOf(input);

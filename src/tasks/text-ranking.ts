@@ -1,7 +1,7 @@
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { RankedDocument } from '../models/retrieval/rank.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task } from './task.js';
 import { checkFits, type TruncationOptions, textsOf } from './text-inputs.js';
@@ -36,7 +36,6 @@ export const textRanking: Task<TextRanking> = {
         `pipeline: ${TASK} needs a model with head '${HEADS.join("' or '")}', this one has '${model.headKind}'`,
       );
     return async (query, documents, options = {}) => {
-      checkCallOptions(TASK, options);
       const { top_k, return_documents, truncate } = checkOptions(TASK, options, {
         top_k: 'count',
         return_documents: 'boolean',

@@ -6,7 +6,7 @@ import type { SpeechT5HifiGan } from '../models/families/speecht5-hifigan.js';
 import type { Vits } from '../models/families/vits.js';
 import { type LoadedModel, loadModel } from '../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { RawAudio } from './transformers/raw-audio.js';
@@ -57,7 +57,6 @@ export const textToSpeech: Task<TextToSpeech> = {
     const speak = speakerOf(model);
     if (tokenizer === null) throw new FormatError(`${TASK}: ${missingTokenizer(config)}`);
     async function call(input: string | readonly string[], options: TextToSpeechOptions = {}) {
-      checkCallOptions(TASK, options);
       checkOptions(TASK, options, kinds);
       const texts: readonly unknown[] = Array.isArray(input) ? input : [input];
       const results: RawAudio[] = [];

@@ -3,7 +3,7 @@
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
-import { checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { type TaskParameters, taskParameters, withTaskParameters } from './task-parameters.js';
@@ -52,10 +52,9 @@ export function textToTextArguments<Options extends TextToTextOptions>(
 ): GenerateOptions {
   if (model.encoder === null || model.decoder === null)
     throw new FormatError(`${task}: the model is ${model.config.model_type}, expected an encoder and a decoder`);
-  checkCallOptions(task, options);
-  const { output_scores, streamer, truncate } = options;
-  const kinds = { output_scores: 'boolean', streamer: STREAMER, truncate: 'boolean' } as const;
-  checkOptions(task, { output_scores, streamer, truncate }, kinds);
+  const { output_scores, streamer, truncate, signal, onProgress, batchSize } = checkOptions(task, options);
+  const kinds = { output_scores: 'boolean', streamer: STREAMER, truncate: 'boolean', ...callOptionKinds } as const;
+  checkOptions(task, { output_scores, streamer, truncate, signal, onProgress, batchSize }, kinds);
   return generationArguments(task, model, options, [...OWN, ...ownNames]);
 }
 

@@ -1,6 +1,6 @@
 import { checkOptions, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, inBatches } from './batches.js';
 import {
   type AggregationStrategy,
   aggregationStrategies,
@@ -55,7 +55,6 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
   head: 'token-classification',
   create: (context) =>
     (async (texts: string | readonly string[], options: TokenClassificationOptions = {}) => {
-      checkCallOptions(TASK, options);
       const {
         ignore_labels: ignored = ['O'],
         aggregation_strategy: strategy = 'none',

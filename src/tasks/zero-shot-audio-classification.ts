@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { Clap } from '../models/families/clap.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { softmax } from './scores.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -46,7 +46,6 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
       labels: readonly string[],
       options: ZeroShotAudioClassificationOptions = {},
     ) {
-      checkCallOptions(TASK, options);
       const { hypothesis_template: template = 'This is a sound of {}.' } = checkOptions(TASK, options, {
         hypothesis_template: 'string',
         ...callOptionKinds,

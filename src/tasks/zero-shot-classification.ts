@@ -1,6 +1,6 @@
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { describeLabels, labelId } from './labels.js';
 import { largest, softmax } from './scores.js';
 import type { CallOptions, Task } from './task.js';
@@ -57,7 +57,6 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
       candidates: string | readonly string[],
       options: ZeroShotClassificationOptions = {},
     ) => {
-      checkCallOptions(TASK, options);
       const { hypothesis_template: template = HYPOTHESIS, multi_label: multiple = false } = checkOptions(
         TASK,
         options,

@@ -2,7 +2,7 @@ import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ImageInputs } from '../models/towers.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, runOnImages, visionModelOf } from './image-inputs.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -48,7 +48,6 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
       labels: readonly string[],
       options: ZeroShotImageClassificationOptions = {},
     ) {
-      checkCallOptions(TASK, options);
       const { hypothesis_template: template = 'This is a photo of {}' } = checkOptions(TASK, options, {
         hypothesis_template: 'string',
         ...callOptionKinds,

@@ -2,7 +2,7 @@ import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DetectedObject } from '../metrics/detection.js';
-import { callOptionKinds, checkCallOptions } from './batches.js';
+import { callOptionKinds } from './batches.js';
 import { detect, detectorOf } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { share } from './object-detection.js';
@@ -55,7 +55,6 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
       labels: readonly string[],
       options: ZeroShotObjectDetectionOptions = {},
     ) {
-      checkCallOptions(TASK, options);
       const kinds = { threshold: share, top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
       const checked = checkOptions(TASK, options, kinds);
       const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = checked;

@@ -33,8 +33,14 @@ export function bertTokenizerJson(text: string, config: TokenizerConfig = {}): T
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
       type: 'TemplateProcessing',
-      single: [token('[CLS]', 0), text1(0), token('[SEP]', 0)],
-      pair: [token('[CLS]', 0), text1(0), token('[SEP]', 0), { Sequence: { id: 'B', type_id: 1 } }, token('[SEP]', 1)],
+      single: [token('[CLS]', 0), FIRST_TEXT, token('[SEP]', 0)],
+      pair: [
+        token('[CLS]', 0),
+        FIRST_TEXT,
+        token('[SEP]', 0),
+        { Sequence: { id: 'B', type_id: 1 } },
+        token('[SEP]', 1),
+      ],
       special_tokens: Object.fromEntries(
         ['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [vocab[id] as number], tokens: [id] }]),
       ),
@@ -51,4 +57,4 @@ export function bertTokenizerJson(text: string, config: TokenizerConfig = {}): T
 }
 
 const token = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
-const text1 = (type_id: number) => ({ Sequence: { id: 'A', type_id } });
+const FIRST_TEXT = { Sequence: { id: 'A', type_id: 0 } };

@@ -1,6 +1,7 @@
 // Makes the small Blenderbot's tokenizer from vocab.json and merges.txt, for models without a tokenizer.json.
 
 import { FormatError } from '../core/errors.js';
+import { idsOf } from './byte-level-merges.js';
 import type { TokenizerJson } from './json.js';
 
 const SPECIAL = ['__null__', '__start__', '__end__', '__unk__'];
@@ -13,9 +14,7 @@ const [END, GOES_ON] = ['</w>', '@@'];
  * punctuation, and apostrophes are words. Throws FormatError if the unknown word is missing, or if an id is invalid.
  */
 export function blenderbotTokenizerJson(vocab: Readonly<Record<string, unknown>>, merges: string): TokenizerJson {
-  const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);
-  if (odd) throw new FormatError(`vocab.json: ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an id`);
-  const ids = vocab as Readonly<Record<string, number>>;
+  const ids = idsOf(vocab);
   const unknown = Object.hasOwn(ids, UNKNOWN) ? ids[UNKNOWN] : undefined;
   if (unknown === undefined) throw new FormatError(`vocab.json has no ${UNKNOWN}, which stands for unknown words`);
   const decode = (token: string) => {

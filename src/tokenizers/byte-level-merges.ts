@@ -14,9 +14,7 @@ export function byteLevelTokenizerJson(
   merges: string,
   config: TokenizerConfig = {},
 ): TokenizerJson {
-  const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);
-  if (odd) throw new FormatError(`vocab.json: ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an id`);
-  const ids = vocab as Readonly<Record<string, number>>;
+  const ids = idsOf(vocab);
   const names = kind === 'gpt2' ? ['<|endoftext|>'] : ['<s>', '<pad>', '</s>', '<unk>', '<mask>'];
   const missing = kind === 'gpt2' ? undefined : ['<s>', '</s>'].find((name) => !Object.hasOwn(ids, name));
   if (missing !== undefined) throw new FormatError(`vocab.json has no ${missing}, which RoBERTa puts around text`);
@@ -62,4 +60,11 @@ export function byteLevelTokenizerJson(
     decoder: byteLevel,
     model: { ...model, merges: lines.map((line) => line.split(' ')) },
   };
+}
+
+/** Returns the content of vocab.json, ids by token. Throws FormatError for one that is no id. */
+export function idsOf(vocab: Readonly<Record<string, unknown>>): Readonly<Record<string, number>> {
+  const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);
+  if (odd) throw new FormatError(`vocab.json: ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an id`);
+  return vocab as Readonly<Record<string, number>>;
 }

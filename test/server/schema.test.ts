@@ -12,8 +12,8 @@ const ajv = new Ajv2020({ strict: false });
 const settings = { parallel: 1, context: 16, maxWaiting: 1, imageHosts: [] };
 const models = await ModelPool.open({}, { ...settings, keepAliveSeconds: 0, maxMemoryBytes: 1 });
 const bodies = {
-  chat: chatCompletions(models, () => ({})).body,
-  completion: completions(models, () => ({})).body,
+  chat: chatCompletions(models).body,
+  completion: completions(models).body,
   embedding: embeddings(models).body,
 };
 

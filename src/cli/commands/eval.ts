@@ -114,7 +114,7 @@ export function evalCommand(): Command {
     .option(
       '--length-penalty <p>',
       "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's setting)",
-      positive(),
+      positive,
     )
     .option(
       '--columns <names>',

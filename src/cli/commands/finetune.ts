@@ -75,9 +75,9 @@ export function finetuneCommand(): Command {
     .requiredOption('--data <file>', 'rows to train on: .jsonl, .json, .csv, .tsv, .parquet, or .txt')
     .option('--validation <file>', 'rows on which the model is measured after each epoch (default: none)')
     .requiredOption('-o, --out <folder>', 'folder to write the model to')
-    .option('--epochs <n>', 'passes over all rows', positive(), 2)
+    .option('--epochs <n>', 'passes over all rows', positive, 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
-    .option('--lr <rate>', `maximum learning rate (default: ${RATES.full}; with --lora ${RATES.lora})`, positive())
+    .option('--lr <rate>', `maximum learning rate (default: ${RATES.full}; with --lora ${RATES.lora})`, positive)
     .option('--weight-decay <n>', 'weight decay of matrices, from 0 to 1', share, 0)
     .option('--warmup <share>', 'share of the steps in which the learning rate rises, from 0 to 1', share, 0)
     .option('--accumulate <n>', 'batches whose gradients are accumulated for one step', integer(1), 1)
@@ -97,7 +97,7 @@ export function finetuneCommand(): Command {
     .option(
       '--alpha <n>',
       `scale of the adapter: its output is multiplied by alpha / r (default: ${ALPHA_PER_RANK}r)`,
-      positive(),
+      positive,
     )
     .option('--lora-dropout <p>', "dropout of the adapter's input, from 0 to 1", share, 0)
     .option('--dora', 'use DoRA: learn the magnitude of each weight column beside the low-rank update')

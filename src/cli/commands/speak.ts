@@ -29,7 +29,7 @@ export function speakCommand(): Command {
     .option('--speaker <n>', 'number of the voice, for VITS models with several (default: none)', integer(0))
     .option('--voice <file>', 'file of float32 numbers with the voice; SpeechT5 needs it (default: none)')
     .option('--vocoder <model>', `folder or hub id of SpeechT5's vocoder (default: ${VOCODER})`)
-    .option('--rate <factor>', "speed, for VITS: 2 is twice as fast as 1 (default: the model's setting)", positive())
+    .option('--rate <factor>', "speed, for VITS: 2 is twice as fast as 1 (default: the model's setting)", positive)
     .option('--revision <name>', REVISION)
     .addHelpText('after', example('speak facebook/mms-tts-eng "Hello" --out hello.wav'))
     .action(async (model: string, argument: string | undefined, options: SpeakOptions, command: Command) => {

@@ -72,14 +72,14 @@ export function trainCommand(): Command {
     .option(
       '--epochs <n>',
       `number of passes over all data (default: ${defaultOfTasks(({ epochs }) => epochs)})`,
-      positive(),
+      positive,
     )
     .addOption(
       new Option(
         '--minutes <n>',
         'as many steps as fit into this number of minutes, by the speed of the first steps (default: no time limit)',
       )
-        .argParser(positive())
+        .argParser(positive)
         .conflicts(['steps', 'epochs']),
     )
     .option(
@@ -120,7 +120,7 @@ export function trainCommand(): Command {
     .option(
       '--r-drop <strength>',
       `weight of R-Drop, which makes two passes with different dropout agree, usually 1 to 5; doubles the work (default: ${resolveLossOptions({}).rDrop})`,
-      positive(),
+      positive,
     )
     .option(
       '--vocab-size <n>',

@@ -72,7 +72,7 @@ export class EmbeddingGemma2 extends EncoderModel {
 
   protected override get stateNames(): StateNames {
     return {
-      ...attentionNames(this.settings, 'encoder', 'model'),
+      ...attentionNames(this.settings, 'encoder'),
       'encoder.entry.projection': 'model.ple.per_layer_model_projection',
       'encoder.entry.norm': 'model.ple.per_layer_projection_norm',
       'encoder.projection': 'model.embedding_projection',

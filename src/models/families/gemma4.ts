@@ -126,7 +126,7 @@ export class Gemma4 extends Gemma2 {
 
   protected override get stateNames(): StateNames {
     return {
-      ...attentionNames(this.settings, 'decoder', 'model'),
+      ...attentionNames(this.settings, 'decoder'),
       layer_tokens: 'model.embed_tokens_per_layer',
       'decoder.entry.projection': 'model.per_layer_model_projection',
       'decoder.entry.norm': 'model.per_layer_projection_norm',
@@ -270,11 +270,11 @@ function keySourceOf(config: ModelConfig, i: number): number | null {
  * Returns the names of the attention projections of each layer. A layer has its own keys and values, keys alone, or
  * neither.
  */
-export function attentionNames(config: ModelConfig, stack: string, body: string): StateNames {
+export function attentionNames(config: ModelConfig, stack: string): StateNames {
   const layers = eachLayer(config.values, (i) => {
     const projections =
       keySourceOf(config, i) !== null ? ['q'] : usesKeysAsValues(config, i) ? ['q', 'k'] : ['q', 'k', 'v'];
-    const names = projections.map((name) => `${body}.layers.${i}.self_attn.${name}_proj`);
+    const names = projections.map((name) => `model.layers.${i}.self_attn.${name}_proj`);
     return [`${stack}.layers.${i}.self_attn.qkv`, names] as const;
   });
   return Object.fromEntries(layers);

@@ -1,3 +1,4 @@
+import { argmax } from '../../core/argmax.js';
 import { checkKnown, describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
@@ -419,7 +420,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
         const logits = inference(this, () => this.#join(item.rows(frame, frame + 1), read.outputs));
         const values = (await logits.data()) as Float32Array;
         logits.dispose();
-        const token = largestOf(values.subarray(0, vocabulary));
+        const token = argmax(values.subarray(0, vocabulary));
         symbols = token === blank ? 0 : symbols + 1;
         const advance = this.#advance(values.subarray(vocabulary), token === blank, symbols >= perFrame);
         if (advance > 0) symbols = 0;
@@ -441,7 +442,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
   /** Returns how many frames to advance. A blank advances by at least one frame. */
   #advance(scores: Float32Array, isBlank: boolean, isFull: boolean): number {
     if (this.#durations.length === 0) return isBlank || isFull ? 1 : 0;
-    return Math.max(isBlank ? 1 : 0, largestOf(scores));
+    return Math.max(isBlank ? 1 : 0, argmax(scores));
   }
 
   /** Runs the predictor on one more token. The caller disposes of the result. */
@@ -487,10 +488,6 @@ function release({ outputs, states }: Read): void {
     hidden.dispose();
     cell.dispose();
   }
-}
-
-function largestOf(values: Float32Array): number {
-  return values.indexOf(values.reduce((max, value) => Math.max(max, value), Number.NEGATIVE_INFINITY));
 }
 
 /**

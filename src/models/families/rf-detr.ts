@@ -202,8 +202,8 @@ export class RfDetr extends DetectionModel {
   protected override get stateNames(): StateNames {
     const decoder = 'transformer.decoder';
     return {
-      ...backboneNames('backbone', 'backbone.0.encoder.encoder', this.backbone.isGated),
-      ...projectorNames('projector', 'backbone.0.projector.stages.0'),
+      ...backboneNames(this.backbone.isGated),
+      ...projectorNames,
       queries: 'query_feat.weight',
       box_changes: 'refpoint_embed.weight',
       'proposals.*.linear': 'transformer.enc_output.*',
@@ -287,15 +287,17 @@ class Projector extends Module {
   }
 }
 
-function projectorNames(path: string, stored: string): StateNames {
-  const pairs = [1, 2].flatMap((i) => [
-    [`${path}.conv${i}.norm`, `${stored}.0.cv${i}.bn`],
-    [`${path}.conv${i}`, `${stored}.0.cv${i}`],
-    [`${path}.blocks.*.conv${i}.norm`, `${stored}.0.m.*.cv${i}.bn`],
-    [`${path}.blocks.*.conv${i}`, `${stored}.0.m.*.cv${i}`],
-  ]);
-  return { ...Object.fromEntries(pairs), [`${path}.norm`]: `${stored}.1` };
-}
+const projectorNames: StateNames = {
+  ...Object.fromEntries(
+    [1, 2].flatMap((i) => [
+      [`projector.conv${i}.norm`, `backbone.0.projector.stages.0.0.cv${i}.bn`],
+      [`projector.conv${i}`, `backbone.0.projector.stages.0.0.cv${i}`],
+      [`projector.blocks.*.conv${i}.norm`, `backbone.0.projector.stages.0.0.m.*.cv${i}.bn`],
+      [`projector.blocks.*.conv${i}`, `backbone.0.projector.stages.0.0.m.*.cv${i}`],
+    ]),
+  ),
+  'projector.norm': 'backbone.0.projector.stages.0.1',
+};
 
 /** [height, width] of a map [B, height, width, features]. */
 const mapSize = (map: Tensor) => map.shape.slice(1, 3) as unknown as GridSize;

@@ -52,18 +52,18 @@ export class Swin extends TowerModel {
   }
 
   protected override get stateNames(): StateNames {
-    return { ...swinNames('vision', `${this.bodyName}.`), 'head.out': 'classifier' };
+    return { ...swinNames(`${this.bodyName}.`), 'head.out': 'classifier' };
   }
 }
 
-/** Names of a tower's parts in checkpoints. `prefix` ends with a dot or is empty. */
-export function swinNames(tower: string, prefix: string): StateNames {
+/** Names of the tower's parts in checkpoints. `prefix` ends with a dot or is empty. */
+function swinNames(prefix: string): StateNames {
   return {
-    [`${tower}.patches.projection`]: `${prefix}embeddings.patch_embeddings.projection`,
-    [`${tower}.patch_norm`]: `${prefix}embeddings.norm`,
-    [`${tower}.positions`]: { name: `${prefix}embeddings.position_embeddings`, leading: [1] },
-    ...swinStageNames(`${tower}.stages.*`, `${prefix}encoder.layers.*`),
-    [`${tower}.norm`]: `${prefix}layernorm`,
+    'vision.patches.projection': `${prefix}embeddings.patch_embeddings.projection`,
+    'vision.patch_norm': `${prefix}embeddings.norm`,
+    'vision.positions': { name: `${prefix}embeddings.position_embeddings`, leading: [1] },
+    ...swinStageNames('vision.stages.*', `${prefix}encoder.layers.*`),
+    'vision.norm': `${prefix}layernorm`,
   };
 }
 

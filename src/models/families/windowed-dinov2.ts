@@ -196,15 +196,16 @@ function localLayersOf(config: ModelConfig, stages: readonly number[]): readonly
   return Array.from({ length: Math.max(0, last + 1) }, (_, i) => i).filter((i) => !indices.includes(i));
 }
 
-export function backboneNames(path: string, stored: string, isGated: boolean): StateNames {
+export function backboneNames(isGated: boolean): StateNames {
+  const stored = 'backbone.0.encoder.encoder';
   const [embeddings, layer] = [`${stored}.embeddings`, `${stored}.encoder.layer.*`];
   const [inner, outer] = isGated ? ['gate_proj', 'down_proj'] : ['fc1', 'fc2'];
-  const own = `${path}.layers.*`;
+  const own = 'backbone.layers.*';
   return {
-    [`${path}.patches.projection`]: `${embeddings}.patch_embeddings.projection`,
-    [`${path}.patches.class_token`]: { name: `${embeddings}.cls_token`, leading: [1, 1] },
-    [`${path}.positions`]: { name: `${embeddings}.position_embeddings`, leading: [1] },
-    [`${path}.mask_token`]: { name: `${embeddings}.mask_token`, leading: [1] },
+    'backbone.patches.projection': `${embeddings}.patch_embeddings.projection`,
+    'backbone.patches.class_token': { name: `${embeddings}.cls_token`, leading: [1, 1] },
+    'backbone.positions': { name: `${embeddings}.position_embeddings`, leading: [1] },
+    'backbone.mask_token': { name: `${embeddings}.mask_token`, leading: [1] },
     [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
     [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
     [`${own}.post_norms.0.weight`]: `${layer}.layer_scale1.lambda1`,
@@ -213,6 +214,6 @@ export function backboneNames(path: string, stored: string, isGated: boolean): S
     [`${own}.feed_forward.linear2`]: `${layer}.mlp.${outer}`,
     [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
     [own]: layer,
-    [`${path}.norm`]: `${stored}.layernorm`,
+    'backbone.norm': `${stored}.layernorm`,
   };
 }

@@ -1,14 +1,7 @@
 // Answers of Ollama's API, as a whole or line by line.
 
 import type { Answers } from '../answers.js';
-import {
-  type Backend,
-  type Conversation,
-  type ConversationRequest,
-  converse,
-  type WholeCall,
-  wholeAnswer,
-} from '../conversation.js';
+import { type Conversation, type ConversationRequest, converse, type WholeCall, wholeAnswer } from '../conversation.js';
 import type { Call, Reply } from '../endpoint.js';
 import { keepAliveOf } from '../keep-alive.js';
 
@@ -22,7 +15,6 @@ export interface Fields {
 
 /** Answers a request. `withMessage` converts the fields of a message to those of the endpoint. */
 export async function answer(
-  backend: Backend,
   call: Call<unknown>,
   {
     stream = true,
@@ -32,7 +24,7 @@ export async function answer(
   withMessage: (fields: Fields) => object,
 ) {
   const start = process.hrtime.bigint();
-  const conversation = await converse(backend, call, request, secondsOf(body));
+  const conversation = await converse(call, request, secondsOf(body));
   const line = (fields: Omit<Fields, 'role'>, rest: object) => ({
     model: conversation.served.id,
     created_at: new Date().toISOString(),

@@ -1,6 +1,5 @@
 // Ollama's API, for its clients. The models are those of the server: nothing is pulled or deleted.
 
-import type { Backend } from '../conversation.js';
 import { OLLAMA } from '../dialect.js';
 import { embedTexts, isEmbedder } from '../embeddings.js';
 import { type Endpoint, endpoint } from '../endpoint.js';
@@ -13,13 +12,12 @@ import { requestOf } from './chat-request.js';
 import { infoOf, running, tagOf } from './model-info.js';
 
 /** All endpoints of Ollama. `chats` names the models for conversations. */
-export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
-  const { models } = backend;
+export function ollama(models: ModelPool, chats: Schema<string>): Endpoint[] {
   return [
-    chatEndpoint(backend, chats),
-    generateEndpoint(backend, chats),
-    embedEndpoint(backend),
-    formerEmbedEndpoint(backend),
+    chatEndpoint(chats),
+    generateEndpoint(chats),
+    embedEndpoint(models),
+    formerEmbedEndpoint(models),
     tags('/api/tags', 'ollamaTags', 'Lists the models.', () => models.names.map((name) => tagOf(models, name))),
     tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', () => running(models)),
     showEndpoint(models),
@@ -30,7 +28,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
 
 const common = { method: 'post', dialect: OLLAMA, streams: true } as const;
 
-function chatEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
+function chatEndpoint(chats: Schema<string>): Endpoint {
   return endpoint({
     ...common,
     path: '/api/chat',
@@ -43,12 +41,12 @@ function chatEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
       const { body } = call;
       const wrap = (fields: Fields) => ({ message: fields });
       if (body.messages.length === 0) return loadOnly(call, body, wrap);
-      return answer(backend, call, body, requestOf(body), wrap);
+      return answer(call, body, requestOf(body), wrap);
     },
   });
 }
 
-function generateEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
+function generateEndpoint(chats: Schema<string>): Endpoint {
   return endpoint({
     ...common,
     path: '/api/generate',
@@ -66,12 +64,12 @@ function generateEndpoint(backend: Backend, chats: Schema<string>): Endpoint {
       const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
       const messages = [...first, { role: 'user' as const, content: prompt }] as ChatBody['messages'];
       const request = requestOf({ ...call.body, messages, tools: undefined });
-      return answer(backend, call, call.body, request, wrap);
+      return answer(call, call.body, request, wrap);
     },
   });
 }
 
-function embedEndpoint({ models }: Backend): Endpoint {
+function embedEndpoint(models: ModelPool): Endpoint {
   return endpoint({
     method: 'post',
     path: '/api/embed',
@@ -96,7 +94,7 @@ function embedEndpoint({ models }: Backend): Endpoint {
   });
 }
 
-function formerEmbedEndpoint({ models }: Backend): Endpoint {
+function formerEmbedEndpoint(models: ModelPool): Endpoint {
   return endpoint({
     method: 'post',
     path: '/api/embeddings',

@@ -1,6 +1,6 @@
 // OpenAI's Responses API.
 
-import { type Backend, converse, wholeAnswer } from '../conversation.js';
+import { converse, wholeAnswer } from '../conversation.js';
 import { RESPONSES } from '../dialect.js';
 import { type Endpoint, endpoint } from '../endpoint.js';
 import { constant, count, listOf, nullable, shape, text } from '../openapi-schemas.js';
@@ -22,9 +22,9 @@ const RESPONSE = shape({
 });
 
 /** The endpoints of responses, which share what is kept of them. */
-export function responses(backend: Backend, name: Schema<string>): Endpoint[] {
+export function responses(name: Schema<string>): Endpoint[] {
   const store = new ResponseStore();
-  return [createResponse(backend, name, store), ...keptResponses(store)];
+  return [createResponse(name, store), ...keptResponses(store)];
 }
 
 function keptResponses(store: ResponseStore): Endpoint[] {
@@ -68,7 +68,7 @@ function keptResponses(store: ResponseStore): Endpoint[] {
   ];
 }
 
-function createResponse(backend: Backend, name: Schema<string>, store: ResponseStore): Endpoint {
+function createResponse(name: Schema<string>, store: ResponseStore): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/responses',
@@ -87,7 +87,7 @@ function createResponse(backend: Backend, name: Schema<string>, store: ResponseS
       const { body, prefixScope } = call;
       const before = body.previous_response_id ? store.get(body.previous_response_id, prefixScope).messages : [];
       const messages = [...before, ...messagesOf(body.input)];
-      const conversation = await converse(backend, call, requestOf(body, messages));
+      const conversation = await converse(call, requestOf(body, messages));
       const answer = new ResponseAnswer(conversation, call);
       const keep = () => {
         if (body.store === false) return;

@@ -7,7 +7,7 @@ import { Transformer } from './transformer.js';
 /** The mean of table rows: sentence-transformers' StaticEmbedding, and model2vec. */
 export class StaticEmbedding extends Transformer {
   override *readInParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
-    // No batch has empty rows: some token stands for a text without tokens.
+    // No batch has empty rows: the first row of the table stands for a text without tokens.
     const inputIds = encoded.inputIds.map((row) => (row.length === 0 ? [0] : row));
     return { ...(yield* super.readInParts({ ...encoded, inputIds }, task)), encoded };
   }
