@@ -109,7 +109,8 @@ function otherInputs(out: string | undefined): ArgumentError {
 const LINE_EVERY = 5;
 
 /** Shows the number of finished inputs on standard error: in one line on a terminal, elsewhere every few seconds. */
-function showInputs(doneBefore: number, stream: NodeJS.WriteStream = process.stderr) {
+function showInputs(doneBefore: number) {
+  const stream = process.stderr;
   const started = performance.now();
   const isDrawn = stream.isTTY && process.env.TERM !== 'dumb';
   let next = isDrawn ? 0 : LINE_EVERY;

@@ -22,7 +22,8 @@ const DEFAULT_COLUMNS = 80;
 type Unit = 'tokens' | 'words';
 
 /** Shows loss, speed and remaining time: as a bar on a terminal, as plain lines elsewhere. */
-export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream = process.stderr): ProgressView {
+export function showProgress(unit: Unit): ProgressView {
+  const stream = process.stderr;
   const describe = describer(unit);
   if (!stream.isTTY || process.env.TERM === 'dumb') {
     let next = 0;

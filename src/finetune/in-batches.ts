@@ -6,7 +6,6 @@ export async function byLength<Item, Result>(
   items: readonly Item[],
   lengthOf: (item: Item) => number,
   run: (batch: readonly Item[]) => Promise<readonly Result[]>,
-  tokens = TOKENS,
 ): Promise<Result[]> {
   const lengths = items.map(lengthOf);
   const order = items.map((_, i) => i).sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
@@ -15,7 +14,7 @@ export async function byLength<Item, Result>(
     let end = start;
     for (let sum = 0; end < order.length; end++) {
       sum += lengths[order[end] as number] as number;
-      if (end > start && sum > tokens) break;
+      if (end > start && sum > TOKENS) break;
     }
     const indices = order.slice(start, end);
     const found = await run(indices.map((i) => items[i] as Item));

@@ -11,7 +11,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
 import { disposeDecoders, forgetDecoders } from '../generate/model-decoders.js';
-import type { AttentionsByKind } from '../inspect/attention-maps.js';
+import { type AttentionMaps, type AttentionsByKind, observeAttention } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
@@ -88,6 +88,20 @@ export abstract class Model extends Module implements Generative {
       return this.encodeBatch(source);
     });
   }
+
+  /**
+   * Attention probabilities of every layer for packed or ragged sequences. `source` is null for decoders alone; for
+   * models of images or audio it is a tensor of `pixelValues` or `inputFeatures`. `target` is the input of decoders.
+   * Runs without gradients. The tensors belong to the current scope. Throws as `forward`.
+   */
+  attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
+    return inference(this, () =>
+      observeAttention(this.attentions, () => this.runPass('attentionMaps', source, target)),
+    );
+  }
+
+  /** @internal See `Traceable`. */
+  abstract runPass(op: string, source: Tokens | null, target?: Tokens): Tensor;
 
   /** @internal Same as `encode`, yielding after each layer. The caller runs it in a scope. */
   *encodeInParts(source: Tokens): Generator<unknown, Memory> {

@@ -9,7 +9,7 @@ import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.
 import type { Memory } from '../nn/decoder-state.js';
 import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
-import { inference, type LoadableTensor, type StateDict } from '../nn/module.js';
+import type { LoadableTensor, StateDict } from '../nn/module.js';
 import type { Stack } from '../nn/stack.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import { joinPath, type StateNames, type StoredAs } from '../nn/state-names.js';
@@ -234,17 +234,6 @@ export abstract class PretrainedModel extends RetrievalModel {
       () => {},
     );
     return turn;
-  }
-
-  /**
-   * Attention probabilities of every layer for packed or ragged sequences. `source` is null for decoders alone; for
-   * models of images or audio it is a tensor of `pixelValues` or `inputFeatures`. `target` is the input of decoders.
-   * Runs without gradients. The tensors belong to the current scope. Throws as `forward`.
-   */
-  attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    return inference(this, () =>
-      observeAttention(this.attentions, () => this.runPass('attentionMaps', source, target)),
-    );
   }
 
   /** @internal See `Traceable`. */

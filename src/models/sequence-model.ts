@@ -2,10 +2,9 @@ import { copied } from '../core/copied.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
-import { type AttentionMaps, observeAttention, observeHeads } from '../inspect/attention-maps.js';
+import { observeHeads } from '../inspect/attention-maps.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
 import { withHeadDiversity } from '../nn/head-diversity.js';
-import { inference } from '../nn/module.js';
 import { withRDrop } from '../nn/r-drop.js';
 import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
@@ -112,16 +111,6 @@ export abstract class SequenceModel extends Model {
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
     const [sources, targets] = [copied(source), copied(target)];
     return import('./score.js').then(({ score }) => score(this, sources, targets));
-  }
-
-  /**
-   * Attention probabilities of every layer for one batch, without dropout or gradients. The tensors belong to the
-   * current scope. Throws as `forward`.
-   */
-  attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    return inference(this, () =>
-      observeAttention(this.attentions, () => this.runPass('attentionMaps', source, target)),
-    );
   }
 
   /** @internal See `Traceable`. */
