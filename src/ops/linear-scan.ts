@@ -74,46 +74,39 @@ function scan(op: string, inputs: ScanInputs & { readonly beta: Tensor | null },
     const flops = 4 * rows * words;
     const shape = { ...sizes, pieces: pieceOperands.pieces };
     device.emit('linearScan', { q, k, v, decay, beta, ...rowTensors, kept, y, ...shape, slots }, flops);
-    const backward = (dy: Tensor) => {
-      const targets = [q, k, v, decay, beta].map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
-      const [dq, dk, dv, ddecay, dbeta] = targets.map((target) => target?.tensor ?? null);
-      const partials = device.empty([
-        Math.ceil(values / device.constant('linearScan.block')),
-        heads,
-        rows,
-        2 * keys + 2,
-      ]);
-      device.emit(
-        'linearScanBackward',
-        {
-          dy,
-          q,
-          k,
-          v,
-          decay,
-          beta,
-          lengths,
-          kept,
-          partials,
-          dq,
-          dk,
-          dv,
-          ddecay,
-          dbeta,
-          ...shape,
-          dqStride: dq?.rowStride ?? 0,
-          dkStride: dk?.rowStride ?? 0,
-          dvStride: dv?.rowStride ?? 0,
-          ddecayStride: ddecay?.rowStride ?? 0,
-          dbetaStride: dbeta?.rowStride ?? 0,
-          accumulate: accumulateBits(...targets),
-        },
-        3 * flops,
-      );
-      targets.forEach(addSeparateGrad);
-    };
+    const backward = (dy: Tensor) => scanBackward(dy, inputs, { lengths, kept, ...shape }, 3 * flops);
     return differentiable(y, [q, k, v, decay, beta], backward, [lengths]);
   });
+}
+
+interface BackwardOperands extends ReturnType<typeof sizesOf> {
+  readonly lengths: Tensor | null;
+  readonly kept: Tensor | null;
+  readonly pieces: number;
+}
+
+function scanBackward(
+  dy: Tensor,
+  { q, k, v, decay, beta }: ScanInputs & { readonly beta: Tensor | null },
+  operands: BackwardOperands,
+  flops: number,
+): void {
+  const targets = [q, k, v, decay, beta].map((x, i, all) => separateGradOf(x, ...all.slice(0, i)));
+  const [dq, dk, dv, ddecay, dbeta] = targets.map((target) => target?.tensor ?? null);
+  const strideOf = (grad: Tensor | null | undefined) => grad?.rowStride ?? 0;
+  const { heads, rows, keys, values } = operands;
+  const blocks = Math.ceil(values / dy.device.constant('linearScan.block'));
+  const partials = dy.device.empty([blocks, heads, rows, 2 * keys + 2]);
+  const strides = {
+    dqStride: strideOf(dq),
+    dkStride: strideOf(dk),
+    dvStride: strideOf(dv),
+    ddecayStride: strideOf(ddecay),
+    dbetaStride: strideOf(dbeta),
+  };
+  const grads = { dq, dk, dv, ddecay, dbeta, ...strides, accumulate: accumulateBits(...targets) };
+  dy.device.emit('linearScanBackward', { dy, q, k, v, decay, beta, ...operands, partials, ...grads }, flops);
+  targets.forEach(addSeparateGrad);
 }
 
 function sizesOf(
