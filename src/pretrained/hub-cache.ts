@@ -12,7 +12,7 @@ import { ArgumentError, HubError } from '../core/errors.js';
 import { makeFolder, temporarySuffix, withPath, writeAtomically } from '../io/atomic-write.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
-import type { HubCache, HubFile, HubRevision } from './hub-store.js';
+import type { HubCache, HubFile, HubRevision, OnProgress } from './hub-store.js';
 
 type Fs = typeof import('node:fs/promises');
 type Path = typeof import('node:path');
@@ -188,7 +188,6 @@ class NodeCache implements HubCache {
 /** System errors of a path where no folder or file can be made. */
 const UNWRITABLE = ['EACCES', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS'];
 
-type OnProgress = (loaded: number, total: number | undefined) => void;
 type KnownFile = HubFile & { readonly etag: string };
 
 /** Returns the tag and the length of a file. They are requested from the hub if its list does not have them. */

@@ -17,6 +17,8 @@ export interface HubRevision {
   readonly files: ReadonlyMap<string, HubFile>;
 }
 
+export type OnProgress = (loaded: number, total: number | undefined) => void;
+
 /** The cache of a model on the hub, in Node's files or in a page's Cache storage. */
 export interface HubCache {
   /** Returns the state of a revision at its last use, with its cached files; null if it was never used. */
@@ -25,11 +27,5 @@ export interface HubCache {
   /** Opens a file; null unless it is complete in the cache. */
   open(sha: string, name: string): Promise<OpenFile | null>;
   /** Downloads a file, or its missing part. */
-  fetch(
-    sha: string,
-    file: HubFile,
-    url: string,
-    client: HubClient,
-    onProgress: (loaded: number, total: number | undefined) => void,
-  ): Promise<void>;
+  fetch(sha: string, file: HubFile, url: string, client: HubClient, onProgress: OnProgress): Promise<void>;
 }
