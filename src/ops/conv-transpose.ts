@@ -16,6 +16,7 @@ import { add } from './binary.js';
 import { contiguous } from './contiguous.js';
 import {
   type ConvOptions,
+  dimensionsOf,
   integerRules,
   kindsOf,
   oneOrTwo,
@@ -23,6 +24,7 @@ import {
   type Patches,
   pairOf,
   type Steps,
+  sidesOf,
   sumOfPatches,
 } from './conv.js';
 import { matmul } from './matmul.js';
@@ -127,15 +129,12 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: ConvTra
     const [space, taps] = rank === 1 ? ['T', 'k'] : ['H, W', 'kh, kw'];
     fail(`expected x ${channelsLast ? `[B, ${space}, C]` : `[B, C, ${space}]`} and w [C, out / groups, ${taps}]`);
   }
-  const batch = x.shape[0] as number;
-  const inChannels = x.shape.at(channelsLast ? -1 : 1) as number;
+  const { batch, channels: inChannels, input: output } = dimensionsOf(rank, x, channelsLast);
   if (w.shape[0] !== inChannels) fail(`the first dimension of w must be the ${inChannels} channels of x`);
   if (inChannels % groups !== 0)
     throw new ArgumentError(`${op}: groups is ${groups}, expected a divisor of ${inChannels} channels`);
   const channels = (w.shape[1] as number) * groups;
-  const pair = (of: readonly number[]) => (rank === 1 ? [1, of[0]] : of) as Pair;
-  const output = pair(x.shape.slice(channelsLast ? 1 : 2).slice(0, rank));
-  const kernel = pair(w.shape.slice(2));
+  const kernel = sidesOf(rank, w.shape.slice(2));
   const stride = pairOf(rank, options.stride ?? 1, 1);
   const padding = pairOf(rank, options.padding ?? 0, 0);
   const dilation = pairOf(rank, options.dilation ?? 1, 1);

@@ -153,6 +153,19 @@ export function pairOf(rank: 1 | 2, value: Steps, none: number): Pair {
   return typeof value === 'number' ? [rank === 1 ? none : value, value] : value;
 }
 
+/** @internal Height and width of a shape; sequences have height 1. */
+export const sidesOf = (rank: 1 | 2, space: readonly number[]) => (rank === 1 ? [1, space[0]] : space) as Pair;
+
+/** @internal Dimensions of images or sequences. */
+export function dimensionsOf(rank: 1 | 2, { shape }: Tensor, channelsLast: boolean) {
+  const space = shape.slice(channelsLast ? 1 : 2).slice(0, rank);
+  return {
+    batch: shape[0] as number,
+    channels: shape.at(channelsLast ? -1 : 1) as number,
+    input: sidesOf(rank, space),
+  };
+}
+
 function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dOptions): Geometry {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, channelsLast = false } = options;
   const show = `x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}`;
@@ -165,8 +178,7 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
       `expected x ${channelsLast ? `[B, ${space[0]}, C]` : `[B, C, ${space[0]}]`} and w [out, C / groups, ${space[1]}]`,
     );
   }
-  const batch = x.shape[0] as number;
-  const channels = x.shape.at(channelsLast ? -1 : 1) as number;
+  const { batch, channels, input } = dimensionsOf(rank, x, channelsLast);
   const [outChannels, perGroup] = w.shape as [number, number];
   if (channels % groups !== 0 || outChannels % groups !== 0) {
     throw new ArgumentError(
@@ -176,9 +188,7 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
   if (perGroup !== channels / groups) {
     fail(`of ${channels} channels in ${groups} groups, the second dimension of w must be ${channels / groups}`);
   }
-  const space = x.shape.slice(channelsLast ? 1 : 2).slice(0, rank);
-  const pair = (of: readonly number[]) => (rank === 1 ? [1, of[0]] : of) as Pair;
-  const [input, kernel] = [pair(space), pair(w.shape.slice(2))];
+  const kernel = sidesOf(rank, w.shape.slice(2));
   const [strides, paddings, dilations] = [pairOf(rank, stride, 1), pairOf(rank, padding, 0), pairOf(rank, dilation, 1)];
   const output = input.map((size, d) => {
     const room = size + 2 * (paddings[d] as number) - (dilations[d] as number) * ((kernel[d] as number) - 1) - 1;

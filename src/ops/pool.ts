@@ -8,7 +8,7 @@ import type { Tensor } from '../core/tensor.js';
 import { topk } from './axis.js';
 import { mul } from './binary.js';
 import { contiguous } from './contiguous.js';
-import { integerRules, oneOrTwo, type Pair, pairOf, patchesOf, type Steps } from './conv.js';
+import { dimensionsOf, integerRules, oneOrTwo, type Pair, pairOf, patchesOf, type Steps } from './conv.js';
 import { resample } from './interpolate.js';
 import { pad } from './pad.js';
 import { mean, sum } from './reduce.js';
@@ -161,7 +161,7 @@ function measure(
   { stride = kernel, padding = 0, ceilMode = false, channelsLast = false }: PoolOptions<Steps>,
   dilation: Steps,
 ): Windows {
-  const { batch, channels, input } = sidesOf(op, rank, x, channelsLast);
+  const { batch, channels, input } = checkedDimensions(op, rank, x, channelsLast);
   const [kernels, strides] = [pairOf(rank, kernel, 1), pairOf(rank, stride, 1)];
   const [paddings, dilations] = [pairOf(rank, padding, 0), pairOf(rank, dilation, 1)];
   const output = input.map((size, d) => {
@@ -188,15 +188,13 @@ function measure(
   };
 }
 
-function sidesOf(op: string, rank: 1 | 2, x: Tensor, channelsLast: boolean) {
+function checkedDimensions(op: string, rank: 1 | 2, x: Tensor, channelsLast: boolean) {
   if (x.shape.length !== rank + 2) {
     const space = rank === 1 ? 'T' : 'H, W';
     const expected = channelsLast ? `[B, ${space}, C]` : `[B, C, ${space}]`;
     throw new ShapeError(`${op}: x is ${describeShape(x.shape)}, expected ${expected}`);
   }
-  const space = x.shape.slice(channelsLast ? 1 : 2).slice(0, rank);
-  const input = (rank === 1 ? [1, space[0]] : space) as unknown as Pair;
-  return { batch: x.shape[0] as number, channels: x.shape.at(channelsLast ? -1 : 1) as number, input };
+  return dimensionsOf(rank, x, channelsLast);
 }
 
 function shapeOf({ batch, channels, channelsLast, rank, output }: Windows): number[] {
@@ -246,7 +244,7 @@ function adaptive(
 ): Tensor {
   const { channelsLast = false } = checkOptions(op, options, { channelsLast: 'boolean' });
   const device = checkInput(op, x, size, kindsFor(rank).count);
-  const { input } = sidesOf(op, rank, x, channelsLast);
+  const { input } = checkedDimensions(op, rank, x, channelsLast);
   const to = pairOf(rank, size, 1);
   for (const length of to) checkNumber(op, 'size', length, isCount, 'a positive integer');
   return device.scope(() => {
