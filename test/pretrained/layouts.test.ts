@@ -73,13 +73,13 @@ it.each(Object.keys(cases))('%s', async (name) => {
 });
 
 it.each([
+  ['GPTQ for Marlin', 'GPTQ, 3 bits', { checkpoint_format: 'marlin' }, /"marlin" is not read, expected gptq, gptq_v2/],
   [
-    'GPTQ for Marlin',
-    'GPTQ, 3 bits',
-    { checkpoint_format: 'marlin' },
-    /"marlin" is not read, expected gptq or gptq_v2/,
+    'AWQ whose weights have another layout',
+    'AWQ, one group, bfloat16',
+    { version: null, backend: 'llm-awq' },
+    /qweight is I32 .*, expected I16/,
   ],
-  ['AWQ of llm-awq', 'AWQ, one group, bfloat16', { version: null, backend: 'llm-awq' }, /version llm-awq is not read/],
   [
     'sparse weights',
     'compressed-tensors, 3 bits',
