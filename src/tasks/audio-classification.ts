@@ -7,7 +7,7 @@ import { callOptionKinds } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import { extractorOf, inputOf, type SoundExtractor } from './speech/sound-extractor.js';
-import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
+import { eachRecording, type SoundInput } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
@@ -35,12 +35,7 @@ export const audioClassification: Task<AudioClassification> = {
     async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {
       const { top_k: count = 5 } = checkOptions(TASK, options, { top_k: 'any', ...callOptionKinds });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
-      const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
-      const results: ClassScore[][] = [];
-      for (const [i, recording] of list.entries()) {
-        const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
-        options.signal?.throwIfAborted();
-        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
+      return eachRecording(TASK, recordings, extractor.samplingRate, options, async (samples) => {
         const logits = await inferenceAsync(model, function* () {
           const input = yield* inputOf(model, extractor, samples);
           return (yield* model.forwardInParts({ [model.soundInput]: input })).logits as Tensor;
@@ -48,10 +43,8 @@ export const audioClassification: Task<AudioClassification> = {
         const scores = scoresOf(context.model, (await logits.data()) as Float32Array);
         logits.dispose();
         const ids = largest(scores, count || scores.length);
-        results.push(ids.map((id) => ({ label: labelOf(context.model, id), score: scores[id] as number })));
-        options.onProgress?.({ done: results.length, total: list.length });
-      }
-      return Array.isArray(recordings) ? results : (results[0] as ClassScore[]);
+        return ids.map((id): ClassScore => ({ label: labelOf(context.model, id), score: scores[id] as number }));
+      });
     }
     return call as AudioClassification;
   },

@@ -6,7 +6,7 @@ import { inferenceAsync } from '../nn/inference-async.js';
 import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
 import { callOptionKinds } from './batches.js';
 import { softmax } from './scores.js';
-import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
+import { eachRecording, type SoundInput } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
 import { checkCandidateLabels, tokenizerOf, tokenLimit } from './text-inputs.js';
@@ -53,12 +53,7 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
       checkCandidateLabels(TASK, labels);
       const texts = labels.map((label) => template.replaceAll('{}', () => label));
       const { inputIds } = tokenizer.encodeBatch(texts, { truncation: true, maxLength: tokenLimit(context.model) });
-      const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
-      const results: ClassScore[][] = [];
-      for (const [i, recording] of list.entries()) {
-        const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
-        options.signal?.throwIfAborted();
-        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
+      return eachRecording(TASK, recordings, extractor.samplingRate, options, async (samples) => {
         const logits = await inferenceAsync(model, function* () {
           const { data, shape } = yield* extractor.processInParts([samples]);
           const features = {
@@ -69,10 +64,8 @@ export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
         });
         const scores = softmax((await logits.data()) as Float32Array);
         logits.dispose();
-        results.push(labels.map((label, j) => ({ label, score: scores[j] as number })));
-        options.onProgress?.({ done: results.length, total: list.length });
-      }
-      return Array.isArray(recordings) ? results : (results[0] as ClassScore[]);
+        return labels.map((label, j): ClassScore => ({ label, score: scores[j] as number }));
+      });
     }
     return call as ZeroShotAudioClassification;
   },

@@ -7,6 +7,7 @@ import { decodeAudio } from '../../pretrained/processors/decode-audio.js';
 import { resampleMeanwhile } from '../../pretrained/processors/resample.js';
 import { mixDown, type Recording } from '../../pretrained/processors/wav.js';
 import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
+import type { CallOptions } from '../task.js';
 
 /** Samples of one channel, from -1 to 1, at the rate of the model: 16,000 a second for Whisper. */
 type Samples = Float32Array | Float64Array;
@@ -49,6 +50,25 @@ export async function samplesOf(
   }
   const expected = 'a Float32Array, { array, sampling_rate } or a file of sound';
   throw new ArgumentError(`${task}: ${name} is ${describeValue(input)}, expected ${expected}`);
+}
+
+/** Returns the result of a recording, or those of a list one after another, from its samples at `rate`. */
+export async function eachRecording<Result>(
+  task: string,
+  recordings: SoundInput | readonly SoundInput[],
+  rate: number,
+  { signal, onProgress }: CallOptions,
+  resultOf: (samples: Float32Array) => Promise<Result>,
+): Promise<Result | Result[]> {
+  const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
+  const results: Result[] = [];
+  for (const [i, recording] of list.entries()) {
+    const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
+    signal?.throwIfAborted();
+    results.push(await resultOf(await samplesOf(task, recording, rate, signal, name)));
+    onProgress?.({ done: results.length, total: list.length });
+  }
+  return Array.isArray(recordings) ? results : (results[0] as Result);
 }
 
 const isSamples = (value: unknown): value is Samples =>
