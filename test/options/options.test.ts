@@ -30,6 +30,6 @@ it('undefined counts as omitted, also in types', () => {
 
 it.each(functions)('$name refuses wrong options by name', async (tested) => {
   const call = calls[tested.name];
-  if (call === undefined) throw new Error(`calls.ts has no call of ${tested.name}`);
+  if (call === undefined) throw new Error(`no file of test/options has a call of ${tested.name}`);
   expect(await problemsOf(tested, call)).toEqual([]);
 });
