@@ -1,7 +1,7 @@
 import { afterEvents } from '../backend/after-events.js';
 
 /** Milliseconds of work after which the event loop runs. */
-export const SLICE_MS = 2;
+const SLICE_MS = 2;
 
 /** Callers that wait for a turn of the event loop, in order. */
 const waiting: (() => void)[] = [];

@@ -188,19 +188,3 @@ export function* ggufHeader(
   }
   return writer.bytes();
 }
-
-/** Like `ggufParts`, but returns one array. */
-export async function ggufBytes(
-  metadata: ReadonlyMap<string, GgufEntry>,
-  tensors: readonly GgufPart[],
-): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of ggufParts(metadata, tensors)) parts.push(part);
-  const file = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    file.set(part, offset);
-    offset += part.byteLength;
-  }
-  return file;
-}

@@ -51,7 +51,7 @@ export interface LocatedParameter extends StateParameter {
 }
 
 /** @internal The modules in training mode during inference: none. */
-export const EVALUATION: ReadonlySet<Module> = new Set();
+const EVALUATION: ReadonlySet<Module> = new Set();
 
 /** The modules in training mode during `inModes`; null otherwise, when each module's own mode counts. */
 let modes: ReadonlySet<Module> | null = null;

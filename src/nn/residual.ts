@@ -55,7 +55,7 @@ export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 }
 
 /** n + f(n), where n = norm(x), sub-layer by sub-layer: the residual connection begins after the norm (BLOOM). */
-export function normedResidual(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+function normedResidual(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post, observe } of subLayers) {
     const normed = norm.forward(x);
     const branch = post(run(normed));

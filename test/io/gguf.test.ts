@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
 import { parseGguf, readGguf } from '../../src/io/gguf.js';
 import { GgufTexts } from '../../src/io/gguf-values.js';
-import { type GgufEntry, ggufBytes } from '../../src/io/gguf-writer.js';
+import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
 
 const metadata = new Map<string, GgufEntry>([
   ['general.architecture', { string: 'llama' }],
@@ -23,6 +23,12 @@ const tensors = [
   },
   { name: 'blocks', type: 'Q8_0' as const, shape: [2, 32], bytes: () => new Uint8Array(68).fill(3) },
 ];
+async function ggufBytes(metadata: ReadonlyMap<string, GgufEntry>, tensors: readonly GgufPart[]): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of ggufParts(metadata, tensors)) parts.push(part);
+  return new Uint8Array(Buffer.concat(parts));
+}
+
 const file = await ggufBytes(metadata, tensors);
 
 it('reads written files', () => {

@@ -1,19 +1,18 @@
 import type { Tensor } from '../../core/tensor.js';
 import { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
-import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { gather } from '../../ops/move.js';
 import { type BartStackOptions, bartStack, bartStackNames } from '../bart-stack.js';
-import { dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { PaddedBatch } from '../inputs.js';
 import type { Json } from '../model-config.js';
-import { PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { seq2seqHead } from '../seq2seq-head.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** Differences between the families similar to BART. */
@@ -94,7 +93,7 @@ export class Bart extends Seq2SeqModel {
     this.targetDropout = new Dropout(config.number('dropout'), this.randomness);
     this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
     this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
-    this.head = this.#headOf(context);
+    this.head = seq2seqHead(context, this.targetTokens, this.tiesHead, this.randomness);
     const isBiased = head === 'language-model' && design.logitsBias;
     this.finalLogitsBias = isBiased ? init.table(1, this.vocabSize, () => new Float32Array(this.vocabSize)) : null;
   }
@@ -107,26 +106,6 @@ export class Bart extends Seq2SeqModel {
   /** True if logits come from the embedding of targets. */
   protected get tiesHead(): boolean {
     return this.settings.flag('tie_word_embeddings');
-  }
-
-  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
-    const features = config.size('d_model');
-    const labels = labelsOf(config).length;
-    switch (head) {
-      case 'language-model': {
-        const out = vocabularyOutput(init, this.targetTokens, this.tiesHead, false);
-        return new PredictionHead({ pick: 'tokens', out });
-      }
-      case 'sequence-classification': {
-        const [dense, out] = [new Linear(init, features, features), new Linear(init, features, labels)];
-        const [inputDropout, dropout] = [0, 1].map(() => dropoutOf(config, 'classifier_dropout', this.randomness));
-        return new PredictionHead({ pick: 'tokens', inputDropout, dense, activation: 'tanh', dropout, out });
-      }
-      case 'question-answering':
-        return new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) });
-      default:
-        return null;
-    }
   }
 
   protected embedSource(ids: Tensor, positions: Tensor): Tensor {

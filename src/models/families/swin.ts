@@ -83,7 +83,7 @@ export function swinStageNames(stage: string, stored: string): StateNames {
 }
 
 /** Stages of layers over the patches of images. */
-export class SwinTower extends Module implements ImageTower {
+class SwinTower extends Module implements ImageTower {
   readonly patches: PatchEmbedding;
   readonly patchNorm: LayerNorm;
   /** float32 [patches, features]: absolute positions. Null if the model has only relative positions. */
@@ -275,7 +275,7 @@ function swinLayer(
 }
 
 /** Concatenates each square of four patches and projects it to twice the features. */
-export class PatchMerging extends Module {
+class PatchMerging extends Module {
   readonly norm: LayerNorm;
   readonly reduction: Projection;
 

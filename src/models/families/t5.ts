@@ -18,8 +18,9 @@ import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import { expectForGguf } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import { chooseHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { seq2seqHead } from '../seq2seq-head.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** Maximum length of a sequence. Relative positions have no limit, but `maxLength` must be a number. */
@@ -54,34 +55,12 @@ export class T5 extends Seq2SeqModel {
     this.targetDropout = t5Dropout(config, this.randomness);
     this.encoder = this.makeEncoder(context);
     this.decoder = t5Stack(init, config, this.randomness, true);
-    this.head = this.#headOf(context);
+    this.head = seq2seqHead(context, this.tokens, config.flag('tie_word_embeddings'), this.randomness);
   }
 
   /** Makes the encoder. The constructor calls it; LongT5 overrides it. */
   protected makeEncoder({ init, config }: FamilyContext): Stack {
     return t5Stack(init, config, this.randomness, false);
-  }
-
-  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
-    const features = config.size('d_model');
-    switch (head) {
-      case 'language-model': {
-        const isTied = config.flag('tie_word_embeddings');
-        return new PredictionHead({ pick: 'tokens', out: vocabularyOutput(init, this.tokens, isTied, false) });
-      }
-      case 'sequence-classification': {
-        const [dense, out] = [
-          new Linear(init, features, features),
-          new Linear(init, features, labelsOf(config).length),
-        ];
-        const [inputDropout, dropout] = [0, 1].map(() => dropoutOf(config, 'classifier_dropout', this.randomness));
-        return new PredictionHead({ pick: 'tokens', inputDropout, dense, activation: 'tanh', dropout, out });
-      }
-      case 'question-answering':
-        return new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) });
-      default:
-        return null;
-    }
   }
 
   protected embedSource(ids: Tensor): Tensor {

@@ -28,7 +28,7 @@ export interface ModuleFolder {
 }
 
 /** Types that read texts by a table of words. */
-export const TABLE_TYPES = ['WordEmbeddings', 'BoW'];
+const TABLE_TYPES = ['WordEmbeddings', 'BoW'];
 
 /** Types that read texts: the first modules of a model or a route. */
 export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding', 'CLIPModel', ...TABLE_TYPES];
