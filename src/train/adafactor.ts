@@ -58,9 +58,9 @@ export class Adafactor extends BaseOptimizer<Entry> {
       relativeStep: 'boolean',
       warmupInit: 'boolean',
     } as const;
-    const { lr = null, beta1 = null, ...given } = checkOptions('Adafactor', options, kinds);
-    const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = given;
-    const { relativeStep = lr === null, warmupInit = false } = given;
+    const { lr = null, beta1 = null, ...others } = checkOptions('Adafactor', options, kinds);
+    const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = others;
+    const { relativeStep = lr === null, warmupInit = false } = others;
     if (lr !== null && relativeStep) throw new ArgumentError('Adafactor: give lr or relativeStep, not both');
     if (warmupInit && !relativeStep) throw new ArgumentError('Adafactor: warmupInit needs relativeStep');
     const settings = {
@@ -104,12 +104,12 @@ export class Adafactor extends BaseOptimizer<Entry> {
     { param, group, state: means, steps }: Entry,
     g: Tensor,
     factor: Tensor | null,
-    given: number | undefined,
+    currentRate: number | undefined,
   ): void {
     const { lr, eps, clipThreshold, decayRate, beta1, relativeStep, warmupInit, scaleParameter, weightDecay } =
       this.#options;
     const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
-    const rate = relativeStep ? relative : (group.lr ?? given ?? lr);
+    const rate = relativeStep ? relative : (group.lr ?? currentRate ?? lr);
     if (rate === null) throw new ArgumentError('Adafactor: there is no learning rate, expected lr or relativeStep');
     checkNumber('Adafactor', 'lr', rate, isNotNegative, 'a number, 0 or more');
     const size = scaleParameter

@@ -183,14 +183,14 @@ export class AdamW extends BaseOptimizer<Entry> {
    */
   override loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { step: steps = Number.NaN } = numbers;
-    const own = this.entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
-    if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
+    const stepCounts = this.entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
+    if (![steps, ...stepCounts].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
       throw new FormatError('AdamW: the state lacks a valid number of steps');
     }
     loadTensors('AdamW', this.stateTensors(), tensors);
     this.steps = steps;
     for (const [i, entry] of this.entries.entries()) {
-      entry.steps = own[i] as number;
+      entry.steps = stepCounts[i] as number;
       entry.counted = steps;
     }
   }

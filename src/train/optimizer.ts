@@ -21,10 +21,10 @@ export interface Optimizer {
   /** Restores a result of `state`. Throws FormatError, and changes nothing, if it belongs to other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
   /**
-   * Keeps the state of `own`, a subset of `params`, and frees the rest, which other ranks keep (ZeRO stage 1). From now
-   * on, only the parameters in `own` are changed. `maxNorm` still uses the gradients of all parameters.
+   * Keeps the state of `owned`, a subset of `params`, and frees the rest, which other ranks keep (ZeRO stage 1). From
+   * now on, only the parameters in `owned` are changed. `maxNorm` still uses the gradients of all parameters.
    */
-  shard?(own: ReadonlySet<Tensor>): void;
+  shard?(owned: ReadonlySet<Tensor>): void;
   /** The settings, as JSON. They must be equal on all ranks that train a model together. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -100,9 +100,9 @@ export abstract class BaseOptimizer<Entry extends OptimizerEntry> implements Opt
   }
 
   /** See `Optimizer.shard`. */
-  shard(own: ReadonlySet<Tensor>): void {
-    for (const entry of this.entries) if (!own.has(entry.param)) disposeState(entry);
-    this.entries = this.entries.filter(({ param }) => own.has(param));
+  shard(owned: ReadonlySet<Tensor>): void {
+    for (const entry of this.entries) if (!owned.has(entry.param)) disposeState(entry);
+    this.entries = this.entries.filter(({ param }) => owned.has(param));
   }
 
   /** Frees the memory of the state, but not the parameters. */
@@ -151,18 +151,18 @@ export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   return device;
 }
 
-/** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */
+/** Writes saved state into `state`. Throws FormatError, and changes nothing, if names or sizes differ. */
 export function loadTensors(
   op: string,
-  own: ReadonlyMap<string, Tensor>,
+  state: ReadonlyMap<string, Tensor>,
   saved: ReadonlyMap<string, Float32Array>,
 ): void {
-  for (const [name, tensor] of own) {
+  for (const [name, tensor] of state) {
     const length = saved.get(name)?.length;
     if (length !== tensor.size) {
       throw new FormatError(`${op}: the state has ${length ?? 'no'} values for ${name}, expected ${tensor.size}`);
     }
   }
-  if (saved.size !== own.size) throw new FormatError(`${op}: the state belongs to more parameters`);
-  for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
+  if (saved.size !== state.size) throw new FormatError(`${op}: the state belongs to more parameters`);
+  for (const [name, tensor] of state) tensor.write(saved.get(name) as Float32Array);
 }

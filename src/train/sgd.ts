@@ -47,8 +47,8 @@ export class SGD extends BaseOptimizer<Entry> {
       nesterov: 'boolean',
       weightDecay: 'notNegative' as const,
     } as const;
-    const given = checkOptions('SGD', options, kinds);
-    const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = given;
+    const checked = checkOptions('SGD', options, kinds);
+    const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = checked;
     checkNumber('SGD', 'dampening', dampening, Number.isFinite, 'a finite number');
     if (nesterov && (momentum === 0 || dampening !== 0))
       throw new ArgumentError('SGD: nesterov needs a momentum above 0 and a dampening of 0');
