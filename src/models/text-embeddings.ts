@@ -62,10 +62,12 @@ export class TextEmbeddings extends Module {
    * if given. Returns float32 [N, outputs]. Throws ShapeError, DTypeError.
    */
   forward(ids: Tensor, positions: Tensor, types: Tensor | null, more: Tensor | null = null): Tensor {
-    let x = this.#withPositions(ids, positions);
-    if (more) x = add(x, more);
-    if (this.types) x = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
-    return this.dropout.forward(this.norm.forward(this.projection?.forward(x) ?? x));
+    return ids.device.scope(() => {
+      let x = this.#withPositions(ids, positions);
+      if (more) x = add(x, more);
+      if (this.types) x = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
+      return this.dropout.forward(this.norm.forward(this.projection?.forward(x) ?? x));
+    });
   }
 
   /** Tokens and positions. */

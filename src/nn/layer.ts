@@ -204,8 +204,9 @@ export class TransformerLayer extends Module {
   ): Tensor {
     const { multiheadAttn, feedForward, norm2, norm3, dropout2, dropout3, wiring } = this;
     const subLayers: SubLayer[] = [];
-    const push = (run: SubLayer['run'], norm: Norm, dropout: Dropout | null) => {
+    const push = (pass: SubLayer['run'], norm: Norm, dropout: Dropout | null) => {
       const i = subLayers.length;
+      const run: SubLayer['run'] = shared?.frees ? (y) => y.device.scope(() => pass(y)) : pass;
       const post = (branch: Tensor) => {
         const normed = this.postNorms[i]?.forward(branch) ?? branch;
         return dropout?.forward(normed, batch) ?? normed;

@@ -18,12 +18,13 @@ export class SharedTensors {
   readonly #kept: Tensor[] = [];
 
   /**
-   * `extraInputs`: further inputs of each row, float32 [N, features], which all layers read; null for none. If
-   * `outliveScopes`, shared tensors outlive the scopes of layers, and `dispose` frees them.
+   * `extraInputs`: further inputs of each row, float32 [N, features], which all layers read; null for none. `frees`:
+   * true if layers and sub-layers free their intermediate tensors. Shared tensors then outlive the scopes of layers,
+   * and `dispose` frees them.
    */
   constructor(
     readonly extraInputs: Tensor | null,
-    private readonly outliveScopes: boolean,
+    readonly frees: boolean,
   ) {
     if (extraInputs) this.#keep(extraInputs);
   }
@@ -49,6 +50,6 @@ export class SharedTensors {
   }
 
   #keep(tensor: Tensor): void {
-    if (this.outliveScopes) this.#kept.push(tensor.device.keep(tensor));
+    if (this.frees) this.#kept.push(tensor.device.keep(tensor));
   }
 }

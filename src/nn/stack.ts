@@ -190,9 +190,9 @@ export class Stack extends Module {
     imageEffects: ImageEffects | null,
     run: (layer: TransformerLayer, x: Tensor, i: number, shared: SharedTensors) => Tensor,
   ): Generator<Tensor, Tensor> {
-    const { x: first, extraInputs } = this.entry?.forward(x) ?? { x, extraInputs: null };
-    const shared = new SharedTensors(extraInputs, !x.device.gradientsOn);
     const isFree = frees && !x.device.gradientsOn;
+    const { x: first, extraInputs } = this.entry?.forward(x) ?? { x, extraInputs: null };
+    const shared = new SharedTensors(extraInputs, isFree);
     x = first;
     let result: Tensor | undefined;
     try {

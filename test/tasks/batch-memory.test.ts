@@ -39,9 +39,9 @@ it('reads at most the tokens of a batch at once, with the results of single text
   }
 });
 
-it('needs the memory of one layer for inference, whatever the number of layers', () => {
+it('needs the memory of one sub-layer for inference, whatever the number of layers', () => {
   const memoryOf = (encoderLayers: number) => {
-    const sizes = { dModel: 32, heads: 2, dFF: 64, decoderLayers: 0, sourceVocab: 20, targetVocab: 20 };
+    const sizes = { dModel: 32, heads: 2, dFF: 128, decoderLayers: 0, sourceVocab: 20, targetVocab: 20 };
     using model = new Transformer(device, { ...sizes, encoderLayers, maxLength: 64 }).eval();
     const rows = Array.from({ length: 32 }, () => Array<number>(64).fill(3));
     const { used } = device.memory();
@@ -50,4 +50,7 @@ it('needs the memory of one layer for inference, whatever the number of layers',
     return device.memory().peak - used;
   };
   expect(memoryOf(12)).toBeLessThan(1.05 * memoryOf(3));
+  // Attention holds x, queries, keys, values, the sum of values and its projection; a network holds x, 4 dModel, and y.
+  const bytesOfRows = 32 * 64 * 32 * 4;
+  expect(memoryOf(3)).toBeLessThan(10 * bytesOfRows);
 });
