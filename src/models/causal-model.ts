@@ -12,7 +12,14 @@ import { gather } from '../ops/move.js';
 import { imagePass, type Pass, rotationOf } from './image-pass.js';
 import type { ImageReader } from './image-reader.js';
 import { atPlaceholders, isImageId, type PlacedImage } from './image-tokens.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
+import {
+  type ForwardOptions,
+  type ModelInputs,
+  type ModelOutput,
+  PaddedBatch,
+  type PaddingUse,
+  unpackMaps,
+} from './inputs.js';
 import { answerOutput, nextLabels, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
@@ -41,8 +48,7 @@ export abstract class CausalModel extends PromptModel {
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    // transformers averages the loss of answer spans over all positions of a row, padding included.
-    const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
+    const padding = this.#paddingUse(inputs, options);
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
@@ -197,13 +203,26 @@ export abstract class CausalModel extends PromptModel {
     return batch.positions;
   }
 
-  /** Rows of the last tokens that differ from the padding id. transformers ignores the mask here, too. */
+  /**
+   * transformers averages the loss of answer spans over all positions of a row. Its classifiers read the last token
+   * that differs from the padding id, even if the mask hides it.
+   */
+  #paddingUse(inputs: ModelInputs, options: ForwardOptions): PaddingUse {
+    if (this.headKind === 'question-answering' && wantsSpans(inputs, options)) return 'kept';
+    if (this.headKind !== 'sequence-classification') return 'dropped';
+    const padId = this.settings.numberOrNull('pad_token_id');
+    // Without a padding id, transformers takes one row.
+    return (rows, isToken) =>
+      (padId !== null || rows.length === 1) && rows.some((row, i) => isToken[i]?.[lastIndex(row, padId)] === false);
+  }
+
+  /** Rows of the tokens that a classifier reads. */
   #lastTokens({ rows, batch: { counts } }: PaddedBatch): Tensor {
     const padId = this.settings.numberOrNull('pad_token_id');
     let start = 0;
     const ends = counts.map((count, i) => {
       const row = rows?.[i];
-      const end = start + (row ? Math.max(1, unpaddedLength(row, padId)) : count) - 1;
+      const end = start + (row ? lastIndex(row, padId) : count - 1);
       start += count;
       return end;
     });
@@ -242,4 +261,9 @@ export abstract class CausalModel extends PromptModel {
   override get startId(): number | null {
     return this.settings.numberOrNull('bos_token_id');
   }
+}
+
+/** Index of the last token that differs from the padding id; 0 if there is none. */
+function lastIndex(row: ArrayLike<number>, padId: number | null): number {
+  return Math.max(1, unpaddedLength(row, padId)) - 1;
 }

@@ -190,9 +190,14 @@ export interface ModelOutput {
 
 /**
  * Handling of padding. 'dropped': not computed. 'kept': computed like tokens, for a loss that reads its outputs.
- * 'keptIfLeading': computed only if a row has padding before a token. Such padding changes the positions of tokens.
+ * 'keptIfLeading': computed only if a row has padding before a token. Such padding changes the positions of tokens. A
+ * function decides by the ids of all rows, and by which of them are tokens.
  */
-export type PaddingUse = 'dropped' | 'kept' | 'keptIfLeading';
+export type PaddingUse =
+  | 'dropped'
+  | 'kept'
+  | 'keptIfLeading'
+  | ((rows: readonly ArrayLike<number>[], isToken: readonly (readonly boolean[])[]) => boolean);
 
 /** Padded rows in packed form, and the way back. */
 export class PaddedBatch {
@@ -229,7 +234,7 @@ export class PaddedBatch {
     if (masks.length !== rows.length)
       throw new ShapeError(`forward: attentionMask has ${masks.length} rows, ${name} has ${rows.length}`);
     const seen = rows.map((row, i) => tokensOf(masks[i] as ArrayLike<number>, row.length, i));
-    if (padding !== 'dropped' && seen.some((row) => hasPadding(row, padding))) {
+    if (typeof padding === 'function' ? padding(rows, seen) : seen.some((row) => hasPadding(row, padding))) {
       if (seen.some((row) => row.length < time))
         throw new ShapeError(`forward: rows of ${name} differ in length, expected ${time} tokens and padding in each`);
       const batch = TokenBatch.from(device, name, tokens, null);
@@ -379,10 +384,10 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
   return isToken;
 }
 
-/** True if a row has padding; for `keptIfLeading`, before a token. */
+/** True if a row has padding that is computed: any for `kept`, before a token for `keptIfLeading`. */
 function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
   const first = isToken.indexOf(false);
-  return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
+  return padding !== 'dropped' && first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
 }
 
 /** Range of a row's tokens, without padding between them. */
