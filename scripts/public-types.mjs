@@ -56,9 +56,11 @@ function withNames(statement, isUsed) {
   const clause = ts.isImportDeclaration(statement) ? statement.importClause : statement;
   const list = clause?.namedBindings ?? statement.exportClause;
   if (list?.elements === undefined || clause.name !== undefined) return statement.getFullText();
-  const names = list.elements.filter(isUsed).map((element) => element.getText());
-  if (names.length === 0) return '';
-  const word = `${ts.isImportDeclaration(statement) ? 'import' : 'export'}${clause.isTypeOnly ? ' type' : ''}`;
+  const used = list.elements.filter(isUsed);
+  if (used.length === 0) return '';
+  const isTypeOnly = clause.isTypeOnly || used.every((element) => element.isTypeOnly);
+  const names = used.map((element) => element.getText().replace(isTypeOnly ? /^type / : '', ''));
+  const word = `${ts.isImportDeclaration(statement) ? 'import' : 'export'}${isTypeOnly ? ' type' : ''}`;
   const from = statement.moduleSpecifier ? ` from ${statement.moduleSpecifier.getText()}` : '';
   return `\n${word} { ${names.join(', ')} }${from};`;
 }
@@ -90,7 +92,15 @@ function reduced(file, checker, kept) {
   if (text.trim() === '') return EMPTY;
   // The comment of the first statement is lost if it is an import.
   const references = file.text.match(/^\/\/\/ <reference .*\n/gm)?.filter((line) => !text.includes(line.trim())) ?? [];
-  return `${references.join('')}${text.trim().replaceAll(/^(?: {4})+/gm, (indent) => '\t'.repeat(indent.length / 4))}\n`;
+  return `${references.join('')}${shortened(text.trim())}\n`;
+}
+
+/** Indents by tabs. Comments begin and end without lines of their own. */
+function shortened(text) {
+  return text
+    .replaceAll(/^(?: {4})+/gm, (indent) => '\t'.repeat(indent.length / 4))
+    .replaceAll(/\/\*\*\n\s*\* /g, '/** ')
+    .replaceAll(/\n\s*\*\//g, ' */');
 }
 
 /** The files with types of `entries`, paths relative to `root`, as texts by path. */

@@ -174,7 +174,8 @@ async function linkPart(module, output) {
   const linked = join(objectFolder, `${module.name}.wasm`);
   await run(linker(), ...places, ...imports, ...rest, '-O2', ...objects, `--Map=${linked}.map`, '-o', linked);
   checkData(module.name, readFileSync(`${linked}.map`, 'utf8'), base + PART_ROOM);
-  await run(join(setting('BINARYEN_ROOT'), 'bin/wasm-opt'), '-O3', '--all-features', linked, '-o', output);
+  const optimize = ['-O3', '-O3', '--all-features', '--strip-producers', '--strip-target-features'];
+  await run(join(setting('BINARYEN_ROOT'), 'bin/wasm-opt'), ...optimize, linked, '-o', output);
 }
 
 /** Makes the imported memory an unshared one, in which any host can run the module. */

@@ -1,7 +1,7 @@
 // Python's semantics for @huggingface/jinja, which follows JavaScript in places. They concern values as text,
 // comparisons, methods of text, and filters of other values. Templates are written for Python.
 
-import * as jinja from '@huggingface/jinja';
+import { Environment as JinjaEnvironment, Interpreter as JinjaInterpreter } from '@huggingface/jinja';
 import { floatAsPython, isSmallFraction, quotedAsPython } from './python-quote.js';
 
 /** A value of the engine. Its classes are not exported. */
@@ -37,10 +37,10 @@ interface Engine {
   evaluateArguments(args: readonly Node[], scope: Scope): [Value[], Map<string, Value>];
 }
 
-const { Environment, Interpreter } = jinja as unknown as {
-  readonly Environment: new (parent?: Scope) => Scope & { readonly tests: Map<string, (value: Value) => boolean> };
-  readonly Interpreter: new (scope: Scope) => Engine;
-};
+const Environment = JinjaEnvironment as unknown as new (
+  parent?: Scope,
+) => Scope & { readonly tests: Map<string, (value: Value) => boolean> };
+const Interpreter = JinjaInterpreter as unknown as new (scope: Scope) => Engine;
 
 /** A value of the engine for one of JavaScript. Functions take plain values. */
 const made = (plain: unknown): Value => new Environment().set('value', plain);

@@ -1,7 +1,7 @@
 // Renders chat templates as transformers does, with the same globals and message handling. @huggingface/jinja is the
 // Jinja engine.
 
-import * as jinja from '@huggingface/jinja';
+import { Environment as JinjaEnvironment, parse as parseTokens, tokenize } from '@huggingface/jinja';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { ChatRendering } from './chat-options.js';
 import type { ChatMessage } from './chat-template.js';
@@ -12,11 +12,7 @@ import { strftime } from './strftime.js';
 export { chatRendering, namedTokens } from './chat-options.js';
 
 /** The part of the engine that is used here. Most of its declarations do not resolve in Node's module mode. */
-interface Jinja {
-  readonly Template: new (template: string) => { readonly parsed: unknown };
-  readonly Environment: new () => { set(name: string, value: unknown): never };
-}
-const { Template, Environment } = jinja as unknown as Jinja;
+const Environment = JinjaEnvironment as unknown as new () => { set(name: string, value: unknown): never };
 
 /** Marks the end of a message that is continued. */
 const OPEN_END = 'CONTINUE_FINAL_MESSAGE_TAG ';
@@ -50,7 +46,8 @@ function parse(template: string): unknown {
   if (known !== undefined) return known;
   let program: unknown;
   try {
-    program = new Template(template.replace(/\r\n?/g, '\n')).parsed; // Jinja does the same
+    const text = template.replace(/\r\n?/g, '\n'); // Jinja does the same
+    program = parseTokens(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   } catch (cause) {
     throw new FormatError(`the chat template cannot be parsed: ${(cause as Error).message}`, { cause });
   }
