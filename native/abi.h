@@ -12,6 +12,10 @@ namespace simdformer {
 
 inline constexpr const char* kVersion = "0.1.0";
 
+// The parts of a command's first word.
+constexpr uint32_t opcodeOf(uint32_t head) { return head & 0xffff; }
+constexpr uint32_t commandWords(uint32_t head) { return head >> 16; }
+
 // A tensor operand: its offset in the heap and its length, both in 4-byte words (float32 or int32). Length 0 means
 // "absent", which is allowed only for operands that the signature marks as optional.
 struct Span {

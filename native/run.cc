@@ -7,8 +7,6 @@
 namespace simdformer {
 namespace {
 
-constexpr uint32_t kOpcodeMask = 0xffff;
-
 // Calls visit(kind, optional, name) for each operand of a signature such as "in:x in?:bias out:y u32:sizes{rows,cols}".
 // The name includes the fields.
 template <class Visit>
@@ -137,10 +135,10 @@ bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
 // Returns null, or why the command that starts at `words` cannot run. Restores weights in panels that it touches,
 // except the weight that its kernel can read in panels.
 const char* Engine::check(const uint32_t* words, size_t left) {
-  const uint32_t opcode = words[0] & kOpcodeMask;
+  const uint32_t opcode = opcodeOf(words[0]);
   if (opcode >= isa_.count) return "unknown opcode";
   const Kernel& kernel = kernels_[opcode];
-  const uint32_t length = words[0] >> 16;
+  const uint32_t length = commandWords(words[0]);
   if (kernel.run == nullptr) return "its part of the engine is not loaded";
   if (length < kernel.words + 1 || (length > kernel.words + 1 && !kernel.tail)) return "wrong number of operand words";
   if (length > left) return "command list ends inside the command";
@@ -171,17 +169,17 @@ void Engine::walk(void* data, Job& job, int thread) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
   Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, thread, walk.state);
-  for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
-    engine.kernels_[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
+  for (size_t at = 0; at < walk.count && !context.ended(); at += commandWords(walk.words[at]), ++context.command)
+    engine.kernels_[opcodeOf(walk.words[at])].run(walk.words + at + 1, context);
 }
 
 Failure Engine::run(const uint32_t* words, size_t count) {
   const std::lock_guard<std::mutex> lock(mutex_);
   panels_.layOut();
   int64_t index = 0;
-  for (size_t at = 0; at < count; at += words[at] >> 16, ++index) {
+  for (size_t at = 0; at < count; at += commandWords(words[at]), ++index) {
     if (const char* reason = check(words + at, count - at)) {
-      const uint32_t opcode = words[at] & kOpcodeMask;
+      const uint32_t opcode = opcodeOf(words[at]);
       return {index, opcode < isa_.count ? isa_.kernels[opcode].name : "?", reason};
     }
   }
@@ -198,8 +196,8 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   else if (fault.limit >= 0)
     reason += ": " + std::to_string(fault.given) + ", expected 0 to " + std::to_string(fault.limit - 1);
   size_t at = 0;
-  for (int64_t i = fault.command; i > 0; --i) at += words[at] >> 16;
-  return {fault.command, isa_.kernels[words[at] & kOpcodeMask].name, reason};
+  for (int64_t i = fault.command; i > 0; --i) at += commandWords(words[at]);
+  return {fault.command, isa_.kernels[opcodeOf(words[at])].name, reason};
 }
 
 std::string Engine::manifest() const {

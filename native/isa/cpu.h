@@ -18,7 +18,7 @@ struct Cpu {
 
 #if defined(__x86_64__) || defined(__aarch64__)
 const Cpu& cpu();
-// Distance in bytes at which products of few rows prefetch weights into level 2 (int8_product.h).
+// Distance in bytes at which products of few rows prefetch weights into level 2 (int8_unpack.h).
 extern const size_t kFarAhead;
 #else
 constexpr Cpu cpu() { return {}; }

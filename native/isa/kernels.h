@@ -51,7 +51,7 @@ constexpr Kernel describe() {
 // A kernel with a tail of any number of words receives a pointer to its operands in the command list.
 template <class T>
 uint32_t tailWords(const uint32_t* operands) {
-  return (operands[-1] >> 16) - 1 - sizeof(T) / 4;
+  return commandWords(operands[-1]) - 1 - sizeof(T) / 4;
 }
 
 template <class T, Part part>

@@ -1,5 +1,6 @@
 import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmEngineOptions } from './backend.js';
+import { commandWords, opcodeAt } from './command.js';
 import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { type ModuleSource, moduleOf, moduleSync, prepareFiles } from './wasm-load.js';
@@ -143,9 +144,9 @@ class WasmBackend implements Backend {
     for (
       let position = 0;
       this.#missing.size > 0 && position < words.length;
-      position += (words[position] as number) >>> 16 || 1
+      position += commandWords(words, position)
     ) {
-      const part = this.manifest.ops[(words[position] as number) & 0xffff]?.part;
+      const part = this.manifest.ops[opcodeAt(words, position)]?.part;
       if (part !== undefined && this.#missing.has(part)) parts.add(part);
     }
     return [...parts];
@@ -173,7 +174,7 @@ class WasmBackend implements Backend {
   #run(words: Uint32Array): CommandFailure | null {
     if (words.length > LIST_ROOM) {
       let [position, commands] = [0, 0];
-      for (; position < LIST_ROOM / 2; commands++) position += (words[position] as number) >>> 16 || 1;
+      for (; position < LIST_ROOM / 2; commands++) position += commandWords(words, position);
       const failure = this.#run(words.subarray(0, position));
       if (failure !== null) return failure;
       const later = this.#run(words.subarray(position));

@@ -1,6 +1,7 @@
 // A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
 
 import type { Backend, CommandFailure } from './backend.js';
+import { commandWords, isTensorKind, opcodeAt } from './command.js';
 import { dataOf } from './error-data.js';
 import { OutOfMemoryError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
@@ -38,11 +39,11 @@ function run(words: Uint32Array): CommandFailure | null {
 /** True if command number `index` has an operand beyond the end of the heap. */
 function reachesBeyond(words: Uint32Array, index: number): boolean {
   let position = 0;
-  for (let i = 0; i < index; i++) position += (words[position] as number) >>> 16;
-  const op = engine.manifest.ops[(words[position] as number) & 0xffff];
+  for (let i = 0; i < index; i++) position += commandWords(words, position);
+  const op = engine.manifest.ops[opcodeAt(words, position)];
   position++;
   for (const { kind, fields } of op?.operands ?? []) {
-    const isTensor = /in|out/.test(kind);
+    const isTensor = isTensorKind(kind);
     if (isTensor && ((words[position] as number) + (words[position + 1] as number)) * 4 > have) return true;
     position += isTensor ? 2 : (fields?.length ?? 1);
   }

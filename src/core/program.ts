@@ -1,3 +1,4 @@
+import { commandWords } from '../backend/command.js';
 import { checkOptions } from './check-options.js';
 import { checkNumber, isNotNaN } from './check-values.js';
 import type { CommandList } from './command-list.js';
@@ -163,7 +164,7 @@ export class Program<Result = unknown> {
     const { words, length } = this.list;
     const timings: CommandTiming[] = [];
     for (let position = 0, size = 0; position < length; position += size) {
-      size = (words[position] as number) >>> 16;
+      size = commandWords(words, position);
       queue.append(words.subarray(position, position + size));
       const start = performance.now();
       queue.runSync();

@@ -1,4 +1,5 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
+import { commandHead, isTensorKind } from '../backend/command.js';
 import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type HeapValue, type Operand, type OperandGroup, Scalar } from './operand.js';
@@ -68,7 +69,7 @@ export class Queue {
     for (const [opcode, { name, operands: declared }] of backend.manifest.ops.entries()) {
       let words = 1;
       const operands = declared.map(({ name, kind, fields = null }) => {
-        const isTensor = /in|out/.test(kind);
+        const isTensor = isTensorKind(kind);
         const offset = words;
         words += isTensor ? 2 : kind === 'tail' ? 0 : (fields?.length ?? 1);
         return {
@@ -95,7 +96,7 @@ export class Queue {
     const { words } = list;
     const start = list.length;
     const end = start + layout.words;
-    words[start] = layout.opcode | (layout.words << 16);
+    words[start] = commandHead(layout.opcode, layout.words);
     for (let i = start + 1; i < end; i++) words[i] = 0; // stands for omitted tensors
     let missing = layout.required;
     // Every op passes here. A loop over the given operands is faster than one over the possible operands.
@@ -154,7 +155,7 @@ export class Queue {
     const layout = this.#layout('upload');
     for (let from = 0; from < words.length; from += MAX_UPLOAD) {
       const part = words.subarray(from, from + MAX_UPLOAD);
-      list.append(Uint32Array.of(layout.opcode | ((layout.words + part.length) << 16), offset + from, part.length));
+      list.append(Uint32Array.of(commandHead(layout.opcode, layout.words + part.length), offset + from, part.length));
       list.append(part);
       lengths.push(part.length);
       if (list === this.#pending) this.#runIfFull();
