@@ -13,15 +13,14 @@ import {
   isInt32,
   isNotNaN,
 } from './check-values.js';
-import { CommandList } from './command-list.js';
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
-import { Arena, Heap, type Pool } from './heap.js';
+import { Heap, type Pool } from './heap.js';
 import { HeapTrimmer } from './heap-trimmer.js';
 import { isPromise, isTyped } from './kinds.js';
 import { isHeapValue, type Operand, Scalar } from './operand.js';
-import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
+import { Program, type RecordedGradient, recordedCommand } from './program.js';
 import { Queue } from './queue.js';
-import { type Recording, releaseInput, retainInput } from './recording.js';
+import { Recording } from './recording.js';
 import { type DeviceInfo, type Format, MATMUL_ARITHMETICS, type MatmulArithmetic } from './runtime.js';
 import { type DType, lastOf, type Shape, sameShape, sizeOf } from './shape.js';
 import { Storage } from './storage.js';
@@ -270,38 +269,19 @@ export class EngineDevice implements Device {
     checkFunction('record', fn);
     this.assertOpen('record');
     this.assertNotRecording('record');
-    const recording = {
-      list: new CommandList(),
-      commands: [],
-      arena: new Arena(this.#heap),
-      inputs: new Map<Storage, number>(),
-      gradients: new Map<RecordedGradient, WrittenColumns>(),
-    };
+    const recording = new Recording(this.#heap);
     // Tensors of a recording belong to the program, not to a scope around the recording.
-    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
+    const [outer, untracked] = [this.#scopes.splice(0, Infinity, recording.made), this.#untracked];
     [this.#recording, this.#untracked] = [recording, false];
-    const made: Tensor[] = [];
-    this.#scopes.push(made);
-    const release = () => {
-      recording.arena.release();
-      // This also frees their gradients, and the views of outer tensors that graphs retain.
-      for (const tensor of made) tensor.dispose();
-      for (const storage of recording.inputs.keys()) releaseInput(storage);
-    };
     try {
       const result = checkSynchronous('record', fn());
-      const gradients = [...recording.gradients].map(([slot, before]) => ({ slot, before, after: slot.state }));
-      const written = [...recording.inputs].filter(([{ version }, before]) => version !== before);
-      const effects = { gradients, written: written.map(([storage]) => storage) };
-      const { commands, list, arena } = recording;
-      return new Program(this, result, commands, list, arena, effects, release);
+      return new Program(this, result, recording.parts());
     } catch (error) {
-      release();
+      recording.release();
       throw error;
     } finally {
       [this.#recording, this.#untracked] = [null, untracked];
-      for (const [slot, before] of recording.gradients) slot.restore(before); // recorded commands have not run
-      for (const [storage, version] of recording.inputs) storage.version = version;
+      recording.restore();
       this.#scopes.splice(0, Infinity, ...outer);
     }
   }
@@ -348,7 +328,7 @@ export class EngineDevice implements Device {
       this.queue.emit(op, operands);
     } else {
       for (const operand of Object.values(operands)) {
-        if (isHeapValue(operand)) retainInput(recording, operand.storage);
+        if (isHeapValue(operand)) recording.retain(operand.storage);
       }
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(recordedCommand(op, operands, flops));
@@ -366,7 +346,7 @@ export class EngineDevice implements Device {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
     else {
-      retainInput(recording, storage);
+      recording.retain(storage);
       for (const length of this.queue.upload(offset, values, recording.list)) {
         recording.commands.push({ op: 'upload', operands: ['y', [length]], flops: 0 });
       }
@@ -382,8 +362,7 @@ export class EngineDevice implements Device {
   }
 
   noteGradient(slot: RecordedGradient): void {
-    const gradients = this.#recording?.gradients;
-    if (gradients !== undefined && !gradients.has(slot)) gradients.set(slot, slot.state);
+    this.#recording?.noteGradient(slot);
   }
 
   get arena(): Pool | undefined {

@@ -69,6 +69,15 @@ interface Effects {
   readonly written: readonly Storage[];
 }
 
+/** The parts of a program, as a recording has made them. */
+export interface RecordedParts {
+  readonly commands: readonly RecordedCommand[];
+  readonly list: CommandList;
+  readonly arena: Arena;
+  readonly effects: Effects;
+  readonly release: () => void;
+}
+
 /**
  * Commands recorded by `device.record(fn)`. Another run costs no work per op in JavaScript. The tensors made while
  * recording belong to the program: they hold the results of its latest run until `dispose()`.
@@ -85,14 +94,10 @@ export class Program<Result = unknown> {
     private readonly device: Host,
     /** The result of the recorded function. */
     readonly result: Result,
-    private readonly recorded: readonly RecordedCommand[],
-    private readonly list: CommandList,
-    private readonly arena: Arena,
-    private readonly effects: Effects,
-    private readonly release: () => void,
+    private readonly recorded: RecordedParts,
   ) {
-    this.bytes = arena.words * 4;
-    this.#scalars = new Set(list.patches.map(({ scalar }) => scalar));
+    this.bytes = recorded.arena.words * 4;
+    this.#scalars = new Set(recorded.list.patches.map(({ scalar }) => scalar));
   }
 
   /** Names of the scalars that `run` can set. */
@@ -102,12 +107,12 @@ export class Program<Result = unknown> {
 
   /** The commands in the order in which they run. */
   get commands(): readonly CommandInfo[] {
-    return this.recorded.map(commandInfo);
+    return this.recorded.commands.map(commandInfo);
   }
 
   /** Floating-point operations of one run. */
   get flops(): number {
-    return this.recorded.reduce((sum, { flops }) => sum + flops, 0);
+    return this.recorded.commands.reduce((sum, { flops }) => sum + flops, 0);
   }
 
   /**
@@ -129,17 +134,18 @@ export class Program<Result = unknown> {
         const names = known.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
-      for (const { kind, scalar } of this.list.patches)
+      for (const { kind, scalar } of this.recorded.list.patches)
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
       checkNumber('program.run', name, value, isNotNaN, 'a number');
     }
     const values = new Map(entries);
     for (const scalar of this.#scalars) {
-      const draw = scalar.arena === this.arena ? scalar.draw : undefined;
+      const draw = scalar.arena === this.recorded.arena ? scalar.draw : undefined;
       scalar.value = values.get(scalar.name) ?? draw?.() ?? scalar.value;
     }
     this.#prepare();
-    this.device.queue.append(this.list.words.subarray(0, this.list.length));
+    const { words, length } = this.recorded.list;
+    this.device.queue.append(words.subarray(0, length));
     return this.result;
   }
 
@@ -148,7 +154,7 @@ export class Program<Result = unknown> {
     this.device.assertOpen(op);
     this.device.assertNotRecording(op);
     const gradient = `${op}: a gradient`;
-    for (const { slot } of this.effects.gradients) if (!slot.root.disposed) slot.tensor.assertUsable(gradient);
+    for (const { slot } of this.recorded.effects.gradients) if (!slot.root.disposed) slot.tensor.assertUsable(gradient);
   }
 
   /**
@@ -161,14 +167,14 @@ export class Program<Result = unknown> {
     const { queue } = this.device;
     this.#prepare();
     queue.runSync();
-    const { words, length } = this.list;
+    const { words, length } = this.recorded.list;
     const timings: CommandTiming[] = [];
     for (let position = 0, size = 0; position < length; position += size) {
       size = commandWords(words, position);
       queue.append(words.subarray(position, position + size));
       const start = performance.now();
       queue.runSync();
-      const command = this.recorded[timings.length] as RecordedCommand;
+      const command = this.recorded.commands[timings.length] as RecordedCommand;
       timings.push({ ...commandInfo(command), milliseconds: performance.now() - start });
     }
     return timings;
@@ -176,10 +182,11 @@ export class Program<Result = unknown> {
 
   /** Writes the values of scalars into the commands. Marks the columns of gradients that the run writes. */
   #prepare(): void {
-    for (const { index, kind, scalar } of this.list.patches) this.list.setScalar(index, kind, scalar.value);
-    for (const storage of this.effects.written) storage.version++;
-    this.arena.runs++;
-    for (const { slot, before, after } of this.effects.gradients) {
+    const { list, arena, effects } = this.recorded;
+    for (const { index, kind, scalar } of list.patches) list.setScalar(index, kind, scalar.value);
+    for (const storage of effects.written) storage.version++;
+    arena.runs++;
+    for (const { slot, before, after } of effects.gradients) {
       if (before.length > 0 && !slot.written) slot.complete(); // with zeros, because the run adds to them
       slot.restore(after);
     }
@@ -192,7 +199,7 @@ export class Program<Result = unknown> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.release();
+    this.recorded.release();
   }
 
   [Symbol.dispose](): void {
