@@ -1,6 +1,7 @@
 // Calls of `generate` and `stream` that overlap in time join one batch. Each gets the same bits as it would alone.
 
 import { DisposedError } from '../core/errors.js';
+import { EventQueue } from '../core/event-queue.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { HeldRow, Listener, SequenceParts } from './continuous-batching/batched-sequence.js';
 import type { JoinedSequences } from './continuous-batching/continuous-batching.js';
@@ -65,7 +66,8 @@ export class SharedCall {
   async *run(search: TokenSearch, unshared: UnsharedDecoding | null): AsyncGenerator<TokenEvent[], TokenSearch, void> {
     const { signal, onToken } = this.options;
     const sequences = search.singleSequences();
-    const events = new Events(sequences.length);
+    const events = new EventQueue<TokenEvent>();
+    const listenerOf = listenersOf(sequences.length, events);
     const parts = sequences.map((sequence) => ({ each: sequence, held: null as HeldRow | null }));
     if (unshared) {
       let held = sequences.length;
@@ -76,7 +78,7 @@ export class SharedCall {
     }
     const client = `call ${calls++}`;
     const joined = await this.#join(
-      parts.map(({ each: sequence, held }) => partsOf(sequence, held, client, events)),
+      parts.map(({ each: sequence, held }) => partsOf(sequence, held, client, listenerOf)),
     ).catch((error: unknown) => {
       unshared?.end();
       throw error;
@@ -84,13 +86,12 @@ export class SharedCall {
     const abort = () => joined.leave(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      for (;;) {
-        const { chosen, isDone } = await events.next();
+      for await (const chosen of events) {
         signal?.throwIfAborted();
         if (onToken !== undefined) for (const event of chosen) await onToken(event);
-        if (chosen.length > 0) yield chosen;
-        if (isDone) return search;
+        yield chosen;
       }
+      return search;
     } catch (error) {
       throw error instanceof DisposedError && keptOf(this.model) === null ? disposedMeanwhile() : error;
     } finally {
@@ -111,46 +112,20 @@ function partsOf(
   { plan, search }: SingleSequence,
   held: HeldRow | null,
   client: string,
-  events: Events,
+  listenerOf: (sequence: number) => Listener,
 ): SequenceParts {
-  const sequence = search.sequence;
-  return { plan, search, client, prefixScope: '', top: 0, listener: events.of(sequence), cache: null, held };
+  const listener = listenerOf(search.sequence);
+  return { plan, search, client, prefixScope: '', top: 0, listener, cache: null, held };
 }
 
-/** Collects the tokens of several sequences for one reader. */
-class Events {
-  #chosen: TokenEvent[] = [];
-  #failed: { readonly error: unknown } | null = null;
-  #wake: () => void = () => {};
-
-  /** `open` is the number of unfinished sequences. */
-  constructor(private unfinished: number) {}
-
-  /** Returns the listener for the sequence with this index in the result. */
-  of(sequence: number): Listener {
-    return {
-      token: ({ token, logProbability }) => {
-        this.#chosen.push({ sequence, token, logProbability });
-        this.#wake();
-      },
-      end: () => {
-        this.unfinished--;
-        this.#wake();
-      },
-      fail: (error) => {
-        this.#failed ??= { error };
-        this.#wake();
-      },
-    };
-  }
-
-  /** Waits for tokens or for the end. Rejects with the error of a sequence that failed. */
-  async next(): Promise<{ readonly chosen: TokenEvent[]; readonly isDone: boolean }> {
-    while (this.#chosen.length === 0 && this.unfinished > 0 && this.#failed === null)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    if (this.#chosen.length === 0 && this.#failed) throw this.#failed.error;
-    return { chosen: this.#chosen.splice(0), isDone: this.unfinished === 0 };
-  }
+/** Returns listeners for the sequences by their indices in the result. They push the tokens of all `count` sequences. */
+function listenersOf(count: number, events: EventQueue<TokenEvent>): (sequence: number) => Listener {
+  let unfinished = count;
+  return (sequence) => ({
+    token: ({ token, logProbability }) => events.push({ sequence, token, logProbability }),
+    end: () => {
+      if (--unfinished === 0) events.end();
+    },
+    fail: (error) => events.fail(error),
+  });
 }

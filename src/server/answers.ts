@@ -1,6 +1,7 @@
 // The answers to one request, generated in parallel.
 
 import { setMaxListeners } from 'node:events';
+import { EventQueue } from '../core/event-queue.js';
 import type { BatchedOptions, BatchedStream, BatchedToken } from '../generate/index.js';
 import type { AnswerStream } from '../tasks/chat/answer-stream.js';
 import { StopStrings } from '../tasks/chat/stop-strings.js';
@@ -100,37 +101,20 @@ export class Answers {
 
   /** The pieces of all answers in the order in which they are generated. Can be read once. */
   async *events(): AsyncGenerator<AnswerEvent, void, void> {
-    const events: AnswerEvent[] = [];
-    let unfinished = this.#streams.length;
-    let failure: { readonly error: unknown } | null = null;
-    let wake = () => {};
+    const events = new EventQueue<AnswerEvent>();
     const runs = this.#streams.map(async (stream, index) => {
-      try {
-        for await (const event of this.#answer(stream, index)) {
-          events.push(event);
-          wake();
-        }
-      } catch (error) {
-        failure ??= { error };
-      } finally {
-        unfinished--;
-        wake();
-      }
+      for await (const event of this.#answer(stream, index)) events.push(event);
     });
+    Promise.all(runs).then(
+      () => events.end(),
+      (error) => events.fail(error),
+    );
     try {
-      for (;;) {
-        yield* events.splice(0);
-        if (failure) throw (failure as { readonly error: unknown }).error;
-        if (unfinished === 0 && events.length === 0) return;
-        if (events.length > 0) continue;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
+      for await (const pieces of events) yield* pieces;
     } finally {
       this.request.release?.();
       this.#controller.abort(new DOMException('The client has left', 'AbortError'));
-      await Promise.all(runs);
+      await Promise.allSettled(runs);
     }
   }
 

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { FormatError } from '../core/errors.js';
+import { EventQueue } from '../core/event-queue.js';
 import { MissingPackageError } from '../io/optional-package.js';
 import { decodeAudio } from '../pretrained/processors/decode-audio.js';
 import type { Recording } from '../pretrained/processors/wav.js';
@@ -151,30 +152,18 @@ type Recognize = (
 
 /** OpenAI's events: pieces of text once they are final, then the whole text. */
 async function* deltas(recognize: Recognize): AsyncGenerator<object, void, void> {
-  const pieces: string[] = [];
-  let wake = () => {};
-  let isDone = false;
-  const transcription = recognize(false, {
-    onText: ({ text }) => {
-      pieces.push(text);
-      wake();
-    },
-  }).finally(() => {
-    isDone = true;
-    wake();
-  });
-  transcription.catch(() => {}); // thrown below
+  const pieces = new EventQueue<string>();
+  const transcription = recognize(false, { onText: ({ text }) => pieces.push(text) });
+  transcription.then(
+    () => pieces.end(),
+    (error) => pieces.fail(error),
+  );
   let isFirst = true;
-  while (!isDone || pieces.length > 0) {
-    for (const piece of pieces.splice(0)) {
+  for await (const texts of pieces)
+    for (const piece of texts) {
       yield { type: 'transcript.text.delta', delta: isFirst ? piece.trimStart() : piece };
       isFirst = false;
     }
-    if (!isDone && pieces.length === 0)
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-  }
   yield { type: 'transcript.text.done', text: (await transcription).text.trim() };
 }
 

@@ -1,25 +1,22 @@
+import { EventQueue } from '../../core/event-queue.js';
 import type { BatchedResult, BatchedToken, Listener } from './batched-sequence.js';
 
 /** Buffers the tokens of a sequence for one reader, which may be slower. */
 export class TokenStream implements Listener {
-  #tokens: BatchedToken[] = [];
+  readonly #tokens = new EventQueue<BatchedToken>();
   #result: BatchedResult | null = null;
-  #failed: { readonly error: unknown } | null = null;
-  #wake: (() => void) | null = null;
 
   token(token: BatchedToken): void {
     this.#tokens.push(token);
-    this.#wake?.();
   }
 
   end(result: BatchedResult): void {
     this.#result = result;
-    this.#wake?.();
+    this.#tokens.end();
   }
 
   fail(error: unknown): void {
-    this.#failed = { error };
-    this.#wake?.();
+    this.#tokens.fail(error);
   }
 
   /**
@@ -42,17 +39,8 @@ export class TokenStream implements Listener {
 
   async *#all(end: () => Promise<void>): AsyncGenerator<BatchedToken, BatchedResult, void> {
     try {
-      for (;;) {
-        const tokens = this.#tokens;
-        this.#tokens = [];
-        yield* tokens;
-        if (this.#tokens.length > 0) continue;
-        if (this.#failed) throw this.#failed.error;
-        if (this.#result) return this.#result;
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
+      for await (const tokens of this.#tokens) yield* tokens;
+      return this.#result as BatchedResult;
     } finally {
       await end();
     }

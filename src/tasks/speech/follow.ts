@@ -3,6 +3,7 @@
 
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import { EventQueue } from '../../core/event-queue.js';
 import { joinFloats } from '../../core/join-floats.js';
 import { isTyped } from '../../core/kinds.js';
 import { quietest } from './quietest.js';
@@ -56,7 +57,6 @@ export async function* follow(
 ): AsyncGenerator<PartialTranscript, void, void> {
   const step = Math.round(STEP * samplingRate);
   const maxSamples = Math.max(step, Math.round(seconds * samplingRate));
-  const source = new Source(task, stream, 2 * maxSamples, signal);
   const texts: string[] = [];
   const joined = (...more: string[]) => [...texts, ...more].filter((text) => text !== '').join(' ');
   let reported: PartialTranscript = { text: '', final: '' };
@@ -67,34 +67,29 @@ export async function* follow(
     reported = now;
     return [now];
   };
-  try {
-    let open: Float32Array = new Float32Array(0);
-    let searched = 0; // samples of `open` in which no end was found
-    for (let isOver = false; !isOver; ) {
-      const more = await source.next();
-      isOver = more === null;
-      if (more !== null) open = joinFloats([open, more]);
-      let changed = false;
-      for (; searched + step <= open.length; searched += step) {
-        changed = true;
-        const end = endOf(open.subarray(0, searched + step), maxSamples, samplingRate);
-        if (end === null) continue;
-        texts.push(await textOf(open.subarray(0, end), transcribe));
-        signal?.throwIfAborted();
-        yield* changes();
-        open = open.slice(end);
-        searched = -step;
-        changed = false;
-      }
-      searched = Math.max(0, searched);
-      if (isOver) texts.push(await textOf(open, transcribe));
-      else if (changed) yield* changes(await textOf(open, transcribe));
+  let open: Float32Array = new Float32Array(0);
+  let searched = 0; // samples of `open` in which no end was found
+  for await (const more of samplesOf(task, stream, 2 * maxSamples, signal)) {
+    open = joinFloats([open, more]);
+    let changed = false;
+    for (; searched + step <= open.length; searched += step) {
+      changed = true;
+      const end = endOf(open.subarray(0, searched + step), maxSamples, samplingRate);
+      if (end === null) continue;
+      texts.push(await textOf(open.subarray(0, end), transcribe));
       signal?.throwIfAborted();
+      yield* changes();
+      open = open.slice(end);
+      searched = -step;
+      changed = false;
     }
-    yield { text: joined(), final: joined() };
-  } finally {
-    await source.close();
+    searched = Math.max(0, searched);
+    if (changed) yield* changes(await textOf(open, transcribe));
+    signal?.throwIfAborted();
   }
+  texts.push(await textOf(open, transcribe));
+  signal?.throwIfAborted();
+  yield { text: joined(), final: joined() };
 }
 
 /** Returns the sample at which a part ends: in a pause, or at a quiet position of a long part. Null if it continues. */
@@ -122,92 +117,63 @@ function maxRms(samples: Float32Array, width: number): number {
   return Math.sqrt(maxPower);
 }
 
-/** Reads a stream while the model works, up to a number of samples. */
-class Source {
-  readonly #iterator: AsyncIterator<unknown>;
-  readonly #maxSamples: number;
-  readonly #stopped: Promise<never>;
-  #pieces: Float32Array[] = [];
-  #count = 0;
-  #state: 'open' | 'over' | { readonly error: unknown } = 'open';
-  /** Ends the wait of `next` or of the reader. */
-  #wake: () => void = () => {};
-  readonly #forget: () => void;
-
-  constructor(
-    private readonly task: string,
-    stream: SoundStream,
-    maxSamples: number,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#maxSamples = maxSamples;
-    this.#iterator = iteratorOf(stream);
-    let stop: (reason: unknown) => void = () => {};
-    this.#stopped = new Promise<never>((_, reject) => {
-      stop = reject;
-    });
-    this.#stopped.catch(() => {});
-    const onAbort = () => stop(signal?.reason);
-    if (signal?.aborted) onAbort();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#forget = () => signal?.removeEventListener('abort', onAbort);
-    void this.#read();
-  }
-
-  /** Returns all samples that arrived since the last call, at least one. Null if the stream is over. */
-  async next(): Promise<Float32Array | null> {
-    while (this.#count === 0 && this.#state === 'open') await Promise.race([this.#changed(), this.#stopped]);
-    await Promise.race([this.#stopped, null]); // throws if the signal came in the meantime
-    if (this.#count > 0) {
-      const all = joinFloats(this.#pieces.splice(0));
-      this.#count = 0;
-      this.#wake();
-      return all;
+/**
+ * Yields all samples that arrived since the last time, at least one. Reads the stream while the model works, until
+ * `maxSamples` wait. If the reader leaves while the stream waits for its next item, the stream ends when the item
+ * arrives.
+ */
+async function* samplesOf(
+  task: string,
+  stream: SoundStream,
+  maxSamples: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Float32Array, void, void> {
+  const iterator = iteratorOf(stream);
+  const pieces = new EventQueue<Float32Array>();
+  let count = 0; // samples that wait
+  let isOpen = true;
+  let goOn = () => {};
+  const close = () => {
+    if (isOpen) void Promise.resolve(iterator.return?.()).catch(() => {});
+    isOpen = false;
+    goOn();
+  };
+  const read = async () => {
+    while (isOpen) {
+      const { value, done } = await iterator.next();
+      if (done) isOpen = false;
+      if (!isOpen) return;
+      if (!isTyped(value, 'Float32Array'))
+        throw new ArgumentError(`${task}: an item of the stream is ${describeValue(value)}, expected a Float32Array`);
+      pieces.push(value.slice());
+      count += value.length;
+      while (isOpen && count >= maxSamples)
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
     }
-    if (typeof this.#state === 'object') throw this.#state.error;
-    return null;
-  }
-
-  /** Ends the stream. A stream that waits for its next item ends when the item arrives. */
-  async close(): Promise<void> {
-    this.#forget();
-    const wasOpen = this.#state === 'open';
-    this.#state = 'over';
-    this.#wake();
-    if (wasOpen) void Promise.resolve(this.#iterator.return?.()).catch(() => {});
-  }
-
-  async #read(): Promise<void> {
-    try {
-      while (this.#state === 'open') {
-        const { value, done } = await this.#iterator.next();
-        if (done || this.#state !== 'open') break;
-        if (!isTyped(value, 'Float32Array'))
-          throw new ArgumentError(
-            `${this.task}: an item of the stream is ${describeValue(value)}, expected a Float32Array`,
-          );
-        this.#pieces.push(value.slice());
-        this.#count += value.length;
-        this.#wake();
-        while (this.#count >= this.#maxSamples && this.#state === 'open') await this.#changed();
-      }
-      if (this.#state === 'open') this.#state = 'over';
-    } catch (error) {
-      if (this.#state === 'open') this.#state = { error };
-      void Promise.resolve(this.#iterator.return?.()).catch(() => {});
+  };
+  const onAbort = () => pieces.fail(signal?.reason);
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  read().then(
+    () => pieces.end(),
+    (error) => {
+      pieces.fail(error);
+      close();
+    },
+  );
+  try {
+    for await (const arrived of pieces) {
+      signal?.throwIfAborted();
+      count = 0;
+      goOn();
+      const samples = joinFloats(arrived);
+      if (samples.length > 0) yield samples;
     }
-    this.#wake();
-  }
-
-  #changed(): Promise<void> {
-    const before = this.#wake;
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        before();
-        resolve();
-        this.#wake = () => {};
-      };
-    });
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    close();
   }
 }
 
