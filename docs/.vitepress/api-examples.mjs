@@ -1,4 +1,5 @@
-// A plugin of TypeDoc: shows the example of an export (docs/examples) and its source file on its page.
+// A plugin of TypeDoc: shows the example of an export (docs/examples) and its source file on its page, and the members of
+// types that the code derives from a table.
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';
@@ -9,6 +10,14 @@ const documented = ReflectionKind.Class | ReflectionKind.Function | ReflectionKi
 
 export function load({ converter }) {
   const examples = apiExamples();
+  // A type such as `keyof typeof table` is shown as the union of its members.
+  converter.on(Converter.EVENT_CREATE_DECLARATION, (context, reflection) => {
+    if (!reflection.kindOf(ReflectionKind.TypeAlias)) return;
+    const [declaration] = context.getSymbolFromReflection(reflection)?.getDeclarations() ?? [];
+    if (!declaration?.type?.getText().includes('typeof ')) return;
+    reflection.comment ??= new Comment();
+    reflection.comment.modifierTags.add('@useDeclaredType');
+  });
   converter.on(Converter.EVENT_RESOLVE_BEGIN, (context) => {
     for (const reflection of context.project.getReflectionsByKind(documented)) {
       if (!reflection.parent?.kindOf(ReflectionKind.Module)) continue;
