@@ -88,7 +88,7 @@ function checkGuides() {
 
 const [command = 'build', ...rest] = process.argv.slice(2);
 if (!['build', 'dev', 'preview'].includes(command)) {
-  console.error(`docs: ${command} is no command, expected build, dev or preview`);
+  console.error(`docs: ${command} is not a command, expected build, dev or preview`);
   process.exit(2);
 }
 if (!existsSync(packageOf('vitepress'))) run('npm', '--prefix', 'docs', 'ci');

@@ -1,9 +1,9 @@
 // Readers of prose for scripts/prose.mjs. Each yields passages: the line they begin at, and their paragraphs as `text`.
 import ts from 'typescript';
 
-const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+export const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
 
-/** Instructions to tools are no prose. */
+/** Instructions to tools are not prose. */
 const DIRECTIVE = /^(biome-|@ts-|eslint|clang-format|NOLINT|#?[@#]__|\/|SPDX|<reference)/;
 
 /** Comments of TypeScript and JavaScript: the text between tokens, as a template or a regular expression may contain `//`. */

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
-import { commentsOfC, commentsOfScript, paragraphsOfMarkdown } from './prose-readers.mjs';
+import { COMMENT, commentsOfC, commentsOfScript, paragraphsOfMarkdown } from './prose-readers.mjs';
 
 const MAX_WORDS = 25;
 
@@ -12,6 +12,9 @@ const FIRST_WORDS = /^(what|that|those|of|whether|as|where|by|who|the same)\b/i;
 
 /** Markdown takes this at the start of a comment for the target of a link, and does not show it. */
 const LINK_TARGET = /^\[[^\]]*\]: /;
+
+/** A comment that explains a name, such as a parameter. */
+const EXPLAINED_NAME = /(?<=^|[.;] )`([a-z]\w*)`(?=:| (?:is|are|gives|has|tells|counts) )/g;
 
 /** Terms that the project no longer uses, and their replacements. They are searched in comments, pages and code. */
 const ABOLISHED = [
@@ -28,6 +31,8 @@ const ABOLISHED = [
   [/\bturned\((?!['"`])/, 'transposed'],
   [/\b\w+By(Parts|Layers)\b|\bpausing[A-Z]\w+|\b[pP]ausable\b/, '…InParts'],
   [/\b\w+InSlices\b/, '…Async'],
+  [/(?<=(?:\/\/|\*).*\b)Default (?=true\b|false\b|none\b|null\b|\d|['`])/, 'Default: …'],
+  [/(?<!\b[Tt]here )\b(is|are) no (?!longer|more|less|better|worse|greater|larger|slower|faster)/, 'is not a …'],
 ];
 
 const READERS = {
@@ -60,16 +65,25 @@ function* problemsOf({ text, isComment }) {
   }
 }
 
+/** Explained names that the code of the file does not have, such as the old name of a renamed parameter. */
+function* unknownNames(text, code) {
+  const explained = text.flatMap((paragraph) => [...paragraph.matchAll(EXPLAINED_NAME)].map(([, name]) => name));
+  for (const name of explained) if (!code.has(name)) yield `explains \`${name}\`, which the file does not contain`;
+}
+
 function check(path) {
   const source = readFileSync(path, 'utf8');
   const problems = [];
+  const code = new Set(source.replace(COMMENT, '').match(/\w+/g));
   for (const passage of READERS[extname(path)](source, path)) {
-    for (const problem of problemsOf(passage)) problems.push(`${path}:${passage.line}: ${problem}`);
+    const isOfScript = READERS[extname(path)] === commentsOfScript;
+    const found = [...problemsOf(passage), ...(isOfScript ? unknownNames(passage.text, code) : [])];
+    problems.push(...found.map((problem) => `${path}:${passage.line}: ${problem}`));
   }
   for (const [i, line] of source.split('\n').entries()) {
     for (const [term, instead] of ABOLISHED) {
       const [found] = line.match(term) ?? [];
-      if (found !== undefined) problems.push(`${path}:${i + 1}: "${found}" is now called ${instead}`);
+      if (found !== undefined) problems.push(`${path}:${i + 1}: "${found}" is written as ${instead}`);
     }
   }
   return problems;

@@ -37,7 +37,7 @@ export interface OpDescription<Case, In extends Inputs> {
   tolerance?(sizes: Case): number;
   /**
    * Size of the terms that the backward formula subtracts from each other. Cases need it if the terms cancel so well
-   * that the gradient does not show their size (the normalization of two values). Default 0.
+   * that the gradient does not show their size (the normalization of two values). Default: 0.
    */
   cancelling?(arrays: RealsOf<In>, sizes: Case): number;
 }

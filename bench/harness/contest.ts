@@ -25,11 +25,11 @@ export interface Contestant {
 
 export interface ContestOptions {
   readonly rounds: number;
-  /** The largest difference between samples, relative to the largest value. Default 1e-3. */
+  /** The largest difference between samples, relative to the largest value. Default: 1e-3. */
   readonly tolerance?: number;
   /**
    * Minimum seconds of a turn, filled with repeats: after a rest, products need some milliseconds to reach full speed.
-   * Default 0.1.
+   * Default: 0.1.
    */
   readonly turn?: number;
   /** Seconds after which the contest ends, once it had MIN_ROUNDS rounds. Default: 10. */

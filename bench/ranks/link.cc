@@ -21,7 +21,7 @@
 
 namespace {
 
-constexpr size_t kHeader = 10 /* virtio_net_hdr, whose header is no C++ */, kSegment = 1448, kOverhead = 90,
+constexpr size_t kHeader = 10 /* virtio_net_hdr, whose header is not C++ */, kSegment = 1448, kOverhead = 90,
                  kLargest = 70000;
 constexpr double kWaiting = 1e-3;  // seconds of frames that may wait for a host's wire
 

@@ -1,5 +1,5 @@
-// A plugin of TypeDoc: shows the example of an export (docs/examples) and its source file on its page, and the members of
-// types that the code derives from a table.
+// A plugin of TypeDoc. The page of an export shows its example (docs/examples) and its source file. The page of a type that
+// the code derives from a table shows its members.
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';

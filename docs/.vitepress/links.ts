@@ -3,7 +3,7 @@ import type MarkdownIt from 'markdown-it';
 import type { Token } from 'markdown-it';
 import { included } from './sections.mjs';
 
-/** The site's page for a link from a page in docs/ or docs/site/. Returns null if the file is no page. */
+/** The site's page for a link from a page in docs/ or docs/site/. Returns null if the file is not a page. */
 function pageOf(target: string, isInSite: boolean): string | null {
   const name = included[target.replace(/^(\.\.\/)+/, '')];
   if (name === undefined) return null;
@@ -27,7 +27,7 @@ function mapLink(token: Token, isInSite: boolean): boolean {
   return page === null;
 }
 
-/** Changes links to files outside docs/. The path of a file that is no page is the tooltip of its text. */
+/** Changes links to files outside docs/. The path of a file that is not a page is the tooltip of its text. */
 export function mapLinks(md: MarkdownIt): void {
   md.core.ruler.push('links out of docs', ({ tokens, env }) => {
     const isInSite = `${env.relativePath}`.startsWith('site/');

@@ -38,7 +38,7 @@ PACKED_KERNEL(QuantizeGroups)
 //   w        [groups · cols, depth] packed
 //   offsets  [groups + 1]          see GroupRows
 //   y        [rows, cols]
-//   wide     [rows, the features of all tiles of a group], working memory. Needed if cols is no multiple of a tile's
+//   wide     [rows, the features of all tiles of a group], working memory. Needed if cols is not a multiple of a tile's
 //            features, because then groups share tiles
 struct GroupedQuantizedLinear {
   static constexpr const char* name = "groupedQuantizedLinear";

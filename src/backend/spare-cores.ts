@@ -15,8 +15,8 @@ export interface CpuTimes {
 const INTERVAL = 1000;
 
 /**
- * Estimates how many threads find a free core, from 1 to `most`, from the times of the last second or more. Before the
- * first second is over, the estimate is `most`.
+ * Estimates how many threads find a free core, from 1 to `max`, from the times of the last second or more. Before the
+ * first second is over, the estimate is `max`.
  */
 export class SpareCores {
   #last: CpuTimes;

@@ -1,7 +1,7 @@
 import type { Transformer } from '../models/families/transformer.js';
 
 /**
- * Mean loss per token of targets, `together` of them per forward pass. `sources` is null for decoder-only models.
+ * Mean loss per token of targets, `batchSize` of them per forward pass. `sources` is null for decoder-only models.
  * Tokens equal to `ignoreIndex` do not count. The mean is NaN if none counts.
  */
 export async function meanLoss(

@@ -84,7 +84,7 @@ const PLAIN: SampleFormat = { header: null, frame: 2 };
 /** Bytes that show if a stream is a WAV file. */
 const RIFF = 12;
 
-/** The offset of the first sample: 0 if this is no WAV file. Null if not enough of the stream has arrived. */
+/** The offset of the first sample: 0 if this is not a WAV file. Null if not enough of the stream has arrived. */
 function samplesAt(file: Buffer): number | null {
   if (file.length < RIFF) return null;
   if (file.toString('latin1', 0, 4) !== 'RIFF' || file.toString('latin1', 8, 12) !== 'WAVE') return 0;

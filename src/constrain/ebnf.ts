@@ -43,7 +43,7 @@ const COUNTS_OF_SIGNS: Readonly<Record<string, [min: number, max: number]>> = {
   '?': [0, 1],
 };
 
-/** Reads a grammar. Throws FormatError, with the line, if `source` is too long or is no grammar. */
+/** Reads a grammar. Throws FormatError, with the line, if `source` is too long or is not a grammar. */
 export function ebnf(source: string): Grammar {
   if (source.length > MAX_LENGTH)
     throw new FormatError(`grammar: it has ${source.length} characters, expected at most ${MAX_LENGTH}`);
@@ -70,7 +70,7 @@ function lexemes(source: string): Lexeme[] {
       );
     if (match === null)
       throw new FormatError(
-        `grammar, line ${line}: ${JSON.stringify(source.slice(position, position + 20))} is no part of a grammar`,
+        `grammar, line ${line}: ${JSON.stringify(source.slice(position, position + 20))} is not part of a grammar`,
       );
     const [all, name, defines, quoted, bracketed, counted, sign] = match;
     const kinds = { text: quoted, set: bracketed, count: counted, sign } as const;
@@ -95,7 +95,7 @@ class EbnfReader {
 
   rule(): [string, Expression] {
     const { kind, value } = this.#next();
-    if (kind !== 'define') throw this.#error(`'${value}' is no rule, expected name ::= …`);
+    if (kind !== 'define') throw this.#error(`'${value}' is not a rule, expected name ::= …`);
     return [value, this.#choice()];
   }
 
@@ -153,7 +153,7 @@ class EbnfReader {
       return set(...ranges);
     }
     if (value === '.') return set(...ANY);
-    if (value !== '(') throw this.#error(`'${value}' is no expression`);
+    if (value !== '(') throw this.#error(`'${value}' is not an expression`);
     if (++this.#depth > MAX_DEPTH) throw this.#error(`groups are nested more than ${MAX_DEPTH} levels deep`);
     const inner = this.#choice();
     this.#depth--;

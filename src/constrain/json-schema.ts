@@ -187,7 +187,7 @@ class SchemaReader {
     const other = otherKeyword(schema, [keyword, 'type']);
     if (other !== undefined) throw refusal(pointer, `'${keyword}' beside '${other}'`);
     const branches = schema[keyword];
-    if (!Array.isArray(branches) || branches.length === 0) throw refusal(pointer, `an '${keyword}' that is no list`);
+    if (!Array.isArray(branches) || branches.length === 0) throw refusal(pointer, `an '${keyword}' that is not a list`);
     const types = namedTypes(schema, pointer);
     const narrowed = branches.map((branch, i) => this.#narrowed(branch, types, `${pointer}/${keyword}/${i}`));
     if (keyword === 'oneOf') this.#checkDisjoint(narrowed, pointer);
@@ -223,7 +223,7 @@ class SchemaReader {
   /** One schema alone, or rules for strings only. */
   *#all(schema: Schema, pointer: string): Parts<Expression> {
     const { allOf, ...otherKeywords } = schema;
-    if (!Array.isArray(allOf) || allOf.length === 0) throw refusal(pointer, "an 'allOf' that is no list");
+    if (!Array.isArray(allOf) || allOf.length === 0) throw refusal(pointer, "an 'allOf' that is not a list");
     if (allOf.length === 1 && otherKeyword(otherKeywords, []) === undefined)
       return this.#ruleOf(allOf[0], `${pointer}/allOf/0`);
     const all = [otherKeywords, ...allOf];
@@ -257,9 +257,9 @@ class SchemaReader {
 
   *#object(schema: Schema, pointer: string): Parts<Expression> {
     const { properties = {}, required = [], additionalProperties = true } = schema;
-    if (!isObject(properties)) throw refusal(pointer, "'properties' that are no object");
+    if (!isObject(properties)) throw refusal(pointer, "'properties' that are not an object");
     if (!Array.isArray(required) || !required.every((name) => typeof name === 'string'))
-      throw refusal(pointer, "a 'required' that is no list of names");
+      throw refusal(pointer, "a 'required' that is not a list of names");
     const names = yield* this.#names(schema.propertyNames, pointer);
     const schemas = new Map(Object.entries(properties));
     for (const name of [...required, ...(names?.values ?? [])])
@@ -297,7 +297,7 @@ class SchemaReader {
     const types = namedTypes(schema, pointer) ?? ['string'];
     const listed = types.includes('string') ? (schema.const === undefined ? schema.enum : [schema.const]) : [];
     if (listed !== undefined) {
-      if (!Array.isArray(listed)) throw refusal(pointer, "an 'enum' that is no list");
+      if (!Array.isArray(listed)) throw refusal(pointer, "an 'enum' that is not a list");
       const values = listed.filter((name): name is string => typeof name === 'string');
       if (STRING_KEYWORDS.some((name) => schema[name] !== undefined))
         throw refusal(pointer, 'a list of names beside other rules');
@@ -348,7 +348,7 @@ class SchemaReader {
     const min = countOf(schema, 'minItems', 0, pointer);
     const max = countOf(schema, 'maxItems', Number.POSITIVE_INFINITY, pointer);
     if (uniqueItems === true && max > 1) throw refusal(pointer, "'uniqueItems'");
-    if (!Array.isArray(first)) throw refusal(pointer, "'prefixItems' that are no list");
+    if (!Array.isArray(first)) throw refusal(pointer, "'prefixItems' that are not a list");
     if (min > max) throw refusal(pointer, "'minItems' above 'maxItems'");
     const firstPointer = `${pointer}/${isTuple ? 'items' : 'prefixItems'}`;
     const heads = first.slice(0, max).map((head, i) => this.#ruleOf(head, `${firstPointer}/${i}`));
@@ -392,7 +392,7 @@ function refuseAll(not: unknown, pointer: string): Expression {
 const VALUES_PER_STEP = 256;
 
 function* valuesOf(values: unknown, schema: Schema, pointer: string): Parts<Expression> {
-  if (!Array.isArray(values) || values.length === 0) throw refusal(pointer, "an 'enum' that is no list of values");
+  if (!Array.isArray(values) || values.length === 0) throw refusal(pointer, "an 'enum' that is not a list of values");
   const other = otherKeyword(schema, ['type', schema.const === undefined ? 'enum' : 'const']);
   if (other !== undefined) throw refusal(pointer, `'${other}' beside values`);
   const types = namedTypes(schema, pointer);

@@ -77,7 +77,7 @@ export function checkSynchronous<T>(op: string, result: T): T {
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
-/** Checks that values are integers that the engine can hold, not below `least`. */
+/** Checks that values are integers that the engine can hold, not below `min`. */
 export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, min: 0 | 1): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= min;

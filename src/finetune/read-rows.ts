@@ -231,7 +231,7 @@ async function* lines(path: string): AsyncGenerator<readonly [line: string, numb
 
 /**
  * Yields the text of a file in parts, decompressed if its name ends in .gz. Throws the file system's errors, and
- * FormatError for damaged files, with the line of the first bytes that are no UTF-8.
+ * FormatError for damaged files, with the line of the first bytes that are not UTF-8.
  */
 async function* textOf(path: string): AsyncGenerator<string, void> {
   const decoder = new TextDecoder('utf-8', { fatal: true });

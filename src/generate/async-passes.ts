@@ -17,7 +17,7 @@ import type { ExtendOptions, Generative } from './generative.js';
 const preparations = new WeakMap<Generative, Promise<void>>();
 
 /**
- * Makes the tensors that states for texts of `length` tokens share, in slices. `startDecoding` then takes little time.
+ * Makes the tensors that states for texts of `length` tokens share, in slices. A new state then takes little time.
  */
 export async function prepareAsync(model: Generative, length: number): Promise<void> {
   if (model.prepareInParts === undefined) return;

@@ -35,7 +35,7 @@ export interface FeatureDraft {
 export interface GenerateOptions extends TableOptions {
   /** First token of the decoder, for models with an encoder and for empty prompts. Default: the model's `startId`. */
   decoderStartTokenId?: number | null | undefined;
-  /** Tokens with which the output must begin: one list for all inputs, or a list per input. Default none. */
+  /** Tokens with which the output must begin: one list for all inputs, or a list per input. Default: none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
    * Tokens that end a sequence. The sequence does not include them, except in `prefix`. Default: the end token of the

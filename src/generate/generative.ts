@@ -14,10 +14,10 @@ export interface DecodingOptions {
   memory?: Memory | undefined;
   /**
    * Number of sequences in the batch, for decoder-only models. With an encoder, the number of sources in `memory`
-   * decides. Default 1.
+   * decides. Default: 1.
    */
   sequences?: number | undefined;
-  /** Sequences for each source, for beam search. Default 1. */
+  /** Sequences for each source, for beam search. Default: 1. */
   beams?: number | undefined;
   /** Maximum length of a sequence in tokens. Default: the model's maxLength. */
   maxLength?: number | undefined;
@@ -90,13 +90,13 @@ export interface Generative {
   readonly vocabSize: number;
   /** Maximum length of a sequence in tokens, including its start token or prompt. */
   readonly maxLength: number;
-  /** Maximum length of a source in tokens; 0 for models without an encoder. Default 0. */
+  /** Maximum length of a source in tokens; 0 for models without an encoder. Default: 0. */
   readonly maxSourceLength?: number | undefined;
-  /** Format of keys and values if the call does not choose one. Default 'float32'. */
+  /** Format of keys and values if the call does not choose one. Default: 'float32'. */
   readonly cacheType?: CacheType | undefined;
   /**
    * A sequence that exceeds this length is read again from its beginning, because its rotary frequencies change
-   * (longrope). Default null: never.
+   * (longrope). Default: null, never.
    */
   readonly rereadLength?: number | null | undefined;
   /**
@@ -106,12 +106,12 @@ export interface Generative {
   rotaryKey?(promptLength: number): string;
   /**
    * Shape of a source of features, such as audio; null stands for any size. `encode` then gets float32 [sources,
-   * ...featureShape] and returns `sourceRows` rows for each source. Default null: sources are token ids.
+   * ...featureShape] and returns `sourceRows` rows for each source. Default: null, sources are token ids.
    */
   readonly featureShape?: SourceShape | null | undefined;
   /**
    * Shape of an encoded source of features, if `generate` also accepts encodings. A caller can then encode once and
-   * generate several times. Default null: encodings are not accepted.
+   * generate several times. Default: null, encodings are not accepted.
    */
   readonly encodedShape?: SourceShape | null | undefined;
   /** Number of rows of the encoder's output for features, or an encoding, of this shape. Default: `maxSourceLength`. */
@@ -130,9 +130,9 @@ export interface Generative {
   readonly endIds: readonly number[];
   /** Defaults of `generate` for this model. Options of a call take precedence. Default: the defaults of the options. */
   readonly generationConfig?: GenerateOptions | undefined;
-  /** Id of the padding token, removed from the ends of rows; null if there is none. Default null. */
+  /** Id of the padding token, removed from the ends of rows; null if there is none. Default: null. */
   readonly padId?: number | null | undefined;
-  /** True if ids of a source may stand for images. Its passes are not recorded. Default false. */
+  /** True if ids of a source may stand for images. Its passes are not recorded. Default: false. */
   readonly readsImages?: boolean | undefined;
   /** Encodes sources. Needed if `maxSourceLength` is above 0. The caller runs it in a scope, which owns the result. */
   encodeInParts?(source: Tokens): MaybeInParts<Memory>;

@@ -221,7 +221,7 @@ export class PromptCache {
 
   /**
    * @internal Returns a state of one sequence that holds the tokens of the cache and has a capacity of at least
-   * `length`. If a new state is needed, its capacity is `room`.
+   * `length`. A new state has the capacity `newCapacity`, or less if the text is shorter.
    */
   reserve(length: number, newCapacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(length)))): DecoderState {
     const { model } = this;

@@ -6,7 +6,7 @@ export interface HeatMapOptions {
   rows: readonly string[];
   /** Label of each column, above it. */
   columns: readonly string[];
-  /** True colours cells by ANSI escape codes, false shades them by characters. Default false. */
+  /** True colours cells by ANSI escape codes, false shades them by characters. Default: false. */
   color?: boolean | undefined;
 }
 

@@ -146,7 +146,7 @@ class Machine {
 
   decimal(line: string): number | bigint {
     const digits = line.replace(/L$/, '');
-    if (!/^[-+]?\d{1,150}$/.test(digits)) this.refuse(`${describeValue(line)} is no integer`, line.length + 1);
+    if (!/^[-+]?\d{1,150}$/.test(digits)) this.refuse(`${describeValue(line)} is not an integer`, line.length + 1);
     return plainInteger(BigInt(digits));
   }
 
@@ -250,7 +250,8 @@ class Machine {
   call(): void {
     const [args, callee] = [this.pop(), this.pop()];
     const constructed = callee instanceof PickleGlobal ? callee.call : undefined;
-    if (constructed === undefined) this.refuse(`${describePickled(callee)} is called, which is no known function`, 1);
+    if (constructed === undefined)
+      this.refuse(`${describePickled(callee)} is called, but it is not a known function`, 1);
     if (!(args instanceof PickleTuple)) this.refuse(`the arguments are ${describePickled(args)}, expected a tuple`, 1);
     const { items } = args as PickleTuple;
     for (const item of items) this.#copied += sizeOf(item);
@@ -357,7 +358,7 @@ const STOP = 0x2e;
 function quotedText(machine: Machine): string {
   const line = machine.line();
   const text = /^(['"])([^\\]*)\1$/.exec(line)?.[2];
-  return text ?? machine.refuse(`${describeValue(line)} is no text in quotes`, line.length + 1);
+  return text ?? machine.refuse(`${describeValue(line)} is not text in quotes`, line.length + 1);
 }
 
 const callsClass = (opcode: string) => (machine: Machine) => machine.refuse(`${opcode} makes an object of a class`, 1);
@@ -377,7 +378,7 @@ function float(machine: Machine): void {
   const line = machine.line();
   const value = Number(line.replace(/^(-?)inf$/, '$1Infinity'));
   if (line.trim() === '' || (Number.isNaN(value) && line !== 'nan'))
-    machine.refuse(`${describeValue(line)} is no number`);
+    machine.refuse(`${describeValue(line)} is not a number`);
   machine.push(value);
 }
 

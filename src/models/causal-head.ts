@@ -6,9 +6,9 @@ import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './p
 import type { FamilyContext } from './pretrained-model.js';
 
 export interface CausalHeadOptions {
-  /** True if transformers has a class for question answering. Default true. */
+  /** True if transformers has a class for question answering. Default: true. */
   readonly answers?: boolean;
-  /** True if the projection to token logits adds a bias. Default false. */
+  /** True if the projection to token logits adds a bias. Default: false. */
   readonly outputBias?: boolean;
 }
 

@@ -120,11 +120,11 @@ export function expertSizes(config: ModelConfig, experts: string, dFF: string) {
 export interface RotaryChoice {
   /** Kind of the layers, if `rope_parameters` has settings for each kind. */
   readonly kind?: string | undefined;
-  /** Features of a head. Default `head_dim`. */
+  /** Features of a head. Default: `head_dim`. */
   readonly headSize?: number | undefined;
   /** Pairs are features of the two halves (default), or neighbours. */
   readonly layout?: 'halves' | 'interleaved' | undefined;
-  /** Upper limit of positions. Default `max_position_embeddings`. */
+  /** Upper limit of positions. Default: `max_position_embeddings`. */
   readonly limit?: number | undefined;
   /** True for a model that reads texts again once they outgrow the original length of longrope. Default: false. */
   readonly rereads?: boolean | undefined;

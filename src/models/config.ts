@@ -27,23 +27,23 @@ export const DEFAULT_SEED = 0;
  * given. Unknown names are refused, because a model of unintended size would go unnoticed.
  */
 export interface TransformerOptions {
-  /** Features of every token. Default 512. */
+  /** Features of every token. Default: 512. */
   dModel?: number | undefined;
-  /** Attention heads; divides dModel. Default 8. */
+  /** Attention heads; divides dModel. Default: 8. */
   heads?: number | undefined;
-  /** Heads of keys and values. Each serves heads/kvHeads heads of queries. It divides heads. Default `heads`. */
+  /** Heads of keys and values. Each serves heads/kvHeads heads of queries. It divides heads. Default: `heads`. */
   kvHeads?: number | undefined;
-  /** Number of encoder layers. Default 6. 0 makes a decoder-only model: a language model. */
+  /** Number of encoder layers. Default: 6. 0 makes a decoder-only model: a language model. */
   encoderLayers?: number | undefined;
-  /** Number of decoder layers. Default 6. 0 makes an encoder-only model: one output for each source token. */
+  /** Number of decoder layers. Default: 6. 0 makes an encoder-only model: one output for each source token. */
   decoderLayers?: number | undefined;
-  /** Hidden features of the feed-forward networks. Default 4 · dModel. */
+  /** Hidden features of the feed-forward networks. Default: 4 · dModel. */
   dFF?: number | undefined;
-  /** The activation of the feed-forward networks. Default `relu`. */
+  /** The activation of the feed-forward networks. Default: `relu`. */
   activation?: Activation | undefined;
   /**
    * True if a second projection of the input multiplies the hidden features (Shazeer 2020, "GLU Variants Improve
-   * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default false.
+   * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default: false.
    */
   gated?: boolean | undefined;
   /**
@@ -52,26 +52,26 @@ export interface TransformerOptions {
    */
   normalization?: 'layer' | 'rms' | undefined;
   /**
-   * Place of the normalization: before the sub-layers, or after the residual additions. Default `post`, as in the
+   * Place of the normalization: before the sub-layers, or after the residual additions. Default: `post`, as in the
    * paper.
    */
   norm?: 'pre' | 'post' | undefined;
-  /** True adds a normalization after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
+  /** True adds a normalization after the last layer of each stack. Default: true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean | undefined;
   /**
    * True if linear layers, normalizations and the output projection add a bias. This is `bias` of PyTorch's
-   * nn.Transformer, which has no output projection, and of nanoGPT. Default true.
+   * nn.Transformer, which has no output projection, and of nanoGPT. Default: true.
    */
   bias?: boolean | undefined;
-  /** Encoding of positions. Default `sinusoidal`. */
+  /** Encoding of positions. Default: `sinusoidal`. */
   positions?: Positions | Positions['kind'] | undefined;
   /**
    * Probability of dropping an element in training. It applies to the embeddings, the output of each sub-layer, and the
    * hidden layer of the feed-forward networks, as in PyTorch. Attention probabilities never exist as a whole here and
-   * are not dropped. Default 0; the paper's base model has 0.1.
+   * are not dropped. Default: 0; the paper's base model has 0.1.
    */
   dropout?: number | undefined;
-  /** Dropout of the hidden layer of the feed-forward networks. Default `dropout`; fairseq's models have 0. */
+  /** Dropout of the hidden layer of the feed-forward networks. Default: `dropout`; fairseq's models have 0. */
   activationDropout?: number | undefined;
   /** Size of the source vocabulary. Required with encoder layers. */
   sourceVocab?: number | undefined;
@@ -81,25 +81,25 @@ export interface TransformerOptions {
   targetVocab?: number | undefined;
   /**
    * True uses the target embedding as output projection (encoder-only: the source embedding). `all` also shares the
-   * source and target embedding, as in the paper. Default false.
+   * source and target embedding, as in the paper. Default: false.
    */
   tieEmbeddings?: boolean | 'all' | undefined;
-  /** Maximum length of a source or target in tokens. Default 1024. */
+  /** Maximum length of a source or target in tokens. Default: 1024. */
   maxLength?: number | undefined;
-  /** Added to the variance in normalizations. Default 1e-5. */
+  /** Added to the variance in normalizations. Default: 1e-5. */
   layerNormEps?: number | undefined;
   /** Factor of the token embeddings. true (default) and `sqrt(dModel)`: √dModel, as in the paper; false: 1. */
   embeddingScale?: number | boolean | 'sqrt(dModel)' | undefined;
   /**
-   * Id of padding at the end of rows, which is not computed; null for no padding. Default 0, or null for decoder-only
+   * Id of padding at the end of rows, which is not computed; null for no padding. Default: 0, or null for decoder-only
    * models. Labels that are not learned have an id of their own: `ignoreIndex` of `loss`.
    */
   padId?: number | null | undefined;
-  /** Id of the token that begins outputs. It must be below `targetVocab` for generation. null: none. Default 1. */
+  /** Id of the token that begins outputs. It must be below `targetVocab` for generation. null: none. Default: 1. */
   bosId?: number | null | undefined;
-  /** Id of the token that ends outputs. Nothing ends them if it is null or not below `targetVocab`. Default 2. */
+  /** Id of the token that ends outputs. Nothing ends them if it is null or not below `targetVocab`. Default: 2. */
   eosId?: number | null | undefined;
-  /** Seed of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
+  /** Seed of the initial parameters and of dropout: an integer, 0 or more. Default: 0. */
   seed?: number | undefined;
 }
 

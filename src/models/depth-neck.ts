@@ -29,7 +29,7 @@ export function conv(init: Initializer, inputs: number, outputs: number, kernel:
 export interface NeckOptions {
   /** Features of the patches. */
   readonly inputs: number;
-  /** Number of first maps that are no patches, so that they keep their size and features. */
+  /** Number of first maps that are not patches, so that they keep their size and features. */
   readonly whole: number;
   /** True if each fused map has the next larger map's size, false if it has twice its own. */
   readonly fits: boolean;

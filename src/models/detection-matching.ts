@@ -126,7 +126,9 @@ export function targetsOf(labels: ModelInputs['labels'], batch: number, classes:
   const isTarget = (value: unknown) =>
     isObject(value) && Array.isArray(value.classLabels) && Array.isArray(value.boxes);
   if (!Array.isArray(labels) || !(labels as unknown[]).every(isTarget))
-    throw new ArgumentError('forward: labels are no targets, expected { classLabels, boxes } for each image');
+    throw new ArgumentError(
+      'forward: labels are not detection targets, expected { classLabels, boxes } for each image',
+    );
   const targets = labels as unknown as readonly DetectionTarget[];
   if (targets.length !== batch)
     throw new ShapeError(`forward: labels have ${targets.length} targets, expected one for each of ${batch} images`);

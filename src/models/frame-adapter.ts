@@ -162,7 +162,7 @@ export class FrameAdapter extends Module {
   }
 }
 
-/** Sequences of `frames` rows, one for each of `batch`. The first `tokenFrames` rows of each are no padding. */
+/** Sequences of `frames` rows, one for each of `batch`. The first `tokenFrames` rows of each are not padding. */
 function framesWithPadding({ size, positions }: Sequences, frames: number, tokenFrames?: readonly number[]): Sequences {
   const all = Sequences.of(positions.device, Array<number>(size).fill(frames));
   if (tokenFrames === undefined || tokenFrames.every((count) => count === frames)) return all;

@@ -36,7 +36,7 @@ export interface ModelInputs {
    * positions, as in transformers, because their results depend on absolute positions.
    */
   attentionMask?: Rows | undefined;
-  /** Index of the segment of each token, [B, T]. Default 0. */
+  /** Index of the segment of each token, [B, T]. Default: 0. */
   tokenTypeIds?: Rows | undefined;
   /**
    * Longformer and LED: 1 for tokens that attend to all others and are seen by all, [B, T]. Default: see the family.
@@ -109,9 +109,9 @@ export interface ModelInputs {
 }
 
 export interface ForwardOptions {
-  /** True to return `hiddenStates` of every layer. Default false. */
+  /** True to return `hiddenStates` of every layer. Default: false. */
   hiddenStates?: boolean | undefined;
-  /** True to return attention probabilities of every layer. Default false. */
+  /** True to return attention probabilities of every layer. Default: false. */
   attentions?: boolean | undefined;
   /** True to compute the loss. Default: true if there are labels. */
   loss?: boolean | undefined;

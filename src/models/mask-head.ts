@@ -39,7 +39,7 @@ export interface MaskSources {
   readonly queries: Tensor;
   /** The encoder's output, float32 [B, H · W, dModel]. */
   readonly memory: Tensor;
-  /** Marks the positions that are no padding, [B][H · W]. Null if all are. */
+  /** Marks the positions that are not padding, [B][H · W]. Null if all are. */
   readonly marks: readonly (readonly boolean[])[] | null;
   /** The projected map of the backbone, float32 [B, dModel, H, W]. */
   readonly features: Tensor;

@@ -310,7 +310,7 @@ export abstract class Model extends Module implements Generative {
 
   /**
    * True if backward computes every layer again, which saves most of the memory for a third more work. Results are
-   * equal, bit for bit. Default false.
+   * equal, bit for bit. Default: false.
    */
   get gradientCheckpointing(): boolean {
     return this.#layers().some((layer) => layer.recomputes);

@@ -11,7 +11,7 @@ export type FurtherLoss = (
 
 /**
  * The loss of a mixture's routers for `CausalModel.furtherLoss`, if the config's `output_router_logits` asks for it:
- * `router_aux_loss_coef` times that of `balancedInParts`.
+ * `router_aux_loss_coef` times that of `withBalanceLossInParts`.
  */
 export function routerLoss(model: Module, config: ModelConfig): FurtherLoss | null {
   if (!config.flag('output_router_logits')) return null;

@@ -48,7 +48,7 @@ interface Saved extends Module {
 }
 
 export interface SaveOptions {
-  /** Type of the stored weights. float16 halves the size and rounds to 11 bits. Default `float32`. */
+  /** Type of the stored weights. float16 halves the size and rounds to 11 bits. Default: `float32`. */
   dtype?: 'float32' | 'float16' | undefined;
 }
 

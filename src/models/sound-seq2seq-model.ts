@@ -28,7 +28,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
 
   /**
    * The first layer's input, [B · frames, dModel]. `values`: float32 [B, samples]. `samples`: how many samples of each
-   * row are no padding; null for all.
+   * row are not padding; null for all.
    */
   protected abstract embedSound(values: Tensor, samples: readonly number[] | null): Tensor;
 

@@ -22,11 +22,11 @@ export interface TargetBatch {
 export interface LossOptions {
   /**
    * Label without a loss, as in PyTorch: a 32-bit integer outside the classes, or a class that is not learned; null for
-   * none. Default -100. In an encoder-only model it marks tokens without a label. In a decoder's target it is a token
+   * none. Default: -100. In an encoder-only model it marks tokens without a label. In a decoder's target it is a token
    * that is read but not learned.
    */
   ignoreIndex?: number | null | undefined;
-  /** Share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
+  /** Share of each label's probability that is spread evenly over the vocabulary. Default: 0; the paper has 0.1. */
   labelSmoothing?: number | undefined;
   /**
    * Weight of the mean cosine between the outputs of pairs of heads, which makes heads differ (Li et al. 2018). Default
@@ -37,7 +37,7 @@ export interface LossOptions {
    * R-Drop (Liang et al. 2021, arXiv 2106.14448), the paper's α, which is 1 to 5 there. In training, the loss is the
    * mean of two passes, in which dropout drops different elements. To it, rDrop / 4 times the divergence of their
    * predictions is added, KL(p‖q) + KL(q‖p). This is half of the paper's loss, so that it compares with the loss
-   * without R-Drop. It doubles the work. Default 0. Without effect if nothing is dropped.
+   * without R-Drop. It doubles the work. Default: 0. Without effect if nothing is dropped.
    */
   rDrop?: number | undefined;
 }
@@ -113,7 +113,7 @@ export function tokenLabels(
   return device.tensor(new Int32Array(packed(labels).ids));
 }
 
-/** Length of a row of labels, without trailing ones that equal `ignoreIndex`, but at least `least`. */
+/** Length of a row of labels, without trailing ones that equal `ignoreIndex`, but at least `min`. */
 function lengthWithout(row: readonly number[], ignoreIndex: number | null, min: number): number {
   let { length } = row;
   while (length > min && row[length - 1] === ignoreIndex) length--;

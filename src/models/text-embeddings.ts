@@ -11,11 +11,11 @@ export interface TextEmbeddingsParts {
   readonly vocabulary: number;
   /** Features of the tables. */
   readonly features: number;
-  /** Rows of the table of positions. Default 0: no table. */
+  /** Rows of the table of positions. Default: 0, no table. */
   readonly positions?: number | undefined;
-  /** Number of segments. Default 0: no table. */
+  /** Number of segments. Default: 0, no table. */
   readonly types?: number | undefined;
-  /** Row of the first token's position. The row before it belongs to padding and is not learned. Default 0. */
+  /** Row of the first token's position. The row before it belongs to padding and is not learned. Default: 0. */
   readonly firstPosition?: number | undefined;
   /** Id whose vector is not learned; null for none. */
   readonly paddingId: number | null;

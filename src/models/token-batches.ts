@@ -4,7 +4,7 @@
  */
 export const MAX_BATCH_TOKENS = 2048;
 
-/** Consecutive rows in batches of at most `most` tokens, each of one row at least. */
+/** Splits consecutive rows into batches of at most `max` tokens. A batch has at least one row. */
 export function tokenBatches<Row>(
   rows: readonly Row[],
   lengthOf: (row: Row) => number,

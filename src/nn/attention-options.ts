@@ -33,12 +33,12 @@ export interface MultiHeadOptions {
   readonly causal?: boolean | undefined;
   /**
    * A query of self-attention attends to keys at a distance of less than this number. In a pair, the first number is
-   * for earlier keys, and the second for later ones; 0 hides later keys. Default null: all keys.
+   * for earlier keys, and the second for later ones; 0 hides later keys. Default: null, all keys.
    */
   readonly window?: AttentionWindow | null | undefined;
   /** Factor of the scores. Default: 1/√headSize. */
   readonly scale?: number | undefined;
-  /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default null: no limit. */
+  /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default: null, no limit. */
   readonly softcap?: number | null | undefined;
   /**
    * Normalizes queries and keys. If the norm has headSize features, it normalizes each head, otherwise all features

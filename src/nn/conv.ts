@@ -21,7 +21,7 @@ export type ConvolutionOptions<OpOptions, Kernel> = OpOptions & {
   readonly outputs: number;
   /** Number of taps; for images, height and width. */
   readonly kernel: Kernel;
-  /** True adds a trained bias for each channel. Default true. */
+  /** True adds a trained bias for each channel. Default: true. */
   readonly bias?: boolean | undefined;
 };
 

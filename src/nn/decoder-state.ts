@@ -25,8 +25,8 @@
 // `setLength` forgets them.
 //
 // Layers declare their caches (`CacheSpec`). Keys and values have a row for each token. A recurrent state stands
-// for all tokens before it, so it is kept at some lengths only (`recurrent-slots.ts`). `resumable` tells from which
-// length a sequence can go on. A run that needs a state which is not kept fails.
+// for all tokens before it, so it is kept at some lengths only (`recurrent-slots.ts`). A sequence can go on from the
+// lengths that `resumable` returns. A run that needs a state which is not kept fails.
 
 import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -78,7 +78,7 @@ export interface CacheSizes {
   readonly textLength?: number | undefined;
   /** Maximum number of source tokens of an item; 0 without an encoder. */
   readonly sourceCapacity: number;
-  /** The class of `shifts`, if images move the rotary positions of later tokens. Default null. */
+  /** The class of `shifts`, if images move the rotary positions of later tokens. Default: null. */
   readonly shifts?: typeof PositionShifts | null | undefined;
 }
 

@@ -24,7 +24,7 @@ export interface FeedForwardOptions {
    * gate is the second half. Default: false.
    */
   readonly fused?: boolean | 'gateLast' | undefined;
-  /** True if projections add a bias. Default true. */
+  /** True if projections add a bias. Default: true. */
   readonly bias?: boolean | undefined;
   /** True if the last projection adds a bias. Default: `bias`. */
   readonly outBias?: boolean | undefined;

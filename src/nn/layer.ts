@@ -36,18 +36,18 @@ export interface FeedForwardNetwork extends Module {
  */
 export interface LayerParts {
   readonly selfAttn: () => Mixer;
-  /** Attention to an encoder's output. Default null: none. */
+  /** Attention to an encoder's output. Default: null, none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
-  /** The second sub-layer. Default null: none, and no second norm (Mamba). */
+  /** The second sub-layer. Default: null, none, and no second norm (Mamba). */
   readonly feedForward?: (() => FeedForwardNetwork) | null | undefined;
   /** Makes the norm of a sub-layer, given its index from 0. `wiring` decides where the norm is applied. */
   readonly norm: (subLayer: number) => Norm;
   /**
-   * Makes a further norm between each sub-layer and the residual addition (Gemma 2's sandwich norm). Default null:
+   * Makes a further norm between each sub-layer and the residual addition (Gemma 2's sandwich norm). Default: null,
    * none.
    */
   readonly postNorm?: (() => PostNorm) | null | undefined;
-  /** Makes the dropout of a sub-layer's output in training, given the sub-layer's index. Default null: none. */
+  /** Makes the dropout of a sub-layer's output in training, given the sub-layer's index. Default: null, none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
   /**
    * Order of norms, sub-layers and residual additions, or a function that makes a wiring with parameters; see

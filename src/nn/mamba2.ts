@@ -28,11 +28,11 @@ export interface Mamba2Options {
   readonly groups?: number | undefined;
   /** Kernel size of the convolution, in tokens. Default: 4. */
   readonly taps?: number | undefined;
-  /** True if the convolution adds a bias. Default true. */
+  /** True if the convolution adds a bias. Default: true. */
   readonly convBias?: boolean | undefined;
   /** Activation after the convolution. Default: 'silu'. */
   readonly activation?: Activation | undefined;
-  /** True if the projection of the input adds a bias. Default false. */
+  /** True if the projection of the input adds a bias. Default: false. */
   readonly bias?: boolean | undefined;
   /** True if the projection of the output adds a bias. Default: as `bias`. */
   readonly outBias?: boolean | undefined;

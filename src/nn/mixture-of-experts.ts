@@ -34,7 +34,7 @@ export interface MixtureOfExpertsOptions {
   readonly experts: number;
   /** Number of experts for each token. */
   readonly chosen: number;
-  /** Activation of the gate. Default `silu`. */
+  /** Activation of the gate. Default: `silu`. */
   readonly activation?: Activation | undefined;
   /** False if an expert has no gate: its activation applies to one projection (Nomic's encoder). Default: true. */
   readonly gated?: boolean | undefined;
@@ -43,20 +43,20 @@ export interface MixtureOfExpertsOptions {
    * columns alternate (gpt-oss). Default: false.
    */
   readonly fused?: boolean | 'alternating' | undefined;
-  /** True if experts and the router add biases. Default false. */
+  /** True if experts and the router add biases. Default: false. */
   readonly bias?: boolean | undefined;
   /**
    * If given, gates are clamped to at most `limit`. The projections that they multiply are clamped to ±limit, and 1 is
-   * added to them (gpt-oss). Default null: none of this.
+   * added to them (gpt-oss). Default: null, none of this.
    */
   readonly limit?: number | null | undefined;
   /** The function from scores to weights. Default: `softmax`. */
   readonly weights?: ExpertWeights | undefined;
-  /** True if the weights of a token's experts are divided by their sum. Default false. */
+  /** True if the weights of a token's experts are divided by their sum. Default: false. */
   readonly normalized?: boolean | undefined;
-  /** Least divisor of normalized weights (ERNIE 4.5). Default 0. */
+  /** Least divisor of normalized weights (ERNIE 4.5). Default: 0. */
   readonly minSum?: number | undefined;
-  /** Multiplies the weights. Default 1. */
+  /** Multiplies the weights. Default: 1. */
   readonly scale?: number | undefined;
   /**
    * True if a bias per expert is added to the scores when experts are chosen, but not to their weights (DeepSeek-V3).
@@ -65,9 +65,9 @@ export interface MixtureOfExpertsOptions {
   readonly choiceBias?: boolean | undefined;
   /** Normalizes the router's input (Gemma 4). Default: none. */
   readonly routerNorm?: (() => Norm) | null | undefined;
-  /** Multiplies the router's scores. Default 1. */
+  /** Multiplies the router's scores. Default: 1. */
   readonly routerScale?: number | undefined;
-  /** True if each expert's weight is multiplied by a learned factor (Gemma 4). Default false. */
+  /** True if each expert's weight is multiplied by a learned factor (Gemma 4). Default: false. */
   readonly expertScales?: boolean | undefined;
 }
 

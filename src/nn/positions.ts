@@ -24,7 +24,7 @@ export interface Positions {
    *   halves, as in GPT-NeoX and LLaMA.
    */
   readonly layout?: (typeof layouts)[number] | undefined;
-  /** Sinusoidal, rotary: the number of the first position. Default 0. */
+  /** Sinusoidal, rotary: the number of the first position. Default: 0. */
   readonly firstPosition?: number | undefined;
   /**
    * Frequencies. Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
@@ -37,7 +37,7 @@ export interface Positions {
     | readonly number[]
     | ((i: number, dModel: number) => number)
     | undefined;
-  /** Relative: larger distances count as this one. Default 16, as in Shaw et al. */
+  /** Relative: larger distances count as this one. Default: 16, as in Shaw et al. */
   readonly maxDistance?: number | undefined;
 }
 

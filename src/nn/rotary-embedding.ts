@@ -69,17 +69,17 @@ export interface RotaryEmbeddingOptions {
   readonly rotaryDim?: number | undefined;
   /** Number of positions. The table of angles grows as they are used. */
   readonly maxLength: number;
-  /** Pairs are neighbours (`interleaved`), or features of the two halves. Default `interleaved`. */
+  /** Pairs are neighbours (`interleaved`), or features of the two halves. Default: `interleaved`. */
   readonly layout?: Positions['layout'];
-  /** Number of the first position. Default 0. */
+  /** Number of the first position. Default: 0. */
   readonly firstPosition?: number | undefined;
   /** The i-th pair rotates by theta^(-2i/rotaryDim) radians per position. Default: 10000. */
   readonly theta?: number | undefined;
   /** Radians per position in place of `theta`, as in `Positions`. */
   readonly frequencies?: Positions['frequencies'];
-  /** Extension to longer texts. Default null: none. */
+  /** Extension to longer texts. Default: null, none. */
   readonly scaling?: RotaryScaling | null | undefined;
-  /** The axis of each pair, if tokens have positions on several axes; see `anglesAt`. Default null: one axis. */
+  /** The axis of each pair, if tokens have positions on several axes; see `anglesAt`. Default: null, one axis. */
   readonly axes?: readonly number[] | null | undefined;
 }
 
@@ -287,7 +287,7 @@ export interface RotateOptions {
    * false.
    */
   readonly incremental?: boolean | undefined;
-  /** float32 [N, 2·rotaryDim]: a row of the table for each row of `x`, in place of `positions`. Default null. */
+  /** float32 [N, 2·rotaryDim]: a row of the table for each row of `x`, in place of `positions`. Default: null. */
   readonly angles?: Tensor | null | undefined;
 }
 

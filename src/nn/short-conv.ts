@@ -12,7 +12,7 @@ export interface ShortConvOptions {
   readonly dModel: number;
   /** Kernel size of the convolution, in tokens. */
   readonly taps: number;
-  /** True if the convolution and the projections add a bias. Default false. */
+  /** True if the convolution and the projections add a bias. Default: false. */
   readonly bias?: boolean | undefined;
 }
 

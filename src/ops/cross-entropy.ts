@@ -128,7 +128,7 @@ function lossOf(
   });
 }
 
-/** Returns `x` with dimension `at` moved to the end. */
+/** Returns `x` with dimension `classAxis` moved to the end. */
 function classesLast(x: Tensor, classAxis: number): Tensor {
   const last = x.shape.length - 1;
   if (classAxis === last) return x;

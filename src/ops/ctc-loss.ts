@@ -30,7 +30,7 @@ export interface CtcLossOptions {
    */
   reduction?: (typeof reductions)[number] | undefined;
   /**
-   * Concerns targets that need more rows than there are. True: their loss is 0, without a gradient. Default false: the
+   * Concerns targets that need more rows than there are. True: their loss is 0, without a gradient. Default: false, the
    * loss is Infinity, the gradient NaN.
    */
   zeroInfinity?: boolean | undefined;
@@ -101,7 +101,7 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
   });
 }
 
-/** Returns the lengths of a batch: the given ones, or `most` for each item. Throws ArgumentError. */
+/** Returns the lengths of a batch: the given ones, or `max` for each item. Throws ArgumentError. */
 function checkLengths(
   name: string,
   lengths: readonly number[] | undefined,

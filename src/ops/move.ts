@@ -188,7 +188,7 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
  * Removes the padding of a batch, and puts its tokens end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or
  * integers; item b keeps its first `lengths[b]` steps. The result is [total, ...] with `total` their sum, which is
  * required if `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError,
- * DTypeError, ArgumentError if a length is no integer or `total` is missing or not positive.
+ * DTypeError, ArgumentError if a length is not an integer or `total` is missing or not positive.
  */
 export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
   const device = checkRagged('pack', x, lengths);
@@ -211,7 +211,7 @@ export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
 
 /**
  * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` are as
- * for `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, if one is no integer or if `time`
+ * for `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, if one is not an integer or if `time`
  * is not positive.
  */
 export function unpack(x: Tensor, lengths: Lengths, time: number): Tensor {

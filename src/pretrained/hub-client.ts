@@ -188,7 +188,7 @@ export class HubClient {
   }
 }
 
-/** Yields the bytes of an answer from `at` to `to`, also if the server ignored the range and sends the whole file. */
+/** Yields the bytes of an answer from `from` to `to`, also if the server ignored the range and sends the whole file. */
 async function* wantedParts(
   url: string,
   { response, watch }: Answer,

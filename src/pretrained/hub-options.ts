@@ -16,7 +16,7 @@ export interface DownloadProgress {
 
 /** Options of functions that accept the id of a model on the hub. */
 export interface HubOptions {
-  /** A branch, a tag or a commit. Default `main`. */
+  /** A branch, a tag or a commit. Default: `main`. */
   revision?: string | undefined;
   /**
    * An access token; false for none. Default: `HF_TOKEN`, or the content of the file `HF_TOKEN_PATH` or
@@ -28,9 +28,9 @@ export interface HubOptions {
    * `~/.cache/huggingface/hub`. In pages it is the name of a cache in Cache storage, `huggingface-hub` by default.
    */
   cacheDir?: string | undefined;
-  /** Called while files are downloaded, but not for files in the cache. Default none. */
+  /** Called while files are downloaded, but not for files in the cache. Default: none. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Aborts the loading, which rejects with the signal's reason. Downloaded parts stay in the cache. Default none. */
+  /** Aborts the loading, which rejects with the signal's reason. Downloaded parts stay in the cache. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -51,7 +51,7 @@ let host: string | undefined;
 const defaultHost = () => environment('HF_ENDPOINT') ?? 'https://huggingface.co';
 const withoutSlash = (url: string) => url.replace(/\/+$/, '');
 
-/** The hub's URL, without a slash at the end. Throws ArgumentError for a value that is no URL of HTTP. */
+/** The hub's URL, without a slash at the end. Throws ArgumentError for a value that is not an HTTP URL. */
 export const hub = {
   get endpoint(): string {
     return withoutSlash(host ?? defaultHost());

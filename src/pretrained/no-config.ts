@@ -16,7 +16,7 @@ const KINDS: readonly (readonly [files: RegExp, hint: (found: string) => string]
   [/^adapter_model\.(safetensors|bin)$/, () => 'adapters also need adapter_config.json, which names their base model'],
   [
     /\.(h5|msgpack|tflite|mlmodel|ot)$/,
-    (found) => `${found} is no file of PyTorch: give safetensors or pytorch_model.bin`,
+    (found) => `${found} is not a PyTorch file: give safetensors or pytorch_model.bin`,
   ],
   [/\.onnx$/, () => 'ONNX files are in the folder onnx, beside a config.json in the folder above: give that folder'],
   [

@@ -11,7 +11,7 @@ export interface RopeParameters {
   readonly rope_type: 'default' | 'linear' | 'dynamic' | 'yarn' | 'longrope' | 'llama3' | 'proportional';
   /** The base of the frequencies. */
   readonly rope_theta: number;
-  /** The part of a head's columns, from the first on, that is rotated. Default 1. */
+  /** The part of a head's columns, from the first on, that is rotated. Default: 1. */
   readonly partial_rotary_factor?: number | undefined;
   /** Ratio of the maximum text length to that of pretraining. */
   readonly factor?: number | undefined;

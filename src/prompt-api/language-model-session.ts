@@ -203,7 +203,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
       for (;;) {
         const { value, done } = await pieces.next();
         if (done) return { text, end: value };
-        if (value.type !== 'text') continue; // reasoning is no part of the answer
+        if (value.type !== 'text') continue; // reasoning is not part of the answer
         text += value.text;
         yield value.text;
       }

@@ -66,7 +66,7 @@ export async function mediaOf(
   if (base64 !== undefined) return new Uint8Array(Buffer.from(base64, 'base64'));
   if (source.startsWith('data:')) throw refused("a data URL is damaged, expected 'data:image/png;base64,…'");
   if (!URL.canParse(source) || !/^https?:$/.test(new URL(source).protocol))
-    throw refused("an image's URL is no address, expected a data URL or https://…");
+    throw refused("an image's URL is not an address, expected a data URL or https://…");
   const { host } = new URL(source);
   if (!hosts.includes(host))
     throw refused(

@@ -27,7 +27,7 @@ import {
 export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | 'eos' | 'model';
 
 export interface FeatureExtractionOptions extends CallOptions, TruncationOptions, PromptNames {
-  /** Default 'none': a vector for each token. */
+  /** Default: 'none', a vector for each token. */
   pooling?: Pooling | undefined;
   /** True divides vectors by their L2 norm. Default: false. */
   normalize?: boolean | undefined;

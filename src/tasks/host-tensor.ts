@@ -121,7 +121,7 @@ function rangeOf(
     throw new ArgumentError(`slice: ${part} is out of range for ${count} entries`);
   }
   if (part !== null && !Array.isArray(part))
-    throw new ArgumentError(`slice: ${describeValue(part)} is no part, expected null, a number or [start, end]`);
+    throw new ArgumentError(`slice: ${describeValue(part)} is not an index, expected null, a number or [start, end]`);
   const start = bound(part?.[0], 0);
   return [start, Math.max(start, bound(part?.[1], count))];
 }

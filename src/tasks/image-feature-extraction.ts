@@ -10,7 +10,7 @@ import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inp
 import type { CallOptions, Task } from './task.js';
 
 export interface ImageFeatureExtractionOptions extends CallOptions {
-  /** True returns the model's pooled vector of an image, if the model has one. Default false. */
+  /** True returns the model's pooled vector of an image, if the model has one. Default: false. */
   pool?: boolean | null | undefined;
 }
 

@@ -19,7 +19,7 @@ import { STREAMER, type Streamer } from './text-streamer.js';
 export interface ImageTextToTextOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
   /** The prompt or the conversation, if the first argument has only images. */
   text?: string | readonly ChatMessage[] | undefined;
-  /** True returns the prompt before the generated text. Default true; conversations always keep it. */
+  /** True returns the prompt before the generated text. Default: true; conversations always keep it. */
   return_full_text?: boolean | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;

@@ -22,14 +22,14 @@ export interface QuestionAnsweringOptions extends CallOptions {
   max_answer_len?: number | undefined;
   /** Maximum number of tokens of the question; the rest is cut off. Default: 64. */
   max_question_len?: number | undefined;
-  /** True allows '' as an answer, if the model was trained on questions without one. Default false. */
+  /** True allows '' as an answer, if the model was trained on questions without one. Default: false. */
   handle_impossible_answer?: boolean | undefined;
-  /** True limits answers to whole words. Default true; false for languages without spaces. */
+  /** True limits answers to whole words. Default: true; false for languages without spaces. */
   align_to_words?: boolean | undefined;
 }
 
 /**
- * Finds answers in a context. A context that is too long is read in overlapping parts. `score` is the probability of
+ * Finds answers in a context. A context that is too long is read in overlapping parts. The score is the probability of
  * the answer's first token times that of its last one, added up over parts with the same answer. `start` and `end`
  * count code points of the context: `[...context].slice(start, end).join('')` is the answer.
  */

@@ -21,9 +21,9 @@ import { STREAMER } from './text-streamer.js';
  * `max_new_tokens`.
  */
 export interface TextGenerationOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
-  /** True returns the prompt before the generated text. Default true; conversations always keep it. */
+  /** True returns the prompt before the generated text. Default: true; conversations always keep it. */
   return_full_text?: boolean | undefined;
-  /** True begins the prompt with the tokenizer's start token. Default true; a chat template adds its own. */
+  /** True begins the prompt with the tokenizer's start token. Default: true; a chat template adds its own. */
   add_special_tokens?: boolean | undefined;
   /** Tools for the chat template. Default: none. */
   tools?: ChatTools | null | undefined;
@@ -37,9 +37,9 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
   streamer?: Streamer | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;
-  /** True adds `score` and the log-probability of each token. Default false. */
+  /** True adds `score` and the log-probability of each token. Default: false. */
   output_scores?: boolean | undefined;
-  /** True adds the attention maps of every layer, [heads, tokens, tokens]. Default false. */
+  /** True adds the attention maps of every layer, [heads, tokens, tokens]. Default: false. */
   output_attentions?: boolean | undefined;
 }
 

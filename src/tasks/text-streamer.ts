@@ -18,7 +18,7 @@ export const STREAMER: OptionRule = {
 };
 
 export interface TextStreamerOptions {
-  /** True leaves out the prompt. Default false. */
+  /** True leaves out the prompt. Default: false. */
   skip_prompt?: boolean | undefined;
   /** True leaves out special tokens. Default: true. */
   skip_special_tokens?: boolean | undefined;

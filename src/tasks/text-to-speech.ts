@@ -20,7 +20,7 @@ export interface TextToSpeechOptions extends CallOptions {
   speaker_id?: number | undefined;
   /** Factor of the speed, for VITS; 2 is twice as fast. Default: that of config.json. */
   speaking_rate?: number | undefined;
-  /** Seed of the noise that varies speech. Equal seeds give equal sound. Default 0. */
+  /** Seed of the noise that varies speech. Equal seeds give equal sound. Default: 0. */
   seed?: number | undefined;
 }
 

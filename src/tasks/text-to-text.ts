@@ -13,7 +13,7 @@ import { STREAMER, type Streamer } from './text-streamer.js';
 export interface TextToTextOptions extends CallOptions, TruncationOptions, GenerationArguments {
   /** Receives tokens as they are generated, for a single text without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
-  /** True adds `score` and the log-probability of each token. Default false. */
+  /** True adds `score` and the log-probability of each token. Default: false. */
   output_scores?: boolean | undefined;
 }
 

@@ -16,11 +16,11 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
 
 export interface TokenClassificationOptions extends CallOptions, TruncationOptions {
-  /** Labels that are left out. Default ['O']. */
+  /** Labels that are left out. Default: ['O']. */
   ignore_labels?: readonly string[] | undefined;
   /**
-   * Aggregation of tokens to entities. `none` (default): no aggregation. `simple`: neighbours of one kind become one
-   * entity, and B- begins another. `first`, `average`, `max` aggregate words, by the class of the first token, the mean
+   * Aggregation of tokens to entities. 'none' (default): no aggregation. 'simple': neighbours of one kind become one
+   * entity, and B- begins another. 'first', 'average' and 'max' aggregate words, by the class of the first token, the mean
    * scores, or the most certain token.
    */
   aggregation_strategy?: AggregationStrategy | undefined;

@@ -8,7 +8,7 @@ import { classify } from './text-classification.js';
 import { type TruncationOptions, textsOf } from './text-inputs.js';
 
 export interface ZeroShotClassificationOptions extends CallOptions, TruncationOptions {
-  /** Hypothesis about a text, with {} for the label. Default 'This example is {}.' */
+  /** Hypothesis about a text, with {} for the label. Default: 'This example is {}.' */
   hypothesis_template?: string | undefined;
   /**
    * True allows several labels. The score of each is then the probability of entailment against contradiction. Default

@@ -10,7 +10,7 @@ import type { ClassScore } from './text-classification.js';
 import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
 
 export interface ZeroShotImageClassificationOptions extends CallOptions {
-  /** The text that is compared with an image, with `{}` for a label. Default 'This is a photo of {}'. */
+  /** The text that is compared with an image, with `{}` for a label. Default: 'This is a photo of {}'. */
   hypothesis_template?: string | undefined;
 }
 

@@ -12,7 +12,7 @@ export interface Edit {
    * 0 or less, the character replaces the next old one, and −n further old characters are dropped.
    */
   readonly changes: readonly number[];
-  /** Number of old characters that are dropped at the beginning. Default 0. */
+  /** Number of old characters that are dropped at the beginning. Default: 0. */
   readonly skipped?: number;
 }
 

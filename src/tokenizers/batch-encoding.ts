@@ -7,13 +7,13 @@ import { type Item, type PostProcessor, sequencesOf } from './post-processor.js'
 export interface EncodeBatchOptions {
   /** A second text for each row. Both texts form one sequence. Default: none. */
   textPair?: readonly string[] | undefined;
-  /** True adds special tokens such as [CLS] and [SEP] around the texts. Default true. */
+  /** True adds special tokens such as [CLS] and [SEP] around the texts. Default: true. */
   addSpecialTokens?: boolean | undefined;
-  /** True or 'longest' pads to the longest sequence, 'max_length' to `maxLength`. Default false. */
+  /** True or 'longest' pads to the longest sequence, 'max_length' to `maxLength`. Default: false. */
   padding?: boolean | 'longest' | 'max_length' | undefined;
   /**
    * How sequences longer than `maxLength` are truncated. True or 'longest_first' cuts the longer text of a pair.
-   * Default false, or true if `maxLength` is given without padding.
+   * Default: false, or true if `maxLength` is given without padding.
    */
   truncation?: boolean | 'longest_first' | 'only_first' | 'only_second' | undefined;
   /** Side at which texts are cut. Default: the config's `truncation_side`, or right. */
@@ -23,13 +23,13 @@ export interface EncodeBatchOptions {
    * config.
    */
   maxLength?: number | undefined;
-  /** Number of tokens that each overflowing window repeats from the one before it. Default 0. */
+  /** Number of tokens that each overflowing window repeats from the one before it. Default: 0. */
   stride?: number | undefined;
-  /** True returns the text that was cut off in further sequences (windows). Default false. */
+  /** True returns the text that was cut off in further sequences (windows). Default: false. */
   returnOverflowingTokens?: boolean | undefined;
-  /** True returns `offsets` and `wordIds`; false leaves both empty. Default true. */
+  /** True returns `offsets` and `wordIds`; false leaves both empty. Default: true. */
   returnOffsets?: boolean | undefined;
-  /** Lengths are padded to a multiple of this. Default 1. */
+  /** Lengths are padded to a multiple of this. Default: 1. */
   padToMultipleOf?: number | undefined;
   /** Side of the padding. Default: the config's `padding_side`, or right. */
   paddingSide?: 'left' | 'right' | undefined;

@@ -11,9 +11,9 @@ import { checkMinFrequency, visitCorpus } from './vocabulary.js';
 export interface BpeOptions {
   /** Maximum size: special tokens, the 256 bytes, and merges. The result is smaller if no pair is left to merge. */
   vocabSize: number;
-  /** Minimum frequency of a pair to be merged, at least 1. Default 2. */
+  /** Minimum frequency of a pair to be merged, at least 1. Default: 2. */
   minFrequency?: number | undefined;
-  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
+  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default: none. */
   special?: SpecialTokens | undefined;
 }
 

@@ -62,7 +62,7 @@ export function byteLevelTokenizerJson(
   };
 }
 
-/** Returns the content of vocab.json, ids by token. Throws FormatError for one that is no id. */
+/** Returns the content of vocab.json, ids by token. Throws FormatError for one that is not an id. */
 export function idsOf(vocab: Readonly<Record<string, unknown>>): Readonly<Record<string, number>> {
   const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);
   if (odd) throw new FormatError(`vocab.json: ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an id`);

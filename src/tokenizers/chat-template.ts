@@ -45,20 +45,20 @@ export interface ChatTool {
 export type ChatTools = readonly (ChatTool | ChatTool['function'])[];
 
 export interface ApplyChatTemplateOptions {
-  /** Tools that the model may call. Default null: none. */
+  /** Tools that the model may call. Default: null, none. */
   tools?: ChatTools | null | undefined;
-  /** Documents to answer from, for templates that support them. Default null. */
+  /** Documents to answer from, for templates that support them. Default: null. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
-  /** True appends the beginning of the assistant's answer. Default false. */
+  /** True appends the beginning of the assistant's answer. Default: false. */
   addGenerationPrompt?: boolean | undefined;
-  /** True leaves the last message open, so that the model continues it. Default false. */
+  /** True leaves the last message open, so that the model continues it. Default: false. */
   continueFinalMessage?: boolean | undefined;
-  /** True returns ids, false returns text. Default true. */
+  /** True returns ids, false returns text. Default: true. */
   tokenize?: boolean | undefined;
   /** Another template, or the name of one of several. Default: the tokenizer's own template. */
   chatTemplate?: string | undefined;
   /**
-   * Further variables of the template: `{ enable_thinking: false }`, `{ date_string: '26 Jul 2024' }`. Default none.
+   * Further variables of the template: `{ enable_thinking: false }`, `{ date_string: '26 Jul 2024' }`. Default: none.
    */
   variables?: Readonly<Record<string, unknown>> | undefined;
 }

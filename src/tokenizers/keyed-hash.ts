@@ -5,7 +5,7 @@ export class KeyedHash {
   readonly #key0: number;
   readonly #key1: number;
 
-  /** `key`: two 32-bit numbers. Default: random ones. */
+  /** The key is two 32-bit numbers. Default: random ones. */
   constructor([key0, key1]: Iterable<number> = crypto.getRandomValues(new Int32Array(2))) {
     this.#key0 = key0 as number;
     this.#key1 = key1 as number;

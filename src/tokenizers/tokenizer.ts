@@ -16,7 +16,7 @@ export interface Tokenizer {
   readonly unkId: number | undefined;
   /**
    * Encodes `text`. Special tokens in the text become their ids. `addSpecial` adds the begin and end tokens around it,
-   * if the tokenizer has them. Default false. Throws UnknownTokenError for text outside the vocabulary if there is no
+   * if the tokenizer has them. Default: false. Throws UnknownTokenError for text outside the vocabulary if there is no
    * unknown token.
    */
   encode(text: string, options?: { addSpecial?: boolean | undefined }): number[];

@@ -6,11 +6,11 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 
 /** Options that limit the vocabulary made from a corpus. */
 export interface VocabularyOptions {
-  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
+  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default: none. */
   special?: SpecialTokens | undefined;
   /** Maximum number of tokens, including special ones. The most frequent tokens are kept. Default: no limit. */
   vocabSize?: number | undefined;
-  /** Minimum frequency of a token to be included, at least 1. Default 1. */
+  /** Minimum frequency of a token to be included, at least 1. Default: 1. */
   minFrequency?: number | undefined;
 }
 

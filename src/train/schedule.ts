@@ -6,9 +6,9 @@ export type Schedule = (step: number) => number;
 export interface DecayOptions {
   /** The step at which the schedule ends; greater than `warmup`. */
   steps: number;
-  /** Number of steps of the warm-up. Default 0. */
+  /** Number of steps of the warm-up. Default: 0. */
   warmup?: number | undefined;
-  /** The rate at the end, and after it. Default 0. */
+  /** The rate at the end, and after it. Default: 0. */
   final?: number | undefined;
 }
 

@@ -70,7 +70,7 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
 }
 
 /**
- * The tensors that are trained and kept in checkpoints, by name. Throws ArgumentError for parameters that are no
+ * The tensors that are trained and kept in checkpoints, by name. Throws ArgumentError for parameters that are not
  * tensors.
  */
 export function namedTensorsOf(
@@ -81,13 +81,13 @@ export function namedTensorsOf(
   if (named.every(isTensor)) return named;
   if (model.namedTensors) return model.namedTensors();
   throw new ArgumentError(
-    'fit: what namedParameters() of the model gives are no tensors, and it has no namedTensors()',
+    'fit: namedParameters() of the model returns values that are not tensors, and there is no namedTensors()',
   );
 }
 
 const METHODS = ['namedParameters', 'train', 'eval', 'loss'] as const;
 
-/** Throws ArgumentError, with the names of missing members, for a value that is no model. */
+/** Throws ArgumentError, with the names of missing members, for a value that is not a model. */
 export function checkTrainable(model: Trainable<Row, Row>): void {
   const members: Partial<Trainable> = Object(model);
   const missing: string[] = METHODS.filter((name) => typeof members[name] !== 'function').map((name) => `${name}()`);

@@ -68,7 +68,7 @@ it('reads files that were dropped, and decodes an image by a canvas', async () =
   context.fillRect(1, 0, 1, 1);
   const image = await decodeImage(await canvas.convertToBlob({ type: 'image/png' }));
   expect({ ...image, data: [...image.data] }).toEqual({ width: 2, height: 1, data: [255, 0, 0, 0, 10, 250] });
-  await expect(decodeImage(new Uint8Array(10))).rejects.toThrow(/no image that can be read/);
+  await expect(decodeImage(new Uint8Array(10))).rejects.toThrow(/not a readable image/);
 });
 
 const sounds = audioFiles.flatMap((each) => ('values' in each && each.values ? [[each.name, each] as const] : []));

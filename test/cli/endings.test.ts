@@ -93,7 +93,7 @@ describe('a training', () => {
     expect((await readdir(folder.at('shared-2'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
   });
 
-  it.runIf(platform() !== 'win32')('refuses a lock that is no file, and does not wait for it', async () => {
+  it.runIf(platform() !== 'win32')('refuses a lock that is not a file, and does not wait for it', async () => {
     await mkdir(folder.at('odd'));
     await symlink('nowhere', folder.at('odd/lock'));
     const { code, stdout, stderr } = await train('odd');

@@ -251,7 +251,7 @@ describe('commands for images', async () => {
     expect([second, rest]).toEqual([first, []]);
     const broken = await simdformer(['caption', model, image, 'README.md']);
     expect(broken.code).not.toBe(0);
-    expect(broken.stderr).toMatch(/^simdformer: README\.md: .*this is no image that can be read/);
+    expect(broken.stderr).toMatch(/^simdformer: README\.md: .*this is not a readable image/);
   });
 
   /** PaliGemma with words as tokens. */
@@ -291,7 +291,7 @@ describe('commands for images', async () => {
     expect(first.stdout.trim()).toBe(text.trim());
     expect(later.stdout).toContain(text.trim());
     expect(without.stdout.trim()).not.toBe(text.trim());
-    expect((await chat(['w5'], '--image', 'README.md')).stderr).toContain('this is no image that can be read');
+    expect((await chat(['w5'], '--image', 'README.md')).stderr).toContain('this is not a readable image');
   });
 
   it('run --image continues texts about images', async () => {
@@ -304,7 +304,7 @@ describe('commands for images', async () => {
     expect((await run()).stdout).toBe(stdout);
     expect((await run('--json')).stderr).toContain('--image takes no --json');
     const text = await simdformer(['run', model, 'w5', '--image', 'README.md']);
-    expect(text.stderr).toContain('this is no image that can be read');
+    expect(text.stderr).toContain('this is not a readable image');
   });
 
   it('segment --everything finds masks without a prompt, by SAM', async () => {

@@ -10,7 +10,7 @@ describe('values of options', () => {
     for (const path of ['a.svg', 'b/A.SVG', '/dev/stdout', '']) expect(svgFile(path)).toBe(path);
   });
 
-  it.each(['', ' ', 'x', '1.5', '0', '-1', '65', 'NaN', 'Infinity'])('%j is no integer from 1 to 64', (text) => {
+  it.each(['', ' ', 'x', '1.5', '0', '-1', '65', 'NaN', 'Infinity'])('%j is not an integer from 1 to 64', (text) => {
     expect(() => integer(1, 64)(text)).toThrow(InvalidArgumentError);
   });
 
@@ -19,7 +19,7 @@ describe('values of options', () => {
     expect(() => integer(1)('1e18')).toThrow('Expected an integer, 1 to 9007199254740991.');
   });
 
-  it.each(['', 'x', '0', '-1', '1.5.2', 'NaN', 'Infinity'])('%j is no number above 0', (text) => {
+  it.each(['', 'x', '0', '-1', '1.5.2', 'NaN', 'Infinity'])('%j is not a number above 0', (text) => {
     expect(() => positive(text)).toThrow(InvalidArgumentError);
   });
 });

@@ -22,12 +22,12 @@ export interface RunOptions {
   interruptAt?: RegExp;
   /** Default: the signal of Ctrl-C. */
   signal?: NodeJS.Signals;
-  /** Number of times that the signal is sent. Default 1. */
+  /** Number of times that the signal is sent. Default: 1. */
   times?: number;
   /** Files for the output and the errors, which `Ended` then lacks. */
   stdout?: string;
   stderr?: string;
-  /** Default 1; null leaves the option out. */
+  /** Default: 1; null leaves the option out. */
   threads?: number | null;
 }
 

@@ -58,7 +58,7 @@ describeReal('whisper-tiny.en', async (path) => {
 
     it('refuses other files, and several files for subtitles', async () => {
       expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain(
-        'this is no sound that can be read',
+        'this is not a readable sound file',
       );
       const slow = join(folder, 'slow.wav');
       const bytes = readFileSync(recording);

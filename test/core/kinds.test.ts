@@ -1,4 +1,4 @@
-// Values of other realms, as an iframe's or what Node itself makes in Jest: they are no `instanceof` of this one's classes.
+// Values of other realms, as an iframe's or what Node itself makes in Jest: they are not an `instanceof` of this one's classes.
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 

@@ -93,7 +93,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
     [
       'a text',
       () => ({ 'cat.txt': text('cat') }),
-      /no model: config.json and model.safetensors are missing.*“cat.txt”/,
+      /not a model: config.json and model.safetensors are missing.*“cat.txt”/,
     ],
     ['half a model', () => ({ 'config.json': files['config.json']! }), /model.safetensors is missing/],
     ['a config that is not JSON', () => ({ ...files, 'config.json': text('{') }), /config.json is not JSON/],

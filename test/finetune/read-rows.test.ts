@@ -173,7 +173,7 @@ describe('rows of files', () => {
     ]);
     const first = async (path: string) => (await readRows(path).next()).value;
     await expect(first('test/finetune/packed.parquet')).rejects.toThrow(/packed.parquet cannot be read: .*ZSTD/);
-    writeFileSync(join(folder, 'bad.parquet'), 'PAR1 is no file');
+    writeFileSync(join(folder, 'bad.parquet'), 'PAR1 is not a file');
     await expect(first(join(folder, 'bad.parquet'))).rejects.toThrow(FormatError);
     await expect(first(join(folder, 'none.parquet'))).rejects.toThrow('ENOENT');
   });

@@ -116,5 +116,5 @@ describe('passages', () => {
   });
 
   it('do not exist in an empty text', () => expect(splitPassages(' \n\n')).toEqual([]));
-  it('refuse what is no text', () => expect(() => splitPassages(5 as never)).toThrow('splitPassages: '));
+  it('refuse a value that is not text', () => expect(() => splitPassages(5 as never)).toThrow('splitPassages: '));
 });

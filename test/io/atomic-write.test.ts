@@ -82,7 +82,7 @@ describe('writeInFolders', () => {
   });
 });
 
-describe.skipIf(process.platform === 'win32')('a path that is no plain file', () => {
+describe.skipIf(process.platform === 'win32')('a path that is not a plain file', () => {
   const isLink = async (name: string) => (await lstat(join(folder, name))).isSymbolicLink();
 
   it('follows links to the written file, even if it does not exist yet', async () => {

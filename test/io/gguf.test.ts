@@ -176,7 +176,7 @@ const wrapping: typeof lies = [
   ],
   ['an unknown type of a list (CVE-2024-32878)', lying(placeOf('some.ints') + 4, 99n, 4), /99/],
   [
-    'an alignment that is no uint32',
+    'an alignment that is not a uint32',
     await ggufBytes(new Map([['general.alignment', { string: '32' }]]), []),
     /alignment/,
   ],

@@ -99,7 +99,7 @@ describe('the loss', () => {
     expect(loss([{ classLabels: [4], boxes: [box] }])).toThrow('integers from 0 to 3');
     expect(loss([{ classLabels: [0], boxes: [[0.5, 0.5, -0.1, 0.1]] }])).toThrow('a box of negative size');
     expect(loss([])).toThrow('one for each of 1 images');
-    expect(loss([1])).toThrow('labels are no targets');
+    expect(loss([1])).toThrow('labels are not detection targets');
     model.dispose();
   });
 });

@@ -25,7 +25,7 @@ const blocks = {
   uint4: [21, 32, [2]],
 } as const satisfies Readonly<Record<string, readonly [number, number, readonly number[], number?]>>;
 export type FileFormat = keyof typeof blocks;
-/** The high byte of small scales that are no float16. */
+/** The high byte of small scales that are not float16 numbers. */
 const HIGH: Readonly<Record<string, number>> = { bfloat16: 0x3c, uint4: 0x3c };
 export const formats = Object.keys(blocks) as FileFormat[];
 

@@ -37,7 +37,7 @@ function refuse(calls: Calls, values: readonly unknown[]) {
   });
 }
 
-describe('options that are no object', () => {
+describe('options that are not an object', () => {
   const calls: Calls = {
     addLayerNorm: (o) => addLayerNorm(x, x, v, v, o),
     attention: (o) => attention(x, x, x, o),

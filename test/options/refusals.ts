@@ -60,7 +60,7 @@ async function refusalProblem(run: () => unknown, words: readonly (readonly stri
   try {
     await run();
   } catch (error) {
-    if (!(error instanceof SimdformerError)) return `is no typed error: ${String((error as Error)?.stack ?? error)}`;
+    if (!(error instanceof SimdformerError)) return `is not a typed error: ${String((error as Error)?.stack ?? error)}`;
     if (words.some(([name]) => error.message.includes(`there is no option ${name},`))) return null;
     const missing = words.filter((alternatives) => !alternatives.some((word) => error.message.includes(word)));
     return missing.length === 0 ? null : `lacks ${missing.map(([first]) => first).join(' and ')}: ${error.message}`;

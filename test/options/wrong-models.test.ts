@@ -31,7 +31,7 @@ const calls: Record<string, (model: never) => unknown> = {
   SequenceToSequence: (model) => new finetune.SequenceToSequence(model),
 };
 
-it.each(Object.entries(calls))('%s names a value that is no model', async (_, call) => {
+it.each(Object.entries(calls))('%s names a value that is not a model', async (_, call) => {
   for (const [value, shown] of [
     [null, 'null'],
     [undefined, 'undefined'],

@@ -53,7 +53,7 @@ const program = (load: (path: string) => string) => `
     const device = await root.createDevice({ backend: 'wasm', threads: 1 });
     const init = new nn.Initializer(device, 1);
     const linear = new nn.Linear(init, 2, 3);
-    if (!(linear instanceof nn.Module)) throw new Error('Linear is no Module');
+    if (!(linear instanceof nn.Module)) throw new Error('Linear is not a Module');
     const y = ops.relu(linear.forward(device.tensor([[1, 2]])));
     if (y.constructor !== root.Tensor) throw new Error('results are other tensors');
     let error;
@@ -62,7 +62,7 @@ const program = (load: (path: string) => string) => `
     const digits = tokenizers.CharTokenizer.train('0123456789');
     const sizes = { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 13 };
     const model = new models.Transformer(device, sizes);
-    if (!(model instanceof nn.Module)) throw new Error('Transformer is no Module');
+    if (!(model instanceof nn.Module)) throw new Error('Transformer is not a Module');
     await train.fit(model, [{ target: [1, 2, 3] }], { steps: 2, optimizer: new train.AdamW(model.parameters()) });
     const { sequences } = await model.generate([[1]], { maxNewTokens: 2, logitsProcessors: [generate.temperature(2)] });
     if (sequences.length !== 1 || inspect.modelCost(model, { target: 4 }).parameters < 1) throw new Error('no model');

@@ -62,7 +62,7 @@ describe('decodeAudio', () => {
 
   it('refuses other files and values', async () => {
     const text = (letters: string) => Uint8Array.from(Buffer.from(letters, 'latin1'));
-    await expect(decodeAudio(text('hello'))).rejects.toThrow(/no sound that can be read, expected WAV, MP3/);
+    await expect(decodeAudio(text('hello'))).rejects.toThrow(/not a readable sound file, expected WAV, MP3/);
     await expect(decodeAudio(new Uint8Array(0))).rejects.toThrow(FormatError);
     await expect(decodeAudio(text(`OggS${'\0'.repeat(24)}\x80theora`))).rejects.toThrow(/expected Vorbis or Opus/);
     await expect(decodeAudio(text('\xff\xf1\x50\x80'))).rejects.toThrow(FormatError); // AAC

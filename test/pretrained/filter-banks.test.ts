@@ -27,7 +27,7 @@ describe.each(recorded)('$name $config', ({ name, config, samples, shape, values
     expect(extractor.process([new Float32Array(50)]).shape[1]).toBe(config.max_length ?? 0);
     const silence = extractor.process([new Float32Array(3200)]).data;
     expect(silence.every(Number.isFinite)).toBe(true);
-    expect(() => extractor.process([Float32Array.of(Number.NaN)])).toThrow(/no finite number/);
+    expect(() => extractor.process([Float32Array.of(Number.NaN)])).toThrow(/not a finite number/);
     expect(() => extractor.process([[1]] as never)).toThrow(/expected an array of one Float32Array/);
   });
 });

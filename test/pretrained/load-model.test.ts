@@ -56,7 +56,7 @@ describe('the type of the result', () => {
     const named = await loadModel<LoadedModel>(device, files);
     expectTypeOf(named.tokenizer).toBeNullable();
     const either: LoadedModel | null = await loadModel(device, files);
-    // @ts-expect-error A model is no text.
+    // @ts-expect-error A model is not text.
     const text: string = await load(files);
     expect(text).toBeInstanceOf(Object);
     for (const each of [own, model, expected, named, either]) each.dispose();

@@ -10,7 +10,7 @@ it.each<[string[], string]>([
   [['model.safetensors'], 'model.safetensors does not say what model it is'],
   [['model_index.json', 'unet/model.safetensors'], 'it is a pipeline of diffusers'],
   [['params.json', 'consolidated.00.pth'], 'it is in the format of the first release'],
-  [['tf_model.h5'], 'tf_model.h5 is no file of PyTorch'],
+  [['tf_model.h5'], 'tf_model.h5 is not a PyTorch file'],
   [['tokenizer.json'], 'for a tokenizer alone, call loadTokenizer'],
 ])('%j', (names, hint) => {
   const text = withoutConfig(names);

@@ -486,7 +486,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
     'exact',
   ],
   [
-    "a product with frequencies, which is no weight of RT-DETR's",
+    "a product with frequencies, which is not a weight of RT-DETR's",
     'reference3/rt_detr',
     (graph) => {
       graph.read('model/encoder', 'MatMul', { shape: [1, 3], values: Float32Array.of(1, 0.1, 0.01) });

@@ -118,7 +118,7 @@ it('can be packed', async () => {
   packed.dispose();
 });
 
-it('is no part of the model, and gives its memory back', async () => {
+it('is not part of the model, and gives its memory back', async () => {
   expect(Object.keys(model.stateDict()).filter((name) => name.startsWith('mtp.'))).toEqual([]);
   const warnings: string[] = [];
   const other = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });

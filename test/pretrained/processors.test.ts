@@ -85,7 +85,7 @@ describe('WhisperFeatureExtractor', () => {
     });
     expect(new Set(extractor.process([new Float32Array(0)]).data)).toEqual(new Set([-1.5]));
     for (const sample of [Number.NaN, Number.POSITIVE_INFINITY])
-      expect(() => extractor.process([Float32Array.of(0, sample)])).toThrow(/a sample is no finite number/);
+      expect(() => extractor.process([Float32Array.of(0, sample)])).toThrow(/a sample is not a finite number/);
     expect(() => extractor.process([[1, 2]] as never)).toThrow(ArgumentError);
     const wrong = [{ n_fft: 401 }, { feature_size: 0 }, { hop_length: '160' }, { dither: 0.1 }, { chunk_length: 1e9 }];
     for (const config of wrong) expect(() => new WhisperFeatureExtractor(config)).toThrow(FormatError);

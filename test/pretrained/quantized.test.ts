@@ -45,7 +45,7 @@ it.each(names)('%s is dequantized with the bits of its library', async (name) =>
     expect([key, entry.shape]).toEqual([key, shape]);
     expect([key, sha(await entry.data())]).toEqual([key, expected]);
   }
-  // Nothing is left over that is no weight of the model.
+  // Nothing is left over that is not a weight of the model.
   for (const key of weights.tensors.keys()) expect(key).toMatch(/(weight|bias|sinks|_proj)$/);
   weights.close();
 });
@@ -172,13 +172,13 @@ it.each<[string, ReturnType<typeof changed>, RegExp]>([
     /g_idx of .* has group 9/,
   ],
   [
-    'a state that is no JSON',
+    'a state that is not JSON',
     changed(
       'bnb-nf4',
       {},
       { [`${q}.weight.quant_state.bitsandbytes__nf4`]: { dtype: 'U8', shape: [1], data: Uint8Array.of(1) } },
     ),
-    /quant_state of .* no JSON/,
+    /quant_state of .* not JSON/,
   ],
 ])('refuses %s', async (_, files, message) => {
   const loading = loadModel(device, files);

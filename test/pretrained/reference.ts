@@ -208,7 +208,7 @@ function resultOf(output: ModelOutput, name: string): Tensor | undefined {
   return (Array.isArray(value) ? value[Number(index)] : value) as Tensor | undefined;
 }
 
-/** Compares all that is no padding; `present`: what was asked for only. */
+/** Compares all that is not padding; `present`: what was asked for only. */
 async function compareOutputs(
   output: ModelOutput,
   reference: Reference,

@@ -114,7 +114,7 @@ describe('models of sentences that are decoders', () => {
       const length = Math.hypot(...last);
       for (const [at, value] of last.entries()) expect(found[i * features + at]).toBeCloseTo(value / length, 5);
     }
-    // With a head it is no model of sentences any more, and neither is what is saved of it.
+    // With a head it is not a model of sentences any more, and neither is what is saved of it.
     const writer = await loadModel<LoadedModel>(device, folder, { head: 'language-model' });
     await writer.save(join(temporary, 'writer'));
     expect(existsSync(join(temporary, 'writer/modules.json'))).toBe(false);

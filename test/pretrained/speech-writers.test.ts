@@ -16,7 +16,7 @@ describe.each(lists.listeners)('%s', async (name) => {
   afterAll(() => model.dispose());
   const inputs = inputsOf(device, await referenceOf(data, name));
   const { greedy } = await data.json<{ greedy: number[][] }>(`${name}/reference.json`);
-  const expected = greedy.map((ids) => ids.slice(1)); // the start is no part of what is written
+  const expected = greedy.map((ids) => ids.slice(1)); // the start is not part of what is written
   const options = { maxNewTokens: (expected[0] as number[]).length, stopTokens: [] };
   const masks = inputs.attentionMask as number[][];
   const counts = masks.map((mask) => mask.filter(Boolean).length);
@@ -55,7 +55,7 @@ describe.each(lists.listeners)('%s', async (name) => {
     expect(() => model.forward({ ...inputs, attentionMask: [[1]] })).toThrow(/attentionMask has 1 rows/);
   });
 
-  /** The encoder's output for the frames of one sound that are no padding, [1, frames, d]. */
+  /** The encoder's output for the frames of one sound that are not padding, [1, frames, d]. */
   function encodedRow(own: PretrainedModel, row: number): Tensor {
     const { encoderLastHiddenState: hidden, crossAttentions } = own.forward(inputs, { attentions: true });
     const [map] = crossAttentions as [Tensor];

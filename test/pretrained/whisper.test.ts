@@ -18,7 +18,7 @@ describe('Whisper', async () => {
   const values = tensors.get('input_features')!.data() as Float32Array;
   const { greedy } = await data.json<{ greedy: number[][] }>('reference.json');
   const options = { maxNewTokens: 16, stopTokens: [] };
-  const expected = greedy.map((ids) => ids.slice(1)); // the start is no part of what is written
+  const expected = greedy.map((ids) => ids.slice(1)); // the start is not part of what is written
 
   it('generates the tokens from features', async () => {
     const features = device.tensor(values, shape);

@@ -8,7 +8,7 @@ export interface AttentionOptions {
   readonly window?: readonly [number, number];
   readonly offset?: number;
   readonly softcap?: number;
-  /** Default 1/√(width of a head of q). */
+  /** Default: 1/√(width of a head of q). */
   readonly scale?: number;
   readonly lengthsQ?: ArrayLike<number>;
   readonly lengthsK?: ArrayLike<number>;

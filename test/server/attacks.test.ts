@@ -44,7 +44,7 @@ describe('a hostile client', () => {
       status: 400,
       param: 'messages[1].tool_calls[0].function.arguments',
     });
-    const text = nested(1000, '[', ']'); // brackets in text are no nesting
+    const text = nested(1000, '[', ']'); // brackets in text are not nesting
     expect(
       (await server.post('/v1/completions', { model: 'stories', prompt: text.slice(0, 200), max_tokens: 1 })).status,
     ).toBe(200);

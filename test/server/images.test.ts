@@ -133,9 +133,9 @@ describe('images of messages', () => {
     const refusals: readonly (readonly [url: string, message: RegExp])[] = [
       ['http://images.example.com/a.png', /not fetched.*imageHosts/],
       [`http://${host}/away`, /cannot be fetched/],
-      ['file:///etc/passwd', /no address/],
+      ['file:///etc/passwd', /not an address/],
       ['data:image/png;base64,====x!', /damaged/],
-      [`data:image/png;base64,${Buffer.from('no image').toString('base64')}`, /no image that can be read/],
+      [`data:image/png;base64,${Buffer.from('no image').toString('base64')}`, /not a readable image/],
     ];
     for (const [url, message] of refusals) {
       const { status, error } = await ask(url);

@@ -138,7 +138,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(loud.text).not.toBe(said);
     });
 
-    it('refuses files that are no sound, too large files, and unknown fields', async () => {
+    it('refuses files that are not sounds, too large files, and unknown fields', async () => {
       const refusal = async (fields: Record<string, string | Blob>) => {
         const body = new FormData();
         for (const [name, value] of Object.entries(fields)) body.append(name, value);

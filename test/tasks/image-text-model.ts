@@ -8,7 +8,7 @@ import { filesOf } from '../pretrained/reference.js';
 import { testData } from '../test-data.js';
 
 interface Kind {
-  /** Tokens by id, that are no words. */
+  /** Tokens by id, that are not words. */
   readonly tokens: Readonly<Record<number, string>>;
   /** The text of an image in a template. */
   readonly mark: string;

@@ -59,7 +59,7 @@ describe('a text that is too long', () => {
   });
 });
 
-describe('an item that is no text', () => {
+describe('an item that is not text', () => {
   it('is named by its index', async () => {
     await using embed = await pipeline('feature-extraction', smallModel('bert-pooler'), { device });
     await expect(embed(['a', null as unknown as string])).rejects.toThrow('texts[1] is null, expected a string');

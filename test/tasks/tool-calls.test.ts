@@ -49,8 +49,8 @@ describe('parseToolCalls', () => {
     ],
     ['by itself', ' {"name": "a", "parameters": {"x": null}}\n', { text: '', calls: [call(UNIQUE, 'a', { x: null })] }],
     ['by itself, of no tool', '{"name": "z"}', { text: '{"name": "z"}', calls: [] }],
-    ['JSON that is no call', '{"a": 1}', { text: '{"a": 1}', calls: [] }],
-    ['arguments that are no object', '<tool_call>{"name":"a","arguments":3}</tool_call>', { calls: [] }],
+    ['JSON that is not a call', '{"a": 1}', { text: '{"a": 1}', calls: [] }],
+    ['arguments that are not an object', '<tool_call>{"name":"a","arguments":3}</tool_call>', { calls: [] }],
   ])('%s', (_, answer, expected) => {
     expect(parseToolCalls(answer, ['a', 'b'])).toMatchObject(expected);
   });

@@ -53,10 +53,10 @@ describe('added tokens', () => {
     ['are single words', added(['ab', { single_word: true }]), 'ab aba <ab> ab_ \u0301ab ab', [9, 3, 1, 2, 1, 3, 6, 9, 7, 3, 1, 2, 0, 3, 0, 1, 2, 3, 9]],
     ['are found in the text before those in normalized text', added(['b>', {}], ['<ab>', { normalized: true }]), '<ab>', [6, 1, 9]],
     ['are found in normalized text', { ...added(['AB', { normalized: true }]), normalizer: { type: 'Lowercase' } }, 'aAbABB', [1, 9, 9, 2]],
-    ['are no tokens of the model', { ...added([' a', { normalized: true }]), normalizer: space('▁'), pre_tokenizer: metaspace }, 'a b', [8, 0]],
-    ['are no words of the model', { ...added(['aab', { single_word: true }]), model: wordPieces, pre_tokenizer: { type: 'Split', pattern: { String: '<' }, behavior: 'Removed', invert: false } }, 'aabb<aab', [1, 2, 3, 3, 9]],
+    ['are not tokens of the model', { ...added([' a', { normalized: true }]), normalizer: space('▁'), pre_tokenizer: metaspace }, 'a b', [8, 0]],
+    ['are not words of the model', { ...added(['aab', { single_word: true }]), model: wordPieces, pre_tokenizer: { type: 'Split', pattern: { String: '<' }, behavior: 'Removed', invert: false } }, 'aabb<aab', [1, 2, 3, 3, 9]],
     ['are not what becomes like them', { ...added(['<a>', { special: true }]), normalizer: { type: 'Lowercase' }, pre_tokenizer: null }, '<A><a>', [0, 9]],
-    ['are no bytes', { ...added(['é', { single_word: true }]), model: unigram }, 'éé', [1, 2, 1, 2]],
+    ['are not bytes', { ...added(['é', { single_word: true }]), model: unigram }, 'éé', [1, 2, 1, 2]],
   ])('%s', async (_, parts, text, ids) => {
     expect((await load(parts)).encode(text)).toEqual(ids);
   });

@@ -145,7 +145,7 @@ describe('parseTokenizer', () => {
     ]),
     ['an added token of id -1', { ...letters, added_tokens: [{ content: 'z', id: -1 }] }, 'the token "z" the id -1'],
     ['an added token that is null', { ...letters, added_tokens: [null] }, 'null among its added_tokens'],
-    ['added tokens that are no list', { ...letters, added_tokens: null }, 'null for added_tokens'],
+    ['added tokens that are not a list', { ...letters, added_tokens: null }, 'null for added_tokens'],
     ['a model of another type', withModel({ type: 'Foo' }), 'a model of type "Foo", expected one of BPE, Unigram'],
     ['a list of words', withModel({ vocab: [['a', 0]] }), 'a list for the vocabulary of its WordLevel model'],
     ['scores by token', withModel({ type: 'Unigram' }), 'an object for the vocabulary of its Unigram model'],

@@ -165,7 +165,7 @@ describe('a checkpoint', () => {
     ['no validations', { state: { step: 1 }, optimizer: {} }, /it has no list of validations/],
     ['a validation of nothing', { state: { step: 1, validations: [3] }, optimizer: {} }, /a validation is 3, expected/],
     [
-      'no tensors',
+      'not tensors',
       { state: { step: 1, validations: [] }, optimizer: { steps: 1 } },
       /another model or other options: it has no model\./,
     ],

@@ -57,7 +57,8 @@ export function classifyCommand(): Command {
         await classifyFiles(model, files, options, labels, command);
         return;
       }
-      if (format === 'npy') command.error('error: classes are no array, expected --format text or jsonl');
+      if (format === 'npy')
+        command.error('error: classes cannot be written as an array, expected --format text or jsonl');
       using device = await openDevice(command);
       using stop = stopping();
       const source = { device, revision, stop };

@@ -42,7 +42,8 @@ export function translateCommand(): Command {
     .action(async (model: string, files: string[], options: TranslateOptions, command: Command) => {
       const { from, to, beams, maxNewTokens, revision } = options;
       const format = options.format ?? formatOf(options.out) ?? 'text';
-      if (format === 'npy') command.error('error: translations are no array, expected --format text or jsonl');
+      if (format === 'npy')
+        command.error('error: translations cannot be written as an array, expected --format text or jsonl');
       await checkReadable(files);
       using device = await openDevice(command);
       using stop = stopping();

@@ -10,7 +10,7 @@ import { PromptCache } from '../prompt-cache.js';
 
 /** Capacity of a ContinuousBatching. */
 export interface BatchingOptions {
-  /** Maximum number of sequences that are generated at the same time; others wait. Default 8. */
+  /** Maximum number of sequences that are generated at the same time; others wait. Default: 8. */
   parallel?: number | undefined;
   /**
    * Maximum length of a sequence in tokens, prompt and answer together. Default: the model's maxLength, at most 2048.
@@ -18,14 +18,14 @@ export interface BatchingOptions {
   context?: number | undefined;
   /**
    * True reserves the memory for `parallel` sequences of `context` tokens at once, so that it cannot run out later.
-   * False lets it grow with the sequences; most of it is freed when nothing runs. Default true.
+   * False lets it grow with the sequences; most of it is freed when nothing runs. Default: true.
    */
   reserve?: boolean | undefined;
-  /** Maximum number of waiting requests; one more is refused with QueueFullError. Default 64. */
+  /** Maximum number of waiting requests; one more is refused with QueueFullError. Default: 64. */
   maxWaiting?: number | undefined;
   /**
    * Number of prompt tokens read between two steps of generating sequences. A larger number increases the throughput; a
-   * smaller one makes the intervals between tokens more even. Default 128.
+   * smaller one makes the intervals between tokens more even. Default: 128.
    */
   chunk?: number | undefined;
   /** Format of keys and values, see `generate`. Default: the model's `cacheType`. */
@@ -46,7 +46,7 @@ export const LOOKUPS = ['auto', 'always', 'never'] as const;
 export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[number] | 'cache'> {
   /**
    * A cache of the same model, with the same format of keys and values. Its common prefix with the prompt is not read
-   * again. At the end it holds the sequence. Default none.
+   * again. At the end it holds the sequence. Default: none.
    */
   cache?: PromptCache | undefined;
   /**
@@ -61,11 +61,11 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
    * of others from `cachedTokens` or from timing. Default: all requests have one scope.
    */
   prefixScope?: string | undefined;
-  /** Index of the random stream of `seed`, so that several answers to one prompt differ. Default 0. */
+  /** Index of the random stream of `seed`, so that several answers to one prompt differ. Default: 0. */
   stream?: number | undefined;
-  /** Number of most probable tokens reported with every token, at most 20. Default 0. */
+  /** Number of most probable tokens reported with every token, at most 20. Default: 0. */
   topLogProbabilities?: number | undefined;
-  /** Called when the sequence leaves the queue and joins the batch. Default none. */
+  /** Called when the sequence leaves the queue and joins the batch. Default: none. */
   onStart?: (() => void) | undefined;
 }
 

@@ -129,7 +129,10 @@ export class Passes {
     return this.model.rereadLength ? this.limit.capacity : capacity;
   }
 
-  /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
+  /**
+   * Changes the number of rows and tokens. `rowLengths`: the rows that keep tokens, and how many. Throws
+   * OutOfMemoryError.
+   */
   async resize(stateSize: StateSize, rowLengths: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
     await prepareAsync(this.model, this.#textLength(stateSize.capacity));
     this.#assertUsable();
@@ -159,7 +162,7 @@ export class Passes {
     this.state.copySequence(to, from, length);
   }
 
-  /** Swaps the contents of the two rows of each pair. `held` gives the number of tokens in each row afterwards. */
+  /** Swaps the contents of the two rows of each pair. `rowLengths`: tokens in each row afterwards. */
   exchange(pairs: readonly (readonly [number, number])[], rowLengths: ReadonlyMap<number, number>): void {
     const { device } = this.model;
     const { rows } = this.#stateSize;
@@ -194,8 +197,8 @@ export class Passes {
   }
 
   /**
-   * Queues a step of the rows in `next`. The pass computes all rows up to the last of them. `held` gives the number of
-   * tokens in each row that holds any.
+   * Queues a step of the rows in `next`. The pass computes all rows up to the last of them. `rowLengths`: tokens
+   * in each row that holds any.
    */
   async step(
     next: readonly NextToken[],

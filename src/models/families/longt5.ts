@@ -236,7 +236,7 @@ function sideIndicesOf(batch: Sequences, { window, block, buckets, maxDistance }
     }
   const blocks = blocksOf(batch, globals, window);
   const [queries, columns] = [0, 1].map((side) =>
-    blocks.reduce((most, entry) => Math.max(most, side === 0 ? entry.queries : entry.keys.length), 0),
+    blocks.reduce((max, entry) => Math.max(max, side === 0 ? entry.queries : entry.keys.length), 0),
   ) as [number, number];
   const shape = [blocks.length, queries, columns] as const;
   const mask = new Int32Array(blocks.length * queries * columns);

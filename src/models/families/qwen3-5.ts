@@ -79,12 +79,12 @@ export class Qwen35 extends Llama {
     return { dModel: config.size('hidden_size'), norm, layer: () => this.layers(init, config, norm)(0), names };
   }
 
-  /** Names of the feed-forward networks, if they differ from Llama's. `body`: path of the layers. */
+  /** Names of the feed-forward networks, if they differ from Llama's. Subclasses get the path of the layers. */
   protected networkNames(_body: string): StateNames {
     return {};
   }
 
-  /** Layers for multi-token prediction are no part of the model; see `loadPredictor`. */
+  /** Layers for multi-token prediction are not part of the model; see `loadPredictor`. */
   override ignores(name: string): boolean {
     return name.startsWith('mtp.');
   }

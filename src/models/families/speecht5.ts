@@ -251,7 +251,7 @@ export interface SpeechOptions {
   /** Minimum and maximum number of frames of speech per token of text. Default: 0 and 20. */
   readonly minLengthRatio?: number | undefined;
   readonly maxLengthRatio?: number | undefined;
-  /** Seed of the dropout that varies speech, an integer from 0 on. Default 0. */
+  /** Seed of the dropout that varies speech, an integer from 0 on. Default: 0. */
   readonly seed?: number | undefined;
 }
 

@@ -45,7 +45,7 @@ export abstract class GemmaSeq2Seq extends Seq2SeqModel {
     return capped(super.logitsOf(features), cap);
   }
 
-  /** The features of the token after the last one that is no padding. The decoder reads the source, shifted by one. */
+  /** The features of the token after the last one that is not padding. The decoder reads the source, shifted by one. */
   protected override representing(features: Tensor, { batch }: PaddedBatch, { inputIds }: ModelInputs): Tensor {
     const pad = this.settings.numberOrNull('pad_token_id');
     const { rows } = rowsGiven('inputIds', inputIds);

@@ -205,7 +205,7 @@ class PosteriorEncoder extends Module {
 export interface SpeakOptions {
   /** Index of the voice, for models with several speakers. Default: none. */
   readonly speakerId?: number | undefined;
-  /** Seed of the noise that varies rhythm and tone, an integer from 0 on. Default 0. */
+  /** Seed of the noise that varies rhythm and tone, an integer from 0 on. Default: 0. */
   readonly seed?: number | undefined;
   /** Factor of the speed; 2 is twice as fast. Default: `speaking_rate` of the config. */
   readonly speakingRate?: number | undefined;

@@ -50,8 +50,8 @@ class GatedAttention extends MultiHeadAttention {
   /** [heads, T, T] */
   #biases(time: number): Tensor {
     const rows = transpose(this.distances.table()); // [2·M + 1, heads]
-    const most = ((rows.shape[0] as number) - 1) / 2;
-    const row = (distance: number) => Math.max(-most, Math.min(most, distance)) + most;
+    const max = ((rows.shape[0] as number) - 1) / 2;
+    const row = (distance: number) => Math.max(-max, Math.min(max, distance)) + max;
     const indices = Int32Array.from({ length: time * time }, (_, i) => row((i % time) - Math.floor(i / time)));
     const biases = gather(contiguous(rows), rows.device.tensor(indices)); // [T · T, heads]
     return permute(biases.reshape(time, time, this.heads), [2, 0, 1]);

@@ -118,7 +118,7 @@ export abstract class SentenceModule extends Module {
 export interface ReadOptions {
   readonly prompt: string;
   readonly task: TextTask;
-  /** The second text of each pair. Default: the texts are no pairs. */
+  /** The second text of each pair. Default: the texts are not pairs. */
   readonly secondTexts?: readonly string[] | undefined;
   /** False to keep texts that are longer than the model reads. Default: true. */
   readonly truncate?: boolean | undefined;

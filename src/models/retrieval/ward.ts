@@ -8,7 +8,7 @@ interface Merge {
 }
 
 /**
- * Divides items into at most `most` clusters. `distances` is symmetric, [n, n], row by row. Returns the cluster of each
+ * Divides items into at most `max` clusters. `distances` is symmetric, [n, n], row by row. Returns the cluster of each
  * item. Clusters are numbered from 0 in the order of scipy's `fcluster`.
  */
 export function wardClusters(distances: Float64Array, n: number, max: number): Int32Array {

@@ -58,7 +58,7 @@ export async function readParts(files: readonly OpenFile[]): Promise<OpenGguf> {
     throw new FormatError(
       count > 1
         ? `it is one of ${count} parts, but ${files.length} were given: keep the parts in one folder, with names like model-00001-of-${String(count).padStart(5, '0')}.gguf`
-        : `it is no part of a file, but its name says that there are ${files.length}`,
+        : `it is not part of a file, but its name says that there are ${files.length}`,
     );
   if (files.length === 1) return { gguf: first, file: files[0] as OpenFile };
   const tensors = new Map<string, GgufTensor>();

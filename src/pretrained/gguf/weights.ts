@@ -302,7 +302,7 @@ function checkSameShape(found: readonly GgufTensor[], shape: readonly number[]):
   throw new FormatError(`tensor ${quote(name)} is [${wrong.join(', ')}], expected the shape of ${quote(first.name)}`);
 }
 
-/** Returns the number of rows or columns of a head. Throws FormatError if it is no integer. */
+/** Returns the number of rows or columns of a head. Throws FormatError if it is not an integer. */
 function sizeOfHeads(
   { name }: GgufTensor,
   count: number,

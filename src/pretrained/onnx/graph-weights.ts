@@ -320,7 +320,7 @@ class WeightFinder {
   #addLinear(node: OnnxNode, fileName: string, weight: WeightEntry): void {
     const stored = isGeneratedName(fileName) ? null : fileName.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
-    // A parameter that is no weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
+    // A parameter that is not a weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
     if (stored !== null && stored !== fileName && !stored.endsWith('.weight'))
       this.#name(this.#stateName(stored), transposed(weight), weight);
     else if (name !== null) this.#name(`${name}.weight`, weight, weight);

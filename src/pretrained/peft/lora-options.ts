@@ -113,7 +113,7 @@ function patternOf(option: string, key: string): RegExp {
   try {
     return new RegExp(`^(.*\\.)?(${key})$`);
   } catch (cause) {
-    throw new ArgumentError(`lora: ${option} has the key "${key}", which is no regular expression`, { cause });
+    throw new ArgumentError(`lora: ${option} has the key "${key}", which is not a regular expression`, { cause });
   }
 }
 

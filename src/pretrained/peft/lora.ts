@@ -53,7 +53,7 @@ export class Lora implements Adapter {
     this.name = name;
     this.modulesToSave = options.modulesToSave ?? headModules(model);
     const isSaved = (target: LoraTarget) => this.modulesToSave.some((module) => within(target.name, module));
-    // PEFT's order: a module that is saved as a whole is no target.
+    // PEFT's order: a module that is saved as a whole is not a target.
     const all = loraTargets(model).filter((target) => !isSaved(target));
     const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
     const copies = new TrainedCopies(model, this.modulesToSave, bias === 'all');

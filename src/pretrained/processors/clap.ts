@@ -56,8 +56,8 @@ export class ClapFeatureExtractor {
 
   /**
    * Features of one recording, [1, channels, frames, feature_size]: one channel, or with fusion the whole recording and
-   * three crops. Throws ArgumentError for values that are no Float32Array, without samples, or with samples that are no
-   * finite numbers.
+   * three crops. Throws ArgumentError for values other than a Float32Array, without samples, or with samples that
+   * are not finite numbers.
    */
   process(recordings: readonly [Float32Array]): Features {
     return atOnce(this.processInParts(recordings));

@@ -90,7 +90,7 @@ function codecOf(bytes: Uint8Array): Codec {
   // A frame of MP3 starts with eleven ones. The two bits of its layer are not both 0, as they are in AAC.
   const isFrame = first === 0xff && (second & 0xe0) === 0xe0 && (second & 0x06) !== 0;
   if (startsWith(bytes, 'ID3') || isFrame) return MP3;
-  throw new FormatError(`decodeAudio: this is no sound that can be read, expected ${EXPECTED}`);
+  throw new FormatError(`decodeAudio: this is not a readable sound file, expected ${EXPECTED}`);
 }
 
 const startsWith = (bytes: Uint8Array, start: string): boolean =>

@@ -61,7 +61,7 @@ async function decode(file: Uint8Array | Blob, keepsChannels: boolean): Promise<
     return keepsChannels ? pixels : withoutAlpha(pixels);
   } catch (cause) {
     if (cause instanceof ArgumentError) throw cause;
-    throw new FormatError(`decodeImage: this is no image that can be read: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`decodeImage: this is not a readable image: ${(cause as Error).message}`, { cause });
   }
 }
 

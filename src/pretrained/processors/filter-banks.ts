@@ -17,7 +17,7 @@ export interface FilterBank {
   readonly step: number;
   /** Number of columns for this number of samples. */
   columnsOf(samples: number): number;
-  /** Features of one recording, [1, columns, width]. Throws ArgumentError for values that are no Float32Array. */
+  /** Features of one recording, [1, columns, width]. Throws ArgumentError for values other than a Float32Array. */
   process(recordings: readonly [Float32Array]): Features;
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
   processInParts(recordings: readonly [Float32Array]): Generator<undefined, Features>;
@@ -172,7 +172,7 @@ export class SeamlessM4TFeatureExtractor implements FilterBank {
     this.#bank = new KaldiFilterBank(bins, this.samplingRate, 2 ** 15, 0.85); // Povey's window
   }
 
-  /** Frames are padded to an even number. A column counts if its second frame is no padding, as in transformers. */
+  /** Frames are padded to an even number. A column counts if its second frame is not padding, as in transformers. */
   columnsOf(samples: number): number {
     const frames = this.#bank.framesOf(samples);
     if (this.#stride === 1 || frames === 0) return frames;
@@ -225,6 +225,6 @@ export function single(family: string, recordings: readonly Float32Array[]): Flo
       `${family}: the recordings are ${describeValue(recordings)}, expected an array of one Float32Array`,
     );
   if (!samples.every(Number.isFinite))
-    throw new ArgumentError(`${family}: a sample is no finite number, expected those from -1 to 1`);
+    throw new ArgumentError(`${family}: a sample is not a finite number, expected those from -1 to 1`);
   return samples;
 }

@@ -28,7 +28,7 @@ interface Format {
 /**
  * Reads a WAV file with any number of channels: integers of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits. ffmpeg
  * and SoX declare the largest length if they write to a pipe; such a file has the samples that follow. Throws
- * FormatError for other formats, for a file that ends before its declared samples, and for bytes that are no WAV file.
+ * FormatError for other formats, for a file that ends before its declared samples, and for bytes that are not a WAV file.
  */
 export function readWav(file: Uint8Array): Recording {
   if (!isTyped(file, 'Uint8Array'))
@@ -36,7 +36,7 @@ export function readWav(file: Uint8Array): Recording {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const tag = (offset: number) => String.fromCharCode(...file.subarray(offset, offset + 4));
   if (file.byteLength < 12 || tag(0) !== 'RIFF' || tag(8) !== 'WAVE')
-    throw new FormatError('this is no WAV file: expected RIFF and WAVE at its beginning');
+    throw new FormatError('this is not a WAV file: expected RIFF and WAVE at its beginning');
   let format: Format | undefined;
   for (let offset = 12; offset + 8 <= file.byteLength; ) {
     const length = view.getUint32(offset + 4, true);
@@ -118,7 +118,7 @@ export function mixDown({ channels }: Recording): Float32Array {
 
 /**
  * Makes a WAV file with one channel of 16-bit integers. Samples beyond −1 and 1 are clipped. Throws ArgumentError for
- * values that are no Float32Array, and for more samples than the file's header can count.
+ * values other than a Float32Array, and for more samples than the file's header can count.
  */
 export function writeWav(samples: Float32Array, samplingRate: number): Uint8Array {
   if (!isTyped(samples, 'Float32Array'))

@@ -33,7 +33,7 @@ export class Wav2Vec2FeatureExtractor {
 
   /**
    * Prepares recordings: samples of one channel from -1 to 1 at `samplingRate`. Shorter ones are padded with zeros.
-   * Returns [recordings, samples]. Throws ArgumentError for values that are no Float32Array, or not finite.
+   * Returns [recordings, samples]. Throws ArgumentError for values other than a Float32Array, or not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
     return atOnce(this.processInParts(recordings));
@@ -46,7 +46,7 @@ export class Wav2Vec2FeatureExtractor {
       throw new ArgumentError(
         `wav2vec2: the recordings are ${describeValue(recordings)}, expected an array of Float32Array`,
       );
-    const longest = recordings.reduce((most, samples) => Math.max(most, samples.length), 0);
+    const longest = recordings.reduce((max, samples) => Math.max(max, samples.length), 0);
     const data = new Float32Array(recordings.length * longest);
     for (const [i, samples] of recordings.entries()) yield* this.#prepare(samples, data.subarray(i * longest));
     return { data, shape: [recordings.length, longest] };

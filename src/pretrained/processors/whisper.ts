@@ -50,7 +50,7 @@ export class WhisperFeatureExtractor {
   /**
    * Features of recordings, [recordings, featureSize, frames]. Samples are one channel from −1 to 1 at `samplingRate`.
    * Each recording becomes one window: shorter ones are padded with silence, longer ones are cut. Throws ArgumentError
-   * for values that are no Float32Array, and for samples that are not finite.
+   * for values other than a Float32Array, and for samples that are not finite.
    */
   process(recordings: readonly Float32Array[]): Features {
     return atOnce(this.processInParts(recordings));
@@ -122,7 +122,7 @@ export class WhisperFeatureExtractor {
         for (let k = 0; k < weights.length; k++) sum += (weights[k] as number) * (power[first + k] as number);
         const value = Math.log10(Math.max(sum, FLOOR));
         if (!(value < Number.POSITIVE_INFINITY))
-          throw new ArgumentError('whisper: a sample is no finite number, expected those from -1 to 1');
+          throw new ArgumentError('whisper: a sample is not a finite number, expected those from -1 to 1');
         into[i * frames + frame] = value;
         if (value > largest) largest = value;
       }

@@ -77,7 +77,7 @@ async function stateOf(name: string, entry: SafetensorsEntry): Promise<FourBitSt
     const bytes = entry.size > MAX_STATE ? [] : await valuesOf(entry);
     state = JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes)));
   } catch (cause) {
-    throw new FormatError(`the quant_state of ${name} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`the quant_state of ${name} is not JSON: ${(cause as Error).message}`, { cause });
   }
   const {
     shape,

@@ -123,7 +123,7 @@ function blocksOf(matrix: GroupedMatrix, format: KeptFormat, device: Device): St
   return { format, shape, unit: 1, padded, read };
 }
 
-/** Throws FormatError for a zero point that is no code, or not the middle of the codes in a symmetric file. */
+/** Throws FormatError for a zero point that is not a code, or not the middle of the codes in a symmetric file. */
 function checkZeros({ name, bits, zeros, shape, groupSize }: GroupedMatrix, codes: Codebook, row: number): void {
   const middle = 2 ** (bits - 1);
   for (let group = 0; group * groupSize < shape[1]; group++) {

@@ -122,7 +122,7 @@ export function notRead(what: string, expected: readonly unknown[]): FormatError
   );
 }
 
-/** Returns the sizes of a matrix. Throws FormatError if the tensor is no matrix. */
+/** Returns the sizes of a matrix. Throws FormatError if the tensor is not a matrix. */
 export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: number, columns: number] {
   const [rows, columns, ...otherSizes] = shape;
   if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && otherSizes.length === 0)

@@ -27,11 +27,11 @@ export const WHEN_FULL = ['refuse', 'shift'] as const;
 export type WhenFull = (typeof WHEN_FULL)[number];
 
 export interface ChatOptions {
-  /** The system message. Default none. */
+  /** The system message. Default: none. */
   system?: string | undefined;
-  /** Tools that the model may call, if its template supports them. Default none. */
+  /** Tools that the model may call, if its template supports them. Default: none. */
   tools?: ChatTools | undefined;
-  /** Messages to continue from, without the system message. Default none. */
+  /** Messages to continue from, without the system message. Default: none. */
   messages?: readonly ChatMessage[] | undefined;
   /** Maximum number of tokens of the context. Memory grows with the conversation. Default: the model's maxLength. */
   maxLength?: number | undefined;
@@ -43,12 +43,12 @@ export interface ChatOptions {
   /**
    * Action if a message leaves no room for an answer. 'refuse': `send` throws ContextFullError, and the conversation
    * stays unchanged. 'shift': the oldest turns are hidden from the model, as few as possible; the system message and
-   * `messages` stay. Default 'refuse', here and in the command line.
+   * `messages` stay. Default: 'refuse', here and in the command line.
    */
   whenFull?: WhenFull | undefined;
   /** A template in Jinja. Default: the tokenizer's. */
   chatTemplate?: string | undefined;
-  /** Other variables of the template, such as `{ enable_thinking: false }`. Default none. */
+  /** Other variables of the template, such as `{ enable_thinking: false }`. Default: none. */
   variables?: Readonly<Record<string, unknown>> | undefined;
   /** Defaults for the options of `send`. Default: the model's own settings. */
   generation?: ChatGenerateOptions | undefined;

@@ -41,6 +41,6 @@ export function checkSavedChat(name: string, value: unknown): SavedChat {
   if (!isObject(options)) return refuse('it has no options');
   const isRead = isObject(read) && typeof read.text === 'string' && Array.isArray(read.ids);
   if (!isRead || !(read.ids as unknown[]).every((id) => Number.isInteger(id) && (id as number) >= 0))
-    return refuse('what was read are no ids');
+    return refuse('the tokens that were read are not ids');
   return value as unknown as SavedChat;
 }

@@ -11,7 +11,7 @@ import { textsOf } from '../text-inputs.js';
 import { env, localOr } from './env.js';
 
 export interface FromPretrainedOptions {
-  /** A branch, a tag or a commit. Default `main`. */
+  /** A branch, a tag or a commit. Default: `main`. */
   revision?: string | undefined;
   /** The folder of downloads. Default: `env.cacheDir`. */
   cache_dir?: string | undefined;
@@ -21,17 +21,17 @@ export interface FromPretrainedOptions {
 
 export interface TokenizerCallOptions {
   text_pair?: string | readonly string[] | null | undefined;
-  /** True pads to the longest text, 'max_length' to `max_length`. Default false. */
+  /** True pads to the longest text, 'max_length' to `max_length`. Default: false. */
   padding?: boolean | 'max_length' | undefined;
   /**
-   * True cuts texts that are longer than `max_length`. Default false, or true if `max_length` is given without padding.
+   * True cuts texts that are longer than `max_length`. Default: false, or true if `max_length` is given without padding.
    */
   truncation?: boolean | undefined;
   /** Maximum number of tokens. Default: the model's limit. */
   max_length?: number | undefined;
-  /** Default true. */
+  /** Default: true. */
   add_special_tokens?: boolean | undefined;
-  /** If false, ids are lists of numbers instead of tensors. Default true. */
+  /** If false, ids are lists of numbers instead of tensors. Default: true. */
   return_tensor?: boolean | undefined;
   /** If true, `token_type_ids` are returned. Default: if the model reads them. */
   return_token_type_ids?: boolean | null | undefined;
@@ -47,21 +47,21 @@ export interface TokenizedTexts<Ids = HostTensor<BigInt64Array>> {
 type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
 
 interface DecodeOptions {
-  /** If true, special tokens are left out. Default false. */
+  /** If true, special tokens are left out. Default: false. */
   skip_special_tokens?: boolean | undefined;
 }
 
 /** Options of `apply_chat_template`. Other names must be variables of the template, such as `enable_thinking`. */
 export interface ChatTemplateOptions
   extends Pick<TokenizerCallOptions, 'padding' | 'truncation' | 'max_length' | 'return_tensor'> {
-  /** If true, ids are returned, otherwise text. Default true. */
+  /** If true, ids are returned, otherwise text. Default: true. */
   tokenize?: boolean | undefined;
-  /** Default false. */
+  /** Default: false. */
   add_generation_prompt?: boolean | undefined;
   tools?: ApplyChatTemplateOptions['tools'];
   documents?: ApplyChatTemplateOptions['documents'];
   chat_template?: string | undefined;
-  /** If true, the result is that of a call of the tokenizer, otherwise its `input_ids`. Default true. */
+  /** If true, the result is that of a call of the tokenizer, otherwise its `input_ids`. Default: true. */
   return_dict?: boolean | undefined;
   readonly [variable: string]: unknown;
 }

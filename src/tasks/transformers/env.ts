@@ -9,13 +9,13 @@ import type { ModelLocation } from '../../pretrained/open-source.js';
 export interface Environment {
   /** The folder that holds models by their ids, such as `models/org/name`. Default: `./models/`. */
   localModelPath: string;
-  /** If true, a folder in `localModelPath` comes before the hub. Default true. */
+  /** If true, a folder in `localModelPath` comes before the hub. Default: true. */
   allowLocalModels: boolean;
-  /** If false, nothing is downloaded: a model that is not a local folder is refused. Default true. */
+  /** If false, nothing is downloaded: a model that is not a local folder is refused. Default: true. */
   allowRemoteModels: boolean;
   /** The hub's URL. Default: the environment variable `HF_ENDPOINT`, or https://huggingface.co/. */
   remoteHost: string;
-  /** The folder of downloads. Null is Hugging Face's own cache. Default null. */
+  /** The folder of downloads. Null is Hugging Face's own cache. Default: null. */
   cacheDir: string | null;
   /** Settings of caches and messages. They have no effect, but programs can set them. */
   useBrowserCache: boolean;

@@ -37,16 +37,16 @@ export class Gemma3Processor extends ImageTextProcessor {
 
   /** Crops of equal size along the longer side. */
   #crops(image: Pixels): Pixels[] {
-    const least = this.settings.count('pan_and_scan_min_crop_size', 256);
+    const minCrop = this.settings.count('pan_and_scan_min_crop_size', 256);
     const maxCrops = this.settings.count('pan_and_scan_max_num_crops', 4);
     const ratio = this.settings.number('pan_and_scan_min_ratio_to_activate', 1.2);
     const { width, height } = image;
     const [long, short] = [Math.max(width, height), Math.min(width, height)];
     if (long / short < ratio) return [];
-    const wanted = Math.min(Math.floor(long / least), Math.floor(long / short + 0.5));
+    const wanted = Math.min(Math.floor(long / minCrop), Math.floor(long / short + 0.5));
     const count = Math.min(maxCrops, Math.max(2, wanted));
     const size = Math.ceil(long / count);
-    if (Math.min(size, short) < least) return [];
+    if (Math.min(size, short) < minCrop) return [];
     return Array.from({ length: count }, (_, i) =>
       width >= height ? crop(image, i * size, 0, size, height) : crop(image, 0, i * size, width, size),
     );

@@ -46,7 +46,7 @@ export class Gemma4Processor extends ImageTextProcessor {
     };
   }
 
-  /** The largest size in whole blocks that has at most `most` patches. */
+  /** The largest size in whole blocks that has at most `maxTokens` patches. */
   #sized(image: Pixels, patch: number, pool: number, maxTokens: number): Generator<undefined, Pixels> {
     const { width, height } = image;
     const block = patch * pool;

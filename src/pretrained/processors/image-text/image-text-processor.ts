@@ -62,7 +62,7 @@ export abstract class ImageTextProcessor {
   /** Converts an image to the model's inputs. Pauses after every few milliseconds of work. */
   protected abstract prepareImage(image: Pixels): Generator<undefined, ReadyImage>;
 
-  /** Throws ArgumentError if the value is no image, or cannot be resized. */
+  /** Throws ArgumentError if the value is not an image, or cannot be resized. */
   process(image: RawImage): ReadyImage {
     return atOnce(this.processInParts(image));
   }
@@ -72,7 +72,7 @@ export abstract class ImageTextProcessor {
     return yield* this.prepareImage(yield* rgbOf(image));
   }
 
-  /** A prompt with `count` images for models without a chat template. `mark` and `begin`: texts of those tokens. */
+  /** A prompt with `count` images for models without a chat template. `mark`: the text of an image token. */
   prompt(text: string, count: number, mark: string, _begin: string): string {
     return text.includes(mark) ? text : mark.repeat(count) + text;
   }

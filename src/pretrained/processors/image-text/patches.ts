@@ -2,23 +2,23 @@
 
 import type { Pixels } from '../resize.js';
 
-/** Rounds sides to multiples of `factor`, with `least` to `most` pixels in all. `smallest`: minimum of a side. */
+/** Rounds sides to multiples of `factor`, with `min` to `max` pixels in all. `minSide`: minimum of a side. */
 export function smartSize(
   { width, height }: Pixels,
   factor: number,
-  least: number,
-  most: number,
-  smallest: number,
+  min: number,
+  max: number,
+  minSide: number,
 ): [number, number] {
-  const rounded = (side: number) => Math.max(smallest, roundEven(side / factor) * factor);
+  const rounded = (side: number) => Math.max(minSide, roundEven(side / factor) * factor);
   const [wide, high] = [rounded(width), rounded(height)];
-  if (wide * high > most) {
-    const shrink = Math.sqrt((height * width) / most);
+  if (wide * high > max) {
+    const shrink = Math.sqrt((height * width) / max);
     const down = (side: number) => Math.max(factor, Math.floor(side / shrink / factor) * factor);
     return [down(width), down(height)];
   }
-  if (wide * high >= least) return [wide, high];
-  const growth = Math.sqrt(least / (height * width));
+  if (wide * high >= min) return [wide, high];
+  const growth = Math.sqrt(min / (height * width));
   const up = (side: number) => Math.ceil((side * growth) / factor) * factor;
   return [up(width), up(height)];
 }

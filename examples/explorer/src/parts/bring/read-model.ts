@@ -63,7 +63,7 @@ async function readTransformer(given: ReadonlyMap<string, File>): Promise<Files>
   if (missing.length > 0) {
     const found = [...given.keys()].slice(0, 3).map((name) => `“${name}”`);
     throw new Complaint(
-      `That is no model: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. It has ${found.join(', ')}.`,
+      `That is not a model: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. It has ${found.join(', ')}.`,
     );
   }
   const files: Record<string, Uint8Array> = {};

@@ -25,7 +25,7 @@ interface HeadFigureProps {
   readonly isOff?: boolean;
   /** Meaning of a row and its colours. Default: words and their sounds. */
   readonly says?: string | undefined;
-  /** True if the head's numbers can be followed in another part of the page. Default true. */
+  /** True if the head's numbers can be followed in another part of the page. Default: true. */
   readonly isFollowed?: boolean;
   readonly children?: ComponentChildren;
 }

@@ -80,7 +80,7 @@ export async function converse(guest: Guest, pictures: readonly RawImage[], text
       maxNewTokens: Math.max(1, Math.min(MAX_WRITTEN, model.maxLength - prompt.length)),
     });
     const written = sequences[0] as number[];
-    // Tokens of an answer do not see later ones, so they are no part of such a prompt.
+    // Tokens of an answer do not see later ones, so they are not part of such a prompt.
     const answer = twoSided === 'prompt' ? [] : written;
     return {
       pictures,

@@ -35,7 +35,7 @@ export interface Constrained {
   readonly isComplete: boolean;
 }
 
-/** Continues a text with an answer that fits a schema, greedily. Throws Complaint for a schema that is no JSON. */
+/** Continues a text with an answer that fits a schema, greedily. Throws Complaint for a schema that is not JSON. */
 export async function constrained(guest: Guest, text: string, schema: string): Promise<Constrained> {
   const { model } = guest;
   const tokenizer = model.tokenizer as TextModel['tokenizer'];

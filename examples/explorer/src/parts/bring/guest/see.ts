@@ -12,7 +12,7 @@ export interface PatchMap {
   readonly layer: number;
   readonly heads: number;
   readonly queries: number;
-  /** Number of keys that are no patches, which come first: the class token and registers. */
+  /** Number of keys that are not patches, which come first: the class token and registers. */
   readonly extra: number;
   readonly rows: number;
   readonly columns: number;
@@ -133,7 +133,7 @@ interface RawMap {
 /** Most tokens before the patches. */
 const MAX_EXTRA = 8;
 
-/** The patches that keys stand for. Empty for maps of windows, and for keys that are no grid. */
+/** The patches that keys stand for. Empty for maps of windows, and for keys that form no grid. */
 function patchMap({ kind, layer, shape, weights }: RawMap, ratio: number): PatchMap[] {
   const [batch, heads, queries, keys] = shape as [number, number, number, number];
   if (batch !== 1) return [];
