@@ -275,7 +275,7 @@ export class EngineDevice implements Device {
     [this.#recording, this.#untracked] = [recording, false];
     try {
       const result = checkSynchronous('record', fn());
-      return new Program(this, result, recording.parts());
+      return new Program(this, result, recording.recorded());
     } catch (error) {
       recording.release();
       throw error;

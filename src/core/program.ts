@@ -70,7 +70,7 @@ interface Effects {
 }
 
 /** The parts of a program, as a recording has made them. */
-export interface RecordedParts {
+export interface Recorded {
   readonly commands: readonly RecordedCommand[];
   readonly list: CommandList;
   readonly arena: Arena;
@@ -94,7 +94,7 @@ export class Program<Result = unknown> {
     private readonly device: Host,
     /** The result of the recorded function. */
     readonly result: Result,
-    private readonly recorded: RecordedParts,
+    private readonly recorded: Recorded,
   ) {
     this.bytes = recorded.arena.words * 4;
     this.#scalars = new Set(recorded.list.patches.map(({ scalar }) => scalar));

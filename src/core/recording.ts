@@ -1,6 +1,6 @@
 import { CommandList } from './command-list.js';
 import { Arena, type Heap } from './heap.js';
-import type { RecordedCommand, RecordedGradient, RecordedParts, WrittenColumns } from './program.js';
+import type { Recorded, RecordedCommand, RecordedGradient, WrittenColumns } from './program.js';
 import type { Storage } from './storage.js';
 import type { Tensor } from './tensor.js';
 
@@ -33,7 +33,7 @@ export class Recording {
   }
 
   /** Returns the program's parts, when all commands are recorded and before `restore`. */
-  parts(): RecordedParts {
+  recorded(): Recorded {
     const gradients = [...this.#gradients].map(([slot, before]) => ({ slot, before, after: slot.state }));
     const written = [...this.#inputs].filter(([{ version }, before]) => version !== before);
     const { commands, list, arena } = this;
