@@ -1,7 +1,7 @@
 // OpenAI's API for models of this package, as a Hono app.
 
 import type { Context, Hono } from 'hono';
-import { checkOptions, describeValue, isObject } from '../core/check.js';
+import { checkOptions, describeValue, isObject, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
 import { loadOptional } from '../io/optional-package.js';
@@ -16,12 +16,12 @@ import { ApiError, apiErrorOf } from './errors.js';
 import { Keys } from './keys.js';
 import { isManaged, type ManagedModel } from './managed-model.js';
 import { Metrics } from './metrics.js';
-import { ModelPool } from './model-pool.js';
+import { ModelPool, type PoolSettings } from './model-pool.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { ollama } from './ollama/endpoints.js';
 import { openApiDocument } from './openapi.js';
 import { pipelines } from './pipelines.js';
-import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
+import { answer, type Bindings, type RequestEntry, type RequestSettings, refused } from './requests.js';
 import { rerank } from './rerank.js';
 import { responses } from './responses-api/endpoints.js';
 import { nameOf } from './schema.js';
@@ -94,11 +94,21 @@ export type OpenAIApp = Hono<Bindings> & {
   status(context: Context): Response;
 };
 
+/** Defaults of `maxBodyBytes`. */
 const BODY_BYTES = 4 * 2 ** 20;
-const AUDIO_BYTES = 25 * 2 ** 20;
 const MEDIA_BYTES = 32 * 2 ** 20;
 /** The default of `keepAliveSeconds`, as at Ollama. */
 export const KEEP_ALIVE_SECONDS = 300;
+
+const DEFAULTS = {
+  keepAliveSeconds: KEEP_ALIVE_SECONDS,
+  maxMemoryBytes: Number.POSITIVE_INFINITY,
+  apiKeys: [] as readonly string[],
+  maxWaiting: BATCHING_DEFAULTS.maxWaiting,
+  maxAudioBytes: 25 * 2 ** 20,
+  imageHosts: [] as readonly string[],
+  sharePrefixes: false,
+};
 
 /** True for a model that reads images or sounds. */
 const readsMedia = (model: LoadedModel) => PromptImages.of(model) !== null || MEDIA.some((name) => model.takes(name));
@@ -122,45 +132,15 @@ const SECONDS = {
  * OutOfMemoryError.
  */
 export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
-  const {
-    models: givenModels,
-    apiKeys = [],
-    client,
-    sharePrefixes = false,
-    cors,
-    onRequest,
-    ...poolOptions
-  } = checked(options);
+  const all = checked(options);
   const { Hono } = await loadOptional('simdformer/server', () => import('hono'));
-  const { parallel, context, maxWaiting = BATCHING_DEFAULTS.maxWaiting, imageHosts = [] } = poolOptions;
-  const { keepAliveSeconds = KEEP_ALIVE_SECONDS, maxMemoryBytes = Number.POSITIVE_INFINITY } = poolOptions;
-  const memory = { keepAliveSeconds, maxMemoryBytes };
-  const models = await ModelPool.open(givenModels, { parallel, context, maxWaiting, imageHosts, ...memory });
-  const metrics = await Metrics.create(models);
-  const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
+  const models = await ModelPool.open(all.models, poolSettingsOf(all));
   let isClosing = false;
+  const settings = await requestSettingsOf(all, models, () => isClosing);
+  const { keys, metrics } = settings;
   const endpoints = endpointsOf(models, () => isClosing);
-  const clientOf = (context: Context<Bindings>, key: string | null) =>
-    client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
-  const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
-    sharePrefixes ? '' : (client?.(context) ?? key ?? '');
-  const hasMedia = !models.isComplete || models.inMemory.some(({ model }) => readsMedia(model));
-  const { maxBodyBytes = hasMedia ? MEDIA_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = poolOptions;
-  const limits = { maxBodyBytes, maxAudioBytes };
-  const tracing = await Tracing.create();
-  const settings = {
-    keys,
-    metrics,
-    models,
-    tracing,
-    clientOf,
-    prefixScopeOf,
-    onRequest,
-    isClosing: () => isClosing,
-    ...limits,
-  };
   const app = new Hono<Bindings>();
-  if (cors !== undefined) await allowOrigins(app, cors);
+  if (all.cors !== undefined) await allowOrigins(app, all.cors);
   for (const endpoint of endpoints)
     app[endpoint.method](endpoint.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, endpoint));
   serveDocument(app, endpoints, keys, models.version);
@@ -174,6 +154,35 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const status = ({ req }: Context) =>
     statusPage(keys === null || keys.accepts(req.header('authorization')) ? models : null, { isClosing, started });
   return Object.assign(app, { close, status });
+}
+
+type AllOptions = ReturnType<typeof checked>;
+
+function poolSettingsOf(options: AllOptions): PoolSettings {
+  const { parallel, context, maxWaiting, imageHosts, keepAliveSeconds, maxMemoryBytes } = options;
+  return { parallel, context, maxWaiting, imageHosts, keepAliveSeconds, maxMemoryBytes };
+}
+
+async function requestSettingsOf(
+  { apiKeys, client, sharePrefixes, maxBodyBytes, maxAudioBytes, onRequest }: AllOptions,
+  models: ModelPool,
+  isClosing: () => boolean,
+): Promise<RequestSettings> {
+  const metrics = await Metrics.create(models);
+  const hasMedia = !models.isComplete || models.inMemory.some(({ model }) => readsMedia(model));
+  return {
+    keys: apiKeys.length > 0 ? new Keys(apiKeys) : null,
+    metrics,
+    models,
+    tracing: await Tracing.create(),
+    maxBodyBytes: maxBodyBytes ?? (hasMedia ? MEDIA_BYTES : BODY_BYTES),
+    maxAudioBytes,
+    clientOf: (context, key) =>
+      client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '',
+    prefixScopeOf: (context, key) => (sharePrefixes ? '' : (client?.(context) ?? key ?? '')),
+    onRequest,
+    isClosing,
+  };
 }
 
 function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
@@ -235,13 +244,9 @@ function serveMetrics(app: Hono<Bindings>, metrics: Metrics, keys: Keys | null):
   );
 }
 
-function checked(options: OpenAIOptions): OpenAIOptions {
-  const {
-    models,
-    apiKeys = [],
-    cors = [],
-    imageHosts = [],
-  } = checkOptions('openai', options, {
+/** Returns the options with their defaults. Throws ArgumentError for wrong options. */
+function checked(options: OpenAIOptions) {
+  const given = checkOptions('openai', options, {
     models: 'object',
     apiKeys: 'array',
     parallel: 'count',
@@ -257,6 +262,8 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     client: 'function',
     onRequest: 'function',
   });
+  const all = { ...given, ...withDefaults(given, DEFAULTS) };
+  const { models, apiKeys, imageHosts, cors = [] } = all;
   if (!isObject(models) || Object.keys(models).length === 0)
     throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
   for (const [name, model] of Object.entries(models)) checkModel(name, model);
@@ -271,7 +278,7 @@ function checked(options: OpenAIOptions): OpenAIOptions {
       throw new ArgumentError(
         `openai: cors is ${describeValue(origin)}, expected '*' or origins such as 'https://example.com'`,
       );
-  return options;
+  return all;
 }
 
 /** Keys are secret, so the error does not quote them. */
