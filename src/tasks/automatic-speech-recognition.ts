@@ -10,7 +10,8 @@ import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './speech
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import { Transcript, type TranscriptChunk } from './speech/transcript.js';
 import { WhisperContext } from './speech/whisper-context.js';
-import { type PreparedRecording, transcribeInWindows, type WindowedOptions } from './speech/whisper-windows.js';
+import type { PreparedRecording, WindowedOptions } from './speech/whisper-track.js';
+import { transcribeInWindows } from './speech/whisper-windows.js';
 import type { Task } from './task.js';
 
 export type {

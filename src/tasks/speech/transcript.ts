@@ -4,7 +4,7 @@ import { hasSpaces, languageNames } from './languages.js';
 import { merged, type TimedToken } from './overlap.js';
 import type { SpeechQuality } from './quality.js';
 import type { WhisperContext } from './whisper-context.js';
-import type { TranscribedWindow, WindowedTranscript } from './whisper-windows.js';
+import type { TranscribedWindow, WindowedTranscript } from './whisper-track.js';
 import { wordsOf } from './words.js';
 
 /** A part of a recording: some sentences, or a word. */

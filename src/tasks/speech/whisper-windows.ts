@@ -5,89 +5,19 @@ import type { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
 import { inferenceAsync } from '../../nn/inference-async.js';
 import { inference } from '../../nn/module.js';
-import type { Features } from '../../pretrained/processors/features.js';
-import {
-  ChosenScores,
-  compressionRatio,
-  probabilityOf,
-  type QualityLimits,
-  type SpeechQuality,
-  tokenIdBytes,
-} from './quality.js';
+import { ChosenScores, compressionRatio } from './quality.js';
+import { isDoubtful, isSilent, languagesAndSilences, withSilence } from './silence.js';
 import { timestampRules } from './timestamp-rules.js';
 import { timesOf } from './token-times.js';
-import type { SpeechTask, WhisperContext } from './whisper-context.js';
-
-/**
- * A recording at the model's sampling rate. `features` is [bins, frames of all windows]; its first `frames` frames are
- * not padding.
- */
-export interface PreparedRecording {
-  readonly samples: Float32Array;
-  readonly features: Features;
-  readonly frames: number;
-}
-
-/** A window of a recording, and its text. */
-export interface TranscribedWindow {
-  /** Frame at which the window begins. */
-  readonly seek: number;
-  /** Index of the window's first token. */
-  readonly first: number;
-  /** Null if it was not requested. */
-  readonly quality: SpeechQuality | null;
-}
-
-/** Transcript of a recording. */
-export interface WindowedTranscript {
-  /** Windows, in order. */
-  readonly windows: readonly TranscribedWindow[];
-  /** Tokens of text and of times. Times count from the beginning of a window. */
-  readonly tokens: readonly number[];
-  /** Time of each token in seconds of the recording; null if times were not requested. */
-  readonly times: readonly number[] | null;
-  /** Code of the language; null if the model has none. */
-  readonly language: string | null;
-}
-
-export interface WindowedOptions {
-  readonly timestamps: boolean;
-  /** True to return the time of each token. */
-  readonly tokenTimes: boolean;
-  /** Language in the form of `WhisperContext.languageOf`. */
-  readonly language: string | null | undefined;
-  readonly task: SpeechTask | null | undefined;
-  /** Temperatures of attempts, one after the other while `limits` refuse; null for the temperature of `generate`. */
-  readonly temperatures: readonly number[] | null;
-  readonly limits: QualityLimits;
-  /** True to measure the quality of each window. */
-  readonly measuresQuality: boolean;
-  /** Tokens of a preceding text. */
-  readonly prompt: readonly number[];
-  /** True if the text of earlier windows follows `prompt` as context. */
-  readonly conditionsOnPrevious: boolean;
-  readonly batchSize: number;
-  readonly generate: GenerateOptions;
-  readonly signal?: AbortSignal | undefined;
-  /** Called with each token as it is generated, if no later step can drop it. */
-  readonly onToken?: ((recording: number, token: number) => unknown) | undefined;
-  /** Called with the tokens of each window that `onToken` did not report. */
-  readonly onWindow?: ((recording: number, tokens: readonly number[]) => unknown) | undefined;
-}
-
-/** A recording in progress. */
-interface Track {
-  readonly index: number;
-  readonly recording: PreparedRecording;
-  /** The frame at which the next window begins. */
-  seek: number;
-  language: string | null | undefined;
-  readonly tokens: number[];
-  readonly times: number[];
-  readonly windows: TranscribedWindow[];
-  /** True if the next window gets the preceding text as context. */
-  hasContext: boolean;
-}
+import type { WhisperContext } from './whisper-context.js';
+import type {
+  PreparedRecording,
+  Track,
+  Window,
+  WindowedOptions,
+  WindowedTranscript,
+  WindowTokens,
+} from './whisper-track.js';
 
 /**
  * Transcribes recordings, several as a batch, which does not change their texts. Rejects with the reason of `signal`,
@@ -119,24 +49,13 @@ export async function transcribeInWindows(
     const encoded = await encode(whisper, batch);
     try {
       const silences = await languagesAndSilences(whisper, batch, encoded, options);
-      for (const group of groupByPrefixLength(whisper, batch, options)) {
-        const all = group.length === batch.length;
-        for (const indices of all ? [group] : group.map((i) => [i])) {
-          const windowStates = all
-            ? encoded
-            : inference(whisper.model, () => encoded.rows(indices[0] as number, (indices[0] as number) + 1));
-          try {
-            await transcribeWindows(
-              whisper,
-              indices.map((i) => ({ track: batch[i] as Track, silence: silences[i] as number | null })),
-              windowStates,
-              options,
-            );
-          } finally {
-            if (windowStates !== encoded) windowStates.dispose();
-          }
-        }
-      }
+      const windows = batch.map((track, i): Window => ({ track, silence: silences[i] as number | null }));
+      // Decoders that read equally many tokens before the text run as a batch.
+      const prefixLengths = batch.map((track) => prefixOf(whisper, track, options).length);
+      if (new Set(prefixLengths).size === 1) await transcribeWindows(whisper, windows, encoded, options);
+      else
+        for (const [i, window] of windows.entries())
+          await withRow(whisper, encoded, i, (row) => transcribeWindows(whisper, [window], row, options));
     } finally {
       encoded.dispose();
     }
@@ -167,74 +86,19 @@ async function encode({ model, extractor }: WhisperContext, tracks: readonly Tra
   });
 }
 
-/**
- * Finds the languages that are not known yet, and the probability of silence in each window. A probability is null if
- * nothing needs it before the text is written.
- */
-async function languagesAndSilences(
-  whisper: WhisperContext,
-  tracks: readonly Track[],
+/** Calls `use` with the encoder's output for window `i`, which exists until the end of the call. */
+async function withRow(
+  { model }: WhisperContext,
   encoded: Tensor,
-  options: WindowedOptions,
-): Promise<(number | null)[]> {
-  const { measuresQuality, limits, onToken } = options;
-  const isKnown = tracks.every(({ language }) => language !== null);
-  const mayBeSilent =
-    limits.noSpeech !== null && (onToken !== undefined || tracks.some((track) => isQuiet(whisper, track)));
-  if (isKnown && !measuresQuality && !mayBeSilent) return tracks.map(() => null);
-  return firstStep(whisper, tracks, encoded, options.signal);
-}
-
-/**
- * Reads the start token alone. Returns the probability that nothing is said, for each window, and sets the likeliest
- * language of the tracks that have none yet.
- */
-async function firstStep(
-  { model, start, languages, tokens }: WhisperContext,
-  tracks: readonly Track[],
-  encoded: Tensor,
-  signal: AbortSignal | undefined,
-): Promise<number[]> {
-  const isKnown = tracks.every(({ language }) => language !== null);
-  const codes = new Map([...languages].map(([code, id]) => [id, code]));
-  const silences: number[] = [];
-  const { sequences } = await model.generate(encoded, {
-    ...GREEDY,
-    decoderStartTokenId: start,
-    maxNewTokens: 1,
-    logitsProcessors: [
-      (scores) => {
-        silences.push(probabilityOf(scores, tokens.noTimestamps - 1)); // <|nospeech|> comes before <|notimestamps|>
-        if (isKnown) return;
-        for (let token = 0; token < scores.length; token++)
-          if (!codes.has(token)) scores[token] = Number.NEGATIVE_INFINITY;
-      },
-    ],
-    signal,
-  });
-  if (!isKnown)
-    for (const [i, track] of tracks.entries()) track.language ??= codes.get(sequences[i]?.[0] as number) ?? null;
-  return silences;
-}
-
-/** Options for the first step. The generation settings of a model's files concern text, not the token of a language. */
-const GREEDY: GenerateOptions = {
-  prefix: [],
-  suppressTokens: [],
-  beginSuppressTokens: [],
-  stopTokens: [],
-  numBeams: 1,
-  doSample: false,
-};
-
-/** Groups tracks whose decoders read the same number of tokens before the text. Returns their indices. */
-function groupByPrefixLength(whisper: WhisperContext, tracks: readonly Track[], options: WindowedOptions): number[][] {
-  const groups = new Map<number, number[]>();
-  for (const [i, track] of tracks.entries()) {
-    const { length } = prefixOf(whisper, track, options);
-    groups.set(length, [...(groups.get(length) ?? []), i]);
+  i: number,
+  use: (row: Tensor) => Promise<void>,
+): Promise<void> {
+  const row = inference(model, () => encoded.rows(i, i + 1));
+  try {
+    await use(row);
+  } finally {
+    row.dispose();
   }
-  return [...groups.values()];
 }
 
 /** Tokens that the decoder reads before the text: the preceding text if it is context, and the tokens for the task. */
@@ -251,23 +115,6 @@ function prefixOf(
   return past.length > 0 ? [startOfPast as number, ...past, ...forced] : forced;
 }
 
-/** A window that is being transcribed. */
-interface Window {
-  readonly track: Track;
-  /** Probability of silence; null if it was not computed. */
-  readonly silence: number | null;
-}
-
-/** Tokens that were generated for a window. */
-interface WindowTokens {
-  readonly prefix: readonly number[];
-  readonly tokens: readonly number[];
-  readonly isComplete: boolean;
-  /** Mean log-probability of the tokens. */
-  readonly meanLogProbability: number;
-  readonly quality: SpeechQuality | null;
-}
-
 /**
  * Transcribes one window of each track, again at higher temperatures if it fails a threshold, and moves to the next
  * window.
@@ -280,71 +127,16 @@ async function transcribeWindows(
 ): Promise<void> {
   const { temperatures, limits } = options;
   const generated = await generateTokens(whisper, windows, encoded, temperatures?.[0] ?? null, options);
-  for (const [i, source] of windows.entries()) {
-    let result = generated[i] as WindowTokens;
-    const alone = inference(whisper.model, () => encoded.rows(i, i + 1));
-    try {
-      const window = await withSilence(whisper, source, result, alone, options);
+  for (const [i, source] of windows.entries())
+    await withRow(whisper, encoded, i, async (row) => {
+      let result = generated[i] as WindowTokens;
+      const window = await withSilence(whisper, source, result, row, options);
       for (const temperature of temperatures?.slice(1) ?? []) {
         if (isSilent(whisper, window, result, limits) || !(await isDoubtful(whisper, result, limits))) break;
-        [result] = (await generateTokens(whisper, [window], alone, temperature, options)) as [WindowTokens];
+        [result] = (await generateTokens(whisper, [window], row, temperature, options)) as [WindowTokens];
       }
-      await addToTrack(whisper, window, result, alone, options);
-    } finally {
-      alone.dispose();
-    }
-  }
-}
-
-/** Samples below this magnitude, -60 dB of full scale, are noise of the recorder. */
-const MAX_NOISE = 1e-3;
-
-/** True if no sample of the next window is louder than the recorder's noise. */
-function isQuiet({ extractor }: WhisperContext, { recording, seek }: Track): boolean {
-  const perFrame = extractor.samples / extractor.frames;
-  return recording.samples
-    .subarray(seek * perFrame, (seek + extractor.frames) * perFrame)
-    .every((x) => Math.abs(x) < MAX_NOISE);
-}
-
-/** The mean log-probability below which a window may be silent, if the caller gives none: Whisper's default. */
-const UNLIKELY_LOG_PROBABILITY = -1;
-
-const isUnlikely = ({ meanLogProbability }: WindowTokens, { logProbability }: QualityLimits) =>
-  meanLogProbability < (logProbability ?? UNLIKELY_LOG_PROBABILITY);
-
-/** Returns the window with its probability of silence, which is computed only if the text is unlikely. */
-async function withSilence(
-  whisper: WhisperContext,
-  window: Window,
-  generated: WindowTokens,
-  encoded: Tensor,
-  { limits, signal }: WindowedOptions,
-): Promise<Window> {
-  if (window.silence !== null || limits.noSpeech === null || !isUnlikely(generated, limits)) return window;
-  const [silence] = (await firstStep(whisper, [window.track], encoded, signal)) as [number];
-  return { ...window, silence };
-}
-
-/**
- * True if nothing is said in the window: the model finds silence probable, and either its text is unlikely or the sound
- * itself is quiet. Whisper's rule alone would keep " you", which the model is sure of when it hears digital silence.
- */
-function isSilent(
-  whisper: WhisperContext,
-  { track, silence }: Window,
-  generated: WindowTokens,
-  limits: QualityLimits,
-): boolean {
-  const { noSpeech } = limits;
-  if (noSpeech === null || silence === null || silence <= noSpeech) return false;
-  return isUnlikely(generated, limits) || isQuiet(whisper, track);
-}
-
-async function isDoubtful({ model }: WhisperContext, generated: WindowTokens, limits: QualityLimits): Promise<boolean> {
-  if (limits.logProbability !== null && isUnlikely(generated, limits)) return true;
-  const { compressionRatio: max } = limits;
-  return max !== null && (await compressionRatio(tokenIdBytes(generated.tokens, model.vocabSize))) > max;
+      await addToTrack(whisper, window, result, row, options);
+    });
 }
 
 async function generateTokens(
