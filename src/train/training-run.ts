@@ -1,21 +1,14 @@
 // The training loop of `fit`. It is loaded at the first call, so pages that do not train need not download it.
 
-import { checkNumber, isCount, isNotNegative } from '../core/check.js';
+import { checkNumber, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { AdamW } from './adamw.js';
 import { isReplaceable, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
-import { type FinalWeights, finalWeightsOf, WeightsCopy } from './final-weights.js';
+import { type FinalWeights, finalWeightsOf } from './final-weights.js';
 import { fingerprintOfText } from './fingerprint.js';
-import {
-  checkSettings,
-  type FitOptions,
-  type FitResult,
-  type Progress,
-  type Validation,
-  type WeightsKind,
-} from './fit-options.js';
+import { checkSettings, type FitOptions, type FitResult, type Progress } from './fit-options.js';
 import { type GradientSum, LocalSum, WorldSum } from './gradient-sum.js';
 import { areFinite, diverged } from './non-finite.js';
 import type { Data, Learner } from './objective.js';
@@ -24,12 +17,12 @@ import { Pending } from './pending.js';
 import { Ranks, type Step } from './ranks.js';
 import { type Reader, readerOf } from './reader.js';
 import type { RunState } from './run-state.js';
-import { inverseSquareRoot, type Schedule } from './schedule.js';
 import { Shards } from './shards.js';
 import { shareState } from './share-state.js';
 import { type PreparedBatch, StepGradients } from './step-gradients.js';
+import { planOf, UNPLANNED } from './step-plan.js';
 import { type LossSettings, namedTensorsOf } from './trainable.js';
-import { areBetter, checkMetrics, validationsSinceBest } from './validations.js';
+import { Validator } from './validator.js';
 import { checkAgreement } from './world.js';
 
 /** A step that is running or has run. */
@@ -49,17 +42,13 @@ const training = new WeakSet<Learner['model']>();
 export class TrainingRun {
   readonly #model: Learner['model'];
   readonly #data: Reader;
-  /** Number of batches in an epoch. For a stream it is unknown at first, and not needed if `steps` is given. */
-  #perEpoch = Number.POSITIVE_INFINITY;
-  #steps = 0;
   readonly #accumulation: number;
-  #schedule: Schedule;
+  #plan = UNPLANNED;
   readonly #optimizer: Optimizer;
   /** The parameters of the model and of the optimizer. */
   readonly #parameters: ReadonlySet<Tensor>;
-  /** The model's parameters that require gradients. */
-  readonly #trained: readonly Tensor[];
   readonly #finalWeights: FinalWeights;
+  readonly #validator: Validator;
   readonly #ranks: Ranks;
   /** Sums gradients if a step has several batches. */
   readonly #sum: GradientSum | null;
@@ -87,23 +76,20 @@ export class TrainingRun {
     const { model } = learner;
     this.#model = model;
     checkSettings(options, model);
-    if (training.has(model)) {
-      throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
-    }
-    const { gradientAccumulation = 1, seed = 0, schedule, wire = 'float32', zeroStage = 0 } = options;
+    assertIdle(model);
+    const { gradientAccumulation = 1, seed = 0, wire = 'float32', zeroStage = 0 } = options;
     const world = options.world && options.world.size > 1 ? options.world : undefined;
     this.#ranks = new Ranks(world);
     this.#accumulation = gradientAccumulation;
-    this.#schedule = schedule ?? (() => 0); // until the steps are planned
     this.#data = readerOf(data, learner, options);
-    const isStream = this.#data.perEpoch === null;
-    if (this.#data.perEpoch !== null) this.#plan(this.#data.perEpoch);
+    const { perEpoch } = this.#data;
+    if (perEpoch !== null) this.#plan = planOf(options, perEpoch, this.#batchesOfStep);
     this.#state = {
       step: 0,
       seed,
       gradientAccumulation: this.#batchesOfStep,
       data: options.checkpoint === undefined ? undefined : this.#data.fingerprint, // this reads all data
-      firstBatch: isStream ? 0 : learner.fingerprintOf(this.#data.batch(0) as readonly unknown[]),
+      firstBatch: perEpoch === null ? 0 : learner.fingerprintOf(this.#data.batch(0) as readonly unknown[]),
       skipped: 0,
       validations: [],
     };
@@ -112,16 +98,12 @@ export class TrainingRun {
     const trained = params.filter((param) => param.requiresGrad);
     if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
     // No caller's code, which may throw, runs below. Memory that is taken from here on therefore cannot leak.
-    const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
-    if (!trained.some((param) => optimizer.params.includes(param))) {
-      throw new ArgumentError(
-        'fit: the optimizer has none of the parameters that require gradients: give it model.parameters()',
-      );
-    }
+    const optimizer = optimizerFor(trained, options);
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
-    this.#trained = trained;
-    this.#finalWeights = finalWeightsOf(trained, options);
+    const finalWeights = finalWeightsOf(trained, options);
+    this.#finalWeights = finalWeights;
+    this.#validator = new Validator({ model, trained, finalWeights, ranks: this.#ranks, state: this.#state, options });
     this.#sum = null;
     if (world !== undefined) this.#sum = new WorldSum(world, optimizer.params, wire);
     else if (gradientAccumulation > 1) this.#sum = new LocalSum(optimizer.params);
@@ -130,19 +112,10 @@ export class TrainingRun {
     training.add(model);
   }
 
-  /** Sets the number of steps and the schedule. */
-  #plan(perEpoch: number): void {
-    const { steps, epochs = 1, schedule } = this.options;
-    this.#perEpoch = perEpoch;
-    this.#steps = steps ?? Math.ceil((epochs * perEpoch) / this.#batchesOfStep);
-    checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
-    const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
-    this.#schedule = schedule ?? inverseSquareRoot(1e-3, { warmup });
-  }
-
   /** Plans the steps of a stream. Without `steps`, it reads the stream once to count them. */
   async #planStream(): Promise<void> {
-    this.#plan(this.options.steps === undefined ? await this.#data.count() : Number.POSITIVE_INFINITY);
+    const perEpoch = this.options.steps === undefined ? await this.#data.count() : Number.POSITIVE_INFINITY;
+    this.#plan = planOf(this.options, perEpoch, this.#batchesOfStep);
     this.#state.firstBatch = this.learner.fingerprintOf(await this.#data.batch(0));
   }
 
@@ -152,49 +125,13 @@ export class TrainingRun {
     const resumed = await this.#begin();
     await yieldToEventLoop();
     // A resumed run does not continue if early stopping had ended it and the patience is not greater now.
-    const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
+    const reason = resumed && this.#validator.hasWaited ? 'early' : await this.#takeSteps();
     const { step, skipped, validations } = this.#state;
-    if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
+    if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validator.validate();
     if (step > 0) await this.#save(); // otherwise there is no progress to save
-    const final = reason === 'aborted' ? this.#asMeasured('last', validations.at(-1)) : await this.#finish();
+    const final = reason === 'aborted' ? this.#validator.leave() : await this.#validator.finish();
     await this.#model.device.flush();
     return { step, reason, losses: this.#losses, skipped, validations, ...final };
-  }
-
-  /**
-   * Puts the weights that the options require into the model. An average is used only if it is better than the last
-   * weights.
-   */
-  async #finish(): Promise<Pick<FitResult, 'weights' | 'metrics'>> {
-    const { validations } = this.#state;
-    const { validate, earlyStopping } = this.options;
-    const kind = this.#finalWeights.kind(validations.length);
-    if (kind === 'average' && validate !== undefined) return this.#finishWithAverage(validations.at(-1) as Validation);
-    this.#finalWeights.finish(validations.length);
-    if (kind === 'average') return { weights: kind, metrics: undefined };
-    const past = kind === 'best' && earlyStopping ? validationsSinceBest(validations, earlyStopping.metric) : 0;
-    return { weights: kind, metrics: validations.at(-1 - past)?.metrics };
-  }
-
-  /** Measures the average of the weights, and keeps it only if that is better than `last`. */
-  async #finishWithAverage(last: Validation): Promise<Pick<FitResult, 'weights' | 'metrics'>> {
-    const weights = new WeightsCopy(this.#trained);
-    try {
-      weights.blend(0, 1);
-      this.#finalWeights.finish(this.#state.validations.length);
-      const metrics = await this.#measure();
-      const averageIsKept = areBetter(metrics, last.metrics);
-      if (!averageIsKept) weights.restore();
-      await this.options.onValidation?.({ step: last.step, metrics, averageIsKept });
-      return averageIsKept ? { weights: 'average', metrics } : { weights: 'last', metrics: last.metrics };
-    } finally {
-      weights.dispose();
-    }
-  }
-
-  /** The kind of weights in the model, and the metrics of `validation`, if it measured these weights. */
-  #asMeasured(weights: WeightsKind, validation: Validation | undefined): Pick<FitResult, 'weights' | 'metrics'> {
-    return { weights, metrics: validation?.step === this.#state.step ? validation.metrics : undefined };
   }
 
   /** Prepares the model and the checkpoint; returns true if the run resumes. */
@@ -219,7 +156,7 @@ export class TrainingRun {
     const { validateEvery, checkpointEvery = 500, skipNonFinite = false } = this.options;
     // Each step is prepared while the previous one runs.
     let report = new Pending(Promise.resolve());
-    while (this.#state.step < this.#steps && !this.#isStopped()) {
+    while (this.#state.step < this.#plan.steps && !this.#isStopped()) {
       const step = ++this.#state.step;
       if (this.#sum !== null || skipNonFinite) await report.value(); // there, a step is queued only after its gradients ran
       const queued = new Pending(this.#queue(step));
@@ -228,7 +165,7 @@ export class TrainingRun {
       report = new Pending(this.#report(await queued.value()));
       if (validateEvery !== undefined && step % validateEvery === 0) {
         await report.value();
-        if (await this.#validate()) return 'early';
+        if (await this.#validator.validate()) return 'early';
       }
       if (step % checkpointEvery === 0 || (this.#ranks.size > 1 ? this.#isLate : this.#isOverdue())) {
         await report.value();
@@ -236,7 +173,7 @@ export class TrainingRun {
       }
     }
     await report.value();
-    return this.#state.step < this.#steps ? 'aborted' : 'done';
+    return this.#state.step < this.#plan.steps ? 'aborted' : 'done';
   }
 
   /** True if the run was asked to stop: by `signal` or, with several ranks, as agreed at the last step. */
@@ -313,7 +250,7 @@ export class TrainingRun {
     const weights = items.map((batch, i) => this.learner.weightOf(batch, this.#lossSettings, numbers[i] as number));
     const counts = await this.#ranks.all(weights);
     const total = counts.reduce((sum, count) => sum + count, 0);
-    const learningRate = this.#schedule(step);
+    const learningRate = this.#plan.schedule(step);
     checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
     const batches = items.map((batch, i): PreparedBatch => {
       return { n: numbers[i] as number, items: batch, share: (weights[i] as number) / total };
@@ -367,9 +304,9 @@ export class TrainingRun {
     this.#tokens += tokens;
     this.#examples += examples;
     const seen = { tokens: this.#tokens, examples: this.#examples };
-    const epoch = Math.floor(((step - 1) * this.#batchesOfStep) / this.#perEpoch);
+    const epoch = Math.floor(((step - 1) * this.#batchesOfStep) / this.#plan.perEpoch);
     const seconds = (performance.now() - this.#start) / 1000;
-    await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, ...seen, seconds });
+    await onStep?.({ step, steps: this.#plan.steps, epoch, loss, learningRate, ...seen, seconds });
   }
 
   /** Batches of a step over all ranks. */
@@ -386,35 +323,6 @@ export class TrainingRun {
   #isOverdue(): boolean {
     const { checkpoint, checkpointEvery } = this.options;
     return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
-  }
-
-  /** Validates the model; returns true if the run should stop early. */
-  async #validate(): Promise<boolean> {
-    const { validate, onValidation, earlyStopping } = this.options;
-    if (validate === undefined) return false;
-    const validation = { step: this.#state.step, metrics: await this.#measure() };
-    this.#state.validations.push(validation);
-    await onValidation?.(validation);
-    this.#model.train();
-    const { validations } = this.#state;
-    const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
-    this.#finalWeights.validated(validations.length, best);
-    return this.#hasWaited();
-  }
-
-  /** Measures the model with its present weights. Returns the mean of the metrics over all ranks. */
-  async #measure(): Promise<Record<string, number>> {
-    const { validate, earlyStopping } = this.options;
-    this.#model.eval();
-    const metrics = validate === undefined ? {} : await validate(this.#state.step);
-    return this.#ranks.mean(checkMetrics(metrics, earlyStopping?.metric));
-  }
-
-  /** True if validations have not improved for `patience` validations of early stopping. */
-  #hasWaited(): boolean {
-    const { earlyStopping } = this.options;
-    if (earlyStopping === undefined) return false;
-    return validationsSinceBest(this.#state.validations, earlyStopping.metric) >= earlyStopping.patience;
   }
 
   #zeroGrad(): void {
@@ -462,8 +370,8 @@ export class TrainingRun {
       validations: undefined, // only rank 0 has them, from its checkpoint
       version: this.#model.device.info.version,
       data: this.#data.fingerprint,
-      steps: this.#steps,
-      schedule: [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step)),
+      steps: this.#plan.steps,
+      schedule: [1, Math.ceil(this.#plan.steps / 2), this.#plan.steps].map((step) => this.#plan.schedule(step)),
       parameters: fingerprintOfText(sizes.join()),
       optimizer: this.#optimizer.settings ?? null,
     });
@@ -474,4 +382,19 @@ export class TrainingRun {
     const model = namedTensorsOf(this.#model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);
   }
+}
+
+/** Throws ArgumentError if another run trains the model. */
+function assertIdle(model: Learner['model']): void {
+  if (training.has(model))
+    throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
+}
+
+/** Returns the optimizer of the options, or AdamW. Throws ArgumentError if it has none of the trained parameters. */
+function optimizerFor(trained: readonly Tensor[], options: FitOptions): Optimizer {
+  const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
+  if (trained.some((param) => optimizer.params.includes(param))) return optimizer;
+  throw new ArgumentError(
+    'fit: the optimizer has none of the parameters that require gradients: give it model.parameters()',
+  );
 }
