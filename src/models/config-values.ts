@@ -133,6 +133,8 @@ export interface RotaryChoice {
    * false.
    */
   readonly even?: boolean | undefined;
+  /** Order of the pairs of `mrope_section`: by axes in turn (default), or one axis after the other. */
+  readonly sections?: 'interleaved' | 'successive' | undefined;
 }
 
 /** Rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates. */
@@ -146,6 +148,7 @@ export function rotaryOf(
     limit,
     rereads = false,
     even = false,
+    sections = 'interleaved',
   }: RotaryChoice = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
@@ -167,7 +170,7 @@ export function rotaryOf(
   const scaling = plain?.type === 'longrope' ? { ...plain, rereads } : plain;
   if (features === 0 || (scaling?.type === 'yarn' && features === 1)) return null; // too few features for a pair
   refuseUndefinedSpeeds(scaling, features);
-  const axes = axesOf(rope, Math.ceil(features / 2));
+  const axes = axesOf(rope, Math.ceil(features / 2), sections);
   const table = { headSize, maxLength: limit ?? maxLength, layout, theta, rotaryDim: features };
   return new RotaryEmbedding(init, { ...table, scaling, axes });
 }
@@ -184,12 +187,18 @@ function refuseUndefinedSpeeds(scaling: RotaryScaling | null, features: number):
 }
 
 /**
- * The axis of each pair: frame, row and column in turn, as many of each as `mrope_section` says, then frames alone
- * (Qwen3-VL). Null without this setting.
+ * The axis of each pair: frame, row and column, as many of each as `mrope_section` says. Interleaved sections take them
+ * in turn, then frames alone (Qwen3-VL). Null without this setting. Throws FormatError unless successive sections have
+ * all pairs.
  */
-function axesOf(rope: ModelConfig, pairs: number): number[] | null {
+function axesOf(rope: ModelConfig, pairs: number, order: 'interleaved' | 'successive'): number[] | null {
   if (rope.values.mrope_section == null) return null;
   const sections = rope.list('mrope_section').map(Number);
+  if (order === 'successive') {
+    const axes = sections.flatMap((count, i) => Array<number>(count).fill(i % 3));
+    if (axes.length === pairs) return axes;
+    throw new FormatError(`config.json: mrope_section has ${axes.length} pairs of features, expected ${pairs}`);
+  }
   return Array.from({ length: pairs }, (_, i) => (i < 3 * (sections[i % 3] ?? 0) ? i % 3 : 0));
 }
 

@@ -45,6 +45,8 @@ export interface Family {
    * other head than its own.
    */
   readonly readsImages?: boolean;
+  /** True if older files have the settings of its language model beside `vision_config`, not in `text_config`. */
+  readonly hadFlatConfig?: boolean;
   /**
    * Converts an older name of a tensor, or the name of a model in memory, to that in checkpoints. Default: the same
    * name.
@@ -77,7 +79,7 @@ export interface RopeDefaults {
    */
   readonly partial?: number;
   readonly partialName?: string;
-  /** Number of pairs that rotate by frame, row and column, interleaved (Qwen-VL's `mrope_section`). Default: none. */
+  /** Number of pairs that rotate by frame, row and column (Qwen-VL's `mrope_section`). Default: none. */
   readonly sections?: readonly number[];
   /** Other names of values of `rope_type`. */
   readonly typeNames?: Readonly<Record<string, string>>;

@@ -112,3 +112,9 @@ export const llavaModule = renaming([
   [/^vision_tower\.(vision_model\.)?/, 'model.vision_tower.'],
   [/^multi_modal_projector\b/, 'model.multi_modal_projector'],
 ]);
+
+/** Qwen2-VL and Qwen2.5-VL. */
+export const qwen2VlModule = renaming([
+  [/^model\.(?!language_model\.|visual\.)/, 'model.language_model.'],
+  [/^visual\./, 'model.visual.'],
+]);

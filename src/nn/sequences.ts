@@ -26,10 +26,10 @@ export class Sequences {
   ) {}
 
   /** Makes sequences with `counts` rows each, all at least 1. Belongs to the current scope. */
-  static of(device: Device, counts: readonly number[]): Sequences {
+  static of(device: Device, counts: readonly number[], imageEffects: ImageEffects | null = null): Sequences {
     return device.scope(() => {
       const [positions, lengths] = [positionsWithin(counts), new Int32Array(counts)].map((data) => device.tensor(data));
-      return new Sequences(positions as Tensor, lengths as Tensor, counts);
+      return new Sequences(positions as Tensor, lengths as Tensor, counts, null, imageEffects);
     });
   }
 

@@ -20,6 +20,8 @@ export interface StackContext {
   readonly memory?: Memory | null | undefined;
   /** State that is filled for later decoding steps. */
   readonly state?: DecoderState | undefined;
+  /** The sequences in which a layer attends, if they are parts of the batch's. Default: those of the batch. */
+  readonly batchOf?: ((layer: number) => Sequences) | undefined;
   /** If given, hidden states are appended to it; see `StackParts.hiddenStates`. */
   readonly hiddenStates?: Tensor[] | undefined;
 }
@@ -130,7 +132,7 @@ export class Stack extends Module {
   #forwardInParts(
     x: Tensor,
     batch: Sequences,
-    { memory, state, hiddenStates }: StackContext,
+    { memory, state, hiddenStates, batchOf = () => batch }: StackContext,
     frees: boolean,
   ): Generator<Tensor, Tensor> {
     const last = this.layers.length - 1;
@@ -138,7 +140,7 @@ export class Stack extends Module {
       if (this.#shown !== 'outputs') hiddenStates?.push(before);
       // Added features are not in the hidden states, as in transformers.
       const input = batch.imageEffects?.addTo(before, i) ?? before;
-      const y = layer.forward(input, batch, { memory, state, shared });
+      const y = layer.forward(input, batchOf(i), { memory, state, shared });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
       this.observe?.(layer, input, result);
       if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);

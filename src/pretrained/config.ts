@@ -6,6 +6,7 @@ import { FormatError } from '../core/errors.js';
 import { eachLayer, type Json, numberIn } from '../models/model-config.js';
 import { familyOfConfig } from '../models/registry.js';
 import { ropeParameters } from './rope-parameters.js';
+import { flatTextConfig } from './text-config.js';
 
 /** The content of config.json with unchanged keys. */
 export type Config = Json;
@@ -21,6 +22,8 @@ export async function completeConfig(config: Config): Promise<Config> {
   const { model_type: type, torch_dtype: dtype, ...settings } = config;
   const family = await familyOfConfig(config);
   const all: Record<string, unknown> = { model_type: type, ...family.defaults, ...settings };
+  const text = flatTextConfig(family, config);
+  if (text) all.text_config = text;
   if (dtype !== undefined) all.dtype ??= dtype;
   if ('num_key_value_heads' in all) all.num_key_value_heads ??= all.num_attention_heads;
   if ('head_dim' in all)

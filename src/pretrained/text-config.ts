@@ -2,6 +2,7 @@
 // supported family, it is loaded alone.
 
 import { isObject } from '../core/check.js';
+import type { Family } from '../models/family.js';
 import { SHARED_SETTINGS } from '../models/image-reader.js';
 import type { Json } from '../models/model-config.js';
 import type { HeadKind } from '../models/pretrained-model.js';
@@ -14,7 +15,8 @@ import type { WeightEntry, Weights } from '../models/weight-entry.js';
  * whole.
  */
 export async function textConfig(config: Json, head?: HeadKind): Promise<Record<string, unknown> | null> {
-  const { model_type: whole, text_config: text } = config;
+  const { model_type: whole } = config;
+  const text = config.text_config ?? (isFamily(whole) ? flatTextConfig(await familyOf(whole), config) : null);
   if (!isObject(text)) return null;
   if (isFamily(whole) && (head === undefined || !(await familyOf(whole)).readsImages)) return null;
   const type = text.model_type ?? `${whole}_text`;
@@ -25,11 +27,19 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
   return { ...text, model_type: type, architectures, ...Object.fromEntries(shared) };
 }
 
+/** The settings of the language model in an older file that has them beside `vision_config`; null in other files. */
+export function flatTextConfig({ hadFlatConfig }: Family, config: Json): Json | null {
+  if (!hadFlatConfig || config.text_config != null) return null;
+  const { vision_config: _, model_type: __, architectures: ___, ...text } = config;
+  return text;
+}
+
 /**
- * Prefix of the body: `model.language_model`, `language_model.model` in files of transformers 4, or `language_model` in
- * models without a head.
+ * Prefix of the body: `model.language_model`, `language_model.model` or `model` in files of transformers 4, or
+ * `language_model` in models without a head.
  */
-const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model|language_model)\./;
+const BODY =
+  /^(?:model\.(?:language_model|text_model)|language_model\.model|language_model|model(?=\.(?:embed_tokens|layers|norm)\.))\./;
 const HEAD = /^(?:language_model\.)?(?=lm_head\.)/;
 
 /** Returns the weights of the language model, renamed as in a separate language model. */

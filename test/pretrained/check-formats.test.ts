@@ -17,7 +17,7 @@ const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.m
 /** The files of a folder that a repository has, without what only tests read. */
 function filesOf(path: string): Files {
   const names = readdirSync(data(path), { recursive: true, withFileTypes: true });
-  const all = names.filter((entry) => entry.isFile() && !entry.name.startsWith('expected'));
+  const all = names.filter((entry) => !entry.isDirectory() && !entry.name.startsWith('expected'));
   const paths = all.map((entry) => join(entry.parentPath, entry.name));
   return Object.fromEntries(paths.map((each) => [each.slice(data(path).length + 1), readFileSync(each)]));
 }

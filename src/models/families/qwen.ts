@@ -2,6 +2,7 @@ import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
@@ -14,7 +15,7 @@ import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, ty
  */
 export class Qwen2 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
+    const rotary = this.rotary(init, config);
     const attention = this.attention(init, config);
     return (i) =>
       new TransformerLayer({
@@ -25,6 +26,11 @@ export class Qwen2 extends Llama {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** The rotation of queries and keys. */
+  protected rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config);
   }
 
   /** The feed-forward network of layer `layer`. */

@@ -1,30 +1,22 @@
-import { checkDType, describeShape, describeValue } from '../../core/check.js';
-import { ArgumentError, ShapeError } from '../../core/errors.js';
-import { Tensor } from '../../core/tensor.js';
+import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { FeedForward } from '../../nn/feed-forward.js';
-import { ImageEffects } from '../../nn/image-effects.js';
-import type { Initializer } from '../../nn/init.js';
 import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { Linear } from '../../nn/linear.js';
-import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
-import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { rowsOf } from '../../nn/token-batch.js';
-import { gelu } from '../../ops/activation.js';
 import { add, mul } from '../../ops/binary.js';
-import { linear } from '../../ops/linear.js';
-import { gather, transpose } from '../../ops/move.js';
-import { activationOf, heightAndWidth } from '../config-values.js';
+import { gather } from '../../ops/move.js';
+import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
-import type { ModelInputs, Rows } from '../inputs.js';
-import type { Json, ModelConfig } from '../model-config.js';
+import type { ModelInputs } from '../inputs.js';
+import type { Json } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { axialRotary, blockPlaces, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
 import { ggufNames } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 import { Qwen35 } from './qwen3-5.js';
@@ -83,10 +75,10 @@ class QwenImages extends ImageReader {
     const [features, heads] = [vision.size('hidden_size'), vision.size('num_heads')];
     this.placeholder = config.size('image_token_id');
     this.#merge = vision.size('spatial_merge_size');
-    this.patches = new FlatPatches(init, vision);
+    this.patches = new FlatPatches(init, vision, features, true);
     this.positions = init.normal([vision.size('num_position_embeddings'), features], features ** -0.5);
-    const norm = () => new LayerNorm(init, features, EPS);
-    this.rotary = axialRotary(init, features / heads, ropeTheta(vision));
+    const norm = (size = features) => new LayerNorm(init, size, EPS);
+    this.rotary = axialRotary(init, vision, features / heads);
     const layer = () =>
       new TransformerLayer({
         selfAttn: () => new MultiHeadAttention(init, { dModel: features, heads, rotary: this.rotary }),
@@ -96,13 +88,14 @@ class QwenImages extends ImageReader {
             dFF: vision.size('intermediate_size'),
             activation: activationOf(vision.text('hidden_act')),
           }),
-        norm,
+        norm: () => norm(),
         wiring: 'pre',
       });
     this.encoder = new Stack(vision.size('depth'), layer, null);
-    this.merger = new PatchMerger(init, vision, 'each');
+    const sizes = { features, merged: features * this.#merge ** 2, out: vision.size('out_hidden_size') };
+    this.merger = new PatchMerger(init, sizes, norm);
     this.#early = (vision.values.deepstack_visual_indexes ?? []) as readonly number[];
-    this.deepstack = this.#early.map(() => new PatchMerger(init, vision, 'merged'));
+    this.deepstack = this.#early.map(() => new PatchMerger(init, sizes, norm, 'merged'));
   }
 
   /**
@@ -114,13 +107,9 @@ class QwenImages extends ImageReader {
     const counts = grids.map(([height, width]) => height * width);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const embedded = this.patches.forward(pixelValues, total);
-    const patches = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
+    const places = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
     const x = add(embedded, this.#positionsOf(grids));
-    const { device } = x;
-    const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(patches, (position) => position[axis] as number)));
-    const angles = this.rotary.anglesAt(axes, Math.max(...grids.flat()));
-    const { positions, lengths } = Sequences.of(device, counts);
-    const sequences = new Sequences(positions, lengths, counts, null, ImageEffects.rotated(angles));
+    const sequences = Sequences.of(x.device, counts, patchRotation(x.device, this.rotary, places, grids));
     const hiddenStates: Tensor[] = [];
     const y = yield* this.encoder.forwardInParts(x, sequences, { hiddenStates });
     const added = this.#early
@@ -152,107 +141,6 @@ class QwenImages extends ImageReader {
     });
     return parts.reduce((sum, part) => add(sum, part));
   }
-}
-
-const EPS = 1e-6;
-
-/** Projection of flattened patches. Checkpoints store its weight as that of a 3-D convolution. */
-class FlatPatches extends Module {
-  /** float32 [features, channels, frames, height, width] */
-  readonly weight: Tensor;
-  readonly bias: Tensor;
-
-  constructor(init: Initializer, config: ModelConfig) {
-    super();
-    const features = config.size('hidden_size');
-    const sizes = [
-      config.size('in_channels'),
-      config.size('temporal_patch_size'),
-      ...heightAndWidth(config, 'patch_size'),
-    ];
-    this.weight = init.normal([features, ...sizes], sizes.reduce((product, size) => product * size) ** -0.5);
-    this.bias = init.constant([features], 0);
-  }
-
-  /** `pixels`: float32 [count, values of a patch]. Returns float32 [count, features]. */
-  forward(pixels: unknown, count: number): Tensor {
-    if (!(pixels instanceof Tensor))
-      throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
-    checkDType('forward', 'pixelValues', pixels, 'float32');
-    const features = this.weight.shape[0] as number;
-    const values = this.weight.size / features;
-    if (pixels.size !== count * values || pixels.shape.at(-1) !== values)
-      throw new ShapeError(`forward: pixelValues is ${describeShape(pixels.shape)}, expected [${count}, ${values}]`);
-    const flat = this.weight.reshape(features, values);
-    return linear(pixels.reshape(count, values), transpose(flat), this.bias);
-  }
-}
-
-/**
- * Merges each block of patches into one token. `normed`: the norm covers the features of each patch, or of a whole
- * block.
- */
-class PatchMerger extends Module {
-  readonly norm: LayerNorm;
-  readonly linear1: Linear;
-  readonly linear2: Linear;
-
-  constructor(
-    init: Initializer,
-    config: ModelConfig,
-    private readonly normed: 'each' | 'merged',
-  ) {
-    super();
-    const features = config.size('hidden_size');
-    const merged = features * config.size('spatial_merge_size') ** 2;
-    this.norm = new LayerNorm(init, normed === 'each' ? features : merged, EPS);
-    this.linear1 = new Linear(init, merged, merged);
-    this.linear2 = new Linear(init, merged, config.size('out_hidden_size'));
-  }
-
-  /** float32 [N, features] → [blocks, dModel]. */
-  forward(x: Tensor): Tensor {
-    const merged = this.linear1.weight.shape[0] as number;
-    const normed =
-      this.normed === 'each' ? this.norm.forward(x).reshape(-1, merged) : this.norm.forward(x.reshape(-1, merged));
-    return this.linear2.forward(gelu(this.linear1.forward(normed)));
-  }
-}
-
-/** Returns a rotation: half of a head's pairs rotate by the row of a patch, half by its column. */
-function axialRotary(init: Initializer, headSize: number, theta: number): RotaryEmbedding {
-  const pairs = headSize / 4; // for each axis
-  const frequencies = Array.from({ length: 2 * pairs }, (_, i) => theta ** (-(i % pairs) / pairs));
-  const axes = frequencies.map((_, i) => Math.floor(i / pairs));
-  return new RotaryEmbedding(init, { headSize, maxLength: 1 << 16, layout: 'halves', frequencies, axes });
-}
-
-function ropeTheta(config: ModelConfig): number {
-  const { rope_theta: theta = 10000 } = (config.values.rope_parameters ?? {}) as { rope_theta?: number };
-  return theta;
-}
-
-/** Returns the rows and columns of patches of each image. Throws ArgumentError, ShapeError. */
-function gridsOf(imageGrids: Rows | undefined, merge: number): GridSize[] {
-  if (imageGrids === undefined) throw new ArgumentError('forward: imageGridThw is missing');
-  return rowsOf('imageGridThw', imageGrids, null).rows.map((row, i) => {
-    const [frames, height = 0, width = 0] = Array.from(row);
-    const isBlocks = (size: number) => size > 0 && size % merge === 0;
-    if (row.length === 3 && frames === 1 && isBlocks(height) && isBlocks(width)) return [height, width];
-    throw new ShapeError(
-      `forward: imageGridThw[${i}] is ${Array.from(row).join(', ')}, expected 1 frame, and rows and columns that are multiples of ${merge}`,
-    );
-  });
-}
-
-/** Returns row and column of each patch, block by block. */
-function blockPlaces([height, width]: GridSize, side: number): [row: number, column: number][] {
-  const positions: [number, number][] = [];
-  for (let top = 0; top < height; top += side)
-    for (let left = 0; left < width; left += side)
-      for (let row = top; row < top + side; row++)
-        for (let column = left; column < left + side; column++) positions.push([row, column]);
-  return positions;
 }
 
 /** Returns the four entries of the learned grid around a patch, and their bilinear weights. */

@@ -54,6 +54,8 @@ const READ_AS_TEXT: readonly string[] = [
   'paligemma',
   'smolvlm',
   'idefics3',
+  'qwen2_vl',
+  'qwen2_5_vl',
   'qwen3_vl',
   'qwen3_5',
   'lfm2_vl',

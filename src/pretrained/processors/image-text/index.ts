@@ -17,6 +17,8 @@ const processors = {
   paligemma: PaliGemmaProcessor,
   smolvlm: TilesProcessor,
   idefics3: TilesProcessor,
+  qwen2_vl: QwenProcessor,
+  qwen2_5_vl: QwenProcessor,
   qwen3_vl: QwenProcessor,
   qwen3_5: QwenProcessor,
   lfm2_vl: Lfm2Processor,
