@@ -64,7 +64,7 @@ describe('completeConfig', () => {
       /model_type is "mamba", expected one of .*albert, .*bart, /,
     );
     await expect(completeConfig({ model_type: 'mamba' })).rejects.toThrow(/\. The nearest: mamba2$/);
-    await expect(completeConfig({ model_type: 'qwen2_vl' })).rejects.toThrow(/\. The nearest: qwen2$/);
+    await expect(completeConfig({ model_type: 'phi3_v' })).rejects.toThrow(/\. The nearest: phi3$/);
     await expect(completeConfig({ model_type: 'deberta-v3' })).rejects.toThrow(/\. The nearest: deberta-v2$/);
     await expect(completeConfig({ model_type: 'xyz' })).rejects.toThrow(/xlnet, xlm-roberta$/);
     await expect(completeConfig({})).rejects.toThrow(FormatError);

@@ -90,7 +90,7 @@ export class Qwen25Vl extends Qwen2Vl {
   }
 }
 
-/** What the image encoders of the two models do not have in common. */
+/** The differences between the image encoders of the two models. */
 interface Tower {
   /** Features of a patch, and of a token of the decoder. */
   readonly features: number;
