@@ -17,7 +17,7 @@ import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { type SegformerStage, segformer, segformerNames, segformerStages } from './segformer.js';
+import { type SegformerStage, segformer, segformerMaps, segformerNames, segformerStages } from './segformer.js';
 
 /**
  * GLPN (Kim et al. 2022, arXiv 2201.07436): the depth of each pixel, from SegFormer's stages. A decoder goes from the
@@ -48,11 +48,7 @@ export class Glpn extends ImageModel {
     { labels }: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const maps: Tensor[] = []; // [B, H, W, features] of each stage
-    for (const stage of this.stages) {
-      maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
-      yield;
-    }
+    const maps = yield* segformerMaps(this.stages, pixels);
     const shown = (map: Tensor) => permute(map, [0, 3, 1, 2]);
     const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map(shown) } : {};
     if (this.depth1 === null || this.depth2 === null)

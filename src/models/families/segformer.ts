@@ -51,11 +51,7 @@ export class Segformer extends ImageModel {
     { labels }: ModelInputs,
     options: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const maps: Tensor[] = []; // [B, H, W, features] of each stage
-    for (const stage of this.stages) {
-      maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
-      yield;
-    }
+    const maps = yield* segformerMaps(this.stages, pixels);
     const last = maps.at(-1) as Tensor;
     const output: ModelOutput = options.hiddenStates
       ? { hiddenStates: maps.map((map) => this.#shown(map, map === last)) }
@@ -107,6 +103,16 @@ export function segformerStages(init: Initializer, config: ModelConfig, randomne
   let made = 0;
   const share = () => made++ / Math.max(layers - 1, 1);
   return config.sizes('hidden_sizes', count).map((_, i) => new SegformerStage(init, config, randomness, i, share));
+}
+
+/** Returns the maps of all stages, float32 [B, H, W, features]. Yields after each stage. */
+export function* segformerMaps(stages: readonly SegformerStage[], pixels: Tensor): Generator<unknown, Tensor[]> {
+  const maps: Tensor[] = [];
+  for (const stage of stages) {
+    maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
+    yield;
+  }
+  return maps;
 }
 
 /** Names of the stages in checkpoints. */
