@@ -1,8 +1,10 @@
 import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { isObject } from '../core/check.js';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
 import { withPath } from '../io/atomic-write.js';
 import type { FitResult, Progress, Validation } from '../train/fit.js';
+import { writeWhole } from './whole-file.js';
 
 /** A line of the log: a step, or a validation after it. */
 type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
@@ -37,14 +39,20 @@ export class TrainingLog {
     this.#add(validation);
   }
 
-  /** Writes the last line of the log: which weights the run ended with. */
-  onEnd({ step, weights }: Pick<FitResult, 'step' | 'weights'>): void {
+  /**
+   * Writes the last line of the log, which weights the run ended with, and draws the curves. Rejects with the error that
+   * prevented writing the log.
+   */
+  async end({ step, weights }: Pick<FitResult, 'step' | 'weights'>): Promise<void> {
     this.#write(() => appendFileSync(this.path, `${JSON.stringify({ step, saved: weights })}\n`));
+    if (this.#error !== undefined) throw this.#error;
+    await this.draw();
   }
 
-  /** Throws the error that prevented writing the log. */
-  check(): void {
-    if (this.#error !== undefined) throw this.#error;
+  /** Writes the curves to the file loss.svg beside the log. */
+  async draw(): Promise<void> {
+    const curves = this.curves();
+    if (curves !== undefined) await writeWhole(join(dirname(this.path), 'loss.svg'), curves);
   }
 
   /**

@@ -1,5 +1,6 @@
-// The last line of `train` and `finetune`: the saved weights and their metrics.
+// How `train` and `finetune` end: a line with the saved weights and their metrics, or the error.
 
+import { NonFiniteError } from '../core/errors.js';
 import type { FitResult } from '../train/fit.js';
 import { printJson } from './common.js';
 import { duration } from './duration.js';
@@ -27,4 +28,10 @@ export function reportTraining(
   const unmeasured = metrics === undefined && result.validations.length > 0 ? ', not validated' : '';
   const saved = `Saved the weights ${SAVED[weights]}${unmeasured}`;
   console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}${saved}. Model: ${out}`);
+}
+
+/** Returns the error of a training. Adds `advice` if it diverged. */
+export function withAdvice(error: unknown, advice: string): unknown {
+  if (!(error instanceof NonFiniteError)) return error;
+  return new NonFiniteError(`the training diverged: ${error.message}. ${advice}`, error.step);
 }

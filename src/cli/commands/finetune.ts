@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { ArgumentError, NonFiniteError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/errors.js';
 import { MAX_LENGTH } from '../../finetune/encoded.js';
 import { type Lora, lora } from '../../finetune/index.js';
 import type { FileRow } from '../../finetune/read-rows.js';
@@ -24,7 +24,7 @@ import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { type Stopping, stopping } from '../stopping.js';
 import { TrainingLog } from '../training-log.js';
-import { reportTraining } from '../training-report.js';
+import { reportTraining, withAdvice } from '../training-report.js';
 import { weightsOption } from '../weights-option.js';
 import { writeWhole } from '../whole-file.js';
 
@@ -234,16 +234,13 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
       async onValidation(validation) {
         progress.onValidation(validation);
         log.onValidation(validation);
-        await drawCurves(log, out);
+        await log.draw();
       },
     });
-    log.onEnd(result);
-    log.check();
-    await drawCurves(log, out);
+    await log.end(result);
     return result;
   } catch (error) {
-    if (!(error instanceof NonFiniteError)) throw error;
-    throw new NonFiniteError(`the training diverged: ${error.message}. Lower --lr`, error.step);
+    throw withAdvice(error, 'Lower --lr');
   } finally {
     progress.stop();
   }
@@ -252,11 +249,6 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
 /** Returns the metric for early stopping: the loss, or else 1 minus another metric. */
 function errorOf({ loss, spearman, f1, accuracy = 0 }: Readonly<Record<string, number>>): number {
   return loss ?? 1 - (spearman ?? f1 ?? accuracy);
-}
-
-async function drawCurves(log: TrainingLog, out: string): Promise<void> {
-  const curves = log.curves();
-  if (curves !== undefined) await writeWhole(join(out, 'loss.svg'), curves);
 }
 
 /**

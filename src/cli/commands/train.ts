@@ -3,7 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Device } from '../../core/device.js';
-import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import { resolveLinks } from '../../io/atomic-write.js';
 import { DEFAULT_SEED, type TransformerOptions } from '../../models/config.js';
 import { resolveLossOptions } from '../../models/targets.js';
@@ -23,7 +23,7 @@ import { type Stopping, stopping } from '../stopping.js';
 import { prepareTask } from '../tasks.js';
 import { stepsBefore, stepsWithin } from '../time-budget.js';
 import { TrainingLog } from '../training-log.js';
-import { reportTraining } from '../training-report.js';
+import { reportTraining, withAdvice } from '../training-report.js';
 import { writeWhole } from '../whole-file.js';
 
 /** Settings of a task that are also options of the command. */
@@ -274,19 +274,14 @@ async function train(
     },
   })
     .catch((error: unknown) => {
-      if (error instanceof NonFiniteError) {
-        throw new NonFiniteError(`the training diverged: ${error.message}. ${ADVICE}`, error.step);
-      }
-      if (!(error instanceof FormatError)) throw error; // the checkpoint is damaged
+      if (!(error instanceof FormatError)) throw withAdvice(error, ADVICE);
+      // The checkpoint is damaged.
       throw new FormatError(`${error.message}. --overwrite starts again`, { cause: error });
     })
     .finally(() => progress?.stop());
   if (!isFirst) return result;
-  log.onEnd(result);
-  log.check();
+  await log.end(result);
   await saveSettings();
-  const curves = log.curves();
-  if (curves !== undefined) await writeWhole(join(out, 'loss.svg'), curves);
   return result;
 }
 
