@@ -24,6 +24,8 @@ export abstract class EncoderModel extends PretrainedModel {
   /** Makes one vector of a sequence, in addition to the head. */
   readonly pooler: PredictionHead | null = null;
   abstract override readonly head: PredictionHead | null;
+  /** True if `tokenTypeIds` is an input. */
+  protected readonly readsTypes: boolean = true;
 
   /**
    * Embeddings of tokens, float32 [N, hidden]. `ids`, `positions` (from 0) and `types` (segments, null if all are 0)
@@ -32,7 +34,8 @@ export abstract class EncoderModel extends PretrainedModel {
   protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
+    const types = this.readsTypes ? (['tokenTypeIds'] as const) : [];
+    return ['inputIds', 'attentionMask', ...types, 'labels', 'startPositions', 'endPositions'];
   }
 
   protected override *runInParts(

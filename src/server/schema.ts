@@ -2,6 +2,7 @@
 // of each schema is the expected value.
 
 import * as z from 'zod/mini'; // bundlers remove its unused parts, unlike zod's
+import { isObject } from '../core/check.js';
 import { ApiError } from './errors.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -241,7 +242,7 @@ interface RecordRules {
 export function record<T>(of: Schema<T>, { max, pattern, description }: RecordRules): Schema<Record<string, T>> {
   const regex = new RegExp(pattern ?? '');
   const fits = (value: unknown) => {
-    const names = isRecord(value) ? Object.keys(value) : null;
+    const names = isObject(value) ? Object.keys(value) : null;
     return names !== null && names.length <= max && names.every((name) => regex.test(name));
   };
   const expected = `an object of at most ${max} fields${pattern === undefined ? '' : ` with names like ${pattern}`}`;
@@ -258,10 +259,6 @@ export const nameOf = (known: readonly string[]): Schema<string> =>
   withJson(string(), known.length > 0 ? { enum: known } : {});
 
 /** Any object, such as a JSON Schema. */
-export const anyObject = withJson(z.custom<Readonly<Record<string, unknown>>>(isRecord, 'an object'), {
+export const anyObject = withJson(z.custom<Readonly<Record<string, unknown>>>(isObject, 'an object'), {
   type: 'object',
 });
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

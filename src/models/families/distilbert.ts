@@ -10,7 +10,6 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, labelsOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs } from '../inputs.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
@@ -20,6 +19,7 @@ const EPS = 1e-12;
 
 /** DistilBERT (Sanh et al. 2019, arXiv 1910.01108): BERT with half of its layers, and without segments. */
 export class DistilBert extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly embeddings: TextEmbeddings;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;
@@ -83,10 +83,6 @@ export class DistilBert extends EncoderModel {
       'question-answering': () =>
         new PredictionHead({ pick: 'tokens', dropout: dropout('qa_dropout'), out: classes(2) }),
     });
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor, positions: Tensor): Tensor {

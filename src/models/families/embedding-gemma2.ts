@@ -9,7 +9,6 @@ import type { StateNames } from '../../nn/state-names.js';
 import { windowOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs } from '../inputs.js';
 import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { sandwichNames } from './gemma.js';
@@ -28,6 +27,7 @@ import { decoderDefaults, llamaFeedForward, llamaNames } from './llama.js';
  * embeddings alone. Windows extend to both sides. Token vectors are projected to the size of sentence vectors.
  */
 export class EmbeddingGemma2 extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly tokens: Embedding;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;
@@ -59,10 +59,6 @@ export class EmbeddingGemma2 extends EncoderModel {
       projection: () => new Linear(init, dModel, config.size('embedding_dim'), false),
     });
     this.head = chooseHead(config, context.head, {});
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor): Tensor {

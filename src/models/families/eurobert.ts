@@ -8,13 +8,13 @@ import type { StateNames } from '../../nn/state-names.js';
 import { labelsOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs } from '../inputs.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { decoderDefaults, llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
 
 /** EuroBERT (Boizard et al. 2025, arXiv 2503.05500): Llama's layers without a causal mask. */
 export class EuroBert extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly tokens: Embedding;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;
@@ -52,10 +52,6 @@ export class EuroBert extends EncoderModel {
         new PredictionHead({ pick, dense: new Linear(init, features, features), activation: 'gelu', out: labels() }),
       'token-classification': () => new PredictionHead({ pick: 'tokens', out: labels() }),
     });
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor): Tensor {

@@ -11,7 +11,6 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, labelsOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs } from '../inputs.js';
 import { numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -22,6 +21,7 @@ import { labelsIn } from './bert.js';
  * a window.
  */
 export class ModernBert extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly tokens: Embedding;
   readonly norm: LayerNorm;
   readonly dropout: Dropout;
@@ -63,10 +63,6 @@ export class ModernBert extends EncoderModel {
       'token-classification': () => classifier('tokens'),
       'question-answering': () => classifier('tokens', 2),
     });
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor): Tensor {

@@ -5,7 +5,7 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs, PaddedBatch } from '../inputs.js';
+import type { PaddedBatch } from '../inputs.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
@@ -20,6 +20,7 @@ const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
  * distances.
  */
 export class MPNet extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly embeddings: TextEmbeddings;
   readonly positionBias: BucketBias;
   readonly encoder: Stack;
@@ -45,10 +46,6 @@ export class MPNet extends EncoderModel {
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.pooler = bertPooler(context);
     this.head = robertaHead(context, this.embeddings.tokens, randomness, config.number('hidden_dropout_prob'));
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor, positions: Tensor): Tensor {

@@ -106,6 +106,7 @@ export class T5 extends Seq2SeqModel {
 
 /** T5's encoder alone: vectors of tokens, as sentence-transformers' T5 models use them, or labels of tokens. */
 export class T5Encoder extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly tokens: Embedding;
   readonly sourceTokens: Embedding;
   readonly sourceDropout: Dropout;
@@ -133,10 +134,6 @@ export class T5Encoder extends EncoderModel {
   /** Makes the encoder. The constructor calls it; LongT5 overrides it. */
   protected makeEncoder({ init, config }: FamilyContext): Stack {
     return t5Stack(init, config, this.randomness, false);
-  }
-
-  protected override get inputNames() {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor): Tensor {

@@ -137,6 +137,7 @@ export class T5Gemma extends GemmaSeq2Seq {
 
 /** T5Gemma's encoder alone: vectors of tokens, or labels. */
 export class T5GemmaEncoder extends EncoderModel {
+  protected override readonly readsTypes = false;
   readonly sourceTokens: Embedding;
   readonly sourceDropout: Dropout;
   readonly encoder: Stack;
@@ -150,10 +151,6 @@ export class T5GemmaEncoder extends EncoderModel {
     this.sourceDropout = new Dropout(source.number('dropout_rate'), this.randomness);
     this.encoder = t5GemmaStack(init, source, this.randomness, null);
     this.head = chooseHead(config, head, labelHeads(init, config, this.randomness, source.size('hidden_size')));
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
   protected embed(ids: Tensor): Tensor {
