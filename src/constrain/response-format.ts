@@ -4,6 +4,7 @@ import { checkOptions, describeValue, isObject, type OptionKind, type OptionRule
 import { ArgumentError } from '../core/errors.js';
 import type { Parts } from '../core/slices.js';
 import type { CallableTool, ResponseFormat, ToolCallSyntax } from '../generate/response-format.js';
+import { intersectionRules } from './automaton.js';
 import { CALL_SYNTAXES } from './call-syntax.js';
 import type { CheckedFormat } from './checked-format.js';
 import { ebnf } from './ebnf.js';
@@ -11,7 +12,7 @@ import { type Expression, type Grammar, oneOf, text } from './expression.js';
 import { ResponseFormatError } from './format-error.js';
 import { jsonCopy } from './json-limits.js';
 import { jsonSchemaGrammar } from './json-schema.js';
-import { patternGrammar } from './pattern-grammar.js';
+import { regex } from './regex.js';
 import { toolCallsGrammar } from './tool-calls.js';
 
 const EXPECTED = "an object with one of type ('json_schema', 'json_object' or 'tool_calls'), regex, choices or grammar";
@@ -171,4 +172,13 @@ function standardSchema(schema: StandardSchema): unknown {
   } catch (cause) {
     throw new ResponseFormatError((cause as Error).message, { cause });
   }
+}
+
+/** The texts that a pattern matches from start to end. */
+function* patternGrammar(pattern: string): Parts<Grammar> {
+  const { expression, hasLookaheads } = regex(pattern);
+  if (!hasLookaheads) return { rules: new Map([['root', expression]]), root: 'root' };
+  let count = 0;
+  const rules = yield* intersectionRules([expression], () => (count++ === 0 ? 'root' : `state ${count}`));
+  return { rules, root: 'root' };
 }

@@ -1,9 +1,10 @@
 import { ArgumentError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { PackedWeight } from '../nn/weight.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { AdapterLock } from './adapter-lock.js';
 import type { JobWrapper } from './job-queue.js';
 import type { ManagedModel } from './managed-model.js';
-import { parameterBytes } from './model-memory.js';
 import { closeModel, idle, jobQueuesOf, type ServingSettings, serveModel } from './serve-model.js';
 import type { ServedModel } from './served-model.js';
 
@@ -184,4 +185,18 @@ export class MemoryModel {
     };
     for (const queue of jobQueuesOf(served)) queue.wrapJob = wrapJob;
   }
+}
+
+/** Returns the bytes of a model's parameters on its device, including adapters. Shared parameters count once. */
+function parameterBytes(model: LoadedModel): number {
+  const bytes = new Map<number, number>();
+  for (const module of model.modules())
+    for (const value of Object.values(module).flat())
+      for (const { storage } of tensorsOf(value)) bytes.set(storage.id, 4 * storage.block.words);
+  return [...bytes.values()].reduce((sum, size) => sum + size, 0);
+}
+
+function tensorsOf(value: unknown): readonly Tensor[] {
+  if (value instanceof Tensor) return value.disposed ? [] : [value];
+  return value instanceof PackedWeight ? value.parts.map(({ words }) => words) : [];
 }

@@ -1,11 +1,11 @@
-import { checkOptions, describeValue } from '../core/check.js';
+import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { gather } from '../ops/move.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { callOptionKinds, inBatches } from './batches.js';
 import { largest, softmax } from './scores.js';
-import { specialToken } from './special-token.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import {
   checkFits,
@@ -138,4 +138,22 @@ function targetIds(context: TaskContext, targets: readonly string[]): number[] {
     return id;
   });
   return [...new Set(ids)];
+}
+
+/**
+ * Returns a special token of a tokenizer: that of its configuration under `name`, or the first of `usual` that it has.
+ * Undefined if there is none.
+ */
+function specialToken(
+  tokenizer: PretrainedTokenizer,
+  name: string,
+  usual: readonly string[],
+): { readonly token: string; readonly id: number } | undefined {
+  const configured = tokenizer.config?.[name];
+  const named = isObject(configured) ? configured.content : configured;
+  for (const token of typeof named === 'string' ? [named] : usual) {
+    const id = tokenizer.tokenToId(token);
+    if (id !== undefined) return { token, id };
+  }
+  return undefined;
 }

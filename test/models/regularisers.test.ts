@@ -4,7 +4,7 @@ import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
 import type { Transformer } from '../../src/models/families/transformer.js';
-import { headSimilarity } from '../../src/nn/head-diversity.js';
+import { headSimilarity } from '../../src/nn/regularisers.js';
 import { packed } from '../../src/nn/token-batch.js';
 import { fit } from '../../src/train/fit.js';
 import { reversals, smallModel } from '../train/task.js';
