@@ -118,6 +118,8 @@ const qwen2 = (layers, hidden, heads, kv, feedForward, others = tied) =>
   decoder('qwen2', layers, hidden, heads, kv, feedForward, 151936, others);
 const qwen3 = (layers, hidden, heads, kv, feedForward, others = tied) =>
   decoder('qwen3', layers, hidden, heads, kv, feedForward, 151936, { head_dim: 128, ...others });
+/** Qwen's files have the settings of the language model at the top. */
+const qwen2Vl = (text, vision_config) => ({ ...text, vision_config });
 const neox = (layers, hidden, heads, others = {}) =>
   decoder('gpt_neox', layers, hidden, heads, heads, 4 * hidden, 50304, { rotary_pct: 0.25, ...untied, ...others });
 const opt = (layers, hidden, heads, others = {}) => ({
@@ -1915,5 +1917,40 @@ export const groups = [
       ],
       o: ['Xenova/swin2SR-classical-sr-x2-64', ['Xenova/swin2SR-classical-sr-x4-64', { upscale: 4 }, 12.2]],
     },
+  },
+  // Images and text.
+  {
+    task: 'image-text-to-text',
+    head: 'language-model',
+    config: qwen2Vl(decoder('qwen2_vl', 28, 1536, 12, 2, 8960, 151936, tied), { hidden_size: 1536 }),
+    millions: 2209,
+    ids: { s: ['Qwen/Qwen2-VL-2B-Instruct'] },
+  },
+  {
+    task: 'image-text-to-text',
+    head: 'language-model',
+    config: qwen2Vl(decoder('qwen2_vl', 28, 3584, 28, 4, 18944, 152064, untied), { hidden_size: 3584 }),
+    millions: 8291,
+    ids: { s: ['Qwen/Qwen2-VL-7B-Instruct'] },
+  },
+  {
+    task: 'image-text-to-text',
+    head: 'language-model',
+    config: qwen2Vl(decoder('qwen2_5_vl', 36, 2048, 16, 2, 11008, 151936, tied), {
+      hidden_size: 1280,
+      out_hidden_size: 2048,
+    }),
+    millions: 3755,
+    ids: { s: ['Qwen/Qwen2.5-VL-3B-Instruct'] },
+  },
+  {
+    task: 'image-text-to-text',
+    head: 'language-model',
+    config: qwen2Vl(decoder('qwen2_5_vl', 28, 3584, 28, 4, 18944, 152064, untied), {
+      hidden_size: 1280,
+      out_hidden_size: 3584,
+    }),
+    millions: 8292,
+    ids: { s: ['Qwen/Qwen2.5-VL-7B-Instruct'] },
   },
 ];
