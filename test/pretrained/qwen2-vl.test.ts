@@ -73,6 +73,33 @@ it.each(forms)('saves the names of published files, and the settings as they wer
   expect(await again.forward({ inputIds }).logits!.data()).toEqual(expected);
 });
 
+it('reads and saves a model without a head', async () => {
+  const files = await filesOf(data, 'qwen2_vl');
+  const tensors: Record<string, SafetensorsSource> = {};
+  for (const [name, entry] of parseSafetensors(files['model.safetensors'] as Uint8Array).tensors)
+    if (!name.startsWith('lm_head.'))
+      tensors[name.replace(/^model\./, 'language_model.')] = {
+        dtype: 'F32',
+        shape: [...entry.shape],
+        data: entry.data() as Float32Array,
+      };
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const json = new TextEncoder().encode(JSON.stringify({ ...config, architectures: ['Qwen2VLModel'] }));
+  const model = await load({ 'config.json': json, 'model.safetensors': serializeSafetensors(tensors) });
+  const inputs = inputsOf(device, await referenceOf(data, 'qwen2_vl'));
+  const { labels: _, ...images } = inputs;
+  const whole = await load(files);
+  const expected = whole.forward(images, { hiddenStates: true }).hiddenStates!.at(-1)!;
+  expect(await model.forward(images).lastHiddenState!.data()).toEqual(await expected.data());
+  await model.save(join(folder, 'headless'));
+  const saved = parseSafetensors(await readFile(join(folder, 'headless/model.safetensors'))).tensors;
+  expect([...saved.keys()].sort()).toEqual(
+    Object.keys(tensors)
+      .map((name) => name.replace(/^language_model\./, 'model.'))
+      .sort(),
+  );
+});
+
 it('saves adapters with the names of modules in transformers 5', async () => {
   const model = await load(await filesIn('present form'));
   const adapter = lora(model, { r: 2, targets: ['q_proj', 'fc1'] });

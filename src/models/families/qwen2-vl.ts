@@ -52,6 +52,11 @@ export class Qwen2Vl extends Qwen2VlText {
     return qwen2VlModule(name);
   }
 
+  /** transformers expects the prefix without a head, too. */
+  override get lacksBodyName(): boolean {
+    return false;
+  }
+
   protected override get stateNames(): StateNames {
     const [path, block] = ['images.encoder.layers.*', 'visual.blocks.*'];
     const gated = { linear1: 'gate_proj', linear2: 'down_proj', linear3: 'up_proj' };
