@@ -49,8 +49,20 @@ export const node = ({ name = '', op, inputs, output, attributes = {}, metadata 
     ...Object.entries(metadata).map(([key, value]) => [9, message([1, key], [2, value])] as const),
   );
 
-/** A model whose graph has these initializers, and nodes. */
-export function onnxModel(initializers: readonly number[][], nodes: readonly number[][] = []): Uint8Array {
-  const graph = message(...nodes.map((n) => [1, n] as const), ...initializers.map((t) => [5, t] as const));
+/** The description of a value that torch's exporter has computed from a parameter. */
+export const foldedFrom = (name: string, parameter: string) =>
+  message([1, name], [4, message([1, 'pkg.onnxscript.optimizer.folded_from'], [2, `['${parameter}']`])]);
+
+/** A model whose graph has these initializers, nodes and descriptions of values. */
+export function onnxModel(
+  initializers: readonly number[][],
+  nodes: readonly number[][] = [],
+  values: readonly number[][] = [],
+): Uint8Array {
+  const graph = message(
+    ...nodes.map((n) => [1, n] as const),
+    ...initializers.map((t) => [5, t] as const),
+    ...values.map((v) => [13, v] as const),
+  );
   return Uint8Array.from(message([7, graph]));
 }

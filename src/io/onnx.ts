@@ -42,6 +42,8 @@ export interface OnnxGraph {
   readonly nodes: readonly OnnxNode[];
   /** Initializers, and values of Constant nodes by the name of their output. */
   readonly tensors: ReadonlyMap<string, OnnxTensor>;
+  /** Names of parameters from which torch's exporter has computed a constant, by the name of the constant. */
+  readonly foldedFrom?: ReadonlyMap<string, string> | undefined;
 }
 
 const DTYPES: Readonly<Record<number, OnnxDType>> = {
@@ -66,6 +68,8 @@ const DTYPES: Readonly<Record<number, OnnxDType>> = {
 
 /** The key of the modules around a node, in metadata that torch writes. */
 const SCOPES = 'pkg.torch.onnx.name_scopes';
+/** The key of the names from which a constant was computed. */
+const FOLDED = 'pkg.onnxscript.optimizer.folded_from';
 
 const MAX_DEPTH = 8;
 const MAX_DIMENSIONS = 64;
@@ -75,7 +79,7 @@ const MAX_LISTED = 1 << 24;
 /** Reads the graph of a file, without the data of its tensors. Throws FormatError. */
 export async function readOnnx(source: ByteSource): Promise<OnnxGraph> {
   const reader = new ProtobufReader(source);
-  const graph = { nodes: [], tensors: new Map<string, OnnxTensor>() };
+  const graph = { nodes: [], tensors: new Map<string, OnnxTensor>(), foldedFrom: new Map<string, string>() };
   let found = false;
   for await (const field of reader.fields(0, source.size)) {
     if (field.number !== 7) continue;
@@ -90,7 +94,11 @@ class GraphReader {
   constructor(
     private readonly reader: ProtobufReader,
     private readonly source: ByteSource,
-    private readonly found: { readonly nodes: OnnxNode[]; readonly tensors: Map<string, OnnxTensor> },
+    private readonly found: {
+      readonly nodes: OnnxNode[];
+      readonly tensors: Map<string, OnnxTensor>;
+      readonly foldedFrom: Map<string, string>;
+    },
   ) {}
 
   async graph({ start, end }: Field, depth: number): Promise<void> {
@@ -98,7 +106,20 @@ class GraphReader {
     for await (const field of this.reader.fields(start, end)) {
       if (field.number === 1) await this.#node(field, depth);
       else if (field.number === 5) this.#add(await this.#tensor(field));
+      else if (field.number === 13) await this.#value(field);
     }
+  }
+
+  /** Reads the description of a value, which may name the only parameter from which it was computed. */
+  async #value({ start, end }: Field): Promise<void> {
+    let name = '';
+    for await (const field of this.reader.fields(start, end))
+      if (field.number === 1) name = await this.reader.text(field);
+      else if (field.number === 4) {
+        const [key, value] = await this.#entry(field);
+        const parameter = key === FOLDED ? /^\['([\w.-]+)'\]$/.exec(value)?.[1] : undefined;
+        if (parameter !== undefined) this.found.foldedFrom.set(name, parameter);
+      }
   }
 
   /** Adds a tensor. If graphs have tensors of the same name, the first one is used. */

@@ -135,7 +135,8 @@ export async function readWeights(
   checkShapes(source, misshapen);
   if (weights.named) checkHead(model, source, missing);
   model.lacksPooler = weights.named !== undefined && missing.some(isOfPooler);
-  drawMissing(model, source, model.lacksPooler ? missing.filter((piece) => !isOfPooler(piece)) : missing, onWarning);
+  const drawn = model.lacksPooler ? missing.filter((piece) => !isOfPooler(piece)) : missing;
+  drawMissing(model, source, drawn, weights.unnamed ?? [], onWarning);
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   await yieldToEventLoop();
@@ -224,7 +225,8 @@ const isOfPooler = ({ path }: StatePiece): boolean => /(^|\.)pooler\./.test(path
  */
 function checkHead(model: PretrainedModel, source: string, missing: readonly StatePiece[]): void {
   const headPieces = missing.filter(({ path }) => path.startsWith('head.'));
-  if (headPieces.length === 0 || headOf(model.config) !== model.headKind) return;
+  const lacksBody = missing.some((piece) => !isOfHead(piece));
+  if (headPieces.length === 0 || lacksBody || headOf(model.config) !== model.headKind) return;
   const names = some(headPieces.map(({ name }) => name));
   throw new FormatError(
     `${source}: the ONNX graph lacks the head ${model.headKind} (${names}): load it with head: 'none', or another file`,
@@ -241,12 +243,19 @@ function drawMissing(
   model: PretrainedModel,
   source: string,
   missing: readonly StatePiece[],
+  unnamed: readonly WeightEntry[],
   onWarning: OnWarning,
 ): void {
   if (missing.length === 0) return;
   const body = missing.filter((piece) => !isOfHead(piece));
-  if (body.length > 0)
-    throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
+  if (body.length > 0) {
+    const matrices = unnamed.filter(({ shape }) => shape.filter((n) => n > 1).length === 2).length;
+    const hint =
+      matrices === 0
+        ? ''
+        : `; matrices without a name in its graph: ${matrices} (no path of a node, metadata of the exporter or bias tells it)`;
+    throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}${hint}`);
+  }
   const deviation = Number(model.config.initializer_range ?? 0.02);
   const random = new Random(0, 0);
   for (const { tensor, path } of missing) {

@@ -9,12 +9,12 @@ import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transposed as computedTranspose } from '../computed-weight.js';
-import { groupedWeight } from '../quantized/grouped.js';
 import { bnb4Weight } from './bnb4.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
-import { dequantized, elementsOf, type NBits, type ScaleGranularity, sizeOf } from './values.js';
+import { type NBits, nBitsWeight } from './nbits.js';
+import { dequantized, elementsOf, type ScaleGranularity, sizeOf } from './values.js';
 
 /** Returns the file that has the data of a tensor. */
 export type DataFileOf = (tensor: OnnxTensor) => ByteSource | undefined;
@@ -50,10 +50,13 @@ const INTEGERS = ['I8', 'U8'];
 /** Names of matrices that the model builder transposed for a product. The node that multiplies names them. */
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
+/** Suffixes of quantizers on the name of a matrix. */
+const OF_QUANTIZER = /(_DQ)?(_Q\d|_Bnb4|_quantized)?(_output|_DequantizeLinear_Output)?$/;
+
 /** True for a name that an exporter generated. Newer exporters use the name of the operation. */
 const isGeneratedName = (name: string) =>
   /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
-    name,
+    name.replace(OF_QUANTIZER, ''),
   );
 
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
@@ -80,6 +83,11 @@ const MAX_ZEROS = 1 << 20;
 
 /** Suffix of quantized integers. Their scale and zero point have the same stem with `_scale` and `_zero_point`. */
 const QUANTIZED = '_quantized';
+
+/** Operators between a quantized product and its bias. */
+const SCALERS = ['Cast', 'Mul', 'QuantizeLinear', 'DequantizeLinear'];
+
+const withoutDequantizer = (name: string) => name.replace(/_DequantizeLinear_Output$/, '');
 
 class WeightFinder {
   /** Weights by the names of values in the graph. */
@@ -149,9 +157,12 @@ class WeightFinder {
     if ((await this.#elements(tensor)).every((zero) => zero === middle)) this.#middleZeros.add(name);
   }
 
-  /** True for names of initializers, and of values that are computed under the name of a weight. */
+  /**
+   * True for names of initializers, and of values that are computed under the name of a weight. Quantizers copy a bias
+   * for each product.
+   */
   #isStored(name: string): boolean {
-    if (OF_PRODUCT.test(name)) return false;
+    if (OF_PRODUCT.test(name) || this.#values.has(/^(.+\.bias)\d+$/.exec(name)?.[1] ?? '')) return false;
     if (/\.(weight|bias)$/.test(name)) return true;
     const { tensors } = this.graph;
     const tensor = tensors.get(name) ?? tensors.get(name + QUANTIZED);
@@ -237,7 +248,8 @@ class WeightFinder {
     const weight = this.#values.get(first);
     const [q, by] = [tensors.get(first), tensors.get(scale)];
     if (node.op === 'DequantizeLinear' && q !== undefined && by !== undefined) {
-      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), granularityOf(node, q)));
+      const known = first.endsWith(QUANTIZED) ? this.#values.get(first.slice(0, -QUANTIZED.length)) : undefined;
+      this.#values.set(output, known ?? this.#dequantized(q, by, tensors.get(zero), granularityOf(node, q)));
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
@@ -254,10 +266,11 @@ class WeightFinder {
 
   /** Names a table of embeddings that has the name of a tied output: by the module that reads it. */
   #addTable({ op, name, inputs: [table = ''] }: OnnxNode): void {
-    const [weight, path] = [this.#values.get(table), modulePath(name)];
-    if (op !== 'Gather' || path === null || weight === undefined || !OUTPUT.test(table)) return;
+    const stored = table.replace(OF_QUANTIZER, '');
+    const [weight, path] = [this.#values.get(stored), modulePath(name)];
+    if (op !== 'Gather' || path === null || weight === undefined || !OUTPUT.test(stored)) return;
     this.#name(`${this.#stateName(`${path}.`)}weight`, weight, weight);
-    this.#tables.add(table);
+    this.#tables.add(stored);
   }
 
   /** Names the matrix of a product. */
@@ -357,63 +370,32 @@ class WeightFinder {
     if (path !== null && queries > 0 && keys > 0) this.#heads.set(path, { queries, keys });
   }
 
-  /**
-   * Returns the matrix of MatMulNBits. The codes of a block fill bytes from their low bits on, and the last block of a
-   * row is padded. Zero points are numbers, or bytes that they fill in the same way, row by row. Without them the
-   * middle is zero. `order` has the block of each input, if they are not in the order of their blocks.
-   */
-  #nBitsWeight(
-    { rows, columns, block, bits }: NBits,
-    packed: OnnxTensor,
-    scales: OnnxTensor,
-    zeros?: OnnxTensor,
-    order?: OnnxTensor,
-  ) {
-    const blocks = Math.ceil(columns / block);
-    const rowBytes = blocks * Math.ceil((block * bits) / 8);
-    const zeroRow = Math.ceil((blocks * bits) / 8);
-    const isPackedZero = zeros?.dtype === 'U8';
-    const isComplete = packed.byteLength === rows * rowBytes && sizeOf(scales) === rows * blocks;
-    if (!isComplete || (zeros && sizeOf(zeros) !== (isPackedZero ? rows * zeroRow : rows * blocks)))
-      throw new FormatError(
-        `tensor ${quote(packed.name)} has not the size of [${rows}, ${columns}] in blocks of ${block}`,
-      );
-    const mask = 2 ** bits - 1;
-    const codeAt = (bytes: ArrayLike<number>, start: number, i: number) =>
-      ((bytes[start + ((i * bits) >> 3)] as number) >> ((i * bits) & 7)) & mask;
-    const load = async () => {
-      const bytes = await tensorBytes(packed, this.dataFileOf(packed));
-      const factors = await this.#elements(scales);
-      const zeroPoints = zeros && (await this.#elements(zeros));
-      const groupIndices = order && (await this.#elements(order));
-      return {
-        groupOf: groupIndices && ((input: number) => groupIndices[input] as number),
-        code: (row: number, input: number) => codeAt(bytes, row * rowBytes, input),
-        scale: (row: number, group: number) => factors[row * blocks + group] as number,
-        zero: (row: number, group: number) => {
-          if (zeroPoints === undefined) return 2 ** (bits - 1);
-          return isPackedZero ? codeAt(zeroPoints, row * zeroRow, group) : (zeroPoints[row * blocks + group] as number);
-        },
-      };
+  #nBitsWeight(sizes: NBits, packed: OnnxTensor, scales: OnnxTensor, zeros?: OnnxTensor, order?: OnnxTensor) {
+    const read = {
+      bytes: (tensor: OnnxTensor) => tensorBytes(tensor, this.dataFileOf(tensor)),
+      elements: (tensor: OnnxTensor) => this.#elements(tensor),
     };
-    const zeroKind = zeros === undefined ? 'middle' : isPackedZero ? 'codes' : 'any';
-    const matrix = { name: packed.name, shape: [rows, columns] as const, bits, groupSize: block, load };
-    return groupedWeight({
-      ...matrix,
-      zeros: zeroKind,
-      isHalf: scales.dtype === 'F16',
-      isOrdered: order !== undefined,
-    });
+    return nBitsWeight(sizes, { packed, scales, zeros, order }, read);
   }
 
   /** Returns the path of the module that a node computes; null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
-    const path = modulePath(node.name);
+    const path = modulePath(node.name) ?? this.#parameterModule(node);
     const stateName = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
     const bias = this.#biasAfter(node);
     const ofBias = bias === null ? null : this.#stateName(bias).replace(/\.bias$/, '');
     // The bias of masked language models belongs to the module around the product.
     return ofBias === null || stateName?.startsWith(`${ofBias}.`) ? stateName : ofBias;
+  }
+
+  /**
+   * Quantizers and optimizers drop the metadata of products. Returns the module of the weight from which the matrix was
+   * computed, or that of the bias.
+   */
+  #parameterModule({ op, inputs: [, matrix = '', bias = ''] }: OnnxNode): string | null {
+    const parameter = this.graph.foldedFrom?.get(matrix.replace(OF_QUANTIZER, ''));
+    const ofWeight = /^(.+)\.weight$/.exec(parameter ?? '')?.[1];
+    return ofWeight ?? /^(.+)\.bias$/.exec(op === 'Gemm' ? withoutDequantizer(bias) : '')?.[1] ?? null;
   }
 
   /** Returns the name of the bias that is added to a node's output. Quantized products are scaled before that. */
@@ -428,10 +410,14 @@ class WeightFinder {
       )
         return null;
       if (next.op === 'Add')
-        return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isGeneratedName(input)) ?? null;
+        return (
+          next.inputs
+            .map(withoutDequantizer)
+            .find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isGeneratedName(input)) ?? null
+        );
       const biasName = next.inputs[BIASED[next.op] ?? -1] ?? '';
       if (/\.bias$/.test(biasName) && !isGeneratedName(biasName)) return biasName;
-      if (next.op !== 'Cast' && next.op !== 'Mul') return null;
+      if (!SCALERS.includes(next.op)) return null;
       [output] = next.outputs;
     }
     return null;

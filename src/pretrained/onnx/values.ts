@@ -5,7 +5,7 @@ import type { ByteSource } from '../../io/byte-source.js';
 import { dtypes, type ElementType, quote } from '../../io/dtypes.js';
 import { type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 
-type Numbers = Float32Array | Int32Array;
+export type Numbers = Float32Array | Int32Array;
 
 /** Reads the elements of a tensor. */
 export async function elementsOf(tensor: OnnxTensor, beside?: ByteSource): Promise<Numbers> {
@@ -69,12 +69,4 @@ export function dequantized(
     values[i] = ((q[i] as number) - (zeros?.[index] ?? 0)) * (scales[index] as number);
   }
   return values;
-}
-
-/** Sizes of a matrix in MatMulNBits: [outputs, inputs], blocks of inputs, bits of each number. */
-export interface NBits {
-  readonly rows: number;
-  readonly columns: number;
-  readonly block: number;
-  readonly bits: number;
 }

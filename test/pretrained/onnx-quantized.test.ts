@@ -1,0 +1,163 @@
+// Quantizers of ONNX Runtime drop the metadata of products that torch.onnx.export(dynamo=True) writes. These graphs have
+// the nodes and names of onnxruntime.quantization 1.32, for exports by torch 2.13.
+import { expect, it } from 'vitest';
+import { inMemory } from '../../src/io/byte-source.js';
+import { readOnnx } from '../../src/io/onnx.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { floats, foldedFrom, message, node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
+import { testData } from '../test-data.js';
+
+const { int8, uint8, float } = ONNX_TYPES;
+
+/** Integers with one scale and a zero point of 0. */
+const quantized = (name: string, shape: readonly number[], values: readonly number[], scale: number) => [
+  tensor(`${name}_quantized`, shape, int8, values),
+  tensor(`${name}_scale`, [], float, floats(scale)),
+  tensor(`${name}_zero_point`, [], int8, [0]),
+];
+
+/** A node of DequantizeLinear for each name, as in static quantization. */
+const dequantizers = (...names: string[]) =>
+  names.map((name) =>
+    node({
+      op: 'DequantizeLinear',
+      inputs: ['_quantized', '_scale', '_zero_point'].map((part) => name + part),
+      output: `${name}_DequantizeLinear_Output`,
+    }),
+  );
+
+async function namesIn(...parts: Parameters<typeof onnxModel>) {
+  const { named, unnamed } = await graphWeights(await readOnnx(inMemory(onnxModel(...parts))), () => undefined);
+  const values = [...named].map(async ([name, weight]) => [name, [...(await weight.data())]] as const);
+  return { named: Object.fromEntries(await Promise.all(values)), unnamed };
+}
+
+it('names matrices by the parameters from which the exporter computed them', async () => {
+  const values = ['val_1', 'val_2', 'val_3', 'transpose_4'].map((name, i) => foldedFrom(name, `layers.${i}.weight`));
+  const { named } = await namesIn(
+    [
+      ...quantized('val_1', [3, 2], [1, 2, 3, 4, 5, 6], 0.5),
+      tensor('val_2_Q4', [1, 1, 8], uint8, [0x98, 0xba, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88]),
+      tensor('val_2_scales', [1], float, floats(2)),
+      tensor('val_3_DQ_Q4', [2, 2], int8, [1, 2, 3, 4]),
+      tensor('val_3_DQ_scales', [], float, floats(3)),
+      ...quantized('transpose_4', [2, 2], [5, 6, 7, 8], 1),
+    ],
+    [
+      node({
+        name: 'node_linear_quant',
+        op: 'MatMulInteger',
+        inputs: ['x_quantized', 'val_1_quantized', 'x_zero_point', 'val_1_zero_point'],
+        output: 'linear_output_quantized',
+      }),
+      node({
+        name: 'node_linear_1_Q4',
+        op: 'MatMulNBits',
+        inputs: ['linear', 'val_2_Q4', 'val_2_scales'],
+        output: 'linear_1',
+        attributes: { N: 1, K: 16, block_size: 16, bits: 4 },
+      }),
+      node({ op: 'DequantizeLinear', inputs: ['val_3_DQ_Q4', 'val_3_DQ_scales'], output: 'val_3_DQ_Q4_output' }),
+      node({ name: 'node_linear_2', op: 'MatMul', inputs: ['y', 'val_3_DQ_Q4_output'], output: 'linear_2' }),
+      ...dequantizers('transpose_4'),
+      node({ name: 'node_linear_3', op: 'MatMul', inputs: ['z', 'transpose_4_DequantizeLinear_Output'], output: 'z' }),
+    ],
+    values,
+  );
+  expect(named).toEqual({
+    'layers.0.weight': [0.5, 1.5, 2.5, 1, 2, 3],
+    'layers.1.weight': [0, 2, 4, 6, ...Array(12).fill(0)],
+    'layers.2.weight': [3, 9, 6, 12],
+    'layers.3.weight': [5, 7, 6, 8],
+  });
+});
+
+it('ignores values that were computed from several parameters', async () => {
+  const several = message([1, 'val_1'], [4, message([1, 'pkg.onnxscript.optimizer.folded_from'], [2, "['a', 'b']"])]);
+  const matrix = tensor('val_1', [2, 2], float, floats(1, 2, 3, 4));
+  const { named, unnamed } = await namesIn(
+    [matrix],
+    [node({ name: 'node_linear', op: 'MatMul', inputs: ['x', 'val_1'], output: 'linear' })],
+    [several],
+  );
+  expect([Object.keys(named), unnamed.length]).toEqual([[], 1]);
+});
+
+it('names matrices by biases behind quantized outputs, and by those of fused products', async () => {
+  const stored = [
+    ...quantized('val_1', [2, 2], [1, 2, 3, 4], 1),
+    ...quantized('a.bias', [2], [1, 2], 1),
+    ...quantized('val_2', [2, 2], [5, 6, 7, 8], 1),
+    ...quantized('b.bias', [2], [3, 4], 1),
+    ...quantized('b.bias0', [2], [3, 4], 1),
+  ];
+  const { named, unnamed } = await namesIn(stored, [
+    ...dequantizers('val_1', 'a.bias', 'val_2', 'b.bias', 'b.bias0'),
+    node({ name: 'node_MatMul_1', op: 'MatMul', inputs: ['x', 'val_1_DequantizeLinear_Output'], output: 'y' }),
+    node({ op: 'QuantizeLinear', inputs: ['y', 'y_scale', 'y_zero_point'], output: 'y_quantized' }),
+    node({ op: 'DequantizeLinear', inputs: ['y_quantized', 'y_scale', 'y_zero_point'], output: 'y_dequantized' }),
+    node({ op: 'Add', inputs: ['y_dequantized', 'a.bias_DequantizeLinear_Output'], output: 'linear' }),
+    node({
+      name: 'node_MatMul_2/MatMulAddFusion',
+      op: 'Gemm',
+      inputs: ['linear', 'val_2_DequantizeLinear_Output', 'b.bias_DequantizeLinear_Output'],
+      output: 'gemm',
+    }),
+  ]);
+  expect(named['a.weight']).toEqual([1, 3, 2, 4]);
+  expect(named['b.weight']).toEqual([5, 7, 6, 8]);
+  expect(Object.keys(named).sort()).toEqual(['a.bias', 'a.weight', 'b.bias', 'b.weight']);
+  expect(unnamed.map(({ shape }) => shape)).toEqual([[2]]);
+});
+
+const TABLE = 'lm_head.decoder.weight';
+
+it('tells a table from the tied output that was quantized by itself', async () => {
+  const { named } = await namesIn(
+    [...quantized(TABLE, [3, 2], [1, 2, 3, 4, 5, 6], 1), ...quantized('val_1', [2, 3], [2, 3, 4, 5, 6, 7], 1)],
+    [
+      node({
+        name: 'node_embedding',
+        op: 'Gather',
+        inputs: [`${TABLE}_quantized`, 'input_ids'],
+        output: 'embedding_quantized',
+        metadata: {
+          'pkg.torch.onnx.name_scopes': "['', 'roberta', 'roberta.embeddings.word_embeddings', 'embedding']",
+        },
+      }),
+      node({ op: 'MatMulInteger', inputs: ['x', 'val_1_quantized'], output: 'y' }),
+    ],
+    [foldedFrom('val_1', TABLE)],
+  );
+  expect(named).toEqual({
+    'roberta.embeddings.word_embeddings.weight': [1, 2, 3, 4, 5, 6],
+    [TABLE]: [2, 5, 3, 6, 4, 7],
+  });
+});
+
+it('reads a norm that the exporter computed and a quantizer rounded', async () => {
+  const graph = await readOnnx(
+    inMemory(
+      onnxModel(quantized('add_1', [2], [1, 2], 0.5), [
+        ...dequantizers('add_1'),
+        node({ name: '/norm/Mul', op: 'Mul', inputs: ['add_1_DequantizeLinear_Output', 'x'], output: 'y' }),
+      ]),
+    ),
+  );
+  const { folded } = await graphWeights(graph, () => undefined);
+  expect([...((await folded.single.get('norm.weight')?.data()) ?? [])]).toEqual([0.5, 1]);
+});
+
+it('says that matrices have no names', async () => {
+  const files = {
+    'config.json': await testData('reference/llama').bytes('config.json'),
+    'onnx/model.onnx': onnxModel(quantized('val_1', [2, 3], [1, 2, 3, 4, 5, 6], 1), [
+      node({ name: 'node_linear', op: 'MatMulInteger', inputs: ['x', 'val_1_quantized'], output: 'linear' }),
+    ]),
+  };
+  const device = await deviceFor(isas.at(-1) as string, 1);
+  const expected = /lacks weights of the model: .*; matrices without a name in its graph: 1 \(no path/;
+  await expect(loadModel(device, files)).rejects.toThrow(expected);
+});
