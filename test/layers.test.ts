@@ -20,7 +20,6 @@ function expectedRestrictions() {
   for (const layer of layers()) {
     const patterns = layer.map((folder) => `**/${folder}/**`);
     const refused = [...above, ...(layer.length > 1 ? patterns : [])];
-
     if (refused.length > 0) restrictions.push({ includes: layer.map((folder) => `src/${folder}/**`), refused });
     if (layer.includes('models')) {
       const includes = ['src/models/*.ts', '!src/models/{index,registry}.ts'];

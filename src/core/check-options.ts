@@ -4,12 +4,17 @@ import {
   describeValue,
   isCount,
   isFraction,
+  isInt32,
   isNotNegative,
   isObject,
   isPositive,
+  isPositiveShare,
   isSeed,
+  isShare,
   isWhole,
+  POSITIVE_SHARE,
   SEED,
+  SHARE,
 } from './check-values.js';
 import { ArgumentError } from './errors.js';
 import { isList, isSignal, isTensorLike } from './kinds.js';
@@ -51,10 +56,13 @@ const RULES = {
   /** 0, 1, 2, … */
   whole: numberThat(isWhole, 'an integer, 0 or more'),
   integer: numberThat(Number.isInteger, 'an integer'),
+  int32: numberThat(isInt32, 'a 32-bit integer'),
   positive: numberThat(isPositive, 'a positive number'),
   notNegative: numberThat(isNotNegative, 'a number, 0 or more'),
   /** From 0 to below 1, such as dropout probabilities. */
   fraction: numberThat(isFraction, 'a number from 0 to below 1'),
+  share: numberThat(isShare, SHARE),
+  positiveShare: numberThat(isPositiveShare, POSITIVE_SHARE),
   seed: numberThat(isSeed, SEED),
 } satisfies Record<string, OptionRule>;
 
@@ -62,6 +70,15 @@ const RULES = {
 export function orNull(kind: OptionKind): OptionRule {
   const { accepts, expected } = ruleOf(kind);
   return { accepts: (value) => value === null || accepts(value), expected: `${expected}, or null` };
+}
+
+/** A kind that also accepts two of its values, one for each axis. */
+export function oneOrTwo(kind: OptionKind): OptionRule {
+  const { accepts, expected } = ruleOf(kind);
+  return {
+    accepts: (value) => accepts(value) || (Array.isArray(value) && value.length === 2 && value.every(accepts)),
+    expected: `${expected}, or two of them`,
+  };
 }
 
 /** A kind of arrays whose items are all of one kind. */

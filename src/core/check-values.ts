@@ -40,6 +40,12 @@ export const isCount = (value: number) => Number.isInteger(value) && value > 0;
 export const isWhole = (value: number) => Number.isInteger(value) && value >= 0;
 export const isFraction = (value: number) => value >= 0 && value < 1;
 export const isPositive = (value: number) => value > 0 && Number.isFinite(value);
+/** Describes values that `isShare` accepts, such as probabilities. */
+export const SHARE = 'a number from 0 to 1';
+export const isShare = (value: number) => value >= 0 && value <= 1;
+/** Describes values that `isPositiveShare` accepts. */
+export const POSITIVE_SHARE = 'a number above 0, at most 1';
+export const isPositiveShare = (value: number) => value > 0 && value <= 1;
 export const isNotNegative = (value: number) => value >= 0 && Number.isFinite(value);
 /** True for an integer that the engine can hold without wrapping around. */
 export const isInt32 = (value: number) => value === (value | 0);

@@ -1,7 +1,6 @@
 // Checks of tensors that ops make before they emit a command. This file also exports the checks of other values.
 
 import { checkArray, describeShape, describeValue } from './check-values.js';
-
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
 import { type DType, lastOf, type Shape, sameShape } from './shape.js';
 import { type Device, Tensor } from './tensor.js';

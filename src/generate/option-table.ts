@@ -90,8 +90,6 @@ export function isNeutral(option: AnyRow, value: unknown): boolean {
   return isList(value) ? value.length === 0 : value === option.default;
 }
 
-const upToOne = numberThat((p) => p > 0 && p <= 1, 'a number above 0, at most 1');
-const fromZeroToOne = numberThat((p) => p >= 0 && p <= 1, 'a number from 0 to 1');
 const twoOrLess = numberThat((penalty) => penalty >= -2 && penalty <= 2, 'a number from -2 to 2');
 const token = numberThat(Number.isInteger, 'a token');
 /** Tokens in an array or an Int32Array. */
@@ -363,7 +361,7 @@ export const OPTION_TABLE = {
   topH: row<number>({
     group: 'sampling',
     default: 0,
-    check: fromZeroToOne,
+    check: 'share',
     help: 'sample from the most probable tokens that together have this share of the entropy; 0 for all',
     huggingFace: { name: 'top_h' },
     flag: '--top-h <share>',
@@ -388,7 +386,7 @@ export const OPTION_TABLE = {
   topP: row<number>({
     group: 'sampling',
     default: 1,
-    check: upToOne,
+    check: 'positiveShare',
     help: 'sample from the most probable tokens that together have probability p',
     huggingFace: { name: 'top_p' },
     flag: '--top-p <p>',
@@ -399,7 +397,7 @@ export const OPTION_TABLE = {
   minP: row<number>({
     group: 'sampling',
     default: 0,
-    check: fromZeroToOne,
+    check: 'share',
     help: 'sample from tokens that are at least p times as probable as the best',
     huggingFace: { name: 'min_p' },
     flag: '--min-p <p>',
@@ -413,7 +411,7 @@ export const OPTION_TABLE = {
   typicalP: row<number>({
     group: 'sampling',
     default: 1,
-    check: upToOne,
+    check: 'positiveShare',
     help: 'sample from the most typical tokens that together have probability p',
     huggingFace: { name: 'typical_p' },
     flag: '--typical-p <p>',

@@ -1,7 +1,16 @@
 // Processors that change scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import { argmax } from '../core/argmax.js';
-import { checkNumber, isCount, isFraction, isPositive } from '../core/check.js';
+import {
+  checkNumber,
+  isCount,
+  isFraction,
+  isPositive,
+  isPositiveShare,
+  isShare,
+  POSITIVE_SHARE,
+  SHARE,
+} from '../core/check.js';
 import { sortedInParts, withParts } from '../core/slices.js';
 import type { ScoreProcessor } from './logits-processor.js';
 
@@ -121,7 +130,7 @@ export function topK(k: number): ScoreProcessor {
  * ArgumentError unless p is above 0 and at most 1.
  */
 export function topP(p: number): ScoreProcessor {
-  checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
+  checkNumber('topP', 'p', p, isPositiveShare, POSITIVE_SHARE);
   return withParts(function* (scores: Float32Array) {
     const nucleus = yield* greatestOf(scores, true, p);
     let { equals } = nucleus;
@@ -187,7 +196,7 @@ const TOP_H_TOKENS = 100;
  * token. Throws ArgumentError unless the share is above 0 and at most 1.
  */
 export function topH(share: number): ScoreProcessor {
-  checkNumber('topH', 'the share', share, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
+  checkNumber('topH', 'the share', share, isPositiveShare, POSITIVE_SHARE);
   return withParts(function* (scores: Float32Array) {
     let { worst, equals } = yield* greatestOf(scores, false, TOP_H_TOKENS);
     const best: number[] = [];
@@ -215,7 +224,7 @@ export function topH(share: number): ScoreProcessor {
  * Keeps tokens with at least `share` of the best token's probability. Throws ArgumentError unless it is from 0 to 1.
  */
 export function minP(share: number): ScoreProcessor {
-  checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
+  checkNumber('minP', 'the share', share, isShare, SHARE);
   return (scores) => {
     const min = (scores[argmax(scores)] as number) + Math.log(share);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < min) scores[token] = NEVER;
@@ -227,7 +236,7 @@ export function minP(share: number): ScoreProcessor {
  * fewest that together have probability `mass`. Throws ArgumentError unless that is above 0 and at most 1.
  */
 export function typicalP(mass: number): ScoreProcessor {
-  checkNumber('typicalP', 'the mass', mass, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
+  checkNumber('typicalP', 'the mass', mass, isPositiveShare, POSITIVE_SHARE);
   return withParts(function* (scores: Float32Array) {
     const total = logSumExp(scores);
     yield;

@@ -1,9 +1,9 @@
 // Packed weights in a safetensors file, as packed-state.ts writes them. Files are untrusted input: each entry is
 // checked against the model's shape before memory is taken for it.
 
-import type { Format } from '../core/device.js';
+import type { Device, Format } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
-import type { Device, Shape } from '../core/tensor.js';
+import type { Shape } from '../core/tensor.js';
 import { quote } from '../io/dtypes.js';
 import type { SafetensorsDType, SafetensorsEntry } from '../io/safetensors.js';
 import type { Module } from '../nn/module.js';

@@ -1,7 +1,8 @@
 // Weights that are packed while they are read, or stored packed. At most one of them exists as floats at a time.
 
+import type { Device } from '../core/device.js';
 import { freeBytes, passingBytes } from '../core/passing-bytes.js';
-import type { Device, Tensor } from '../core/tensor.js';
+import type { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { Module } from '../nn/module.js';
 import { type PieceSource, readPieces } from '../nn/read-pieces.js';

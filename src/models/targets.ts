@@ -1,7 +1,6 @@
 // Targets: the outputs that `loss` compares with those of a model.
 
-import { checkOptions, type OptionRule } from '../core/check-options.js';
-import { isInt32 } from '../core/check-values.js';
+import { checkOptions, orNull } from '../core/check-options.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -42,13 +41,6 @@ export interface LossOptions {
   rDrop?: number | undefined;
 }
 
-const IGNORE_INDEX: OptionRule = {
-  accepts: (value) => value === null || isInt32(value as number),
-  expected: 'a 32-bit integer or null',
-};
-
-const isShare = (value: unknown) => typeof value === 'number' && value >= 0 && value <= 1;
-
 /** Options of `loss` with defaults. */
 export function resolveLossOptions(options: LossOptions): Complete<LossOptions> {
   const {
@@ -57,8 +49,8 @@ export function resolveLossOptions(options: LossOptions): Complete<LossOptions> 
     headDiversity = 0,
     rDrop = 0,
   } = checkOptions('loss', options, {
-    labelSmoothing: { accepts: isShare, expected: 'a number from 0 to 1' },
-    ignoreIndex: IGNORE_INDEX,
+    labelSmoothing: 'share',
+    ignoreIndex: orNull('int32'),
     headDiversity: 'notNegative',
     rDrop: 'notNegative',
   });

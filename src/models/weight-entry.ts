@@ -1,4 +1,4 @@
-import type { Device } from '../core/tensor.js';
+import type { Device } from '../core/device.js';
 import type { StoredTensor } from '../nn/read-pieces.js';
 import type { PackedFormat } from '../ops/packed.js';
 

@@ -1,4 +1,13 @@
-import { checkKnown, checkNumber, checkOneOf, checkShape, checkSizes, isNotNegative } from '../core/check.js';
+import {
+  checkKnown,
+  checkNumber,
+  checkOneOf,
+  checkShape,
+  checkSizes,
+  isNotNegative,
+  isShare,
+  SHARE,
+} from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, div, mul, neg, scale, sub } from '../ops/binary.js';
@@ -55,14 +64,7 @@ export class BatchNorm extends Module {
     const { eps = 1e-5, momentum = 0.1, ...flags } = checkKnown('BatchNorm', options, OPTIONS);
     const { affine = true, trackRunningStats = true, channelsLast = false } = flags;
     checkNumber('BatchNorm', 'eps', eps, isNotNegative, 'a number, 0 or more');
-    if (momentum !== null)
-      checkNumber(
-        'BatchNorm',
-        'momentum',
-        momentum,
-        (share) => share >= 0 && share <= 1,
-        'a number from 0 to 1, or null',
-      );
+    if (momentum !== null) checkNumber('BatchNorm', 'momentum', momentum, isShare, `${SHARE}, or null`);
     for (const [name, flag] of Object.entries({ affine, trackRunningStats, channelsLast }))
       checkOneOf('BatchNorm', name, flag, [true, false]);
     this.#channels = channels;

@@ -1,7 +1,8 @@
 // Reads parameters from a file straight into the device's memory, piece by piece. Nothing is stored twice, and no read
 // or copy blocks the event loop for long. The next part is read while the engine processes the current one.
 
-import { type Device, lastOf, type Tensor } from '../core/tensor.js';
+import type { Device } from '../core/device.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { transposeInto, widenInto } from '../ops/move.js';
 import { layoutOf, type StatePiece } from './state-names.js';

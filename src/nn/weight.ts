@@ -1,8 +1,9 @@
 // Weights of Linear and Embedding: tensors, or packed into fewer bits.
 
 import { checkOneOf, checkOptions, describeShape } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { type Device, type Shape, Tensor } from '../core/tensor.js';
+import { type Shape, Tensor } from '../core/tensor.js';
 import type { EmbeddingOptions } from '../ops/embedding.js';
 import type { LinearOptions } from '../ops/linear.js';
 import { concat } from '../ops/move.js';

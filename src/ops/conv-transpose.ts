@@ -8,10 +8,10 @@ import {
   describeShape,
   type OptionKind,
   type OptionRule,
+  oneOrTwo,
 } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { sizeOf } from '../core/shape.js';
-import type { Tensor } from '../core/tensor.js';
+import { sizeOf, type Tensor } from '../core/tensor.js';
 import { add } from './binary.js';
 import { contiguous } from './contiguous.js';
 import {
@@ -19,7 +19,6 @@ import {
   dimensionsOf,
   integerRules,
   kindsOf,
-  oneOrTwo,
   type Pair,
   type Patches,
   pairOf,

@@ -12,11 +12,11 @@ import {
   isWhole,
   type OptionKind,
   type OptionRule,
+  oneOrTwo,
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { sizeOf } from '../core/shape.js';
-import type { Tensor } from '../core/tensor.js';
+import { sizeOf, type Tensor } from '../core/tensor.js';
 import { add } from './binary.js';
 import { contiguous } from './contiguous.js';
 import { linear } from './linear.js';
@@ -86,15 +86,6 @@ export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   return convolve('conv2d', 2, x, w, bias, checkConv2d('conv2d', options));
-}
-
-/** @internal Extends the rule of a number to pairs of numbers. */
-export function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
-  const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;
-  return {
-    accepts: (value) => accepts(value) || (isPair(value) && value.every(accepts)),
-    expected: `${expected}, or two of them`,
-  };
 }
 
 /** @internal Rules of the options of convolutions. `rule` may extend that of a number. */

@@ -7,9 +7,11 @@ import {
   checkOptions,
   checkShape,
   isInt32,
+  isShare,
   matrixOf,
   type OptionKind,
   orNull,
+  SHARE,
 } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
@@ -63,8 +65,7 @@ const kinds = {
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { labelSmoothing = 0, ...rest } = checkOptions('crossEntropy', options, { ...kinds, labelSmoothing: 'any' });
-  const isShare = (value: number) => value >= 0 && value <= 1;
-  checkNumber('crossEntropy', 'labelSmoothing', labelSmoothing, isShare, 'a number from 0 to 1');
+  checkNumber('crossEntropy', 'labelSmoothing', labelSmoothing, isShare, SHARE);
   return lossOf(logits, targets, rest, labelSmoothing);
 }
 

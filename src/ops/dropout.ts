@@ -1,5 +1,15 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOptions, isUint32, matrixOf, UINT32 } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkNumber,
+  checkOptions,
+  isShare,
+  isUint32,
+  matrixOf,
+  SHARE,
+  UINT32,
+} from '../core/check.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { currentValue } from './backward.js';
@@ -45,7 +55,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
 /** Checks the options, and returns the operands of dropout; null if nothing is dropped. */
 export function checkDropping(op: string, options: DropoutOptions) {
   const { p, seed, stream = 0 } = checkOptions(op, options, { p: 'any', seed: 'any', stream: 'any' });
-  checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
+  checkNumber(op, 'p', p, isShare, SHARE);
   if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, UINT32);
   checkNumber(op, 'stream', stream, isUint32, UINT32);
   const threshold = Math.ceil(p * 2 ** 32) - 1; // random numbers above it keep the element

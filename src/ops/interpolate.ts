@@ -1,15 +1,6 @@
 // Resizing of images and sequences. Each axis is interpolated by a matrix.
 
-import {
-  anyOf,
-  checkDevice,
-  checkDTypes,
-  checkOptions,
-  describeShape,
-  isCount,
-  isPositive,
-  type OptionRule,
-} from '../core/check.js';
+import { checkDevice, checkDTypes, checkOptions, describeShape, oneOrTwo } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -75,7 +66,12 @@ interface Axis {
  * column of the result NaN. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
-  const { mode = 'nearest', alignCorners = false, antialias = false, channelsLast = false } = checkGiven(options);
+  const {
+    mode = 'nearest',
+    alignCorners = false,
+    antialias = false,
+    channelsLast = false,
+  } = checkInterpolation(options);
   const device = checkDevice('interpolate', { x });
   checkDTypes('interpolate', { x }, 'float32');
   const rank = x.shape.length - 2;
@@ -97,16 +93,10 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   return device.scope(() => resample(x, matrices, channelsLast));
 }
 
-function checkGiven(options: InterpolateOptions): InterpolateOptions {
-  const pairs = ({ accepts, expected }: OptionRule): OptionRule => ({
-    accepts: (value) => accepts(value) || (Array.isArray(value) && value.length === 2 && value.every(accepts)),
-    expected: `${expected}, or two of them`,
-  });
-  const number = (accepts: (value: number) => boolean, expected: string) =>
-    pairs({ accepts: (value) => typeof value === 'number' && accepts(value), expected });
+function checkInterpolation(options: InterpolateOptions): InterpolateOptions {
   checkOptions('interpolate', options, {
-    size: anyOf(number(isCount, 'a positive integer')),
-    scaleFactor: number(isPositive, 'a positive number'),
+    size: oneOrTwo('count'),
+    scaleFactor: oneOrTwo('positive'),
     mode: ['nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic'],
     alignCorners: 'boolean',
     antialias: 'boolean',

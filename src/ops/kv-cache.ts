@@ -13,8 +13,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { isRange, lastOf, type Shape } from '../core/shape.js';
-import { Tensor } from '../core/tensor.js';
+import { isRange, lastOf, type Shape, Tensor } from '../core/tensor.js';
 
 /** The maximum number of sequences that can be reordered in a cache. */
 export function maxCacheRows(device: Device): number {

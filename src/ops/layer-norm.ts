@@ -1,7 +1,6 @@
 import { accumulateBits, differentiableMany, gradOf, isDifferentiated, passGrad } from '../core/autograd.js';
 import { checkAxis, checkDevice, checkDTypes, checkOptions, checkShape, orNull } from '../core/check.js';
-import { type Shape, sizeOf } from '../core/shape.js';
-import type { Tensor } from '../core/tensor.js';
+import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
 import { addSeparateGrad, partialsOf, separateGradOf } from './backward.js';
 import { contiguous } from './contiguous.js';
 

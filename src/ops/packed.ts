@@ -1,9 +1,9 @@
 // Packed weights, with fewer than 32 bits for each element. native/formats/layout.h describes the layout in memory.
 
 import { checkOneOf, describeShape, isCount } from '../core/check.js';
-import type { Format } from '../core/device.js';
+import type { Device, Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Device, Tensor } from '../core/tensor.js';
+import type { Tensor } from '../core/tensor.js';
 
 /**
  * The format of packed elements: a name of `device.formats`, such as `float16`, `int8`, `q8_0`, `q4_1` or `q4_k`. Names

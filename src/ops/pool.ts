@@ -1,14 +1,21 @@
 // Pooling: the maximum or the mean of each window.
 
-import { checkDevice, checkDTypes, checkNumber, checkOptions, describeShape, isCount } from '../core/check.js';
+import {
+  checkDevice,
+  checkDTypes,
+  checkNumber,
+  checkOptions,
+  describeShape,
+  isCount,
+  oneOrTwo,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { sizeOf } from '../core/shape.js';
-import type { Tensor } from '../core/tensor.js';
+import { sizeOf, type Tensor } from '../core/tensor.js';
 import { topk } from './axis.js';
 import { mul } from './binary.js';
 import { contiguous } from './contiguous.js';
-import { dimensionsOf, integerRules, oneOrTwo, type Pair, pairOf, patchesOf, type Steps } from './conv.js';
+import { dimensionsOf, integerRules, type Pair, pairOf, patchesOf, type Steps } from './conv.js';
 import { resample } from './interpolate.js';
 import { pad } from './pad.js';
 import { mean, sum } from './reduce.js';

@@ -1,8 +1,8 @@
 import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
-import type { Format } from '../core/device.js';
+import type { Device, Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import { type Device, lastOf, type Tensor } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import { activationKind, checkActivation } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';

@@ -1,4 +1,4 @@
-import type { Device } from '../core/tensor.js';
+import type { Device } from '../core/device.js';
 import type { StoredBlocks, WeightEntry } from '../models/weight-entry.js';
 import { transpose } from '../nn/stored-layout.js';
 

@@ -1,7 +1,7 @@
 // Finds out from the files if the output projection equals the embedding, because the configs of some models are wrong
 // (Flan-T5).
 
-import type { Device } from '../core/tensor.js';
+import type { Device } from '../core/device.js';
 import type { HeadKind } from '../models/pretrained-model.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 

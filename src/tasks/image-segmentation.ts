@@ -8,7 +8,6 @@ import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
 import { labelOf } from './labels.js';
-import { share } from './object-detection.js';
 import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { RawImage } from './transformers/raw-image.js';
@@ -71,9 +70,9 @@ const labelIds: OptionRule = {
 
 const KINDS = {
   subtask: ['panoptic', 'instance', 'semantic', null],
-  threshold: share,
-  mask_threshold: share,
-  overlap_mask_area_threshold: share,
+  threshold: 'share',
+  mask_threshold: 'share',
+  overlap_mask_area_threshold: 'share',
   label_ids_to_fuse: anyOf(labelIds, [null]),
   target_sizes: 'any',
   ...callOptionKinds,

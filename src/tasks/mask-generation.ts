@@ -27,7 +27,6 @@ import {
   type RunMask,
   runsOf,
 } from './mask-filters.js';
-import { share } from './object-detection.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { RawImage } from './transformers/raw-image.js';
 
@@ -103,13 +102,13 @@ const kinds = {
   points_per_batch: 'count',
   points_per_crop: upTo(1, MAX_POINTS),
   crops_n_layers: upTo(0, 4),
-  crop_overlap_ratio: share,
+  crop_overlap_ratio: 'share',
   crop_n_points_downscale_factor: 'count',
-  pred_iou_thresh: share,
-  stability_score_thresh: share,
+  pred_iou_thresh: 'share',
+  stability_score_thresh: 'share',
   stability_score_offset: 'notNegative',
   mask_threshold: 'number',
-  crops_nms_thresh: share,
+  crops_nms_thresh: 'share',
   output_rle_mask: 'boolean',
   output_bboxes_mask: 'boolean',
   input_points: 'array',

@@ -1,5 +1,5 @@
 import { argmax } from '../core/argmax.js';
-import { checkOptions, type OptionRule } from '../core/check.js';
+import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DetectedObject } from '../metrics/detection.js';
@@ -31,12 +31,6 @@ export const DETECTION_THRESHOLD = 0.9;
 /** Detectors whose last class means "no object". */
 const REJECTING: readonly string[] = ['detr', 'yolos'];
 
-/** A score from 0 to 1. */
-export const share: OptionRule = {
-  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
-  expected: 'a number from 0 to 1',
-};
-
 export const objectDetection: Task<ObjectDetection> = {
   head: 'object-detection',
   create: (context) => {
@@ -46,7 +40,7 @@ export const objectDetection: Task<ObjectDetection> = {
         `${TASK}: ${model.config.model_type} looks for given texts: use zero-shot-object-detection`,
       );
     async function call(images: ImageInput | readonly ImageInput[], options: ObjectDetectionOptions = {}) {
-      const kinds = { threshold: share, percentage: 'boolean', ...callOptionKinds } as const;
+      const kinds = { threshold: 'share', percentage: 'boolean', ...callOptionKinds } as const;
       const { threshold = DETECTION_THRESHOLD, percentage = false, ...rest } = checkOptions(TASK, options, kinds);
       const results = await detect(
         context,

@@ -5,7 +5,6 @@ import type { DetectedObject } from '../metrics/detection.js';
 import { callOptionKinds } from './batches.js';
 import { detect, detectorOf } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
-import { share } from './object-detection.js';
 import { sigmoid } from './scores.js';
 import type { CallOptions, Task } from './task.js';
 import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
@@ -55,7 +54,7 @@ export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
       labels: readonly string[],
       options: ZeroShotObjectDetectionOptions = {},
     ) {
-      const kinds = { threshold: share, top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
+      const kinds = { threshold: 'share', top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
       const checked = checkOptions(TASK, options, kinds);
       const { threshold = ZERO_SHOT_THRESHOLD, top_k: count = null, percentage = false, ...rest } = checked;
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');

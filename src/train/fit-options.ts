@@ -6,8 +6,9 @@ import {
   checkOptions,
   describeValue,
   isCount,
-  isInt32,
+  numberThat,
   type OptionRule,
+  orNull,
 } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Learner } from './objective.js';
@@ -177,27 +178,11 @@ export interface FitResult {
   readonly metrics: Readonly<Record<string, number>> | undefined;
 }
 
-const share: OptionRule = {
-  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
-  expected: 'a number from 0 to 1',
-};
-const label: OptionRule = {
-  accepts: (value) => value === null || (typeof value === 'number' && isInt32(value)),
-  expected: 'a 32-bit integer or null',
-};
-const norm: OptionRule = {
-  accepts: (value) => value === null || (typeof value === 'number' && value > 0),
-  expected: 'a positive number or null',
-};
 const optimizer: OptionRule = {
   accepts: (value) => Array.isArray((value as Optimizer | null)?.params),
   expected: 'an optimizer',
 };
-const wire: OptionRule = {
-  accepts: (value) => ['float32', 'float16', 'bfloat16'].includes(value as string),
-  expected: 'float32, float16 or bfloat16',
-};
-const stage: OptionRule = { accepts: (value) => value === 0 || value === 1, expected: '0 or 1' };
+
 const path: OptionRule = { accepts: (value) => typeof value === 'string', expected: 'the path of a file' };
 
 const kinds = {
@@ -209,19 +194,19 @@ const kinds = {
   shuffleBuffer: 'count',
   optimizer,
   schedule: 'function',
-  clipNorm: norm,
+  clipNorm: orNull(numberThat((norm) => norm > 0, 'a positive number')),
   skipNonFinite: 'boolean',
-  labelSmoothing: share,
-  ignoreIndex: label,
+  labelSmoothing: 'share',
+  ignoreIndex: orNull('int32'),
   headDiversity: 'notNegative',
   rDrop: 'notNegative',
   gradientCheckpointing: 'boolean',
   seed: 'seed',
   validate: 'function',
   validateEvery: 'count',
-  earlyStopping: 'any',
+  earlyStopping: 'any', // checkStopping checks it
   averageLast: 'count',
-  emaDecay: 'fraction', // checkStopping checks the first
+  emaDecay: 'fraction',
   checkpoint: path,
   checkpointEvery: 'count',
   resume: 'boolean',
@@ -229,8 +214,8 @@ const kinds = {
   onStep: 'function',
   onValidation: 'function',
   world: 'any',
-  wire,
-  zeroStage: stage,
+  wire: ['float32', 'float16', 'bfloat16'],
+  zeroStage: [0, 1],
 } as const;
 
 /** Throws ArgumentError for invalid options of `fit`, and for options that contradict each other or the model. */

@@ -1,6 +1,14 @@
 // Groups parameters by their names, to set which are trained, their rates and their weight decay.
 
-import { checkArray, checkKnown, checkMethod, checkNumber, isNotNegative } from '../core/check.js';
+import {
+  checkArray,
+  checkKnown,
+  checkMethod,
+  checkNumber,
+  isNotNegative,
+  isPositiveShare,
+  POSITIVE_SHARE,
+} from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -77,7 +85,7 @@ export function parameterGroups(model: Named, rules: readonly GroupRule[]): Para
 export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
   const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);
   checkNumber('layerwiseGroups', 'lr', lr, isNotNegative, 'a number, 0 or more');
-  checkNumber('layerwiseGroups', 'decay', decay, (value) => value > 0 && value <= 1, 'a number above 0, at most 1');
+  checkNumber('layerwiseGroups', 'decay', decay, isPositiveShare, POSITIVE_SHARE);
   const named = model.namedTensors();
   const layers = named.map(([name]) => /\.(\d+)\./.exec(name)?.[1]).map((n) => (n === undefined ? null : Number(n)));
   const first = layers.findIndex((layer) => layer !== null);

@@ -1,4 +1,4 @@
-import { checkDType, checkOptions, describeShape, describeValue, isFraction } from '../../core/check.js';
+import { checkDType, checkOptions, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { joinFloats } from '../../core/join-floats.js';
 import { Random } from '../../core/random.js';
@@ -257,10 +257,7 @@ export interface SpeechOptions {
 
 const speechOptions = {
   speakerEmbeddings: 'any',
-  threshold: {
-    accepts: (value: unknown) => isFraction(value as number) || value === 1,
-    expected: 'a number from 0 to 1',
-  },
+  threshold: 'share',
   minLengthRatio: 'notNegative',
   maxLengthRatio: 'positive',
   seed: 'any',

@@ -1,7 +1,7 @@
 // Reads blocks and values of tensors in a GGUF file.
 
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import type { Device } from '../../core/tensor.js';
 import { bytesOf } from '../../io/byte-source.js';
 import { dtypes, quote } from '../../io/dtypes.js';
 import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';

@@ -1,7 +1,7 @@
 // Weights that consist of rows of several tensors in a GGUF file. For example, the file can store all experts of a
 // layer as one tensor, or a gate apart from the projection that it multiplies.
 
-import type { Device } from '../../core/tensor.js';
+import type { Device } from '../../core/device.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { GgufTensor } from '../../io/gguf.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';

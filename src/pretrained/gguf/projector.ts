@@ -1,8 +1,8 @@
 // Reads the image encoder of a model in GGUF: llama.cpp's `mmproj` files, which lie beside the language model's file.
 
 import { describeValue } from '../../core/check.js';
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import { GgufTexts } from '../../io/gguf-values.js';

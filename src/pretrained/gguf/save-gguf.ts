@@ -1,9 +1,9 @@
 // Saves a model as a GGUF file, for llama.cpp and programs based on it.
 
 import { checkMethod, checkOneOf, checkOptions } from '../../core/check.js';
+import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { inSlices } from '../../core/slices.js';
-import type { Device } from '../../core/tensor.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
 import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';

@@ -1,8 +1,8 @@
 // Presents a GGUF file as a model's folder. The files that transformers expects besides the weights are made from its
 // metadata.
 
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
 import type { Gguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';

@@ -1,7 +1,7 @@
 // The tensors of a GGUF file, with the names, shapes and row order of transformers' checkpoints.
 
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import type { Device } from '../../core/tensor.js';
 import { quote } from '../../io/dtypes.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';

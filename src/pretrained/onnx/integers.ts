@@ -1,6 +1,6 @@
 // Integer matrices of DequantizeLinear and MatMulInteger. The file may store them transposed.
 
-import type { Device } from '../../core/tensor.js';
+import type { Device } from '../../core/device.js';
 import type { OnnxTensor } from '../../io/onnx.js';
 import type { StoredBlocks } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';

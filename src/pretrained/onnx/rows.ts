@@ -1,6 +1,6 @@
 // Weights that are rows of another weight, and concatenations of rows.
 
-import type { Device } from '../../core/tensor.js';
+import type { Device } from '../../core/device.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { blockRowBytes, formatOf } from '../../ops/packed.js';
 import { ComputedWeight } from '../computed-weight.js';

@@ -1,8 +1,8 @@
 // Integer matrices of any library, in groups with a common scale and zero point. They become floats, or blocks of a
 // packed format that has exactly the same values.
 
+import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import type { Device } from '../../core/tensor.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { toHalf } from '../../io/half.js';
 import type { StoredBlocks } from '../../models/weight-entry.js';
