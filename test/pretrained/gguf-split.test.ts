@@ -46,7 +46,7 @@ describe('a GGUF file in parts', () => {
     const alone = join(temporary, 'alone-00001-of-00002.gguf');
     symlinkSync(resolve('test/data/gguf3/qwen3.TQ1_0.gguf'), alone);
     writeFileSync(join(temporary, 'alone-00002-of-00002.gguf'), await parts.bytes(second));
-    await expect(logits(alone)).rejects.toThrow(/no part of a file, but its name says that there are 2/);
+    await expect(logits(alone)).rejects.toThrow(/not part of a file, but its name says that there are 2/);
   });
 
   it('is recognized by its name', () => {
