@@ -21,7 +21,10 @@ export interface Contrast {
   readonly logits: Tensor;
 }
 
-/** A model with an encoder for texts and one for images, whose vectors are compared; or only one of them. */
+/**
+ * A model with an encoder for texts and one for images, whose vectors are compared; or only one of them. Inputs of one
+ * kind give the output of that encoder.
+ */
 export abstract class DualEncoderModel extends TowerModel {
   /** Compares texts [texts, d] with images [images, d]. */
   protected abstract compare(texts: Tensor, images: Tensor): Contrast;
@@ -34,7 +37,12 @@ export abstract class DualEncoderModel extends TowerModel {
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
     const { text, vision } = this;
-    if (!text || !vision) return yield* super.runInParts(inputs, options, layout);
+    const given = this.givenKinds(inputs);
+    if (!text || !vision || !given.text || !given.images) {
+      if (text && vision && options.loss)
+        throw new ArgumentError('forward: a loss is asked for, expected texts and images');
+      return yield* super.runInParts(inputs, options, layout);
+    }
     const read = yield* this.readText(text, inputs, options, layout);
     const seen = yield* this.readImages(vision, inputs, options, layout);
     const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];

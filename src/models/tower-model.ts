@@ -65,9 +65,10 @@ export abstract class TowerModel extends PretrainedModel {
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    const text = this.text && (yield* this.readText(this.text, inputs, options, layout));
-    const vision = this.vision && (yield* this.readImages(this.vision, inputs, options, layout));
-    const { output, tower, pooled } = (text ?? vision) as TowerRun;
+    const { text: hasText, images: hasImages } = this.givenKinds(inputs);
+    const text = hasText && this.text && (yield* this.readText(this.text, inputs, options, layout));
+    const vision = hasImages && this.vision && (yield* this.readImages(this.vision, inputs, options, layout));
+    const { output, tower, pooled } = (text || vision) as TowerRun;
     if (this.head !== null) {
       const logits = this.head.forward(tower.features, tower.batch);
       const { hiddenStates } = output;
@@ -75,10 +76,16 @@ export abstract class TowerModel extends PretrainedModel {
       if (inputs.labels && (options.loss ?? true)) predicted.loss = sequenceLoss(logits, inputs.labels, this.settings);
       return predicted;
     }
-    const projection = this.textProjection ?? this.visualProjection;
+    const projection = text ? this.textProjection : this.visualProjection;
     if (!projection || !pooled) return output;
     const { poolerOutput: _, ...rest } = output;
     return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
+  }
+
+  /** The kinds of inputs that a pass reads: both towers, or one if only its inputs are given. */
+  protected givenKinds({ inputIds, pixelValues }: ModelInputs): { readonly text: boolean; readonly images: boolean } {
+    const hasBoth = this.text !== null && this.vision !== null && !inputIds === !pixelValues;
+    return { text: hasBoth || !pixelValues, images: hasBoth || !inputIds };
   }
 
   /** Handling of padding in texts. */

@@ -76,6 +76,38 @@ const sounding = json(here('zero-shot-audio.json')) as { tokenizer: object; proc
 
 const numbered = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [id === 94 ? '<image>' : `w${id}`, id]));
 
+/** A tokenizer of the words in Florence-2's prompts. */
+const florence = {
+  ...characters({}, []),
+  added_tokens: ['<s>', '<pad>', '</s>', '<image>'].map((content, i) => ({
+    id: [0, 1, 2, 94][i],
+    content,
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+  })),
+  pre_tokenizer: { type: 'Whitespace' },
+  post_processor: {
+    type: 'RobertaProcessing',
+    sep: ['</s>', 2],
+    cls: ['<s>', 0],
+    trim_offsets: true,
+    add_prefix_space: false,
+  },
+  model: {
+    type: 'WordLevel',
+    unk_token: 'w19',
+    vocab: Object.fromEntries(
+      Array.from({ length: 97 }, (_, id) => [
+        { 0: '<s>', 1: '<pad>', 2: '</s>', 3: 'Locate', 4: 'the', 5: 'objects', 94: '<image>' }[id] ?? `w${id}`,
+        id,
+      ]),
+    ),
+  },
+};
+
 /** Models by the last part of their ids. */
 export const modelFolders: Readonly<Record<string, ModelFolder>> = {
   'bert-sequence': { from: 'reference/bert-sequence', tokenizer: words },
@@ -101,7 +133,45 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     config: { id2label: { 0: 'background', 1: 'b', 2: 'c', 3: 'd', 4: 'e' } },
     processor: image('SegformerImageProcessor'),
   },
-  sam: { from: 'reference3/sam', processor: (json(here('masks.json')) as { processor: object }).processor },
+  sam: {
+    from: 'reference3/sam',
+    processor: {
+      ...image('SamImageProcessor', { do_resize: true, do_pad: true, resample: 2, processor_class: 'SamProcessor' }),
+      ...(json(here('masks.json')) as { processor: object }).processor,
+    },
+  },
+  whisper: {
+    from: 'reference/whisper',
+    tokenizer: json(here('whisper/tokenizer_config.json')),
+    vocabulary: json(here('whisper/tokenizer.json')),
+    processor: { ...json(here('whisper/preprocessor_config.json')), processor_class: 'WhisperProcessor' },
+  },
+  moonshine: {
+    from: 'reference3/moonshine',
+    tokenizer: words,
+    processor: {
+      feature_extractor_type: 'MoonshineFeatureExtractor',
+      do_normalize: false,
+      sampling_rate: 16000,
+      processor_class: 'MoonshineProcessor',
+    },
+  },
+  florence2: {
+    from: 'reference3/florence2',
+    tokenizer: { tokenizer_class: 'BartTokenizer', bos_token: '<s>', eos_token: '</s>', pad_token: '<pad>', unk_token: 'w19' },
+    vocabulary: florence,
+    processor: image('CLIPImageProcessor', {
+      do_center_crop: false,
+      image_seq_length: 10,
+      processor_class: 'Florence2Processor',
+      tasks_answer_post_processing_type: { '<OD>': 'description_with_bboxes', '<CAPTION>': 'pure_text' },
+      task_prompts_without_inputs: {
+        '<OD>': 'Locate the objects with category name in the image.',
+        '<CAPTION>': 'What does the image describe?',
+      },
+      task_prompts_with_input: { '<CAPTION_TO_PHRASE_GROUNDING>': 'Locate the phrases in the caption: {input}' },
+    }),
+  },
   paligemma: {
     from: 'reference3/paligemma',
     tokenizer: {},

@@ -101,12 +101,17 @@ export class Clap extends PretrainedModel {
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    const { text, audio } = this;
+    const { inputIds, inputFeatures } = inputs;
+    // Inputs of one kind give the output of its encoder.
+    const hasBoth = this.text !== null && this.audio !== null && !inputIds === !inputFeatures;
+    const [text, audio] = [hasBoth || !inputFeatures ? this.text : null, hasBoth || !inputIds ? this.audio : null];
     const read = text && (yield* this.#read(text, inputs, options, layout));
     const heard = audio && (yield* this.#encodeSound(audio, inputs, options));
     if (read && heard) return this.#compare(read, heard, options);
+    if (this.text && this.audio && options.loss)
+      throw new ArgumentError('forward: a loss is asked for, expected texts and sounds');
     const output = (read ?? heard) as TowerResult;
-    const projection = this.textProjection ?? this.audioProjection;
+    const projection = text ? this.textProjection : this.audioProjection;
     if (!projection) return output;
     const { poolerOutput, ...rest } = output;
     return { ...rest, [text ? 'textEmbeds' : 'audioEmbeds']: projection.forward(poolerOutput) };

@@ -75,7 +75,12 @@ export class Florence2Processor extends ImageTextProcessor {
 
   /** Replaces a task's token, and a user's text behind it, by the prompt of the task. Throws ArgumentError. */
   override prompt(text: string, count: number, mark: string): string {
-    return `${mark.repeat(count)}<s>${promptOf(text)}</s>`;
+    return `${mark.repeat(count)}<s>${this.taskPrompt(text)}</s>`;
+  }
+
+  /** Same as `prompt`, without special tokens. */
+  taskPrompt(text: string): string {
+    return promptOf(text);
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { checkOptions, describeValue, isObject, orNull } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import type { HubOptions } from '../../pretrained/hub-options.js';
 import { loadTokenizer } from '../../pretrained/load-later.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
 import type { ApplyChatTemplateOptions, ChatMessage } from '../../tokenizers/chat-template.js';
@@ -127,16 +128,32 @@ export const AutoTokenizer = {
    * true`. Rejects as `loadTokenizer`.
    */
   async from_pretrained(name: ModelLocation, options: FromPretrainedOptions = {}): Promise<TransformersTokenizer> {
-    const op = 'AutoTokenizer.from_pretrained';
-    const {
-      revision,
-      cache_dir = env.cacheDir ?? undefined,
-      local_files_only: isLocal,
-    } = checkOptions(op, options, { revision: 'string', cache_dir: 'string', local_files_only: 'boolean' });
-    const tokenizer = await loadTokenizer(await localOr(name, isLocal), { revision, cacheDir: cache_dir });
-    return callable(tokenizer, await tokenizer.chatRenderer());
+    return asTransformersTokenizer(await loadTokenizer(...(await located('AutoTokenizer', name, options))));
   },
 };
+
+/** Location and options of the hub for the arguments of `from_pretrained`. */
+export async function located(
+  className: string,
+  name: ModelLocation,
+  options: FromPretrainedOptions,
+): Promise<[location: ModelLocation, hub: HubOptions]> {
+  const {
+    revision,
+    cache_dir = env.cacheDir ?? undefined,
+    local_files_only: isLocal,
+  } = checkOptions(`${className}.from_pretrained`, options, {
+    revision: 'string',
+    cache_dir: 'string',
+    local_files_only: 'boolean',
+  });
+  return [await localOr(name, isLocal), { revision, cacheDir: cache_dir }];
+}
+
+/** A tokenizer with the interface of transformers.js. */
+export async function asTransformersTokenizer(tokenizer: PretrainedTokenizer): Promise<TransformersTokenizer> {
+  return callable(tokenizer, await tokenizer.chatRenderer());
+}
 
 /** Returns an int64 tensor [B, T]. Throws ArgumentError for rows of different lengths. */
 export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64Array> {

@@ -2,17 +2,38 @@
 export {
   AutoModel,
   type AutoModelClass,
+  AutoModelForAudioClassification,
   AutoModelForCausalLM,
+  AutoModelForCTC,
+  AutoModelForDepthEstimation,
+  AutoModelForImageClassification,
+  AutoModelForImageTextToText,
   AutoModelForMaskedLM,
+  AutoModelForMaskGeneration,
+  AutoModelForObjectDetection,
   AutoModelForQuestionAnswering,
   AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
+  AutoModelForSpeechSeq2Seq,
   AutoModelForTokenClassification,
-  type TransformersGenerateOptions,
-  type TransformersInputs,
+  AutoModelForVision2Seq,
+  CLIPModel,
+  CLIPTextModelWithProjection,
+  CLIPVisionModelWithProjection,
+  ClapAudioModelWithProjection,
+  ClapModel,
+  ClapTextModelWithProjection,
+  Florence2ForConditionalGeneration,
+  MoonshineForConditionalGeneration,
+  SamModel,
+  SiglipModel,
+  SiglipTextModel,
+  SiglipVisionModel,
   type TransformersModel,
   type TransformersOutput,
+  WhisperForConditionalGeneration,
 } from './auto-model.js';
+export { AutoProcessor, type TransformersProcessor } from './auto-processor.js';
 export {
   AutoTokenizer,
   type ChatTemplateOptions,
@@ -23,5 +44,10 @@ export {
 } from './auto-tokenizer.js';
 export { type Environment, env } from './env.js';
 export { cos_sim, dot, mean_pooling, softmax } from './maths.js';
+export type { ProcessedMedia, TransformersInputs } from './model-inputs.js';
+export type { ProcessorCallOptions, ProcessorImage, ProcessorInput, PromptPoints } from './processed.js';
 export { load_audio, RawAudio, read_audio } from './raw-audio.js';
 export { type CanvasLike, load_image, RawImage, type Resample } from './raw-image.js';
+export type { MaskOptions } from './sam-masks.js';
+export type { WhisperOptions } from './whisper-start.js';
+export type { TransformersGenerateOptions } from './write.js';
