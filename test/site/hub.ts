@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
 import { Hub } from '../pretrained/hub-server.js';
+import { programModel } from '../tasks/program-models.js';
 import { smallModel } from '../tasks/small-model.js';
 
 type Files = Record<string, Buffer>;
@@ -54,6 +55,19 @@ const stored: Record<string, () => Files> = {
   'HuggingFaceTB/SmolLM2-135M': tinyChat,
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
   'Qwen/Qwen3.5-0.8B': () => folder('test/data/predictor'),
+  'google/vit-base-patch16-224': () => programModel('vit-image'),
+  'facebook/detr-resnet-50': () => programModel('detr'),
+  'depth-anything/Depth-Anything-V2-Small-hf': () => programModel('depth_anything'),
+  'openai/clip-vit-base-patch16': () => programModel('clip'),
+  'facebook/sam-vit-base': () => programModel('sam'),
+  'microsoft/trocr-small-printed': () => programModel('vision-gpt2'),
+  'florence-community/Florence-2-base': () => programModel('florence2'),
+  'google/paligemma-3b-mix-224': () => programModel('paligemma'),
+  'laion/clap-htsat-unfused': () => programModel('clap'),
+  'openai/whisper-tiny.en': () => folder('test/tasks/whisper'),
+  'UsefulSensors/moonshine-tiny': () => programModel('moonshine'),
+  'facebook/wav2vec2-base-960h': () => programModel('wav2vec2'),
+  'superb/hubert-base-superb-ks': () => programModel('hubert-classes'),
   'PekingU/rtdetr_r18vd': () => folder('test/data/reference3/rt_detr'),
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),

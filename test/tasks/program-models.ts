@@ -1,6 +1,6 @@
 // The models of programs.ts: small random checkpoints of test/data in the layout of `env.localModelPath`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.meta.url));
@@ -158,7 +158,13 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
   },
   florence2: {
     from: 'reference3/florence2',
-    tokenizer: { tokenizer_class: 'BartTokenizer', bos_token: '<s>', eos_token: '</s>', pad_token: '<pad>', unk_token: 'w19' },
+    tokenizer: {
+      tokenizer_class: 'BartTokenizer',
+      bos_token: '<s>',
+      eos_token: '</s>',
+      pad_token: '<pad>',
+      unk_token: 'w19',
+    },
     vocabulary: florence,
     processor: image('CLIPImageProcessor', {
       do_center_crop: false,
@@ -233,19 +239,26 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
   },
 };
 
-/** Writes the models below `root`, without weights in ONNX. */
+/** The files of a model, without weights in ONNX. */
+export function programModel(name: string): Record<string, Buffer> {
+  const { from, config = {}, tokenizer, vocabulary, processor } = modelFolders[name] as ModelFolder;
+  const text = (content: object) => Buffer.from(JSON.stringify(content));
+  return {
+    'config.json': text({ ...json(data(`${from}/config.json`)), ...config }),
+    'model.safetensors': readFileSync(data(`${from}/model.safetensors`)),
+    ...(processor && { 'preprocessor_config.json': text(processor) }),
+    ...(tokenizer && {
+      'tokenizer.json': vocabulary ? text(vocabulary) : readFileSync(here('wordpiece/tokenizer.json')),
+      'tokenizer_config.json': text(tokenizer),
+    }),
+  };
+}
+
+/** Writes the models below `root`. */
 export function writeModels(root: string): void {
-  for (const [name, { from, config = {}, tokenizer, vocabulary, processor }] of Object.entries(modelFolders)) {
-    const write = (file: string, content: object | Uint8Array) => {
-      const path = join(root, 'org', name, file);
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, content instanceof Uint8Array ? content : JSON.stringify(content));
-    };
-    write('config.json', { ...json(data(`${from}/config.json`)), ...config });
-    write('model.safetensors', readFileSync(data(`${from}/model.safetensors`)));
-    if (processor) write('preprocessor_config.json', processor);
-    if (tokenizer === undefined) continue;
-    write('tokenizer.json', vocabulary ?? readFileSync(here('wordpiece/tokenizer.json')));
-    write('tokenizer_config.json', tokenizer);
+  for (const name of Object.keys(modelFolders)) {
+    const folder = join(root, 'org', name);
+    mkdirSync(folder, { recursive: true });
+    for (const [file, content] of Object.entries(programModel(name))) writeFileSync(join(folder, file), content);
   }
 }

@@ -5,7 +5,13 @@ import { parseSafetensors } from '../../src/io/safetensors.js';
 import { Whisper } from '../../src/models/families/whisper.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
-import { pipeline, type SpeechRecognitionOptions } from '../../src/tasks/index.js';
+import {
+  AutoProcessor,
+  load_audio,
+  pipeline,
+  type SpeechRecognitionOptions,
+  WhisperForConditionalGeneration,
+} from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
 import { testData } from '../test-data.js';
 
@@ -48,6 +54,19 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(pieces.join('')).toBe(text);
       for (const { options, output } of recordings.real) expect(await recognize(wav, options)).toEqual(output);
       await recognize.dispose();
+    });
+
+    it('is read by AutoProcessor, and written by its model', async () => {
+      const processor = await AutoProcessor.from_pretrained(path);
+      const model = await WhisperForConditionalGeneration.from_pretrained(path);
+      const written = await model.generate({
+        ...(await processor(await load_audio(wav, processor.sampling_rate as number))),
+        max_new_tokens: 60,
+      });
+      const { ids, text } = await truth.json<{ ids: number[]; text: string }>('whisper-tiny.en.json');
+      expect(Array.from(written.at(0).data, Number)).toEqual(ids.slice(0, -1));
+      expect(processor.batch_decode(written, { skip_special_tokens: true })).toEqual([text]);
+      await model.dispose();
     });
 
     it('transcribes several windows with the earlier text as prompt, skips silence, and reports its confidence', async () => {

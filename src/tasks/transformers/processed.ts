@@ -190,10 +190,7 @@ function promptInputs(
   };
 }
 
-async function soundInputs(
-  { processor, config }: ProcessorParts,
-  sound: Float32Array,
-): Promise<Partial<ProcessedMedia>> {
+async function soundInputs({ processor, config }: ProcessorParts, sound: Float32Array): Promise<TransformersInputs> {
   if (processor === null || !('samplingRate' in processor))
     throw new FormatError(`${OP}: a sound is given, but the model's folder has no preprocessor_config.json for sounds`);
   const tensor = float32(await inSlices(processor.processInParts([sound])));
@@ -227,6 +224,9 @@ async function withPrompts(
     if (typeof name === 'string') return name;
     throw new FormatError(`${OP}: the tokenizer has no token ${id}, which stands for images by config.json`);
   };
+  const textConfig = isObject(config.text_config) ? config.text_config : {};
+  const start = config.bos_token_id ?? textConfig.bos_token_id;
+  const begin = typeof start === 'number' ? (tokenizer?.tokenizer.idToToken(start) ?? '') : '';
   const mark = typeof processor.mark === 'string' ? processor.mark : nameOf(processor.mark);
   const placeholder = nameOf(config.image_token_id ?? config.image_token_index);
   const written = ready.map(({ pieces }) =>
@@ -239,7 +239,7 @@ async function withPrompts(
   const list = [texts].flat();
   const prompts = list.map((text) => {
     const count = list.length === 1 ? ready.length : text.split(mark).length - 1;
-    const [before = '', ...after] = processor.prompt(text, count, mark, tokenizer?.bos_token ?? '').split(mark);
+    const [before = '', ...after] = processor.prompt(text, count, mark, begin).split(mark);
     return before + after.map((part) => (written[next++] ?? [mark]).join('') + part).join('');
   });
   if (next !== ready.length)
