@@ -9,7 +9,7 @@ import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 
-/** What a folder has to prepare the inputs of its model. */
+/** The parts of a folder that prepare the inputs of its model. */
 export interface OpenedProcessor {
   /** Null if the model reads neither images nor sounds. */
   readonly processor: Processor | null;

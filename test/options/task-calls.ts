@@ -3,6 +3,7 @@
 import { TextStream } from '../../src/tasks/chat/text-stream.js';
 import * as tasks from '../../src/tasks/index.js';
 import { imageTextModel } from '../tasks/image-text-model.js';
+import { programModel } from '../tasks/program-models.js';
 import { smallModel } from '../tasks/small-model.js';
 import { upscalerFiles } from '../tasks/upscaler.js';
 import { type Calls, call, each, messages, reads, tools } from './call.js';
@@ -15,8 +16,24 @@ const written = { ...reads, response_format: { regex: 'a+' } };
 export async function transformersCalls({ device, keep }: Models): Promise<Calls> {
   const hf = await tasks.AutoTokenizer.from_pretrained(talking());
   const auto = keep(await tasks.AutoModelForCausalLM.from_pretrained(smallModel('llama'), { device }));
+  const sam = await tasks.AutoProcessor.from_pretrained(programModel('sam'));
+  const words = await tasks.AutoProcessor.from_pretrained(smallModel('llama'));
+  const masks = new tasks.HostTensor(new Float32Array(4), [1, 1, 1, 2, 2]);
   return {
     pipeline: call((options) => tasks.pipeline('text-generation', smallModel('llama'), options)),
+    'AutoProcessor.from_pretrained': call((options) =>
+      tasks.AutoProcessor.from_pretrained(programModel('sam'), options),
+    ),
+    'TransformersProcessor#post_process_masks': call((options) =>
+      sam.post_process_masks(masks, [[2, 2]], [[2, 2]], options),
+    ),
+    'TransformersProcessor#decode': call((options) => words.decode([5], options)),
+    'TransformersProcessor#batch_decode': call((options) => words.batch_decode([[5]], options)),
+    'TransformersProcessor#apply_chat_template': call(
+      (options) => words.apply_chat_template(messages, options),
+      { chat_template: '{{ messages[0].content }}', tokenize: true },
+      { tools },
+    ),
     'AutoModel.from_pretrained': call((options) =>
       tasks.AutoModelForCausalLM.from_pretrained(smallModel('llama'), options),
     ),

@@ -1,7 +1,7 @@
 // Programs with AutoProcessor, as transformers.js documents them. The test runs them with this package,
 // make_processor_programs.mjs with transformers.js.
 
-/** What the programs import. Their types are those of both packages. */
+/** The imports of the programs. Their types are those of both packages. */
 // biome-ignore lint/suspicious/noExplicitAny: transformers.js has other types.
 export type Api = Readonly<Record<'AutoProcessor' | 'load_image', any>> & {
   /** Makes a tensor of float32. */

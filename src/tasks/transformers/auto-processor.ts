@@ -1,5 +1,6 @@
 // AutoProcessor of transformers.js.
 
+import { checkOptions } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { ModelLocation } from '../../pretrained/open-source.js';
 import type { Florence2Processor, FlorenceAnswer } from '../../pretrained/processors/florence2.js';
@@ -9,7 +10,9 @@ import type { HostTensor } from '../host-tensor.js';
 import {
   asTransformersTokenizer,
   type ChatTemplateOptions,
+  type DecodeOptions,
   type FromPretrainedOptions,
+  type Ids,
   located,
   type TransformersTokenizer,
 } from './auto-tokenizer.js';
@@ -18,8 +21,8 @@ import { type ProcessorInput, type ProcessorParts, processed } from './processed
 import { type MaskOptions, postProcessMasks } from './sam-masks.js';
 
 /**
- * A processor with the interface of transformers.js: call it with images, a sound, texts, or images and texts, in any
- * order, and options at the end.
+ * A processor with the interface of transformers.js. Call it with images, a sound, texts, or images and texts in any
+ * order, and with options at the end.
  */
 export interface TransformersProcessor {
   (...inputs: readonly ProcessorInput[]): Promise<TransformersInputs>;
@@ -35,8 +38,8 @@ export interface TransformersProcessor {
     messages: readonly ChatMessage[],
     options: ChatTemplateOptions,
   ): ReturnType<TransformersTokenizer['apply_chat_template']> | string;
-  decode: TransformersTokenizer['decode'];
-  batch_decode: TransformersTokenizer['batch_decode'];
+  decode(ids: Ids, options?: DecodeOptions): string;
+  batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
   /** For Florence-2: the prompts of tasks, such as `<OD>`. */
   construct_prompts(texts: string | readonly string[]): string[];
   /** For Florence-2: the answer in a generated text. `image_size`: width and height. */
@@ -87,7 +90,7 @@ function callable(parts: ProcessorParts): TransformersProcessor {
     apply_chat_template: ((messages: readonly ChatMessage[], options: ChatTemplateOptions = {}) =>
       words().apply_chat_template(messages, {
         tokenize: false,
-        ...options,
+        ...checkOptions('apply_chat_template', options),
       } as ChatTemplateOptions)) as TransformersProcessor['apply_chat_template'],
     decode: (...args) => words().decode(...args),
     batch_decode: (...args) => words().batch_decode(...args),

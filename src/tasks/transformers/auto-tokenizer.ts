@@ -45,9 +45,10 @@ export interface TokenizedTexts<Ids = HostTensor<BigInt64Array>> {
   readonly token_type_ids?: Ids;
 }
 
-type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
+/** Ids of a text. */
+export type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
 
-interface DecodeOptions {
+export interface DecodeOptions {
   /** If true, special tokens are left out. Default: false. */
   skip_special_tokens?: boolean | undefined;
 }

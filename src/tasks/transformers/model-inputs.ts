@@ -82,7 +82,10 @@ const FOR_RESULTS: readonly string[] = ['original_sizes', 'reshaped_input_sizes'
 export function hostInputs(op: string, model: LoadedModel, inputs: object): HostInputs {
   const known = new Map<InputName, InputTensor>();
   for (const [name, value] of Object.entries(inputs)) {
-    if (FOR_RESULTS.includes(name)) continue;
+    if (FOR_RESULTS.includes(name)) {
+      checkSizes(name, value);
+      continue;
+    }
     if (!Object.hasOwn(INPUTS, name))
       throw new ArgumentError(`${op}: there is no input ${name}, expected some of ${Object.keys(INPUTS).join(', ')}`);
     const [own, form] = INPUTS[name as InputName];
@@ -93,6 +96,12 @@ export function hostInputs(op: string, model: LoadedModel, inputs: object): Host
     if (model.takes(own)) known.set(name as InputName, value as InputTensor);
   }
   return known;
+}
+
+function checkSizes(name: string, value: unknown): void {
+  const isSize = (size: unknown) => Array.isArray(size) && size.length === 2 && size.every(Number.isFinite);
+  if (value === undefined || (Array.isArray(value) && value.length > 0 && value.every(isSize))) return;
+  throw new ArgumentError(`${name} is ${describeValue(value)}, expected [height, width] of each image`);
 }
 
 /** True for the name of an input. */

@@ -1,4 +1,4 @@
-// What AutoProcessor makes of texts, images and sounds.
+// The inputs that AutoProcessor makes of texts, images and sounds.
 
 import { checkOptions, describeValue, isObject, orNull } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
