@@ -72,8 +72,8 @@ async function checkSizes() {
     [`${set}.wasm and ${set}-packed.wasm`, module(set) + module(`${set}-packed`), 150],
     [`${set}.wasm and ${set}-training.wasm`, module(set) + module(`${set}-training`), 175],
     [`${set}-rare.wasm`, module(`${set}-rare`), 35],
-    [`${set}-bfloat16.wasm`, module(`${set}-bfloat16`), 60],
   ]);
+  sizes.push(['simd128-bfloat16.wasm', module('simd128-bfloat16'), 60]);
   const built = await bundlePackage({ forNode: true });
   sizes.push(['JavaScript of a page without a bundler', downloaded(built, 'browser/index.js'), 68]);
   sizes.push(largestFamily(built));

@@ -3,7 +3,7 @@
 // @ts-expect-error: TypeScript knows no modules in WebAssembly.
 import module from '../wasm/dist/relaxed.wasm';
 // @ts-expect-error
-import bfloat16 from '../wasm/dist/relaxed-bfloat16.wasm';
+import bfloat16 from '../wasm/dist/simd128-bfloat16.wasm';
 // @ts-expect-error
 import packed from '../wasm/dist/relaxed-packed.wasm';
 // @ts-expect-error

@@ -68,9 +68,14 @@ coreFlags.push(`-Wl,${shared.map((name) => `--export=${name}`).join(',')}`);
 
 const core = ['wasm.cc', 'heap_wasm.cc', 'run.cc', 'threads.cc', 'isa/pick.cc'];
 const sets = { simd128: [], relaxed: ['-mrelaxed-simd'] };
+/**
+ * Products of bfloat16 have the same bits with all instruction sets, and are not faster with relaxed instructions. So both
+ * cores share that part.
+ */
+const isShared = (set, part) => set === 'relaxed' && part === 'bfloat16';
 const modules = Object.keys(sets).flatMap((set) => [
   { name: set, set },
-  ...partNames.map((part) => ({ name: `${set}-${part}`, set, part })),
+  ...partNames.filter((part) => !isShared(set, part)).map((part) => ({ name: `${set}-${part}`, set, part })),
 ]);
 
 /** The time of the newest source file. */

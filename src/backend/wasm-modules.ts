@@ -40,14 +40,17 @@ export const wasmIsas: readonly WasmIsa[] = [
 ];
 
 /**
- * Endings of the file names of an instruction set's modules: the core, and the kernels for packed weights, training,
- * rare models and bfloat16.
+ * Names of the files for an instruction set: the core, and the kernels for packed weights, training, rare models and
+ * bfloat16. Products of bfloat16 have the same bits with both sets, which share that file.
  */
-const FILES = ['', '-packed', '-training', '-rare', '-bfloat16'];
+const filesOf = (isa: WasmIsa | undefined) => [
+  ...['', '-packed', '-training', '-rare'].map((part) => `${isa}${part}.wasm`),
+  'simd128-bfloat16.wasm',
+];
 
 /**
  * Written out, because bundlers look for the literal form. src/backend/ and dist/chunks/ are equally deep.
- * In the order of FILES.
+ * In the order of `filesOf`.
  */
 const urls: Record<WasmIsa, () => readonly URL[]> = {
   simd128: () => [
@@ -62,7 +65,7 @@ const urls: Record<WasmIsa, () => readonly URL[]> = {
     new URL('../../wasm/dist/relaxed-packed.wasm', import.meta.url),
     new URL('../../wasm/dist/relaxed-training.wasm', import.meta.url),
     new URL('../../wasm/dist/relaxed-rare.wasm', import.meta.url),
-    new URL('../../wasm/dist/relaxed-bfloat16.wasm', import.meta.url),
+    new URL('../../wasm/dist/simd128-bfloat16.wasm', import.meta.url),
   ],
 };
 
@@ -93,7 +96,7 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
     const folder = await folderUrl(wasmUrl);
     return {
       ...(await engineAt(
-        FILES.map((part) => new URL(`${isa}${part}.wasm`, folder)),
+        filesOf(isa).map((name) => new URL(name, folder)),
         count,
       )),
       folder,
@@ -123,7 +126,7 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
   }
 }
 
-/** Makes the engine from the URLs of these files, in the order of FILES. Only the first is loaded now. */
+/** Makes the engine from the URLs of these files, in the order of `filesOf`. Only the first is loaded now. */
 async function engineAt(files: readonly URL[], threads: number): Promise<WasmEngine> {
   const [core = '', packed = '', training = '', rare = '', bfloat16 = ''] = files.map(({ href }) => href);
   return { module: await moduleOf(core, threads > 1), threads, parts: { packed, training, rare, bfloat16 } };
