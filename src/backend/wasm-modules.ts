@@ -43,7 +43,7 @@ export const wasmIsas: readonly WasmIsa[] = [
  * Names of the files for an instruction set: the core, and the kernels for packed weights, training, rare models and
  * bfloat16. Products of bfloat16 have the same bits with both sets, which share that file.
  */
-const filesOf = (isa: WasmIsa | undefined) => [
+const filesOf = (isa: WasmIsa) => [
   ...['', '-packed', '-training', '-rare'].map((part) => `${isa}${part}.wasm`),
   'simd128-bfloat16.wasm',
 ];
@@ -96,7 +96,7 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
     const folder = await folderUrl(wasmUrl);
     return {
       ...(await engineAt(
-        filesOf(isa).map((name) => new URL(name, folder)),
+        filesOf(isa as WasmIsa).map((name) => new URL(name, folder)),
         count,
       )),
       folder,
