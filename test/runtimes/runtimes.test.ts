@@ -76,8 +76,8 @@ if (folder) {
         external: ['*.wasm'],
         outfile: join(place, 'worker.js'),
       });
-      for (const part of ['', '-packed', '-rare', '-training', '-bfloat16']) {
-        const file = `relaxed${part}.wasm`;
+      const parts = ['', '-packed', '-rare', '-training'].map((part) => `relaxed${part}.wasm`);
+      for (const file of [...parts, 'simd128-bfloat16.wasm']) {
         await cp(join(folder as string, 'node_modules/simdformer/wasm/dist', file), join(place, file));
       }
       const server = spawn(paths?.workerd as string, ['serve', 'workerd.capnp', '--control-fd=1'], { cwd: place });
