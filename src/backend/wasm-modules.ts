@@ -40,13 +40,10 @@ export const wasmIsas: readonly WasmIsa[] = [
 ];
 
 /**
- * Names of the files for an instruction set: the core, and the kernels for packed weights, training, rare models and
+ * Names of the modules for an instruction set: the core, and the kernels for packed weights, training, rare models and
  * bfloat16. Products of bfloat16 have the same bits with both sets, which share that file.
  */
-const filesOf = (isa: WasmIsa) => [
-  ...['', '-packed', '-training', '-rare'].map((part) => `${isa}${part}.wasm`),
-  'simd128-bfloat16.wasm',
-];
+const filesOf = (isa: WasmIsa) => [isa, `${isa}-packed`, `${isa}-training`, `${isa}-rare`, 'simd128-bfloat16'];
 
 /**
  * Written out, because bundlers look for the literal form. src/backend/ and dist/chunks/ are equally deep.
@@ -96,7 +93,7 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
     const folder = await folderUrl(wasmUrl);
     return {
       ...(await engineAt(
-        filesOf(isa as WasmIsa).map((name) => new URL(name, folder)),
+        filesOf(isa as WasmIsa).map((name) => new URL(`${name}.wasm`, folder)),
         count,
       )),
       folder,
@@ -119,7 +116,7 @@ export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine
     warnOnce(
       'with a plain copy of its engine, on one thread',
       `the bundler left the files of the best one behind (${(error as Error).message}). Copy ` +
-        'them from node_modules/simdformer/wasm/dist/ to a folder of your site, and name it: ' +
+        'them from node_modules/simdformer/wasm/dist/ to a folder, and pass its URL: ' +
         "createDevice({ wasmUrl: '/folder/' })",
     );
     return { ...engine, threads: 1 };
@@ -138,7 +135,7 @@ function packaged(isa: WasmIsa): readonly URL[] {
     return urls[isa]();
   } catch (cause) {
     throw new DeviceError(
-      'the WebAssembly engine cannot be found, because this code does not know its own URL; pass wasmUrl to createDevice',
+      'the WebAssembly engine is not found, because this code has no URL; pass wasmUrl to createDevice',
       { cause },
     );
   }

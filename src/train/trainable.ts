@@ -80,9 +80,7 @@ export function namedTensorsOf(
   const isTensor = (entry: (typeof named)[number]): entry is [string, Tensor] => entry[1] instanceof Tensor;
   if (named.every(isTensor)) return named;
   if (model.namedTensors) return model.namedTensors();
-  throw new ArgumentError(
-    'fit: namedParameters() of the model returns values that are not tensors, and there is no namedTensors()',
-  );
+  throw new ArgumentError('fit: namedParameters() of the model returns values that are not tensors');
 }
 
 const METHODS = ['namedParameters', 'train', 'eval', 'loss'] as const;
