@@ -107,23 +107,13 @@ export function gridsOf(imageGrids: Rows | undefined, merge: number): GridSize[]
   });
 }
 
-/** Returns row and column of each patch, block by block. */
-export function blockPlaces([height, width]: GridSize, side: number): [row: number, column: number][] {
-  const positions: [number, number][] = [];
-  for (let top = 0; top < height; top += side)
-    for (let left = 0; left < width; left += side)
-      for (let row = top; row < top + side; row++)
-        for (let column = left; column < left + side; column++) positions.push([row, column]);
-  return positions;
-}
-
 /** The rotation of patches at these rows and columns. `grids`: rows and columns of the images. */
 export function patchRotation(
   device: Device,
   rotary: RotaryEmbedding,
-  places: readonly (readonly [row: number, column: number])[],
+  positions: readonly (readonly [row: number, column: number])[],
   grids: readonly GridSize[],
 ): ImageEffects {
-  const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(places, (place) => place[axis] as number)));
+  const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(positions, (position) => position[axis] as number)));
   return ImageEffects.rotated(rotary.anglesAt(axes, Math.max(...grids.flat())));
 }

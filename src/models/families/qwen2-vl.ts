@@ -11,6 +11,7 @@ import { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { gather } from '../../ops/move.js';
+import { blockPositions } from '../block-positions.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, textContext, visionConfig } from '../image-reader.js';
@@ -18,7 +19,7 @@ import type { ModelInputs } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { qwen2VlModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { axialRotary, blockPlaces, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
+import { axialRotary, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
 import { Qwen2, qwen2 } from './qwen.js';
 
 /** Qwen2 whose tokens rotate by frame, row and column: one section of each head for each of them. */
@@ -151,7 +152,7 @@ class QwenImages extends ImageReader {
     const counts = blocks.map(([height, width]) => height * width);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const x = this.patches.forward(pixelValues, total * size);
-    const places = grids.flatMap((grid) => blockPlaces(grid, merge));
+    const places = grids.flatMap((grid) => [...blockPositions(grid, merge)]);
     const sequences = (lengths: readonly number[], rotation: ImageEffects) =>
       Sequences.of(
         x.device,

@@ -10,13 +10,14 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add, mul } from '../../ops/binary.js';
 import { gather } from '../../ops/move.js';
+import { blockPositions } from '../block-positions.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
 import type { Json } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { axialRotary, blockPlaces, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
+import { axialRotary, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
 import { ggufNames } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 import { Qwen35 } from './qwen3-5.js';
@@ -107,7 +108,7 @@ class QwenImages extends ImageReader {
     const counts = grids.map(([height, width]) => height * width);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const embedded = this.patches.forward(pixelValues, total);
-    const places = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
+    const places = grids.flatMap((grid) => [...blockPositions(grid, this.#merge)]);
     const x = add(embedded, this.#positionsOf(grids));
     const sequences = Sequences.of(x.device, counts, patchRotation(x.device, this.rotary, places, grids));
     const hiddenStates: Tensor[] = [];
@@ -128,7 +129,7 @@ class QwenImages extends ImageReader {
   #positionsOf(grids: readonly GridSize[]): Tensor {
     const side = Math.floor(Math.sqrt(this.positions.shape[0] as number));
     const taps = grids.flatMap((grid) =>
-      blockPlaces(grid, this.#merge).map((position) => cornersOf(position, grid, side)),
+      [...blockPositions(grid, this.#merge)].map((position) => cornersOf(position, grid, side)),
     );
     const { device } = this.positions;
     const parts = [0, 1, 2, 3].map((corner) => {

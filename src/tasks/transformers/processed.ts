@@ -66,8 +66,8 @@ export async function processed(parts: ProcessorParts, inputs: readonly Processo
   const { processor, tokenizer } = parts;
   if (texts === undefined && images === undefined && sound === undefined)
     throw new ArgumentError(`${OP}: there is no input, expected texts, images or a sound`);
-  const tokens = (given: string | readonly string[], more: TokenizerCallOptions = {}): TokenizedTexts => {
-    if (tokenizer) return tokenizer(given, { ...tokenizing, ...more });
+  const tokens = (list: string | readonly string[], more: TokenizerCallOptions = {}): TokenizedTexts => {
+    if (tokenizer) return tokenizer(list, { ...tokenizing, ...more });
     throw new FormatError(`${OP}: a text is given, but the model's folder has no tokenizer`);
   };
   if (images !== undefined && processor && 'mark' in processor)
@@ -109,7 +109,7 @@ function flattened(name: string, list: readonly unknown[]): { dims: number[]; va
   let level: readonly unknown[] = [list];
   while (Array.isArray(level[0])) {
     const { length } = level[0];
-    if (level.some((each) => !Array.isArray(each) || each.length !== length))
+    if (level.some((items) => !Array.isArray(items) || items.length !== length))
       throw new ArgumentError(`${OP}: ${name} is ${describeValue(list)}, expected lists of equal lengths`);
     dims.push(length);
     level = level.flat();
@@ -173,10 +173,10 @@ function promptInputs(
   };
   const scaled = (name: 'input_points' | 'input_boxes', list: readonly unknown[], depth: number) => {
     const { shape, values } = shaped(name, list, depth);
-    const each = values.length / scales.length;
+    const perImage = values.length / scales.length;
     const data = Float32Array.from(
       values,
-      (value, i) => value * ((scales[Math.floor(i / each)] as readonly number[])[i % 2] as number),
+      (value, i) => value * ((scales[Math.floor(i / perImage)] as readonly number[])[i % 2] as number),
     );
     return new HostTensor(data, shape);
   };

@@ -1,8 +1,9 @@
 import { ArgumentError } from '../../../core/errors.js';
+import { blockPositions } from '../../../models/block-positions.js';
 import { type Pixels, resize } from '../resize.js';
 import type { Json, Settings } from '../settings.js';
 import { ImageTextProcessor, MAX_COUNT, type ReadyImage } from './image-text-processor.js';
-import { blockPlaces, writePatches } from './patches.js';
+import { writePatches } from './patches.js';
 
 /** Gemma 4: lists of patches, as many as the limit allows in the image's own aspect ratio. */
 export class Gemma4Processor extends ImageTextProcessor {
@@ -37,7 +38,7 @@ export class Gemma4Processor extends ImageTextProcessor {
     const size = patch * patch * 3;
     const data = new Float32Array(maxTokens * size);
     writePatches(data, resized, this.values(), [rows, columns], patch);
-    const positions = [...blockPlaces(rows, columns, 1)].map(([row, column]): [number, number] => [column, row]);
+    const positions = [...blockPositions([rows, columns], 1)].map(([row, column]): [number, number] => [column, row]);
     while (positions.length < maxTokens) positions.push([-1, -1]);
     return {
       pixelValues: { data, shape: [1, maxTokens, size] },

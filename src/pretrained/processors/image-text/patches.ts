@@ -1,5 +1,6 @@
 // Sizes, crops and orders of patches that several processors share.
 
+import { blockPositions } from '../../../models/block-positions.js';
 import type { Pixels } from '../resize.js';
 
 /** Rounds sides to multiples of `factor`, with `min` to `max` pixels in all. `minSide`: minimum of a side. */
@@ -30,14 +31,6 @@ export function roundEven(value: number): number {
   return floor + (floor % 2);
 }
 
-/** Rows and columns of patches in row-major square blocks. */
-export function* blockPlaces(rows: number, columns: number, side: number): Generator<readonly [number, number]> {
-  for (let top = 0; top < rows; top += side)
-    for (let left = 0; left < columns; left += side)
-      for (let row = top; row < top + side; row++)
-        for (let column = left; column < left + side; column++) yield [row, column];
-}
-
 /**
  * Writes the pixels of all patches to the start of `to`, patch by patch in row-major order: [patches, patch, patch, 3].
  * `values`: the normalized value of each byte, by channel. Pixels beyond the last whole patch are left out.
@@ -50,7 +43,7 @@ export function writePatches(
   patch: number,
 ): void {
   let index = 0;
-  for (const [row, column] of blockPlaces(rows, columns, 1))
+  for (const [row, column] of blockPositions([rows, columns], 1))
     for (let y = row * patch; y < (row + 1) * patch; y++)
       for (let x = column * patch; x < (column + 1) * patch; x++)
         for (let channel = 0; channel < 3; channel++)

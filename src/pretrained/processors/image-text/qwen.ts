@@ -1,8 +1,9 @@
 import { ArgumentError } from '../../../core/errors.js';
+import { blockPositions } from '../../../models/block-positions.js';
 import { type Pixels, resize } from '../resize.js';
 import type { Json, Settings } from '../settings.js';
 import { CLIP_COLORS, ImageTextProcessor, MAX_COUNT, type ReadyImage } from './image-text-processor.js';
-import { blockPlaces, smartSize } from './patches.js';
+import { smartSize } from './patches.js';
 
 /** Qwen-VL: sides are multiples of a block, and patches come block by block. */
 export class QwenProcessor extends ImageTextProcessor {
@@ -27,7 +28,7 @@ export class QwenProcessor extends ImageTextProcessor {
     const values = this.values();
     const data = new Float32Array(rows * columns * 3 * frames * patch * patch);
     let index = 0;
-    for (const [row, column] of blockPlaces(rows, columns, merge))
+    for (const [row, column] of blockPositions([rows, columns], merge))
       for (let channel = 0; channel < 3; channel++) {
         const channelValues = values[channel] as Float32Array;
         const first = index;
