@@ -6,9 +6,16 @@ export type { InstructionSet, WasmOptions } from './backend/backend.js';
 export { createDevice, type DeviceOptions } from './core/create-device.js';
 export type { Device, DeviceInfo, MatmulArithmetic } from './core/device.js';
 export * from './core/errors.js';
-export { type Region, Scalar } from './core/operand.js';
+export {
+  type HeapValue,
+  type NumberOperand,
+  type Operand,
+  type OperandGroup,
+  type Region,
+  Scalar,
+} from './core/operand.js';
 export type { CommandInfo, CommandTiming, Program } from './core/program.js';
-export type { Runtime } from './core/runtime.js';
+export type { Format, Runtime } from './core/runtime.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export type { DraftEvent, GenerateOptions, GenerateResult, TokenEvent } from './generate/index.js';
 export type { TransformerConfig, TransformerOptions } from './models/config.js';

@@ -40,7 +40,8 @@ export interface EmbeddingObjectiveOptions extends ModelObjectiveOptions {
   margin?: number | undefined;
 }
 
-interface EncodedTexts {
+/** A row as ids. */
+export interface EncodedTexts {
   readonly texts: readonly EncodedText[];
   readonly score: number | null;
 }

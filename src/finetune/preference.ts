@@ -32,7 +32,8 @@ export interface PreferenceOptions extends ModelObjectiveOptions {
   beta?: number | undefined;
 }
 
-interface EncodedAnswers {
+/** A row as ids. */
+export interface EncodedAnswers {
   readonly chosen: LabelledTokens;
   readonly rejected: LabelledTokens;
 }

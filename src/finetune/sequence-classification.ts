@@ -18,7 +18,8 @@ export interface ClassificationRow {
   readonly score?: number | string | undefined;
 }
 
-interface EncodedExample {
+/** A row as ids. */
+export interface EncodedExample {
   readonly text: EncodedText;
   /** A class id or a number; for several labels, 0 or 1 for each. */
   readonly target: number | readonly number[];

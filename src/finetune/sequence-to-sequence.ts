@@ -11,7 +11,8 @@ export interface Seq2SeqRow {
   readonly target: string;
 }
 
-interface EncodedPair {
+/** A row as ids. */
+export interface EncodedPair {
   readonly source: EncodedText;
   readonly labels: readonly number[];
 }

@@ -1,3 +1,4 @@
+export type { MaybeInParts } from '../core/slices.js';
 export type { CacheType } from '../ops/kv-cache.js';
 export type { BatchedResult, BatchedToken } from './continuous-batching/batched-sequence.js';
 export {
@@ -21,6 +22,7 @@ export type {
 } from './generate-options.js';
 export type { DecodingOptions, ExtendOptions, Generative, RowAdapter, SourceShape } from './generative.js';
 export type { LogitsProcessor, ScoreProcessor, SequenceBounds } from './logits-processor.js';
+export type { TokenIds } from './option-table.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';
 export type {

@@ -38,7 +38,8 @@ import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 /** Default maximum number of new tokens, if neither the options nor the model set one. */
 export const DEFAULT_NEW_TOKENS = 256;
 
-type Tokens = readonly number[] | Int32Array;
+/** Ids of tokens. */
+export type TokenIds = readonly number[] | Int32Array;
 
 /**
  * Groups of options by purpose. `sampling`: has an effect only with `doSample`. `lengths`: depends on the prompts.
@@ -98,7 +99,7 @@ export const TOKENS: OptionRule = {
   expected: 'an array of tokens',
   items: token,
 };
-const word = { ...TOKENS, accepts: (value: unknown) => TOKENS.accepts(value) && (value as Tokens).length > 0 };
+const word = { ...TOKENS, accepts: (value: unknown) => TOKENS.accepts(value) && (value as TokenIds).length > 0 };
 const words = listOf({ ...word, expected: 'an array of tokens that is not empty' }, 'an array of arrays of tokens');
 
 /** The rows, in the order in which their processors are applied. It is the order of transformers. */
@@ -320,7 +321,7 @@ export const OPTION_TABLE = {
     processor: (tokens, { begin, maxNewTokens }) => forceTokens([tokens].flat(), begin + maxNewTokens - 1),
   }),
   /** Tokens that are never chosen. Default: none. */
-  suppressTokens: row<Tokens>({
+  suppressTokens: row<TokenIds>({
     group: 'scores',
     default: [],
     check: TOKENS,
@@ -333,7 +334,7 @@ export const OPTION_TABLE = {
    * Tokens that are not chosen as the model's first choice, after the start or prompt, `prefix` and `forcedBosTokenId`.
    * Default: none.
    */
-  beginSuppressTokens: row<Tokens>({
+  beginSuppressTokens: row<TokenIds>({
     group: 'scores',
     default: [],
     check: TOKENS,

@@ -1,4 +1,4 @@
-export type { AttentionMaps, AttentionsByKind } from './attention-maps.js';
+export type { AttentionMaps, AttentionsByKind, ObservedAttention } from './attention-maps.js';
 export type { Countable } from './cost.js';
 export { type ModelCost, modelCost } from './cost.js';
 export { type HeadStatistics, headStatistics } from './heads.js';

@@ -283,7 +283,7 @@ export interface SafetensorsArray {
   readonly data: ArrayBufferView;
 }
 
-/** The part of a {@link Tensor} that is written. */
+/** The part of a Tensor that is written. */
 export interface SafetensorsTensor {
   readonly dtype: 'float32' | 'int32';
   readonly shape: readonly number[];

@@ -2,6 +2,7 @@ export type { TransformerConfig, TransformerOptions } from './config.js';
 export { Transformer } from './families/transformer.js';
 export { Model } from './model.js';
 export { type QuantizeOptions, quantize, type WeightFormat } from './quantize.js';
+export type { TextProgress } from './retrieval/batches.js';
 export type { EncodeOptions, SparseOptions, TokenOptions, WeightedToken } from './retrieval/encode.js';
 export type { Precision, VectorOf } from './retrieval/precision.js';
 export type { PredictOptions, RankedDocument, RankOptions, TextPair } from './retrieval/rank.js';

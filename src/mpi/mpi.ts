@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { checkKnown, checkNumber } from '../core/check.js';
 import { DeviceError, WorldError } from '../core/errors.js';
-import type { ReduceOptions, WireFormat, World } from '../train/world.js';
+import type { GradientSumOptions, WireFormat, World } from '../train/world.js';
 import { addonPath, builtMpis, type MpiName } from './build.js';
 
 export interface MpiOptions {
@@ -147,7 +147,7 @@ class Ranks implements Mpi {
     return (await this.#withReason(this.addon.exchange(bytes))).map((buffer) => new TextDecoder().decode(buffer));
   }
 
-  reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast, wire }: ReduceOptions): Promise<void> {
+  reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast, wire }: GradientSumOptions): Promise<void> {
     return this.#withReason(this.addon.reduce(values, sum, isFirst, isLast, WIRES.indexOf(wire)));
   }
 
@@ -196,7 +196,7 @@ class Alone implements Mpi {
     return [text];
   }
 
-  async reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast }: ReduceOptions): Promise<void> {
+  async reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast }: GradientSumOptions): Promise<void> {
     for (const [i, value] of values.entries()) sum[i] = isFirst ? value : (sum[i] as number) + value;
     if (isLast) values.set(sum);
   }

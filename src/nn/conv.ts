@@ -11,6 +11,7 @@ import {
   convTranspose2d,
 } from '../ops/conv-transpose.js';
 import { checkInitializer, type Initializer } from './init.js';
+import type { GridSize } from './interpolation.js';
 import { Module } from './module.js';
 
 /** Sizes of a convolution, and the options of its op. */
@@ -24,8 +25,6 @@ export type ConvolutionOptions<OpOptions, Kernel> = OpOptions & {
   /** True adds a trained bias for each channel. Default: true. */
   readonly bias?: boolean | undefined;
 };
-
-type Sizes = readonly [height: number, width: number];
 
 /** The op that computes a convolution, and the name of its module in errors. */
 interface ConvolutionOp<Options> {
@@ -120,7 +119,7 @@ export class Conv1d extends Convolution<Conv1dOptions> {
 /** A convolution over images, with the names and layouts of PyTorch's nn.Conv2d. */
 export class Conv2d extends Convolution<Conv2dOptions> {
   /** Same parameters as `Conv1d`, but `kernel` has a height and a width. */
-  constructor(init: Initializer, options: ConvolutionOptions<Conv2dOptions, Sizes>) {
+  constructor(init: Initializer, options: ConvolutionOptions<Conv2dOptions, GridSize>) {
     super(CONV2D, init, options);
   }
 }
@@ -136,7 +135,7 @@ export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
 /** A transposed convolution over images, with the names and layouts of PyTorch's nn.ConvTranspose2d. */
 export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   /** Same parameters as `ConvTranspose1d`, but `kernel` has a height and a width. */
-  constructor(init: Initializer, options: ConvolutionOptions<ConvTranspose2dOptions, Sizes>) {
+  constructor(init: Initializer, options: ConvolutionOptions<ConvTranspose2dOptions, GridSize>) {
     super(TRANSPOSE2D, init, options);
   }
 }

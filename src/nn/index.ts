@@ -10,7 +10,13 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export type { CacheFormat } from '../ops/kv-cache.js';
-export type { ProjectedAttention, ProjectedQueries, RotaryContext } from './attention.js';
+export type {
+  AttentionParts,
+  AttentionPass,
+  ProjectedAttention,
+  ProjectedQueries,
+  RotaryContext,
+} from './attention.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { balanceLoss, withBalanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
@@ -21,7 +27,9 @@ export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type EmbeddingLookup } from './embedding.js';
 export type { Encoder, EncoderDecoder, Stacks } from './encoder-decoder.js';
 export type { ExtendedSequence, Extension, StateSlots } from './extension.js';
+export type { FeedForwardPass } from './feed-forward.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
+export type { ImageEffects } from './image-effects.js';
 export { Initializer } from './init.js';
 export type { GridSize } from './interpolation.js';
 export {
@@ -41,6 +49,7 @@ export {
   type Routing,
 } from './mixture-of-experts.js';
 export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';
+export type { NormObserver } from './norm.js';
 export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, PlainRMSNorm, RMSNorm } from './norm.js';
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';
 export type { AttentionWindow, PaddingMask } from './padding.js';
@@ -55,7 +64,9 @@ export {
   RelativeVectors,
 } from './position-bias.js';
 export type { PositionShifts } from './position-shifts.js';
+export type { PositionTableOptions } from './positions.js';
 export { type Positions, resolvePositions, rotaryAngles, sinusoids } from './positions.js';
+export type { RecurrentSlots } from './recurrent-slots.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, type WiringPart } from './residual.js';
 export type { RotateOptions, Rotation } from './rotary-embedding.js';
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';

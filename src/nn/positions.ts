@@ -73,13 +73,13 @@ export function resolvePositions(
 }
 
 /** Options of a table of positions. */
-type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
+export type PositionTableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
 
 /**
  * Sinusoidal encodings, [length, dModel] row-major, computed in float64. Row p belongs to the p-th position. Throws
  * ArgumentError for invalid options.
  */
-export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
+export function sinusoids(length: number, dModel: number, options: PositionTableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...checkOptions('sinusoids', options), kind: 'sinusoidal' }, 'sinusoids');
   checkNumber('sinusoids', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('sinusoids', 'dModel', dModel, isCount, 'a positive integer');
@@ -96,7 +96,7 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
  * the cosines of the p-th position's angles, then the sines, which are negative for the first feature of each pair.
  * Throws ArgumentError for odd `features` and invalid options.
  */
-export function rotaryAngles(length: number, features: number, options: TableOptions = {}): Float32Array {
+export function rotaryAngles(length: number, features: number, options: PositionTableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...checkOptions('rotaryAngles', options), kind: 'rotary' }, 'rotaryAngles');
   checkNumber('rotaryAngles', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotaryAngles', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');

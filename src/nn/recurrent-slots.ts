@@ -27,6 +27,7 @@ export interface SlotSizes {
   readonly stateWords: number;
 }
 
+/** The slots of a state that keep recurrent states at earlier lengths. */
 export class RecurrentSlots {
   /** Number of slots of a sequence. */
   readonly count: number;

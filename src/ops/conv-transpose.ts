@@ -29,7 +29,8 @@ import {
 import { matmul } from './matmul.js';
 import { permute } from './move.js';
 
-interface ConvTransposeOptions<Size> extends ConvOptions<Size> {
+/** Options of transposed convolutions. `Size` is a number, or one number per dimension. */
+export interface ConvTransposeOptions<Size> extends ConvOptions<Size> {
   /** Size added to one side of the result. It must be below stride or dilation. Default: 0. */
   outputPadding?: Size | undefined;
 }

@@ -26,6 +26,7 @@ import { permute } from './move.js';
 /** A number for conv1d; for conv2d one for both dimensions, or [height, width]. */
 export type Steps = number | readonly [number, number];
 
+/** Options of convolutions. `Size` is a number, or one number per dimension. */
 export interface ConvOptions<Size> {
   /** Distance between neighbouring outputs. Default: 1. */
   stride?: Size | undefined;

@@ -25,8 +25,9 @@ export {
 } from './binary.js';
 export { type CausalConvOptions, causalConv } from './causal-conv.js';
 export { contiguous } from './contiguous.js';
-export type { Steps } from './conv.js';
+export type { ConvOptions, Steps } from './conv.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
+export type { ConvTransposeOptions } from './conv-transpose.js';
 export {
   type ConvTranspose1dOptions,
   type ConvTranspose2dOptions,
@@ -65,6 +66,7 @@ export type { PackedFormat } from './packed.js';
 export { type PadOptions, pad, roll } from './pad.js';
 export type { PieceOptions } from './pieces.js';
 export { type PixelShuffleOptions, pixelShuffle, pixelUnshuffle } from './pixel-shuffle.js';
+export type { AvgPoolOptions, MaxPoolOptions } from './pool.js';
 export {
   type AvgPool1dOptions,
   type AvgPool2dOptions,

@@ -34,12 +34,14 @@ interface PoolOptions<Size> {
   channelsLast?: boolean | undefined;
 }
 
-interface MaxPoolOptions<Size> extends PoolOptions<Size> {
+/** Options of max pooling. `Size` is a number, or one number per dimension. */
+export interface MaxPoolOptions<Size> extends PoolOptions<Size> {
   /** Distance between neighbouring elements of a window. Default: 1. */
   dilation?: Size | undefined;
 }
 
-interface AvgPoolOptions<Size> extends PoolOptions<Size> {
+/** Options of average pooling. `Size` is a number, or one number per dimension. */
+export interface AvgPoolOptions<Size> extends PoolOptions<Size> {
   /** True if zeros of the border count as elements. Default: true. */
   countIncludePad?: boolean | undefined;
 }

@@ -6,7 +6,7 @@ import type { BatchedOptions, BatchedStream, BatchedToken } from '../generate/in
 import type { AnswerStream } from '../tasks/chat/answer-stream.js';
 import { StopStrings } from '../tasks/chat/stop-strings.js';
 import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
-import type { Phases } from './endpoint.js';
+import type { AnswerPhases } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { ServedTextModel } from './served-model.js';
 
@@ -55,7 +55,7 @@ export interface Usage {
 export class Answers {
   readonly usage: Usage;
   /** The phases of the answers that have ended. */
-  readonly phases: Phases[] = [];
+  readonly phases: AnswerPhases[] = [];
   readonly #begin = Date.now();
   /** Milliseconds until each answer joined the batch. */
   readonly #queueMs: number[] = [];

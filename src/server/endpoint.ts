@@ -21,7 +21,7 @@ export interface Call<Body> {
 }
 
 /** The phases of one answer. Lengths are milliseconds. */
-export interface Phases {
+export interface AnswerPhases {
   /** Milliseconds since 1970 at which the request for the answer was accepted. */
   readonly begin: number;
   /** Time until the answer joins the batch. */
@@ -42,7 +42,7 @@ export interface CallNote {
   readonly firstTokenMs?: number;
   readonly error?: string;
   /** The phases of each answer, for traces. */
-  readonly phases?: readonly Phases[];
+  readonly phases?: readonly AnswerPhases[];
 }
 
 /** An answer: JSON, text or bytes of a media type, or a stream of JSON objects. */

@@ -21,7 +21,7 @@ import { health, listModels, retrieveModel } from './models.js';
 import { ollama } from './ollama/endpoints.js';
 import { openApiDocument } from './openapi.js';
 import { pipelines } from './pipelines.js';
-import { answer, type Bindings, type RequestEntry, type RequestSettings, refused } from './requests.js';
+import { answer, type NodeBindings, type RequestEntry, type RequestSettings, refused } from './requests.js';
 import { rerank } from './rerank.js';
 import { responses } from './responses-api/endpoints.js';
 import { nameOf } from './schema.js';
@@ -87,7 +87,7 @@ export interface OpenAIOptions {
 }
 
 /** OpenAI's API as a Hono app, which can be served or mounted in another app. */
-export type OpenAIApp = Hono<Bindings> & {
+export type OpenAIApp = Hono<NodeBindings> & {
   /** Refuses further requests. Resolves when the current requests are answered and the memory is freed. */
   close(): Promise<void>;
   /** A page for people, with the state of the models. `serve` shows it at `/`. */
@@ -139,7 +139,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const settings = await requestSettingsOf(all, models, () => isClosing);
   const { keys, metrics } = settings;
   const endpoints = endpointsOf(models, () => isClosing);
-  const app = new Hono<Bindings>();
+  const app = new Hono<NodeBindings>();
   if (all.cors !== undefined) await allowOrigins(app, all.cors);
   for (const endpoint of endpoints)
     app[endpoint.method](endpoint.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, endpoint));
@@ -206,13 +206,18 @@ function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
   ];
 }
 
-function serveDocument(app: Hono<Bindings>, endpoints: readonly Endpoint[], keys: Keys | null, version: string): void {
+function serveDocument(
+  app: Hono<NodeBindings>,
+  endpoints: readonly Endpoint[],
+  keys: Keys | null,
+  version: string,
+): void {
   const document = openApiDocument(endpoints, keys !== null, version);
   app.get('/openapi.json', (context) => withKey(context, keys, () => context.json(document)));
 }
 
 /** Answers a request outside of the endpoints. Refuses it with 401 if it has no valid key. */
-function withKey(context: Context<Bindings>, keys: Keys | null, respond: () => Response | Promise<Response>) {
+function withKey(context: Context<NodeBindings>, keys: Keys | null, respond: () => Response | Promise<Response>) {
   try {
     keys?.check(context.req.header('authorization'));
   } catch (error) {
@@ -222,7 +227,7 @@ function withKey(context: Context<Bindings>, keys: Keys | null, respond: () => R
 }
 
 /** Cross-origin requests of web pages (CORS), whose preflight requests have no key. */
-async function allowOrigins(app: Hono<Bindings>, origin: string | readonly string[]): Promise<void> {
+async function allowOrigins(app: Hono<NodeBindings>, origin: string | readonly string[]): Promise<void> {
   const { cors } = await loadOptional('simdformer/server', () => import('hono/cors'));
   app.use(
     '*',
@@ -235,7 +240,7 @@ async function allowOrigins(app: Hono<Bindings>, origin: string | readonly strin
   );
 }
 
-function serveMetrics(app: Hono<Bindings>, metrics: Metrics, keys: Keys | null): void {
+function serveMetrics(app: Hono<NodeBindings>, metrics: Metrics, keys: Keys | null): void {
   app.get('/metrics', (context) =>
     withKey(context, keys, async () => {
       const { body, type } = await metrics.text();
@@ -313,7 +318,7 @@ function checkModel(name: string, model: LoadedModel | ManagedModel | null): voi
 }
 
 /** 405 with the allowed methods for known paths, and 404 for unknown paths below /v1. */
-function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[]): void {
+function refuseOtherMethods(app: Hono<NodeBindings>, endpoints: readonly Endpoint[]): void {
   const paths = new Map<string, string[]>([
     ['/openapi.json', ['GET', 'HEAD']],
     ['/metrics', ['GET', 'HEAD']],

@@ -15,7 +15,8 @@ import { read } from './schema.js';
 import type { ServedModel } from './served-model.js';
 import type { Tracing } from './tracing.js';
 
-export type Bindings = { Bindings: Partial<HttpBindings> };
+/** The type argument of Hono apps in Node: the request and the response of node:http. */
+export type NodeBindings = { Bindings: Partial<HttpBindings> };
 
 /** A finished request. */
 export interface RequestEntry extends Finished {
@@ -33,9 +34,9 @@ export interface RequestSettings {
   readonly maxBodyBytes: number;
   readonly maxAudioBytes: number;
   /** The client of a request. `key` is the name of its API key. */
-  readonly clientOf: (context: Context<Bindings>, key: string | null) => string;
+  readonly clientOf: (context: Context<NodeBindings>, key: string | null) => string;
   /** Requests of one scope share the prefixes of prompts. */
-  readonly prefixScopeOf: (context: Context<Bindings>, key: string | null) => string;
+  readonly prefixScopeOf: (context: Context<NodeBindings>, key: string | null) => string;
   readonly onRequest: ((request: RequestEntry) => void) | undefined;
   readonly isClosing: () => boolean;
 }
@@ -43,7 +44,7 @@ export interface RequestSettings {
 /** Answers a request for an endpoint. Errors become OpenAI's JSON. */
 export async function answer(
   settings: RequestSettings,
-  context: Context<Bindings>,
+  context: Context<NodeBindings>,
   endpoint: Endpoint,
 ): Promise<Response> {
   const request = new OngoingRequest(settings, context, endpoint);
@@ -69,7 +70,7 @@ class OngoingRequest {
 
   constructor(
     readonly settings: RequestSettings,
-    readonly context: Context<Bindings>,
+    readonly context: Context<NodeBindings>,
     readonly endpoint: Endpoint,
   ) {
     context.req.raw.signal.addEventListener('abort', this.#leave, { once: true });
@@ -166,7 +167,7 @@ function logged(error: unknown): string {
 }
 
 /** Returns the header with the API key. Anthropic's clients use another name for it. */
-function authorizationOf({ req }: Context<Bindings>): string | undefined {
+function authorizationOf({ req }: Context<NodeBindings>): string | undefined {
   const key = req.header('x-api-key');
   return req.header('authorization') ?? (key === undefined ? undefined : `Bearer ${key}`);
 }

@@ -2,7 +2,7 @@
 // the process, @opentelemetry/api drops them. Spans have no prompts and no answers.
 
 import type { Attributes, Context, SpanOptions, Tracer } from '@opentelemetry/api';
-import type { Endpoint, Phases } from './endpoint.js';
+import type { AnswerPhases, Endpoint } from './endpoint.js';
 import type { Finished } from './metrics.js';
 
 type Api = typeof import('@opentelemetry/api');
@@ -16,7 +16,7 @@ export interface TracedRequest extends Finished {
   readonly headers: Headers;
   /** Milliseconds since 1970 at which the request arrived. */
   readonly start: number;
-  readonly phases: readonly Phases[];
+  readonly phases: readonly AnswerPhases[];
 }
 
 /** Attributes of requests by the names of their fields. */

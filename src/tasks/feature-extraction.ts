@@ -50,7 +50,8 @@ export type FeatureExtraction = <Options extends FeatureExtractionOptions>(
   options?: Options,
 ) => Promise<HostTensor<FeaturesOf<Options>>>;
 
-type FeaturesOf<Options extends FeatureExtractionOptions> = Options['quantize'] extends true
+/** The result of a call with these options. */
+export type FeaturesOf<Options extends FeatureExtractionOptions> = Options['quantize'] extends true
   ? Options['precision'] extends 'ubinary'
     ? Uint8Array
     : Int8Array

@@ -4,7 +4,7 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 
 /** The element types of results. Ids of transformers.js are 64-bit integers. */
-type HostData = Float32Array | Int8Array | Uint8Array | BigInt64Array;
+export type HostData = Float32Array | Int8Array | Uint8Array | BigInt64Array;
 
 /** The numbers of a result and their shape, in JavaScript's memory. `tensor[i]` is entry `i` of the first dimension. */
 export class HostTensor<Data extends HostData = Float32Array> {

@@ -16,7 +16,7 @@ import { RawImage } from './transformers/raw-image.js';
  * Kinds of segmentation. 'semantic' gives a mask for each class that occurs. 'panoptic' and 'instance' give one for
  * each object, with a score.
  */
-type Subtask = 'panoptic' | 'instance' | 'semantic';
+export type SegmentationSubtask = 'panoptic' | 'instance' | 'semantic';
 
 /** Score that segments exceed by default. */
 export const SEGMENT_THRESHOLD = 0.5;
@@ -26,7 +26,7 @@ export interface ImageSegmentationOptions extends CallOptions {
    * Kind of the segmentation. Default: 'panoptic' for models such as DETR, which do all three. Other models do
    * 'semantic'.
    */
-  subtask?: Subtask | null | undefined;
+  subtask?: SegmentationSubtask | null | undefined;
   /** Segments with a greater score are returned. Default: 0.5. 'semantic' uses neither this nor the next options. */
   threshold?: number | undefined;
   /** Probability, times the score, from which a pixel belongs to the whole mask of a segment. Default: 0.5. */
@@ -57,7 +57,7 @@ export interface ImageSegmentation {
 const TASK = 'image-segmentation';
 
 /** Subtasks of each kind of head, the default first. */
-const SUBTASKS: Partial<Record<HeadKind, readonly Subtask[]>> = {
+const SUBTASKS: Partial<Record<HeadKind, readonly SegmentationSubtask[]>> = {
   'panoptic-segmentation': ['panoptic', 'instance', 'semantic'],
   'semantic-segmentation': ['semantic'],
 };
@@ -85,7 +85,7 @@ export const imageSegmentation: Task<ImageSegmentation> = {
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageSegmentationOptions = {}) {
       const { target_sizes, subtask, ...segmentOptions } = checkOptions(TASK, options, KINDS);
-      const chosen = subtask ?? (subtasks[0] as Subtask);
+      const chosen = subtask ?? (subtasks[0] as SegmentationSubtask);
       if (!subtasks.includes(chosen))
         throw new ArgumentError(
           `${TASK}: subtask is ${describeValue(chosen)}, which ${context.model.config.model_type} does not do: expected one of ${subtasks.join(', ')}`,
@@ -118,7 +118,7 @@ export const imageSegmentation: Task<ImageSegmentation> = {
 };
 
 /** Returns what the model can do. Throws FormatError for a model that makes no masks of classes or objects. */
-function subtasksOf({ model }: TaskContext): readonly Subtask[] {
+function subtasksOf({ model }: TaskContext): readonly SegmentationSubtask[] {
   const subtasks = model instanceof PretrainedModel ? SUBTASKS[model.headKind] : undefined;
   if (subtasks) return subtasks;
   throw new FormatError(

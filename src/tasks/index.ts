@@ -1,5 +1,6 @@
 export type { DetectedBox, DetectedObject } from '../metrics/detection.js';
-export type { FlorenceAnswer } from '../pretrained/processors/florence2.js';
+export type { SharpImage } from '../pretrained/processors/decode-image.js';
+export type { FlorenceAnswer, FlorenceBox } from '../pretrained/processors/florence2.js';
 export type { Answer } from './answers.js';
 export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';
 export type {
@@ -12,19 +13,27 @@ export type {
   TranscriptChunk,
 } from './automatic-speech-recognition.js';
 export type { WhenFull } from './chat/chat-options.js';
+export type { ReadTokens } from './chat/context.js';
 export * from './chat/index.js';
 export type { DepthEstimation, EstimatedDepth } from './depth-estimation.js';
 export type { WordAnswer, WordBox, WordBoxOptions } from './document-answers.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
-export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
+export type { FeatureExtraction, FeatureExtractionOptions, FeaturesOf, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
 export type { GenerationArguments } from './generation-arguments.js';
+export type { HostData } from './host-tensor.js';
 export { HostTensor, type NestedArray } from './host-tensor.js';
 export type { ImageClassification, ImageClassificationOptions } from './image-classification.js';
 export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
 export type { ImageInput } from './image-inputs.js';
 export type { MapSize } from './image-maps.js';
-export type { BackgroundRemoval, ImageSegmentation, ImageSegmentationOptions, Segment } from './image-segmentation.js';
+export type {
+  BackgroundRemoval,
+  ImageSegmentation,
+  ImageSegmentationOptions,
+  Segment,
+  SegmentationSubtask,
+} from './image-segmentation.js';
 export type { GeneratedFromImages, ImageTextToText, ImageTextToTextOptions } from './image-text-to-text.js';
 export type { ImageToImage } from './image-to-image.js';
 export type {
@@ -40,13 +49,14 @@ export type { GeneratedMasks, MaskGeneration, MaskGenerationOptions } from './ma
 export type { MediaFile } from './media-source.js';
 export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
 export { type Passage, splitPassages } from './passages.js';
+export type { TokenlessTask } from './pipeline.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
 export type { PromptNames } from './prompts.js';
-export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
-export type { CallOf, TaskName } from './registry.js';
+export type { AnswersOf, QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
+export type { CallOf, TaskName, TasksByName } from './registry.js';
 export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOptions } from './sentence-similarity.js';
 export type { SpeechQuality } from './speech/quality.js';
-export type { RatedSamples } from './speech/sound-inputs.js';
+export type { RatedSamples, SoundSamples } from './speech/sound-inputs.js';
 export type { SpeechTask } from './speech/whisper-context.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
@@ -58,7 +68,7 @@ export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-st
 export type { TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
 export type { TextToTextOptions, WriteTexts, WrittenScores } from './text-to-text.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
-export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
+export type { EntityOf, TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
 export * from './transformers/index.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {

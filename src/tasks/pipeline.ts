@@ -78,7 +78,8 @@ const WITHOUT_TOKENIZER = [
   'image-segmentation',
   'mask-generation',
 ] as const satisfies readonly TaskName[];
-type TokenlessTask = (typeof WITHOUT_TOKENIZER)[number];
+/** A task whose models may lack a tokenizer. */
+export type TokenlessTask = (typeof WITHOUT_TOKENIZER)[number];
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {

@@ -42,7 +42,8 @@ export type QuestionAnswering = <
   options?: Options,
 ) => Promise<Texts extends string ? AnswersOf<Options> : AnswersOf<Options>[]>;
 
-type AnswersOf<Options extends QuestionAnsweringOptions> = Options extends { top_k: infer Count }
+/** The result of a call with these options. */
+export type AnswersOf<Options extends QuestionAnsweringOptions> = Options extends { top_k: infer Count }
   ? 1 extends Count
     ? Answer
     : Answer[]

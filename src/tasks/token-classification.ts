@@ -43,7 +43,10 @@ export type TokenClassificationPipeline = <
   options?: Options,
 ) => Promise<Texts extends string ? EntityOf<Options>[] : EntityOf<Options>[][]>;
 
-type EntityOf<Options extends TokenClassificationOptions> = Options extends { aggregation_strategy: infer Strategy }
+/** An entry of the result of a call with these options. */
+export type EntityOf<Options extends TokenClassificationOptions> = Options extends {
+  aggregation_strategy: infer Strategy;
+}
   ? Strategy extends 'none' | undefined
     ? TokenEntity
     : EntityGroup

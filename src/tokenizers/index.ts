@@ -12,7 +12,14 @@ export type {
   ChatTools,
 } from './chat-template.js';
 export { type PretrainedTokenizer, parseTokenizer } from './huggingface.js';
-export type { ConfiguredToken, TokenizerConfig, TokenizerJson, TokenizerModel, TokenizerParts } from './json.js';
+export type {
+  ConfiguredToken,
+  ScoredTokens,
+  TokenizerConfig,
+  TokenizerJson,
+  TokenizerModel,
+  TokenizerParts,
+} from './json.js';
 export type { SpecialTokens } from './special.js';
 export { type Tokenizer, UnknownTokenError } from './tokenizer.js';
 export { type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';

@@ -48,6 +48,7 @@ function scoredTokensOf(model: TokenizerModel): ScoredTokens | null {
   return typeOf(model) === 'Unigram' ? (model.vocab as ScoredTokens) : null;
 }
 
+/** A Unigram vocabulary by id. Scores are log-probabilities. */
 export type ScoredTokens = readonly (readonly [token: string, score: number])[];
 
 export type ConfiguredToken = string | { readonly content: string } | null;

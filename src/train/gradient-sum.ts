@@ -4,7 +4,7 @@
 import { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import { Pending } from './pending.js';
-import { partLength, type ReduceOptions, type WireFormat, type World } from './world.js';
+import { type GradientSumOptions, partLength, type WireFormat, type World } from './world.js';
 
 /** Adds up the gradients of `params` over the batches of a step. */
 export interface GradientSum {
@@ -191,7 +191,7 @@ export class WorldSum implements GradientSum {
     buffer: Float32Array,
     reading: Pending<void>,
     before: Pending<unknown>,
-    options: ReduceOptions,
+    options: GradientSumOptions,
   ): Promise<Pending<void>> {
     await earlier.value();
     await reading.value();

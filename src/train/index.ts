@@ -17,6 +17,7 @@ export {
 export type { WeightsKind } from './fit-options.js';
 export { Lion, type LionOptions } from './lion.js';
 export type { Optimizer, OptimizerState } from './optimizer.js';
+export type { NamedTensors } from './parameter-groups.js';
 export {
   freeze,
   type GroupRule,
@@ -30,4 +31,4 @@ export type { DecayOptions } from './schedule.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './schedule.js';
 export { SGD, type SGDOptions } from './sgd.js';
 export { type StreamBatches, type StreamOptions, streamBatches } from './stream-batches.js';
-export type { WireFormat, World } from './world.js';
+export type { GradientSumOptions, WireFormat, World } from './world.js';

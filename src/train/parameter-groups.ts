@@ -21,14 +21,14 @@ export interface ParameterGroup {
 }
 
 /** A model or an objective, whose tensors have names. */
-interface Named {
+export interface NamedTensors {
   namedTensors(): [name: string, tensor: Tensor][];
   /** @internal Names in state dicts. A fused tensor has several, for example those of queries, keys and values. */
   statePieces?(): readonly { readonly name: string; readonly tensor: Tensor }[];
 }
 
 /** Returns the tensors of a model with all of their names: those in the model and those in its checkpoint. */
-function allNames(model: Named): (readonly [names: readonly string[], tensor: Tensor])[] {
+function allNames(model: NamedTensors): (readonly [names: readonly string[], tensor: Tensor])[] {
   const stored = new Map<Tensor, string[]>();
   for (const { name, tensor } of model.statePieces?.() ?? []) stored.set(tensor, [...(stored.get(tensor) ?? []), name]);
   return model.namedTensors().map(([name, tensor]) => [[name, ...(stored.get(tensor) ?? [])], tensor] as const);
@@ -59,7 +59,7 @@ export interface GroupRule {
  *
  * Throws ArgumentError for a pattern that matches no parameter.
  */
-export function parameterGroups(model: Named, rules: readonly GroupRule[]): ParameterGroup[] {
+export function parameterGroups(model: NamedTensors, rules: readonly GroupRule[]): ParameterGroup[] {
   const groups = rules.map(({ pattern, ...settings }) => ({ pattern, group: { ...settings, params: [] as Tensor[] } }));
   const ungrouped: Tensor[] = [];
   for (const [names, tensor] of allNames(model)) {
@@ -82,7 +82,7 @@ export function parameterGroups(model: Named, rules: readonly GroupRule[]): Para
  * number in a parameter's name is the index of its layer. Parameters without a number that come before all layers are
  * embeddings, which have the lowest rate. Weight decay is that of the optimizer.
  */
-export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
+export function layerwiseGroups(model: NamedTensors, options: { lr: number; decay: number }): ParameterGroup[] {
   const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);
   checkNumber('layerwiseGroups', 'lr', lr, isNotNegative, 'a number, 0 or more');
   checkNumber('layerwiseGroups', 'decay', decay, isPositiveShare, POSITIVE_SHARE);
@@ -104,18 +104,18 @@ export function layerwiseGroups(model: Named, options: { lr: number; decay: numb
  * Freezes the parameters whose names match, so that no optimizer changes them; returns their number. `unfreeze`
  * reverses this. Throws ArgumentError if no name matches.
  */
-export function freeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
+export function freeze(model: NamedTensors, patterns: NamePattern | readonly NamePattern[]): number {
   return setTrained('freeze', model, patterns, false);
 }
 
 /** See `freeze`. */
-export function unfreeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
+export function unfreeze(model: NamedTensors, patterns: NamePattern | readonly NamePattern[]): number {
   return setTrained('unfreeze', model, patterns, true);
 }
 
 function setTrained(
   op: string,
-  model: Named,
+  model: NamedTensors,
   patterns: NamePattern | readonly NamePattern[],
   trained: boolean,
 ): number {

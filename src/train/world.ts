@@ -23,7 +23,7 @@ export interface World {
    * equal those of one process that adds them in turn. Each rank adds up its own part, `sum`, which begins as v₀ if
    * `isFirst`. `values` has the length of all parts together. If `isLast`, `values` receives the whole sum.
    */
-  reduce(values: Float32Array, sum: Float32Array, options: ReduceOptions): Promise<void>;
+  reduce(values: Float32Array, sum: Float32Array, options: GradientSumOptions): Promise<void>;
   /** Copies the `values` of rank `root` to all ranks. */
   broadcast(values: Float32Array, root: number): Promise<void>;
   /** Copies each rank's part of `values` to all ranks. The parts lie rank after rank and have `lengths` elements. */
@@ -32,9 +32,13 @@ export interface World {
   fail(reason: string): void;
 }
 
-export interface ReduceOptions {
+/** Options of `World.reduce`. */
+export interface GradientSumOptions {
+  /** True for the first addend of the sum. */
   readonly isFirst: boolean;
+  /** True for the last addend of the sum. */
   readonly isLast: boolean;
+  /** Format of the values between ranks. */
   readonly wire: WireFormat;
 }
 

@@ -27,6 +27,7 @@ export interface ScoreWeights {
   readonly colbert?: number | undefined;
 }
 
+/** Options of `computeScore`. */
 export interface ComputeScoreOptions extends BatchOptions {
   /** Weights of the means. Default: 1 for each. */
   readonly weights?: ScoreWeights | undefined;

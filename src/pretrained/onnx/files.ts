@@ -18,6 +18,7 @@ const SUFFIXES = {
   bnb4: '_bnb4',
 } as const;
 
+/** The name of a variant of ONNX files, as in transformers.js. */
 export type OnnxDType = keyof typeof SUFFIXES;
 export const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
 

@@ -18,7 +18,7 @@ import {
   checkGeneration,
   messagesOf,
 } from './chat-options.js';
-import { type Context, contextOf, NO_TEXT, type Read, turnsOf } from './context.js';
+import { type Context, contextOf, NO_TEXT, type ReadTokens, turnsOf } from './context.js';
 import { ConversationImages } from './conversation-images.js';
 import { withoutReasoning } from './reasoning.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
@@ -43,7 +43,7 @@ export class Chat {
   readonly #stops: readonly number[];
   readonly #images = new ConversationImages();
   #messages: ChatMessage[];
-  #read: Read = NO_TEXT;
+  #read: ReadTokens = NO_TEXT;
   #answer: ChatAnswer | null = null;
   #isAnswering = false;
 

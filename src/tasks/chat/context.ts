@@ -8,15 +8,15 @@ import type { ConversationImages } from './conversation-images.js';
 import type { TokenBound } from './token-bound.js';
 
 /** The ids that a model has read and generated, and their text. */
-export interface Read {
+export interface ReadTokens {
   readonly ids: readonly number[];
   readonly text: string;
 }
 
-export const NO_TEXT: Read = { ids: [], text: '' };
+export const NO_TEXT: ReadTokens = { ids: [], text: '' };
 
 /** The prompt of an answer. */
-export interface Context extends Read {
+export interface Context extends ReadTokens {
   readonly hiddenTurns: number;
 }
 
@@ -24,7 +24,7 @@ export interface Context extends Read {
 interface Conversation {
   readonly messages: readonly ChatMessage[];
   /** The ids and the text that the cache holds. */
-  readonly read: Read;
+  readonly read: ReadTokens;
   readonly images: ConversationImages;
 }
 
@@ -81,7 +81,7 @@ async function encodePrompt(
   { system, tools, chatTemplate, variables }: ChatOptions,
   { messages, read, images }: Conversation,
   maxTokens: number,
-): Promise<Read | { readonly atLeast: number }> {
+): Promise<ReadTokens | { readonly atLeast: number }> {
   const { tokenizer } = model;
   if (tokenizer === null) return NO_TEXT;
   await yieldToEventLoop(); // many conversations may begin at once

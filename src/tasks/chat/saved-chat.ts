@@ -4,7 +4,7 @@ import { isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import type { ChatOptions } from './chat-options.js';
-import type { Read } from './context.js';
+import type { ReadTokens } from './context.js';
 
 const FORMAT = 'simdformer-chat';
 
@@ -15,14 +15,14 @@ export interface SavedChat {
   readonly options: Omit<ChatOptions, 'messages' | 'generation'>;
   readonly messages: readonly ChatMessage[];
   /** The ids that the model has read and generated. A model with another vocabulary reads the messages again. */
-  readonly read: Read;
+  readonly read: ReadTokens;
   readonly vocabSize: number;
 }
 
 export function savedChat(
   { generation: _, ...options }: ChatOptions,
   messages: readonly ChatMessage[],
-  read: Read,
+  read: ReadTokens,
   vocabSize: number,
 ): SavedChat {
   return { format: FORMAT, version: 1, options, messages, read, vocabSize };

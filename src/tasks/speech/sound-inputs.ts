@@ -10,16 +10,16 @@ import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
 import type { CallOptions } from '../task.js';
 
 /** Samples of one channel, from -1 to 1, at the rate of the model: 16,000 a second for Whisper. */
-type Samples = Float32Array | Float64Array;
+export type SoundSamples = Float32Array | Float64Array;
 
 /** Samples at any rate in hertz. Several channels are averaged. */
 export type RatedSamples =
-  | { readonly array: Samples; readonly sampling_rate: number }
-  | { readonly raw: Samples; readonly sampling_rate: number }
+  | { readonly array: SoundSamples; readonly sampling_rate: number }
+  | { readonly raw: SoundSamples; readonly sampling_rate: number }
   | Recording;
 
 /** A recording: samples, or a file that `decodeAudio` reads. */
-export type SoundInput = Samples | RatedSamples | MediaFile;
+export type SoundInput = SoundSamples | RatedSamples | MediaFile;
 
 /** Maximum factor by which resampling increases the number of samples. */
 const MAX_GROWTH = 48;
@@ -71,10 +71,10 @@ export async function eachRecording<Result>(
   return Array.isArray(recordings) ? results : (results[0] as Result);
 }
 
-const isSamples = (value: unknown): value is Samples =>
+const isSamples = (value: unknown): value is SoundSamples =>
   isTyped(value, 'Float32Array') || isTyped(value, 'Float64Array');
 
-const single = (samples: Samples): Float32Array =>
+const single = (samples: SoundSamples): Float32Array =>
   isTyped(samples, 'Float32Array') ? samples : Float32Array.from(samples);
 
 async function resampled(

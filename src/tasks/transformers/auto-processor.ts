@@ -12,8 +12,8 @@ import {
   type ChatTemplateOptions,
   type DecodeOptions,
   type FromPretrainedOptions,
-  type Ids,
   located,
+  type TextIds,
   type TransformersTokenizer,
 } from './auto-tokenizer.js';
 import type { TransformersInputs } from './model-inputs.js';
@@ -38,8 +38,8 @@ export interface TransformersProcessor {
     messages: readonly ChatMessage[],
     options: ChatTemplateOptions,
   ): ReturnType<TransformersTokenizer['apply_chat_template']> | string;
-  decode(ids: Ids, options?: DecodeOptions): string;
-  batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
+  decode(ids: TextIds, options?: DecodeOptions): string;
+  batch_decode(batch: Iterable<TextIds>, options?: DecodeOptions): string[];
   /** For Florence-2: the prompts of tasks, such as `<OD>`. */
   construct_prompts(texts: string | readonly string[]): string[];
   /** For Florence-2: the answer in a generated text. `image_size`: width and height. */

@@ -46,8 +46,9 @@ export interface TokenizedTexts<Ids = HostTensor<BigInt64Array>> {
 }
 
 /** Ids of a text. */
-export type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
+export type TextIds = Iterable<number | bigint> | HostTensor<BigInt64Array>;
 
+/** Options of `decode` and `batch_decode`. */
 export interface DecodeOptions {
   /** If true, special tokens are left out. Default: false. */
   skip_special_tokens?: boolean | undefined;
@@ -96,8 +97,8 @@ export interface TransformersTokenizer extends SpecialTokens {
   convert_tokens_to_ids(tokens: string): number | undefined;
   convert_tokens_to_ids(tokens: readonly string[]): (number | undefined)[];
   encode(text: string, options?: Pick<TokenizerCallOptions, 'text_pair' | 'add_special_tokens'>): number[];
-  decode(ids: Ids, options?: DecodeOptions): string;
-  batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
+  decode(ids: TextIds, options?: DecodeOptions): string;
+  batch_decode(batch: Iterable<TextIds>, options?: DecodeOptions): string[];
   /** The tokens of a text. Default: without special tokens. */
   tokenize(
     text: string,
@@ -166,7 +167,7 @@ export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64
 
 function callable(tokenizer: PretrainedTokenizer, render: Renderer): TransformersTokenizer {
   const config: Readonly<Record<string, unknown>> = tokenizer.config ?? {};
-  const decode = (ids: Ids, options: DecodeOptions = {}) => {
+  const decode = (ids: TextIds, options: DecodeOptions = {}) => {
     const { skip_special_tokens: skipSpecial = false } = checkOptions('decode', options, {
       skip_special_tokens: 'boolean',
     });
@@ -196,7 +197,8 @@ function callable(tokenizer: PretrainedTokenizer, render: Renderer): Transformer
     encode: (text: string, options: TokenizerCallOptions = {}) =>
       encoded(tokenizer, text, options).inputIds[0] as number[],
     decode,
-    batch_decode: (batch: Iterable<Ids>, options?: DecodeOptions) => Array.from(batch, (ids) => decode(ids, options)),
+    batch_decode: (batch: Iterable<TextIds>, options?: DecodeOptions) =>
+      Array.from(batch, (ids) => decode(ids, options)),
     tokenize(text: string, options: { pair?: string | null; add_special_tokens?: boolean } = {}) {
       const { pair, add_special_tokens = false } = checkOptions('tokenize', options, {
         pair: orNull('string'),

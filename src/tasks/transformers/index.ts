@@ -34,6 +34,7 @@ export {
   WhisperForConditionalGeneration,
 } from './auto-model.js';
 export { AutoProcessor, type TransformersProcessor } from './auto-processor.js';
+export type { DecodeOptions, TextIds } from './auto-tokenizer.js';
 export {
   AutoTokenizer,
   type ChatTemplateOptions,
@@ -43,10 +44,12 @@ export {
   type TransformersTokenizer,
 } from './auto-tokenizer.js';
 export { type Environment, env } from './env.js';
+export type { NumberList } from './maths.js';
 export { cos_sim, dot, mean_pooling, softmax } from './maths.js';
 export type { ProcessedMedia, TransformersInputs } from './model-inputs.js';
 export type { ProcessorCallOptions, ProcessorImage, ProcessorInput, PromptPoints } from './processed.js';
 export { load_audio, RawAudio, read_audio } from './raw-audio.js';
+export type { ImageChannels } from './raw-image.js';
 export { type CanvasLike, load_image, RawImage, type Resample } from './raw-image.js';
 export type { MaskOptions } from './sam-masks.js';
 export type { WhisperOptions } from './whisper-start.js';

@@ -5,22 +5,23 @@ import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { HostTensor } from '../host-tensor.js';
 import { softmax as softmaxOf } from '../scores.js';
 
-type Numbers = ArrayLike<number>;
+/** An array or a typed array of numbers. */
+export type NumberList = ArrayLike<number>;
 
-function checkNumbers(op: string, name: string, value: Numbers): void {
+function checkNumbers(op: string, name: string, value: NumberList): void {
   if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return;
   const hint = (value as unknown) instanceof HostTensor ? ': pass its data' : '';
   throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected an array of numbers${hint}`);
 }
 
-function checkLengths(op: string, a: Numbers, b: Numbers): void {
+function checkLengths(op: string, a: NumberList, b: NumberList): void {
   checkNumbers(op, 'a', a);
   checkNumbers(op, 'b', b);
   if (a.length !== b.length) throw new ShapeError(`${op}: the vectors have ${a.length} and ${b.length} numbers`);
 }
 
 /** The sum of products. Throws ShapeError for vectors of different lengths, ArgumentError for other values. */
-export function dot(a: Numbers, b: Numbers): number {
+export function dot(a: NumberList, b: NumberList): number {
   checkLengths('dot', a, b);
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
@@ -28,14 +29,14 @@ export function dot(a: Numbers, b: Numbers): number {
 }
 
 /** The cosine of the angle between two vectors; 0 if one of them is zero. Throws as `dot`. */
-export function cos_sim(a: Numbers, b: Numbers): number {
+export function cos_sim(a: NumberList, b: NumberList): number {
   checkLengths('cos_sim', a, b);
   const lengths = Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b));
   return lengths === 0 ? 0 : dot(a, b) / lengths;
 }
 
 /** Probabilities that add up to 1. Throws ArgumentError for a value that is not an array of numbers. */
-export function softmax(logits: Numbers): number[] {
+export function softmax(logits: NumberList): number[] {
   checkNumbers('softmax', 'logits', logits);
   return softmaxOf(logits);
 }

@@ -17,7 +17,7 @@ import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
 import { saveFile } from '../save-file.js';
 
 /** Bytes per pixel: grey, grey and alpha, RGB, or RGBA. */
-type Channels = 1 | 2 | 3 | 4;
+export type ImageChannels = 1 | 2 | 3 | 4;
 
 /** A canvas of a page or a worker. */
 export interface CanvasLike {
@@ -49,7 +49,7 @@ export class RawImage {
     public data: Uint8Array | Uint8ClampedArray,
     public width: number,
     public height: number,
-    public channels: Channels,
+    public channels: ImageChannels,
   ) {
     if (data.length !== width * height * channels)
       throw new ShapeError(`RawImage: ${width} × ${height} × ${channels} is given with ${data.length} bytes`);
@@ -67,7 +67,7 @@ export class RawImage {
         `RawImage: the image is ${describeValue(input)}, expected a path, a URL, a Blob, bytes or a canvas`,
       );
     const { width, height, data } = await decodeWithAlpha(await bytesOf('RawImage', input));
-    const channels = (data.length / (width * height)) as Channels;
+    const channels = (data.length / (width * height)) as ImageChannels;
     return new RawImage(new Uint8ClampedArray(data.buffer, data.byteOffset, data.length), width, height, channels);
   }
 
@@ -94,8 +94,8 @@ export class RawImage {
     if (dims.length !== 3 || type !== 'uint8')
       throw new ArgumentError(`fromTensor: the tensor is ${type} [${dims.join(', ')}], expected uint8 [C, H, W]`);
     const [a, b, c] = dims as [number, number, number];
-    if (channel_format === 'HWC') return new RawImage(tensor.data, b, a, c as Channels);
-    return new RawImage(transposed(tensor.data, a, b * c), c, b, a as Channels);
+    if (channel_format === 'HWC') return new RawImage(tensor.data, b, a, c as ImageChannels);
+    return new RawImage(transposed(tensor.data, a, b * c), c, b, a as ImageChannels);
   }
 
   /** Width and height. */

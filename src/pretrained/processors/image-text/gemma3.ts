@@ -1,6 +1,6 @@
 import { type Pixels, resize } from '../resize.js';
 import type { Json, Settings } from '../settings.js';
-import { HALVES, ImageTextProcessor, MAX_COUNT, type Piece, type ReadyImage } from './image-text-processor.js';
+import { HALVES, ImageTextProcessor, MAX_COUNT, type PromptPiece, type ReadyImage } from './image-text-processor.js';
 import { crop } from './patches.js';
 
 /** Gemma 3: the whole image. Pan and scan adds crops of an image that is much longer than wide. */
@@ -22,7 +22,7 @@ export class Gemma3Processor extends ImageTextProcessor {
     const isResized = this.settings.boolean('do_resize', true);
     const all: Pixels[] = [];
     for (const part of [image, ...crops]) all.push(isResized ? yield* resize(part, ...size, this.resample) : part);
-    const whole: Piece[] = ['\n\n', { token: this.mark }, { rows: this.#rows }, { token: this.#end }, '\n\n'];
+    const whole: PromptPiece[] = ['\n\n', { token: this.mark }, { rows: this.#rows }, { token: this.#end }, '\n\n'];
     const pieces =
       crops.length === 0
         ? whole

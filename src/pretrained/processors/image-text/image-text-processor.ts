@@ -14,7 +14,7 @@ export const CLIP_COLORS = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.
 export const MAX_COUNT = 1 << 26;
 
 /** A part of an image's placeholder: text, a token by id, or a number of image features. */
-export type Piece = string | { readonly token: number } | { readonly rows: number };
+export type PromptPiece = string | { readonly token: number } | { readonly rows: number };
 
 /** An image in the form that a model reads. */
 export interface ReadyImage {
@@ -26,7 +26,7 @@ export interface ReadyImage {
   /** Column and row of each patch, -1 for padding. */
   readonly imagePositionIds?: readonly (readonly [column: number, row: number])[] | undefined;
   /** The placeholder of the image in the prompt. */
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly PromptPiece[];
 }
 
 /** Prepares images for a vision-language model. */

@@ -1,6 +1,6 @@
 import { type Pixels, resize } from '../resize.js';
 import type { Json, Settings } from '../settings.js';
-import { HALVES, ImageTextProcessor, MAX_COUNT, type Piece, type ReadyImage } from './image-text-processor.js';
+import { HALVES, ImageTextProcessor, MAX_COUNT, type PromptPiece, type ReadyImage } from './image-text-processor.js';
 import { crop, roundEven, smartSize, writePatches } from './patches.js';
 
 /** LFM2-VL: one image in its own aspect ratio, or tiles and a thumbnail. */
@@ -41,16 +41,16 @@ export class Lfm2Processor extends ImageTextProcessor {
     );
     const tiles = tilePositions.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
     const hasSmall = settings.boolean('use_thumbnail', true) && tilePositions.length > 1;
-    const pieces = tilePositions.flatMap(([row, column]): Piece[] => [
+    const pieces = tilePositions.flatMap(([row, column]): PromptPiece[] => [
       ...(tilePositions.length > 1 ? [`<|img_row_${row + 1}_col_${column + 1}|>`] : []),
       { rows: rowsOf({ width: tile, height: tile }) },
     ]);
-    const thumbnail: Piece[] = hasSmall ? ['<|img_thumbnail|>', { rows: rowsOf(small) }] : [];
+    const thumbnail: PromptPiece[] = hasSmall ? ['<|img_thumbnail|>', { rows: rowsOf(small) }] : [];
     return this.#packed(hasSmall ? [...tiles, small] : tiles, patch, patches, [START, ...pieces, ...thumbnail, END]);
   }
 
   /** Lists of patches, padded to `count` patches. */
-  #packed(images: readonly Pixels[], patch: number, count: number, pieces: readonly Piece[]): ReadyImage {
+  #packed(images: readonly Pixels[], patch: number, count: number, pieces: readonly PromptPiece[]): ReadyImage {
     const values = this.values();
     const size = patch * patch * 3;
     const data = new Float32Array(images.length * count * size);

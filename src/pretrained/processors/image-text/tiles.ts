@@ -1,6 +1,6 @@
 import { type Pixels, resize } from '../resize.js';
 import type { Json, Settings } from '../settings.js';
-import { HALVES, ImageTextProcessor, MAX_COUNT, type Piece, type ReadyImage } from './image-text-processor.js';
+import { HALVES, ImageTextProcessor, MAX_COUNT, type PromptPiece, type ReadyImage } from './image-text-processor.js';
 import { crop } from './patches.js';
 
 /** SmolVLM and Idefics3: tiles row by row, then the whole image. */
@@ -30,7 +30,7 @@ export class TilesProcessor extends ImageTextProcessor {
       (_, i) => [Math.floor(i / columns), i % columns] as const,
     );
     const tiles = tilePositions.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
-    const pieces = tilePositions.flatMap(([row, column]): Piece[] => [
+    const pieces = tilePositions.flatMap(([row, column]): PromptPiece[] => [
       `${FAKE}<row_${row + 1}_col_${column + 1}>`,
       { rows: this.#rows },
       ...(column === columns - 1 ? ['\n'] : []),
@@ -41,7 +41,7 @@ export class TilesProcessor extends ImageTextProcessor {
     };
   }
 
-  #global(): Piece[] {
+  #global(): PromptPiece[] {
     return [`${FAKE}<global-img>`, { rows: this.#rows }, FAKE];
   }
 
