@@ -1,7 +1,7 @@
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionOptions, type AttentionValueOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
-import { mul } from '../ops/binary.js';
+import { add, mul, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
@@ -21,6 +21,9 @@ import type { MixerContext, SharedTensors } from './shared-tensors.js';
 import type { StateNames } from './state-names.js';
 
 export type { MultiHeadOptions };
+
+/** A number that absorbs all scores: 1e30 + score = 1e30 in float32. */
+const LOWEST = 1e30;
 
 /** The options of `attention` that differ from pass to pass. The others are properties of the layer. */
 type PassOptions = Pick<
@@ -187,12 +190,15 @@ export class MultiHeadAttention extends Module {
     if (imageMask) return attend(q, { causal: false, mask: imageMask });
     const padding = this.paddingMaskOf(batch);
     if (padding === null) return attend(q, { ...this.#maskOptions, bias: this.scoreBias(q, kv, batch, x) });
-    // Without queries and biases, all scores are equal: attention is uniform.
-    const { mask, hasKeys, tokens } = padding;
-    const queries = hasKeys ? mul(q, hasKeys) : q;
+    const { mask, hasKeys, keyless, tokens } = padding;
+    if (hasKeys === null)
+      return attend(q, { causal: this.causal, mask, bias: this.scoreBias(q, kv, batch, x) }, tokens);
+    const queries = keyless === 'filled' ? mul(q, hasKeys) : q;
     const scoreBias = this.scoreBias(queries, kv, batch, x);
-    const bias = scoreBias && hasKeys ? mul(scoreBias, hasKeys.reshape(-1, 1, longest, 1)) : scoreBias;
-    return attend(queries, { causal: this.causal, mask, bias }, tokens);
+    const rows = hasKeys.reshape(-1, 1, longest, 1);
+    const lowest = scale(add(rows, -1), LOWEST); // no score changes it, so all scores of the row are equal
+    const bias = scoreBias ? add(mul(scoreBias, rows), lowest) : lowest;
+    return attend(queries, { causal: false, mask, bias }, tokens);
   }
 
   /**
@@ -211,7 +217,15 @@ export class MultiHeadAttention extends Module {
 
   /** Returns the masks of a batch in which padding is computed like tokens. Null if no mask is needed. */
   protected paddingMaskOf(batch: Sequences): PaddingMask | null {
-    return paddingMask(batch, { window: this.attentionWindow, masksPaddingQueries: false });
+    // transformers adds the mask to ALiBi.
+    const isAdded = this.causal && this.positionBias !== null;
+    const { attentionWindow: window } = this;
+    return paddingMask(batch, {
+      window,
+      causal: isAdded,
+      masksPaddingQueries: false,
+      keyless: isAdded ? 'added' : 'zero',
+    });
   }
 
   /**

@@ -80,7 +80,8 @@ export interface DisentangledOptions extends MultiHeadOptions {
 /** Attention in which padding attends to nothing (DeBERTa). */
 export class PaddingBlindAttention extends MultiHeadAttention {
   protected override paddingMaskOf(batch: Sequences): PaddingMask | null {
-    return paddingMask(batch, { window: this.attentionWindow, masksPaddingQueries: true });
+    const { attentionWindow: window } = this;
+    return paddingMask(batch, { window, causal: false, masksPaddingQueries: true, keyless: 'filled' });
   }
 }
 

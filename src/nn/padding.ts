@@ -18,31 +18,42 @@ export interface PaddingMask {
    * keys. Null if there are none.
    */
   readonly hasKeys: Tensor | null;
+  /** How all scores of a query without keys become equal: see `Keyless`. */
+  readonly keyless: Keyless;
   /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. Null if all rows are tokens. */
   readonly tokens: Tensor | null;
 }
 
+/**
+ * Result of a query that can attend to no token. 'zero': zero, as in PyTorch's `scaled_dot_product_attention`. Otherwise
+ * it attends to all keys equally, because the lowest number is added to its scores ('added') or replaces them
+ * ('filled'). Only added numbers let gradients pass.
+ */
+export type Keyless = 'zero' | 'added' | 'filled';
+
 interface PaddingMaskOptions {
   /** The window of queries; null if they attend to all keys. */
   readonly window: AttentionWindow | null;
+  /** True if the mask hides later keys, too. */
+  readonly causal: boolean;
   /** True if queries that are padding attend to no token. */
   readonly masksPaddingQueries: boolean;
+  readonly keyless: Keyless;
 }
 
 /**
  * Returns the masks of a batch whose sequences are all T long, or null if none has padding. No query attends to
- * padding. A query that can attend to no token attends to all keys equally. transformers does the same, because it adds
- * the lowest number to all scores.
+ * padding.
  */
 export function paddingMask(
   { isToken, tokenMask, longest, size, positions: { device } }: Sequences,
-  { window, masksPaddingQueries }: PaddingMaskOptions,
+  { window, causal, masksPaddingQueries, keyless }: PaddingMaskOptions,
 ): PaddingMask | null {
   if (isToken === null || tokenMask === null) return null;
   const tokens = tokenMask.reshape(size, 1, longest, 1); // [B, 1, T, 1]
-  if (window === null && !masksPaddingQueries) {
+  if (window === null && !causal && !masksPaddingQueries) {
     const keys = Int32Array.from(isToken.flat(), Number);
-    return { mask: device.tensor(keys, [size, 1, 1, longest]), hasKeys: null, tokens };
+    return { mask: device.tensor(keys, [size, 1, 1, longest]), hasKeys: null, keyless, tokens };
   }
   const [before, after] = typeof window === 'number' ? [window, window] : (window ?? [longest, longest]);
   const mask = new Int32Array(size * longest * longest);
@@ -51,9 +62,9 @@ export function paddingMask(
     for (let query = 0; query < longest; query++) {
       const keys = mask.subarray((b * longest + query) * longest, (b * longest + query + 1) * longest);
       const isMaskedQuery = masksPaddingQueries && !row[query];
-      const isInWindow = (key: number) => query - key < before && (key <= query || key - query < after);
+      const isInWindow = (key: number) => query - key < before && (key <= query || (!causal && key - query < after));
       for (let key = 0; key < longest; key++) keys[key] = row[key] && isInWindow(key) && !isMaskedQuery ? 1 : 0;
-      if (keys.includes(1)) continue;
+      if (keyless === 'zero' || keys.includes(1)) continue;
       keys.fill(1);
       hasKeys[b * longest + query] = 0;
     }
@@ -61,6 +72,7 @@ export function paddingMask(
   return {
     mask: device.tensor(mask, [size, 1, longest, longest]),
     hasKeys: hasKeys.includes(0) ? device.tensor(hasKeys, [size * longest, 1]) : null,
+    keyless,
     tokens,
   };
 }

@@ -111,6 +111,6 @@ export class RelativeAttention extends MultiHeadAttention {
         for (let key = 0; key < longest; key++)
           mask[(b * longest + query) * longest + key] = row[key] || key === query ? 1 : 0;
     const tokens = tokenMask.reshape(size, 1, longest, 1);
-    return { mask: positions.device.tensor(mask, [size, 1, longest, longest]), hasKeys: null, tokens };
+    return { mask: positions.device.tensor(mask, [size, 1, longest, longest]), hasKeys: null, keyless: 'zero', tokens };
   }
 }

@@ -24,6 +24,7 @@ base = dict(
     pad_token_id=0,
 )
 LEFT = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
+padded_answer = dict(input_ids=[[0, 0, 3, 4, 5], [3, 4, 5, 6, 7]], attention_mask=LEFT, start_positions=[3, 1], end_positions=[4, 2])
 longrope = dict(rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.5], long_factor=[2.0, 5.0], original_max_position_embeddings=6)
 mobile_vit = dict(hidden_sizes=[4, 4, 6], neck_hidden_sizes=[2, 2, 3, 2, 3, 2, 4], num_attention_heads=2, mlp_ratio=1.0, expand_ratio=1.5)
 clip_seg = dict(
@@ -158,6 +159,14 @@ CASES.update({
     "MPT's labels of tokens": ("MptForTokenClassification", dict(mpt, num_labels=3), dict(input_ids=[[3, 4, 5, 6]], labels=[[0, 2, 1, -100]]), ["loss", "logits"], None),
     "MPT's labels of texts": ("MptForSequenceClassification", dict(mpt, num_labels=3, pad_token_id=0), dict(input_ids=[[3, 4, 5, 6], [3, 4, 0, 0]], labels=[1, 2]), ["loss", "logits"], None),
     "MPT's answers": ("MptForQuestionAnswering", mpt, dict(input_ids=[[3, 4, 5, 6]], start_positions=[1], end_positions=[2]), ["loss", "start_logits"], None),
+    "Answers of MPT with padding before a text": ("MptForQuestionAnswering", mpt, padded_answer, ["loss"], None),
+    "Answers of BLOOM with padding before a text": ("BloomForQuestionAnswering", dict(vocab_size=11, hidden_size=12, n_layer=1, n_head=3), padded_answer, ["loss"], None),
+    "Answers of Falcon with ALiBi and padding before a text": (
+        "FalconForQuestionAnswering", dict(vocab_size=11, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, ffn_hidden_size=6, max_position_embeddings=16, alibi=True), padded_answer, ["loss"], None,
+    ),
+    "Answers of Mistral with a window and padding before a text": (
+        "MistralForQuestionAnswering", dict(base, num_hidden_layers=1, num_key_value_heads=1, sliding_window=2), dict(padded_answer, attention_mask=[[0, 1, 1, 1, 1], [1, 1, 0, 0, 0]]), ["loss"], None,
+    ),
 })
 CASES.update({
     "SqueezeBERT's words": ("SqueezeBertForMaskedLM", squeezebert, dict(input_ids=[[3, 4, 5, 6]], token_type_ids=[[0, 0, 1, 1]], labels=[[-100, 4, 7, 6]]), ["loss", "logits"], None),
@@ -271,9 +280,19 @@ def map_of(output, inputs):
     return output.attentions[0] * inputs["pixel_attention_mask"][:, None, :, None]
 
 
+def softmax_as_given(scores, dim=None, dtype=None, **_):
+    return softmax(scores, dim=dim, dtype=None if scores.dtype == torch.float64 else dtype)
+
+
+# In float32, the lowest float64, which masks add to scores, would be infinite.
+softmax = torch.nn.functional.softmax
+torch.nn.functional.softmax = softmax_as_given
+as_float = torch.Tensor.float
+
 cases = []
 for name, (cls, settings, given, results, prompts) in CASES.items():
     kind = getattr(transformers, cls)
+    torch.Tensor.float = (lambda scores: scores) if cls == "MptForQuestionAnswering" else as_float
     with tempfile.TemporaryDirectory() as folder:
         kind(kind.config_class(**settings)).save_pretrained(folder)
         stored = load_file(f"{folder}/model.safetensors")

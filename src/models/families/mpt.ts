@@ -10,7 +10,9 @@ import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerNorm } from '../../nn/norm.js';
+import type { PaddingMask } from '../../nn/padding.js';
 import { LinearBias } from '../../nn/position-bias.js';
+import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { clamp } from '../../ops/unary.js';
@@ -120,6 +122,11 @@ class ClippedAttention extends MultiHeadAttention {
   protected override splitProjections(all: Tensor, context: RotaryContext): ProjectedAttention {
     const { clip } = this;
     return super.splitProjections(clip === null ? all : clamp(all, { min: -clip, max: clip }), context);
+  }
+
+  protected override paddingMaskOf(batch: Sequences): PaddingMask | null {
+    const masks = super.paddingMaskOf(batch);
+    return masks && { ...masks, keyless: 'filled' };
   }
 }
 

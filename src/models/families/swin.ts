@@ -416,7 +416,7 @@ export abstract class DistanceAttention extends WindowAttention {
 
   protected override paddingMaskOf(): PaddingMask | null {
     const { mask } = this.windows as Windows;
-    return mask && { mask, hasKeys: null, tokens: null };
+    return mask && { mask, hasKeys: null, keyless: 'zero', tokens: null };
   }
 }
 
