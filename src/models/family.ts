@@ -22,6 +22,11 @@ export interface Family {
   readonly className: string;
   /** The class that generates text; null if there is none. Default: the prefix and `ForCausalLM`. */
   readonly generationClass?: string | null;
+  /**
+   * The `model_type` of a family that computes the same for text alone, if transformers has no class with a head for this
+   * one.
+   */
+  readonly sameForText?: string;
   /** The class that classifies texts or sounds. Default: the prefix and `ForSequenceClassification`. */
   readonly classificationClass?: string;
   /** The class that answers questions about a text. Default: the prefix and `ForQuestionAnswering`. */

@@ -14,6 +14,7 @@ import type { Json } from './model-config.js';
 import { type PackedPiece, packedArrays } from './packed-state.js';
 import type { SaveOptions } from './saved.js';
 import { packingFields, weightFiles, withoutPacking } from './saved-packing.js';
+import { savedTextConfig } from './saved-text-config.js';
 
 /** Origin of a model: the parts that saving needs. */
 export interface Origin {
@@ -68,12 +69,13 @@ export async function writePretrained(
   for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
   for (const { name, shape, data } of await values) put(name, { shape, ...storedAs(name, data, dtype) });
   const companions = await origin.companions(); // read before anything is written, because it may be the same folder
+  const config = await savedTextConfig(origin.config);
   const path = await pathOf(folder);
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   const parts = new Map<string, FileParts>([
     ...[...companions].map(([name, bytes]): [string, FileParts] => [join(path, name), [bytes]]),
-    [join(path, 'config.json'), [configBytes(origin, dtypeOf(packed) ?? dtype, packed)]],
+    [join(path, 'config.json'), [configBytes({ ...origin, config }, dtypeOf(packed) ?? dtype, packed)]],
   ]);
   // After the companions, which include the old weights of modules.
   for (const [name, tensors] of files) parts.set(join(path, name), safetensorsParts(tensors, { format: 'pt' }));

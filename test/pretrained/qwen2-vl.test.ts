@@ -73,6 +73,18 @@ it.each(forms)('saves the names of published files, and the settings as they wer
   expect(await again.forward({ inputIds }).logits!.data()).toEqual(expected);
 });
 
+it.each(forms)('saves the language model alone as Qwen2, which transformers has a class for: %s', async (form) => {
+  const text = await load(await filesIn(form), { head: 'language-model', onWarning: () => {} });
+  const path = join(folder, `text-${form.replaceAll(' ', '-')}`);
+  await text.save(path);
+  const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8'));
+  expect(config).toMatchObject({ model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'] });
+  expect(JSON.stringify(config)).not.toContain('mrope');
+  const again = await load(path);
+  const expected = await text.forward({ inputIds }).logits!.data();
+  expect(await again.forward({ inputIds }).logits!.data()).toEqual(expected);
+});
+
 it('reads and saves a model without a head', async () => {
   const files = await filesOf(data, 'qwen2_vl');
   const tensors: Record<string, SafetensorsSource> = {};

@@ -244,6 +244,7 @@ export const qwen2VlText: Family = {
   ...qwen2,
   model: Qwen2VlText,
   className: 'Qwen2VLText',
+  sameForText: 'qwen2',
   defaults: {
     ...qwen2.defaults,
     vocab_size: 152064,

@@ -216,6 +216,7 @@ export const qwen3Vl: Family = {
 export const qwen3VlText: Family = {
   ...qwen3,
   className: 'Qwen3VLText',
+  sameForText: 'qwen3',
   defaults: { ...qwen3.defaults, vocab_size: 151936, max_position_embeddings: 128000 },
   rope: { theta: 500000, sections: [24, 20, 20] },
   gguf: {
