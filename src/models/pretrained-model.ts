@@ -368,6 +368,9 @@ export abstract class PretrainedModel extends RetrievalModel {
     return false;
   }
 
+  /** @internal Names of ignored tensors that are saved again with the model; null if there are none. */
+  readonly keptNames: RegExp | null = null;
+
   /** @internal Names of optional parameters that the file lacks. Their values mean nothing. */
   absent: ReadonlySet<string> = new Set();
 

@@ -28,10 +28,25 @@ export interface Origin {
   readonly names: ReadonlyMap<string, string>;
   /** Parameters in separate files, such as those of sentence-transformers' modules. */
   readonly elsewhere?: ReadonlyMap<string, StoredElsewhere> | undefined;
-  /** Companion files such as the tokenizer's, by name. */
-  companions(): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Reads what is saved with the model unchanged. */
+  companions(): Promise<Companions>;
   /** Metadata of the vocabulary, if the model came from a GGUF file. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
+}
+
+/** The parts of a model's source that are saved unchanged. */
+export interface Companions {
+  /** Files such as the tokenizer's, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Reads weights that the model does not read, such as those of an image encoder beside a model of text. */
+  tensors(): Promise<readonly KeptTensor[]>;
+}
+
+/** Values of a tensor that the model does not read. */
+export interface KeptTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 /** A safetensors file such as `2_Dense/model.safetensors`, and the parameter's name in it. */
@@ -67,8 +82,10 @@ export async function writePretrained(
   for (const [name, array] of packedArrays(packed.filter((piece) => !isElsewhere(piece)))) put(name, array);
   // Module files have floats, because sentence-transformers reads nothing else.
   for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
-  for (const { name, shape, data } of await values) put(name, { shape, ...storedAs(name, data, dtype) });
-  const companions = await origin.companions(); // read before anything is written, because it may be the same folder
+  // Companions are read before anything is written, because it may be the same folder.
+  const { files: companions, tensors } = await origin.companions();
+  for (const { name, shape, data } of [...(await values), ...(await tensors())])
+    put(name, { shape, ...storedAs(name, data, dtype) });
   const config = await savedTextConfig(origin.config);
   const path = await pathOf(folder);
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');

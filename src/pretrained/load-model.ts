@@ -9,13 +9,11 @@ import { PROBLEM_TYPES, type ProblemType } from '../models/prediction-head.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
-import { isWordList } from '../models/retrieval/module-folder.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds } from './architectures.js';
 import { type BlankModel, blankModel, type ModelFolder, openFolder } from './blank-model.js';
-import { companionFiles } from './companion-files.js';
 import { generationOptions, ignoredSettings } from './generation-config.js';
 import { checkHubOptions, type HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
@@ -278,9 +276,10 @@ async function fillModel(
     names,
     vocabulary: backbone.vocabulary,
     companions: async () => {
-      checkSavable(layout);
-      const files = backbone.weights ? backbone : await folder.reopen();
-      return companionFiles(files, head !== modulesHead && head !== 'none');
+      const { readCompanions } = await import('./companion-files.js');
+      const hasHead = head !== modulesHead && head !== 'none';
+      const open = () => (backbone.weights ? backbone : folder.reopen());
+      return readCompanions(await open(), layout, { hasHead, kept: model.keptNames });
     },
   };
   [model.tokenizer, model.processor] = await loadCompanions(backbone, family, config, onWarning);
@@ -291,17 +290,6 @@ async function fillModel(
     model.sentenceHead = await sentenceHead({ source, layout, loadPart, model, weights });
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }
-}
-
-/** Throws ArgumentError for word lists, and for a model in a subfolder next to other models, which cannot be saved. */
-function checkSavable(layout: SentenceLayout | null): void {
-  if (layout === null) return;
-  if (isWordList(layout.backbone.type))
-    throw new ArgumentError('save: a model of word lists cannot be saved: save it with sentence-transformers');
-  if (layout.backbone.path === '') return;
-  throw new ArgumentError(
-    `save: the folder has the model in ${layout.backbone.path}, next to others that cannot be saved: save it with sentence-transformers`,
-  );
 }
 
 /** Loads a model that `Transformer.save` wrote. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
 import { parseGguf } from '../../src/io/gguf.js';
+import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { saveGguf } from '../../src/pretrained/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
@@ -68,4 +69,18 @@ it('a network without gates, and distances that llama.cpp does not have', async 
   using again = await loadModel(device, path, { weights: 'float32' });
   const expected = logitsOf(model);
   assertClose('logits', logitsOf(again), expected, () => 5e-3 * largest(expected));
+});
+
+it('T5Gemma 2, which reads text alone, is saved with its image encoder, and so is what is saved again', async () => {
+  const files = await filesOf(testData('reference3'), 't5gemma2');
+  const before = parseSafetensors(files['model.safetensors']!).tensors;
+  expect([...before.keys()].some((name) => name.includes('vision_tower'))).toBe(true);
+  using model = await loadModel(device, files);
+  const first = join(folder, 't5gemma2');
+  await model.save(first);
+  using again = await loadModel(device, first);
+  await again.save(first); // into its own folder
+  const after = parseSafetensors(readFileSync(join(first, 'model.safetensors'))).tensors;
+  expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
+  for (const [name, entry] of before) expect(after.get(name)!.data(), name).toEqual(entry.data());
 });

@@ -39,6 +39,8 @@ export class T5Gemma2 extends GemmaSeq2Seq {
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
   protected readonly target: ModelConfig;
+  /** The image encoder is not read, but saved again. */
+  override readonly keptNames = /\b(vision_tower|multi_modal_projector)\./;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -94,9 +96,8 @@ export class T5Gemma2 extends GemmaSeq2Seq {
     return super.mapsOf({ ...maps, cross: cross as Tensor[], decoder: decoder as Tensor[] }, output, layout);
   }
 
-  /** The image encoder's weights are ignored. */
   override ignores(name: string): boolean {
-    return /\b(vision_tower|multi_modal_projector)\./.test(name);
+    return this.keptNames.test(name);
   }
 
   override moduleName(name: string): string {

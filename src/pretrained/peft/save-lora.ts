@@ -53,7 +53,7 @@ export async function loraFiles(
   };
   const head = labelledHead(adapter);
   if (head !== null) files[ADAPTER_HEAD] = json(head);
-  for (const [name, bytes] of (await adapter.model.origin?.companions()) ?? [])
+  for (const [name, bytes] of (await adapter.model.origin?.companions())?.files ?? [])
     if (/^(tokenizer|special_tokens|vocab|merges|chat_template|spiece|sentencepiece)/.test(name)) files[name] = bytes;
   return files;
 }
