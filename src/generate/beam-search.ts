@@ -203,7 +203,7 @@ class BeamGroup {
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
       if (ends || (length >= this.input.prefix.length && this.plan.stop?.(extended.tokens))) {
         const tokens = ends ? extended.tokens.slice(0, -1) : extended.tokens;
-        if (rank < this.#size) this.#finish({ ...extended, tokens }, 'stop');
+        if (rank < this.#size) this.#finish({ ...extended, tokens }, 'stop', ends ? candidate.token : null);
       } else {
         kept.push(candidate);
         next.push(extended);
@@ -296,10 +296,11 @@ class BeamGroup {
     };
   }
 
-  #finish({ tokens, logProbabilities, sum }: Beam, reason: FinishReason): void {
+  #finish({ tokens, logProbabilities, sum }: Beam, reason: FinishReason, stopToken: number | null = null): void {
     const score = sum / logProbabilities.length ** this.plan.lengthPenalty;
     const better = this.finished.findIndex((other) => score > other.score);
-    this.finished.splice(better < 0 ? this.finished.length : better, 0, { tokens, logProbabilities, score, reason });
+    const hypothesis = { tokens, logProbabilities, score, reason, stopToken };
+    this.finished.splice(better < 0 ? this.finished.length : better, 0, hypothesis);
     this.finished.splice(this.#size);
   }
 

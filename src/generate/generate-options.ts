@@ -150,6 +150,8 @@ export interface GenerateResult {
   readonly logProbabilities: number[][];
   /** Reason why each sequence ended: a stop token, the `stop` function, or maxNewTokens. */
   readonly finishReasons: FinishReason[];
+  /** Id of the stop token that ended each sequence; null if none did. */
+  readonly stopTokens: (number | null)[];
   /** Index of the input that each sequence belongs to. */
   readonly inputs: number[];
   /**

@@ -228,13 +228,21 @@ function splitIntoBatches(plan: Plan): Plan[] {
 }
 
 function resultOf(found: readonly (readonly Hypothesis[])[]): GenerateResult {
-  const result: GenerateResult = { sequences: [], scores: [], logProbabilities: [], finishReasons: [], inputs: [] };
+  const result: GenerateResult = {
+    sequences: [],
+    scores: [],
+    logProbabilities: [],
+    finishReasons: [],
+    stopTokens: [],
+    inputs: [],
+  };
   found.forEach((hypotheses, input) => {
-    for (const { tokens, score, logProbabilities, reason } of hypotheses) {
+    for (const { tokens, score, logProbabilities, reason, stopToken } of hypotheses) {
       result.sequences.push([...tokens]);
       result.scores.push(score);
       result.logProbabilities.push([...logProbabilities]);
       result.finishReasons.push(reason);
+      result.stopTokens.push(stopToken);
       result.inputs.push(input);
     }
   });

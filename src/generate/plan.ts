@@ -11,6 +11,7 @@ export interface Hypothesis {
   readonly logProbabilities: readonly number[];
   readonly score: number;
   readonly reason: FinishReason;
+  readonly stopToken: number | null;
 }
 
 /** One source within a tensor on the device, [sources, …]. `length` is the number of elements of a source. */

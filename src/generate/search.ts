@@ -50,6 +50,8 @@ interface Track {
   readonly processors: readonly ScoreProcessor[];
   readonly random: Random;
   reason: FinishReason | null;
+  /** The stop token that ended the sequence; null if none did. */
+  stopToken: number | null;
 }
 
 /** One sequence of a search, for continuing it elsewhere. */
@@ -90,6 +92,7 @@ export class TokenSearch implements Search {
           processors: processorsOf(plan, input),
           random: new Random(seed, input.index * width + i),
           reason: null,
+          stopToken: null,
         })),
       );
     this.#batch = this.#all;
@@ -139,8 +142,10 @@ export class TokenSearch implements Search {
       const [token, logit] = yield* this.#choice(ranking, i);
       const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
-      if (this.#isEnd(track, token)) track.reason = 'stop';
-      else {
+      if (this.#isEnd(track, token)) {
+        track.reason = 'stop';
+        track.stopToken = token;
+      } else {
         track.tokens.push(token);
         track.context.push(token);
         this.tokens[i] = token;
@@ -174,10 +179,10 @@ export class TokenSearch implements Search {
 
   hypotheses(): Hypothesis[][] {
     const { width, lengthPenalty } = this.plan;
-    const all = this.#all.map(({ tokens, logProbabilities, reason }) => {
+    const all = this.#all.map(({ tokens, logProbabilities, reason, stopToken }) => {
       const sum = logProbabilities.reduce((total, value) => total + value, 0);
       const score = sum / logProbabilities.length ** lengthPenalty;
-      return { tokens, logProbabilities, score, reason: reason as FinishReason };
+      return { tokens, logProbabilities, score, reason: reason as FinishReason, stopToken };
     });
     return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
   }

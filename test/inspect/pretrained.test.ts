@@ -84,6 +84,32 @@ describe('looking into pretrained models', () => {
     model.dispose();
   });
 
+  it.each(['mamba2', 'qwen3_5', 'lfm2', 'falcon_h1', 'granitemoehybrid'])('recurrent layers of %s', async (name) => {
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('reference3'), name), {});
+    const { hiddenStates, logits } = model.forward({ inputIds: [ids] }, { hiddenStates: true });
+    const { decoder, logits: traced } = await trace(model, null, ids);
+    expect(decoder!.layers.length).toBe(hiddenStates!.length - 1);
+    // transformers records the outputs of Mamba 2's layers, and the inputs of others.
+    for (const [i, { input, output }] of decoder!.layers.entries())
+      expect((name === 'mamba2' ? output : input).data, `layer ${i}`).toEqual(await hiddenStates![i]!.data());
+    expect(decoder!.norm!.output.data).toEqual(await hiddenStates!.at(-1)!.data());
+    expect(traced.data).toEqual(await logits!.data());
+    model.dispose();
+  });
+
+  it('LED without global tokens, as forward', async () => {
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('reference3'), 'led'), {});
+    const target = ids.slice(1, 6);
+    const inputs = { inputIds: [ids], decoderInputIds: [target] };
+    const output = model.forward(inputs, { attentions: true });
+    const { encoder, cross } = model.attentionMaps([ids], [target]);
+    for (const [i, map] of encoder.entries())
+      expect(await map.data()).toEqual(await output.encoderAttentions![i]!.data());
+    for (const [i, map] of cross.entries()) expect(await map.data()).toEqual(await output.crossAttentions![i]!.data());
+    expect((await trace(model, ids, target)).logits.data).toEqual(await output.logits!.data());
+    model.dispose();
+  });
+
   const random = new Random('what towers read');
   const tensorOf = (model: LoadedModel, shape: number[]) => {
     const size = shape.reduce((a, b) => a * b);

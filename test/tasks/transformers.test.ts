@@ -222,6 +222,14 @@ describe('a program of transformers.js', () => {
       add_special_tokens: false,
     })) as [{ generated_text: string }];
     expect(tokenizer.decode(outputs[0]!, { skip_special_tokens: true })).toBe(expected);
+    // transformers.js includes the end token.
+    const end = Number(outputs.data[4]);
+    const shown: number[] = [];
+    const streamer = { put: ([row]: readonly (readonly number[])[]) => shown.push(...row!), end: () => {} };
+    const ended = await model.generate({ ...inputs, max_new_tokens: 5, do_sample: false, stop_tokens: [end], streamer });
+    const upTo = outputs.data.findIndex((id, i) => i >= 2 && Number(id) === end) + 1;
+    expect([...ended.data]).toEqual([...outputs.data.slice(0, upTo)]);
+    expect(shown).toEqual([...ended.data].map(Number));
     const translator = await AutoModelForSeq2SeqLM.from_pretrained('org/t5');
     const { input_ids } = await tokenizer('a cat');
     const written = await translator.generate(input_ids, { max_new_tokens: 3 });

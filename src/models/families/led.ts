@@ -1,8 +1,9 @@
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import type { Memory } from '../../nn/decoder-state.js';
 import { GlobalSequences, LocalGlobalAttention } from '../../nn/local-global-attention.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { type StateNames, withBody } from '../../nn/state-names.js';
-import type { TokenBatch } from '../../nn/token-batch.js';
+import type { TokenBatch, Tokens } from '../../nn/token-batch.js';
 import { dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { attentionWindow, withGlobalMask } from '../global-tokens.js';
@@ -13,7 +14,8 @@ import { Bart, bartDefaults, bartDesign } from './bart.js';
 /**
  * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART with Longformer's attention in the encoder, for long
  * sources. In `forward`, `globalAttentionMask` marks global source tokens; without it there are none, as in
- * transformers. In `encode` and `generate` the first token is global, as in the training of the checkpoints.
+ * transformers. The same applies to `attentionMaps` and `trace`. In `encode` and `generate` the first
+ * token is global, as in the training of the checkpoints.
  */
 export class Led extends Bart {
   constructor(context: FamilyContext) {
@@ -48,6 +50,13 @@ export class Led extends Bart {
 
   protected override sequencesOf(padded: PaddedBatch, { globalAttentionMask: mask }: ModelInputs): Sequences {
     return mask ? withGlobalMask(padded, mask) : super.sequencesOf(padded, {});
+  }
+
+  /** The source as `forward` without a mask reads it, for `attentionMaps` and `trace`. */
+  protected override readSource(source: Tokens): Memory {
+    const batch = this.toBatch('source', source, 'maxSourceLength');
+    const x = this.embedSource(batch.ids, batch.positions);
+    return { hidden: this.encoder.forward(x, batch), batch };
   }
 
   protected override sourceOf(batch: TokenBatch): Sequences {

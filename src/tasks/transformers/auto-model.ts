@@ -29,8 +29,8 @@ export interface TransformersModel {
   readonly model: LoadedModel;
   readonly config: Readonly<Record<string, unknown>>;
   /**
-   * Generates text. Returns ids, int64 [B, T]: the prompt and the generated tokens. For models with an encoder, the
-   * start token replaces the prompt. Rows that ended early are padded at the end.
+   * Generates text. Returns ids, int64 [B, T]: the prompt and the generated tokens, with the end token if there is one.
+   * For models with an encoder, the start token replaces the prompt. Rows that ended early are padded at the end.
    */
   generate(options: TransformersGenerateOptions): Promise<HostTensor<BigInt64Array>>;
   /** `inputs`: ids, pixels, features or samples. */

@@ -45,21 +45,24 @@ export async function write(
     const prompts = model.encoder === null ? rowsOf('input_ids', given.get('input_ids')) : [];
     const before = (row: number) => prompts[row] ?? [start.decoderStartTokenId ?? model.startId ?? 0];
     streamer?.put([before(0)]);
-    const { sequences, inputs } = await model.generate(input, {
+    const { sequences, stopTokens, inputs } = await model.generate(input, {
       ...generate,
       ...start,
       ...lengths(generate, start),
       logitsProcessors: [...(start.logitsProcessors ?? []), ...(generate.logitsProcessors ?? [])],
       onToken: streamer && (({ token }) => streamer.put([[token]])),
     });
+    const [end] = stopTokens;
+    if (end != null) streamer?.put([[end]]);
     streamer?.end();
-    const longest = sequences.reduce((max, { length }) => Math.max(max, length), 0);
+    const rows = sequences.map((sequence, i) => [...sequence, ...[stopTokens[i] ?? []].flat()]);
+    const longest = rows.reduce((max, { length }) => Math.max(max, length), 0);
     const pad = model.padId ?? model.endIds[0] ?? 0;
     return int64(
-      sequences.map((sequence, i) => [
+      rows.map((row, i) => [
         ...before(inputs[i] as number),
-        ...sequence,
-        ...Array<number>(longest - sequence.length).fill(pad),
+        ...row,
+        ...Array<number>(longest - row.length).fill(pad),
       ]),
     );
   } finally {
