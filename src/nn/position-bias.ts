@@ -36,7 +36,7 @@ export interface BucketBiasOptions {
   readonly heads: number;
   /** Number of buckets, an even number. */
   readonly buckets: number;
-  /** Distances from this one on share the last bucket. */
+  /** Distances from this one on share the last bucket. Above buckets/4, or buckets/2 if not bidirectional. */
   readonly maxDistance: number;
   /**
    * If true, half of the buckets are for later keys. If false, later keys share the bucket of distance 0, because a
@@ -80,6 +80,10 @@ export class BucketBias extends PositionBias {
     checkSizes('BucketBias', { heads, buckets, maxDistance }, 1);
     checkOneOf('BucketBias', 'bidirectional', bidirectional, [true, false]);
     checkNumber('BucketBias', 'buckets', buckets, (n) => isCount(n) && n % 2 === 0, 'an even number');
+    // Distances up to this one have buckets of their own.
+    const exact = Math.floor(buckets / (bidirectional ? 4 : 2));
+    const isLonger = (n: number) => n > exact;
+    checkNumber('BucketBias', 'maxDistance', maxDistance, isLonger, `a number above ${exact}, with ${buckets} buckets`);
     checkNumber('BucketBias', 'rows', rows, (n) => isCount(n) && n >= buckets, `a number from ${buckets} on`);
     this.weight = init.normal([rows, heads], buckets ** -0.5);
     this.buckets = init.constants(

@@ -159,7 +159,12 @@ async function checkFolder(
     const { renamed, missing, misshapen, ...rest } = await compareWeights(source, folder, blank);
     const warnings = await addCompanions(folder, blank);
     const parts = blank.head === folder.modulesHead ? await addSentenceHead(source, folder, blank, dtype) : [];
-    model.origin = { from: source.name, config: json, names: renamed, companions: async () => ({ files: new Map(), tensors: async () => [] }) };
+    model.origin = {
+      from: source.name,
+      config: json,
+      names: renamed,
+      companions: async () => ({ files: new Map(), tensors: async () => [] }),
+    };
     const body = bodyOf(blank, json);
     const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };
     const all = {

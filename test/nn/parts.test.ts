@@ -233,3 +233,10 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     stack.dispose();
   });
 });
+
+it('BucketBias refuses a maximum distance below that of buckets of one distance', () => {
+  const options = { heads: 1, buckets: 32, maxDistance: 8, bidirectional: true };
+  expect(() => new BucketBias(new Initializer(device, 0), options)).toThrow(
+    /maxDistance is 8, expected a number above 8/,
+  );
+});

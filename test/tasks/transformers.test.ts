@@ -226,7 +226,13 @@ describe('a program of transformers.js', () => {
     const end = Number(outputs.data[4]);
     const shown: number[] = [];
     const streamer = { put: ([row]: readonly (readonly number[])[]) => shown.push(...row!), end: () => {} };
-    const ended = await model.generate({ ...inputs, max_new_tokens: 5, do_sample: false, stop_tokens: [end], streamer });
+    const ended = await model.generate({
+      ...inputs,
+      max_new_tokens: 5,
+      do_sample: false,
+      stop_tokens: [end],
+      streamer,
+    });
     const upTo = outputs.data.findIndex((id, i) => i >= 2 && Number(id) === end) + 1;
     expect([...ended.data]).toEqual([...outputs.data.slice(0, upTo)]);
     expect(shown).toEqual([...ended.data].map(Number));

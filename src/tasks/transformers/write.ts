@@ -59,11 +59,7 @@ export async function write(
     const longest = rows.reduce((max, { length }) => Math.max(max, length), 0);
     const pad = model.padId ?? model.endIds[0] ?? 0;
     return int64(
-      rows.map((row, i) => [
-        ...before(inputs[i] as number),
-        ...row,
-        ...Array<number>(longest - row.length).fill(pad),
-      ]),
+      rows.map((row, i) => [...before(inputs[i] as number), ...row, ...Array<number>(longest - row.length).fill(pad)]),
     );
   } finally {
     release();
