@@ -14,7 +14,6 @@ import type { Json } from './model-config.js';
 import { type PackedPiece, packedArrays } from './packed-state.js';
 import type { SaveOptions } from './saved.js';
 import { packingFields, weightFiles, withoutPacking } from './saved-packing.js';
-import { savedTextConfig } from './saved-text-config.js';
 
 /** Origin of a model: the parts that saving needs. */
 export interface Origin {
@@ -40,6 +39,8 @@ export interface Companions {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Reads weights that the model does not read, such as those of an image encoder beside a model of text. */
   tensors(): Promise<readonly KeptTensor[]>;
+  /** Returns the content of config.json for the model's config. */
+  savedConfig(config: Json): Promise<Json>;
 }
 
 /** Values of a tensor that the model does not read. */
@@ -83,10 +84,10 @@ export async function writePretrained(
   // Module files have floats, because sentence-transformers reads nothing else.
   for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
   // Companions are read before anything is written, because it may be the same folder.
-  const { files: companions, tensors } = await origin.companions();
+  const { files: companions, tensors, savedConfig } = await origin.companions();
   for (const { name, shape, data } of [...(await values), ...(await tensors())])
     put(name, { shape, ...storedAs(name, data, dtype) });
-  const config = await savedTextConfig(origin.config);
+  const config = await savedConfig(origin.config);
   const path = await pathOf(folder);
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');

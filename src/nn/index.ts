@@ -52,7 +52,7 @@ export { type LoadableTensor, Module, type Parameter, type StateDict, type State
 export type { NormObserver } from './norm.js';
 export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, PlainRMSNorm, RMSNorm } from './norm.js';
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';
-export type { AttentionWindow, PaddingMask } from './padding.js';
+export type { AttentionWindow, Keyless, PaddingMask } from './padding.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export type { DistanceTables } from './position-bias.js';
 export {

@@ -163,7 +163,7 @@ async function checkFolder(
       from: source.name,
       config: json,
       names: renamed,
-      companions: async () => ({ files: new Map(), tensors: async () => [] }),
+      companions: async () => ({ files: new Map(), tensors: async () => [], savedConfig: async (same) => same }),
     };
     const body = bodyOf(blank, json);
     const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };

@@ -1,8 +1,9 @@
-// What a saved model takes over from its source: companion files, and weights that the model does not read.
+// The part of a source that a saved model takes over: companion files, and weights that the model does not read.
 
 import { ArgumentError } from '../core/errors.js';
 import { isWordList } from '../models/retrieval/module-folder.js';
 import type { Companions, KeptTensor } from '../models/saved-pretrained.js';
+import { savedTextConfig } from './saved-text-config.js';
 import type { SentenceLayout } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import { openWeights } from './weights.js';
@@ -68,7 +69,8 @@ export async function readCompanions(
   const files = new Map<string, Uint8Array>();
   for (const name of names)
     if (!(hasHead && OF_SENTENCES.test(name)) && (await source.has(name))) files.set(name, await source.bytes(name));
-  return { files, tensors: () => (kept ? readKept(source, kept) : Promise.resolve([])) };
+  const tensors = () => (kept ? readKept(source, kept) : Promise.resolve([]));
+  return { files, tensors, savedConfig: savedTextConfig };
 }
 
 async function readKept(source: ModelSource, kept: RegExp): Promise<KeptTensor[]> {

@@ -24,7 +24,7 @@ import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { readWeights } from './read-weights.js';
 import type { SentenceFolder } from './sentence/head.js';
-import { isColbert, type SentenceLayout } from './sentence/layout.js';
+import { isColbert } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import type { OnWarning } from './warnings.js';
 

@@ -1,8 +1,8 @@
 // The config of a language model that was part of a model of images and text, and is saved alone.
 
 import { isObject } from '../core/check.js';
-import type { Json } from './model-config.js';
-import { familyOf, isFamily } from './registry.js';
+import type { Json } from '../models/model-config.js';
+import { familyOf, isFamily } from '../models/registry.js';
 
 /**
  * Returns the config that `save` writes. transformers has no class with a head for some language models of larger
