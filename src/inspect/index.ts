@@ -1,4 +1,5 @@
 export type { AttentionMaps, AttentionsByKind, ObservedAttention } from './attention-maps.js';
+export { computedAttention } from './computed-attention.js';
 export type { Countable } from './cost.js';
 export { type ModelCost, modelCost } from './cost.js';
 export { type HeadStatistics, headStatistics } from './heads.js';

@@ -12,7 +12,7 @@ import { Wav2Vec2FeatureExtractor } from '../../src/pretrained/processors/wav2ve
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
 import { Explorer, expectNear, takePicture } from './explorer.js';
-import { filesOf, GuestPage, payload } from './guest-page.js';
+import { filesOf, GuestPage, payload, wavOf } from './guest-page.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -241,23 +241,3 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     }
   });
 });
-
-/** A WAV file of 16-bit samples at 16 kHz. */
-function wavOf(samples: Float32Array): Buffer {
-  const file = Buffer.alloc(44 + 2 * samples.length);
-  file.write('RIFF', 0);
-  file.writeUInt32LE(36 + 2 * samples.length, 4);
-  file.write('WAVEfmt ', 8);
-  file.writeUInt32LE(16, 16);
-  file.writeUInt16LE(1, 20);
-  file.writeUInt16LE(1, 22);
-  file.writeUInt32LE(16000, 24);
-  file.writeUInt32LE(32000, 28);
-  file.writeUInt16LE(2, 32);
-  file.writeUInt16LE(16, 34);
-  file.write('data', 36);
-  file.writeUInt32LE(2 * samples.length, 40);
-  for (const [i, sample] of samples.entries())
-    file.writeInt16LE(Math.round(32768 * Math.max(-1, Math.min(0.9999, sample))), 44 + 2 * i);
-  return file;
-}

@@ -109,3 +109,23 @@ export class GuestPage {
     return all;
   }
 }
+
+/** A WAV file of 16-bit samples at 16 kHz. */
+export function wavOf(samples: Float32Array): Buffer {
+  const file = Buffer.alloc(44 + 2 * samples.length);
+  file.write('RIFF', 0);
+  file.writeUInt32LE(36 + 2 * samples.length, 4);
+  file.write('WAVEfmt ', 8);
+  file.writeUInt32LE(16, 16);
+  file.writeUInt16LE(1, 20);
+  file.writeUInt16LE(1, 22);
+  file.writeUInt32LE(16000, 24);
+  file.writeUInt32LE(32000, 28);
+  file.writeUInt16LE(2, 32);
+  file.writeUInt16LE(16, 34);
+  file.write('data', 36);
+  file.writeUInt32LE(2 * samples.length, 40);
+  for (const [i, sample] of samples.entries())
+    file.writeInt16LE(Math.round(32768 * Math.max(-1, Math.min(0.9999, sample))), 44 + 2 * i);
+  return file;
+}

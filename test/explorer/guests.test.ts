@@ -164,9 +164,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ],
     ['a picture, but no model of images', async () => [payload('a.png', 'PNG')], /bring a model of images first/],
     ['a model of images and text', () => filesOf(testData('reference/clip').path), /has images and text/],
-    ['a model that speaks', () => filesOf(testData('reference3/speecht5').path), /speaks/],
-    ['another one', () => filesOf(testData('reference3/vits').path), /speaks/],
-    ['a model of prompts', () => filesOf(testData('reference3/sam').path), /outlines what points and boxes mark/],
     ['a model of sounds and text', () => filesOf(testData('reference3/clap').path), /is a model of sounds/],
     [
       'weights that break off',

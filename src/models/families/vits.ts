@@ -211,6 +211,14 @@ export interface SpeakOptions {
   readonly speakingRate?: number | undefined;
 }
 
+/** A spoken text. */
+export interface SpokenText {
+  /** From −1 to 1 at `sampling_rate`. */
+  readonly samples: Float32Array;
+  /** Number of frames of each token. All frames have the same number of samples. */
+  readonly frames: readonly number[];
+}
+
 /** Output of the text encoder. B: texts, T: tokens of the longest text. */
 interface ReadText {
   readonly padded: PaddedBatch;
@@ -330,6 +338,11 @@ export class Vits extends PretrainedModel {
    * array for each row. Rejects with the errors of `forward`, and with ArgumentError for invalid options.
    */
   async speak(inputIds: Tokens, options: SpeakOptions = {}): Promise<Float32Array[]> {
+    return (await this.speakInTime(inputIds, options)).map(({ samples }) => samples);
+  }
+
+  /** Speaks as `speak` does, and tells when each token is heard. */
+  async speakInTime(inputIds: Tokens, options: SpeakOptions = {}): Promise<SpokenText[]> {
     const names = ['speakerId', 'seed', 'speakingRate'] as const;
     const { speakerId, seed = 0, speakingRate } = checkKnown('speak', options, names);
     const rate = speakingRate ?? this.settings.number('speaking_rate');
@@ -342,9 +355,10 @@ export class Vits extends PretrainedModel {
       const samples = (await all.data()) as Float32Array;
       const width = all.shape[1] as number;
       all.dispose();
-      return frames.map((counts, i) =>
-        samples.slice(i * width, i * width + lengthOf(counts) * this.vocoder.samplesPerFrame),
-      );
+      return frames.map((counts, i) => ({
+        samples: samples.slice(i * width, i * width + lengthOf(counts) * this.vocoder.samplesPerFrame),
+        frames: counts,
+      }));
     } finally {
       for (const tensor of [logs, text.hidden, text.mask, text.speaker]) tensor?.dispose();
     }

@@ -12,13 +12,19 @@ export interface Alignment {
   readonly tokens: readonly string[];
   /** Share of a token's attention, or its probability, in each column: [tokens, times]. */
   readonly values: Float32Array;
-  readonly kind: 'attention' | 'ctc';
+  readonly kind: 'attention' | 'ctc' | 'transducer' | 'spoken' | 'written';
 }
 
 const says = {
   attention:
     'Above is the sound: low tones at the bottom, strong ones dark. Below, each row is a token, and dark cells show when in the sound the model attends, in the mean of all heads.',
   ctc: 'Above is the sound: low tones at the bottom, strong ones dark. Below, each row is a token in the order of the text, and dark cells show when the model hears it.',
+  transducer:
+    'Above is the sound: low tones at the bottom, strong ones dark. Below, each row is a token, and its dark cells are the frames that the model says the token lasts.',
+  spoken:
+    'Above is the sound that the model makes: low tones at the bottom, strong ones dark. Below, each row is a token of the text, and its dark cells show when it is spoken.',
+  written:
+    'Above is the sound that the model makes: low tones at the bottom, strong ones dark. Below, each row is a token of the text, and dark cells show when the model attends to it, in the mean of all heads.',
 } as const;
 
 /** The spectrogram of a sound, and the tokens below it, with the same times. */

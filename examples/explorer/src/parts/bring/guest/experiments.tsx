@@ -1,7 +1,7 @@
 import type { ComponentType } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
 import { useKept } from '../../../address.js';
 import type { Guest, Reading } from './guest.js';
+import { useLoaded } from './use-loaded.js';
 
 export interface ExperimentProps {
   readonly guest: Guest;
@@ -84,18 +84,7 @@ export function Experiments(props: ExperimentProps) {
 }
 
 function Chosen({ load, ...props }: ExperimentProps & Pick<Experiment, 'load'>) {
-  const [View, setView] = useState<ComponentType<ExperimentProps> | null>(null);
-  const [failed, setFailed] = useState(false);
-  useEffect(() => {
-    let here = true;
-    load().then(
-      (module) => here && setView(() => module.default),
-      () => here && setFailed(true),
-    );
-    return () => {
-      here = false;
-    };
-  }, [load]);
+  const [View, failed] = useLoaded(load);
   if (View) return <View {...props} />;
   return failed ? (
     <p role="alert" class="trouble">

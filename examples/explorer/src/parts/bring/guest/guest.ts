@@ -57,18 +57,15 @@ export async function openGuest(name: string, files: ReadonlyMap<string, File>):
     const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
     const source = gguf ?? files;
     const model = await loadModel(device, source, { onWarning: () => {} });
-    if ('speak' in model) throw new Complaint(`“${name}” speaks. The page shows models that read, see or hear.`);
-    if (model.takes('inputPoints'))
-      throw new Complaint(
-        `“${name}” outlines what points and boxes mark in a picture. The page shows models that need the picture alone.`,
-      );
     const guest = new Guest(name, device, model, source);
-    if (guest.sees && !guest.converses && (model.takes('inputIds') || model.decoder !== null))
+    if (guest.sees && !guest.converses && !guest.outlines && (model.takes('inputIds') || model.decoder !== null))
       throw new Complaint(
         `“${name}” has images and text. The page shows models that have one of them, and those that converse about pictures, with preprocessor_config.json and tokenizer.json.`,
       );
-    if (guest.hears && !guest.hasCtc && model.headKind !== 'language-model')
-      throw new Complaint(`“${name}” is a model of sounds. The page shows Whisper, Moonshine, and models with CTC.`);
+    if (guest.hears && !guest.compares && !guest.hasCtc && !guest.transduces && model.headKind !== 'language-model')
+      throw new Complaint(
+        `“${name}” is a model of sounds. The page shows Whisper, Moonshine, CLAP, and models with CTC or a transducer.`,
+      );
     return guest;
   } catch (error) {
     device.dispose();
@@ -125,6 +122,26 @@ export class Guest {
   /** True for a model of sound that gives each frame a token. */
   get hasCtc(): boolean {
     return this.model.headKind === 'ctc';
+  }
+
+  /** True for a model of sound that writes tokens while it moves over the frames. */
+  get transduces(): boolean {
+    return this.model.headKind === 'transducer';
+  }
+
+  /** True for a model that compares sounds with texts. */
+  get compares(): boolean {
+    return this.model.takes('inputFeatures') && this.model.takes('inputIds') && this.model.decoder === null;
+  }
+
+  /** True for a model that outlines what points in a picture mark. */
+  get outlines(): boolean {
+    return this.model.takes('inputPoints');
+  }
+
+  /** True for a model that speaks texts. */
+  get speaks(): boolean {
+    return 'speak' in this.model;
   }
 
   /** True for a decoder without an encoder, which continues texts. */

@@ -30,7 +30,7 @@ export function ImageView({ guest, picture }: { guest: Guest; picture: File | nu
         {found && found.labels.length > 0 && <Guesses label="Of the whole picture" guesses={found.labels} />}
       </MediaFigure>
       {found && canvas && found.boxes.length > 0 && <BoxesFigure seen={found} canvas={canvas} />}
-      {found && canvas && found.maps.length > 0 && <PatchesFigure seen={found} canvas={canvas} />}
+      {found && canvas && found.maps.length > 0 && <PatchesFigure maps={found.maps} canvas={canvas} />}
     </>
   );
 }

@@ -1,9 +1,7 @@
 // Runs a model with CTC on a recording: the tokens of its best path, and when it hears them.
-import { mixDown, readWav, resample } from 'simdformer/pretrained';
-import { Complaint } from '../../../model.js';
 import { rowOf } from '../../../traced.js';
 import type { Guest } from './guest.js';
-import { type Extractor, type Heard, MAX_COLUMNS, transcribe } from './listen.js';
+import { type Heard, MAX_COLUMNS, samplesOf, transcribe } from './listen.js';
 import { softmaxed } from './pass.js';
 import { spectrogramOf } from './spectrogram.js';
 
@@ -13,11 +11,7 @@ const MAX_ROWS = 96;
 /** Throws Complaint for a file that is not a recording. */
 export async function listenCtc(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
   const { model, device } = guest;
-  const extractor = model.processor as unknown as Extractor | null;
-  if (extractor === null || !('samplingRate' in extractor))
-    throw new Complaint(`“${guest.name}” has no preprocessor_config.json, which describes how it reads sound.`);
-  const recording = readWav(file);
-  const samples = resample(mixDown(recording), recording.samplingRate, extractor.samplingRate);
+  const { samples, extractor } = samplesOf(guest, file);
   const { text } = await transcribe(guest, samples, extractor.samplingRate);
   const { data, shape } = extractor.process([samples]);
   const input = model.takes('inputValues') ? 'inputValues' : 'inputFeatures';

@@ -45,11 +45,7 @@ interface Listening {
 /** Runs the model on a recording. Throws Complaint for a file that is not a recording. */
 export async function listen(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
   const { model, device } = guest;
-  const extractor = model.processor as unknown as Extractor | null;
-  if (extractor === null || !('samplingRate' in extractor))
-    throw new Complaint(`“${guest.name}” has no preprocessor_config.json, which describes how it reads sound.`);
-  const recording = readWav(file);
-  const samples = resample(mixDown(recording), recording.samplingRate, extractor.samplingRate);
+  const { samples, extractor } = samplesOf(guest, file);
   const { text } = await transcribe(guest, samples, extractor.samplingRate);
   const { data, shape } = extractor.process([samples]);
   const features = device.tensor(data, shape);
@@ -67,6 +63,15 @@ export async function listen(guest: Guest, name: string, file: Uint8Array): Prom
   } finally {
     features.dispose();
   }
+}
+
+/** The samples of a recording, as the model's extractor reads them. Throws Complaint without an extractor. */
+export function samplesOf({ model, name }: Guest, file: Uint8Array): { samples: Float32Array; extractor: Extractor } {
+  const extractor = model.processor as unknown as Extractor | null;
+  if (extractor === null || !('samplingRate' in extractor))
+    throw new Complaint(`“${name}” has no preprocessor_config.json, which describes how it reads sound.`);
+  const recording = readWav(file);
+  return { samples: resample(mixDown(recording), recording.samplingRate, extractor.samplingRate), extractor };
 }
 
 /** The mean of all heads, with the spectrogram of the same time. */

@@ -4,14 +4,29 @@ import { Choice, Slider } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
 import { percent } from '../../../draw/format.js';
 import { HeatMap } from '../../../draw/heat-map.js';
-import type { PatchMap, Seen } from './see.js';
+import { type PatchMap, weightsOf } from './patch-map.js';
 import { useNumber } from './use-number.js';
 
 const kinds = { encoder: 'Patches', cross: 'Queries' } as const;
 
-/** Attention of a patch, or of a query, over the picture. */
-export function PatchesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvasElement }) {
-  const { maps } = seen;
+interface PatchesFigureProps {
+  readonly maps: readonly PatchMap[];
+  /** What the patches were cut from. */
+  readonly canvas: HTMLCanvasElement;
+  readonly title?: string;
+  readonly says?: string;
+  /** Pixels. */
+  readonly width?: number;
+}
+
+/** Attention of a patch, or of a query, over a picture. */
+export function PatchesFigure({
+  maps,
+  canvas,
+  title = 'Attention over patches',
+  says = 'One token attends to the patches of the picture; it attends most to the bright ones. Choose a patch to look from there; head 0 is the mean of all heads.',
+  width = 440,
+}: PatchesFigureProps) {
   const [wanted, setKind] = useKept<PatchMap['kind']>('looks', 'encoder');
   const present = (['encoder', 'cross'] as const).filter((kind) => maps.some((map) => map.kind === kind));
   const kind = present.includes(wanted) ? wanted : (present[0] as PatchMap['kind']);
@@ -27,10 +42,7 @@ export function PatchesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvas
   const name = nameOf(map, query - 1);
   const at = query - 1 - map.extra;
   return (
-    <Figure
-      title="Attention over patches"
-      says="One token attends to the patches of the picture; it attends most to the bright ones. Choose a patch to look from there; head 0 is the mean of all heads."
-    >
+    <Figure {...{ title, says }}>
       <div class="controls">
         {present.length > 1 && <Choice label="Which attention" value={kind} options={kinds} onChange={setKind} />}
         <Slider label="Layer" value={layer} min={1} max={layers.length} step={1} onChange={setLayer} />
@@ -52,8 +64,8 @@ export function PatchesFigure({ seen, canvas }: { seen: Seen; canvas: HTMLCanvas
         values={weights}
         colour={colour}
         backdrop={canvas}
-        cellSize={440 / map.columns}
-        cellHeight={(440 / map.columns) * (seen.image.height / map.rows / (seen.image.width / map.columns))}
+        cellSize={width / map.columns}
+        cellHeight={(width / map.columns) * (canvas.height / map.rows / (canvas.width / map.columns))}
         marked={kind === 'encoder' && at >= 0 ? { row: Math.floor(at / map.columns), column: at % map.columns } : null}
         onChoose={({ row, column }) => kind === 'encoder' && setQuery(map.extra + row * map.columns + column + 1)}
         describe={({ row, column }) =>
@@ -69,20 +81,4 @@ function nameOf({ kind, extra, columns }: PatchMap, query: number): string {
   if (query < extra) return query === 0 ? 'the class token' : `register ${query}`;
   const at = query - extra;
   return `row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`;
-}
-
-/** Weights of a query over the patches, in one head counted from 1, or the mean of all heads. */
-function weightsOf(
-  { heads, queries, extra, rows, columns, weights }: PatchMap,
-  head: number,
-  query: number,
-): Float32Array {
-  const count = rows * columns;
-  const sums = new Float32Array(count);
-  const some = head > 0 ? [head - 1] : Array.from({ length: heads }, (_, i) => i);
-  for (const each of some) {
-    const from = (each * queries + query) * (extra + count) + extra;
-    for (let i = 0; i < count; i++) sums[i] = (sums[i] as number) + (weights[from + i] as number) / some.length;
-  }
-  return sums;
 }

@@ -4,21 +4,8 @@ import { type SampledAttention, sampledAttention } from 'simdformer/inspect';
 import type { RawImage } from 'simdformer/pretrained';
 import type { Guess, Guest } from './guest.js';
 import { softmaxed } from './pass.js';
+import type { PatchMap } from './patch-map.js';
 import { best } from './read.js';
-
-/** Attention of one layer to the patches of an image. */
-export interface PatchMap {
-  readonly kind: 'encoder' | 'cross';
-  readonly layer: number;
-  readonly heads: number;
-  readonly queries: number;
-  /** Number of keys that are not patches, which come first: the class token and registers. */
-  readonly extra: number;
-  readonly rows: number;
-  readonly columns: number;
-  /** [heads, queries, extra + rows · columns] */
-  readonly weights: Float32Array;
-}
 
 /** The object that a query of a detector finds. Places are shares of the picture's width and height. */
 export interface Box {
@@ -104,7 +91,7 @@ const of = (kind: PatchMap['kind'], tensors: readonly Tensor[]) =>
   tensors.map((tensor, layer) => ({ kind, layer, tensor, shape: tensor.shape }));
 
 /** Input of the model. Without a preprocessor_config.json, the picture is made as large as config.json says, from −1 to 1. */
-function pixelsOf({ model }: Guest, image: RawImage): { data: Float32Array; shape: readonly number[] } {
+export function pixelsOf({ model }: Guest, image: RawImage): { data: Float32Array; shape: readonly number[] } {
   if (model.processor !== null) return (model.processor as unknown as ImageProcessor).process([image]);
   const { image_size, vision_config } = model.config as {
     image_size?: number;
@@ -141,7 +128,7 @@ function patchMap({ kind, layer, shape, weights }: RawMap, ratio: number): Patch
     const rows = Math.round(Math.sqrt((keys - extra) * ratio));
     const columns = (keys - extra) / rows;
     if (Number.isInteger(columns) && Math.abs(rows / columns / ratio - 1) < 0.2)
-      return [{ kind, layer, heads, queries, extra, rows, columns, weights }];
+      return [{ kind, layer, heads, queries, extra, rows, columns, windows: null, weights }];
   }
   return [];
 }

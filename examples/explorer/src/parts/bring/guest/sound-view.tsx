@@ -7,11 +7,17 @@ import { MediaFigure, useMedia } from './media-figure.js';
 const picker = { text: 'Choose a recording', label: 'A recording', accept: '.wav,audio/wav' };
 const summary = ({ name, seconds }: Heard) => `${name}, ${seconds.toFixed(1)} seconds.`;
 
-/** Result of a Whisper, a Moonshine, or a model with CTC, for a recording. */
+async function listenerOf(guest: Guest): Promise<typeof import('./listen.js').listen> {
+  if (guest.hasCtc) return (await import('./listen-ctc.js')).listenCtc;
+  if (guest.transduces) return (await import('./listen-transducer.js')).listenTransducer;
+  return (await import('./listen.js')).listen;
+}
+
+/** Result of a Whisper, a Moonshine, or a model with CTC or a transducer, for a recording. */
 export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const [answer, open] = useMedia<never, Heard>(guest, recording, null, async (file) => {
     const bytes = new Uint8Array(await file.arrayBuffer());
-    const listen = guest.hasCtc ? (await import('./listen-ctc.js')).listenCtc : (await import('./listen.js')).listen;
+    const listen = await listenerOf(guest);
     return listen(guest, file.name, bytes);
   });
   const heard = answer.value;
