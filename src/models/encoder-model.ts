@@ -116,6 +116,11 @@ export abstract class EncoderModel extends PretrainedModel {
         if (wanted && labels) output.loss = this.sequenceLoss(logits, labels);
         return output;
       }
+      case 'next-sentence': {
+        const output: ModelOutput = { logits };
+        if (wanted && labels) output.loss = tokenLoss(logits, (labels as number[] | number[][]).flat());
+        return output;
+      }
       case 'discriminator': {
         const output: ModelOutput = { logits: padded.unpack(logits).reshape(batch.size, -1) };
         if (wanted && labels) {

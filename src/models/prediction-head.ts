@@ -25,6 +25,7 @@ export type HeadKind =
   | 'language-model'
   | 'masked-language-model'
   | 'sequence-classification'
+  | 'next-sentence'
   | 'token-classification'
   | 'question-answering'
   | 'discriminator'

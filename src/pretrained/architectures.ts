@@ -15,6 +15,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['EncoderDecoderModel', 'language-model'],
   ['ForSequenceClassification', 'sequence-classification'],
   ['ForAudioClassification', 'sequence-classification'],
+  ['ForNextSentencePrediction', 'next-sentence'],
   ['ForTokenClassification', 'token-classification'],
   ['ForQuestionAnswering', 'question-answering'],
   ['ForQuestionAnsweringSimple', 'question-answering'],

@@ -22,10 +22,10 @@ const clapSettings = {
   feature_extractor_type: 'ClapFeatureExtractor',
   feature_size: 16,
   sampling_rate: 16000,
-  hop_length: 160,
+  hop_length: 320,
   fft_window_size: 512,
-  max_length_s: 0.6,
-  nb_max_samples: 9600,
+  max_length_s: 1,
+  nb_max_samples: 16000,
   frequency_min: 0,
   frequency_max: 8000,
   truncation: 'rand_trunc',
@@ -96,7 +96,10 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     const pixels = pixelsOf(48);
     const { iouScores, predMasks } = sam.forward({
       pixelValues: pixels,
-      inputPoints: device.tensor(Float32Array.from(point, (percent) => 0.48 * percent), [1, 1, 1, 2]),
+      inputPoints: device.tensor(
+        Float32Array.from(point, (percent) => 0.48 * percent),
+        [1, 1, 1, 2],
+      ),
     });
     const scores = (await iouScores!.data()) as Float32Array;
     const best = scores.indexOf(Math.max(...scores));
@@ -126,10 +129,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   it('CLAP: texts that fit, and attention over the spectrogram', async () => {
     const folder = testData('reference3/clap').path;
     const clap = await load<{ forward(inputs: object): Record<string, Tensor>; dispose(): void }>(folder);
-    await guest.bring([
-      ...(await filesOf(folder)),
-      payload('preprocessor_config.json', JSON.stringify(clapSettings)),
-    ]);
+    await guest.bring([...(await filesOf(folder)), payload('preprocessor_config.json', JSON.stringify(clapSettings))]);
     await recording();
     const { page } = guest;
     await page.getByRole('heading', { name: 'Which text fits' }).waitFor();
@@ -139,7 +139,10 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     const { data, shape } = new ClapFeatureExtractor(clapSettings).process([written]);
     const inputFeatures = device.tensor(data, shape);
     const logits: number[] = [];
-    for (const ids of [[0, 5, 9, 2], [0, 7, 7, 8, 2]])
+    for (const ids of [
+      [0, 5, 9, 2],
+      [0, 7, 7, 8, 2],
+    ])
       logits.push((await clap.forward({ inputIds: [ids], inputFeatures }).logitsPerAudio!.data())[0]!);
     const share = 100 / (1 + Math.exp(-Math.abs(logits[0]! - logits[1]!)));
     expectNear((await page.locator('.guess-percent').first().textContent())!, share, 0.2);

@@ -35,7 +35,13 @@ export class Bert extends EncoderModel {
     const layer = () => bertLayer(init, config, this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.pooler = bertPooler(context);
-    this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, this.randomness));
+    const dModel = config.size('hidden_size');
+    const linear = (outputs: number) => new Linear(init, dModel, outputs);
+    this.head = chooseHead(config, head, {
+      ...bertHeads(context, this.embeddings.tokens, this.randomness),
+      'next-sentence': () =>
+        new PredictionHead({ pick: 'first', dense: linear(dModel), activation: 'tanh', out: linear(2) }),
+    });
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
@@ -50,10 +56,7 @@ export class Bert extends EncoderModel {
     const head =
       this.headKind === 'masked-language-model'
         ? wordPredictionNames(this.settings)
-        : {
-            'head.dense': 'bert.pooler.dense',
-            'head.out': this.headKind === 'question-answering' ? 'qa_outputs' : 'classifier',
-          };
+        : { 'head.dense': 'bert.pooler.dense', 'head.out': outputName(this.headKind) };
     return {
       ...head,
       'pooler.dense': 'bert.pooler.dense',
@@ -164,6 +167,12 @@ export function bertHeads(
     'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: classes() }),
     'question-answering': () => new PredictionHead({ pick: 'tokens', out: linear(2) }),
   };
+}
+
+/** The name of the last projection in BERT's heads that do not predict words. */
+export function outputName(kind: HeadKind): string {
+  if (kind === 'question-answering') return 'qa_outputs';
+  return kind === 'next-sentence' ? 'cls.seq_relationship' : 'classifier';
 }
 
 /** Names of heads for classes and answers, if the dense layer of the sequence classifier is not the pooler. */

@@ -32,7 +32,7 @@ import {
   wordPredictionNames,
 } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { bert, bertLayerNames, classifierDropout } from './bert.js';
+import { bert, bertLayerNames, classifierDropout, outputName } from './bert.js';
 
 /** Epsilon of layer norms for which transformers passes none. */
 const DEFAULT_EPS = 1e-5;
@@ -65,6 +65,7 @@ export class MobileBert extends EncoderModel {
       'masked-language-model': () => wordHead(context, this.embeddings.tokens),
       'sequence-classification': () =>
         new PredictionHead({ pick: 'first', ...pooled(), dropout: dropout(), out: labels() }),
+      'next-sentence': () => new PredictionHead({ pick: 'first', ...pooled(), out: new Linear(init, dModel, 2) }),
       'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: labels() }),
       'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, 2) }),
     });
@@ -155,12 +156,11 @@ export class MobileBert extends EncoderModel {
   protected override get stateNames(): StateNames {
     const [body, layer] = ['mobilebert', 'mobilebert.encoder.layer.*'];
     const [path, self] = ['encoder.layers.*', `${layer}.attention.self`];
-    const isAnswer = this.headKind === 'question-answering';
     return {
       'head.rest.weight': { name: 'cls.predictions.dense.weight', inOut: true },
       ...(this.headKind === 'masked-language-model'
         ? wordPredictionNames(this.settings)
-        : { 'head.dense': `${body}.pooler.dense`, 'head.out': isAnswer ? 'qa_outputs' : 'classifier' }),
+        : { 'head.dense': `${body}.pooler.dense`, 'head.out': outputName(this.headKind) }),
       'pooler.dense': `${body}.pooler.dense`,
       'embeddings.tokens': `${body}.embeddings.word_embeddings`,
       'embeddings.positions': `${body}.embeddings.position_embeddings`,
