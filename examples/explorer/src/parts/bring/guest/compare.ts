@@ -8,7 +8,7 @@ import { softmaxed } from './pass.js';
 import { mapsOfLayers, type PatchMap } from './patch-map.js';
 import { best, idsOf } from './read.js';
 
-/** What a recording is to the model. */
+/** A recording as the model reads it, and the attention of its encoder. */
 export interface HeardSound {
   readonly name: string;
   readonly seconds: number;

@@ -68,7 +68,7 @@ function inWindow(map: PatchMap, windows: Windows, heads: readonly number[], que
   return sums;
 }
 
-/** Where the layer reads the patch that is drawn at an index. */
+/** Place in the layer's square of the patch that is drawn at an index. */
 function readAt({ rows, columns }: PatchMap, { side, sections }: Windows, index: number) {
   const [row, column] = [Math.floor(index / columns), index % columns];
   if (sections === null) return { row, column };
@@ -81,7 +81,7 @@ export interface LayerWeights {
   readonly weights: Float32Array;
 }
 
-/** What layers read: a square of `side` × `side` patches, which each further stage halves. */
+/** Input of layers: a square of `side` × `side` patches, which each further stage halves. */
 export interface Square {
   readonly side: number;
   /** True if every second layer of a stage shifts its windows (Swin). */

@@ -11,7 +11,7 @@ const kinds = { encoder: 'Patches', cross: 'Queries' } as const;
 
 interface PatchesFigureProps {
   readonly maps: readonly PatchMap[];
-  /** What the patches were cut from. */
+  /** Picture or spectrogram from which the patches are cut. */
   readonly canvas: HTMLCanvasElement;
   readonly title?: string;
   readonly says?: string;
