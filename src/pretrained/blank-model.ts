@@ -122,7 +122,7 @@ export async function blankModel(device: Device, folder: ModelFolder, options: B
     const weights = isPlain ? stored : await dequantized(stored, quantization);
     const mayDiffer = values.tie_word_embeddings && packedName === null;
     const { headersOnly, signal } = options;
-    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, head, headersOnly ? null : device, signal));
+    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, headersOnly ? null : device, signal));
     const untied = isUntied ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...impliedSettings(family, stored, fileConfig), ...untied });
     const Model = modelOf(family, architectureOf(family, fileConfig, head), fileConfig);

@@ -2,20 +2,16 @@
 // (Flan-T5).
 
 import type { Device } from '../core/device.js';
-import type { HeadKind } from '../models/pretrained-model.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 
-/**
- * Names of the output projections of language models, and of the embeddings to which they can be tied: the first
- * existing one.
- */
-const OUTPUT = /^(?:language_model\.)?(lm_head|proj_out)\.weight$/;
-/** Names of the output projections of masked language models. */
-const WORDS = /(^|\.)(decoder|vocab_projector|generator_lm_head|lm_head|lm_loss)\.weight$/;
-const EMBEDDINGS = [
+/** Names of the output projections of language models, masked ones included. */
+export const OUTPUT =
+  /(^|\.)(decoder|vocab_projector|(generator_)?lm_head|lm_loss|embed_out|output_projection)\.weight$|^proj_out\.weight$/;
+/** Names of the embeddings to which they can be tied: the first existing one. */
+export const EMBEDDINGS = [
   /(^|\.)shared\.weight$/,
   /(^|\.)decoder\.embed_tokens\.weight$/,
-  /(^|\.)(embed_tokens|wte|word_embeddings?|tok_embeddings)\.weight$/,
+  /(^|\.)(embed_tokens|embed_in|wte|word_embeddings?|tok_embeddings|embeddings)\.weight$/,
 ];
 
 /** Number of values that are compared at a time. */
@@ -27,13 +23,11 @@ const PART = 1 << 17;
  */
 export async function hasOwnOutput(
   tensors: ReadonlyMap<string, WeightEntry>,
-  head: HeadKind,
   device: Device | null,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const names = [...tensors.keys()];
-  const pattern = head === 'masked-language-model' ? WORDS : OUTPUT;
-  const output = names.find((name) => pattern.test(name));
+  const output = names.find((name) => OUTPUT.test(name));
   const embedding = EMBEDDINGS.map((regex) => names.find((name) => regex.test(name))).find(
     (name) => name !== undefined,
   );

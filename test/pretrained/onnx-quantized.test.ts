@@ -3,8 +3,12 @@
 import { expect, it } from 'vitest';
 import { inMemory } from '../../src/io/byte-source.js';
 import { readOnnx } from '../../src/io/onnx.js';
+import type { WeightEntry } from '../../src/models/weight-entry.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
+import { openOnnx } from '../../src/pretrained/onnx/open.js';
+import { openSource } from '../../src/pretrained/open-source.js';
+import { hasOwnOutput } from '../../src/pretrained/own-output.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { floats, foldedFrom, message, node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { testData } from '../test-data.js';
@@ -28,10 +32,14 @@ const dequantizers = (...names: string[]) =>
     }),
   );
 
+async function valuesOf(weights: ReadonlyMap<string, WeightEntry>) {
+  const values = [...weights].map(async ([name, weight]) => [name, [...(await weight.data())]] as const);
+  return Object.fromEntries(await Promise.all(values));
+}
+
 async function namesIn(...parts: Parameters<typeof onnxModel>) {
   const { named, unnamed } = await graphWeights(await readOnnx(inMemory(onnxModel(...parts))), () => undefined);
-  const values = [...named].map(async ([name, weight]) => [name, [...(await weight.data())]] as const);
-  return { named: Object.fromEntries(await Promise.all(values)), unnamed };
+  return { named: await valuesOf(named), unnamed };
 }
 
 it('names matrices by the parameters from which the exporter computed them', async () => {
@@ -135,6 +143,63 @@ it('tells a table from the tied output that was quantized by itself', async () =
     'roberta.embeddings.word_embeddings.weight': [1, 2, 3, 4, 5, 6],
     [TABLE]: [2, 5, 3, 6, 4, 7],
   });
+});
+
+/** The nodes of a table and an output after onnxruntime's quant_pre_process, which drops all metadata. */
+const tableAndOutput = (table: string, ...outputs: string[]) => [
+  node({ name: 'node_embedding', op: 'Gather', inputs: [`${table}_quantized`, 'ids'], output: 'embedding_quantized' }),
+  ...outputs.map((name) =>
+    node({ name: `node_${name}`, op: 'MatMulInteger', inputs: ['x', `${name}_quantized`], output: `${name}_output` }),
+  ),
+];
+
+it.each([
+  ['lm_head.weight', 'transformer.wte.weight', 'lm_head.weight'],
+  ['transformer.wte.weight', 'transformer.wte.weight', 'lm_head.weight'],
+  ['embed_out.weight', 'gpt_neox.embed_in.weight', 'embed_out.weight'],
+  ['lm_head.decoder.weight', 'roberta.embeddings.word_embeddings.weight', 'lm_head.decoder.weight'],
+])('finds the quantized output beside the table %s without metadata', async (stored, table, output) => {
+  const file = onnxModel(
+    [...quantized(stored, [3, 2], [1, 2, 3, 4, 5, 6], 1), ...quantized('val_1', [2, 3], [2, 3, 4, 5, 6, 7], 1)],
+    tableAndOutput(stored, 'val_1'),
+  );
+  const weights = await openOnnx(await openSource({ 'model.onnx': file }), ['model.onnx']);
+  expect(await hasOwnOutput(weights.tensors, await deviceFor(isas.at(-1) as string, 1))).toBe(true);
+  const found = await valuesOf(weights.named?.(new Set([table, output])) ?? new Map());
+  expect(found).toEqual({ [table]: [1, 2, 3, 4, 5, 6], [output]: [2, 5, 3, 6, 4, 7] });
+});
+
+it('tells the output from other products by their biases', async () => {
+  const table = 'lm_head.decoder.weight';
+  const { named } = await namesIn(
+    [
+      ...quantized(table, [2, 2], [1, 2, 3, 4], 1),
+      ...quantized('val_1', [2, 2], [2, 3, 4, 5], 1),
+      ...quantized('val_2', [2, 2], [6, 7, 8, 9], 1),
+      tensor('a.bias', [2], float, floats(1, 2)),
+      tensor('lm_head.decoder.bias', [2], float, floats(3, 4)),
+    ],
+    [
+      ...tableAndOutput(table, 'val_1', 'val_2'),
+      node({ op: 'Add', inputs: ['val_1_output', 'a.bias'], output: 'a' }),
+      node({ op: 'Add', inputs: ['val_2_output', 'lm_head.decoder.bias'], output: 'logits' }),
+    ],
+  );
+  expect([named['a.weight'], named[table]]).toEqual([
+    [2, 4, 3, 5],
+    [6, 8, 7, 9],
+  ]);
+});
+
+it('refuses a graph in which several products may be the output', async () => {
+  const table = 'lm_head.weight';
+  const numbers = ['val_1', 'val_2'].flatMap((name) => quantized(name, [2, 2], [2, 3, 4, 5], 1));
+  const parts = [
+    [...quantized(table, [2, 2], [1, 2, 3, 4], 1), ...numbers],
+    tableAndOutput(table, 'val_1', 'val_2'),
+  ] as const;
+  const expected = /products "node_val_1", "node_val_2" have no path of a module, and each may be the output/;
+  await expect(namesIn(...parts)).rejects.toThrow(expected);
 });
 
 it('reads a norm that the exporter computed and a quantizer rounded', async () => {

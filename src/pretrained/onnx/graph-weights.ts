@@ -9,11 +9,13 @@ import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transposed as computedTranspose } from '../computed-weight.js';
+import { EMBEDDINGS, OUTPUT } from '../own-output.js';
 import { bnb4Weight } from './bnb4.js';
 import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
 import { type NBits, nBitsWeight } from './nbits.js';
+import { outputProduct, PRODUCT } from './output-product.js';
 import { dequantized, elementsOf, type ScaleGranularity, sizeOf } from './values.js';
 
 /** Returns the file that has the data of a tensor. */
@@ -29,6 +31,10 @@ export interface HeadCounts {
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
+  /** The token table, if the file gives it the name of an output that has a matrix of its own. */
+  readonly table: WeightEntry | null;
+  /** The matrix of the output, if the file has no name for it. */
+  readonly output: WeightEntry | null;
   /** Constants that an exporter has folded. */
   readonly folded: FoldedWeights;
   /** True for a graph of the model builder. Its norms hold 1 + weight for families such as Gemma. */
@@ -67,9 +73,6 @@ const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
   GatherBlockQuantized: [2, 3],
 };
 
-/** Names of output projections to which embeddings are tied. */
-const OUTPUT = /(^|\.)(lm_head|embed_out|proj_out|decoder|vocab_projector|lm_loss)\.weight$/;
-
 /** Operators that add a bias, with the index of that input. */
 const BIASED: Readonly<Record<string, number>> = {
   BiasGelu: 1,
@@ -107,6 +110,10 @@ class WeightFinder {
   readonly #reshaped = new Map<string, OnnxTensor>();
   /** Names of tables that have the name of a tied output. */
   readonly #tables = new Set<string>();
+  #table: WeightEntry | null = null;
+  #output: WeightEntry | null = null;
+  /** The node of the output's product, and the name of its matrix. */
+  #outputNode: { readonly node: OnnxNode; readonly name: string | null } | null = null;
   readonly #heads = new Map<string, HeadCounts>();
   readonly #isBuilt: boolean;
 
@@ -139,7 +146,15 @@ class WeightFinder {
       consumers: (output) => this.#consumers.get(output) ?? [],
     });
     const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
-    return { named: this.#named, unnamed, folded, isBuilt: this.#isBuilt, heads: this.#heads };
+    return {
+      named: this.#named,
+      unnamed,
+      table: this.#table,
+      output: this.#output,
+      folded,
+      isBuilt: this.#isBuilt,
+      heads: this.#heads,
+    };
   }
 
   /** Returns the name in a state dict: removes what merging of decoders, transposing and the builder add to it. */
@@ -264,13 +279,33 @@ class WeightFinder {
     // A named table that is transposed is the tied output of a language model.
   }
 
-  /** Names a table of embeddings that has the name of a tied output: by the module that reads it. */
+  /**
+   * Names a table of embeddings that has the name of a tied output: by the module that reads it. Finds the output's own
+   * product, if its matrix has lost its name.
+   */
   #addTable({ op, name, inputs: [table = ''] }: OnnxNode): void {
     const stored = table.replace(OF_QUANTIZER, '');
     const [weight, path] = [this.#values.get(stored), modulePath(name)];
-    if (op !== 'Gather' || path === null || weight === undefined || !OUTPUT.test(stored)) return;
-    this.#name(`${this.#stateName(`${path}.`)}weight`, weight, weight);
+    if (op !== 'Gather' || weight === undefined) return;
+    const isOutput = OUTPUT.test(stored);
+    if (!isOutput && !EMBEDDINGS.some((regex) => regex.test(stored))) return;
+    const output = isOutput ? this.#stateName(stored).replace(/\.weight$/, '') : null;
+    const product = outputProduct(this.graph.nodes, weight.shape, output, {
+      shapeOf: (input) => this.#matrixOf(input)?.shape,
+      moduleOf: (candidate) => this.#moduleOf(candidate),
+      isGeneratedName,
+    });
+    if (product !== null) this.#outputNode = { node: product, name: isOutput ? this.#stateName(stored) : null };
+    if (!isOutput || (path === null && product === null)) return;
     this.#tables.add(stored);
+    if (path !== null) this.#name(`${this.#stateName(`${path}.`)}weight`, weight, weight);
+    else this.#table = weight;
+    this.#used.add(weight);
+  }
+
+  /** Returns the weight that a product reads. */
+  #matrixOf(input: string): WeightEntry | undefined {
+    return this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
   }
 
   /** Names the matrix of a product. */
@@ -281,21 +316,31 @@ class WeightFinder {
     else if (op === 'MatMulBnb4') this.#addBnb4(node);
     else if (op === 'GatherBlockQuantized') this.#addBlockTable(node);
     else if (op === 'GroupQueryAttention') this.#addHeads(node);
-    if (!/^(MatMul|MatMulInteger|FusedMatMul|Gemm)$/.test(op)) return;
-    const weight = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
+    if (!PRODUCT.test(op)) return;
+    const weight = this.#matrixOf(input);
     const name = this.#moduleOf(node);
     // Equal weights of several modules are one initializer.
     const isOfOther = weight !== undefined && this.#used.has(weight) && !isGeneratedName(input);
-    if (weight === undefined || isOfOther || weight.shape.length !== 2 || name === null) return;
+    if (weight === undefined || isOfOther || weight.shape.length !== 2) return;
     // Exporters compute embeddings of positions by products with a row of frequencies.
     if (weight.shape.includes(1) && isGeneratedName(input) && this.#biasAfter(node) === null) return;
-    const isOutIn = attributes.get('transB') === 1;
-    this.#name(`${name}.weight`, isOutIn ? weight : transposed(weight), weight);
+    const rows = attributes.get('transB') === 1 ? weight : transposed(weight);
+    if (name === null) this.#addOutput(node, rows, weight);
+    else this.#name(`${name}.weight`, rows, weight);
+  }
+
+  /** Names the matrix [out, in] of a product of an unknown module, if it is that of the output. */
+  #addOutput(node: OnnxNode, weight: WeightEntry, value: WeightEntry): void {
+    if (this.#outputNode?.node !== node) return;
+    const { name } = this.#outputNode;
+    if (name === null) this.#output = weight;
+    else this.#name(name, weight, value);
+    this.#used.add(value);
   }
 
   /** Returns the unused value of an input whose name was generated. */
   #constant(input: string): WeightEntry | null {
-    const value = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
+    const value = this.#matrixOf(input);
     return isGeneratedName(input) && value && !this.#used.has(value) ? value : null;
   }
 
@@ -337,6 +382,7 @@ class WeightFinder {
     if (stored !== null && stored !== fileName && !stored.endsWith('.weight'))
       this.#name(this.#stateName(stored), transposed(weight), weight);
     else if (name !== null) this.#name(`${name}.weight`, weight, weight);
+    else this.#addOutput(node, weight, weight);
   }
 
   /** Adds a token table whose rows are quantized in blocks. Its codes may be the reshaped codes of a product. */

@@ -6,6 +6,7 @@ import { type OnnxTensor, readOnnx } from '../../io/onnx.js';
 import type { Family } from '../../models/family.js';
 import type { WeightEntry, Weights } from '../../models/weight-entry.js';
 import { ComputedWeight } from '../computed-weight.js';
+import { EMBEDDINGS, OUTPUT } from '../own-output.js';
 import { inPresentForm } from '../present-form.js';
 import type { ModelSource } from '../source.js';
 import { addFolded } from './add-folded.js';
@@ -23,7 +24,7 @@ export async function openOnnx(source: ModelSource, names: readonly string[], fa
   try {
     const graphs: GraphWeights[] = [];
     for (const name of names) graphs.push(await openGraph(source, name, open));
-    const tensors = new Map(graphs.toReversed().flatMap(({ named }) => [...named]));
+    const tensors = new Map(graphs.toReversed().flatMap((graph) => [...graph.named, ...withStandardNames(graph)]));
     const unnamed = graphs.flatMap((graph) => graph.unnamed);
     const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, family);
     return { tensors, metadata: new Map(), unnamed, named, close };
@@ -31,6 +32,12 @@ export async function openOnnx(source: ModelSource, names: readonly string[], fa
     close();
     throw error;
   }
+}
+
+/** The token table and the output that have lost their names, by names that many models use for them. */
+function withStandardNames({ table, output }: GraphWeights): [string, WeightEntry][] {
+  const lost = { 'embed_tokens.weight': table, 'lm_head.weight': output };
+  return Object.entries(lost).flatMap(([name, weight]) => (weight === null ? [] : [[name, weight]]));
 }
 
 async function openGraph(source: ModelSource, name: string, open: OpenFile[]): Promise<GraphWeights> {
@@ -105,6 +112,11 @@ function namedFor(
   const all = new Map<string, WeightEntry>();
   for (const graph of graphs)
     for (const [name, weight] of fitNames(graph, wanted, family)) if (!all.has(name)) all.set(name, weight);
+  for (const name of wanted)
+    for (const { table, output } of graphs) {
+      const lost = EMBEDDINGS.some((regex) => regex.test(name)) ? table : OUTPUT.test(name) ? output : null;
+      if (lost && !all.has(name)) all.set(name, lost);
+    }
   // A decoder's file names its table of tokens as the model's, and a file of the table alone by its module.
   for (const name of wanted) {
     const named = name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight');
