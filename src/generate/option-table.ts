@@ -490,19 +490,6 @@ export type TableOptions = {
 /** Rows with their names, in order. */
 export const OPTION_ROWS = Object.entries(OPTION_TABLE) as [OptionName, AnyRow][];
 
-/** Options of `generate` outside the table: they belong to one call and its inputs. */
-export const CALL_OPTIONS = [
-  'prefix',
-  'signal',
-  'onToken',
-  'maxLength',
-  'minLength',
-  'decoderStartTokenId',
-  'cache',
-  'draft',
-  'onDraft',
-] as const;
-
 /** The names of the options of some groups. */
 export function namesOf(...groups: readonly Group[]): OptionName[] {
   return OPTION_ROWS.filter(([, { group }]) => groups.includes(group)).map(([name]) => name);

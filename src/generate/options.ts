@@ -1,12 +1,11 @@
 // Converts the options of a call and its inputs into a plan.
 
-import { checkKnown, checkNumber } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
 import type { CachedText, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { lengthsOf } from './lengths.js';
-import { CALL_OPTIONS } from './option-table.js';
 import type { GenerationSettings, Plan, Source } from './plan.js';
 import { longest, prefixesOf, promptsOf } from './prompts.js';
 import {
@@ -46,7 +45,6 @@ export function resolveOptions(
   if (cache || options.draft) checkOneSequence(settings, cache, inputs.length);
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkPrefixes(model, prefixes, settings);
-  checkKnown('generate', options, [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...CALL_OPTIONS]);
   return {
     inputs: inputs.map((tokens, index) => ({
       index,

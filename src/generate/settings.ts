@@ -1,6 +1,6 @@
 // Defaults and checks of the options of `generate`. Most come from the option table.
 
-import { checkNumber, checkSynchronous, isWhole, mismatch, withDefaults } from '../core/check.js';
+import { checkKnown, checkNumber, checkSynchronous, isWhole, mismatch, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import type { CachedText, GenerateOptions } from './generate-options.js';
@@ -13,8 +13,9 @@ export function refuseOptions(message: string): never {
   throw new ArgumentError(`generate: ${message}`);
 }
 
-/** Throws ArgumentError for an option whose value breaks its rule in OPTION_RULES. */
+/** Throws ArgumentError for an unknown option, and for one whose value breaks its rule in OPTION_RULES. */
 export function checkKinds(options: GenerateOptions): void {
+  checkKnown('generate', options, Object.keys(OPTION_RULES) as (keyof GenerateOptions)[]);
   for (const [name, rule] of Object.entries(OPTION_RULES)) {
     const value = options[name as keyof GenerateOptions];
     if (value !== undefined && !rule.accepts(value)) refuseOptions(mismatch(name, value, rule));
