@@ -8,7 +8,7 @@ import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import { extractorOf, inputOf, type SoundExtractor } from './speech/sound-extractor.js';
 import { eachRecording, type SoundInput } from './speech/sound-inputs.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
 export interface AudioClassificationOptions extends CallOptions {
@@ -28,8 +28,9 @@ export interface AudioClassification {
 
 const TASK = 'audio-classification';
 
-export const audioClassification: Task<AudioClassification> = {
+export const audioClassification: TextlessTask<AudioClassification> = {
   head: 'sequence-classification',
+  needs: NO_TEXT,
   create: (context) => {
     const { model, extractor } = classifierOf(context);
     async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {

@@ -12,7 +12,7 @@ import { Transcript, type TranscriptChunk } from './speech/transcript.js';
 import { WhisperContext } from './speech/whisper-context.js';
 import type { PreparedRecording, WindowedOptions } from './speech/whisper-track.js';
 import { transcribeInWindows } from './speech/whisper-windows.js';
-import type { Task } from './task.js';
+import { NO_INPUT_IDS, type Task } from './task.js';
 
 export type {
   PartialTranscript,
@@ -86,6 +86,7 @@ const NOT_OF_STREAMS = [
 const BATCH_SIZE = 8;
 
 export const automaticSpeechRecognition: Task<SpeechRecognition> = {
+  needs: NO_INPUT_IDS,
   create({ task, model }) {
     const partTranscriber = isPartTranscribed(model) ? new PartTranscriber(task, model) : null;
     const isCtc = !partTranscriber && model.headKind !== 'language-model';

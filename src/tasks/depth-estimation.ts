@@ -4,7 +4,7 @@ import { callOptionKinds } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { eachImage, resizedMap } from './image-maps.js';
-import type { CallOptions, Task } from './task.js';
+import { type CallOptions, NO_TEXT, type TextlessTask } from './task.js';
 import { RawImage } from './transformers/raw-image.js';
 
 /** The depth of an image. */
@@ -23,8 +23,9 @@ export interface DepthEstimation {
 
 const TASK = 'depth-estimation';
 
-export const depthEstimation: Task<DepthEstimation> = {
+export const depthEstimation: TextlessTask<DepthEstimation> = {
   head: 'depth-estimation',
+  needs: NO_TEXT,
   create: (context) => {
     processorOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: CallOptions = {}) {

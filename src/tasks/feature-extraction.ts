@@ -59,6 +59,7 @@ export type FeaturesOf<Options extends FeatureExtractionOptions> = Options['quan
 
 export const featureExtraction: Task<FeatureExtraction> = {
   head: 'none',
+  needs: { body: true },
   create: (context) =>
     async function call<Options extends FeatureExtractionOptions>(
       texts: string | readonly string[],

@@ -5,7 +5,7 @@ import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
-import type { CallOptions, Task } from './task.js';
+import { type CallOptions, NO_TEXT, type TextlessTask } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
 export interface ImageClassificationOptions extends CallOptions {
@@ -26,8 +26,9 @@ export interface ImageClassification {
 
 const TASK = 'image-classification';
 
-export const imageClassification: Task<ImageClassification> = {
+export const imageClassification: TextlessTask<ImageClassification> = {
   head: 'image-classification',
+  needs: NO_TEXT,
   create: (context) => {
     const { model } = context;
     processorOf(context);

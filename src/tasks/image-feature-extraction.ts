@@ -7,7 +7,7 @@ import { unpack } from '../ops/move.js';
 import { callOptionKinds } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
-import type { CallOptions, Task } from './task.js';
+import { type CallOptions, NO_TEXT, type TextlessTask } from './task.js';
 
 export interface ImageFeatureExtractionOptions extends CallOptions {
   /** True returns the model's pooled vector of an image, if the model has one. Default: false. */
@@ -26,7 +26,8 @@ export type ImageFeatureExtraction = (
 
 const TASK = 'image-feature-extraction';
 
-export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
+export const imageFeatureExtraction: TextlessTask<ImageFeatureExtraction> = {
+  needs: { ...NO_TEXT, body: true },
   create: (context) => {
     const { model } = context;
     processorOf(context);

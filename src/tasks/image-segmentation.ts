@@ -9,7 +9,7 @@ import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
 import { labelOf } from './labels.js';
 import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 import { RawImage } from './transformers/raw-image.js';
 
 /**
@@ -78,7 +78,8 @@ const KINDS = {
   ...callOptionKinds,
 } as const;
 
-export const imageSegmentation: Task<ImageSegmentation> = {
+export const imageSegmentation: TextlessTask<ImageSegmentation> = {
+  needs: NO_TEXT,
   // No `head` is set, because there are two kinds.
   create: (context) => {
     const subtasks = subtasksOf(context);
@@ -151,8 +152,9 @@ export interface BackgroundRemoval {
   (images: readonly ImageInput[], options?: CallOptions): Promise<RawImage[]>;
 }
 
-export const backgroundRemoval: Task<BackgroundRemoval> = {
+export const backgroundRemoval: TextlessTask<BackgroundRemoval> = {
   head: 'semantic-segmentation',
+  needs: NO_TEXT,
   create: (context) => {
     const { task } = context;
     processorOf(context);

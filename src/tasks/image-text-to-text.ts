@@ -8,7 +8,7 @@ import { callOptionKinds } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { imagesIn, PromptImages } from './prompt-images.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task, type TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 import { STREAMER, type Streamer } from './text-streamer.js';
 
@@ -51,6 +51,7 @@ const TASK = 'image-text-to-text';
 const OWN = ['text', 'return_full_text', 'eos_token_id', 'streamer', 'signal', 'onProgress', 'batchSize'] as const;
 
 export const imageTextToText: Task<ImageTextToText> = {
+  needs: NO_INPUT_IDS,
   create: (context) => {
     const images = PromptImages.of(context.model);
     if (images === null)

@@ -3,7 +3,7 @@ import type { Tensor } from '../core/tensor.js';
 import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { eachImage } from './image-maps.js';
-import type { CallOptions, Task } from './task.js';
+import { type CallOptions, NO_TEXT, type TextlessTask } from './task.js';
 import { RawImage } from './transformers/raw-image.js';
 
 /** Makes an image larger or cleaner, as the model was trained. An array of images gives an array. */
@@ -14,8 +14,9 @@ export interface ImageToImage {
 
 const TASK = 'image-to-image';
 
-export const imageToImage: Task<ImageToImage> = {
+export const imageToImage: TextlessTask<ImageToImage> = {
   head: 'image-super-resolution',
+  needs: NO_TEXT,
   create: (context) => {
     processorOf(context);
     const { upscale } = context.model.config;

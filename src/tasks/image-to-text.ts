@@ -10,7 +10,7 @@ import { answersInWords, readsBoxes, type WordAnswer, type WordBoxOptions } from
 import { florenceReader, type TextOfImage } from './florence-texts.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { decoded, type ImageInput, imagesOf, processorOf } from './image-inputs.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task, type TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 
 /**
@@ -38,6 +38,7 @@ export interface ImageToText {
 const OWN = ['prompt', 'signal', 'onProgress', 'batchSize'] as const;
 
 export const imageToText: Task<ImageToText> = {
+  needs: NO_INPUT_IDS,
   // No `head` is set, because it would select only the language model of Florence-2.
   create: (context) => {
     const florence = florenceReader(context);
@@ -77,6 +78,7 @@ export type DocumentQuestionAnswering = (
 ) => Promise<DocumentAnswer[]>;
 
 export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
+  needs: NO_INPUT_IDS,
   // No `head` is set, because there are two kinds.
   create: (context) => {
     const { model, task } = context;

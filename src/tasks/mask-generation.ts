@@ -27,7 +27,7 @@ import {
   type RunMask,
   runsOf,
 } from './mask-filters.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 import type { RawImage } from './transformers/raw-image.js';
 
 /** Options of transformers' pipeline, with its names and defaults. */
@@ -122,7 +122,8 @@ interface SamContext {
   readonly processor: SamImageProcessor;
 }
 
-export const maskGeneration: Task<MaskGeneration> = {
+export const maskGeneration: TextlessTask<MaskGeneration> = {
+  needs: NO_TEXT,
   create: (context) => {
     const sam = samOf(context);
     async function call(images: ImageInput | readonly ImageInput[], options: MaskGenerationOptions = {}) {

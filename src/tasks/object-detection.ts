@@ -8,7 +8,7 @@ import { detect, detectorOf, type Predictions } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { labelOf } from './labels.js';
 import { largest, sigmoid, softmax } from './scores.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 
 export interface ObjectDetectionOptions extends CallOptions {
   /** Objects with a greater score are returned. Default: 0.9. */
@@ -31,8 +31,9 @@ export const DETECTION_THRESHOLD = 0.9;
 /** Detectors whose last class means "no object". */
 const REJECTING: readonly string[] = ['detr', 'yolos'];
 
-export const objectDetection: Task<ObjectDetection> = {
+export const objectDetection: TextlessTask<ObjectDetection> = {
   head: 'object-detection',
+  needs: NO_TEXT,
   create: (context) => {
     const { model } = detectorOf(context);
     if (model.takes('inputIds'))

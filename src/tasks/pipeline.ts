@@ -7,7 +7,8 @@ import { type LoadedModel, type LoadModelOptions, loadModel } from '../pretraine
 import type { ModelLocation } from '../pretrained/open-source.js';
 import type { Processor } from '../pretrained/processors/load-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { type CallOf, defaultModel, type TaskName, taskOf } from './registry.js';
+import { type CallOf, defaultModel, type TaskName, type TasksByName, taskOf } from './registry.js';
+import type { TextlessTask } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 import { env, localOr } from './transformers/env.js';
 
@@ -66,20 +67,10 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   use_external_data_format?: boolean | number | Readonly<Record<string, boolean | number>> | undefined;
 }
 
-/** Tasks whose models may have no tokenizer. */
-const WITHOUT_TOKENIZER = [
-  'audio-classification',
-  'background-removal',
-  'depth-estimation',
-  'image-classification',
-  'image-feature-extraction',
-  'image-to-image',
-  'object-detection',
-  'image-segmentation',
-  'mask-generation',
-] as const satisfies readonly TaskName[];
 /** A task whose models may lack a tokenizer. */
-export type TokenlessTask = (typeof WITHOUT_TOKENIZER)[number];
+export type TokenlessTask = {
+  [Name in TaskName]: TasksByName[Name] extends TextlessTask<CallOf<Name>> ? Name : never;
+}[TaskName];
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
@@ -119,7 +110,7 @@ export async function pipeline<Name extends TaskName>(
   const location = model ?? defaultModel(task);
   const { model: loaded, close } = await openModel('pipeline', task, location, chosen.head, options);
   try {
-    if (!(WITHOUT_TOKENIZER as readonly TaskName[]).includes(task)) tokenizerOf({ task, model: loaded });
+    if (chosen.needs?.tokenizer ?? true) tokenizerOf({ task, model: loaded });
     const call = chosen.create({ task, model: loaded });
     options.progress_callback?.({ status: 'ready', task, model: nameOf(location) });
     const dispose = async () => close();

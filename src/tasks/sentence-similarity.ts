@@ -27,6 +27,7 @@ const TASK = 'sentence-similarity';
 
 export const sentenceSimilarity: Task<SentenceSimilarity> = {
   head: 'none',
+  needs: { body: true },
   create: (context) =>
     (async (
       first: string | SentenceSimilarityInputs,

@@ -16,12 +16,35 @@ export interface TaskContext {
 /** A function of a task's own arguments. */
 export type TaskCall = (...args: never[]) => Promise<unknown>;
 
-/** A task of `pipeline`: the head that its models need, and the function that makes a call. */
+/** Requirements of a task that no check of its own tests. The defaults are those of a task that reads texts. */
+export interface TaskNeeds {
+  /** False if the model may lack a tokenizer. Default: true. */
+  readonly tokenizer?: boolean;
+  /** False if the model need not read tokens. Default: true. */
+  readonly inputIds?: boolean;
+  /** Stacks that the model must have. Default: any. */
+  readonly stacks?: 'encoder-decoder' | 'decoder';
+  /** True if the task uses the model without its head. Default: false. */
+  readonly body?: boolean;
+}
+
+/** Needs of a task that reads no text, but writes one or names labels by texts. */
+export const NO_INPUT_IDS = { inputIds: false } as const;
+/** Needs of a task without text. */
+export const NO_TEXT = { tokenizer: false, inputIds: false } as const;
+
+/** A task of `pipeline`: the model that it needs, and the function that makes a call. */
 export interface Task<Call extends TaskCall = TaskCall> {
   /** The head to load. Undefined: the head that config.json names. */
   readonly head?: HeadKind | undefined;
+  readonly needs?: TaskNeeds;
   /** Makes the task's function for a model. Throws FormatError for a model that cannot do the task. */
   create(context: TaskContext): Call;
+}
+
+/** A task whose models may lack a tokenizer. */
+export interface TextlessTask<Call extends TaskCall> extends Task<Call> {
+  readonly needs: TaskNeeds & { readonly tokenizer: false };
 }
 
 /** Progress of a call. */

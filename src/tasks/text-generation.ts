@@ -95,6 +95,7 @@ type OwnName = (typeof OWN)[number];
 
 export const textGeneration: Task<TextGeneration> = {
   head: 'language-model',
+  needs: { stacks: 'decoder' },
   create: (context) =>
     (async (input: unknown, options: TextGenerationOptions = {}) => {
       checkOptions(TASK, options);

@@ -8,7 +8,7 @@ import { type LoadedModel, loadModel } from '../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { callOptionKinds } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task, type TaskContext } from './task.js';
 import { RawAudio } from './transformers/raw-audio.js';
 
 export interface TextToSpeechOptions extends CallOptions {
@@ -52,6 +52,7 @@ const kinds = {
 type Speak = (ids: number[], options: TextToSpeechOptions) => Promise<RawAudio>;
 
 export const textToSpeech: Task<TextToSpeech> = {
+  needs: NO_INPUT_IDS,
   create: ({ model }: TaskContext) => {
     const { tokenizer, config } = model;
     const speak = speakerOf(model);

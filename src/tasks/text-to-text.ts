@@ -119,6 +119,7 @@ export function writingTask<Key extends string>(
 ): Task<WriteTexts<Partial<WrittenScores> & { readonly [Name in Key]: string }>> {
   return {
     head: 'language-model',
+    needs: { stacks: 'encoder-decoder' },
     create: (context) => {
       const parameters = taskParameters(context.model, [name]) ?? { prefix: '', generate: {} };
       const read = async (all: readonly string[]) => {

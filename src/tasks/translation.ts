@@ -30,6 +30,7 @@ const TASK = 'translation';
 
 export const translation: Task<Translate> = {
   head: 'language-model',
+  needs: { stacks: 'encoder-decoder' },
   create: (context) => {
     const [, named, into] = /^translation_(\w+?)_to_(\w+)$/.exec(context.task) ?? [];
     const languages = languagesOf(context);

@@ -7,7 +7,7 @@ import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
 import { callOptionKinds } from './batches.js';
 import { softmax } from './scores.js';
 import { eachRecording, type SoundInput } from './speech/sound-inputs.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task, type TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
 import { checkCandidateLabels, tokenizerOf, tokenLimit } from './text-inputs.js';
 
@@ -38,6 +38,7 @@ const TASK = 'zero-shot-audio-classification';
 
 export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
   head: 'none',
+  needs: NO_INPUT_IDS,
   create: (context) => {
     const { model, extractor } = classifierOf(context);
     const tokenizer = tokenizerOf(context);

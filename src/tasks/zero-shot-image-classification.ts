@@ -5,7 +5,7 @@ import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, runOnImages, visionModelOf } from './image-inputs.js';
 import { largest, sigmoid, softmax } from './scores.js';
-import type { CallOptions, Task, TaskContext } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task, type TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
 import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
 
@@ -37,6 +37,7 @@ const SIGLIP_LENGTH = 64;
 
 export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
   head: 'none',
+  needs: NO_INPUT_IDS,
   create: (context) => {
     const { model } = visionModelOf(context);
     const isSiglip = /siglip/.test(String(context.model.config.model_type));

@@ -6,7 +6,7 @@ import { callOptionKinds } from './batches.js';
 import { detect, detectorOf } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
 import { sigmoid } from './scores.js';
-import type { CallOptions, Task } from './task.js';
+import { type CallOptions, NO_INPUT_IDS, type Task } from './task.js';
 import { checkCandidateLabels, tokenizerOf } from './text-inputs.js';
 
 /** Score that objects exceed by default. */
@@ -42,6 +42,7 @@ const TASK = 'zero-shot-object-detection';
 
 export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
   head: 'object-detection',
+  needs: NO_INPUT_IDS,
   create: (context) => {
     const { model } = detectorOf(context);
     if (!model.takes('inputIds'))

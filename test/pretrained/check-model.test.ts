@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -240,5 +240,14 @@ describe('supportedTasks', () => {
     expect(tasks).toEqual(expect.arrayContaining(some));
     for (const other of others) expect(tasks).not.toContain(other);
     if (some.length === 0) expect(tasks).toEqual([]); // the checkpoint has no tokenizer
+  });
+
+  it('lists the task of SAM, which reads no text', async () => {
+    const folder = join(home, 'sam');
+    cpSync(data('reference3/sam'), folder, { recursive: true });
+    writeFileSync(join(folder, 'preprocessor_config.json'), json({ image_processor_type: 'SamImageProcessor' }));
+    const { model, body, dispose } = await checkModel(device, folder);
+    expect(await supportedTasks(model as NonNullable<typeof model>, body)).toContain('mask-generation');
+    expect(() => dispose()).not.toThrow();
   });
 });
