@@ -97,17 +97,25 @@ describe.each(cases)('%s/%s %j', (folder, name, settings) => {
       const { model, first } = await load();
       for (const [source, target] of readsOf(model, first)) {
         const traced = await trace(model, source, target);
-        const text = model.takes('inputIds') ? { inputIds: [Array.isArray(source) ? source : (target ?? ids)] } : {};
-        const globals =
-          model.takes('globalAttentionMask') && target ? { globalAttentionMask: [ids.map((_, i) => +!i)] } : {};
-        const signals = model.takes('inputIds') && !isDual(model) ? {} : first;
-        const inputs = { ...signals, ...text, ...globals, ...(target && source ? { decoderInputIds: [target] } : {}) };
+        const inputs = inputsFor(model, first, source, target);
         const all = model.forward(inputs, { hiddenStates: true, attentions: true });
-        const output = (Array.isArray(source) ? all.textModelOutput : all.visionModelOutput) ?? all;
-        await compare(model, traced, output);
+        await compare(model, traced, outputOf(all, source));
       }
     });
 });
+
+/** Inputs of a pass that reads the same as `trace(model, source, target)`. `first` has the signals of the model. */
+function inputsFor(model: LoadedModel, first: ModelInputs, source: unknown, target: number[] | undefined): ModelInputs {
+  const text = model.takes('inputIds') ? { inputIds: [Array.isArray(source) ? source : (target ?? ids)] } : {};
+  const globals = model.takes('globalAttentionMask') && target ? { globalAttentionMask: [ids.map((_, i) => +!i)] } : {};
+  const signals = model.takes('inputIds') && !isDual(model) ? {} : first;
+  return { ...signals, ...text, ...globals, ...(target && source ? { decoderInputIds: [target] } : {}) };
+}
+
+/** The part of an output that belongs to the source. */
+function outputOf(all: ModelOutput, source: unknown): ModelOutput {
+  return (Array.isArray(source) ? all.textModelOutput : all.visionModelOutput) ?? all;
+}
 
 /** True for a model of texts and images that reads each with a tower of its own. */
 function isDual(model: LoadedModel): boolean {
