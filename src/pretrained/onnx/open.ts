@@ -112,18 +112,27 @@ function namedFor(
   const all = new Map<string, WeightEntry>();
   for (const graph of graphs)
     for (const [name, weight] of fitNames(graph, wanted, family)) if (!all.has(name)) all.set(name, weight);
-  for (const name of wanted)
-    for (const { table, output } of graphs) {
-      const lost = EMBEDDINGS.some((regex) => regex.test(name)) ? table : OUTPUT.test(name) ? output : null;
-      if (lost && !all.has(name)) all.set(name, lost);
-    }
-  // A decoder's file names its table of tokens as the model's, and a file of the table alone by its module.
   for (const name of wanted) {
-    const named = name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight');
-    const shared = all.get(named) ?? (named.endsWith('shared.weight') ? all.get('embed_tokens.weight') : undefined);
-    if (shared !== undefined && !all.has(name)) all.set(name, shared);
+    const lost = all.has(name) ? null : lostWeight(name, graphs);
+    if (lost) all.set(name, lost);
+  }
+  for (const name of wanted) {
+    const shared = all.get(name) ?? sharedTable(name, all);
+    if (shared !== undefined) all.set(name, shared);
   }
   return all;
+}
+
+/** Returns the weight of the first file that has it without its name: the table of tokens, or the output. */
+function lostWeight(name: string, graphs: readonly GraphWeights[]): WeightEntry | null {
+  const kind = EMBEDDINGS.some((regex) => regex.test(name)) ? 'table' : OUTPUT.test(name) ? 'output' : null;
+  return kind && (graphs.map((graph) => graph[kind]).find(Boolean) ?? null);
+}
+
+/** Returns the table of tokens under another name: a decoder's file names it as the model's, its own file by its module. */
+function sharedTable(name: string, all: ReadonlyMap<string, WeightEntry>): WeightEntry | undefined {
+  const named = name.replace(/decoder\.embed_tokens\.weight$/, 'shared.weight');
+  return all.get(named) ?? (named.endsWith('shared.weight') ? all.get('embed_tokens.weight') : undefined);
 }
 
 /** Fits the weights of a file to the model: renames, splits and concatenates them, and adds folded constants. */
