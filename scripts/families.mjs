@@ -47,7 +47,8 @@ npx simdformer info sentence-transformers/all-MiniLM-L6-v2
 [Checkpoints](models.md) lists widely used checkpoints of these families, and [GGUF](gguf.md) the architectures of GGUF files. The head \`none\` is a model without a head.
 
 Each family has small random checkpoints as test cases. Tests compare the outputs, hidden states, attention maps, the loss and the gradient of
-every parameter with transformers in float64. They run on each instruction set and in WebAssembly. Cases with a * also compare the tokens
+every parameter with transformers in float64. Cases of \`reference\` run on every instruction set, the others on one each.
+All but \`variants\` also run in WebAssembly. Cases with a * also compare the tokens
 of greedy and beam search. Cases are folders of
 \`test/data\`; \`variants\` are those of \`variants.json\`. The tests are \`families.test.ts\`, \`families-2025.test.ts\`,
 \`switches.test.ts\` and \`variants.test.ts\` in \`test/pretrained\`.
@@ -56,7 +57,7 @@ of greedy and beam search. Cases are folders of
 | --- | --- | --- |
 ${[...new Set(rows.map(({ type }) => type))].map((type) => lineOf(type, rows)).join('\n')}
 
-The same code also reads these types, which have no test case of their own:
+These types share the code of a family above; some have tests of their own:
 
 ${others.map((type) => `- \`${type}\``).join('\n')}
 `;

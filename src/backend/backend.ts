@@ -57,7 +57,10 @@ export interface Manifest {
   readonly formats: readonly FormatInfo[];
 }
 
-/** The failure of a command, which ended a run. */
+/**
+ * The first failure of a run. A malformed command prevents the run. If a command finds invalid data in the heap, later
+ * commands may still run.
+ */
 export interface CommandFailure {
   readonly index: number;
   readonly name: string;
