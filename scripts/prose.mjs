@@ -10,6 +10,9 @@ const MAX_WORDS = 25;
 /** A comment begins with a noun, a verb, or If/When. These words begin a clause that lacks its subject. */
 const FIRST_WORDS = /^(what|that|those|of|whether|as|where|by|who|the same)\b/i;
 
+/** A default without its colon, also across the end of a line. */
+const UNMARKED_DEFAULT = /(?<=\. )Default (?=true\b|false\b|none\b|null\b|\d|['`])/;
+
 /** Markdown takes this at the start of a comment for the target of a link, and does not show it. */
 const LINK_TARGET = /^\[[^\]]*\]: /;
 
@@ -22,6 +25,8 @@ const ABOLISHED = [
   [/\bstorePast\b|\bkStoresPast\b/, 'non-temporal store'],
   [/\bgiveWay\b/, 'yieldToEventLoop'],
   [/\b[rR]otaryPlaces\b/, 'RotaryContext, or AxisPositions'],
+  [/\bplacesWithout\b/, 'positionsWithout'],
+  [/\bRowPlaces\b/, 'RowLayout'],
   [/\bTokenPlace\b/, 'SequenceBounds'],
   [/\b(parameterPlaces|ParameterPlace)\b/, 'locatedParameters, LocatedParameter'],
   [/\bTurnOptions\b/, 'RotaryOptions'],
@@ -57,6 +62,8 @@ function* problemsOf({ text, isComment }) {
     if (i === 0 && isComment && FIRST_WORDS.test(paragraph)) {
       yield `begins with "${words(paragraph)[0]}": ${paragraph.slice(0, 60)}`;
     }
+    if (isComment && UNMARKED_DEFAULT.test(paragraph))
+      yield `writes a default without a colon: ${paragraph.slice(-60)}`;
     if (isComment && LINK_TARGET.test(paragraph)) yield `begins like a link of Markdown: ${paragraph.slice(0, 60)}`;
     for (const sentence of sentences(paragraph)) {
       const count = words(sentence).length;

@@ -259,7 +259,7 @@ export class PaddedBatch {
   }
 
   /** int32 [N]: positions that count tokens other than the padding id; tokens with that id have −1. */
-  placesWithout(padId: number): Tensor {
+  positionsWithout(padId: number): Tensor {
     const { batch } = this;
     const rows = this.rows?.map((row) => Array.from(row)) ?? [];
     if (!rows.some((row) => row.includes(padId))) return batch.positions;
@@ -340,16 +340,16 @@ export class PaddedBatch {
 }
 
 /** The length of a batch's rows, the columns at which sequences begin, by default 0, and the tokens if padding counts. */
-export interface RowPlaces extends Partial<Pick<PaddedBatch, 'starts' | 'tokenMask'>> {
+export interface RowLayout extends Partial<Pick<PaddedBatch, 'starts' | 'tokenMask'>> {
   readonly batch: { readonly time: number | null };
 }
 
 /** Probabilities [B, heads, queries, keys] of packed sequences, padded as their rows were, with zeros. */
-export function unpackMaps(maps: readonly Tensor[], queries: RowPlaces | null, keys = queries): Tensor[] {
+export function unpackMaps(maps: readonly Tensor[], queries: RowLayout | null, keys = queries): Tensor[] {
   return maps.map((map) => unpackMap(map, queries, keys));
 }
 
-function unpackMap(map: Tensor, queries: RowPlaces | null, keys: RowPlaces | null): Tensor {
+function unpackMap(map: Tensor, queries: RowLayout | null, keys: RowLayout | null): Tensor {
   const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
   const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
   const mask = queries?.tokenMask;

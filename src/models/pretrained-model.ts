@@ -16,7 +16,7 @@ import { joinPath, type StateNames, type StoredAs } from '../nn/state-names.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { type Adapter, AdapterSet } from './adapter-set.js';
-import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch, RowPlaces } from './inputs.js';
+import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch, RowLayout } from './inputs.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
 import type { SentenceHead } from './retrieval/sentence-head.js';
@@ -439,5 +439,5 @@ export interface BatchLayout {
   source: PaddedBatch | null;
   target: PaddedBatch | null;
   /** Rows of patches of images whose numbers of patches differ. */
-  images?: RowPlaces;
+  images?: RowLayout;
 }

@@ -28,7 +28,7 @@ export interface LossOptions {
   /** Share of each label's probability that is spread evenly over the vocabulary. Default: 0; the paper has 0.1. */
   labelSmoothing?: number | undefined;
   /**
-   * Weight of the mean cosine between the outputs of pairs of heads, which makes heads differ (Li et al. 2018). Default
+   * Weight of the mean cosine between the outputs of pairs of heads, which makes heads differ (Li et al. 2018). Default:
    * 0. Not together with `gradientCheckpointing`.
    */
   headDiversity?: number | undefined;

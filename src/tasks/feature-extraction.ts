@@ -32,7 +32,7 @@ export interface FeatureExtractionOptions extends CallOptions, TruncationOptions
   /** True divides vectors by their L2 norm. Default: false. */
   normalize?: boolean | undefined;
   /**
-   * True converts each number to a bit: 1 if it is above 0. Needs pooled vectors whose size is a multiple of 8. Default
+   * True converts each number to a bit: 1 if it is above 0. Needs pooled vectors whose size is a multiple of 8. Default:
    * false.
    */
   quantize?: boolean | undefined;

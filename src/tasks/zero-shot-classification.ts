@@ -11,7 +11,7 @@ export interface ZeroShotClassificationOptions extends CallOptions, TruncationOp
   /** Hypothesis about a text, with {} for the label. Default: 'This example is {}.' */
   hypothesis_template?: string | undefined;
   /**
-   * True allows several labels. The score of each is then the probability of entailment against contradiction. Default
+   * True allows several labels. The score of each is then the probability of entailment against contradiction. Default:
    * false: scores add up to 1.
    */
   multi_label?: boolean | undefined;

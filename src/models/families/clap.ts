@@ -257,7 +257,7 @@ class ClapText extends Module {
       throw new ShapeError(
         `forward: sequence ${long} of inputIds has ${counts[long]} tokens, expected at most ${limit}`,
       );
-    const x = this.embeddings.forward(ids, padded.placesWithout(this.#paddingId), null);
+    const x = this.embeddings.forward(ids, padded.positionsWithout(this.#paddingId), null);
     return yield* this.encoder.forwardInParts(x, padded.sequences, { hiddenStates });
   }
 }

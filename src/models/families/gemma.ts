@@ -29,7 +29,6 @@ export class Gemma extends Llama {
   }
 
   protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
-    config.expect('use_bidirectional_attention', false);
     return gemmaNorm(init, config, config.size('hidden_size'));
   }
 
@@ -38,6 +37,7 @@ export class Gemma extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    config.expect('use_bidirectional_attention', false);
     const rotary = rotaryOf(init, config);
     return () =>
       new TransformerLayer({
@@ -56,6 +56,7 @@ export class Gemma extends Llama {
  */
 export class Gemma2 extends Gemma {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    config.expect('use_bidirectional_attention', false);
     const rotary = rotaryOf(init, config);
     const softcap = config.numberOrNull('attn_logit_softcapping');
     return (i) => sandwich(init, config, norm, this.randomness, { rotary, softcap, window: windowOf(config, i) });
@@ -76,12 +77,8 @@ export class Gemma2 extends Gemma {
  * windows. EmbeddingGemma (2025, arXiv 2509.20354) also attends to later tokens: half of a window on each side.
  */
 export class Gemma3 extends Gemma2 {
-  protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
-    return gemmaNorm(init, config, config.size('hidden_size'));
-  }
-
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const [everywhere, nearby] = ['full_attention', 'sliding_attention'].map((kind) =>
+    const [fullRotary, windowRotary] = ['full_attention', 'sliding_attention'].map((kind) =>
       rotaryOf(init, config, { kind }),
     );
     const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
@@ -91,9 +88,9 @@ export class Gemma3 extends Gemma2 {
         "config.json: use_bidirectional_attention is true: such a model cannot generate; pass head: 'none'",
       );
     return (i) => {
-      const whole = windowOf(config, i);
-      const window = causal || whole === null ? whole : Math.floor(whole / 2) + 1;
-      const rotary = window === null ? everywhere : nearby;
+      const size = windowOf(config, i);
+      const window = causal || size === null ? size : Math.floor(size / 2) + 1;
+      const rotary = window === null ? fullRotary : windowRotary;
       const attention = { causal, rotary, window, qNorm: headNorm, kNorm: headNorm };
       return sandwich(init, config, norm, this.randomness, attention);
     };

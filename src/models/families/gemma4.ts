@@ -92,9 +92,9 @@ export class Gemma4 extends Gemma2 {
         "config.json: use_bidirectional_attention is 'all': such a model cannot generate; pass head: 'none'",
       );
     const window = (i: number) => {
-      const whole = windowOf(config, i);
+      const size = windowOf(config, i);
       // Two-sided windows have one more token on each side than in Gemma 3.
-      return whole === null || isCausal ? whole : Math.floor(whole / 2) + 2;
+      return size === null || isCausal ? size : Math.floor(size / 2) + 2;
     };
     const attention = gemma4Attentions(init, config, this.randomness, { causal: isCausal, window });
     const activation = gemmaActivation(config);

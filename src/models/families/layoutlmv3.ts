@@ -175,7 +175,7 @@ export class LayoutLMv3 extends EncoderModel {
     const { size, longest } = batch;
     const boxes = boxesOf(inputs.bbox, size, longest, this.settings.size('max_2d_position_embeddings'));
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
-    const positions = padded.placesWithout(this.settings.number('pad_token_id'));
+    const positions = padded.positionsWithout(this.settings.number('pad_token_id'));
     const words = this.embeddings.forward(
       batch.ids,
       positions,

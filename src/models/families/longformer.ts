@@ -106,7 +106,7 @@ export class Longformer extends EncoderModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return padded.placesWithout(this.settings.number('pad_token_id'));
+    return padded.positionsWithout(this.settings.number('pad_token_id'));
   }
 
   /**

@@ -27,7 +27,7 @@ export class M2M100 extends Bart {
 
   /** Padding has no position. */
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return padded.placesWithout(this.settings.number('pad_token_id'));
+    return padded.positionsWithout(this.settings.number('pad_token_id'));
   }
 
   protected override positionIdsOf(ids: Tensor, positions: Tensor): Tensor {

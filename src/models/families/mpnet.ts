@@ -53,7 +53,7 @@ export class MPNet extends EncoderModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return padded.placesWithout(PAD);
+    return padded.positionsWithout(PAD);
   }
 
   protected override get bodyName(): string {

@@ -50,7 +50,7 @@ export class Roberta extends EncoderModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return padded.placesWithout(this.settings.number('pad_token_id'));
+    return padded.positionsWithout(this.settings.number('pad_token_id'));
   }
 
   protected override get bodyName(): string {

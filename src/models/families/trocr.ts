@@ -67,7 +67,7 @@ export class BartDecoder extends CausalModel {
 
   /** Computed positions count tokens other than padding. */
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return this.sinusoids ? padded.placesWithout(this.settings.number('pad_token_id')) : super.positionsOf(padded);
+    return this.sinusoids ? padded.positionsWithout(this.settings.number('pad_token_id')) : super.positionsOf(padded);
   }
 
   protected override get stateNames(): StateNames {
