@@ -98,9 +98,9 @@ export default {
 async function measureCaches(run: Run, model: Model, { what, context, batch }: (typeof contexts)[number]) {
   const { device } = model;
   const states = new Map<CacheType, DecoderState>();
-  const contestants = [...CACHE_TYPES].reverse().map((cache): Contestant => {
-    const state = model.startDecoding({ sequences: batch, maxLength: context, cache });
-    states.set(cache, state);
+  const contestants = [...CACHE_TYPES].reverse().map((cacheType): Contestant => {
+    const state = model.startDecoding({ sequences: batch, maxLength: context, cacheType });
+    states.set(cacheType, state);
     model.extend(state, [Array.from({ length: context - STEPS }, (_, i) => 100 + ((i * 37) % 900))], {
       logits: 'none',
     });
@@ -117,7 +117,7 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
       }
       return { seconds: (performance.now() - begin) / 1e3 / repeats };
     };
-    return { name: cache, take };
+    return { name: cacheType, take };
   });
   const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 15 });
   const numbers = Object.entries(outcome.times).flatMap(([cache, { median }]) => {

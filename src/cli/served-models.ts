@@ -11,7 +11,7 @@ import { loadLora } from '../pretrained/peft/load-lora.js';
 import type { ManagedModel } from '../server/index.js';
 import { isAdapterFolder, isPretrainedFolder } from './pretrained-folder.js';
 
-export interface ServedModelOptions extends Pick<LoadModelOptions, 'weights' | 'cache'> {
+export interface ServedModelOptions extends Pick<LoadModelOptions, 'weights' | 'cacheType'> {
   /** Names of models that are loaded at the start and never unloaded; true for all. */
   readonly pinned: readonly string[] | true;
 }
@@ -63,12 +63,12 @@ export async function servedModels(
 async function load(
   device: Device,
   from: string,
-  { weights, cache }: Pick<LoadModelOptions, 'weights' | 'cache'>,
+  { weights, cacheType }: Pick<LoadModelOptions, 'weights' | 'cacheType'>,
 ): Promise<LoadedModel> {
-  const model = await loadModel<LoadedModel>(device, from, { weights, cache });
+  const model = await loadModel<LoadedModel>(device, from, { weights, cacheType });
   // The keys and values of many sequences can be as large as the weights. If the weights are packed, keys and values
   // are stored in a smaller format, too.
-  if (cache === undefined && hasPackedWeights(model)) model.cacheType = PACKED_CACHE;
+  if (cacheType === undefined && hasPackedWeights(model)) model.cacheType = PACKED_CACHE;
   return model;
 }
 

@@ -11,4 +11,6 @@ export const weightsOption = () =>
 
 /** The option of commands that generate text with pretrained models. */
 export const cacheOption = (byDefault = CACHE_TYPES[0] as string) =>
-  new Option('--cache <type>', `the format of cached keys and values (default: ${byDefault})`).choices(CACHE_TYPES);
+  new Option('--cache-type <type>', `the format of cached keys and values (default: ${byDefault})`).choices(
+    CACHE_TYPES,
+  );

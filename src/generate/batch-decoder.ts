@@ -54,7 +54,7 @@ interface Sizes {
   readonly rankedCount: number;
   readonly stopCount: number;
   readonly suppressedCount: number;
-  readonly cache: CacheType;
+  readonly cacheType: CacheType;
 }
 
 /** A view of the first groups of a decoder, and the recorded step that computes only these groups. */
@@ -133,10 +133,10 @@ export class BatchDecoder implements SequenceDecoder {
     sources: Sources,
     shape: readonly number[] | null,
   ) {
-    const { groups, beams, maxLength, sourceLength, rankedCount, stopCount, suppressedCount, cache } = sizes;
+    const { groups, beams, maxLength, sourceLength, rankedCount, stopCount, suppressedCount, cacheType } = sizes;
     this.state = inference(model, () => {
       const from = memory === null ? { sequences: groups } : { memory, sourceLength };
-      return model.startDecoding({ beams, maxLength, cache, ...from });
+      return model.startDecoding({ beams, maxLength, cacheType, ...from });
     });
     const { device } = model;
     this.#ranker = orDispose(
@@ -425,7 +425,7 @@ export async function startBatch(
     rankedCount: rankedCountOf(plan),
     stopCount: stopTokens.size,
     suppressedCount: suppressTokens.length,
-    cache: plan.cacheType,
+    cacheType: plan.cacheType,
   };
   const known = idleDecoderFor(model, idle as BatchDecoder[], sizes);
   if (known) {

@@ -26,8 +26,8 @@ export function startCached(
   options: GenerateOptions,
   generate: Generate,
 ): CachedDecoder {
-  const ownsCache = typeof options.cache !== 'object';
-  const cache = ownsCache ? new PromptCache(model, { cache: plan.cacheType }) : options.cache;
+  const ownsCache = options.cache === undefined;
+  const cache = ownsCache ? new PromptCache(model, { cacheType: plan.cacheType }) : options.cache;
   if (!(cache instanceof PromptCache))
     throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
   cache.acquire(model);

@@ -62,15 +62,17 @@ export interface GenerateOptions extends TableOptions {
   responseFormat?: ResponseFormat | undefined;
 
   /**
-   * Storage of keys and values. A PromptCache holds a text that the model has read. If the prompt has the same
-   * beginning, only the rest of the prompt is read. Afterwards the cache holds the prompt and the output. A PromptCache
-   * needs one input, a decoder-only model, no beams and one returned sequence.
-   *
-   * A string sets the format of keys and values for this call: 'float32', 'float16' (half of the memory) or 'int8'.
-   * Int8 takes about a quarter: one byte per value, and a scale for each 32 features of a head. A PromptCache has its
-   * own format. See docs/packed-weights.md. Default: the model's `cacheType`, and nothing is kept afterwards.
+   * The text that the model has read, with its keys and values. If the prompt has the same beginning, only the rest of
+   * the prompt is read. Afterwards the cache holds the prompt and the output. A PromptCache needs one input, a
+   * decoder-only model, no beams and one returned sequence. Default: nothing is kept afterwards.
    */
-  cache?: CachedText | CacheType | undefined;
+  cache?: CachedText | undefined;
+  /**
+   * Format of keys and values: 'float32', 'float16' (half of the memory) or 'int8'. Int8 takes about a quarter: one
+   * byte per value, and a scale for each 32 features of a head. A PromptCache has its own format. See
+   * docs/packed-weights.md. Default: the model's `cacheType`.
+   */
+  cacheType?: CacheType | undefined;
   /**
    * Speculative decoding. A drafter proposes several tokens. The model reads them in one pass and keeps those that it
    * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and drafts the

@@ -18,8 +18,15 @@ import { type Search, TokenSearch } from './search.js';
 import { checkKinds } from './settings.js';
 import { SharedCall } from './shared-call.js';
 
-/** See `Transformer.generate`. */
-export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
+/**
+ * Writes a target for each source, or continues each prompt; see `Model.generate`. For models that only implement
+ * `Generative`.
+ */
+export async function generate(
+  model: Generative,
+  input: Tokens,
+  options: GenerateOptions = {},
+): Promise<GenerateResult> {
   checkOptions('generate', options);
   const steps = decodeInput(model, input, withModelDefaults(model, options));
   for (;;) {
@@ -28,11 +35,11 @@ export async function generate(model: Generative, input: Tokens, options: Genera
   }
 }
 
-/** See `Transformer.stream`. */
+/** Yields each token of the targets or continuations when it is chosen; see `Model.stream`. */
 export async function* stream(
   model: Generative,
   input: Tokens,
-  options: GenerateOptions,
+  options: GenerateOptions = {},
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
   checkKinds(checkOptions('stream', options));
   if ((options.numBeams ?? 1) > 1) {
@@ -122,8 +129,7 @@ async function cachedDecoding() {
   return cached;
 }
 
-const needsCachedDecoder = ({ cache, draft }: GenerateOptions): boolean =>
-  typeof cache === 'object' || draft !== undefined;
+const needsCachedDecoder = ({ cache, draft }: GenerateOptions): boolean => cache !== undefined || draft !== undefined;
 
 async function* decodeAlone(
   model: Generative,

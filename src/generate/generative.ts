@@ -25,7 +25,7 @@ export interface DecodingOptions {
    * Format of keys and values. 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
    * model's `cacheType`.
    */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
   /**
    * Final maximum length of a text in tokens, if its keys and values may later move to a larger state. Rotary
    * frequencies that depend on the text's length use this value. Default: `maxLength`.

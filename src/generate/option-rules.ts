@@ -22,7 +22,8 @@ export const OPTION_RULES: Readonly<Record<string, OptionRule>> = {
   stop: ruleOf('function'),
   logitsProcessors: listOf('function', 'an array of functions'),
   responseFormat: { accepts: isFormat, expected: `an object with one of ${FORMATS.join(', ')}` },
-  cache: anyOf({ accepts: isText, expected: 'a PromptCache' }, CACHE_TYPES),
+  cache: { accepts: isText, expected: 'a PromptCache' },
+  cacheType: ruleOf(CACHE_TYPES),
   draft: anyOf(
     { accepts: (value) => value === 'prompt', expected: "'prompt'" },
     { accepts: isModel, expected: 'a model' },

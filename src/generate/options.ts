@@ -1,9 +1,9 @@
 // Converts the options of a call and its inputs into a plan.
 
 import { checkNumber } from '../core/check.js';
-import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
+import { maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
-import type { CachedText, GenerateOptions } from './generate-options.js';
+import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { lengthsOf } from './lengths.js';
 import type { GenerationSettings, Plan, Source } from './plan.js';
@@ -30,7 +30,7 @@ export function resolveOptions(
   sourceShape: readonly number[] | null = null,
 ): Plan {
   checkKinds(options);
-  const { cache, cacheType } = cacheOf(model, options);
+  const { cache } = options;
   const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
@@ -42,7 +42,7 @@ export function resolveOptions(
   checkLimits(settings, maxSequences);
   checkAllTokens(settings, model);
   checkTogether(settings, options, model, left);
-  if (cache || options.draft) checkOneSequence(settings, cache, inputs.length);
+  if (cache || options.draft) checkOneSequence(settings, options, inputs.length);
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkPrefixes(model, prefixes, settings);
   return {
@@ -57,8 +57,8 @@ export function resolveOptions(
     vocabulary: model.vocabSize,
     maxRanked: maxTopK(model.device),
     maxSequences,
-    cacheType,
     ...settings,
+    cacheType: options.cacheType ?? model.cacheType ?? 'float32',
     ...(options.draft ? { batchSize: 1 } : {}),
   };
 }
@@ -92,11 +92,4 @@ function widthsOf(
 ): Pick<Plan, 'width' | 'group'> {
   const width = numBeams > 1 ? numBeams : numReturnSequences;
   return { width, group: maxSourceLength > 0 || numBeams > 1 ? width : 1 };
-}
-
-/** The cached text, if there is one, and the format of keys and values. */
-function cacheOf({ cacheType = 'float32' }: Generative, { cache }: GenerateOptions) {
-  if (cache === undefined || CACHE_TYPES.some((type) => type === cache))
-    return { cacheType: (cache as CacheType | undefined) ?? cacheType };
-  return { cache: cache as CachedText, cacheType };
 }

@@ -16,7 +16,7 @@ export interface PromptCacheOptions {
   /** Maximum number of tokens, of prompts and generated text together. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /** Format of the keys and values, see `generate`. Default: the model's `cacheType`. */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
 }
 
 /** Minimum capacity in tokens. The capacity doubles when it is used up. */
@@ -40,8 +40,8 @@ const CAPACITY_STEP = 32;
  */
 export class PromptCache {
   readonly maxLength: number;
-  /** Type of the keys and values. */
-  readonly type: CacheType;
+  /** Format of the keys and values. */
+  readonly cacheType: CacheType;
   #tokens: number[] = [];
   /**
    * Number of leading tokens that were read as part of a prompt. Keys and values of generated tokens are rounded
@@ -64,8 +64,8 @@ export class PromptCache {
     options: PromptCacheOptions = {},
   ) {
     checkMethod('PromptCache', 'model', model, 'startDecoding', 'the result of loadModel');
-    const kinds = { maxLength: 'any', cache: CACHE_TYPES } as const;
-    const { maxLength = model.maxLength, cache } = checkOptions('PromptCache', options, kinds);
+    const kinds = { maxLength: 'any', cacheType: CACHE_TYPES } as const;
+    const { maxLength = model.maxLength, cacheType } = checkOptions('PromptCache', options, kinds);
     const isLength = (n: number) => isCount(n) && n <= model.maxLength;
     checkNumber('PromptCache', 'maxLength', maxLength, isLength, `1 to the model's maxLength, ${model.maxLength}`);
     if (!model.extendInParts || model.maxSourceLength)
@@ -73,7 +73,7 @@ export class PromptCache {
         'PromptCache: the model has an encoder or no extendInParts(), expected a decoder-only model',
       );
     this.maxLength = maxLength;
-    this.type = cache ?? model.cacheType ?? 'float32';
+    this.cacheType = cacheType ?? model.cacheType ?? 'float32';
     disposeWith(model, this);
   }
 
@@ -117,7 +117,7 @@ export class PromptCache {
   /** Returns an independent copy. Throws OutOfMemoryError. */
   fork(): PromptCache {
     this.#assertFree('fork');
-    const fork = new PromptCache(this.model, { maxLength: this.maxLength, cache: this.type });
+    const fork = new PromptCache(this.model, { maxLength: this.maxLength, cacheType: this.cacheType });
     orDispose(fork, () => fork.copyPrefix(this));
     return fork;
   }
@@ -141,8 +141,10 @@ export class PromptCache {
       throw new ArgumentError(
         'PromptCache: the other cache belongs to another model, expected a cache of the same model',
       );
-    if (other.type !== this.type)
-      throw new ArgumentError(`PromptCache: the other cache has the format ${other.type}, expected ${this.type}`);
+    if (other.cacheType !== this.cacheType)
+      throw new ArgumentError(
+        `PromptCache: the other cache has the format ${other.cacheType}, expected ${this.cacheType}`,
+      );
     this.#shorten(0);
     if (length === 0 || other.#state === null) return;
     this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
@@ -229,7 +231,7 @@ export class PromptCache {
     const textLength = this.textLength(length);
     if (old && old.sizes.capacity >= length && this.#hasRotationsOf(old, textLength)) return old;
     const capacity = Math.min(textLength, newCapacity);
-    const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
+    const sizes = { sequences: 1, maxLength: capacity, textLength, cacheType: this.cacheType };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
     if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));
     this.#free();

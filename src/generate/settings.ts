@@ -3,7 +3,7 @@
 import { checkKnown, checkNumber, checkSynchronous, isWhole, mismatch, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
-import type { CachedText, GenerateOptions } from './generate-options.js';
+import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { OPTION_RULES } from './option-rules.js';
 import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
@@ -110,11 +110,16 @@ function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: Ge
 }
 
 /** Throws ArgumentError for options that `cache` and `draft` exclude. */
-export function checkOneSequence(settings: GenerationSettings, cache: CachedText | undefined, inputs: number): void {
+export function checkOneSequence(
+  settings: GenerationSettings,
+  { cache, cacheType }: GenerateOptions,
+  inputs: number,
+): void {
   const { numBeams, numReturnSequences, cropContext } = settings;
   const what = cache ? 'cache' : 'draft';
   if (numBeams > 1 || numReturnSequences > 1)
     refuseOptions(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);
   if (cropContext) refuseOptions(`${what} needs a context within maxLength: cropContext false`);
+  if (cache && cacheType) refuseOptions('cache has a format of its own, expected no cacheType beside it');
   if (cache && inputs > 1) refuseOptions(`cache is of one text, but there are ${inputs} inputs`);
 }

@@ -21,7 +21,7 @@ interface Decodes {
   readonly positionShifts: typeof PositionShifts | null;
 }
 
-const NAMES = ['cache', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
+const NAMES = ['cacheType', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
 
 /** Sizes of a state for `options`. */
 export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes {
@@ -31,7 +31,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
     sequences = 1,
     beams = 1,
     maxLength: capacity = maxLength,
-    cache = model.cacheType,
+    cacheType = model.cacheType,
   } = checkKnown('startDecoding', options, NAMES);
   const { size: sources = sequences, longest = 1 }: Partial<Sequences> = memory?.batch ?? {};
   const { sourceLength = longest, textLength = capacity } = options;
@@ -45,14 +45,14 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   })) {
     checkNumber('startDecoding', name, value, isCount, 'a positive integer');
   }
-  checkOneOf('startDecoding', 'cache', cache, CACHE_TYPES);
+  checkOneOf('startDecoding', 'cacheType', cacheType, CACHE_TYPES);
   if (capacity > maxLength) {
     throw new ArgumentError(`startDecoding: maxLength is ${capacity}, but the model's maxLength is ${maxLength}`);
   }
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
   const sizes = { sources, beams, capacity, textLength, sourceCapacity };
-  return { model, cache, caches: decoder.cacheSpecs(cache), shifts: model.positionShifts, ...sizes };
+  return { model, cacheType, caches: decoder.cacheSpecs(cacheType), shifts: model.positionShifts, ...sizes };
 }
 
 /** Throws unless the state belongs to this model. */

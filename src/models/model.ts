@@ -208,8 +208,8 @@ export abstract class Model extends Module implements Generative {
   }
 
   /** Later steps attend to packed keys, go on from recurrent states, and rotate by positions that images have moved. */
-  #mustExtend({ sizes: { cache }, isRecurrent }: DecoderState): boolean {
-    return cache !== 'float32' || isRecurrent || this.readsImages;
+  #mustExtend({ sizes: { cacheType }, isRecurrent }: DecoderState): boolean {
+    return cacheType !== 'float32' || isRecurrent || this.readsImages;
   }
 
   get readsImages(): boolean {

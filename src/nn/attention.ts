@@ -28,7 +28,7 @@ const LOWEST = 1e30;
 /** The options of `attention` that differ from pass to pass. The others are properties of the layer. */
 type PassOptions = Pick<
   AttentionValueOptions,
-  'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'
+  'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cacheType'
 >;
 
 /** Tensors of one pass, without padding. */
@@ -247,11 +247,11 @@ export class MultiHeadAttention extends Module {
     const cache = this.#cacheIn(state);
     const projected = this.projectNew(x, rotaryContext(state.rotaryPositions, state));
     const { q, kv } = projected;
-    if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
+    if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cacheType));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token. It tells that the token is the last one, and distances depend on
     // that.
-    const options = { ...this.#maskOptions, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
+    const options = { ...this.#maskOptions, causal: true, lengthsK: state.lengths, cacheType: state.sizes.cacheType };
     return this.projectOut(this.#attendTo(queries, cache, options).reshape(q.shape), projected);
   }
 
@@ -264,20 +264,20 @@ export class MultiHeadAttention extends Module {
     const cache = this.#cacheIn(state);
     const projected = this.projectNew(x, this.#contextOf(extension, state));
     const { q, kv } = projected;
-    const { cache: type } = state.sizes;
+    const { cacheType } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }, i) => {
       const [queries, added] = [q, kv].map((rows) => rows?.rows(first, first + count)) as [Tensor, Tensor | undefined];
       first += count;
-      if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
+      if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(cacheType));
       const sequenceCache = cache.rows(sequence, sequence + 1);
       const mask = imageEffects?.mask(this.window, i);
-      if (asSteps && !mask) return this.#attendOneByOne(queries, sequenceCache, start, type);
+      if (asSteps && !mask) return this.#attendOneByOne(queries, sequenceCache, start, cacheType);
       const [, slots, width] = sequenceCache.shape as readonly [number, number, number];
       const keys = sequenceCache.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
       const masking = mask ? { causal: false, mask } : { ...this.#maskOptions, causal: true };
-      return this.#attendTo(queries, keys, { ...masking, ...lengths, cache: type });
+      return this.#attendTo(queries, keys, { ...masking, ...lengths, cacheType });
     });
     const joined = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
     return this.projectOut(joined, projected);
@@ -294,10 +294,10 @@ export class MultiHeadAttention extends Module {
    * Causal attention, one query at a time, which gives the same bits as single steps. `start`: number of keys before
    * the first query's own.
    */
-  #attendOneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
+  #attendOneByOne(q: Tensor, kv: Tensor, start: number, cacheType: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
       const query = q.rows(i, i + 1).reshape(1, 1, -1); // [1, 1, heads·d]
-      const options = { ...this.#maskOptions, causal: true, lengthsK: [start + i + 1], cache };
+      const options = { ...this.#maskOptions, causal: true, lengthsK: [start + i + 1], cacheType };
       return this.#attendTo(query, kv, options).reshape(1, -1);
     });
   }
@@ -309,7 +309,7 @@ export class MultiHeadAttention extends Module {
   crossStep(x: Tensor, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
-    const options = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
+    const options = { lengthsK: state.sourceLengths, cacheType: state.sizes.cacheType };
     return this.projectOut(this.#attendTo(queries, state.cacheOf(this), options)).reshape(x.shape);
   }
 
@@ -416,7 +416,7 @@ export class MultiHeadAttention extends Module {
    * Attention of queries to keys and values with the options of this layer and of the pass. Returns the outputs of the
    * heads. With `whole`, it projects them, and the observer sees the pass.
    */
-  #attendTo(q: Tensor, kv: Tensor, { cache, ...pass }: PassOptions, whole?: WholePass): Tensor {
+  #attendTo(q: Tensor, kv: Tensor, { cacheType, ...pass }: PassOptions, whole?: WholePass): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
     const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]
@@ -424,7 +424,7 @@ export class MultiHeadAttention extends Module {
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
     const ofScores = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...pass };
-    const ofValues = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cache };
+    const ofValues = { relativeValues: this.relative?.values, dropout: this.dropout?.options, cacheType };
     const options = { ...ofValues, ...ofScores };
     const outputs = this.attend(q, k, v, options);
     if (!whole) return outputs;

@@ -26,7 +26,7 @@
 //
 // Layers declare their caches (`CacheSpec`). Keys and values have a row for each token. A recurrent state stands
 // for all tokens before it, so it is kept at some lengths only (`recurrent-slots.ts`). A sequence can go on from the
-// lengths that `resumable` returns. A run that needs a state which is not kept fails.
+// lengths that `resumableLength` returns. A run that needs a state which is not kept fails.
 
 import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -64,8 +64,8 @@ export interface CacheSpec {
 export interface CacheSizes {
   /** The model that the state belongs to. */
   readonly model: object;
-  /** The type of keys and values. Default: 'float32'. */
-  readonly cache?: CacheType | undefined;
+  /** The format of keys and values. Default: 'float32'. */
+  readonly cacheType?: CacheType | undefined;
   /** Caches of all layers. */
   readonly caches: readonly CacheSpec[];
   /** Batch items; each has `beams` sequences. */
@@ -126,7 +126,7 @@ export class DecoderState {
     };
     const rowsOf = (of: Tensor | null | undefined, count: number, make: () => Tensor) =>
       unscoped(() => of?.rows(0, count) ?? make());
-    const dtype = (sizes.cache ?? 'float32') === 'float32' ? 'float32' : 'int32';
+    const dtype = (sizes.cacheType ?? 'float32') === 'float32' ? 'float32' : 'int32';
     const sequences = sources * beams;
     this.sequences = sequences;
     this.tokens = rowsOf(whole?.tokens, sequences, () => zeros([sequences], 'int32'));
@@ -264,7 +264,7 @@ export class DecoderState {
 
   /**
    * Lets sequence `to` begin with the first `length` tokens of sequence `from`, of this state or of `source`, another
-   * state of the model. `length` is all that it has, or `resumable`. Throws ArgumentError for sequences that are not
+   * state of the model. `length` is all that it has, or a `resumableLength`. Throws ArgumentError for sequences that are not
    * there or have no room for it.
    */
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
@@ -295,7 +295,7 @@ function checkCopy(state: DecoderState, source: DecoderState, to: number, from: 
   const op = 'copySequence';
   if (state.sizes.model !== source.sizes.model)
     throw new ArgumentError(`${op}: source is a state of another model, expected one of the same`);
-  const [cacheType, sourceCacheType] = [state, source].map(({ sizes: { cache = 'float32' } }) => cache);
+  const [cacheType, sourceCacheType] = [state, source].map(({ sizes: { cacheType: type = 'float32' } }) => type);
   if (cacheType !== sourceCacheType)
     throw new ArgumentError(`${op}: source keeps keys and values as ${sourceCacheType}, expected ${cacheType}`);
   const isIn = (n: number) => (i: number) => isWhole(i) && i < n;

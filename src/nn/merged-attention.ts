@@ -27,7 +27,7 @@ export class MergedAttention extends MultiHeadAttention implements Mixer {
   /** Caches between steps. Throws ArgumentError for packed types, because `step` needs the scores of both parts. */
   override cacheSpecs(type: CacheType = 'float32'): readonly CacheSpec[] {
     if (type !== 'float32')
-      throw new ArgumentError(`MergedAttention: cache is ${type}, expected float32: other types are not supported`);
+      throw new ArgumentError(`MergedAttention: cacheType is ${type}, expected float32: other types are not supported`);
     const width = 2 * this.kvHeads * this.headSize;
     return [
       { part: this, rows: 'tokens', width },

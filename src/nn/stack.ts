@@ -229,7 +229,7 @@ export class Stack extends Module {
     for (const { selfAttn, multiheadAttn } of this.layers) {
       selfAttn.cacheMemory?.(memory, state);
       if (!multiheadAttn) continue;
-      const format = multiheadAttn.cacheFormat(state.sizes.cache);
+      const format = multiheadAttn.cacheFormat(state.sizes.cacheType);
       cacheFill(state.cacheOf(multiheadAttn), multiheadAttn.keysAndValues(hidden), batch.lengths, format);
     }
   }

@@ -81,7 +81,7 @@ export interface AttentionValueOptions extends AttentionOptions {
    * The type of k and v, which are the halves of a key–value cache's columns. Packed ones are int32 [B, T, kvHeads ·
    * cacheWords]; they are read without gradients, and their heads are as wide as q's. Default: 'float32'.
    */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
 }
 
 const STAGES = ['raw', 'capped', 'biased', 'softmax'] as const;
@@ -131,6 +131,6 @@ export const ATTENTION_KINDS: Kinds<AttentionValueOptions> = {
   relativeValues: TENSOR,
   sinks: TENSOR,
   dropout: orNull('object'),
-  cache: CACHE_TYPES,
+  cacheType: CACHE_TYPES,
 };
 export const WEIGHTS_KINDS: Kinds<AttentionWeightsOptions> = { ...SCORES, stage: STAGES };

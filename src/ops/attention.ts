@@ -43,7 +43,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionVal
 function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
   const { relativeValues = null, dropout = null } = options;
   const dropping = droppingOf(dropout);
-  const inputs = checkAttention('attention', device, q, k, options, options.cache);
+  const inputs = checkAttention('attention', device, q, k, options, options.cacheType);
   checkDType('attention', 'v', v, k.dtype);
   const isPacked = k.dtype === 'int32';
   const words = headWidth('attention', 'v', v, inputs.sizes.kvHeads);

@@ -15,7 +15,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds } from './architectures.js';
 import { type BlankModel, blankModel, type ModelFolder, openFolder } from './blank-model.js';
 import { generationOptions, ignoredSettings } from './generation-config.js';
-import { checkHubOptions, type HubOptions } from './hub-options.js';
+import { checkHubOptions, type HubOptions, hubOptionNames } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
@@ -76,7 +76,7 @@ export interface LoadModelOptions extends HubOptions {
    * The format of keys and values in generation, which becomes the model's `cacheType`. 'float16' takes half of the
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
   /**
    * The language of a speech model that has an adapter for each (MMS): a part of the name of `adapter.fra.safetensors`.
    * Default: that of the folder's own weights.
@@ -93,7 +93,7 @@ export interface LoadModelOptions extends HubOptions {
 
 /** The options of `loadModel` after all checks, with the defaults that do not depend on the files. */
 interface CheckedOptions extends Omit<LoadModelOptions, Exclude<keyof HubOptions, 'signal'>> {
-  readonly cache: CacheType;
+  readonly cacheType: CacheType;
   readonly onWarning: OnWarning;
   /** The options of the hub, without the signal: it aborts loading, but not saving, which opens the source again. */
   readonly hub: Omit<HubOptions, 'signal'>;
@@ -175,7 +175,7 @@ async function loadFrom(
   const isPacked = packedName !== null || backbone.weights !== undefined;
   if (config.format === 'simdformer') {
     const model = await loadOwn(device, source, options, packingOf({ ...options, isPacked }));
-    model.cacheType = options.cache;
+    model.cacheType = options.cacheType;
     return model;
   }
   const folder: FamilyFolder = {
@@ -199,7 +199,7 @@ async function loadFrom(
   } finally {
     stored.close();
   }
-  model.cacheType = options.cache;
+  model.cacheType = options.cacheType;
   return model.eval() as LoadedModel;
 }
 
@@ -209,16 +209,15 @@ async function inLanguage(source: ModelSource, language: string | undefined): Pr
   return (await import('./target-language.js')).withTargetLanguage(source, language);
 }
 
-const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cache'] as const;
+const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cacheType'] as const;
 const TASK_NAMES = ['head', 'labels', 'problemType', 'baseModel', 'targetLang'] as const;
-const NAMES = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
+const NAMES = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...hubOptionNames] as const;
 
 function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
   const { revision, token, cacheDir, onProgress, ...loadOptions } = checkKnown('loadModel', options, NAMES);
   const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, signal } =
     loadOptions;
-  const { cache = 'float32', onWarning = warn } = loadOptions;
+  const { cacheType = 'float32', onWarning = warn } = loadOptions;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -235,8 +234,8 @@ function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
   checkHubOptions('loadModel', { ...hub, signal });
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
-  checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { ...loadOptions, cache, onWarning, hub };
+  checkOneOf('loadModel', 'cacheType', cacheType, CACHE_TYPES);
+  return { ...loadOptions, cacheType, onWarning, hub };
 }
 
 /** The folder of a model of a family, and functions that read more of it. */

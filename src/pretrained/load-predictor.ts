@@ -12,7 +12,7 @@ import { Initializer } from '../nn/init.js';
 import type { Module } from '../nn/module.js';
 import { completeConfig } from './config.js';
 import { withSplitExperts } from './fused-experts.js';
-import { checkHubOptions, type HubOptions } from './hub-options.js';
+import { checkHubOptions, type HubOptions, hubOptionNames } from './hub-options.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { openWeights } from './weights.js';
 
@@ -57,7 +57,7 @@ export async function loadPredictor(
 }
 
 const FORMATS = ['float32', 'float16', 'bfloat16', 'int8', 'int4'] as const;
-const NAMES = ['weights', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
+const NAMES = ['weights', ...hubOptionNames] as const;
 /** Tensors of a layer for multi-token prediction, without those of the model itself. */
 const LAYER = /^mtp\.(?!(embed_tokens|shared_head)\.)/;
 

@@ -237,7 +237,7 @@ it('prepares each state in slices before it is made, those of caches for longer 
 
 it('lets callers begin in separate turns of the event loop after they have waited for the shared batch', async () => {
   const model = makeModel(decoderOnly);
-  const batch = SharedBatch.of(model, { type: 'float32', maxLength: 20 });
+  const batch = SharedBatch.of(model, { cacheType: 'float32', maxLength: 20 });
   const turns = new Set<number>();
   await countTurns((turn) =>
     withSlowClock(() => Promise.all(Array.from({ length: 8 }, () => batch.batching().then(() => turns.add(turn()))))),

@@ -363,6 +363,9 @@ describe('continuous batching', () => {
     const batching = new ContinuousBatching(model, { context: 16 });
     const refused = (options: object, prompt = [5]) => expect(() => batching.stream(prompt, options));
     refused({ numBeams: 2 }).toThrow('there is no option numBeams');
+    refused({ numBeamGroups: 2 }).toThrow('there is no option numBeamGroups');
+    refused({ diversityPenalty: 1 }).toThrow('there is no option diversityPenalty');
+    refused({ cacheType: 'int8' }).toThrow('there is no option cacheType');
     refused({ temprature: 2 }).toThrow('there is no option temprature');
     refused({ topLogProbabilities: 21 }).toThrow('expected an integer from 0 to 11');
     refused({}, Array(16).fill(5)).toThrow('longer than');

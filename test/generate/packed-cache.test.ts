@@ -19,8 +19,8 @@ function expectNear(type: (typeof packed)[number], actual: readonly number[], ex
 /** The log-probabilities of the same tokens with each type. */
 async function logProbabilities(model: Transformer, rows: number[][], more: GenerateOptions = {}) {
   const { sequences } = await model.generate(rows, options);
-  const of = async (cache: CacheType) => {
-    const same = { ...options, ...more, cache, prefix: sequences };
+  const of = async (cacheType: CacheType) => {
+    const same = { ...options, ...more, cacheType, prefix: sequences };
     return (await model.generate(rows, same)).logProbabilities;
   };
   return { plain: await of('float32'), float16: await of('float16'), int8: await of('int8') };
@@ -40,7 +40,7 @@ describe.each(Object.entries(kinds))('packed keys and values, %s', (_, kind) => 
   it.each(packed)("%s: are used by the model's setting, alone and in a batch, with beams and samples", async (type) => {
     const model = makeModel(kind);
     for (const more of [{}, { numBeams: 3, numReturnSequences: 2 }, { doSample: true, numReturnSequences: 2 }]) {
-      const together = await model.generate(inputs, { ...options, ...more, cache: type });
+      const together = await model.generate(inputs, { ...options, ...more, cacheType: type });
       model.cacheType = type;
       const count = together.sequences.length / inputs.length;
       for (const [i, input] of inputs.entries()) {
@@ -59,8 +59,8 @@ describe.each(Object.entries(kinds))('packed keys and values, %s', (_, kind) => 
 describe.each(packed)('%s of a decoder', (type) => {
   it('take a half, or about a quarter, of the memory', () => {
     const model = makeModel({ ...rotary, dModel: 256 });
-    const words = (cache: CacheType) => {
-      using state = model.startDecoding({ cache });
+    const words = (cacheType: CacheType) => {
+      using state = model.startDecoding({ cacheType });
       return state.caches[0]?.shape[2] as number;
     };
     expect(words(type) / words('float32')).toBe({ float16: 0.5, int8: 0.265625 }[type]);
@@ -70,8 +70,8 @@ describe.each(packed)('%s of a decoder', (type) => {
   it('give the same results in chunks as at once, and can be continued', async () => {
     const model = makeModel(rotary);
     const prompt = text(40);
-    using whole = model.startDecoding({ cache: type });
-    using parts = model.startDecoding({ cache: type });
+    using whole = model.startDecoding({ cacheType: type });
+    using parts = model.startDecoding({ cacheType: type });
     const first = model.prefill(whole, [prompt]).dataSync();
     model.extend(parts, [prompt.slice(0, 13)], { logits: 'none' });
     expect(model.extend(parts, [prompt.slice(13)], { starts: [13] }).dataSync()).toEqual(first);
@@ -84,12 +84,12 @@ describe.each(packed)('%s of a decoder', (type) => {
 
   it('work with prompt caches, their forks, and drafts', async () => {
     const model = makeModel(rotary);
-    using cache = new PromptCache(model, { cache: type });
-    expect(cache.type).toBe(type);
-    const plain = await model.generate([text(20)], { ...options, cache: type });
+    using cache = new PromptCache(model, { cacheType: type });
+    expect(cache.cacheType).toBe(type);
+    const plain = await model.generate([text(20)], { ...options, cacheType: type });
     expect((await model.generate([text(20)], { ...options, cache })).sequences).toEqual(plain.sequences);
     using fork = cache.fork();
-    expect(fork.type).toBe(type);
+    expect(fork.cacheType).toBe(type);
     const longer = [...text(20), ...(plain.sequences[0] as number[]), ...text(4, 2)];
     const [a, b] = [
       await model.generate([longer], { ...options, cache }),
@@ -99,8 +99,8 @@ describe.each(packed)('%s of a decoder', (type) => {
     using other = new PromptCache(model);
     expect(() => other.share(cache, longer)).toThrow(ArgumentError);
     const [guessed, stepped] = [
-      await model.generate([text(20)], { ...options, cache: type, draft: 'prompt' }),
-      await model.generate([text(20)], { ...options, cache: new PromptCache(model, { cache: type }) }),
+      await model.generate([text(20)], { ...options, cacheType: type, draft: 'prompt' }),
+      await model.generate([text(20)], { ...options, cache: new PromptCache(model, { cacheType: type }) }),
     ];
     expect(guessed).toEqual(stepped);
     model.dispose();
@@ -110,7 +110,7 @@ describe.each(packed)('%s of a decoder', (type) => {
     const model = makeModel(rotary);
     const prompts = [text(9), text(17, 2), text(3, 3), [...text(9), 4, 5], text(12, 5)];
     const answers = async (parallel: number) => {
-      const batching = new ContinuousBatching(model, { parallel, cache: type, chunk: 5 });
+      const batching = new ContinuousBatching(model, { parallel, cacheType: type, chunk: 5 });
       const all = await Promise.all(
         prompts.map(async (prompt, i) => {
           const tokens = [];
@@ -129,15 +129,21 @@ describe.each(packed)('%s of a decoder', (type) => {
 
 it('refuse other types', async () => {
   const model = makeModel(rotary);
-  const cache = 'int4' as 'int8';
-  await expect(model.generate([text(3)], { ...options, cache })).rejects.toThrow(
-    'cache is "int4", expected a PromptCache or one of float32, float16, int8',
+  const cacheType = 'int4' as 'int8';
+  await expect(model.generate([text(3)], { ...options, cacheType })).rejects.toThrow(
+    'cacheType is "int4", expected one of float32, float16, int8',
   );
-  expect(() => model.startDecoding({ cache })).toThrow(ArgumentError);
-  expect(() => new PromptCache(model, { cache })).toThrow(ArgumentError);
-  expect(() => new ContinuousBatching(model, { cache })).toThrow(ArgumentError);
-  using int8 = model.startDecoding({ cache: 'int8' });
-  using float16 = model.startDecoding({ cache: 'float16' });
+  expect(() => model.startDecoding({ cacheType })).toThrow(ArgumentError);
+  expect(() => new PromptCache(model, { cacheType })).toThrow(ArgumentError);
+  expect(() => new ContinuousBatching(model, { cacheType })).toThrow(ArgumentError);
+  using own = new PromptCache(model);
+  for (const [old, message] of [
+    [{ cache: 'int8' }, 'cache is "int8", expected a PromptCache'],
+    [{ cache: own, cacheType: 'int8' }, 'cache has a format of its own'],
+  ] as const)
+    await expect(model.generate([text(3)], { ...options, ...old } as never)).rejects.toThrow(message);
+  using int8 = model.startDecoding({ cacheType: 'int8' });
+  using float16 = model.startDecoding({ cacheType: 'float16' });
   expect(() => int8.copySequence(0, 0, 1, float16)).toThrow(ArgumentError);
   model.dispose();
 });

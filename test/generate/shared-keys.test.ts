@@ -26,8 +26,8 @@ describe.each([
 
   it('reads packed keys of other layers', async () => {
     const prompt = text(40);
-    const logits = (cache: 'float32' | 'float16') => {
-      using state = model.startDecoding({ maxLength: 64, cache });
+    const logits = (cacheType: 'float32' | 'float16') => {
+      using state = model.startDecoding({ maxLength: 64, cacheType });
       model.extend(state, [prompt], { logits: 'none' });
       state.tokens.write([5]);
       return model.step(state).dataSync();

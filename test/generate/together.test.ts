@@ -50,19 +50,22 @@ const callsOf = (extra: GenerateOptions = {}): Call[] =>
   ]);
 
 describe('calls that begin together', () => {
-  it.each([undefined, 'float16', 'int8'] as const)('take the steps of the longest one: cache %s', async (cache) => {
-    const model = makeModel(sizes);
-    const calls = callsOf({ cache });
-    const alone = await oneByOne(model, calls);
-    expect(steps).not.toHaveBeenCalled();
-    const together = await Promise.all(calls.map(([input, options]) => model.generate(input, options)));
-    expect(together).toEqual(alone);
-    expect(maxRows()).toBeGreaterThanOrEqual(calls.length);
-    const written = alone.flatMap(({ logProbabilities }) => logProbabilities.map(({ length }) => length));
-    const total = written.reduce((sum, length) => sum + length);
-    expect(steps.mock.calls.length).toBeLessThan(total / 4);
-    model.dispose();
-  });
+  it.each([undefined, 'float16', 'int8'] as const)(
+    'take the steps of the longest one: cacheType %s',
+    async (cacheType) => {
+      const model = makeModel(sizes);
+      const calls = callsOf({ cacheType });
+      const alone = await oneByOne(model, calls);
+      expect(steps).not.toHaveBeenCalled();
+      const together = await Promise.all(calls.map(([input, options]) => model.generate(input, options)));
+      expect(together).toEqual(alone);
+      expect(maxRows()).toBeGreaterThanOrEqual(calls.length);
+      const written = alone.flatMap(({ logProbabilities }) => logProbabilities.map(({ length }) => length));
+      const total = written.reduce((sum, length) => sum + length);
+      expect(steps.mock.calls.length).toBeLessThan(total / 4);
+      model.dispose();
+    },
+  );
 
   it('streams yield the tokens of their own call', async () => {
     const model = makeModel(sizes);

@@ -59,5 +59,5 @@ it('has equal gradients with gradient checkpointing', () => {
 
 it('refuses packed keys', () => {
   const memory = model.encode([text(4, 1)]);
-  expect(() => model.startDecoding({ memory, cache: 'int8' })).toThrow(/cache is int8, expected float32/);
+  expect(() => model.startDecoding({ memory, cacheType: 'int8' })).toThrow(/cacheType is int8, expected float32/);
 });

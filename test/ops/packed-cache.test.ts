@@ -162,7 +162,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
       const cache = device.zeros([1, 1, 2 * words], 'int32');
       cacheFill(cache, x, device.tensor(Int32Array.of(1)), { type: 'int8', headSize: 32 });
       const q = device.zeros([1, 1, 32]);
-      const y = attention(q, cache.columns(0, words), cache.columns(words, 2 * words), { cache: 'int8' });
+      const y = attention(q, cache.columns(0, words), cache.columns(words, 2 * words), { cacheType: 'int8' });
       expect(y.dataSync().every(Number.isNaN)).toBe(true);
     }
   });
@@ -189,7 +189,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
         }),
         [2, 9, heads * width],
       );
-      const options = { heads, kvHeads, cache: type };
+      const options = { heads, kvHeads, cacheType: type };
       const results = [attention(one, k, v, options).dataSync(), attention(many, k, v, options).dataSync()];
       const rounding = 1e-5; // sums of 150 floats
       for (let i = 0; i < outputs.length; i++) {
@@ -232,7 +232,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
     ]) {
       const options = { heads: 6, kvHeads: 2, causal: true, lengthsK, ...more };
       const [a, b] = [
-        attention(q, k, v, { ...options, cache: type }),
+        attention(q, k, v, { ...options, cacheType: type }),
         attention(q, floats.columns(0, 80), floats.columns(80, 160), options),
       ].map((y) => y.dataSync());
       a?.forEach((value, i) => {
@@ -253,7 +253,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
         q.subarray((of[0] as number) * 576),
       ];
       const some = device.tensor(queries.slice(0, of.length * 576), [of.length, 1, 576]);
-      const options = { heads: 9, kvHeads: 3, cache: type } as const;
+      const options = { heads: 9, kvHeads: 3, cacheType: type } as const;
       const y = attention(some, rows.columns(0, words / 2), rows.columns(words / 2, words), options);
       return Array.from(y.dataSync());
     };
@@ -269,9 +269,9 @@ describe.each(isas)('a packed cache, %s', (isa) => {
     const { cache, k, v } = makeCache(device, 'int8', { batch: 1, keys: 3, heads: 1, kvHeads: 1, width: 32 });
     const q = device.zeros([1, 1, 32]);
     expect(() => attention(q, k, v)).toThrow(DTypeError);
-    expect(() => attention(q, k, v, { cache: 'float16' })).toThrow(ShapeError);
-    expect(() => attention(device.zeros([1, 1, 64]), k, v, { cache: 'int8' })).toThrow(ShapeError);
-    expect(() => attention(q, k, v, { cache: 'int4' as 'int8' })).toThrow(ArgumentError);
+    expect(() => attention(q, k, v, { cacheType: 'float16' })).toThrow(ShapeError);
+    expect(() => attention(device.zeros([1, 1, 64]), k, v, { cacheType: 'int8' })).toThrow(ShapeError);
+    expect(() => attention(q, k, v, { cacheType: 'int4' as 'int8' })).toThrow(ArgumentError);
     const positions = device.tensor(Int32Array.of(0));
     const format = { type: 'int8', headSize: 32 } as const;
     expect(() => cacheAppend(cache, device.zeros([1, 32]), positions, format)).toThrow(ShapeError);

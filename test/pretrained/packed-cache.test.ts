@@ -37,7 +37,7 @@ afterAll(() => device.dispose());
 describe.each([...decoders, ...others])('%s', (name) => {
   it('generates with packed keys and values', async () => {
     const model = await loadModel(device, fileURLToPath(new URL(`../data/reference/${name}`, import.meta.url)), {
-      cache: 'float16',
+      cacheType: 'float16',
     });
     const random = new Random(name);
     const rows = [21, 9].map((length) => Array.from({ length }, () => 5 + random.below(40)));
@@ -45,10 +45,10 @@ describe.each([...decoders, ...others])('%s', (name) => {
     const shape = featureShape ? [2, ...(featureShape as readonly number[])] : null;
     const input = shape ? device.tensor(random.normal(shape).data, shape) : rows;
     const options = { maxNewTokens: 12, stopTokens: [], doSample: false, numBeams: 1 };
-    const { sequences } = await model.generate(input, { ...options, cache: 'float32' });
-    const of = async (cache: CacheType) => {
+    const { sequences } = await model.generate(input, { ...options, cacheType: 'float32' });
+    const of = async (cacheType: CacheType) => {
       const start = model.maxSourceLength > 0 ? { memory: model.encode(input) } : { sequences: 2 };
-      using state = model.startDecoding({ ...start, maxLength: 40, cache });
+      using state = model.startDecoding({ ...start, maxLength: 40, cacheType });
       const all: (readonly number[])[] = [];
       if (!('memory' in start)) all.push(Array.from(await model.prefill(state, rows).data()));
       const first = 'memory' in start ? [model.startId as number] : [];
@@ -60,18 +60,18 @@ describe.each([...decoders, ...others])('%s', (name) => {
       return all;
     };
     const plain = await of('float32');
-    for (const cache of ['float16', 'int8'] as const) {
-      const worst = (await of(cache)).map((logits, step) => {
+    for (const cacheType of ['float16', 'int8'] as const) {
+      const worst = (await of(cacheType)).map((logits, step) => {
         const exact = plain[step] as readonly number[];
         const differences = logits.map((x, i) => Math.abs(x - (exact[i] as number)));
         return Math.max(...differences) / Math.max(...exact.map(Math.abs));
       });
       worst.sort((a, b) => a - b);
-      expect(worst[worst.length >> 1]).toBeLessThan(off[cache]);
+      expect(worst[worst.length >> 1]).toBeLessThan(off[cacheType]);
       expect(worst.at(-1)).toBeGreaterThan(0);
-      const told = cache === 'float16' ? undefined : cache; // the model was loaded so
-      const beams = await model.generate(input, { ...options, cache: told, numBeams: 3 });
-      expect(await model.generate(input, { ...options, cache, numBeams: 3 })).toEqual(beams);
+      const told = cacheType === 'float16' ? undefined : cacheType; // the model was loaded so
+      const beams = await model.generate(input, { ...options, cacheType: told, numBeams: 3 });
+      expect(await model.generate(input, { ...options, cacheType, numBeams: 3 })).toEqual(beams);
     }
     model.dispose();
   });

@@ -81,7 +81,7 @@ const choices: Record<string, GenerateOptions> = {
   'by sampling': { doSample: true, temperature: 3, seed: 5, maxNewTokens: 60 },
   'with penalties': { repetitionPenalty: 3, maxNewTokens: 60 },
   'with a prefix': { prefix: [1, 2, 3], maxNewTokens: 30 },
-  'with keys of int8': { cache: 'int8', maxNewTokens: 60 },
+  'with keys of int8': { cacheType: 'int8', maxNewTokens: 60 },
 };
 
 it.each(Object.entries(choices))('gives the bits of generation without guesses, %s', async (_, options) => {

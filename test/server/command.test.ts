@@ -108,8 +108,8 @@ describe('simdformer serve', () => {
       await ended;
       return choices[0]!.logprobs.token_logprobs;
     };
-    const byItself = async (weights: 'int8' | 'float32', cache: 'float16' | 'float32') => {
-      const model = await loadModel(server.models.stories.device, server.folder, { weights, cache });
+    const byItself = async (weights: 'int8' | 'float32', cacheType: 'float16' | 'float32') => {
+      const model = await loadModel(server.models.stories.device, server.folder, { weights, cacheType });
       const options = { maxNewTokens: 24, doSample: false };
       const batching = new ContinuousBatching(model, { parallel: 1, context: 64 });
       const logProbabilities: number[] = [];
@@ -121,7 +121,7 @@ describe('simdformer serve', () => {
     const [halves, floats] = [await byItself('int8', 'float16'), await byItself('int8', 'float32')];
     expect(halves).not.toEqual(floats);
     expect(await told(['--weights', 'int8'])).toEqual(halves);
-    expect(await told(['--weights', 'int8', '--cache', 'float32'])).toEqual(floats);
+    expect(await told(['--weights', 'int8', '--cache-type', 'float32'])).toEqual(floats);
     expect(await told([])).toEqual(await byItself('float32', 'float32'));
   });
 

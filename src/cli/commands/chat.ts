@@ -17,7 +17,7 @@ interface Options {
   tools?: string;
   context?: number;
   weights?: LoadModelOptions['weights'];
-  cache?: CacheType;
+  cacheType?: CacheType;
   whenFull: WhenFull;
   restore?: string;
   image?: string[];
@@ -69,7 +69,7 @@ export function chatCommand(): Command {
     .addHelpText('after', example('chat HuggingFaceTB/SmolLM2-135M-Instruct --system "You answer briefly."'))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
-      const model = await loadModel(device, name, { weights: options.weights, cache: options.cache });
+      const model = await loadModel(device, name, { weights: options.weights, cacheType: options.cacheType });
       const { draft = null } = options;
       const guesses = draft === null ? null : await draftOf(model, name, draft);
       const chat = await start(model, options);

@@ -24,7 +24,7 @@ interface RunOptions {
   image?: string[];
   json?: boolean;
   weights?: LoadModelOptions['weights'];
-  cache?: CacheType;
+  cacheType?: CacheType;
 }
 
 export function runCommand(): Command {
@@ -150,8 +150,8 @@ async function printStream(
 }
 
 function generateOptions(options: RunOptions): GenerateOptions {
-  const { beams = 1, nBest, sample, maxTokens, seed, cache } = options;
-  const optional = { doSample: sample, maxNewTokens: maxTokens, cache };
+  const { beams = 1, nBest, sample, maxTokens, seed, cacheType } = options;
+  const optional = { doSample: sample, maxNewTokens: maxTokens, cacheType };
   const definedFlags = Object.entries(optional).filter(([, value]) => value !== undefined);
   const flags = generationFlags(options);
   const numBeams = (flags.doSample ?? sample) ? beams : Math.max(beams, nBest);

@@ -25,7 +25,7 @@ interface Options extends Pick<ServeOptions, 'parallel' | 'context' | 'maxWaitin
   apiKey?: string[];
   drain: number;
   weights?: LoadModelOptions['weights'];
-  cache?: LoadModelOptions['cache'];
+  cacheType?: LoadModelOptions['cacheType'];
 }
 
 export function serveCommand(): Command {
@@ -93,7 +93,7 @@ export function serveCommand(): Command {
 }
 
 async function serveModels(names: string[], options: Options, command: Command): Promise<void> {
-  const { apiKey, drain, weights, cache, imageHost: imageHosts, modelsDir, pin, ...others } = options;
+  const { apiKey, drain, weights, cacheType, imageHost: imageHosts, modelsDir, pin, ...others } = options;
   const { keepAlive: keepAliveSeconds, maxMemory: maxMemoryBytes, ...settings } = others;
   if (names.length === 0 && modelsDir === undefined)
     command.error("error: missing argument 'model': give models, or their folder by --models-dir");
@@ -102,7 +102,7 @@ async function serveModels(names: string[], options: Options, command: Command):
   const device = await openDevice(command);
   try {
     const pinned = pin ?? (isManaged ? [] : true);
-    const models = await servedModels(device, names, modelsDir, { weights, cache, pinned });
+    const models = await servedModels(device, names, modelsDir, { weights, cacheType, pinned });
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);
     const server = await serve({

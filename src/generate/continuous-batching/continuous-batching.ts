@@ -122,7 +122,7 @@ export class ContinuousBatching {
       maxWaiting: 'whole',
       chunk: 'count',
       reserve: 'boolean',
-      cache: CACHE_TYPES,
+      cacheType: CACHE_TYPES,
       lookup: LOOKUPS,
     });
     const longest = Math.min(model.maxLength, BATCHING_DEFAULTS.context);
@@ -151,7 +151,7 @@ export class ContinuousBatching {
     const shared = (prompt: readonly number[], length: number, promptLength: number) =>
       this.#passes.resumable(sharable(this.#model, prompt, length, promptLength));
     this.#rows = new Rows(this.#initial.rows, shared);
-    this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
+    this.#passes = new Passes(model, this.#initial, this.#limit, options.cacheType);
     this.#prompts = new PromptChunks(model, this.#passes, this.#rows, chunk);
     this.#drafts = new Drafts(lookup);
   }

@@ -29,11 +29,11 @@ export interface BatchingOptions {
    */
   chunk?: number | undefined;
   /** Format of keys and values, see `generate`. Default: the model's `cacheType`. */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
   /**
    * Prompt look-up for a sequence that runs alone: its next tokens are drafted from its text and from earlier answers
    * of its scope. The model checks the draft in one pass. Tokens and log-probabilities are the same as without drafts.
-   * 'auto' drafts while that saves time: drafts may lose 1 % of the time. 'always' drafts whatever it costs. Default
+   * 'auto' drafts while that saves time: drafts may lose 1 % of the time. 'always' drafts whatever it costs. Default:
    * 'auto'.
    */
   lookup?: 'auto' | 'always' | 'never' | undefined;
@@ -75,6 +75,8 @@ export const MAX_TOP = 20;
 /** Options that do not fit a request for one sequence of a shared batch. */
 const LEFT_OUT = [
   'numBeams',
+  'numBeamGroups',
+  'diversityPenalty',
   'numReturnSequences',
   'cropContext',
   'outputAttentions',
@@ -85,6 +87,7 @@ const LEFT_OUT = [
   'draft',
   'onDraft',
   'responseFormat',
+  'cacheType',
 ] as const;
 
 /** Defaults of BatchingOptions. The default context is the model's maxLength, but at most `context`. */

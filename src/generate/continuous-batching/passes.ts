@@ -89,7 +89,7 @@ export class Passes {
     private readonly model: Generative,
     stateSize: StateSize,
     private readonly limit: StateSize,
-    private readonly cache: CacheType | undefined,
+    private readonly cacheType: CacheType | undefined,
   ) {
     if (!model.extendInParts)
       throw new ArgumentError('ContinuousBatching: the model has no extendInParts(), to read prompts by');
@@ -104,7 +104,7 @@ export class Passes {
     return this.#stateSize;
   }
 
-  /** Like `DecoderState.resumable`, or 0 while there is no state. */
+  /** Like `DecoderState.resumableLength`, or 0 while there is no state. */
   resumable(length: number): number {
     return this.#state?.resumableLength(length) ?? 0;
   }
@@ -116,8 +116,8 @@ export class Passes {
 
   #newState({ rows, capacity }: StateSize): DecoderState | null {
     if (rows === 0) return null;
-    const { model, cache } = this;
-    const sizes = { sequences: rows, maxLength: capacity, textLength: this.#textLength(capacity), cache };
+    const { model, cacheType } = this;
+    const sizes = { sequences: rows, maxLength: capacity, textLength: this.#textLength(capacity), cacheType };
     return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
   }
 

@@ -11,9 +11,9 @@ import type { ContinuousBatching } from './continuous-batching.js';
 const MAX_PARALLEL = 64;
 
 /** Properties that all contexts of a batch have in common. */
-export type BatchKind = Pick<PromptCache, 'type' | 'maxLength'>;
+export type BatchKind = Pick<PromptCache, 'cacheType' | 'maxLength'>;
 
-const keyOf = ({ type, maxLength }: BatchKind) => `${type} ${maxLength}`;
+const keyOf = ({ cacheType, maxLength }: BatchKind) => `${cacheType} ${maxLength}`;
 
 /** True if several sequences of the model can share a batch. This excludes models with an encoder or a rereadLength. */
 export function canShare({ extendInParts, maxSourceLength, rereadLength }: Generative): boolean {
@@ -78,14 +78,14 @@ export class SharedBatch implements KeptBatch {
 
   #start(Batching: typeof ContinuousBatching): ContinuousBatching {
     const { model } = this;
-    const { type, maxLength } = this.kind;
+    const { cacheType, maxLength } = this.kind;
     disposeWith(model, this);
     return new Batching(model, {
       parallel: Math.min(MAX_PARALLEL, maxCacheRows(model.device)),
       context: maxLength + 1,
       maxWaiting: Number.MAX_SAFE_INTEGER,
       reserve: false,
-      cache: type,
+      cacheType,
     });
   }
 

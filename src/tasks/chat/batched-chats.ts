@@ -10,10 +10,10 @@ import type { ChatModel } from './chat-options.js';
 /** Minimum number of tokens that are copied from the cache of another conversation instead of being read again. */
 const MIN_SHARED = 16;
 
-/** Caches of conversations, by the type of their keys and values and the length of their contexts. */
+/** Caches of conversations, by the format of their keys and values and the length of their contexts. */
 const groups = new WeakMap<ChatModel, Map<string, Set<PromptCache>>>();
 
-const keyOf = ({ type, maxLength }: PromptCache) => `${type} ${maxLength}`;
+const keyOf = ({ cacheType, maxLength }: PromptCache) => `${cacheType} ${maxLength}`;
 
 /** Adds a conversation to those of the model. */
 export function join(model: ChatModel, cache: PromptCache): void {

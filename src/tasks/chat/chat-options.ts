@@ -18,7 +18,16 @@ export interface ChatModel extends Generative {
 /** Options of `generate` that `send` accepts: all except those that the conversation sets itself. */
 export type ChatGenerateOptions = Omit<
   GenerateOptions,
-  | ('cache' | 'numBeams' | 'numReturnSequences' | 'lengthPenalty' | 'earlyStopping' | 'cropContext' | 'batchSize')
+  | (
+      | 'cache'
+      | 'cacheType'
+      | 'numBeams'
+      | 'numReturnSequences'
+      | 'lengthPenalty'
+      | 'earlyStopping'
+      | 'cropContext'
+      | 'batchSize'
+    )
   | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'prefix' | 'outputAttentions')
 >;
 
@@ -39,7 +48,7 @@ export interface ChatOptions {
    * Type of the cached keys and values, see `generate`. Forks and restored conversations have the same type. Default:
    * the model's `cacheType`.
    */
-  cache?: CacheType | undefined;
+  cacheType?: CacheType | undefined;
   /**
    * Action if a message leaves no room for an answer. 'refuse': `send` throws ContextFullError, and the conversation
    * stays unchanged. 'shift': the oldest turns are hidden from the model, as few as possible; the system message and
@@ -109,7 +118,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): Checke
     tools: 'array',
     messages: 'array',
     maxLength: 'count',
-    cache: CACHE_TYPES,
+    cacheType: CACHE_TYPES,
     whenFull: WHEN_FULL,
     chatTemplate: 'string',
     variables: 'object',
@@ -124,7 +133,16 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): Checke
 /** Throws ArgumentError for values of the wrong type, and for options that the conversation sets itself. */
 export function checkGeneration<Options extends ChatGenerateOptions>(options: Options, op = 'Chat'): Options {
   checkOptions(op, options);
-  const decided = ['cache', 'numBeams', 'numReturnSequences', 'cropContext', 'batchSize', 'maxLength', 'minLength'];
+  const decided = [
+    'cache',
+    'cacheType',
+    'numBeams',
+    'numReturnSequences',
+    'cropContext',
+    'batchSize',
+    'maxLength',
+    'minLength',
+  ];
   const excluded = [...decided, 'lengthPenalty', 'earlyStopping', 'decoderStartTokenId', 'prefix', 'outputAttentions'];
   const name = excluded.find((excludedName) => excludedName in options);
   if (name !== undefined) throw new ArgumentError(`${op}: ${name} is decided by the conversation: leave it out`);

@@ -56,7 +56,7 @@ export class Chat {
     this.#options = others;
     this.#messages = messages.length > 0 ? [...messagesOf(messages)] : [];
     this.#stops = stopsOf(model, others.chatTemplate);
-    this.#cache = new PromptCache(model, { maxLength: others.maxLength, cache: others.cache });
+    this.#cache = new PromptCache(model, { maxLength: others.maxLength, cacheType: others.cacheType });
     join(model, this.#cache);
   }
 
