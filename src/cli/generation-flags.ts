@@ -15,7 +15,7 @@ export function addGenerationFlags(command: Command): Command {
     const zero = isTemperature ? '; 0 chooses the most probable tokens' : '';
     const help = `${row.help}${zero} (default: ${defaultOf(row)})`;
     const option = new Option(row.flag, help).argParser(isTemperature ? notNegative : parserOf(row));
-    command.addOption(row.group === 'sampling' ? option.implies({ sample: true }) : option);
+    command.addOption(row.category === 'sampling' ? option.implies({ sample: true }) : option);
   }
   return command;
 }
@@ -25,8 +25,8 @@ export function generationFlags(flags: object): GenerateOptions {
   const values = flags as Readonly<Record<string, unknown>>;
   const isGreedy = values.temperature === 0;
   const rows = OPTION_ROWS.filter(
-    ([name, { flag, group }]) =>
-      flag !== undefined && values[name] !== undefined && !(isGreedy && group === 'sampling'),
+    ([name, { flag, category }]) =>
+      flag !== undefined && values[name] !== undefined && !(isGreedy && category === 'sampling'),
   );
   const options = Object.fromEntries(rows.map(([name]) => [name, values[name]]));
   return isGreedy ? { ...options, doSample: false } : options;

@@ -28,8 +28,8 @@ import { Ranker, type Ranking, rankedCountOf } from './ranking.js';
 const MAX_IDLE = 4;
 
 /**
- * Maximum ratio of a reused decoder's groups to the groups that a batch needs. The encoder reads one token for each
- * unused group.
+ * Maximum ratio of a reused decoder's units to the units that a batch needs. The encoder reads one token for each
+ * unused unit.
  */
 const MAX_UNUSED_RATIO = 8;
 
@@ -44,8 +44,8 @@ type Sources = readonly Source[];
 
 /** Sizes of a decoder. They are rounded up, so that similar batches can use the same decoder. */
 interface Sizes {
-  /** Number of groups. A group is `beams` sequences that share a source or belong to the same beam search. */
-  readonly groups: number;
+  /** Number of units. A unit is `beams` sequences that share a source or belong to the same beam search. */
+  readonly units: number;
   readonly beams: number;
   readonly maxLength: number;
   /** 0 without an encoder. */
@@ -57,7 +57,7 @@ interface Sizes {
   readonly cacheType: CacheType;
 }
 
-/** A view of the first groups of a decoder, and the recorded step that computes only these groups. */
+/** A view of the first units of a decoder, and the recorded step that computes only these units. */
 interface Part {
   readonly state: DecoderState;
   readonly recorded: RecordedStep;
@@ -87,7 +87,7 @@ export interface SequenceDecoder {
    * True if the decoder drafts tokens. A step can then return several rankings even if the caller needs all logits.
    */
   readonly usesDrafts?: boolean;
-  canShrinkTo(groups: number): boolean;
+  canShrinkTo(units: number): boolean;
   step(tokens: Int32Array, order: Int32Array | null, request: StepRequest): Promise<Ranking[]>;
   read(contexts: readonly (readonly number[])[], request: StepRequest): Promise<Ranking[]>;
   /** Called when the tokens after a pass are chosen: `context` ends with them. Compares them with the draft. */
@@ -97,10 +97,10 @@ export interface SequenceDecoder {
 
 /**
  * Decodes a batch with a decoder state and its recorded steps. The model keeps the decoder after use, for the next
- * batch of the same sizes. When sequences finish, the others move to the front, and steps compute fewer groups.
+ * batch of the same sizes. When sequences finish, the others move to the front, and steps compute fewer units.
  */
 export class BatchDecoder implements SequenceDecoder {
-  /** Parts by their number of groups. */
+  /** Parts by their number of units. */
   readonly #parts = new Map<number, Part>();
   /**
    * Programs that reorder sequences and sources, recorded at their first use. The result of each is the tensor for the
@@ -109,8 +109,8 @@ export class BatchDecoder implements SequenceDecoder {
   #reorder: Program<Tensor> | null = null;
   #reorderSources: Program<Tensor> | null = null;
   readonly state: DecoderState;
-  /** Number of groups of the latest step. */
-  #groups = 0;
+  /** Number of units of the latest step. */
+  #units = 0;
   /** Copies of `state.lengths` and `state.sourceLengths`. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
@@ -133,9 +133,9 @@ export class BatchDecoder implements SequenceDecoder {
     sources: Sources,
     shape: readonly number[] | null,
   ) {
-    const { groups, beams, maxLength, sourceLength, rankedCount, stopCount, suppressedCount, cacheType } = sizes;
+    const { units, beams, maxLength, sourceLength, rankedCount, stopCount, suppressedCount, cacheType } = sizes;
     this.state = inference(model, () => {
-      const from = memory === null ? { sequences: groups } : { memory, sourceLength };
+      const from = memory === null ? { sequences: units } : { memory, sourceLength };
       return model.startDecoding({ beams, maxLength, cacheType, ...from });
     });
     const { device } = model;
@@ -147,7 +147,7 @@ export class BatchDecoder implements SequenceDecoder {
   }
 
   /**
-   * Prepares the decoder for another batch. Unused groups get a source of one token; the caller marks them as finished.
+   * Prepares the decoder for another batch. Unused units get a source of one token; the caller marks them as finished.
    */
   restart(newSources: Sources, shape: readonly number[] | null = null): void {
     const unusedCount = Math.max(0, this.state.sizes.sources - newSources.length);
@@ -193,15 +193,15 @@ export class BatchDecoder implements SequenceDecoder {
 
   #begin(sources: Sources, shape: readonly number[] | null): void {
     this.#isFirst = true;
-    this.#groups = this.state.sizes.sources;
+    this.#units = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
     this.#sourceLengths = Int32Array.from(sources, (source) => rowsOfSource(this.model, source, shape));
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
-  /** True if a step for this number of groups would compute fewer groups than the latest step. */
-  canShrinkTo(groups: number): boolean {
-    return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
+  /** True if a step for this number of units would compute fewer units than the latest step. */
+  canShrinkTo(units: number): boolean {
+    return this.state.sequences <= maxCacheRows(this.model.device) && this.#unitsFor(units) < this.#units;
   }
 
   /** False for prompts of one token, which a step reads. */
@@ -212,7 +212,7 @@ export class BatchDecoder implements SequenceDecoder {
   /** Number of tokens that every sequence can hold. */
   get room(): number {
     const { beams, capacity } = this.state.sizes;
-    const lengths = this.#lengths.subarray(0, this.#groups * beams);
+    const lengths = this.#lengths.subarray(0, this.#units * beams);
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
@@ -314,23 +314,23 @@ export class BatchDecoder implements SequenceDecoder {
   }
 
   async #shrink(sequences: number): Promise<Part> {
-    const groups = this.#groupsFor(sequences / this.state.sizes.beams);
-    const part = await this.#partFor(groups);
-    this.#groups = groups;
+    const units = this.#unitsFor(sequences / this.state.sizes.beams);
+    const part = await this.#partFor(units);
+    this.#units = units;
     return part;
   }
 
   /** Rounds up to a power of two, because each size needs a recording of its own. */
-  #groupsFor(groups: number): number {
-    return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
+  #unitsFor(units: number): number {
+    return Math.min(this.#units, 2 ** Math.ceil(Math.log2(units)));
   }
 
-  async #partFor(groups: number): Promise<Part> {
-    const known = this.#parts.get(groups);
+  async #partFor(units: number): Promise<Part> {
+    const known = this.#parts.get(units);
     if (known !== undefined) return known;
     const { model } = this;
-    const isWhole = groups === this.state.sizes.sources;
-    const state = isWhole ? this.state : this.state.firstSources(groups);
+    const isWhole = units === this.state.sizes.sources;
+    const state = isWhole ? this.state : this.state.firstSources(units);
     let recorded: RecordedStep | undefined;
     try {
       recorded = await recordStep(model, state, (logits) => this.#ranker.rank(logits, state.tokens));
@@ -342,7 +342,7 @@ export class BatchDecoder implements SequenceDecoder {
       throw error;
     }
     const part = { state, recorded };
-    this.#parts.set(groups, part);
+    this.#parts.set(units, part);
     return part;
   }
 
@@ -407,7 +407,7 @@ export async function startBatch(
   plan: Plan,
   { isReread = false }: { readonly isReread?: boolean } = {},
 ): Promise<BatchDecoder> {
-  const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
+  const { inputs, sourceShape, sequencesPerInput, rowsTogether, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0 } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
@@ -415,8 +415,8 @@ export async function startBatch(
   const { rereadLength } = model;
   const firstLength = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
   const sizes: Sizes = {
-    groups: (inputs.length * width) / group,
-    beams: group,
+    units: (inputs.length * sequencesPerInput) / rowsTogether,
+    beams: rowsTogether,
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), isReread ? maxLength : firstLength),
     sourceLength: Math.min(
       maxSourceLength,
@@ -460,26 +460,26 @@ async function newDecoder(
 }
 
 /**
- * Returns the idle decoder of these sizes, or else the smallest suitable one with more groups. Steps compute only the
- * groups in use.
+ * Returns the idle decoder of these sizes, or else the smallest suitable one with more units. Steps compute only the
+ * units in use.
  */
 function idleDecoderFor(
   { device, featureShape }: Generative,
   idle: readonly BatchDecoder[],
   wanted: Sizes,
 ): BatchDecoder | undefined {
-  const { groups, ...others } = wanted;
+  const { units, ...others } = wanted;
   const isLarger = ({ state, sizes }: BatchDecoder) =>
-    sizes.groups > groups &&
-    sizes.groups <= MAX_UNUSED_RATIO * groups &&
+    sizes.units > units &&
+    sizes.units <= MAX_UNUSED_RATIO * units &&
     !featureShape &&
     state.sequences <= maxCacheRows(device);
   const fitting = idle.filter(
     (decoder) =>
       Object.entries(others).every(([name, value]) => decoder.sizes[name as keyof Sizes] === value) &&
-      (decoder.sizes.groups === groups || isLarger(decoder)),
+      (decoder.sizes.units === units || isLarger(decoder)),
   );
-  return fitting.sort((a, b) => a.sizes.groups - b.sizes.groups)[0];
+  return fitting.sort((a, b) => a.sizes.units - b.sizes.units)[0];
 }
 
 /** Keeps a decoder for the next batch, unless its model was disposed of. */

@@ -225,8 +225,8 @@ function advance(decoder: SequenceDecoder, search: Search, plan: Plan, length: n
 
 /** Returns one batch if there are few inputs; otherwise batches of inputs with similar lengths, the longest first. */
 function splitIntoBatches(plan: Plan): Plan[] {
-  const { inputs, batchSize, width, maxSequences } = plan;
-  const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / width)));
+  const { inputs, batchSize, sequencesPerInput, maxSequences } = plan;
+  const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / sequencesPerInput)));
   if (inputs.length <= size) return [plan];
   const sorted = [...inputs].sort((a, b) => b.tokens.length - a.tokens.length || a.index - b.index);
   const count = Math.ceil(inputs.length / size);

@@ -42,10 +42,10 @@ export const DEFAULT_NEW_TOKENS = 256;
 export type TokenIds = readonly number[] | Int32Array;
 
 /**
- * Groups of options by purpose. `sampling`: has an effect only with `doSample`. `lengths`: depends on the prompts.
+ * Categories of options by purpose. `sampling`: has an effect only with `doSample`. `lengths`: depends on the prompts.
  * `running`: changes how the work is done; model folders and pipelines cannot set these options.
  */
-type Group = 'lengths' | 'search' | 'scores' | 'sampling' | 'running';
+type Category = 'lengths' | 'search' | 'scores' | 'sampling' | 'running';
 
 /** The limits of a number in a request to the server. */
 export interface ServerField {
@@ -58,7 +58,7 @@ export interface ServerField {
 
 /** An option: its values, and everything that other parts of the package derive from them. */
 export interface OptionRow<Value = unknown> {
-  readonly group: Group;
+  readonly category: Category;
   /** The value if neither the call nor the model sets the option. It has no effect on the output. */
   readonly default: Value;
   readonly rule: OptionRule;
@@ -108,7 +108,7 @@ export const OPTION_TABLE = {
    * Maximum number of new tokens, including `prefix`. Default: 256, or fewer if the model's maxLength leaves less room.
    */
   maxNewTokens: row<number | undefined>({
-    group: 'lengths',
+    category: 'lengths',
     default: undefined,
     check: 'count',
     help: `maximum number of new tokens (default: ${DEFAULT_NEW_TOKENS}, or as many as fit)`,
@@ -119,7 +119,7 @@ export const OPTION_TABLE = {
    * Default: none.
    */
   maxLength: row<number | undefined>({
-    group: 'lengths',
+    category: 'lengths',
     default: undefined,
     check: 'count',
     help: 'maximum length in tokens, including the start token or the longest prompt',
@@ -127,7 +127,7 @@ export const OPTION_TABLE = {
   }),
   /** Minimum number of new tokens: stop tokens are forbidden before. Default: 0. */
   minNewTokens: row<number>({
-    group: 'lengths',
+    category: 'lengths',
     default: 0,
     check: 'whole',
     help: 'minimum number of new tokens: stop tokens are forbidden before',
@@ -140,7 +140,7 @@ export const OPTION_TABLE = {
    * none.
    */
   minLength: row<number | undefined>({
-    group: 'lengths',
+    category: 'lengths',
     default: undefined,
     check: 'whole',
     help: 'minimum length in tokens, including the start token or the longest prompt',
@@ -149,7 +149,7 @@ export const OPTION_TABLE = {
 
   /** Number of hypotheses that beam search keeps for each input. Default: 1, which is greedy search or sampling. */
   numBeams: row<number>({
-    group: 'search',
+    category: 'search',
     default: 1,
     check: 'count',
     help: 'number of hypotheses that beam search keeps for each input',
@@ -160,7 +160,7 @@ export const OPTION_TABLE = {
    * searched separately, with `diversityPenalty` for tokens of earlier groups. Default: 1.
    */
   numBeamGroups: row<number>({
-    group: 'search',
+    category: 'search',
     default: 1,
     check: 'count',
     help: 'number of groups of beams that are searched separately; a divisor of numBeams',
@@ -171,7 +171,7 @@ export const OPTION_TABLE = {
    * step. Needs `numBeamGroups` above 1. Default: 0.
    */
   diversityPenalty: row<number>({
-    group: 'search',
+    category: 'search',
     default: 0,
     check: 'notNegative',
     help: 'lower the score of tokens that earlier groups of beams chose at the same step',
@@ -182,7 +182,7 @@ export const OPTION_TABLE = {
    * Default: 1.
    */
   lengthPenalty: row<number>({
-    group: 'search',
+    category: 'search',
     default: 1,
     check: 'number',
     help: 'rank hypotheses by sum of log-probabilities / length^n',
@@ -194,7 +194,7 @@ export const OPTION_TABLE = {
    * 'never': it ends when none can become better at any length.
    */
   earlyStopping: row<boolean | 'never'>({
-    group: 'search',
+    category: 'search',
     default: false,
     check: [true, false, 'never'],
     help: 'end beam search at once (true), by a heuristic (false), or only when nothing better is possible (never)',
@@ -205,7 +205,7 @@ export const OPTION_TABLE = {
    * outputs are possible. Reasons can be forbidden tokens, a tiny vocabulary or a long `prefix`. Default: 1.
    */
   numReturnSequences: row<number>({
-    group: 'search',
+    category: 'search',
     default: 1,
     check: 'count',
     help: 'number of sequences for each input: the best beams, or samples',
@@ -217,7 +217,7 @@ export const OPTION_TABLE = {
    * leave a beam a single continuation, which can be a stop token. Results are ranked by their scores. Default: false.
    */
   doSample: row<boolean>({
-    group: 'search',
+    category: 'search',
     default: false,
     check: [true, false],
     help: 'draw tokens by their probabilities',
@@ -227,11 +227,11 @@ export const OPTION_TABLE = {
    * Seed of the random numbers. Each sequence of the result has its own random stream. Equal seeds give equal results.
    * Default: 0.
    */
-  seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
+  seed: row<number>({ category: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
 
   /** A value above 1 makes tokens of the source (of the prompt without an encoder) more likely. Default: 1. */
   encoderRepetitionPenalty: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 1,
     check: 'positive',
     help: 'above 1, tokens of the source, or of the prompt, become more likely',
@@ -240,7 +240,7 @@ export const OPTION_TABLE = {
   }),
   /** A value above 1 makes tokens less likely if they have occurred in the prompt or the output. Default: 1. */
   repetitionPenalty: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 1,
     check: 'positive',
     help: 'above 1, tokens become less likely if they have occurred in the prompt or the output',
@@ -251,7 +251,7 @@ export const OPTION_TABLE = {
   }),
   /** Lowers the score of a token by this value for each time it was generated; from -2 to 2. Default: 0. */
   frequencyPenalty: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 0,
     check: twoOrLess,
     help: 'above 0, tokens become less likely each time they are generated',
@@ -261,7 +261,7 @@ export const OPTION_TABLE = {
   }),
   /** Lowers the score of a token by this value if it was generated before; from -2 to 2. Default: 0. */
   presencePenalty: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 0,
     check: twoOrLess,
     help: 'above 0, tokens become less likely once they were generated',
@@ -271,7 +271,7 @@ export const OPTION_TABLE = {
   }),
   /** No n-gram of this length occurs twice. Default: 0, no limit. */
   noRepeatNgramSize: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 0,
     check: 'whole',
     help: 'no n-gram of this length occurs twice; 0 for no limit',
@@ -281,7 +281,7 @@ export const OPTION_TABLE = {
   }),
   /** No n-gram of this length of the source (of the prompt without an encoder) is generated. Default: 0, no limit. */
   encoderNoRepeatNgramSize: row<number>({
-    group: 'scores',
+    category: 'scores',
     default: 0,
     check: 'whole',
     help: 'no n-gram of this length of the source, or of the prompt, is generated; 0 for no limit',
@@ -290,7 +290,7 @@ export const OPTION_TABLE = {
   }),
   /** Sequences of one or more tokens that are never generated. Default: none. */
   badWordsIds: row<readonly (readonly number[])[]>({
-    group: 'scores',
+    category: 'scores',
     default: [],
     check: words,
     help: 'sequences of tokens that are never generated',
@@ -299,7 +299,7 @@ export const OPTION_TABLE = {
   }),
   /** The token that is forced after the start token, such as the language to write in. Default: null, none. */
   forcedBosTokenId: row<number | null>({
-    group: 'scores',
+    category: 'scores',
     default: null,
     check: orNull(token),
     help: 'the token forced after the start token, such as a language',
@@ -312,7 +312,7 @@ export const OPTION_TABLE = {
    * chosen. Default: null, none.
    */
   forcedEosTokenId: row<number | readonly number[] | null>({
-    group: 'scores',
+    category: 'scores',
     default: null,
     check: orNull(anyOf(token, TOKENS)),
     help: 'the token forced at the end of a sequence that reaches its maximum length',
@@ -322,7 +322,7 @@ export const OPTION_TABLE = {
   }),
   /** Tokens that are never chosen. Default: none. */
   suppressTokens: row<TokenIds>({
-    group: 'scores',
+    category: 'scores',
     default: [],
     check: TOKENS,
     help: 'tokens that are never chosen',
@@ -335,7 +335,7 @@ export const OPTION_TABLE = {
    * Default: none.
    */
   beginSuppressTokens: row<TokenIds>({
-    group: 'scores',
+    category: 'scores',
     default: [],
     check: TOKENS,
     help: 'tokens that are not chosen first',
@@ -346,7 +346,7 @@ export const OPTION_TABLE = {
 
   /** Divides the logits. Below 1, likely tokens become more likely. Default: 1. */
   temperature: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 1,
     check: numberThat(isPositive, 'a positive number (doSample: false chooses the most probable tokens)'),
     help: 'divides the logits: below 1, likely tokens become more likely',
@@ -360,7 +360,7 @@ export const OPTION_TABLE = {
    * most 100 tokens. Default: 0, all tokens.
    */
   topH: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 0,
     check: 'share',
     help: 'sample from the most probable tokens that together have this share of the entropy; 0 for all',
@@ -374,7 +374,7 @@ export const OPTION_TABLE = {
    * is 50.
    */
   topK: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 0,
     check: 'whole',
     help: 'sample from the k most probable tokens; 0 for all',
@@ -385,7 +385,7 @@ export const OPTION_TABLE = {
   }),
   /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default: 1, all tokens. */
   topP: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 1,
     check: 'positiveShare',
     help: 'sample from the most probable tokens that together have probability p',
@@ -396,7 +396,7 @@ export const OPTION_TABLE = {
   }),
   /** Samples from tokens at least p times as probable as the best. Default: 0, all tokens. */
   minP: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 0,
     check: 'share',
     help: 'sample from tokens that are at least p times as probable as the best',
@@ -410,7 +410,7 @@ export const OPTION_TABLE = {
    * probability p (locally typical sampling). Default: 1, all tokens.
    */
   typicalP: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 1,
     check: 'positiveShare',
     help: 'sample from the most typical tokens that together have probability p',
@@ -421,7 +421,7 @@ export const OPTION_TABLE = {
   }),
   /** Samples from tokens with at least this probability, 3e-4 for example. Default: 0, all tokens. */
   epsilonCutoff: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 0,
     check: 'fraction',
     help: 'sample from tokens with at least this probability',
@@ -434,7 +434,7 @@ export const OPTION_TABLE = {
    * Samples from tokens with at least probability min(eta, √eta · e^−entropy), eta being 3e-4 for example. Default: 0.
    */
   etaCutoff: row<number>({
-    group: 'sampling',
+    category: 'sampling',
     default: 0,
     check: 'fraction',
     help: 'sample from tokens with at least this probability, or less if the distribution is flat',
@@ -451,7 +451,7 @@ export const OPTION_TABLE = {
    * fit into maxLength.
    */
   cropContext: row<boolean>({
-    group: 'running',
+    category: 'running',
     default: false,
     check: [true, false],
     help: 'continue beyond maxLength by reading the last maxLength tokens again for each token',
@@ -461,7 +461,7 @@ export const OPTION_TABLE = {
    * false.
    */
   outputAttentions: row<boolean>({
-    group: 'running',
+    category: 'running',
     default: false,
     check: [true, false],
     help: 'compute the attention maps of every layer for the finished sequences',
@@ -471,7 +471,7 @@ export const OPTION_TABLE = {
    * as long as its longest output. Default: 64.
    */
   batchSize: row<number>({
-    group: 'running',
+    category: 'running',
     default: 64,
     check: 'count',
     help: 'maximum number of inputs in a batch',
@@ -490,7 +490,7 @@ export type TableOptions = {
 /** Rows with their names, in order. */
 export const OPTION_ROWS = Object.entries(OPTION_TABLE) as [OptionName, AnyRow][];
 
-/** The names of the options of some groups. */
-export function namesOf(...groups: readonly Group[]): OptionName[] {
-  return OPTION_ROWS.filter(([, { group }]) => groups.includes(group)).map(([name]) => name);
+/** The names of the options of some categories. */
+export function namesOf(...categories: readonly Category[]): OptionName[] {
+  return OPTION_ROWS.filter(([, { category }]) => categories.includes(category)).map(([name]) => name);
 }

@@ -89,7 +89,7 @@ function checkPrefixes(
 function widthsOf(
   { maxSourceLength = 0 }: Generative,
   { numBeams, numReturnSequences }: GenerationSettings,
-): Pick<Plan, 'width' | 'group'> {
-  const width = numBeams > 1 ? numBeams : numReturnSequences;
-  return { width, group: maxSourceLength > 0 || numBeams > 1 ? width : 1 };
+): Pick<Plan, 'sequencesPerInput' | 'rowsTogether'> {
+  const sequencesPerInput = numBeams > 1 ? numBeams : numReturnSequences;
+  return { sequencesPerInput, rowsTogether: maxSourceLength > 0 || numBeams > 1 ? sequencesPerInput : 1 };
 }

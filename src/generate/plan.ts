@@ -50,9 +50,9 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
   /** Shape of each source if the sources are features or encodings; otherwise null. */
   readonly sourceShape: readonly number[] | null;
   /** Number of sequences of each input in the batch. */
-  readonly width: number;
+  readonly sequencesPerInput: number;
   /** Number of sequences that must leave the batch together, because they share a source or are beams. */
-  readonly group: number;
+  readonly rowsTogether: number;
   /** The number of logits of a sequence. */
   readonly vocabulary: number;
   /** Maximum number of candidates that the engine can find for a sequence. */
@@ -62,5 +62,5 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
 }
 
 /** The part of a plan that depends only on the options, not on the inputs. */
-export type GenerationSettings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | OfEngine>;
+export type GenerationSettings = Omit<Plan, 'inputs' | 'sourceShape' | 'sequencesPerInput' | 'rowsTogether' | OfEngine>;
 type OfEngine = 'vocabulary' | 'maxRanked' | 'maxSequences' | 'cacheType';

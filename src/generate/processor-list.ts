@@ -55,7 +55,7 @@ export function changesEveryStep(plan: Plan): boolean {
 function processorsIn(plan: Plan, choice: TokenChoice, isSampling: boolean): ScoreProcessor[] {
   return OPTION_ROWS.flatMap(([name, row]) => {
     const value = settingOf(plan, name);
-    const isWanted = row.processor !== undefined && (row.group === 'sampling') === isSampling;
+    const isWanted = row.processor !== undefined && (row.category === 'sampling') === isSampling;
     return isWanted && !isNeutral(row, value) ? [row.processor(value as never, choice)] : [];
   });
 }

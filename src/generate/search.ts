@@ -26,13 +26,13 @@ export interface Search {
    * in `tokens`, and have not been read yet.
    */
   readonly contexts: readonly (readonly number[])[];
-  /** Number of groups (of `plan.group` sequences) that have an unfinished sequence. */
+  /** Number of units (of `plan.rowsTogether` sequences) that have an unfinished sequence. */
   readonly open: number;
   /** True if all sequences are finished. */
   readonly done: boolean;
   /** 1 for each finished sequence of the batch, 0 for the others. */
   readonly finished: Int32Array;
-  /** Removes finished groups from the batch. Must be called after `choose` and before `tokens` and `order` are read. */
+  /** Removes finished units from the batch. Must be called after `choose` and before `tokens` and `order` are read. */
   compact(): void;
   /** Returns the hypotheses of each input: beams, best first, or samples in order. */
   hypotheses(): Hypothesis[][];
@@ -78,19 +78,19 @@ export class TokenSearch implements Search {
     private readonly plan: Plan,
     tracks?: readonly Track[],
   ) {
-    const { inputs, width, seed } = plan;
+    const { inputs, sequencesPerInput, seed } = plan;
     this.#all =
       tracks ??
       inputs.flatMap((input) =>
-        Array.from({ length: width }, (_, i) => ({
+        Array.from({ length: sequencesPerInput }, (_, i) => ({
           input: input.index,
-          sequence: input.index * width + i,
+          sequence: input.index * sequencesPerInput + i,
           context: [...input.prompt],
           tokens: [],
           logProbabilities: [],
           prefix: input.prefix,
           processors: processorsOf(plan, input),
-          random: new Random(seed, input.index * width + i),
+          random: new Random(seed, input.index * sequencesPerInput + i),
           reason: null,
           stopToken: null,
         })),
@@ -106,7 +106,7 @@ export class TokenSearch implements Search {
     return this.#batch.flatMap((track, i) => {
       if (track.reason !== null) return [];
       const { inputs } = this.plan;
-      const plan = { ...this.plan, inputs: inputs.filter(({ index }) => index === track.input), width: 1, group: 1 };
+      const plan = { ...this.plan, inputs: inputs.filter(({ index }) => index === track.input), sequencesPerInput: 1, rowsTogether: 1 };
       return [{ plan, search: new TokenSearch(plan, [track]), row: this.order?.[i] ?? i }];
     });
   }
@@ -171,20 +171,20 @@ export class TokenSearch implements Search {
 
   compact(): void {
     const open = this.#openGroups();
-    const kept = this.#batch.flatMap((_, i) => (open[Math.floor(i / this.plan.group)] ? [i] : []));
+    const kept = this.#batch.flatMap((_, i) => (open[Math.floor(i / this.plan.rowsTogether)] ? [i] : []));
     this.#batch = kept.map((i) => this.#batch[i] as Track);
     this.tokens = Int32Array.from(kept, (i) => this.tokens[i] as number);
     this.order = Int32Array.from(kept);
   }
 
   hypotheses(): Hypothesis[][] {
-    const { width, lengthPenalty } = this.plan;
+    const { sequencesPerInput, lengthPenalty } = this.plan;
     const all = this.#all.map(({ tokens, logProbabilities, reason, stopToken }) => {
       const sum = logProbabilities.reduce((total, value) => total + value, 0);
       const score = sum / logProbabilities.length ** lengthPenalty;
       return { tokens, logProbabilities, score, reason: reason as FinishReason, stopToken };
     });
-    return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
+    return this.plan.inputs.map((_, i) => all.slice(i * sequencesPerInput, (i + 1) * sequencesPerInput));
   }
 
   *#pick(
@@ -205,12 +205,12 @@ export class TokenSearch implements Search {
     return this.plan.stopTokens.has(token) && tokens.length >= prefix.length;
   }
 
-  /** Returns true for each group of the batch that has an unfinished sequence. */
+  /** Returns true for each unit of the batch that has an unfinished sequence. */
   #openGroups(): boolean[] {
-    const { group } = this.plan;
-    const open = new Array<boolean>(this.#batch.length / group).fill(false);
+    const { rowsTogether } = this.plan;
+    const open = new Array<boolean>(this.#batch.length / rowsTogether).fill(false);
     this.#batch.forEach(({ reason }, i) => {
-      if (reason === null) open[Math.floor(i / group)] = true;
+      if (reason === null) open[Math.floor(i / rowsTogether)] = true;
     });
     return open;
   }

@@ -36,10 +36,10 @@ export class SharedCall {
    * of them stay together.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): SharedCall | null {
-    const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;
+    const { numBeams, cropContext, outputAttentions, cacheType, inputs, sequencesPerInput } = plan;
     const isUnsharable = options.cache !== undefined || options.draft !== undefined;
     if (numBeams > 1 || cropContext || outputAttentions || isUnsharable || !canShare(model)) return null;
-    if (inputs.length * width > plan.batchSize) return null; // the call fills a batch
+    if (inputs.length * sequencesPerInput > plan.batchSize) return null; // the call fills a batch
     if (new Set(inputs.map(({ prompt }) => model.rotaryKey?.(prompt.length))).size > 1) return null;
     return new SharedCall(model, SharedBatch.of(model, { cacheType, maxLength: model.maxLength }), options);
   }

@@ -51,11 +51,11 @@ export function generationOptions(
  * Returns the value of a row's setting. Undefined if the row has no setting, or if neither the file nor transformers
  * has a value.
  */
-function settingValue({ from, where }: Settings, { huggingFace, group, default: ownDefault }: AnyRow): unknown {
+function settingValue({ from, where }: Settings, { huggingFace, category, default: ownDefault }: AnyRow): unknown {
   if (huggingFace === undefined) return undefined;
   const { name, default: fallback = ownDefault } = huggingFace;
   const value = from[name];
-  if (value == null) return group === 'lengths' ? undefined : fallback; // a length has two names
+  if (value == null) return category === 'lengths' ? undefined : fallback; // a length has two names
   return read(name, value, fallback, where);
 }
 

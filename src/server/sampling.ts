@@ -62,7 +62,7 @@ export function samplingOptions(request: Sampling, vocabulary: number): BatchedO
   const isGreedy = temperature !== undefined && temperature < MIN_TEMPERATURE;
   const values: Readonly<Record<string, unknown>> = request;
   const sampled = [...ROWS].flatMap(([field, { option, row }]) =>
-    isGreedy && row.group === 'sampling' ? [] : [[option, values[field]] as const],
+    isGreedy && row.category === 'sampling' ? [] : [[option, values[field]] as const],
   );
   return {
     doSample: !isGreedy,
