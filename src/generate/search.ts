@@ -106,7 +106,12 @@ export class TokenSearch implements Search {
     return this.#batch.flatMap((track, i) => {
       if (track.reason !== null) return [];
       const { inputs } = this.plan;
-      const plan = { ...this.plan, inputs: inputs.filter(({ index }) => index === track.input), sequencesPerInput: 1, rowsTogether: 1 };
+      const plan = {
+        ...this.plan,
+        inputs: inputs.filter(({ index }) => index === track.input),
+        sequencesPerInput: 1,
+        rowsTogether: 1,
+      };
       return [{ plan, search: new TokenSearch(plan, [track]), row: this.order?.[i] ?? i }];
     });
   }
