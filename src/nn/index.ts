@@ -29,7 +29,6 @@ export type { Encoder, EncoderDecoder, Stacks } from './encoder-decoder.js';
 export type { ExtendedSequence, Extension, StateSlots } from './extension.js';
 export type { FeedForwardPass } from './feed-forward.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
-export type { ImageEffects } from './image-effects.js';
 export { Initializer } from './init.js';
 export type { GridSize } from './interpolation.js';
 export {

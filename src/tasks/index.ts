@@ -1,5 +1,4 @@
 export type { DetectedBox, DetectedObject } from '../metrics/detection.js';
-export type { SharpImage } from '../pretrained/processors/decode-image.js';
 export type { FlorenceAnswer, FlorenceBox } from '../pretrained/processors/florence2.js';
 export type { Answer } from './answers.js';
 export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';

@@ -146,12 +146,10 @@ export function checkGeneration<Options extends ChatGenerateOptions>(options: Op
   const excluded = [...decided, 'lengthPenalty', 'earlyStopping', 'decoderStartTokenId', 'prefix', 'outputAttentions'];
   const name = excluded.find((excludedName) => excludedName in options);
   if (name !== undefined) throw new ArgumentError(`${op}: ${name} is decided by the conversation: leave it out`);
+  const known = Object.keys(OPTION_RULES).filter((optionName) => !excluded.includes(optionName));
+  checkKnown(op, options, known as (keyof Options & string)[]);
   checkKinds(options);
-  return checkKnown(
-    op,
-    options,
-    Object.keys(OPTION_RULES).filter((optionName) => !excluded.includes(optionName)) as (keyof Options & string)[],
-  );
+  return options;
 }
 
 /** Returns the messages to send. A text becomes a message of the user. Throws ArgumentError for other values. */
