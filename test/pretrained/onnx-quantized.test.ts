@@ -226,3 +226,93 @@ it('says that matrices have no names', async () => {
   const expected = /lacks weights of the model: .*; matrices without a name in its graph: 1 \(no path/;
   await expect(loadModel(device, files)).rejects.toThrow(expected);
 });
+
+it.each([
+  ['the values that Identity copies', node({ op: 'Identity', inputs: ['val_1'], output: 'val_2' }), []],
+  ['another initializer', node({ op: 'Shape', inputs: ['ids'], output: 'shape' }), ['val_2']],
+])('uses the floats of the second product of a shared layer: %s', async (_, middle, copies) => {
+  const matrix = floats(1.25, 2.25, 3.25, 4.25);
+  const stored = [...(copies.length > 0 ? [] : ['val_1']), ...copies].map((name) =>
+    tensor(name, [2, 2], float, matrix),
+  );
+  const { named, unnamed } = await namesIn(
+    [...stored, ...quantized('val_1', [2, 2], [1, 2, 3, 4], 1), tensor('query.bias', [2], float, floats(0, 0))],
+    [
+      middle,
+      node({ name: '/query/MatMul_quant', op: 'MatMulInteger', inputs: ['x', 'val_1_quantized'], output: 'first' }),
+      node({ op: 'Add', inputs: ['query.bias', 'first'], output: 'y' }),
+      node({ name: '/query_1/MatMul', op: 'MatMul', inputs: ['y', 'val_2'], output: 'second' }),
+      node({ op: 'Add', inputs: ['query.bias', 'second'], output: 'z' }),
+    ],
+  );
+  expect(named['query.weight']).toEqual([1.25, 3.25, 2.25, 4.25]);
+  expect(unnamed).toEqual([]);
+});
+
+it('reads an OPT whose ReLU a static quantizer has replaced by a zero point', async () => {
+  const layer = 'model.decoder.layers.0';
+  const [table, positions] = ['model.decoder.embed_tokens.weight', 'model.decoder.embed_positions.weight'];
+  const projections = ['q_proj', 'k_proj', 'v_proj', 'out_proj'].map((name) => `${layer}.self_attn.${name}`);
+  const modules = [
+    ...projections,
+    ...['self_attn_layer_norm', 'fc1', 'fc2', 'final_layer_norm'].map((name) => `${layer}.${name}`),
+  ];
+  const shapes: Record<string, number[]> = { [table]: [5, 4], [positions]: [5, 4] };
+  for (const name of [...modules, 'model.decoder.final_layer_norm']) {
+    const outputs = name.endsWith('.fc1') ? 6 : 4;
+    shapes[`${name}.weight`] = name.endsWith('norm') ? [4] : [outputs, name.endsWith('.fc2') ? 6 : 4];
+    shapes[`${name}.bias`] = [outputs];
+  }
+  const weights = Object.entries(shapes).flatMap(([name, shape], k) => {
+    const size = shape.reduce((product, n) => product * n, 1);
+    const values = Array.from({ length: size }, (_, i) => (((i + 1) * (37 + 2 * k)) % 101) - 50);
+    return quantized(name, shape, values, 1 / 64);
+  });
+  const dequantizedName = (name: string) => `${name}_DequantizeLinear_Output`;
+  const fc = (name: string, input: string) =>
+    node({
+      name: `/decoder/layers.0/${name}/Gemm`,
+      op: 'Gemm',
+      inputs: [input, ...['weight', 'bias'].map((part) => dequantizedName(`${layer}.${name}.${part}`))],
+      output: `${name}_output`,
+      attributes: { transB: 1 },
+    });
+  const scale = ['relu_scale', 'relu_zero_point'];
+  const files = {
+    'config.json': new TextEncoder().encode(
+      JSON.stringify({
+        model_type: 'opt',
+        architectures: ['OPTForCausalLM'],
+        vocab_size: 5,
+        hidden_size: 4,
+        word_embed_proj_dim: 4,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        ffn_dim: 6,
+        max_position_embeddings: 3,
+      }),
+    ),
+    'onnx/model_quantized.onnx': onnxModel(
+      [...weights, tensor('relu_scale', [], float, floats(0.01)), tensor('relu_zero_point', [], int8, [128])],
+      [
+        ...dequantizers(...Object.keys(shapes)),
+        node({ op: 'Gather', inputs: [dequantizedName(table), 'input_ids'], output: 'embedding' }),
+        fc('fc1', 'x'),
+        node({ op: 'QuantizeLinear', inputs: ['fc1_output', ...scale], output: 'relu_quantized' }),
+        node({ op: 'DequantizeLinear', inputs: ['relu_quantized', ...scale], output: 'relu' }),
+        fc('fc2', 'relu'),
+      ],
+    ),
+  };
+  const model = await loadModel(await deviceFor(isas.at(-1) as string, 1), files, { dtype: 'q8', weights: 'float32' });
+  const { logits } = model.forward({ inputIds: [[1, 4, 3]] });
+  // Logits of transformers 4.57 in float64, with the weights above.
+  const expected = [
+    [0.0294154, 0.5555206, -0.054892, 0.4712132, -0.7077827],
+    [0.5491337, 0.0531747, 0.6232878, 0.1273288, -0.955815],
+    [0.0300894, 0.5564774, -0.0543518, 0.4720362, -0.7089609],
+  ].flat();
+  const actual = (await logits?.data()) ?? [];
+  expect(Math.max(...expected.map((value, i) => Math.abs(value - (actual[i] as number))))).toBeLessThan(2e-6);
+  model.dispose();
+});

@@ -99,6 +99,8 @@ class WeightFinder {
   readonly #integers = new Map<string, OnnxTensor>();
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
+  /** Names of weights in `#named` that are stored as floats. */
+  readonly #floats = new Set<string>();
   readonly #used = new Set<WeightEntry>();
   /** Nodes of DequantizeLinear, by the names of the integers. */
   readonly #dequantizers = new Map<string, OnnxNode>();
@@ -184,8 +186,14 @@ class WeightFinder {
     return tensor !== undefined && !tensor.isConstant;
   }
 
+  /**
+   * Names a weight. Quantizers of ONNX Runtime quantize only the first product of a layer that is used several times.
+   * The floats of the other products are more exact than the integers.
+   */
   #name(name: string, weight: WeightEntry, value: WeightEntry): void {
-    if (!this.#named.has(name)) this.#named.set(name, weight);
+    const isMoreExact = value instanceof SafetensorsEntry && !this.#floats.has(name);
+    if (isMoreExact || !this.#named.has(name)) this.#named.set(name, weight);
+    if (isMoreExact) this.#floats.add(name);
     this.#used.add(value);
   }
 
@@ -201,7 +209,8 @@ class WeightFinder {
       // DequantizeLinear tells the axis of its scales. MatMulInteger has one scale per column.
       const reader = this.#dequantizers.get(name);
       const granularity = reader ? granularityOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
-      if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, granularity));
+      const hasFloats = FLOATS.includes(this.graph.tensors.get(base)?.dtype ?? '');
+      if (scale && !hasFloats) this.#values.set(base, this.#dequantized(tensor, scale, zero, granularity));
       return;
     }
     if (FLOATS.includes(dtype)) this.#values.set(name, this.#stored(tensor));
