@@ -164,7 +164,6 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ],
     ['a picture, but no model of images', async () => [payload('a.png', 'PNG')], /bring a model of images first/],
     ['a model of images and text', () => filesOf(testData('reference/clip').path), /has images and text/],
-    ['a model of sounds and text', () => filesOf(testData('reference3/clap').path), /is a model of sounds/],
     [
       'weights that break off',
       async () => broken(await filesOf(testData('reference/gpt2').path)),
