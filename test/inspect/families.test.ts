@@ -107,9 +107,8 @@ describe.each(cases)('%s/%s %j', (folder, name, settings) => {
 /** Inputs of a pass that reads the same as `trace(model, source, target)`. `first` has the signals of the model. */
 function inputsFor(model: LoadedModel, first: ModelInputs, source: unknown, target: number[] | undefined): ModelInputs {
   const text = model.takes('inputIds') ? { inputIds: [Array.isArray(source) ? source : (target ?? ids)] } : {};
-  const globals = model.takes('globalAttentionMask') && target ? { globalAttentionMask: [ids.map((_, i) => +!i)] } : {};
   const signals = model.takes('inputIds') && !isDual(model) ? {} : first;
-  return { ...signals, ...text, ...globals, ...(target && source ? { decoderInputIds: [target] } : {}) };
+  return { ...signals, ...text, ...(target && source ? { decoderInputIds: [target] } : {}) };
 }
 
 /** The part of an output that belongs to the source. */
