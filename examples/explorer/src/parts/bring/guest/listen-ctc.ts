@@ -1,12 +1,8 @@
 // Runs a model with CTC on a recording: the tokens of its best path, and when it hears them.
 import { rowOf } from '../../../traced.js';
 import type { Guest } from './guest.js';
-import { type Heard, MAX_COLUMNS, samplesOf, transcribe } from './listen.js';
+import { type Heard, MAX_COLUMNS, MAX_ROWS, samplesOf, transcribe, withoutHeads } from './listen.js';
 import { softmaxed } from './pass.js';
-import { spectrogramOf } from './spectrogram.js';
-
-/** Maximum number of tokens in the picture. */
-const MAX_ROWS = 96;
 
 /** Throws Complaint for a file that is not a recording. */
 export async function listenCtc(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
@@ -36,22 +32,8 @@ export async function listenCtc(guest: Guest, name: string, file: Uint8Array): P
       const at = row * columns + Math.floor((frame * columns) / frames);
       values[at] = Math.max(values[at] as number, rowOf(probabilities, frame)[id] as number);
     }
-  const tokens = guest.tokens(heard);
-  return {
-    guest,
-    name,
-    text,
-    tokens,
-    heads: [],
-    headsOfLayer: 1,
-    seconds: samples.length / extractor.samplingRate,
-    alignment: {
-      spectrogram: spectrogramOf(samples, extractor.samplingRate, columns),
-      tokens: tokens.map((token) => token.name),
-      values,
-      kind: 'ctc',
-    },
-  };
+  const recording = { guest, name, text, samples, samplingRate: extractor.samplingRate, columns };
+  return withoutHeads(recording, heard, values, 'ctc');
 }
 
 function highest(row: Float32Array): number {

@@ -1,15 +1,11 @@
 // Runs a transducer on a recording: its tokens, and the frames over which each one lasts.
 import type { Tensor } from 'simdformer';
 import type { Guest } from './guest.js';
-import { type Heard, MAX_COLUMNS, samplesOf, transcribe } from './listen.js';
-import { spectrogramOf } from './spectrogram.js';
+import { type Heard, MAX_COLUMNS, MAX_ROWS, samplesOf, transcribe, withoutHeads } from './listen.js';
 
 interface Transducer {
   transcribe(inputs: { inputFeatures: Tensor }): Promise<{ sequence: number[]; durations: number[] }[]>;
 }
-
-/** Maximum number of tokens in the picture. */
-const MAX_ROWS = 96;
 
 /** Throws Complaint for a file that is not a recording. */
 export async function listenTransducer(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
@@ -30,22 +26,13 @@ export async function listenTransducer(guest: Guest, name: string, file: Uint8Ar
     const [from, to] = [start, Math.max(start + 1, end)].map((frame) => (frame * columns) / frames) as [number, number];
     values.fill(1, row * columns + Math.floor(from), row * columns + Math.min(columns, Math.ceil(to)));
   }
-  const tokens = guest.tokens(pieces.map(({ id }) => id));
-  return {
-    guest,
-    name,
-    text,
-    tokens,
-    heads: [],
-    headsOfLayer: 1,
-    seconds: samples.length / extractor.samplingRate,
-    alignment: {
-      spectrogram: spectrogramOf(samples, extractor.samplingRate, columns),
-      tokens: tokens.map((token) => token.name),
-      values,
-      kind: 'transducer',
-    },
-  };
+  const recording = { guest, name, text, samples, samplingRate: extractor.samplingRate, columns };
+  return withoutHeads(
+    recording,
+    pieces.map(({ id }) => id),
+    values,
+    'transducer',
+  );
 }
 
 interface Piece {

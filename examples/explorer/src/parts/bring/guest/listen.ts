@@ -11,6 +11,9 @@ import { spectrogramOf } from './spectrogram.js';
 /** Maximum number of columns of a map. A recording has up to 1500 positions, which is more than there are pixels. */
 export const MAX_COLUMNS = 75;
 
+/** Maximum number of tokens in the picture of a model without attention to the sound. */
+export const MAX_ROWS = 96;
+
 export interface Heard {
   readonly guest: Guest;
   readonly name: string;
@@ -63,6 +66,27 @@ export async function listen(guest: Guest, name: string, file: Uint8Array): Prom
   } finally {
     features.dispose();
   }
+}
+
+/** A recording, and the text that the model wrote for it. */
+interface Written extends Pick<Heard, 'guest' | 'name' | 'text'> {
+  readonly samples: Float32Array;
+  readonly samplingRate: number;
+  /** Number of columns of the picture. */
+  readonly columns: number;
+}
+
+/** The result of a model without cross-attention. `values` [tokens, columns] aligns the tokens with the sound. */
+export function withoutHeads(
+  { samples, samplingRate, columns, ...recording }: Written,
+  ids: readonly number[],
+  values: Float32Array,
+  kind: Alignment['kind'],
+): Heard {
+  const tokens = recording.guest.tokens(ids);
+  const spectrogram = spectrogramOf(samples, samplingRate, columns);
+  const alignment = { spectrogram, tokens: tokens.map(({ name }) => name), values, kind };
+  return { ...recording, tokens, heads: [], headsOfLayer: 1, seconds: samples.length / samplingRate, alignment };
 }
 
 /** The samples of a recording, as the model's extractor reads them. Throws Complaint without an extractor. */

@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { RawAudio } from 'simdformer/tasks';
 import { useKept } from '../../../address.js';
 import { Figure } from '../../../draw/figure.js';
 import { AlignmentFigure } from './alignment-figure.js';
@@ -7,7 +8,6 @@ import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
 import { type Said, say } from './say.js';
 import { useAnswer } from './use-answer.js';
-import { wavOf } from './wav.js';
 
 /** Milliseconds without a key before a text is spoken. */
 const PAUSE = 400;
@@ -62,7 +62,7 @@ function useSettled(text: string): string {
 }
 
 function Player({ sound }: { sound: NonNullable<Said['sound']> }) {
-  const url = useMemo(() => URL.createObjectURL(wavOf(sound.samples, sound.samplingRate)), [sound]);
+  const url = useMemo(() => URL.createObjectURL(new RawAudio(sound.samples, sound.samplingRate).toBlob()), [sound]);
   useEffect(() => () => URL.revokeObjectURL(url), [url]);
   // biome-ignore lint/a11y/useMediaCaption: the text above is what the sound says
   return <audio controls src={url} aria-label="The sound" />;
