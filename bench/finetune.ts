@@ -99,7 +99,7 @@ async function trainer(
   weights: 'float32' | 'int8' = 'float32',
 ): Promise<OurTrainer> {
   const head = { head: 'sequence-classification', labels: ['0', '1'], weights, onWarning: () => {} } as const;
-  const model = await loadModel<LoadedModel>(device, folder, head);
+  const model = await loadModel(device, folder, head);
   const adapter = rank === null ? null : lora(model, { r: rank, alpha: 2 * rank });
   const objective = new SequenceClassification(model);
   const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);

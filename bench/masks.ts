@@ -46,7 +46,7 @@ export default {
       return;
     }
     const device = await createDevice({ threads: run.threads });
-    const model = await loadModel<LoadedModel>(device, path);
+    const model = await loadModel(device, path);
     await answer(model, schemaOf('warm')); // the tree of the vocabulary is made at the first use
     const taken = { new: [] as Answered[], known: [] as Answered[] };
     for (let round = 0; round < run.rounds(5); round++)

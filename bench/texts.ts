@@ -7,7 +7,7 @@ import { createDevice, type Tensor } from '../src/index.js';
 import { MAX_BATCH_TOKENS, tokenBatches } from '../src/models/token-batches.js';
 import { packed } from '../src/nn/token-batch.js';
 import { gather } from '../src/ops/move.js';
-import { loadModel } from '../src/pretrained/load-model.js';
+import { loadTextModel } from '../src/pretrained/load-model.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { OURS } from './harness/ours.js';
@@ -37,7 +37,7 @@ export default {
     }
     const device = await createDevice({ threads: run.threads });
     for (const weights of ['float32', 'int8'] as const) {
-      const model = await loadModel(device, folder, { weights });
+      const model = await loadTextModel(device, folder, { weights });
       for (const [name, list] of Object.entries(shapes)) {
         const what = `${name}, ${weights}`;
         if (!run.wants(what)) continue;

@@ -21,7 +21,7 @@ export type { DraftEvent, GenerateOptions, GenerateResult, TokenEvent } from './
 export type { TransformerConfig, TransformerOptions } from './models/config.js';
 export { Transformer } from './models/families/transformer.js';
 export { type QuantizeOptions, quantize } from './models/quantize.js';
-export { type LoadModelOptions, loadModel, loadTokenizer } from './pretrained/load-later.js';
+export { type LoadModelOptions, loadModel, loadTextModel, loadTokenizer } from './pretrained/load-later.js';
 export type { OnWarning, WarningCode } from './pretrained/warnings.js';
 export { CharTokenizer } from './tokenizers/char.js';
 export type { Tokenizer } from './tokenizers/tokenizer.js';

@@ -65,7 +65,7 @@ async function load(
   from: string,
   { weights, cacheType }: Pick<LoadModelOptions, 'weights' | 'cacheType'>,
 ): Promise<LoadedModel> {
-  const model = await loadModel<LoadedModel>(device, from, { weights, cacheType });
+  const model = await loadModel(device, from, { weights, cacheType });
   // The keys and values of many sequences can be as large as the weights. If the weights are packed, keys and values
   // are stored in a smaller format, too.
   if (cacheType === undefined && hasPackedWeights(model)) model.cacheType = PACKED_CACHE;

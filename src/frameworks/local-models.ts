@@ -37,7 +37,7 @@ export class LocalModels {
   async chat(id: ModelId): Promise<ChatModel> {
     if (isChatModel(id)) return id;
     const { device: _, ...load } = this.options;
-    return this.#open(id, 'chat', async (device) => loadModel<LoadedModel>(device, id as never, load)) as Promise<
+    return this.#open(id, 'chat', async (device) => loadModel(device, id as never, load)) as Promise<
       LoadedModel & ChatModel
     >;
   }

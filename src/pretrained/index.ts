@@ -13,6 +13,7 @@ export {
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
+  loadTextModel,
   loadTokenizer,
   type ModelFor,
   saveGguf,

@@ -8,7 +8,7 @@ import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
-import type { LoadModelOptions, ModelFor, TextModel } from './load-model.js';
+import type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
@@ -18,20 +18,38 @@ export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-
  * GGUF file is given as a path, URL, Blob or Response. The model is in evaluation mode. Its parameters are valid until
  * `dispose()`.
  *
- * From a folder of `Transformer.save` it loads that model: `loadModel<Transformer>(device, folder)`. By default the
- * type of the result has a `tokenizer`. At run time it is null if the folder has none, as for most image models. With
- * `loadModel<LoadedModel>`, the compiler demands a check.
+ * `tokenizer` is null if the folder has none, as for most image models; see `loadTextModel`. From a folder of
+ * `Transformer.save` it loads that model: `loadModel<Transformer>(device, folder)`.
  *
  * Throws FormatError, naming the file, if something is missing, damaged or of an unknown family. Throws FetchError if
  * the hub or the network fails, OutOfMemoryError, and ArgumentError for invalid options.
  */
-export async function loadModel<Model = TextModel>(
+export async function loadModel<Model = LoadedModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<ModelFor<Model>> {
   const loader = await import('./load-model.js');
   return loader.loadModel<Model>(device, from, options);
+}
+
+/**
+ * Loads a model as `loadModel` does, and demands a tokenizer.
+ *
+ * ```ts
+ * const model = await loadTextModel(device, 'HuggingFaceTB/SmolLM2-135M');
+ * const prompt = model.tokenizer.encode('Gravity is');
+ * ```
+ *
+ * Throws the errors of `loadModel`, and FormatError if the model has no tokenizer.
+ */
+export async function loadTextModel(
+  device: Device,
+  from: ModelLocation,
+  options: LoadModelOptions = {},
+): Promise<TextModel> {
+  const loader = await import('./load-model.js');
+  return loader.loadTextModel(device, from, options);
 }
 
 /**

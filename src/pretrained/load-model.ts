@@ -38,9 +38,9 @@ export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 
 /**
  * The type that `loadModel` returns where `Expected` is expected: that type if it is one of a whole model. Otherwise it
- * is TextModel, which parameters accept that need only a part of a model, such as that of `Chat`.
+ * is LoadedModel, which parameters accept that need only a part of a model, such as that of `Chat`.
  */
-export type ModelFor<Expected> = Expected extends LoadedModel | Transformer ? Expected : TextModel;
+export type ModelFor<Expected> = Expected extends LoadedModel | Transformer ? Expected : LoadedModel;
 
 export interface LoadModelOptions extends HubOptions {
   /**
@@ -100,12 +100,28 @@ interface CheckedOptions extends Omit<LoadModelOptions, Exclude<keyof HubOptions
 }
 
 /** See load-later.ts. */
-export async function loadModel<Model = TextModel>(
+export async function loadModel<Model = LoadedModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<ModelFor<Model>> {
   return (await openModel(device, from, options)) as ModelFor<Model>;
+}
+
+/** See load-later.ts. */
+export async function loadTextModel(
+  device: Device,
+  from: ModelLocation,
+  options: LoadModelOptions = {},
+): Promise<TextModel> {
+  const model = await openModel(device, from, options);
+  if (!(model instanceof Transformer) && model.tokenizer !== null) return model as TextModel;
+  model.dispose();
+  const [subject, fix] =
+    model instanceof Transformer
+      ? ['a Transformer, which may have two tokenizers', 'use loadModel<Transformer>']
+      : [`of family ${model.config.model_type}, without a readable tokenizer`, 'add tokenizer.json, or use loadModel'];
+  throw new FormatError(`loadTextModel: the model is ${subject}: ${fix}`);
 }
 
 async function openModel(
@@ -140,7 +156,7 @@ async function loadAdapted(
   const onBaseWarning: OnWarning = (message, code) =>
     code === 'new-head' ? aboutHead.push(message) : onWarning(message, code);
   const all = { ...options, ...definedOptions, onWarning: onBaseWarning };
-  const model = await loadModel<LoadedModel>(device, from, all).catch((cause: unknown) => {
+  const model = await loadModel(device, from, all).catch((cause: unknown) => {
     if (!(cause instanceof SimdformerError)) throw cause;
     throw new FormatError(
       `${source.name} is an adapter, and its base ${from} cannot be loaded (baseModel names another one): ${cause.message}`,

@@ -154,7 +154,10 @@ export async function openModel(
       typeof requestedDevice === 'object' ? requestedDevice : await openDevice(requestedDevice, load.onWarning);
     if (device !== requestedDevice) opened.push(device);
     const isLocal = options.local_files_only === true;
-    const read = await loadModel(device, await localOr(model as ModelLocation, isLocal), { ...load, head });
+    const read = await loadModel<PretrainedModel>(device, await localOr(model as ModelLocation, isLocal), {
+      ...load,
+      head,
+    });
     opened.push(read);
     if (read instanceof PretrainedModel) return { model: read, close };
     throw new ArgumentError(`${op}: ${String(model)} is a Transformer, expected a model in Hugging Face's format`);

@@ -1,7 +1,6 @@
 // A page stays responsive while it loads and uses models whose engine is in a worker.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice, type Device, loadModel } from '../../src/index.js';
-import type { TextModel } from '../../src/pretrained/index.js';
+import { createDevice, type Device, loadTextModel } from '../../src/index.js';
 import { Chat, pipeline } from '../../src/tasks/index.js';
 import { longestTask, MAX_TASK_MS, wordPieceJson } from './tasks.js';
 
@@ -94,7 +93,7 @@ async function tasksOf({ embedder, writer }: Dropped): Promise<Record<string, nu
   const { dims } = await watched('embed', () => extract(texts, { pooling: 'mean', normalize: true }));
   expect(dims[0]).toBe(24);
   await extract.dispose();
-  using model = await watched('load a writer', () => loadModel<TextModel>(device, writer));
+  using model = await watched('load a writer', () => loadTextModel(device, writer));
   const prompt = model.tokenizer.encode('a page that reads');
   const options = { maxNewTokens: 12, stopTokens: [] };
   const { sequences } = await watched('generate', () => model.generate([prompt, prompt.slice(1)], options));

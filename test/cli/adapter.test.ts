@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { loadModel } from '../../src/index.js';
-import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { simdformer as runCli, temporaryFolder } from './run-cli.js';
 
@@ -27,7 +26,7 @@ describe('the folder of an adapter', () => {
   beforeAll(async () => {
     const device = await deviceFor(isas[0] as string, 2);
     cpSync('test/data/checkpoints/tinystories-656k', at('base'), { recursive: true });
-    using model = await loadModel<LoadedModel>(device, at('base'), { onWarning: () => {} });
+    using model = await loadModel(device, at('base'), { onWarning: () => {} });
     const adapter = lora(model, { r: 4, alpha: 64, targets: ['q_proj', 'v_proj', 'down_proj'] });
     for (const [i, tensor] of adapter.parameters().entries())
       tensor.write(Float32Array.from({ length: tensor.size }, (_, j) => Math.sin(i + j) / 10));
@@ -60,7 +59,7 @@ describe('the folder of an adapter', () => {
   it('of a GGUF file is described with the sizes of that file', async () => {
     const device = await deviceFor(isas[0] as string, 2);
     const file = resolve('test/data/gguf3/qwen3.IQ1_M.gguf');
-    using model = await loadModel<LoadedModel>(device, file, { onWarning: () => {} });
+    using model = await loadModel(device, file, { onWarning: () => {} });
     await lora(model, { r: 2, targets: ['q_proj'] }).save(at('of gguf'));
     const [whole, adapted] = [
       JSON.parse(await run('info', file, '--json')),
@@ -130,15 +129,15 @@ describe('the folder of an adapter', () => {
     const device = await deviceFor(isas[0] as string, 2);
     const from = 'test/data/checkpoints/rxnmapper-albert';
     const head = { head: 'sequence-classification', labels: ['ring', 'chain', 'salt'] } as const;
-    using model = await loadModel<LoadedModel>(device, from, { ...head, onWarning: () => {} });
+    using model = await loadModel(device, from, { ...head, onWarning: () => {} });
     await lora(model, { r: 2, targets: 'all-linear' }).save(at('named'));
     const warnings: string[] = [];
     const onWarning = (text: string) => warnings.push(text);
-    using loaded = await loadModel<LoadedModel>(device, at('named'), { baseModel: from, onWarning });
+    using loaded = await loadModel(device, at('named'), { baseModel: from, onWarning });
     expect(Object.values(loaded.config.id2label as object)).toEqual(head.labels);
     expect(warnings.join()).not.toContain('initialized at random');
     const labels = ['a', 'b', 'c'];
-    using renamed = await loadModel<LoadedModel>(device, at('named'), { baseModel: from, onWarning, labels });
+    using renamed = await loadModel(device, at('named'), { baseModel: from, onWarning, labels });
     expect(Object.values(renamed.config.id2label as object)).toEqual(labels);
   });
 
@@ -154,7 +153,7 @@ describe('the folder of an adapter', () => {
     await run('merge', at('lost'), '--base', at('base'), '--out', at('found'));
     const device = await deviceFor(isas[0] as string, 2);
     await expect(loadModel(device, at('base'), { baseModel: at('base') })).rejects.toThrow(/is not an adapter/);
-    using model = await loadModel<LoadedModel>(device, at('lost'), { baseModel: at('base'), onWarning: () => {} });
+    using model = await loadModel(device, at('lost'), { baseModel: at('base'), onWarning: () => {} });
     await loadLora(model, at('writer'), { name: 'second' });
     expect(model.activeAdapters).toEqual(['default', 'second']);
     writeFileSync(

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chatCommand } from '../../src/cli/commands/chat.js';
 import { converse } from '../../src/cli/conversation.js';
 import { createDevice } from '../../src/index.js';
-import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
 import { WHEN_FULL } from '../../src/tasks/chat/chat-options.js';
 import { Chat } from '../../src/tasks/index.js';
 import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
@@ -82,7 +82,7 @@ describe('simdformer chat', () => {
   describe('in a terminal', () => {
     it('recalls lines, and stops at Ctrl-C without losing the conversation', async () => {
       const device = await createDevice({ threads: 2 });
-      const chat = new Chat(await loadModel<LoadedModel>(device, folder.at('stories')));
+      const chat = new Chat(await loadModel(device, folder.at('stories')));
       const input = Object.assign(new PassThrough(), { isTTY: true });
       const output = new PassThrough();
       let shown = '';

@@ -31,7 +31,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
   afterAll(() => explorer?.close());
 
   const load = (folder: string, options: LoadModelOptions = {}) =>
-    loadModel<LoadedModel>(device, folder, { onWarning: () => {}, ...options });
+    loadModel(device, folder, { onWarning: () => {}, ...options });
   const idsOf = (text: string) => model.tokenizer!.encode(text, { addSpecial: true });
   const greedy = { numBeams: 1, doSample: false };
 

@@ -7,7 +7,7 @@ import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/ex
 import { spectrogramOf } from '../../examples/explorer/src/parts/bring/guest/spectrogram.js';
 import { createDevice, type Device } from '../../src/index.js';
 import { sampledAttention } from '../../src/inspect/index.js';
-import { type LoadedModel, loadModel, mixDown, readWav } from '../../src/pretrained/index.js';
+import { loadModel, mixDown, readWav } from '../../src/pretrained/index.js';
 import { Wav2Vec2FeatureExtractor } from '../../src/pretrained/processors/wav2vec2.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
@@ -27,7 +27,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
   }, 120_000);
   afterAll(() => explorer?.close());
 
-  const load = (folder: string) => loadModel<LoadedModel>(device, folder, { onWarning: () => {} });
+  const load = (folder: string) => loadModel(device, folder, { onWarning: () => {} });
 
   /** The page's example picture as a model without a preprocessor_config.json gets it. */
   function pixelsOf(size: number): Float32Array {

@@ -1,7 +1,7 @@
 // The memory of decoders that are brought to the explorer: what it shows is what Node computes.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice, type Device } from '../../src/index.js';
-import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
 import { Explorer, expectNear, takePicture } from './explorer.js';
@@ -18,7 +18,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
   }, 120_000);
   afterAll(() => explorer?.close());
 
-  const load = (folder: string) => loadModel<LoadedModel>(device, folder, { onWarning: () => {} });
+  const load = (folder: string) => loadModel(device, folder, { onWarning: () => {} });
   const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, value) => sum + value * value, 0));
 
   it.each(['falcon_h1', 'qwen3_5', 'lfm2', 'mamba2'])('memory of %s: what grows, and the states', async (name) => {

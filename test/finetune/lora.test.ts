@@ -19,7 +19,7 @@ const ids = [
 ];
 const inputs = { inputIds: ids, attentionMask: ids.map((row) => row.map(() => 1)) };
 const load = (name: string) =>
-  loadModel<LoadedModel>(device, `test/data/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
+  loadModel(device, `test/data/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
 
 const tokensOf = (model: LoadedModel) => (model as LoadedModel & { tokens: { weight: Tensor } }).tokens.weight;
 
@@ -166,7 +166,7 @@ describe('adapters', () => {
     const folder = join(temporary, 'packed');
     using packed = quantize(await load('qwen3'), { weights: 'int8', activations: 'float32' });
     await packed.save(folder);
-    using floats = await loadModel<LoadedModel>(device, folder, { weights: 'float32' });
+    using floats = await loadModel(device, folder, { weights: 'float32' });
     const [before, learnt] = [await logitsOf(packed), []] as [Float32Array, Float32Array[]];
     const targets = ['q_proj', 'v_proj', 'down_proj'];
     for (const model of [packed, floats]) {

@@ -14,14 +14,14 @@ import {
   TokenClassification,
 } from '../../src/finetune/index.js';
 import { AdamW, fit, loadModel } from '../../src/index.js';
-import type { LoadedModel, LoadModelOptions } from '../../src/pretrained/load-model.js';
+import type { LoadModelOptions } from '../../src/pretrained/load-model.js';
 import type { ExampleStream, Objective } from '../../src/train/index.js';
 import { constant } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 2);
 const load = (name: string, options: LoadModelOptions = {}) =>
-  loadModel<LoadedModel>(device, `test/data/checkpoints/${name}`, { onWarning: () => {}, ...options });
+  loadModel(device, `test/data/checkpoints/${name}`, { onWarning: () => {}, ...options });
 
 /** Trains for some steps and returns the mean losses of the first and the last ones. */
 async function learn<Item>(

@@ -17,7 +17,7 @@ import * as ai6 from 'ai-6';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { createSimdformer, type SimdformerProvider, simdformer } from '../../src/ai-sdk/index.js';
-import { loadModel } from '../../src/index.js';
+import { loadTextModel } from '../../src/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
 import { testData } from '../test-data.js';
@@ -223,7 +223,7 @@ describe('tools', () => {
   });
 
   it('cause a warning if the chat template does not show them', async () => {
-    const model = await loadModel(models.device, models.folder);
+    const model = await loadTextModel(models.device, models.folder);
     model.tokenizer.chatTemplate = '{{ messages[0].content }}';
     const { warnings } = await generateText({ model: provider(model), ...greedy, tools: { weather } });
     expect(warnings).toMatchObject([{ type: 'compatibility', feature: 'tools' }]);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConstrainOptions, constrain, type ResponseFormat } from '../../src/constrain/index.js';
 import type { Device } from '../../src/index.js';
-import { createDevice, loadModel } from '../../src/index.js';
+import { createDevice, loadModel, loadTextModel } from '../../src/index.js';
 import type { LoadedModel, TextModel } from '../../src/pretrained/index.js';
 import { parseTokenizer } from '../../src/tokenizers/index.js';
 import { Scripted } from '../tasks/scripted-model.js';
@@ -44,13 +44,13 @@ export async function smallModels(): Promise<SmallModels> {
   const { tokenizer, special } = JSON.parse(readFileSync('test/tokenizers/chat.json', 'utf8'));
   const template = readFileSync('test/tokenizers/chat-templates/qwen3.jinja', 'utf8');
   const chat = await parseTokenizer(tokenizer, { ...special, chat_template: template });
-  const writer = await loadModel(device, { 'model.gguf': await testData('gguf').bytes('qwen2.Q8_0.gguf') });
+  const writer = await loadTextModel(device, { 'model.gguf': await testData('gguf').bytes('qwen2.Q8_0.gguf') });
   writer.tokenizer.chatTemplate = TEMPLATE.replace('{{ bos_token }}', '');
   return {
     device,
     folder,
     writer,
-    stories: await loadModel(device, folder),
+    stories: await loadTextModel(device, folder),
     vectors: await loadModel(device, join(checkpoints, 'rxnmapper-albert'), { head: 'none', onWarning: () => {} }),
     ranker: await loadModel(device, smallModel('bert-regression')),
     scripted: Object.assign(new Scripted(device, chat), {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Lora, type LoraOptions, lora } from '../../src/finetune/index.js';
 import { type BatchedOptions, type BatchedToken, ContinuousBatching, PromptCache } from '../../src/generate/index.js';
-import { loadModel, quantize } from '../../src/index.js';
+import { loadTextModel, quantize } from '../../src/index.js';
 import type { TextModel } from '../../src/pretrained/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
@@ -67,7 +67,7 @@ async function alone(model: TextModel, { prompt, options }: Request): Promise<Ba
 describe.each(isas.slice(0, 2))('adapters of one batch on %s', (isa) => {
   it.each(['float32', 'int8', 'int4'] as const)('give each request its own bits, with %s weights', async (bits) => {
     const device = await deviceFor(isa, 2);
-    using model = await loadModel<TextModel>(device, folder);
+    using model = await loadTextModel(device, folder);
     if (bits !== 'float32') quantize(model, { weights: bits });
     addAdapters(model);
     const all = requests(model);
@@ -85,7 +85,7 @@ describe.each(isas.slice(0, 2))('adapters of one batch on %s', (isa) => {
 
   it('share prefixes with requests of the same adapters alone', async () => {
     const device = await deviceFor(isa, 2);
-    using model = await loadModel<TextModel>(device, folder);
+    using model = await loadTextModel(device, folder);
     addAdapters(model);
     const [{ prompt }] = requests(model).slice(-1) as [Request];
     const batching = new ContinuousBatching(model, { parallel: 2 });
@@ -106,7 +106,7 @@ describe.each(isas.slice(0, 2))('adapters of one batch on %s', (isa) => {
 
 describe('a choice of adapters', () => {
   const open = async () => {
-    const model = await loadModel<TextModel>(await deviceFor(isas[0] as string, 2), folder);
+    const model = await loadTextModel(await deviceFor(isas[0] as string, 2), folder);
     return { model, adapters: addAdapters(model), batching: new ContinuousBatching(model, { parallel: 4 }) };
   };
 

@@ -9,8 +9,7 @@ import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium as playwright } from 'playwright-core';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice, loadModel } from '../../src/index.js';
-import type { TextModel } from '../../src/pretrained/index.js';
+import { createDevice, loadTextModel } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { alone, run } from '../build-once.js';
 import { packed } from '../packages/install.js';
@@ -59,7 +58,7 @@ beforeAll(async () => {
   tarball = await packed();
   addon = await packedAddon();
   const device = await createDevice();
-  const own = await loadModel<TextModel>(device, model);
+  const own = await loadTextModel(device, model);
   expected = [...((await own.encode([TEXT]))[0] as Float32Array)];
   device.dispose();
 });

@@ -80,6 +80,7 @@ export async function pretrainedCalls({ device, llama, bert, masked, ranker, kee
     quantize: call((options) => core.quantize(nothing, options)),
     loadPredictor: call((options) => loadPredictor(drafting, 'test/data/predictor', options)),
     loadModel: call((options) => core.loadModel(device, smallModel('llama'), options)),
+    loadTextModel: call((options) => core.loadTextModel(device, smallModel('llama'), options)),
     'PretrainedModel#forward': call((options) => llama.forward({ inputIds: [[1]] }, options)),
     'PretrainedModel#forwardInParts': call((options) => atOnce(llama.forwardInParts({ inputIds: [[1]] }, options))),
     'PretrainedModel#encode': call((options) => bert.encode(['a'], options)),

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, expectTypeOf, it } from 'vitest';
 import { ContinuousBatching } from '../../src/generate/index.js';
-import { createDevice, Transformer } from '../../src/index.js';
-import { type LoadedModel, loadModel, type TextModel } from '../../src/pretrained/index.js';
+import { createDevice, FormatError, Transformer } from '../../src/index.js';
+import { type LoadedModel, loadModel, loadTextModel } from '../../src/pretrained/index.js';
 import { ImageProcessor } from '../../src/pretrained/processors/image.js';
 import { openai } from '../../src/server/index.js';
 import { Chat, pipeline } from '../../src/tasks/index.js';
@@ -51,10 +51,11 @@ describe('the type of the result', () => {
     const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
     await own.save(folder);
     const model = await loadModel(device, files);
-    expectTypeOf(model).toEqualTypeOf<TextModel>();
+    expectTypeOf(model).toEqualTypeOf<LoadedModel>();
+    expectTypeOf(model.tokenizer).toBeNullable();
     const expected: Transformer = await loadModel(device, folder);
-    const named = await loadModel<LoadedModel>(device, files);
-    expectTypeOf(named.tokenizer).toBeNullable();
+    const named = await loadTextModel(device, files);
+    expectTypeOf(named.tokenizer).not.toBeNullable();
     const either: LoadedModel | null = await loadModel(device, files);
     // @ts-expect-error A model is not text.
     const text: string = await load(files);
@@ -126,6 +127,14 @@ describe('files beside the weights', async () => {
     expect(without.warnings).toEqual([expect.stringMatching(/vocab\.txt has no \[UNK\]/)]);
   });
 
+  it('are demanded by loadTextModel', async () => {
+    const before = device.memory().used;
+    const refused = loadTextModel(device, bert, { onWarning() {} });
+    await expect(refused).rejects.toThrow(FormatError);
+    await expect(refused).rejects.toThrow('loadTextModel: the model is of family bert, without a readable tokenizer');
+    expect(device.memory().used).toBe(before);
+  });
+
   it('make processors', async () => {
     const image = { image_processor_type: 'ViTImageProcessor', size: { height: 4, width: 4 } };
     expect((await load({ 'preprocessor_config.json': image })).processor).toBeInstanceOf(ImageProcessor);
@@ -146,6 +155,7 @@ describe('folders of Transformer.save', () => {
       expect(await entry.data()).toEqual(await model.stateDict()[name]?.data());
     }
     await expect(loadModel(device, folder, { labels: ['a'] })).rejects.toThrow(/labels is given/);
+    await expect(loadTextModel(device, folder)).rejects.toThrow('use loadModel<Transformer>');
     await rm(folder, { recursive: true });
   });
 });

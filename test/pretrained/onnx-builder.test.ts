@@ -17,7 +17,7 @@ afterAll(() => {
 });
 
 async function load(...given: Parameters<typeof loadModel> extends [unknown, ...infer Rest] ? Rest : never) {
-  const model = await loadModel<LoadedModel>(device, ...given);
+  const model = await loadModel(device, ...given);
   models.push(model);
   return model;
 }

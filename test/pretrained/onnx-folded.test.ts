@@ -510,9 +510,9 @@ describe('a graph without the name of', () => {
     const before = graph.parameters.size;
     fold(graph);
     if (!name.includes('names of')) expect(graph.parameters.size).toBeLessThan(before);
-    const original = await loadModel<PretrainedModel & { processor: null }>(device, data.path, { onWarning() {} });
+    const original = await loadModel(device, data.path, { onWarning() {} });
     const files = { 'config.json': await data.bytes('config.json'), 'onnx/model.onnx': graph.file() };
-    const read = await loadModel<PretrainedModel & { processor: null }>(device, files, {
+    const read = await loadModel(device, files, {
       onWarning: (message) => expect(message).toBe(''),
     });
     models.push(original, read);
@@ -751,11 +751,7 @@ it("reads the layers of x-vectors from convolutions, and needs no speakers' dire
   }
   const config = new TextEncoder().encode(JSON.stringify(variant.config));
   const onWarning = (message: string) => expect(message).toBe('');
-  const read = await loadModel<PretrainedModel & { processor: null }>(
-    device,
-    { 'config.json': config, 'onnx/model.onnx': graph.file() },
-    { onWarning },
-  );
+  const read = await loadModel(device, { 'config.json': config, 'onnx/model.onnx': graph.file() }, { onWarning });
   models.push(read);
   const state = read.stateDict();
   for (const i of [0, 1])
@@ -782,11 +778,7 @@ it("reads GLPN's batch norms from convolutions with a bias", async () => {
   const onWarning = (message: string) => expect(message).toBe('');
   const [wanted, actual] = await Promise.all(
     [{ 'model.safetensors': weightsFile(variant.shapes) }, { 'onnx/model.onnx': graph.file() }].map(async (file) => {
-      const model = await loadModel<PretrainedModel & { processor: null }>(
-        device,
-        { 'config.json': config, ...file },
-        { onWarning },
-      );
+      const model = await loadModel(device, { 'config.json': config, ...file }, { onWarning });
       models.push(model);
       return model.forward(images(1, 8, 16)).predictedDepth!.data() as Promise<Float32Array>;
     }),

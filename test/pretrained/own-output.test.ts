@@ -2,7 +2,7 @@
 // masked language models do. Then the model uses it, as transformers does.
 import { expect, it } from 'vitest';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
-import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
@@ -26,7 +26,7 @@ it.each([
       'model.safetensors': serializeSafetensors(factor === null ? tensors : new Map(tensors).set(output, own)),
     };
     const onWarning = (warning: string) => expect.unreachable(warning);
-    using model = await loadModel<LoadedModel>(device, files, { onWarning });
+    using model = await loadModel(device, files, { onWarning });
     return (await model.forward({ inputIds: [[5, 9, 14, 3]] }).logits!.data()) as Float32Array;
   };
   const [tied, same, twice] = [await logits(null), await logits(1), await logits(2)];
@@ -54,7 +54,7 @@ it.each([
       'model.safetensors': serializeSafetensors(new Map(tensors)),
     };
     const onWarning = (warning: string) => expect.unreachable(warning);
-    using model = await loadModel<LoadedModel>(device, files, { onWarning });
+    using model = await loadModel(device, files, { onWarning });
     return await model.forward({ inputIds: [[5, 9, 14, 3]] }).logits!.data();
   };
   expect(await logits(other)).toEqual(await logits(bias));

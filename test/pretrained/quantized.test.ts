@@ -7,7 +7,7 @@ import { FormatError } from '../../src/core/errors.js';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
 import { packedPieces } from '../../src/models/packed-state.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import { dequantizing } from '../../src/pretrained/quantized/index.js';
 import { openWeights } from '../../src/pretrained/weights.js';
@@ -85,7 +85,7 @@ const KEPT = {
 
 it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', bit for bit", async (name, format) => {
   const { dequantized } = await data.json<Expected>(`${name}/expected.json`);
-  const model = await loadModel<LoadedModel>(device, `${data.path}/${name}`, {
+  const model = await loadModel(device, `${data.path}/${name}`, {
     weights: 'auto',
     activations: 'float32',
   });
@@ -123,7 +123,7 @@ it('AutoRound in another layout is refused by its name', async () => {
 it("a file that is wrongly marked as symmetric is refused, but only with weights: 'auto'", async () => {
   const files = changed('gptq-v2-asym', { sym: true });
   await expect(loadModel(device, files, { weights: 'auto' })).rejects.toThrow(/zero point .* weights: 'float32'/);
-  models.push(await loadModel<LoadedModel>(device, files));
+  models.push(await loadModel(device, files));
 });
 
 /** A folder with another config, or other tensors. */

@@ -7,7 +7,6 @@ import { loadModel } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsSource, serializeSafetensors } from '../../src/io/safetensors.js';
 import { mul } from '../../src/ops/binary.js';
 import { sum } from '../../src/ops/reduce.js';
-import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
@@ -27,7 +26,7 @@ it.each([
   const onWarning = (message: string) => {
     throw new Error(message);
   };
-  const model = await loadModel<LoadedModel>(device, `${data.path}/${name}`, { onWarning });
+  const model = await loadModel(device, `${data.path}/${name}`, { onWarning });
   const { lastHiddenState, poolerOutput } = model.forward({ inputIds: expected.input_ids });
   for (const [output, truth] of [
     [lastHiddenState, expected.last_hidden_state],
@@ -54,7 +53,7 @@ it('GTE of the model type new has no pooler if its file has none', async () => {
   const device = await deviceFor(isas.at(-1) as string, 2);
   const warnings: string[] = [];
   const files = { 'config.json': await data.bytes('gte-new/config.json'), 'model.safetensors': file };
-  const model = await loadModel<LoadedModel>(device, files, { onWarning: (message) => warnings.push(message) });
+  const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
   const { lastHiddenState, poolerOutput } = model.forward({ inputIds: [[2, 5, 3]] });
   expect([lastHiddenState?.shape, poolerOutput, warnings]).toEqual([[1, 3, 32], undefined, []]);
   model.dispose();
@@ -74,7 +73,7 @@ it("Nomic's encoder with mixtures of experts: outputs, gradients, saved and load
     expect(found).toHaveLength(values.length);
     for (const [i, value] of values.entries()) expect(Math.abs((found[i] as number) - value)).toBeLessThan(bound);
   };
-  const model = await loadModel<LoadedModel>(device, `${data.path}/nomic-moe`);
+  const model = await loadModel(device, `${data.path}/nomic-moe`);
   const { lastHiddenState } = model.forward(inputs);
   close(await lastHiddenState!.data(), expected.last_hidden_state.flat(2), 2e-5);
   const projection = device.tensor(Float32Array.from(expected.projection.flat(2)), lastHiddenState!.shape);
@@ -92,13 +91,13 @@ it("Nomic's encoder with mixtures of experts: outputs, gradients, saved and load
     expect(after.get(name)?.data()).toEqual(entry.data());
   }
   // Halves have 11 bits. Four layers add up as many roundings as they have matrices in a row.
-  const halves = await loadModel<LoadedModel>(device, `${data.path}/nomic-moe`, { weights: 'float16' });
+  const halves = await loadModel(device, `${data.path}/nomic-moe`, { weights: 'float16' });
   const values = expected.last_hidden_state.flat(2);
   close(await halves.forward(inputs).lastHiddenState!.data(), values, 2 ** -11 * 40 * largest(values));
-  const packed = await loadModel<LoadedModel>(device, `${data.path}/nomic-moe`, { weights: 'int8' });
+  const packed = await loadModel(device, `${data.path}/nomic-moe`, { weights: 'int8' });
   const own = (await packed.forward(inputs).lastHiddenState!.data()).slice();
   await packed.save(folder);
-  const again = await loadModel<LoadedModel>(device, folder, { weights: 'auto' });
+  const again = await loadModel(device, folder, { weights: 'auto' });
   expect(await again.forward(inputs).lastHiddenState!.data()).toEqual(own);
   for (const each of [model, halves, packed, again]) each.dispose();
   rmSync(folder, { recursive: true });

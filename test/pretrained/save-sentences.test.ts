@@ -50,7 +50,7 @@ describe('saving models of sentences', () => {
     const onWarning = (message: string) => {
       throw new Error(message);
     };
-    const model = await loadModel<LoadedModel>(device, given, { onWarning });
+    const model = await loadModel(device, given, { onWarning });
     const ids = {
       inputIds: [
         [3, 4, 5],
@@ -69,7 +69,7 @@ describe('saving models of sentences', () => {
 
     const folder = join(temporary, 'saved');
     await model.save(folder);
-    const again = await loadModel<LoadedModel>(device, folder, { onWarning });
+    const again = await loadModel(device, folder, { onWarning });
     expect(await vectors(again)).toEqual(taught);
     const namesIn = (path: string) => [...parseSafetensors(readFileSync(join(folder, path))).tensors.keys()];
     expect(namesIn('2_Dense/model.safetensors').sort()).toEqual(['linear.bias', 'linear.weight']);
@@ -101,7 +101,7 @@ describe('models of sentences that are decoders', () => {
     mkdirSync(join(folder, '1_Pooling'));
     writeFileSync(join(folder, '1_Pooling/config.json'), JSON.stringify({ pooling_mode_lasttoken: true }));
     const device = await deviceFor(isas[0]!, 2);
-    const model = await loadModel<LoadedModel>(device, folder, { onWarning() {} });
+    const model = await loadModel(device, folder, { onWarning() {} });
     expect(model.headKind).toBe('none');
     const inputIds = [[3, 4, 5], [6]];
     const { lastHiddenState, sentenceEmbedding } = model.forward({ inputIds });
@@ -115,10 +115,10 @@ describe('models of sentences that are decoders', () => {
       for (const [at, value] of last.entries()) expect(found[i * features + at]).toBeCloseTo(value / length, 5);
     }
     // With a head it is not a model of sentences any more, and neither is what is saved of it.
-    const writer = await loadModel<LoadedModel>(device, folder, { head: 'language-model' });
+    const writer = await loadModel(device, folder, { head: 'language-model' });
     await writer.save(join(temporary, 'writer'));
     expect(existsSync(join(temporary, 'writer/modules.json'))).toBe(false);
-    expect((await loadModel<LoadedModel>(device, join(temporary, 'writer'))).headKind).toBe('language-model');
+    expect((await loadModel(device, join(temporary, 'writer'))).headKind).toBe('language-model');
     device.dispose();
   });
 });

@@ -14,7 +14,7 @@ const temporary = mkdtempSync(join(tmpdir(), 'simdformer-save-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
 
 const quiet = { onWarning: () => {} };
-const load = (folder: string, options = {}) => loadModel<LoadedModel>(device, folder, { ...quiet, ...options });
+const load = (folder: string, options = {}) => loadModel(device, folder, { ...quiet, ...options });
 
 /** All tensors of a folder's weights, of one file or several. */
 function weightsOf(folder: string) {

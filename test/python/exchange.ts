@@ -114,7 +114,7 @@ function resultOf(output: ModelOutput): Tensor {
 }
 
 function load(folder: string): Promise<LoadedModel> {
-  return loadModel<LoadedModel>(device, folder, { onWarning: (message) => console.error(message) });
+  return loadModel(device, folder, { onWarning: (message) => console.error(message) });
 }
 
 /** A few steps on what the folder has, whatever the head predicts. */

@@ -49,7 +49,7 @@ function managed(name: 'stories' | 'vectors', more: Partial<ManagedModel> = {}):
   const source: ManagedModel = {
     load() {
       loads.set(source, (loads.get(source) ?? 0) + 1);
-      return loadModel<LoadedModel>(device, join(folder, name), { head, onWarning: () => {} });
+      return loadModel(device, join(folder, name), { head, onWarning: () => {} });
     },
     ...more,
   };

@@ -6,7 +6,7 @@ import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { loadModel } from '../../src/index.js';
+import { loadTextModel } from '../../src/index.js';
 import { openai, type RunningServer, serve } from '../../src/server/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { type SmallModels, smallModels, storyAfter, TEMPLATE } from '../frameworks/small-models.js';
@@ -28,7 +28,7 @@ let story: string;
 beforeAll(async () => {
   models = await smallModels();
   const { stories, writer, vectors, ranker } = models;
-  const thinker = await loadModel(models.device, models.folder);
+  const thinker = await loadTextModel(models.device, models.folder);
   thinker.tokenizer.chatTemplate = TEMPLATE.replace("'{% if add", '{% if add').replace(
     'assistant: ',
     "{{ 'assistant: <think>\\n' }}",

@@ -6,7 +6,6 @@ import { zodResponseFormat } from 'openai/helpers/zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { createDevice, loadModel } from '../../src/index.js';
-import type { LoadedModel } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
 import { testData } from '../test-data.js';
 import { TEMPLATE } from './served.js';
@@ -18,7 +17,7 @@ describe('response formats', () => {
   let client: OpenAI;
   beforeAll(async () => {
     const device = await createDevice({ threads: 2 });
-    const model = await loadModel<LoadedModel>(device, { 'model.gguf': await bytes('qwen2.Q8_0.gguf') });
+    const model = await loadModel(device, { 'model.gguf': await bytes('qwen2.Q8_0.gguf') });
     model.tokenizer!.chatTemplate = TEMPLATE;
     server = {
       ...(await serve({ models: { qwen: model }, port: 0, log: 'none', context: 256 })),

@@ -53,7 +53,7 @@ describe('calls that are asked for', () => {
     const file = await bytes('qwen2.Q8_0.gguf');
     const models: Record<string, LoadedModel> = {};
     for (const [name, marks] of Object.entries(TEMPLATES)) {
-      models[name] = await loadModel<LoadedModel>(device, { 'model.gguf': file });
+      models[name] = await loadModel(device, { 'model.gguf': file });
       tokenizers[name] = models[name].tokenizer!;
       tokenizers[name].chatTemplate = `${begin}{# ${marks} #}assistant: `;
     }

@@ -10,7 +10,7 @@ describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
   beforeAll(async () => {
     device = await createDevice({ threads: 2 });
     // With integers for activations it answers as llama.cpp does with these: in French.
-    model = await loadModel<LoadedModel>(device, path, { activations: 'float32' });
+    model = await loadModel(device, path, { activations: 'float32' });
   });
   afterAll(() => device.dispose());
 

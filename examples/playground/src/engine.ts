@@ -1,7 +1,7 @@
 // The engine of the page, and how models get into it. The engine computes in a worker, so the page stays responsive.
 import { signal } from '@preact/signals';
 import { createDevice, type Device } from 'simdformer';
-import { type LoadModelOptions, loadModel, type TextModel } from 'simdformer/pretrained';
+import { type LoadModelOptions, loadTextModel, type TextModel } from 'simdformer/pretrained';
 import { type Pipeline, pipeline, type TaskName } from 'simdformer/tasks';
 
 /** A model: an id of the hub, an address, or files by name. */
@@ -71,7 +71,7 @@ export async function openModel(
   weights?: LoadModelOptions['weights'],
 ): Promise<TextModel> {
   const { from, options } = loading(origin, report, stop);
-  const model = await loadModel(await device(), from, { ...options, weights });
+  const model = await loadTextModel(await device(), from, { ...options, weights });
   await measure();
   return model;
 }

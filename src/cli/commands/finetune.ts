@@ -147,7 +147,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   const onWarning: OnWarning = (message, code) => {
     if (code !== 'new-head' && code !== 'unused-weights') console.error(message); // a new head is expected here
   };
-  using model = await loadModel<LoadedModel>(device, options.model, { ...head, weights, signal, onWarning });
+  using model = await loadModel(device, options.model, { ...head, weights, signal, onWarning });
   if (model.adapters.size > 0)
     throw new ArgumentError(
       `${options.model} is an adapter: convert it to a model with \`simdformer merge\`, and train that`,

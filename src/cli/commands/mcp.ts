@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { loadOptional } from '../../io/optional-package.js';
-import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { loadModel } from '../../pretrained/index.js';
 import { pipeline } from '../../tasks/index.js';
 import { openDevice } from '../common.js';
 import { example } from '../help.js';
@@ -42,7 +42,7 @@ async function serveFolder({ folder, model, reranker, chat }: Options, command: 
     version: device.info.version,
     embedder,
     ranker,
-    chat: chat === undefined ? undefined : await loadModel<LoadedModel>(device, chat),
+    chat: chat === undefined ? undefined : await loadModel(device, chat),
   });
   const left = once(process.stdin, 'end');
   await server.connect(new StdioServerTransport());

@@ -92,10 +92,10 @@ const fileWriter: Writer = async (device, name, type) => {
 
 /** Loads a model with packed weights. An adapter is merged before the weights are packed. */
 async function packedModel(device: Device, name: string, weights: FolderType): Promise<LoadedModel> {
-  const model = await loadModel<LoadedModel>(device, name, { weights });
+  const model = await loadModel(device, name, { weights });
   if (!(model instanceof PretrainedModel) || model.adapters.size === 0) return model;
   model.dispose();
-  const floats = await loadModel<LoadedModel>(device, name, { weights: 'float32' });
+  const floats = await loadModel(device, name, { weights: 'float32' });
   for (const adapter of floats.adapters.values()) adapter.merge();
   return quantize(floats, { weights });
 }

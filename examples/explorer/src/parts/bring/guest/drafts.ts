@@ -1,7 +1,7 @@
 // Speculative decoding of a text: what was guessed, and what of it the model accepted.
 
 import type { DraftEvent, GenerateOptions } from 'simdformer';
-import { type LoadedModel, loadModel } from 'simdformer/pretrained';
+import { loadModel } from 'simdformer/pretrained';
 import { type Guest, MAX_TOKENS, type Token } from './guest.js';
 import { idsOf } from './read.js';
 
@@ -25,8 +25,7 @@ export interface Drafted {
 /** Continues a text with guesses: of a look-up in the text itself, or of a copy of the model in int4. */
 export async function drafted(guest: Guest, text: string, drafter: Drafter): Promise<Drafted> {
   const { model, device, source } = guest;
-  const copy =
-    drafter === 'copy' ? await loadModel<LoadedModel>(device, source, { weights: 'int4', onWarning: () => {} }) : null;
+  const copy = drafter === 'copy' ? await loadModel(device, source, { weights: 'int4', onWarning: () => {} }) : null;
   try {
     const events: DraftEvent[] = [];
     const options: GenerateOptions = {

@@ -60,7 +60,7 @@ async function withModel<T>(
   weights: Format | 'float32',
   task: (model: LoadedModel) => Promise<T>,
 ): Promise<T> {
-  const model = await loadModel<LoadedModel>(device, source, { weights, onWarning: () => {} });
+  const model = await loadModel(device, source, { weights, onWarning: () => {} });
   try {
     return await task(model);
   } finally {
