@@ -99,7 +99,7 @@ const Cpu& cpu() {
   return self;
 }
 
-const size_t kFarAhead = cpu().amd ? 1024 : 4096;
+const size_t kAhead = cpu().amd ? 8192 : 1024, kFarAhead = cpu().amd ? 0 : 4096;
 
 #if defined(__x86_64__)
 bool allowsAmx() {

@@ -18,11 +18,12 @@ struct Cpu {
 
 #if defined(__x86_64__) || defined(__aarch64__)
 const Cpu& cpu();
-// Distance in bytes at which products of few rows prefetch weights into level 2 (int8_unpack.h).
-extern const size_t kFarAhead;
+// Distances in bytes at which products of few rows prefetch weights into level 1, and before that into level 2. The
+// second is 0 if there is only the first (int8_unpack.h).
+extern const size_t kAhead, kFarAhead;
 #else
 constexpr Cpu cpu() { return {}; }
-inline constexpr size_t kFarAhead = 0;
+inline constexpr size_t kAhead = 0, kFarAhead = 0;
 #endif
 
 #if defined(__x86_64__)
