@@ -3,8 +3,8 @@
 //
 //     SIMDFORMER_PYTHON=venv/bin/python npm run check:python
 //
-// Python needs packages: pip install torch transformers peft. The models are those of test/data/reference and
-// test/data/reference3, one of each kind.
+// Python needs packages: pip install torch transformers peft. The models are those of test/data/families,
+// one of each kind.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,15 +13,14 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const python = process.env.SIMDFORMER_PYTHON ?? 'python3';
-const references = ['reference', 'reference3'].map((name) => resolve(root, 'test/data', name));
+const families = resolve(root, 'test/data/families');
 
 const fail = (message) => {
   console.error(`check:python: ${message}`);
   process.exit(1);
 };
 
-for (const folder of references)
-  if (!existsSync(join(folder, 'SOURCE.txt'))) fail(`${folder} is missing, whose models are exchanged`);
+if (!existsSync(join(families, 'SOURCE.txt'))) fail(`${families} is missing, whose models are exchanged`);
 const found = spawnSync(python, ['-c', 'import torch, transformers, peft'], { encoding: 'utf8' });
 if (found.error) fail(`${python} cannot be run (${found.error.message}): give another by SIMDFORMER_PYTHON`);
 if (found.status !== 0)
@@ -36,9 +35,9 @@ const run = (command, args) => {
 };
 try {
   const isGood = [
-    () => run(python, [exchange('exchange.py'), 'make', references.join(':'), work]),
-    () => run(process.execPath, ['--import', tsx, exchange('exchange.ts'), references.join(':'), work]),
-    () => run(python, [exchange('exchange.py'), 'check', references.join(':'), work]),
+    () => run(python, [exchange('exchange.py'), 'make', families, work]),
+    () => run(process.execPath, ['--import', tsx, exchange('exchange.ts'), families, work]),
+    () => run(python, [exchange('exchange.py'), 'check', families, work]),
   ].every((step) => step());
   if (!isGood) fail('the two sides do not agree');
 } finally {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(root, 'docs/families.md');
-const switches = 'test/data/switches';
+const cases = 'test/data/families';
 
 const json = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
@@ -18,13 +18,10 @@ const heads = [
 ];
 
 function familiesPage() {
-  const folders = [
-    ...rowsOf('families.json', 'test/data/reference'),
-    ...rowsOf('reference3.json', 'test/data/reference3'),
-    ...readdirSync(join(root, switches))
-      .filter((name) => !name.includes('.'))
-      .map((name) => row(`${switches}/${name}`, true)),
-  ];
+  const folders = readdirSync(join(root, cases), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => row(name))
+    .sort((a, b) => (a.checkpoint < b.checkpoint ? -1 : 1));
   const variants = json(root, 'test/pretrained/variants.json')
     .map(({ config, written }) => ({ ...kindOf(config), checkpoint: 'variants', tokens: Boolean(written) }))
     .filter(({ type }) => folders.every((each) => each.type !== type));
@@ -47,11 +44,9 @@ npx simdformer info sentence-transformers/all-MiniLM-L6-v2
 [Checkpoints](models.md) lists widely used checkpoints of these families, and [GGUF](gguf.md) the architectures of GGUF files. The head \`none\` is a model without a head.
 
 Each family has small random checkpoints as test cases. Tests compare the outputs, hidden states, attention maps, the loss and the gradient of
-every parameter with transformers in float64. Cases of \`reference\` run on every instruction set, the others on one each.
-All but \`variants\` also run in WebAssembly. Cases with a * also compare the tokens
-of greedy and beam search. Cases are folders of
-\`test/data\`; \`variants\` are those of \`variants.json\`. The tests are \`families.test.ts\`, \`families-2025.test.ts\`,
-\`switches.test.ts\` and \`variants.test.ts\` in \`test/pretrained\`.
+every parameter with transformers in float64. They run on each instruction set and in WebAssembly. Cases with a * also compare the tokens
+of greedy and beam search. Cases are folders of \`test/data/families\`, and the test is \`test/pretrained/families.test.ts\`. \`variants\` stands
+for cases of \`variants.json\`, which \`variants.test.ts\` runs on one instruction set.
 
 | \`model_type\` | heads in the tests | cases |
 | --- | --- | --- |
@@ -73,13 +68,6 @@ function lineOf(type, rows) {
   return `| ${type} | ${heads.join(', ')} | ${names.join(', ')} |`;
 }
 
-/** The checkpoints of a list of test/pretrained, which lie in `folder`. */
-function rowsOf(list, folder) {
-  const { decoders, encoderDecoders, ...others } = json(root, 'test/pretrained', list);
-  const rows = (names, writes) => names.map((name) => row(`${folder}/${name}`, writes));
-  return [...rows([...decoders, ...encoderDecoders], true), ...rows(Object.values(others).flat(), false)];
-}
-
 /** The family and the head of a config.json. */
 function kindOf({ model_type: type, architectures: [name] }) {
   const head = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
@@ -87,13 +75,12 @@ function kindOf({ model_type: type, architectures: [name] }) {
   return { type, head };
 }
 
-function row(checkpoint, writes) {
-  const hasTokens =
-    writes && Object.keys(json(root, checkpoint, 'reference.json')).some((key) => key.startsWith('greedy'));
+function row(name) {
+  const written = json(root, cases, name, 'reference.json');
   return {
-    ...kindOf(json(root, checkpoint, 'config.json')),
-    checkpoint: checkpoint.replace('test/data/', ''),
-    tokens: hasTokens,
+    ...kindOf(json(root, cases, name, 'config.json')),
+    checkpoint: name,
+    tokens: Object.keys(written).some((key) => key.startsWith('greedy')),
   };
 }
 

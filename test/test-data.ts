@@ -24,7 +24,7 @@ async function read(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** `folder` is relative to test/data, for example 'reference/llama'. */
+/** `folder` is relative to test/data, for example 'families/llama'. */
 export function testData(folder: string): TestData {
   const url = new URL(`data/${folder}/`, here);
   const bytes = (name: string) => read(new URL(name, url));

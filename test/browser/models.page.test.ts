@@ -26,7 +26,7 @@ const [BERT_WORDS, SMOLLM_WORDS] = [30_517, 49_147];
 
 /** A model of test/data with a vocabulary of another size. `embedding` is the name of the tensor that grows. */
 async function enlarged(name: string, embedding: string, words: number): Promise<File[]> {
-  const folder = `/test/data/reference/${name}`;
+  const folder = `/test/data/families/${name}`;
   const config = JSON.parse(new TextDecoder().decode(await fetched(`${folder}/config.json`)));
   const bytes = await fetched(`${folder}/model.safetensors`);
   const headerLength = Number(new DataView(bytes.buffer).getBigUint64(0, true));

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { loadModel } from '../../src/index.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { simdformer as runCli, temporaryFolder } from './run-cli.js';
 
@@ -58,7 +59,7 @@ describe('the folder of an adapter', () => {
 
   it('of a GGUF file is described with the sizes of that file', async () => {
     const device = await deviceFor(isas[0] as string, 2);
-    const file = resolve('test/data/gguf3/qwen3.IQ1_M.gguf');
+    const file = resolve('test/data/gguf/types/qwen3.IQ1_M.gguf');
     using model = await loadModel(device, file, { onWarning: () => {} });
     await lora(model, { r: 2, targets: ['q_proj'] }).save(at('of gguf'));
     const [whole, adapted] = [

@@ -112,9 +112,9 @@ describe('without a model', () => {
   });
 
   it.concurrent('bench names the flag for texts that are too long for a model', async () => {
-    const { code, stderr } = await simdformer(['bench', 'test/data/reference/bert-pooler']);
+    const { code, stderr } = await simdformer(['bench', 'test/data/families/bert-pooler']);
     expect(code).toBe(1);
-    expect(stderr).toContain('--length is 128, but test/data/reference/bert-pooler reads at most 40 tokens');
+    expect(stderr).toContain('--length is 128, but test/data/families/bert-pooler reads at most 40 tokens');
   });
 
   it.concurrent('bench --train shows the memory that gradient checkpointing saves', async () => {

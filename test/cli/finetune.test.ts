@@ -104,9 +104,9 @@ describe('simdformer finetune of encoders and decoders', () => {
   it('trains targets of sources, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
     mkdirSync(at('mbart'));
     for (const name of ['config.json', 'model.safetensors'])
-      copyFileSync(`test/data/reference/mbart/${name}`, at(`mbart/${name}`));
+      copyFileSync(`test/data/families/mbart/${name}`, at(`mbart/${name}`));
     // The tokenizer ends a target with its language, en_XX, which MBart moves to the start of the decoder's input.
-    const settings = JSON.parse(readFileSync('test/data/reference/mbart/generation_config.json', 'utf8'));
+    const settings = JSON.parse(readFileSync('test/data/families/mbart/generation_config.json', 'utf8'));
     writeFileSync(at('mbart/generation_config.json'), JSON.stringify({ ...settings, decoder_start_token_id: 4 }));
     const { texts } = JSON.parse(readFileSync('test/tasks/media.json', 'utf8'));
     const { tokenizer } = texts.find(({ model }: { model: string }) => model === 'mbart');

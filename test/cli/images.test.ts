@@ -16,11 +16,11 @@ import { simdformer } from './run-cli.js';
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-images-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A folder with a checkpoint of test/data and further files. */
-function checkpoint(name: string, files: Record<string, object>, group = 'reference3'): string {
+/** A folder with a checkpoint of test/data/families and further files. */
+function checkpoint(name: string, files: Record<string, object>): string {
   const path = mkdtempSync(join(folder, name));
   for (const file of ['config.json', 'model.safetensors'])
-    copyFileSync(`test/data/${group}/${name}/${file}`, join(path, file));
+    copyFileSync(`test/data/families/${name}/${file}`, join(path, file));
   for (const [file, content] of Object.entries(files)) writeFileSync(join(path, file), JSON.stringify(content));
   return path;
 }
@@ -61,7 +61,7 @@ describe('commands for images', async () => {
 
   it('segment prints the objects of a panoptic model with their scores', async () => {
     const files = { 'preprocessor_config.json': segments.processor };
-    const model = checkpoint('detr-panoptic', files, 'switches');
+    const model = checkpoint('detr-panoptic', files);
     const out = join(folder, 'objects.png');
     const found = await simdformer(['segment', model, image, '--threshold', '0.3', '--out', out]);
     expect(found.code, found.stderr).toBe(0);

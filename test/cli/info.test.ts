@@ -18,8 +18,8 @@ let home: string;
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'info-'));
   hub = await new Hub({
-    'config.json': file('reference/llama/config.json'),
-    'model.safetensors': file('reference/llama/model.safetensors'),
+    'config.json': file('families/llama/config.json'),
+    'model.safetensors': file('families/llama/model.safetensors'),
   }).start();
   vi.stubEnv('HF_ENDPOINT', hub.endpoint);
   vi.stubEnv('HF_HOME', home);
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 describe('info', () => {
   it('checks by the headers of a model on the hub if it loads', async () => {
-    const weights = file('reference/llama/model.safetensors');
+    const weights = file('families/llama/model.safetensors');
     const { code, stdout } = await simdformer(['info', 'org/model']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^architecture +llama, LlamaForCausalLM$/m);
@@ -75,7 +75,7 @@ describe('check-hub', () => {
     });
 
   it('prints a line for each id, and ends with code 1 if one does not load', async () => {
-    const all = await run('org/model', data('reference/gpt2'));
+    const all = await run('org/model', data('families/gpt2'));
     expect(all.stdout).toMatch(/^org\/model +yes +0 +0 +0/m);
     expect(all).toMatchObject({ code: 0, stdout: expect.stringMatching(/^2 of 2 load$/m) });
     const some = await run('org/other', 'org/model');

@@ -22,7 +22,7 @@ function checkpoint(from: string, files: Record<string, object>): string {
 }
 
 it('classify --sounds prints the classes of each recording', async () => {
-  const model = checkpoint('test/data/switches/hubert-classes', {});
+  const model = checkpoint('test/data/families/hubert-classes', {});
   copyFileSync('test/tasks/spelled/preprocessor_config.json', join(model, 'preprocessor_config.json'));
   const { code, stdout, stderr } = await simdformer(['classify', model, '--sounds', '--top-k', '2', wav, wav]);
   expect(code, stderr).toBe(0);
@@ -36,7 +36,7 @@ it('classify --sounds prints the classes of each recording', async () => {
 it('classify --sounds --labels compares recordings with texts, by CLAP', async () => {
   const { processor, tokenizer } = recorded;
   const files = { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer };
-  const model = checkpoint('test/data/reference3/clap', files);
+  const model = checkpoint('test/data/families/clap', files);
   const labels = ['--labels', 'w15 w16,w30', '--template', 'w9 {}'];
   const { code, stdout, stderr } = await simdformer(['classify', model, '--sounds', '--top-k', '2', ...labels, wav]);
   expect(code, stderr).toBe(0);

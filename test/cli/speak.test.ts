@@ -9,9 +9,9 @@ import { simdformer } from './run-cli.js';
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-speak-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A folder with a checkpoint of test/data/reference3 and further files. */
+/** A folder with a checkpoint of test/data/families and further files. */
 function modelOf(name: string, files: Readonly<Record<string, object>>, changes: object = {}): string {
-  const from = `test/data/reference3/${name}`;
+  const from = `test/data/families/${name}`;
   const path = join(folder, name);
   mkdirSync(path);
   copyFileSync(`${from}/model.safetensors`, join(path, 'model.safetensors'));

@@ -11,7 +11,7 @@ describe('simdformer', () => {
     for (const name of ['bert-sequence', 'bert-pooler']) {
       await mkdir(folder.at(name));
       for (const file of ['config.json', 'model.safetensors'])
-        await copyFile(`test/data/reference/${name}/${file}`, folder.at(`${name}/${file}`));
+        await copyFile(`test/data/families/${name}/${file}`, folder.at(`${name}/${file}`));
       for (const file of ['tokenizer.json', 'tokenizer_config.json'])
         await copyFile(`test/tasks/wordpiece/${file}`, folder.at(`${name}/${file}`));
     }

@@ -10,7 +10,7 @@ describe('simdformer translate', () => {
     folder = await temporaryFolder();
     await mkdir(folder.at('mbart'));
     for (const file of ['config.json', 'generation_config.json', 'model.safetensors'])
-      await copyFile(`test/data/reference/mbart/${file}`, folder.at(`mbart/${file}`));
+      await copyFile(`test/data/families/mbart/${file}`, folder.at(`mbart/${file}`));
     const { texts } = JSON.parse(await readFile('test/tasks/media.json', 'utf8'));
     const { tokenizer, output } = texts.find(({ model }: { model: string }) => model === 'mbart');
     await writeFile(folder.at('mbart/tokenizer.json'), JSON.stringify(tokenizer));

@@ -98,7 +98,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
   });
 
   it('a schema: what it allows at each step, and what the model would rather say', async () => {
-    const folder = testData('reference/llama').path;
+    const folder = testData('families/llama').path;
     const writer = await load(folder);
     const tokenizer = await loadTokenizer(CHARACTERS);
     await guest.bring([...(await filesOf(folder)), payload('tokenizer.json', CHARACTERS)]);
@@ -181,7 +181,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
   });
 
   it('experts: the choice of each layer and token, with weights', async () => {
-    const folder = testData('reference3/olmoe').path;
+    const folder = testData('families/olmoe').path;
     const mixture = await load(folder);
     await guest.bring(await filesOf(folder));
     const ids = [5, 9, 17, 4, 6];
@@ -289,7 +289,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
   });
 
   it.each(['bert-mlm', 't5', 'llama'])('guesses of %s by layer', async (name) => {
-    const folder = testData(`reference/${name}`).path;
+    const folder = testData(`families/${name}`).path;
     const layered = await load(folder);
     await guest.bring(await filesOf(folder));
     const ids = [5, 9, 17, 4, 6];
@@ -323,7 +323,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     const other = new GuestPage(await explorer.open('bring', { ...options, reducedMotion: 'reduce' }));
     const { page } = other;
     await page.addScriptTag({ path: axe });
-    await other.bring([...(await filesOf(testData('reference3/olmoe').path)), payload('tokenizer.json', CHARACTERS)]);
+    await other.bring([...(await filesOf(testData('families/olmoe').path)), payload('tokenizer.json', CHARACTERS)]);
     await other.read('Tom is a boy.');
     for (const title of ['Fewer bits', 'A schema', 'Guessed tokens', 'Experts', 'Another text', 'Memory']) {
       const group = page.getByRole('group', { name: 'Experiments' });

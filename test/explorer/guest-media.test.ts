@@ -40,7 +40,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
   }
 
   it('a picture: labels, and attention over its patches', async () => {
-    const folder = testData('reference/vit-image').path;
+    const folder = testData('families/vit-image').path;
     const vit = await load(folder);
     await guest.bring(await filesOf(folder));
     const { page } = guest;
@@ -79,7 +79,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     ['detr', true],
     ['rt_detr', false],
   ] as const)('boxes by query of %s', async (name, hasNothing) => {
-    const folder = testData(`reference3/${name}`).path;
+    const folder = testData(`families/${name}`).path;
     const detector = await load(folder);
     await guest.bring(await filesOf(folder));
     const { page } = guest;
@@ -138,7 +138,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
   });
 
   it('a sound: the tokens of CTC, and when they are heard', async () => {
-    const folder = testData('reference3/wav2vec2').path;
+    const folder = testData('families/wav2vec2').path;
     const ctc = await load(folder);
     const settings = { feature_extractor_type: 'Wav2Vec2FeatureExtractor', sampling_rate: 16000, do_normalize: true };
     await guest.bring([...(await filesOf(folder)), payload('preprocessor_config.json', JSON.stringify(settings))]);
@@ -175,7 +175,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
   });
 
   it('a sound: the attention of a Moonshine', async () => {
-    const folder = testData('reference3/moonshine').path;
+    const folder = testData('families/moonshine').path;
     const moonshine = await load(folder);
     const settings = { feature_extractor_type: 'Wav2Vec2FeatureExtractor', sampling_rate: 16000, do_normalize: false };
     await guest.bring([...(await filesOf(folder)), payload('preprocessor_config.json', JSON.stringify(settings))]);
@@ -217,11 +217,11 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
       expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
     };
-    await own.bring(await filesOf(testData('reference/vit-image').path));
+    await own.bring(await filesOf(testData('families/vit-image').path));
     await page.getByText('The picture is read as 4 × 4 patches.').waitFor();
     await check();
     const settings = { feature_extractor_type: 'Wav2Vec2FeatureExtractor', sampling_rate: 16000, do_normalize: true };
-    const files = await filesOf(testData('reference3/wav2vec2').path);
+    const files = await filesOf(testData('families/wav2vec2').path);
     await own.bring([...files, payload('preprocessor_config.json', JSON.stringify(settings))]);
     const sound = Float32Array.from({ length: 2000 }, (_, i) => Math.sin((i * i) / 900) / 2);
     await own.give([payload('part.wav', wavOf(sound))]);

@@ -78,7 +78,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   }
 
   it('SAM: the outline at a point, and attention within windows', async () => {
-    const folder = testData('reference3/sam').path;
+    const folder = testData('families/sam').path;
     const sam = await load<Sam>(folder);
     await guest.bring(await filesOf(folder));
     const { page } = guest;
@@ -127,7 +127,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   });
 
   it('CLAP: texts that fit, and attention over the spectrogram', async () => {
-    const folder = testData('reference3/clap').path;
+    const folder = testData('families/clap').path;
     const clap = await load<{ forward(inputs: object): Record<string, Tensor>; dispose(): void }>(folder);
     await guest.bring([...(await filesOf(folder)), payload('preprocessor_config.json', JSON.stringify(clapSettings))]);
     await recording();
@@ -181,7 +181,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   });
 
   it('VITS: when each token is spoken, and attention of the text’s encoder', async () => {
-    const folder = testData('reference3/vits').path;
+    const folder = testData('families/vits').path;
     const vits = await load<Vits>(folder);
     await guest.bring(await filesOf(folder));
     const { page } = guest;
@@ -206,7 +206,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   });
 
   it('SpeechT5: a spectrogram, and the tokens that each step attends to', async () => {
-    await guest.bring(await filesOf(testData('reference3/speecht5').path));
+    await guest.bring(await filesOf(testData('families/speecht5').path));
     const { page } = guest;
     await guest.field.fill('3 1 4 1 5');
     await page.getByText(/^5 tokens, \d+ frames\. A vocoder/).waitFor();
@@ -220,7 +220,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
   });
 
   it('a transducer: its tokens, and how long they last', async () => {
-    const folder = testData('reference3/parakeet_tdt').path;
+    const folder = testData('families/parakeet_tdt').path;
     const model = await load<ParakeetTransducer>(folder);
     await guest.bring([
       ...(await filesOf(folder)),

@@ -117,7 +117,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     't5',
     'mpnet',
   ])('shows %s by numbers, because it has no tokenizer', { timeout: 60_000 }, async (name) => {
-    const folder = testData(`reference/${name}`).path;
+    const folder = testData(`families/${name}`).path;
     const model = await loadModel(device, folder, { onWarning: () => {} });
     await bring(await filesOf(folder));
     await field().fill('5 9 17 4 6');
@@ -159,16 +159,12 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ['a family that is not known', async () => [config({ model_type: 'mamba' })], /mamba.*llama/],
     [
       'a model without weights',
-      async () => (await filesOf(testData('reference/gpt2').path)).filter(({ name }) => name === 'config.json'),
+      async () => (await filesOf(testData('families/gpt2').path)).filter(({ name }) => name === 'config.json'),
       /model\.safetensors/,
     ],
     ['a picture, but no model of images', async () => [payload('a.png', 'PNG')], /bring a model of images first/],
-    ['a model of images and text', () => filesOf(testData('reference/clip').path), /has images and text/],
-    [
-      'weights that break off',
-      async () => broken(await filesOf(testData('reference/gpt2').path)),
-      /model\.safetensors/,
-    ],
+    ['a model of images and text', () => filesOf(testData('families/clip').path), /has images and text/],
+    ['weights that break off', async () => broken(await filesOf(testData('families/gpt2').path)), /model\.safetensors/],
     ['two GGUF files', async () => ['a', 'b'].map((name) => payload(`${name}.gguf`, 'GGUF')), /2 GGUF files/],
     ['a GGUF file that is none', async () => [payload('a.gguf', 'no')], /a\.gguf|GGUF/],
     ['a recording, but no Whisper', async () => [payload('a.wav', 'RIFF')], /bring a Whisper first/],
@@ -186,7 +182,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   }
 
   it('reports which files a Whisper lacks for listening', { timeout: 60_000 }, async () => {
-    await bring(await filesOf(testData('reference/whisper').path));
+    await bring(await filesOf(testData('families/whisper').path));
     const recording = brought.page.locator('input[aria-label="A recording"]');
     await recording.setInputFiles([payload('a.wav', 'RIFF')]);
     await news(/preprocessor_config\.json/);

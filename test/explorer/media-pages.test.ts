@@ -20,7 +20,7 @@ type Files = Record<string, Buffer>;
 
 /** The files of a small checkpoint, with further ones. */
 function checkpoint(name: string, more: Files, changes: object = {}): Files {
-  const read = (file: string) => readFileSync(`test/data/reference3/${name}/${file}`);
+  const read = (file: string) => readFileSync(`test/data/families/${name}/${file}`);
   const config = { ...JSON.parse(`${read('config.json')}`), ...changes };
   return { 'config.json': json(config), 'model.safetensors': read('model.safetensors'), ...more };
 }
@@ -85,9 +85,9 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
 
   it('captions: the text of the microphone', { timeout: 120_000 }, async () => {
     const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
-    const { vocab_size: count } = JSON.parse(readFileSync('test/data/reference3/moonshine/config.json', 'utf8'));
+    const { vocab_size: count } = JSON.parse(readFileSync('test/data/families/moonshine/config.json', 'utf8'));
     const files = checkpoint('moonshine', {
-      'generation_config.json': readFileSync('test/data/reference3/moonshine/generation_config.json'),
+      'generation_config.json': readFileSync('test/data/families/moonshine/generation_config.json'),
       'preprocessor_config.json': json({ feature_extractor_type: 'Wav2Vec2FeatureExtractor', do_normalize: false }),
       'tokenizer.json': words(count, metaspace),
     });
@@ -104,10 +104,10 @@ describeWith(['WebAssembly', 'Chromium'], 'pages of speech and images', () => {
   });
 
   it('photos: the best one first', { timeout: 120_000 }, async () => {
-    const size = JSON.parse(readFileSync('test/data/reference/siglip/config.json', 'utf8'));
+    const size = JSON.parse(readFileSync('test/data/families/siglip/config.json', 'utf8'));
     const files: Files = {
-      'config.json': readFileSync('test/data/reference/siglip/config.json'),
-      'model.safetensors': readFileSync('test/data/reference/siglip/model.safetensors'),
+      'config.json': readFileSync('test/data/families/siglip/config.json'),
+      'model.safetensors': readFileSync('test/data/families/siglip/model.safetensors'),
       'preprocessor_config.json': json({
         image_processor_type: 'SiglipImageProcessor',
         size: { height: size.vision_config.image_size, width: size.vision_config.image_size },

@@ -22,7 +22,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
   const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, value) => sum + value * value, 0));
 
   it.each(['falcon_h1', 'qwen3_5', 'lfm2', 'mamba2'])('memory of %s: what grows, and the states', async (name) => {
-    const folder = testData(`reference3/${name}`).path;
+    const folder = testData(`families/${name}`).path;
     const hybrid = await load(folder);
     await guest.bring(await filesOf(folder));
     const ids = [5, 9, 17, 4, 6];
@@ -54,7 +54,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of deco
   });
 
   it('memory of gemma3n: layers that use the keys of others keep nothing', async () => {
-    const folder = testData('reference3/gemma3n').path;
+    const folder = testData('families/gemma3n').path;
     const shared = await load(folder);
     await guest.bring(await filesOf(folder));
     await guest.read('5 9 17 4 6');

@@ -24,7 +24,7 @@ const families = [
 ] as const;
 
 describe.each(families)('an adapter of %s, %s', (family, stored, part, sections) => {
-  const load = () => loadModel(device, `test/data/reference3/${family}`, { onWarning: () => {} });
+  const load = () => loadModel(device, `test/data/families/${family}`, { onWarning: () => {} });
 
   it('has the names of modules in memory, and can change one of them', async () => {
     using model = await load();

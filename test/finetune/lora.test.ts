@@ -1,4 +1,4 @@
-// Adapters on the small checkpoints of test/data/reference; that Python agrees, `npm run check:python` shows.
+// Adapters on the small checkpoints of test/data/families; that Python agrees, `npm run check:python` shows.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ const ids = [
 ];
 const inputs = { inputIds: ids, attentionMask: ids.map((row) => row.map(() => 1)) };
 const load = (name: string) =>
-  loadModel(device, `test/data/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
+  loadModel(device, `test/data/families/${name}`, { onWarning: (message) => expect(message).toBe('') });
 
 const tokensOf = (model: LoadedModel) => (model as LoadedModel & { tokens: { weight: Tensor } }).tokens.weight;
 

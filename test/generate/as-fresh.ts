@@ -13,9 +13,9 @@ const stopTokens: readonly number[] = [];
 export const text = (length: number, seed = 1) =>
   Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 90));
 
-/** A decoder of test/data/reference3, with positions for long texts. */
+/** A decoder of test/data/families, with positions for long texts. */
 export async function decoderOf(name: string): Promise<PretrainedModel> {
-  const files = await filesOf(testData('reference3'), name);
+  const files = await filesOf(testData('families'), name);
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;
   const limit = ['n_positions', 'max_position_embeddings'].find((each) => each in config);
   if (limit !== undefined) files['config.json'] = new TextEncoder().encode(JSON.stringify({ ...config, [limit]: 512 }));

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import T5ForConditionalGeneration, GPT2LMHeadModel
 
-root = Path(__file__).resolve().parents[2] / 'test/data/reference'
+root = Path(__file__).resolve().parents[2] / 'test/data/families'
 SETTINGS = [
     {'num_beams': 4, 'num_beam_groups': 2, 'diversity_penalty': 0.5},
     {'num_beams': 6, 'num_beam_groups': 3, 'diversity_penalty': 1.5},

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import GPT2LMHeadModel, T5ForConditionalGeneration
 
-root = Path(__file__).resolve().parents[2] / 'test/data/reference'
+root = Path(__file__).resolve().parents[2] / 'test/data/families'
 SETTINGS = [
     {'encoder_no_repeat_ngram_size': 1},
     {'encoder_no_repeat_ngram_size': 2},

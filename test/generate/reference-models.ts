@@ -1,4 +1,4 @@
-// Models of test/data/reference, and options in transformers' spelling, for tests that compare generated tokens.
+// Models of test/data/families, and options in transformers' spelling, for tests that compare generated tokens.
 import type { Device, GenerateOptions } from '../../src/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-later.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
@@ -8,7 +8,7 @@ import { testData } from '../test-data.js';
 export async function referenceModels(device: Device, names: readonly string[]): Promise<Map<string, LoadedModel>> {
   const models = new Map<string, LoadedModel>();
   for (const name of names) {
-    const data = testData('reference');
+    const data = testData('families');
     const files = ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)]);
     models.set(name, await loadModel(device, Object.fromEntries(await Promise.all(files))));
   }

@@ -217,7 +217,7 @@ it('no new calls join the batch of a changed model', async () => {
 });
 
 it.each(['lfm2', 'mamba2', 'qwen3_5'])('models with recurrent states: %s', async (name) => {
-  const model = (await loadModel(device, await filesOf(testData('reference3'), name))) as PretrainedModel;
+  const model = (await loadModel(device, await filesOf(testData('families'), name))) as PretrainedModel;
   const prompts = [5, 17, 30].map((length) => Array.from({ length }, (_, i) => 3 + ((i * i + length) % 90)));
   const options = { maxNewTokens: 10, stopTokens: [], doSample: false };
   const alone: GenerateResult[] = [];

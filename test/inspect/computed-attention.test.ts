@@ -16,7 +16,7 @@ const tensor = (...shape: number[]) => device.tensor(random.normal(shape).data, 
 
 describe('computedAttention', () => {
   it('gives the weights of SAM, within windows and among all patches, as transformers does', async () => {
-    const sam = (await loadModel(device, testData('reference3/sam').path)) as unknown as Sam;
+    const sam = (await loadModel(device, testData('families/sam').path)) as unknown as Sam;
     const pixels = device.tensor(
       Float32Array.from({ length: 3 * 48 * 48 }, (_, i) => Math.sin(i * 0.37)),
       [1, 3, 48, 48],
@@ -46,7 +46,7 @@ describe('computedAttention', () => {
   });
 
   it('gives the weights of a pass that computes in slices, with relative vectors', async () => {
-    const vits = (await loadModel(device, testData('reference3/vits').path)) as unknown as Vits;
+    const vits = (await loadModel(device, testData('families/vits').path)) as unknown as Vits;
     const ids = [[3, 1, 4, 1, 5]];
     const maps = await computedAttention(device, () => vits.speak(ids));
     const { encoder } = vits.attentionMaps(ids);

@@ -45,7 +45,7 @@ const translators = ['bart', 'mbart', 'marian', 'm2m100', 't5', 't5-gated'];
 const ids = [5, 9, 17, 4, 6, 31, 8];
 
 describe('looking into pretrained models', () => {
-  const data = testData('reference');
+  const data = testData('families');
   const load = async (name: string) => loadModel(await deviceFor(isas[0]!, 2), await filesOf(data, name), {});
 
   it.each([...readers, ...writers, ...translators])('%s', async (name) => {
@@ -85,7 +85,7 @@ describe('looking into pretrained models', () => {
   });
 
   it.each(['mamba2', 'qwen3_5', 'lfm2', 'falcon_h1', 'granitemoehybrid'])('recurrent layers of %s', async (name) => {
-    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('reference3'), name), {});
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('families'), name), {});
     const { hiddenStates, logits } = model.forward({ inputIds: [ids] }, { hiddenStates: true });
     const { decoder, logits: traced } = await trace(model, null, ids);
     expect(decoder!.layers.length).toBe(hiddenStates!.length - 1);
@@ -98,7 +98,7 @@ describe('looking into pretrained models', () => {
   });
 
   it('LED without global tokens, as forward', async () => {
-    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('reference3'), 'led'), {});
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('families'), 'led'), {});
     const target = ids.slice(1, 6);
     const inputs = { inputIds: [ids], decoderInputIds: [target] };
     const output = model.forward(inputs, { attentions: true });

@@ -75,7 +75,7 @@ it('mixes the values at its samples by their weights', async () => {
 });
 
 it('reports the samples of each decoder layer of RT-DETR', async () => {
-  const place = [testData('reference3'), 'rt_detr'] as const;
+  const place = [testData('families'), 'rt_detr'] as const;
   const model = await loadModel(device, await filesOf(...place));
   const entry = (await referenceOf(...place)).get('pixel_values')!;
   const pixels = device.tensor(entry.data() as Float32Array, entry.shape);

@@ -7,19 +7,17 @@ import { noisyTargets } from '../../src/models/denoising.js';
 import type { DetectionTarget } from '../../src/models/inputs.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { filesOf, referenceOf } from '../pretrained/reference.js';
-import { type TestData, testData } from '../test-data.js';
+import { testData } from '../test-data.js';
 import reference from './detection-loss.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());
-const places: { readonly [name: string]: readonly [data: TestData, folder: string] } = {
-  detr_panoptic: [testData('switches'), 'detr-panoptic'],
-};
-const placeOf = (name: string) => places[name] ?? ([testData('reference3'), name] as const);
+const data = testData('families');
+const folderOf = (name: string) => (name === 'detr_panoptic' ? 'detr-panoptic' : name);
 
 /** A checkpoint with other settings. Denoising queries get embeddings, which the files lack. */
 async function load(name: string, changes: { readonly [name: string]: unknown }) {
-  const files = await filesOf(...placeOf(name));
+  const files = await filesOf(data, folderOf(name));
   const config = { ...JSON.parse(new TextDecoder().decode(files['config.json'])), ...changes };
   const changed = { ...files, 'config.json': new TextEncoder().encode(JSON.stringify(config)) };
   if (!changes.num_denoising) return loadModel(device, changed);
@@ -36,7 +34,7 @@ async function load(name: string, changes: { readonly [name: string]: unknown })
 }
 
 async function pixelsOf(name: string): Promise<Tensor> {
-  const entry = (await referenceOf(...placeOf(name))).get('pixel_values')!;
+  const entry = (await referenceOf(data, folderOf(name))).get('pixel_values')!;
   return device.tensor(entry.data() as Float32Array, entry.shape);
 }
 

@@ -183,7 +183,7 @@ describe('a state in use', () => {
 });
 
 describe('families', () => {
-  const data = testData('reference');
+  const data = testData('families');
   it.each(['mistral-window', 'gemma3', 'gpt2', 'qwen2-yarn', 'phi3', 'gemma2'])('%s reads on', async (name) => {
     const files = Object.fromEntries(
       await Promise.all(

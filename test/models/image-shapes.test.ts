@@ -12,7 +12,7 @@ afterAll(() => device.dispose());
 it.each(['beit', 'convnext', 'depth_anything', 'detr', 'dinov3_vit', 'rf_detr', 'rt_detr', 'segformer', 'swin'])(
   '%s',
   async (name) => {
-    const model = await loadModel(device, await filesOf(testData('reference3'), name));
+    const model = await loadModel(device, await filesOf(testData('families'), name));
     for (const shape of [
       [3, 64, 64],
       [1, 3, 64],

@@ -73,7 +73,7 @@ function angle(a: Float32Array, b: Float32Array): number {
 
 for (const family of families) {
   describe(family, () => {
-    const data = testData(`reference/${family}`);
+    const data = testData(`families/${family}`);
     it('the error of int8 grows no more than its rounding does relative to float16', async () => {
       const index = 'model.safetensors.index.json';
       const shards = await data.json<{ weight_map: Record<string, string> }>(index).catch(() => null);

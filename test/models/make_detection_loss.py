@@ -20,7 +20,7 @@ from transformers.models.rt_detr import modeling_rt_detr
 argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 transformers.utils.logging.disable_progress_bar()
 here = Path(__file__).parent
-folders = dict(detr_panoptic="switches/detr-panoptic")
+folders = dict(detr_panoptic="detr-panoptic")
 classes = dict(detr=DetrForObjectDetection, detr_panoptic=DetrForSegmentation, rt_detr=RTDetrForObjectDetection, rf_detr=RfDetrForObjectDetection)
 torch.manual_seed(3)
 
@@ -90,7 +90,7 @@ def digest(tensor):
 
 
 def loss_of(name, changes, training, targets, dtype):
-    folder = here / "../data" / folders.get(name, f"reference3/{name}")
+    folder = here / "../data/families" / folders.get(name, name)
     pixels = load_file(folder / "reference.safetensors")["pixel_values"]
     model = classes[name].from_pretrained(folder, attn_implementation="eager", **changes).to(dtype).train(training)
     embedding = getattr(getattr(model, "model", None), "denoising_class_embed", None)

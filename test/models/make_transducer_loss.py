@@ -72,7 +72,7 @@ for durations, blank, frames, labels in [
     cases.append(dict(case, loss=loss.item(), tokens=digest(tokens.grad)))
     print(case, loss.item())
 
-folder = here / "../data/reference3/parakeet_tdt"
+folder = here / "../data/families/parakeet_tdt"
 features = load_file(folder / "reference.safetensors")["input_features"].double()  # without padding, which gives NaN
 model = ParakeetForTDT.from_pretrained(folder, attn_implementation="eager").to(torch.float64).eval()
 blank, padding = model.config.blank_token_id, model.config.pad_token_id

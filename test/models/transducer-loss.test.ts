@@ -54,7 +54,7 @@ describe('the loss of transducers', () => {
 });
 
 describe('Parakeet with TDT', async () => {
-  const data = testData('reference3');
+  const data = testData('families');
   const model = await loadModel(device, await filesOf(data, 'parakeet_tdt'));
   afterAll(() => model.dispose());
   const { inputFeatures } = inputsOf(device, await referenceOf(data, 'parakeet_tdt'));

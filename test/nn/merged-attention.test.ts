@@ -7,7 +7,7 @@ import { filesOf } from '../pretrained/reference.js';
 import { testData } from '../test-data.js';
 
 const device = await deviceFor(isas[0]!, 2);
-const model = (await loadModel(device, await filesOf(testData('reference3'), 't5gemma2'))) as PretrainedModel;
+const model = (await loadModel(device, await filesOf(testData('families'), 't5gemma2'))) as PretrainedModel;
 afterAll(() => model.dispose());
 const text = (length: number, seed: number) =>
   Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 85));

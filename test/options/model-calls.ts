@@ -110,7 +110,7 @@ export async function adapterCalls({ llama, ranker }: Models): Promise<Calls> {
   const creation = (run: Call['run']) => call(run, {}, ofCreation);
   return {
     'SimdformerRerank#rerank': call((options) => reranker.rerank(['a'], 'b', options)),
-    promptApi: call(async (options) => promptApi('test/data/reference/llama', options).create()),
+    promptApi: call(async (options) => promptApi('test/data/families/llama', options).create()),
     'PromptApi#availability': creation((options) => languageModel.availability(options)),
     'PromptApi#create': creation((options) => languageModel.create(options)),
     'LanguageModelSession#prompt': call((options) => session.prompt('the cat', options)),
@@ -119,7 +119,7 @@ export async function adapterCalls({ llama, ranker }: Models): Promise<Calls> {
     'LanguageModelSession#clone': call((options) => session.clone(options)),
     createSimdformer: call((options) =>
       createSimdformer(options)
-        .embeddingModel('test/data/reference/bert-pooler')
+        .embeddingModel('test/data/families/bert-pooler')
         .doEmbed({ values: ['a'] }),
     ),
   };

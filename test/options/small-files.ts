@@ -15,7 +15,7 @@ export function visionModel(task: string, name: string): Record<string, Uint8Arr
   const recorded = recordedIn('tasks/media.json')[task] as Record<string, unknown>[];
   const { processor, tokenizer, config } = recorded.find(({ model }) => model === name) as Record<string, unknown>;
   return {
-    ...modelIn(`data/reference/${name}`),
+    ...modelIn(`data/families/${name}`),
     'preprocessor_config.json': json(processor),
     ...(tokenizer ? { 'tokenizer.json': json(tokenizer), 'tokenizer_config.json': json(config) } : {}),
   };
@@ -25,7 +25,7 @@ export function visionModel(task: string, name: string): Record<string, Uint8Arr
 export function detector(kind: string, processor?: object): Record<string, Uint8Array> {
   const { processors, tokenizer } = recordedIn('tasks/detections.json');
   return {
-    ...modelIn(`data/reference3/${kind}`),
+    ...modelIn(`data/families/${kind}`),
     'preprocessor_config.json': json(processor ?? processors[kind]),
     'tokenizer.json': json(tokenizer),
     'tokenizer_config.json': json({}),
@@ -42,7 +42,7 @@ export function withBackground(files: Record<string, Uint8Array>): Record<string
 /** The files of a model of sounds, with the processor of test/tasks/spelled. */
 export function soundModel(): Record<string, Uint8Array> {
   return {
-    ...modelIn('data/switches/hubert-classes'),
+    ...modelIn('data/families/hubert-classes'),
     'preprocessor_config.json': bytes('tasks/spelled/preprocessor_config.json'),
   };
 }
@@ -51,7 +51,7 @@ export function soundModel(): Record<string, Uint8Array> {
 export function soundJudge(): Record<string, Uint8Array> {
   const { processor, tokenizer } = recordedIn('tasks/zero-shot-audio.json');
   return {
-    ...modelIn('data/reference3/clap'),
+    ...modelIn('data/families/clap'),
     'preprocessor_config.json': json(processor),
     'tokenizer.json': json(tokenizer),
   };
@@ -59,7 +59,7 @@ export function soundJudge(): Record<string, Uint8Array> {
 
 /** The files of a model that speaks, with a vocabulary of letters. */
 export function speakingModel(): Record<string, Uint8Array> {
-  const path = 'data/reference3/vits';
+  const path = 'data/families/vits';
   const config = JSON.parse(new TextDecoder().decode(bytes(`${path}/config.json`)));
   return {
     'config.json': json({ ...config, speaking_rate: 1e6 }),

@@ -6,7 +6,7 @@ import { testData } from '../test-data.js';
 
 it('computes what RoBERTa does', async () => {
   const device = await deviceFor(isas.at(-1) as string, 2);
-  const data = testData('reference/roberta-mlm');
+  const data = testData('families/roberta-mlm');
   const config = await data.json<object>('config.json');
   const outputOf = async (given: object) => {
     const files = {

@@ -108,9 +108,9 @@ describe('a dry run', () => {
   }, 60_000);
 
   it('finds that GGUF files fit, in one file and in parts', async () => {
-    for (const name of readdirSync(data('gguf3')).filter((each) => each.endsWith('.gguf')))
-      expectFit(await reportOf({ [name]: readFileSync(data(`gguf3/${name}`)) }), name);
-    const parts = Object.entries(filesOf('gguf-split')).filter(([name]) => name.endsWith('.gguf'));
+    for (const name of readdirSync(data('gguf/types')).filter((each) => each.endsWith('.gguf')))
+      expectFit(await reportOf({ [name]: readFileSync(data(`gguf/types/${name}`)) }), name);
+    const parts = Object.entries(filesOf('gguf/parts')).filter(([name]) => name.endsWith('.gguf'));
     expectFit(await reportOf(Object.fromEntries(parts)), 'parts');
     const report = await reportOf(Object.fromEntries(parts.slice(0, 2)));
     expect(report.problem).toMatch(/qwen3-00003-of-00003\.gguf/);
@@ -240,7 +240,7 @@ describe('a dry run names', () => {
     [
       'the architecture of a GGUF file that is unknown',
       () => {
-        const bytes = readFileSync(data('gguf3/qwen3.Q2_K.gguf'));
+        const bytes = readFileSync(data('gguf/types/qwen3.Q2_K.gguf'));
         for (let at = bytes.indexOf('qwen3'); at >= 0; at = bytes.indexOf('qwen3', at + 1)) bytes.write('qwem3', at);
         return { 'model.gguf': bytes };
       },

@@ -19,7 +19,7 @@ import { onnxFile, type Shapes, torchFile } from './weight-files.js';
 const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.meta.url));
 
 const config = {
-  ...JSON.parse(readFileSync(data('reference/bert-mlm/config.json'), 'utf8')),
+  ...JSON.parse(readFileSync(data('families/bert-mlm/config.json'), 'utf8')),
   hidden_size: 64,
   intermediate_size: 256,
   vocab_size: 20_000,
@@ -184,7 +184,7 @@ describe('checkModel', () => {
     const from = data('peft/bert-classifier');
     const folder = mkdtempSync(join(tmpdir(), 'adapter-'));
     try {
-      const base = { base_model_name_or_path: data('reference/bert-sequence') };
+      const base = { base_model_name_or_path: data('families/bert-sequence') };
       const config = JSON.parse(readFileSync(join(from, 'adapter_config.json'), 'utf8'));
       writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, ...base }));
       const { tensors } = parseSafetensors(readFileSync(join(from, 'adapter_model.safetensors')));
@@ -199,7 +199,7 @@ describe('checkModel', () => {
   });
 
   it.each(['float32', 'int8', 'int4'] as const)('tells the memory of %s', async (weights) => {
-    const folder = data('reference/qwen3');
+    const folder = data('families/qwen3');
     const { memory, parameters } = await reportOf({}, folder);
     const before = device.memory().used;
     const model = await loadModel(device, folder, { weights });
@@ -212,7 +212,7 @@ describe('checkModel', () => {
     model.dispose();
   });
 
-  it.each(['reference', 'reference3', 'formats/quantized', 'formats/onnx'])(
+  it.each(['families', 'formats/quantized', 'formats/onnx'])(
     'finds that every model of test/data/%s fits',
     async (kind) => {
       const folders = readdirSync(data(kind), { withFileTypes: true }).filter((entry) => entry.isDirectory());
@@ -230,7 +230,7 @@ describe('checkModel', () => {
 
 describe('supportedTasks', () => {
   it.each([
-    ['reference/bert-qa', [], []],
+    ['families/bert-qa', [], []],
     ['formats/sentence/bge-m3', ['feature-extraction', 'sentence-similarity'], ['text-classification']],
     ['gguf/llama.Q8_0.gguf', ['feature-extraction', 'text-generation'], ['translation', 'text-ranking']],
   ])('lists those of %s', async (name, some, others) => {
@@ -244,7 +244,7 @@ describe('supportedTasks', () => {
 
   it('lists the task of SAM, which reads no text', async () => {
     const folder = join(home, 'sam');
-    cpSync(data('reference3/sam'), folder, { recursive: true });
+    cpSync(data('families/sam'), folder, { recursive: true });
     writeFileSync(join(folder, 'preprocessor_config.json'), json({ image_processor_type: 'SamImageProcessor' }));
     const { model, body, dispose } = await checkModel(device, folder);
     expect(await supportedTasks(model as NonNullable<typeof model>, body)).toContain('mask-generation');

@@ -12,7 +12,7 @@ const script = `
   const { cache } = createRequire(import.meta.url);
   const isLoaded = () => Object.keys(cache).some((path) => /node_modules.sharp./.test(path));
   const device = await createDevice({ threads: 1 });
-  const files = await filesOf(testData('reference'), 'vit-image');
+  const files = await filesOf(testData('families'), 'vit-image');
   (await loadModel(device, files)).dispose();
   const before = isLoaded();
   const settings = new TextEncoder().encode(JSON.stringify({ image_processor_type: 'ViTImageProcessor' }));

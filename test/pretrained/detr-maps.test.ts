@@ -17,7 +17,7 @@ it.each([
   ['rt_detr', [1, 2, 0]],
   ['rf_detr', [4, 2, 0]],
 ] as const)('%s gives the attention of all layers', async (name, layers) => {
-  const data = testData('reference3');
+  const data = testData('families');
   const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(data, name), {});
   const { pixelValues, pixelMask } = inputsOf(model.device, await referenceOf(data, name));
   const inputs = pixelMask ? { pixelValues, pixelMask } : { pixelValues };

@@ -12,7 +12,7 @@ import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
 import { filesOf, referenceOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const LIMIT = 2e-4;
 /** The placeholder of images in the reference, and the default one, which Microsoft's vocabulary does not have. */
 const [IMAGE, DEFAULT_IMAGE] = [94, 51289];

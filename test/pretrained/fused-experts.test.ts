@@ -7,15 +7,8 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { testData } from '../test-data.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
 
-const cases = [
-  ['reference3', 'qwen3_moe'],
-  ['reference3', 'olmoe'],
-  ['reference3', 'lfm2_moe'],
-  ['reference3', 'granitemoehybrid'],
-  ['switches', 'qwen3-5-moe'],
-  ['switches', 'ernie4-5-moe'],
-  ['switches', 'mixtral-window'],
-] as const;
+const data = testData('families');
+const cases = ['qwen3_moe', 'olmoe', 'lfm2_moe', 'granitemoehybrid', 'qwen3-5-moe', 'ernie4-5-moe', 'mixtral-window'];
 
 let device: Device;
 beforeAll(async () => {
@@ -64,9 +57,8 @@ function fused(file: Uint8Array): Uint8Array {
   return serializeSafetensors(found);
 }
 
-describe.each(cases)('%s/%s', (folder, name) => {
+describe.each(cases)('%s', (name) => {
   it('reads experts that lie in one tensor', async () => {
-    const data = testData(folder);
     const files = await filesOf(data, name);
     const weights = files['model.safetensors'] as Uint8Array;
     const other = fused(weights);

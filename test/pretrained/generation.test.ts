@@ -20,7 +20,7 @@ afterAll(() => device.dispose());
 const bytesOf = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 
 describe('generation_config.json', async () => {
-  const data = testData('reference');
+  const data = testData('families');
   const names = ['config.json', 'model.safetensors'];
   const files = Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await data.bytes(`llama/${name}`)])),

@@ -26,7 +26,7 @@ type Config = Record<string, any>;
 
 /** The changes that the converter makes to a family. */
 interface Conversion {
-  /** Its folder in test/data. Default: that of its name in `reference3`. */
+  /** The checkpoint's folder in test/data. Default: `families/NAME`. */
   readonly folder?: string;
   /** Settings of the checkpoint that such files do not hold, as they must be. */
   readonly settings?: Config;
@@ -494,7 +494,6 @@ const conversions: Record<string, Conversion> = {
   },
   qwen3_5: { metadata: deltaSettings, change: deltaNet },
   'qwen3-5-moe': {
-    folder: 'switches/qwen3-5-moe',
     metadata: (config) => ({
       ...deltaSettings(config),
       ...experts(config, 'moe_intermediate_size'),
@@ -511,7 +510,6 @@ const conversions: Record<string, Conversion> = {
         : deltaNet(name, tensor, config),
   },
   'ernie4-5-moe': {
-    folder: 'switches/ernie4-5-moe',
     metadata: (config) => ({
       expert_count: count(config.moe_num_experts),
       expert_used_count: count(config.moe_k),
@@ -555,7 +553,6 @@ const conversions: Record<string, Conversion> = {
   gemma4: { metadata: gemma4Settings, prepare: withDivisors, change: gemma4Change },
   gemma4_moe: { metadata: gemma4Settings, prepare: withDivisors, change: gemma4Change },
   'modernbert-sequence': {
-    folder: 'reference/modernbert-sequence',
     metadata: (config) => ({
       ...epsilon(config.norm_eps),
       'attention.sliding_window': count(config.local_attention),
@@ -591,7 +588,6 @@ const conversions: Record<string, Conversion> = {
     },
   },
   'falcon-two-norms': {
-    folder: 'switches/falcon-two-norms',
     metadata: (config) => ({
       ...epsilon(config.layer_norm_epsilon),
       feed_forward_length: count(config.ffn_hidden_size),
@@ -643,7 +639,6 @@ const conversions: Record<string, Conversion> = {
     },
   },
   'granite-moe': {
-    folder: 'switches/granite-moe',
     metadata: (config) => ({ ...multipliers(config), ...experts(config, 'intermediate_size') }),
     change(name, tensor, config) {
       const layer = /layers\.(\d+)/.exec(name)?.[1];
@@ -663,7 +658,6 @@ const conversions: Record<string, Conversion> = {
     },
   },
   'mixtral-window': {
-    folder: 'switches/mixtral-window',
     settings: { hidden_act: 'silu', sliding_window: null },
     metadata: (config) => ({
       expert_count: count(config.num_local_experts),
@@ -673,6 +667,7 @@ const conversions: Record<string, Conversion> = {
     change: permutes,
   },
   smollm3: {
+    folder: 'families/smollm3-untied',
     settings: { no_rope_layers: null, layer_types: null, use_sliding_window: false, sliding_window: null },
     change: permutes,
   },
@@ -705,7 +700,7 @@ async function converted(
   name: string,
   type: 'F32' | 'Q8_0' = 'F32',
 ): Promise<{ file: Blob; files: Record<string, Uint8Array> }> {
-  const { settings = {}, metadata, change, prepare, zeros, folder = `reference3/${name}` } = conversions[name]!;
+  const { settings = {}, metadata, change, prepare, zeros, folder = `families/${name}` } = conversions[name]!;
   const reference = testData(folder);
   const config: Config = { ...(await reference.json<Config>('config.json')), ...settings };
   const weights = (await reference.bytes('model.safetensors')).slice();
@@ -875,7 +870,7 @@ it('mixtures that llama.cpp would compute in another way are not saved', async (
 });
 
 it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its checkpoint does', async (name) => {
-  const reference = testData(`reference/${name}`);
+  const reference = testData(`families/${name}`);
   const given = await reference.json<Config>('config.json');
   const text = JSON.stringify({ ...given, ...(name !== 'olmo2' && { query_pre_attn_scalar: given.head_dim }) });
   const files = {

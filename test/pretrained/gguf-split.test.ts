@@ -9,7 +9,7 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
-const parts = testData('gguf-split');
+const parts = testData('gguf/parts');
 const device = await deviceFor(isas[0] as string, 2);
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-split-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -25,7 +25,7 @@ async function logits(from: Parameters<typeof loadModel>[1]): Promise<Float32Arr
 
 describe('a GGUF file in parts', () => {
   it('gives the bits of the whole file, by any part, by its folder, and by its files', async () => {
-    const whole = await logits('test/data/gguf3/qwen3.TQ1_0.gguf');
+    const whole = await logits('test/data/gguf/types/qwen3.TQ1_0.gguf');
     for (const name of names) expect(await logits(join(parts.path, name))).toEqual(whole);
     expect(await logits(parts.path)).toEqual(whole);
     const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await parts.bytes(name)])));
@@ -44,7 +44,7 @@ describe('a GGUF file in parts', () => {
     for (const name of [second, names[2] as string]) symlinkSync(resolve(parts.path, second), join(temporary, name));
     await expect(logits(join(temporary, first))).rejects.toThrow(/part 3 has the number 2 of 3/);
     const alone = join(temporary, 'alone-00001-of-00002.gguf');
-    symlinkSync(resolve('test/data/gguf3/qwen3.TQ1_0.gguf'), alone);
+    symlinkSync(resolve('test/data/gguf/types/qwen3.TQ1_0.gguf'), alone);
     writeFileSync(join(temporary, 'alone-00002-of-00002.gguf'), await parts.bytes(second));
     await expect(logits(alone)).rejects.toThrow(/not part of a file, but its name says that there are 2/);
   });

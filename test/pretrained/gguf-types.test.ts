@@ -19,7 +19,7 @@ interface Prompts {
   readonly prompts: readonly { ids: number[] }[];
 }
 
-const data = testData('gguf3');
+const data = testData('gguf/types');
 const device = await deviceFor(isas[0] as string, 2);
 /** Relative to the largest logit: products in float32 compared with float64. */
 const LOGITS = 1e-3;

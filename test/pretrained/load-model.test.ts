@@ -83,7 +83,7 @@ describe('the type of the result', () => {
 });
 
 describe('files beside the weights', async () => {
-  const data = testData('reference');
+  const data = testData('families');
   const bert = await filesOf(data, 'bert-pooler/config.json', 'bert-pooler/model.safetensors');
   const load = async (more: Record<string, unknown>) => {
     const warnings: string[] = [];
@@ -162,13 +162,13 @@ describe('folders of Transformer.save', () => {
 
 it('refuses labels that repeat', async () => {
   const given = { head: 'sequence-classification', labels: ['a', 'b', 'a'] } as const;
-  await expect(loadModel(device, testData('reference/bert-pooler').path, given)).rejects.toThrow(
+  await expect(loadModel(device, testData('families/bert-pooler').path, given)).rejects.toThrow(
     'loadModel: labels has "a" twice, expected different names',
   );
 });
 
 it('refuses BLOOM’s slow_but_exact, with which transformers leaves out biases', async () => {
-  const files = await filesOf(testData('reference3'), 'bloom/config.json', 'bloom/model.safetensors');
+  const files = await filesOf(testData('families'), 'bloom/config.json', 'bloom/model.safetensors');
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   const given = { ...files, 'config.json': text({ ...config, slow_but_exact: true }) };
   await expect(loadModel(device, given)).rejects.toThrow('slow_but_exact is true, expected false');

@@ -12,7 +12,7 @@ interface Written {
 }
 
 const all = JSON.parse(readFileSync(new URL('longrope.json', import.meta.url)).toString()) as Written[];
-const folder = new URL('../data/switches/phi3-outgrown/', import.meta.url);
+const folder = new URL('../data/families/phi3-outgrown/', import.meta.url);
 const files = Object.fromEntries(
   ['config.json', 'model.safetensors'].map((name) => [name, readFileSync(new URL(name, folder))]),
 );

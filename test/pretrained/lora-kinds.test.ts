@@ -12,7 +12,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { inputsOf, referenceOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const device = await deviceFor(isas[0] as string, 2);
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-lora-kinds-'));
 afterAll(() => rmSync(temporary, { recursive: true }));

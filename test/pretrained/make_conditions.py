@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes conditions.json beside this file: how far results of test/data/reference move if float32 rounds once more.
+"""Writes conditions.json beside this file: how far results of test/data/families move if float32 rounds once more.
 
   pip install torch transformers && python3 make_conditions.py
 
@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file
 
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE.parent / "data" / "reference"
+REFERENCE = HERE.parent / "data" / "families"
 ALLOWED = dict(outputs=2e-4, gradients=1e-3)
 DRAWS = 8
 

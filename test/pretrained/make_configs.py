@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes configs.json beside this file: what transformers makes of config.json files.
 
-  pip install torch transformers && python3 make_configs.py [../data/reference] && npx biome check --write .
+  pip install torch transformers && python3 make_configs.py [../data/families] && npx biome check --write .
 
 For each the file, and what `from_dict` adds or changes; for those that rotate, frequencies and scale.
 """
@@ -53,7 +53,7 @@ cases = []
 for model in sorted("bert distilbert roberta xlm-roberta mpnet albert electra modernbert nomic_bert deberta deberta-v2 gpt2 gpt_neox opt llama mistral qwen2 qwen3 gemma "
                     "gemma2 gemma3_text phi3 olmo2 smollm3 t5 mt5 bart mbart marian m2m_100 whisper vit dinov2 clip siglip".split()):
     cases.append(case(f"{model} of nothing", {"model_type": model}))
-for file in sorted(glob.glob((sys.argv[1] if len(sys.argv) > 1 else "../data/reference") + "/*/config*.json")):
+for file in sorted(glob.glob((sys.argv[1] if len(sys.argv) > 1 else "../data/families") + "/*/config*.json")):
     path = pathlib.Path(file)
     cases.append(case(f"{path.parent.name}/{path.name}", json.loads(path.read_text())))
 small = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3}

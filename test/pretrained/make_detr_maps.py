@@ -1,4 +1,4 @@
-"""Writes detr-maps.json: the attention maps that transformers 5.24 computes for three detectors of test/data/reference3.
+"""Writes detr-maps.json: the attention maps that transformers 5.24 computes for three detectors of test/data/families.
 
     python3 test/pretrained/make_detr_maps.py
 """
@@ -14,7 +14,7 @@ here = Path(__file__).parent
 
 
 def maps_of(name):
-    folder = here.parent / "data/reference3" / name
+    folder = here.parent / "data/families" / name
     model = AutoModelForObjectDetection.from_pretrained(folder, attn_implementation="eager", dtype=torch.float64).eval()
     given = load_file(folder / "reference.safetensors")
     mask = {"pixel_mask": given["pixel_mask"].long()} if "pixel_mask" in given else {}

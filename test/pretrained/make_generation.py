@@ -1,4 +1,4 @@
-"""Writes generation.json: what transformers generates from the Llama of test/data/reference under settings for tokens.
+"""Writes generation.json: what transformers generates from the Llama of test/data/families under settings for tokens.
 
     pip install torch transformers; python test/pretrained/make_generation.py
 """
@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 root = Path(__file__).resolve().parents[2]
-model = AutoModelForCausalLM.from_pretrained(root / 'test/data/reference/llama', dtype=torch.float64).eval()
+model = AutoModelForCausalLM.from_pretrained(root / 'test/data/families/llama', dtype=torch.float64).eval()
 PROMPTS = [[96, 89, 13, 79, 48, 42], [42]]
 # The greedy outputs are [62, 90, 40, 66, 93, 17, 53, 18, 48, 31, …] and [71, 76, 12, 52, 24, 67, 1, 34, 34, 37, …].
 SETTINGS = [

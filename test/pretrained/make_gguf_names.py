@@ -11,10 +11,10 @@ from safetensors import safe_open
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / 'data'
-# Folders of checkpoints that are not in reference3.
+# Folders of checkpoints that are not families/NAME.
 FOLDERS = {
-    'modernbert-sequence': 'reference', 'jina-bert': 'remote-code', 'nomic-moe': 'remote-code', 'mixtral-window': 'switches', 'jina-bert-code': 'remote-code', 'granite-moe': 'switches',
-    'falcon-two-norms': 'switches', 'qwen3-5-moe': 'switches', 'ernie4-5-moe': 'switches',
+    'smollm3': 'families/smollm3-untied',
+    **{name: f'remote-code/{name}' for name in ('jina-bert', 'jina-bert-code', 'nomic-moe')},
 }
 ARCHITECTURES = {
     'qwen3_moe': 'QWEN3MOE', 'olmoe': 'OLMOE', 'gpt_oss': 'GPT_OSS', 'lfm2': 'LFM2', 'lfm2_moe': 'LFM2MOE',
@@ -41,7 +41,7 @@ def main() -> None:
         if name in VARIANTS:
             tensors = variants[VARIANTS[name]]
         else:
-            with safe_open(DATA / FOLDERS.get(name, 'reference3') / name / 'model.safetensors', 'np') as file:
+            with safe_open(DATA / FOLDERS.get(name, f'families/{name}') / 'model.safetensors', 'np') as file:
                 tensors = list(file.keys())
         count = 1 + max(int(found.group(1)) for each in tensors if (found := re.search(r'\.(\d+)\.', each)))
         mapped = gguf.get_tensor_name_map(arch, count)

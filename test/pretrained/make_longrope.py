@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes longrope.json beside this file: what ../data/switches/phi3-outgrown, whose texts of more than 8 tokens turn otherwise, writes by
+"""Writes longrope.json beside this file: what ../data/families/phi3-outgrown, whose texts of more than 8 tokens turn otherwise, writes by
 transformers in float64: batches on both sides of that length, and texts that a cache could have begun with.
 
   pip install torch transformers && python3 make_longrope.py && npx biome check --write .
@@ -15,7 +15,7 @@ NEW = 6
 LONG = [16, 15, 10, 7, 4, 13, 9, 5, 18, 11, 3, 6, 12]
 BATCHES = [[LONG[:3], LONG], [LONG[:4], LONG[1:8]], [LONG[2:5], LONG[4:6]], [LONG[:8], LONG[:9]], [LONG], [LONG[:7]], [LONG[:3]]]
 
-model = transformers.Phi3ForCausalLM.from_pretrained(HERE / "../data/switches" / "phi3-outgrown", dtype=torch.float64, attn_implementation="sdpa").eval()
+model = transformers.Phi3ForCausalLM.from_pretrained(HERE / "../data/families" / "phi3-outgrown", dtype=torch.float64, attn_implementation="sdpa").eval()
 found = []
 for prompts in BATCHES:
     longest = max(map(len, prompts))

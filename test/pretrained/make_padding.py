@@ -3,7 +3,7 @@
 
   pip install torch transformers && python3 make_padding.py && npx biome check --write padding.json
 
-The models are those of test/data/reference, in float64.
+The models are those of test/data/families, in float64.
 """
 import json
 import pathlib
@@ -12,7 +12,7 @@ import torch
 import transformers
 
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE.parent / "data" / "reference"
+REFERENCE = HERE.parent / "data" / "families"
 LEFT, HOLES = [[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], [[1, 0, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1]]
 CASES = {
     "bert-pooler": (LEFT, "last_hidden_state pooler_output"),

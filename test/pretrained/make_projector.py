@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes mmproj-smolvlm.gguf beside this file: the images' part of test/data/reference3/smolvlm, as llama.cpp converts it.
+"""Writes mmproj-smolvlm.gguf beside this file: the images' part of test/data/families/smolvlm, as llama.cpp converts it.
 
   pip install torch transformers gguf && LLAMA_CPP=../llama.cpp python3 make_projector.py
 """
@@ -21,7 +21,7 @@ settings = {
 }
 with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary) / "smolvlm"
-    shutil.copytree(here / "../data/reference3/smolvlm", folder)
+    shutil.copytree(here / "../data/families/smolvlm", folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     convert = pathlib.Path(os.environ["LLAMA_CPP"]) / "convert_hf_to_gguf.py"
     out = here / "mmproj-smolvlm.gguf"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes pair-*.gguf and mmproj-pair-*.gguf beside this file: models of images and text as llama.cpp converts them.
 
-The checkpoints are image-text-* of test/data/switches. They have no tokenizer; their tokens are named here. The converter expects
+The checkpoints are image-text-* of test/data/families. They have no tokenizer; their tokens are named here. The converter expects
 patches of 16 pixels for LFM2-VL, towers of several layers, and the usual pooling of Gemma 4; this script replaces these.
 
   pip install torch transformers gguf && LLAMA_CPP=../llama.cpp python3 make_projector_pairs.py
@@ -66,7 +66,7 @@ def with_head_size(tensors):
 for name, names in NAMES.items():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / name
-        shutil.copytree(HERE / f"../data/switches/image-text-{name}", folder)
+        shutil.copytree(HERE / f"../data/families/image-text-{name}", folder)
         vocab = {names.get(i, f"t{i}"): i for i in range(19)}
         (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": [], "model": {"vocab": vocab}}))
         (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))

@@ -1,4 +1,4 @@
-"""Writes rf-detr.json: what RF-DETR of ../data/reference3 predicts in training, where it has several groups of queries.
+"""Writes rf-detr.json: what RF-DETR of ../data/families predicts in training, where it has several groups of queries.
 
 Needs torch and transformers. The arithmetic is float64.
 """
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import RfDetrForObjectDetection
 
 here = Path(__file__).parent
-folder = here / "../data/reference3/rf_detr"
+folder = here / "../data/families/rf_detr"
 model = RfDetrForObjectDetection.from_pretrained(folder, attn_implementation="eager").double().train()
 pixels = load_file(folder / "reference.safetensors")["pixel_values"].double()
 with torch.no_grad():

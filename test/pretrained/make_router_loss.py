@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).parent
-DATA = HERE.parent / 'data/reference3'
+DATA = HERE.parent / 'data/families'
 IDS = [[5, 6, 7, 8, 9, 10, 11], [12, 13, 14, 15, 0, 0, 0]]
 MASK = [[1] * 7, [1] * 4 + [0] * 3]
 

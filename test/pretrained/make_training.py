@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes training.json beside this file: what dropouts do to models of test/data/reference in training mode, one setting at a time.
+"""Writes training.json beside this file: what dropouts do to models of test/data/families in training mode, one setting at a time.
 
   pip install torch transformers && python3 make_training.py
 
@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file
 
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE.parent / "data" / "reference"
+REFERENCE = HERE.parent / "data" / "families"
 DRAWS = 400
 P = 0.4
 BERT = ["hidden_dropout_prob", "attention_probs_dropout_prob"]

@@ -9,7 +9,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { testData } from '../test-data.js';
 
-const data = testData('reference');
+const data = testData('families');
 const device = await deviceFor(isas.at(-1) as string, 2);
 const models: LoadedModel[] = [];
 afterAll(() => {

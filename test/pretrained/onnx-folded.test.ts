@@ -133,7 +133,7 @@ type Expected = 'exact' | { readonly without: RegExp } | (() => ModelInputs);
 const cases: readonly [name: string, folder: string, fold: (graph: Graph) => void, expected: Expected][] = [
   [
     'norms that add 1 to their weight',
-    'reference/gemma',
+    'families/gemma',
     (graph) => {
       for (const name of graph.names(/norm\.weight$/)) {
         const raised = changed(graph.take(name), (value) => value + 1);
@@ -144,7 +144,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "the biases of Swin's windows",
-    'reference3/swin',
+    'families/swin',
     (graph) => {
       for (const name of graph.names(/relative_position_bias_table$/)) {
         const { shape, values } = graph.take(name);
@@ -164,13 +164,13 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'a batch norm in the convolution before it',
-    'reference3/segformer',
+    'families/segformer',
     (graph) => folded(graph, 'decode_head.linear_fuse', 'decode_head.batch_norm'),
     () => images(3, 64),
   ],
   [
     "batch norms beside two convolutions, and DPT's positions",
-    'switches/dpt-labels',
+    'families/dpt-labels',
     (graph) => {
       for (const name of graph.names(/convolution[12]\.weight$/)) {
         const path = name.replace(/\.weight$/, '');
@@ -186,7 +186,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "positions of CLIP's images, to be resized",
-    'reference/clip',
+    'families/clip',
     (graph) => {
       const { shape, values } = graph.take('vision_model.embeddings.position_embedding.weight');
       const [tokens, width] = shape as [number, number];
@@ -199,7 +199,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'batch norms in lists of lists',
-    'reference3/rt_detr',
+    'families/rt_detr',
     (graph) => {
       for (const name of graph.names(/(lateral_convs|downsample_convs)\.\d\.conv\.weight$/)) {
         const path = name.replace(/\.weight$/, '');
@@ -214,7 +214,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'frozen batch norms, and a table with another dimension',
-    'reference3/detr',
+    'families/detr',
     (graph) => {
       for (const name of graph.names(/running_var$/)) {
         const path = name.replace(/\.running_var$/, '');
@@ -230,7 +230,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'a group norm, and a vector that only training uses',
-    'reference3/wav2vec2',
+    'families/wav2vec2',
     (graph) => {
       const path = 'wav2vec2.feature_extractor.conv_layers.0.layer_norm';
       for (const [name, op] of [
@@ -246,7 +246,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'lengths and directions of a convolution',
-    'reference3/wav2vec2',
+    'families/wav2vec2',
     (graph) => {
       const path = 'wav2vec2.encoder.pos_conv_embed.conv';
       const [lengths, directions] = [0, 1].map((i) => graph.take(`${path}.parametrizations.weight.original${i}`));
@@ -268,7 +268,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'the scale of similarities',
-    'reference/siglip',
+    'families/siglip',
     (graph) => {
       const scale = graph.node('/Exp', 'Exp', [graph.constant('Exp', graph.take('logit_scale'))]);
       const product = graph.node('/Mul', 'Mul', ['/MatMul_output_0', scale]);
@@ -278,7 +278,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'an inverted flow',
-    'reference3/vits',
+    'families/vits',
     (graph) => {
       const scale = changed(graph.take('duration_predictor.flows.0.log_scale'), (value) => -value);
       graph.node('/duration_predictor/flows.0/Exp', 'Exp', [graph.constant('Exp', scale)]);
@@ -288,7 +288,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "ONNX Runtime's Attention",
-    'reference/bert-token',
+    'families/bert-token',
     (graph) => {
       for (const name of graph.names(/self\.query\.weight$/)) {
         const path = name.replace(/\.query\.weight$/, '');
@@ -306,7 +306,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     'the prefix of another module in the names of products',
-    'reference/modernbert-mlm',
+    'families/modernbert-mlm',
     (graph) => {
       for (const name of graph.names(/attn\.W(qkv|o)\.weight$/)) {
         const { shape, values } = graph.take(name);
@@ -318,7 +318,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "the parts of BEiT's tables of biases",
-    'reference3/beit',
+    'families/beit',
     (graph) => {
       for (const name of graph.names(/relative_position_bias_table$/)) {
         const { shape, values } = graph.take(name);
@@ -334,7 +334,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "the biases of BEiT's window, as older exporters wrote them",
-    'reference3/beit',
+    'families/beit',
     (graph) => {
       for (const name of graph.names(/relative_position_bias_table$/)) {
         const { shape, values } = graph.take(name);
@@ -364,7 +364,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "the biases of DeBERTa's queries and values",
-    'reference3/deberta',
+    'families/deberta',
     (graph) => {
       for (const name of graph.names(/self\.q_bias$/)) {
         const [queries, values] = ['q', 'v'].map((kind) => graph.take(name.replace(/q_bias$/, `${kind}_bias`)));
@@ -377,7 +377,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "LayoutLMv3's biases of distances, in the order of a quantizer",
-    'reference3/layoutlmv3',
+    'families/layoutlmv3',
     (graph) => {
       const places = { rel_pos_y_bias: 4, rel_pos_bias: 0, rel_pos_x_bias: 3 };
       for (const [kind, place] of Object.entries(places)) {
@@ -391,7 +391,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "DINOv2's embeddings of positions, and a vector that only training uses",
-    'reference/dinov2',
+    'families/dinov2',
     (graph) => {
       const { shape, values } = graph.take('dinov2.embeddings.position_embeddings');
       const [, count, width] = shape as [number, number, number];
@@ -403,7 +403,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "DINOv2's embeddings of positions, ready to be resized",
-    'reference3/depth_anything',
+    'families/depth_anything',
     (graph) => {
       const { shape, values } = graph.take('backbone.embeddings.position_embeddings');
       const [, count, width] = shape as [number, number, number];
@@ -417,7 +417,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   ...['llama', 'gemma3'].map((folder): (typeof cases)[number] => [
     'matrices and norms, by the modules in metadata',
-    `reference/${folder}`,
+    `families/${folder}`,
     (graph) => {
       for (const name of graph.names(/_proj\.weight$/)) {
         const { shape, values } = graph.take(name);
@@ -435,7 +435,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ]),
   [
     'modules with the names of transformers 5',
-    'reference/vit-image',
+    'families/vit-image',
     (graph) => {
       const newer: Readonly<Record<string, string>> = {
         'attention.attention.query': 'attention.q_proj',
@@ -456,7 +456,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "gpt-oss' sinks and biases of experts",
-    'reference3/gpt_oss',
+    'families/gpt_oss',
     (graph) => {
       for (const name of graph.names(/sinks$/)) {
         const value = graph.take(name);
@@ -474,7 +474,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "MobileBERT's output, joined with a projection",
-    'reference3/mobilebert',
+    'families/mobilebert',
     (graph) => {
       const { shape, values } = graph.take('cls.predictions.dense.weight');
       const table = graph.parameters.get('mobilebert.embeddings.word_embeddings.weight')!;
@@ -487,7 +487,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "a product with frequencies, which is not a weight of RT-DETR's",
-    'reference3/rt_detr',
+    'families/rt_detr',
     (graph) => {
       graph.read('model/encoder', 'MatMul', { shape: [1, 3], values: Float32Array.of(1, 0.1, 0.01) });
       for (const name of graph.names(/(lateral_convs|downsample_convs)\.\d\.conv\.weight$/)) {
@@ -535,7 +535,7 @@ describe('a graph without the name of', () => {
 });
 
 it('reads the two tables of a decoder whose output was quantized by itself', async () => {
-  const data = testData('reference/mbart');
+  const data = testData('families/mbart');
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
   const values = (name: string) => tensors.get(name)!.data() as Float32Array;
   const all = new Map([...tensors].map(([name, { shape }]) => [name, { shape, values: values(name) }]));
@@ -579,7 +579,7 @@ it('reads the two tables of a decoder whose output was quantized by itself', asy
 });
 
 it('reads the two files of SAM, and refuses prompts that they do not have', async () => {
-  const data = testData('reference3/sam');
+  const data = testData('families/sam');
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
   const all = [...tensors].map(([name, entry]) => {
     return [name, { shape: entry.shape, values: entry.data() as Float32Array }] as const;
@@ -630,8 +630,8 @@ it('reads the two files of SAM, and refuses prompts that they do not have', asyn
 });
 
 it.each([
-  ['reference3/xlnet', /\.(r_s_bias|seg_embed)$/],
-  ['reference3/longformer', /_global\./],
+  ['families/xlnet', /\.(r_s_bias|seg_embed)$/],
+  ['families/longformer', /_global\./],
 ])('reads %s without what the exported inputs do not need', async (folder, unused) => {
   const data = testData(folder);
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
@@ -663,7 +663,7 @@ it.each([
 });
 
 it('reads the two files of CLAP, which lack the scales of similarities', async () => {
-  const data = testData('reference3/clap');
+  const data = testData('families/clap');
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
   const all = [...tensors]
     .filter(([, { dtype }]) => dtype === 'F32')
@@ -686,7 +686,7 @@ it('reads the two files of CLAP, which lack the scales of similarities', async (
 });
 
 it('reads the postnet of SpeechT5 from the file of its vocoder', async () => {
-  const data = testData('reference3/speecht5');
+  const data = testData('families/speecht5');
   const { tensors } = parseSafetensors(await data.bytes('model.safetensors'));
   const all = [...tensors].filter(([, { dtype }]) => dtype === 'F32');
   const part = (isIn: (name: string) => boolean) =>

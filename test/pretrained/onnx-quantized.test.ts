@@ -217,7 +217,7 @@ it('reads a norm that the exporter computed and a quantizer rounded', async () =
 
 it('says that matrices have no names', async () => {
   const files = {
-    'config.json': await testData('reference/llama').bytes('config.json'),
+    'config.json': await testData('families/llama').bytes('config.json'),
     'onnx/model.onnx': onnxModel(quantized('val_1', [2, 3], [1, 2, 3, 4, 5, 6], 1), [
       node({ name: 'node_linear', op: 'MatMulInteger', inputs: ['x', 'val_1_quantized'], output: 'linear' }),
     ]),

@@ -6,7 +6,7 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
-const data = testData('reference');
+const data = testData('families');
 const device = await deviceFor(isas.at(-1) as string, 2);
 
 it.each([

@@ -36,7 +36,7 @@ afterAll(() => device.dispose());
 
 describe.each([...decoders, ...others])('%s', (name) => {
   it('generates with packed keys and values', async () => {
-    const model = await loadModel(device, fileURLToPath(new URL(`../data/reference/${name}`, import.meta.url)), {
+    const model = await loadModel(device, fileURLToPath(new URL(`../data/families/${name}`, import.meta.url)), {
       cacheType: 'float16',
     });
     const random = new Random(name);

@@ -10,7 +10,7 @@ import { testData } from '../test-data.js';
 import { filesOf } from './reference.js';
 
 const device = await deviceFor(isas[0]!, 2);
-const data = testData('reference3');
+const data = testData('families');
 const mxfp4 = testData('formats/quantized');
 
 it.each([

@@ -20,7 +20,7 @@ const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
 describe('padding before tokens', () => {
-  const data = testData('reference');
+  const data = testData('families');
   it.each(recorded as unknown as Case[])('$name', async ({ name, results, ...given }) => {
     const model = await loadModel(device, await filesOf(data, name));
     const { input_ids: inputIds, attention_mask: attentionMask, labels } = given;

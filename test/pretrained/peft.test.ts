@@ -15,7 +15,7 @@ import { Hub } from './hub-server.js';
 
 const device = await deviceFor(isas[0] as string, 2);
 const data = fileURLToPath(new URL('../data/peft/', import.meta.url));
-const reference = fileURLToPath(new URL('../data/reference/', import.meta.url));
+const reference = fileURLToPath(new URL('../data/families/', import.meta.url));
 const cases = readdirSync(data, { withFileTypes: true }).flatMap((each) => (each.isDirectory() ? [each.name] : []));
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-peft-'));
 afterAll(() => rmSync(temporary, { recursive: true }));

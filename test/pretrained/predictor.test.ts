@@ -152,7 +152,7 @@ it('refuses other models, checkpoints without the layer, and options that do not
   );
   await expect(loadPredictor(model, files, { draft: 1 } as object)).rejects.toThrow(/loadPredictor: .*draft/);
   await expect(loadPredictor({} as never, files)).rejects.toThrow(ArgumentError);
-  const llama = await loadModel(device, testData('reference/llama').path);
+  const llama = await loadModel(device, testData('families/llama').path);
   await expect(loadPredictor(llama, files)).rejects.toThrow(/family llama, expected a Qwen 3.5 or a Gemma 4/);
   llama.dispose();
   const other = await loadModel(device, files);

@@ -19,7 +19,7 @@ const device = await deviceFor(isas.at(-1) as string, 2);
 const folder = mkdtempSync(join(tmpdir(), 'projector-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-const data = testData('reference3/smolvlm');
+const data = testData('families/smolvlm');
 const projector = new Uint8Array(readFileSync(new URL('mmproj-smolvlm.gguf', import.meta.url)));
 
 const names: Readonly<Record<number, string>> = {
@@ -123,7 +123,7 @@ describe('a GGUF file with its mmproj file', () => {
 
 describe('pairs that llama.cpp wrote (make_projector_pairs.py)', () => {
   it.each(['qwen3', 'lfm2', 'gemma4-clipped'])('%s: is the model of its folder', async (name) => {
-    const checkpoint = testData(`switches/image-text-${name}`);
+    const checkpoint = testData(`families/image-text-${name}`);
     const own = (file: string) => new Uint8Array(readFileSync(new URL(file, import.meta.url)));
     const pair = { 'model.gguf': own(`pair-${name}.gguf`), 'mmproj.gguf': own(`mmproj-pair-${name}.gguf`) };
     const config = await checkpoint.json<Record<string, Record<string, unknown>>>('config.json');
@@ -145,7 +145,7 @@ describe('pairs that llama.cpp wrote (make_projector_pairs.py)', () => {
       expect(state[each]!.shape).toEqual(entry.shape);
       assertRounded(each, state[each]!.dataSync() as Float32Array, entry.dataSync() as Float32Array);
     }
-    const reference = await referenceOf(testData('switches'), `image-text-${name}`);
+    const reference = await referenceOf(testData('families'), `image-text-${name}`);
     const inputs = inputsOf(device, reference);
     const [logits, wanted] = [model, whole].map(
       (each) => each.forward(inputs, { loss: false }).logits!.dataSync() as Float32Array,

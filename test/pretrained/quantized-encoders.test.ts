@@ -6,7 +6,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 
 it.each(['deberta', 'layoutlmv3', 'led', 'longformer', 'mobilebert', 'roformer', 'xlnet'])('%s', async (name) => {
   const model = await loadModel(await deviceFor(isas[0] as string, 2), await filesOf(data, name));

@@ -11,7 +11,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const device = await deviceFor(isas.at(-1) as string, 2);
 const models: PretrainedModel[] = [];
 const folder = await mkdtemp(join(tmpdir(), 'qwen2-vl-'));

@@ -76,13 +76,8 @@ const PROJECTION = 'projection.';
 
 type Reference = ReadonlyMap<string, SafetensorsEntry>;
 
-/** `writes`: whether tokens are compared, too. `conditions`: how far results move if weights are rounded once more. */
-export async function testCheckpoint(
-  data: TestData,
-  name: string,
-  isa: string,
-  { writes, conditions = {} }: { writes: boolean; conditions?: Conditions | undefined },
-): Promise<void> {
+/** `conditions`: how far results move if weights are rounded once more. */
+export async function testCheckpoint(data: TestData, name: string, isa: string, conditions: Conditions): Promise<void> {
   const moved = conditions[name] ?? { outputs: 0, gradients: 0 };
   const [outputs, gradients] = (['outputs', 'gradients'] as const).map((of) => Math.max(LIMITS[of], 2 * moved[of])) as [
     number,
@@ -122,7 +117,7 @@ export async function testCheckpoint(
   }
 
   const written = await data.json<Generated>(`${name}/reference.json`);
-  if (!writes || !written.greedy) return;
+  if (!written.greedy) return;
 
   it('writes the tokens, greedily and by beams', async () => {
     const model = await load();
@@ -324,9 +319,11 @@ async function compareAboutSignals(
   reference: Reference,
   expected: readonly (readonly number[])[],
 ): Promise<void> {
-  const { pixelValues, inputIds, attentionMask } = inputsOf(model.device, reference);
+  const inputs = inputsOf(model.device, reference);
+  const { pixelValues, inputFeatures, inputValues, inputIds, attentionMask } = inputs;
   const maxNewTokens = (expected[0] as readonly number[]).length - 1;
-  const input = inputIds ? { pixelValues, inputIds, attentionMask } : (pixelValues as Tensor);
+  const signals = (pixelValues ?? inputFeatures ?? inputValues) as Tensor;
+  const input = inputIds ? { pixelValues: signals, inputIds, attentionMask } : signals;
   const { sequences } = await (model as CausalModel).generate(input, { maxNewTokens, stopTokens: [] });
   expect(sequences).toEqual(expected.map((ids) => ids.slice(1)));
 }

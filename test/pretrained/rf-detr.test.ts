@@ -11,7 +11,7 @@ import expected from './rf-detr.json' with { type: 'json' };
 /** Same limit as that of outputs in reference.ts. */
 const LIMIT = 2e-4;
 
-const data = testData('reference3');
+const data = testData('families');
 const files = await filesOf(data, 'rf_detr');
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());

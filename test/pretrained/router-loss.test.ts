@@ -19,7 +19,7 @@ const inputIds = [
 ];
 
 async function load(name: string): Promise<PretrainedModel> {
-  const files = await filesOf(testData('reference3'), name);
+  const files = await filesOf(testData('families'), name);
   const config = JSON.parse(new TextDecoder().decode(files['config.json'] as Uint8Array));
   const changed = { ...config, output_router_logits: true, router_aux_loss_coef: 0.5 };
   const json = new TextEncoder().encode(JSON.stringify(changed));

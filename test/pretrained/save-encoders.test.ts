@@ -9,7 +9,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { filesOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 
 /** Tensors that follow from the config, which transformers writes for some models. */
 const IMPLIED = /\.(position_ids|token_type_ids|relative_position_index)$/;

@@ -120,7 +120,7 @@ describe('a folder of transformers', () => {
 });
 
 describe('positions that are scaled', () => {
-  const data = testData('reference');
+  const data = testData('families');
   it.each(['llama3-rope', 'qwen2-yarn'])('%s: logits of a text beyond what it was trained on', async (name) => {
     const names = ['config.json', 'model.safetensors'];
     const files = await Promise.all(names.map(async (each) => [each, await data.bytes(`${name}/${each}`)] as const));

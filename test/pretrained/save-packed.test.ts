@@ -49,7 +49,7 @@ const mixtures = ['qwen3_moe', 'granitemoehybrid', 'gemma4_moe', 'gpt_oss'];
 
 for (const family of [...plainFamilies, ...mixtures]) {
   describe(family, () => {
-    const data = testData(mixtures.includes(family) ? `reference3/${family}` : `reference/${family}`);
+    const data = testData(`families/${family}`);
     it.each(['float16', 'bfloat16', 'int8', 'int4'] as const)('%s stays as it is', async (weights) => {
       const files = await filesOf(data);
       using model = await loadModel(device, files, { weights, ...silent });
@@ -115,7 +115,7 @@ it.each([
 });
 
 describe('lies', () => {
-  const data = testData('reference/llama');
+  const data = testData('families/llama');
   it('are refused before memory is taken, and so are weights that other libraries quantized', async () => {
     using model = await loadModel(device, await filesOf(data), { weights: 'int8', ...silent });
     await model.save(folder);

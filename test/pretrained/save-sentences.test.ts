@@ -24,7 +24,7 @@ const modules = ['Transformer', 'Pooling', 'Dense', 'Dense'].map((kind, idx) => 
 /** A BERT with two projections, 32 → 6 → 4, the second without a bias. */
 async function sentenceModel(): Promise<string> {
   const folder = join(temporary, 'given');
-  cpSync('test/data/reference/bert-pooler', folder, { recursive: true });
+  cpSync('test/data/families/bert-pooler', folder, { recursive: true });
   const write = (name: string, json: object) => writeFileSync(join(folder, name), JSON.stringify(json));
   write('modules.json', modules);
   for (const { path } of modules.slice(1)) mkdirSync(join(folder, path));
@@ -89,7 +89,7 @@ describe('saving models of sentences', () => {
 describe('models of sentences that are decoders', () => {
   it('are bodies with last-token pooling, as Qwen3-Embedding', async () => {
     const folder = join(temporary, 'decoder');
-    cpSync('test/data/reference/qwen3', folder, { recursive: true });
+    cpSync('test/data/families/qwen3', folder, { recursive: true });
     const kinds = ['Transformer', 'Pooling', 'Normalize'];
     const list = kinds.map((kind, idx) => ({
       ...modules[0],

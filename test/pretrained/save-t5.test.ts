@@ -59,7 +59,7 @@ it.each(['t5', 'umt5'])("%s: the vocabulary of llama.cpp's file, from a folder o
 });
 
 it('a network without gates, and distances that llama.cpp does not have', async () => {
-  const files = await filesOf(testData('reference'), 't5');
+  const files = await filesOf(testData('families'), 't5');
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;
   using near = await loadModel(device, files);
   await expect(saveGguf(near, path)).rejects.toThrow('relative_attention_max_distance is');
@@ -72,7 +72,7 @@ it('a network without gates, and distances that llama.cpp does not have', async 
 });
 
 it('T5Gemma 2, which reads text alone, is saved with its image encoder, and so is what is saved again', async () => {
-  const files = await filesOf(testData('reference3'), 't5gemma2');
+  const files = await filesOf(testData('families'), 't5gemma2');
   const before = parseSafetensors(files['model.safetensors']!).tensors;
   expect([...before.keys()].some((name) => name.includes('vision_tower'))).toBe(true);
   using model = await loadModel(device, files);

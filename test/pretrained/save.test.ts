@@ -8,7 +8,7 @@ import { parseSafetensors } from '../../src/io/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 
-const folderOf = (name: string) => `test/data/reference/${name}`;
+const folderOf = (name: string) => `test/data/families/${name}`;
 const device = await deviceFor(isas[0]!, 2);
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-save-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -51,7 +51,7 @@ describe('saving pretrained models', () => {
   });
 
   it("keeps the ties of a classifier's embeddings", async () => {
-    const given = 'test/data/switches/led-question';
+    const given = 'test/data/families/led-question';
     const model = await load(given);
     await model.save(join(temporary, 'classifier'));
     expect(configOf(join(temporary, 'classifier'))).toEqual(configOf(given));

@@ -9,7 +9,7 @@ import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const device = await deviceFor(isas[0] as string, 2);
 
 describe('SpeechT5', async () => {

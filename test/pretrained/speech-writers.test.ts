@@ -6,11 +6,10 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
-import lists from './reference3.json' with { type: 'json' };
 
-const data = testData('reference3');
+const data = testData('families');
 
-describe.each(lists.listeners)('%s', async (name) => {
+describe.each(['moonshine', 'moonshine_streaming'])('%s', async (name) => {
   const device = await deviceFor(isas[0] as string, 2);
   const model = await loadModel(device, await filesOf(data, name));
   afterAll(() => model.dispose());

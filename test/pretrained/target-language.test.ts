@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'language-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
-const data = testData('switches/wav2vec2-language');
+const data = testData('families/wav2vec2-language');
 const config = await data.json<Record<string, unknown>>('config.json');
 const weights = await data.bytes('model.safetensors');
 const tensors = Object.fromEntries(

@@ -52,7 +52,7 @@ async function load(data: TestData, name: string, setting: string) {
 }
 
 describe('dropout in training', () => {
-  const data = testData('reference');
+  const data = testData('families');
   const all = Object.entries(cases as Record<string, Record<string, Drawn>>);
   it.each(all.flatMap(([name, found]) => Object.keys(found).map((setting) => [name, setting] as const)))(
     '%s: %s',

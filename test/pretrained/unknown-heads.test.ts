@@ -7,7 +7,7 @@ import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
-const data = testData('reference/bert-mlm');
+const data = testData('families/bert-mlm');
 const device = await deviceFor(isas[0] as string, 2);
 const filesOf = async (name: string) => ({
   'config.json': new TextEncoder().encode(

@@ -7,7 +7,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
 describe('Whisper', async () => {
-  const data = testData('reference/whisper');
+  const data = testData('families/whisper');
   const names = ['config.json', 'generation_config.json', 'model.safetensors'];
   const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await data.bytes(name)])));
   const device = await deviceFor(isas[0] as string, 2);

@@ -1,7 +1,7 @@
 """The Python side of `npm run check:python`: what transformers and PEFT make of the files of this package, and the other way.
 
-    python exchange.py make REFERENCE[:REFERENCE] WORK    writes adapters of PEFT, and the logits that they give
-    python exchange.py check REFERENCE[:REFERENCE] WORK   compares logits of the models and adapters that exchange.ts has written
+    python exchange.py make FAMILIES WORK    writes adapters of PEFT, and the logits that they give
+    python exchange.py check FAMILIES WORK   compares logits of the models and adapters that exchange.ts has written
 """
 
 import json
@@ -94,15 +94,10 @@ def expected(model, inputs):
     return exact.float(), max(2e-4 * exact.abs().max().item(), 3 * own)
 
 
-def folder_of(references, name):
-    """A folder of the first of the references, which are paths joined by colons, that has it."""
-    return next(folder for part in references.split(":") if (folder := Path(part) / name).exists())
-
-
-def make(references, work):
+def make(families, work):
     for name, options in ADAPTERS.items():
         torch.manual_seed(7)
-        reference = folder_of(references, name)
+        reference = Path(families) / name
         base = load(reference, reference)
         # Both matrices are drawn, or an adapter would change nothing.
         config = LoraConfig(r=4, lora_alpha=6, init_lora_weights=False, **options)
@@ -127,11 +122,11 @@ def masked(tensor, inputs):
     return tensor * mask.unsqueeze(-1)
 
 
-def check(references, work):
+def check(families, work):
     good = True
     for kind in ("models", "adapters"):
         for folder in sorted((work / kind).iterdir()):
-            reference = folder_of(references, folder.name)
+            reference = Path(families) / folder.name
             inputs = inputs_of(reference)
             if kind == "models":
                 model = load(folder, reference)

@@ -1,8 +1,8 @@
 // This package's side of `npm run check:python`. It reads adapters that PEFT has written, trains models and adapters
 // for a few steps, and writes them with their logits.
 //
-//     tsx test/python/exchange.ts REFERENCE[:REFERENCE] WORK
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+//     tsx test/python/exchange.ts FAMILIES WORK
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoraOptions, loadLora, lora } from '../../src/finetune/index.js';
 import { AdamW, createDevice, type Device, loadModel, type Tensor } from '../../src/index.js';
@@ -62,12 +62,12 @@ const OPTIONS: Readonly<Record<string, LoraOptions>> = {
   jina_embeddings_v3: { bias: 'all', targets: ['k_proj', 'v_proj'] },
 };
 
-const [references, work] = process.argv.slice(2) as [string, string];
+const [families, work] = process.argv.slice(2) as [string, string];
 using device = await createDevice();
 let isGood = true;
 
 for (const name of readdirSync(join(work, 'peft'))) {
-  using model = await load(folderOf(name));
+  using model = await load(join(families, name));
   await loadLora(model, join(work, 'peft', name));
   const expected = parseSafetensors(readFileSync(join(work, 'peft', name, 'expected.safetensors'))).tensors;
   const target = expected.get('logits')!.data() as Float32Array;
@@ -82,28 +82,18 @@ for (const name of readdirSync(join(work, 'peft'))) {
 }
 
 for (const name of MODELS) {
-  using model = await load(folderOf(name));
+  using model = await load(join(families, name));
   await train(model, name, model.parameters());
   await write(model, name, 'models', (folder) => model.save(folder));
 }
 
 for (const name of readdirSync(join(work, 'peft'))) {
-  using model = await load(folderOf(name));
+  using model = await load(join(families, name));
   const adapter = lora(model, { r: 3, alpha: 5, dropout: 0.1, ...OPTIONS[name] });
   await train(model, name, adapter.parameters());
   await write(model, name, 'adapters', (folder) => adapter.save(folder));
 }
 process.exitCode = isGood ? 0 : 1;
-
-/** A folder of the first of the references, which are paths joined by colons, that has it. */
-function folderOf(name: string): string {
-  const folder = references
-    .split(':')
-    .map((part) => join(part, name))
-    .find(existsSync);
-  if (folder === undefined) throw new Error(`${references} have no ${name}`);
-  return folder;
-}
 
 /** Returns the result that is compared. */
 function resultOf(output: ModelOutput): Tensor {
@@ -167,7 +157,7 @@ async function outputOf(model: LoadedModel, name: string) {
 
 /** The inputs of a folder, with its labels. */
 function inputsOf(device: Device, name: string): ModelInputs {
-  const { tensors } = parseSafetensors(readFileSync(join(folderOf(name), 'reference.safetensors')));
+  const { tensors } = parseSafetensors(readFileSync(join(families, name, 'reference.safetensors')));
   const inputs: Record<string, unknown> = {};
   for (const [given, own] of Object.entries(names)) {
     const entry = tensors.get(given);

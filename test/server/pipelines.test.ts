@@ -17,8 +17,8 @@ afterAll(() => device.dispose());
 
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
-async function load(name: string, processor: object, group = 'reference3') {
-  const data = testData(`${group}/${name}`);
+async function load(name: string, processor: object) {
+  const data = testData(`families/${name}`);
   const files = {
     'config.json': await data.bytes('config.json'),
     'model.safetensors': await data.bytes('model.safetensors'),
@@ -41,7 +41,7 @@ const models = {
     size: { shortest_edge: 48, longest_edge: 72 },
   }),
   maps: await load('segformer', { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } }),
-  objects: await load('detr-panoptic', segments.processor, 'switches'),
+  objects: await load('detr-panoptic', segments.processor),
   depth: await load('depth_anything', { image_processor_type: 'DPTImageProcessor', size, ensure_multiple_of: 14 }),
   sam: await load('sam', masks.processor),
   words: await loadModel(device, 'test/tasks/layoutlmv3'),

@@ -68,7 +68,7 @@ const stored: Record<string, () => Files> = {
   'UsefulSensors/moonshine-tiny': () => programModel('moonshine'),
   'facebook/wav2vec2-base-960h': () => programModel('wav2vec2'),
   'superb/hubert-base-superb-ks': () => programModel('hubert-classes'),
-  'PekingU/rtdetr_r18vd': () => folder('test/data/reference3/rt_detr'),
+  'PekingU/rtdetr_r18vd': () => folder('test/data/families/rt_detr'),
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
   'naver/splade-cocondenser-ensembledistil': sentences('splade'),

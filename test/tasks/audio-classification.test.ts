@@ -17,18 +17,18 @@ import spectrogramClasses from './spelled/spectrogram-classes.json' with { type:
 import whisperClasses from './spelled/whisper-classes.json' with { type: 'json' };
 
 const device = await deviceFor(isas[0]!, 2);
-const [switches, reference] = [testData('switches'), testData('reference')];
+const families = testData('families');
 const preprocessor = new Uint8Array(await readFile(new URL('spelled/preprocessor_config.json', import.meta.url)));
 const files = {
-  'config.json': await switches.bytes('hubert-classes/config.json'),
-  'model.safetensors': await switches.bytes('hubert-classes/model.safetensors'),
+  'config.json': await families.bytes('hubert-classes/config.json'),
+  'model.safetensors': await families.bytes('hubert-classes/model.safetensors'),
   'preprocessor_config.json': preprocessor,
 };
 
 const spectrogram = { feature_extractor_type: 'ASTFeatureExtractor', max_length: 11, num_mel_bins: 8 };
 const ofSpectrograms = {
-  'config.json': await switches.bytes('ast-classes/config.json'),
-  'model.safetensors': await switches.bytes('ast-classes/model.safetensors'),
+  'config.json': await families.bytes('ast-classes/config.json'),
+  'model.safetensors': await families.bytes('ast-classes/model.safetensors'),
   'preprocessor_config.json': new TextEncoder().encode(JSON.stringify(spectrogram)),
 };
 
@@ -56,17 +56,15 @@ it.each([
 });
 
 it.each([
-  ['reference/whisper', 'WhisperModel', 'WhisperForAudioClassification', 'encoder.layers.0.fc1.weight'],
-  ['switches/ast-classes', 'ASTModel', 'ASTForAudioClassification', 'classifier.dense.weight'],
-])('adds classes to %s, and saves them by the names of transformers', async (path, body, architecture, weight) => {
-  const [set, name] = path.split('/') as ['reference' | 'switches', string];
-  const of = { switches, reference }[set];
-  const given = await of.json<object>(`${name}/config.json`);
+  ['whisper', 'WhisperModel', 'WhisperForAudioClassification', 'encoder.layers.0.fc1.weight'],
+  ['ast-classes', 'ASTModel', 'ASTForAudioClassification', 'classifier.dense.weight'],
+])('adds classes to %s, and saves them by the names of transformers', async (name, body, architecture, weight) => {
+  const given = await families.json<object>(`${name}/config.json`);
   const model = await loadModel(
     device,
     {
       'config.json': json({ ...given, architectures: [body] }),
-      'model.safetensors': await of.bytes(`${name}/model.safetensors`),
+      'model.safetensors': await families.bytes(`${name}/model.safetensors`),
     },
     { head: 'sequence-classification', labels: ['a', 'b', 'c'], onWarning: (_, code) => expect(code).toBe('new-head') },
   );
@@ -88,8 +86,8 @@ it('refuses models of text, and unknown options', async () => {
   await expect(classify(sound(400, 1), { top_k: -1 })).rejects.toThrow(/top_k is -1/);
   await expect(classify('no-such-file.wav')).rejects.toThrow(/no-such-file/);
   const text = {
-    'config.json': await reference.bytes('bert-sequence/config.json'),
-    'model.safetensors': await reference.bytes('bert-sequence/model.safetensors'),
+    'config.json': await families.bytes('bert-sequence/config.json'),
+    'model.safetensors': await families.bytes('bert-sequence/model.safetensors'),
   };
   await expect(pipeline('audio-classification', text, { device })).rejects.toThrow(FormatError);
 });

@@ -11,7 +11,7 @@ import expected from './spelled/expected.json' with { type: 'json' };
 import { sound } from './spelled/sound.js';
 
 const RATE = 1000;
-const data = testData('reference3');
+const data = testData('families');
 const device = await deviceFor(isas[0]!, 2);
 const own = ['vocab.json', 'tokenizer_config.json', 'preprocessor_config.json'];
 const files = Object.fromEntries(

@@ -43,7 +43,7 @@ describe.each(Object.keys(content.processors) as Kind[])('the processor of %s', 
 
 /** The files of a detector, with its processor. */
 function filesOf(kind: 'detr' | 'rf_detr' | 'rt_detr' | 'owlv2'): Record<string, Uint8Array> {
-  const folder = new URL(`../data/reference3/${kind}/`, import.meta.url);
+  const folder = new URL(`../data/families/${kind}/`, import.meta.url);
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   const read = (file: string) => [file, new Uint8Array(readFileSync(new URL(file, folder)))] as const;
   return {

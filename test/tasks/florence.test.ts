@@ -43,7 +43,7 @@ describe('with a small model', () => {
   ];
 
   beforeAll(async () => {
-    const files = await filesOf(testData('reference3'), 'florence2');
+    const files = await filesOf(testData('families'), 'florence2');
     const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
     const special = ['<s>', '<pad>', '</s>'];
     const nameOf = (id: number) =>

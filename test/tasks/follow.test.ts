@@ -17,7 +17,7 @@ const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
 
 /** A Moonshine of random weights, which writes other words for other sounds. */
 async function moonshine(): Promise<Record<string, Uint8Array>> {
-  const data = testData('reference3/moonshine');
+  const data = testData('families/moonshine');
   const config = await data.json<{ vocab_size: number }>('config.json');
   const vocab = Object.fromEntries(Array.from({ length: config.vocab_size }, (_, i) => [`▁t${i}`, i]));
   const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };

@@ -9,7 +9,7 @@ import { filesOf } from '../pretrained/reference.js';
 import { testData } from '../test-data.js';
 import expected from './image-tasks.json' with { type: 'json' };
 
-const data = testData('reference3');
+const data = testData('families');
 const [WIDTH, HEIGHT] = [23, 31];
 
 /** Same as `picture` in make_image_tasks.py. */

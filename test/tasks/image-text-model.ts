@@ -91,7 +91,7 @@ const templateOf = (mark: string) =>
 /** The files of the model, its tokenizer, template and processor, with room for conversations. */
 export async function imageTextFiles(name: KindName): Promise<Record<string, Uint8Array>> {
   const { tokens, mark, preprocessor } = kinds[name] as Kind;
-  const files = await filesOf(testData('reference3'), name);
+  const files = await filesOf(testData('families'), name);
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
   const vocab = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [tokens[id] ?? `w${id}`, id]));
   const added = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };

@@ -1,6 +1,6 @@
 """Writes detections.safetensors and detections.json: what transformers' processors (on PIL) and detectors make of images.
 
-Needs torch, transformers, tokenizers, scipy and Pillow. The detectors are those of ../data/reference3.
+Needs torch, transformers, tokenizers, scipy and Pillow. The detectors are those of ../data/families.
 """
 
 import json
@@ -85,7 +85,7 @@ def boxes(result, names, threshold):
 
 found = {}
 for kind, threshold in [("detr", 0.2), ("rt_detr", 0.5), ("rf_detr", 0.5)]:
-    model = AutoModelForObjectDetection.from_pretrained(here / "../data/reference3" / kind).double().eval()
+    model = AutoModelForObjectDetection.from_pretrained(here / "../data/families" / kind).double().eval()
     found[kind] = {"threshold": threshold, "images": {}}
     for image, pixels in images.items():
         if kind == "rf_detr":
@@ -104,7 +104,7 @@ tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="!"))
 tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
 tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 95), ("</s>", 96)])
 labels = ["a cat", "red dog", "dog"]
-model = AutoModelForZeroShotObjectDetection.from_pretrained(here / "../data/reference3/owlv2").double().eval()
+model = AutoModelForZeroShotObjectDetection.from_pretrained(here / "../data/families/owlv2").double().eval()
 found["owlv2"] = {"threshold": 0.3, "labels": labels, "images": {}}
 for image, pixels in images.items():
     inputs = made["owlv2"](opened(pixels), return_tensors="pt")

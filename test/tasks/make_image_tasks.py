@@ -24,17 +24,17 @@ picture = PIL.Image.fromarray(((x * x * 3 + y * 11 * (c + 1) + (x // 5) * (y // 
 
 with torch.no_grad():
     processor = SegformerImageProcessorPil(size={"height": 64, "width": 32})
-    model = SegformerForSemanticSegmentation.from_pretrained(DATA / "reference3/segformer").eval()
+    model = SegformerForSemanticSegmentation.from_pretrained(DATA / "families/segformer").eval()
     output = model(**processor(picture, return_tensors="pt"))
     classes = processor.post_process_semantic_segmentation(output, target_sizes=[(HEIGHT, WIDTH)])[0]
 
     processor = DPTImageProcessorPil(size={"height": 28, "width": 28}, ensure_multiple_of=7, keep_aspect_ratio=True)
-    model = AutoModelForDepthEstimation.from_pretrained(DATA / "reference3/depth_anything").eval()
+    model = AutoModelForDepthEstimation.from_pretrained(DATA / "families/depth_anything").eval()
     depth = model(**processor(picture, return_tensors="pt")).predicted_depth
     depth = torch.nn.functional.interpolate(depth[:, None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)[0, 0]
 
     processor = ViTImageProcessorPil(size={"height": 24, "width": 24})
-    model = VisionEncoderDecoderModel.from_pretrained(DATA / "reference3/trocr").eval()
+    model = VisionEncoderDecoderModel.from_pretrained(DATA / "families/trocr").eval()
     pixels = processor(picture, return_tensors="pt").pixel_values
     caption = model.generate(pixels, max_new_tokens=8, do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=1)[0]
     prompt = torch.tensor([[2, 7, 8, 9, 10, 11]])

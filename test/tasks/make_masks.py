@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes masks.json beside this file: what transformers' pipeline mask-generation makes of an image, by the SAM of ../data/reference3.
+"""Writes masks.json beside this file: what transformers' pipeline mask-generation makes of an image, by the SAM of ../data/families.
 
   pip install torch torchvision transformers pillow && python3 make_masks.py
 """
@@ -13,7 +13,7 @@ from transformers import SamModel, pipeline
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 here = pathlib.Path(__file__).parent
-model = SamModel.from_pretrained(here.parent / "data/reference3/sam", dtype=torch.float32).eval()
+model = SamModel.from_pretrained(here.parent / "data/families/sam", dtype=torch.float32).eval()
 settings = dict(size={"longest_edge": 48}, pad_size={"height": 48, "width": 48}, mask_size={"longest_edge": 24}, mask_pad_size={"height": 24, "width": 24})
 processor = SamImageProcessorPil(**settings)
 width, height = 61, 83

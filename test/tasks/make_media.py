@@ -1,4 +1,4 @@
-"""What transformers makes of images and texts with the small models of test/data/reference, for media.test.ts:
+"""What transformers makes of images and texts with the small models of test/data/families, for media.test.ts:
 `python3 test/tasks/make_media.py` writes media.json. Images are those that media.test.ts makes alike; texts are read by a
 tokenizer of the words w0, w1, …, which this writes down, too.
 """
@@ -23,7 +23,7 @@ from transformers import (
 )
 
 here = Path(__file__).parent
-reference = here / "../data/reference"
+reference = here / "../data/families"
 torch.set_grad_enabled(False)
 
 

@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoConfig, pipeline
 
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE / "../data/reference"
+REFERENCE = HERE / "../data/families"
 TOKENIZER = HERE / "wordpiece"
 TEXTS = [
     "Anna lives in London, the cat sat on a mat!",

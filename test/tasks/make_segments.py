@@ -1,6 +1,6 @@
 """Writes segments.json: the segments that transformers' processor finds in the outputs of a random DETR with a mask head.
 
-Needs torch, transformers and Pillow. The model is ../data/switches/detr-panoptic, the images are those of
+Needs torch, transformers and Pillow. The model is ../data/families/detr-panoptic, the images are those of
 detections.safetensors. Other outputs are waves. Masks are counts of pixels in each row.
 """
 
@@ -21,7 +21,7 @@ here = Path(__file__).parent
 images = {name.removeprefix("image."): pixels for name, pixels in load_file(here / "detections.safetensors").items() if name.startswith("image.")}
 settings = {"size": {"shortest_edge": 48, "longest_edge": 72}}
 processor = DetrImageProcessorPil(**settings)
-model = DetrForSegmentation.from_pretrained(here / "../data/switches/detr-panoptic").eval()
+model = DetrForSegmentation.from_pretrained(here / "../data/families/detr-panoptic").eval()
 names = ["wide", "tall", "small", "exact"]
 
 OPTIONS = [

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes spelled/: a vocabulary and settings for the checkpoint test/data/reference3/wav2vec2, and what transformers' pipeline hears with it.
+"""Writes spelled/: a vocabulary and settings for the checkpoint test/data/families/wav2vec2, and what transformers' pipeline hears with it.
 
   pip install torch transformers && python3 make_spelled.py
 """
@@ -14,7 +14,7 @@ import torch
 import transformers
 
 HERE = pathlib.Path(__file__).parent
-CHECKPOINT = HERE.parent / "data/reference3/wav2vec2"
+CHECKPOINT = HERE.parent / "data/families/wav2vec2"
 OUT = HERE / "spelled"
 RATE = 1000
 
@@ -54,7 +54,7 @@ with tempfile.TemporaryDirectory() as folder:
     ids = recognizer.tokenizer("ab c|x")["input_ids"]
 (OUT / "expected.json").write_text(json.dumps(dict(cases=cases, encoded=ids), indent=1) + "\n")
 
-HUBERT = HERE.parent / "data/switches/hubert-classes"
+HUBERT = HERE.parent / "data/families/hubert-classes"
 with tempfile.TemporaryDirectory() as folder:
     for path in [HUBERT / "config.json", HUBERT / "model.safetensors", OUT / "preprocessor_config.json"]:
         shutil.copy(path, folder)
@@ -66,7 +66,7 @@ with tempfile.TemporaryDirectory() as folder:
     classes = [dict(samples=samples, seed=seed, scores=classify(sound(samples, seed))) for samples, seed in [(400, 1), (900, 2)]]
 (OUT / "classes.json").write_text(json.dumps(classes, indent=1) + "\n")
 
-AST = HERE.parent / "data/switches/ast-classes"
+AST = HERE.parent / "data/families/ast-classes"
 classify = transformers.pipeline(
     "audio-classification",
     model=transformers.AutoModelForAudioClassification.from_pretrained(AST),

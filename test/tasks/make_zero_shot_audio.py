@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes zero-shot-audio.json beside this file: features of transformers' ClapFeatureExtractor, and scores of the CLAP of ../data/reference3.
+"""Writes zero-shot-audio.json beside this file: features of transformers' ClapFeatureExtractor, and scores of the CLAP of ../data/families.
 
   pip install torch transformers && python3 make_zero_shot_audio.py
 
@@ -48,7 +48,7 @@ tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 tokenizer.add_special_tokens(["<s>", "<pad>", "</s>"])
 tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
 
-model = ClapModel.from_pretrained(here / "../data/reference3/clap").double().eval()
+model = ClapModel.from_pretrained(here / "../data/families/clap").double().eval()
 labels = ["w15", "w20 w30 w40", "w50 w51"]
 template = "w5 w6 {}"
 rows = [tokenizer.encode(template.format(label)).ids for label in labels]

@@ -7,7 +7,7 @@ import { type GeneratedMasks, pipeline } from '../../src/tasks/index.js';
 import content from './masks.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 2 });
-const read = (file: string) => new Uint8Array(readFileSync(new URL(`../data/reference3/sam/${file}`, import.meta.url)));
+const read = (file: string) => new Uint8Array(readFileSync(new URL(`../data/families/sam/${file}`, import.meta.url)));
 const generate = await pipeline(
   'mask-generation',
   {
@@ -95,7 +95,7 @@ describe('refuses', () => {
   });
 
   it('refuses another model', async () => {
-    const bytes = (file: string) => new Uint8Array(readFileSync(`test/data/reference3/detr/${file}`));
+    const bytes = (file: string) => new Uint8Array(readFileSync(`test/data/families/detr/${file}`));
     const files = { 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') };
     await expect(pipeline('mask-generation', files, { device })).rejects.toThrow(/the model is detr, expected SAM/);
   });

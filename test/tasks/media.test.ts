@@ -81,7 +81,7 @@ function expectScores(found: ClassScore[][], expected: ClassScore[][]): void {
 
 for (const { model, processor, options, output } of recorded['image-classification'])
   describe(`image-classification by ${model}`, () => {
-    const data = testData(`reference/${model}`);
+    const data = testData(`families/${model}`);
     it(`has the classes, ${JSON.stringify(options)}`, async () => {
       const files = await filesOf(data, { 'preprocessor_config.json': processor });
       const classify = await pipeline('image-classification', files, { device });
@@ -96,7 +96,7 @@ for (const { model, processor, options, output } of recorded['image-classificati
 
 for (const { model, processor, shape, first, sums } of recorded['image-feature-extraction'])
   describe(`image-feature-extraction by ${model}`, () => {
-    const checkpoint = testData(`reference/${model}`);
+    const checkpoint = testData(`families/${model}`);
     it('has the vectors', async () => {
       const files = await filesOf(checkpoint, { 'preprocessor_config.json': processor });
       const head = model === 'vit-image' ? { onWarning: () => {} } : {};
@@ -116,7 +116,7 @@ for (const { model, processor, shape, first, sums } of recorded['image-feature-e
 
 for (const { model, processor, tokenizer, config, labels, output } of recorded['zero-shot-image-classification'])
   describe(`zero-shot labels by ${model}`, () => {
-    const data = testData(`reference/${model}`);
+    const data = testData(`families/${model}`);
     it('gives the scores, and refuses invalid labels and images', async () => {
       const files = await filesOf(data, {
         'preprocessor_config.json': processor,
@@ -134,7 +134,7 @@ for (const { model, processor, tokenizer, config, labels, output } of recorded['
   });
 
 describe('zero-shot labels by siglip2', () => {
-  const data = testData('reference3/siglip2');
+  const data = testData('families/siglip2');
   it('are independent, and texts are padded to 64 tokens, as in transformers', async () => {
     const { text_config: text } = await data.json<{ text_config: { vocab_size: number } }>('config.json');
     const vocab = Object.fromEntries(Array.from({ length: text.vocab_size }, (_, i) => [`w${i}`, i]));
@@ -176,7 +176,7 @@ describe('zero-shot labels by siglip2', () => {
 
 for (const { model, task, options, tokenizer, parameters, output } of recorded.texts)
   describe(`${task} by ${model}`, () => {
-    const data = testData(`reference/${model}`);
+    const data = testData(`families/${model}`);
     it(`gives the text of transformers, ${JSON.stringify(options)}`, async () => {
       const own = parameters && {
         task_specific_params: parameters,
@@ -204,7 +204,7 @@ for (const { model, task, options, tokenizer, parameters, output } of recorded.t
   });
 
 describe('one text by marian', () => {
-  const data = testData('reference/marian');
+  const data = testData('families/marian');
   it('is streamed, scored and ended, and other models are refused', async () => {
     const { tokenizer, output } = recorded.texts.find(({ model }) => model === 'marian')!;
     const files = await filesOf(data, { 'tokenizer.json': tokenizer });

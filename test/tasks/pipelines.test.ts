@@ -1,4 +1,4 @@
-// Pipelines beside transformers' own, on models of test/data/reference: see make_pipelines.py.
+// Pipelines beside transformers' own, on models of test/data/families: see make_pipelines.py.
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
 import { pipeline, type TaskName } from '../../src/tasks/index.js';

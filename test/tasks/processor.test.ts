@@ -102,8 +102,8 @@ const close = (actual: HostTensor | undefined, expected: HostTensor | undefined)
 };
 
 /** Inputs of transformers' reference of a checkpoint, as tensors of a processor. */
-async function hostTensors(folder: string, name: string): Promise<Required<TransformersInputs>> {
-  const entries = [...(await referenceOf(testData(folder), name))].flatMap(([key, entry]) => {
+async function hostTensors(name: string): Promise<Required<TransformersInputs>> {
+  const entries = [...(await referenceOf(testData('families'), name))].flatMap(([key, entry]) => {
     if (!/^(input_|pixel_|attention_mask|spatial|image_grid)/.test(key)) return [];
     const data = entry.data() as Float32Array;
     const isFloat = entry.dtype === 'F32';
@@ -113,8 +113,8 @@ async function hostTensors(folder: string, name: string): Promise<Required<Trans
 }
 
 /** Tokens that transformers wrote. */
-const greedyOf = async <Greedy>(folder: string, name: string): Promise<Greedy> =>
-  (await testData(folder).json<{ greedy: Greedy }>(`${name}/reference.json`)).greedy;
+const greedyOf = async <Greedy>(name: string): Promise<Greedy> =>
+  (await testData('families').json<{ greedy: Greedy }>(`${name}/reference.json`)).greedy;
 
 describe('models that read the results of AutoProcessor', () => {
   it('compare images and texts by CLIP, and give the vectors of each', async () => {
@@ -145,8 +145,8 @@ describe('models that read the results of AutoProcessor', () => {
   });
 
   it('compare images and texts by SigLIP, and give the vectors of each', async () => {
-    const files = await filesOf(testData('reference'), 'siglip');
-    const { pixel_values, input_ids } = await hostTensors('reference', 'siglip');
+    const files = await filesOf(testData('families'), 'siglip');
+    const { pixel_values, input_ids } = await hostTensors('siglip');
     const model = await SiglipModel.from_pretrained(files);
     const both = await model({ pixel_values, input_ids });
     const [texter, seer] = [
@@ -239,10 +239,10 @@ describe('models that read the results of AutoProcessor', () => {
       (resultOf('automatic-speech-recognition')[0] as { text: string }).text,
     );
     await ctc.dispose();
-    const greedy = await greedyOf<number[][]>('reference3', 'moonshine');
-    const { input_values } = await hostTensors('reference3', 'moonshine');
+    const greedy = await greedyOf<number[][]>('moonshine');
+    const { input_values } = await hostTensors('moonshine');
     for (const Class of [MoonshineForConditionalGeneration, AutoModelForSpeechSeq2Seq]) {
-      const model = await Class.from_pretrained(await filesOf(testData('reference3'), 'moonshine'));
+      const model = await Class.from_pretrained(await filesOf(testData('families'), 'moonshine'));
       const outputs = await model.generate({ input_values: input_values!, max_new_tokens: greedy[0]!.length - 1 });
       expect(outputs.at(0).tolist()).toEqual(greedy[0]!.map(BigInt));
       await model.dispose();
@@ -271,8 +271,8 @@ describe('models that read the results of AutoProcessor', () => {
     await expect(model.generate({ ...inputs, language: 'klingon' })).rejects.toThrow('klingon');
     await model.dispose();
     const small = await AutoModelForSpeechSeq2Seq.from_pretrained('org/whisper');
-    const { input_features } = await hostTensors('reference', 'whisper');
-    const greedy = await greedyOf<number[][]>('reference', 'whisper');
+    const { input_features } = await hostTensors('whisper');
+    const greedy = await greedyOf<number[][]>('whisper');
     const [start] = greedy[0]!;
     const decoder_input_ids = new HostTensor(BigInt64Array.of(BigInt(start!), BigInt(start!)), [2, 1]);
     const outputs = await small.generate(input_features!, { decoder_input_ids, max_new_tokens: greedy[0]!.length - 1 });
@@ -298,9 +298,9 @@ describe('models that read the results of AutoProcessor', () => {
   });
 
   it('answer prompts with images by Florence-2 and SmolVLM', async () => {
-    const { pixel_values, input_ids, attention_mask } = await hostTensors('reference3', 'florence2');
+    const { pixel_values, input_ids, attention_mask } = await hostTensors('florence2');
     const florence = await Florence2ForConditionalGeneration.from_pretrained('org/florence2');
-    const greedy = await greedyOf<number[][]>('reference3', 'florence2');
+    const greedy = await greedyOf<number[][]>('florence2');
     const max_new_tokens = greedy[0]!.length - 1;
     const outputs = await florence.generate({ input_ids, attention_mask, pixel_values, max_new_tokens } as object);
     expect(outputs.tolist()).toEqual(greedy.map((row) => row.map(BigInt)));
@@ -317,9 +317,9 @@ describe('models that read the results of AutoProcessor', () => {
     expect((await florence({ ...inputs, decoder_input_ids })).logits!.dims).toEqual([1, 1, 97]);
     await florence.dispose();
 
-    const smol = await AutoModelForImageTextToText.from_pretrained(await filesOf(testData('reference3'), 'smolvlm'));
-    const given = await hostTensors('reference3', 'smolvlm');
-    const rows = await greedyOf<{ prompt: number[]; ids: number[] }[]>('reference3', 'smolvlm');
+    const smol = await AutoModelForImageTextToText.from_pretrained(await filesOf(testData('families'), 'smolvlm'));
+    const given = await hostTensors('smolvlm');
+    const rows = await greedyOf<{ prompt: number[]; ids: number[] }[]>('smolvlm');
     const ids = await smol.generate({ ...given, max_new_tokens: 16 });
     for (const [i, { prompt, ids: expected }] of rows.entries())
       expect(Array.from(ids.at(i).data, Number).slice(given.input_ids!.dims[1])).toEqual(expected.slice(prompt.length));

@@ -110,44 +110,44 @@ const florence = {
 
 /** Models by the last part of their ids. */
 export const modelFolders: Readonly<Record<string, ModelFolder>> = {
-  'bert-sequence': { from: 'reference/bert-sequence', tokenizer: words },
+  'bert-sequence': { from: 'families/bert-sequence', tokenizer: words },
   'bert-nli': {
-    from: 'reference/bert-sequence',
+    from: 'families/bert-sequence',
     config: {
       id2label: { 0: 'contradiction', 1: 'neutral', 2: 'entailment', 3: 'other' },
       label2id: { contradiction: 0, neutral: 1, entailment: 2, other: 3 },
     },
     tokenizer: words,
   },
-  'bert-token': { from: 'reference/bert-token', tokenizer: words },
-  'bert-qa': { from: 'reference/bert-qa', tokenizer: words },
-  'bert-mlm': { from: 'reference/bert-mlm', tokenizer: words },
-  'bert-pooler': { from: 'reference/bert-pooler', tokenizer: words },
-  gpt2: { from: 'reference/gpt2', tokenizer: { ...words, chat_template: TEMPLATE }, vocabulary: writer },
-  t5: { from: 'reference/t5', tokenizer: words },
-  'vit-image': { from: 'reference/vit-image', processor: image('ViTImageProcessor') },
-  'vit-body': { from: 'reference/vit-image', processor: image('ViTImageProcessor') },
-  segformer: { from: 'reference3/segformer', processor: image('SegformerImageProcessor') },
+  'bert-token': { from: 'families/bert-token', tokenizer: words },
+  'bert-qa': { from: 'families/bert-qa', tokenizer: words },
+  'bert-mlm': { from: 'families/bert-mlm', tokenizer: words },
+  'bert-pooler': { from: 'families/bert-pooler', tokenizer: words },
+  gpt2: { from: 'families/gpt2', tokenizer: { ...words, chat_template: TEMPLATE }, vocabulary: writer },
+  t5: { from: 'families/t5', tokenizer: words },
+  'vit-image': { from: 'families/vit-image', processor: image('ViTImageProcessor') },
+  'vit-body': { from: 'families/vit-image', processor: image('ViTImageProcessor') },
+  segformer: { from: 'families/segformer', processor: image('SegformerImageProcessor') },
   'segformer-background': {
-    from: 'reference3/segformer',
+    from: 'families/segformer',
     config: { id2label: { 0: 'background', 1: 'b', 2: 'c', 3: 'd', 4: 'e' } },
     processor: image('SegformerImageProcessor'),
   },
   sam: {
-    from: 'reference3/sam',
+    from: 'families/sam',
     processor: {
       ...image('SamImageProcessor', { do_resize: true, do_pad: true, resample: 2, processor_class: 'SamProcessor' }),
       ...(json(here('masks.json')) as { processor: object }).processor,
     },
   },
   whisper: {
-    from: 'reference/whisper',
+    from: 'families/whisper',
     tokenizer: json(here('whisper/tokenizer_config.json')),
     vocabulary: json(here('whisper/tokenizer.json')),
     processor: { ...json(here('whisper/preprocessor_config.json')), processor_class: 'WhisperProcessor' },
   },
   moonshine: {
-    from: 'reference3/moonshine',
+    from: 'families/moonshine',
     tokenizer: words,
     processor: {
       feature_extractor_type: 'MoonshineFeatureExtractor',
@@ -157,7 +157,7 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     },
   },
   florence2: {
-    from: 'reference3/florence2',
+    from: 'families/florence2',
     tokenizer: {
       tokenizer_class: 'BartTokenizer',
       bos_token: '<s>',
@@ -179,7 +179,7 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     }),
   },
   paligemma: {
-    from: 'reference3/paligemma',
+    from: 'families/paligemma',
     tokenizer: {},
     vocabulary: {
       version: '1.0',
@@ -189,22 +189,22 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     },
     processor: { image_processor_type: 'SiglipImageProcessor', size: { height: 24, width: 24 } },
   },
-  depth_anything: { from: 'reference3/depth_anything', processor: image('DPTImageProcessor') },
+  depth_anything: { from: 'families/depth_anything', processor: image('DPTImageProcessor') },
   clip: {
-    from: 'reference/clip',
+    from: 'families/clip',
     config: {
-      text_config: { ...(json(data('reference/clip/config.json')).text_config as object), eos_token_id: 3 },
+      text_config: { ...(json(data('families/clip/config.json')).text_config as object), eos_token_id: 3 },
     },
     tokenizer: words,
     processor: image('CLIPImageProcessor', { do_center_crop: false }),
   },
-  detr: { from: 'reference3/detr', processor: image('DetrImageProcessor') },
+  detr: { from: 'families/detr', processor: image('DetrImageProcessor') },
   owlv2: {
-    from: 'reference3/owlv2',
+    from: 'families/owlv2',
     tokenizer: { ...words, model_max_length: 12 },
     processor: image('Owlv2ImageProcessor', { do_pad: false, size: { height: 24, width: 24 } }),
   },
-  'vision-gpt2': { from: 'switches/vision-gpt2', tokenizer: words, processor: image('ViTImageProcessor') },
+  'vision-gpt2': { from: 'families/vision-gpt2', tokenizer: words, processor: image('ViTImageProcessor') },
   'vision-document': {
     from: 'programs/donut',
     tokenizer: { tokenizer_class: 'PreTrainedTokenizerFast', unk_token: '<unk>', model_max_length: 32 },
@@ -212,7 +212,7 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     processor: image('DonutImageProcessor', { do_thumbnail: false, do_align_long_axis: false, do_pad: false }),
   },
   clap: {
-    from: 'reference3/clap',
+    from: 'families/clap',
     tokenizer: { tokenizer_class: 'RobertaTokenizer', pad_token: '<pad>', model_max_length: 32 },
     vocabulary: sounding.tokenizer,
     processor: {
@@ -223,9 +223,9 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
       top_db: null,
     },
   },
-  'hubert-classes': { from: 'switches/hubert-classes', processor: json(here('spelled/preprocessor_config.json')) },
+  'hubert-classes': { from: 'families/hubert-classes', processor: json(here('spelled/preprocessor_config.json')) },
   wav2vec2: {
-    from: 'reference3/wav2vec2',
+    from: 'families/wav2vec2',
     tokenizer: json(here('spelled/tokenizer_config.json')),
     vocabulary: characters(letters, ['<pad>', '<s>', '</s>'], {
       decoder: { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true },
@@ -233,7 +233,7 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     processor: json(here('spelled/preprocessor_config.json')),
   },
   vits: {
-    from: 'reference3/vits',
+    from: 'families/vits',
     tokenizer: { tokenizer_class: 'VitsTokenizer', unk_token: '<unk>' },
     vocabulary: characters(sounds, ['<unk>']),
   },

@@ -9,7 +9,7 @@ import content from './segments.json' with { type: 'json' };
 
 const device = await createDevice({ threads: 2 });
 const bytes = (path: string) => new Uint8Array(readFileSync(new URL(path, import.meta.url)));
-const panoptic = '../data/switches/detr-panoptic';
+const panoptic = '../data/families/detr-panoptic';
 const segment = await pipeline(
   'image-segmentation',
   {
@@ -83,10 +83,10 @@ describe('image-segmentation by DETR', () => {
       'model.safetensors': bytes(`../data/${folder}/model.safetensors`),
       'preprocessor_config.json': new TextEncoder().encode('{}'),
     });
-    await expect(pipeline('image-segmentation', files('reference3/detr'), { device })).rejects.toThrow(
+    await expect(pipeline('image-segmentation', files('families/detr'), { device })).rejects.toThrow(
       'the model is detr without a head for it, expected one such as DetrForSegmentation',
     );
-    const label = await pipeline('image-segmentation', files('reference3/segformer'), { device });
+    const label = await pipeline('image-segmentation', files('families/segformer'), { device });
     await expect(label(imageOf('wide'), { subtask: 'instance' })).rejects.toThrow(
       'subtask is "instance", which segformer does not do: expected one of semantic',
     );

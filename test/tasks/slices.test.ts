@@ -77,11 +77,11 @@ it.each(cases)('%s of %s', async (task, name, args) => {
 });
 
 it('speech is made in slices: after each layer, flow and block of convolutions', async () => {
-  using vits = (await loadModel(device, 'test/data/reference3/vits')) as unknown as Vits;
+  using vits = (await loadModel(device, 'test/data/families/vits')) as unknown as Vits;
   const { encoder, flow, vocoder } = vits;
   const spoken = await turnsOf(() => vits.speak([[3, 4, 5]], { speakingRate: 1e9 }));
   expect(spoken).toBeGreaterThanOrEqual(encoder.layers.length + flow.flows.length + vocoder.resblocks.length);
-  using speecht5 = (await loadModel(device, 'test/data/reference3/speecht5')) as unknown as SpeechT5;
+  using speecht5 = (await loadModel(device, 'test/data/families/speecht5')) as unknown as SpeechT5;
   const speakerEmbeddings = new Float32Array(speecht5.config.speaker_embedding_dim as number).fill(0.1);
   const options = { speakerEmbeddings, minLengthRatio: 4, maxLengthRatio: 4 };
   const steps = (4 * 2) / (speecht5.config.reduction_factor as number);
@@ -91,7 +91,7 @@ it('speech is made in slices: after each layer, flow and block of convolutions',
 });
 
 it('RT-DETR yields after each block of its backbone, map, and layer of its decoder', async () => {
-  using model = (await loadModel(device, 'test/data/reference3/rt_detr')) as unknown as RtDetr;
+  using model = (await loadModel(device, 'test/data/families/rt_detr')) as unknown as RtDetr;
   const { backbone, encoder, decoder } = model.model;
   const blocks = backbone.model.stages.reduce((sum, { layers }) => sum + layers.length, 0);
   const maps = encoder.fpnBlocks.length + encoder.panBlocks.length;

@@ -6,7 +6,7 @@ import type { ParakeetFeatureExtractor } from '../../src/pretrained/processors/f
 import { pipeline } from '../../src/tasks/index.js';
 import { testData } from '../test-data.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
 /** Files of a checkpoint, with a tokenizer of pieces of words: every third one begins a word. */

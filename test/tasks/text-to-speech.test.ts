@@ -10,7 +10,7 @@ import { parseTokenizer } from '../../src/tokenizers/huggingface.js';
 import { vitsTokenizerJson } from '../../src/tokenizers/vits-vocabulary.js';
 import { testData } from '../test-data.js';
 
-const data = testData('reference3');
+const data = testData('families');
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 const vocab = {
   ...Object.fromEntries([..."k'zyuwoh-fexcbgtsmlrajvpidnq "].map((letter, i) => [letter, i])),

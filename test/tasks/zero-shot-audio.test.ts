@@ -46,7 +46,7 @@ describe('ClapFeatureExtractor', () => {
 describe('zero-shot-audio-classification', async () => {
   const device = await deviceFor(isas[0]!, 2);
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-  const data = testData('reference3');
+  const data = testData('families');
   const files = {
     'config.json': await data.bytes('clap/config.json'),
     'model.safetensors': await data.bytes('clap/model.safetensors'),

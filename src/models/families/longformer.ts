@@ -1,6 +1,8 @@
 import { ArgumentError } from '../../core/errors.js';
+import { atOnce } from '../../core/slices.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import type { Memory } from '../../nn/decoder-state.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -9,6 +11,7 @@ import { LayerNorm } from '../../nn/norm.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import type { Tokens } from '../../nn/token-batch.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
@@ -83,6 +86,12 @@ export class Longformer extends EncoderModel {
       default:
         return padded.sequences;
     }
+  }
+
+  /** The source as `forward` without a mask reads it, for `attentionMaps` and `trace`. */
+  protected override readSource(source: Tokens): Memory {
+    const inputs = { inputIds: source };
+    return { hidden: atOnce(this.passFeaturesInParts(inputs)), batch: this.toBatch('source', source) };
   }
 
   /** Graphs that were exported without global tokens lack their projections. */

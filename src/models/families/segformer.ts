@@ -105,12 +105,12 @@ export function segformerStages(init: Initializer, config: ModelConfig, randomne
   return config.sizes('hidden_sizes', count).map((_, i) => new SegformerStage(init, config, randomness, i, share));
 }
 
-/** Returns the maps of all stages, float32 [B, H, W, features]. Yields after each stage. */
+/** Returns the maps of all stages, float32 [B, H, W, features]. Yields after each layer. */
 export function* segformerMaps(stages: readonly SegformerStage[], pixels: Tensor): Generator<unknown, Tensor[]> {
   const maps: Tensor[] = [];
   for (const stage of stages) {
-    maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
-    yield;
+    const map = yield* stage.forwardInParts(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1]));
+    maps.push(map);
   }
   return maps;
 }
@@ -171,19 +171,18 @@ export class SegformerStage extends Module {
     this.norm = new LayerNorm(init, width);
   }
 
-  /** float32 [B, H, W, features of the stage before] → [B, H', W', features]. */
-  forward(x: Tensor): Tensor {
+  /** float32 [B, H, W, features of the stage before] → [B, H', W', features]. Yields after each layer. */
+  *forwardInParts(x: Tensor): Generator<unknown, Tensor> {
     const map = this.patchNorm.forward(this.patches.forward(x));
     const [size, height, width, features] = map.shape as [number, number, number, number];
     const batch = Sequences.of(x.device, Array<number>(size).fill(height * width));
-    const rows = this.layers.reduce(
-      (y, layer) => {
-        (layer.selfAttn as ReducedAttention).start([height, width]);
-        (layer.feedForward as MixedFeedForward).start([height, width]);
-        return layer.forward(y, batch);
-      },
-      map.reshape(-1, features),
-    );
+    let rows = map.reshape(-1, features);
+    for (const layer of this.layers) {
+      (layer.selfAttn as ReducedAttention).start([height, width]);
+      (layer.feedForward as MixedFeedForward).start([height, width]);
+      rows = layer.forward(rows, batch);
+      yield;
+    }
     return this.norm.forward(rows).reshape(map.shape);
   }
 }

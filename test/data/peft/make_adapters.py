@@ -1,4 +1,4 @@
-"""Writes adapters by PEFT for models of ../reference, with logits, the logits of the base, and gradients.
+"""Writes adapters by PEFT for models of ../families, with logits, the logits of the base, and gradients.
 
 Run in this folder, with peft 0.21, transformers 5.24 and torch 2.13: python make_adapters.py
 """
@@ -18,7 +18,7 @@ argparse.ArgumentParser(description=__doc__).parse_args()
 
 warnings.filterwarnings("ignore")
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE.parent / "reference"
+REFERENCE = HERE.parent / "families"
 CAUSAL, SEQ2SEQ, CLASSES = (
     transformers.AutoModelForCausalLM,
     transformers.AutoModelForSeq2SeqLM,
@@ -95,7 +95,7 @@ def write(name, base, cls, options):
     peft.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = f"../../reference/{base}"
+    config["base_model_name_or_path"] = f"../../families/{base}"
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     single, exact = numbers_of(peft, inputs), numbers_of(peft.double(), inputs)
     # The loss of accuracy of float32 in PyTorch itself: T5 does not scale the scores of its attention, and loses more than others.

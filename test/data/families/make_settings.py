@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the folders beside this file: tiny random models with settings that ../reference does not have, and what transformers computes.
+"""Writes the folders beside this file: tiny random models with rare settings, and what transformers computes.
 
-  pip install torch transformers && python3 make_switches.py [NAME …]
+  pip install torch transformers && python3 make_settings.py [NAME …]
 
-Each folder is as those of ../reference: float64 arithmetic, stored as float32.
+SOURCE.txt describes the files of a folder: float64 arithmetic, stored as float32.
 """
 import argparse
 import json

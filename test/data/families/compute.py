@@ -3,7 +3,7 @@
 
   pip install torch transformers && python3 compute.py [--write] [FOLDER ...]
 
-Without FOLDER, all folders beside this file. Folders of ../reference3 have the same form. The weights and inputs are those of the
+Without FOLDER, all folders beside this file. The weights and inputs are those of the
 folders; transformers computes outputs and gradients in float64. For each folder the largest difference is printed, relative to the
 largest value of its tensor. --write replaces the stored outputs and gradients.
 

@@ -1,4 +1,4 @@
-"""Writes qwen3.TQ1_0.gguf of ../gguf3 in three parts, by the writer of the package gguf. The first part has no tensors."""
+"""Writes qwen3.TQ1_0.gguf of ../types in three parts, by the writer of the package gguf. The first part has no tensors."""
 import argparse
 import pathlib
 
@@ -7,7 +7,7 @@ import gguf
 argparse.ArgumentParser(description=__doc__).parse_args()
 
 here = pathlib.Path(__file__).parent
-reader = gguf.GGUFReader(here.parent / "gguf3" / "qwen3.TQ1_0.gguf")
+reader = gguf.GGUFReader(here.parent / "types" / "qwen3.TQ1_0.gguf")
 architecture = bytes(reader.fields["general.architecture"].parts[-1]).decode()
 tensors = len(reader.tensors)
 writer = gguf.GGUFWriter(here / "qwen3", architecture, split_max_tensors=(tensors + 1) // 2, small_first_shard=True)
