@@ -4,16 +4,12 @@ import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { accuracy, f1, matthews, scoresOf } from '../metrics/classification.js';
 import { meanSquaredError, pearson, spearman } from '../metrics/correlation.js';
+import { labelsOf } from '../models/labels.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { inference } from '../nn/module.js';
 import { encodeText, inputsOf, limitOf } from './encoded.js';
 import { byLength } from './in-batches.js';
-import {
-  type ClassificationRow,
-  labelNames,
-  problemTypeOf,
-  SequenceClassification,
-} from './sequence-classification.js';
+import { type ClassificationRow, problemTypeOf, SequenceClassification } from './sequence-classification.js';
 
 /** Computes the logits of texts, one row for each text. */
 export async function classify(
@@ -61,7 +57,7 @@ export async function evaluateClassification(
     case 'multi_label_classification':
       return ofSeveral(logits, targets as number[][]);
     default:
-      return ofLabels(logits, targets as number[], labelNames(model.config).length);
+      return ofLabels(logits, targets as number[], labelsOf(model.config).length);
   }
 }
 

@@ -8,6 +8,7 @@ import { chrf } from '../metrics/chrf.js';
 import { accuracy } from '../metrics/classification.js';
 import { spearman } from '../metrics/correlation.js';
 import { entityScores } from '../metrics/entities.js';
+import { labelsOf } from '../models/labels.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { inference } from '../nn/module.js';
 import { packed } from '../nn/token-batch.js';
@@ -17,7 +18,6 @@ import { type EmbeddingRow, embedTexts, scoreOf } from './embedding.js';
 import { encodeText, limitOf, tokenizerOf } from './encoded.js';
 import { byLength } from './in-batches.js';
 import type { ModelObjective } from './model-objective.js';
-import { labelNames } from './sequence-classification.js';
 import { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
 import { encodeWords, MaskedLanguageModel, type TokenClassificationRow } from './token-objectives.js';
 
@@ -66,7 +66,7 @@ export async function evaluateTokens(
   options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
   const { maxLength, signal } = checkEvaluation('evaluateTokens', options);
-  const names = labelNames(model.config);
+  const names = labelsOf(model.config);
   const limit = limitOf(model, maxLength);
   const encoded = rows.map(({ tokens }) => encodeWords(model, tokens, limit));
   const predicted = await byLength(

@@ -3,6 +3,7 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
+import { labelsOf } from '../models/labels.js';
 import type { ProblemType } from '../models/prediction-head.js';
 import { type EncodedText, encodeText, inputsOf, numberOf } from './encoded.js';
 import { ModelObjective } from './model-objective.js';
@@ -43,7 +44,7 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
 
   /** Returns the target of a row. Throws ArgumentError if the row has none, or if the model does not have its label. */
   targetOf({ label, labels, score }: ClassificationRow): number | readonly number[] {
-    const names = labelNames(this.model.config);
+    const names = labelsOf(this.model.config);
     switch (problemTypeOf(this.model.config)) {
       case 'regression': {
         const value = numberOf(score ?? label);
@@ -73,17 +74,10 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
   }
 }
 
-/** Returns the names of a config's labels, by id. */
-export function labelNames({ id2label, num_labels }: Readonly<Record<string, unknown>>): string[] {
-  const names = (id2label ?? {}) as Record<string, string>;
-  const count = Object.keys(names).length || (typeof num_labels === 'number' ? num_labels : 2);
-  return Array.from({ length: count }, (_, id) => names[id] ?? `LABEL_${id}`);
-}
-
 /** Returns the problem type of a config. The default is regression for one label, otherwise classification. */
 export function problemTypeOf(config: Readonly<Record<string, unknown>>): ProblemType {
   const problemType = config.problem_type as ProblemType | null | undefined;
-  return problemType ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');
+  return problemType ?? (labelsOf(config).length === 1 ? 'regression' : 'single_label_classification');
 }
 
 /** Returns the id of a label, which is given by its name or its id. */

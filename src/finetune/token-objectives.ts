@@ -4,11 +4,12 @@ import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { ModelInputs } from '../models/inputs.js';
+import { labelsOf } from '../models/labels.js';
 import { IGNORED } from '../models/losses.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { tokenizerOf } from './encoded.js';
 import type { ModelObjectiveOptions } from './model-objective.js';
-import { idOf, labelNames } from './sequence-classification.js';
+import { idOf } from './sequence-classification.js';
 import { type LabelledTokens, TokenObjective } from './token-objective.js';
 
 /** Words with a label each. */
@@ -28,7 +29,7 @@ export class TokenClassification extends TokenObjective<TokenClassificationRow> 
       throw new ArgumentError(
         'fit: an example has unequal numbers of tokens and labels, expected two arrays of equal length',
       );
-    const names = labelNames(this.model.config);
+    const names = labelsOf(this.model.config);
     const ids = labels.map((label) => idOf(label as string | number, names));
     const { inputIds, firsts } = encodeWords(this.model, tokens as string[], this.maxLength);
     return { inputIds, labels: firsts.map((word) => (word === null ? IGNORED : (ids[word] as number))) };

@@ -1,7 +1,7 @@
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { Embedding } from '../nn/embedding.js';
 import { Linear } from '../nn/linear.js';
-import { labelsOf } from './config-values.js';
+import { labelsOf } from './labels.js';
 import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -23,7 +23,7 @@ export function causalHead(
   { answers = true, outputBias = false }: CausalHeadOptions = {},
 ): PredictionHead | null {
   const features = tokens.weight.shape[1] as number;
-  const labels = (bias: boolean) => new Linear(init, features, labelsOf(config).length, bias);
+  const labels = (bias: boolean) => new Linear(init, features, labelsOf(config.values).length, bias);
   const p = config.numberOrNull('classifier_dropout') ?? config.numberOrNull('hidden_dropout') ?? 0.1;
   return chooseHead(config, head, {
     'language-model': () =>

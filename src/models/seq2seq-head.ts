@@ -1,7 +1,8 @@
 import type { Randomness } from '../nn/dropout.js';
 import type { Embedding } from '../nn/embedding.js';
 import { Linear } from '../nn/linear.js';
-import { dropoutOf, labelsOf } from './config-values.js';
+import { dropoutOf } from './config-values.js';
+import { labelsOf } from './labels.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -16,7 +17,7 @@ export function seq2seqHead(
   randomness: Randomness,
 ): PredictionHead | null {
   const features = config.size('d_model');
-  const labels = labelsOf(config).length;
+  const labels = labelsOf(config.values).length;
   switch (head) {
     case 'language-model':
       return new PredictionHead({ pick: 'tokens', out: vocabularyOutput(init, tokens, isTied, false) });

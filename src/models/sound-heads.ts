@@ -3,7 +3,7 @@
 import type { Dropout } from '../nn/dropout.js';
 import { Linear } from '../nn/linear.js';
 import type { StateNames } from '../nn/state-names.js';
-import { labelsOf } from './config-values.js';
+import { labelsOf } from './labels.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { XVectorHead } from './x-vector-head.js';
@@ -23,7 +23,7 @@ export function soundHead(
   }
   if (head === 'none') return null;
   if (head === 'x-vector') return new XVectorHead(init, config, dModel);
-  const classes = labelsOf(config).length;
+  const classes = labelsOf(config.values).length;
   if (head === 'frame-classification')
     return new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) });
   const size = config.size('classifier_proj_size');

@@ -10,8 +10,8 @@ import { matmul } from '../ops/matmul.js';
 import { concat, slice } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { norm } from '../ops/statistics.js';
-import { labelsOf } from './config-values.js';
 import { type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
+import { labelsOf } from './labels.js';
 import { tokenLoss } from './losses.js';
 import type { Json, ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
@@ -78,7 +78,7 @@ export class XVectorHead extends PredictionHead {
       return new TimeDelayLayer(init, before, width, taps?.[i] as number, dilations?.[i] as number);
     });
     this.vector = new Linear(init, 2 * last, size);
-    this.objective = init.normal([size, labelsOf(config).length], 1);
+    this.objective = init.normal([size, labelsOf(config.values).length], 1);
   }
 
   /** `features`: float32 [B · frames, inputs], the rows of `batch`. Returns the vectors and the logits, [B, size]. */

@@ -1,10 +1,10 @@
 import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { labelsOf } from '../models/labels.js';
 import { SoundModel } from '../models/sound-model.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { callOptionKinds } from './batches.js';
-import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import { extractorOf, inputOf, type SoundExtractor } from './speech/sound-extractor.js';
 import { eachRecording, type SoundInput } from './speech/sound-inputs.js';
@@ -36,6 +36,7 @@ export const audioClassification: TextlessTask<AudioClassification> = {
     async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {
       const { top_k: count = 5 } = checkOptions(TASK, options, { top_k: 'any', ...callOptionKinds });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
+      const labels = labelsOf(context.model.config);
       return eachRecording(TASK, recordings, extractor.samplingRate, options, async (samples) => {
         const logits = await inferenceAsync(model, function* () {
           const input = yield* inputOf(model, extractor, samples);
@@ -44,7 +45,7 @@ export const audioClassification: TextlessTask<AudioClassification> = {
         const scores = scoresOf(context.model, (await logits.data()) as Float32Array);
         logits.dispose();
         const ids = largest(scores, count || scores.length);
-        return ids.map((id): ClassScore => ({ label: labelOf(context.model, id), score: scores[id] as number }));
+        return ids.map((id): ClassScore => ({ label: labels[id] as string, score: scores[id] as number }));
       });
     }
     return call as AudioClassification;

@@ -2,7 +2,7 @@
 // and S- is an entity of one token.
 
 import { argmax } from '../core/argmax.js';
-import { labelOf } from './labels.js';
+import { labelsOf } from '../models/labels.js';
 import type { TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 
@@ -59,9 +59,10 @@ interface Classified {
 
 /** Returns the class of each token separately. */
 export function entitiesOf(context: TaskContext, { characters, tokens }: ClassifiedText): TokenEntity[] {
+  const labels = labelsOf(context.model.config);
   return tokens.map((token) => {
     const best = argmax(token.scores);
-    const [entity, score] = [labelOf(context.model, best), token.scores[best] as number];
+    const [entity, score] = [labels[best] as string, token.scores[best] as number];
     return { entity, score, index: token.index, ...wordOf(context, characters, [token]) };
   });
 }
@@ -123,7 +124,7 @@ function wordsOf(tokens: readonly TokenScores[]): TokenScores[][] {
 function classify(context: TaskContext, word: readonly TokenScores[], strategy: AggregationStrategy): Classified {
   const scores = scoresOf(word, strategy);
   const best = argmax(scores);
-  return { entity: labelOf(context.model, best), score: scores[best] as number, tokens: word };
+  return { entity: labelsOf(context.model.config)[best] as string, score: scores[best] as number, tokens: word };
 }
 
 function scoresOf(word: readonly TokenScores[], strategy: AggregationStrategy): readonly number[] {

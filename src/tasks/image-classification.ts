@@ -1,9 +1,9 @@
 import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import { labelsOf } from '../models/labels.js';
 import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf, runOnImages } from './image-inputs.js';
-import { labelOf } from './labels.js';
 import { largest } from './scores.js';
 import { type CallOptions, NO_TEXT, type TextlessTask } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
@@ -39,13 +39,14 @@ export const imageClassification: TextlessTask<ImageClassification> = {
         ...callOptionKinds,
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
+      const labels = labelsOf(context.model.config);
       const run = function* (inputs: ImageInputs) {
         return (yield* model.forwardInParts(inputs)).logits as Tensor;
       };
       const results = await runOnImages(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);
         return largest(scores, count || scores.length).map((id) => ({
-          label: labelOf(context.model, id),
+          label: labels[id] as string,
           score: scores[id] as number,
         }));
       });

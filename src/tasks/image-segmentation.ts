@@ -2,12 +2,12 @@ import { anyOf, checkOptions, describeValue, type OptionRule } from '../core/che
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelOutput } from '../models/inputs.js';
+import { labelsOf } from '../models/labels.js';
 import type { HeadKind } from '../models/prediction-head.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
 import { callOptionKinds } from './batches.js';
 import { type ImageInput, imagesOf, processorOf } from './image-inputs.js';
 import { classMap, eachImage, type MapSize, targetSizes } from './image-maps.js';
-import { labelOf } from './labels.js';
 import { classesOf, type SegmentLimits, segmentsOf } from './segments.js';
 import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 import { RawImage } from './transformers/raw-image.js';
@@ -99,6 +99,7 @@ export const imageSegmentation: TextlessTask<ImageSegmentation> = {
         overlap_mask_area_threshold: segmentOptions.overlap_mask_area_threshold ?? 0.8,
         label_ids_to_fuse: new Set(chosen === 'panoptic' ? segmentOptions.label_ids_to_fuse : null),
       };
+      const labels = labelsOf(context.model.config);
       let index = 0;
       const results = await eachImage(context, list, options, async (output, { width, height }) => {
         const size = sizes?.[index++] ?? ([height, width] as const);
@@ -107,7 +108,7 @@ export const imageSegmentation: TextlessTask<ImageSegmentation> = {
         return segments.map(
           ({ id, labelId, score }): Segment => ({
             score,
-            label: labelOf(context.model, labelId),
+            label: labels[labelId] as string,
             mask: maskOf(map, id, size),
           }),
         );
@@ -131,7 +132,8 @@ function subtasksOf({ model }: TaskContext): readonly SegmentationSubtask[] {
 async function ofClasses({ model }: TaskContext, output: ModelOutput, size: MapSize): Promise<Segment[]> {
   const classes = await (output.predMasks ? classesOf(output, size) : classMap(output.logits as Tensor, size));
   const ids = [...new Set(classes)].sort((a, b) => a - b);
-  return ids.map((id) => ({ score: null, label: labelOf(model, id), mask: maskOf(classes, id, size) }));
+  const labels = labelsOf(model.config);
+  return ids.map((id) => ({ score: null, label: labels[id] as string, mask: maskOf(classes, id, size) }));
 }
 
 /** 255 where a map is `id`, 0 elsewhere. */

@@ -3,13 +3,6 @@
 import { isObject } from '../core/check.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
-/** Returns the name of a class: from `id2label`, or LABEL_ and its id. */
-export function labelOf(model: LoadedModel, id: number): string {
-  const names = model.config.id2label;
-  const name = isObject(names) ? names[id] : undefined;
-  return typeof name === 'string' ? name : `LABEL_${id}`;
-}
-
 /** Returns the id of the first label that begins with `prefix`, ignoring upper case. Undefined if there is none. */
 export function labelId(model: LoadedModel, prefix: string): number | undefined {
   const names = model.config.id2label;

@@ -3,10 +3,10 @@ import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DetectedObject } from '../metrics/detection.js';
+import { labelsOf } from '../models/labels.js';
 import { callOptionKinds } from './batches.js';
 import { detect, detectorOf, type Predictions } from './detections.js';
 import { type ImageInput, imagesOf } from './image-inputs.js';
-import { labelOf } from './labels.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import { type CallOptions, NO_TEXT, type TaskContext, type TextlessTask } from './task.js';
 
@@ -71,7 +71,8 @@ function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: 
     : largest(logits, queries).map((index) => {
         return { query: Math.floor(index / classes), id: index % classes, score: sigmoid(logits[index] as number) };
       });
+  const labels = labelsOf(model.config);
   return found
     .filter(({ score }) => score > threshold)
-    .map(({ query, id, score }) => ({ label: labelOf(model, id), score, box: boxOf(query) }));
+    .map(({ query, id, score }) => ({ label: labels[id] as string, score, box: boxOf(query) }));
 }

@@ -1,8 +1,8 @@
 import { checkNumber, checkOptions, describeValue, isCount, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { labelsOf } from '../models/labels.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { callOptionKinds, inBatches } from './batches.js';
-import { labelOf } from './labels.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { checkFits, encode, sequenceLogits, type TextOrPair, type TruncationOptions } from './text-inputs.js';
@@ -65,11 +65,12 @@ export const textClassification: Task<TextClassification> = {
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
       const { model } = context;
+      const labels = labelsOf(model.config);
       const inputs = (Array.isArray(texts) ? texts : [texts]).map(pairOf);
       const results = await classify(context, inputs, options, (logits) => {
         const scores = scoresOf(model, logits, activation);
         return largest(scores, count ?? scores.length).map((id) => ({
-          label: labelOf(model, id),
+          label: labels[id] as string,
           score: scores[id] as number,
         }));
       });

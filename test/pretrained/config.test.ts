@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
-import { activationOf, labelsOf, rotaryScaling } from '../../src/models/config-values.js';
+import { activationOf, rotaryScaling } from '../../src/models/config-values.js';
+import { labelsOf } from '../../src/models/labels.js';
 import { type Json, ModelConfig } from '../../src/models/model-config.js';
 import { scaledFrequencies } from '../../src/nn/rotary-embedding.js';
 import { type Config, completeConfig } from '../../src/pretrained/config.js';
@@ -140,14 +141,13 @@ describe('activationOf', () => {
 
 describe('labelsOf', () => {
   it('reads them in the order of their ids', () => {
-    const of = (config: Json) => labelsOf(new ModelConfig(config));
     expect(
-      of({
+      labelsOf({
         id2label: { 1: 'b', 0: 'a', 10: 'k', 2: 'c', 3: 'd', 4: 'e', 5: 'f', 6: 'g', 7: 'h', 8: 'i', 9: 'j' },
       }).join(''),
     ).toBe('abcdefghijk');
-    expect(of({ num_labels: 3 })).toEqual(['LABEL_0', 'LABEL_1', 'LABEL_2']);
-    expect(of({})).toHaveLength(2);
+    expect(labelsOf({ num_labels: 3 })).toEqual(['LABEL_0', 'LABEL_1', 'LABEL_2']);
+    expect(labelsOf({})).toHaveLength(2);
     for (const config of [
       { id2label: {} },
       { id2label: { 1: 'b' } },
@@ -155,7 +155,7 @@ describe('labelsOf', () => {
       { num_labels: 0 },
       { num_labels: 1e9 },
     ])
-      expect(() => of(config)).toThrow(FormatError);
+      expect(() => labelsOf(config)).toThrow(FormatError);
   });
 });
 

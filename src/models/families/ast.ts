@@ -12,9 +12,10 @@ import { Stack } from '../../nn/stack.js';
 import { type StateNames, withBody } from '../../nn/state-names.js';
 import { add, scale } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { vitModule } from '../module-names.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -80,7 +81,7 @@ export class Ast extends SoundModel {
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.endNorm = norm();
-    const out = () => new Linear(init, dModel, labelsOf(config).length);
+    const out = () => new Linear(init, dModel, labelsOf(config.values).length);
     this.head = head === 'none' ? null : new MeanHead({ pick: 'tokens', norm: norm(), out: out() });
   }
 

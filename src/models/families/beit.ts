@@ -13,8 +13,9 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
-import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropBranch, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { vitModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -156,7 +157,7 @@ export class Beit extends TowerModel {
       },
     });
     this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
-    const classes = labelsOf(config).length;
+    const classes = labelsOf(config.values).length;
     this.head =
       head === 'image-classification'
         ? new PredictionHead({ ...pooled(), out: new Linear(init, dModel, classes) })

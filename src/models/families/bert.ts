@@ -11,9 +11,10 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import type { Activation } from '../../ops/activation.js';
 import { CausalModel } from '../causal-model.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
+import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
@@ -145,7 +146,7 @@ export function bertHeads(
   const width = lastOf(tokens.weight.shape);
   const dropout = () => new Dropout(rate, randomness);
   const linear = (outputs: number) => new Linear(init, dModel, outputs);
-  const classes = () => linear(labelsOf(config).length);
+  const classes = () => linear(labelsOf(config.values).length);
   return {
     'masked-language-model': () =>
       new PredictionHead({

@@ -3,10 +3,10 @@ import { Linear } from '../../nn/linear.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { mean } from '../../ops/reduce.js';
 import { Bit, bitDefaults, bitNames } from '../bit.js';
-import { labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { sequenceLoss } from '../losses.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -22,7 +22,7 @@ export class BitModel extends ImageModel {
     super(context, ['none', 'image-classification']);
     const { init, config, head } = context;
     this.backbone = new Bit(init, config.values, this.randomness);
-    const out = () => new Linear(init, config.sizes('hidden_sizes').at(-1) as number, labelsOf(config).length);
+    const out = () => new Linear(init, config.sizes('hidden_sizes').at(-1) as number, labelsOf(config.values).length);
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
 

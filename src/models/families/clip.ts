@@ -9,9 +9,9 @@ import type { TokenBatch } from '../../nn/token-batch.js';
 import { argmax } from '../../ops/axis.js';
 import { add, equal, where } from '../../ops/binary.js';
 import { gather, unpack } from '../../ops/move.js';
-import { labelsOf } from '../config-values.js';
 import { type Contrast, contrast, DualEncoderModel, pairLoss } from '../dual-encoder-model.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -61,7 +61,7 @@ export class Clip extends DualEncoderModel {
       vision && head === 'image-classification'
         ? new PredictionHead({
             pick: 'meanOfRest',
-            out: new Linear(init, vision.size('hidden_size'), labelsOf(config).length),
+            out: new Linear(init, vision.size('hidden_size'), labelsOf(config.values).length),
           })
         : null;
   }

@@ -12,10 +12,11 @@ import { add, div, mul } from '../../ops/binary.js';
 import { permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
 import { norm } from '../../ops/statistics.js';
-import { activationOf, heightAndWidth, labelsOf } from '../config-values.js';
+import { activationOf, heightAndWidth } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { sequenceLoss } from '../losses.js';
 import type { Json } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -65,7 +66,7 @@ export class ConvNext extends ImageModel {
       });
     });
     this.pooler = new LayerNorm(init, last, config.number('layer_norm_eps'));
-    const out = () => new Linear(init, last, labelsOf(config).length);
+    const out = () => new Linear(init, last, labelsOf(config.values).length);
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
 

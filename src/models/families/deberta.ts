@@ -17,10 +17,11 @@ import { mul, scale } from '../../ops/binary.js';
 import { pack, unpack } from '../../ops/move.js';
 import { sum } from '../../ops/reduce.js';
 import { logSoftmax } from '../../ops/softmax.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, perSequence } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { IGNORED, tokenLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
@@ -81,7 +82,7 @@ export class DebertaV2 extends EncoderModel {
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const dModel = config.size('hidden_size');
     const dropout = (name = 'hidden_dropout_prob') => new Dropout(config.number(name), this.randomness);
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    const labels = () => new Linear(init, dModel, labelsOf(config.values).length);
     const legacy = config.values.legacy !== false;
     const narrow = legacy ? (this.embeddings.tokens.weight.shape[1] as number) : dModel;
     return chooseHead(config, head, {

@@ -12,7 +12,7 @@ import { LayerNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { sigmoid } from '../../ops/activation.js';
 import { concat, gather, permute } from '../../ops/move.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import {
   DetectionEncoderLayer,
   type DetectionLayerOptions,
@@ -29,6 +29,7 @@ import {
 import { detectionLoss, type Found } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { MaskHead } from '../mask-head.js';
 import { detrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -102,7 +103,7 @@ export class Detr extends DetectionModel {
     this.decoderNorm = new LayerNorm(init, dModel);
     this.dropout = dropoutsOf(options('encoder')).branch;
     const isDetector = head !== 'none';
-    const classes = isDetector ? labelsOf(config).length + 1 : 0;
+    const classes = isDetector ? labelsOf(config.values).length + 1 : 0;
     this.head = isDetector ? new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) }) : null;
     this.boxes = isDetector ? new PerceptronHead(init, dModel, dModel, 4, 3) : null;
     this.masks =

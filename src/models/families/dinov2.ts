@@ -11,8 +11,9 @@ import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import type { ModelConfig } from '../model-config.js';
 import { dinov2Module } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -56,7 +57,7 @@ export class Dinov2 extends TowerModel {
       pooler: new PredictionHead({ pick: 'first' }),
     });
     this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
-    const classes = labelsOf(config).length;
+    const classes = labelsOf(config.values).length;
     this.head =
       head === 'image-classification'
         ? new PredictionHead({ pick: 'firstAndRest', out: new Linear(init, 2 * dModel, classes) })

@@ -7,9 +7,10 @@ import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
@@ -60,7 +61,7 @@ export class DistilBert extends EncoderModel {
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const dModel = config.size('dim');
     const dropout = (name = 'dropout') => new Dropout(config.number(name), this.randomness);
-    const classes = (count = labelsOf(config).length) => new Linear(init, dModel, count);
+    const classes = (count = labelsOf(config.values).length) => new Linear(init, dModel, count);
     const dense = () => new Linear(init, dModel, dModel);
     return chooseHead(config, head, {
       'masked-language-model': () =>

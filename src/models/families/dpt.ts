@@ -16,11 +16,12 @@ import { contiguous } from '../../ops/contiguous.js';
 import { interpolate } from '../../ops/interpolate.js';
 import { concat, gather, permute, slice } from '../../ops/move.js';
 import { Bit, bitNames } from '../bit.js';
-import { activationOf, dropoutOf, heightAndWidth, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf, heightAndWidth } from '../config-values.js';
 import { conv, DepthNeck, fusedMap, isUnusedInNeck, neckNames } from '../depth-neck.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { dinov2Module } from '../module-names.js';
 import { pixelLoss } from '../pixel-loss.js';
@@ -315,7 +316,7 @@ class LabelHead extends Module {
     const width = config.size('fusion_hidden_size');
     this.conv = conv(init, width, width, 3, false);
     this.norm = new BatchNorm(init, width, { channelsLast: true });
-    this.classifier = conv(init, width, labelsOf(config).length, 1);
+    this.classifier = conv(init, width, labelsOf(config.values).length, 1);
   }
 
   /** float32 [B, H, W, features] → [B, H, W, labels]. */

@@ -5,9 +5,10 @@ import { Linear } from '../../nn/linear.js';
 import { RMSNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { labelsOf, rotaryOf } from '../config-values.js';
+import { rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { decoderDefaults, llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
@@ -40,7 +41,7 @@ export class EuroBert extends EncoderModel {
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const features = config.size('hidden_size');
-    const labels = () => new Linear(init, features, labelsOf(config).length);
+    const labels = () => new Linear(init, features, labelsOf(config.values).length);
     const pick = config.oneOf('classifier_pooling', POOLING);
     return chooseHead(config, head, {
       'masked-language-model': () =>

@@ -19,10 +19,11 @@ import { rowsOf } from '../../nn/token-batch.js';
 import { add, mul, scale } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, gather, permute } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { spanLoss } from '../losses.js';
 import { chooseHead, PredictionHead } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
@@ -99,7 +100,7 @@ export class LayoutLMv3 extends EncoderModel {
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const dModel = config.size('hidden_size');
-    const labels = labelsOf(config).length;
+    const labels = labelsOf(config.values).length;
     const out = () => new Linear(init, dModel, labels);
     const dropped = () => new Dropout(classifierDropout(config), this.randomness);
     const deep = (pick: 'tokens' | 'first', inner: Dropout | null = null) =>

@@ -20,10 +20,11 @@ import type { StateNames } from '../../nn/state-names.js';
 import { add, greater, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import type { PaddingUse } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import {
   chooseHead,
   type HeadParts,
@@ -60,7 +61,7 @@ export class MobileBert extends EncoderModel {
         : ({ dense: new Linear(init, dModel, dModel), activation: 'tanh' } as const);
     this.pooler = head === 'none' ? new PredictionHead({ pick: 'first', ...pooled() }) : null;
     const dropout = () => new Dropout(classifierDropout(config), this.randomness);
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    const labels = () => new Linear(init, dModel, labelsOf(config.values).length);
     this.head = chooseHead(config, head, {
       'masked-language-model': () => wordHead(context, this.embeddings.tokens),
       'sequence-classification': () =>

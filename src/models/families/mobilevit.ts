@@ -19,10 +19,11 @@ import { interpolate } from '../../ops/interpolate.js';
 import { concat, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
 import { divisible } from '../bit.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { pixelLoss } from '../pixel-loss.js';
@@ -72,7 +73,7 @@ export class MobileVit extends ImageModel {
       new PredictionHead({
         pick: 'tokens',
         dropout: dropoutOf(config, 'classifier_dropout_prob', this.randomness),
-        out: new Linear(init, widths[6], labelsOf(config).length),
+        out: new Linear(init, widths[6], labelsOf(config.values).length),
       });
     this.head = head === 'image-classification' ? classifier() : null;
   }
@@ -320,7 +321,7 @@ class SegmentationHead extends Module {
     this.project = conv(5 * outputs, 1);
     this.classifier = new Conv2d(init, {
       inputs: outputs,
-      outputs: labelsOf(config).length,
+      outputs: labelsOf(config.values).length,
       kernel: [1, 1],
       channelsLast: true,
     });

@@ -6,8 +6,9 @@ import type { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { CausalModel } from '../causal-model.js';
-import { labelsOf, windowOf } from '../config-values.js';
+import { windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { modernBert, modernBertLayer, modernBertNames, modernBertNorm, modernBertTransform } from './modernbert.js';
@@ -48,7 +49,12 @@ export class ModernBertDecoder extends CausalModel {
           pick: 'last',
           ...transform(),
           dropout: new Dropout(config.number('classifier_dropout'), this.randomness),
-          out: new Linear(init, config.size('hidden_size'), labelsOf(config).length, config.flag('classifier_bias')),
+          out: new Linear(
+            init,
+            config.size('hidden_size'),
+            labelsOf(config.values).length,
+            config.flag('classifier_bias'),
+          ),
         }),
     });
   }

@@ -8,9 +8,10 @@ import { Linear } from '../../nn/linear.js';
 import { IdentityNorm, LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, labelsOf, rotaryOf } from '../config-values.js';
+import { activationOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import { numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -45,7 +46,7 @@ export class ModernBert extends EncoderModel {
   #headOf(context: FamilyContext): PredictionHead | null {
     const { init, config, head } = context;
     const transform = () => modernBertTransform(context);
-    const classifier = (pick: 'tokens' | 'first' | 'mean', labels = labelsOf(config).length) =>
+    const classifier = (pick: 'tokens' | 'first' | 'mean', labels = labelsOf(config.values).length) =>
       new PredictionHead({
         pick,
         ...transform(),

@@ -3,10 +3,10 @@ import { Linear } from '../../nn/linear.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
-import { labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { sequenceLoss } from '../losses.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -23,7 +23,7 @@ export class ResNetModel extends ImageModel {
     const stages = config.sizes('depths').length;
     const all = Array.from({ length: stages + 1 }, (_, i) => i);
     this.backbone = new ResNet(init, { ...config.values, out_features: null, out_indices: all }, false);
-    const out = () => new Linear(init, this.backbone.channels.at(-1) as number, labelsOf(config).length);
+    const out = () => new Linear(init, this.backbone.channels.at(-1) as number, labelsOf(config.values).length);
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
 

@@ -18,7 +18,7 @@ import { add, mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, permute } from '../../ops/move.js';
 import { cos, exp, sin } from '../../ops/unary.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
 import {
   bestRows,
@@ -31,6 +31,7 @@ import {
 import { type Found, lwDetrLoss } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import type { ModelConfig } from '../model-config.js';
 import { rfDetrModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -69,7 +70,7 @@ export class RfDetr extends DetectionModel {
     const dModel = config.size('d_model');
     if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
     config.expect('num_feature_levels', 1);
-    const classes = labelsOf(config).length;
+    const classes = labelsOf(config.values).length;
     const groups = config.size('group_detr');
     this.#count = config.size('num_queries');
     this.backbone = new WindowedDinov2(init, backboneOf(config), this.randomness);

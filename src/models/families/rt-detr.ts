@@ -14,7 +14,7 @@ import { add, div, mul, neg } from '../../ops/binary.js';
 import { interpolate } from '../../ops/interpolate.js';
 import { concat, permute, slice } from '../../ops/move.js';
 import { clamp, log } from '../../ops/unary.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
 import { type Denoising, DenoisingQueries } from '../denoising.js';
 import {
@@ -30,6 +30,7 @@ import { type Found, type RtDetrFound, rtDetrLoss } from '../detection-loss.js';
 import { targetsOf } from '../detection-matching.js';
 import type { Family } from '../family.js';
 import type { DetectionTarget, ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { rtDetrModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -79,7 +80,7 @@ export class RtDetr extends DetectionModel {
     { labels }: ModelInputs,
     { loss = true, attentions = false }: ForwardOptions,
   ): Generator<unknown, ModelOutput> {
-    const classes = labelsOf(this.settings).length;
+    const classes = labelsOf(this.settings.values).length;
     const targets = labels && loss ? targetsOf(labels, pixels.shape[0] as number, classes) : null;
     const crossAttentions: Tensor[] = [];
     const { output, denoising } = yield* this.model.forward(pixels, targets, attentions ? crossAttentions : undefined);
@@ -177,7 +178,7 @@ class RtDetrBody extends Module {
       (channels) => new MapProjection(init, channels, inner, { kernel: 1, frozen: false }),
     );
     this.encoder = new HybridEncoder(init, config, randomness);
-    const classes = labelsOf(config).length;
+    const classes = labelsOf(config.values).length;
     const noise = {
       queries: config.number('num_denoising'),
       labels: config.number('label_noise_ratio'),

@@ -15,10 +15,11 @@ import { type Activation, activate, relu } from '../../ops/activation.js';
 import { interpolate } from '../../ops/interpolate.js';
 import { concat, permute } from '../../ops/move.js';
 import { mean } from '../../ops/reduce.js';
-import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropBranch, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { sequenceLoss } from '../losses.js';
 import type { ModelConfig } from '../model-config.js';
 import { segformerModule } from '../module-names.js';
@@ -42,7 +43,7 @@ export class Segformer extends ImageModel {
     this.stages = segformerStages(init, config, this.randomness);
     const width = config.sizes('hidden_sizes').at(-1) as number;
     this.decodeHead = head === 'semantic-segmentation' ? new DecodeHead(init, config, this.randomness) : null;
-    const out = () => new Linear(init, width, labelsOf(config).length);
+    const out = () => new Linear(init, width, labelsOf(config.values).length);
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
   }
 
@@ -292,7 +293,7 @@ class DecodeHead extends Module {
     this.dropout = dropoutOf(config, 'classifier_dropout_prob', randomness);
     this.classifier = new Conv2d(init, {
       inputs: width,
-      outputs: labelsOf(config).length,
+      outputs: labelsOf(config.values).length,
       kernel: [1, 1],
       channelsLast,
     });

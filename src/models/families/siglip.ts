@@ -8,10 +8,10 @@ import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { bceWithLogits } from '../../ops/losses.js';
-import { labelsOf } from '../config-values.js';
 import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
 import type { Family } from '../family.js';
 import type { PaddingUse } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -58,7 +58,7 @@ export class Siglip extends DualEncoderModel {
       vision && head === 'image-classification'
         ? new PredictionHead({
             pick: 'mean',
-            out: new Linear(init, vision.size('hidden_size'), labelsOf(config).length),
+            out: new Linear(init, vision.size('hidden_size'), labelsOf(config.values).length),
           })
         : null;
   }

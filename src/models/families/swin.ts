@@ -17,8 +17,9 @@ import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
 import { pad } from '../../ops/pad.js';
-import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropBranch, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { swinModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -39,7 +40,7 @@ export class Swin extends TowerModel {
     super(context, ['image-classification']);
     const { init, config, head } = context;
     this.vision = new SwinTower(init, config, this.randomness, head === 'none');
-    const out = () => new Linear(init, this.vision.width, labelsOf(config).length);
+    const out = () => new Linear(init, this.vision.width, labelsOf(config.values).length);
     this.head = head === 'image-classification' ? new PredictionHead({ pick: 'mean', out: out() }) : null;
   }
 

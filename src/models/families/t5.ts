@@ -13,10 +13,11 @@ import { BucketBias } from '../../nn/position-bias.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import { expectForGguf } from '../gguf-mixtures.js';
+import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
@@ -126,7 +127,7 @@ export class T5Encoder extends EncoderModel {
         new PredictionHead({
           pick: 'tokens',
           dropout: dropoutOf(config, 'classifier_dropout', this.randomness),
-          out: new Linear(init, features, labelsOf(config).length),
+          out: new Linear(init, features, labelsOf(config.values).length),
         }),
     });
   }

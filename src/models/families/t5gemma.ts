@@ -9,10 +9,11 @@ import { Linear } from '../../nn/linear.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { gather } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf, rotaryOf, windowOf } from '../config-values.js';
+import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext, HeadKind } from '../pretrained-model.js';
@@ -84,7 +85,7 @@ function labelHeads(init: Initializer, config: ModelConfig, randomness: Randomne
     new PredictionHead({
       pick,
       dropout: dropoutOf(config, 'classifier_dropout_rate', randomness),
-      out: new Linear(init, features, labelsOf(config).length),
+      out: new Linear(init, features, labelsOf(config.values).length),
     });
   return { 'token-classification': head('tokens'), 'sequence-classification': head('last') };
 }

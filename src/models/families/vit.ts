@@ -11,8 +11,9 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add, scale } from '../../ops/binary.js';
 import { gather } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { labelsOf } from '../labels.js';
 import type { Json } from '../model-config.js';
 import { vitModule } from '../module-names.js';
 import { PredictionHead } from '../prediction-head.js';
@@ -37,7 +38,7 @@ export class Vit extends TowerModel {
       patches: patchesOf(init, config, { registers: config.type === 'deit' ? 1 : 0 }),
       pools: head === 'none',
     });
-    const classifier = () => new Linear(init, dModel, labelsOf(config).length);
+    const classifier = () => new Linear(init, dModel, labelsOf(config.values).length);
     const taught = () => new TaughtHead(classifier(), classifier());
     const plain = () => new PredictionHead({ pick: 'first', out: classifier() });
     this.head = head === 'image-classification' ? (this.#isTaught ? taught() : plain()) : null;

@@ -19,9 +19,9 @@ import { gelu } from '../../ops/activation.js';
 import { add } from '../../ops/binary.js';
 import { concat, slice, transpose } from '../../ops/move.js';
 import { bartStack, bartStackNames } from '../bart-stack.js';
-import { labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelInputs } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import type { ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -251,7 +251,11 @@ export class WhisperClassifier extends SoundModel {
     this.layerWeights = config.flag('use_weighted_layer_sum') ? init.constant([states], 1 / states) : null;
     const size = config.size('classifier_proj_size');
     const dense = new Linear(init, config.size('d_model'), size);
-    this.head = new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
+    this.head = new PredictionHead({
+      pick: 'mean',
+      dense,
+      out: new Linear(init, size, labelsOf(config.values).length),
+    });
     clearKeyBiases(this);
   }
 

@@ -11,10 +11,11 @@ import { RelativeAttention, SegmentSequences } from '../../nn/relative-attention
 import { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
 import type { ModelInputs, PaddedBatch, PaddingUse } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -80,7 +81,7 @@ export class XLNet extends EncoderModel {
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const dModel = config.size('d_model');
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    const labels = () => new Linear(init, dModel, labelsOf(config.values).length);
     return chooseHead(config, head, {
       'language-model': () => {
         const isTied = config.flag('tie_word_embeddings');

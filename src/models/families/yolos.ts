@@ -14,12 +14,13 @@ import { relu, sigmoid } from '../../ops/activation.js';
 import { add } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat, gather, slice } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropoutOf } from '../config-values.js';
 import { PerceptronHead } from '../detection.js';
 import { detectionLoss, type Found } from '../detection-loss.js';
 import type { Family } from '../family.js';
 import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { patchesOf } from '../towers.js';
@@ -65,7 +66,7 @@ export class Yolos extends ImageModel {
     const isDetector = head !== 'none';
     const dense = () => new Linear(init, dModel, dModel);
     this.pooler = isDetector ? null : new PredictionHead({ pick: 'first', dense: dense(), activation: 'tanh' });
-    this.head = isDetector ? new ClassHead(init, dModel, labelsOf(config).length + 1) : null;
+    this.head = isDetector ? new ClassHead(init, dModel, labelsOf(config.values).length + 1) : null;
     this.boxes = isDetector ? new PerceptronHead(init, dModel, dModel, 4, 3) : null;
   }
 

@@ -5,8 +5,7 @@ import { checkOptions } from '../../core/check.js';
 import { writeInFolders } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
 import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensors.js';
-import { labelsOf } from '../../models/config-values.js';
-import { ModelConfig } from '../../models/model-config.js';
+import { labelsOf } from '../../models/labels.js';
 import { shapeOf } from '../../nn/state-names.js';
 import { toStored } from '../../nn/stored-layout.js';
 import type { SaveLoraOptions } from './lora-options.js';
@@ -63,7 +62,7 @@ function labelledHead({ model, modulesToSave }: LoraParts): object | null {
   const { headKind: head, config } = model;
   const isClassifier = head === 'sequence-classification' || head === 'token-classification';
   if (!isClassifier || modulesToSave.length === 0) return null;
-  return { head, labels: labelsOf(new ModelConfig(config)), problemType: config.problem_type ?? undefined };
+  return { head, labels: labelsOf(config), problemType: config.problem_type ?? undefined };
 }
 
 function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
