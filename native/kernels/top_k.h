@@ -3,7 +3,7 @@
 #include "kernels/shared/rows.h"
 
 // The k greatest elements of each row of x [rows, cols], with `stride` words between rows: best first, and the first of
-// equals first. The first `without` ids in `forbidden` are skipped. If too few elements are above -infinity, the rest
+// equals first. The first `forbiddenCount` ids in `forbidden` are skipped. If too few elements are above -infinity, the rest
 // are (-infinity, 0).
 //
 //   values, ids  [slots, rows, k]; this command writes slot `slot`
@@ -11,17 +11,17 @@
 struct TopK {
   static constexpr const char* name = "topK";
   static constexpr const char* signature =
-      "in:x in?:forbidden out:values out:ids out:logSums u32:rows u32:cols u32:stride u32:k u32:slot u32:without";
+      "in:x in?:forbidden out:values out:ids out:logSums u32:rows u32:cols u32:stride u32:k u32:slot u32:forbiddenCount";
   static constexpr uint32_t kMax = 256;
   static constexpr uint32_t kSlots = 1 << 16;
   Span x, forbidden, values, ids, logSums;
-  uint32_t rows, cols, stride, k, slot, without;
+  uint32_t rows, cols, stride, k, slot, forbiddenCount;
 
   const char* check() const {
-    REQUIRE(k >= 1 && k <= kMax, "k is not from 1 to 256");
+    REQUIRE(k >= 1 && k <= kMax, "k is 0 or above topK.max");
     REQUIRE(slot < kSlots, "slot is out of range");
     REQUIRE(x.covers(rows, cols, stride), "x is too small for rows, cols and stride");
-    REQUIRE(forbidden.covers(without), "forbidden is too small for its count");
+    REQUIRE(forbidden.covers(forbiddenCount), "forbidden is too small for its count");
     const uint64_t all = (uint64_t{slot} + 1) * rows;
     REQUIRE(values.covers(all * k) && ids.covers(all * k), "values or ids is too small for slot, rows and k");
     REQUIRE(logSums.covers(all * 2), "logSums is too small for slot and rows");
@@ -54,7 +54,7 @@ struct TopK {
   }
 
   bool isAmong(const int32_t* never, int32_t c) const {
-    for (uint32_t i = 0; i < without; ++i)
+    for (uint32_t i = 0; i < forbiddenCount; ++i)
       if (never[i] == c) return true;
     return false;
   }

@@ -23,7 +23,18 @@ export type {
 export type { DecodingOptions, ExtendOptions, Generative, RowAdapter, SourceShape } from './generative.js';
 export type { LogitsProcessor, ScoreProcessor, SequenceBounds } from './logits-processor.js';
 export type { TokenIds } from './option-table.js';
-export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
+export {
+  epsilonCutoff,
+  etaCutoff,
+  minP,
+  noRepeatNgram,
+  repetitionPenalty,
+  temperature,
+  topH,
+  topK,
+  topP,
+  typicalP,
+} from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';
 export type {
   CallableTool,

@@ -73,6 +73,8 @@ export interface OptionRow<Value = unknown> {
   readonly processor?: (value: NonNullable<Value>, choice: TokenChoice) => ScoreProcessor;
   /** True if the engine, or single steps, apply the option, so that most steps need no logits on the host. */
   readonly isByEngine?: boolean;
+  /** True for a length that includes the start token or the prompt. */
+  readonly isTotalLength?: boolean;
 }
 
 /** A row with values of any type. */
@@ -124,6 +126,7 @@ export const OPTION_TABLE = {
     check: 'count',
     help: 'maximum length in tokens, including the start token or the longest prompt',
     huggingFace: { name: 'max_length' },
+    isTotalLength: true,
   }),
   /** Minimum number of new tokens: stop tokens are forbidden before. Default: 0. */
   minNewTokens: row<number>({
@@ -145,6 +148,7 @@ export const OPTION_TABLE = {
     check: 'whole',
     help: 'minimum length in tokens, including the start token or the longest prompt',
     huggingFace: { name: 'min_length' },
+    isTotalLength: true,
   }),
 
   /** Number of hypotheses that beam search keeps for each input. Default: 1, which is greedy search or sampling. */

@@ -156,17 +156,17 @@ export class Ranker {
    */
   rank(logits: Tensor, tokens: Tensor, forbidsStops = false): void {
     const slot = this.device.scalar('slot', 0);
-    const without = this.device.scalar('without', this.#forbiddenCount(forbidsStops));
-    topKInto(logits, this.#best, { slot, forbidden: this.#forbidden, without });
+    const forbiddenCount = this.device.scalar('forbiddenCount', this.#countForbidden(forbidsStops));
+    topKInto(logits, this.#best, { slot, forbidden: this.#forbidden, forbiddenCount });
     if (this.runsAhead) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 
   /** Returns the scalars of a recorded ranking, for the step whose results go to `slot`. */
   scalars(slot: number, forbidsStops: boolean): Record<string, number> {
-    return { slot, without: this.#forbiddenCount(forbidsStops) };
+    return { slot, forbiddenCount: this.#countForbidden(forbidsStops) };
   }
 
-  #forbiddenCount(forbidsStops: boolean): number {
+  #countForbidden(forbidsStops: boolean): number {
     return this.suppressed + (forbidsStops && this.#stops ? this.#stops.size : 0);
   }
 

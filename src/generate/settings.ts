@@ -6,7 +6,7 @@ import { isList } from '../core/kinds.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { OPTION_RULES } from './option-rules.js';
-import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
+import { type AnyRow, isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
 import type { GenerationSettings } from './plan.js';
 
 export function refuseOptions(message: string): never {
@@ -28,24 +28,22 @@ export function settingsOf(
   options: GenerateOptions,
   lengths: Pick<GenerationSettings, 'maxNewTokens' | 'minNewTokens'>,
 ): GenerationSettings {
-  const {
-    stop,
-    stopTokens = model.endIds,
-    forcedEosTokenId: forced,
-    maxLength: _,
-    minLength: __,
-    ...generationOptions
-  } = options;
+  const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, ...generationOptions } = withoutTotals(options);
   const defaults = Object.fromEntries(OPTION_ROWS.map(([name, row]) => [name, row.default]));
-  const { maxLength: ___, minLength: ____, ...modelDefaults } = defaults;
   return withDefaults<GenerationSettings>(generationOptions, {
-    ...(modelDefaults as unknown as GenerationSettings),
+    ...(withoutTotals(defaults) as unknown as GenerationSettings),
     forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
     logitsProcessors: [],
     ...lengths,
     stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))),
     stopTokens: new Set(stopTokens),
   });
+}
+
+/** Options without total lengths, which `lengths` has as numbers of new tokens. */
+function withoutTotals<Options extends object>(options: Options): Omit<Options, 'maxLength' | 'minLength'> {
+  const isTotal = (name: string) => (OPTION_TABLE as Readonly<Record<string, AnyRow>>)[name]?.isTotalLength;
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !isTotal(name))) as Options;
 }
 
 /** Throws ArgumentError for a token that the model does not have. */

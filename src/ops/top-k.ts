@@ -31,9 +31,9 @@ export interface BestTokens {
 interface TopKIntoOptions {
   /** The slot of `best` to write. Default: 0. */
   slot?: number | Scalar | undefined;
-  /** int32: tokens to skip. Only the first `without` entries count. */
+  /** int32: tokens to skip. Only the first `forbiddenCount` entries count. */
   forbidden?: Tensor | null | undefined;
-  without?: number | Scalar | undefined;
+  forbiddenCount?: number | Scalar | undefined;
 }
 
 function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows: number, k: number] {
@@ -50,7 +50,7 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
 export function topKInto(
   x: Tensor,
   best: BestTokens,
-  { slot = 0, forbidden = null, without = 0 }: TopKIntoOptions = {},
+  { slot = 0, forbidden = null, forbiddenCount = 0 }: TopKIntoOptions = {},
 ): void {
   const { values, ids, logSums } = best;
   const device = checkDevice('topKInto', { x, values, ids, logSums }, { forbidden });
@@ -66,7 +66,7 @@ export function topKInto(
   const isAllowed = (n: number) => n >= 1 && n <= Math.min(limit, cols);
   checkNumber('topKInto', 'k', k, isAllowed, `from 1 to ${limit} and the columns, ${cols}`);
   if (rows > max) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${max} rows`);
-  device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });
+  device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, forbiddenCount });
 }
 
 /**

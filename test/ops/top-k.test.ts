@@ -52,7 +52,7 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     const device = await deviceFor(isa, 2);
     const data = Float32Array.of(1, 5, Number.NEGATIVE_INFINITY, 3, 5, 2);
     const best = bestFor(device, 1, 4, 4);
-    topKInto(device.tensor(data, [1, 6]), best, { forbidden: device.tensor(ints(4, 0, 1)), without: 2 });
+    topKInto(device.tensor(data, [1, 6]), best, { forbidden: device.tensor(ints(4, 0, 1)), forbiddenCount: 2 });
     expect([...(await best.values.data()).slice(0, 4)]).toEqual([5, 3, 2, Number.NEGATIVE_INFINITY]);
     expect([...(await best.ids.data()).slice(0, 4)]).toEqual([1, 3, 5, 0]);
     expectSum((await best.logSums.data()) as Float32Array, 0, data);
