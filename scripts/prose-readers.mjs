@@ -87,10 +87,12 @@ function paragraphs(lines) {
   return found;
 }
 
-/** Code spans and links count as one word each. */
+/** Text with code spans as a word each. */
+export const withoutCode = (text) => text.replace(/``.+?``|`[^`]*`/g, 'code');
+
+/** Text in which links count as one word each. */
 const plain = (text) =>
   text
-    .replace(/``.+?``|`[^`]*`/g, 'code')
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
     .replace(/https?:\/\/\S+/g, 'link')
     .replace(/\*\*|__/g, '');

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
-import { COMMENT, commentsOfC, commentsOfScript, paragraphsOfMarkdown } from './prose-readers.mjs';
+import { COMMENT, commentsOfC, commentsOfScript, paragraphsOfMarkdown, withoutCode } from './prose-readers.mjs';
 
 const MAX_WORDS = 25;
 
@@ -18,6 +18,10 @@ const LINK_TARGET = /^\[[^\]]*\]: /;
 
 /** A comment that explains a name, such as a parameter. */
 const EXPLAINED_NAME = /(?<=^|[.;] )`([a-z]\w*)`(?=:| (?:is|are|gives|has|tells|counts) )/g;
+
+/** A member of a class or an interface, such as `Tensor.data`. */
+const MEMBER = /`([A-Z]\w*)\.(\w+)/g;
+const DECLARATION = /\b(?:class|interface) ([A-Z]\w*)(?:<[^{]*?>)?(?: (?:extends|implements) ([^{]+))?/g;
 
 /** Terms that the project no longer uses, and their replacements. They are searched in comments, pages and code. */
 const ABOLISHED = [
@@ -65,7 +69,7 @@ function* problemsOf({ text, isComment }) {
     if (isComment && UNMARKED_DEFAULT.test(paragraph))
       yield `writes a default without a colon: ${paragraph.slice(-60)}`;
     if (isComment && LINK_TARGET.test(paragraph)) yield `begins like a link of Markdown: ${paragraph.slice(0, 60)}`;
-    for (const sentence of sentences(paragraph)) {
+    for (const sentence of sentences(withoutCode(paragraph))) {
       const count = words(sentence).length;
       if (count > MAX_WORDS) yield `${count} words, expected at most ${MAX_WORDS}: ${sentence.slice(0, 60)}…`;
     }
@@ -78,13 +82,46 @@ function* unknownNames(text, code) {
   for (const name of explained) if (!code.has(name)) yield `explains \`${name}\`, which the file does not contain`;
 }
 
+/** By the name of a class or an interface of src: the words of the files that declare it, and the names that it extends. */
+const declarations = new Map();
+for (const path of execFileSync('git', ['ls-files', '-co', '--exclude-standard', 'src'], { encoding: 'utf8' }).split(
+  '\n',
+)) {
+  if (!/\.tsx?$/.test(path) || !existsSync(path)) continue;
+  const code = readFileSync(path, 'utf8').replace(COMMENT, '');
+  for (const [, name, extended = ''] of code.matchAll(DECLARATION)) {
+    const { files, supers } = declarations.get(name) ?? { files: [], supers: [] };
+    declarations.set(name, { files: [...files, code], supers: [...supers, ...(extended.match(/\b[A-Z]\w*/g) ?? [])] });
+  }
+}
+
+/** True if a class or an interface, or one that it extends, has a member of this name. True for unknown ones. */
+function hasMember(name, member, seen = new Set()) {
+  const declared = declarations.get(name);
+  if (declared === undefined || seen.has(name)) return seen.size === 0;
+  seen.add(name);
+  const word = new RegExp(`\\b${member}\\b`);
+  return (
+    declared.files.some((code) => word.test(code)) || declared.supers.some((each) => hasMember(each, member, seen))
+  );
+}
+
+function* unknownMembers(text) {
+  for (const [, name, member] of text.flatMap((paragraph) => [...paragraph.matchAll(MEMBER)]))
+    if (!hasMember(name, member)) yield `names \`${name}.${member}\`, which ${name} does not have`;
+}
+
 function check(path) {
   const source = readFileSync(path, 'utf8');
   const problems = [];
   const code = new Set(source.replace(COMMENT, '').match(/\w+/g));
   for (const passage of READERS[extname(path)](source, path)) {
     const isOfScript = READERS[extname(path)] === commentsOfScript;
-    const found = [...problemsOf(passage), ...(isOfScript ? unknownNames(passage.text, code) : [])];
+    const found = [
+      ...problemsOf(passage),
+      ...unknownMembers(passage.text),
+      ...(isOfScript ? unknownNames(passage.text, code) : []),
+    ];
     problems.push(...found.map((problem) => `${path}:${passage.line}: ${problem}`));
   }
   for (const [i, line] of source.split('\n').entries()) {

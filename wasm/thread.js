@@ -3,17 +3,16 @@
 let core;
 let memory;
 
-async function enter({ module, memory: given, stack, part, dismissals = 0 }) {
+async function enter({ module, memory: given, stack, part, tableSize, callersStack, dismissals = 0 }) {
   if (part === undefined) {
     memory = given;
     core = (await WebAssembly.instantiate(module, { env: { memory } })).exports;
     core.__stack_pointer.value = stack; // the module's own stack belongs to the device's thread
   } else {
-    // Keep in step with src/backend/wasm.ts.
     const table = core.__indirect_function_table;
-    if (table.length < 5120) table.grow(5120 - table.length);
+    if (table.length < tableSize) table.grow(tableSize - table.length);
     const { exports } = await WebAssembly.instantiate(part, { env: { ...core, memory } });
-    exports.__stack_pointer.value = core.__stack_pointer.value - 32768;
+    exports.__stack_pointer.value = core.__stack_pointer.value - callersStack;
   }
   core.join(dismissals);
 }

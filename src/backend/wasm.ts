@@ -36,8 +36,8 @@ interface PartExports {
 /** Number of words reserved after the heap for command lists. Longer lists run in pieces. */
 const LIST_ROOM = 1 << 21;
 
-/** Size of the function table, which all parts share. wasm/build.mjs and wasm/thread.js use the same number. */
-const TABLE_SIZE = 5120;
+/** Size of the function table: the ranges of 1024 that wasm/build.mjs gives to the core and to four parts. */
+const TABLE_SIZE = 5 * 1024;
 /** Bytes of a stack that are reserved for the callers of a part's kernels. The kernels have the rest. */
 const CALLERS_STACK = 32768;
 
@@ -164,7 +164,8 @@ class WasmBackend implements Backend {
     exports.add(added.part());
     this.#missing.delete(part);
     const dismissals = Object.keys(this.#parts).length - this.#missing.size;
-    for (const thread of this.#threads) thread.post({ part: module, dismissals });
+    const message = { part: module, tableSize: TABLE_SIZE, callersStack: CALLERS_STACK, dismissals };
+    for (const thread of this.#threads) thread.post(message);
   }
 
   #runWaiting(): void {

@@ -131,7 +131,7 @@ export class PromptCache {
     this.#assertFree('share');
     other.#assertFree('share');
     const length = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
-    const common = other.resumable(sharable(this.model, tokens, length, other.promptLength));
+    const common = other.resumableLength(sharable(this.model, tokens, length, other.promptLength));
     if (common > commonLength(this.#tokens, tokens)) this.copyPrefix(other, common);
   }
 
@@ -211,13 +211,13 @@ export class PromptCache {
    * @internal Returns the greatest number of tokens, at most `length`, from which the cache can continue. It is smaller
    * than `length` only if layers have recurrent states.
    */
-  resumable(length: number): number {
+  resumableLength(length: number): number {
     if (length >= this.#tokens.length) return this.#tokens.length;
     return this.#state?.resumableLength(length) ?? length;
   }
 
   #shorten(length: number): void {
-    this.#tokens.length = this.resumable(length);
+    this.#tokens.length = this.resumableLength(length);
     this.#readCount = this.readCount;
   }
 

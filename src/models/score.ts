@@ -25,7 +25,7 @@ export interface ScoreResult {
   readonly scores: number[];
 }
 
-/** Computes the log-probabilities of given targets; see `Model.score`. */
+/** Computes the log-probabilities of given targets; see `SequenceModel.score`. */
 export async function score(model: Scored, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
   if (model.decoder === null) throw new ArgumentError('score: the model has no decoder');
   checkInputs('score', model, source, target);

@@ -149,7 +149,7 @@ export class ContinuousBatching {
     this.#limit = { rows: parallel, capacity: context - 1 };
     this.#initial = reserve ? this.#limit : { rows: 0, capacity: 0 };
     const shared = (prompt: readonly number[], length: number, promptLength: number) =>
-      this.#passes.resumable(sharable(this.#model, prompt, length, promptLength));
+      this.#passes.resumableLength(sharable(this.#model, prompt, length, promptLength));
     this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cacheType);
     this.#prompts = new PromptChunks(model, this.#passes, this.#rows, chunk);
@@ -399,7 +399,7 @@ export class ContinuousBatching {
     if (sequence.held) return this.#placeHeld(sequence, sequence.held);
     const { row, from, common: fromRow } = this.#rows.choose(sequence);
     const cachedPrefix = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
-    const fromCache = cache?.resumable(sharable(this.#model, prompt, cachedPrefix, cache.promptLength)) ?? 0;
+    const fromCache = cache?.resumableLength(sharable(this.#model, prompt, cachedPrefix, cache.promptLength)) ?? 0;
     if (cache !== null && fromCache > fromRow) {
       cache.copyTo(this.#passes.state, row, fromCache);
       if (fromCache > cache.readCount) sequence.sharable = cache.readCount;

@@ -105,7 +105,7 @@ export class Passes {
   }
 
   /** Like `DecoderState.resumableLength`, or 0 while there is no state. */
-  resumable(length: number): number {
+  resumableLength(length: number): number {
     return this.#state?.resumableLength(length) ?? 0;
   }
 
