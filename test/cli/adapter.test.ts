@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { loadModel } from '../../src/index.js';
-import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { simdformer as runCli, temporaryFolder } from './run-cli.js';
 
