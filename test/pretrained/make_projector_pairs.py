@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes pair-*.gguf and mmproj-pair-*.gguf beside this file: models of images and text as llama.cpp converts them.
 
-The checkpoints are image-text-* of test/data/families. They have no tokenizer; their tokens are named here. The converter expects
-patches of 16 pixels for LFM2-VL, towers of several layers, and the usual pooling of Gemma 4; this script replaces these.
+The checkpoints are image-text-* of test/data/families, qwen2_vl and qwen2_5_vl. They have no tokenizer; their tokens are named
+here. The converter expects patches of 16 pixels for LFM2-VL, towers of several layers, and the usual pooling of Gemma 4; this script
+replaces these.
 
   pip install torch transformers gguf && LLAMA_CPP=../llama.cpp python3 make_projector_pairs.py
 """
@@ -22,8 +23,11 @@ from conversion.base import MmprojModel  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
+QWEN = {17: "<|image_pad|>", 14: "<|video_pad|>", 15: "<|vision_start|>", 16: "<|vision_end|>"}
 NAMES = {
-    "qwen3": {17: "<|image_pad|>", 14: "<|video_pad|>", 15: "<|vision_start|>", 16: "<|vision_end|>"},
+    "qwen3": QWEN,
+    "qwen2_vl": QWEN,
+    "qwen2_5_vl": QWEN,
     "lfm2": {17: "<image>"},
     "gemma4-clipped": {17: "<|image|>", 15: "<|image>", 16: "<image|>"},
 }
@@ -66,7 +70,8 @@ def with_head_size(tensors):
 for name, names in NAMES.items():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / name
-        shutil.copytree(HERE / f"../data/families/image-text-{name}", folder)
+        source = name if name.startswith("qwen2") else f"image-text-{name}"
+        shutil.copytree(HERE / "../data/families" / source, folder)
         vocab = {names.get(i, f"t{i}"): i for i in range(19)}
         (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": [], "model": {"vocab": vocab}}))
         (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))

@@ -122,36 +122,67 @@ describe('a GGUF file with its mmproj file', () => {
 });
 
 describe('pairs that llama.cpp wrote (make_projector_pairs.py)', () => {
-  it.each(['qwen3', 'lfm2', 'gemma4-clipped'])('%s: is the model of its folder', async (name) => {
-    const checkpoint = testData(`families/image-text-${name}`);
-    const own = (file: string) => new Uint8Array(readFileSync(new URL(file, import.meta.url)));
-    const pair = { 'model.gguf': own(`pair-${name}.gguf`), 'mmproj.gguf': own(`mmproj-pair-${name}.gguf`) };
-    const config = await checkpoint.json<Record<string, Record<string, unknown>>>('config.json');
-    // Files hold no other activations, no order of early layers, and no causal Gemma 4 of this size.
-    if (name === 'qwen3') config.vision_config!.deepstack_visual_indexes = [0, 1];
-    if (name === 'lfm2') Object.assign(config, { projector_hidden_act: 'gelu' });
-    if (name === 'lfm2') Object.assign(config.vision_config!, { hidden_act: 'gelu_pytorch_tanh' });
-    if (name === 'gemma4-clipped') config.text_config!.use_bidirectional_attention = 'vision';
-    const weights = { 'config.json': json(config), 'model.safetensors': await checkpoint.bytes('model.safetensors') };
-    const onWarning = (message: string) => {
-      if (!message.includes('tokenizer')) throw new Error(message);
-    };
-    using model = (await loadModel(device, pair, { weights: 'float32', onWarning })) as unknown as CausalModel &
-      Disposable;
-    using whole = (await loadModel(device, weights, { onWarning })) as unknown as CausalModel & Disposable;
-    const [state, expected] = [model.stateDict(), whole.stateDict()];
-    expect(Object.keys(state).sort()).toEqual(Object.keys(expected).sort());
-    for (const [each, entry] of Object.entries(expected)) {
-      expect(state[each]!.shape).toEqual(entry.shape);
-      assertRounded(each, state[each]!.dataSync() as Float32Array, entry.dataSync() as Float32Array);
-    }
-    const reference = await referenceOf(testData('families'), `image-text-${name}`);
-    const inputs = inputsOf(device, reference);
-    const [logits, wanted] = [model, whole].map(
-      (each) => each.forward(inputs, { loss: false }).logits!.dataSync() as Float32Array,
+  const own = (file: string) => new Uint8Array(readFileSync(new URL(file, import.meta.url)));
+  const pairOf = (name: string) => ({
+    'model.gguf': own(`pair-${name}.gguf`),
+    'mmproj.gguf': own(`mmproj-pair-${name}.gguf`),
+  });
+
+  it.each(['qwen2_vl', 'qwen2_5_vl', 'qwen3', 'lfm2', 'gemma4-clipped'])(
+    '%s: is the model of its folder',
+    async (name) => {
+      const path = name.startsWith('qwen2') ? name : `image-text-${name}`;
+      const checkpoint = testData(`families/${path}`);
+      const pair = pairOf(name);
+      const config = await checkpoint.json<Record<string, Record<string, unknown>>>('config.json');
+      // Files hold no other size of windows, no other activations, no order of early layers, and no causal Gemma 4 of this size.
+      if (name === 'qwen3') config.vision_config!.deepstack_visual_indexes = [0, 1];
+      if (name === 'qwen2_5_vl') config.vision_config!.window_size = 112;
+      if (name === 'lfm2') Object.assign(config, { projector_hidden_act: 'gelu' });
+      if (name === 'lfm2') Object.assign(config.vision_config!, { hidden_act: 'gelu_pytorch_tanh' });
+      if (name === 'gemma4-clipped') config.text_config!.use_bidirectional_attention = 'vision';
+      const weights = { 'config.json': json(config), 'model.safetensors': await checkpoint.bytes('model.safetensors') };
+      const onWarning = (message: string) => {
+        if (!message.includes('tokenizer')) throw new Error(message);
+      };
+      using model = (await loadModel(device, pair, { weights: 'float32', onWarning })) as unknown as CausalModel &
+        Disposable;
+      using whole = (await loadModel(device, weights, { onWarning })) as unknown as CausalModel & Disposable;
+      const [state, expected] = [model.stateDict(), whole.stateDict()];
+      expect(Object.keys(state).sort()).toEqual(Object.keys(expected).sort());
+      for (const [each, entry] of Object.entries(expected)) {
+        expect(state[each]!.shape).toEqual(entry.shape);
+        assertRounded(each, state[each]!.dataSync() as Float32Array, entry.dataSync() as Float32Array);
+      }
+      const reference = await referenceOf(testData('families'), path);
+      const inputs = inputsOf(device, reference);
+      const [logits, wanted] = [model, whole].map(
+        (each) => each.forward(inputs, { loss: false }).logits!.dataSync() as Float32Array,
+      );
+      // Weights are rounded by 2⁻¹² of their values, and some fifty sums of products follow each other.
+      assertClose('logits', logits!, wanted!, () => largest(wanted!) * 50 * 2 ** -12);
+      expect(model.processor).toBeInstanceOf(ImageTextProcessor);
+    },
+  );
+
+  it('may have the names of older files, which swap the two matrices of a network', async () => {
+    const pair = pairOf('qwen2_5_vl');
+    const swapped = Buffer.from(pair['mmproj.gguf'])
+      .toString('latin1')
+      .replace(/.\0{7}(v\.blk\.\d\.ffn_)(up|down)(\.\w+)/g, (_, before, part, after) => {
+        const name = `${before}${part === 'up' ? 'down' : 'up'}${after}`;
+        return `${String.fromCharCode(name.length)}${'\0'.repeat(7)}${name}`;
+      });
+    const older = { ...pair, 'mmproj.gguf': new Uint8Array(Buffer.from(swapped, 'latin1')) };
+    expect(older['mmproj.gguf']).not.toEqual(pair['mmproj.gguf']);
+    const states = await Promise.all(
+      [older, pair].map((files) => loadModel(device, files, { weights: 'float32', onWarning() {} })),
     );
-    // Weights are rounded by 2⁻¹² of their values, and some fifty sums of products follow each other.
-    assertClose('logits', logits!, wanted!, () => largest(wanted!) * 50 * 2 ** -12);
-    expect(model.processor).toBeInstanceOf(ImageTextProcessor);
+    const [state, expected] = states.map((model) => (model as unknown as CausalModel).stateDict());
+    for (const [name, entry] of Object.entries(expected!)) {
+      expect(state![name]!.shape).toEqual(entry.shape);
+      expect(await state![name]!.data()).toEqual(await entry.data());
+    }
+    for (const model of states) model.dispose();
   });
 });

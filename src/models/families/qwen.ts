@@ -4,8 +4,8 @@ import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
 import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { rotaryOf, windowOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
+import type { Family, GgufSettings } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
 import { numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
@@ -49,6 +49,13 @@ export class Qwen3 extends Qwen2 {
     const norm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
     return { bias: config.flag('attention_bias'), qNorm: norm, kNorm: norm };
   }
+}
+
+/** The config of a GGUF file whose heads have a section for each axis of images. */
+export function decoderWithSections(file: GgufSettings): Json {
+  const decoder = file.decoder();
+  const sections = file.ofLayers('rope.dimension_sections')?.slice(0, 3);
+  return { ...decoder, rope_parameters: { ...(decoder.rope_parameters as Json), mrope_section: sections } };
 }
 
 export const qwen2: Family = {

@@ -20,7 +20,8 @@ import type { Json, ModelConfig } from '../model-config.js';
 import { qwen2VlModule } from '../module-names.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { axialRotary, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
-import { Qwen2, qwen2 } from './qwen.js';
+import { ggufNames } from './llama.js';
+import { decoderWithSections, Qwen2, qwen2 } from './qwen.js';
 
 /** Qwen2 whose tokens rotate by frame, row and column: one section of each head for each of them. */
 export class Qwen2VlText extends Qwen2 {
@@ -259,6 +260,7 @@ export const qwen2VlText: Family = {
     eos_token_id: 151645,
   },
   rope: { theta: 1e6, sections: [16, 24, 24], typeNames: { mrope: 'default' } },
+  gguf: { names: ggufNames, config: decoderWithSections },
 };
 
 export const qwen25VlText: Family = { ...qwen2VlText, className: 'Qwen2_5_VLText' };

@@ -15,11 +15,10 @@ import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
-import type { Json } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { axialRotary, EPS, FlatPatches, gridsOf, PatchMerger, patchRotation } from '../qwen-vision.js';
 import { ggufNames } from './llama.js';
-import { Qwen3, qwen3 } from './qwen.js';
+import { decoderWithSections, Qwen3, qwen3 } from './qwen.js';
 import { Qwen35 } from './qwen3-5.js';
 
 /**
@@ -219,14 +218,7 @@ export const qwen3VlText: Family = {
   sameForText: 'qwen3',
   defaults: { ...qwen3.defaults, vocab_size: 151936, max_position_embeddings: 128000 },
   rope: { theta: 500000, sections: [24, 20, 20] },
-  gguf: {
-    names: ggufNames,
-    config: (file) => {
-      const decoder = file.decoder();
-      const sections = file.ofLayers('rope.dimension_sections')?.slice(0, 3);
-      return { ...decoder, rope_parameters: { ...(decoder.rope_parameters as Json), mrope_section: sections } };
-    },
-  },
+  gguf: { names: ggufNames, config: decoderWithSections },
 };
 
 export const qwen35Vl: Family = {

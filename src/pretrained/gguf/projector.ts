@@ -14,7 +14,8 @@ import type { ModelSource } from '../source.js';
 import { BlockReader, checkReadable } from './block-reader.js';
 import { ggufSettings } from './config.js';
 import { GgufMetadata } from './metadata.js';
-import { type Arranged, type Projector, type ProjectorValues, projectors } from './projectors.js';
+import type { Arranged, Projector, ProjectorValues } from './projector-kind.js';
+import { projectors } from './projectors.js';
 import { readParts } from './split.js';
 import { ggufWeights } from './weights.js';
 
@@ -40,8 +41,9 @@ export async function withProjector(
 }
 
 async function composed(language: ModelSource, opened: OpenFile): Promise<ModelSource> {
-  const { gguf, file } = await readParts([opened]);
-  const metadata = new GgufMetadata(gguf, 'clip.vision');
+  const { gguf: read, file } = await readParts([opened]);
+  const metadata = new GgufMetadata(read, 'clip.vision');
+  const gguf = { ...read, tensors: withPresentNames(read.tensors, metadata.architectureNumber('embedding_length')) };
   const text = await language.json('config.json');
   const projector = projectorOf(metadata, String(text.model_type));
   const family = await familyOf(projector.type);
@@ -85,6 +87,18 @@ async function composed(language: ModelSource, opened: OpenFile): Promise<ModelS
       },
     },
   };
+}
+
+/**
+ * Swaps the names of the two matrices of feed-forward networks in older files, where `ffn_down` reads the features of a
+ * patch.
+ */
+function withPresentNames(tensors: Gguf['tensors'], features: number | undefined): Gguf['tensors'] {
+  const [rows, columns] = tensors.get('v.blk.0.ffn_down.weight')?.shape ?? [];
+  if (columns !== features || rows === columns) return tensors;
+  const other: Readonly<Record<string, string>> = { ffn_up: 'ffn_down', ffn_down: 'ffn_up' };
+  const present = (name: string) => name.replace(/ffn_(up|down)/, (part) => other[part] as string);
+  return new Map([...tensors].map(([name, tensor]) => [present(name), tensor]));
 }
 
 /** Tensors of the audio encoder, which is not supported and not read. */

@@ -1,44 +1,17 @@
 // The kinds of `mmproj` files: names of their tensors, and the settings of the model and of its image processor.
 
-import { FormatError } from '../../core/errors.js';
-import type { GgufFamily, GgufSettings } from '../../models/family.js';
+import type { GgufSettings } from '../../models/family.js';
 import type { Json } from '../../models/model-config.js';
-import type { GgufMetadata } from './metadata.js';
-
-/** The values of an `mmproj` file, and ids of the vocabulary. */
-export interface ProjectorValues {
-  readonly vision: GgufSettings;
-  readonly metadata: GgufMetadata;
-  /** The config of the language model. */
-  readonly text: Json;
-  /** The id of a token. Throws FormatError if the vocabulary does not have it. */
-  id(token: string): number;
-}
-
-/** A weight of the checkpoint whose values have another order or shape in the file. */
-export interface Arranged {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Names of the file's tensors that it consists of. */
-  readonly of: readonly string[];
-  /** Returns all values in the checkpoint's order, from the values of each tensor. */
-  order(values: readonly [Float32Array, ...Float32Array[]]): Float32Array;
-}
-
-/** A kind of `mmproj` files, by `clip.projector_type` and the language model. */
-export interface Projector {
-  /** `model_type` of the whole model. */
-  readonly type: string;
-  /** Supported model types of its language model. */
-  readonly texts: readonly string[];
-  /** Prefix of the language model's weights in place of `model.`, and name of the output head. */
-  readonly text: string;
-  readonly head: string;
-  gguf(vision: GgufSettings): GgufFamily;
-  arranged?(vision: GgufSettings): readonly Arranged[];
-  config(values: ProjectorValues): Json;
-  preprocessor(values: ProjectorValues): Json;
-}
+import {
+  type Arranged,
+  activationOf,
+  ofLayers,
+  type Projector,
+  type ProjectorValues,
+  shapeOf,
+  sizesOf,
+} from './projector-kind.js';
+import { qwen2, qwen3 } from './qwen-projectors.js';
 
 /** Returns the names of SigLIP's vision tower. */
 const towerNames = (tower: string): Record<string, string> => ({
@@ -57,9 +30,6 @@ const towerNames = (tower: string): Record<string, string> => ({
   }),
 });
 
-const ofLayers = (layer: string, names: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(names).map(([name, moduleName]) => [`v.blk.*.${name}`, `${layer}.${moduleName}`]));
-
 /** Returns the settings of SigLIP's vision tower. */
 function towerConfig(values: ProjectorValues, type: string): Json {
   const { vision } = values;
@@ -72,28 +42,6 @@ function towerConfig(values: ProjectorValues, type: string): Json {
     hidden_act: activationOf(values),
     vision_use_head: false,
   };
-}
-
-const sizesOf = (vision: GgufSettings): Json => ({
-  hidden_size: vision.needed('embedding_length'),
-  intermediate_size: vision.needed('feed_forward_length'),
-  num_hidden_layers: vision.needed('block_count'),
-  num_attention_heads: vision.needed('attention.head_count'),
-  patch_size: vision.needed('patch_size'),
-});
-
-/** The name of the activation. ggml's GELU is the approximation by tanh. */
-function activationOf({ metadata }: ProjectorValues): string {
-  if (metadata.flag('clip.use_gelu')) return 'gelu_pytorch_tanh';
-  return metadata.flag('clip.use_silu') ? 'silu' : 'quick_gelu';
-}
-
-/** The sizes of a tensor. Throws FormatError if it is missing or has another number of dimensions. */
-function shapeOf({ tensors }: GgufSettings, name: string, dimensions: number): readonly number[] {
-  const shape = tensors.get(name)?.shape;
-  if (shape === undefined) throw new FormatError(`the file has no tensor ${name}`);
-  if (shape.length === dimensions) return shape;
-  throw new FormatError(`tensor ${name} has ${shape.length} dimensions, expected ${dimensions}`);
 }
 
 /**
@@ -212,95 +160,6 @@ const lfm2: Projector = {
   }),
 };
 
-const VISUAL = 'model.visual';
-
-/** Indices of the tower's layers whose features the decoder adds. */
-const earlyLayers = (vision: GgufSettings) =>
-  Array.from({ length: vision.layers }, (_, i) => i).filter((i) => vision.tensors.has(`v.deepstack.${i}.fc1.weight`));
-
-/** Qwen3-VL, and Qwen 3.5, whose decoder does not add features of early layers. */
-const qwen = (type: 'qwen3_vl' | 'qwen3_5', text: string): Projector => ({
-  type,
-  texts: [text],
-  text: 'model.language_model.',
-  head: 'lm_head.',
-  gguf: (vision) => ({
-    names: {
-      'v.patch_embd': `${VISUAL}.patch_embed.proj`,
-      'v.position_embd': `${VISUAL}.pos_embed`,
-      'v.post_ln': `${VISUAL}.merger.norm`,
-      'mm.0': `${VISUAL}.merger.linear_fc1`,
-      'mm.2': `${VISUAL}.merger.linear_fc2`,
-      ...ofLayers(`${VISUAL}.blocks.*`, {
-        ln1: 'norm1',
-        ln2: 'norm2',
-        attn_qkv: 'attn.qkv',
-        attn_out: 'attn.proj',
-        ffn_up: 'mlp.linear_fc1',
-        ffn_down: 'mlp.linear_fc2',
-      }),
-      ...Object.fromEntries(
-        earlyLayers(vision).flatMap((layer, i) =>
-          Object.entries({ norm: 'norm', fc1: 'linear_fc1', fc2: 'linear_fc2' }).map(([name, moduleName]) => [
-            `v.deepstack.${layer}.${name}`,
-            `${VISUAL}.deepstack_merger_list.${i}.${moduleName}`,
-          ]),
-        ),
-      ),
-    },
-  }),
-  arranged: (vision) => {
-    const of = ['v.patch_embd.weight', 'v.patch_embd.weight.1'] as const;
-    const [features, channels, height, width] = shapeOf(vision, of[0], 4) as [number, number, number, number];
-    const pixels = height * width;
-    return [
-      {
-        name: `${VISUAL}.patch_embed.proj.weight`,
-        of,
-        shape: [features, channels, 2, height, width],
-        order: (frames) => {
-          const moved = new Float32Array(2 * frames[0].length);
-          for (const [frame, values] of frames.entries())
-            for (let plane = 0; plane < features * channels; plane++)
-              moved.set(values.subarray(plane * pixels, (plane + 1) * pixels), (2 * plane + frame) * pixels);
-          return moved;
-        },
-      },
-    ];
-  },
-  config: (values) => {
-    const { vision, id } = values;
-    const { num_hidden_layers: depth, num_attention_heads: heads, ...sizes } = sizesOf(vision);
-    return {
-      vision_config: {
-        model_type: `${type}_vision`,
-        ...sizes,
-        depth,
-        num_heads: heads,
-        hidden_act: activationOf(values),
-        in_channels: 3,
-        temporal_patch_size: 2,
-        spatial_merge_size: vision.number('spatial_merge_size') ?? 2,
-        out_hidden_size: vision.needed('projection_dim'),
-        num_position_embeddings: vision.rows('v.position_embd.weight'),
-        deepstack_visual_indexes: earlyLayers(vision),
-      },
-      image_token_id: id('<|image_pad|>'),
-      video_token_id: id('<|video_pad|>'),
-      vision_start_token_id: id('<|vision_start|>'),
-      vision_end_token_id: id('<|vision_end|>'),
-    };
-  },
-  preprocessor: ({ vision }) => ({
-    image_processor_type: 'Qwen2VLImageProcessorFast',
-    patch_size: vision.needed('patch_size'),
-    temporal_patch_size: 2,
-    merge_size: vision.number('spatial_merge_size') ?? 2,
-    // Qwen's own limits, which files do not hold.
-    size: { shortest_edge: 256 ** 2, longest_edge: 4096 ** 2 },
-  }),
-});
-
 const TOWER = 'model.vision_tower';
 const LIMIT = /\.(in|out)put_(min|max)$/;
 
@@ -393,5 +252,7 @@ export const projectors: Readonly<Record<string, readonly Projector[]>> = {
   gemma4v: [gemma4],
   idefics3: [idefics3],
   lfm2: [lfm2],
-  qwen3vl_merger: [qwen('qwen3_vl', 'qwen3_vl_text'), qwen('qwen3_5', 'qwen3_5_text')],
+  qwen2vl_merger: [qwen2('qwen2_vl')],
+  'qwen2.5vl_merger': [qwen2('qwen2_5_vl')],
+  qwen3vl_merger: [qwen3('qwen3_vl', 'qwen3_vl_text'), qwen3('qwen3_5', 'qwen3_5_text')],
 };
