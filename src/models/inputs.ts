@@ -80,6 +80,8 @@ export interface ModelInputs {
    * are pixels.
    */
   pixelMask?: Tensor | undefined;
+  /** CLIPSeg: images of what to mark, float32 [B, channels, height, width], in place of texts. */
+  conditionalPixelValues?: Tensor | undefined;
   /** SAM: encoded images, float32 [B, features, rows, columns], in place of `pixelValues`. */
   imageEmbeddings?: Tensor | undefined;
   /**

@@ -60,6 +60,13 @@ glpn = dict(
 )
 swin2sr = dict(embed_dim=8, depths=[2, 1], num_heads=[2, 4], window_size=2, image_size=8, mlp_ratio=1.5)
 image = dict(pixel_values=dict(shape=[1, 3, 4, 6]))
+rt_detr = dict(
+    backbone_config=transformers.RTDetrResNetConfig(embedding_size=4, hidden_sizes=[4, 4, 6, 6], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage2", "stage3", "stage4"]),
+    encoder_hidden_dim=8, encoder_in_channels=[4, 6, 6], encoder_ffn_dim=6, encoder_attention_heads=2, d_model=8, num_queries=3, decoder_in_channels=[8, 8, 8], decoder_ffn_dim=6,
+    decoder_attention_heads=2, decoder_layers=1, decoder_n_points=2, num_denoising=0, num_labels=2, hidden_expansion=0.5, eval_size=None, learn_initial_query=True,
+)
+# transformers calls this method for learned queries.
+torch.nn.Embedding.tile = lambda embedding, counts: embedding.weight.tile(counts)
 mpt = dict(d_model=12, n_heads=3, n_layers=1, max_seq_len=16, vocab_size=11)
 
 
@@ -141,6 +148,9 @@ CASES = {
         "CLIPSegForImageSegmentation", dict(clip_seg, use_complex_transposed_convolution=True, conditional_layer=1),
         dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 12, 12])), ["logits"], None,
     ),
+    "CLIPSeg with images of what to mark": (
+        "CLIPSegForImageSegmentation", clip_seg, dict(conditional_pixel_values=dict(shape=[2, 1, 9, 13]), pixel_values=dict(shape=[2, 1, 8, 8]), labels=dict(shape=[2, 8, 8])), ["loss", "logits"], None,
+    ),
     "CLIPSeg's vectors": ("CLIPSegModel", clip_seg, dict(input_ids=[[1, 3, 5, 10]], pixel_values=dict(shape=[1, 1, 8, 8])), ["logits_per_text", "text_embeds"], None),
     "WavLM's voices": ("WavLMForXVector", dict(sound, num_buckets=8, max_bucket_distance=10), dict(input_values=dict(shape=[2, 60]), labels=[1, 2]), ["loss", "logits", "embeddings"], None),
     # Fewer frames count for the second sound.
@@ -215,6 +225,9 @@ CASES.update({
         "Siglip2VisionModel", dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, num_channels=1, patch_size=2, num_patches=4),
         dict(pixel_values=dict(shape=[2, 3, 4]), pixel_attention_mask=[[1, 1, 0], [1, 0, 0]], spatial_shapes=[[2, 1], [1, 1]]), ["pooler_output", "attentions.0"], None,
     ),
+})
+CASES.update({
+    "RT-DETR with learned queries": ("RTDetrForObjectDetection", rt_detr, dict(pixel_values=dict(shape=[2, 3, 64, 32])), ["logits", "pred_boxes"], None),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.

@@ -61,7 +61,7 @@ export class ClipSeg extends DualEncoderModel {
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return this.maskDecoder ? [...super.inputNames, 'labels'] : super.inputNames;
+    return this.maskDecoder ? [...super.inputNames, 'conditionalPixelValues', 'labels'] : super.inputNames;
   }
 
   protected override *runInParts(
@@ -69,16 +69,15 @@ export class ClipSeg extends DualEncoderModel {
     options: ForwardOptions,
     layout: BatchLayout,
   ): Generator<unknown, ModelOutput> {
-    const { maskDecoder, text, vision } = this;
+    const { maskDecoder, vision } = this;
     if (maskDecoder === null) return yield* super.runInParts(inputs, options, layout);
     const frozen = <T>(part: () => T): T => this.device.noGrad(part);
-    const read = yield* eachWithin(frozen, this.readText(text, inputs, options, layout));
+    const conditions = yield* eachWithin(frozen, this.#conditionsInParts(inputs, options, layout));
     const seen = yield* eachWithin(frozen, vision.forwardInParts(inputs));
-    const conditions = frozen(() => this.textProjection.forward(read.pooled as Tensor)); // [B, projection_dim]
-    const images = seen.batch.size;
-    if (read.pooled?.shape[0] !== images)
+    const [prompts, images] = [conditions.shape[0], seen.batch.size];
+    if (prompts !== images)
       throw new ArgumentError(
-        `forward: there are ${read.pooled?.shape[0]} texts and ${images} images, expected as many`,
+        `forward: there are ${prompts} ${inputs.inputIds ? 'texts' : 'images of what to mark'} and ${images} images, expected as many`,
       );
     const [, , ...sides] = (inputs.pixelValues as Tensor).shape as [number, number, number, number];
     const states = this.#layers.map((layer) => seen.hiddenStates[layer + 1] as Tensor);
@@ -86,6 +85,17 @@ export class ClipSeg extends DualEncoderModel {
     const output: ModelOutput = { logits };
     if (inputs.labels !== undefined && (options.loss ?? true)) output.loss = maskLoss(logits, inputs.labels);
     return output;
+  }
+
+  /** The vectors of what to mark, float32 [B, projection_dim]: of texts if they are given, otherwise of images. */
+  *#conditionsInParts(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): Generator<unknown, Tensor> {
+    const { conditionalPixelValues: pixelValues } = inputs;
+    if (inputs.inputIds !== undefined || pixelValues === undefined) {
+      const read = yield* this.readText(this.text, inputs, options, layout);
+      return this.textProjection.forward(read.pooled as Tensor);
+    }
+    const { pooled } = yield* this.readImages(this.vision, { pixelValues }, options, layout);
+    return this.visualProjection.forward(pooled as Tensor);
   }
 
   protected override compare(text: Tensor, image: Tensor): Contrast {

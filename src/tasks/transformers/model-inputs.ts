@@ -40,6 +40,8 @@ export interface TransformersInputs extends Partial<TokenizedTexts>, Partial<Pro
   readonly decoder_attention_mask?: HostTensor<BigInt64Array>;
   /** SAM: encoded images in place of `pixel_values`. */
   readonly image_embeddings?: HostTensor;
+  /** CLIPSeg: images of what to mark, in place of texts. */
+  readonly conditional_pixel_values?: HostTensor;
 }
 
 /** Names of inputs, and the form that models take them in. */
@@ -50,6 +52,7 @@ const INPUTS = {
   decoder_input_ids: ['decoderInputIds', 'rows'],
   decoder_attention_mask: ['decoderAttentionMask', 'rows'],
   pixel_values: ['pixelValues', 'float32'],
+  conditional_pixel_values: ['conditionalPixelValues', 'float32'],
   pixel_mask: ['pixelMask', 'int32'],
   pixel_attention_mask: ['pixelAttentionMask', 'rowsOrTensor'],
   spatial_shapes: ['spatialShapes', 'rows'],
