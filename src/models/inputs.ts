@@ -49,6 +49,10 @@ export interface ModelInputs {
    * the objects in each image.
    */
   labels?: Rows | readonly number[] | readonly (readonly number[])[] | readonly DetectionTarget[] | undefined;
+  /** For pretraining: 1 if the second text does not follow the first one, for each sequence. */
+  nextSentenceLabel?: readonly number[] | undefined;
+  /** ALBERT's pretraining: 1 if the two texts are in reverse order, for each sequence. */
+  sentenceOrderLabel?: readonly number[] | undefined;
   /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
@@ -136,6 +140,10 @@ export interface ModelOutput {
   sentenceEmbedding?: Tensor;
   hiddenStates?: Tensor[];
   attentions?: Tensor[];
+  /** For pretraining: logits of words, [B, T, vocabulary], and of the order of two texts, [B, 2]. */
+  predictionLogits?: Tensor;
+  seqRelationshipLogits?: Tensor;
+  sopLogits?: Tensor;
   startLogits?: Tensor;
   endLogits?: Tensor;
   encoderLastHiddenState?: Tensor;

@@ -29,6 +29,7 @@ export type HeadKind =
   | 'token-classification'
   | 'question-answering'
   | 'discriminator'
+  | 'pretraining'
   | 'image-classification'
   | 'object-detection'
   | 'semantic-segmentation'

@@ -20,6 +20,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForQuestionAnswering', 'question-answering'],
   ['ForQuestionAnsweringSimple', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
+  ['ForPreTraining', 'pretraining'],
   ['ForImageClassification', 'image-classification'],
   ['ForImageClassificationWithTeacher', 'image-classification'],
   ['ForObjectDetection', 'object-detection'],

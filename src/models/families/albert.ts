@@ -4,8 +4,10 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
+import type { ModelInputs, ModelOutput } from '../inputs.js';
 import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { pretrainingOutput, SENTENCE_ORDER } from '../pretraining-head.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertHeads, bertLayer, bertPooler } from './bert.js';
 
@@ -19,6 +21,8 @@ export class Albert extends EncoderModel {
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
+  /** Predicts the order of two texts, beside the words of `head`. */
+  readonly order: PredictionHead | null;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -36,7 +40,20 @@ export class Albert extends EncoderModel {
     this.encoder = new Stack(passes, (i) => distinct[this.#distinct(i)] as (typeof distinct)[number], null);
     this.pooler = bertPooler(context);
     const dropout = config.numberOrNull('classifier_dropout_prob') ?? 0;
-    this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, randomness, { dropout }));
+    const heads = bertHeads(context, this.embeddings.tokens, randomness, { dropout });
+    this.head = chooseHead(config, head, { ...heads, pretraining: heads['masked-language-model'] });
+    this.order = head === 'pretraining' ? heads['sequence-classification']() : null;
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return this.order ? [...super.inputNames, 'sentenceOrderLabel'] : super.inputNames;
+  }
+
+  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
+    const [words, ...given] = args;
+    return this.order
+      ? pretrainingOutput({ words, order: this.order }, SENTENCE_ORDER, ...given)
+      : super.headOutput(...args);
   }
 
   /**
@@ -61,13 +78,15 @@ export class Albert extends EncoderModel {
 
   protected override get stateNames(): StateNames {
     const bias = this.settings.flag('tie_word_embeddings') ? 'predictions.bias' : 'predictions.decoder.bias';
+    const words = {
+      'head.dense': 'predictions.dense',
+      'head.norm': 'predictions.LayerNorm',
+      'head.out.bias': bias,
+      'head.out': 'predictions.decoder',
+    };
     const heads: Partial<Record<HeadKind, StateNames>> = {
-      'masked-language-model': {
-        'head.dense': 'predictions.dense',
-        'head.norm': 'predictions.LayerNorm',
-        'head.out.bias': bias,
-        'head.out': 'predictions.decoder',
-      },
+      'masked-language-model': words,
+      pretraining: { ...words, 'order.dense': 'albert.pooler', 'order.out': 'sop_classifier.classifier' },
       'sequence-classification': { 'head.dense': 'albert.pooler', 'head.out': 'classifier' },
       'token-classification': { 'head.out': 'classifier' },
       'question-answering': { 'head.out': 'qa_outputs' },

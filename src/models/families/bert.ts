@@ -15,9 +15,11 @@ import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
 import { labelsOf } from '../labels.js';
+import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { NEXT_SENTENCE, pretrainingOutput } from '../pretraining-head.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
 /** BERT (Devlin et al. 2018, arXiv 1810.04805): post-norm layers, learned positions, segments. */
@@ -26,6 +28,8 @@ export class Bert extends EncoderModel {
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
+  /** Predicts the order of two texts, beside the words of `head`. */
+  readonly order: PredictionHead | null;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -38,11 +42,26 @@ export class Bert extends EncoderModel {
     this.pooler = bertPooler(context);
     const dModel = config.size('hidden_size');
     const linear = (outputs: number) => new Linear(init, dModel, outputs);
+    const heads = bertHeads(context, this.embeddings.tokens, this.randomness);
+    const order = () =>
+      new PredictionHead({ pick: 'first', dense: linear(dModel), activation: 'tanh', out: linear(2) });
     this.head = chooseHead(config, head, {
-      ...bertHeads(context, this.embeddings.tokens, this.randomness),
-      'next-sentence': () =>
-        new PredictionHead({ pick: 'first', dense: linear(dModel), activation: 'tanh', out: linear(2) }),
+      ...heads,
+      'next-sentence': order,
+      pretraining: heads['masked-language-model'],
     });
+    this.order = head === 'pretraining' ? order() : null;
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return this.order ? [...super.inputNames, 'nextSentenceLabel'] : super.inputNames;
+  }
+
+  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
+    const [words, ...given] = args;
+    return this.order
+      ? pretrainingOutput({ words, order: this.order }, NEXT_SENTENCE, ...given)
+      : super.headOutput(...args);
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
@@ -55,11 +74,12 @@ export class Bert extends EncoderModel {
 
   protected override get stateNames(): StateNames {
     const head =
-      this.headKind === 'masked-language-model'
+      this.headKind === 'masked-language-model' || this.order
         ? wordPredictionNames(this.settings)
         : { 'head.dense': 'bert.pooler.dense', 'head.out': outputName(this.headKind) };
     return {
       ...head,
+      ...orderNames('bert'),
       'pooler.dense': 'bert.pooler.dense',
       ...embeddingNames('bert.embeddings'),
       ...bertLayerNames('bert.encoder.layer.*'),
@@ -169,6 +189,12 @@ export function bertHeads(
     'question-answering': () => new PredictionHead({ pick: 'tokens', out: linear(2) }),
   };
 }
+
+/** Names of the head for the order of two texts, beside that for words. */
+export const orderNames = (body: string): StateNames => ({
+  'order.dense': `${body}.pooler.dense`,
+  'order.out': 'cls.seq_relationship',
+});
 
 /** The name of the last projection in BERT's heads that do not predict words. */
 export function outputName(kind: HeadKind): string {

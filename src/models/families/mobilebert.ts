@@ -23,8 +23,8 @@ import { concat } from '../../ops/move.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { PaddingUse } from '../inputs.js';
 import { labelsOf } from '../labels.js';
+import type { ModelInputs, ModelOutput, PaddingUse } from '../inputs.js';
 import {
   chooseHead,
   type HeadParts,
@@ -33,7 +33,8 @@ import {
   wordPredictionNames,
 } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { bert, bertLayerNames, classifierDropout, outputName } from './bert.js';
+import { NEXT_SENTENCE, pretrainingOutput } from '../pretraining-head.js';
+import { bert, bertLayerNames, classifierDropout, orderNames, outputName } from './bert.js';
 
 /** Epsilon of layer norms for which transformers passes none. */
 const DEFAULT_EPS = 1e-5;
@@ -48,6 +49,8 @@ export class MobileBert extends EncoderModel {
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
+  /** Predicts the order of two texts, beside the words of `head`. */
+  readonly order: PredictionHead | null;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -62,14 +65,29 @@ export class MobileBert extends EncoderModel {
     this.pooler = head === 'none' ? new PredictionHead({ pick: 'first', ...pooled() }) : null;
     const dropout = () => new Dropout(classifierDropout(config), this.randomness);
     const labels = () => new Linear(init, dModel, labelsOf(config.values).length);
+    const words = () => wordHead(context, this.embeddings.tokens);
+    const order = () => new PredictionHead({ pick: 'first', ...pooled(), out: new Linear(init, dModel, 2) });
     this.head = chooseHead(config, head, {
-      'masked-language-model': () => wordHead(context, this.embeddings.tokens),
+      'masked-language-model': words,
+      pretraining: words,
       'sequence-classification': () =>
         new PredictionHead({ pick: 'first', ...pooled(), dropout: dropout(), out: labels() }),
-      'next-sentence': () => new PredictionHead({ pick: 'first', ...pooled(), out: new Linear(init, dModel, 2) }),
+      'next-sentence': order,
       'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: labels() }),
       'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, 2) }),
     });
+    this.order = head === 'pretraining' ? order() : null;
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return this.order ? [...super.inputNames, 'nextSentenceLabel'] : super.inputNames;
+  }
+
+  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
+    const [words, ...given] = args;
+    return this.order
+      ? pretrainingOutput({ words, order: this.order }, NEXT_SENTENCE, ...given)
+      : super.headOutput(...args);
   }
 
   /** True if queries and keys read a narrowed input, and values the wide input of the layer. */
@@ -159,7 +177,8 @@ export class MobileBert extends EncoderModel {
     const [path, self] = ['encoder.layers.*', `${layer}.attention.self`];
     return {
       'head.rest.weight': { name: 'cls.predictions.dense.weight', inOut: true },
-      ...(this.headKind === 'masked-language-model'
+      ...orderNames(body),
+      ...(this.headKind === 'masked-language-model' || this.order
         ? wordPredictionNames(this.settings)
         : { 'head.dense': `${body}.pooler.dense`, 'head.out': outputName(this.headKind) }),
       'pooler.dense': `${body}.pooler.dense`,
