@@ -63,7 +63,7 @@ export function headOf(config: Config): HeadKind {
 function knownHead({ architectures }: Config): [name: string, head: HeadKind | undefined] {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
   if (predictsPairs(name)) return [name, 'masked-language-model'];
-  if (name.includes('DoubleHeads')) return [name, undefined];
+  if (name.includes('DoubleHeads') || isContrastive(name)) return [name, undefined];
   return [name, suffixes.find(([suffix]) => name.endsWith(suffix))?.[1]];
 }
 
@@ -71,8 +71,11 @@ function knownHead({ architectures }: Config): [name: string, head: HeadKind | u
  * True for a pretraining class that also predicts the order of two texts: those of BERT and ALBERT, but not of ELECTRA.
  */
 function predictsPairs(name: string): boolean {
-  return name.endsWith('ForPreTraining') && !name.startsWith('Electra');
+  return name.endsWith('ForPreTraining') && !name.startsWith('Electra') && !isContrastive(name);
 }
+
+/** True for pretraining classes of sounds, which choose the masked features among others. */
+const isContrastive = (name: string) => /^(Wav2Vec2|UniSpeech).*ForPreTraining$/.test(name);
 
 /**
  * Returns the class name for a head: that of the config if it has this head, otherwise one made from the family's

@@ -25,6 +25,8 @@ it.each([
   'RfDetrForInstanceSegmentation',
   'SpeechT5ForSpeechToSpeech',
   'SpeechT5ForSpeechToText',
+  'UniSpeechSatForPreTraining',
+  'Wav2Vec2ForPreTraining',
 ])('%s', async (name) => {
   const message = `config.json: the head of ${name} is not supported, expected one for masked-language-model, `;
   await expect(loadModel(device, await filesOf(name), { onWarning })).rejects.toThrow(message);
