@@ -50,6 +50,16 @@ export const kinds = {
     preprocessor: { size: { longest_edge: 40 }, max_image_size: { longest_edge: 24 } },
   },
   paligemma: { tokens: { 94: '<image>' }, mark: '<image>', preprocessor: { size } },
+  qwen2_vl: {
+    tokens: { 17: '<|image_pad|>', 15: '<|vision_start|>', 16: '<|vision_end|>' },
+    mark: '<|vision_start|><|image_pad|><|vision_end|>',
+    preprocessor: { patch_size: 2, size: { shortest_edge: 16, longest_edge: 100 } },
+  },
+  qwen2_5_vl: {
+    tokens: { 17: '<|image_pad|>', 15: '<|vision_start|>', 16: '<|vision_end|>' },
+    mark: '<|vision_start|><|image_pad|><|vision_end|>',
+    preprocessor: { patch_size: 2, size: { shortest_edge: 16, longest_edge: 300 } },
+  },
   qwen3_vl: {
     tokens: { 94: '<|image_pad|>', 92: '<|vision_start|>', 93: '<|vision_end|>' },
     mark: '<|vision_start|><|image_pad|><|vision_end|>',
@@ -93,7 +103,9 @@ export async function imageTextFiles(name: KindName): Promise<Record<string, Uin
   const { tokens, mark, preprocessor } = kinds[name] as Kind;
   const files = await filesOf(testData('families'), name);
   const json = (value: object) => new TextEncoder().encode(JSON.stringify(value));
-  const vocab = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [tokens[id] ?? `w${id}`, id]));
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const size = config.text_config.vocab_size ?? 97;
+  const vocab = Object.fromEntries(Array.from({ length: size }, (_, id) => [tokens[id] ?? `w${id}`, id]));
   const added = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   const tokenizer = {
     version: '1.0',
@@ -101,7 +113,6 @@ export async function imageTextFiles(name: KindName): Promise<Record<string, Uin
     pre_tokenizer: { type: 'Whitespace' },
     model: { type: 'WordLevel', vocab, unk_token: 'w0' },
   };
-  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   config.text_config.max_position_embeddings = 512;
   return {
     ...files,

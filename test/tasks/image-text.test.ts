@@ -1,13 +1,14 @@
 // Images in prompts: what pipelines, conversations and batches write is what the model writes after the inputs of `forward`.
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/core/errors.js';
-import { ContinuousBatching } from '../../src/generate/index.js';
+import { ContinuousBatching, PromptCache } from '../../src/generate/index.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
 import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { Chat } from '../../src/tasks/chat/index.js';
 import { pipeline } from '../../src/tasks/pipeline.js';
+import { PromptImages } from '../../src/tasks/prompt-images.js';
 import { imageTextModel, type KindName, kinds, picture, picturesFor } from './image-text-model.js';
 
 const names = Object.keys(kinds) as KindName[];
@@ -161,6 +162,37 @@ describe.each(names)('%s', (name) => {
     await batching.dispose();
     for (const each of read) each.dispose();
     await expect(model.generate(prompts, GREEDY)).rejects.toThrow(/image that is not there/);
+  });
+
+  it('goes on from caches, shortened ones and forks with the bits of one pass', async () => {
+    const model = await load(name);
+    const lease = await (PromptImages.of(model) as PromptImages).read('test', photos);
+    const { mark } = kinds[name];
+    const [prompt, other] = await Promise.all(
+      ['w8 w9', 'w9 w8'].map((text) => lease.encode(`w5 w7 ${mark} w8 w9 ${mark} w6 ${text} ${mark} w11 w6`)),
+    );
+    const run = async (ids: number[] | undefined, cache?: PromptCache) => {
+      const options = { ...GREEDY, maxNewTokens: 3, ...(cache && { cache }) };
+      const { sequences, logProbabilities } = await model.generate([ids as number[]], options);
+      return { sequences, logProbabilities };
+    };
+    const [wanted, wantedOther] = [await run(prompt), await run(other)];
+    // Some cuts are within an image.
+    for (let cut = 3; cut < (prompt as number[]).length; cut += 7) {
+      using cache = new PromptCache(model);
+      await run(prompt?.slice(0, cut), cache);
+      cache.truncate(cut);
+      expect(await run(prompt, cache), `after ${cut}`).toEqual(wanted);
+      cache.truncate(cut >> 1);
+      expect(await run(prompt, cache), `cut at ${cut >> 1}`).toEqual(wanted);
+      using fork = cache.fork();
+      expect(await run(other, fork), 'of a fork').toEqual(wantedOther);
+      using sharing = new PromptCache(model);
+      sharing.share(cache, other as number[]);
+      expect(await run(other, sharing), 'of a shared beginning').toEqual(wantedOther);
+      expect(await run(prompt, cache), 'after a fork').toEqual(wanted);
+    }
+    lease.release();
   });
 });
 
