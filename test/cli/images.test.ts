@@ -11,6 +11,7 @@ import detections from '../tasks/detections.json' with { type: 'json' };
 import answers from '../tasks/document-answers.json' with { type: 'json' };
 import masks from '../tasks/masks.json' with { type: 'json' };
 import segments from '../tasks/segments.json' with { type: 'json' };
+import { upscalerFiles } from '../tasks/upscaler.js';
 import { simdformer } from './run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-images-'));
@@ -193,6 +194,21 @@ describe('commands for images', async () => {
     expect(min).toBeLessThan(max);
     const depth = await decodeImage(readFileSync(out));
     expect([depth.width, depth.height]).toEqual([WIDTH, HEIGHT]);
+  });
+
+  it('upscale writes the image of the pipeline', async () => {
+    const model = mkdtempSync(join(folder, 'upscaler'));
+    for (const [file, bytes] of Object.entries(upscalerFiles())) writeFileSync(join(model, file), bytes);
+    const out = join(folder, 'large.png');
+    const { code, stdout, stderr } = await simdformer(['upscale', model, image, '--out', out]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toBe(`${2 * WIDTH}\t${2 * HEIGHT}\n`);
+    const enlarge = await pipeline('image-to-image', model);
+    const wanted = await enlarge(image);
+    await enlarge.dispose();
+    const { width, height, data: pixels } = await decodeImage(readFileSync(out));
+    expect([width, height]).toEqual([2 * WIDTH, 2 * HEIGHT]);
+    expect(Uint8Array.from(pixels)).toEqual(Uint8Array.from(wanted.data));
   });
 
   it("caption prints Florence-2's boxes as JSON", async () => {

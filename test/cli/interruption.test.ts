@@ -74,6 +74,7 @@ describe('Ctrl-C while a model is being fetched ends', () => {
     ['speak', () => [id, '-o', at('out/spoken.wav')]],
     ['caption', () => [id, at('line.txt')]],
     ['depth', () => [id, at('line.txt'), '-o', at('out/depth.png')]],
+    ['upscale', () => [id, at('line.txt'), '-o', at('out/large.png')]],
     ['segment', () => [id, at('image.png'), '-o', at('out/masks.png')]],
     ['detect', () => [id, at('image.png'), '-o', at('out/boxes.png')]],
     ['run', () => [id, 'a text', '--image', at('image.png')]],

@@ -25,6 +25,7 @@ import { submitCommand } from './submit.js';
 import { trainCommand } from './train.js';
 import { transcribeCommand } from './transcribe.js';
 import { translateCommand } from './translate.js';
+import { upscaleCommand } from './upscale.js';
 import { workerCommand } from './worker.js';
 
 /** Commands under the headings of the help text. */
@@ -39,6 +40,7 @@ export const COMMAND_GROUPS = {
     segmentCommand,
     detectCommand,
     depthCommand,
+    upscaleCommand,
   ],
   'Changing pretrained models:': [finetuneCommand, mergeCommand, quantizeCommand],
   'Servers and queues:': [serveCommand, mcpCommand, workerCommand, submitCommand, collectCommand],
