@@ -23,8 +23,8 @@ import { concat } from '../../ops/move.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { labelsOf } from '../labels.js';
 import type { ModelInputs, ModelOutput, PaddingUse } from '../inputs.js';
+import { labelsOf } from '../labels.js';
 import {
   chooseHead,
   type HeadParts,
