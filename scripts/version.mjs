@@ -1,8 +1,9 @@
-// Gives the engine the version of package.json. See CONTRIBUTING.md, "Releasing".
+// Gives the engine and src/core/version.ts the version of package.json. See CONTRIBUTING.md, "Releasing".
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const file = 'native/abi.h';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-writeFileSync(file, readFileSync(file, 'utf8').replace(/(kVersion = )".*"/, `$1"${version}"`));
-execFileSync('git', ['add', file]);
+const files = ['native/abi.h', 'src/core/version.ts'];
+for (const file of files)
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/(VERSION|kVersion)( = ['"])[^'"]*/, `$1$2${version}`));
+execFileSync('git', ['add', ...files]);

@@ -4,10 +4,10 @@ import { environment, nodeModule, siblingUrl } from './node.js';
 import { cpuTimes, SpareCores } from './spare-cores.js';
 
 /** The class of native/addon.cc: a backend whose manifest is JSON. */
-interface NativeEngine extends Omit<Backend, 'kind' | 'manifest' | 'readAsync'> {
+interface NativeEngine extends Omit<Required<Backend>, 'kind' | 'manifest' | 'readAsync'> {
   manifest(): string;
-  /** Limits the threads of later runs. Older addons lack it. */
-  limit?(threads: number): void;
+  /** Limits the threads of later runs. */
+  limit(threads: number): void;
 }
 
 export interface Addon {
@@ -105,7 +105,7 @@ export function createNativeBackend({ Engine, parallelism, os }: Addon, options:
     throw new DeviceError(`createDevice: ${why}`, { cause: error });
   }
   const spare = isAuto ? new SpareCores(threads, () => cpuTimes(os)) : null;
-  const leaveRoom = () => spare && engine.limit?.(spare.count);
+  const leaveRoom = () => spare && engine.limit(spare.count);
   return {
     kind: 'native',
     manifest: JSON.parse(engine.manifest()) as Manifest,
@@ -118,7 +118,7 @@ export function createNativeBackend({ Engine, parallelism, os }: Addon, options:
       return engine.runAsync(words, count);
     },
     grow: (bytes) => engine.grow(bytes),
-    discard: (byteOffset, bytes) => engine.discard?.(byteOffset, bytes),
+    discard: (byteOffset, bytes) => engine.discard(byteOffset, bytes),
     read: (byteOffset, target) => engine.read(byteOffset, target),
     write: (byteOffset, source) => engine.write(byteOffset, source),
     close: () => engine.close(),

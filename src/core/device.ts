@@ -27,6 +27,7 @@ import { Storage } from './storage.js';
 import { type Device, Tensor } from './tensor.js';
 import { flatten, type TensorData } from './tensor-data.js';
 import { tensorsIn } from './tensors-in.js';
+import { VERSION } from './version.js';
 
 export type { DeviceInfo, Format, MatmulArithmetic } from './runtime.js';
 
@@ -61,7 +62,11 @@ export class EngineDevice implements Device {
     reason?: string,
     matmul: MatmulArithmetic = 'float32',
   ) {
-    const { isa, isas, threads, version, ops } = backend.manifest;
+    const { isa, isas, threads, version, ops, constants, formats } = backend.manifest;
+    if (version !== VERSION) {
+      backend.close();
+      throw new DeviceError(`createDevice: the engine is of version ${version}, expected ${VERSION}: install it again`);
+    }
     const lower = ops.filter(({ name }) => name.endsWith(BFLOAT16));
     this.#inBfloat16 = new Map(lower.map(({ name }) => [name.slice(0, -BFLOAT16.length), name]));
     this.#matmuls = [{ matmul }];
@@ -73,7 +78,6 @@ export class EngineDevice implements Device {
       () => this.#trimmer.schedule(),
     );
     this.#trimmer = new HeapTrimmer(this.#heap, this.queue, backend);
-    const { constants = {}, formats = [] } = backend.manifest; // an older engine may lack them
     this.#constants = new Map(Object.entries(constants));
     this.formats = new Map(formats.map((format, code) => [format.name, { ...format, code }]));
   }
@@ -261,8 +265,6 @@ export class EngineDevice implements Device {
 
   #checkMatmul(op: string, matmul: MatmulArithmetic): void {
     checkOneOf(op, 'matmul', matmul, MATMUL_ARITHMETICS);
-    if (matmul === 'bfloat16' && this.#inBfloat16.size === 0)
-      throw new DeviceError(`${op}: the loaded engine has no bfloat16: it is older than this package, rebuild it`);
   }
 
   record<T>(fn: () => T): Program<T> {
@@ -338,7 +340,7 @@ export class EngineDevice implements Device {
   constant(name: string): number {
     const value = this.#constants.get(name);
     if (value !== undefined) return value;
-    throw new DeviceError(`the loaded engine has no constant '${name}': it is older than this package, rebuild it`);
+    throw new DeviceError(`the loaded engine has no constant '${name}': rebuild it`);
   }
 
   /** `packed` values are never ids, and are not kept on the host. */

@@ -242,7 +242,7 @@ export class Queue {
   #layout(op: string): OpLayout {
     const layout = this.#layouts.get(op);
     if (layout === undefined) {
-      throw new SimdformerError(`the loaded engine has no op '${op}': it is older than this package, rebuild it`);
+      throw new SimdformerError(`the loaded engine has no op '${op}': rebuild it`);
     }
     return layout;
   }
@@ -314,9 +314,7 @@ export class Queue {
 function ignore(): void {}
 
 function unknownOperand(op: string, name: string): SimdformerError {
-  return new SimdformerError(
-    `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
-  );
+  return new SimdformerError(`the loaded engine's op '${op}' has no operand '${name}': rebuild it`);
 }
 
 /** Encodes the position and length of a tensor. */

@@ -80,7 +80,7 @@ export interface Runtime extends Disposable {
    * Runs `fn` with this arithmetic in matrix products and attention. It also applies to their gradients, even if these
    * are computed later, and to programs that `fn` records. If `fn` is asynchronous, the arithmetic lasts until its
    * promise settles, and applies to other ops that are called meanwhile. Calls nest. Throws ArgumentError for another
-   * name, or if `fn` is not a function; DeviceError if the engine has no bfloat16.
+   * name, or if `fn` is not a function.
    */
   withMatmul<T>(matmul: MatmulArithmetic, fn: () => T): T;
 

@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { type Device, EngineDevice } from '../../src/core/device.js';
 import { Queue } from '../../src/core/queue.js';
+import { VERSION } from '../../src/core/version.js';
 import { createDevice, type Tensor } from '../../src/index.js';
 import { add, embedding, linear, matmul, mul, softmax, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -182,7 +183,7 @@ describe('a queue whose engine fails or is busy', () => {
   const engine: Backend = {
     kind: 'native',
     manifest: {
-      version: '',
+      version: VERSION,
       isa: 'scalar',
       isas: [],
       threads: 1,
@@ -210,6 +211,16 @@ describe('a queue whose engine fails or is busy', () => {
     });
     queue.runSync();
     for (const job of jobs) await expect(job).rejects.toThrow('lost');
+  });
+
+  it('is refused if it is of another version', () => {
+    let closed = false;
+    const close = () => {
+      closed = true;
+    };
+    const other = { ...engine, manifest: { ...engine.manifest, version: '0.0.1' }, close };
+    expect(() => new EngineDevice(other)).toThrow(`the engine is of version 0.0.1, expected ${VERSION}`);
+    expect(closed).toBe(true);
   });
 
   it('lets its device close, and leaves no caller waiting', async () => {

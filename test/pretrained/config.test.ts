@@ -67,7 +67,7 @@ describe('completeConfig', () => {
     await expect(completeConfig({ model_type: 'mamba' })).rejects.toThrow(/\. The nearest: mamba2$/);
     await expect(completeConfig({ model_type: 'phi3_v' })).rejects.toThrow(/\. The nearest: phi3$/);
     await expect(completeConfig({ model_type: 'deberta-v3' })).rejects.toThrow(/\. The nearest: deberta-v2$/);
-    await expect(completeConfig({ model_type: 'xyz' })).rejects.toThrow(/xlnet, xlm-roberta$/);
+    await expect(completeConfig({ model_type: 'xyz' })).rejects.toThrow(/xlnet, yolos$/);
     await expect(completeConfig({})).rejects.toThrow(FormatError);
     await expect(completeConfig({ model_type: 'toString' })).rejects.toThrow(FormatError);
     await expect(completeConfig({ model_type: 'llama', hidden_size: '64' })).rejects.toThrow(/hidden_size is "64"/);
