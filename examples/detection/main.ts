@@ -13,10 +13,9 @@ import {
   detectionScores,
   type LabelledBox,
 } from '../../src/metrics/index.js';
-import type { ModelInputs } from '../../src/models/inputs.js';
-import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { type ModelInputs, newModel, type PretrainedModel } from '../../src/pretrained/index.js';
 import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
-import { newModel, objectiveOf } from '../new-model.js';
+import { objectiveOf } from '../objective.js';
 import { type Drawing, drawings, KINDS, type Kind, OTHER_KINDS, type Shape, SIDE } from './shapes.js';
 
 const WIDTH = 64;
@@ -114,7 +113,7 @@ export async function learn(
   kinds: readonly Kind[],
   options: TrainingOptions,
 ): Promise<PretrainedModel> {
-  const model = await newModel(device, config, options.seed ?? 0);
+  const model = await newModel(device, config, { seed: options.seed ?? 0 });
   await train(model, model.parameters(), kinds, 1.5e-3, options);
   return model;
 }

@@ -8,10 +8,9 @@ import { parseArgs } from 'node:util';
 import { type Lora, lora } from '../../src/finetune/index.js';
 import { createDevice, type Device, type Tensor } from '../../src/index.js';
 import { editDistance } from '../../src/metrics/index.js';
-import type { ModelInputs } from '../../src/models/inputs.js';
-import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { type ModelInputs, newModel, type PretrainedModel } from '../../src/pretrained/index.js';
 import { AdamW, cosine, fit, type Progress } from '../../src/train/index.js';
-import { newModel, objectiveOf } from '../new-model.js';
+import { objectiveOf } from '../objective.js';
 import { BINS, spokenDigits, type Utterance } from './digits.js';
 
 /** The token between digits. */
@@ -90,7 +89,7 @@ export async function learn(
   utterances: readonly Utterance[],
   options: TrainingOptions,
 ): Promise<PretrainedModel> {
-  const model = await newModel(device, config, options.seed ?? 0);
+  const model = await newModel(device, config, { seed: options.seed ?? 0 });
   await train(model, model.parameters(), utterances, 2e-3, options);
   return model;
 }

@@ -16,6 +16,8 @@ export {
   loadTextModel,
   loadTokenizer,
   type ModelFor,
+  type NewModelOptions,
+  newModel,
   saveGguf,
   type TextModel,
 } from './load-later.js';

@@ -2,6 +2,7 @@
 
 import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
+import type { Json } from '../models/model-config.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
@@ -9,9 +10,11 @@ import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js'
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
 import type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
+import type { NewModelOptions } from './new-model.js';
 import type { ModelLocation } from './open-source.js';
 
 export type { LoadedModel, LoadModelOptions, ModelFor, TextModel } from './load-model.js';
+export type { NewModelOptions } from './new-model.js';
 
 /**
  * Loads a pretrained model from a folder, a hub id, files by name (for example dropped on a page), or a GGUF file. A
@@ -50,6 +53,23 @@ export async function loadTextModel(
 ): Promise<TextModel> {
   const loader = await import('./load-model.js');
   return loader.loadTextModel(device, from, options);
+}
+
+/**
+ * Makes a model with random weights, in training mode. `config` is the content of a config.json: it has a
+ * `model_type`, sizes, and the class of the model in `architectures`, unless `head` is given. `save` writes a folder that
+ * `loadModel` and transformers read.
+ *
+ * ```ts
+ * const config = { model_type: 'vit', num_hidden_layers: 2, id2label: { 0: 'cat', 1: 'dog' } };
+ * const model = await newModel(device, config, { head: 'image-classification', seed: 1 });
+ * ```
+ *
+ * Throws FormatError, naming the setting, for a config that is not supported, and ArgumentError for invalid options.
+ */
+export async function newModel(device: Device, config: Json, options: NewModelOptions = {}): Promise<PretrainedModel> {
+  const maker = await import('./new-model.js');
+  return maker.newModel(device, config, options);
 }
 
 /**

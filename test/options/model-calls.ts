@@ -7,7 +7,7 @@ import { ContinuousBatching, generate, PromptCache, stream } from '../../src/gen
 import * as core from '../../src/index.js';
 import { SimdformerRerank } from '../../src/langchain/index.js';
 import * as nn from '../../src/nn/index.js';
-import { loadModel, loadPredictor, saveGguf } from '../../src/pretrained/index.js';
+import { loadModel, loadPredictor, newModel, saveGguf } from '../../src/pretrained/index.js';
 import { promptApi } from '../../src/prompt-api/index.js';
 import * as tokenizers from '../../src/tokenizers/index.js';
 import { smallModel } from '../tasks/small-model.js';
@@ -79,6 +79,7 @@ export async function pretrainedCalls({ device, llama, bert, masked, ranker, kee
   return {
     quantize: call((options) => core.quantize(nothing, options)),
     loadPredictor: call((options) => loadPredictor(drafting, 'test/data/predictor', options)),
+    newModel: call((options) => newModel(device, llama.config, options)),
     loadModel: call((options) => core.loadModel(device, smallModel('llama'), options)),
     loadTextModel: call((options) => core.loadTextModel(device, smallModel('llama'), options)),
     'PretrainedModel#forward': call((options) => llama.forward({ inputIds: [[1]] }, options)),
