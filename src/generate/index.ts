@@ -1,14 +1,14 @@
 export type { MaybeInParts } from '../core/slices.js';
 export type { CacheType } from '../ops/kv-cache.js';
 export type { BatchedResult, BatchedToken } from './continuous-batching/batched-sequence.js';
+export { ContinuousBatching } from './continuous-batching/continuous-batching.js';
+export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
 export {
   type BatchedRequest,
   type BatchedStream,
   type BatchingLoad,
-  ContinuousBatching,
   QueueFullError,
-} from './continuous-batching/continuous-batching.js';
-export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
+} from './continuous-batching/requests.js';
 export type { Drafter } from './drafter.js';
 export { generate, stream } from './generate.js';
 export type {

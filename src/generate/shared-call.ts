@@ -4,7 +4,7 @@ import { DisposedError } from '../core/errors.js';
 import { EventQueue } from '../core/event-queue.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { HeldRow, Listener, SequenceParts } from './continuous-batching/batched-sequence.js';
-import type { JoinedSequences } from './continuous-batching/continuous-batching.js';
+import type { JoinedSequences } from './continuous-batching/requests.js';
 import { canShare, SharedBatch } from './continuous-batching/shared-batch.js';
 import type { GenerateOptions, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';

@@ -7,21 +7,14 @@
 // alone, and every sequence has its own random numbers.
 
 import { checkMethod, checkOptions, checkSignal, withDefaults } from '../../core/check.js';
-import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
+import { ArgumentError, DisposedError } from '../../core/errors.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import { prepareAsync } from '../async-passes.js';
 import type { Generative } from '../generative.js';
 import { sharable } from '../pieces.js';
 import { commonLength } from '../prompt-cache.js';
-import {
-  type BatchedResult,
-  BatchedSequence,
-  type BatchedToken,
-  type HeldRow,
-  type Listener,
-  type SequenceParts,
-} from './batched-sequence.js';
+import { BatchedSequence, type HeldRow, type Listener, type SequenceParts } from './batched-sequence.js';
 import { Drafts } from './drafts.js';
 import { FairQueue } from './fair-queue.js';
 import {
@@ -34,6 +27,13 @@ import {
 } from './options.js';
 import { type Pass, Passes, type RankingOf, type StateSize } from './passes.js';
 import { PromptChunks } from './prompt-chunks.js';
+import {
+  type BatchedRequest,
+  type BatchedStream,
+  type BatchingLoad,
+  type JoinedSequences,
+  QueueFullError,
+} from './requests.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
@@ -41,47 +41,6 @@ import { TokenStream } from './token-stream.js';
 const MIN_GROWTH = 64;
 /** Number of rows whose memory is kept while nothing runs (without `reserve`). */
 const MAX_IDLE_ROWS = 4;
-
-/** Thrown if the queue of waiting requests is full. The caller may try again later. */
-export class QueueFullError extends SimdformerError {
-  override name = 'QueueFullError';
-
-  constructor(
-    message: string,
-    /** Estimated seconds until a request would be accepted. */
-    readonly retryAfterSeconds: number,
-  ) {
-    super(message);
-  }
-}
-
-/** Counters of the current load. */
-export interface BatchingLoad {
-  readonly running: number;
-  readonly waiting: number;
-  /** Totals since the start: prompt tokens read, prompt tokens found in a cache, and generated tokens. */
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly generatedTokens: number;
-  readonly steps: number;
-}
-
-/** A prompt with its options. */
-export interface BatchedRequest {
-  readonly prompt: readonly number[];
-  readonly options?: BatchedOptions | undefined;
-}
-
-/** Sequences that have joined together. */
-export interface JoinedSequences {
-  /** Ends the unfinished sequences. Their listeners get `reason`. */
-  leave(reason: unknown): void;
-  /** Resolves when all sequences have left their rows. */
-  readonly left: Promise<unknown>;
-}
-
-/** Yields tokens when they are chosen. The iterator returns the result of the sequence. */
-export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
 
 /**
  * Generates for many requests at once:
