@@ -40,6 +40,8 @@ export interface Weights {
   readonly unnamed?: readonly WeightEntry[] | undefined;
   /** A warning text: the types that the engine does not compute with, and their format in memory. */
   readonly converted?: string | undefined;
+  /** Texts of warnings about values of the file in whose place the model has others. */
+  readonly notes?: readonly string[] | undefined;
   /** Throws FormatError, naming the tensor, if the engine of `device` does not read its type. */
   check?(device: Device): void;
   close(): void;

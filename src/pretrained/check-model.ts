@@ -229,6 +229,7 @@ async function addCompanions(
   if (largerType !== null) warn(`it reads more than text (${largerType}): its language model is loaded alone`);
   if (stored.converted !== undefined)
     warn(`some types are not computed with as they are: in memory is ${stored.converted}`);
+  for (const note of stored.notes ?? []) warn(note);
   return warnings;
 }
 

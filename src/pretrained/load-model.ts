@@ -282,6 +282,7 @@ async function fillModel(
       `${backbone.name} has types that are not computed with as they are: in memory is ${weights.converted}`,
       'converted-weights',
     );
+  for (const note of weights.notes ?? []) onWarning(`${backbone.name}: ${note}`, 'converted-weights');
   const reading = { pack, isPacked: packedName !== null, onWarning, signal };
   const names = await readWeights(model, backbone.name, usedWeights, reading);
   model.origin = {

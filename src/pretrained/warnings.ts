@@ -7,7 +7,8 @@
  * - `unused-weights`: the files have weights that the model does not use.
  * - `unreadable-file`: files of a tokenizer or processor are damaged or not supported.
  * - `ignored-setting`: settings that have no effect, for example unknown ones for generation.
- * - `converted-weights`: the engine cannot compute with a type in the file, so it uses another format in memory.
+ * - `converted-weights`: the engine cannot compute with a type in the file, so it uses another format in memory. Or
+ *   the model has more exact values than an ONNX file.
  * - `language-model-only`: a model for images and text of which only the language model is loaded.
  */
 export type WarningCode =

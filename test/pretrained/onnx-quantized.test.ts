@@ -3,6 +3,7 @@
 import { expect, it } from 'vitest';
 import { inMemory } from '../../src/io/byte-source.js';
 import { readOnnx } from '../../src/io/onnx.js';
+import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { WeightEntry } from '../../src/models/weight-entry.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
@@ -12,6 +13,7 @@ import { hasOwnOutput } from '../../src/pretrained/own-output.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { floats, foldedFrom, message, node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { testData } from '../test-data.js';
+import { variants, weightsFile } from './variant.js';
 
 const { int8, uint8, float } = ONNX_TYPES;
 
@@ -38,8 +40,8 @@ async function valuesOf(weights: ReadonlyMap<string, WeightEntry>) {
 }
 
 async function namesIn(...parts: Parameters<typeof onnxModel>) {
-  const { named, unnamed } = await graphWeights(await readOnnx(inMemory(onnxModel(...parts))), () => undefined);
-  return { named: await valuesOf(named), unnamed };
+  const { named, unnamed, notes } = await graphWeights(await readOnnx(inMemory(onnxModel(...parts))), () => undefined);
+  return { named: await valuesOf(named), unnamed, notes };
 }
 
 it('names matrices by the parameters from which the exporter computed them', async () => {
@@ -235,7 +237,7 @@ it.each([
   const stored = [...(copies.length > 0 ? [] : ['val_1']), ...copies].map((name) =>
     tensor(name, [2, 2], float, matrix),
   );
-  const { named, unnamed } = await namesIn(
+  const { named, unnamed, notes } = await namesIn(
     [...stored, ...quantized('val_1', [2, 2], [1, 2, 3, 4], 1), tensor('query.bias', [2], float, floats(0, 0))],
     [
       middle,
@@ -247,7 +249,52 @@ it.each([
   );
   expect(named['query.weight']).toEqual([1.25, 3.25, 2.25, 4.25]);
   expect(unnamed).toEqual([]);
+  const name = copies.length > 0 ? 'query.weight' : 'val_1';
+  expect(notes).toEqual([`${name} has integers for one use and floats for another: the model has the floats for both`]);
 });
+
+it.each([
+  [0.5, []],
+  [0.25, ['norm.bias (like 1 more) is rounded differently for several uses: the model has the values of the first']],
+])('tells if copies of a bias have other values: scale %s', async (scale, expected) => {
+  const biases = ['norm.bias', 'dense.bias'];
+  const graph = onnxModel(
+    biases.flatMap((bias) => [
+      ...quantized(bias, [2], [3, 4], 0.5),
+      ...quantized(`${bias}0`, [2], [3, 4], scale),
+      ...quantized(`${bias}1`, [2], [3, 4], scale),
+    ]),
+    dequantizers(...biases.flatMap((bias) => [bias, `${bias}0`, `${bias}1`])),
+  );
+  const { named, notes } = await graphWeights(await readOnnx(inMemory(graph)), () => undefined);
+  expect(await valuesOf(named)).toEqual({ 'norm.bias': [1.5, 2], 'dense.bias': [1.5, 2] });
+  expect(notes).toEqual(expected);
+});
+
+it.each(['model.rotary_emb.inv_freq', '/model/rotary_emb/Constant_1_output_0'])(
+  'warns that the model does not use rounded frequencies: %s',
+  async (name) => {
+    const { config, shapes } = variants.find((variant) => variant.name.startsWith('Llama with dynamic rotation'))!;
+    const { tensors } = parseSafetensors(weightsFile(shapes));
+    const weights = [...tensors].map(([weight, entry]) =>
+      tensor(weight, entry.shape, float, new Uint8Array((entry.data() as Float32Array).slice().buffer)),
+    );
+    const files = {
+      'config.json': new TextEncoder().encode(JSON.stringify(config)),
+      'onnx/model_quantized.onnx': onnxModel(
+        [...weights, ...quantized(name, [2], [127, 3], 1 / 127)],
+        dequantizers(name),
+      ),
+    };
+    const warnings: unknown[] = [];
+    const device = await deviceFor(isas.at(-1) as string, 1);
+    const onWarning = (...warning: unknown[]) => warnings.push(warning);
+    const model = await loadModel(device, files, { dtype: 'q8', onWarning });
+    model.dispose();
+    const text = `onnx/model_quantized.onnx: ${name} is rounded to integers: the model has the exact frequencies of config.json`;
+    expect(warnings).toEqual([[expect.stringContaining(text), 'converted-weights']]);
+  },
+);
 
 it('reads an OPT whose ReLU a static quantizer has replaced by a zero point', async () => {
   const layer = 'model.decoder.layers.0';

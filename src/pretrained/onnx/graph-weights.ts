@@ -15,6 +15,7 @@ import { fromBuilder, isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
 import { type NBits, nBitsWeight } from './nbits.js';
+import { COPY_OF_BIAS, otherValues, QUANTIZED } from './other-values.js';
 import { outputProduct, PRODUCT } from './output-product.js';
 import { dequantized, elementsOf, type ScaleGranularity, sizeOf } from './values.js';
 
@@ -41,6 +42,8 @@ export interface GraphWeights {
   readonly isBuilt: boolean;
   /** The heads of attention modules, by the path of a module. */
   readonly heads: ReadonlyMap<string, HeadCounts>;
+  /** Texts of warnings: rounded values that the model does not use. */
+  readonly notes: readonly string[];
 }
 
 /** Finds the weights of a graph. Zero points are read, because the packed format depends on them. */
@@ -84,9 +87,6 @@ const BIASED: Readonly<Record<string, number>> = {
 /** Zero points that are read at once. */
 const MAX_ZEROS = 1 << 20;
 
-/** Suffix of quantized integers. Their scale and zero point have the same stem with `_scale` and `_zero_point`. */
-const QUANTIZED = '_quantized';
-
 /** Operators between a quantized product and its bias. */
 const SCALERS = ['Cast', 'Mul', 'QuantizeLinear', 'DequantizeLinear'];
 
@@ -101,6 +101,8 @@ class WeightFinder {
   readonly #named = new Map<string, WeightEntry>();
   /** Names of weights in `#named` that are stored as floats. */
   readonly #floats = new Set<string>();
+  /** Names of weights that the file has as integers, too. */
+  readonly #roundedFloats = new Set<string>();
   readonly #used = new Set<WeightEntry>();
   /** Nodes of DequantizeLinear, by the names of the integers. */
   readonly #dequantizers = new Map<string, OnnxNode>();
@@ -156,6 +158,7 @@ class WeightFinder {
       folded,
       isBuilt: this.#isBuilt,
       heads: this.#heads,
+      notes: await otherValues(this.graph, this.#dequantizers, this.#roundedFloats, (tensor) => this.#elements(tensor)),
     };
   }
 
@@ -179,7 +182,7 @@ class WeightFinder {
    * for each product.
    */
   #isStored(name: string): boolean {
-    if (OF_PRODUCT.test(name) || this.#values.has(/^(.+\.bias)\d+$/.exec(name)?.[1] ?? '')) return false;
+    if (OF_PRODUCT.test(name) || this.#values.has(COPY_OF_BIAS.exec(name)?.[1] ?? '')) return false;
     if (/\.(weight|bias)$/.test(name)) return true;
     const { tensors } = this.graph;
     const tensor = tensors.get(name) ?? tensors.get(name + QUANTIZED);
@@ -191,7 +194,9 @@ class WeightFinder {
    * The floats of the other products are more exact than the integers.
    */
   #name(name: string, weight: WeightEntry, value: WeightEntry): void {
-    const isMoreExact = value instanceof SafetensorsEntry && !this.#floats.has(name);
+    const isFloat = value instanceof SafetensorsEntry;
+    const isMoreExact = isFloat && !this.#floats.has(name);
+    if (this.#named.has(name) && isFloat !== this.#floats.has(name)) this.#roundedFloats.add(name);
     if (isMoreExact || !this.#named.has(name)) this.#named.set(name, weight);
     if (isMoreExact) this.#floats.add(name);
     this.#used.add(value);
@@ -210,7 +215,8 @@ class WeightFinder {
       const reader = this.#dequantizers.get(name);
       const granularity = reader ? granularityOf(reader, tensor) : { axis: tensor.shape.length - 1, block: 0 };
       const hasFloats = FLOATS.includes(this.graph.tensors.get(base)?.dtype ?? '');
-      if (scale && !hasFloats) this.#values.set(base, this.#dequantized(tensor, scale, zero, granularity));
+      if (hasFloats) this.#roundedFloats.add(base);
+      else if (scale) this.#values.set(base, this.#dequantized(tensor, scale, zero, granularity));
       return;
     }
     if (FLOATS.includes(dtype)) this.#values.set(name, this.#stored(tensor));

@@ -27,7 +27,8 @@ export async function openOnnx(source: ModelSource, names: readonly string[], fa
     const tensors = new Map(graphs.toReversed().flatMap((graph) => [...graph.named, ...withStandardNames(graph)]));
     const unnamed = graphs.flatMap((graph) => graph.unnamed);
     const named = (wanted: ReadonlySet<string>) => namedFor(graphs, wanted, family);
-    return { tensors, metadata: new Map(), unnamed, named, close };
+    const notes = graphs.flatMap((graph, i) => graph.notes.map((note) => `${names[i]}: ${note}`));
+    return { tensors, metadata: new Map(), unnamed, named, notes, close };
   } catch (error) {
     close();
     throw error;
