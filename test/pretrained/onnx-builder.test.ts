@@ -25,6 +25,8 @@ async function load(...given: Parameters<typeof loadModel> extends [unknown, ...
 interface Layout {
   /** True if queries, keys and values are one product. */
   readonly isPacked?: boolean;
+  /** True if the two inputs of a gate are one product (fuse_mlp_gate_up). */
+  readonly hasOneGate?: boolean;
   /** Inputs that share a scale of MatMulNBits; 0 for products of floats. */
   readonly block?: number;
   readonly hasZeros?: boolean;
@@ -176,6 +178,7 @@ class ModelWriter {
   }
 
   #gateAndUp(at: string) {
+    if (this.layout.hasOneGate) return this.#gateUp(at);
     if (!this.#has(`${at}.gate_up_proj`)) {
       for (const each of ['gate_proj', 'up_proj']) this.#linear(`${at}.${each}`, `${at}.${each}`);
       return;
@@ -185,6 +188,15 @@ class ModelWriter {
     const gate = this.#builder.product(`${at}.gate_proj`, { ...half, values: values.slice(0, values.length / 2) });
     const up = this.#builder.product(`${at}.up_proj`, { ...half, values: values.slice(values.length / 2) });
     this.meaning.set(`${at}.gate_up_proj.weight`, joined(gate, up));
+  }
+
+  #gateUp(at: string) {
+    const [gate, up] = ['gate_proj', 'up_proj'].map((each) => this.#matrix(`${at}.${each}`));
+    const { rows, columns } = gate!;
+    const whole = { rows: 2 * rows, columns, values: joined(gate!.values, up!.values) };
+    const values = this.#builder.product(`${at}.gate_up_proj`, whole);
+    for (const [i, each] of ['gate_proj', 'up_proj'].entries())
+      this.meaning.set(`${at}.${each}.weight`, values.slice(i * rows * columns, (i + 1) * rows * columns));
   }
 
   #head(isTied: boolean) {
@@ -250,15 +262,20 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
   'MatMulNBits in blocks of 16': { block: 16 },
   'MatMulNBits with zero points, packed': { isPacked: true, block: 32, hasZeros: true },
 };
+const ONE_GATE: Readonly<Record<string, Layout>> = {
+  'one product for both inputs of a gate': { hasOneGate: true },
+  'one product of MatMulNBits for both inputs of a gate': { hasOneGate: true, block: 32 },
+};
 
-it.each(
-  ['llama', 'qwen2', 'qwen3', 'gemma3', 'phi3'].flatMap((name) =>
-    Object.keys(LAYOUTS).map((layout) => [name, layout] as const),
+it.each([
+  ...['llama', 'qwen2', 'qwen3', 'gemma3', 'phi3'].flatMap((name) =>
+    Object.entries(LAYOUTS).map(([title, layout]) => [name, title, layout] as const),
   ),
-)('%s with %s', async (name, layout) => {
+  ...Object.entries(ONE_GATE).map(([title, layout]) => ['llama', title, layout] as const),
+])('%s with %s', async (name, _, layout) => {
   const original = await load(`${data.path}/${name}`);
-  const { file, meaning } = await built(original, LAYOUTS[layout]!);
-  const dtype = LAYOUTS[layout]!.block ? 'q4' : 'fp32';
+  const { file, meaning } = await built(original, layout);
+  const dtype = layout.block ? 'q4' : 'fp32';
   const files = {
     'config.json': readFileSync(`${data.path}/${name}/config.json`),
     [`onnx/model${dtype === 'q4' ? '_q4' : ''}.onnx`]: file,
@@ -270,11 +287,65 @@ it.each(
     const values = meaning.get(key) ?? ((await expected[key]!.data()) as Float32Array);
     expect([key, ...(await entry.data())]).toEqual([key, ...values]);
   }
-  if (!LAYOUTS[layout]!.block || LAYOUTS[layout]!.block! < 32) return;
+  if (!layout.block || layout.block < 32) return;
   const packed = await load(files, { dtype, weights: 'auto', activations: 'float32', onWarning });
   const ids = { inputIds: [[3, 14, 15, 92, 6]] };
   const logits = async (each: LoadedModel) => (await each.forward(ids).logits!.data()) as Float32Array;
   const [a, b] = [await logits(packed), await logits(model)];
   const largest = Math.max(...b.map(Math.abs));
   for (const [i, value] of a.entries()) expect(Math.abs(value - b[i]!)).toBeLessThan(1e-4 * largest);
+});
+
+/** Names of the builder for modules that a family calls differently. Each pattern is a module of the checkpoint. */
+const BUILDER_NAMES: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> = {
+  'reference3/lfm2': [
+    [/\.operator_norm$/, '.operator_layernorm'],
+    [/\.ffn_norm$/, '.ffn_layernorm'],
+    [/\.self_attn\.out_proj$/, '.attn.o_proj.MatMul'],
+    [/\.self_attn\.([qk])_layernorm$/, '.attn.$1_norm.layernorm'],
+    [/\.self_attn\.(.)_proj$/, '.attn.$1_proj.MatMul'],
+    [/\.feed_forward\.w1$/, '.mlp.gate_proj.MatMul'],
+    [/\.feed_forward\.w3$/, '.mlp.up_proj.MatMul'],
+    [/\.feed_forward\.w2$/, '.mlp.down_proj.MatMul'],
+    [/\.conv\.(in|out)_proj$/, '.conv.$1_proj.MatMul'],
+    [/^model\.embedding_norm$/, 'model.layers.4.final_norm_layernorm'],
+  ],
+  'reference3/hunyuan_v1_dense': [
+    [/\.self_attn\.query_layernorm$/, '.attn.q_norm.layernorm'],
+    [/\.self_attn\.key_layernorm$/, '.attn.k_norm.layernorm'],
+    [/\.self_attn\.(.)_proj$/, '.attn.$1_proj.MatMul'],
+    [/\.mlp\.(.+)_proj$/, '.mlp.$1_proj.MatMul'],
+    [/^model\.norm$/, 'model.layers.3.final_norm_layernorm'],
+  ],
+  'reference3/phi': [
+    [/\.self_attn\.dense$/, '.attn.o_proj.MatMul'],
+    [/\.self_attn\.(.)_proj$/, '.attn.$1_proj.MatMul'],
+    [/\.mlp\.(fc.)$/, '.mlp.$1.MatMul'],
+    [/^lm_head$/, 'lm_head.MatMul'],
+    [/^model\.final_layernorm$/, 'model.layers.3.final_norm_layernorm'],
+  ],
+};
+
+it.each(Object.keys(BUILDER_NAMES))("uses a family's own names for the builder's: %s", async (folder) => {
+  const { path } = testData(folder);
+  const original = await load(path, { onWarning() {} });
+  const builder = new Builder({});
+  for (const [name, { shape, data: values }] of Object.entries(original.stateDict())) {
+    const [, module = '', kind = ''] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
+    const [pattern, replacement] = BUILDER_NAMES[folder]!.find(([each]) => each.test(module)) ?? [/$/, ''];
+    const built = module.replace(pattern, replacement);
+    const numbers = (await values()) as Float32Array;
+    const [rows, columns] = shape as [number, number];
+    if (!built.endsWith('.MatMul')) builder.floats(`${built}.${kind}`, shape, numbers);
+    else if (kind === 'bias') builder.bias(built.replace(/\.MatMul$/, ''), numbers);
+    else builder.product(built.replace(/\.MatMul$/, ''), { rows, columns, values: numbers });
+  }
+  const files = {
+    'config.json': readFileSync(`${path}/config.json`),
+    'model.onnx': onnxModel(builder.initializers, builder.nodes),
+  };
+  const model = await load(files, { onWarning: (warning: string) => expect.unreachable(warning) });
+  const expected = original.stateDict();
+  for (const [key, entry] of Object.entries(model.stateDict()))
+    expect([key, ...(await entry.data())]).toEqual([key, ...(await expected[key]!.data())]);
 });

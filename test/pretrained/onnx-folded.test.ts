@@ -2,11 +2,14 @@
 // optimizer, for the parameters in question. All others keep their names. Models get the weights of the folder from which
 // the graph was made, or compute what its model computes.
 import { afterAll, describe, expect, it } from 'vitest';
+import { inMemory } from '../../src/io/byte-source.js';
+import { readOnnx } from '../../src/io/onnx.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { transpose } from '../../src/nn/stored-layout.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
+import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { node, ONNX_TYPES, onnxModel, tensor } from '../onnx-file.js';
 import { testData } from '../test-data.js';
@@ -138,6 +141,22 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
       for (const name of graph.names(/norm\.weight$/)) {
         const raised = changed(graph.take(name), (value) => value + 1);
         graph.node(`/${scope(name.replace(/\.weight$/, ''))}/Mul_1`, 'Mul', ['x', graph.constant('Mul', raised)]);
+      }
+    },
+    () => ({ inputIds: [[1, 5, 9, 2]] }),
+  ],
+  [
+    "norms that add 1 to their weight, as ONNX Runtime's",
+    'reference/gemma',
+    (graph) => {
+      for (const [i, name] of graph.names(/norm\.weight$/).entries()) {
+        const raised = graph.constant(
+          'Mul',
+          changed(graph.take(name), (value) => value + 1),
+        );
+        const output = `/${scope(name.replace(/\.weight$/, ''))}/Mul_1_output_0`;
+        if (i === 0) graph.node('LayerNormalization_0', 'SimplifiedLayerNormalization', ['x', raised], output);
+        else graph.node(`SkipLayerNorm_${i}`, 'SkipSimplifiedLayerNormalization', ['x', 'y', raised], output);
       }
     },
     () => ({ inputIds: [[1, 5, 9, 2]] }),
@@ -785,4 +804,50 @@ it("reads GLPN's batch norms from convolutions with a bias", async () => {
   );
   for (const [i, value] of actual!.entries())
     expect(Math.abs(value - wanted![i]!)).toBeLessThan(2e-5 * largest(wanted!));
+});
+
+const scale = { shape: [], values: Float32Array.of(20) };
+const bias = { shape: [1], values: Float32Array.of(-7) };
+const similarities: readonly [title: string, write: (graph: Graph) => void, expected: Record<string, number>][] = [
+  [
+    'a scale',
+    (graph) => graph.node('/Mul', 'Mul', ['/MatMul_output_0', graph.constant('Exp', scale)], 'logits_per_text'),
+    { logit_scale: Math.log(20) },
+  ],
+  [
+    'a scale and a bias',
+    (graph) => {
+      const product = graph.node('/Mul', 'Mul', [graph.constant('Exp', scale), '/MatMul_output_0']);
+      graph.node('/Add', 'Add', [product, graph.constant('Add', bias)], 'logits_per_image');
+    },
+    { logit_scale: Math.log(20), logit_bias: -7 },
+  ],
+  [
+    'a bias alone: the scale is 1',
+    (graph) => graph.node('/Add', 'Add', ['/MatMul_output_0', graph.constant('Add', bias)], 'logits_per_text'),
+    { logit_scale: 0, logit_bias: -7 },
+  ],
+  [
+    'a scale of float16',
+    (graph) => {
+      graph.node('/Mul', 'Mul', ['/MatMul_output_0', graph.constant('Exp', scale)], 'graph_output_cast_1');
+      graph.node('graph_output_cast1', 'Cast', ['graph_output_cast_1'], 'logits_per_text');
+    },
+    { logit_scale: Math.log(20) },
+  ],
+  [
+    'a product of other values',
+    (graph) => graph.node('/Mul', 'Mul', ['x', graph.constant('Mul', scale)], 'last_hidden_state'),
+    {},
+  ],
+];
+
+it.each(similarities)('reads what the optimizer computed of similarities: %s', async (_, write, expected) => {
+  const graph = new Graph(new Map());
+  write(graph);
+  const { folded } = await graphWeights(await readOnnx(inMemory(graph.file())), () => undefined);
+  const found = [...folded.single].map(async ([name, weight]) => [name, (await weight.data())[0]]);
+  expect(Object.fromEntries(await Promise.all(found))).toEqual(
+    Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, Math.fround(value)])),
+  );
 });

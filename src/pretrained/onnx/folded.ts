@@ -3,7 +3,7 @@
 
 import type { OnnxNode } from '../../io/onnx.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
-import { reshaped, transposed } from '../computed-weight.js';
+import { ComputedWeight, reshaped, transposed } from '../computed-weight.js';
 import { namedTerms, type Term } from './folded-terms.js';
 
 /** Folded constants by the names of their probable parameters, and constants that concatenate several parameters. */
@@ -45,6 +45,8 @@ class FoldedFinder implements FoldedWeights {
   readonly single = new Map<string, WeightEntry>();
   readonly attention = new Map<string, { weight: WeightEntry | null; bias: WeightEntry | null }>();
 
+  /** Constants by which a node outside of modules multiplies, by the name of the product. */
+  readonly #scales = new Map<string, WeightEntry>();
   /** Constants that the nodes of a module read, by the module's path. */
   readonly #terms = new Map<string, Term[]>();
 
@@ -58,6 +60,9 @@ class FoldedFinder implements FoldedWeights {
     else if (op === 'MultiHeadAttention') this.#addAttention(output, null, constants[3]);
     else if (op === 'RelativePositionBias') this.#addPositions(output, constants[0]);
     else if (op === 'Exp' && path === null) this.#addLogitScale(output, constants[0]);
+    else if (/SimplifiedLayerNormalization$/.test(op))
+      this.#addTerm(modulePath(output), 'weight', constants[op.startsWith('Skip') ? 2 : 1]);
+    else if (path === null && (op === 'Mul' || op === 'Add')) this.#addSimilarities(op, inputs, output, constants);
     else if (/^Conv/.test(op)) {
       this.#addTerm(path, 'weight', constants[1]);
       this.#addTerm(path, 'bias', constants[2]);
@@ -98,6 +103,27 @@ class FoldedFinder implements FoldedWeights {
     const path = modulePath(reader?.name ?? '') ?? modulePath(reader?.outputs[0] ?? '');
     if (table?.shape.length === 2)
       this.#addTerm(path, 'relative_attention_bias.weight', transposed(reshaped(table, [...table.shape].reverse())));
+  }
+
+  /** Adds the scale and the bias of the similarities, if the optimizer of ONNX Runtime has computed exp(logit_scale). */
+  #addSimilarities(
+    op: 'Mul' | 'Add',
+    inputs: readonly string[],
+    output: string,
+    constants: readonly (WeightEntry | null)[],
+  ): void {
+    const constant = constants.find((each) => each?.size === 1);
+    if (!constant) return;
+    if (op === 'Mul') this.#scales.set(output, constant);
+    const names = [
+      output,
+      ...this.view.consumers(output).flatMap(({ op: next, outputs }) => (next === 'Cast' ? outputs : [])),
+    ];
+    if (!names.some((name) => name.startsWith('logits_per_'))) return;
+    const scale = op === 'Mul' ? constant : inputs.flatMap((input) => this.#scales.get(input) ?? [])[0];
+    const logarithm = async () => Float32Array.of(scale ? Math.log((await scale.data())[0] as number) : 0);
+    this.single.set('logit_scale', new ComputedWeight(constant.shape, logarithm));
+    if (op === 'Add') this.single.set('logit_bias', constant);
   }
 
   /** Adds the scale and the bias of the similarities of texts and images: exp(logit_scale) and logit_bias. */

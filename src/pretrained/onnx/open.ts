@@ -10,7 +10,7 @@ import { EMBEDDINGS, OUTPUT } from '../own-output.js';
 import { inPresentForm } from '../present-form.js';
 import type { ModelSource } from '../source.js';
 import { addFolded } from './add-folded.js';
-import { partsOf } from './builder-names.js';
+import { familyName, partsOf } from './builder-names.js';
 import { type GraphWeights, graphWeights } from './graph-weights.js';
 import { olderNames } from './older-names.js';
 import { joinedRows, rowsOf } from './rows.js';
@@ -149,11 +149,13 @@ function fitNames(
   const renamed = <T>(map: ReadonlyMap<string, T>) => new Map([...map].map(([name, value]) => [prefix(name), value]));
   const lowered = (name: string, weight: WeightEntry) =>
     plusOne && name.endsWith('norm.weight') ? minusOne(weight) : weight;
+  const ggufNames = family?.gguf?.names ?? {};
+  const own = (name: string) => (isBuilt && !wanted.has(name) ? familyName(name, ggufNames) : name);
   const found = new Map<string, WeightEntry>();
   for (const [name, stored] of named) {
     const weight = isBuilt ? lowered(name, stored) : stored;
     const parts = wanted.has(prefix(name)) ? [] : split(name, weight, heads);
-    for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) found.set(prefix(part), rows);
+    for (const [part, rows] of parts.length > 0 ? parts : [[name, weight] as const]) found.set(own(prefix(part)), rows);
   }
   for (const name of wanted) if (!found.has(name)) join(found, name);
   const single = new Map([...renamed(folded.single)].map(([name, weight]) => [name, lowered(name, weight)]));
@@ -161,9 +163,12 @@ function fitNames(
   return found;
 }
 
-/** Splits a projection into the weights of queries, keys and values, if `name` is a projection to all three. */
+/** Splits a projection into its parts: queries, keys and values, or the two inputs of a gate. */
 function split(name: string, weight: WeightEntry, heads: GraphWeights['heads']): [string, WeightEntry][] {
   const parts = partsOf(name);
+  const half = (weight.shape[0] as number) / 2;
+  if (parts?.length === 2 && Number.isInteger(half))
+    return parts.map((part, i) => [part, rowsOf(weight, i * half, (i + 1) * half)]);
   const counts = heads.get(name.slice(0, name.lastIndexOf('.', name.lastIndexOf('.') - 1)));
   if (parts?.length !== 3 || counts === undefined) return [];
   const size = (weight.shape[0] as number) / (counts.queries + 2 * counts.keys);
