@@ -25,7 +25,7 @@ export function message(...fields: readonly (readonly [number: number, value: Va
 
 export const floats = (...values: number[]) => [...new Uint8Array(Float32Array.from(values).buffer)];
 
-export const ONNX_TYPES = { float: 1, uint8: 2, int8: 3, float16: 10 } as const;
+export const ONNX_TYPES = { float: 1, uint8: 2, int8: 3, float16: 10, uint4: 21, int4: 22 } as const;
 
 export const tensor = (name: string, dims: readonly number[], type: number, data: readonly number[] | Uint8Array) =>
   message(...dims.map((n) => [1, n] as const), [2, type], [8, name], [9, data]);

@@ -84,6 +84,34 @@ it('names matrices by the parameters from which the exporter computed them', asy
   });
 });
 
+it.each([
+  ['int4', 'wte.weight', [0, 1, -8, 7]],
+  ['uint4', 'lm_head.weight', [-8, -7, 0, -1]],
+] as const)(
+  'names tables in blocks of %s by their own names, if nodes have no path: %s',
+  async (type, name, pattern) => {
+    const { named, unnamed } = await namesIn(
+      [
+        tensor(`${name}_Q4`, [2, 16], ONNX_TYPES[type], Array(8).fill([0x10, 0x78]).flat()),
+        tensor(`${name}_scales`, [2, 1], float, floats(1, 0.5)),
+        ...(type === 'uint4' ? [tensor(`${name}_zero_points`, [2, 1], ONNX_TYPES.uint4, [0x88])] : []),
+      ],
+      [
+        node({
+          name: 'node_embedding_Q4',
+          op: 'GatherBlockQuantized',
+          inputs: [`${name}_Q4`, 'input_ids', `${name}_scales`, ...(type === 'uint4' ? [`${name}_zero_points`] : [])],
+          output: 'embedding',
+          attributes: { block_size: 16, gather_axis: 0, quantize_axis: 1 },
+        }),
+      ],
+    );
+    const row = Array(4).fill(pattern).flat() as number[];
+    expect(named).toEqual({ [name]: [...row, ...row.map((value) => value / 2)] });
+    expect(unnamed).toEqual([]);
+  },
+);
+
 it('ignores values that were computed from several parameters', async () => {
   const several = message([1, 'val_1'], [4, message([1, 'pkg.onnxscript.optimizer.folded_from'], [2, "['a', 'b']"])]);
   const matrix = tensor('val_1', [2, 2], float, floats(1, 2, 3, 4));

@@ -76,6 +76,9 @@ const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
   GatherBlockQuantized: [2, 3],
 };
 
+/** The operator that reads rows of a table in blocks. */
+const BLOCK_TABLE = 'GatherBlockQuantized';
+
 /** Operators that add a bias, with the index of that input. */
 const BIASED: Readonly<Record<string, number>> = {
   BiasGelu: 1,
@@ -140,6 +143,8 @@ class WeightFinder {
       for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
       this.#addResult(node);
     }
+    const blockTables = this.graph.nodes.filter(({ op }) => op === BLOCK_TABLE);
+    for (const node of blockTables) this.#addBlockTable(node);
     for (const node of this.graph.nodes) this.#addTable(node);
     for (const [name, weight] of this.#values)
       if (!isGeneratedName(name) && this.#isStored(name) && !this.#tables.has(name))
@@ -301,7 +306,7 @@ class WeightFinder {
   #addTable({ op, name, inputs: [table = ''] }: OnnxNode): void {
     const stored = table.replace(OF_QUANTIZER, '');
     const [weight, path] = [this.#values.get(stored), modulePath(name)];
-    if (op !== 'Gather' || weight === undefined) return;
+    if ((op !== 'Gather' && op !== BLOCK_TABLE) || weight === undefined) return;
     const isOutput = OUTPUT.test(stored);
     if (!isOutput && !EMBEDDINGS.some((regex) => regex.test(stored))) return;
     const output = isOutput ? this.#stateName(stored).replace(/\.weight$/, '') : null;
@@ -329,7 +334,6 @@ class WeightFinder {
     const input = node.inputs[1] ?? '';
     if (op === 'MatMulNBits') this.#addNBits(node);
     else if (op === 'MatMulBnb4') this.#addBnb4(node);
-    else if (op === 'GatherBlockQuantized') this.#addBlockTable(node);
     else if (op === 'GroupQueryAttention') this.#addHeads(node);
     if (!PRODUCT.test(op)) return;
     const weight = this.#matrixOf(input);
@@ -406,7 +410,7 @@ class WeightFinder {
     const { graph } = this;
     const [packed, scales] = [this.#reshaped.get(table) ?? graph.tensors.get(table), graph.tensors.get(scale)];
     const name = this.#moduleOf(node);
-    if (packed === undefined || scales === undefined || name === null) return;
+    if (packed === undefined || scales === undefined) return;
     const { attributes } = node;
     const [bits, block] = [attributes.get('bits') ?? 4, attributes.get('block_size') ?? 128];
     const isBytes = packed.dtype === 'U8';
@@ -421,7 +425,8 @@ class WeightFinder {
     const weight = isBytes
       ? this.#nBitsWeight({ rows, columns, block, bits }, packed, scales, zeros)
       : this.#dequantized(packed, scales, zeros, { axis: 1, block });
-    this.#name(`${name}.weight`, weight, weight);
+    if (name !== null) this.#name(`${name}.weight`, weight, weight);
+    else if (!isGeneratedName(packed.name)) this.#values.set(packed.name.replace(OF_QUANTIZER, ''), weight);
   }
 
   #addHeads(node: OnnxNode): void {
