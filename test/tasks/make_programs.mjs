@@ -3,7 +3,7 @@
 //   npx tsx test/tasks/make_programs.mjs PACKAGES MODELS [PART OF A TASK'S NAME]
 //
 // PACKAGES is a folder with @huggingface/transformers in node_modules. MODELS has exports by optimum 2.3.0, one folder for
-// each checkpoint, such as MODELS/bert-token/model.onnx.
+// each checkpoint, such as MODELS/bert-token/model.onnx. That of depth_anything is by torch.onnx.export of torch 2.13.
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,9 @@ const { env, pipeline } = await import(pathToFileURL(path).href);
 const root = mkdtempSync(join(tmpdir(), 'programs-'));
 writeModels(root);
 for (const [name, { from }] of Object.entries(modelFolders)) {
-  const folder = [name, from.split('/').at(-1)].map((each) => join(exports, each)).find((each) => existsSync(each));
+  const folder = [name, from?.split('/').at(-1) ?? name]
+    .map((each) => join(exports, each))
+    .find((each) => existsSync(each));
   if (folder === undefined) continue;
   mkdirSync(join(root, 'org', name, 'onnx'), { recursive: true });
   for (const file of readdirSync(folder))

@@ -2,14 +2,16 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { upscalerFiles } from './upscaler.js';
 
 const data = (path: string) => fileURLToPath(new URL(`../data/${path}`, import.meta.url));
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const json = (path: string): Record<string, unknown> => JSON.parse(readFileSync(path, 'utf8'));
 
 interface ModelFolder {
-  /** The checkpoint, below test/data. */
-  readonly from: string;
+  /** The checkpoint, below test/data. Default: that of `files`. */
+  readonly from?: string;
+  readonly files?: Readonly<Record<string, Uint8Array>>;
   /** Changes of config.json. */
   readonly config?: object;
   /** The content of tokenizer_config.json, and of tokenizer.json. Default: that of wordpiece/. */
@@ -190,6 +192,16 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
     processor: { image_processor_type: 'SiglipImageProcessor', size: { height: 24, width: 24 } },
   },
   depth_anything: { from: 'families/depth_anything', processor: image('DPTImageProcessor') },
+  swin2sr: {
+    files: upscalerFiles(),
+    processor: {
+      image_processor_type: 'Swin2SRImageProcessor',
+      do_rescale: true,
+      rescale_factor: 1 / 255,
+      do_pad: true,
+      pad_size: 8,
+    },
+  },
   clip: {
     from: 'families/clip',
     config: {
@@ -241,11 +253,15 @@ export const modelFolders: Readonly<Record<string, ModelFolder>> = {
 
 /** The files of a model, without weights in ONNX. */
 export function programModel(name: string): Record<string, Buffer> {
-  const { from, config = {}, tokenizer, vocabulary, processor } = modelFolders[name] as ModelFolder;
+  const { from, files = {}, config = {}, tokenizer, vocabulary, processor } = modelFolders[name] as ModelFolder;
   const text = (content: object) => Buffer.from(JSON.stringify(content));
-  return {
+  const checkpoint = from && {
     'config.json': text({ ...json(data(`${from}/config.json`)), ...config }),
     'model.safetensors': readFileSync(data(`${from}/model.safetensors`)),
+  };
+  return {
+    ...Object.fromEntries(Object.entries(files).map(([file, content]) => [file, Buffer.from(content)])),
+    ...checkpoint,
     ...(processor && { 'preprocessor_config.json': text(processor) }),
     ...(tokenizer && {
       'tokenizer.json': vocabulary ? text(vocabulary) : readFileSync(here('wordpiece/tokenizer.json')),

@@ -176,20 +176,28 @@ export const programs: Readonly<Record<string, (pipeline: Pipeline, pictures: Pi
     await synthesizer.dispose();
     return [output];
   },
-};
-
-/** Tasks that transformers.js lacks, or whose checkpoints optimum does not export. */
-export const ownPrograms: typeof programs = {
   async 'depth-estimation'(pipeline, { square }) {
     const estimator = await pipeline('depth-estimation', 'org/depth_anything');
-    const output = await estimator(square);
+    const { depth } = (await estimator(square)) as { depth: unknown };
     await estimator.dispose();
-    return [output];
+    return [depth];
   },
+};
+
+// transformers.js returns enlarged images with the padding of the model's input. It takes the first label of any model
+// as the foreground.
+/** Tasks that transformers.js lacks, or whose results differ. */
+export const ownPrograms: typeof programs = {
   async 'background-removal'(pipeline, { square }) {
     const remover = await pipeline('background-removal', 'org/segformer-background');
     const output = await remover(square);
     await remover.dispose();
+    return [output];
+  },
+  async 'image-to-image'(pipeline, { small }) {
+    const upscaler = await pipeline('image-to-image', 'org/swin2sr');
+    const output = await upscaler(small);
+    await upscaler.dispose();
     return [output];
   },
   async 'mask-generation'(pipeline, { square }) {
