@@ -298,7 +298,7 @@ it.each([
 
 /** Names of the builder for modules that a family calls differently. Each pattern is a module of the checkpoint. */
 const BUILDER_NAMES: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> = {
-  'reference3/lfm2': [
+  'families/lfm2': [
     [/\.operator_norm$/, '.operator_layernorm'],
     [/\.ffn_norm$/, '.ffn_layernorm'],
     [/\.self_attn\.out_proj$/, '.attn.o_proj.MatMul'],
@@ -310,14 +310,14 @@ const BUILDER_NAMES: Readonly<Record<string, readonly (readonly [RegExp, string]
     [/\.conv\.(in|out)_proj$/, '.conv.$1_proj.MatMul'],
     [/^model\.embedding_norm$/, 'model.layers.4.final_norm_layernorm'],
   ],
-  'reference3/hunyuan_v1_dense': [
+  'families/hunyuan_v1_dense': [
     [/\.self_attn\.query_layernorm$/, '.attn.q_norm.layernorm'],
     [/\.self_attn\.key_layernorm$/, '.attn.k_norm.layernorm'],
     [/\.self_attn\.(.)_proj$/, '.attn.$1_proj.MatMul'],
     [/\.mlp\.(.+)_proj$/, '.mlp.$1_proj.MatMul'],
     [/^model\.norm$/, 'model.layers.3.final_norm_layernorm'],
   ],
-  'reference3/phi': [
+  'families/phi': [
     [/\.self_attn\.dense$/, '.attn.o_proj.MatMul'],
     [/\.self_attn\.(.)_proj$/, '.attn.$1_proj.MatMul'],
     [/\.mlp\.(fc.)$/, '.mlp.$1.MatMul'],

@@ -147,7 +147,7 @@ const cases: readonly [name: string, folder: string, fold: (graph: Graph) => voi
   ],
   [
     "norms that add 1 to their weight, as ONNX Runtime's",
-    'reference/gemma',
+    'families/gemma',
     (graph) => {
       for (const [i, name] of graph.names(/norm\.weight$/).entries()) {
         const raised = graph.constant(
