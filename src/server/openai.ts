@@ -10,6 +10,7 @@ import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
+import { dialectOf } from './dialect.js';
 import { embeddings } from './embeddings.js';
 import type { Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
@@ -330,10 +331,13 @@ function refuseOtherMethods(app: Hono<NodeBindings>, endpoints: readonly Endpoin
   for (const [path, allowed] of paths)
     app.all(path.replace(/{(\w+)}/g, ':$1'), ({ req }) => {
       const headers = { allow: allowed.join(', ') };
-      return refused(new ApiError(405, `Not allowed: ${req.method} ${path}`, 'method_not_allowed', null, headers));
+      const error = new ApiError(405, `Not allowed: ${req.method} ${path}`, 'method_not_allowed', null, headers);
+      return refused(error, undefined, dialectOf(path));
     });
-  const unknown = ({ req }: Context) =>
-    refused(new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url'));
+  const unknown = ({ req }: Context) => {
+    const error = new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url');
+    return refused(error, undefined, dialectOf(req.path));
+  };
   app.all('/v1/*', unknown); // also if the app is mounted in another one, whose notFound would answer
   app.notFound(unknown);
 }

@@ -3,6 +3,7 @@
 import { randomInt } from 'node:crypto';
 import type { BatchedOptions, LogitsProcessor } from '../generate/index.js';
 import { type AnyRow, OPTION_ROWS, type ServerField } from '../generate/option-table.js';
+import { ApiError } from './errors.js';
 import { anyOf, array, integer, number, optional, type Read, record, type Schema, string } from './schema.js';
 
 /** The maximum number of answers to one prompt. */
@@ -37,7 +38,7 @@ export const samplingFields = {
     record(number({ min: -100, max: 100 }), {
       max: 1024,
       pattern: '^[0-9]{1,9}$',
-      description: 'Additions to logits by token id. Unknown ids have no effect.',
+      description: "Additions to logits by token id, from -100 to 100. Ids are those of the model's vocabulary.",
     }),
   ),
   seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'Equal seeds give equal answers.' })),
@@ -55,7 +56,8 @@ type Sampling = { readonly [Name in keyof typeof samplingFields]: Read<(typeof s
 
 /**
  * The options of a request for a model of `vocabulary` tokens. Without a seed, a random one is drawn. At a temperature
- * of 0 the most probable token is chosen, and options for sampling have no effect.
+ * of 0 the most probable token is chosen, and options for sampling have no effect. Throws ApiError 400 for a
+ * `logit_bias` with an id that the model does not have.
  */
 export function samplingOptions(request: Sampling, vocabulary: number): BatchedOptions {
   const { temperature, seed, logit_bias: bias } = request;
@@ -74,9 +76,15 @@ export function samplingOptions(request: Sampling, vocabulary: number): BatchedO
 
 /** Adds to the logits of some tokens. −100 forbids a token. */
 function biased(bias: Readonly<Record<string, number>>, vocabulary: number): LogitsProcessor {
-  const additions = Object.entries(bias)
-    .map(([id, value]) => [Number(id), value] as const)
-    .filter(([id]) => id < vocabulary);
+  const additions = Object.entries(bias).map(([id, value]) => [Number(id), value] as const);
+  const unknown = additions.find(([id]) => id >= vocabulary)?.[0];
+  if (unknown !== undefined)
+    throw new ApiError(
+      400,
+      `'logit_bias' has the token ${unknown}, expected ids from 0 to ${vocabulary - 1}`,
+      'invalid_value',
+      'logit_bias',
+    );
   return (scores) => {
     for (const [id, value] of additions) {
       const change = value <= -100 ? Number.NEGATIVE_INFINITY : value;

@@ -60,6 +60,8 @@ function refusal({ issue, path }: ReturnType<typeof innermost>, value: unknown):
     return new ApiError(400, describe(param), code, param);
   }
   const found = path.reduce<unknown>((inside, key) => Object(inside)[key], value);
+  if (path.length === 0)
+    return new ApiError(400, `The body is ${describeValue(found)}, expected ${issue.message}`, 'invalid_value');
   return found === undefined
     ? new ApiError(400, `'${param}' is missing, expected ${issue.message}`, 'missing_required_parameter', param)
     : new ApiError(400, `'${param}' is ${describeValue(found)}, expected ${issue.message}`, 'invalid_value', param);
@@ -91,7 +93,8 @@ export function string(rules: StringRules = {}): Schema<string> {
     minLength > 0 ? `at least ${minLength}` : '',
     maxLength < Number.POSITIVE_INFINITY ? `at most ${maxLength}` : '',
   ].filter(Boolean);
-  const kind = limits.length > 0 ? `text of ${limits.join(', ')} characters` : 'text';
+  const unit = limits.length === 1 && minLength === 1 ? 'character' : 'characters';
+  const kind = limits.length > 0 ? `text of ${limits.join(', ')} ${unit}` : 'text';
   const expected = regex ? `${kind} that matches ${pattern}` : kind;
   const fits = (text: string) => {
     if (regex?.test(text) === false) return false;
@@ -126,7 +129,7 @@ export function number({ min, max, above = false, description }: NumberRules): S
 }
 
 export function integer({ min, max, description }: NumberRules): Schema<number> {
-  const expected = `an integer from ${min} to ${max}`;
+  const expected = min === max ? `${min}` : `an integer from ${min} to ${max}`;
   return withJson(z.int({ error: () => expected }).check(z.gte(min), z.lte(max)), { description });
 }
 

@@ -267,6 +267,14 @@ describe("Anthropic's Messages API", () => {
     await expect(call).rejects.toThrow(/messages\[0\]\.content\[0\]/);
   });
 
+  it('refuses paths that do not exist, in the form that its clients read', async () => {
+    const batches = client().messages.batches.create({ requests: [] });
+    await expect(batches).rejects.toMatchObject({
+      status: 404,
+      error: { type: 'error', error: { type: 'not_found_error' } },
+    });
+  });
+
   it('counts the tokens that a message reads', async () => {
     const tools = [{ name: 'weather', description: 'Tells it.', input_schema: schema as never }];
     const said = { model: 'stories', system: 'Be brief.', messages: [{ role: 'user' as const, content: prompt }] };
@@ -286,7 +294,18 @@ describe("Ollama's API", () => {
     const { message, model } = await client().chat(given);
     expect([message.content, model]).toEqual([story, 'stories']);
     const sampling = client().chat({ ...given, options: { mirostat: 2 } });
-    await expect(sampling).rejects.toThrow(/mirostat/);
+    await expect(sampling).rejects.toThrow("'options.mirostat' is 2, expected 0");
+    const typical = { temperature: 1, seed: 1, num_predict: 24 };
+    const [free, bound] = await Promise.all(
+      [1, 0.01].map((typical_p) => client().chat({ ...given, options: { ...typical, typical_p } })),
+    );
+    expect(bound?.message.content).not.toBe(free?.message.content);
+  });
+
+  it('refuses paths that do not exist, in the form that its clients read', async () => {
+    await expect(client().delete({ model: 'stories' })).rejects.toThrow('Unknown request URL: DELETE /api/delete');
+    const other = await fetch(`${server.url}/api/chat`, { method: 'PUT' });
+    expect([other.status, await other.json()]).toEqual([405, { error: 'Not allowed: PUT /api/chat' }]);
   });
 
   it('embeds one text by the former path', async () => {

@@ -163,6 +163,13 @@ describe('requests', () => {
     expect(await refusal(path, { ...base, prompt: 'x'.repeat(30_000) })).toMatchObject({ status: 413 });
     expect(await refusal(path, base, { headers: { 'content-type': 'text/plain' } })).toMatchObject({ status: 415 });
     expect(await refusal(path, null, { body: '{' })).toMatchObject({ status: 400, code: 'invalid_json' });
+    for (const body of ['[]', '"x"', 'null'])
+      expect(await refusal(path, null, { body })).toMatchObject({
+        param: null,
+        message: `The body is ${body}, expected an object`,
+      });
+    const bias = { logit_bias: { 999999: 5 } };
+    expect(await refusal(path, { ...base, ...bias })).toMatchObject({ status: 400, param: 'logit_bias' });
     for (const unknown of ['/v1/nothing', '/nothing'])
       expect(await refusal(unknown, {})).toMatchObject({ status: 404, code: 'unknown_url' });
     const chat = { model: 'stories', messages: [{ role: 'user', content: 'x' }] };

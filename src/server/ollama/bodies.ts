@@ -53,6 +53,7 @@ export const options = optional(
     top_k: optional(integer({ min: 0, max: INT.max })),
     top_p: optional(number({ min: 0, max: 1, above: true })),
     min_p: optional(number({ min: 0, max: 1 })),
+    typical_p: optional(number({ min: 0, max: 1, above: true })),
     repeat_penalty: optional(number({ min: 0, max: 100, above: true })),
     presence_penalty: optional(number({ min: -2, max: 2 })),
     frequency_penalty: optional(number({ min: -2, max: 2 })),

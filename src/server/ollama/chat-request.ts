@@ -17,7 +17,8 @@ export function requestOf({
     repeat_penalty,
     ...sampling
   } = (modelOptions ?? {}) as Partial<NonNullable<ChatBody['options']>>;
-  const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
+  const choosing = ['temperature', 'top_k', 'top_p', 'min_p', 'typical_p', 'seed', 'stop'];
+  const known = [...choosing, 'presence_penalty', 'frequency_penalty'];
   let calls = 0;
   let answered = 0;
   return {
