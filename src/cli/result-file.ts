@@ -2,11 +2,11 @@
 // length.
 
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { withPath } from '../io/atomic-write.js';
+import { isFolder, withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 import { writeWhole } from './whole-file.js';
 
@@ -40,6 +40,7 @@ export class ResultFile {
    * index or other settings, unless it may be overwritten. Throws the system's errors.
    */
   static async open(path: string, settings: Index['settings'], overwrite: boolean): Promise<ResultFile> {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw isFolder(path);
     const found = overwrite ? null : await readIndex(path);
     if (found === null && !overwrite && existsSync(path))
       throw new ArgumentError(`${path} exists, but has no index to continue from: give --overwrite, or another file`);

@@ -68,6 +68,11 @@ describe('simdformer chat', () => {
     const isFolder = `simdformer: ${folder.at('stories')}: it is a folder (EISDIR)\n`;
     expect(await talk(['x'], '--restore', folder.at('stories'))).toMatchObject({ code: 1, stderr: isFolder });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
+    for (const more of ['--system=x', '--tools=x.json', '--context=64', '--when-full=shift'])
+      expect(await talk(['x'], '--restore', saved, more)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`'--restore <file>' cannot be used with option '${more.split('=')[0]}`),
+      });
     // The answer of packed weights is that of the library.
     const device = await createDevice({ threads: 2 });
     const packed = new Chat(await loadModel(device, model, { weights: 'int4' }));

@@ -1,7 +1,8 @@
 // Jobs that are killed, and go on.
 
 import { spawn } from 'node:child_process';
-import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type JobInput, type LineJob, runLineJob } from '../../src/cli/line-jobs.js';
@@ -116,6 +117,10 @@ describe('a job', () => {
     await writeFile(folder.at('other.txt'), 'mine');
     await expect(runLineJob(job(['a'], 'other.txt'))).rejects.toThrow('has no index to continue from');
     expect(await read('other.txt')).toBe('mine');
+    await mkdir(folder.at('inside'));
+    for (const overwrite of [false, true])
+      await expect(runLineJob(job(['a'], 'inside', { overwrite }))).rejects.toThrow('is a folder, expected a file');
+    expect(existsSync(folder.at('inside.index.json'))).toBe(false);
     await runLineJob(job(['a', 'b'], 'cut.txt'));
     await writeFile(folder.at('cut.txt'), 'A');
     await expect(runLineJob(job(['a', 'b'], 'cut.txt'))).rejects.toThrow('shorter than its index');

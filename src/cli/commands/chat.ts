@@ -50,7 +50,12 @@ export function chatCommand(): Command {
         .default(WHEN_FULL[0]),
     )
     .option('--image <file...>', 'images of the first message, for a model that reads images (default: none)')
-    .option('--restore <file>', 'file of a conversation to continue, written by /save (default: a new conversation)')
+    .addOption(
+      new Option(
+        '--restore <file>',
+        'file of a conversation to continue, written by /save, with its settings (default: a new conversation)',
+      ).conflicts(['system', 'tools', 'context', 'whenFull']),
+    )
     .option(
       '--draft <model>',
       "speculative decoding by a smaller model with the same vocabulary; 'prompt' guesses from the text so far, 'mtp' by the model's own layer (default: automatic, from the text so far)",
