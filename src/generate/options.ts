@@ -33,10 +33,12 @@ export function resolveOptions(
   const { cache } = options;
   const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
-  const left = maxLength - longest(prompts) + 1;
+  const promptLength = longest(prompts);
+  const left = maxLength - promptLength + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
-  if (room < 1) refuseOptions(`a prompt is longer than the model's maxLength, ${maxLength}`);
-  const settings = settingsOf(model, options, lengthsOf(model, options, longest(prompts), room));
+  if (room < 1)
+    refuseOptions(`a prompt has ${promptLength} tokens, more than the model's maxLength, ${maxLength}: shorten it`);
+  const settings = settingsOf(model, options, lengthsOf(model, options, promptLength, room));
   checkLengths(model, settings, { maxLength, room });
   const maxSequences = maxCacheRows(model.device);
   checkLimits(settings, maxSequences);

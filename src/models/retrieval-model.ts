@@ -217,11 +217,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 }
 
-/** A list of texts, or one; an empty list has no tokens either. */
+/** A list of texts, or one; an empty list has no tokens either. Null is neither, and refused as a text. */
 function isTexts(source: Tokens | string | readonly string[]): source is string | readonly string[] {
-  return (
-    typeof source === 'string' || (Array.isArray(source) && (source.length === 0 || typeof source[0] === 'string'))
-  );
+  return Array.isArray(source) ? typeof (source[0] ?? '') === 'string' : typeof (source ?? '') !== 'object';
 }
 
 /** The result of a list; of one text its only entry. */

@@ -129,6 +129,8 @@ async function openModel(
   from: ModelLocation,
   options: LoadModelOptions,
 ): Promise<LoadedModel | Transformer> {
+  if (typeof device?.unscoped !== 'function')
+    throw new ArgumentError(`loadModel: device is ${describeValue(device)}, expected await createDevice()`);
   const checked = checkLoadOptions(options);
   const { baseModel, targetLang, hub, signal } = checked;
   const source = await openSource(from, { ...hub, signal });

@@ -66,7 +66,7 @@ it('streams, stops and leaves the batch as usual', async () => {
 
 it("is off by default, and has no attention maps beyond the model's length", async () => {
   const model = makeModel({ ...decoderOnly, maxLength });
-  await expect(model.generate([prompts[3]!])).rejects.toThrow("longer than the model's maxLength");
+  await expect(model.generate([prompts[3]!])).rejects.toThrow("more than the model's maxLength");
   await expect(model.generate([[3]], { ...options, outputAttentions: true })).rejects.toThrow('outputAttentions');
   const { attentions } = await model.generate([[3]], { ...options, maxNewTokens: 8, outputAttentions: true });
   expect(attentions?.decoder[0]?.shape.at(-1)).toBe(8);

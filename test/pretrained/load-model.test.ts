@@ -160,6 +160,12 @@ describe('folders of Transformer.save', () => {
   });
 });
 
+it.each([['org/name', {}], [null], [createDevice()]])('refuses %s in place of a device', async (given, from = 'x') => {
+  const message = /^loadModel: device is .*, expected await createDevice\(\)$/;
+  for (const load of [loadModel, loadTextModel])
+    await expect(load(given as never, from as never)).rejects.toThrow(message);
+});
+
 it('refuses labels that repeat', async () => {
   const given = { head: 'sequence-classification', labels: ['a', 'b', 'a'] } as const;
   await expect(loadModel(device, testData('families/bert-pooler').path, given)).rejects.toThrow(

@@ -52,6 +52,13 @@ describe('vectors of texts', () => {
     await near({ normalize: true }, 'encode_normalized');
     await near({ truncateDim: 8 }, 'encode_truncate_8');
     await near({ truncateDim: 8, normalize: true }, 'encode_truncate_8_normalized');
+    const wrong: [unknown, string][] = [
+      [null, 'the texts are null'],
+      [5, 'the texts are 5'],
+      [[null], 'text 0 is null'],
+    ];
+    for (const [texts, message] of wrong)
+      await expect(model.encode(texts as string)).rejects.toThrow(`encode: ${message}`);
     await expect(model.encode('a', { promptName: 'nothing' })).rejects.toThrow(/no prompt "nothing", but .*title/);
     model.dispose();
   });

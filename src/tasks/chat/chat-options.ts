@@ -111,7 +111,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): Checke
   if (!model.tokenizer) throw new ArgumentError('Chat: the model has no tokenizer; set model.tokenizer');
   if (!model.tokenizer.chatTemplate && !options?.chatTemplate)
     throw new ArgumentError(
-      'Chat: the tokenizer has no chat template, as of models that were not made for conversations; give { chatTemplate }',
+      'Chat: the tokenizer has no chat template: choose a model that was trained for conversations, or give { chatTemplate }',
     );
   checkOptions('Chat', options, {
     system: 'string',
