@@ -203,7 +203,7 @@ function endpointsOf(models: ModelPool, isClosing: () => boolean): Endpoint[] {
     ...pipelines(models),
     listModels(models),
     retrieveModel(models),
-    health(models, isClosing),
+    health(isClosing),
   ];
 }
 
