@@ -126,6 +126,17 @@ if (folder) {
       ]);
     });
 
+    it('has the sources of the addon for MPI, which `simdformer mpi build` compiles', async () => {
+      const cli = join(folder as string, 'node_modules/simdformer/dist/cli/main.js');
+      const env = { ...process.env, SIMDFORMER_MPI: join(folder as string, 'mpi') };
+      const { stdout } = await run(process.execPath, [cli, 'mpi', 'info'], { env });
+      expect(stdout).toBe('None is built: `simdformer mpi build` does it.\n');
+      const mpi = await run('mpicxx', ['--version']).catch(() => null);
+      if (mpi === null) return;
+      const built = await run(process.execPath, [cli, 'mpi', 'build'], { env });
+      expect(built.stdout).toMatch(/^The addon for \w+ is built: /);
+    });
+
     it('has no script that npm runs or warns about when it installs a package', async () => {
       const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
       const run = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare'];
@@ -196,7 +207,9 @@ if (folder) {
       expect(optionalDependencies).toBeUndefined(); // until the addons are named there by a release
       const files = await readdir(own, { recursive: true, withFileTypes: true });
       const names = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));
-      expect(names.filter((name) => /\.(cc|h|o|gyp|safetensors)$/.test(name))).toEqual([]);
+      const sources = names.filter((name) => /\.(cc|h|o|gyp|safetensors)$/.test(name));
+      const others = sources.filter((name) => !name.startsWith(join(own, 'native/mpi')));
+      expect(others).toEqual([]); // `simdformer mpi build` compiles those of MPI
       expect((await stat('build/Release/simdformer.node')).size).toBeLessThan(2.65e6);
     });
 
