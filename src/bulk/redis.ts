@@ -49,7 +49,7 @@ export interface ConnectOptions {
   readonly isPatient?: boolean;
 }
 
-const ADVICE = 'bulk inference stands on BullMQ and ioredis: `npm install bullmq ioredis`';
+const ADVICE = 'bulk inference needs BullMQ and ioredis: `npm install bullmq ioredis`';
 
 /** Loads BullMQ. Throws DeviceError, with the install command, if it is missing. */
 export async function loadBullMQ(): Promise<BullMQ> {
