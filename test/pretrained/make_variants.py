@@ -193,6 +193,16 @@ CASES.update({
         ["loss", "encoder_last_hidden_state"], [[3, 4, 5, 6, 7, 8, 1], [5, 1]],
     ),
     "LongT5 with windows": ("LongT5ForConditionalGeneration", long_t5, dict(input_ids=[[3, 4, 5, 6, 7, 8, 9, 1]], labels=[[4, 5, 1]]), ["loss", "logits"], [[3, 4, 5, 6, 7, 8, 1]]),
+    # In the first row, a block of tokens is padding. In the second one, padding ends within a block.
+    "LongT5 with padding before the source": (
+        "LongT5ForConditionalGeneration", dict(long_t5, encoder_attention_type="transient-global"),
+        dict(input_ids=[[0, 0, 0, 0, 3, 4, 5, 6, 7, 8, 1], [0, 0, 5, 4, 3, 8, 7, 6, 2, 5, 1]], attention_mask=[[0] * 4 + [1] * 7, [0] * 2 + [1] * 9], labels=[[4, 5, 1], [7, 1, -100]]),
+        ["loss", "encoder_last_hidden_state"], None,
+    ),
+    "LongT5's encoder with padding between tokens": (
+        "LongT5EncoderModel", dict(long_t5, encoder_attention_type="transient-global"),
+        dict(input_ids=[[3, 0, 4, 5, 0, 0, 6, 7, 8, 1]], attention_mask=[[1, 0, 1, 1, 0, 0, 1, 1, 1, 1]]), ["last_hidden_state"], None,
+    ),
     "LongT5's encoder": ("LongT5EncoderModel", dict(long_t5, encoder_attention_type="transient-global"), dict(input_ids=[[3, 4, 5, 6, 7, 8, 1]]), ["last_hidden_state"], None),
 })
 CASES.update({

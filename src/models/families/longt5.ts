@@ -6,7 +6,7 @@ import type { Initializer } from '../../nn/init.js';
 import { type Block, blocksOf, byDistance, type Globals, halves } from '../../nn/local-global-attention.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import { BucketBias, bucketOf } from '../../nn/position-bias.js';
-import type { Sequences } from '../../nn/sequences.js';
+import { Sequences } from '../../nn/sequences.js';
 import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { attention } from '../../ops/attention.js';
@@ -14,7 +14,7 @@ import { attentionWeights } from '../../ops/attention-weights.js';
 import { concat, gather, permute } from '../../ops/move.js';
 import { sum } from '../../ops/reduce.js';
 import type { Family } from '../family.js';
-import { type ModelOutput, type PaddingUse, unpackMaps } from '../inputs.js';
+import { type ModelOutput, type PaddedBatch, unpackMaps } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { T5, T5Encoder, t5, t5Stack } from './t5.js';
@@ -35,6 +35,10 @@ export class LongT5 extends T5 {
   /** Graphs have the projections of the sums a second time. */
   override ignores(name: string): boolean {
     return isCopy(name);
+  }
+
+  protected override sequencesOf(padded: PaddedBatch): Sequences {
+    return new SequencesInRows(padded);
   }
 
   /**
@@ -65,9 +69,8 @@ export class LongT5Encoder extends T5Encoder {
     return isCopy(name);
   }
 
-  /** Blocks of tokens begin with the first token of a text. */
-  protected override paddingUse(): PaddingUse {
-    return 'dropped';
+  protected override sequencesOf(padded: PaddedBatch): Sequences {
+    return new SequencesInRows(padded);
   }
 
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
@@ -158,9 +161,20 @@ interface SideIndices {
 
 type SideCache = WeakMap<Sequences, SideIndices>;
 
+/** Sequences that may begin after padding. Blocks of tokens are counted from the start of a row, as in transformers. */
+class SequencesInRows extends Sequences {
+  /** Column in its row at which each sequence begins. */
+  readonly firstColumns: readonly number[];
+
+  constructor({ sequences, starts }: PaddedBatch) {
+    super(sequences.positions, sequences.lengths, sequences.counts, sequences.isToken);
+    this.firstColumns = starts;
+  }
+}
+
 /**
  * Attention to the tokens within a window and to normalized sums of blocks of tokens, which are projected like tokens.
- * Tokens after the last whole block belong to it.
+ * Tokens after the last whole block belong to it. A block that is padding has the sum 0, to which tokens attend.
  */
 class TransientGlobalAttention extends MultiHeadAttention {
   readonly globalNorm: Norm;
@@ -216,51 +230,77 @@ class TransientGlobalAttention extends MultiHeadAttention {
   }
 }
 
-function sideIndicesOf(batch: Sequences, { window, block, buckets, maxDistance }: SideSizes): SideIndices {
+/** The sum of each token of each sequence. It is −1 for padding, and for all tokens of a sequence without sums. */
+function sumsOfTokens(batch: Sequences, block: number): Int32Array[] {
+  const firstColumns = batch instanceof SequencesInRows ? batch.firstColumns : [];
+  return batch.counts.map((count, i) => {
+    const first = firstColumns[i] ?? 0;
+    const isToken = batch.isToken?.[i] ?? Array<boolean>(count).fill(true);
+    const ends = isToken.filter((isReal, position) => isReal && (first + position) % block === block - 1);
+    return Int32Array.from(isToken, (isReal, position) =>
+      isReal ? Math.min(Math.floor((first + position) / block), ends.length - 1) : -1,
+    );
+  });
+}
+
+function sideIndicesOf(batch: Sequences, sizes: SideSizes): SideIndices {
   const { counts, starts, total } = batch;
-  const globals = counts.map((count) => Array.from({ length: Math.floor(count / block) }, (_, i) => i));
+  const tokenSums = sumsOfTokens(batch, sizes.block);
+  const globals = tokenSums.map((ofTokens) =>
+    Array.from({ length: ofTokens.reduce((max, sum) => Math.max(max, sum), -1) + 1 }, (_, i) => i),
+  );
   const firsts: number[] = [];
-  let sums = 0;
-  for (const { length } of globals) {
-    firsts.push(total + sums);
-    sums += length;
+  const tokensOfSums: number[][] = []; // rows of the tokens of each sum of all sequences
+  for (const [sequence, { length }] of globals.entries()) {
+    firsts.push(total + tokensOfSums.length);
+    const rows = Array.from({ length }, (): number[] => []);
+    for (let token = 0; token < (counts[sequence] as number); token++)
+      rows[tokenSums[sequence]?.[token] as number]?.push((starts[sequence] as number) + token);
+    tokensOfSums.push(...rows);
   }
-  const width = 2 * block - 1; // the last sum has the tokens of an incomplete block, too
-  const members = new Int32Array(sums * width).fill(total);
-  for (const [sequence, sequenceSums] of globals.entries())
-    for (const sum of sequenceSums) {
-      const end = sum === sequenceSums.length - 1 ? (counts[sequence] as number) : (sum + 1) * block;
-      const start = ((firsts[sequence] as number) - total + sum) * width;
-      for (let token = sum * block; token < end; token++)
-        members[start + token - sum * block] = (starts[sequence] as number) + token;
-    }
-  const blocks = blocksOf(batch, globals, window);
-  const [queries, columns] = [0, 1].map((side) =>
-    blocks.reduce((max, entry) => Math.max(max, side === 0 ? entry.queries : entry.keys.length), 0),
-  ) as [number, number];
-  const shape = [blocks.length, queries, columns] as const;
-  const mask = new Int32Array(blocks.length * queries * columns);
-  const biasRows = new Int32Array(mask.length);
-  const bucket = (distance: number) => bucketOf(distance, buckets, maxDistance, true);
-  for (const [i, { sequence, query, queries: queryCount, keys }] of blocks.entries()) {
-    const count = globals[sequence]?.length ?? 0;
-    for (let row = 0; row < queryCount; row++) {
-      const [offset, position] = [(i * queries + row) * columns, query + row];
-      const ownSum = Math.min(Math.floor(position / block), count - 1);
-      for (const [column, key] of keys.entries()) {
-        const isSum = column < count;
-        mask[offset + column] = Number(isSum || Math.abs(key - position) < window);
-        biasRows[offset + column] = isSum ? buckets + bucket(key - ownSum) : bucket(key - position);
-      }
-    }
-  }
+  const width = tokensOfSums.reduce((max, { length }) => Math.max(max, length), 0);
+  const members = new Int32Array(tokensOfSums.length * width).fill(total);
+  for (const [i, rows] of tokensOfSums.entries()) members.set(rows, i * width);
+  const blocks = blocksOf(batch, globals, sizes.window);
   const keys = blocks.flatMap(({ sequence, keys: blockKeys }) =>
     blockKeys.map((key, column) => {
       const isSum = column < (globals[sequence]?.length ?? 0);
       return ((isSum ? firsts : starts)[sequence] as number) + key;
     }),
   );
-  return { blocks, globals, members, width, keys: Int32Array.from(keys), mask, biasRows, shape };
+  const pairs = pairsOf(blocks, batch, globals, tokenSums, sizes);
+  return { blocks, globals, members, width, keys: Int32Array.from(keys), ...pairs };
+}
+
+/** Which queries of the blocks attend to which keys, and the rows of their biases. */
+function pairsOf(
+  blocks: readonly Block[],
+  { isToken }: Sequences,
+  globals: Globals,
+  tokenSums: readonly Int32Array[],
+  { window, buckets, maxDistance }: SideSizes,
+): Pick<SideIndices, 'mask' | 'biasRows' | 'shape'> {
+  const [queries, columns] = [0, 1].map((side) =>
+    blocks.reduce((max, entry) => Math.max(max, side === 0 ? entry.queries : entry.keys.length), 0),
+  ) as [number, number];
+  const mask = new Int32Array(blocks.length * queries * columns);
+  const biasRows = new Int32Array(mask.length);
+  const bucket = (distance: number) => bucketOf(distance, buckets, maxDistance, true);
+  for (const [i, { sequence, query, queries: queryCount, keys }] of blocks.entries()) {
+    const count = globals[sequence]?.length ?? 0;
+    const isReal = (position: number) => isToken?.[sequence]?.[position] ?? true;
+    for (let row = 0; row < queryCount; row++) {
+      const [offset, position] = [(i * queries + row) * columns, query + row];
+      const ownSum = tokenSums[sequence]?.[position] as number;
+      for (const [column, key] of keys.entries()) {
+        const isSum = column < count;
+        const isNear = Math.abs(key - position) < window && isReal(key);
+        mask[offset + column] = Number(isReal(position) && (isSum || isNear));
+        biasRows[offset + column] = isSum ? buckets + bucket(key - ownSum) : bucket(key - position);
+      }
+    }
+  }
+  return { mask, biasRows, shape: [blocks.length, queries, columns] };
 }
 
 const { gguf: _, encoderOnly: __, ...plain } = t5;
