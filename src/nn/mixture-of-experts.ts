@@ -56,6 +56,8 @@ export interface MixtureOfExpertsOptions {
   readonly normalized?: boolean | undefined;
   /** Least divisor of normalized weights (ERNIE 4.5). Default: 0. */
   readonly minSum?: number | undefined;
+  /** Added to the divisor of normalized weights (LFM2). Default: 0. */
+  readonly sumEpsilon?: number | undefined;
   /** Multiplies the weights. Default: 1. */
   readonly scale?: number | undefined;
   /**
@@ -98,6 +100,7 @@ const kinds = {
   routerScale: 'positive',
   expertScales: [true, false],
   minSum: 'notNegative',
+  sumEpsilon: 'notNegative',
   gated: [true, false],
 } as const;
 
@@ -107,8 +110,8 @@ type CompleteOptions = Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
 function complete(options: MixtureOfExpertsOptions): CompleteOptions {
   const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
   const { activation = 'silu', gated = true, fused = false, bias = false, limit = null } = rest;
-  const { weights = 'softmax', normalized = false, minSum = 0, scale = 1, choiceBias = false } = rest;
-  const { routerScale = 1, expertScales = false } = rest;
+  const { weights = 'softmax', normalized = false, minSum = 0, sumEpsilon = 0, scale = 1 } = rest;
+  const { choiceBias = false, routerScale = 1, expertScales = false } = rest;
   checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
   checkActivation('MixtureOfExperts', activation);
   checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
@@ -117,7 +120,7 @@ function complete(options: MixtureOfExpertsOptions): CompleteOptions {
   if (!gated && (fused !== false || limit !== null))
     throw new ArgumentError('MixtureOfExperts: gated is false, expected true with `fused` or `limit`');
   const sizes = { dModel, dFF, experts, chosen };
-  const routing = { weights, normalized, minSum, scale, choiceBias, routerScale, expertScales };
+  const routing = { weights, normalized, minSum, sumEpsilon, scale, choiceBias, routerScale, expertScales };
   return { ...sizes, ...routing, activation, gated, fused, bias, limit };
 }
 
@@ -226,15 +229,21 @@ export class MixtureOfExperts extends Module {
 
   /** The factors of the chosen experts, given their scores: float32 [N, chosen] both. */
   #weightsOf(values: Tensor, indices: Tensor): Tensor {
-    const { chosen, normalized, minSum, scale: factor, weights: kind } = this.#options;
+    const { normalized, scale: factor, weights: kind } = this.#options;
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
-    const total = () => sum(raw, { axis: -1, keepDims: true });
-    const divisor = () => (minSum > 0 ? clamp(total(), { min: minSum }) : total());
-    const shared = normalized ? div(raw, divisor()) : raw;
+    const shared = normalized ? this.#normalized(raw) : raw;
     const scaled = factor === 1 ? shared : scale(shared, factor);
     if (this.expertScales === null) return scaled;
-    const factors = embedding(this.expertScales.reshape(-1, 1), indices).reshape(-1, chosen);
+    const factors = embedding(this.expertScales.reshape(-1, 1), indices).reshape(scaled.shape);
     return mul(scaled, factors);
+  }
+
+  /** Divides the weights of each token by their sum. */
+  #normalized(weights: Tensor): Tensor {
+    const { minSum, sumEpsilon } = this.#options;
+    const total = sum(weights, { axis: -1, keepDims: true });
+    const atLeast = minSum > 0 ? clamp(total, { min: minSum }) : total;
+    return div(weights, sumEpsilon > 0 ? add(atLeast, sumEpsilon) : atLeast);
   }
 
   #choose(scores: Tensor, chosen: number): { values: Tensor; indices: Tensor } {

@@ -83,6 +83,7 @@ export class Lfm2Moe extends Lfm2 {
       ...expertSizes(config, 'num_experts', 'moe_intermediate_size'),
       weights: 'sigmoid',
       normalized: config.flag('norm_topk_prob'),
+      sumEpsilon: 1e-6,
       scale: config.number('routed_scaling_factor'),
       choiceBias: config.flag('use_expert_bias'),
     });
