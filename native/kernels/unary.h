@@ -25,7 +25,8 @@ namespace unary {
   X(LeakyRelu, "unary.leakyRelu") \
   X(Softplus, "unary.softplus")   \
   X(SmoothL1, "unary.smoothL1")   \
-  X(XLogX, "unary.xlogx")
+  X(XLogX, "unary.xlogx")         \
+  X(NormalCdf, "unary.normalCdf")
 
 struct Exp {
   SIMD_INLINE static Vf value(Vf x, Vf, Vf) { return exp(x); }
@@ -124,6 +125,17 @@ struct SmoothL1 {
 struct XLogX {
   SIMD_INLINE static Vf value(Vf x, Vf, Vf) { return x == splat(0.f) ? splat(0.f) : x * log(x); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return dy * (log(x) + splat(1.f)); }
+};
+
+// Φ(x), the standard normal distribution function.
+struct NormalCdf {
+  SIMD_INLINE static Vf value(Vf x, Vf, Vf) {
+    const Vf tail = normal(x).tail;
+    return x > splat(0.f) ? splat(1.f) - tail : tail;
+  }
+  SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) {
+    return dy * (normal(x).gaussian * splat(.3989422804014327f));  // 1/√2π
+  }
 };
 
 enum Kind : uint32_t {

@@ -10,8 +10,11 @@ import { ModelConfig } from './model-config.js';
 
 const activations: Readonly<Record<string, Activation>> = {
   relu: 'relu',
+  relu2: 'relu2',
+  relu6: 'relu6',
   gelu: 'gelu',
   gelu_python: 'gelu',
+  gelu_10: 'gelu10',
   gelu_new: 'gelu_tanh',
   gelu_fast: 'gelu_tanh',
   gelu_accurate: 'gelu_tanh',
@@ -19,18 +22,20 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_python_tanh: 'gelu_tanh',
   hardswish: 'hardSwish',
   quick_gelu: 'quickGelu',
+  laplace: 'laplace',
   leaky_relu: 'leakyRelu',
   linear: 'none',
   mish: 'mish',
   silu: 'silu',
   swish: 'silu',
   sigmoid: 'sigmoid',
+  sqrtsoftplus: 'sqrtSoftplus',
   tanh: 'tanh',
 };
 
 /**
  * Activation by transformers' name. `gelu` is the exact one; `gelu_new`, `gelu_fast` and others are the approximation
- * by tanh. Throws FormatError for an unknown name.
+ * by tanh. Throws FormatError for an unknown name, and for `prelu` and `xielu`, which have parameters.
  */
 export function activationOf(name: unknown): Activation {
   if (typeof name === 'string' && Object.hasOwn(activations, name)) return activations[name] as Activation;

@@ -36,8 +36,6 @@ export interface FeedForwardOptions {
   readonly outScale?: number | undefined;
   /** Changes the gate before the activation; see `sparseGates`. Default: none. */
   readonly gateFilter?: ((gates: Tensor) => Tensor) | null | undefined;
-  /** True if the hidden features are squared after the activation (squared ReLU). Default: false. */
-  readonly squared?: boolean | undefined;
   /** Normalizes what the last projection reads (BitNet). Default: none. */
   readonly hiddenNorm?: (() => Norm) | null | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
@@ -72,7 +70,6 @@ export class FeedForward extends Module {
   readonly #gate: 0 | 1;
   readonly hiddenNorm: Norm | null;
   readonly #gateFilter: ((gates: Tensor) => Tensor) | null;
-  readonly #squared: boolean;
   readonly #scales: readonly [gate: number, out: number];
   /** If set, receives each pass. The activation is then a step of its own. */
   observe: ((pass: FeedForwardPass) => void) | null = null;
@@ -97,7 +94,6 @@ export class FeedForward extends Module {
     this.linear2 = new Linear(init, dFF, dModel, outBias);
     this.#gate = fused === 'gateLast' ? 1 : 0;
     this.hiddenNorm = options.hiddenNorm?.() ?? null;
-    this.#squared = options.squared ?? false;
     this.#gateFilter = options.gateFilter ?? null;
     this.#scales = [options.gateScale ?? 1, options.outScale ?? 1];
     this.linear3 = gated && !fused ? new Linear(init, dModel, dFF, bias) : null;
@@ -114,10 +110,9 @@ export class FeedForward extends Module {
     const filter = this.#gateFilter;
     // The kernel of a product can also activate and drop, if no step comes between.
     const isActivated = filter === null && gateScale === 1 && observe === null;
-    const isDropped = isActivated && !this.#squared && !isFused && linear3 === null && hiddenNorm === null;
+    const isDropped = isActivated && !isFused && linear3 === null && hiddenNorm === null;
     const gates = isActivated ? gate(activation, isDropped ? dropout : null) : scaled(gate(), gateScale);
-    const active = isActivated ? gates : activate('FeedForward', filter?.(gates) ?? gates, activation);
-    const hidden = this.#squared ? mul(active, active) : active; // [N, dFF], as all before the last projection
+    const hidden = isActivated ? gates : activate('FeedForward', filter?.(gates) ?? gates, activation); // [N, dFF]
     const factor = isFused ? half(1 - this.#gate) : linear3?.forward(x);
     const product = factor ? mul(hidden, factor) : hidden;
     const normed = hiddenNorm?.forward(product) ?? product;
@@ -136,7 +131,6 @@ const kinds = {
   gateFilter: orNull('function'),
   gateScale: 'number',
   outScale: 'number',
-  squared: [true, false],
   hiddenNorm: orNull('function'),
   dModel: 'any',
   dFF: 'any',

@@ -2,9 +2,12 @@ import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOneOf, checkOptions } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
+import { add, mul, scale } from './binary.js';
 import { contiguous } from './contiguous.js';
+import { clamp, sqrt, unary } from './unary.js';
 
-const activations = [
+/** Activations of the kernels. */
+const simple = [
   'none',
   'relu',
   'gelu',
@@ -20,11 +23,30 @@ const activations = [
   'softplus',
 ] as const;
 
+type Simple = (typeof simple)[number];
+
+/** Rare activations: a simple one, and what follows it. */
+const composed = {
+  relu2: ['relu', (x: Tensor) => mul(x, x)],
+  relu6: ['relu', (x: Tensor) => clamp(x, { max: 6 })],
+  gelu10: ['gelu', (x: Tensor) => clamp(x, { min: -10, max: 10 })],
+  sqrtSoftplus: ['softplus', sqrt],
+  laplace: ['none', (x: Tensor) => unary('normalCdf', scale(add(x, -Math.SQRT1_2), 1 / 0.282095))],
+} as const;
+
 /**
  * An activation that other ops can fuse. `gelu` is exact, `gelu_tanh` its approximation by tanh, `quickGelu` by a
- * sigmoid. Activations with parameters have PyTorch's defaults.
+ * sigmoid. `gelu10` clamps `gelu` to ±10, `relu2` is the square of `relu`, and `laplace` is that of MEGA (arXiv
+ * 2209.10655). Activations with parameters have PyTorch's defaults.
  */
-export type Activation = (typeof activations)[number];
+export type Activation = Simple | keyof typeof composed;
+
+const activations: readonly Activation[] = [...simple, ...(Object.keys(composed) as (keyof typeof composed)[])];
+
+/** @internal The two steps of a rare activation; undefined for a simple one. */
+export function stepsOf(activation: Activation): readonly [Simple, (x: Tensor) => Tensor] | undefined {
+  return composed[activation as keyof typeof composed];
+}
 
 /** @internal Throws ArgumentError for an unknown activation. */
 export function checkActivation(op: string, activation: Activation): void {
@@ -32,7 +54,7 @@ export function checkActivation(op: string, activation: Activation): void {
 }
 
 /** Names in the manifest. A name built at each call would be slow to look up. */
-const constants = new Map(activations.map((name) => [name, `activation.${name}`]));
+const constants = new Map<Activation, string>(simple.map((name) => [name, `activation.${name}`]));
 
 /** @internal The activation's number in commands. */
 export function activationKind(device: Device, activation: Activation): number {
@@ -41,6 +63,8 @@ export function activationKind(device: Device, activation: Activation): number {
 
 /** @internal Applies the activation of that name. */
 export function activate(op: string, x: Tensor, activation: Activation): Tensor {
+  const steps = stepsOf(activation);
+  if (steps) return steps[1](activate(op, x, steps[0]));
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const kind = activationKind(device, activation);

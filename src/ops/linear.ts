@@ -2,7 +2,7 @@ import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { type Activation, activationKind, checkActivation } from './activation.js';
+import { type Activation, activationKind, checkActivation, stepsOf } from './activation.js';
 import { addSeparateGrad, separateGradOf } from './backward.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { emitProduct, product } from './product.js';
@@ -28,12 +28,14 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   const device = checkDevice('linear', { x, w }, { b });
   const [depth, cols] = checkFactors(x, w, b);
   checkActivation('linear', activation);
-  const kind = activationKind(device, activation);
   const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
   // The backward pass of relu and dropout needs only y, which is positive where both passed the value. Other
   // activations need their arguments.
   if (dropping && random && (activation !== 'relu' || random.scale === 0))
     return dropout(linear(x, w, b, { activation }), dropping);
+  const steps = stepsOf(activation);
+  if (steps) return steps[1](linear(x, w, b, { activation: steps[0] }));
+  const kind = activationKind(device, activation);
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
     const y = device.empty([...x.shape.slice(0, -1), cols]);

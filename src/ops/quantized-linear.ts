@@ -3,7 +3,7 @@ import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matri
 import type { Device, Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { activationKind, checkActivation } from './activation.js';
+import { activationKind, checkActivation, stepsOf } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';
 import { type PackedMatrix, unpacked } from './packed.js';
@@ -45,6 +45,8 @@ export function quantizedLinear(
     checkDropping('quantizedLinear: dropout', dropping);
     return dropout(quantizedLinear(x, parts, b, { activation, activations }), dropping);
   }
+  const steps = stepsOf(activation);
+  if (steps) return steps[1](quantizedLinear(x, parts, b, { activation: steps[0], activations }));
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
     const y = device.empty([...x.shape.slice(0, -1), cols]);

@@ -24,7 +24,8 @@ type Function =
   | 'leakyRelu'
   | 'softplus'
   | 'smoothL1'
-  | 'xlogx';
+  | 'xlogx'
+  | 'normalCdf';
 
 /** f(x) for a function with up to two parameters, `p` and `q`. Messages name it `op`. */
 export function unary(name: Function, x: Tensor, p = 0, q = 0, op: string = name): Tensor {

@@ -26,7 +26,7 @@ const forms: Record<string, Partial<FeedForwardOptions>> = {
 const steps: Record<string, Partial<FeedForwardOptions>> = {
   plain: {},
   'scales of the gate and of the result': { gateScale: 0.7, outScale: 1.6 },
-  squares: { squared: true },
+  squares: { activation: 'relu2' },
   'a filter of the gate': { gateFilter: (gates) => clamp(gates, { max: 0.1 }) },
   'a norm': { hiddenNorm: () => new PlainRMSNorm(1e-6) },
 };
@@ -37,7 +37,7 @@ const times = (x: Matrix, w: Matrix) =>
   x.map((row) => w[0]!.map((_, j) => row.reduce((sum, v, i) => sum + v * w[i]![j]!, 0)));
 const map = (x: Matrix, fn: (v: number, i: number, j: number) => number) =>
   x.map((row, i) => row.map((v, j) => fn(v, i, j)));
-const silu = (v: number) => v / (1 + Math.exp(-v));
+const activations = { silu: (v: number) => v / (1 + Math.exp(-v)), relu2: (v: number) => Math.max(v, 0) ** 2 };
 const normed = (row: number[]) => {
   const size = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / row.length + 1e-6);
   return row.map((v) => v / size);
@@ -58,9 +58,9 @@ it.each(Object.keys(forms).flatMap((form) => Object.keys(steps).map((step) => [f
     const [x, first] = [matrix(TOKENS, values), weightOf(network.linear1)];
     const half = (i: number) => first.map((row) => row.slice(i * dFF, (i + 1) * dFF));
     const last = options.fused === 'gateLast' ? 1 : 0;
+    const activate = activations[options.activation as keyof typeof activations];
     const filter = (v: number) => (options.gateFilter ? Math.min(v, 0.1) : v);
-    const gates = map(times(x, half(last)), (v) => silu(filter(v * (options.gateScale ?? 1))));
-    const hidden = map(gates, (v) => (options.squared ? v * v : v));
+    const hidden = map(times(x, half(last)), (v) => activate(filter(v * (options.gateScale ?? 1))));
     const other = options.fused ? half(1 - last) : network.linear3 && weightOf(network.linear3);
     const factors = other && times(x, other);
     const product = factors ? map(hidden, (v, i, j) => v * factors[i]![j]!) : hidden;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';
+import { activate } from '../../src/ops/activation.js';
 import {
   elu,
   gelu,
@@ -29,21 +30,33 @@ const ops: Record<Exclude<Activation, 'none'>, (x: Tensor) => Tensor> = {
   elu: (x) => elu(x),
   leakyRelu: (x) => leakyRelu(x),
   softplus: (x) => softplus(x),
+  relu2: (x) => activate('activate', x, 'relu2'),
+  relu6: (x) => activate('activate', x, 'relu6'),
+  gelu10: (x) => activate('activate', x, 'gelu10'),
+  sqrtSoftplus: (x) => activate('activate', x, 'sqrtSoftplus'),
+  laplace: (x) => activate('activate', x, 'laplace'),
 };
 const names = Object.keys(ops) as (keyof typeof ops)[];
+const simple = names.slice(0, names.indexOf('relu2'));
+
+/** Standard deviations of inputs. */
+const spreads: Partial<Record<Activation, number>> = { relu6: 8, gelu10: 8 };
 
 for (const name of names) {
   describeOp({
     name,
     cases: [...edges().map((size) => [size]), [3, 5, 7], [9001]],
-    inputs: (shape, random) => ({ x: random.normal(shape, 2) }),
+    // In the tail of `laplace`, rounding of x is a large relative error.
+    inputs: (shape, random) => ({
+      x: name === 'laplace' ? random.uniform(shape, 0.3, 2) : random.normal(shape, spreads[name] ?? 2),
+    }),
     forward: ({ x }) => ops[name](x),
     reference: ({ x }) => activation(name, x),
     gradients: ['x'],
   });
 }
 
-describe.each(isas.flatMap((isa) => names.map((name) => [isa, name] as const)))('%s %s', (isa, name) => {
+describe.each(isas.flatMap((isa) => simple.map((name) => [isa, name] as const)))('%s %s', (isa, name) => {
   it('has the right limits', async () => {
     const device = await deviceFor(isa, 1);
     const x = device.tensor([-Infinity, -3e38, -100, 100, 3e38, Infinity, Number.NaN], [7], { requiresGrad: true });
@@ -76,4 +89,24 @@ it.each(isas)('%s gives an element the same bits in a tensor of more than 32 MB'
     expect(await all.rows(from, from + 1000).data()).toEqual(await alone.data());
   }
   for (const tensor of [x, all]) tensor.dispose();
+});
+
+// As in PyTorch, except that gelu is 0 at -∞.
+it.each(isas)('%s: limits of rare activations', async (isa) => {
+  const device = await deviceFor(isa, 1);
+  const expected = {
+    relu2: [0, 0, 9, Infinity],
+    relu6: [0, 0, 3, 6],
+    gelu10: [0, 0, 2.9959503, 10],
+    sqrtSoftplus: [0, 2.0611536e-9, 1.7460204, Infinity],
+    laplace: [0, 0, 1, 1],
+  };
+  for (const [name, values] of Object.entries(expected)) {
+    const y = await ops[name as keyof typeof expected](device.tensor([-Infinity, -40, 3, Infinity, Number.NaN])).data();
+    expect(y[4], name).toBeNaN();
+    for (const [i, value] of values.entries()) {
+      if (Number.isFinite(value)) expect(Math.abs(y[i]! - value), name).toBeLessThanOrEqual(4e-7 * value);
+      else expect(y[i], name).toBe(value);
+    }
+  }
 });

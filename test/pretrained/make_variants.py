@@ -240,6 +240,13 @@ CASES.update({
     "RT-DETR with learned queries": ("RTDetrForObjectDetection", rt_detr, dict(pixel_values=dict(shape=[2, 3, 64, 32])), ["logits", "pred_boxes"], None),
 })
 
+CASES.update({
+    f"Llama with {act}": (
+        "LlamaForCausalLM", dict(base, num_hidden_layers=1, hidden_act=act, tie_word_embeddings=True), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"], None,
+    )
+    for act in ["relu2", "relu6", "gelu_10", "laplace", "sqrtsoftplus"]
+})
+
 # Modules to which PEFT adds LoRA, by their names in memory.
 ADAPTERS = {
     "DeiT with a teacher": ["q_proj", "v_proj", "o_proj", "fc1", "fc2"],

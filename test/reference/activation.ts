@@ -42,6 +42,11 @@ export const activations = {
   elu: (x: number) => (x > 0 ? x : Math.expm1(x)),
   leakyRelu: (x: number) => (x > 0 ? x : 0.01 * x),
   softplus: (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  relu2: (x: number) => Math.max(x, 0) ** 2,
+  relu6: (x: number) => Math.min(Math.max(x, 0), 6),
+  gelu10: (x: number) => Math.min(x * normalCdf(x), 10),
+  sqrtSoftplus: (x: number) => Math.sqrt(Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
+  laplace: (x: number) => normalCdf((x - Math.SQRT1_2) / 0.282095),
 };
 
 export type Activation = keyof typeof activations;

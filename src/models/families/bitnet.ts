@@ -23,13 +23,12 @@ export class BitNet extends Llama {
     const inner = (features: number) => () => new RMSNorm(init, features, config.number('rms_norm_eps'));
     const heads = config.size('num_attention_heads') * config.size('head_dim');
     const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, bias });
-    const squared = config.text('hidden_act') === 'relu2';
-    const activation = squared ? 'relu' : activationOf(config.text('hidden_act'));
+    const activation = activationOf(config.text('hidden_act'));
     return () =>
       new TransformerLayer({
         selfAttn: () => new NormedOutputAttention(init, attention(), inner(heads)),
         feedForward: () =>
-          llamaFeedForward(init, config, { activation, squared, hiddenNorm: inner(config.size('intermediate_size')) }),
+          llamaFeedForward(init, config, { activation, hiddenNorm: inner(config.size('intermediate_size')) }),
         norm,
         wiring: 'pre',
         randomness: this.randomness,
