@@ -24,6 +24,22 @@ interface Evaluated extends Node {
   readonly value: Value;
 }
 
+/** The body of a loop, evaluated once for each item. */
+interface LoopBody extends Node {
+  readonly type: 'LoopBody';
+  readonly body: readonly Node[];
+  isStopped: boolean;
+}
+
+/** Ends an iteration by `break` or `continue`. The text that the iteration has written remains. */
+class LoopControl extends Error {
+  written = '';
+
+  constructor(readonly isBreak: boolean) {
+    super('break or continue outside a loop');
+  }
+}
+
 interface Scope {
   set(name: string, value: unknown): Value;
 }
@@ -46,6 +62,9 @@ const Interpreter = JinjaInterpreter as unknown as new (scope: Scope) => Engine;
 const made = (plain: unknown): Value => new Environment().set('value', plain);
 const text = (plain: string) => made(plain);
 const flag = (plain: boolean) => made(plain);
+/** Text that `safe` marked. Text that is joined to it is escaped for HTML, as by Jinja. */
+const markup = (plain: string) => Object.assign(text(plain), { isMarkup: true });
+const isMarkup = (value: Value) => 'isMarkup' in value;
 const array = (items: readonly Value[]) => Object.assign(made([]), { value: items });
 
 const isText = ({ type }: Value) => type === 'StringValue';
@@ -195,6 +214,17 @@ const WRITTEN = /Literal$|Expression$|^(Identifier|Ternary|Evaluated)$/;
 /** Python's remainder, which has the sign of the divisor. */
 const remainder = (a: number, b: number) => ((a % b) + b) % b;
 
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  "'": '&#39;',
+  '"': '&#34;',
+};
+/** Text for HTML; marked text as it is. */
+const escaped = (value: Value): string =>
+  isMarkup(value) ? value.value : textOf(value).replace(/[&<>'"]/g, (character) => ENTITIES[character] as string);
+
 /** Results of operators on texts, and of operators that compare. Undefined for other operands. Throws Error. */
 function resultOf(operator: string, left: Value, right: Value): Value | undefined {
   const [isTextLeft, isTextRight] = [isText(left), isText(right)];
@@ -211,6 +241,7 @@ function resultOf(operator: string, left: Value, right: Value): Value | undefine
       return found === undefined ? undefined : flag(found === (operator === 'in'));
     }
     case '+':
+      if (isMarkup(left) || isMarkup(right)) return markup(escaped(left) + escaped(right));
       if (isTextLeft === isTextRight) return undefined;
       throw new Error(
         `${kindOf(isTextLeft ? right : left)} cannot be appended to text: content may be expected as text`,
@@ -271,6 +302,11 @@ export class PythonInterpreter extends Interpreter {
         return this.#test(node, scope) ?? super.evaluate(node, scope);
       case 'For':
         return super.evaluate(this.#loop(node, scope), scope);
+      case 'LoopBody':
+        return this.#iteration(node as LoopBody, scope);
+      case 'Break':
+      case 'Continue':
+        throw new LoopControl(node.type === 'Break');
       case 'ObjectLiteral': {
         const entries = [...(node.value as Map<Node, Node>)].map(
           ([key, value]) => [this.evaluate(key, scope).value, this.evaluate(value, scope)] as const,
@@ -284,9 +320,14 @@ export class PythonInterpreter extends Interpreter {
 
   override evaluateBlock(nodes: readonly Node[], scope: Scope): Value {
     let written = '';
-    for (const node of nodes) {
-      const value = this.evaluate(node, scope);
-      if (WRITTEN.test(node.type) || !isNone(value)) written += textOf(value);
+    try {
+      for (const node of nodes) {
+        const value = this.evaluate(node, scope);
+        if (WRITTEN.test(node.type) || !isNone(value)) written += textOf(value);
+      }
+    } catch (error) {
+      if (error instanceof LoopControl) error.written = written + error.written;
+      throw error;
     }
     return text(written);
   }
@@ -294,6 +335,7 @@ export class PythonInterpreter extends Interpreter {
   override applyFilter(operand: Value, filter: Node, scope: Scope): Value {
     const name: string = filter.type === 'Identifier' ? filter.value : filter.callee.value;
     if (OF_TEXT.has(name) && !isText(operand)) return this.applyFilter(text(textOf(operand)), filter, scope);
+    if (name === 'safe') return markup(textOf(operand));
     if (name === 'trim') {
       const [characters] = filter.type === 'Identifier' ? [] : this.evaluateArguments(filter.args, scope)[0];
       return text(stripped(operand.value, characters?.value, true, true));
@@ -361,6 +403,18 @@ export class PythonInterpreter extends Interpreter {
     return super.evaluate({ ...node, operand: evaluated(value) }, scope);
   }
 
+  /** One pass of a loop. Variables that it sets are not those of the next one. */
+  #iteration(node: LoopBody, scope: Scope): Value {
+    if (node.isStopped) return text('');
+    try {
+      return this.evaluateBlock(node.body, new Environment(scope));
+    } catch (error) {
+      if (!(error instanceof LoopControl)) throw error;
+      node.isStopped = error.isBreak;
+      return text(error.written);
+    }
+  }
+
   /** A loop whose iterable is an array, as the engine needs it. */
   #loop(node: Node, scope: Scope): Node {
     const isFiltered = node.iterable.type === 'SelectExpression';
@@ -370,7 +424,8 @@ export class PythonInterpreter extends Interpreter {
     const isUnpacked = node.loopvar.type === 'TupleLiteral';
     const unpacked = isUnpacked ? items.map((item) => (isArray(item) ? array(item.value) : item)) : items;
     const evaluatedItems = evaluated(array(unpacked));
-    return { ...node, iterable: isFiltered ? { ...node.iterable, lhs: evaluatedItems } : evaluatedItems };
+    const body: LoopBody = { type: 'LoopBody', body: node.body, isStopped: false };
+    return { ...node, body: [body], iterable: isFiltered ? { ...node.iterable, lhs: evaluatedItems } : evaluatedItems };
   }
 }
 

@@ -103,7 +103,7 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, member]) => [name, plain(member)]));
 }
 
-const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
+const REASONING = ['reasoning_content', 'thinking', 'reasoning'];
 
 /**
  * Prepares a message for a template, as transformers does. Null keys are removed, because many templates would write

@@ -70,6 +70,7 @@ parallel = [
 written = [said('user', 'Go'), said('assistant', None, tool_calls=[call('now', '{"zone": "UTC"}')])]
 parts = [said('system', [{'type': 'text', 'text': 'Look.'}]), said('user', [{'type': 'image'}, {'type': 'text', 'text': ' What is it? '}])]
 begun = [said('user', 'Count.'), said('assistant', 'One, two, ')]
+reasoned = [said('user', 'Why?'), said('assistant', 'So.', reasoning='third', thinking='second'), said('user', 'Then?')]
 twice = [said('user', 'a'), said('user', 'b')]
 
 cases = [
@@ -84,6 +85,7 @@ cases = [
     ('parts', parts, {'add_generation_prompt': True}),
     ('to be continued', begun, {'continue_final_message': True}),
     ('twice the same role', twice, {}),
+    ('reasoning by other names', reasoned, {}),
     ('documents', hello, {'documents': [{'title': 'A', 'text': 'a'}, {'title': 'B', 'text': 'b'}]}),
 ]
 special = {'bos_token': '<s>', 'eos_token': '</s>', 'unk_token': '<unk>'}
@@ -118,7 +120,7 @@ def main():
     for template, text in templates():
         tokenizer.chat_template = text
         for name, messages, options in cases:
-            if template == 'python' and name not in ('hello', 'a call', 'parts'):
+            if template == 'python' and name not in ('hello', 'a call', 'parts', 'reasoning by other names'):
                 continue  # writes the same again
             options = {'date_string': '26 Jul 2024', **options}
             try:
