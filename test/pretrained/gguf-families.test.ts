@@ -884,6 +884,21 @@ it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its check
   again.dispose();
 });
 
+it('glm4: a file in which heads are rotated as a whole', async () => {
+  const reference = testData('reference3/glm4');
+  const given = await reference.json<Config>('config.json');
+  const rope = { ...given.rope_parameters, partial_rotary_factor: 1 };
+  const files = {
+    'config.json': new TextEncoder().encode(JSON.stringify({ ...given, rope_parameters: rope })),
+    'model.safetensors': await reference.bytes('model.safetensors'),
+  };
+  const { file, logits } = await saved(files);
+  const again = (await loadModel(device, new Blob([file as BlobPart]), { weights: 'float32' })) as PretrainedModel;
+  const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
+  expect(difference / largest(logits)).toBeLessThan(HALVES);
+  again.dispose();
+});
+
 it('what GGUF files of a family cannot express is refused', async () => {
   const { files } = await converted('smollm3');
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
