@@ -91,7 +91,7 @@ it.each(isas)('%s gives an element the same bits in a tensor of more than 32 MB'
   for (const tensor of [x, all]) tensor.dispose();
 });
 
-// As in PyTorch, except that gelu is 0 at -∞.
+// Values are PyTorch's, except that gelu is 0 at -∞.
 it.each(isas)('%s: limits of rare activations', async (isa) => {
   const device = await deviceFor(isa, 1);
   const expected = {

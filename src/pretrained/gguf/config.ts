@@ -193,7 +193,8 @@ class Settings implements GgufSettings {
   rope(headSize: number): Json {
     const theta = this.number('rope.freq_base') ?? 10000;
     const turning = this.number('rope.dimension_count') ?? headSize;
-    const hasDefault = this.family.rope?.partial !== undefined; // of the config, which the file's must replace
+    // The file's share must replace the default of the family's config.
+    const hasDefault = this.family.rope?.partial !== undefined;
     const partial = turning < headSize || hasDefault ? { partial_rotary_factor: turning / headSize } : {};
     const fileScaling = this.#ropeScaling();
     // llama.cpp rotates parts of heads in every family. transformers does so only with scaled frequencies in some.
