@@ -58,7 +58,7 @@ it.each(kinds)('%s', async (_, options, weightsOf) => {
 
 it('weights of LFM2 are divided by their sum and 1e-6, as in transformers', async () => {
   const device = await createDevice();
-  const model = await loadModel(device, testData('reference3/lfm2_moe').path);
+  const model = await loadModel(device, testData('families/lfm2_moe').path);
   const seen: Routing[] = [];
   for (const part of model.modules())
     if (part instanceof MixtureOfExperts) part.observe((routing) => seen.push(routing));

@@ -885,7 +885,7 @@ it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its check
 });
 
 it('glm4: a file in which heads are rotated as a whole', async () => {
-  const reference = testData('reference3/glm4');
+  const reference = testData('families/glm4');
   const given = await reference.json<Config>('config.json');
   const rope = { ...given.rope_parameters, partial_rotary_factor: 1 };
   const files = {
