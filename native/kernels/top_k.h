@@ -11,7 +11,8 @@
 struct TopK {
   static constexpr const char* name = "topK";
   static constexpr const char* signature =
-      "in:x in?:forbidden out:values out:ids out:logSums u32:rows u32:cols u32:stride u32:k u32:slot u32:forbiddenCount";
+      "in:x in?:forbidden out:values out:ids out:logSums u32:rows u32:cols u32:stride u32:k u32:slot "
+      "u32:forbiddenCount";
   static constexpr uint32_t kMax = 256;
   static constexpr uint32_t kSlots = 1 << 16;
   Span x, forbidden, values, ids, logSums;
