@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { sources } from './examples/explorer/plugins/sources.js';
 import { hasWasm } from './scripts/equipment.mjs';
 import { chromium } from './test/browser/chromium.js';
 import { filesOf, isolation } from './test/browser/server.js';
@@ -139,6 +140,7 @@ export default defineConfig({
       page('page, alone', {}, pageOnly, 2),
       {
         extends: true,
+        resolve: { alias: sources }, // for functions of the pages that tests call in Node
         test: {
           name: 'explorer',
           include: hasPages ? explorer : [],

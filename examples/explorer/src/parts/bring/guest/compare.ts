@@ -43,7 +43,7 @@ export async function hear(guest: Guest, name: string, file: Uint8Array): Promis
   const { samples, extractor } = samplesOf(guest, file);
   const { data, shape } = extractor.process([samples]);
   const features = { data, shape, isLonger: (shape[1] as number) > 1 ? [[1]] : null };
-  const layers = await weightsOfPass(device, () =>
+  const { layers } = await weightsOfPass(device, () =>
     device.noGrad(() => device.scope(() => void model.forward(soundInputs(guest, features)))),
   );
   const {
@@ -79,7 +79,7 @@ export async function compare(guest: Guest, sound: HeardSound, lines: string): P
   );
   const logits = Float32Array.from((await Promise.all(reading)).map((values) => values[0] as number));
   const probabilities = softmaxed({ shape: [1, logits.length], data: logits }).data;
-  const layers = await weightsOfPass(device, () =>
+  const { layers } = await weightsOfPass(device, () =>
     device.noGrad(() => device.scope(() => void model.forward({ inputIds: [ids[0] as number[]] }))),
   );
   const names = guest.tokens(ids[0] as number[]).map(({ name }) => name);

@@ -77,6 +77,8 @@ function readAt({ rows, columns }: PatchMap, { side, sections }: Windows, index:
 
 /** Weights of a layer as `computedAttention` returns them: [windows, heads, T, T]. */
 export interface LayerWeights {
+  /** Index of the attention in its pass. */
+  readonly layer: number;
   readonly shape: readonly number[];
   readonly weights: Float32Array;
 }
@@ -92,7 +94,7 @@ export interface Square {
 export function mapsOfLayers(layers: readonly LayerWeights[], square: Square): PatchMap[] {
   const { shifts, sections } = square;
   let [side, inStage] = [square.side, 0];
-  return layers.map(({ shape, weights }, layer) => {
+  return layers.map(({ layer, shape, weights }) => {
     const [count, heads, area] = shape as [number, number, number];
     const size = Math.sqrt(area);
     if (shifts && Math.ceil(side / size) ** 2 > count) [side, inStage] = [side / 2, 0];

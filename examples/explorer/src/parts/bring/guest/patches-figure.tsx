@@ -45,7 +45,15 @@ export function PatchesFigure({
     <Figure {...{ title, says }}>
       <div class="controls">
         {present.length > 1 && <Choice label="Which attention" value={kind} options={kinds} onChange={setKind} />}
-        <Slider label="Layer" value={layer} min={1} max={layers.length} step={1} onChange={setLayer} />
+        <Slider
+          label="Layer"
+          value={layer}
+          min={1}
+          max={layers.length}
+          step={1}
+          format={(place) => `${(layers[place - 1] as PatchMap).layer + 1}`}
+          onChange={setLayer}
+        />
         <Slider label="Head" value={head} min={0} max={map.heads} step={1} onChange={setHead} />
         <Slider
           label="From"

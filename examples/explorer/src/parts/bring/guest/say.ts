@@ -61,7 +61,7 @@ interface Spoken extends Pick<Alignment, 'spectrogram' | 'values' | 'kind'>, Pic
 /** A model that decides how many frames each token lasts. */
 async function speakInTime({ model, device }: Guest, ids: readonly number[]): Promise<Spoken> {
   const spoken: Awaited<ReturnType<Speaker['speakInTime']>> = [];
-  const layers = await weightsOfPass(device, async () => {
+  const { layers } = await weightsOfPass(device, async () => {
     spoken.push(...(await (model as unknown as Speaker).speakInTime([ids])));
   });
   const [{ samples, frames: durations }] = spoken as [(typeof spoken)[number]];
@@ -95,7 +95,7 @@ async function write({ model, device }: Guest, ids: readonly number[]): Promise<
   };
   const written: Float32Array[] = [];
   // After the encoder's layers, each step attends to the frames before it and to the text, layer by layer.
-  const maps = await weightsOfPass(
+  const { layers } = await weightsOfPass(
     device,
     async () => {
       written.push(await (model as unknown as Writer).speak(ids, options));
@@ -104,13 +104,14 @@ async function write({ model, device }: Guest, ids: readonly number[]): Promise<
   );
   const data = written[0] as Float32Array;
   const frames = data.length / Number(bins);
-  const cross = maps.slice(encoders);
-  const steps = cross.length / decoders;
+  const cross = layers.filter(({ layer }) => layer >= encoders);
+  const stepOf = (layer: number) => Math.floor((layer - encoders) / 2 / decoders);
+  const steps = 1 + stepOf(cross.at(-1)?.layer ?? encoders);
   const columns = Math.min(MAX_COLUMNS, steps);
   const values = new Float32Array(ids.length * columns);
-  for (const [i, { shape, weights }] of cross.entries()) {
+  for (const { layer, shape, weights } of cross) {
     const heads = shape[1] as number;
-    const column = Math.floor((Math.floor(i / decoders) * columns) / steps);
+    const column = Math.floor((stepOf(layer) * columns) / steps);
     const share = columns / steps / decoders / heads;
     for (const [at, weight] of weights.entries()) {
       const cell = (at % ids.length) * columns + column;
@@ -118,7 +119,14 @@ async function write({ model, device }: Guest, ids: readonly number[]): Promise<
     }
   }
   const spectrogram = drawn(data, Number(bins), columns);
-  return { layers: maps.slice(0, encoders), spectrogram, values, kind: 'written', sound: null, frames };
+  return {
+    layers: layers.filter(({ layer }) => layer < encoders),
+    spectrogram,
+    values,
+    kind: 'written',
+    sound: null,
+    frames,
+  };
 }
 
 /** Milliseconds of a frame of SpeechT5's spectrograms. */

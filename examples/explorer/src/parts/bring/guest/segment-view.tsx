@@ -46,10 +46,13 @@ export default function SegmentView({ guest, media }: { guest: Guest; media: Fil
   );
 }
 
-function summary({ maps }: ReadPicture): string {
+function summary({ maps, tooLarge }: ReadPicture): string {
   const [first] = maps;
   if (!first) return 'The picture is read. Its attention has too many numbers to show.';
-  return `The picture is read as ${first.rows} × ${first.columns} patches.`;
+  const read = `The picture is read as ${first.rows} × ${first.columns} patches.`;
+  if (tooLarge.length === 0) return read;
+  const names = tooLarge.map((layer) => layer + 1).join(', ');
+  return `${read} The attention of ${tooLarge.length === 1 ? 'layer' : 'layers'} ${names} has too many numbers to show.`;
 }
 
 /** The picture as the model reads it: in the corner of a square. */

@@ -10,6 +10,8 @@ import { pixelsOf } from './see.js';
 export interface ReadPicture {
   readonly image: RawImage;
   readonly maps: readonly PatchMap[];
+  /** Layers of the encoder whose attention has too many numbers to show. */
+  readonly tooLarge: readonly number[];
   /** The encoded picture. */
   readonly embeddings: { readonly shape: readonly number[]; readonly data: Float32Array };
   /** Pixels of the model's square for each of the picture. */
@@ -41,7 +43,7 @@ export async function readPicture(guest: Guest, image: RawImage): Promise<ReadPi
   const side = shape[2] as number;
   const segmenter = model as unknown as Segmenter;
   const reads: { shape: readonly number[]; data: Promise<Float32Array> }[] = [];
-  const layers = await weightsOfPass(device, () =>
+  const { layers, tooLarge } = await weightsOfPass(device, () =>
     device.noGrad(() =>
       device.scope(() => {
         const encoded = segmenter.imageEmbeddings(device.tensor(data, shape));
@@ -55,6 +57,7 @@ export async function readPicture(guest: Guest, image: RawImage): Promise<ReadPi
   return {
     image,
     maps: mapsOfLayers(layers, { side: patches, shifts: false, sections: null }),
+    tooLarge,
     embeddings: { shape: read.shape, data: await read.data },
     scale: isPadded ? side / Math.max(image.width, image.height) : 0,
     side,
