@@ -38,6 +38,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   integers: () => import('./integers.js'),
   pages: () => import('./pages.js'),
   pretrained: () => import('./pretrained.js'),
+  growth: () => import('./growth.js'),
   javascript: () => import('./javascript.js'),
 };
 

@@ -52,7 +52,7 @@ describe('the examples of README.md and docs/', () => {
     ({ name, code, hasPrelude }) =>
       !hasPrelude &&
       !name.startsWith('api-') && // test/api-examples runs those
-      !/loadModel|loadTokenizer|pipeline\(|from_pretrained|promptApi|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server|ai-sdk|langchain)/.test(
+      !/load(?:Text)?Model|loadTokenizer|pipeline\(|from_pretrained|promptApi|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server|ai-sdk|langchain)/.test(
         code,
       ),
   );

@@ -39,7 +39,7 @@ export interface GenerateOptions extends TableOptions {
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
    * Tokens that end a sequence. The sequence does not include them, except in `prefix`. Default: the end token of the
-   * model's target tokenizer, or its eosId.
+   * model's target tokenizer, or the model's `endIds`.
    */
   stopTokens?: readonly number[] | Int32Array | undefined;
   /**
@@ -111,7 +111,7 @@ export interface TokenEvent {
    * for await (const { token } of model.stream([prompt])) {
    *   ids.push(token);
    *   const text = tokenizer.decode(ids);
-   *   if (text.endsWith('\\ufffd')) continue;
+   *   if (text.endsWith('\ufffd')) continue;
    *   process.stdout.write(text.slice(shown.length));
    *   shown = text;
    * }

@@ -59,7 +59,7 @@ export interface ServerField {
 /** An option: its values, and everything that other parts of the package derive from them. */
 export interface OptionRow<Value = unknown> {
   readonly category: Category;
-  /** The value if neither the call nor the model sets the option. It has no effect on the output. */
+  /** The value if neither the call nor the model sets the option. Giving it equals leaving the option out. */
   readonly default: Value;
   readonly rule: OptionRule;
   /** One line for the command line and the documentation. */

@@ -85,7 +85,8 @@ class Machine {
   // Operands of opcodes.
 
   take(length: number): Uint8Array {
-    if (!(length >= 0 && length <= this.bytes.byteLength - this.position))
+    if (length < 0) this.refuse(`a length is ${length}, expected 0 or more`);
+    if (length > this.bytes.byteLength - this.position)
       throw new TruncatedPickle(
         `byte ${this.position} of the pickle: it ends before the ${length} bytes that it announces`,
       );

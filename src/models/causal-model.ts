@@ -38,9 +38,11 @@ export abstract class CausalModel extends PromptModel {
   abstract override readonly head: PredictionHead | null;
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     const answers = this.headKind === 'question-answering' ? (['startPositions', 'endPositions'] as const) : [];
-    const { images } = this;
-    const ofImages = images ? [...images.inputNames, ...KINDS] : [];
-    return ['inputIds', 'attentionMask', 'labels', ...answers, ...ofImages];
+    return ['inputIds', 'attentionMask', 'labels', ...answers, ...this.#imageInputNames];
+  }
+
+  get #imageInputNames(): (keyof ModelInputs)[] {
+    return this.images ? [...this.images.inputNames, ...KINDS] : [];
   }
 
   protected override *runInParts(
@@ -115,8 +117,7 @@ export abstract class CausalModel extends PromptModel {
 
   /** The features of the last layer, float32 [N, hidden]. */
   *#features(padded: PaddedBatch, hiddenStates?: Tensor[], inputs: ModelInputs = {}): Generator<unknown, Tensor> {
-    const imageInputs = this.images ? [...this.images.inputNames, ...KINDS] : [];
-    if (imageInputs.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
+    if (this.#imageInputNames.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
       return this.#featuresWithImages(padded, hiddenStates, inputs);
     const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
     return yield* this.decoder.forwardInParts(x, this.sequencesOf(padded), { hiddenStates });

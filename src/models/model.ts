@@ -111,8 +111,8 @@ export abstract class Model extends Module implements Generative {
 
   /**
    * Writes a target for each source, or continues each prompt of a decoder-only model; an empty prompt means the start
-   * token. It uses greedy search, beam search or sampling. Inputs may differ in length, and no output depends on the
-   * other inputs. Memory and programs are kept for the next call with a similar batch.
+   * token. It uses greedy search, beam search or sampling. Inputs may differ in length. No output depends on the
+   * other inputs, except with `cropContext`. Memory and programs are kept for the next call with a similar batch.
    *
    * ```ts
    * const { sequences } = await model.generate([ids], { maxNewTokens: 32, numBeams: 4 });

@@ -6,7 +6,7 @@ import { forgetDecoders } from '../generate/model-decoders.js';
 import { Module } from '../nn/module.js';
 import { isProjection, isWeightModule, packedModule, type WeightModule } from '../nn/packed-modules.js';
 import { type ModuleSlot, moduleSlots, substitute } from '../nn/substitution.js';
-import { type ActivationFormat, PackedWeight, type Weight } from '../nn/weight.js';
+import { ACTIVATION_FORMATS, type ActivationFormat, PackedWeight, type Weight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 
 /** Types that weights can be packed in here; docs/packed-weights.md describes each. */
@@ -90,7 +90,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
 export function packing(op: string, options: QuantizeOptions): PackedFormat {
   const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null, activations = 'int8' } = options;
   checkOneOf(op, 'weights', weights, ['float16', 'bfloat16', 'int8', 'int4']);
-  checkOneOf(op, 'activations', activations, ['int8', 'float32']);
+  checkOneOf(op, 'activations', activations, ACTIVATION_FORMATS);
   const sizes = weights === 'int8' ? [null, 32] : weights === 'int4' ? [32] : [null];
   if (!sizes.includes(groupSize)) {
     throw new ArgumentError(

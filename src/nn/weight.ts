@@ -21,9 +21,9 @@ import {
   wordsOf,
 } from '../ops/packed.js';
 import { quantizedEmbedding } from '../ops/quantized-embedding.js';
-import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.js';
+import { ACTIVATION_FORMATS, type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.js';
 
-export type { ActivationFormat };
+export { ACTIVATION_FORMATS, type ActivationFormat };
 
 /** Maximum bytes of a file's blocks in the heap at a time. */
 export const STAGE = 1 << 20;

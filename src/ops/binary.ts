@@ -82,7 +82,7 @@ export function scale(x: Tensor, factor: number | Scalar): Tensor {
 
 /**
  * The minimum of a and b, element by element; NaN if either is NaN. The gradient goes to the smaller one, and half to
- * each if they are equal, as in PyTorch. Types, shapes and errors are those of `add`.
+ * each if they are equal, as in PyTorch. Types, shapes and errors are those of `add`. For int32, `b` may be a number, too.
  */
 export function minimum(a: Tensor, b: Tensor | number): Tensor {
   return extremum('minimum', a, b);

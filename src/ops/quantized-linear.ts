@@ -1,5 +1,13 @@
 import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
-import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkOneOf,
+  checkOptions,
+  checkShape,
+  describeShape,
+  matrixOf,
+} from '../core/check.js';
 import type { Device, Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
@@ -15,6 +23,7 @@ const FEATURES = 1024;
 
 /** The type of activations in products with packed weights. */
 export type ActivationFormat = 'int8' | 'float32';
+export const ACTIVATION_FORMATS: readonly ActivationFormat[] = ['int8', 'float32'];
 
 export interface QuantizedLinearOptions extends LinearOptions {
   /**
@@ -38,6 +47,7 @@ export function quantizedLinear(
   { activations = 'float32', ...options }: QuantizedLinearOptions = {},
 ): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('quantizedLinear', options, linearOptions);
+  checkOneOf('quantizedLinear', 'activations', activations, ACTIVATION_FORMATS);
   const device = checkDevice('quantizedLinear', { x }, { b });
   const [cols, depth] = checkShapes(x, parts, b);
   checkActivation('quantizedLinear', activation);

@@ -4,7 +4,7 @@ import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { type PackedMatrix, tileOf, unpacked } from './packed.js';
-import { type ActivationFormat, roundedWords } from './quantized-linear.js';
+import { ACTIVATION_FORMATS, type ActivationFormat, roundedWords } from './quantized-linear.js';
 
 /** Number of features whose weights are unpacked at a time during the backward pass. */
 const FEATURES = 1024;
@@ -27,7 +27,7 @@ export function quantizedPerGroup(
   options: QuantizedPerGroupOptions = {},
 ): Tensor {
   const { activations = 'float32' } = checkOptions('quantizedPerGroup', options, { activations: 'any' });
-  checkOneOf('quantizedPerGroup', 'activations', activations, ['int8', 'float32']);
+  checkOneOf('quantizedPerGroup', 'activations', activations, ACTIVATION_FORMATS);
   for (const { words } of parts) words.assertUsable('quantizedPerGroup: w');
   const device = checkDevice('quantizedPerGroup', { x, offsets });
   checkDType('quantizedPerGroup', 'x', x, 'float32');

@@ -3,7 +3,7 @@
 import { checkOneOf } from '../core/check.js';
 import { packing, type WeightFormat } from '../models/quantize.js';
 import { keepStoredFormats, type Packing } from '../models/read-packed.js';
-import type { ActivationFormat } from '../nn/weight.js';
+import { ACTIVATION_FORMATS, type ActivationFormat } from '../nn/weight.js';
 import type { OnnxChoice } from './onnx/files.js';
 
 /** Formats by the names of transformers.js. */
@@ -50,5 +50,5 @@ export function packingOf(options: PackingOptions): Packing | null {
 /** Throws ArgumentError for options that `packingOf` does not know. */
 export function checkPacking(weights: unknown = 'auto', activations: unknown = 'int8'): void {
   checkOneOf('loadModel', 'weights', weights, ['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
-  checkOneOf('loadModel', 'activations', activations, ['int8', 'float32']);
+  checkOneOf('loadModel', 'activations', activations, ACTIVATION_FORMATS);
 }

@@ -368,7 +368,7 @@ describe('continuous batching', () => {
     refused({ cacheType: 'int8' }).toThrow('there is no option cacheType');
     refused({ temprature: 2 }).toThrow('there is no option temprature');
     refused({ topLogProbabilities: 21 }).toThrow('expected an integer from 0 to 11');
-    refused({}, Array(16).fill(5)).toThrow('longer than');
+    refused({}, Array(16).fill(5)).toThrow('more than the model');
     refused({ maxNewTokens: 16 }).toThrow('maxNewTokens is 16, expected at most 15');
     expect(() => new ContinuousBatching(model, { context: 66 })).toThrow("the model's maxLength + 1, 65");
     expect(() => new ContinuousBatching(makeModel())).toThrow('the model has an encoder');

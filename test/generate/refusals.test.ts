@@ -74,7 +74,7 @@ describe('bad input', () => {
     const { sequences } = await model.generate(inputs);
     expect(sequences.length).toBe(3);
     const decoder = makeModel(decoderOnly);
-    await expect(decoder.generate([Array(25).fill(3)])).rejects.toThrow('longer than the model');
+    await expect(decoder.generate([Array(25).fill(3)])).rejects.toThrow('a prompt has 25 tokens, more than the model');
     const encoder = makeModel({ decoderLayers: 0 });
     await expect(encoder.generate(inputs)).rejects.toThrow('no decoder');
     await expect(encoder.score(inputs, inputs)).rejects.toThrow('no decoder');

@@ -24,7 +24,7 @@ export class Ernie45 extends Llama {
       });
   }
 
-  /** Returns the feed-forward network of layer `_layer`. */
+  /** Returns the feed-forward network of a layer, by its index. */
   protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
     return llamaFeedForward(init, config, { bias: config.flag('use_bias') });
   }

@@ -16,6 +16,8 @@ import type { Json, ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
 
+const BLOCK = 'model.layers.*.mlp';
+
 /**
  * gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, a window in every other layer, and experts with
  * clamped activations.
@@ -55,20 +57,18 @@ export class GptOss extends Llama {
 
   protected override get stateNames(): StateNames {
     const experts = this.settings.size('num_local_experts');
-    const [path, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.mlp'];
+    const path = 'decoder.layers.*.feed_forward';
     return {
       'decoder.layers.*.self_attn.sinks': 'model.layers.*.self_attn.sinks',
-      [`${path}.router`]: `${block}.router`,
-      [`${path}.gates.weight`]: { name: `${block}.experts.gate_up_proj`, inOut: true, stacked: experts },
-      [`${path}.gates.bias`]: { name: `${block}.experts.gate_up_proj_bias`, leading: [experts] },
-      [`${path}.downs.weight`]: { name: `${block}.experts.down_proj`, inOut: true, stacked: experts },
-      [`${path}.downs.bias`]: { name: `${block}.experts.down_proj_bias`, leading: [experts] },
+      [`${path}.router`]: `${BLOCK}.router`,
+      [`${path}.gates.weight`]: { name: `${BLOCK}.experts.gate_up_proj`, inOut: true, stacked: experts },
+      [`${path}.gates.bias`]: { name: `${BLOCK}.experts.gate_up_proj_bias`, leading: [experts] },
+      [`${path}.downs.weight`]: { name: `${BLOCK}.experts.down_proj`, inOut: true, stacked: experts },
+      [`${path}.downs.bias`]: { name: `${BLOCK}.experts.down_proj_bias`, leading: [experts] },
       ...super.stateNames,
     };
   }
 }
-
-const BLOCK = 'model.layers.*.mlp';
 
 /** Attention in which each head has a trained score that is part of the softmax's sum, but has no value. */
 class SinkAttention extends MultiHeadAttention {

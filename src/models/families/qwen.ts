@@ -33,7 +33,7 @@ export class Qwen2 extends Llama {
     return rotaryOf(init, config);
   }
 
-  /** The feed-forward network of layer `layer`. */
+  /** Returns the feed-forward network of a layer, by its index. */
   protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
     return llamaFeedForward(init, config);
   }
