@@ -1,9 +1,7 @@
 // GGUF files of families whose tensors differ from a checkpoint's. A file is written here as llama.cpp's converter does,
 // with the names of gguf-py (make_gguf_names.py). Its model must compute what the checkpoint's does.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
 import { type Gguf, parseGguf } from '../../src/io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
@@ -12,9 +10,9 @@ import { MixtureOfExperts } from '../../src/nn/mixture-of-experts.js';
 import { PackedWeight } from '../../src/nn/weight.js';
 import { saveGguf } from '../../src/pretrained/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
+import { device, HALVES, logitsOf, path, saved } from './saved-gguf.js';
 
 interface Tensor {
   readonly shape: readonly number[];
@@ -40,7 +38,6 @@ interface Conversion {
   readonly zeros?: RegExp;
 }
 
-const device = await deviceFor(isas.at(-1) as string, 2);
 const known =
   await testData('../pretrained').json<Record<string, { architecture: string; names: Record<string, string> }>>(
     'gguf-names.json',
@@ -754,13 +751,6 @@ function roundedTo8Bits(values: Float32Array): Uint8Array {
   return bytes;
 }
 
-const ids = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]];
-/** Logits, or the vectors of tokens of a model without a head. */
-const logitsOf = (model: PretrainedModel) => {
-  const { logits, lastHiddenState } = model.forward({ inputIds: ids });
-  return (logits ?? lastHiddenState)!.dataSync() as Float32Array;
-};
-
 it.each(Object.keys(conversions))('%s: a file gives the results of its checkpoint', async (name) => {
   const { file, files } = await converted(name);
   const warnings: string[] = [];
@@ -807,22 +797,6 @@ it.each(['qwen3_moe', 'gpt_oss', 'granitemoehybrid', 'lfm2_moe'])(
   },
 );
 
-const folder = mkdtempSync(join(tmpdir(), 'gguf-families-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-const path = join(folder, 'model.gguf');
-
-/** The file that `saveGguf` writes for a folder's model. */
-async function saved(files: Record<string, Uint8Array>): Promise<{ file: Uint8Array; logits: Float32Array }> {
-  const model = (await loadModel(device, files, { onWarning: () => {} })) as PretrainedModel;
-  await saveGguf(model, path);
-  const logits = logitsOf(model).slice();
-  model.dispose();
-  return { file: new Uint8Array(readFileSync(path)), logits };
-}
-
-/** Halves have 11 bits. A model of a few layers adds up as many roundings as it has matrices in a row. */
-const HALVES = 2 ** -11 * 40;
-
 it.each([
   'smollm3',
   'granite',
@@ -867,36 +841,6 @@ it('mixtures that llama.cpp would compute in another way are not saved', async (
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   const changed = new TextEncoder().encode(JSON.stringify({ ...config, norm_topk_prob: false }));
   await expect(saved({ ...files, 'config.json': changed })).rejects.toThrow('norm_topk_prob is false, expected true');
-});
-
-it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its checkpoint does', async (name) => {
-  const reference = testData(`families/${name}`);
-  const given = await reference.json<Config>('config.json');
-  const text = JSON.stringify({ ...given, ...(name !== 'olmo2' && { query_pre_attn_scalar: given.head_dim }) });
-  const files = {
-    'config.json': new TextEncoder().encode(text),
-    'model.safetensors': await reference.bytes('model.safetensors'),
-  };
-  const { file, logits } = await saved(files);
-  const again = (await loadModel(device, new Blob([file as BlobPart]), { weights: 'float32' })) as PretrainedModel;
-  const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
-  expect(difference / largest(logits)).toBeLessThan(HALVES);
-  again.dispose();
-});
-
-it('glm4: a file in which heads are rotated as a whole', async () => {
-  const reference = testData('families/glm4');
-  const given = await reference.json<Config>('config.json');
-  const rope = { ...given.rope_parameters, partial_rotary_factor: 1 };
-  const files = {
-    'config.json': new TextEncoder().encode(JSON.stringify({ ...given, rope_parameters: rope })),
-    'model.safetensors': await reference.bytes('model.safetensors'),
-  };
-  const { file, logits } = await saved(files);
-  const again = (await loadModel(device, new Blob([file as BlobPart]), { weights: 'float32' })) as PretrainedModel;
-  const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
-  expect(difference / largest(logits)).toBeLessThan(HALVES);
-  again.dispose();
 });
 
 it('what GGUF files of a family cannot express is refused', async () => {

@@ -2,22 +2,20 @@
 // embeddings, norms and biases. They drop the name of a matrix that they transpose. That name follows from the node
 // that multiplies with the matrix, or from the bias that is added to the product.
 
-import { FormatError } from '../../core/errors.js';
 import type { ByteSource } from '../../io/byte-source.js';
-import { quote } from '../../io/dtypes.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transposed as computedTranspose } from '../computed-weight.js';
 import { EMBEDDINGS, OUTPUT } from '../own-output.js';
-import { bnb4Weight } from './bnb4.js';
-import { fromBuilder, isBuilderName } from './builder-names.js';
+import { BLOCK_TABLE, type BlockTensors, type BlockWeight, blockMatrix, blockTable } from './block-nodes.js';
+import { isBuilderName } from './builder-names.js';
 import { type FoldedWeights, foldedWeights, modulePath } from './folded.js';
 import { packedIntegers, TransposableWeight } from './integers.js';
-import { type NBits, nBitsWeight } from './nbits.js';
 import { COPY_OF_BIAS, otherValues, QUANTIZED } from './other-values.js';
 import { outputProduct, PRODUCT } from './output-product.js';
 import { dequantized, elementsOf, type ScaleGranularity, sizeOf } from './values.js';
+import { isGeneratedName, OF_QUANTIZER, stateName } from './weight-naming.js';
 
 /** Returns the file that has the data of a tensor. */
 export type DataFileOf = (tensor: OnnxTensor) => ByteSource | undefined;
@@ -59,15 +57,6 @@ const INTEGERS = ['I8', 'U8'];
 /** Names of matrices that the model builder transposed for a product. The node that multiplies names them. */
 const OF_PRODUCT = /\.MatMul\.weight$/;
 
-/** Suffixes of quantizers on the name of a matrix. */
-const OF_QUANTIZER = /(_DQ)?(_Q\d|_Bnb4|_quantized)?(_output|_DequantizeLinear_Output)?$/;
-
-/** True for a name that an exporter generated. Newer exporters use the name of the operation. */
-const isGeneratedName = (name: string) =>
-  /^(onnx::|\/|val_\d|\d|Attention_\d|RelPosBias_|(add|div|embedding|expand|mul|permute|select|slice|sub|t|transpose|unsqueeze|view)(_\d+)?$)/.test(
-    name.replace(OF_QUANTIZER, ''),
-  );
-
 /** Inputs of operators that describe quantized weights: scales, zero points and orders. */
 const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
   DequantizeLinear: [1, 2],
@@ -75,9 +64,6 @@ const DESCRIPTIONS: Readonly<Record<string, readonly number[]>> = {
   MatMulBnb4: [2],
   GatherBlockQuantized: [2, 3],
 };
-
-/** The operator that reads rows of a table in blocks. */
-const BLOCK_TABLE = 'GatherBlockQuantized';
 
 /** Operators that add a bias, with the index of that input. */
 const BIASED: Readonly<Record<string, number>> = {
@@ -123,6 +109,14 @@ class WeightFinder {
   #outputNode: { readonly node: OnnxNode; readonly name: string | null } | null = null;
   readonly #heads = new Map<string, HeadCounts>();
   readonly #isBuilt: boolean;
+  /** The tensors, for nodes that read blocks. */
+  readonly #blockTensors: BlockTensors = {
+    tensor: (name) => this.graph.tensors.get(name),
+    reshaped: (name) => this.#reshaped.get(name),
+    bytes: (tensor) => tensorBytes(tensor, this.dataFileOf(tensor)),
+    elements: (tensor) => this.#elements(tensor),
+    dequantized: (...of) => this.#dequantized(...of),
+  };
 
   constructor(
     private readonly graph: OnnxGraph,
@@ -165,12 +159,6 @@ class WeightFinder {
       heads: this.#heads,
       notes: await otherValues(this.graph, this.#dequantizers, this.#roundedFloats, (tensor) => this.#elements(tensor)),
     };
-  }
-
-  /** Returns the name in a state dict: removes what merging of decoders, transposing and the builder add to it. */
-  #stateName(initializerName: string): string {
-    const name = initializerName.replace(/(_merged_\d+|_transposed)$/i, '');
-    return this.#isBuilt ? fromBuilder(name) : name;
   }
 
   /** Records tensors whose zero points are all the middle of their integers: 0 of int8, 128 of uint8. */
@@ -296,12 +284,11 @@ class WeightFinder {
       // Quantized convolutions add their bias, which is reshaped before.
       if (weight !== undefined && isGeneratedName(first)) this.#values.set(output, weight);
     }
-    // A named table that is transposed is the tied output of a language model.
   }
 
   /**
    * Names a table of embeddings that has the name of a tied output: by the module that reads it. Finds the output's own
-   * product, if its matrix has lost its name.
+   * product, if its matrix has lost its name. A named table that is transposed is the tied output of a language model.
    */
   #addTable({ op, name, inputs: [table = ''] }: OnnxNode): void {
     const stored = table.replace(OF_QUANTIZER, '');
@@ -332,9 +319,9 @@ class WeightFinder {
   #addProduct(node: OnnxNode): void {
     const { op, attributes } = node;
     const input = node.inputs[1] ?? '';
-    if (op === 'MatMulNBits') this.#addNBits(node);
-    else if (op === 'MatMulBnb4') this.#addBnb4(node);
-    else if (op === 'GroupQueryAttention') this.#addHeads(node);
+    const blocks = blockMatrix(node, this.#blockTensors);
+    if (blocks !== null) this.#addLinear(node, blocks);
+    if (op === 'GroupQueryAttention') this.#addHeads(node);
     if (!PRODUCT.test(op)) return;
     const weight = this.#matrixOf(input);
     const name = this.#moduleOf(node);
@@ -363,38 +350,8 @@ class WeightFinder {
     return isGeneratedName(input) && value && !this.#used.has(value) ? value : null;
   }
 
-  #addNBits(node: OnnxNode): void {
-    const [, b, scale, zero, order] = node.inputs;
-    const [packed, scales] = [this.graph.tensors.get(b ?? ''), this.graph.tensors.get(scale ?? '')];
-    const [zeros, groups] = [this.graph.tensors.get(zero ?? ''), this.graph.tensors.get(order ?? '')];
-    if (packed === undefined || scales === undefined) return;
-    const sizes = {
-      rows: node.attributes.get('N') ?? 0,
-      columns: node.attributes.get('K') ?? 0,
-      block: node.attributes.get('block_size') ?? 0,
-      bits: node.attributes.get('bits') ?? 4,
-    };
-    const isRight = sizes.rows > 0 && sizes.columns > 0 && sizes.block >= 8 && [2, 4, 8].includes(sizes.bits);
-    const isOrdered = groups === undefined ? !order : groups.dtype === 'I32' && sizeOf(groups) >= sizes.columns;
-    if (!isRight || !isOrdered)
-      throw new FormatError(
-        `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
-      );
-    this.#addLinear(node, packed.name, this.#nBitsWeight(sizes, packed, scales, zeros, groups));
-  }
-
-  #addBnb4(node: OnnxNode): void {
-    const [packed, scales] = [1, 2].map((input) => this.graph.tensors.get(node.inputs[input] ?? ''));
-    if (packed === undefined || scales === undefined) return;
-    this.#addLinear(
-      node,
-      packed.name,
-      bnb4Weight(node, packed, scales, (tensor) => this.#elements(tensor)),
-    );
-  }
-
   /** Names the matrix [out, in] of a product. `fileName`: the name of its codes. */
-  #addLinear(node: OnnxNode, fileName: string, weight: WeightEntry): void {
+  #addLinear(node: OnnxNode, { name: fileName, weight }: BlockWeight): void {
     const stored = isGeneratedName(fileName) ? null : fileName.replace(/_(Q\d|Bnb4)$/, '');
     const name = this.#moduleOf(node) ?? stored?.replace(/\.weight$/, '') ?? null;
     // A parameter that is not a weight of a module, such as SAM's directions, is multiplied as it is: [in, out].
@@ -404,29 +361,13 @@ class WeightFinder {
     else this.#addOutput(node, weight, weight);
   }
 
-  /** Adds a token table whose rows are quantized in blocks. Its codes may be the reshaped codes of a product. */
+  /** Adds a token table whose rows are quantized in blocks. */
   #addBlockTable(node: OnnxNode): void {
-    const [table = '', , scale = '', zero = ''] = node.inputs;
-    const { graph } = this;
-    const [packed, scales] = [this.#reshaped.get(table) ?? graph.tensors.get(table), graph.tensors.get(scale)];
+    const found = blockTable(node, this.#blockTensors);
+    if (found === null) return;
     const name = this.#moduleOf(node);
-    if (packed === undefined || scales === undefined) return;
-    const { attributes } = node;
-    const [bits, block] = [attributes.get('bits') ?? 4, attributes.get('block_size') ?? 128];
-    const isBytes = packed.dtype === 'U8';
-    const rows = packed.shape[0] ?? 0;
-    const columns = (sizeOf(packed) / Math.max(1, rows)) * (isBytes ? 8 / bits : 1);
-    const isRight = (attributes.get('gather_axis') ?? 0) === 0 && [4, 8].includes(bits) && block >= 16 && rows > 0;
-    if (!isRight || !Number.isSafeInteger(columns) || columns === 0)
-      throw new FormatError(
-        `node ${quote(node.name)} is GatherBlockQuantized of ${bits} bits in blocks of ${block}, which is not read`,
-      );
-    const zeros = graph.tensors.get(zero);
-    const weight = isBytes
-      ? this.#nBitsWeight({ rows, columns, block, bits }, packed, scales, zeros)
-      : this.#dequantized(packed, scales, zeros, { axis: 1, block });
-    if (name !== null) this.#name(`${name}.weight`, weight, weight);
-    else if (!isGeneratedName(packed.name)) this.#values.set(packed.name.replace(OF_QUANTIZER, ''), weight);
+    if (name !== null) this.#name(`${name}.weight`, found.weight, found.weight);
+    else if (!isGeneratedName(found.name)) this.#values.set(found.name.replace(OF_QUANTIZER, ''), found.weight);
   }
 
   #addHeads(node: OnnxNode): void {
@@ -436,22 +377,18 @@ class WeightFinder {
     if (path !== null && queries > 0 && keys > 0) this.#heads.set(path, { queries, keys });
   }
 
-  #nBitsWeight(sizes: NBits, packed: OnnxTensor, scales: OnnxTensor, zeros?: OnnxTensor, order?: OnnxTensor) {
-    const read = {
-      bytes: (tensor: OnnxTensor) => tensorBytes(tensor, this.dataFileOf(tensor)),
-      elements: (tensor: OnnxTensor) => this.#elements(tensor),
-    };
-    return nBitsWeight(sizes, { packed, scales, zeros, order }, read);
+  #stateName(initializerName: string): string {
+    return stateName(initializerName, this.#isBuilt);
   }
 
   /** Returns the path of the module that a node computes; null if the graph does not tell. */
   #moduleOf(node: OnnxNode): string | null {
     const path = modulePath(node.name) ?? this.#parameterModule(node);
-    const stateName = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
+    const ofPath = path === null ? null : this.#stateName(`${path}.`).slice(0, -1);
     const bias = this.#biasAfter(node);
     const ofBias = bias === null ? null : this.#stateName(bias).replace(/\.bias$/, '');
     // The bias of masked language models belongs to the module around the product.
-    return ofBias === null || stateName?.startsWith(`${ofBias}.`) ? stateName : ofBias;
+    return ofBias === null || ofPath?.startsWith(`${ofBias}.`) ? ofPath : ofBias;
   }
 
   /**
