@@ -53,8 +53,8 @@ it('generates with any model that gives the next token: greedily, by beams, by s
     [1, 2],
     [3, 4],
   ]);
-  const drawn = await of({ doSample: true, seed: 3, maxNewTokens: 8 });
-  expect(drawn).toEqual(await of({ doSample: true, seed: 3, maxNewTokens: 8 }));
+  const drawn = await of({ doSample: true, temperature: 4, seed: 3, maxNewTokens: 8 });
+  expect(drawn).toEqual(await of({ doSample: true, temperature: 4, seed: 3, maxNewTokens: 8 }));
   expect(drawn).not.toEqual(await of({}));
-  expect(drawn).not.toEqual(await of({ doSample: true, seed: 4, maxNewTokens: 8 }));
+  expect(drawn).not.toEqual(await of({ doSample: true, temperature: 4, seed: 4, maxNewTokens: 8 }));
 });
