@@ -82,7 +82,7 @@ function* unknownNames(text, code) {
   for (const name of explained) if (!code.has(name)) yield `explains \`${name}\`, which the file does not contain`;
 }
 
-/** By the name of a class or an interface of src: the words of the files that declare it, and the names that it extends. */
+/** Words of the files that declare a class or an interface of src, and the names that it extends; keys are its names. */
 const declarations = new Map();
 for (const path of execFileSync('git', ['ls-files', '-co', '--exclude-standard', 'src'], { encoding: 'utf8' }).split(
   '\n',

@@ -1,7 +1,8 @@
-// The head of classes for pretraining that predict masked words and the order of two texts.
+// Models for pretraining, which predict masked words and the order of two texts.
 
 import type { Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';
+import { EncoderModel } from './encoder-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
 import { tokenLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
@@ -12,14 +13,32 @@ export interface OrderNames {
   readonly logits: 'seqRelationshipLogits' | 'sopLogits';
 }
 
-export const NEXT_SENTENCE: OrderNames = { labels: 'nextSentenceLabel', logits: 'seqRelationshipLogits' };
+const NEXT_SENTENCE: OrderNames = { labels: 'nextSentenceLabel', logits: 'seqRelationshipLogits' };
 export const SENTENCE_ORDER: OrderNames = { labels: 'sentenceOrderLabel', logits: 'sopLogits' };
+
+/** An encoder whose head 'pretraining' also predicts the order of two texts. */
+export abstract class PairEncoder extends EncoderModel {
+  /** Predicts the order of two texts, beside the words of `head`. Null with other heads. */
+  abstract readonly order: PredictionHead | null;
+  protected readonly orderNames: OrderNames = NEXT_SENTENCE;
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return this.order ? [...super.inputNames, this.orderNames.labels] : super.inputNames;
+  }
+
+  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
+    const [words, ...given] = args;
+    return this.order
+      ? pretrainingOutput({ words, order: this.order }, this.orderNames, ...given)
+      : super.headOutput(...args);
+  }
+}
 
 /**
  * Returns the logits of both heads for packed features, float32 [N, hidden]. There is a loss if words and the order
  * have labels: the sum of both.
  */
-export function pretrainingOutput(
+function pretrainingOutput(
   heads: { readonly words: PredictionHead; readonly order: PredictionHead },
   names: OrderNames,
   features: Tensor,

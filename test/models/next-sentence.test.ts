@@ -6,14 +6,14 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors, saveSafetensors } from '../../src/io/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
+import { type Digest, expectGradients, waveWeights } from './waves.js';
 
 interface Case {
   readonly config: { readonly model_type: string };
   readonly logits: number[];
   readonly loss: number;
   readonly shapes: Record<string, number[]>;
-  /** The norm of each gradient, and Σ gᵢ·cos(i). */
-  readonly gradients: Record<string, [number, number]>;
+  readonly gradients: Record<string, Digest>;
 }
 
 const { inputs, cases } = JSON.parse(await readFile(join(import.meta.dirname, 'next-sentence.json'), 'utf8')) as {
@@ -26,17 +26,7 @@ describe('a head for the next sentence', () => {
     const device = await deviceFor(isas[0] as string, 1);
     const folder = await mkdtemp(join(tmpdir(), 'simdformer-next-sentence-'));
     try {
-      const weights = Object.entries(expected.shapes).map(([name, shape], i) => {
-        const size = shape.reduce((product, length) => product * length, 1);
-        return [
-          name,
-          device.tensor(
-            Float32Array.from({ length: size }, (_, j) => 0.4 * Math.sin(j * j * 0.37 + i)),
-            shape,
-          ),
-        ];
-      });
-      await saveSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(weights));
+      await saveSafetensors(join(folder, 'model.safetensors'), waveWeights(device, expected.shapes));
       await writeFile(join(folder, 'config.json'), JSON.stringify(expected.config));
       const model = await loadModel(device, folder);
       expect(model.headKind).toBe('next-sentence');
@@ -50,14 +40,7 @@ describe('a head for the next sentence', () => {
       for (const [i, logit] of expected.logits.entries()) expect(shown[i]).toBeCloseTo(logit, 5);
       expect((await loss!.data())[0]).toBeCloseTo(expected.loss, 5);
       loss!.backward();
-      const gradients = model.gradientDict();
-      const largest = Math.max(...Object.values(expected.gradients).map(([norm]) => norm));
-      for (const [name, [norm, wave]] of Object.entries(expected.gradients)) {
-        const values = Float64Array.from(await gradients[name]!.data());
-        const allowed = 1e-4 * norm + 1e-6 * largest;
-        expect(Math.abs(Math.hypot(...values) - norm), name).toBeLessThan(allowed);
-        expect(Math.abs(values.reduce((sum, g, i) => sum + g * Math.cos(i), 0) - wave), name).toBeLessThan(allowed);
-      }
+      await expectGradients(model.gradientDict(), expected.gradients);
       await model.save(join(folder, 'saved'));
       const saved = await openSafetensors(join(folder, 'saved', 'model.safetensors'));
       await saved.close();

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openSafetensors, saveSafetensors } from '../../src/io/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
+import { type Digest, expectGradients, waveWeights } from './waves.js';
 
 interface Case {
   readonly config: { readonly model_type: string };
@@ -14,8 +15,7 @@ interface Case {
   readonly order: number[];
   readonly loss: number;
   readonly shapes: Record<string, number[]>;
-  /** The norm of each gradient, and Σ gᵢ·cos(i). */
-  readonly gradients: Record<string, [number, number]>;
+  readonly gradients: Record<string, Digest>;
 }
 
 const { inputs, orders, cases } = JSON.parse(await readFile(join(import.meta.dirname, 'pretraining.json'), 'utf8')) as {
@@ -30,12 +30,7 @@ afterAll(() => rm(folder, { recursive: true }));
 async function written({ config, shapes }: Case): Promise<string> {
   const path = join(folder, config.model_type);
   await mkdir(path, { recursive: true });
-  const weights = Object.entries(shapes).map(([name, shape], i) => {
-    const size = shape.reduce((product, length) => product * length, 1);
-    const waves = Float32Array.from({ length: size }, (_, j) => 0.4 * Math.sin(j * j * 0.37 + i));
-    return [name, device.tensor(waves, shape)] as const;
-  });
-  await saveSafetensors(join(path, 'model.safetensors'), Object.fromEntries(weights));
+  await saveSafetensors(join(path, 'model.safetensors'), waveWeights(device, shapes));
   await writeFile(join(path, 'config.json'), JSON.stringify(config));
   return path;
 }
@@ -58,14 +53,7 @@ describe("the head 'pretraining'", () => {
       for (const [i, logit] of expected[kind].entries()) expect(shown[kind][i]).toBeCloseTo(logit, 5);
     expect(await output.loss!.item()).toBeCloseTo(expected.loss, 5);
     output.loss!.backward();
-    const gradients = model.gradientDict();
-    const largest = Math.max(...Object.values(expected.gradients).map(([norm]) => norm));
-    for (const [name, [norm, wave]] of Object.entries(expected.gradients)) {
-      const values = Float64Array.from(await gradients[name]!.data());
-      const allowed = 1e-4 * norm + 1e-6 * largest;
-      expect(Math.abs(Math.hypot(...values) - norm), name).toBeLessThan(allowed);
-      expect(Math.abs(values.reduce((sum, g, i) => sum + g * Math.cos(i), 0) - wave), name).toBeLessThan(allowed);
-    }
+    await expectGradients(model.gradientDict(), expected.gradients);
     expect(model.forward({ ...read, labels: inputs.labels }).loss).toBeUndefined();
     await model.save(join(path, 'saved'));
     const saved = await openSafetensors(join(path, 'saved', 'model.safetensors'));

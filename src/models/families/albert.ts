@@ -2,27 +2,25 @@ import type { Tensor } from '../../core/tensor.js';
 import { Linear } from '../../nn/linear.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs, ModelOutput } from '../inputs.js';
 import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
-import { pretrainingOutput, SENTENCE_ORDER } from '../pretraining-head.js';
+import { PairEncoder, SENTENCE_ORDER } from '../pretraining-head.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertHeads, bertLayer, bertPooler } from './bert.js';
 
 /**
  * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings and a few layers that are applied repeatedly.
  */
-export class Albert extends EncoderModel {
+export class Albert extends PairEncoder {
   readonly embeddings: TextEmbeddings;
   /** Projects embeddings to the features of the layers. */
   readonly projection: Linear;
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
-  /** Predicts the order of two texts, beside the words of `head`. */
   readonly order: PredictionHead | null;
+  protected override readonly orderNames = SENTENCE_ORDER;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -43,17 +41,6 @@ export class Albert extends EncoderModel {
     const heads = bertHeads(context, this.embeddings.tokens, randomness, { dropout });
     this.head = chooseHead(config, head, { ...heads, pretraining: heads['masked-language-model'] });
     this.order = head === 'pretraining' ? heads['sequence-classification']() : null;
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return this.order ? [...super.inputNames, 'sentenceOrderLabel'] : super.inputNames;
-  }
-
-  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
-    const [words, ...given] = args;
-    return this.order
-      ? pretrainingOutput({ words, order: this.order }, SENTENCE_ORDER, ...given)
-      : super.headOutput(...args);
   }
 
   /**

@@ -12,23 +12,20 @@ import type { StateNames } from '../../nn/state-names.js';
 import type { Activation } from '../../ops/activation.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf } from '../config-values.js';
-import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
-import type { ModelInputs, ModelOutput } from '../inputs.js';
 import { labelsOf } from '../labels.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
-import { NEXT_SENTENCE, pretrainingOutput } from '../pretraining-head.js';
+import { PairEncoder } from '../pretraining-head.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
 /** BERT (Devlin et al. 2018, arXiv 1810.04805): post-norm layers, learned positions, segments. */
-export class Bert extends EncoderModel {
+export class Bert extends PairEncoder {
   readonly embeddings: TextEmbeddings;
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
-  /** Predicts the order of two texts, beside the words of `head`. */
   readonly order: PredictionHead | null;
 
   constructor(context: FamilyContext) {
@@ -51,17 +48,6 @@ export class Bert extends EncoderModel {
       pretraining: heads['masked-language-model'],
     });
     this.order = head === 'pretraining' ? order() : null;
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return this.order ? [...super.inputNames, 'nextSentenceLabel'] : super.inputNames;
-  }
-
-  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
-    const [words, ...given] = args;
-    return this.order
-      ? pretrainingOutput({ words, order: this.order }, NEXT_SENTENCE, ...given)
-      : super.headOutput(...args);
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {

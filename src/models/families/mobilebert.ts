@@ -21,9 +21,8 @@ import { add, greater, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
 import { activationOf, dropoutOf } from '../config-values.js';
-import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import type { ModelInputs, ModelOutput, PaddingUse } from '../inputs.js';
+import type { PaddingUse } from '../inputs.js';
 import { labelsOf } from '../labels.js';
 import {
   chooseHead,
@@ -33,7 +32,7 @@ import {
   wordPredictionNames,
 } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { NEXT_SENTENCE, pretrainingOutput } from '../pretraining-head.js';
+import { PairEncoder } from '../pretraining-head.js';
 import { bert, bertLayerNames, classifierDropout, orderNames, outputName } from './bert.js';
 
 /** Epsilon of layer norms for which transformers passes none. */
@@ -44,12 +43,11 @@ const DEFAULT_EPS = 1e-5;
  * attention and several feed-forward networks. The input of a token combines its embedding with those of both
  * neighbours.
  */
-export class MobileBert extends EncoderModel {
+export class MobileBert extends PairEncoder {
   readonly embeddings: TrigramEmbeddings;
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
-  /** Predicts the order of two texts, beside the words of `head`. */
   readonly order: PredictionHead | null;
 
   constructor(context: FamilyContext) {
@@ -77,17 +75,6 @@ export class MobileBert extends EncoderModel {
       'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, 2) }),
     });
     this.order = head === 'pretraining' ? order() : null;
-  }
-
-  protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return this.order ? [...super.inputNames, 'nextSentenceLabel'] : super.inputNames;
-  }
-
-  protected override headOutput(...args: Parameters<EncoderModel['headOutput']>): ModelOutput {
-    const [words, ...given] = args;
-    return this.order
-      ? pretrainingOutput({ words, order: this.order }, NEXT_SENTENCE, ...given)
-      : super.headOutput(...args);
   }
 
   /** True if queries and keys read a narrowed input, and values the wide input of the layer. */
