@@ -14,6 +14,7 @@ import { type Bench, type Run, resultsFolder } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { type EncoderSizes, encoderWork, makeEncoder, recordEncoder } from './harness/encoders.js';
 import { exponentOf, type Growth, growthChart, type Point } from './harness/growth.js';
+import { LIMIT, type Work } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned } from './harness/ours.js';
 import { randomBlocks } from './real/random-gguf.js';
@@ -29,8 +30,11 @@ interface Axis {
   /** Name of the size, for the figure. */
   readonly unit: string;
   readonly sizes: readonly number[];
-  /** Work in theory, in any unit: operations, or bytes that must be read. */
-  theory(size: number): number;
+  /**
+   * Work in theory: a number in any unit, or work whose time is measured as the machine's limit. Choose the second if
+   * reading memory bounds the time, because caches hold the data of small sizes and read them faster.
+   */
+  theory(size: number): number | Work;
   prepare(device: Device, size: number): Prepared;
   /** Memory in theory, in any unit. Memory is measured only if this is given. */
   memory?(size: number): number;
@@ -43,6 +47,8 @@ const doubled = (from: number, to: number) => Array.from({ length: Math.log2(to 
 
 const narrow: EncoderSizes = { layers: 2, dModel: 64, heads: 2, dFF: 256 };
 const VOCABULARY = 512;
+/** Number of steps that are timed together after a long text. */
+const STEPS = 16;
 
 function encode(device: Device, batch: number, tokens: number): Prepared {
   const model = makeEncoder(device, narrow);
@@ -105,7 +111,11 @@ const axes: readonly Axis[] = [
     unit: 'tokens before it',
     sizes: doubled(512, 32768),
     // Keys and values are read, besides the weights.
-    theory: (context) => 2 * narrow.layers * narrow.dModel * context + encoderWork(narrow, [1, 1]).bytes / 4,
+    theory: (context) => {
+      const keysAndValues = 2 * narrow.layers * narrow.dModel * context;
+      const { bytes } = encoderWork(narrow, [1, 1]);
+      return { steps: [[STEPS, { flops: 2 * keysAndValues, bytes: 4 * keysAndValues + bytes }]] };
+    },
     memory: (context) => context,
     prepare: (device, context) => {
       const model = languageModel(device, context + 1).eval();
@@ -115,7 +125,7 @@ const axes: readonly Axis[] = [
       const program = device.record(() => model.step(state));
       return {
         run: () => {
-          for (let step = 0; step < 16; step++) {
+          for (let step = 0; step < STEPS; step++) {
             state.setLengths(Int32Array.of(context));
             program.run();
           }
@@ -141,7 +151,7 @@ const axes: readonly Axis[] = [
     what: 'a token through int4 weights',
     unit: 'parameters',
     sizes: doubled(2 ** 27, 2 ** 32),
-    theory: (parameters) => parameters,
+    theory: (parameters) => ({ flops: 2 * parameters, bytes: (18 / 32) * parameters }), // 18 bytes hold 32 weights
     memory: (parameters) => parameters,
     prepare: (device, parameters) => {
       const side = 4096;
@@ -234,6 +244,7 @@ async function measure(run: Run, { what, unit, sizes, theory, memory, prepare }:
   run.version(OURS, describeDevice(device));
   const times: Point[] = [];
   const bytes: Point[] = [];
+  const expected: Point[] = [];
   for (const size of sizes) {
     const before = device.memory().used;
     device.resetPeak();
@@ -246,19 +257,19 @@ async function measure(run: Run, { what, unit, sizes, theory, memory, prepare }:
         return { seconds: (performance.now() - start) / 1e3 / repeats };
       },
     };
-    const outcome = await contest([contestant], { rounds: run.rounds(9), seconds: 5 });
+    const work = theory(size);
+    const limit = typeof work === 'number' ? [] : [run.limits.contestant(work, run.threads)];
+    const outcome = await contest([contestant, ...limit], { rounds: run.rounds(9), seconds: 5 });
     const grown = device.memory().peak - before;
     await prepared.dispose();
     times.push([size, outcome.times[OURS]?.median as number]);
+    expected.push([size, typeof work === 'number' ? work : (outcome.times[LIMIT]?.median as number)]);
     bytes.push([size, grown]);
     run.row(`${what}, ${size} ${unit}`, outcome, memory ? { MB: grown / 1e6 } : {});
   }
   device.dispose();
-  const growth = (name: string, measured: readonly Point[], inTheory: (size: number) => number): Growth => ({
-    what: name,
-    unit,
-    measured,
-    theory: sizes.map((size) => [size, inTheory(size)]),
-  });
-  return [growth(`time of ${what}`, times, theory), ...(memory ? [growth(`memory of ${what}`, bytes, memory)] : [])];
+  const time: Growth = { what: `time of ${what}`, unit, measured: times, theory: expected };
+  if (!memory) return [time];
+  const inTheory = sizes.map((size): Point => [size, memory(size)]);
+  return [time, { what: `memory of ${what}`, unit, measured: bytes, theory: inTheory }];
 }

@@ -21,7 +21,7 @@ export function exponentOf(points: readonly Point[]): number {
   return covariance / logs.reduce((sum, log) => sum + (log[0] - x) ** 2, 0);
 }
 
-const [WIDTH, HEIGHT, COLUMNS, MARGIN] = [300, 200, 3, 34];
+const [WIDTH, HEIGHT, COLUMNS, MARGIN] = [360, 200, 3, 34];
 const escapeXml = (text: string) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 const short = (value: number) => new Intl.NumberFormat('en', { notation: 'compact' }).format(value);
 
