@@ -35,8 +35,7 @@ struct QuantizedLinear {
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
     if (integers != 0) return runIntegers(context);
-    if (rows <= kHalfRows && format == kFloat16) return runHalves<Float16>(context);
-    if (rows <= kHalfRows && format == kBFloat16) return runHalves<BFloat16>(context);
+    if (isHalves()) return runHalves(context);
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
     context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t) {
       const uint64_t row = chunk / across * kBlockRows;
@@ -56,8 +55,7 @@ struct QuantizedLinear {
       const int32_t* from = context.i32(q) + row * Int8Layout(kindOfFormat(format), depth).rowWords();
       return multiplyIntegers(context, from, row, height, tile, end, next);
     }
-    if (rows <= kHalfRows && format == kFloat16) return multiplyHalves<Float16>(context, tile, end);
-    if (rows <= kHalfRows && format == kBFloat16) return multiplyHalves<BFloat16>(context, tile, end);
+    if (isHalves()) return multiplyHalves(context, tile, end);
     for (uint64_t col = tile * kTile; col < end * kTile; col += kPanel)
       multiplyPanel(context, row, height, col, atMost(end * kTile, cols));
   }
@@ -127,12 +125,19 @@ struct QuantizedLinear {
     return nullptr;
   }
 
-  template <class Format>
+  // True if few rows are multiplied with a weight of 16-bit floats.
+  bool isHalves() const { return rows <= kHalfRows && (format == kFloat16 || format == kBFloat16); }
+
   void runHalves(Context& context) const {
     const uint64_t tiles = divideUp(cols, kTile);
     const uint64_t share = divideUp(tiles, 4 * static_cast<uint64_t>(context.team.threads()));
     context.team.parallelRange(tiles, divideUp(share, kHalfTiles) * kHalfTiles,
-                               [&](uint64_t tile, uint64_t last) { multiplyHalves<Format>(context, tile, last); });
+                               [&](uint64_t tile, uint64_t last) { multiplyHalves(context, tile, last); });
+  }
+
+  void multiplyHalves(const Context& context, uint64_t tile, uint64_t last) const {
+    if (format == kFloat16) return multiplyHalves<Float16>(context, tile, last);
+    multiplyHalves<BFloat16>(context, tile, last);
   }
 
   // All rows, at most kHalfRows, and the features of tiles `tile` to below `last`.

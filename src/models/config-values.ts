@@ -151,16 +151,29 @@ export function rotaryOf(
       `config.json: partial_rotary_factor is ${share}, which rotates ${features} of ${headSize} features, expected an even number`,
     );
   const maxLength = config.size('max_position_embeddings');
-  const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
-  // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.
-  const theta = rope.number('rope_theta') * (alpha ? alpha ** (headSize / (headSize - 2)) : 1);
-  const plain = alpha ? null : rotaryScaling(rope, features, maxLength);
+  const stretched = stretchedTheta(rope, headSize);
+  const theta = stretched ?? rope.number('rope_theta');
+  const plain = stretched !== null ? null : rotaryScaling(rope, features, maxLength);
   const scaling = plain?.type === 'longrope' ? { ...plain, rereads } : plain;
   if (features === 0 || (scaling?.type === 'yarn' && features === 1)) return null; // too few features for a pair
   refuseUndefinedSpeeds(scaling, features);
   const axes = axesOf(rope, Math.ceil(features / 2), sections);
   const table = { headSize, maxLength: limit ?? maxLength, layout, theta, rotaryDim: features };
   return new RotaryEmbedding(init, { ...table, scaling, axes });
+}
+
+/** Returns the rotation by layer, for models whose layers with windows have their own `rope_parameters`. */
+export function rotariesOf(init: Initializer, config: ModelConfig): (i: number) => RotaryEmbedding | null {
+  const [everywhere, nearby] = ['full_attention', 'sliding_attention'].map((kind) => rotaryOf(init, config, { kind }));
+  return (i) => (windowOf(config, i) === null ? everywhere : nearby) ?? null;
+}
+
+/**
+ * The base of the frequencies that Hunyuan's "dynamic" scaling with a fixed alpha stretches. Null for other scalings.
+ */
+export function stretchedTheta(rope: ModelConfig, headSize: number): number | null {
+  const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
+  return alpha ? rope.number('rope_theta') * alpha ** (headSize / (headSize - 2)) : null;
 }
 
 /**

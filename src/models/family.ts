@@ -45,6 +45,8 @@ export interface Family {
   readonly rope?: RopeDefaults;
   /** Configs of nested models by key, and their model types. The first one of a list is the default. */
   readonly parts?: Readonly<Record<string, string | readonly string[]>>;
+  /** The head of an encoder alone, in models that compare texts with images or sounds. Their config has it in `parts`. */
+  readonly towerHead?: 'projection' | 'none';
   /**
    * True if it reads images beside text. Its `text_config` is that of its language model, which is loaded alone for any
    * other head than its own.
@@ -115,8 +117,12 @@ export interface GgufFamily {
   readonly plusOne?: boolean | readonly string[];
   /** Matrices that transformers stores transposed. */
   readonly inOut?: readonly string[];
-  /** Other layouts, for files that have a tensor of this name. */
-  readonly variants?: readonly { readonly tensor: string; readonly gguf: GgufFamily }[];
+  /** Other layouts: of files that have a tensor of this name, and of models with such a config. */
+  readonly variants?: readonly {
+    readonly tensor: string;
+    readonly isOf?: (config: ModelConfig) => boolean;
+    readonly gguf: GgufFamily;
+  }[];
   /** True for encoders, whose token vectors are pooled. */
   readonly isEncoder?: boolean;
   /**
@@ -129,6 +135,24 @@ export interface GgufFamily {
    * ArgumentError for a model that llama.cpp would compute in another way. Default: `saveGguf` refuses the family.
    */
   readonly saved?: (config: ModelConfig) => Readonly<Record<string, GgufNumber>>;
+  /** True if llama.cpp needs an output matrix, so that `saveGguf` writes tied embeddings twice. */
+  readonly needsOutput?: boolean;
+  /** The value of `general.architecture` that `saveGguf` writes for a config. Default: that of the registry. */
+  readonly architecture?: (config: ModelConfig) => string | null;
+  /** Settings of a model by Llama's names, for `saveGguf`. Default: its config has these names. */
+  readonly usual?: (config: ModelConfig) => Json;
+  /**
+   * Numbers of rows in which `saveGguf` writes tensors that checkpoints store as vectors, by whole names with stars.
+   * Default: such a tensor is a vector in the file, too.
+   */
+  readonly rows?: (config: ModelConfig) => Readonly<Record<string, number>>;
+  /** Tables that `saveGguf` extends to the size of the vocabulary by copies of their first row, by whole names. */
+  readonly extended?: readonly string[];
+  /**
+   * Factors of tensors that `saveGguf` writes, by whole names with stars: of all values, or of each row. llama.cpp knows
+   * no such factors, so that its files contain them.
+   */
+  readonly factors?: (config: ModelConfig) => Readonly<Record<string, number | readonly number[]>>;
 }
 
 /** A weight that a GGUF file stores in several tensors, or with another order of rows or columns. */
@@ -167,6 +191,9 @@ export type GgufReadable = Family & { readonly gguf: GgufFamily };
 export type GgufNumber =
   | { readonly uint32: number }
   | { readonly float32: number }
+  | { readonly bool: boolean }
+  | { readonly string: string }
+  | { readonly float32s: readonly number[] }
   | { readonly int32s: readonly number[] }
   | { readonly bools: readonly boolean[] };
 

@@ -341,6 +341,7 @@ export abstract class Model extends Module implements Generative {
   }
 
   protected toBatch(name: string, tokens: Tokens, limit: 'maxLength' | 'maxSourceLength' = 'maxLength'): TokenBatch {
+    this.assertUsable();
     const batch = TokenBatch.from(this.device, name, tokens, this.padId);
     if (batch.longest <= this[limit]) return batch;
     if (batch !== tokens) batch.dispose();
@@ -366,9 +367,15 @@ export abstract class Model extends Module implements Generative {
     return batch;
   }
 
+  /** Throws DisposedError if the model was disposed of, and DeviceError if its device was. */
+  protected assertUsable(): void {
+    if (this.#isDisposed) throw new DisposedError('the model has already been disposed: load or create it again');
+    this.device.assertOpen('model');
+  }
+
   /** Each training pass drops other elements. A recorded pass has a seed of this name, which only its runs draw. */
   protected beginPass(scalar = 'dropoutSeed'): void {
-    if (this.#isDisposed) throw new DisposedError('the model has already been disposed');
+    this.assertUsable();
     const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
     if (this.usesDropout) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }

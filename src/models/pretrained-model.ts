@@ -217,8 +217,11 @@ export abstract class PretrainedModel extends RetrievalModel {
    */
   override async generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
     checkOptions('generate', options);
-    if (this.adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
-    const { adapter, ...rest } = { ...options };
+    if (this.adapters.size === 0 && options.adapter === undefined) {
+      const { adapter: _, ...rest } = options;
+      return super.generate(input, rest);
+    }
+    const { adapter, ...rest } = copied(options);
     const inputCopy = copied(input);
     const turn = this.#turn.then(async () => {
       const before = this.activeAdapters;
@@ -331,6 +334,7 @@ export abstract class PretrainedModel extends RetrievalModel {
    * active adapter is not merged.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    this.assertUsable();
     this.assertMerged('save');
     const values = Promise.all(
       this.namedParameters().map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })),

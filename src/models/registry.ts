@@ -9,6 +9,8 @@ interface Entry {
   load(): Promise<Family>;
   /** Values of `general.architecture` in its GGUF files. */
   readonly gguf?: readonly string[];
+  /** The value that `saveGguf` writes. Default: the first of `gguf`. */
+  readonly savedAs?: string;
 }
 
 /** @internal Sorted by name. */
@@ -43,6 +45,7 @@ export const families: Readonly<Record<string, Entry>> = {
   depth_anything: { load: async () => (await import('./families/depth-anything.js')).depthAnything },
   detr: { load: async () => (await import('./families/detr.js')).detr },
   dinov2: { load: async () => (await import('./families/dinov2.js')).dinov2 },
+  dinov2_with_registers: { load: async () => (await import('./families/dinov2.js')).dinov2WithRegisters },
   dinov3_vit: { load: async () => (await import('./families/dinov3.js')).dinov3 },
   distilbert: { load: async () => (await import('./families/distilbert.js')).distilBert },
   'donut-swin': { load: async () => (await import('./families/swin.js')).donutSwin },
@@ -75,12 +78,15 @@ export const families: Readonly<Record<string, Entry>> = {
   gpt_oss: { load: async () => (await import('./families/gpt-oss.js')).gptOss, gguf: ['gpt-oss'] },
   gptj: { load: async () => (await import('./families/gptj.js')).gptJ },
   granite: { load: async () => (await import('./families/granite.js')).granite, gguf: ['granite'] },
-  granitemoe: { load: async () => (await import('./families/granite-hybrid.js')).graniteMoe },
+  granitemoe: { load: async () => (await import('./families/granite-hybrid.js')).graniteMoe, savedAs: 'granitemoe' },
   granitemoehybrid: {
     load: async () => (await import('./families/granite-hybrid.js')).graniteHybrid,
     gguf: ['granitehybrid', 'granitemoe'],
   },
-  granitemoeshared: { load: async () => (await import('./families/granite-hybrid.js')).graniteMoeShared },
+  granitemoeshared: {
+    load: async () => (await import('./families/granite-hybrid.js')).graniteMoeShared,
+    savedAs: 'granitemoe',
+  },
   gte: { load: async () => (await import('./families/gte.js')).gte },
   hifigan: { load: async () => (await import('./families/speecht5-hifigan.js')).speechT5HifiGan },
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
@@ -103,7 +109,7 @@ export const families: Readonly<Record<string, Entry>> = {
   marian: { load: async () => (await import('./families/marian.js')).marian },
   mbart: { load: async () => (await import('./families/mbart.js')).mBart },
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3, gguf: ['mistral3'] },
-  mistral: { load: async () => (await import('./families/mistral.js')).mistral },
+  mistral: { load: async () => (await import('./families/mistral.js')).mistral, savedAs: 'llama' },
   mixtral: { load: async () => (await import('./families/mixtral.js')).mixtral, gguf: ['llama'] },
   mobilebert: { load: async () => (await import('./families/mobilebert.js')).mobileBert },
   mobilevit: { load: async () => (await import('./families/mobilevit.js')).mobileVit },
@@ -121,7 +127,7 @@ export const families: Readonly<Record<string, Entry>> = {
   new: { load: async () => (await import('./families/gte-new.js')).gteNew },
   nomic_bert: { load: async () => (await import('./families/nomic-bert.js')).nomicBert, gguf: ['nomic-bert'] },
   olmo2: { load: async () => (await import('./families/olmo2.js')).olmo2, gguf: ['olmo2'] },
-  olmo3: { load: async () => (await import('./families/olmo3.js')).olmo3 },
+  olmo3: { load: async () => (await import('./families/olmo3.js')).olmo3, savedAs: 'olmo2' },
   olmoe: { load: async () => (await import('./families/olmoe.js')).olmoe, gguf: ['olmoe'] },
   opt: { load: async () => (await import('./families/opt.js')).opt },
   owlv2: { load: async () => (await import('./families/owl.js')).owlV2 },
@@ -139,7 +145,10 @@ export const families: Readonly<Record<string, Entry>> = {
   phi3: { load: async () => (await import('./families/phi3.js')).phi3, gguf: ['phi3'] },
   qwen2: { load: async () => (await import('./families/qwen.js')).qwen2, gguf: ['qwen2'] },
   qwen2_5_vl: { load: async () => (await import('./families/qwen2-vl.js')).qwen25Vl },
-  qwen2_5_vl_text: { load: async () => (await import('./families/qwen2-vl.js')).qwen25VlText },
+  qwen2_5_vl_text: {
+    load: async () => (await import('./families/qwen2-vl.js')).qwen25VlText,
+    savedAs: 'qwen2vl',
+  },
   qwen2_5_vl_vision: { load: async () => (await import('./families/qwen2-vl.js')).qwen25VlVision },
   qwen2_vl: { load: async () => (await import('./families/qwen2-vl.js')).qwen2Vl },
   qwen2_vl_text: { load: async () => (await import('./families/qwen2-vl.js')).qwen2VlText, gguf: ['qwen2vl'] },
@@ -208,7 +217,11 @@ export function isFamily(type: unknown): type is string {
 export async function familyOf(type: unknown): Promise<Family> {
   const entry = isFamily(type) ? families[type] : undefined;
   if (entry !== undefined) return entry.load();
-  const known = Object.keys(families).filter((name) => !/_(audio|text|vision)_model$/.test(name));
+  // Parts of models, such as clip_text_model, are not named beside the model.
+  const known = Object.keys(families).filter((name) => {
+    const [, whole] = /^(.*)_(?:audio|text|vision)_model$/.exec(name) ?? [];
+    return !isFamily(whole);
+  });
   const near = nearest(String(type), known);
   const nearby = near.length > 0 ? `. The nearest: ${near.join(', ')}` : '';
   throw new FormatError(
@@ -261,8 +274,13 @@ export async function familyOfGguf(
   );
 }
 
-/** The first name of a model type in GGUF files, which `saveGguf` writes. Default: the type. */
-export const ggufNameOf = (type: string): string => families[type]?.gguf?.[0] ?? type;
+/** The name of a model type in GGUF files that `saveGguf` writes. */
+export const ggufNameOf = (type: string): string => families[type]?.savedAs ?? families[type]?.gguf?.[0] ?? type;
 
-/** Model types with GGUF files. */
+/** Model types with GGUF files that are read. */
 export const ggufTypes: readonly string[] = Object.keys(families).filter((type) => families[type]?.gguf !== undefined);
+
+/** Model types that may be written as GGUF files. */
+export const ggufSavedTypes: readonly string[] = Object.entries(families)
+  .filter(([, { gguf, savedAs }]) => gguf !== undefined || savedAs !== undefined)
+  .map(([type]) => type);

@@ -7,12 +7,11 @@ import type { Complete } from '../core/complete.js';
 import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
 import { isBlob } from '../core/kinds.js';
 import { type FileParts, writeInFolders } from '../io/atomic-write.js';
+import { type ByteSource, inMemory } from '../io/byte-source.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
 import {
-  type ByteSource,
-  inMemory,
   readSafetensors,
   type SafetensorsArray,
   type SafetensorsEntry,

@@ -1,8 +1,7 @@
 // Reads rows of packed weights as blocks of a file, or as floats.
 
 import type { Format } from '../core/device.js';
-import type { PackedMatrix } from '../ops/packed.js';
-import { blockRowBytes, unpacked, unpackedBlocks } from '../ops/packed.js';
+import { blockRowBytes, type PackedMatrix, unpacked, unpackedBlocks } from '../ops/packed.js';
 import type { PackedWeight } from './weight.js';
 
 /** Maximum temporary bytes in the heap. */

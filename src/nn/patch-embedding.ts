@@ -1,8 +1,8 @@
 import { checkKnown, checkOneOf, checkSizes, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';
-import { concat, gather, permute } from '../ops/move.js';
+import { concat, gather, permute, slice } from '../ops/move.js';
 import { Conv2d } from './conv.js';
 import type { Initializer } from './init.js';
 import { type GridSize, interpolate } from './interpolation.js';
@@ -25,13 +25,15 @@ export interface PatchEmbeddingOptions {
    * 2309.16588). Default: 0.
    */
   readonly registers?: number | undefined;
+  /** True if register tokens have positions, too. Default: true. */
+  readonly registerPositions?: boolean | undefined;
   /** True if a learned position is added to each token. Default: true. */
   readonly positions?: boolean | undefined;
   /**
    * True if images may have other sizes. Positions are then interpolated from a square grid: bicubic, or bilinear if
-   * that is given. Default: false.
+   * that is given. 'antialiased' is bicubic, with a wider kernel for smaller grids. Default: false.
    */
-  readonly interpolate?: boolean | 'bilinear' | undefined;
+  readonly interpolate?: boolean | 'bilinear' | 'antialiased' | undefined;
 }
 
 const OPTIONS = [
@@ -42,6 +44,7 @@ const OPTIONS = [
   'bias',
   'classToken',
   'registers',
+  'registerPositions',
   'positions',
   'interpolate',
 ] as const;
@@ -56,18 +59,20 @@ export class PatchEmbedding extends Module {
   readonly classToken: Tensor | null;
   /** [registers, dModel], or null if there are none. */
   readonly registers: Tensor | null;
-  /** Shape [tokens, dModel]: the class token first, then patches. Null if tokens have no learned positions. */
+  /** Shape [tokens, dModel]: those before the patches first, then patches. Null if tokens have no learned positions. */
   readonly positions: Tensor | null;
   readonly image: GridSize;
   readonly patch: GridSize;
   readonly channels: number;
-  readonly interpolate: boolean | 'bilinear';
+  readonly interpolate: boolean | 'bilinear' | 'antialiased';
+  readonly #registerPositions: boolean;
 
   /** Throws ArgumentError, ShapeError, OutOfMemoryError. */
   constructor(init: Initializer, options: PatchEmbeddingOptions) {
     super();
     const { dModel, channels, image, patch, bias = true } = checkKnown('PatchEmbedding', options, OPTIONS);
-    const { classToken = true, registers = 0, positions = true, interpolate = false } = options;
+    const { classToken = true, registers = 0, registerPositions = true } = options;
+    const { positions = true, interpolate = false } = options;
     checkSizes('PatchEmbedding', { dModel, channels }, 1);
     checkSizes('PatchEmbedding', { registers }, 0);
     for (const [name, grid] of Object.entries({ image, patch })) {
@@ -76,9 +81,9 @@ export class PatchEmbedding extends Module {
       const [height, width] = grid;
       checkSizes('PatchEmbedding', { [`${name}[0]`]: height, [`${name}[1]`]: width }, 1);
     }
-    for (const [name, flag] of Object.entries({ bias, classToken, positions }))
+    for (const [name, flag] of Object.entries({ bias, classToken, registerPositions, positions }))
       checkOneOf('PatchEmbedding', name, flag, [true, false]);
-    checkOneOf('PatchEmbedding', 'interpolate', interpolate, [true, false, 'bilinear']);
+    checkOneOf('PatchEmbedding', 'interpolate', interpolate, [true, false, 'bilinear', 'antialiased']);
     if (image[0] < patch[0] || image[1] < patch[1])
       throw new ShapeError(`PatchEmbedding: image is [${image}], expected at least one patch, [${patch}]`);
     this.image = image;
@@ -96,7 +101,8 @@ export class PatchEmbedding extends Module {
     this.classToken = classToken ? init.normal([dModel], dModel ** -0.5) : null;
     this.registers = registers > 0 ? init.normal([registers, dModel], dModel ** -0.5) : null;
     const [rows, columns] = this.grid(image);
-    const tokens = rows * columns + this.prefix;
+    this.#registerPositions = registerPositions;
+    const tokens = rows * columns + this.#firstPatch;
     this.positions = positions ? init.normal([tokens, dModel], dModel ** -0.5) : null;
   }
 
@@ -119,8 +125,20 @@ export class PatchEmbedding extends Module {
     const grid = this.grid([height, width]);
     const channelsLast = permute(pixels, [0, 2, 3, 1]); // [B, H, W, channels]
     const patches = this.projection.forward(channelsLast).reshape(batch, grid[0] * grid[1], -1); // [B, patches, dModel]
-    const tokens = this.#withPrefix(patches); // [B, tokens, dModel]
-    return this.positions ? add(tokens, this.#positionsOf(this.positions, grid, height === width)) : tokens;
+    const { classToken, registers, positions } = this;
+    const start = repeated(batch, [classToken, this.#registerPositions ? registers : null]);
+    const tokens = start.length > 0 ? concat([...start, patches], 1) : patches; // [B, tokens, dModel]
+    const placed = positions ? add(tokens, this.#positionsOf(positions, grid, height === width)) : tokens;
+    if (this.#registerPositions || registers === null) return placed;
+    const first = this.#firstPatch;
+    const before = first > 0 ? slice(placed, 1, 0, first) : [];
+    const after = slice(placed, 1, first, placed.shape[1] as number);
+    return concat([before, repeated(batch, [registers]), after].flat(), 1);
+  }
+
+  /** Number of tokens with positions before the patches. */
+  get #firstPatch(): number {
+    return this.#registerPositions ? this.prefix : this.prefix - (this.registers?.shape[0] ?? 0);
   }
 
   /** Number of tokens before the patches. */
@@ -133,19 +151,9 @@ export class PatchEmbedding extends Module {
     return [Math.floor(height / this.patch[0]), Math.floor(width / this.patch[1])];
   }
 
-  #withPrefix(patches: Tensor): Tensor {
-    const [batch, , dModel] = patches.shape as [number, number, number];
-    const parts = [this.classToken?.reshape(1, dModel) ?? [], this.registers ?? []].flat();
-    if (parts.length === 0) return patches;
-    const prefix = parts.length === 1 ? (parts[0] as Tensor) : concat(parts); // [prefix, dModel]
-    const ids = Int32Array.from({ length: batch * this.prefix }, (_, i) => i % this.prefix);
-    const rows = gather(prefix, patches.device.tensor(ids));
-    return concat([rows.reshape(batch, this.prefix, dModel), patches], 1); // [B, tokens, dModel]
-  }
-
   #positionsOf(positions: Tensor, grid: GridSize, isSquare: boolean): Tensor {
     const total = positions.shape[0] as number;
-    const first = this.prefix;
+    const first = this.#firstPatch;
     const nativeGrid = this.grid(this.image);
     // Positions of an image that is not square are interpolated, even if the number of patches is the same.
     // transformers does so, too.
@@ -154,8 +162,19 @@ export class PatchEmbedding extends Module {
       throw new ShapeError(
         `PatchEmbedding: a grid of [${nativeGrid}] positions is not interpolated, expected a square one`,
       );
-    const mode = this.interpolate === true ? 'bicubic' : this.interpolate;
-    const patches = interpolate(mode, positions.rows(first, total), nativeGrid, grid);
+    const mode = this.interpolate === 'bilinear' ? 'bilinear' : 'bicubic';
+    const options = { antialias: this.interpolate === 'antialiased' };
+    const patches = interpolate(mode, positions.rows(first, total), nativeGrid, grid, options);
     return first ? concat([positions.rows(0, first), patches]) : patches;
   }
+}
+
+/** Returns the given tokens once for each image, float32 [B, tokens, dModel], or nothing if there are none. */
+function repeated(batch: number, tokens: readonly (Tensor | null)[]): Tensor[] {
+  const parts = tokens.flatMap((part) => (part ? [part.reshape(-1, lastOf(part.shape))] : []));
+  if (parts.length === 0) return [];
+  const rows = parts.length === 1 ? (parts[0] as Tensor) : concat(parts); // [tokens, dModel]
+  const [count, dModel] = rows.shape as [number, number];
+  const ids = Int32Array.from({ length: batch * count }, (_, i) => i % count);
+  return [gather(rows, rows.device.tensor(ids)).reshape(batch, count, dModel)];
 }

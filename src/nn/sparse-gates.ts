@@ -23,9 +23,9 @@ export function sparseGates(share: number): (gates: Tensor) => Tensor {
 }
 
 /**
- * Returns Φ⁻¹(p), the quantile of the standard normal distribution, by Newton's method. `p` is from 0 to 1.
+ * @internal Returns Φ⁻¹(p), the quantile of the standard normal distribution, by Newton's method. `p` is from 0 to 1.
  */
-function normalQuantile(p: number): number {
+export function normalQuantile(p: number): number {
   let x = 0;
   for (let i = 0; i < 50; i++) {
     const step = (normalShare(x) - p) / density(x);

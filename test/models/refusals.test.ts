@@ -3,12 +3,15 @@ import {
   ArgumentError,
   AutogradError,
   CommandError,
+  createDevice,
   DisposedError,
   DTypeError,
   ShapeError,
   SimdformerError,
   type TransformerOptions,
 } from '../../src/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
+
 import { deviceFor } from '../describe-op.js';
 import { best, build, sources, targets } from './small-models.js';
 
@@ -256,5 +259,16 @@ describe('what cannot be', () => {
     expect(() => model.forward(sources, targets)).toThrow('the model has already been disposed');
     expect(() => model.loss(sources, targets)).toThrow(DisposedError);
     await expect(model.score(sources, targets)).rejects.toThrow(DisposedError);
+    await expect(model.save('never written')).rejects.toThrow('the model has already been disposed');
+  });
+
+  it('after its device was disposed of: the error names the device', async () => {
+    const device = await createDevice();
+    const model = build(device, {});
+    device.dispose();
+    expect(() => model.forward(sources, targets)).toThrow('model: the device has already been disposed');
+    await expect(model.generate(sources)).rejects.toThrow('generate: the device has already been disposed');
+    await expect(model.save('never written')).rejects.toThrow('model: the device has already been disposed');
+    await expect(loadModel(device, 'anywhere')).rejects.toThrow('loadModel: the device has already been disposed');
   });
 });

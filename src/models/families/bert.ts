@@ -73,26 +73,39 @@ export class Bert extends PairEncoder {
   }
 }
 
+/** Differences of a family's decoder from that of BERT. */
+interface DecoderOptions {
+  /** Position of the first token. Default: 0. */
+  readonly firstPosition?: number | undefined;
+  /** Activation of the head. Default: that of the config's `hidden_act`. */
+  readonly wordActivation?: Activation | undefined;
+}
+
 /** BERT as a decoder: causal layers, which can also attend to the output of an encoder of another family. */
 export class BertDecoder extends CausalModel {
   readonly embeddings: TextEmbeddings;
   readonly decoder: Stack;
   readonly head: PredictionHead;
 
-  constructor(context: FamilyContext) {
+  constructor(context: FamilyContext, { firstPosition, wordActivation }: DecoderOptions = {}) {
     super(context);
     checkHead(context, ['language-model']);
     const { init, config } = context;
     config.expect('position_embedding_type', 'absolute');
-    this.embeddings = bertEmbeddings(init, config, this.randomness);
+    this.embeddings = bertEmbeddings(init, config, this.randomness, { firstPosition });
     const causal = (options: MultiHeadOptions) => new MultiHeadAttention(init, { ...options, causal: true });
     const layer = () => bertLayer(init, config, this.randomness, causal);
     this.decoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.head = bertHeads(context, this.embeddings.tokens, this.randomness)['masked-language-model']();
+    const heads = bertHeads(context, this.embeddings.tokens, this.randomness, { wordActivation });
+    this.head = heads['masked-language-model']();
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
     return this.embeddings.forward(ids, positions, null);
+  }
+
+  override get maxLength(): number {
+    return Math.min(super.maxLength, this.embeddings.positionLimit);
   }
 
   protected override get stateNames(): StateNames {

@@ -1,38 +1,25 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, llamaFeedForward, type MakeAttention, RotaryDecoder } from './llama.js';
 
 /**
  * BitNet b1.58 (Ma et al. 2025, arXiv 2504.12285), with unpacked weights: norms inside sub-layers, and squared ReLU.
  */
-export class BitNet extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class BitNet extends RotaryDecoder {
+  protected override attention(init: Initializer, config: ModelConfig): MakeAttention {
+    const heads = config.size('num_attention_heads') * config.size('head_dim');
+    return (options) => new NormedOutputAttention(init, options, () => innerNorm(init, config, heads));
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const bias = config.flag('attention_bias');
-    const inner = (features: number) => () => new RMSNorm(init, features, config.number('rms_norm_eps'));
-    const heads = config.size('num_attention_heads') * config.size('head_dim');
-    const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, bias });
-    const activation = activationOf(config.text('hidden_act'));
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => new NormedOutputAttention(init, attention(), inner(heads)),
-        feedForward: () =>
-          llamaFeedForward(init, config, { activation, hiddenNorm: inner(config.size('intermediate_size')) }),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    const hiddenNorm = () => innerNorm(init, config, config.size('intermediate_size'));
+    return llamaFeedForward(init, config, { hiddenNorm });
   }
 
   protected override get stateNames(): StateNames {
@@ -43,6 +30,11 @@ export class BitNet extends Llama {
       ...super.stateNames,
     };
   }
+}
+
+/** A norm inside a sub-layer. */
+function innerNorm(init: Initializer, config: ModelConfig, features: number): Norm {
+  return new RMSNorm(init, features, config.number('rms_norm_eps'));
 }
 
 /** Attention that normalizes the concatenated outputs of the heads before their projection. */

@@ -12,6 +12,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -116,6 +117,19 @@ export const bloom: Family = {
       of: [`blk.*.attn_qkv.${kind}`],
       perHead: (file) => ({ groups: file.needed('attention.head_count'), heads: [1, 1, 1] }),
     })),
+    saved: (config) => {
+      expectForGguf(config, { apply_residual_connection_post_layernorm: false });
+      const [width, heads] = [config.size('hidden_size'), config.size('n_head')];
+      return {
+        context_length: { uint32: config.size('seq_length') },
+        embedding_length: { uint32: width },
+        feed_forward_length: { uint32: 4 * width },
+        block_count: { uint32: config.size('n_layer') },
+        'attention.head_count': { uint32: heads },
+        'attention.head_count_kv': { uint32: heads },
+        'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
+      };
+    },
     config: (file) => ({
       hidden_size: file.needed('embedding_length'),
       n_layer: file.needed('block_count'),

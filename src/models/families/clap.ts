@@ -555,6 +555,7 @@ export const clap: Family = {
   className: 'Clap',
   defaults: { ...projection, logit_scale_init_value: 1 / 0.07 },
   parts: { text_config: 'clap_text_model', audio_config: 'clap_audio_model' },
+  towerHead: 'projection',
   vocabulary: 'roberta',
 };
 

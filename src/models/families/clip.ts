@@ -137,6 +137,7 @@ export const clip: Family = {
   className: 'CLIP',
   defaults: { projection_dim: 512, logit_scale_init_value: 2.6592 },
   parts: { text_config: 'clip_text_model', vision_config: 'clip_vision_model' },
+  towerHead: 'projection',
 };
 
 const towers = { ...towerDefaults, projection_dim: 512, hidden_act: 'quick_gelu', layer_norm_eps: 1e-5 };

@@ -1,46 +1,34 @@
 import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { LayerParts } from '../../nn/layer.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { rotaryOf, windowOf } from '../config-values.js';
-import type { Family, GgufSettings } from '../family.js';
+import type { Family, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
-import {
-  decoderDefaults,
-  ggufNames,
-  Llama,
-  llamaAttention,
-  llamaFeedForward,
-  llamaHeadNorms,
-  type MakeNorm,
-} from './llama.js';
+import { decoderDefaults, ggufNames, ggufWindows, llamaHeadNorms, RotaryDecoder } from './llama.js';
 
 /** Command R (Cohere 2024): both sub-layers read one norm without a bias, and logits are scaled. */
-export class Cohere extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Cohere extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): Norm {
     return new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'), false);
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const attention = this.attention(init, config);
-    const bias = config.flag('attention_bias');
-    return (i) => {
-      const shared = norm();
-      return new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { bias, ...attention(i) }),
-        feedForward: () => llamaFeedForward(init, config),
-        norm: () => shared,
-        wiring: 'parallel',
-        randomness: this.randomness,
-      });
-    };
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { layout: 'interleaved' });
+  }
+
+  protected override attentionOptions(init: Initializer, config: ModelConfig, _i: number): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), ...llamaHeadNorms(init, config, 'use_qk_norm') };
+  }
+
+  protected override layerParts(init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    const norm = this.norm(init, config);
+    return { norm: () => norm, wiring: 'parallel' };
   }
 
   protected override get stateNames(): StateNames {
@@ -53,13 +41,6 @@ export class Cohere extends Llama {
     };
   }
 
-  /** The options of attention that differ between layers. */
-  protected attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
-    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
-    const headNorms = llamaHeadNorms(init, config, 'use_qk_norm');
-    return () => ({ rotary, ...headNorms });
-  }
-
   override logitsOf(features: Tensor): Tensor {
     const logits = super.logitsOf(features);
     return this.headKind === 'language-model' ? scale(logits, this.settings.number('logit_scale')) : logits;
@@ -68,12 +49,9 @@ export class Cohere extends Llama {
 
 /** Command R7B and Command A (2025, arXiv 2504.00698): three of four layers have windows, and only these rotate. */
 export class Cohere2 extends Cohere {
-  protected override attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
-    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
-    return (i) => {
-      const window = windowOf(config, i);
-      return { window, rotary: window === null ? null : rotary };
-    };
+  protected override attentionOptions(_init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    const window = windowOf(config, i);
+    return { bias: config.flag('attention_bias'), window, ...(window === null && { rotary: null }) };
   }
 }
 
@@ -93,6 +71,12 @@ const defaults = {
   attention_bias: false,
 };
 
+/** The settings that `saveGguf` writes. */
+function cohereSaved(config: ModelConfig): Record<string, GgufNumber> {
+  expectForGguf(config, { tie_word_embeddings: true, attention_bias: false });
+  return { logit_scale: { float32: config.number('logit_scale') } };
+}
+
 /** The settings of a GGUF file. */
 function cohereSettings(file: GgufSettings): Json {
   const logit_scale = file.needed('logit_scale');
@@ -106,6 +90,7 @@ export const cohere: Family = {
   rope: { theta: 500000 },
   gguf: {
     names: ggufNames,
+    saved: cohereSaved,
     config: (file) => ({ ...cohereSettings(file), use_qk_norm: file.tensors.has('blk.0.attn_q_norm.weight') }),
   },
 };
@@ -118,6 +103,7 @@ export const cohere2: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufNames,
+    saved: (config) => ({ ...cohereSaved(config), ...ggufWindows(config) }),
     config: (file) => ({
       ...cohereSettings(file),
       sliding_window: file.needed('attention.sliding_window'),

@@ -9,8 +9,10 @@ import { TransformerLayer } from '../../nn/layer.js';
 import { LayerScale } from '../../nn/layer-scale.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
+import { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { gather } from '../../ops/move.js';
 import { activationOf, dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { labelsOf } from '../labels.js';
@@ -23,7 +25,8 @@ import { patchesOf, VisionTower } from '../towers.js';
 import { imageDefaults, imageNames } from './vit.js';
 
 /**
- * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size.
+ * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size. The
+ * model type `dinov2_with_registers` has register tokens (Darcet et al. 2023, arXiv 2309.16588).
  */
 export class Dinov2 extends TowerModel {
   override readonly text = null;
@@ -36,6 +39,7 @@ export class Dinov2 extends TowerModel {
     super(context, ['image-classification']);
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
+    const registers = config.numberOrNull('num_register_tokens');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const ofAttention = () => dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
     const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
@@ -50,7 +54,13 @@ export class Dinov2 extends TowerModel {
         randomness: this.randomness,
       });
     this.vision = new VisionTower({
-      patches: patchesOf(init, config, { interpolate: true }),
+      patches: patchesOf(
+        init,
+        config,
+        registers === null
+          ? { interpolate: true }
+          : { registers, registerPositions: false, interpolate: 'antialiased' },
+      ),
       start: new Dropout(config.number('hidden_dropout_prob'), this.randomness),
       encoder: new Stack(config.size('num_hidden_layers'), layer, null),
       norm: norm(),
@@ -59,13 +69,11 @@ export class Dinov2 extends TowerModel {
     this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
     const classes = labelsOf(config.values).length;
     this.head =
-      head === 'image-classification'
-        ? new PredictionHead({ pick: 'firstAndRest', out: new Linear(init, 2 * dModel, classes) })
-        : null;
+      head === 'image-classification' ? new Dinov2Head(new Linear(init, 2 * dModel, classes), registers ?? 0) : null;
   }
 
   protected override get bodyName(): string {
-    return 'dinov2';
+    return this.settings.type;
   }
 
   override moduleName(name: string): string {
@@ -73,18 +81,42 @@ export class Dinov2 extends TowerModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [layer, isGated] = ['dinov2.encoder.layer.*', this.settings.flag('use_swiglu_ffn')];
+    const { bodyName: body } = this;
+    const [layer, isGated] = [`${body}.encoder.layer.*`, this.settings.flag('use_swiglu_ffn')];
     const [inner, outer] = isGated ? ['weights_in', 'weights_out'] : ['fc1', 'fc2'];
     return {
-      ...imageNames('dinov2'),
+      ...imageNames(body),
+      'vision.patches.registers': { name: `${body}.embeddings.register_tokens`, leading: [1] },
       'vision.encoder.layers.*.norm1': `${layer}.norm1`,
       'vision.encoder.layers.*.norm2': `${layer}.norm2`,
       'vision.encoder.layers.*.post_norms.0.weight': `${layer}.layer_scale1.lambda1`,
       'vision.encoder.layers.*.post_norms.1.weight': `${layer}.layer_scale2.lambda1`,
       'vision.encoder.layers.*.feed_forward.linear1': `${layer}.mlp.${inner}`,
       'vision.encoder.layers.*.feed_forward.linear2': `${layer}.mlp.${outer}`,
-      mask_token: { name: 'dinov2.embeddings.mask_token', leading: [1] },
+      mask_token: { name: `${body}.embeddings.mask_token`, leading: [1] },
     };
+  }
+}
+
+/** Classifies the class token beside the mean of the patches. */
+class Dinov2Head extends PredictionHead {
+  /** `registers`: number of tokens after the class token other than patches. */
+  constructor(
+    out: Linear,
+    private readonly registers: number,
+  ) {
+    super({ pick: 'firstAndRest', out });
+  }
+
+  override forward(features: Tensor, batch: Sequences): Tensor {
+    const { registers } = this;
+    if (registers === 0) return super.forward(features, batch);
+    const { device } = features;
+    const length = batch.longest;
+    const rows = Array.from({ length: batch.total }, (_, row) => row);
+    const kept = rows.filter((row) => row % length === 0 || row % length > registers);
+    const shorter = Sequences.of(device, Array<number>(batch.size).fill(length - registers));
+    return super.forward(gather(features, device.tensor(Int32Array.from(kept))), shorter);
   }
 }
 
@@ -151,4 +183,10 @@ export const dinov2: Family = {
     apply_layernorm: true,
     use_mask_token: true,
   },
+};
+
+export const dinov2WithRegisters: Family = {
+  ...dinov2,
+  className: 'Dinov2WithRegisters',
+  defaults: { ...dinov2.defaults, patch_size: 16, num_register_tokens: 4 },
 };

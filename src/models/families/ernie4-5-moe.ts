@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
 import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -5,6 +6,7 @@ import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { eachLayer, type ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { Ernie45, ernie45 } from './ernie4-5.js';
@@ -106,6 +108,25 @@ export const ernie45Moe: Family = {
       'blk.*.ffn_down_shexp': `${BLOCK}.shared_experts.down_proj`,
     },
     stored: { 'blk.*.exp_probs_b.bias': 'row' },
+    rows: () => ({ 'blk.*.exp_probs_b.bias': 1 }),
+    saved: (config) => {
+      expectForGguf(config, { use_bias: false, moe_layer_interval: 1 });
+      const [last, end] = [config.size('num_hidden_layers') - 1, config.number('moe_layer_end_index')];
+      if (end !== -1 && end < last)
+        throw new ArgumentError(
+          `saveGguf: layers after ${end} have no experts, which llama.cpp does not support. Save the model as safetensors`,
+        );
+      const [size, shared] = [config.size('moe_intermediate_size'), config.number('moe_num_shared_experts')];
+      return {
+        expert_count: { uint32: config.size('moe_num_experts') },
+        expert_used_count: { uint32: config.size('moe_k') },
+        expert_feed_forward_length: { uint32: size },
+        expert_shared_count: { uint32: shared },
+        expert_shared_feed_forward_length: { uint32: shared * size },
+        leading_dense_block_count: { uint32: config.number('moe_layer_start_index') },
+        interleave_moe_layer_step: { uint32: 1 },
+      };
+    },
     config: (file) => {
       const size = file.needed('expert_feed_forward_length');
       const sparse = Array.from({ length: file.layers }, (_, i) => i).filter((i) =>

@@ -1,31 +1,23 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /** ERNIE 4.5 (Baidu 2025), the dense models: Llama whose rotation pairs neighbouring features. */
-export class Ernie45 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class Ernie45 extends RotaryDecoder {
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { layout: 'interleaved' });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
-    const bias = config.flag('use_bias');
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias }),
-        feedForward: () => this.network(init, config, i),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { bias: config.flag('use_bias') };
   }
 
-  /** Returns the feed-forward network of a layer, by its index. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
+  protected override network(init: Initializer, config: ModelConfig, _i: number): FeedForwardNetwork {
     return llamaFeedForward(init, config, { bias: config.flag('use_bias') });
   }
 }

@@ -1,46 +1,30 @@
+import { ArgumentError } from '../../core/errors.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
+import type { LayerParts } from '../../nn/layer.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { rotaryOf, windowOf } from '../config-values.js';
+import { windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import {
-  decoderDefaults,
-  ggufPostNames,
-  ggufWindows,
-  Llama,
-  llamaAttention,
-  llamaFeedForward,
-  type MakeNorm,
-} from './llama.js';
+import { decoderDefaults, ggufPostNames, ggufWindows, RotaryDecoder, rmsHeadNorms } from './llama.js';
 
 /**
  * EXAONE 4 (2025, arXiv 2507.11407): norms follow the sub-layers, before the residual sum. If some layers have windows,
  * the others see all keys and do not rotate.
  */
-export class Exaone4 extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const hasWindows = config.sizeOrNull('sliding_window') !== null;
-    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
-    return (i) => {
-      const window = windowOf(config, i);
-      const rotates = window !== null || !hasWindows;
-      return new TransformerLayer({
-        selfAttn: () =>
-          llamaAttention(init, config, this.randomness, {
-            rotary: rotates ? rotary : null,
-            window,
-            qNorm: headNorm,
-            kNorm: headNorm,
-          }),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'branch',
-        randomness: this.randomness,
-      });
-    };
+export class Exaone4 extends RotaryDecoder {
+  protected override get answersQuestions(): boolean {
+    return true;
+  }
+
+  protected override attentionOptions(init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    const window = windowOf(config, i);
+    const isFlat = window === null && config.sizeOrNull('sliding_window') !== null;
+    return { window, ...(isFlat && { rotary: null }), ...rmsHeadNorms(init, config) };
+  }
+
+  protected override layerParts(): Partial<LayerParts> {
+    return { wiring: 'branch' };
   }
 
   protected override get stateNames(): StateNames {
@@ -85,7 +69,14 @@ export const exaone4: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufPostNames,
-    saved: ggufWindows,
+    saved: (config) => {
+      const hasWindows = config.sizeOrNull('sliding_window') !== null;
+      if (hasWindows !== (config.size('num_hidden_layers') === 64))
+        throw new ArgumentError(
+          `saveGguf: llama.cpp gives windows to EXAONE 4 with 64 layers, and to no other. This model has ${config.size('num_hidden_layers')} layers${hasWindows ? ' with' : ', without'} windows. Save it as safetensors`,
+        );
+      return ggufWindows(config);
+    },
     config: (file) => ({
       ...file.decoder(),
       sliding_window: file.number('attention.sliding_window') || null,

@@ -1,25 +1,30 @@
 import type { Tensor } from '../../core/tensor.js';
-import { FeedForward } from '../../nn/feed-forward.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { Mamba2 } from '../../nn/mamba2.js';
+import type { Mixer } from '../../nn/mixer.js';
 import { ScaledMixer, SideBySide } from '../../nn/side-by-side.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
-import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
+import {
+  mamba2GgufNames,
+  mamba2GgufRows,
+  mamba2GgufSaved,
+  mamba2GgufSettings,
+  mamba2GgufStored,
+  mamba2Names,
+  mamba2Settings,
+} from './mamba2.js';
 
 /**
  * Falcon-H1 (TII 2025, arXiv 2507.22448): attention and Mamba-2 side by side in each layer, with constant multipliers.
  */
-export class FalconH1 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class FalconH1 extends RotaryDecoder {
   protected override embedTarget(ids: Tensor): Tensor {
     return this.tokens.forward(ids, {
       scale: this.settings.number('embedding_multiplier'),
@@ -27,49 +32,29 @@ export class FalconH1 extends Llama {
     });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const bias = config.flag('attention_bias');
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
     // A multiplier of the keys multiplies the scores.
-    const scoreScale = config.number('key_multiplier') / Math.sqrt(config.size('head_dim'));
-    const mamba = {
-      ...mamba2Settings(config),
-      outBias: config.flag('projectors_bias'),
-      norm: config.flag('mamba_rms_norm') ? (config.flag('mamba_norm_before_gate') ? 'beforeGate' : 'afterGate') : null,
-      multipliers: config.list('ssm_multipliers') as readonly number[],
-    } as const;
-    const [gate, down] = config.list('mlp_multipliers') as readonly [number, number];
-    return () =>
-      new TransformerLayer({
-        selfAttn: () =>
-          new SideBySide([
-            () =>
-              new ScaledMixer(
-                () => llamaAttention(init, config, this.randomness, { rotary, bias, scale: scoreScale }),
-                config.number('attention_in_multiplier'),
-                config.number('attention_out_multiplier'),
-              ),
-            () =>
-              new ScaledMixer(
-                () => new Mamba2(init, mamba),
-                config.number('ssm_in_multiplier'),
-                config.number('ssm_out_multiplier'),
-              ),
-          ]),
-        feedForward: () =>
-          new FeedForward(init, {
-            dModel: config.size('hidden_size'),
-            dFF: config.size('intermediate_size'),
-            activation: activationOf(config.text('hidden_act')),
-            gated: true,
-            gateScale: gate,
-            outScale: down,
-            bias: config.flag('mlp_bias'),
-          }),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
+    const scale = config.number('key_multiplier') / Math.sqrt(config.size('head_dim'));
+    return { bias: config.flag('attention_bias'), scale };
+  }
+
+  protected override mixer(init: Initializer, config: ModelConfig, _i: number, attention: () => Mixer): Mixer {
+    const scaled = (part: () => Mixer, name: string) => () =>
+      new ScaledMixer(part, config.number(`${name}_in_multiplier`), config.number(`${name}_out_multiplier`));
+    const norm = config.flag('mamba_norm_before_gate') ? 'beforeGate' : 'afterGate';
+    const mamba = () =>
+      new Mamba2(init, {
+        ...mamba2Settings(config),
+        outBias: config.flag('projectors_bias'),
+        norm: config.flag('mamba_rms_norm') ? norm : null,
+        multipliers: config.list('ssm_multipliers') as readonly number[],
       });
+    return new SideBySide([scaled(attention, 'attention'), scaled(mamba, 'ssm')]);
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    const [gateScale, outScale] = config.list('mlp_multipliers') as readonly [number, number];
+    return llamaFeedForward(init, config, { gateScale, outScale, bias: config.flag('mlp_bias') });
   }
 
   override logitsOf(features: Tensor): Tensor {
@@ -92,6 +77,29 @@ export class FalconH1 extends Llama {
       'decoder.norm': 'model.final_layernorm',
     };
   }
+}
+
+/** The multipliers that GGUF files contain, by tensor. */
+function ggufFactors(config: ModelConfig): Record<string, number | readonly number[]> {
+  const of = (name: string) => config.number(`${name}_multiplier`);
+  const [gate, down] = config.list('mlp_multipliers') as readonly [number, number];
+  const { heads, headSize, groups, stateSize } = mamba2Settings(config);
+  const sections = [heads * headSize, heads * headSize, groups * stateSize, groups * stateSize, heads];
+  const multipliers = config.list('ssm_multipliers') as readonly number[];
+  return {
+    'token_embd.weight': of('embedding'),
+    'output.weight': of('lm_head'),
+    'blk.*.attn_q.weight': of('attention_in'),
+    'blk.*.attn_k.weight': of('attention_in') * of('key'),
+    'blk.*.attn_v.weight': of('attention_in'),
+    'blk.*.attn_output.weight': of('attention_out'),
+    'blk.*.ffn_gate.weight': gate,
+    'blk.*.ffn_down.weight': down,
+    'blk.*.ssm_in.weight': sections.flatMap((rows, i) =>
+      Array<number>(rows).fill(of('ssm_in') * (multipliers[i] as number)),
+    ),
+    'blk.*.ssm_out.weight': of('ssm_out'),
+  };
 }
 
 export const falconH1: Family = {
@@ -149,6 +157,16 @@ export const falconH1: Family = {
       ...mamba2GgufNames('model.layers.*.mamba'),
     },
     stored: mamba2GgufStored,
+    rows: (config) => mamba2GgufRows(mamba2Settings(config)),
+    factors: ggufFactors,
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: false, mlp_bias: false, projectors_bias: false });
+      if (config.flag('mamba_rms_norm')) expectForGguf(config, { mamba_norm_before_gate: false });
+      // llama.cpp reads tied embeddings as the output, too.
+      if (config.flag('tie_word_embeddings'))
+        expectForGguf(config, { lm_head_multiplier: config.number('embedding_multiplier') });
+      return mamba2GgufSaved(mamba2Settings(config));
+    },
     config: (file) => ({
       ...file.decoder(),
       ...mamba2GgufSettings(file),

@@ -12,6 +12,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -132,7 +133,10 @@ export const falcon: Family = {
     if (config.new_decoder_architecture === true) config.num_ln_in_parallel_attn ??= 2;
   },
   rope: { theta: 10000 },
-  gguf: { ...ggufOf(1), variants: [{ tensor: 'blk.0.attn_norm_2.weight', gguf: ggufOf(2) }] },
+  gguf: {
+    ...ggufOf(1),
+    variants: [{ tensor: 'blk.0.attn_norm_2.weight', isOf: (config) => normsOf(config) === 'two', gguf: ggufOf(2) }],
+  },
 };
 
 /** The layout of GGUF files of models with so many norms of a layer's input: two in Falcon 40B. */
@@ -158,6 +162,15 @@ function ggufOf(norms: 1 | 2): GgufFamily {
         },
       },
     ],
+    saved: (config) => {
+      expectForGguf(config, { alibi: false, bias: false, parallel_attn: true });
+      return {};
+    },
+    usual: (config) => ({
+      num_key_value_heads: kvHeadsOf(config),
+      head_dim: config.size('hidden_size') / config.size('num_attention_heads'),
+      intermediate_size: config.size('ffn_hidden_size'),
+    }),
     config: (file) => {
       const [heads, groups] = [file.needed('attention.head_count'), file.number('attention.head_count_kv') ?? 1];
       const { rope_parameters, max_position_embeddings, tie_word_embeddings } = file.decoder();

@@ -1,33 +1,21 @@
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
-import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { tanh } from '../../ops/activation.js';
 import { scale } from '../../ops/binary.js';
-import { activationOf, rotaryOf, windowOf } from '../config-values.js';
+import { activationOf, rotariesOf, windowOf } from '../config-values.js';
 import type { Family, GgufNumber, GgufSettings } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
-import { type Json, numberIn } from '../model-config.js';
-import {
-  decoderDefaults,
-  ggufNames,
-  ggufWindows,
-  Llama,
-  llamaAttention,
-  llamaFeedForward,
-  type MakeNorm,
-} from './llama.js';
+import { expectForGguf } from '../gguf-mixtures.js';
+import { type Json, type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, ggufNames, ggufWindows, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /** Gemma (2024, arXiv 2403.08295): Llama with GEGLU, scaled embeddings, and norms that multiply by 1 + weight. */
-export class Gemma extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Gemma extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
     return gemmaNorm(init, config, config.size('hidden_size'));
   }
@@ -36,17 +24,9 @@ export class Gemma extends Llama {
     return this.tokens.forward(ids, { scale: Math.sqrt(this.settings.size('hidden_size')), paddingId: this.paddingId });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+  protected override attentionOptions(_init: Initializer, config: ModelConfig, _i: number): Partial<MultiHeadOptions> {
     config.expect('use_bidirectional_attention', false);
-    const rotary = rotaryOf(init, config);
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias: config.flag('attention_bias') }),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    return { bias: config.flag('attention_bias') };
   }
 }
 
@@ -55,11 +35,18 @@ export class Gemma extends Llama {
  * and logits.
  */
 export class Gemma2 extends Gemma {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    config.expect('use_bidirectional_attention', false);
-    const rotary = rotaryOf(init, config);
+  protected override attentionOptions(init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
     const softcap = config.numberOrNull('attn_logit_softcapping');
-    return (i) => sandwich(init, config, norm, this.randomness, { rotary, softcap, window: windowOf(config, i) });
+    const scale = config.number('query_pre_attn_scalar') ** -0.5;
+    return { ...super.attentionOptions(init, config, i), softcap, scale, window: windowOf(config, i) };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig, _i: number): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { activation: activationOf(config.text('hidden_activation')) });
+  }
+
+  protected override layerParts(init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    return { postNorm: () => this.norm(init, config) };
   }
 
   override logitsOf(features: Tensor): Tensor {
@@ -77,23 +64,21 @@ export class Gemma2 extends Gemma {
  * windows. EmbeddingGemma (2025, arXiv 2509.20354) also attends to later tokens: half of a window on each side.
  */
 export class Gemma3 extends Gemma2 {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const [fullRotary, windowRotary] = ['full_attention', 'sliding_attention'].map((kind) =>
-      rotaryOf(init, config, { kind }),
-    );
-    const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
+  protected override rotaries(init: Initializer, config: ModelConfig): (i: number) => RotaryEmbedding | null {
+    return rotariesOf(init, config);
+  }
+
+  protected override attentionOptions(init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
     const causal = !config.flag('use_bidirectional_attention');
     if (!causal && this.headKind === 'language-model')
       throw new FormatError(
         "config.json: use_bidirectional_attention is true: such a model cannot generate; pass head: 'none'",
       );
-    return (i) => {
-      const size = windowOf(config, i);
-      const window = causal || size === null ? size : Math.floor(size / 2) + 1;
-      const rotary = window === null ? fullRotary : windowRotary;
-      const attention = { causal, rotary, window, qNorm: headNorm, kNorm: headNorm };
-      return sandwich(init, config, norm, this.randomness, attention);
-    };
+    const size = windowOf(config, i);
+    const window = causal || size === null ? size : Math.floor(size / 2) + 1;
+    const norm = () => gemmaNorm(init, config, config.size('head_dim'));
+    const scale = config.number('query_pre_attn_scalar') ** -0.5;
+    return { bias: config.flag('attention_bias'), causal, scale, window, qNorm: norm, kNorm: norm };
   }
 }
 
@@ -114,27 +99,6 @@ export function sandwichNames(stack: 'encoder' | 'decoder'): StateNames {
     [`${path}.norm2`]: `${layer}.pre_feedforward_layernorm`,
     [`${path}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
   };
-}
-
-/** Returns a layer whose sub-layers have a norm before and after (sandwich norm). */
-function sandwich(
-  init: Initializer,
-  config: ModelConfig,
-  norm: MakeNorm,
-  randomness: Randomness,
-  attention: Partial<MultiHeadOptions>,
-): TransformerLayer {
-  const activation = activationOf(config.text('hidden_activation'));
-  const scale = config.number('query_pre_attn_scalar') ** -0.5;
-  const bias = config.flag('attention_bias');
-  return new TransformerLayer({
-    selfAttn: () => llamaAttention(init, config, randomness, { scale, bias, ...attention }),
-    feedForward: () => llamaFeedForward(init, config, { activation }),
-    norm,
-    postNorm: norm,
-    wiring: 'pre',
-    randomness,
-  });
 }
 
 const ACTIVATION = 'gelu_pytorch_tanh';
@@ -166,7 +130,10 @@ export const gemma: Family = {
     names: ggufNames,
     plusOne: true,
     config: (file) => ({ ...file.decoder(), hidden_act: ACTIVATION, hidden_activation: ACTIVATION }),
-    saved: () => ({}),
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: false });
+      return {};
+    },
   },
 };
 
@@ -244,6 +211,7 @@ export const gemma3: Family = {
  * scores.
  */
 function gemmaSaved(config: ModelConfig, largest: number): Record<string, GgufNumber> {
+  expectForGguf(config, { attention_bias: false });
   const isLargest = config.size('num_hidden_layers') === largest;
   const scale = isLargest ? config.size('hidden_size') / config.size('num_attention_heads') : config.size('head_dim');
   if (config.number('query_pre_attn_scalar') !== scale)

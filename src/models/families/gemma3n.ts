@@ -1,21 +1,22 @@
 import { describeValue } from '../../core/check.js';
-import { FormatError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../nn/alternating-updates.js';
 import type { Initializer } from '../../nn/init.js';
 import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
 import { PerLayerGate, PerLayerInputs } from '../../nn/per-layer-inputs.js';
-import { normalShare, sparseGates } from '../../nn/sparse-gates.js';
+import { normalQuantile, normalShare, sparseGates } from '../../nn/sparse-gates.js';
 import type { StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { less, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { permute } from '../../ops/move.js';
 import { windowOf } from '../config-values.js';
-import type { Family, GgufSettings } from '../family.js';
+import type { Family, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
 import { Gemma4, gemma4Attentions, gemma4GgufNames, gemmaActivation, perLayerOptions } from './gemma4.js';
-import { decoderDefaults, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufWindows, llamaFeedForward } from './llama.js';
 
 /**
  * Gemma 3n (Google 2025), text only. Several streams of rows pass through the layers. Each layer computes one stream
@@ -42,7 +43,8 @@ export class Gemma3n extends Gemma4 {
     };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+  protected override layers(init: Initializer, config: ModelConfig): (i: number) => TransformerLayer {
+    const norm = () => this.norm(init, config);
     const perLayer = perLayerOptions(init, config);
     const { dModel } = perLayer;
     const activation = gemmaActivation(config);
@@ -142,6 +144,34 @@ function settingsOf(file: GgufSettings): Json {
   };
 }
 
+/** The settings that `saveGguf` writes. llama.cpp computes only models with the sizes of the published ones. */
+function ggufSaved(config: ModelConfig): Record<string, GgufNumber> {
+  const sizes = { altup_num_inputs: 4, altup_active_idx: 0, laurel_rank: 64, hidden_size_per_layer_input: 256 };
+  expectForGguf(config, { ...sizes, attention_bias: false, altup_correct_scale: true, final_logit_softcapping: 30 });
+  const [layers, reusing] = [config.size('num_hidden_layers'), config.number('num_kv_shared_layers')];
+  if (reusing !== Math.max(0, layers - OWN_KEYS))
+    throw new ArgumentError(
+      `saveGguf: ${reusing} of ${layers} layers reuse keys: in llama.cpp, all after the first ${OWN_KEYS} do. Save the model as safetensors`,
+    );
+  const shares = config.list('activation_sparsity_pattern') as readonly number[];
+  if (shares.some((share, i) => share !== (i < SPARSE ? 0.95 : 0)))
+    throw new ArgumentError(
+      `saveGguf: activation_sparsity_pattern is ${describeValue(shares)}: in llama.cpp, it is 0.95 in the first ${SPARSE} layers and 0 in others. Save the model as safetensors`,
+    );
+  return {
+    ...ggufWindows(config),
+    'altup.active_idx': { uint32: 0 },
+    'altup.num_inputs': { uint32: sizes.altup_num_inputs },
+    embedding_length_per_layer_input: { uint32: sizes.hidden_size_per_layer_input },
+    'attention.shared_kv_layers': { uint32: reusing },
+    activation_sparsity_scale: { float32s: shares.map((share) => (share === 0 ? -Infinity : normalQuantile(share))) },
+    final_logit_softcapping: { float32: 30 },
+  };
+}
+
+/** Numbers of the first layers with keys of their own, and with sparse gates, in llama.cpp. */
+const [OWN_KEYS, SPARSE] = [20, 10];
+
 const LAYER = 'model.layers.*';
 
 export const gemma3n: Family = {
@@ -198,6 +228,8 @@ export const gemma3n: Family = {
       'blk.*.laurel_r': `${LAYER}.laurel.linear_right`,
       'blk.*.laurel_post_norm': `${LAYER}.laurel.post_laurel_norm`,
     },
+    saved: ggufSaved,
+    extended: ['per_layer_token_embd.weight'],
     config: settingsOf,
   },
 };

@@ -1,5 +1,5 @@
 import { isObject } from '../../core/check.js';
-import { FormatError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Embedding } from '../../nn/embedding.js';
@@ -16,12 +16,13 @@ import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat } from '../../ops/move.js';
 import { activationOf, rotaryOf, windowOf } from '../config-values.js';
-import type { Family, GgufFamily, GgufSettings } from '../family.js';
+import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { eachLayer, type Json, ModelConfig, numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Gemma2 } from './gemma.js';
-import { decoderDefaults, ggufPostNames, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufPostNames, ggufWindows, llamaAttentionOptions, llamaFeedForward } from './llama.js';
 
 /**
  * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Each layer can read
@@ -85,7 +86,8 @@ export class Gemma4 extends Gemma2 {
     return { entry: () => new PerLayerInputs(init, config.size('num_hidden_layers'), perLayerOptions(init, config)) };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+  protected override layers(init: Initializer, config: ModelConfig): (i: number) => TransformerLayer {
+    const norm = () => this.norm(init, config);
     const isCausal = config.values.use_bidirectional_attention !== 'all';
     if (!isCausal && this.headKind === 'language-model')
       throw new FormatError(
@@ -102,7 +104,7 @@ export class Gemma4 extends Gemma2 {
     return (i) =>
       new TransformerLayer({
         selfAttn: () => attention(i),
-        feedForward: () => this.network(init, config, i, norm),
+        feedForward: () => this.network(init, config, i),
         norm: (subLayer) => (subLayer === 1 && config.flag('enable_moe_block') ? new IdentityNorm() : norm()),
         postNorm: norm,
         wiring: () => new PerLayerWiring(init, hasOwnInputs(config) ? () => branch(i) : null),
@@ -110,10 +112,9 @@ export class Gemma4 extends Gemma2 {
       });
   }
 
-  /** The second sub-layer of layer `i`. */
-  protected network(init: Initializer, config: ModelConfig, i: number, norm: MakeNorm): FeedForwardNetwork {
-    const isWide = config.flag('use_double_wide_mlp') && keySourceOf(config, i) !== null;
-    const dFF = config.size('intermediate_size') * (isWide ? 2 : 1);
+  protected override network(init: Initializer, config: ModelConfig, i: number): FeedForwardNetwork {
+    const norm = () => this.norm(init, config);
+    const dFF = networkWidth(config, i);
     const dense = () => llamaFeedForward(init, config, { dFF, activation: gemmaActivation(config) });
     return config.flag('enable_moe_block') ? new DenseAndExperts(init, config, dense, norm) : dense();
   }
@@ -149,7 +150,7 @@ class DenseAndExperts extends Module implements FeedForwardNetwork {
   readonly experts: MixtureOfExperts;
   readonly expertPostNorm: Norm;
 
-  constructor(init: Initializer, config: ModelConfig, dense: () => FeedForward, norm: MakeNorm) {
+  constructor(init: Initializer, config: ModelConfig, dense: () => FeedForward, norm: () => Norm) {
     super();
     const dModel = config.size('hidden_size');
     this.denseNorm = norm();
@@ -355,6 +356,12 @@ function checkOverrides(layers: Json): void {
 
 const LAYER = 'model.layers.*';
 
+/** The width of a layer's dense network. */
+function networkWidth(config: ModelConfig, i: number): number {
+  const isWide = config.flag('use_double_wide_mlp') && keySourceOf(config, i) !== null;
+  return config.size('intermediate_size') * (isWide ? 2 : 1);
+}
+
 /** Names in GGUF files of Gemma 3n and 4. */
 export const gemma4GgufNames: GgufFamily['names'] = {
   ...ggufPostNames,
@@ -413,6 +420,58 @@ function settingsOf(file: GgufSettings): Json {
       moe_intermediate_size: file.needed('expert_feed_forward_length'),
     }),
   };
+}
+
+/** The size of heads in layers without a window. Throws ArgumentError if it differs between them. */
+function fullHeadSize(config: ModelConfig): number {
+  const sizes = config.list('layer_types').map((kind, i) => {
+    const own = (config.object('per_layer_config')[i] ?? {}) as Json;
+    return { isFull: kind === 'full_attention', size: Number(own.head_dim ?? config.size('head_dim')) };
+  });
+  const full = new Set(sizes.filter(({ isFull }) => isFull).map(({ size }) => size));
+  if (full.size > 1 || sizes.some(({ isFull, size }) => !isFull && size !== config.size('head_dim')))
+    throw new ArgumentError('saveGguf: GGUF files have one size of heads for layers with a window, and one for others');
+  return [...full][0] ?? config.size('head_dim');
+}
+
+/** The settings that `saveGguf` writes. */
+function ggufSaved(config: ModelConfig): Record<string, GgufNumber> {
+  expectForGguf(config, { attention_bias: false, use_bidirectional_attention: null });
+  const [near, full] = [config.size('head_dim'), fullHeadSize(config)];
+  const heads = config.list('layer_types').map((_, i) => {
+    const own = (config.object('per_layer_config')[i] ?? {}) as Json;
+    return Number(own.num_key_value_heads ?? config.size('num_key_value_heads'));
+  });
+  const limit = config.numberOrNull('final_logit_softcapping');
+  const perLayer = config.number('hidden_size_per_layer_input');
+  if (perLayer > 0) expectForGguf(config, { vocab_size_per_layer_input: config.size('vocab_size') });
+  return {
+    ...ggufWindows(config),
+    'attention.key_length': { uint32: full },
+    'attention.value_length': { uint32: full },
+    'attention.key_length_swa': { uint32: near },
+    'attention.value_length_swa': { uint32: near },
+    'attention.head_count_kv': { int32s: heads },
+    'attention.shared_kv_layers': { uint32: config.number('num_kv_shared_layers') },
+    'rope.dimension_count_swa': { uint32: near },
+    feed_forward_length: { int32s: eachLayer(config.values, (i) => networkWidth(config, i)) },
+    embedding_length_per_layer_input: { uint32: perLayer },
+    ...(limit !== null && { final_logit_softcapping: { float32: limit } }),
+    ...(config.flag('enable_moe_block') && {
+      expert_count: { uint32: config.size('num_experts') },
+      expert_used_count: { uint32: config.size('top_k_experts') },
+      expert_feed_forward_length: { uint32: config.size('moe_intermediate_size') },
+    }),
+  };
+}
+
+/** Settings by Llama's names. Files always have divisors of layers without a window. */
+function ggufUsual(config: ModelConfig): Json {
+  const all = config.object('rope_parameters');
+  const full = all.full_attention as Json;
+  const isPlain = (full.rope_type ?? 'default') === 'default';
+  const proportional = isPlain ? { ...full, rope_type: 'proportional', partial_rotary_factor: 1 } : full;
+  return { head_dim: fullHeadSize(config), rope_parameters: { ...all, full_attention: proportional } };
 }
 
 /** Divisors from this number on stop a rotation. */
@@ -489,6 +548,8 @@ export const gemma4: Family = {
         of: ['blk.*.ffn_gate_exps.weight', 'blk.*.ffn_up_exps.weight'],
       },
     ],
+    saved: ggufSaved,
+    usual: ggufUsual,
     config: settingsOf,
   },
 };

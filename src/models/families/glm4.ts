@@ -1,31 +1,31 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /**
  * GLM-4-0414 (2025): norms before and after each sub-layer, and rotation of neighbouring features in half of each head.
  */
-export class Glm4 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class Glm4 extends RotaryDecoder {
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { layout: 'interleaved' });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
-    const bias = config.flag('attention_bias');
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, outBias: false }),
-        feedForward: () => llamaFeedForward(init, config, { fused: true }),
-        norm,
-        postNorm: norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), outBias: false };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { fused: true });
+  }
+
+  protected override layerParts(init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    return { postNorm: () => this.norm(init, config) };
   }
 
   protected override get stateNames(): StateNames {

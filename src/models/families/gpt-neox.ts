@@ -11,6 +11,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { gptNeoxModule } from '../module-names.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -105,7 +106,7 @@ export const gptNeox: Family = {
     names: {
       token_embd: 'gpt_neox.embed_in',
       output_norm: 'gpt_neox.final_layer_norm',
-      output: 'embed_out',
+      output: 'lm_head',
       'blk.*.attn_norm': 'gpt_neox.layers.*.input_layernorm',
       'blk.*.attn_output': 'gpt_neox.layers.*.attention.dense',
       'blk.*.ffn_norm': 'gpt_neox.layers.*.post_attention_layernorm',
@@ -117,6 +118,15 @@ export const gptNeox: Family = {
       of: [`blk.*.attn_qkv.${kind}`],
       perHead: (file) => ({ groups: file.needed('attention.head_count'), heads: [1, 1, 1] }),
     })),
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: true });
+      return { use_parallel_residual: { bool: config.flag('use_parallel_residual') } };
+    },
+    needsOutput: true,
+    usual: (config) => {
+      const heads = config.size('num_attention_heads');
+      return { num_key_value_heads: heads, head_dim: config.size('hidden_size') / heads };
+    },
     config: (file) => ({
       ...file.decoder(),
       layer_norm_eps: file.needed('attention.layer_norm_epsilon'),

@@ -1,7 +1,7 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import type { AttentionOptions, AttentionValueOptions } from '../../ops/attention.js';
@@ -10,11 +10,12 @@ import { add } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
 import { softmax } from '../../ops/softmax.js';
-import { expertSizes, rotaryOf, windowOf } from '../config-values.js';
+import { expertSizes, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, ggufWindows, type MakeAttention, RotaryDecoder } from './llama.js';
 
 const BLOCK = 'model.layers.*.mlp';
 
@@ -22,33 +23,25 @@ const BLOCK = 'model.layers.*.mlp';
  * gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, a window in every other layer, and experts with
  * clamped activations.
  */
-export class GptOss extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class GptOss extends RotaryDecoder {
+  protected override attentionOptions(_init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), window: windowOf(config, i) };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+  protected override attention(init: Initializer): MakeAttention {
+    return (options) => new SinkAttention(init, options);
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
     config.expect('swiglu_alpha', 1.702); // the factor of quickGelu
-    const rotary = rotaryOf(init, config);
-    const bias = config.flag('attention_bias');
-    const experts = {
+    return new MixtureOfExperts(init, {
       ...expertSizes(config, 'num_local_experts', 'intermediate_size'),
       activation: 'quickGelu',
       limit: config.number('swiglu_limit'),
       weights: 'softmaxOfChosen',
       fused: 'alternating',
       bias: true,
-    } as const;
-    const attention = (i: number) =>
-      llamaAttentionOptions(config, this.randomness, { rotary, bias, window: windowOf(config, i) });
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: () => new SinkAttention(init, attention(i)),
-        feedForward: () => new MixtureOfExperts(init, experts),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    });
   }
 
   protected override get furtherLoss() {
@@ -154,16 +147,27 @@ export const gptOss: Family = {
       },
       { name: `${BLOCK}.experts.down_proj`, of: ['blk.*.ffn_down_exps.weight'], inOut: true },
     ],
+    needsOutput: true,
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: true, swiglu_limit: 7 });
+      return {
+        ...ggufExpertCounts(config, 'num_local_experts'),
+        ...ggufWindows(config),
+        expert_feed_forward_length: { uint32: config.size('intermediate_size') },
+      };
+    },
     config: (file) => {
       const decoder = file.decoder();
       const rope = decoder.rope_parameters as Json;
       return {
         ...decoder,
-        rope_parameters: rope.rope_type === 'yarn' ? { ...rope, truncate: false } : rope,
+        rope_parameters:
+          rope.rope_type === 'yarn' ? { ...rope, truncate: file.flag('rope.scaling.yarn_truncate') ?? false } : rope,
         intermediate_size: file.needed('expert_feed_forward_length'),
         num_local_experts: file.needed('expert_count'),
         num_experts_per_tok: file.needed('expert_used_count'),
         sliding_window: file.needed('attention.sliding_window'),
+        layer_types: file.layerTypes(2),
       };
     },
   },

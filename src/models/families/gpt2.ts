@@ -13,6 +13,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { PaddedBatch } from '../inputs.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
@@ -153,13 +154,16 @@ export const gpt2: Family = {
       layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
       tie_word_embeddings: !file.tensors.has('output.weight'),
     }),
-    saved: (config) => ({
-      context_length: { uint32: config.size('n_positions') },
-      embedding_length: { uint32: config.size('n_embd') },
-      block_count: { uint32: config.size('n_layer') },
-      feed_forward_length: { uint32: config.size('n_inner') },
-      'attention.head_count': { uint32: config.size('n_head') },
-      'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
-    }),
+    saved: (config) => {
+      expectForGguf(config, { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false });
+      return {
+        context_length: { uint32: config.size('n_positions') },
+        embedding_length: { uint32: config.size('n_embd') },
+        block_count: { uint32: config.size('n_layer') },
+        feed_forward_length: { uint32: config.size('n_inner') },
+        'attention.head_count': { uint32: config.size('n_head') },
+        'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
+      };
+    },
   },
 };

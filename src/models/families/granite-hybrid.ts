@@ -1,37 +1,64 @@
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
-import { ConstantScale } from '../../nn/layer-scale.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { Mamba2 } from '../../nn/mamba2.js';
 import type { Mixer } from '../../nn/mixer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufFamily, GgufNumber } from '../family.js';
+import { expectForGguf, expectKinds, ggufExpertCounts } from '../gguf-mixtures.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { Granite, granite, graniteSettings } from './granite.js';
-import { ggufNames, llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
+import { Granite, granite, graniteSaved, graniteSettings } from './granite.js';
+import { ggufNames } from './llama.js';
+import {
+  mamba2GgufNames,
+  mamba2GgufRows,
+  mamba2GgufSaved,
+  mamba2GgufSettings,
+  mamba2GgufStored,
+  mamba2Names,
+  mamba2Settings,
+} from './mamba2.js';
 
 /** Granite 4's hybrids (IBM 2025): most layers are Mamba-2, some attention; experts beside a network for all tokens. */
 export class GraniteHybrid extends Granite {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = config.values.position_embedding_type === 'rope' ? rotaryOf(init, config) : null;
-    const bias = config.flag('attention_bias');
-    const scale = config.number('attention_multiplier');
-    const attention = () => llamaAttention(init, config, this.randomness, { rotary, bias, scale });
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return config.values.position_embedding_type === 'rope' ? rotaryOf(init, config) : null;
+  }
+
+  protected override mixer(init: Initializer, config: ModelConfig, i: number, attention: () => Mixer): Mixer {
     const mamba = () => new Mamba2(init, mamba2Settings(config));
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: config.choice('layer_types', i, mixers<() => Mixer>(mamba, attention)),
-        feedForward: () => networkOf(init, config),
-        norm,
-        postNorm: () => new ConstantScale(config.number('residual_multiplier')),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    return config.choice('layer_types', i, mixers<() => Mixer>(mamba, attention))();
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    const dModel = config.size('hidden_size');
+    const activation = activationOf(config.text('hidden_act'));
+    const dense = () => ({
+      dModel,
+      dFF: config.size('shared_intermediate_size'),
+      activation,
+      gated: true,
+      fused: true,
+      bias: false,
+    });
+    const shared = () => new FeedForward(init, dense());
+    if (config.number('num_local_experts') === 0) return shared();
+    const experts = {
+      dModel,
+      dFF: config.size('intermediate_size'),
+      experts: config.size('num_local_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      activation,
+      weights: 'softmaxOfChosen',
+      fused: true,
+    } as const;
+    const mixture = () => new MixtureOfExperts(init, experts);
+    return config.number('shared_intermediate_size') > 0 ? new SharedExperts(mixture, shared) : mixture();
   }
 
   protected override get furtherLoss() {
@@ -70,32 +97,6 @@ function mixers<T>(mamba: T, attention: T): Record<string, T> {
   return { linear_attention: mamba, mamba, full_attention: attention, attention };
 }
 
-function networkOf(init: Initializer, config: ModelConfig): FeedForwardNetwork {
-  const dModel = config.size('hidden_size');
-  const activation = activationOf(config.text('hidden_act'));
-  const dense = () => ({
-    dModel,
-    dFF: config.size('shared_intermediate_size'),
-    activation,
-    gated: true,
-    fused: true,
-    bias: false,
-  });
-  const shared = () => new FeedForward(init, dense());
-  if (config.number('num_local_experts') === 0) return shared();
-  const experts = {
-    dModel,
-    dFF: config.size('intermediate_size'),
-    experts: config.size('num_local_experts'),
-    chosen: config.size('num_experts_per_tok'),
-    activation,
-    weights: 'softmaxOfChosen',
-    fused: true,
-  } as const;
-  const mixture = () => new MixtureOfExperts(init, experts);
-  return config.number('shared_intermediate_size') > 0 ? new SharedExperts(mixture, shared) : mixture();
-}
-
 const LAYER = 'model.layers.*';
 
 export const graniteHybrid: Family = {
@@ -129,12 +130,28 @@ export const graniteHybrid: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
+    ...ggufOf(''),
+    rows: (config) => mamba2GgufRows(mamba2Settings(config)),
+    architecture: (config) =>
+      hasMamba(config) ? null : config.number('num_local_experts') > 0 ? 'granitemoe' : 'granite',
+    variants: [
+      {
+        tensor: 'blk.0.ffn_gate_shexp.weight',
+        isOf: (config) => config.number('num_local_experts') > 0,
+        gguf: { ...ggufOf('_shexp'), rows: (config) => mamba2GgufRows(mamba2Settings(config)) },
+      },
+    ],
+  },
+};
+
+/** The layout of GGUF files. `network`: the ending of the names of a network for all tokens, which differs with experts. */
+function ggufOf(network: '' | '_shexp'): GgufFamily {
+  return {
     names: {
       ...ggufNames,
       'blk.*.ffn_gate_inp': `${LAYER}.block_sparse_moe.router.layer`,
       'blk.*.ffn_down_exps': `${LAYER}.block_sparse_moe.output_linear`,
-      'blk.*.ffn_down_shexp': `${LAYER}.shared_mlp.output_linear`,
-      'blk.*.ffn_down': `${LAYER}.shared_mlp.output_linear`,
+      [`blk.*.ffn_down${network}`]: `${LAYER}.shared_mlp.output_linear`,
       ...mamba2GgufNames(`${LAYER}.mamba`),
     },
     joined: [
@@ -142,13 +159,14 @@ export const graniteHybrid: Family = {
         name: `${LAYER}.block_sparse_moe.input_linear.weight`,
         of: ['blk.*.ffn_gate_exps.weight', 'blk.*.ffn_up_exps.weight'],
       },
-      ...['_shexp', ''].map((kind) => ({
+      {
         name: `${LAYER}.shared_mlp.input_linear.weight`,
-        of: [`blk.*.ffn_gate${kind}.weight`, `blk.*.ffn_up${kind}.weight`],
-      })),
+        of: [`blk.*.ffn_gate${network}.weight`, `blk.*.ffn_up${network}.weight`],
+      },
     ],
     stored: mamba2GgufStored,
     pairedRows: ['attn_q', 'attn_k'],
+    saved: hybridSaved,
     config: (file) => {
       const experts = file.number('expert_count') ?? 0;
       const heads = file.ofLayers('attention.head_count_kv') ?? [];
@@ -167,8 +185,48 @@ export const graniteHybrid: Family = {
         num_experts_per_tok: file.number('expert_used_count') ?? 0,
       };
     },
-  },
-};
+  };
+}
+
+/** True if some layers are Mamba-2. */
+function hasMamba(config: ModelConfig): boolean {
+  return config.list('layer_types').some((kind) => mixers(true, false)[String(kind)]);
+}
+
+/** The settings that `saveGguf` writes. A model whose layers all attend is one of the families without Mamba-2. */
+function hybridSaved(config: ModelConfig): Record<string, GgufNumber> {
+  if (!hasMamba(config)) {
+    expectForGguf(config, { position_embedding_type: 'rope' });
+    return mixtureSaved(config);
+  }
+  const heads = config.size('num_key_value_heads');
+  const kinds = config.list('layer_types');
+  expectKinds(
+    'layer_types',
+    kinds.map((kind) => mixers('mamba', 'attention')[String(kind)]),
+    ['attention'],
+  );
+  return {
+    ...mixtureSaved(config),
+    ...mamba2GgufSaved(mamba2Settings(config)),
+    'attention.head_count_kv': { int32s: kinds.map((kind) => mixers(0, heads)[String(kind)] ?? 0) },
+    'rope.scaling.finetuned': { bool: config.values.position_embedding_type === 'rope' },
+  };
+}
+
+/** The settings of multipliers, experts and networks that `saveGguf` writes. */
+function mixtureSaved(config: ModelConfig): Record<string, GgufNumber> {
+  expectForGguf(config, { attention_bias: false });
+  const shared = config.number('shared_intermediate_size');
+  if (config.number('num_local_experts') === 0)
+    return { ...graniteSaved(config), feed_forward_length: { uint32: shared } };
+  return {
+    ...graniteSaved(config),
+    ...ggufExpertCounts(config, 'num_local_experts'),
+    expert_feed_forward_length: { uint32: config.size('intermediate_size') },
+    ...(shared > 0 && { expert_shared_feed_forward_length: { uint32: shared } }),
+  };
+}
 
 /** Granite 3's mixtures (IBM 2024): attention in all layers. */
 export const graniteMoe: Family = {
@@ -178,6 +236,7 @@ export const graniteMoe: Family = {
   complete: (config) => {
     config.layer_types = eachLayer(config, () => 'full_attention');
   },
+  gguf: { ...ggufOf('_shexp'), saved: mixtureSaved },
 };
 
 /** Granite 3's mixtures beside a network for all tokens. */

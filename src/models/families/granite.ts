@@ -1,19 +1,15 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
 import { ConstantScale } from '../../nn/layer-scale.js';
 import { scale } from '../../ops/binary.js';
-import { rotaryOf } from '../config-values.js';
-import type { Family, GgufSettings } from '../family.js';
+import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /** Granite 3 (IBM 2024): Llama with constant multipliers of embeddings, scores, sub-layers and logits. */
-export class Granite extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Granite extends RotaryDecoder {
   protected override embedTarget(ids: Tensor): Tensor {
     return this.tokens.forward(ids, {
       scale: this.settings.number('embedding_multiplier'),
@@ -21,19 +17,16 @@ export class Granite extends Llama {
     });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
-    const scale = config.number('attention_multiplier');
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, scale }),
-        feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
-        norm,
-        postNorm: () => new ConstantScale(config.number('residual_multiplier')),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), scale: config.number('attention_multiplier') };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { bias: config.flag('mlp_bias') });
+  }
+
+  protected override layerParts(_init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    return { postNorm: () => new ConstantScale(config.number('residual_multiplier')) };
   }
 
   override logitsOf(features: Tensor): Tensor {
@@ -54,6 +47,16 @@ export function graniteSettings(file: GgufSettings): Json {
   };
 }
 
+/** The multipliers that `saveGguf` writes. */
+export function graniteSaved(config: ModelConfig): Record<string, GgufNumber> {
+  return {
+    embedding_scale: { float32: config.number('embedding_multiplier') },
+    residual_scale: { float32: config.number('residual_multiplier') },
+    'attention.scale': { float32: config.number('attention_multiplier') },
+    logit_scale: { float32: config.number('logits_scaling') },
+  };
+}
+
 export const granite: Family = {
   model: Granite,
   className: 'Granite',
@@ -71,11 +74,6 @@ export const granite: Family = {
     names: ggufNames,
     pairedRows: ['attn_q', 'attn_k'],
     config: graniteSettings,
-    saved: (config) => ({
-      embedding_scale: { float32: config.number('embedding_multiplier') },
-      residual_scale: { float32: config.number('residual_multiplier') },
-      'attention.scale': { float32: config.number('attention_multiplier') },
-      logit_scale: { float32: config.number('logits_scaling') },
-    }),
+    saved: graniteSaved,
   },
 };

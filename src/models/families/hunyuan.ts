@@ -1,35 +1,23 @@
 import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention, type RotaryContext } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions, type RotaryContext } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { type Norm, RMSNorm } from '../../nn/norm.js';
+import type { Norm } from '../../nn/norm.js';
 import type { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { PaddedBatch } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, type MakeAttention, RotaryDecoder, rmsHeadNorms } from './llama.js';
 
 /** Hunyuan's dense models (Tencent 2025): Llama that normalizes queries and keys after their rotation. */
-export class HunYuan extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class HunYuan extends RotaryDecoder {
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), ...rmsHeadNorms(init, config) };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const bias = config.flag('attention_bias');
-    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
-    const attention = { rotary, bias, qNorm: headNorm, kNorm: headNorm };
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => new RotatedFirstAttention(init, llamaAttentionOptions(config, this.randomness, attention)),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attention(init: Initializer): MakeAttention {
+    return (options) => new RotatedFirstAttention(init, options);
   }
 
   /**
@@ -67,6 +55,10 @@ export const hunYuan: Family = {
       ...ggufNames,
       'blk.*.attn_q_norm': 'model.layers.*.self_attn.query_layernorm',
       'blk.*.attn_k_norm': 'model.layers.*.self_attn.key_layernorm',
+    },
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: false });
+      return {};
     },
   },
 };

@@ -1,3 +1,5 @@
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
 import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import type { Memory } from '../../nn/decoder-state.js';
 import { GlobalSequences, LocalGlobalAttention } from '../../nn/local-global-attention.js';
@@ -14,8 +16,7 @@ import { Bart, bartDefaults, bartDesign } from './bart.js';
 /**
  * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART with Longformer's attention in the encoder, for long
  * sources. In `forward`, `globalAttentionMask` marks global source tokens; without it there are none, as in
- * transformers. The same applies to `attentionMaps` and `trace`. In `encode` and `generate` the first
- * token is global, as in the training of the checkpoints.
+ * transformers. The same applies to `attentionMaps` and `trace`. In `encode` and `generate`, `globalTokens` are global.
  */
 export class Led extends Bart {
   constructor(context: FamilyContext) {
@@ -59,10 +60,30 @@ export class Led extends Bart {
     return { hidden: this.encoder.forward(x, batch), batch };
   }
 
+  /**
+   * Positions of the global tokens of each source in `encode` and `generate`. Default: none, as in transformers without
+   * a `global_attention_mask`. The checkpoints were trained with [0]. Throws ArgumentError for anything but positions.
+   */
+  get globalTokens(): readonly number[] {
+    return this.#globalTokens;
+  }
+
+  set globalTokens(positions: readonly number[]) {
+    const isPosition = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+    if (!Array.isArray(positions) || !positions.every(isPosition))
+      throw new ArgumentError(`globalTokens is ${describeValue(positions)}, expected positions such as [0]`);
+    this.#globalTokens = [...new Set(positions)].sort((a, b) => a - b);
+    this.partsChanged(); // recorded passes have the earlier tokens
+  }
+
+  #globalTokens: readonly number[] = [];
+
   protected override sourceOf(batch: TokenBatch): Sequences {
+    const positions = this.#globalTokens;
+    if (positions.length === 0) return batch;
     return new GlobalSequences(
       batch,
-      batch.counts.map(() => [0]),
+      batch.counts.map((count) => positions.filter((position) => position < count)),
     );
   }
 

@@ -1,45 +1,35 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
+import type { Mixer } from '../../nn/mixer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import { ShortConv } from '../../nn/short-conv.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { headName } from '../causal-head.js';
-import { expertSizes, rotaryOf } from '../config-values.js';
+import { expertSizes } from '../config-values.js';
 import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
-import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
+import { expectForGguf, expectKinds, ggufExpertCounts } from '../gguf-mixtures.js';
 import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, llamaFeedForward, RotaryDecoder, rmsHeadNorms } from './llama.js';
 
 /** LFM2 (Liquid AI 2025, arXiv 2511.23404): most layers mix tokens by short gated convolutions, some by attention. */
-export class Lfm2 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Lfm2 extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): Norm {
     return new RMSNorm(init, config.size('hidden_size'), config.number('norm_eps'));
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('norm_eps'));
-    const attention = () => llamaAttention(init, config, this.randomness, { rotary, qNorm: headNorm, kNorm: headNorm });
-    const taps = config.size('conv_L_cache');
-    const conv = () =>
-      new ShortConv(init, { dModel: config.size('hidden_size'), taps, bias: config.flag('conv_bias') });
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: isAttention(config, i) ? attention : conv,
-        feedForward: () => this.network(init, config, i),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return rmsHeadNorms(init, config, config.number('norm_eps'));
   }
 
-  /** The feed-forward network of layer number `layer`. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
+  protected override mixer(init: Initializer, config: ModelConfig, i: number, attention: () => Mixer): Mixer {
+    if (isAttention(config, i)) return attention();
+    const [dModel, taps] = [config.size('hidden_size'), config.size('conv_L_cache')];
+    return new ShortConv(init, { dModel, taps, bias: config.flag('conv_bias') });
+  }
+
+  protected override network(init: Initializer, config: ModelConfig, _i: number): FeedForwardNetwork {
     return llamaFeedForward(init, config, { dFF: widthOf(config) });
   }
 
@@ -146,6 +136,8 @@ const lfm2GgufNames: GgufFamily['names'] = {
 /** Returns the settings that `saveGguf` writes beside those of decoders. */
 function lfm2Saved(config: ModelConfig): Record<string, GgufNumber> {
   const heads = config.size('num_key_value_heads');
+  const kinds = eachLayer(config.values, (i) => (isAttention(config, i) ? 'full_attention' : 'conv'));
+  expectKinds('layer_types', kinds, ['conv', 'full_attention']);
   return {
     'attention.head_count_kv': { int32s: eachLayer(config.values, (i) => (isAttention(config, i) ? heads : 0)) },
     'shortconv.l_cache': { uint32: config.size('conv_L_cache') },

@@ -4,23 +4,29 @@ import type { Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type FeedForwardNetwork, type LayerParts, TransformerLayer } from '../../nn/layer.js';
+import type { Mixer } from '../../nn/mixer.js';
 import { HeadNorm, type Norm, RMSNorm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import { Stack, type StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufNumber } from '../family.js';
+import { expectKinds } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** Makes one norm of a model. */
-export type MakeNorm = () => Norm;
+/** Makes the attention of a layer. */
+export type MakeAttention = (options: MultiHeadOptions) => MultiHeadAttention;
 
-/** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971): pre-norm with RMSNorm, rotary positions, SwiGLU. */
-export class Llama extends CausalModel {
+/**
+ * The base of decoders after Llama: pre-norm with RMSNorm, rotary positions, SwiGLU. Each method makes a part; families
+ * override those that differ. They are called before the fields of subclasses exist.
+ */
+export class RotaryDecoder extends CausalModel {
   readonly tokens: Embedding;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
@@ -30,7 +36,7 @@ export class Llama extends CausalModel {
     const { init, config } = context;
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => this.norm(init, config);
-    const layers = this.layers(init, config, norm);
+    const layers = this.layers(init, config);
     this.decoder = new Stack(config.size('num_hidden_layers'), layers, norm, this.stackParts(init, config));
     this.head = this.headOf(context);
   }
@@ -49,7 +55,7 @@ export class Llama extends CausalModel {
 
   /** True if transformers has a class of the family for question answering. */
   protected get answersQuestions(): boolean {
-    return true;
+    return false;
   }
 
   /** True if the projection to logits adds a bias. */
@@ -67,17 +73,56 @@ export class Llama extends CausalModel {
   }
 
   /** Returns a function that makes layer i. */
-  protected layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
-    return () =>
+  protected layers(init: Initializer, config: ModelConfig): (i: number) => TransformerLayer {
+    const rotary = this.rotaries(init, config);
+    const attention = this.attention(init, config);
+    const options = (i: number) => ({ rotary: rotary(i), ...this.attentionOptions(init, config, i) });
+    return (i) =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias }),
-        feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
-        norm,
+        selfAttn: () =>
+          this.mixer(init, config, i, () => attention(llamaAttentionOptions(config, this.randomness, options(i)))),
+        feedForward: () => this.network(init, config, i),
+        norm: () => this.norm(init, config),
         wiring: 'pre',
         randomness: this.randomness,
+        ...this.layerParts(init, config),
       });
+  }
+
+  /** The rotation of queries and keys of all layers. */
+  protected rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config);
+  }
+
+  /** Returns the rotation by layer, for families in which layers differ. */
+  protected rotaries(init: Initializer, config: ModelConfig): (i: number) => RotaryEmbedding | null {
+    const rotary = this.rotary(init, config);
+    return () => rotary;
+  }
+
+  /** The options in which attention of layer i differs from that of `llamaAttentionOptions`. */
+  protected attentionOptions(_init: Initializer, config: ModelConfig, _i: number): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias') };
+  }
+
+  /** Returns a function that makes attention, for families with a class of their own. */
+  protected attention(init: Initializer, _config: ModelConfig): MakeAttention {
+    return (options) => new MultiHeadAttention(init, options);
+  }
+
+  /** Makes the part of layer i that mixes tokens: attention, unless a family has others. */
+  protected mixer(_init: Initializer, _config: ModelConfig, _i: number, attention: () => Mixer): Mixer {
+    return attention();
+  }
+
+  /** Makes the feed-forward network of layer i. */
+  protected network(init: Initializer, config: ModelConfig, _i: number): FeedForwardNetwork {
+    return llamaFeedForward(init, config);
+  }
+
+  /** Further parts of each layer, and other norms or another wiring. */
+  protected layerParts(_init: Initializer, _config: ModelConfig): Partial<LayerParts> {
+    return {};
   }
 
   protected embedTarget(ids: Tensor): Tensor {
@@ -86,12 +131,22 @@ export class Llama extends CausalModel {
 
   /** The path of the model without its head. Most classes of transformers that answer questions have an older one. */
   protected override get bodyName(): string {
-    const isOlder = this.headKind === 'question-answering' && !/^(mi|mini)stral/.test(this.settings.type);
-    return isOlder ? 'transformer' : 'model';
+    return this.headKind === 'question-answering' ? 'transformer' : 'model';
   }
 
   protected override get stateNames(): StateNames {
     return { ...llamaNames(this.bodyName), 'head.out': headName(this.headKind) };
+  }
+}
+
+/** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971). */
+export class Llama extends RotaryDecoder {
+  protected override get answersQuestions(): boolean {
+    return true;
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { bias: config.flag('mlp_bias') });
   }
 }
 
@@ -123,12 +178,23 @@ export function llamaAttentionOptions(
   };
 }
 
+type HeadNorms = Pick<MultiHeadOptions, 'qNorm' | 'kNorm'>;
+
+/** RMSNorm of queries and keys within each head: options of attention. */
+export function rmsHeadNorms(init: Initializer, config: ModelConfig, eps = config.number('rms_norm_eps')): HeadNorms {
+  const norm = () => new RMSNorm(init, config.size('head_dim'), eps);
+  return { qNorm: norm, kNorm: norm };
+}
+
+/** RMSNorm of queries and keys across all heads: options of attention. */
+export function rmsNormsAcrossHeads(init: Initializer, config: ModelConfig): HeadNorms {
+  const normOf = (heads: string) => () =>
+    new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
+  return { qNorm: normOf('num_attention_heads'), kNorm: normOf('num_key_value_heads') };
+}
+
 /** Norms of each head of queries and keys, if the config's `flag` is set: an option of attention. */
-export function llamaHeadNorms(
-  init: Initializer,
-  config: ModelConfig,
-  flag: string,
-): Pick<MultiHeadOptions, 'qNorm' | 'kNorm'> {
+export function llamaHeadNorms(init: Initializer, config: ModelConfig, flag: string): HeadNorms {
   const eps = config.number('layer_norm_eps');
   const normOf = (heads: string) =>
     config.flag(flag) ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
@@ -216,6 +282,7 @@ export const ggufPostNames: GgufFamily['names'] = {
 export function ggufWindows(config: ModelConfig): Record<string, GgufNumber> {
   const window = config.numberOrNull('sliding_window');
   if (window === null) return {};
+  expectKinds('layer_types', config.list('layer_types'), ['sliding_attention']);
   return {
     'attention.sliding_window': { uint32: window },
     'attention.sliding_window_pattern': {

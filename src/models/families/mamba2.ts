@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { Embedding } from '../../nn/embedding.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -8,7 +9,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, timeLimitOf } from '../config-values.js';
-import type { Family, GgufFamily, GgufSettings } from '../family.js';
+import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import { type Json, type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -23,22 +25,9 @@ export class Mamba2 extends CausalModel {
     super(context);
     const { init, config } = context;
     const dModel = config.size('hidden_size');
-    const eps = config.number('layer_norm_epsilon');
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
-    const norm = () => new RMSNorm(init, dModel, eps);
-    const mixer = {
-      dModel,
-      heads: config.size('num_heads'),
-      headSize: config.size('head_dim'),
-      stateSize: config.size('state_size'),
-      groups: config.size('n_groups'),
-      taps: config.size('conv_kernel'),
-      convBias: config.flag('use_conv_bias'),
-      activation: activationOf(config.text('hidden_act')),
-      bias: config.flag('use_bias'),
-      timeLimit: timeLimitOf(config),
-      eps,
-    };
+    const norm = () => new RMSNorm(init, dModel, mixer.eps);
+    const mixer = mixerSettings(config);
     const layer = () =>
       new TransformerLayer({
         selfAttn: () => new Mamba2Mixer(init, mixer),
@@ -88,6 +77,23 @@ export function mamba2Settings(config: ModelConfig) {
   };
 }
 
+/** Settings of the mixers of a model without other layers. */
+function mixerSettings(config: ModelConfig) {
+  return {
+    dModel: config.size('hidden_size'),
+    heads: config.size('num_heads'),
+    headSize: config.size('head_dim'),
+    stateSize: config.size('state_size'),
+    groups: config.size('n_groups'),
+    taps: config.size('conv_kernel'),
+    convBias: config.flag('use_conv_bias'),
+    activation: activationOf(config.text('hidden_act')),
+    bias: config.flag('use_bias'),
+    timeLimit: timeLimitOf(config),
+    eps: config.number('layer_norm_epsilon'),
+  };
+}
+
 /** The names of a `Mamba2` mixer. `block`: the path of its module. */
 export function mamba2Names(path: string, block: string): StateNames {
   return {
@@ -121,6 +127,31 @@ export const mamba2GgufStored: NonNullable<GgufFamily['stored']> = {
   'blk.*.ssm_norm.weight': 'vector',
   'blk.*.ssm_conv1d.weight': 'taps',
 };
+
+/** Numbers of rows of Mamba-2's tensors in GGUF files. */
+export const mamba2GgufRows = ({ heads, groups }: MambaSettings): Record<string, number> => ({
+  'blk.*.ssm_a': heads,
+  'blk.*.ssm_d': heads,
+  'blk.*.ssm_norm.weight': groups,
+});
+
+type MambaSettings = ReturnType<typeof mamba2Settings>;
+
+/** The settings of Mamba-2 layers that `saveGguf` writes. Throws ArgumentError for those that llama.cpp lacks. */
+export function mamba2GgufSaved(mixer: MambaSettings): Record<string, GgufNumber> {
+  const { heads, headSize, stateSize, groups, taps, bias, timeLimit } = mixer;
+  if (bias || timeLimit !== undefined)
+    throw new ArgumentError(
+      'saveGguf: llama.cpp knows no biases of the projections in Mamba-2, and no limits of its time steps. Save the model as safetensors',
+    );
+  return {
+    'ssm.conv_kernel': { uint32: taps },
+    'ssm.inner_size': { uint32: heads * headSize },
+    'ssm.state_size': { uint32: stateSize },
+    'ssm.time_step_rank': { uint32: heads },
+    'ssm.group_count': { uint32: groups },
+  };
+}
 
 /** Settings of the Mamba-2 layers of hybrids in a GGUF file. */
 export function mamba2GgufSettings(file: GgufSettings): Json {
@@ -173,6 +204,19 @@ export const mamba2: Family = {
       ...mamba2GgufNames('backbone.layers.*.mixer'),
     },
     stored: mamba2GgufStored,
+    rows: (config) => mamba2GgufRows(mixerSettings(config)),
+    saved: (config) => {
+      expectForGguf(config, { use_conv_bias: true });
+      return {
+        context_length: { uint32: config.size('max_position_embeddings') },
+        embedding_length: { uint32: config.size('hidden_size') },
+        feed_forward_length: { uint32: 0 },
+        block_count: { uint32: config.size('num_hidden_layers') },
+        'attention.head_count': { uint32: 0 },
+        'attention.layer_norm_rms_epsilon': { float32: config.number('layer_norm_epsilon') },
+        ...mamba2GgufSaved(mixerSettings(config)),
+      };
+    },
     config: (file) => {
       const {
         mamba_expand,

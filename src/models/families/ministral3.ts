@@ -6,39 +6,23 @@ import {
   type RotaryContext,
 } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
 import type { Sequences } from '../../nn/sequences.js';
-import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { PaddedBatch } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, type MakeAttention } from './llama.js';
+import { Mistral } from './mistral.js';
 
-/** Ministral 3 (2025): Llama that scales late queries, as Llama 4 does, so that attention stays sharp in long texts. */
-export class Ministral3 extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const window = config.sizeOrNull('sliding_window');
+/** Ministral 3 (2025): Mistral that scales late queries, as Llama 4 does, so that attention stays sharp in long texts. */
+export class Ministral3 extends Mistral {
+  protected override attention(init: Initializer, config: ModelConfig): MakeAttention {
     const rope = new ModelConfig(config.object('rope_parameters'));
     const beta = rope.numberOrNull('llama_4_scaling_beta');
-    const queryScale =
-      beta === null
-        ? null
-        : new QueryScale(init, {
-            beta,
-            interval: rope.size('original_max_position_embeddings'),
-            maxLength: this.maxLength,
-          });
-    const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, window });
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => new ScaledQueryAttention(init, attention(), queryScale),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    const interval = () => rope.size('original_max_position_embeddings');
+    const { maxLength } = this;
+    const queryScale = beta === null ? null : new QueryScale(init, { beta, interval: interval(), maxLength });
+    return (options) => new ScaledQueryAttention(init, options, queryScale);
   }
 
   /** Padding before tokens counts, as in transformers. The scale of a query depends on its position. */

@@ -1,23 +1,22 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { ggufContextInWindow } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, RotaryDecoder } from './llama.js';
 
 /** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama with windowed attention. */
-export class Mistral extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const window = config.sizeOrNull('sliding_window');
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+export class Mistral extends RotaryDecoder {
+  protected override get answersQuestions(): boolean {
+    return true;
+  }
+
+  protected override get bodyName(): string {
+    return 'model';
+  }
+
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { window: config.sizeOrNull('sliding_window') };
   }
 }
 
@@ -32,4 +31,5 @@ export const mistral: Family = {
     sliding_window: 4096,
   },
   rope: { theta: 10000 },
+  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'], saved: ggufContextInWindow },
 };

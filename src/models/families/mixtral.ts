@@ -1,36 +1,27 @@
 import { FormatError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, expertSizes, rotaryOf } from '../config-values.js';
+import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaNames, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaNames } from './llama.js';
+import { Mistral } from './mistral.js';
 
 /** Mixtral (Jiang et al. 2024, arXiv 2401.04088): Mistral, whose feed-forward networks are mixtures of experts. */
-export class Mixtral extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+export class Mixtral extends Mistral {
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
     const noise = config.number('router_jitter_noise');
     if (noise !== 0)
       throw new FormatError(`config.json: router_jitter_noise is ${noise}, expected 0: noise is not supported`);
-    const rotary = rotaryOf(init, config);
-    const window = config.sizeOrNull('sliding_window');
-    const experts = {
+    return new MixtureOfExperts(init, {
       ...expertSizes(config, 'num_local_experts', 'intermediate_size'),
       activation: activationOf(config.text('hidden_act')),
       normalized: true,
-    };
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
-        feedForward: () => new MixtureOfExperts(init, experts),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    });
   }
 
   protected override get furtherLoss() {

@@ -1,41 +1,20 @@
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
+import type { LayerParts } from '../../nn/layer.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufPostNames, RotaryDecoder, rmsNormsAcrossHeads } from './llama.js';
 
 /** OLMo 2 (2025, arXiv 2501.00656): norms after the sub-layers. Queries and keys are normalized across all heads. */
-export class Olmo2 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class Olmo2 extends RotaryDecoder {
+  protected override attentionOptions(init: Initializer, config: ModelConfig, _i: number): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), ...rmsNormsAcrossHeads(init, config) };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    return () => this.layer(init, config, norm, { rotary });
-  }
-
-  protected layer(
-    init: Initializer,
-    config: ModelConfig,
-    norm: MakeNorm,
-    attention: Partial<MultiHeadOptions>,
-  ): TransformerLayer {
-    const normOf = (heads: string) => () =>
-      new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
-    const [qNorm, kNorm] = [normOf('num_attention_heads'), normOf('num_key_value_heads')];
-    const bias = config.flag('attention_bias');
-    return new TransformerLayer({
-      selfAttn: () => llamaAttention(init, config, this.randomness, { bias, qNorm, kNorm, ...attention }),
-      feedForward: () => llamaFeedForward(init, config),
-      norm,
-      wiring: 'branch',
-      randomness: this.randomness,
-    });
+  protected override layerParts(): Partial<LayerParts> {
+    return { wiring: 'branch' };
   }
 
   protected override get stateNames(): StateNames {
@@ -61,7 +40,11 @@ export const olmo2: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufPostNames,
-    saved: () => ({}),
+    needsOutput: true,
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: false });
+      return {};
+    },
     config: (file) => {
       const decoder = file.decoder();
       if (file.number('attention.sliding_window') === undefined) return decoder;

@@ -1,51 +1,38 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
-import { type Norm, RMSNorm } from '../../nn/norm.js';
+import type { Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { clamp } from '../../ops/unary.js';
-import { activationOf, expertSizes, rotaryOf } from '../config-values.js';
+import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
 import { expectForGguf, ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, type MakeAttention, RotaryDecoder, rmsNormsAcrossHeads } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
 /**
  * OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): a mixture of experts. Queries and keys are normalized across all
  * heads.
  */
-export class Olmoe extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class Olmoe extends RotaryDecoder {
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), ...rmsNormsAcrossHeads(init, config) };
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const normOf = (heads: string) => () =>
-      new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
-    const attention: Partial<MultiHeadOptions> = {
-      rotary: rotaryOf(init, config),
-      bias: config.flag('attention_bias'),
-      qNorm: normOf('num_attention_heads'),
-      kNorm: normOf('num_key_value_heads'),
-    };
-    const clip = config.numberOrNull('clip_qkv');
-    const experts = {
+  protected override attention(init: Initializer, config: ModelConfig): MakeAttention {
+    return (options) => new ClippedAttention(init, options, config.numberOrNull('clip_qkv'));
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return new MixtureOfExperts(init, {
       ...expertSizes(config, 'num_experts', 'intermediate_size'),
       activation: activationOf(config.text('hidden_act')),
       normalized: config.flag('norm_topk_prob'),
-    };
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => new ClippedAttention(init, llamaAttentionOptions(config, this.randomness, attention), clip),
-        feedForward: () => new MixtureOfExperts(init, experts),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+    });
   }
 
   protected override get furtherLoss() {
@@ -101,8 +88,11 @@ export const olmoe: Family = {
   },
   rope: { theta: 10000 },
   gguf: {
+    needsOutput: true,
     saved: (config) => {
-      expectForGguf(config, { hidden_act: 'silu', norm_topk_prob: false, clip_qkv: null });
+      // llama.cpp expects as many norms of keys as of queries.
+      const heads = config.size('num_attention_heads');
+      expectForGguf(config, { norm_topk_prob: false, clip_qkv: null, num_key_value_heads: heads });
       return {
         ...ggufExpertCounts(config, 'num_experts'),
         expert_feed_forward_length: { uint32: config.size('intermediate_size') },

@@ -1,20 +1,19 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /** Phi 1 to 2 (Li et al. 2023, arXiv 2309.05463): both sub-layers read one norm, and half of each head rotates. */
-export class Phi extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Phi extends RotaryDecoder {
   protected override get outputBias(): boolean {
     return true;
   }
@@ -27,23 +26,23 @@ export class Phi extends Llama {
     return dropoutOf(this.settings, 'embd_pdrop', this.randomness).forward(super.embedTarget(ids));
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config, { even: true });
-    const headNorm = config.flag('qk_layernorm')
-      ? () => new LayerNorm(init, config.size('head_dim'), config.number('layer_norm_eps'))
-      : null;
-    const attention = { rotary, bias: true, qNorm: headNorm, kNorm: headNorm };
-    return () => {
-      const shared = norm();
-      return new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
-        feedForward: () => llamaFeedForward(init, config, { gated: false, bias: true }),
-        norm: () => shared,
-        dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness),
-        wiring: 'parallel',
-        randomness: this.randomness,
-      });
-    };
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { even: true });
+  }
+
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    const norm = () => new LayerNorm(init, config.size('head_dim'), config.number('layer_norm_eps'));
+    return { bias: true, ...(config.flag('qk_layernorm') && { qNorm: norm, kNorm: norm }) };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { gated: false, bias: true });
+  }
+
+  protected override layerParts(init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    const norm = this.norm(init, config);
+    const dropout = () => new Dropout(config.number('resid_pdrop'), this.randomness);
+    return { norm: () => norm, dropout, wiring: 'parallel' };
   }
 
   protected override get stateNames(): StateNames {
@@ -82,6 +81,11 @@ export const phi: Family = {
       'blk.*.attn_output': 'model.layers.*.self_attn.dense',
       'blk.*.ffn_up': 'model.layers.*.mlp.fc1',
       'blk.*.ffn_down': 'model.layers.*.mlp.fc2',
+    },
+    needsOutput: true,
+    saved: (config) => {
+      expectForGguf(config, { qk_layernorm: false });
+      return {};
     },
     config: (file) => ({ ...file.decoder(), layer_norm_eps: file.needed('attention.layer_norm_epsilon') }),
   },

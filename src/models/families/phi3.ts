@@ -1,30 +1,31 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { ggufContextInWindow } from '../gguf-mixtures.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
-export class Phi3 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
+export class Phi3 extends RotaryDecoder {
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { rereads: true });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config, { rereads: true });
-    const window = config.sizeOrNull('sliding_window');
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
-        feedForward: () => llamaFeedForward(init, config, { fused: true }),
-        norm,
-        dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { window: config.sizeOrNull('sliding_window') };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { fused: true });
+  }
+
+  protected override layerParts(_init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    return { dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness) };
   }
 
   /** With longrope, the length beyond which other frequencies apply, to all tokens. */
@@ -66,6 +67,10 @@ export const phi3: Family = {
       'blk.*.attn_qkv': 'model.layers.*.self_attn.qkv_proj',
       'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',
     },
+    saved: (config) => ({
+      ...ggufContextInWindow(config),
+      'rope.scaling.original_context_length': { uint32: config.size('original_max_position_embeddings') },
+    }),
     config: (file) => ({
       ...file.decoder(),
       original_max_position_embeddings:

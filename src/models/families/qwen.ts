@@ -1,53 +1,29 @@
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
-import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
-import { rotaryOf, windowOf } from '../config-values.js';
+import { windowOf } from '../config-values.js';
 import type { Family, GgufSettings } from '../family.js';
-import type { Json, ModelConfig } from '../model-config.js';
-import { numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { expectForGguf, ggufContextInWindow } from '../gguf-mixtures.js';
+import { type Json, type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, ggufNames, RotaryDecoder, rmsHeadNorms } from './llama.js';
 
 /**
  * Qwen2 (Yang et al. 2024, arXiv 2407.10671): Llama with biases of queries, keys and values, and windows in some
  * layers.
  */
-export class Qwen2 extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = this.rotary(init, config);
-    const attention = this.attention(init, config);
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: () =>
-          llamaAttention(init, config, this.randomness, { rotary, window: windowOf(config, i), ...attention }),
-        feedForward: () => this.network(init, config, i),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+export class Qwen2 extends RotaryDecoder {
+  protected override get answersQuestions(): boolean {
+    return true;
   }
 
-  /** The rotation of queries and keys. */
-  protected rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
-    return rotaryOf(init, config);
-  }
-
-  /** Returns the feed-forward network of a layer, by its index. */
-  protected network(init: Initializer, config: ModelConfig, _layer: number): FeedForwardNetwork {
-    return llamaFeedForward(init, config);
-  }
-
-  protected attention(_init: Initializer, _config: ModelConfig): Partial<MultiHeadOptions> {
-    return { bias: true, outBias: false };
+  protected override attentionOptions(_init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    return { bias: true, outBias: false, window: windowOf(config, i) };
   }
 }
 
 /** Qwen3 (Yang et al. 2025, arXiv 2505.09388): queries and keys are normalized per head. */
 export class Qwen3 extends Qwen2 {
-  protected override attention(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
-    const norm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
-    return { bias: config.flag('attention_bias'), qNorm: norm, kNorm: norm };
+  protected override attentionOptions(init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    return { bias: config.flag('attention_bias'), window: windowOf(config, i), ...rmsHeadNorms(init, config) };
   }
 }
 
@@ -80,7 +56,7 @@ export const qwen2: Family = {
   gguf: {
     names: ggufNames,
     config: (file) => ({ ...file.decoder(), attention_bias: false }), // queries, keys and values always have a bias
-    saved: () => ({}),
+    saved: ggufContextInWindow,
   },
 };
 
@@ -89,5 +65,11 @@ export const qwen3: Family = {
   model: Qwen3,
   className: 'Qwen3',
   defaults: { ...qwen2.defaults, head_dim: 128, attention_bias: false },
-  gguf: { names: ggufNames, saved: () => ({}) },
+  gguf: {
+    names: ggufNames,
+    saved: (config) => {
+      expectForGguf(config, { attention_bias: false });
+      return ggufContextInWindow(config);
+    },
+  },
 };

@@ -13,7 +13,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { gather } from '../../ops/move.js';
 import { blockPositions } from '../block-positions.js';
 import { activationOf, rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufNumber } from '../family.js';
+import { expectForGguf, ggufSections } from '../gguf-mixtures.js';
 import { ImageReader, type ImageRows, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
 import type { Json, ModelConfig } from '../model-config.js';
@@ -240,6 +241,12 @@ export const qwen25Vl: Family = {
   parts: { text_config: 'qwen2_5_vl_text', vision_config: 'qwen2_5_vl_vision' },
 };
 
+/** The settings that `saveGguf` writes. llama.cpp does not read the constant of the norms. */
+function ggufSaved(config: ModelConfig): Record<string, GgufNumber> {
+  expectForGguf(config, { rms_norm_eps: 1e-6 });
+  return ggufSections(config);
+}
+
 /** The language model without images. */
 export const qwen2VlText: Family = {
   ...qwen2,
@@ -260,7 +267,7 @@ export const qwen2VlText: Family = {
     eos_token_id: 151645,
   },
   rope: { theta: 1e6, sections: [16, 24, 24], typeNames: { mrope: 'default' } },
-  gguf: { names: ggufNames, config: decoderWithSections },
+  gguf: { names: ggufNames, config: decoderWithSections, saved: ggufSaved },
 };
 
 export const qwen25VlText: Family = { ...qwen2VlText, className: 'Qwen2_5_VLText' };

@@ -6,6 +6,7 @@ import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, expertSizes } from '../config-values.js';
 import type { Family } from '../family.js';
+import { ggufExpertCounts } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { llamaFeedForward } from './llama.js';
@@ -70,6 +71,13 @@ export const qwen35Moe: Family = {
       'blk.*.ffn_down_shexp': `${BLOCK}.shared_expert.down_proj`,
     },
     stored: { ...qwen35Gguf.stored, 'blk.*.ffn_gate_inp_shexp.weight': 'row' },
+    saved: (config) => ({
+      ...qwen35Gguf.saved(config),
+      ...ggufExpertCounts(config, 'num_experts'),
+      expert_feed_forward_length: { uint32: config.size('moe_intermediate_size') },
+      expert_shared_feed_forward_length: { uint32: config.size('shared_expert_intermediate_size') },
+    }),
+    usual: (config) => ({ intermediate_size: config.size('moe_intermediate_size') }),
     config: (file) => ({
       ...qwen35Gguf.config(file),
       num_experts: file.needed('expert_count'),

@@ -2,49 +2,43 @@ import { FormatError } from '../../core/errors.js';
 import { lastOf, type Tensor } from '../../core/tensor.js';
 import {
   MultiHeadAttention,
+  type MultiHeadOptions,
   type ProjectedAttention,
   type ProjectedQueries,
   type RotaryContext,
 } from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
-import { type FeedForwardNetwork, TransformerLayer } from '../../nn/layer.js';
+import type { Mixer } from '../../nn/mixer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { sigmoid } from '../../ops/activation.js';
 import { mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
-import { activationOf, rotaryOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import type { Family, GgufFamily, GgufHeads, GgufSettings } from '../family.js';
+import { expectForGguf, ggufSections } from '../gguf-mixtures.js';
 import { eachLayer, ModelConfig, numberIn } from '../model-config.js';
 import type { PredictorParts } from '../token-predictor.js';
-import {
-  decoderDefaults,
-  ggufNames,
-  Llama,
-  llamaAttentionOptions,
-  llamaFeedForward,
-  llamaNames,
-  type MakeNorm,
-} from './llama.js';
+import { decoderDefaults, ggufNames, llamaNames, type MakeAttention, RotaryDecoder } from './llama.js';
 
 /** Qwen 3.5 (2026): three layers of gated delta rules for each one of gated attention. */
-export class Qwen35 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Qwen35 extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): Norm {
     return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'), 1);
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'), 1);
-    const bias = config.flag('attention_bias');
-    const options = { rotary, bias, qNorm: headNorm, kNorm: headNorm };
-    const attention = () => new GatedAttention(init, llamaAttentionOptions(config, this.randomness, options));
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    const norm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'), 1);
+    return { bias: config.flag('attention_bias'), qNorm: norm, kNorm: norm };
+  }
+
+  protected override attention(init: Initializer): MakeAttention {
+    return (options) => new GatedAttention(init, options);
+  }
+
+  protected override mixer(init: Initializer, config: ModelConfig, i: number, attention: () => Mixer): Mixer {
     const delta = () =>
       new GatedDeltaNet(init, {
         dModel: config.size('hidden_size'),
@@ -56,19 +50,7 @@ export class Qwen35 extends Llama {
         activation: activationOf(config.text('hidden_act')),
         eps: config.number('rms_norm_eps'),
       });
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: config.choice('layer_types', i, { linear_attention: delta, full_attention: attention }),
-        feedForward: () => this.network(init, config),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
-  }
-
-  /** Returns the feed-forward network of a layer. */
-  protected network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
-    return llamaFeedForward(init, config);
+    return config.choice<() => Mixer>('layer_types', i, { linear_attention: delta, full_attention: attention })();
   }
 
   /** A layer of full attention, as `mtp_num_hidden_layers` in config.json declares. */
@@ -76,7 +58,7 @@ export class Qwen35 extends Llama {
     const config = new ModelConfig({ ...this.settings.values, layer_types: ['full_attention'] });
     const norm = () => this.norm(init, config);
     const names = { ...llamaNames('mtp'), ...this.networkNames('mtp') };
-    return { dModel: config.size('hidden_size'), norm, layer: () => this.layers(init, config, norm)(0), names };
+    return { dModel: config.size('hidden_size'), norm, layer: () => this.layers(init, config)(0), names };
   }
 
   /** Names of the feed-forward networks, if they differ from Llama's. Subclasses get the path of the layers. */
@@ -195,6 +177,19 @@ export const qwen35Gguf = {
   ],
   stored: { 'blk.*.ssm_a': 'logarithm', 'blk.*.ssm_conv1d.weight': 'taps' },
   plusOne: ['attn_norm', 'post_attention_norm', 'attn_q_norm', 'attn_k_norm', 'output_norm'],
+  saved: (config) => {
+    expectForGguf(config, { attention_bias: false });
+    const count = (name: string) => ({ uint32: config.size(`linear_${name}`) });
+    return {
+      'ssm.conv_kernel': count('conv_kernel_dim'),
+      'ssm.state_size': count('key_head_dim'),
+      'ssm.group_count': count('num_key_heads'),
+      'ssm.time_step_rank': count('num_value_heads'),
+      'ssm.inner_size': { uint32: config.size('linear_num_value_heads') * config.size('linear_value_head_dim') },
+      'attention.recurrent_layers': { bools: config.list('layer_types').map((kind) => kind === 'linear_attention') },
+      ...ggufSections(config),
+    };
+  },
   config: (file) => {
     const [heads, inner] = [file.needed('ssm.time_step_rank'), file.needed('ssm.inner_size')];
     const interval = file.number('full_attention_interval') ?? 4;

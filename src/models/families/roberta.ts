@@ -11,6 +11,7 @@ import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import {
+  BertDecoder,
   bert,
   bertEmbeddings,
   bertHeads,
@@ -64,6 +65,22 @@ export class Roberta extends EncoderModel {
       ...embeddingNames('roberta.embeddings'),
       ...bertLayerNames('roberta.encoder.layer.*'),
     };
+  }
+}
+
+/** RoBERTa as a decoder of a vision encoder-decoder. */
+export class RobertaDecoder extends BertDecoder {
+  constructor(context: FamilyContext) {
+    super(context, { firstPosition: context.config.number('pad_token_id') + 1, wordActivation: 'gelu' });
+  }
+
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return padded.positionsWithout(this.settings.number('pad_token_id'));
+  }
+
+  protected override get stateNames(): StateNames {
+    const names = withBody(super.stateNames, 'bert', 'roberta');
+    return { ...names, ...robertaHeadNames('masked-language-model', this.settings) };
   }
 }
 

@@ -140,6 +140,7 @@ export const siglip: Family = {
   className: 'Siglip',
   defaults: {},
   parts: { text_config: 'siglip_text_model', vision_config: 'siglip_vision_model' },
+  towerHead: 'none',
 };
 
 export const siglipTowerDefaults: Json = { ...towerDefaults, hidden_act: 'gelu_pytorch_tanh', layer_norm_eps: 1e-6 };

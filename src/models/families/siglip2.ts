@@ -158,6 +158,7 @@ export const siglip2: Family = {
   className: 'Siglip2',
   defaults: {},
   parts: { text_config: 'siglip2_text_model', vision_config: 'siglip2_vision_model' },
+  towerHead: 'none',
 };
 
 export const siglip2TextModel: Family = { ...siglipTextModel, model: Siglip2, className: 'Siglip2Text' };

@@ -1,31 +1,16 @@
 import { ArgumentError } from '../../core/errors.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
-import { rotaryOf, windowOf } from '../config-values.js';
+import { windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
-import { eachLayer, numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, ggufNames, Llama } from './llama.js';
 
 /** SmolLM3 (2025): Llama in which some layers have no positions (Yang et al. 2025, arXiv 2501.18795). */
 export class SmolLM3 extends Llama {
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const rotates = config.list('no_rope_layers'); // despite its name, 1 for layers that have positions
-    const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
-    return (i) =>
-      new TransformerLayer({
-        selfAttn: () =>
-          llamaAttention(init, config, this.randomness, {
-            rotary: rotates[i] ? rotary : null,
-            window: windowOf(config, i),
-            bias,
-          }),
-        feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
-        norm,
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig, i: number): Partial<MultiHeadOptions> {
+    const rotates = config.list('no_rope_layers')[i]; // despite its name, 1 for layers that have positions
+    return { bias: config.flag('attention_bias'), window: windowOf(config, i), ...(!rotates && { rotary: null }) };
   }
 }
 

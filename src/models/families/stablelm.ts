@@ -1,51 +1,36 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { LayerParts } from '../../nn/layer.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
+import type { RotaryEmbedding } from '../../nn/rotary-embedding.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import {
-  decoderDefaults,
-  ggufNames,
-  Llama,
-  llamaAttention,
-  llamaFeedForward,
-  llamaHeadNorms,
-  type MakeNorm,
-} from './llama.js';
+import { decoderDefaults, ggufNames, llamaHeadNorms, RotaryDecoder } from './llama.js';
 
 /** StableLM (Bellagente et al. 2024, arXiv 2402.17834): layer norms, and rotation of a quarter of each head. */
-export class StableLm extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class StableLm extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): Norm {
     return new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config, { even: true });
-    const attention = {
-      rotary,
-      bias: config.flag('use_qkv_bias'),
-      outBias: false,
-      ...llamaHeadNorms(init, config, 'qk_layernorm'),
-    };
-    const isParallel = config.flag('use_parallel_residual');
-    const dropout = new Dropout(config.number('hidden_dropout'), this.randomness);
-    return () => {
-      const shared = isParallel ? norm() : null;
-      return new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
-        feedForward: () => llamaFeedForward(init, config),
-        norm: () => shared ?? norm(),
-        dropout: (subLayer) => (subLayer === 1 ? dropout : null),
-        wiring: isParallel ? 'parallel' : 'pre',
-        randomness: this.randomness,
-      });
+  protected override rotary(init: Initializer, config: ModelConfig): RotaryEmbedding | null {
+    return rotaryOf(init, config, { even: true });
+  }
+
+  protected override attentionOptions(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    const headNorms = llamaHeadNorms(init, config, 'qk_layernorm');
+    return { bias: config.flag('use_qkv_bias'), outBias: false, ...headNorms };
+  }
+
+  protected override layerParts(init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    const dropout = () => new Dropout(config.number('hidden_dropout'), this.randomness);
+    const norm = this.norm(init, config);
+    return {
+      dropout: (subLayer) => (subLayer === 1 ? dropout() : null),
+      ...(config.flag('use_parallel_residual') && { norm: () => norm, wiring: 'parallel' }),
     };
   }
 
@@ -85,6 +70,8 @@ export const stableLm: Family = {
       'blk.*.attn_q_norm.weight': 'model.layers.*.self_attn.q_layernorm.norms.#.weight',
       'blk.*.attn_k_norm.weight': 'model.layers.*.self_attn.k_layernorm.norms.#.weight',
     },
+    needsOutput: true,
+    saved: (config) => ({ use_parallel_residual: { bool: config.flag('use_parallel_residual') } }),
     config: (file) => ({
       ...file.decoder(),
       layer_norm_eps: file.needed('attention.layer_norm_epsilon'),

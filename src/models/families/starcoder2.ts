@@ -1,22 +1,20 @@
 import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import type { FeedForwardNetwork, LayerParts } from '../../nn/layer.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { dropoutOf, rotaryOf } from '../config-values.js';
+import { dropoutOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { expectForGguf, ggufContextInWindow } from '../gguf-mixtures.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, llamaFeedForward, RotaryDecoder } from './llama.js';
 
 /**
  * StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): layer norms, biases, and a feed-forward network without a gate.
  */
-export class Starcoder2 extends Llama {
-  protected override get answersQuestions(): boolean {
-    return false;
-  }
-
+export class Starcoder2 extends RotaryDecoder {
   protected override norm(init: Initializer, config: ModelConfig): Norm {
     return new LayerNorm(init, config.size('hidden_size'), config.number('norm_epsilon'));
   }
@@ -25,19 +23,16 @@ export class Starcoder2 extends Llama {
     return dropoutOf(this.settings, 'embedding_dropout', this.randomness).forward(super.embedTarget(ids));
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    const rotary = rotaryOf(init, config);
-    const window = config.sizeOrNull('sliding_window');
-    const bias = config.flag('use_bias');
-    return () =>
-      new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window, bias }),
-        feedForward: () => llamaFeedForward(init, config, { gated: false, bias }),
-        norm,
-        dropout: () => new Dropout(config.number('residual_dropout'), this.randomness),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
+  protected override attentionOptions(_init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
+    return { window: config.sizeOrNull('sliding_window'), bias: config.flag('use_bias') };
+  }
+
+  protected override network(init: Initializer, config: ModelConfig): FeedForwardNetwork {
+    return llamaFeedForward(init, config, { gated: false, bias: config.flag('use_bias') });
+  }
+
+  protected override layerParts(_init: Initializer, config: ModelConfig): Partial<LayerParts> {
+    return { dropout: () => new Dropout(config.number('residual_dropout'), this.randomness) };
   }
 
   protected override get stateNames(): StateNames {
@@ -76,6 +71,10 @@ export const starcoder2: Family = {
       ...ggufNames,
       'blk.*.ffn_up': 'model.layers.*.mlp.c_fc',
       'blk.*.ffn_down': 'model.layers.*.mlp.c_proj',
+    },
+    saved: (config) => {
+      expectForGguf(config, { use_bias: true });
+      return ggufContextInWindow(config);
     },
     config: (file) => ({
       ...file.decoder(),

@@ -168,6 +168,7 @@ export class Transformer extends SequenceModel {
    * invalid options. In browsers, which have no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    this.assertUsable();
     const values = this.readStateDict();
     values.catch(() => {}); // the error is reported when the promise is awaited
     const { writeModel } = await import('../saved.js');

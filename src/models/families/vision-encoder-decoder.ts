@@ -22,6 +22,7 @@ import { beit } from './beit.js';
 import { BertDecoder, bert } from './bert.js';
 import { Gpt2, gpt2 } from './gpt2.js';
 import { mBart } from './mbart.js';
+import { RobertaDecoder, roberta, xlmRoberta } from './roberta.js';
 import { donutSwin, swin } from './swin.js';
 import { BartDecoder, trocr } from './trocr.js';
 import { deit, vit } from './vit.js';
@@ -50,7 +51,9 @@ const writers: Readonly<Record<string, Part<CausalModel>>> = {
   bert: { family: bert, model: BertDecoder, width: 'hidden_size' },
   gpt2: { family: gpt2, model: Gpt2, width: 'n_embd' },
   mbart: { family: mBart, model: BartDecoder, width: 'd_model' },
+  roberta: { family: roberta, model: RobertaDecoder, width: 'hidden_size' },
   trocr: { family: trocr, model: BartDecoder, width: 'd_model' },
+  'xlm-roberta': { family: xlmRoberta, model: RobertaDecoder, width: 'hidden_size' },
 };
 
 /**

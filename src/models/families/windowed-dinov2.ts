@@ -6,7 +6,7 @@ import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { type Dropout, DropPath, type Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
-import { type GridSize, interpolate } from '../../nn/interpolation.js';
+import type { GridSize } from '../../nn/interpolation.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerScale } from '../../nn/layer-scale.js';
 import { Module } from '../../nn/module.js';
@@ -58,8 +58,6 @@ export function backboneOf(config: ModelConfig): ModelConfig {
 /** DINOv2 in which most layers attend within windows of the image, and some to the whole image. */
 export class WindowedDinov2 extends Module {
   readonly patches: PatchEmbedding;
-  /** float32 [1 + patches, dModel]: the class token, then patches row by row. */
-  readonly positions: Tensor;
   /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor | null;
   readonly layers: readonly TransformerLayer[];
@@ -84,9 +82,7 @@ export class WindowedDinov2 extends Module {
     ) as [number, number, number];
     const eps = config.number('layer_norm_eps');
     const headSize = config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads);
-    this.patches = patchesOf(init, config, { positions: false, interpolate: true });
-    const [rows, columns] = this.patches.grid(this.patches.image);
-    this.positions = init.normal([1 + rows * columns, dModel], dModel ** -0.5);
+    this.patches = patchesOf(init, config, { interpolate: 'antialiased' });
     this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
     this.start = dropoutOf(config, 'hidden_dropout_prob', randomness);
     this.isGated = config.flag('use_swiglu_ffn');
@@ -132,7 +128,7 @@ export class WindowedDinov2 extends Module {
       const expected = `sides that ${windows} windows divide`;
       throw new ShapeError(`forward: pixelValues have ${grid.join(' × ')} patches, expected ${expected}`);
     }
-    const placed = this.#inWindows(add(tokens, this.#positionsOf(grid, height === width)), grid);
+    const placed = this.#inWindows(tokens, grid);
     const [count, length, dModel] = placed.shape as [number, number, number];
     const local = Sequences.of(device, Array<number>(count).fill(length));
     const whole = Sequences.of(device, Array<number>(batch).fill((length * count) / batch));
@@ -146,18 +142,6 @@ export class WindowedDinov2 extends Module {
       const normed = this.#normalizes ? this.norm.forward(state) : state;
       return this.#joined(normed.reshape(count, length, dModel), grid);
     });
-  }
-
-  /** Returns the positions for a grid of patches, [1 + patches, dModel]. */
-  #positionsOf(grid: GridSize, isSquare: boolean): Tensor {
-    const { positions } = this;
-    const total = positions.shape[0] as number;
-    // Positions of an image that is not square are interpolated, even if the number of patches is the same.
-    // transformers does so, too.
-    if (isSquare && grid[0] * grid[1] === total - 1) return positions;
-    const side = Math.floor(Math.sqrt(total - 1));
-    const resized = interpolate('bicubic', positions.rows(1, total), [side, side], grid, { antialias: true });
-    return concat([positions.rows(0, 1), resized]);
   }
 
   /**
@@ -204,7 +188,7 @@ export function backboneNames(isGated: boolean): StateNames {
   return {
     'backbone.patches.projection': `${embeddings}.patch_embeddings.projection`,
     'backbone.patches.class_token': { name: `${embeddings}.cls_token`, leading: [1, 1] },
-    'backbone.positions': { name: `${embeddings}.position_embeddings`, leading: [1] },
+    'backbone.patches.positions': { name: `${embeddings}.position_embeddings`, leading: [1] },
     'backbone.mask_token': { name: `${embeddings}.mask_token`, leading: [1] },
     [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
     [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,

@@ -8,8 +8,7 @@ import { type BatchOptions, inTokenBatches, rowsOf } from './batches.js';
 import { headOf } from './default-head.js';
 import { denseOf } from './encode.js';
 import { tokensOf } from './features.js';
-import type { TextPair } from './rank.js';
-import { checkPairs } from './rank.js';
+import { checkPairs, type TextPair } from './rank.js';
 import type { TextReader } from './reader.js';
 import { run } from './sentence-head.js';
 import {

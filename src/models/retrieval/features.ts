@@ -89,6 +89,12 @@ export function vectorsOf(features: TextFeatures, name: string): Tensor {
   throw new ArgumentError(`encode: a module reads ${JSON.stringify(name)}, which no module before it writes`);
 }
 
+/** True if a module before gives vectors with a name. */
+export function hasVectors({ tokens, sentence, named }: TextFeatures, name: string): boolean {
+  if (name === OF_TOKENS.input) return tokens !== null;
+  return name === OF_TEXTS.input ? sentence !== null : named?.has(name) === true;
+}
+
 /** A vector divided by its length; zeros stay zeros. */
 export function unit(vector: Float32Array): Float32Array {
   let squares = 0;

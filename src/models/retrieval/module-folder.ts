@@ -13,8 +13,8 @@ export interface ModuleFolder {
   /** Relative to the model's folder, '' for itself. */
   readonly path: string;
   readonly init: Initializer;
-  /** True if the model compares tokens: its modules read vectors of tokens unless they say otherwise. */
-  readonly isLateInteraction: boolean;
+  /** True for a folder of PyLate, whose modules read vectors of tokens unless they say otherwise. */
+  readonly readsTokens: boolean;
   /** The settings of the module: {} without the file. Default: config.json. */
   config(file?: string): Promise<Json>;
   /** Returns the tensors of the module's weights. Throws FormatError if the file is missing. */
@@ -43,8 +43,8 @@ export const isWordList = (type: unknown): boolean => TABLE_TYPES.includes(short
 export const isTable = (type: unknown): boolean => shortType(type) === 'StaticEmbedding' || isWordList(type);
 
 /** The vectors that a module reads and writes. Throws FormatError for names that do not fit. */
-export function vectorNames(path: string, config: Json, isLateInteraction: boolean): VectorNames {
-  const usual = isLateInteraction ? OF_TOKENS : OF_TEXTS;
+export function vectorNames(path: string, config: Json, readsTokens: boolean): VectorNames {
+  const usual = readsTokens ? OF_TOKENS : OF_TEXTS;
   const input = config.module_input_name ?? usual.input;
   const output = config.module_output_name ?? input;
   const mixes = [OF_TEXTS.input, OF_TOKENS.input].every((name) => name === input || name === output);

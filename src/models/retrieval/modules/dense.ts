@@ -36,7 +36,7 @@ export class Dense extends SentenceModule {
     this.#hasResidual = hasResidual ?? false;
   }
 
-  static async read({ path, init, config, tensors, isLateInteraction }: ModuleFolder): Promise<Dense> {
+  static async read({ path, init, config, tensors, readsTokens }: ModuleFolder): Promise<Dense> {
     const settings = await config();
     const entries = await tensors();
     const [outputs, inputs] = matrixSize(path, entries, 'linear.weight', 2) as [number, number];
@@ -46,7 +46,7 @@ export class Dense extends SentenceModule {
       residual: hasResidual && inputs !== outputs ? new Linear(init, inputs, outputs, false) : null,
       activation: activationOf(`${path}/config.json`, settings.activation_function ?? 'torch.nn.Tanh') ?? 'tanh',
       hasResidual,
-      names: vectorNames(path, settings, isLateInteraction),
+      names: vectorNames(path, settings, readsTokens),
       folder: path,
     });
     await module.readState(entries);

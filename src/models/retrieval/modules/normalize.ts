@@ -1,7 +1,7 @@
 import type { Tensor } from '../../../core/tensor.js';
 import { div, maximum } from '../../../ops/binary.js';
 import { norm } from '../../../ops/statistics.js';
-import { mapVectors, OF_TEXTS, SentenceModule, type TextFeatures, type VectorNames } from '../features.js';
+import { hasVectors, mapVectors, OF_TEXTS, SentenceModule, type TextFeatures, type VectorNames } from '../features.js';
 import { type ModuleFolder, vectorNames } from '../module-folder.js';
 
 /** Divides vectors by their length. */
@@ -10,11 +10,13 @@ export class Normalize extends SentenceModule {
     super();
   }
 
-  static async read({ path, config, isLateInteraction }: ModuleFolder): Promise<Normalize> {
-    return new Normalize(vectorNames(path, await config(), isLateInteraction));
+  static async read({ path, config, readsTokens }: ModuleFolder): Promise<Normalize> {
+    return new Normalize(vectorNames(path, await config(), readsTokens));
   }
 
+  /** Without vectors of that name it does nothing, as in sentence-transformers. */
   override forward(features: TextFeatures): TextFeatures {
+    if (!hasVectors(features, this.names.input)) return features;
     return mapVectors(features, this.names, normalized);
   }
 }
