@@ -1,15 +1,31 @@
 // Python's semantics for @huggingface/jinja, which follows JavaScript in places. They concern values as text,
 // comparisons, methods of text, and filters of other values. Templates are written for Python.
 
-import { Environment as JinjaEnvironment, Interpreter as JinjaInterpreter } from '@huggingface/jinja';
-import { floatAsPython, isSmallFraction, quotedAsPython } from './python-quote.js';
-
-/** A value of the engine. Its classes are not exported. */
-interface Value {
-  readonly type: string;
-  // biome-ignore lint/suspicious/noExplicitAny: its kind follows from `type`
-  value: any;
-}
+import { Interpreter as JinjaInterpreter } from '@huggingface/jinja';
+import { formatted, methods, stripped } from './python-text-methods.js';
+import {
+  array,
+  Environment,
+  flag,
+  isArray,
+  isEqual,
+  isIn,
+  isMarkup,
+  isNone,
+  isNumber,
+  isObject,
+  isText,
+  isUndefined,
+  keysOf,
+  MARKED,
+  made,
+  markup,
+  type Scope,
+  text,
+  textOf,
+  type Value,
+  withMarks,
+} from './python-values.js';
 
 /** A node of a parsed template. */
 interface Node {
@@ -40,10 +56,6 @@ class LoopControl extends Error {
   }
 }
 
-interface Scope {
-  set(name: string, value: unknown): Value;
-}
-
 interface Engine {
   readonly global: Scope;
   run(program: unknown): { readonly value: string };
@@ -53,143 +65,7 @@ interface Engine {
   evaluateArguments(args: readonly Node[], scope: Scope): [Value[], Map<string, Value>];
 }
 
-const Environment = JinjaEnvironment as unknown as new (
-  parent?: Scope,
-) => Scope & { readonly tests: Map<string, (value: Value) => boolean> };
 const Interpreter = JinjaInterpreter as unknown as new (scope: Scope) => Engine;
-
-/** A value of the engine for one of JavaScript. Functions take plain values. */
-const made = (plain: unknown): Value => new Environment().set('value', plain);
-const text = (plain: string) => made(plain);
-const flag = (plain: boolean) => made(plain);
-/** Text that `safe` marked. Text that is joined to it is escaped for HTML, as by Jinja. */
-const markup = (plain: string) => Object.assign(text(plain), { isMarkup: true });
-const isMarkup = (value: Value) => 'isMarkup' in value;
-const array = (items: readonly Value[]) => Object.assign(made([]), { value: items });
-
-const isText = ({ type }: Value) => type === 'StringValue';
-const isArray = ({ type }: Value) => type === 'ArrayValue' || type === 'TupleValue';
-const isObject = ({ type }: Value) => type === 'ObjectValue' || type === 'KeywordArgumentsValue';
-const isNumber = ({ type }: Value) => type === 'IntegerValue' || type === 'FloatValue' || type === 'BooleanValue';
-const isNone = ({ type }: Value) => type === 'NullValue';
-const isUndefined = ({ type }: Value) => type === 'UndefinedValue';
-
-/** Keys of an object, which may be numbers. */
-const keysOf = (object: Value): Value[] => [...(object.value as Map<unknown, Value>).keys()].map(made);
-
-/** `str(value)` of Python. Undefined values become empty texts, as in Jinja. */
-function textOf(value: Value): string {
-  if (isText(value)) return value.value;
-  return isUndefined(value) ? '' : representation(value);
-}
-
-/** `repr(value)` of Python. */
-function representation(value: Value): string {
-  if (isText(value)) return quotedAsPython(value.value);
-  if (isNone(value)) return 'None';
-  if (isUndefined(value)) return 'Undefined';
-  if (value.type === 'BooleanValue') return value.value ? 'True' : 'False';
-  if (value.type === 'FloatValue') return floatAsPython(value.value);
-  if (value.type === 'TupleValue') {
-    const items = (value.value as Value[]).map(representation);
-    return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
-  }
-  if (isArray(value)) return `[${(value.value as Value[]).map(representation).join(', ')}]`;
-  if (!isObject(value)) return String(value.value);
-  const entries = [...(value.value as Map<unknown, Value>)];
-  return `{${entries.map(([key, item]) => `${representation(made(key))}: ${representation(item)}`).join(', ')}}`;
-}
-
-const MARKED = /"\\u0000small ([^"]*)"/g;
-/** The value with small fractions as marked texts, which have the digits of Python. */
-function withMarks(source: Value): Value {
-  const isSmall = source.type === 'FloatValue' && isSmallFraction(source.value);
-  if (isSmall) return text(`\0small ${floatAsPython(source.value)}`);
-  if (!isArray(source) && !isObject(source)) return source;
-  const value = isArray(source)
-    ? source.value.map(withMarks)
-    : new Map([...(source.value as Map<unknown, Value>)].map(([key, item]) => [key, withMarks(item)]));
-  return Object.assign(Object.create(Object.getPrototypeOf(source)), source, { value });
-}
-
-/** `left == right` of Python. */
-function isEqual(left: Value, right: Value): boolean {
-  if (isNumber(left) && isNumber(right)) return Number(left.value) === Number(right.value);
-  if (isArray(left) && isArray(right))
-    return (
-      left.value.length === right.value.length &&
-      left.value.every((item: Value, i: number) => isEqual(item, right.value[i]))
-    );
-  if (isObject(left) && isObject(right))
-    return (
-      left.value.size === right.value.size &&
-      [...(left.value as Map<unknown, Value>)].every(([key, item]) => {
-        const other = (right.value as Map<unknown, Value>).get(key);
-        return other !== undefined && isEqual(item, other);
-      })
-    );
-  return left.type === right.type && left.value === right.value;
-}
-
-/** `left in right` of Python; undefined for kinds that Python refuses. */
-function isIn(left: Value, right: Value): boolean | undefined {
-  if (isUndefined(right)) return false;
-  if (isArray(right)) return (right.value as Value[]).some((item) => isEqual(left, item));
-  if (isObject(right)) return keysOf(right).some((key) => isEqual(left, key));
-  return isText(right) && isText(left) ? right.value.includes(left.value) : undefined;
-}
-
-const SPACE = '[\\t-\\r\\x1c-\\x1f \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
-const LEADING = new RegExp(`^${SPACE}+`);
-const TRAILING = new RegExp(`${SPACE}+$`);
-
-function stripped(from: string, characters: unknown, start: boolean, end: boolean): string {
-  if (typeof characters !== 'string') {
-    const rest = start ? from.replace(LEADING, '') : from;
-    return end ? rest.replace(TRAILING, '') : rest;
-  }
-  const set = new Set(characters);
-  const all = Array.from(from);
-  const first = start ? all.findIndex((character) => !set.has(character)) : 0;
-  if (first < 0) return '';
-  const last = end ? all.findLastIndex((character) => !set.has(character)) : all.length - 1;
-  return all.slice(first, last + 1).join('');
-}
-
-/** The plain value of an argument, as functions of the engine get it. */
-const plainOf = (value: unknown): string[] =>
-  Array.isArray(value) ? value.map((item: Value) => textOf(item)) : [String(value)];
-
-/** Methods of Python's texts that the engine lacks, or treats in another way. */
-const methods: Readonly<Record<string, (self: string, ...args: unknown[]) => unknown>> = {
-  strip: (self, characters) => stripped(self, characters, true, true),
-  lstrip: (self, characters) => stripped(self, characters, true, false),
-  rstrip: (self, characters) => stripped(self, characters, false, true),
-  startswith: (self, starts) => plainOf(starts).some((prefix) => self.startsWith(prefix)),
-  endswith: (self, ends) => plainOf(ends).some((suffix) => self.endsWith(suffix)),
-  removeprefix: (self, start) => (self.startsWith(String(start)) ? self.slice(String(start).length) : self),
-  removesuffix: (self, end) => (end && self.endsWith(String(end)) ? self.slice(0, -String(end).length) : self),
-  join: (self, items) => plainOf(items).join(self),
-  find: (self, part) => self.indexOf(String(part)),
-  rfind: (self, part) => self.lastIndexOf(String(part)),
-  count: (self, part) => self.split(String(part)).length - 1,
-  isdigit: (self) => /^\p{Nd}+$/u.test(self),
-  isalpha: (self) => /^\p{L}+$/u.test(self),
-  isspace: (self) => new RegExp(`^${SPACE}+$`).test(self),
-  splitlines: (self) =>
-    self.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/).slice(0, /[\n\r]$|^$/.test(self) ? -1 : undefined),
-};
-
-/** `self.format(…)` of Python with fields without a format of their own. */
-function formatted(self: string, args: readonly Value[], named: ReadonlyMap<string, Value>): string {
-  let next = 0;
-  return self.replace(/\{\{|\}\}|\{(\w*)\}/g, (all, field: string | undefined) => {
-    if (field === undefined) return all[0] as string;
-    const value = /^\d*$/.test(field) ? args[field === '' ? next++ : Number(field)] : named.get(field);
-    if (value === undefined) throw new Error(`format has no argument for {${field}}`);
-    return textOf(value);
-  });
-}
 
 /** Methods of Python's dictionaries in templates. */
 const MAPPING = new Set(['items', 'keys', 'values', 'get']);

@@ -2,8 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
-import type { LoadedModel } from '../../src/pretrained/load-model.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { type TestData, testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';

@@ -172,3 +172,25 @@ it('refuses other types and families', async () => {
   await expect(saveGguf(bert, path)).rejects.toThrow(/model_type is "bert"/);
   await expect(saveGguf(bert, path, { type: 'q2_k' as 'f16' })).rejects.toThrow(/type is "q2_k"/);
 });
+
+describe('rules that cut words', () => {
+  const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+  const cased = '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+';
+  it.each([
+    ['gpt-4o', `${cased}${contractions}?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*`],
+    ['tekken', `${cased}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*`],
+    ['qwen35', `${contractions}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*`],
+    ['qwen2', `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*`],
+    ['llama-bpe', `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*`],
+    ['bloom', ' ?[^(\\s|[.,!?…。，、।۔،])]+'],
+  ])('%s', (name, Regex) => {
+    const pretokenizers = [
+      { type: 'Split', pattern: { Regex } },
+      { type: 'ByteLevel', use_regex: false },
+    ];
+    const model = { type: 'BPE', vocab: { a: 0 }, merges: [] };
+    const json = { model, added_tokens: [], normalizer: null, pre_tokenizer: { type: 'Sequence', pretokenizers } };
+    const tokenizer = { toJSON: () => json, encode: () => [] } as never;
+    expect(atOnce(writtenVocabulary(tokenizer, 1)).get('tokenizer.ggml.pre')).toEqual({ string: name });
+  });
+});

@@ -8,8 +8,6 @@ import { saveGguf } from '../../src/pretrained/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 
-export const device = await deviceFor(isas.at(-1) as string, 2);
-
 const ids = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]];
 /** Logits, or the vectors of tokens of a model without a head. */
 export const logitsOf = (model: PretrainedModel) => {
@@ -17,17 +15,21 @@ export const logitsOf = (model: PretrainedModel) => {
   return (logits ?? lastHiddenState)!.dataSync() as Float32Array;
 };
 
-const folder = mkdtempSync(join(tmpdir(), 'gguf-families-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-export const path = join(folder, 'model.gguf');
-
-/** The file that `saveGguf` writes for a folder's model. */
-export async function saved(files: Record<string, Uint8Array>): Promise<{ file: Uint8Array; logits: Float32Array }> {
-  const model = (await loadModel(device, files, { onWarning: () => {} })) as PretrainedModel;
-  await saveGguf(model, path);
-  const logits = logitsOf(model).slice();
-  model.dispose();
-  return { file: new Uint8Array(readFileSync(path)), logits };
+/** The device and the path that the tests of a file share, and a function that saves models there. Call it once per file. */
+export async function ggufSaver() {
+  const device = await deviceFor(isas.at(-1) as string, 2);
+  const folder = mkdtempSync(join(tmpdir(), 'gguf-families-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'model.gguf');
+  /** The file that `saveGguf` writes for a folder's model. */
+  const saved = async (files: Record<string, Uint8Array>): Promise<{ file: Uint8Array; logits: Float32Array }> => {
+    const model = (await loadModel(device, files, { onWarning: () => {} })) as PretrainedModel;
+    await saveGguf(model, path);
+    const logits = logitsOf(model).slice();
+    model.dispose();
+    return { file: new Uint8Array(readFileSync(path)), logits };
+  };
+  return { device, path, saved };
 }
 
 /** Halves have 11 bits. A model of a few layers adds up as many roundings as it has matrices in a row. */

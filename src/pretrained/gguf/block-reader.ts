@@ -2,11 +2,10 @@
 
 import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
-import { bytesOf } from '../../io/byte-source.js';
+import { type ByteSource, bytesOf } from '../../io/byte-source.js';
 import { dtypes, quote } from '../../io/dtypes.js';
 import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import type { GgufTensor } from '../../io/gguf.js';
-import type { ByteSource } from '../../io/safetensors.js';
 import { floatsOfBlocks } from '../../ops/packed.js';
 import { CONVERTED, isConverted } from './converted-names.js';
 

@@ -160,3 +160,36 @@ function reorder(rows: Float32Array | Uint8Array, width: number, { from }: Colum
       rows.set(row.subarray(group * size, (group + 1) * size), start + to * size);
   }
 }
+
+/**
+ * Returns the rows of one source from the values of a composed tensor, or from rows of its blocks: `ComposedWeight` in
+ * reverse. `width`: elements of a row.
+ */
+export function rowsOfSource<Values extends Float32Array | Uint8Array>(
+  composed: Values,
+  { rows, sources, sourceOf }: Composition,
+  tensor: GgufTensor,
+  width: number,
+): Values {
+  const { size: count } = new Set(sources.map((source) => source.tensor));
+  const own = composed.slice(0, (rows / count) * width) as Values;
+  for (let row = 0; row < rows; row++) {
+    const [number, inSource] = sourceOf(row);
+    const source = sources[number] as RowSource;
+    if (source.tensor === tensor)
+      own.set(composed.subarray(row * width, (row + 1) * width), (source.first + inSource) * width);
+  }
+  return own;
+}
+
+/** Returns the values of one source of a composed tensor. `values`: as the checkpoint stores them. */
+export function valuesOfSource(values: Float32Array, composition: Composition, tensor: GgufTensor): Float32Array {
+  const { rows, columns, transposed, columnOrder, isLogarithm = false } = composition;
+  const rowMajor = transposed > 0 ? transposedEach(values, [columns, rows / transposed]) : values;
+  const own = rowsOfSource(rowMajor, composition, tensor, columns);
+  if (columnOrder !== undefined) {
+    const from = columnOrder.from.map((_, group) => columnOrder.from.indexOf(group));
+    reorder(own, columns, { ...columnOrder, from });
+  }
+  return isLogarithm ? own.map((value) => -Math.exp(value)) : own;
+}

@@ -1,9 +1,8 @@
 // Derives a config.json from a GGUF file. Families define their own entries in models/families/.
 
 import { FormatError } from '../../core/errors.js';
-import { bytesOf } from '../../io/byte-source.js';
+import { type ByteSource, bytesOf } from '../../io/byte-source.js';
 import type { Gguf } from '../../io/gguf.js';
-import type { ByteSource } from '../../io/safetensors.js';
 import type { Family, GgufReadable, GgufSettings } from '../../models/family.js';
 import type { Json } from '../../models/model-config.js';
 import type { Config } from '../config.js';
@@ -34,7 +33,12 @@ export async function ggufSettings(
   family: Family,
   source: ByteSource,
 ): Promise<GgufSettings> {
-  return new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
+  return new Settings(gguf.tensors, metadata, family, await divisorsOf(gguf, source));
+}
+
+/** Returns the settings of a file by its metadata alone, without tensors. */
+export function settingsOf(metadata: GgufMetadata, family: Family): GgufSettings {
+  return new Settings(new Map(), metadata, family, new Map());
 }
 
 /** Returns the name of transformers' class. */
@@ -51,7 +55,6 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: Gg
   const adapter = metadata.text('general.type');
   if (adapter !== undefined && adapter !== 'model')
     throw new FormatError(`general.type is ${adapter}, expected a model`);
-  if (tensors.size === 0) throw new FormatError('the file has no tensors, only a vocabulary');
   const layers = metadata.architectureNumber('block_count') ?? 0;
   if (layers > tensors.size)
     throw new FormatError(`block_count is ${layers}, but the file has only ${tensors.size} tensors`);
@@ -92,17 +95,13 @@ function decimal(value: number): number {
 }
 
 class Settings implements GgufSettings {
-  readonly tensors: Gguf['tensors'];
-
   /** `divisors` has the divisors of rotary frequencies, by the tensor's name. */
   constructor(
-    gguf: Gguf,
+    readonly tensors: Gguf['tensors'],
     private readonly metadata: GgufMetadata,
     private readonly family: Family,
     private readonly divisors: ReadonlyMap<string, readonly number[]>,
-  ) {
-    this.tensors = gguf.tensors;
-  }
+  ) {}
 
   get architecture(): string {
     return this.metadata.architecture;

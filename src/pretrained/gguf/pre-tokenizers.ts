@@ -20,9 +20,13 @@ const punctuation = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
 /** The rule of GPT-2, and the rules since GPT-4: limited runs of digits, and words with a preceding character. */
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
 const modern = (digits: string) => `${contraction}|${word}|${digits}|${punctuation}|${space}`;
+/** Characters that may stand in capital and in lower-case parts of a word. */
+type Cases = readonly [upper: string, lower: string];
+const ascii = (letter: string): Cases => [`(?:(?=${letter})[^a-z])`, `(?:(?=${letter})[^A-Z])`];
+const categories: Cases = ['[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]', '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'];
+
 /** Returns a rule that begins a word where lower-case letters are followed by capitals. */
-const cased = (ending: string, digits: string) => {
-  const [upper, lower] = ['(?:(?=\\p{L})[^a-z])', '(?:(?=\\p{L})[^A-Z])'];
+const cased = (ending: string, digits: string, [upper, lower] = ascii('\\p{L}')) => {
   const before = '[^\\r\\n\\p{L}\\p{N}]?';
   const words = `${before}${upper}*${lower}+${ending}|${before}${upper}+${lower}*${ending}`;
   return `${words}|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${space}`;
@@ -42,8 +46,13 @@ const deepseek3: PreTokenizer = {
   ],
 };
 
+/** Groups of three digits, counted from the end of the number. */
+const thousands = '\\d{1,3}(?=(?:\\d{3})*\\b)';
+
 /** Words of BLOOM: anything but spaces and common punctuation. */
 const WORDS = ' ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+';
+
+const EASTERN = '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+';
 
 const known: Readonly<Record<string, PreTokenizer>> = {
   default: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2, '\\p{N}+', '[0-9][0-9][0-9]'] },
@@ -86,12 +95,28 @@ const known: Readonly<Record<string, PreTokenizer>> = {
     'kormo',
     'solar-open',
   ]),
-  ...named(gpt4o, ['gpt-4o', 'llama4', 'kanana2', 'minimax-m2']),
+  ...named(gpt4o, ['gpt-4o', 'llama4', 'kanana2', 'minimax-m2', 'talkie']),
+  'granite-embed-multi-97m': {
+    patterns: [cased(`${contraction}?`, '\\p{N}{1,3}', ascii('[\\p{L}\\p{M}]'))],
+    wholeWords: true,
+  },
+  ...named({ patterns: [thousands, cased(`${contraction}?`, '\\p{N}{1,3}', categories)] }, ['tiny_aya', 'cohere2moe']),
+  superbpe: { patterns: ['\\p{N}+', '\\d{1,3}(?=(?:\\d{3})*(?!\\d))'] },
+  minicpm5: { patterns: ['\\p{N}{1,3}', modern('\\p{N}+')], wholeWords: true },
+  ufakzeka: { patterns: [`${word}|\\p{N}|${punctuation}|${space}`] },
   ...named(deepseek3, ['deepseek-v3', 'hunyuan-dense', 'joyai-llm']),
   falcon: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', gpt2, '[0-9][0-9][0-9]'] },
   tekken: { patterns: [cased('', '\\p{N}')], wholeWords: true, addBos: true },
-  'deepseek-coder': {
-    patterns: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+', '\\p{N}'],
+  'deepseek-coder': { patterns: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', EASTERN, '\\p{N}'] },
+  'deepseek-llm': {
+    patterns: [
+      '[\\r\\n]',
+      '\\s?[\\p{Lu}\\p{Ll}\\p{Lt}]+',
+      '\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+',
+      '\\s+$',
+      EASTERN,
+      '\\p{N}+',
+    ],
   },
   qwen35: {
     patterns: [

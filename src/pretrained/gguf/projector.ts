@@ -3,10 +3,10 @@
 import { describeValue } from '../../core/check.js';
 import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
+import { type ByteSource, inMemory } from '../../io/byte-source.js';
 import type { OpenFile } from '../../io/file.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import { GgufTexts } from '../../io/gguf-values.js';
-import { type ByteSource, inMemory } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { familyOf } from '../../models/registry.js';
 import type { WeightEntry } from '../../models/weight-entry.js';

@@ -3,9 +3,9 @@
 
 import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
+import { inMemory } from '../../io/byte-source.js';
 import type { OpenFile } from '../../io/file.js';
 import type { Gguf } from '../../io/gguf.js';
-import { inMemory } from '../../io/safetensors.js';
 import type { Json } from '../../models/model-config.js';
 import { familyOfGguf } from '../../models/registry.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
@@ -43,6 +43,8 @@ export async function ggufSource(name: string, files: readonly OpenFile[]): Prom
 
 async function openSource(name: string, { gguf, file }: OpenGguf): Promise<ModelSource> {
   const metadata = new GgufMetadata(gguf);
+  const vocabulary = new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.')));
+  if (gguf.tensors.size === 0) return vocabularySource(name, metadata, file, vocabulary);
   const { type, family: usual } = await familyOfGguf(metadata.architecture, {
     hasExperts: (metadata.architectureNumber('expert_count') ?? 0) > 0,
   });
@@ -65,7 +67,7 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
   };
   return {
     ...folderOf(name, files),
-    vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
+    vocabulary,
     weights: {
       tensors,
       metadata: new Map(),
@@ -74,6 +76,24 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
       close: () => file.close(),
     },
     projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
+  };
+}
+
+/** Makes the source of a file that holds only a vocabulary, of any architecture. It has no config.json to load a model. */
+function vocabularySource(
+  name: string,
+  metadata: GgufMetadata,
+  file: OpenFile,
+  vocabulary: NonNullable<ModelSource['vocabulary']>,
+): ModelSource {
+  const refuse = () => {
+    throw new FormatError(`${name}: the file has no tensors, only a vocabulary: load it with loadTokenizer`);
+  };
+  const files = new Map<string, () => unknown>([['config.json', refuse], ...tokenizerFiles(metadata)]);
+  return {
+    ...folderOf(name, files),
+    vocabulary,
+    weights: { tensors: new Map(), metadata: new Map(), close: () => file.close() },
   };
 }
 

@@ -61,10 +61,13 @@ export async function ggufTokenizerJson(metadata: GgufMetadata): Promise<Tokeniz
   const vocabulary = await vocabularyOf(metadata);
   const { tokens, kinds } = vocabulary;
   const added: TokenizerJson['added_tokens'][number][] = [];
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  const strips = stripsOf(metadata, kind);
   for (let id = 0; id < tokens.size; id++) {
     const isAdded = kinds[id] === CONTROL || kinds[id] === USER_DEFINED || kinds[id] === UNKNOWN;
-    if (isAdded) added.push({ id, content: tokens.at(id) as string, ...flags, special: kinds[id] !== USER_DEFINED });
+    if (!isAdded) continue;
+    const content = tokens.at(id) as string;
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, ...strips(content) };
+    added.push({ id, content, ...flags, special: kinds[id] !== USER_DEFINED });
   }
   await yieldToEventLoop();
   const modelOf = kindsOfTokenizers[kind] as (typeof kindsOfTokenizers)[string];
@@ -77,6 +80,20 @@ export async function ggufTokenizerJson(metadata: GgufMetadata): Promise<Tokeniz
     ...model,
     post_processor: templateOf(kind, vocabulary),
   };
+}
+
+/**
+ * Returns which added tokens remove the spaces before or after them. GGUF files do not store it, so this function knows
+ * it by architecture, as llama.cpp does.
+ */
+function stripsOf(metadata: GgufMetadata, kind: string): (token: string) => { lstrip?: true; rstrip?: true } {
+  const { architecture } = metadata;
+  if (architecture === 'phi3' && kind === 'llama')
+    return (token) => (['<unk>', '<s>', '<|endoftext|>'].includes(token) ? {} : { rstrip: true });
+  const hasMask =
+    /^jina-v2-(de|es|code)$/.test(metadata.text('tokenizer.ggml.pre') ?? '') ||
+    ['nomic-bert-moe', 'jina-bert-v3', 'modern-bert'].includes(architecture);
+  return (token) => (hasMask && (token === '<mask>' || token === '[MASK]') ? { lstrip: true } : {});
 }
 
 /** Makes the tokenizer_config.json: special tokens, the chat template, and if tokens are added around texts. */

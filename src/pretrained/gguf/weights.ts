@@ -2,10 +2,10 @@
 
 import type { Device } from '../../core/device.js';
 import { FormatError } from '../../core/errors.js';
+import type { ByteSource } from '../../io/byte-source.js';
 import { quote } from '../../io/dtypes.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
-import type { ByteSource } from '../../io/safetensors.js';
 import type { GgufFamily, GgufHeads, GgufJoin, GgufSettings } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
@@ -142,7 +142,7 @@ const LAYER = /(?<=blk\.)\d+/;
 const layerOf = (name: string) => LAYER.exec(name)?.[0] ?? '*';
 
 /** The pattern of a name: a star in place of the layer. */
-const patternOf = (name: string) => name.replace(LAYER, '*');
+export const patternOf = (name: string) => name.replace(LAYER, '*');
 
 /**
  * Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. Returns undefined
@@ -200,7 +200,7 @@ export function ggufWeights(
 }
 
 /** Returns how a file of this architecture stores a tensor. `last`: the last part of the tensor's pattern. */
-function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadata: GgufMetadata): GgufStorage {
+export function storageOf(tensor: GgufTensor, last: string, family: GgufFamily, metadata: GgufMetadata): GgufStorage {
   const { plusOne = false, pairedRows, inOut, stored } = family;
   const isPlus = typeof plusOne === 'boolean' ? plusOne && tensor.name.endsWith('norm.weight') : plusOne.includes(last);
   return {
@@ -233,7 +233,7 @@ function expertRows(tensor: GgufTensor): Composition[] {
 }
 
 /** Composes a weight of several tensors in the layer of `name`, or of one tensor whose heads are in another order. */
-function joinedRows(
+export function joinedRows(
   name: string,
   tensors: Gguf['tensors'],
   { of, alternating, inOut, flat, perHead }: GgufJoin,

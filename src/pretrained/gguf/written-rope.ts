@@ -3,9 +3,9 @@
 import { isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { GgufEntry, GgufPart } from '../../io/gguf-writer.js';
-import { rotaryScaling } from '../../models/config-values.js';
+import { rotaryScaling, stretchedTheta } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
-import { scaledFrequencies } from '../../nn/rotary-embedding.js';
+import { type RotaryScaling, scaledFrequencies } from '../../nn/rotary-embedding.js';
 
 /**
  * Settings of a decoder's rotary positions, by names without the architecture, and the tensor of divisors, if needed.
@@ -15,17 +15,35 @@ export interface WrittenRope {
   readonly parts: readonly GgufPart[];
 }
 
+/** Architectures for which llama.cpp reads divisors of frequencies: the same for all texts, or for short and long ones. */
+const WITH_DIVISORS = ['exaone4', 'falcon-h1', 'gemma4', 'granite', 'granitehybrid', 'granitemoe', 'llama', 'mistral3'];
+const WITH_LENGTHS = ['granite', 'granitemoe', 'llama', 'mistral3', 'phi3'];
+
 /** Throws ArgumentError for scalings that files cannot express. */
-export function writtenRope(config: ModelConfig): WrittenRope {
+export function writtenRope(config: ModelConfig, architecture: string): WrittenRope {
+  const all = config.object('rope_parameters');
+  const written = ropeOf(config);
+  const { rope_type: type } = isObject(all.full_attention) ? all.full_attention : all;
+  const supported = written.parts.length > 1 ? WITH_LENGTHS : WITH_DIVISORS;
+  if (written.parts.length === 0 || supported.includes(architecture)) return written;
+  throw new ArgumentError(
+    `saveGguf: rotary positions are scaled as ${String(type)}, which llama.cpp does not read for ${architecture}. Save the model as safetensors`,
+  );
+}
+
+function ropeOf(config: ModelConfig): WrittenRope {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig(isObject(all.full_attention) ? all.full_attention : all);
   const features = Math.trunc(config.size('head_dim') * (rope.numberOrNull('partial_rotary_factor') ?? 1));
-  const theta = rope.number('rope_theta');
+  const stretched = stretchedTheta(rope, config.size('head_dim'));
+  const theta = stretched ?? rope.number('rope_theta');
   const sizes = {
     'rope.freq_base': { float32: theta },
     'rope.dimension_count': { uint32: features },
     ...nearRope(all.sliding_attention),
   };
+  if (rope.values.rope_type === 'proportional') return proportional(rope, config.size('head_dim'), sizes);
+  if (stretched !== null) return { sizes, parts: [] };
   const scaling = rotaryScaling(rope, features, config.size('max_position_embeddings'));
   switch (scaling?.type) {
     case undefined:
@@ -34,17 +52,25 @@ export function writtenRope(config: ModelConfig): WrittenRope {
       return { sizes: { ...sizes, ...scaled('linear', scaling.factor) }, parts: [] };
     case 'yarn': {
       const { factor, originalMaxLength, attentionFactor, betaFast, betaSlow, truncate } = scaling;
-      if (truncate === false) break;
+      if (!truncate && config.values.model_type !== 'gpt_oss') break;
+      // llama.cpp multiplies YaRN's usual factor by this one, and ignores the next.
+      const relative = attentionFactor && attentionFactor / Math.max(1, 1 + 0.1 * Math.log(factor));
       const yarn = { attn_factor: attentionFactor, beta_fast: betaFast, beta_slow: betaSlow };
+      // llama.cpp has no such setting: it always truncates. Published files of gpt-oss lack it; their models do not.
+      const cut =
+        config.values.model_type === 'gpt_oss' ? { 'rope.scaling.yarn_truncate': { bool: truncate !== false } } : {};
+      const own = relative === undefined ? {} : { 'rope.scaling.attn_factor': { float32: relative } };
       const entries = Object.entries(yarn).flatMap(([name, value]) =>
         value === undefined ? [] : [[`rope.scaling.yarn_${name}`, { float32: value }] as const],
       );
       const original = { 'rope.scaling.original_context_length': { uint32: originalMaxLength } };
-      return { sizes: { ...sizes, ...scaled('yarn', factor), ...original, ...Object.fromEntries(entries) }, parts: [] };
+      return {
+        sizes: { ...sizes, ...scaled('yarn', factor), ...original, ...cut, ...own, ...Object.fromEntries(entries) },
+        parts: [],
+      };
     }
     case 'longrope':
-      if (scaling.attentionFactor !== 1 || `${scaling.shortDivisors}` !== `${scaling.longDivisors}`) break;
-      return { sizes, parts: [divisors(scaling.shortDivisors)] };
+      return longRope(config, scaling, sizes);
     case 'llama3': {
       const [plain, slower] = [null, scaling].map(
         (ropeScaling) => scaledFrequencies(features, theta, ropeScaling).frequencies,
@@ -53,8 +79,41 @@ export function writtenRope(config: ModelConfig): WrittenRope {
     }
   }
   throw new ArgumentError(
-    `saveGguf: rotary positions are scaled as ${scaling?.type}, with settings that GGUF files of this family cannot hold`,
+    `saveGguf: rotary positions are scaled as ${scaling?.type}, with settings that GGUF files of this family cannot hold. Save the model as safetensors`,
   );
+}
+
+/** Divisors for short and for long texts. llama.cpp chooses by the length of its context. */
+function longRope(
+  config: ModelConfig,
+  scaling: RotaryScaling & { type: 'longrope' },
+  sizes: WrittenRope['sizes'],
+): WrittenRope {
+  const { attentionFactor, shortDivisors, longDivisors, originalMaxLength } = scaling;
+  const isSame = attentionFactor === 1 && `${shortDivisors}` === `${longDivisors}`;
+  if (isSame && config.values.model_type !== 'phi3') return { sizes, parts: [divisors(shortDivisors)] };
+  return {
+    sizes: {
+      ...sizes,
+      'rope.scaling.type': { string: 'longrope' },
+      'rope.scaling.attn_factor': { float32: attentionFactor ?? 1 },
+      'rope.scaling.original_context_length': { uint32: originalMaxLength },
+    },
+    parts: [divisors(shortDivisors, 'rope_factors_short.weight'), divisors(longDivisors, 'rope_factors_long.weight')],
+  };
+}
+
+/** A divisor that stops a rotation, as in llama.cpp's converter. */
+const STOPS = 1e30;
+
+/** Gemma 4's positions: the fastest pairs of a head rotate. */
+function proportional(rope: ModelConfig, headSize: number, sizes: WrittenRope['sizes']): WrittenRope {
+  if ((rope.numberOrNull('factor') ?? 1) !== 1)
+    throw new ArgumentError(`saveGguf: rotary positions are scaled by ${rope.number('factor')}, expected 1`);
+  const pairs = Math.floor(headSize / 2);
+  const rotating = Math.floor((rope.number('partial_rotary_factor') * headSize) / 2);
+  const values = Array.from({ length: pairs }, (_, i) => (i < rotating ? 1 : STOPS));
+  return { sizes: { ...sizes, 'rope.dimension_count': { uint32: headSize } }, parts: [divisors(values)] };
 }
 
 /** Returns the rotary settings of layers with a window, if they differ. */
@@ -71,7 +130,7 @@ function scaled(type: string, factor: number): Record<string, GgufEntry> {
   return { 'rope.scaling.type': { string: type }, 'rope.scaling.factor': { float32: factor } };
 }
 
-function divisors(values: readonly number[]): GgufPart {
+function divisors(values: readonly number[], name = 'rope_freqs.weight'): GgufPart {
   const bytes = () => new Uint8Array(Float32Array.from(values).buffer);
-  return { name: 'rope_freqs.weight', type: 'F32', shape: [values.length], bytes };
+  return { name, type: 'F32', shape: [values.length], bytes };
 }

@@ -180,11 +180,20 @@ function preNameOf({ pre_tokenizer: pre }: TokenizerJson): string {
   const splits = text.match(/"Regex":"(?:[^"\\]|\\.)*"/g) ?? [];
   if (splits.length === 0 && text.includes('"use_regex":true')) return hasDigits ? 'smollm' : 'gpt-2';
   const [only] = splits;
-  if (splits.length === 1 && only?.includes("'ll")) {
-    if (only.includes('{1,3}')) return 'llama-bpe';
-    if (only.includes('\\\\p{N}|')) return 'qwen2';
-  }
+  const name = splits.length === 1 ? splitNameOf(only as string) : null;
+  if (name !== null) return name;
   throw new ArgumentError('saveGguf: GGUF files have no name for how the tokenizer cuts words');
+}
+
+/** The name of a rule that is one regular expression, in JSON. Null for an unknown rule. */
+function splitNameOf(rule: string): string | null {
+  const has = (part: string) => rule.includes(part);
+  const isCased = has('\\\\p{Lu}');
+  if (!has("'ll")) return isCased && !has('{1,3}') ? 'tekken' : has('[^(\\\\s|') && has('.,!?') ? 'bloom' : null;
+  if (isCased) return has('{1,3}') ? 'gpt-4o' : null;
+  if (has('{1,3}')) return 'llama-bpe';
+  if (!has('\\\\p{N}|')) return null;
+  return has('\\\\p{M}') ? 'qwen35' : 'qwen2';
 }
 
 function addSpecial(entries: Entries, tokenizer: PretrainedTokenizer): void {
