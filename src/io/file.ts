@@ -7,8 +7,8 @@ import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { maxTransfer, withPath, writeAtomically } from './atomic-write.js';
+import type { ByteSource } from './byte-source.js';
 import {
-  type ByteSource,
   layOut,
   readSafetensors,
   type Safetensors,

@@ -4,9 +4,9 @@ import { isNode, nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
+import { inMemory } from './byte-source.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
 import { proxiedFetch } from './proxied-fetch.js';
-import { inMemory } from './safetensors.js';
 
 /** Options of `Transformer.load`. */
 export interface LoadOptions {

@@ -14,7 +14,6 @@ import { type ByteSource, formatOf, inMemory } from './byte-source.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
 
 export type { SafetensorsDType };
-export { type ByteSource, inMemory };
 
 /** Maximum length of the header in the format. */
 const maxHeaderBytes = 100_000_000;

@@ -14,7 +14,7 @@ import type { Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { completeConfig } from './config.js';
-import type { OnnxChoice } from './onnx/files.js';
+import type { Tower } from './onnx/files.js';
 import { hasOwnOutput } from './own-output.js';
 import { inPresentForm } from './present-form.js';
 import { QUANTIZED_PART } from './quantized/names.js';
@@ -28,6 +28,7 @@ import {
 } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
 import { textConfig, textWeights } from './text-config.js';
+import { type FolderOptions, loneTower, towerConfig, towerWeights } from './tower.js';
 import { openWeights } from './weights.js';
 
 /** A model's folder: its parts and its config. */
@@ -44,15 +45,34 @@ export interface ModelFolder {
   readonly largerType: string | null;
   /** The name of the file with packed weights that simdformer wrote; null if there is none. */
   readonly packedName: string | null;
+  /** The encoder of `config`, if it is loaded alone; null for a whole model. */
+  readonly tower: Tower | null;
+  /** The head of an encoder that is all that the folder has, whatever head is requested; null for other folders. */
+  readonly loneHead: HeadKind | null;
 }
 
-/** Finds the parts of a folder. `head` is the head that the caller requests. Throws FormatError. */
-export async function openFolder(source: ModelSource, head: HeadKind | undefined): Promise<ModelFolder> {
+/** Finds the parts of a folder. `options` are those of the caller. Throws FormatError, ArgumentError. */
+export async function openFolder(source: ModelSource, options: FolderOptions): Promise<ModelFolder> {
   const parts = await partsOf(source);
   const whole = await parts.backbone.json('config.json');
+  const { head } = options;
+  const lone = options.tower || parts.layout ? null : await loneTower(parts.backbone, whole, options);
+  const tower = options.tower ?? lone;
+  if (tower !== null) {
+    const config = await towerConfig(whole, tower, lone ? undefined : head);
+    const packedName = packedFile(whole);
+    return { ...parts, config, largerType: null, packedName, tower, loneHead: lone && headOf(config) };
+  }
   const text = await textConfig(whole, head);
   const config = text ?? whole;
-  return { ...parts, config, largerType: text && String(whole.model_type), packedName: packedFile(config) };
+  return {
+    ...parts,
+    config,
+    largerType: text && String(whole.model_type),
+    packedName: packedFile(config),
+    tower,
+    loneHead: null,
+  };
 }
 
 async function partsOf(source: ModelSource): Promise<Pick<ModelFolder, 'backbone' | 'layout' | 'modulesHead'>> {
@@ -73,11 +93,7 @@ async function staticPart(source: ModelSource): Promise<ModelSource> {
   return (await import('./sentence/static-source.js')).staticSource(source);
 }
 
-/** Options of `blankModel`. The first four are those of `loadModel`. */
-export interface BlankOptions {
-  readonly head?: HeadKind | undefined;
-  readonly dtype?: OnnxChoice | undefined;
-  readonly onnxFile?: string | undefined;
+export interface BlankOptions extends FolderOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * True if only headers may be read. The output projection is then tied to the embedding if config.json says so, even
@@ -109,7 +125,7 @@ export async function blankModel(device: Device, folder: ModelFolder, options: B
   const quantization = isOwnFormat ? null : await quantizationIn(backbone, fileConfig);
   const plain = quantization === null ? fileConfig : withoutQuantization(fileConfig);
   // sentence-transformers may use a model with another head than its class has.
-  const head = options.head ?? folder.modulesHead ?? headOf(fileConfig);
+  const head = folder.loneHead ?? options.head ?? folder.modulesHead ?? headOf(fileConfig);
   const family = await familyOfConfig(fileConfig);
   const values = await completeConfig(plain);
   checkOneOf('loadModel', 'head', head, headKinds);
@@ -139,10 +155,12 @@ export async function blankModel(device: Device, folder: ModelFolder, options: B
 /** Opens the weights in their stored form, by the names of the family's present files. */
 async function storedWeights(
   family: Family,
-  { backbone, packedName, largerType }: ModelFolder,
+  { backbone, packedName, largerType, tower }: ModelFolder,
   { dtype, onnxFile }: BlankOptions,
 ): Promise<Weights> {
-  const all = await openWeights(backbone, { single: packedName ?? undefined, dtype, onnxFile, family });
+  const single = packedName ?? undefined;
+  const whole = await openWeights(backbone, { single, dtype, onnxFile, tower: tower ?? undefined, family });
+  const all = tower === null ? whole : towerWeights(whole, tower);
   const opened = backbone.replacements ? await replaced(all, backbone.replacements()) : all;
   return largerType === null ? named(opened, family) : textWeights(opened);
 }

@@ -1,7 +1,7 @@
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { freeBytes } from '../core/passing-bytes.js';
+import { inMemory } from '../io/byte-source.js';
 import type { OpenFile } from '../io/file.js';
-import { inMemory } from '../io/safetensors.js';
 
 /** Maximum bytes of a file that is read when it is opened. */
 const SMALL = 1 << 20;

@@ -147,7 +147,7 @@ async function checkFolder(
   head: HeadKind | undefined,
   dtype: OnnxChoice | undefined,
 ): Promise<CheckedModel> {
-  const folder = await openFolder(source, head);
+  const folder = await openFolder(source, { head, dtype });
   const { config: json, packedName } = folder;
   if (json.format === 'simdformer')
     throw new FormatError(

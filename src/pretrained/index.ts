@@ -30,7 +30,7 @@ export { decodeAudio } from './processors/decode-audio.js';
 export { decodeImage } from './processors/decode-image.js';
 export type { Features } from './processors/features.js';
 export type { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './processors/filter-banks.js';
-export type { ImageProcessor, RawImage } from './processors/image.js';
+export type { ImageBytes, ImageProcessor } from './processors/image.js';
 export type { ImageTextProcessor, PromptPiece, ReadyImage } from './processors/image-text/image-text-processor.js';
 export type { Processor } from './processors/load-processor.js';
 export { resample } from './processors/resample.js';

@@ -17,7 +17,7 @@ import { type BlankModel, blankModel, type ModelFolder, openFolder } from './bla
 import { generationOptions, ignoredSettings } from './generation-config.js';
 import { checkHubOptions, type HubOptions, hubOptionNames } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
-import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
+import { checkOnnxChoice, type OnnxChoice, type Tower } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { checkPacking, packingOf } from './packed-options.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
@@ -26,6 +26,7 @@ import { readWeights } from './read-weights.js';
 import type { SentenceFolder } from './sentence/head.js';
 import { isColbert } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
+import { checkTower } from './tower.js';
 import type { OnWarning } from './warnings.js';
 
 /** A model with its tokenizer and processor, if its folder has them. */
@@ -47,6 +48,12 @@ export interface LoadModelOptions extends HubOptions {
    * The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers.
    */
   head?: HeadKind | undefined;
+  /**
+   * The encoder to load alone, of a model that compares texts with images or sounds, such as CLIP, SigLIP or CLAP. ONNX
+   * folders may have a file for each: `text_model.onnx`. Default: the whole model, or the encoder whose file the folder
+   * has.
+   */
+  tower?: Tower | undefined;
   /** The labels of a new classification head. Default: those of config.json. */
   labels?: readonly string[] | undefined;
   /** The kind of prediction of a new head, transformers' `problem_type`: one label, several labels, or a number. */
@@ -131,6 +138,7 @@ async function openModel(
 ): Promise<LoadedModel | Transformer> {
   if (typeof device?.unscoped !== 'function')
     throw new ArgumentError(`loadModel: device is ${describeValue(device)}, expected await createDevice()`);
+  device.assertOpen('loadModel');
   const checked = checkLoadOptions(options);
   const { baseModel, targetLang, hub, signal } = checked;
   const source = await openSource(from, { ...hub, signal });
@@ -183,7 +191,7 @@ async function loadFrom(
   from: ModelLocation,
   options: CheckedOptions,
 ): Promise<LoadedModel | Transformer> {
-  const opened = await openFolder(source, options.head);
+  const opened = await openFolder(source, options);
   const { backbone, config, largerType, packedName } = opened;
   if (largerType !== null)
     options.onWarning(
@@ -228,11 +236,12 @@ async function inLanguage(source: ModelSource, language: string | undefined): Pr
 }
 
 const PACKING_NAMES = ['weights', 'activations', 'dtype', 'onnxFile', 'cacheType'] as const;
-const TASK_NAMES = ['head', 'labels', 'problemType', 'baseModel', 'targetLang'] as const;
-const NAMES = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...hubOptionNames] as const;
+const TASK_NAMES = ['head', 'tower', 'labels', 'problemType', 'baseModel', 'targetLang'] as const;
+/** The names of `LoadModelOptions`. */
+export const loadOptionNames = [...TASK_NAMES, ...PACKING_NAMES, 'onWarning', ...hubOptionNames] as const;
 
 function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
-  const { revision, token, cacheDir, onProgress, ...loadOptions } = checkKnown('loadModel', options, NAMES);
+  const { revision, token, cacheDir, onProgress, ...loadOptions } = checkKnown('loadModel', options, loadOptionNames);
   const { head, labels, problemType, weights, activations, dtype, onnxFile, baseModel, targetLang, signal } =
     loadOptions;
   const { cacheType = 'float32', onWarning = warn } = loadOptions;
@@ -252,6 +261,7 @@ function checkLoadOptions(options: LoadModelOptions): CheckedOptions {
   checkHubOptions('loadModel', { ...hub, signal });
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
+  checkTower(loadOptions.tower);
   checkOneOf('loadModel', 'cacheType', cacheType, CACHE_TYPES);
   return { ...loadOptions, cacheType, onWarning, hub };
 }

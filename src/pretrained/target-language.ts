@@ -1,7 +1,7 @@
 // Speech models with an adapter and an output for each language (MMS): the folder as it is for one of them.
 
 import { FormatError } from '../core/errors.js';
-import { inMemory } from '../io/safetensors.js';
+import { inMemory } from '../io/byte-source.js';
 import type { Json } from '../models/model-config.js';
 import type { ModelSource } from './source.js';
 import { openTensors } from './weights.js';

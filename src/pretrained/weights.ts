@@ -8,7 +8,7 @@ import { checkKeys, readSafetensors, type Safetensors, type SafetensorsEntry } f
 import type { Family } from '../models/family.js';
 import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
-import type { OnnxChoice } from './onnx/files.js';
+import type { OnnxChoice, Tower } from './onnx/files.js';
 import type { ModelSource } from './source.js';
 
 /** Supported files of weights, in order of preference. Each may be split into shards, which an index lists. */
@@ -22,6 +22,13 @@ export interface TensorFile extends Safetensors {
   close(): void;
 }
 
+/** True if the folder has safetensors files or files of torch.save. */
+export async function hasTensorFile(source: ModelSource): Promise<boolean> {
+  if (source.weights !== undefined) return true;
+  for (const file of FILES) if ((await source.has(file)) || (await source.has(file + INDEX))) return true;
+  return false;
+}
+
 interface WeightOptions {
   /** Name of the file with all weights, if it is known. */
   readonly single?: string | undefined;
@@ -29,6 +36,8 @@ interface WeightOptions {
   readonly dtype?: OnnxChoice | undefined;
   /** The ONNX file without the ending of its variant. */
   readonly onnxFile?: string | undefined;
+  /** The encoder that is loaded alone. Its own ONNX file comes first. */
+  readonly tower?: Tower | undefined;
   /** The family of the model, which ONNX files do not tell. */
   readonly family?: Family | undefined;
 }
@@ -84,13 +93,15 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
  */
 async function onnxWeights(
   source: ModelSource,
-  { dtype, onnxFile }: Pick<WeightOptions, 'dtype' | 'onnxFile'>,
+  { dtype, onnxFile, tower }: Pick<WeightOptions, 'dtype' | 'onnxFile' | 'tower'>,
   family: Family | undefined,
 ): Promise<Weights | null> {
   const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
-  const files = await onnxFiles(source, dtype, onnxFile);
+  const files = await onnxFiles(source, dtype, onnxFile, tower);
   if (files === null)
-    return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto', onnxFile);
+    return (await onnxFiles(source)) === null
+      ? null
+      : noSuchVariant(source, dtype ?? 'auto', onnxFile ?? (tower && `${tower}_model`));
   const { openOnnx } = await import('./onnx/open.js');
   return openOnnx(source, files, family);
 }

@@ -90,6 +90,17 @@ class NormedMpt(transformers.MptForCausalLM):
 NormedMpt.__name__ = "MptForCausalLM"
 transformers.NormedMpt = NormedMpt
 
+captioned = dict(pixel_values=dict(shape=[2, 1, 4, 4]), labels=[[3, 4, 5], [6, 7, -100]])
+
+
+def captions(writer):
+    """A vision Transformer and a decoder of text whose positions count from the padding id + 1."""
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6)
+    decoder = dict(sizes, vocab_size=11, max_position_embeddings=12, type_vocab_size=1, is_decoder=True, add_cross_attention=True, bos_token_id=0, pad_token_id=1, eos_token_id=2)
+    encoder = dict(sizes, image_size=4, patch_size=2, num_channels=1)
+    return dict(encoder=dict(encoder, model_type="vit"), decoder=dict(decoder, model_type=writer), decoder_start_token_id=0, pad_token_id=1, tie_word_embeddings=True)
+
+
 # name: (class, settings, inputs, results, tokens to write after each of some prompts)
 CASES = {
     "GPT-2 with padding before a text": (
@@ -245,6 +256,22 @@ CASES.update({
         "LlamaForCausalLM", dict(base, num_hidden_layers=1, hidden_act=act, tie_word_embeddings=True), dict(input_ids=[[3, 4, 5, 6, 7]], labels=[[3, 4, 5, 6, 7]]), ["loss", "logits"], None,
     )
     for act in ["relu2", "relu6", "gelu_10", "laplace", "sqrtsoftplus"]
+})
+
+CASES.update({
+    # Positions of a smaller grid are interpolated with a wider kernel, and registers have none.
+    "DINOv2 with registers, classes of small images": (
+        "Dinov2WithRegistersForImageClassification",
+        dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=1, image_size=8, patch_size=2, num_channels=1, num_register_tokens=3, num_labels=3),
+        dict(pixel_values=dict(shape=[2, 1, 4, 6]), labels=[1, 2]), ["loss", "logits"], None,
+    ),
+    "DINOv2 with registers and SwiGLU": (
+        "Dinov2WithRegistersModel",
+        dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=1, image_size=4, patch_size=2, num_channels=1, num_register_tokens=1, use_swiglu_ffn=True, qkv_bias=False),
+        dict(pixel_values=dict(shape=[1, 1, 4, 4])), ["last_hidden_state", "pooler_output"], None,
+    ),
+    "Captions by RoBERTa": ("VisionEncoderDecoderModel", captions("roberta"), captioned, ["loss", "logits"], None),
+    "Captions by XLM-R": ("VisionEncoderDecoderModel", captions("xlm-roberta"), captioned, ["loss", "logits"], None),
 })
 
 # Modules to which PEFT adds LoRA, by their names in memory.

@@ -9,6 +9,7 @@ import { loadModel, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import { entryOf } from '../../src/nn/state-entry.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
+import { optionsOf } from '../../src/pretrained/peft/load-lora.js';
 import { piecesOfLora } from '../../src/pretrained/peft/lora-parts.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Hub } from './hub-server.js';
@@ -172,4 +173,18 @@ describe('adapters and bases on the hub', () => {
 it('loads an adapter from the repository of its base', () => {
   expect(cases.length).toBeGreaterThan(12);
   expect(readdirSync(reference)).toContain('gpt2');
+});
+
+it.each([
+  ['init_lora_weights', 'pissa_niter_4', 'the adapter belongs to a changed base'],
+  ['init_lora_weights', 'olora', 'path_initial_model_for_weight_conversion'],
+  ['kasa_config', { beta: 1 }, 'expected null'],
+  ['use_bdlora', {}, 'expected null'],
+  ['arrow_config', { top_k: 3 }, 'expected null'],
+  ['monteclora_config', {}, 'expected null'],
+])('refuses adapters with %s %o, because PEFT computes something else', (key, value, message) => {
+  const config = { peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: ['q_proj'] };
+  expect(() => optionsOf({ ...config, [key]: value }, 'folder')).toThrow(`adapter_config.json has ${key}`);
+  expect(() => optionsOf({ ...config, [key]: value }, 'folder')).toThrow(message);
+  expect(() => optionsOf({ ...config, init_lora_weights: 'gaussian' }, 'folder')).not.toThrow();
 });

@@ -1,5 +1,5 @@
 // Pictures of numbers that Python's make_processors.py and make_media_modes.py make, too.
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 
 /** Numbers below 65,536 in a fixed order. */
 export function* wordsOf(seed: number): Generator<number, never> {
@@ -9,7 +9,7 @@ export function* wordsOf(seed: number): Generator<number, never> {
   }
 }
 
-export function pictureOf(width: number, height: number, channels: number, seed: number): RawImage {
+export function pictureOf(width: number, height: number, channels: number, seed: number): ImageBytes {
   const words = wordsOf(seed);
   const data = new Uint8Array(width * height * channels);
   for (let y = 0, at = 0; y < height; y++)

@@ -8,7 +8,7 @@ import { ClapFeatureExtractor } from '../../src/pretrained/processors/clap.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
-import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
+import { type ImageBytes, ImageProcessor } from '../../src/pretrained/processors/image.js';
 import { imageTextProcessor } from '../../src/pretrained/processors/image-text/index.js';
 import { imageProcessor, loadProcessor } from '../../src/pretrained/processors/load-processor.js';
 import { resample } from '../../src/pretrained/processors/resample.js';
@@ -343,7 +343,7 @@ describe('ImageProcessor', () => {
       { width: 0, height: 2, data: bytes },
       { width: 2, height: 2, data: [1] },
     ];
-    for (const image of images) expect(() => processor.process([image as RawImage])).toThrow(ArgumentError);
+    for (const image of images) expect(() => processor.process([image as ImageBytes])).toThrow(ArgumentError);
     expect(() => processor.process([])).toThrow(ArgumentError);
     const line = { width: 1, height: 60000, data: new Uint8Array(180000) };
     expect(() => new ImageProcessor(configs.clip!).process([line])).toThrow(/would become 1200000 pixels long/);

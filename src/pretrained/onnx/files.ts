@@ -38,13 +38,25 @@ const PARTS = [
   ['decoder_model_merged'],
   ['decoder_model'],
   ['text_model', 'vision_model'],
+  ['text_encoder', 'vision_encoder'],
   ['text_model', 'audio_model'],
+  ['text_encoder', 'audio_encoder'],
   ['vision_encoder', 'prompt_encoder_mask_decoder'],
   ['text_model'],
   ['vision_model'],
   ['audio_model'],
 ];
 const FOLDERS = ['onnx/', ''];
+
+/** Encoders of models that compare texts with images or sounds. Each may have a file of its own. */
+export const towers = ['text', 'vision', 'audio'] as const;
+export type Tower = (typeof towers)[number];
+
+/** The encoder that is named by a file such as text_model_fp16.onnx; null for other names. */
+export function towerOfFile(name: string): Tower | null {
+  const found = /(?:^|\/)(text|vision|audio)_(?:model|encoder)(?:_[a-z\d]+)?\.onnx$/.exec(name)?.[1];
+  return (found as Tower | undefined) ?? null;
+}
 
 /** Throws ArgumentError for an unknown variant, or for a value of another type. */
 export function checkOnnxChoice(choice: unknown): void {
@@ -58,16 +70,24 @@ export function checkOnnxChoice(choice: unknown): void {
 
 /**
  * Returns the files of a variant, or null if there are none. 'auto' selects the variant with the highest precision.
- * `wanted`: the name of the file without the suffix of its variant.
+ * `wanted`: the name of the file without the suffix of its variant. `tower`: the encoder whose file comes first.
  */
 export async function onnxFiles(
   source: ModelSource,
   choice: OnnxChoice = 'auto',
   wanted?: string,
+  tower?: Tower,
 ): Promise<readonly string[] | null> {
   const [, subfolder, file] = /^(.*\/)?(.*)$/.exec(wanted ?? '') as unknown as [string, string | undefined, string];
+  const isOfOther = ([part, second]: readonly string[]) =>
+    tower !== undefined && second === undefined && ![null, tower].includes(towerOfFile(`${part}.onnx`));
+  const sets = [
+    ...(wanted === undefined ? [] : [[file]]),
+    ...(tower === undefined ? [] : [[`${tower}_model`], [`${tower}_encoder`]]),
+    ...PARTS.filter((parts) => !isOfOther(parts)),
+  ];
   for (const folder of wanted === undefined ? FOLDERS : [subfolder ?? '']) {
-    for (const parts of wanted === undefined ? PARTS : [[file], ...PARTS]) {
+    for (const parts of sets) {
       const files = await Promise.all(parts.map((part) => fileOf(source, `${folder}${part}`, dtypeOf(choice, part))));
       if (files.every((file) => file !== null)) return files;
     }

@@ -138,7 +138,14 @@ const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   trainable_token_indices: [null, undefined],
   target_parameters: [null, undefined],
   alora_invocation_tokens: [null, undefined],
+  use_bdlora: [null, undefined],
+  arrow_config: [null, undefined],
+  kasa_config: [null, undefined],
+  monteclora_config: [null, undefined],
 };
+
+/** Initial values for which PEFT changes the weights of the base, also when it loads an adapter. */
+const CHANGES_BASE = /^(pissa|olora|corda|loftq)/i;
 
 /** The options of an adapter, from its adapter_config.json. Throws FormatError for settings that are not supported. */
 export function optionsOf(config: Readonly<Record<string, unknown>>, source: string): LoraOptions {
@@ -152,6 +159,11 @@ export function optionsOf(config: Readonly<Record<string, unknown>>, source: str
     if (known.includes(value) || (Array.isArray(value) && value.length === 0)) continue;
     refuse(key, known[0]);
   }
+  if (CHANGES_BASE.test(String(config.init_lora_weights)))
+    refuse(
+      'init_lora_weights',
+      "true: the adapter belongs to a changed base. Save it with PEFT's path_initial_model_for_weight_conversion",
+    );
   const { r, lora_alpha, lora_dropout, modules_to_save, bias, rank_pattern, alpha_pattern } = config;
   if (modules_to_save != null && !isTexts(modules_to_save)) refuse('modules_to_save', "a list of modules' names");
   for (const key of ['rank_pattern', 'alpha_pattern'])

@@ -5,7 +5,7 @@ import { describeValue } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import { isBlob, isTyped } from '../../core/kinds.js';
 import { importPackage } from '../../io/optional-package.js';
-import type { RawImage } from './image.js';
+import type { ImageBytes } from './image.js';
 
 /** The part of sharp's interface that is used here. */
 type Sharp = (
@@ -43,16 +43,16 @@ const FORMATS: readonly unknown[] = ['jpeg', 'png', 'webp', 'gif', 'heif', 'tiff
  * FormatError for a file that is damaged, has another format or more than 178,956,970 pixels. Throws ArgumentError for
  * other values, and in Node if sharp is not installed.
  */
-export function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
+export function decodeImage(file: Uint8Array | Blob): Promise<ImageBytes> {
   return decode(file, false);
 }
 
 /** @internal Same as `decodeImage`, but keeps alpha. Grey images have one channel. In pages, all images are RGBA. */
-export function decodeWithAlpha(file: Uint8Array | Blob): Promise<RawImage> {
+export function decodeWithAlpha(file: Uint8Array | Blob): Promise<ImageBytes> {
   return decode(file, true);
 }
 
-async function decode(file: Uint8Array | Blob, keepsChannels: boolean): Promise<RawImage> {
+async function decode(file: Uint8Array | Blob, keepsChannels: boolean): Promise<ImageBytes> {
   if (!(isBlob(file) || isTyped(file, 'Uint8Array')))
     throw new ArgumentError(`decodeImage: the file is ${describeValue(file)}, expected a Blob or a Uint8Array`);
   try {
@@ -78,7 +78,7 @@ export type ImageFormat = (typeof WRITTEN)[number];
  * Encodes an image. `quality` is from 0 to 1; PNG, GIF and TIFF lose nothing. Browsers write PNG, JPEG and WebP. Throws
  * ArgumentError for other formats, and in Node if sharp is not installed.
  */
-export async function encodeImage(image: RawImage, format: ImageFormat = 'png', quality = 1): Promise<Uint8Array> {
+export async function encodeImage(image: ImageBytes, format: ImageFormat = 'png', quality = 1): Promise<Uint8Array> {
   if (!WRITTEN.includes(format))
     throw new ArgumentError(
       `the format of an image is ${describeValue(format)}, expected one of ${WRITTEN.join(', ')}`,
@@ -97,7 +97,7 @@ export async function encodeImage(image: RawImage, format: ImageFormat = 'png', 
 }
 
 /** Draws an image on a new canvas. Throws ArgumentError where there is none, as in Node. */
-export function canvasOf({ width, height, data }: RawImage): OffscreenCanvas {
+export function canvasOf({ width, height, data }: ImageBytes): OffscreenCanvas {
   if (typeof OffscreenCanvas === 'undefined')
     throw new ArgumentError('an image cannot be drawn, because there is no OffscreenCanvas');
   const canvas = new OffscreenCanvas(width, height);
@@ -114,7 +114,7 @@ export function canvasOf({ width, height, data }: RawImage): OffscreenCanvas {
 let loaded: Sharp | undefined;
 
 /** Returns an image of sharp at once. Throws ArgumentError in pages, and if sharp is not installed. */
-export function sharpOf(image: RawImage): SharpImage {
+export function sharpOf(image: ImageBytes): SharpImage {
   const { getBuiltinModule: builtin } = globalThis.process ?? {};
   const { url } = import.meta;
   try {
@@ -126,7 +126,7 @@ export function sharpOf(image: RawImage): SharpImage {
   throw new ArgumentError('toSharp: a page has no package sharp: use toCanvas()');
 }
 
-function fromPixels(sharp: Sharp, { width, height, data }: RawImage): SharpImage {
+function fromPixels(sharp: Sharp, { width, height, data }: ImageBytes): SharpImage {
   const channels = data.length / (width * height);
   return sharp(new Uint8Array(data.buffer, data.byteOffset, data.length), { raw: { width, height, channels } });
 }
@@ -142,7 +142,7 @@ async function loadSharp(): Promise<Sharp> {
   return loaded;
 }
 
-async function bySharp(bytes: Uint8Array, keepsChannels: boolean): Promise<RawImage> {
+async function bySharp(bytes: Uint8Array, keepsChannels: boolean): Promise<ImageBytes> {
   const sharp = await loadSharp();
   const file = sharp(bytes, { limitInputPixels: MAX_PIXELS, ignoreIcc: true });
   const { format, space, channels } = await file.metadata();
@@ -157,13 +157,13 @@ async function bySharp(bytes: Uint8Array, keepsChannels: boolean): Promise<RawIm
   return pixelsOf(seen.toColourspace(keepsChannels && channels === 1 ? 'b-w' : 'srgb').raw());
 }
 
-async function pixelsOf(image: SharpImage): Promise<RawImage & { readonly data: Uint8Array }> {
+async function pixelsOf(image: SharpImage): Promise<ImageBytes & { readonly data: Uint8Array }> {
   const { data, info } = await image.toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
 }
 
 /** Converts cyan, magenta, yellow and black to red, green and blue by Pillow's rule. */
-function fromCmyk({ width, height, data }: RawImage): RawImage {
+function fromCmyk({ width, height, data }: ImageBytes): ImageBytes {
   const rgb = new Uint8ClampedArray(width * height * 3);
   for (let i = 0; i < width * height; i++) {
     const light = 255 - (data[i * 4 + 3] as number);
@@ -176,12 +176,12 @@ function fromCmyk({ width, height, data }: RawImage): RawImage {
 }
 
 /** Converts 16-bit grey to 8 bits. Pillow clips values above 255, so models see the same pixels as in transformers. */
-function fromGrey16({ width, height, data }: RawImage): RawImage {
+function fromGrey16({ width, height, data }: ImageBytes): ImageBytes {
   const grey = new Uint16Array(Uint8Array.from(data).buffer); // a copy, because 16-bit numbers need an even offset
   return { width, height, data: Uint8ClampedArray.from(grey) };
 }
 
-async function byCanvas(blob: Blob): Promise<RawImage> {
+async function byCanvas(blob: Blob): Promise<ImageBytes> {
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
   try {
     const { width, height } = bitmap;
@@ -194,7 +194,7 @@ async function byCanvas(blob: Blob): Promise<RawImage> {
   }
 }
 
-function withoutAlpha({ width, height, data }: RawImage): RawImage {
+function withoutAlpha({ width, height, data }: ImageBytes): ImageBytes {
   const rgb = new Uint8Array(width * height * 3);
   for (let to = 0, from = 0; to < rgb.length; to += 3, from += 4)
     for (let c = 0; c < 3; c++) rgb[to + c] = data[from + c] as number;

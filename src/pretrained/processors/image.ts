@@ -11,7 +11,7 @@ import { type Json, Settings } from './settings.js';
 /**
  * An image as rows of bytes from the top: RGB, RGBA or grey. Alpha is blended with white. A canvas's ImageData is one.
  */
-export interface RawImage {
+export interface ImageBytes {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array | Uint8ClampedArray;
@@ -73,7 +73,9 @@ export type Kind = keyof typeof kinds;
 const ofModels: Readonly<Record<string, Kind>> = {
   vit: 'ViT',
   clip: 'CLIP',
+  clip_vision_model: 'CLIP',
   siglip: 'Siglip',
+  siglip_vision_model: 'Siglip',
   dinov2: 'Bit',
   swin: 'ViT',
   beit: 'Beit',
@@ -91,6 +93,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
   swin2sr: 'Swin2SR',
   clipseg: 'ViT',
   siglip2: 'Siglip2',
+  siglip2_vision_model: 'Siglip2',
   layoutlmv3: 'LayoutLMv3',
   detr: 'Detr',
   rf_detr: 'RfDetr',
@@ -148,12 +151,12 @@ export class ImageProcessor {
    * Converts images to the model's pixels, [images, 3, height, width]. Throws ArgumentError for values that are not
    * images, and for results that differ in size. Sizes can differ if images are not resized to a fixed size.
    */
-  process(images: readonly RawImage[]): Features {
+  process(images: readonly ImageBytes[]): Features {
     return atOnce(this.processInParts(images));
   }
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const cropped: Pixels[] = [];
@@ -316,8 +319,8 @@ function halfToEven(value: number): number {
 const SLICE = 1 << 19;
 
 /** RGB of an image. Pauses after some thousands of pixels. Throws ArgumentError for other values. */
-export function* rgbOf(image: RawImage): Generator<undefined, Pixels> {
-  const { width, height, data } = (image ?? {}) as RawImage;
+export function* rgbOf(image: ImageBytes): Generator<undefined, Pixels> {
+  const { width, height, data } = (image ?? {}) as ImageBytes;
   const isImage =
     isSide(width) && isSide(height) && (isTyped(data, 'Uint8Array') || isTyped(data, 'Uint8ClampedArray'));
   const channels = isImage ? data.byteLength / (width * height) : 0;

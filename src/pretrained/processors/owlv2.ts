@@ -2,7 +2,7 @@
 // square is smoothed and interpolated in floating point.
 
 import type { Features } from './features.js';
-import { ImageProcessor, type RawImage, rgbOf } from './image.js';
+import { type ImageBytes, ImageProcessor, rgbOf } from './image.js';
 import type { Pixels } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -22,7 +22,7 @@ export class Owlv2ImageProcessor extends ImageProcessor {
     return this.#pads;
   }
 
-  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     const { size } = this;
     if (!this.#pads || size === null || !('height' in size)) return yield* super.processInParts(images);
     const { height, width } = size;

@@ -3,7 +3,7 @@
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
-import { ImageProcessor, type PixelSize, type RawImage, rgbOf } from './image.js';
+import { type ImageBytes, ImageProcessor, type PixelSize, rgbOf } from './image.js';
 import type { Pixels } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -16,7 +16,7 @@ export class RfDetrImageProcessor extends ImageProcessor {
     if (config.pad_size != null) settings.refuse('pad_size', config.pad_size, 'null');
   }
 
-  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const rgbImages: Pixels[] = [];

@@ -3,7 +3,7 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
-import { ImageProcessor, type PixelSize, type RawImage, rgbOf } from './image.js';
+import { type ImageBytes, ImageProcessor, type PixelSize, rgbOf } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -50,7 +50,7 @@ export class SamImageProcessor extends ImageProcessor {
    * Padding is zero after normalization. Throws as `ImageProcessor`, and ArgumentError for images above the padded
    * size.
    */
-  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const [rows, columns] = this.padded;

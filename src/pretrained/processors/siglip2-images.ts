@@ -3,7 +3,7 @@
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
-import { ImageProcessor, type RawImage } from './image.js';
+import { type ImageBytes, ImageProcessor } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -26,7 +26,7 @@ export class Siglip2ImageProcessor extends ImageProcessor {
    * the rows and columns of each image's patches. Throws ArgumentError for values that are not images, or have too many
    * patches.
    */
-  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
     const width = this.#patch * this.#patch * 3;

@@ -2,7 +2,7 @@
 
 import { ArgumentError } from '../../core/errors.js';
 import type { Features } from './features.js';
-import { ImageProcessor, MAX_SIDE, type PixelSize, type RawImage } from './image.js';
+import { type ImageBytes, ImageProcessor, MAX_SIDE, type PixelSize } from './image.js';
 import { type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
@@ -50,7 +50,7 @@ export class DptImageProcessor extends ImageProcessor {
     return true;
   }
 
-  override *processInParts(images: readonly RawImage[]): Generator<undefined, Features> {
+  override *processInParts(images: readonly ImageBytes[]): Generator<undefined, Features> {
     const features = yield* super.processInParts(images);
     return this.#divisor === null ? features : paddedTo(features, this.#divisor);
   }

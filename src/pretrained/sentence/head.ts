@@ -108,7 +108,7 @@ class Builder {
     return {
       path,
       init: this.#init,
-      isLateInteraction: this.settings.lateInteraction !== null,
+      readsTokens: this.settings.lateInteraction?.skipped != null,
       config: async (file = 'config.json') => {
         if (isRouter) return routerConfig(source, path);
         const name = pathInside(path, file);

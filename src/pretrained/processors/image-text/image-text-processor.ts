@@ -2,7 +2,7 @@
 
 import { atOnce } from '../../../core/slices.js';
 import type { Features } from '../features.js';
-import { type RawImage, rgbOf } from '../image.js';
+import { type ImageBytes, rgbOf } from '../image.js';
 import { isResample, type Pixels } from '../resize.js';
 import { type Json, Settings } from '../settings.js';
 
@@ -63,12 +63,12 @@ export abstract class ImageTextProcessor {
   protected abstract prepareImage(image: Pixels): Generator<undefined, ReadyImage>;
 
   /** Throws ArgumentError if the value is not an image, or cannot be resized. */
-  process(image: RawImage): ReadyImage {
+  process(image: ImageBytes): ReadyImage {
     return atOnce(this.processInParts(image));
   }
 
   /** @internal Same as `process`, with a pause after every few milliseconds of work. */
-  *processInParts(image: RawImage): Generator<undefined, ReadyImage> {
+  *processInParts(image: ImageBytes): Generator<undefined, ReadyImage> {
     return yield* this.prepareImage(yield* rgbOf(image));
   }
 
