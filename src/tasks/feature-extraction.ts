@@ -7,6 +7,7 @@ import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { callOptionKinds, inBatches } from './batches.js';
 import { HostTensor } from './host-tensor.js';
+import { packedBits } from './packed-bits.js';
 import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import {
@@ -70,7 +71,7 @@ export const featureExtraction: Task<FeatureExtraction> = {
         throw new ArgumentError(`feature-extraction: quantize needs one vector for each text; pooling is 'none'`);
       const features = await extract(context, textsOf(context.task, texts), { ...options, pooling });
       if (normalize) normalizeRows(features.data, features.dims.at(-1) as number);
-      const result = quantize ? quantized(features, precision) : features;
+      const result = quantize ? packedBits('feature-extraction: quantize', features, precision) : features;
       return result as HostTensor<FeaturesOf<Options>>;
     },
 };
@@ -193,19 +194,4 @@ export function normalizeRows(values: Float32Array, features: number): void {
     const length = Math.sqrt(squares);
     if (length > 0) for (let i = 0; i < features; i++) row[i] = (row[i] as number) / length;
   }
-}
-
-/** Converts numbers to bits. The first of eight numbers is the highest bit. */
-function quantized({ data, dims }: HostTensor, precision: 'binary' | 'ubinary'): HostTensor<Int8Array | Uint8Array> {
-  const [count, features] = dims as [number, number];
-  if (features % 8 !== 0)
-    throw new ArgumentError(`feature-extraction: quantize packs 8 numbers in a byte, but vectors have ${features}`);
-  const bits = new Uint8Array(data.length / 8);
-  for (const [i, value] of data.entries()) if (value > 0) bits[i >> 3] = (bits[i >> 3] as number) | (128 >> (i & 7));
-  const shape = [count, features / 8];
-  if (precision === 'ubinary') return new HostTensor(bits, shape);
-  return new HostTensor(
-    Int8Array.from(bits, (byte) => byte - 128),
-    shape,
-  );
 }

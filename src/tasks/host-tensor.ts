@@ -1,14 +1,25 @@
 // Results that are arrays of numbers, with the interface of transformers.js.
 
-import { describeValue } from '../core/check.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { checkOneOf, describeValue } from '../core/check.js';
+import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
+import { permuted, reduced } from './tensor-axes.js';
 
-/** The element types of results. Ids of transformers.js are 64-bit integers. */
-export type HostData = Float32Array | Int8Array | Uint8Array | BigInt64Array;
+/** The arrays of results, by their types. Ids of transformers.js are 64-bit integers. */
+export interface ArrayOfType {
+  float32: Float32Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+  int64: BigInt64Array;
+}
+
+/** The element types of results. */
+export type HostType = keyof ArrayOfType;
+
+export type HostData = ArrayOfType[HostType];
 
 /** The numbers of a result and their shape, in JavaScript's memory. `tensor[i]` is entry `i` of the first dimension. */
 export class HostTensor<Data extends HostData = Float32Array> {
-  readonly type: 'float32' | 'int8' | 'uint8' | 'int64';
+  readonly type: HostType;
   readonly [index: number]: HostTensor<Data>;
 
   constructor(
@@ -90,6 +101,198 @@ export class HostTensor<Data extends HostData = Float32Array> {
     return new HostTensor(values, this.dims);
   }
 
+  /**
+   * Returns the numbers as another type, or itself if it has that type. Integers take the whole part, int64 the next
+   * integer below. Throws ArgumentError for an unknown type.
+   */
+  to<Type extends HostType>(type: Type): HostTensor<ArrayOfType[Type]> {
+    checkOneOf('to', 'type', type, Object.values(TYPES));
+    if ((this.type as HostType) === type) return this as unknown as HostTensor<ArrayOfType[Type]>;
+    return hostTensorOf(type, this.data, this.dims);
+  }
+
+  clone(): HostTensor<Data> {
+    return new HostTensor(this.data.slice() as Data, this.dims);
+  }
+
+  /** Replaces each number by the result of a function. Returns itself. Methods that end in `_` change the tensor. */
+  map_(change: (value: Data[number], i: number, data: Data) => Data[number]): this {
+    const { data } = this;
+    for (let i = 0; i < data.length; i++) data[i] = change(data[i] as Data[number], i, data);
+    return this;
+  }
+
+  map(change: (value: Data[number], i: number, data: Data) => Data[number]): HostTensor<Data> {
+    return this.clone().map_(change);
+  }
+
+  add_(value: number): this {
+    return eachNumber(this, 'add', (x) => x + value);
+  }
+
+  add(value: number): HostTensor<Data> {
+    return this.clone().add_(value);
+  }
+
+  sub_(value: number): this {
+    return eachNumber(this, 'sub', (x) => x - value);
+  }
+
+  sub(value: number): HostTensor<Data> {
+    return this.clone().sub_(value);
+  }
+
+  mul_(value: number): this {
+    return eachNumber(this, 'mul', (x) => x * value);
+  }
+
+  mul(value: number): HostTensor<Data> {
+    return this.clone().mul_(value);
+  }
+
+  div_(value: number): this {
+    return eachNumber(this, 'div', (x) => x / value);
+  }
+
+  div(value: number): HostTensor<Data> {
+    return this.clone().div_(value);
+  }
+
+  neg_(): this {
+    return eachNumber(this, 'neg', (x) => -x);
+  }
+
+  neg(): HostTensor<Data> {
+    return this.clone().neg_();
+  }
+
+  sigmoid_(): this {
+    return eachNumber(this, 'sigmoid', (x) => 1 / (1 + Math.exp(-x)));
+  }
+
+  sigmoid(): HostTensor<Data> {
+    return this.clone().sigmoid_();
+  }
+
+  /** Limits numbers to `min` and `max`. */
+  clamp_(min: number, max: number): this {
+    return eachNumber(this, 'clamp', (x) => Math.min(Math.max(x, min), max));
+  }
+
+  clamp(min: number, max: number): HostTensor<Data> {
+    return this.clone().clamp_(min, max);
+  }
+
+  round_(): this {
+    return eachNumber(this, 'round', Math.round);
+  }
+
+  round(): HostTensor<Data> {
+    return this.clone().round_();
+  }
+
+  /** 1 where a number is greater than `value`. */
+  gt(value: number): HostTensor<Uint8Array> {
+    return new HostTensor(
+      Uint8Array.from(this.data as ArrayLike<number>, (x) => (x > value ? 1 : 0)),
+      this.dims,
+    );
+  }
+
+  /** 1 where a number is less than `value`. */
+  lt(value: number): HostTensor<Uint8Array> {
+    return new HostTensor(
+      Uint8Array.from(this.data as ArrayLike<number>, (x) => (x < value ? 1 : 0)),
+      this.dims,
+    );
+  }
+
+  /** The sum of all numbers, or those along a dimension, which `keepdim` keeps with one entry. */
+  sum(dim: number | null = null, keepdim = false): HostTensor<Data> {
+    return along(this, 'sum', dim, keepdim, (numbers) => numbers.reduce((a, b) => a + b, 0));
+  }
+
+  mean(dim: number | null = null, keepdim = false): HostTensor<Data> {
+    return along(this, 'mean', dim, keepdim, (numbers) => numbers.reduce((a, b) => a + b, 0) / numbers.length);
+  }
+
+  max(dim: number | null = null, keepdim = false): HostTensor<Data> {
+    return along(this, 'max', dim, keepdim, (numbers) => numbers.reduce((a, b) => Math.max(a, b)));
+  }
+
+  min(dim: number | null = null, keepdim = false): HostTensor<Data> {
+    return along(this, 'min', dim, keepdim, (numbers) => numbers.reduce((a, b) => Math.min(a, b)));
+  }
+
+  /** The root of order `p` of the sum of powers. */
+  norm(p: number | 'fro' = 2, dim: number | null = null, keepdim = false): HostTensor<Data> {
+    const order = p === 'fro' ? 2 : p;
+    const ofPowers = (numbers: readonly number[]) => numbers.reduce((sum, x) => sum + Math.abs(x) ** order, 0);
+    return along(this, 'norm', dim, keepdim, (numbers) => ofPowers(numbers) ** (1 / order));
+  }
+
+  /** The index of the greatest of all numbers, a tensor of one integer. */
+  argmax(): HostTensor<BigInt64Array> {
+    return indexOf(this.data, (a, b) => a > b);
+  }
+
+  argmin(): HostTensor<BigInt64Array> {
+    return indexOf(this.data, (a, b) => a < b);
+  }
+
+  /** Returns the same numbers in another shape, in which -1 stands for the remaining entries. Throws ShapeError. */
+  view(...dims: readonly number[]): HostTensor<Data> {
+    const known = dims.reduce((product, n) => (n === -1 ? product : product * n), 1);
+    const others = known === 0 ? 0 : this.size / known;
+    if (!Number.isInteger(others) || dims.some((n) => !Number.isInteger(n)))
+      throw new ShapeError(`view: [${this.dims.join(', ')}] has ${this.size} numbers, expected those of [${dims}]`);
+    return new HostTensor(
+      this.data,
+      dims.map((n) => (n === -1 ? others : n)),
+    );
+  }
+
+  /** Returns the tensor with a new dimension of one entry. Throws ArgumentError. */
+  unsqueeze(dim: number): HostTensor<Data> {
+    const axis = axisOf('unsqueeze', dim, this.dims.length + 1);
+    return this.view(...this.dims.slice(0, axis), 1, ...this.dims.slice(axis));
+  }
+
+  /** Returns the tensor without all dimensions of one entry, or without `dim` if it has one. Throws ArgumentError. */
+  squeeze(dim: number | readonly number[] | null = null): HostTensor<Data> {
+    const chosen = dim === null ? null : [dim].flat().map((each) => axisOf('squeeze', each, this.dims.length));
+    return this.view(...this.dims.filter((n, axis) => n !== 1 || (chosen !== null && !chosen.includes(axis))));
+  }
+
+  /** Returns the tensor with the dimensions from `start_dim` to `end_dim` as one. Throws ArgumentError. */
+  flatten(start_dim = 0, end_dim = -1): HostTensor<Data> {
+    if (this.dims.length === 0) return this.view(1);
+    const [start, end] = [start_dim, end_dim].map((dim) => axisOf('flatten', dim, this.dims.length)) as [
+      number,
+      number,
+    ];
+    const joined = this.dims.slice(start, end + 1).reduce((product, n) => product * n, 1);
+    return this.view(...this.dims.slice(0, start), joined, ...this.dims.slice(end + 1));
+  }
+
+  /** Returns a copy with its dimensions in another order. Throws ArgumentError. */
+  permute(...dims: readonly number[]): HostTensor<Data> {
+    const axes = dims.map((dim) => axisOf('permute', dim, this.dims.length));
+    if (axes.length !== this.dims.length || new Set(axes).size !== axes.length)
+      throw new ArgumentError(
+        `permute: the dimensions are ${dims.join(', ')}, expected each of [${this.dims.join(', ')}]`,
+      );
+    return new HostTensor(
+      permuted(this.data, this.dims, axes),
+      axes.map((axis) => this.dims[axis] as number),
+    );
+  }
+
+  /** Same as `permute`, as in transformers.js. */
+  transpose(...dims: readonly number[]): HostTensor<Data> {
+    return this.permute(...dims);
+  }
+
   /** The numbers as nested arrays. */
   tolist(): NestedArray<Data> {
     if (this.dims.length === 0) return this.data[0] as NestedArray<Data>;
@@ -127,6 +330,66 @@ function rangeOf(
 }
 
 export type NestedArray<Data extends HostData = Float32Array> = Data[number] | NestedArray<Data>[];
+
+/** Changes each number of a tensor, and returns it. Throws DTypeError for int64. */
+function eachNumber<Tensor extends HostTensor<HostData>>(
+  tensor: Tensor,
+  op: string,
+  change: (value: number) => number,
+): Tensor {
+  const { data } = tensor;
+  if (data instanceof BigInt64Array) throw new DTypeError(`${op}: the tensor is int64, expected to('float32') first`);
+  for (let i = 0; i < data.length; i++) data[i] = change(data[i] as number);
+  return tensor;
+}
+
+/** Reduces the numbers along a dimension, or all of them. Throws ShapeError, ArgumentError. */
+function along<Data extends HostData>(
+  { type, data, dims }: HostTensor<Data>,
+  op: string,
+  dim: number | null,
+  keepdim: boolean,
+  ofNumbers: (numbers: readonly number[]) => number,
+): HostTensor<Data> {
+  if (data.length === 0) throw new ShapeError(`${op}: the tensor is [${dims.join(', ')}], expected numbers`);
+  const axis = dim === null ? null : axisOf(op, dim, dims.length);
+  const result = reduced(data, dims, axis, keepdim, ofNumbers);
+  return hostTensorOf(type, result.values, result.dims) as unknown as HostTensor<Data>;
+}
+
+function indexOf<Data extends HostData>(
+  data: Data,
+  isBetter: (a: Data[number], b: Data[number]) => boolean,
+): HostTensor<BigInt64Array> {
+  let best = 0;
+  for (let i = 1; i < data.length; i++) if (isBetter(data[i] as Data[number], data[best] as Data[number])) best = i;
+  return new HostTensor(BigInt64Array.of(BigInt(best)), []);
+}
+
+/**
+ * Makes a tensor of a type from numbers, which may have another one. Integers take the whole part, int64 the next
+ * integer below.
+ */
+export function hostTensorOf<Type extends HostType>(
+  type: Type,
+  values: ArrayLike<number | bigint>,
+  dims: readonly number[],
+): HostTensor<ArrayOfType[Type]> {
+  const toBigInt = (x: number | bigint) => (typeof x === 'bigint' ? x : BigInt(Math.floor(x)));
+  const of = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
+  const data =
+    type === 'int64'
+      ? BigInt64Array.from(values, toBigInt)
+      : of[type as keyof typeof of].from(Array.from(values, Number));
+  return new HostTensor(data as ArrayOfType[Type], dims);
+}
+
+/** Returns a dimension that may count from the end. Throws ArgumentError. */
+export function axisOf(op: string, dim: number, count: number): number {
+  const axis = dim < 0 ? dim + count : dim;
+  if (Number.isInteger(axis) && axis >= 0 && axis < count) return axis;
+  throw new ArgumentError(`${op}: dimension ${describeValue(dim)} is out of range for ${count} dimensions`);
+}
 
 const TYPES = { Float32Array: 'float32', Int8Array: 'int8', Uint8Array: 'uint8', BigInt64Array: 'int64' } as const;
 

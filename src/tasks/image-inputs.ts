@@ -10,7 +10,7 @@ import { TowerModel } from '../models/tower-model.js';
 import type { ImageInputs } from '../models/towers.js';
 import { inferenceAsync } from '../nn/inference-async.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
-import { ImageProcessor, type RawImage as Pixels } from '../pretrained/processors/image.js';
+import { type ImageBytes, ImageProcessor } from '../pretrained/processors/image.js';
 import { inBatches } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, TaskContext } from './task.js';
@@ -20,7 +20,7 @@ import { type CanvasLike, isCanvas, RawImage } from './transformers/raw-image.js
  * An image: pixels, a canvas, or a file. A file is a path in Node, a URL, a Blob or bytes. Browsers decode files
  * themselves; Node needs the package sharp.
  */
-export type ImageInput = Pixels | CanvasLike | MediaFile;
+export type ImageInput = ImageBytes | CanvasLike | MediaFile;
 
 /**
  * Returns the processor of a model that reads single images. Throws FormatError for a model that reads no images, or
@@ -60,7 +60,7 @@ export const isImage = (value: unknown): value is ImageInput =>
  * Returns the pixels of an image. Alpha is dropped from files and from a RawImage, as in transformers.js. Throws
  * ArgumentError, and FormatError for a file that is not an image.
  */
-export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<Pixels> {
+export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<ImageBytes> {
   if (isMediaFile(image)) return decodeImage(await bytesOf(task, image, signal));
   if (isCanvas(image)) return RawImage.fromCanvas(image).rgb();
   return image instanceof RawImage && image.channels % 2 === 0 ? image.clone().rgb() : image;

@@ -11,7 +11,7 @@ import { inference } from '../nn/module.js';
 import { argmax, max } from '../ops/axis.js';
 import { interpolate } from '../ops/interpolate.js';
 import { slice } from '../ops/move.js';
-import type { RawImage } from '../pretrained/processors/image.js';
+import type { ImageBytes } from '../pretrained/processors/image.js';
 import { decoded, type ImageInput, processorOf } from './image-inputs.js';
 import type { CallOptions, TaskContext } from './task.js';
 
@@ -26,7 +26,7 @@ export async function eachImage<Result>(
   context: TaskContext,
   images: readonly ImageInput[],
   { signal, onProgress }: CallOptions,
-  read: (output: ModelOutput, image: RawImage) => Promise<Result>,
+  read: (output: ModelOutput, image: ImageBytes) => Promise<Result>,
 ): Promise<Result[]> {
   const { model, task } = context;
   const processor = processorOf(context);

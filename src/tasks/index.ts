@@ -57,10 +57,11 @@ export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOp
 export type { SpeechQuality } from './speech/quality.js';
 export type { RatedSamples, SoundSamples } from './speech/sound-inputs.js';
 export type { SpeechTask } from './speech/whisper-context.js';
+export { InterruptableStoppingCriteria, StoppingCriteria } from './stopping-criteria.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextWithPair } from './text-classification.js';
-export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
+export type { ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { TruncationOptions } from './text-inputs.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';

@@ -12,7 +12,7 @@ import { inference } from '../nn/module.js';
 import { contiguous } from '../ops/contiguous.js';
 import { interpolate } from '../ops/interpolate.js';
 import { slice } from '../ops/move.js';
-import { type RawImage as Pixels, rgbOf } from '../pretrained/processors/image.js';
+import { type ImageBytes, rgbOf } from '../pretrained/processors/image.js';
 import { SamImageProcessor } from '../pretrained/processors/sam-images.js';
 import { callOptionKinds } from './batches.js';
 import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
@@ -164,7 +164,7 @@ function outputOf(
   };
 }
 
-async function masksOf(sam: SamContext, raw: Pixels, options: MaskGenerationOptions): Promise<readonly Mask[]> {
+async function masksOf(sam: SamContext, raw: ImageBytes, options: MaskGenerationOptions): Promise<readonly Mask[]> {
   const { input_points, input_labels, input_boxes, crops_nms_thresh = 0.7 } = options;
   if (input_labels !== undefined && input_points === undefined)
     throw new ArgumentError(`${TASK}: input_labels are given without input_points, expected an array of each`);
@@ -175,7 +175,12 @@ async function masksOf(sam: SamContext, raw: Pixels, options: MaskGenerationOpti
 }
 
 /** Returns the masks of a grid of points over a crop. */
-async function cropMasks(sam: SamContext, raw: Pixels, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
+async function cropMasks(
+  sam: SamContext,
+  raw: ImageBytes,
+  crop: Crop,
+  options: MaskGenerationOptions,
+): Promise<Mask[]> {
   const {
     points_per_batch: batch = 64,
     pred_iou_thresh: quality = 0.88,
@@ -208,7 +213,7 @@ async function cropMasks(sam: SamContext, raw: Pixels, crop: Crop, options: Mask
 }
 
 /** Returns all masks of given points and boxes. */
-async function promptedMasks(sam: SamContext, raw: Pixels, options: MaskGenerationOptions): Promise<Mask[]> {
+async function promptedMasks(sam: SamContext, raw: ImageBytes, options: MaskGenerationOptions): Promise<Mask[]> {
   const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, pred_iou_thresh: quality = 0 } = options;
   const { stability_score_thresh: stability = 0 } = options;
   const whole: Box = [0, 0, raw.width, raw.height];
@@ -280,7 +285,7 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
 
 /** An image with its embeddings, and the factors from its pixels to those of the model's input. */
 interface EncodedImage {
-  readonly image: Pixels;
+  readonly image: ImageBytes;
   readonly embeddings: Tensor;
   readonly scales: readonly [number, number];
 }
@@ -288,7 +293,7 @@ interface EncodedImage {
 /** Encodes an image, calls `use` with the result, and frees the embeddings. */
 async function withEncoded(
   { model, processor }: SamContext,
-  image: Pixels,
+  image: ImageBytes,
   use: (encoded: EncodedImage) => Promise<void>,
 ): Promise<void> {
   const { data, shape } = await inSlices(processor.processInParts([image]));
@@ -342,7 +347,7 @@ async function eachMask(
 }
 
 /** Returns a part of an image. */
-function cropImage(raw: Pixels, [left, top, right, bottom]: Box): Pixels {
+function cropImage(raw: ImageBytes, [left, top, right, bottom]: Box): ImageBytes {
   const { width, data } = atOnce(rgbOf(raw));
   const [wide, high] = [right - left, bottom - top];
   const part = new Uint8Array(wide * high * 3);

@@ -1,4 +1,4 @@
-import { anyOf, checkFunction, checkOptions, describeValue } from '../core/check.js';
+import { anyOf, checkFunction, checkKnown, checkOptions, describeValue } from '../core/check.js';
 import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -140,10 +140,11 @@ export async function openModel(
   head: LoadModelOptions['head'],
   options: PipelineOptions,
 ): Promise<OpenedModel> {
+  await checkNames(op, options);
   const { device: requestedDevice, ...load } = loadOptions(op, task, model, options);
   if (model instanceof PretrainedModel) {
-    checkNothingToLoad(options);
-    return { model: withHead(task, model, head, requestedDevice), close: () => {} };
+    checkNothingToLoad(op, options);
+    return { model: withHead(op, task, model, head, requestedDevice), close: () => {} };
   }
   const opened: { dispose(): void }[] = [];
   const close = () => {
@@ -151,7 +152,7 @@ export async function openModel(
   };
   try {
     const device =
-      typeof requestedDevice === 'object' ? requestedDevice : await openDevice(requestedDevice, load.onWarning);
+      typeof requestedDevice === 'object' ? requestedDevice : await openDevice(op, requestedDevice, load.onWarning);
     if (device !== requestedDevice) opened.push(device);
     const isLocal = options.local_files_only === true;
     const read = await loadModel<PretrainedModel>(device, await localOr(model as ModelLocation, isLocal), {
@@ -177,7 +178,16 @@ const TRANSFORMERS_JS = {
   use_external_data_format: anyOf('boolean', 'whole', 'object'),
 } as const;
 
-/** Returns the options for `loadModel`, which refuses unknown ones. */
+/** Throws ArgumentError for unknown options, and for those of `loadModel` that a task chooses itself. */
+async function checkNames(op: string, options: PipelineOptions): Promise<void> {
+  const { loadOptionNames } = await import('../pretrained/load-model.js');
+  const chosen: readonly string[] = ['head', 'labels', 'onnxFile'];
+  const names = loadOptionNames.filter((name) => !chosen.includes(name));
+  const ownNames = [...Object.keys(TRANSFORMERS_JS), 'device', 'progress_callback'];
+  checkKnown(op, options, [...names, ...ownNames] as (keyof PipelineOptions)[]);
+}
+
+/** Returns the options for `loadModel`. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
   const { cache_dir: folder, progress_callback: tell, ...others } = checkOptions(op, options);
   const { local_files_only, subfolder, model_file_name, session_options, use_external_data_format, ...loadSettings } =
@@ -210,11 +220,12 @@ function nameOf(model: unknown): string {
 }
 
 async function openDevice(
+  op: string,
   name: unknown = 'auto',
   onWarning: LoadModelOptions['onWarning'] = console.warn,
 ): Promise<Device> {
   if (OTHER_PROCESSORS.some((other) => other === name)) {
-    onWarning(`pipeline: there is no device ${name} here: everything is computed on the CPU`, 'ignored-setting');
+    onWarning(`${op}: there is no device ${name} here: everything is computed on the CPU`, 'ignored-setting');
     return createDevice();
   }
   const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
@@ -222,27 +233,29 @@ async function openDevice(
   if (!known.includes(name as string)) {
     const otherNames = OTHER_PROCESSORS.join(', ');
     const expected = `a device or one of ${known.join(', ')}. Everything is computed on the CPU: ${otherNames} mean auto`;
-    throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
+    throw new ArgumentError(`${op}: device is ${describeValue(name)}, expected ${expected}`);
   }
   return createDevice({ backend: backends[name as keyof typeof backends] });
 }
 
 /** Throws ArgumentError for options of loading, which have no effect on a loaded model. */
-function checkNothingToLoad(options: PipelineOptions): void {
-  const name = Object.keys(options).find((option) => option !== 'device' && option !== 'progress_callback');
+function checkNothingToLoad(op: string, options: PipelineOptions): void {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const [name] = given.find(([option]) => option !== 'device' && option !== 'progress_callback') ?? [];
   if (name !== undefined)
-    throw new ArgumentError(`pipeline: the model is loaded already, expected no option ${name}: give it to loadModel`);
+    throw new ArgumentError(`${op}: the model is loaded already, expected no option ${name}: give it to loadModel`);
 }
 
 /** Returns a loaded model if it has the head of the task. Throws ArgumentError otherwise. */
 function withHead(
+  op: string,
   task: string,
   model: LoadedModel,
   head: LoadModelOptions['head'],
   device: PipelineOptions['device'],
 ): LoadedModel {
   if (head !== undefined && model.headKind !== head)
-    throw new ArgumentError(`pipeline: ${task} needs a model with head '${head}', this one has '${model.headKind}'`);
+    throw new ArgumentError(`${op}: ${task} needs a model with head '${head}', this one has '${model.headKind}'`);
   if (device === undefined || device === model.device) return model;
-  throw new ArgumentError('pipeline: device differs from that of the loaded model, expected no option device');
+  throw new ArgumentError(`${op}: device differs from that of the loaded model, expected no option device`);
 }

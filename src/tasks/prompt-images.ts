@@ -7,7 +7,7 @@ import { inSlices } from '../core/slices.js';
 import { atIds, type ReadImages } from '../models/image-tokens.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { PromptModel } from '../models/prompt-model.js';
-import type { RawImage } from '../pretrained/processors/image.js';
+import type { ImageBytes } from '../pretrained/processors/image.js';
 import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text/image-text-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ChatMessage } from '../tokenizers/index.js';
@@ -126,7 +126,7 @@ export class PromptImages {
     )[0] as number[];
   }
 
-  async #entryOf(image: RawImage): Promise<Entry> {
+  async #entryOf(image: ImageBytes): Promise<Entry> {
     const key = (await keyOf(image)) ?? `unknown ${this.#unknown++}`;
     const known = this.#entries.get(key) ?? this.#make(key, image);
     this.#entries.delete(key);
@@ -141,7 +141,7 @@ export class PromptImages {
     }
   }
 
-  async #make(key: string, image: RawImage): Promise<Entry> {
+  async #make(key: string, image: ImageBytes): Promise<Entry> {
     const { model, processor } = this.reader;
     const ready = await inSlices(processor.processInParts(image));
     const inputs = inputsOf(model, ready);
@@ -194,7 +194,7 @@ function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
 }
 
 /** Returns a digest of the pixels. Null if the platform has no digests, as on pages without https. */
-async function keyOf(image: RawImage): Promise<string | null> {
+async function keyOf(image: ImageBytes): Promise<string | null> {
   const subtle = globalThis.crypto?.subtle;
   const { width, height, data } = image ?? {};
   if (!subtle || !(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) return null;

@@ -11,10 +11,10 @@ import { withReadyCalls } from './chat/call-arguments.js';
 import { withoutReasoning } from './chat/reasoning.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { HostTensor } from './host-tensor.js';
+import { STOPPING, type StoppingCriteria, stopOf } from './stopping-criteria.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
-import type { Streamer } from './text-streamer.js';
-import { STREAMER } from './text-streamer.js';
+import { STREAMER, type Streamer } from './text-streamer.js';
 
 /**
  * Options of a call. Options of `generate` have two names each, such as `maxNewTokens` and transformers.js's
@@ -35,6 +35,8 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
   tokenizer_encode_kwargs?: Readonly<Record<string, unknown>> | undefined;
   /** Receives tokens as they are generated, for a single prompt without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
+  /** Conditions that end each text: `new InterruptableStoppingCriteria()`, or a list. Default: none. */
+  stopping_criteria?: StoppingCriteria | readonly StoppingCriteria[] | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;
   /** True adds `score` and the log-probability of each token. Default: false. */
@@ -56,13 +58,13 @@ export interface GeneratedText<Text = string> {
   readonly attentions?: readonly HostTensor[];
 }
 
-export type Chat = readonly ChatMessage[];
+export type ChatMessages = readonly ChatMessage[];
 
 /**
  * Continues texts, or answers conversations by the model's chat template. Each input gives an array of
  * `num_return_sequences` texts, by default one. With sampling, results also depend on `batchSize`.
  */
-export type TextGeneration = <Inputs extends string | Chat | readonly string[] | readonly Chat[]>(
+export type TextGeneration = <Inputs extends string | ChatMessages | readonly string[] | readonly ChatMessages[]>(
   inputs: Inputs,
   options?: TextGenerationOptions,
 ) => Promise<
@@ -70,7 +72,7 @@ export type TextGeneration = <Inputs extends string | Chat | readonly string[] |
     ? GeneratedText[]
     : Inputs extends readonly string[]
       ? GeneratedText[][]
-      : Inputs extends readonly Chat[]
+      : Inputs extends readonly ChatMessages[]
         ? GeneratedText<ChatMessage[]>[][]
         : GeneratedText<ChatMessage[]>[]
 >;
@@ -84,6 +86,7 @@ const OWN = [
   'chat_template',
   'tokenizer_encode_kwargs',
   'streamer',
+  'stopping_criteria',
   'eos_token_id',
   'output_scores',
   'output_attentions',
@@ -132,6 +135,7 @@ function checkOwn(options: TextGenerationOptions): void {
     chat_template: orNull('string'),
     tokenizer_encode_kwargs: 'object',
     streamer: STREAMER,
+    stopping_criteria: STOPPING,
     eos_token_id: { ...anyOf('whole', TOKENS), expected: 'a token or several' },
     output_scores: 'boolean',
     output_attentions: 'boolean',
@@ -139,11 +143,11 @@ function checkOwn(options: TextGenerationOptions): void {
 }
 
 interface Prompt {
-  readonly input: string | Chat;
+  readonly input: string | ChatMessages;
   readonly ids: readonly number[];
 }
 
-function inputsOf(input: unknown): [inputs: (string | Chat)[], isBatch: boolean] {
+function inputsOf(input: unknown): [inputs: (string | ChatMessages)[], isBatch: boolean] {
   if (typeof input === 'string') return [[input], false];
   if (!Array.isArray(input))
     throw new ArgumentError(`${TASK}: the input is ${describeValue(input)}, expected text or messages, one or several`);
@@ -164,7 +168,11 @@ function inputsOf(input: unknown): [inputs: (string | Chat)[], isBatch: boolean]
   return [input, true];
 }
 
-async function promptOf(context: TaskContext, input: string | Chat, options: TextGenerationOptions): Promise<Prompt> {
+async function promptOf(
+  context: TaskContext,
+  input: string | ChatMessages,
+  options: TextGenerationOptions,
+): Promise<Prompt> {
   const tokenizer = tokenizerOf(context);
   if (typeof input === 'string') {
     const addSpecialTokens = options.add_special_tokens ?? true;
@@ -197,12 +205,15 @@ async function write(
   generate: GenerateOptions,
   options: TextGenerationOptions,
 ): Promise<GeneratedText<unknown>[][]> {
-  const { streamer, eos_token_id: end, signal, output_attentions: outputAttentions } = options;
+  const { streamer, stopping_criteria: criteria, eos_token_id: end, signal } = options;
+  const { output_attentions: outputAttentions } = options;
+  const only = batch.length === 1 ? batch[0] : undefined;
+  const stop = criteria === undefined ? generate.stop : stopOf(criteria, only?.ids ?? [], generate.stop);
   const onToken = streamer && (({ token }: TokenEvent) => streamer.put([[token]]));
   streamer?.put([batch[0]?.ids ?? []]);
   const result = await context.model.generate(
     batch.map(({ ids }) => ids),
-    { ...generate, ...(end !== undefined && { stopTokens: [end].flat() }), signal, onToken, outputAttentions },
+    { ...generate, stop, ...(end !== undefined && { stopTokens: [end].flat() }), signal, onToken, outputAttentions },
   );
   streamer?.end();
   const attentions = result.attentions ? await attentionsOf(batch, result) : [];

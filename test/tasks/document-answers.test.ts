@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import { pipeline, type WordBox } from '../../src/tasks/index.js';
 import { supportedTasks } from '../../src/tasks/supported-tasks.js';
 import content from './document-answers.json' with { type: 'json' };
@@ -27,7 +27,7 @@ afterAll(async () => {
 const words = content.words as unknown as readonly WordBox[];
 const [width, height] = content.size as [number, number];
 const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + ((i * i) % 97)) % 256);
-const page: RawImage = { width, height, data };
+const page: ImageBytes = { width, height, data };
 
 describe('document-question-answering by LayoutLMv3', () => {
   it.each(content.cases)(

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
 import { createDevice, type Device } from '../../src/index.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { filesOf } from '../pretrained/reference.js';
 import { testData } from '../test-data.js';
@@ -13,7 +13,7 @@ const data = testData('families');
 const [WIDTH, HEIGHT] = [23, 31];
 
 /** Same as `picture` in make_image_tasks.py. */
-const picture: RawImage = {
+const picture: ImageBytes = {
   width: WIDTH,
   height: HEIGHT,
   data: Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => {

@@ -2,7 +2,7 @@
 import type { Device } from '../../src/index.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { filesOf } from '../pretrained/reference.js';
 import { testData } from '../test-data.js';
@@ -130,7 +130,7 @@ export async function imageTextModel(name: KindName, device?: Device): Promise<C
 }
 
 /** Pictures in colour, in grey, and with transparency. */
-export function picturesFor(name: KindName): RawImage[] {
+export function picturesFor(name: KindName): ImageBytes[] {
   const { sizes = SIZES } = kinds[name] as Kind;
   return sizes.map(([width, height], i) => picture(width, height, [3, 1, 4][i] as number, i + 1));
 }
@@ -142,7 +142,7 @@ const SIZES = [
 ] as const;
 
 /** Slopes with some noise. */
-export function picture(width: number, height: number, channels: number, seed: number): RawImage {
+export function picture(width: number, height: number, channels: number, seed: number): ImageBytes {
   const data = Uint8Array.from(
     { length: width * height * channels },
     (_, i) => (i * (7 + seed) + ((i * i) % 97)) % 256,

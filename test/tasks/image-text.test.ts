@@ -4,7 +4,7 @@ import { ArgumentError } from '../../src/core/errors.js';
 import { ContinuousBatching, PromptCache } from '../../src/generate/index.js';
 import type { CausalModel } from '../../src/models/causal-model.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { Chat } from '../../src/tasks/chat/index.js';
 import { pipeline } from '../../src/tasks/pipeline.js';
@@ -27,7 +27,7 @@ async function direct(
   model: CausalModel,
   name: KindName,
   parts: readonly (string | null)[],
-  images: readonly RawImage[],
+  images: readonly ImageBytes[],
 ) {
   const processor = model.processor as ImageTextProcessor;
   const { tokenizer } = model;
@@ -72,7 +72,7 @@ describe.each(names)('%s', (name) => {
   const photos = picturesFor(name);
   it('answers a conversation with images with the tokens that continue the inputs of forward', async () => {
     const model = await load(name);
-    const [first, second, third] = photos as [RawImage, RawImage, RawImage];
+    const [first, second, third] = photos as [ImageBytes, ImageBytes, ImageBytes];
     const content = [
       { type: 'text', text: 'w7' },
       { type: 'image', image: first },
@@ -111,7 +111,7 @@ describe.each(names)('%s', (name) => {
 
   it('gives the same through the pipeline', async () => {
     const model = await load(name);
-    const [image] = photos as [RawImage];
+    const [image] = photos as [ImageBytes];
     const inputs = await direct(model, name, ['w5 ', null, 'w7 w6 '], [image]);
     const { sequences } = await model.generate(inputs, { ...GREEDY, maxNewTokens: 6 });
     const pipe = await pipeline('image-text-to-text', model as never);
@@ -134,7 +134,7 @@ describe.each(names)('%s', (name) => {
 
   it('gives the same in batches and after prefixes that others have read', async () => {
     const model = await load(name);
-    const [first, second] = photos as [RawImage, RawImage];
+    const [first, second] = photos as [ImageBytes, ImageBytes];
     const begin = ['w5 w7 ', null, 'w8 '];
     const prompts: number[][] = [];
     const wanted: number[][] = [];

@@ -1,15 +1,17 @@
 // Records results of transformers.js 4.3.2 for the tokenizer of wordpiece/ and for its small functions:
 //
-//   npm i --ignore-scripts @huggingface/transformers && node test/tasks/make_transformers_js.mjs   (from a folder with
-// the package)
+//   npx tsx test/tasks/make_transformers_js.mjs   (from a folder with the package, by npm i --ignore-scripts
+// @huggingface/transformers)
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { tensorPrograms } from './tensor-programs.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const path = createRequire(join(process.cwd(), 'x.js')).resolve('@huggingface/transformers');
-const { AutoTokenizer, cos_sim, dot, env, mean_pooling, softmax, Tensor } = await import(pathToFileURL(path).href);
+const api = await import(pathToFileURL(path).href);
+const { AutoTokenizer, cos_sim, dot, env, mean_pooling, softmax, Tensor } = api;
 env.allowRemoteModels = false;
 env.localModelPath = here;
 const tokenizer = await AutoTokenizer.from_pretrained('wordpiece');
@@ -54,6 +56,14 @@ const [a, b] = [
   [1, 2, 3.5],
   [-2, 0.5, 4],
 ];
+const rounded = ({ type, dims, data }) => ({
+  type,
+  dims,
+  data: Array.from(data, (x) => Number(Number(x).toPrecision(7))),
+});
+const tensors = Object.fromEntries(
+  await Promise.all(Object.entries(tensorPrograms).map(async ([name, program]) => [name, rounded(await program(api))])),
+);
 writeFileSync(
   join(here, 'transformers-js.json'),
   `${JSON.stringify(
@@ -72,6 +82,7 @@ writeFileSync(
       dot: dot(a, b),
       cos_sim: cos_sim(a, b),
       softmax: softmax(a),
+      tensors,
     },
     null,
     1,

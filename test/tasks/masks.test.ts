@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import { type GeneratedMasks, pipeline } from '../../src/tasks/index.js';
 import content from './masks.json' with { type: 'json' };
 
@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const [width, height] = content.size as [number, number];
 const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + ((i * i) % 97)) % 256);
-const image: RawImage = { width, height, data };
+const image: ImageBytes = { width, height, data };
 /** Pixels whose logits are within rounding of the threshold. A resized byte can differ by one, too. */
 const ODD = 3;
 
@@ -53,7 +53,7 @@ function fromRuns(counts: readonly number[]): Uint8Array {
   return Uint8Array.from(columns, (_, i) => columns[(i % width) * height + Math.floor(i / width)] as number);
 }
 
-function odd({ data }: RawImage, wanted: Uint8Array): number {
+function odd({ data }: ImageBytes, wanted: Uint8Array): number {
   return Array.from(data).filter((byte, i) => byte !== wanted[i]).length;
 }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
-import type { ImageProcessor, RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes, ImageProcessor } from '../../src/pretrained/processors/image.js';
 import { type ClassScore, pipeline, TextStreamer } from '../../src/tasks/index.js';
 import { type TestData, testData } from '../test-data.js';
 
@@ -41,7 +41,7 @@ const pictures = [
   [53, 37, 1],
   [41, 22, 2],
   [30, 30, 3],
-].map(([width, height, seed]): RawImage => {
+].map(([width, height, seed]): ImageBytes => {
   const data = new Uint8Array(width! * height! * 3);
   for (let i = 0; i < data.length; i++) {
     const [x, y, c] = [Math.floor(i / 3) % width!, Math.floor(i / 3 / width!), i % 3];

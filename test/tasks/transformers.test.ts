@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadTokenizer } from '../../src/index.js';
+import { loadTokenizer, ShapeError } from '../../src/index.js';
+import * as tasks from '../../src/tasks/index.js';
 import {
   AutoModel,
   AutoModelForCausalLM,
@@ -17,12 +18,15 @@ import {
   dot,
   env,
   HostTensor,
+  InterruptableStoppingCriteria,
   mean_pooling,
   pipeline,
+  StoppingCriteria,
   softmax,
   type TokenizerCallOptions,
 } from '../../src/tasks/index.js';
 import { smallModel } from './small-model.js';
+import { tensorPrograms } from './tensor-programs.js';
 import recorded from './transformers-js.json' with { type: 'json' };
 
 const models = mkdtempSync(join(tmpdir(), 'models-'));
@@ -151,6 +155,43 @@ describe('a tensor', () => {
   });
 });
 
+describe('tensors', () => {
+  it.each(Object.keys(tensorPrograms))('have the numbers of transformers.js: %s', async (name) => {
+    const { type, dims, data } = await tensorPrograms[name]!(tasks);
+    const expected = (recorded.tensors as Record<string, { type: string; dims: number[]; data: number[] }>)[name]!;
+    expect({ type, dims }).toEqual({ type: expected.type, dims: expected.dims });
+    for (const [i, value] of expected.data.entries()) expect(Number(data[i])).toBeCloseTo(value, 4);
+  });
+
+  it('refuse wrong shapes and types', async () => {
+    const { cat, interpolate, layer_norm, matmul, quantize_embeddings, stack, Tensor, topk } = tasks;
+    const tensor = new Tensor('float32', [1, 2, 3, 4, 5, 6], [2, 3]);
+    expect(tensor).toBeInstanceOf(Tensor);
+    expect(tensor).toBeInstanceOf(HostTensor);
+    expect(new Tensor('bool', [1], [1, 1]).type).toBe('uint8');
+    expect(() => new Tensor('float16' as 'int8', [1], [1])).toThrow('Tensor: type is "float16", expected one of');
+    expect(() => new Tensor('float32', [1], [2])).toThrow('[2] has 2 elements, got 1');
+    expect(() => tensor.to('int32' as 'int64')).toThrow('to: type is "int32", expected one of');
+    expect(() => tensor.to('int64').mul(2)).toThrow("mul: the tensor is int64, expected to('float32') first");
+    expect(() => tensor.view(4, -1)).toThrow(ShapeError);
+    expect(() => tensor.unsqueeze(3)).toThrow('unsqueeze: dimension 3 is out of range for 3 dimensions');
+    expect(() => tensor.permute(0, 0)).toThrow('permute: the dimensions are 0, 0, expected each of [2, 3]');
+    expect(() => tensor.sum(2)).toThrow('sum: dimension 2 is out of range');
+    expect(() => new Tensor('float32', [], [0]).mean()).toThrow('mean: the tensor is [0], expected numbers');
+    expect(() => cat([])).toThrow('cat: there are no tensors');
+    expect(() => cat([tensor, tensor.view(3, 2)])).toThrow('cat: tensors are float32 [2, 3] and float32 [3, 2]');
+    expect(() => cat([tensor, tensor.data as never])).toThrow('cat: tensors[1] is');
+    expect(() => stack([tensor, tensor.view(3, 2)])).toThrow(ShapeError);
+    expect(() => layer_norm(tensor, [2])).toThrow('layer_norm: normalized_shape is [2] for [2, 3]');
+    expect(() => quantize_embeddings(tensor, 'ubinary')).toThrow('quantize_embeddings: packs 8 numbers in a byte');
+    expect(() => quantize_embeddings(tensor, 'int8' as 'binary')).toThrow('precision is "int8"');
+    expect(() => interpolate(tensor, [2, 2], 'cubic')).toThrow('interpolate: mode is "cubic"');
+    expect(() => interpolate(tensor, [2, 2], 'bilinear', true)).toThrow('align_corners is true, expected false');
+    await expect(matmul(tensor, tensor)).rejects.toThrow('matmul: a is [2, 3] and b [2, 3], expected');
+    await expect(topk(tensor, 4)).rejects.toThrow('topk: k is 4, expected 1 to 3');
+  });
+});
+
 describe('the small functions', () => {
   it('have the numbers of transformers.js', () => {
     const hidden = new HostTensor(
@@ -182,6 +223,37 @@ describe('the small functions', () => {
 });
 
 describe('a program of transformers.js', () => {
+  it('begins messages about devices and loaded models with the class', async () => {
+    const model = smallModel('bert-pooler');
+    const other = { device: 'tpu' } as object;
+    await expect(AutoModel.from_pretrained(model, other)).rejects.toThrow(
+      /^AutoModel.from_pretrained: device is "tpu"/,
+    );
+    await expect(AutoModel.from_pretrained(model, { dtipe: 'fp32' } as object)).rejects.toThrow(
+      /^AutoModel.from_pretrained: there is no option dtipe/,
+    );
+    await expect(pipeline('fill-mask', model, { head: 'none' } as object)).rejects.toThrow(
+      /^pipeline: there is no option head/,
+    );
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    const loaded = await AutoModel.from_pretrained(model, { device: 'webgpu', onWarning });
+    expect(warnings[0]).toMatch(/^AutoModel.from_pretrained: there is no device webgpu/);
+    const given = loaded.model as never;
+    await expect(AutoModel.from_pretrained(given, { dtype: 'fp32' })).rejects.toThrow(
+      /^AutoModel.from_pretrained: the model is loaded already/,
+    );
+    const same = await AutoModel.from_pretrained(given, { dtype: undefined } as never);
+    expect(same.model).toBe(loaded.model);
+    await expect(AutoModel.from_pretrained(given, { device: 'cpu' })).rejects.toThrow(
+      /^AutoModel.from_pretrained: device differs/,
+    );
+    await expect(AutoModelForCausalLM.from_pretrained(given)).rejects.toThrow(
+      /^AutoModelForCausalLM.from_pretrained: AutoModelForCausalLM needs a model with head/,
+    );
+    await loaded.dispose();
+  });
+
   it('embeds texts by AutoModel and mean_pooling', async () => {
     const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
     const model = await AutoModel.from_pretrained('org/bert-pooler', { dtype: 'fp32' });
@@ -243,6 +315,63 @@ describe('a program of transformers.js', () => {
     await expect(model.generate({ ...inputs, maxnewtokens: 3 } as object)).rejects.toThrow('it is maxNewTokens here');
     await expect(model({ input_ids: [[1]] as never })).rejects.toThrow('expected a tensor [B, T]');
     await Promise.all([model.dispose(), translator.dispose()]);
+  });
+
+  it('is interrupted, and keeps what it has generated', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/llama');
+    const model = await AutoModelForCausalLM.from_pretrained('org/llama');
+    const inputs = tokenizer('the cat', { add_special_tokens: false });
+    const whole = await model.generate({ ...inputs, max_new_tokens: 6 });
+    const stopping_criteria = new InterruptableStoppingCriteria();
+    const seen: number[] = [];
+    const streamer = {
+      put: ([row]: readonly (readonly number[])[]) => {
+        seen.push(...row!);
+        if (seen.length === 4) stopping_criteria.interrupt();
+      },
+      end: () => {},
+    };
+    const cut = await model.generate({ ...inputs, max_new_tokens: 6, streamer, stopping_criteria });
+    // The token after a request still comes.
+    expect([...cut.data]).toEqual([...whole.data.slice(0, 5)]);
+    expect(stopping_criteria.interrupted).toBe(true);
+    await using write = await pipeline('text-generation', 'org/llama');
+    const written = await write('the cat', { max_new_tokens: 6, stopping_criteria, output_scores: true });
+    expect(written[0]!.tokens).toHaveLength(1);
+    stopping_criteria.reset();
+    expect((await model.generate({ ...inputs, max_new_tokens: 6, stopping_criteria })).data).toEqual(whole.data);
+    const contexts: number[][] = [];
+    class ThreeTokens extends StoppingCriteria {
+      _call([row]: number[][]) {
+        contexts.push(row!);
+        return [row!.length === 5];
+      }
+    }
+    const three = await model.generate({ ...inputs, max_new_tokens: 6, stopping_criteria: [new ThreeTokens()] });
+    expect(three.data).toEqual(whole.data.slice(0, 5));
+    expect(contexts.at(-1)).toEqual([...three.data].map(Number));
+    const wrong = { ...inputs, stopping_criteria: () => true } as never;
+    await expect(model.generate(wrong)).rejects.toThrow('expected stopping criteria, such as new Interruptable');
+    await model.dispose();
+  });
+
+  it('continues a text by its past_key_values', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/llama');
+    const model = await AutoModelForCausalLM.from_pretrained('org/llama');
+    const inputs = tokenizer('the cat', { add_special_tokens: false });
+    const whole = await model.generate({ ...inputs, max_new_tokens: 6 });
+    const options = { past_key_values: null, return_dict_in_generate: true, max_new_tokens: 3 } as const;
+    const { sequences, past_key_values } = await model.generate({ ...inputs, ...options });
+    expect(sequences.data).toEqual(whole.data.slice(0, 5));
+    expect(past_key_values!.tokens.slice(0, 4)).toEqual([...sequences.data.slice(0, 4)].map(Number));
+    const next = await model.generate({ input_ids: sequences, ...options, past_key_values });
+    expect(next.sequences.data).toEqual(whole.data);
+    expect(next.past_key_values).toBe(past_key_values);
+    const both = tokenizer(['the cat', 'the dog'], { add_special_tokens: false });
+    expect((await model.generate({ ...both, ...options })).past_key_values).toBeNull();
+    const wrong = { ...inputs, past_key_values: 3 } as never;
+    await expect(model.generate(wrong)).rejects.toThrow('past_key_values is 3');
+    await model.dispose();
   });
 
   it('uses only local models on request', async () => {

@@ -4,7 +4,7 @@ import { orDispose } from '../../core/or-dispose.js';
 import { canShare } from '../../generate/continuous-batching/shared-batch.js';
 import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
-import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
+import { PromptCache, reusableLength } from '../../generate/prompt-cache.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { AnswerStream, answerText, hasChannels } from './answer-stream.js';
 import { answerInBatch, join, leave, share } from './batched-chats.js';
@@ -113,7 +113,7 @@ export class Chat {
       { maxLength, newTokens: this.#wanted(generation) },
     );
     share(this.model, this.#cache, context.ids);
-    const cachedTokens = Math.min(commonLength(this.#cache.tokens, context.ids), context.ids.length - 1);
+    const cachedTokens = reusableLength(this.#cache.tokens, context.ids);
     const ids: number[] = [];
     const answer: Answering = { messages, context, ids, finishReason: null, cachedTokens };
     const hasTools = (this.#options.tools?.length ?? 0) > 0;
@@ -179,7 +179,7 @@ export class Chat {
    * shared.
    */
   async *#ownTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
-    const cachedTokens = Math.min(commonLength(this.#cache.tokens, ids), ids.length - 1);
+    const cachedTokens = reusableLength(this.#cache.tokens, ids);
     const events = stream(this.model, [[...ids]], { ...options, cache: this.#cache });
     try {
       for (;;) {

@@ -17,10 +17,15 @@ import {
   modelInputs,
   type TransformersInputs,
 } from './model-inputs.js';
-import { type TransformersGenerateOptions, write } from './write.js';
+import { type GeneratedSequences, type TransformersGenerateOptions, write } from './write.js';
 
 /** Tensors by the names of transformers.js, such as `logits` and `last_hidden_state`. */
 export type TransformersOutput = Readonly<Record<string, HostTensor>>;
+
+/** The result of `generate` with these options. */
+export type GeneratedBy<Options extends TransformersGenerateOptions> = Options['return_dict_in_generate'] extends true
+  ? GeneratedSequences
+  : HostTensor<BigInt64Array>;
 
 /** A model with the interface of transformers.js: call it with the result of a tokenizer. */
 export interface TransformersModel {
@@ -32,12 +37,12 @@ export interface TransformersModel {
    * Generates text. Returns ids, int64 [B, T]: the prompt and the generated tokens, with the end token if there is one.
    * For models with an encoder, the start token replaces the prompt. Rows that ended early are padded at the end.
    */
-  generate(options: TransformersGenerateOptions): Promise<HostTensor<BigInt64Array>>;
+  generate<Options extends TransformersGenerateOptions>(options: Options): Promise<GeneratedBy<Options>>;
   /** `inputs`: ids, pixels, features or samples. */
-  generate(
+  generate<Options extends TransformersGenerateOptions>(
     inputs: HostTensor<BigInt64Array> | HostTensor,
-    options?: TransformersGenerateOptions,
-  ): Promise<HostTensor<BigInt64Array>>;
+    options?: Options,
+  ): Promise<GeneratedBy<Options>>;
   dispose(): Promise<void>;
 }
 
@@ -47,12 +52,16 @@ export interface AutoModelClass {
   from_pretrained(name: ModelLocation, options?: PipelineOptions): Promise<TransformersModel>;
 }
 
-const loader = (name: string, head?: HeadKind): AutoModelClass => ({
+const loader = (name: string, head?: HeadKind, tower?: PipelineOptions['tower']): AutoModelClass => ({
   async from_pretrained(location, options = {}) {
-    const { model, close } = await openModel(`${name}.from_pretrained`, name, location, head, options);
+    const all = tower === undefined ? options : { ...options, tower };
+    const { model, close } = await openModel(`${name}.from_pretrained`, name, location, head, all);
     return callable(model, close);
   },
 });
+
+/** The class of one encoder of a model that compares texts with images or sounds. */
+const encoder = (name: string, tower: PipelineOptions['tower']): AutoModelClass => loader(name, undefined, tower);
 
 export const AutoModel: AutoModelClass = loader('AutoModel', 'none');
 export const AutoModelForSequenceClassification: AutoModelClass = loader(
@@ -80,21 +89,40 @@ export const AutoModelForAudioClassification: AutoModelClass = loader(
   'AutoModelForAudioClassification',
   'sequence-classification',
 );
+export const AutoModelForAudioFrameClassification: AutoModelClass = loader(
+  'AutoModelForAudioFrameClassification',
+  'frame-classification',
+);
+export const AutoModelForXVector: AutoModelClass = loader('AutoModelForXVector', 'x-vector');
 export const AutoModelForCTC: AutoModelClass = loader('AutoModelForCTC', 'ctc');
+export const AutoModelForImageFeatureExtraction: AutoModelClass = loader('AutoModelForImageFeatureExtraction', 'none');
+export const AutoModelForSemanticSegmentation: AutoModelClass = loader(
+  'AutoModelForSemanticSegmentation',
+  'semantic-segmentation',
+);
+export const AutoModelForImageToImage: AutoModelClass = loader('AutoModelForImageToImage', 'image-super-resolution');
 // Other classes load the head that config.json names.
 export const AutoModelForSpeechSeq2Seq: AutoModelClass = loader('AutoModelForSpeechSeq2Seq');
 export const AutoModelForVision2Seq: AutoModelClass = loader('AutoModelForVision2Seq');
 export const AutoModelForImageTextToText: AutoModelClass = loader('AutoModelForImageTextToText');
 export const AutoModelForMaskGeneration: AutoModelClass = loader('AutoModelForMaskGeneration');
+export const AutoModelForImageSegmentation: AutoModelClass = loader('AutoModelForImageSegmentation');
+export const AutoModelForUniversalSegmentation: AutoModelClass = loader('AutoModelForUniversalSegmentation');
+export const AutoModelForZeroShotObjectDetection: AutoModelClass = loader('AutoModelForZeroShotObjectDetection');
+export const AutoModelForDocumentQuestionAnswering: AutoModelClass = loader('AutoModelForDocumentQuestionAnswering');
+export const AutoModelForTextToSpectrogram: AutoModelClass = loader('AutoModelForTextToSpectrogram');
+export const AutoModelForTextToWaveform: AutoModelClass = loader('AutoModelForTextToWaveform');
 export const CLIPModel: AutoModelClass = loader('CLIPModel', 'none');
-export const CLIPTextModelWithProjection: AutoModelClass = loader('CLIPTextModelWithProjection');
-export const CLIPVisionModelWithProjection: AutoModelClass = loader('CLIPVisionModelWithProjection');
+export const CLIPTextModel: AutoModelClass = encoder('CLIPTextModel', 'text');
+export const CLIPTextModelWithProjection: AutoModelClass = encoder('CLIPTextModelWithProjection', 'text');
+export const CLIPVisionModel: AutoModelClass = encoder('CLIPVisionModel', 'vision');
+export const CLIPVisionModelWithProjection: AutoModelClass = encoder('CLIPVisionModelWithProjection', 'vision');
 export const SiglipModel: AutoModelClass = loader('SiglipModel', 'none');
-export const SiglipTextModel: AutoModelClass = loader('SiglipTextModel', 'none');
-export const SiglipVisionModel: AutoModelClass = loader('SiglipVisionModel', 'none');
+export const SiglipTextModel: AutoModelClass = encoder('SiglipTextModel', 'text');
+export const SiglipVisionModel: AutoModelClass = encoder('SiglipVisionModel', 'vision');
 export const ClapModel: AutoModelClass = loader('ClapModel', 'none');
-export const ClapTextModelWithProjection: AutoModelClass = loader('ClapTextModelWithProjection');
-export const ClapAudioModelWithProjection: AutoModelClass = loader('ClapAudioModelWithProjection');
+export const ClapTextModelWithProjection: AutoModelClass = encoder('ClapTextModelWithProjection', 'text');
+export const ClapAudioModelWithProjection: AutoModelClass = encoder('ClapAudioModelWithProjection', 'audio');
 export const SamModel: AutoModelClass = loader('SamModel');
 export const Florence2ForConditionalGeneration: AutoModelClass = loader('Florence2ForConditionalGeneration');
 export const MoonshineForConditionalGeneration: AutoModelClass = loader('MoonshineForConditionalGeneration');
@@ -106,7 +134,7 @@ function callable(model: LoadedModel, close: () => void): TransformersModel {
     return write(model, { ...second, [(first.type !== 'int64' && mediaInput(model)) || 'input_ids']: first });
   };
   const members = { model, config: model.config, generate, dispose: async () => close() };
-  return Object.assign((inputs: TransformersInputs) => run(model, inputs), members) as TransformersModel;
+  return Object.assign((inputs: TransformersInputs) => run(model, inputs), members) as unknown as TransformersModel;
 }
 
 async function run(model: LoadedModel, inputs: TransformersInputs): Promise<TransformersOutput> {

@@ -73,6 +73,10 @@ export const AutoProcessor = {
   },
 };
 
+/** Same as `AutoProcessor`, by the names that transformers.js has for processors of images and of sounds. */
+export const AutoImageProcessor = AutoProcessor;
+export const AutoFeatureExtractor = AutoProcessor;
+
 function callable(parts: ProcessorParts): TransformersProcessor {
   const { processor, tokenizer } = parts;
   const words = (): TransformersTokenizer => {

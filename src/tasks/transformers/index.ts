@@ -3,27 +3,41 @@ export {
   AutoModel,
   type AutoModelClass,
   AutoModelForAudioClassification,
+  AutoModelForAudioFrameClassification,
   AutoModelForCausalLM,
   AutoModelForCTC,
   AutoModelForDepthEstimation,
+  AutoModelForDocumentQuestionAnswering,
   AutoModelForImageClassification,
+  AutoModelForImageFeatureExtraction,
+  AutoModelForImageSegmentation,
   AutoModelForImageTextToText,
+  AutoModelForImageToImage,
   AutoModelForMaskedLM,
   AutoModelForMaskGeneration,
   AutoModelForObjectDetection,
   AutoModelForQuestionAnswering,
+  AutoModelForSemanticSegmentation,
   AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
   AutoModelForSpeechSeq2Seq,
+  AutoModelForTextToSpectrogram,
+  AutoModelForTextToWaveform,
   AutoModelForTokenClassification,
+  AutoModelForUniversalSegmentation,
   AutoModelForVision2Seq,
+  AutoModelForXVector,
+  AutoModelForZeroShotObjectDetection,
   CLIPModel,
+  CLIPTextModel,
   CLIPTextModelWithProjection,
+  CLIPVisionModel,
   CLIPVisionModelWithProjection,
   ClapAudioModelWithProjection,
   ClapModel,
   ClapTextModelWithProjection,
   Florence2ForConditionalGeneration,
+  type GeneratedBy,
   MoonshineForConditionalGeneration,
   SamModel,
   SiglipModel,
@@ -33,7 +47,12 @@ export {
   type TransformersOutput,
   WhisperForConditionalGeneration,
 } from './auto-model.js';
-export { AutoProcessor, type TransformersProcessor } from './auto-processor.js';
+export {
+  AutoFeatureExtractor,
+  AutoImageProcessor,
+  AutoProcessor,
+  type TransformersProcessor,
+} from './auto-processor.js';
 export type { DecodeOptions, TextIds } from './auto-tokenizer.js';
 export {
   AutoTokenizer,
@@ -52,5 +71,24 @@ export { load_audio, RawAudio, read_audio } from './raw-audio.js';
 export type { ImageChannels } from './raw-image.js';
 export { type CanvasLike, load_image, RawImage, type Resample } from './raw-image.js';
 export type { MaskOptions } from './sam-masks.js';
+export {
+  cat,
+  full,
+  interpolate,
+  interpolate_4d,
+  layer_norm,
+  matmul,
+  mean,
+  ones,
+  ones_like,
+  permute,
+  quantize_embeddings,
+  stack,
+  Tensor,
+  type TensorConstructor,
+  topk,
+  zeros,
+  zeros_like,
+} from './tensor-functions.js';
 export type { WhisperOptions } from './whisper-start.js';
-export type { TransformersGenerateOptions } from './write.js';
+export type { GeneratedSequences, TransformersGenerateOptions } from './write.js';

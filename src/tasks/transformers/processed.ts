@@ -6,7 +6,7 @@ import { joinFloats } from '../../core/join-floats.js';
 import { isTyped } from '../../core/kinds.js';
 import { inSlices } from '../../core/slices.js';
 import type { Features } from '../../pretrained/processors/features.js';
-import type { ImageProcessor, RawImage as Pixels } from '../../pretrained/processors/image.js';
+import type { ImageBytes, ImageProcessor } from '../../pretrained/processors/image.js';
 import type { ImageTextProcessor, ReadyImage } from '../../pretrained/processors/image-text/image-text-processor.js';
 import type { Processor } from '../../pretrained/processors/load-processor.js';
 import { SamImageProcessor } from '../../pretrained/processors/sam-images.js';
@@ -128,7 +128,7 @@ async function imageInputs(
     throw new FormatError(
       `${OP}: an image is given, but the model's folder has no preprocessor_config.json for images`,
     );
-  const pixels: Pixels[] = [];
+  const pixels: ImageBytes[] = [];
   for (const image of images) pixels.push(await decoded(OP, image));
   const features = await inSlices((processor as ImageProcessor).processInParts(pixels));
   const media = {
@@ -143,7 +143,7 @@ async function imageInputs(
   }
   const sizes = pixels.map((image) => processor.sizeFor(image));
   const scales = sizes.map(({ width, height }, i) => {
-    const image = pixels[i] as Pixels;
+    const image = pixels[i] as ImageBytes;
     return [width / image.width, height / image.height] as const;
   });
   return {

@@ -1,12 +1,14 @@
 // `generate` of transformers.js.
 
-import { checkOptions, orNull } from '../../core/check.js';
+import { checkOptions, type OptionRule, orNull } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
+import { PromptCache } from '../../generate/prompt-cache.js';
 import type { Tokens } from '../../nn/token-batch.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import { type GenerationArguments, generationArguments } from '../generation-arguments.js';
 import type { HostTensor } from '../host-tensor.js';
+import { STOPPING, type StoppingCriteria, stopOf } from '../stopping-criteria.js';
 import { STREAMER, type Streamer } from '../text-streamer.js';
 import { int64 } from './auto-tokenizer.js';
 import {
@@ -25,31 +27,71 @@ import type { WhisperOptions } from './whisper-start.js';
 export interface TransformersGenerateOptions extends GenerationArguments, TransformersInputs, WhisperOptions {
   /** Receives tokens as they are generated, for a single input without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
+  /** Conditions that end the generation, such as `new InterruptableStoppingCriteria()`, or a list. */
+  stopping_criteria?: StoppingCriteria | readonly StoppingCriteria[] | undefined;
+  /** The text that a decoder has read, as a former call returned it. It may differ from the prompt's beginning. */
+  past_key_values?: PromptCache | null | undefined;
+  /** True returns an object with `sequences` and `past_key_values`. Default: false. */
+  return_dict_in_generate?: boolean | undefined;
 }
+
+/** The result of `generate` with `return_dict_in_generate`. */
+export interface GeneratedSequences {
+  readonly sequences: HostTensor<BigInt64Array>;
+  /** The text that the model has read; null for models with an encoder, several prompts, beams, or images. */
+  readonly past_key_values: PromptCache | null;
+}
+
+const PAST: OptionRule = {
+  accepts: (value) => value === null || value instanceof PromptCache,
+  expected: 'the past_key_values of a former call, or null',
+};
+
+/** True for calls whose text can be kept. */
+const canKeep = (model: LoadedModel, given: HostInputs, prompts: readonly unknown[], options: GenerateOptions) =>
+  model.encoder === null &&
+  prompts.length === 1 &&
+  (options.numBeams ?? 1) === 1 &&
+  (options.numReturnSequences ?? 1) === 1 &&
+  !hasImagePrompts(model, given);
 
 /** See `TransformersModel.generate`. */
 export async function write(
   model: LoadedModel,
   options: TransformersGenerateOptions,
-): Promise<HostTensor<BigInt64Array>> {
+): Promise<HostTensor<BigInt64Array> | GeneratedSequences> {
   const entries = Object.entries(checkOptions('generate', options));
   const given = hostInputs('generate', model, Object.fromEntries(entries.filter(([name]) => isInputName(name))));
-  const { streamer, language, task, return_timestamps, ...rest } = Object.fromEntries(
+  const { streamer, stopping_criteria, past_key_values, return_dict_in_generate, ...others } = Object.fromEntries(
     entries.filter(([name]) => !isInputName(name)),
   ) as Omit<TransformersGenerateOptions, keyof TransformersInputs>;
+  const { language, task, return_timestamps, ...rest } = others;
   const generate = generationArguments('generate', model, rest, []);
-  checkOptions('generate', { streamer }, { streamer: STREAMER });
+  checkOptions(
+    'generate',
+    { streamer, stopping_criteria, past_key_values, return_dict_in_generate },
+    {
+      streamer: STREAMER,
+      stopping_criteria: STOPPING,
+      past_key_values: PAST,
+      return_dict_in_generate: 'boolean',
+    },
+  );
   const start = await startOf(model, given, { language, task, return_timestamps });
   const { input, release } = await sourceOf(model, given);
   try {
     const prompts = model.encoder === null ? rowsOf('input_ids', given.get('input_ids')) : [];
     const before = (row: number) => prompts[row] ?? [start.decoderStartTokenId ?? model.startId ?? 0];
+    const keeps = canKeep(model, given, prompts, { ...model.generationConfig, ...generate });
+    const cache = past_key_values ?? (return_dict_in_generate && keeps ? new PromptCache(model) : undefined);
     streamer?.put([before(0)]);
     const { sequences, stopTokens, inputs } = await model.generate(input, {
       ...generate,
       ...start,
       ...lengths(generate, start),
       logitsProcessors: [...(start.logitsProcessors ?? []), ...(generate.logitsProcessors ?? [])],
+      ...(cache && { cache }),
+      ...(stopping_criteria && { stop: stopOf(stopping_criteria, prompts.length > 1 ? [] : before(0), generate.stop) }),
       onToken: streamer && (({ token }) => streamer.put([[token]])),
     });
     const [end] = stopTokens;
@@ -58,9 +100,11 @@ export async function write(
     const rows = sequences.map((sequence, i) => [...sequence, ...[stopTokens[i] ?? []].flat()]);
     const longest = rows.reduce((max, { length }) => Math.max(max, length), 0);
     const pad = model.padId ?? model.endIds[0] ?? 0;
-    return int64(
-      rows.map((row, i) => [...before(inputs[i] as number), ...row, ...Array<number>(longest - row.length).fill(pad)]),
-    );
+    const padded = rows.map((row, i) => {
+      const padding = Array<number>(longest - row.length).fill(pad);
+      return [...before(inputs[i] as number), ...row, ...padding];
+    });
+    return return_dict_in_generate ? { sequences: int64(padded), past_key_values: cache ?? null } : int64(padded);
   } finally {
     release();
   }
