@@ -7,6 +7,7 @@ import { ANTHROPIC } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, nullable, shape, text } from './openapi-schemas.js';
+import { effortVariables } from './reasoning-effort.js';
 import {
   anyObject,
   anyOf,
@@ -96,6 +97,7 @@ const toolChoice = tagged(
   object({ type: oneOf(['tool']), name: string({ minLength: 1, maxLength: 64 }), ...parallel }),
 );
 
+const ANTHROPIC_EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'] as const;
 const thinking = tagged(
   'type',
   object({ type: oneOf(['enabled']), budget_tokens: optional(integer({ min: 1, max: 2 ** 31 - 1 })) }),
@@ -117,7 +119,7 @@ const promptFields = (model: Schema<string>) => ({
   tools: optional(array(tool, { max: 128 })),
   tool_choice: optional(toolChoice),
   thinking: optional(thinking),
-  output_config: optional(object({ format: optional(format), effort: refusedField("the model's template decides") })),
+  output_config: optional(object({ format: optional(format), effort: optional(oneOf(ANTHROPIC_EFFORTS)) })),
   metadata: optional(object({ user_id: optional(string({ maxLength: 512 })) })),
   service_tier: optional(oneOf(['auto', 'standard_only'])),
   container: refusedField('leave it out'),
@@ -282,7 +284,10 @@ function requestOf(body: MessagesRequest): ConversationRequest {
       type: 'json_schema',
       json_schema: { name: 'answer', schema: output.format.schema, description: undefined, strict: true },
     },
-    chat_template_kwargs: thought && { enable_thinking: thought.type !== 'disabled' },
+    chat_template_kwargs: {
+      ...effortVariables(output?.effort),
+      ...(thought && { enable_thinking: thought.type !== 'disabled' }),
+    },
   };
 }
 

@@ -6,13 +6,14 @@ import { constrainedTo, formatFields, formatOf } from './answer-format.js';
 import { AnswerReader, type SplitPiece, splitReasoning } from './answer-reader.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
-import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
+import { checkToolResults, messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
 import { type Frame, frameOf, recordUsage, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type ReadMessages, readImages } from './images.js';
 import type { ModelPool } from './model-pool.js';
 import { chatCompletion } from './openapi-schemas.js';
+import { EFFORTS, effortVariables } from './reasoning-effort.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
   anyObject,
@@ -69,7 +70,7 @@ const chatBody = (model: Schema<string>) =>
     functions: refusedField("give 'tools'"),
     function_call: refusedField("give 'tool_choice'"),
     prediction: refusedField('leave it out'),
-    reasoning_effort: refusedField("the model's template decides"),
+    reasoning_effort: optional(oneOf(EFFORTS)),
     verbosity: refusedField('say it in a message'),
     web_search_options: refusedField('models read what they are sent'),
     metadata: optional(record(string({ maxLength: 512 }), { max: 16 })),
@@ -95,6 +96,7 @@ export function chatCompletions(models: ModelPool): Endpoint {
     streams: true,
     async handle(call): Promise<Reply> {
       const { body } = call;
+      checkToolResults(body.messages);
       const served = await call.use(body.model);
       const textModel = textModelOf(served);
       const started = await startAnswer(call, textModel);
@@ -206,7 +208,7 @@ async function promptOf(
   const text = await textModel.tokenizer.applyChatTemplate(messages, {
     addGenerationPrompt: true,
     tools: tools.length > 0 ? tools : null,
-    variables: body.chat_template_kwargs,
+    variables: { ...effortVariables(body.reasoning_effort), ...body.chat_template_kwargs },
     tokenize: false,
   });
   checkFits(text, textModel);

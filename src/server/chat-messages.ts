@@ -2,6 +2,7 @@
 
 import { withReadyCalls } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import { ApiError } from './errors.js';
 import { checkNesting } from './nesting.js';
 import {
   anyObject,
@@ -114,6 +115,25 @@ export function templateMessages(requestMessages: Read<typeof messages>): ChatMe
     };
   });
   return withReadyCalls(written);
+}
+
+/**
+ * Throws ApiError 400 for the result of a tool that answers no call of the message before it, as OpenAI does. Only
+ * other results may be between them.
+ */
+export function checkToolResults(requestMessages: Read<typeof messages>): void {
+  let called: ReadonlySet<string> | null = null;
+  for (const [i, item] of requestMessages.entries()) {
+    if (item.role !== 'tool') {
+      called = item.role === 'assistant' && item.tool_calls ? new Set(item.tool_calls.map(({ id }) => id)) : null;
+    } else if (called === null) {
+      const message = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'.";
+      throw new ApiError(400, `Invalid parameter: ${message}`, 'invalid_value', `messages[${i}].role`);
+    } else if (!called.has(item.tool_call_id)) {
+      const message = `'tool_call_id' of '${item.tool_call_id}' not found in 'tool_calls' of previous message.`;
+      throw new ApiError(400, `Invalid parameter: ${message}`, 'invalid_value', `messages[${i}].tool_call_id`);
+    }
+  }
 }
 
 /** Joins parts to one text, unless some are images. */

@@ -81,10 +81,3 @@ export const RERANK: Dialect = {
   errorSchema: { allOf: [error, shape({ message: text })] },
   errorBody: ({ body, message }) => ({ message, ...body }),
 };
-
-/** The form of errors at paths that do not exist: clients of an API read its own form only. */
-export function dialectOf(path: string): Dialect {
-  if (path.startsWith('/api/')) return OLLAMA;
-  if (path.startsWith('/v1/messages')) return ANTHROPIC;
-  return path.startsWith('/v2/') ? RERANK : OPENAI;
-}

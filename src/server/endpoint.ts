@@ -60,6 +60,8 @@ export interface Endpoint<Body = unknown> {
   readonly summary: string;
   /** The operation on a model, by OpenTelemetry's names. Default: none. */
   readonly operation?: 'chat' | 'text_completion' | 'embeddings';
+  /** True if requests need no API key. */
+  readonly isPublic?: boolean;
   /** The body: JSON, or a form if `isForm`. */
   readonly body?: Schema<Body>;
   readonly isForm?: boolean;

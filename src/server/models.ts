@@ -39,6 +39,7 @@ export function health(isClosing: () => boolean): Endpoint {
   return endpoint({
     method: 'get',
     path: '/health',
+    isPublic: true,
     operationId: 'health',
     summary: 'Tells if the server takes requests. Needs no key.',
     response: shape({ status: text }),

@@ -1,4 +1,4 @@
-// OpenAI's API for models of this package, as a Hono app.
+// The APIs of OpenAI, Anthropic, Ollama and Cohere for models of this package, as a Hono app.
 
 import type { Context, Hono } from 'hono';
 import { checkOptions, describeValue, isObject, withDefaults } from '../core/check.js';
@@ -10,7 +10,7 @@ import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages, countMessageTokens } from './anthropic-messages.js';
 import { chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
-import { dialectOf } from './dialect.js';
+import type { Dialect } from './dialect.js';
 import { embeddings } from './embeddings.js';
 import type { Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
@@ -22,7 +22,14 @@ import { health, listModels, retrieveModel } from './models.js';
 import { ollama } from './ollama/endpoints.js';
 import { openApiDocument } from './openapi.js';
 import { pipelines } from './pipelines.js';
-import { answer, type NodeBindings, type RequestEntry, type RequestSettings, refused } from './requests.js';
+import {
+  answer,
+  authorizationOf,
+  type NodeBindings,
+  type RequestEntry,
+  type RequestSettings,
+  refused,
+} from './requests.js';
 import { rerank } from './rerank.js';
 import { responses } from './responses-api/endpoints.js';
 import { nameOf } from './schema.js';
@@ -87,7 +94,7 @@ export interface OpenAIOptions {
   onRequest?: ((request: RequestEntry) => void) | undefined;
 }
 
-/** OpenAI's API as a Hono app, which can be served or mounted in another app. */
+/** The APIs of `openai` as a Hono app, which can be served or mounted in another app. */
 export type OpenAIApp = Hono<NodeBindings> & {
   /** Refuses further requests. Resolves when the current requests are answered and the memory is freed. */
   close(): Promise<void>;
@@ -122,7 +129,7 @@ const SECONDS = {
 };
 
 /**
- * Serves loaded models by OpenAI's API:
+ * Serves loaded models by the APIs of OpenAI, Anthropic, Ollama and Cohere:
  *
  * ```ts
  * const app = new Hono();
@@ -152,8 +159,8 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     await models.close();
   };
   const started = Date.now();
-  const status = ({ req }: Context) =>
-    statusPage(keys === null || keys.accepts(req.header('authorization')) ? models : null, { isClosing, started });
+  const status = (context: Context) =>
+    statusPage(keys === null || keys.accepts(authorizationOf(context)) ? models : null, { isClosing, started });
   return Object.assign(app, { close, status });
 }
 
@@ -220,7 +227,7 @@ function serveDocument(
 /** Answers a request outside of the endpoints. Refuses it with 401 if it has no valid key. */
 function withKey(context: Context<NodeBindings>, keys: Keys | null, respond: () => Response | Promise<Response>) {
   try {
-    keys?.check(context.req.header('authorization'));
+    keys?.check(authorizationOf(context));
   } catch (error) {
     return refused(apiErrorOf(error));
   }
@@ -320,24 +327,36 @@ function checkModel(name: string, model: LoadedModel | ManagedModel | null): voi
 
 /** 405 with the allowed methods for known paths, and 404 for unknown paths below /v1. */
 function refuseOtherMethods(app: Hono<NodeBindings>, endpoints: readonly Endpoint[]): void {
-  const paths = new Map<string, string[]>([
-    ['/openapi.json', ['GET', 'HEAD']],
-    ['/metrics', ['GET', 'HEAD']],
+  const paths = new Map<string, { allowed: string[]; dialect?: Dialect | undefined }>([
+    ['/openapi.json', { allowed: ['GET', 'HEAD'] }],
+    ['/metrics', { allowed: ['GET', 'HEAD'] }],
   ]);
-  for (const { path, method } of endpoints) {
+  for (const { path, method, dialect } of endpoints) {
     const methods = method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()];
-    paths.set(path, [...(paths.get(path) ?? []), ...methods]);
+    paths.set(path, { allowed: [...(paths.get(path)?.allowed ?? []), ...methods], dialect });
   }
-  for (const [path, allowed] of paths)
+  for (const [path, { allowed, dialect }] of paths)
     app.all(path.replace(/{(\w+)}/g, ':$1'), ({ req }) => {
       const headers = { allow: allowed.join(', ') };
       const error = new ApiError(405, `Not allowed: ${req.method} ${path}`, 'method_not_allowed', null, headers);
-      return refused(error, undefined, dialectOf(path));
+      return refused(error, undefined, dialect);
     });
   const unknown = ({ req }: Context) => {
     const error = new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url');
-    return refused(error, undefined, dialectOf(req.path));
+    return refused(error, undefined, nearest(endpoints, req.path)?.dialect);
   };
   app.all('/v1/*', unknown); // also if the app is mounted in another one, whose notFound would answer
   app.notFound(unknown);
+}
+
+/** Returns the first endpoint whose path shares the most leading parts with an unknown path, if any is shared. */
+function nearest(endpoints: readonly Endpoint[], path: string): Endpoint | undefined {
+  const parts = path.split('/').slice(1);
+  const shared = (endpoint: Endpoint) => {
+    const known = endpoint.path.split('/').slice(1);
+    const end = parts.findIndex((part, i) => part !== known[i]);
+    return end < 0 ? parts.length : end;
+  };
+  const most = Math.max(...endpoints.map(shared));
+  return most > 0 ? endpoints.find((endpoint) => shared(endpoint) === most) : undefined;
 }

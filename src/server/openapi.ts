@@ -51,12 +51,16 @@ const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, RERANK];
 export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean, version: string): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const endpoint of [...endpoints, ...OWN]) {
-    const described = operation(endpoint, hasKeys && endpoint.path !== '/health');
+    const described = operation(endpoint, hasKeys && !endpoint.isPublic);
     paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method]: described };
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'simdformer', version, description: "Models behind OpenAI's API." },
+    info: {
+      title: 'simdformer',
+      version,
+      description: 'Models behind the APIs of OpenAI, Anthropic, Ollama and Cohere.',
+    },
     paths,
     components: {
       schemas: Object.fromEntries(DIALECTS.map(({ errorName, errorSchema }) => [errorName, errorSchema])),

@@ -9,8 +9,21 @@ import { ApiError } from './errors.js';
 import { mediaOf } from './images.js';
 import type { ModelPool } from './model-pool.js';
 import { UnsupportedTaskError } from './pipeline-runner.js';
-import type { JsonSchema, Read, Schema } from './schema.js';
-import { array, boolean, integer, nameOf, number, object, oneOf, optional, pair, string } from './schema.js';
+import {
+  array,
+  boolean,
+  integer,
+  type JsonSchema,
+  nameOf,
+  number,
+  object,
+  oneOf,
+  optional,
+  pair,
+  type Read,
+  type Schema,
+  string,
+} from './schema.js';
 
 /** Maximum number of labels, points and boxes of a request. */
 const MAX_ITEMS = 256;

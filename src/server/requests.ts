@@ -41,7 +41,7 @@ export interface RequestSettings {
   readonly isClosing: () => boolean;
 }
 
-/** Answers a request for an endpoint. Errors become OpenAI's JSON. */
+/** Answers a request for an endpoint. Errors become JSON in the form of the endpoint's API. */
 export async function answer(
   settings: RequestSettings,
   context: Context<NodeBindings>,
@@ -79,7 +79,7 @@ class OngoingRequest {
   async reply(): Promise<Response> {
     const { context, endpoint, settings } = this;
     const { keys } = settings;
-    const key = keys && endpoint.path !== '/health' ? keys.check(authorizationOf(context)) : null;
+    const key = keys && !endpoint.isPublic ? keys.check(authorizationOf(context)) : null;
     this.#client = settings.clientOf(context, key);
     if (settings.isClosing() && endpoint.method === 'post')
       throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
@@ -167,7 +167,7 @@ function logged(error: unknown): string {
 }
 
 /** Returns the header with the API key. Anthropic's clients use another name for it. */
-function authorizationOf({ req }: Context<NodeBindings>): string | undefined {
+export function authorizationOf({ req }: Context<NodeBindings>): string | undefined {
   const key = req.header('x-api-key');
   return req.header('authorization') ?? (key === undefined ? undefined : `Bearer ${key}`);
 }

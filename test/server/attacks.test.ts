@@ -2,8 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RequestEntry } from '../../src/server/index.js';
-import { openai, serve } from '../../src/server/index.js';
+import { openai, type RequestEntry, serve } from '../../src/server/index.js';
 import { type TokenBound, tokenBoundOf } from '../../src/tasks/chat/token-bound.js';
 import { byteTokenizer } from '../constrain/byte-tokenizer.js';
 import { type Served, startServer } from './served.js';

@@ -157,7 +157,8 @@ describe('models in memory', () => {
   });
 
   it('accept durations', () => {
-    expect(['5m', '1h30m', '500ms', '90', '0', 7].map(keepAliveOf)).toEqual([300, 5400, 0.5, 90, 0, 7]);
+    expect(['5m', '1h30m', '500ms', '3µs', '90', '0', 7].map(keepAliveOf)).toEqual([300, 5400, 0.5, 3e-6, 90, 0, 7]);
+    expect(['', '5', '5x', 'm', '1h 5m'].map(keepAliveOf)).toEqual([null, 5, null, null, null]);
     expect(['-1', '-5m', -1].map(keepAliveOf)).toEqual([Infinity, Infinity, Infinity]);
     expect(['', '5', 'm5', '5 m', '1x'].map(keepAliveOf)).toEqual([null, 5, null, null, null]);
   });

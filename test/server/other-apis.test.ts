@@ -306,6 +306,13 @@ describe("Ollama's API", () => {
     await expect(client().delete({ model: 'stories' })).rejects.toThrow('Unknown request URL: DELETE /api/delete');
     const other = await fetch(`${server.url}/api/chat`, { method: 'PUT' });
     expect([other.status, await other.json()]).toEqual([405, { error: 'Not allowed: PUT /api/chat' }]);
+    const bodyOf = async (path: string, method: string) => (await fetch(`${server.url}${path}`, { method })).json();
+    const notFound = { type: 'error', error: { type: 'not_found_error' } };
+    expect(await bodyOf('/v1/messages/batches', 'POST')).toMatchObject(notFound);
+    expect(await bodyOf('/v2/rerank', 'GET')).toMatchObject({ message: 'Not allowed: GET /v2/rerank' });
+    expect(await bodyOf('/v2/chat', 'POST')).toMatchObject({ message: 'Unknown request URL: POST /v2/chat' });
+    for (const path of ['/v1/files', '/nothing'])
+      expect(await bodyOf(path, 'POST')).toEqual({ error: expect.objectContaining({ code: 'unknown_url' }) });
   });
 
   it('embeds one text by the former path', async () => {

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openai } from '../../src/server/index.js';
+import { effortVariables } from '../../src/server/reasoning-effort.js';
 import { type Served, startServer } from './served.js';
 
 interface Choice {
@@ -81,6 +82,14 @@ describe('requests', () => {
     expect(cut.logprobs.tokens).toEqual(logprobs.tokens.slice(0, cut.logprobs.tokens.length));
   });
 
+  it('passes the effort of reasoning to the chat template', async () => {
+    expect(effortVariables('low')).toEqual({ enable_thinking: true, reasoning_effort: 'low' });
+    expect([effortVariables('none').enable_thinking, effortVariables(undefined)]).toEqual([false, {}]);
+    const body = { model: 'stories', messages: [{ role: 'user', content: 'x' }], max_tokens: 2 };
+    expect((await server.post('/v1/chat/completions', { ...body, reasoning_effort: 'low' })).status).toBe(200);
+    expect((await server.post('/v1/messages', { ...body, output_config: { effort: 'max' } })).status).toBe(200);
+  });
+
   it("echoes the given prompt, and refuses unsupported fields by OpenAI's names", async () => {
     const prompt = 'Once  upon\na TIME é';
     expect(await textOf({ prompt, echo: true, temperature: 0 })).toBe(
@@ -91,7 +100,7 @@ describe('requests', () => {
       ['completions', { echo: true, logprobs: 1 }],
       ['chat/completions', { functions: [] }],
       ['chat/completions', { audio: {} }],
-      ['chat/completions', { reasoning_effort: 'low' }],
+      ['chat/completions', { prediction: {} }],
     ] as const) {
       const body = path === 'completions' ? base : { model: 'stories', messages: [{ role: 'user', content: 'x' }] };
       const [param] = Object.keys(fields);
@@ -231,6 +240,43 @@ describe('requests', () => {
     const without = await tokens({ messages });
     expect(await tokens({ messages, tools, tool_choice: 'none' })).toBe(without);
     expect(await tokens({ messages, tools })).toBeGreaterThan(without);
+  });
+
+  it('refuses results of tools that answer no call, as OpenAI does', async () => {
+    const user = { role: 'user', content: 'Weather?' };
+    const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{}' } };
+    const assistant = { role: 'assistant', content: null, tool_calls: [call] };
+    const result = { role: 'tool', tool_call_id: 'call_1', content: 'rain' };
+    const refused = (...messages: object[]) =>
+      refusal('/v1/chat/completions', { model: 'stories', max_tokens: 1, messages });
+    const noCall = {
+      status: 400,
+      message: expect.stringContaining("must be a response to a preceding message with 'tool_calls'"),
+    };
+    expect(await refused(user, result)).toMatchObject({ ...noCall, param: 'messages[1].role' });
+    expect(await refused(user, assistant, user, result)).toMatchObject({ ...noCall, param: 'messages[3].role' });
+    const other = await refused(user, assistant, result, { ...result, tool_call_id: 'call_2' });
+    const message = "Invalid parameter: 'tool_call_id' of 'call_2' not found in 'tool_calls' of previous message.";
+    expect(other).toMatchObject({ status: 400, message, param: 'messages[3].tool_call_id' });
+    const output = { type: 'function_call_output', call_id: 'call_9', output: 'rain' };
+    const response = await refusal('/v1/responses', { model: 'stories', input: [user, output] });
+    const noOutput = 'No tool call found for function call output with call_id call_9.';
+    expect(response).toMatchObject({ status: 400, message: noOutput, param: 'input' });
+  });
+
+  it('reads both headers with keys at every path', async () => {
+    const { stories } = server.models;
+    const app = await openai({ models: { stories }, apiKeys: ['k1'] });
+    app.get('/', (context) => app.status(context));
+    for (const headers of [{ authorization: 'Bearer k1' }, { 'x-api-key': 'k1' }] as Record<string, string>[]) {
+      for (const path of ['/v1/models', '/metrics', '/openapi.json'])
+        expect([path, (await app.request(path, { headers })).status]).toEqual([path, 200]);
+      expect(await (await app.request('/', { headers })).text()).toContain('stories');
+    }
+    const wrong = { 'x-api-key': 'k2' };
+    expect((await app.request('/metrics', { headers: wrong })).status).toBe(401);
+    expect(await (await app.request('/', { headers: wrong })).text()).not.toContain('stories');
+    await app.close();
   });
 
   it('can be mounted in an app with its own keys', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
-import { type LoadedModel, mixDown, type RawImage, readWav, resample } from '../../src/pretrained/index.js';
+import { type ImageBytes, type LoadedModel, mixDown, readWav, resample } from '../../src/pretrained/index.js';
 import { type OpenAIApp, openai } from '../../src/server/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { expectAlike } from '../tasks/alike.js';
@@ -128,7 +128,7 @@ describe('unusual files', async () => {
   describe.each(files)('a %s picture', (_, makeFile, seen) => {
     it.each(seeing)('$task', async (given) => {
       const file = await makeFile();
-      const image: RawImage = { width: WIDTH, height: HEIGHT, data: seen };
+      const image: ImageBytes = { width: WIDTH, height: HEIGHT, data: seen };
       expect(await call(given, file)).toEqual(await call(given, image));
       const upright = await pngOf(seen).toBuffer();
       expect(await overHttp(given, file)).toEqual(await overHttp(given, upright));

@@ -1,5 +1,6 @@
 // Bodies of requests in Ollama's API.
 
+import { DURATION } from '../keep-alive.js';
 import {
   anyObject,
   anyOf,
@@ -20,8 +21,6 @@ import {
 const INT = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 /** Beyond these limits, different numbers of a request's JSON would become the same number. */
 const SAFE = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
-/** A duration in the form of Go. */
-const DURATION = '^-?(\\d+(\\.\\d+)?|(\\d+(\\.\\d+)?(h|ms|m|s|us|ns))+)$';
 
 const noEffect = optional(anyOf('a number or true or false', number(SAFE), boolean()));
 

@@ -1,6 +1,7 @@
 // Requests of Ollama's API as chats of OpenAI's API.
 
 import type { ConversationRequest } from '../conversation.js';
+import { effortVariables } from '../reasoning-effort.js';
 import type { ChatBody } from './bodies.js';
 
 /** Converts a request to the form of OpenAI's chats. */
@@ -45,10 +46,7 @@ export function requestOf({
     tools,
     max_tokens: max !== undefined && max > 0 ? max : undefined,
     response_format: formatOf(wanted),
-    chat_template_kwargs:
-      think === undefined
-        ? undefined
-        : { enable_thinking: think !== false, ...(typeof think === 'string' ? { reasoning_effort: think } : {}) },
+    chat_template_kwargs: typeof think === 'boolean' ? { enable_thinking: think } : effortVariables(think),
   } as unknown as ConversationRequest;
 }
 

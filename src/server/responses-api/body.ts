@@ -1,5 +1,6 @@
 // Bodies of requests in OpenAI's Responses API.
 
+import { EFFORTS } from '../reasoning-effort.js';
 import {
   anyObject,
   anyOf,
@@ -134,7 +135,7 @@ export const responseBody = (model: Schema<string>) =>
     text: optional(object({ format: optional(format), verbosity: refusedField('say it in a message') })),
     reasoning: optional(
       object({
-        effort: optional(oneOf(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
+        effort: optional(oneOf(EFFORTS)),
         summary: optional(oneOf(['auto', 'concise', 'detailed'])),
       }),
     ),

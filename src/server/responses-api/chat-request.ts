@@ -2,6 +2,7 @@
 
 import type { ConversationRequest } from '../conversation.js';
 import { ApiError } from '../errors.js';
+import { effortVariables } from '../reasoning-effort.js';
 import type { Read } from '../schema.js';
 import type { messageContent, ResponseRequest } from './body.js';
 import { idOf } from './items.js';
@@ -33,10 +34,7 @@ export function requestOf(body: ResponseRequest, messages: readonly object[]): C
     tool_choice: typeof choice === 'object' ? { type: 'function', function: { name: choice.name } } : choice,
     parallel_tool_calls: body.parallel_tool_calls,
     response_format: wanted?.type === 'json_schema' ? { type: wanted.type, json_schema: wanted } : wanted,
-    chat_template_kwargs: reasoning?.effort && {
-      enable_thinking: reasoning.effort !== 'none',
-      reasoning_effort: reasoning.effort,
-    },
+    chat_template_kwargs: effortVariables(reasoning?.effort),
   } as ConversationRequest;
 }
 
@@ -63,6 +61,17 @@ export function messagesOf(input: ResponseRequest['input']): object[] {
     reasoning = reasoningText === '' ? {} : { reasoning_content: reasoningText };
   }
   return messages;
+}
+
+/** Throws ApiError 400 for the output of a tool that no item before it calls, as OpenAI does. */
+export function checkOutputs(messages: readonly object[]): void {
+  const called = new Set<string>();
+  for (const message of messages as readonly { tool_calls?: { id: string }[]; tool_call_id?: string }[]) {
+    for (const { id } of message.tool_calls ?? []) called.add(id);
+    const { tool_call_id: output } = message;
+    if (output === undefined || called.has(output)) continue;
+    throw new ApiError(400, `No tool call found for function call output with call_id ${output}.`, null, 'input');
+  }
 }
 
 /**

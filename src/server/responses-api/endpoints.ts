@@ -7,7 +7,7 @@ import { constant, count, listOf, nullable, shape, text } from '../openapi-schem
 import type { Schema } from '../schema.js';
 import { ResponseAnswer } from './answer.js';
 import { responseBody } from './body.js';
-import { inputItems, messagesOf, requestOf } from './chat-request.js';
+import { checkOutputs, inputItems, messagesOf, requestOf } from './chat-request.js';
 import { ResponseStore } from './response-store.js';
 
 const RESPONSE = shape({
@@ -87,6 +87,7 @@ function createResponse(name: Schema<string>, store: ResponseStore): Endpoint {
       const { body, prefixScope } = call;
       const before = body.previous_response_id ? store.get(body.previous_response_id, prefixScope).messages : [];
       const messages = [...before, ...messagesOf(body.input)];
+      checkOutputs(messages);
       const conversation = await converse(call, requestOf(body, messages));
       const answer = new ResponseAnswer(conversation, call);
       const keep = () => {
