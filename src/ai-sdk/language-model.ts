@@ -8,8 +8,7 @@ import type {
   SharedV4Warning,
 } from '@ai-sdk/provider';
 import { type AnswerEnd, type AnswerPiece, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
-import type { LocalModels, ModelId } from '../frameworks/local-models.js';
-import { nameOf } from '../frameworks/local-models.js';
+import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { streamOf } from '../frameworks/stream-of.js';
 import { templateOf } from '../frameworks/template.js';
 import type { ChatAnswer } from '../tasks/index.js';

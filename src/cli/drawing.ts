@@ -1,12 +1,12 @@
 // Boxes and masks on images.
 
 import { atOnce } from '../core/slices.js';
-import { type RawImage, rgbOf } from '../pretrained/processors/image.js';
+import { type ImageBytes, rgbOf } from '../pretrained/processors/image.js';
 import type { DetectedObject } from '../tasks/index.js';
 import { colorOf } from './colors.js';
 
 /** Returns the image with a colored frame around each object. Frames of objects with higher scores cover others. */
-export function withBoxes(image: RawImage, objects: readonly Pick<DetectedObject, 'box'>[]): RawImage {
+export function withBoxes(image: ImageBytes, objects: readonly Pick<DetectedObject, 'box'>[]): ImageBytes {
   const { width, height, data } = atOnce(rgbOf(image));
   const drawn = Uint8Array.from(data);
   const thickness = Math.max(1, Math.round(Math.max(width, height) / 400));
@@ -26,12 +26,12 @@ export function withBoxes(image: RawImage, objects: readonly Pick<DetectedObject
 }
 
 /** Returns the image, half covered by the color of each mask. The first mask covers others. */
-export function withMasks(image: RawImage, masks: readonly RawImage[]): RawImage {
+export function withMasks(image: ImageBytes, masks: readonly ImageBytes[]): ImageBytes {
   const { width, height, data } = atOnce(rgbOf(image));
   const drawn = Uint8Array.from(data);
   for (let i = masks.length - 1; i >= 0; i--) {
     const color = colorOf(i);
-    const mask = masks[i] as RawImage;
+    const mask = masks[i] as ImageBytes;
     for (let index = 0; index < mask.data.length; index++)
       if (mask.data[index] === 255)
         for (const [c, value] of color.entries()) drawn[index * 3 + c] = ((data[index * 3 + c] as number) + value) >> 1;

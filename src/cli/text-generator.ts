@@ -15,6 +15,8 @@ export interface TextGenerator {
   readonly model: Model;
   /** True if the output continues the input, as in decoder-only models. */
   readonly continuesInput: boolean;
+  /** True if a text that exceeds the model's length continues from its last tokens, which are read for each new one. */
+  readonly cropsContext: boolean;
   /** Throws ArgumentError, with `name` for the text, if the model cannot read it. */
   encode(text: string, name: string): number[];
   decode(ids: Iterable<number>): string;
@@ -39,6 +41,7 @@ export async function openGenerator(
   return {
     model,
     continuesInput: model.config.encoderLayers === 0,
+    cropsContext: model.config.encoderLayers === 0,
     encode: (text, textName) => encodeInput(model, text, textName),
     decode: (ids) => target.decode(ids),
   };
@@ -58,6 +61,7 @@ async function pretrainedGenerator(
   return {
     model,
     continuesInput: model.encoder === null,
+    cropsContext: false, // reading thousands of tokens for each new one would take minutes
     encode: (text) => encodeData(tokenizer, text, { addSpecial: true }),
     decode: (ids) => tokenizer.decode(ids),
   };

@@ -1,7 +1,6 @@
 // Names of members in JSON that is being written. A grammar cannot say that the names of an object differ.
 
-import type { ConfigurationSet, Recognizer } from './recognizer.js';
-import { EMPTY_SET } from './recognizer.js';
+import { type ConfigurationSet, EMPTY_SET, type Recognizer } from './recognizer.js';
 import type { TokenTrie } from './token-trie.js';
 
 const QUOTE = 0x22;

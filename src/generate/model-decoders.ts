@@ -34,6 +34,7 @@ const registry = new WeakMap<Generative, ModelDecoders | null>();
 export function decodersOf(model: Generative): ModelDecoders {
   const known = registry.get(model);
   if (known === null) throw new DisposedError('generate: the model was disposed of; load or create it again');
+  model.device.assertOpen('generate');
   const decoders = known ?? { idle: [], busy: new Set(), otherDecoders: new Set(), shared: new Map() };
   registry.set(model, decoders);
   return decoders;

@@ -167,7 +167,7 @@ export class PromptCache {
    * resumable. Returns its length.
    */
   reuse(context: readonly number[]): number {
-    const length = Math.min(commonLength(this.#tokens, context), context.length - 1);
+    const length = reusableLength(this.#tokens, context);
     this.#shorten(sharable(this.model, context, length, this.#promptLength));
     this.#promptLength = context.length;
     return this.#tokens.length;
@@ -341,4 +341,12 @@ export function commonLength(a: readonly number[], b: readonly number[]): number
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;
   return length;
+}
+
+/**
+ * Returns the number of prompt tokens that a cache of a text already has. The last prompt token never counts, because it
+ * must be read to get the logits after it.
+ */
+export function reusableLength(cached: readonly number[], prompt: readonly number[]): number {
+  return Math.min(commonLength(cached, prompt), prompt.length - 1);
 }

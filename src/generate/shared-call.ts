@@ -32,14 +32,14 @@ export class SharedCall {
 
   /**
    * Returns null for a call that must run alone: with beams, a PromptCache, drafts, attention maps, or `cropContext`.
-   * It is also null if the model cannot share a batch, or if the call fills a batch. Prompts that rotate by the longest
-   * of them stay together.
+   * It is also null if the model cannot share a batch, or if the call has more sequences than a batch. Prompts that rotate
+   * by the longest of them stay together.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): SharedCall | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, sequencesPerInput } = plan;
     const isUnsharable = options.cache !== undefined || options.draft !== undefined;
     if (numBeams > 1 || cropContext || outputAttentions || isUnsharable || !canShare(model)) return null;
-    if (inputs.length * sequencesPerInput > plan.batchSize) return null; // the call fills a batch
+    if (inputs.length * sequencesPerInput > plan.batchSize) return null;
     if (new Set(inputs.map(({ prompt }) => model.rotaryKey?.(prompt.length))).size > 1) return null;
     return new SharedCall(model, SharedBatch.of(model, { cacheType, maxLength: model.maxLength }), options);
   }

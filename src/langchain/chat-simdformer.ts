@@ -17,7 +17,7 @@ import type { Runnable } from '@langchain/core/runnables';
 import { convertToOpenAITool } from '@langchain/core/utils/function_calling';
 import { toJsonSchema } from '@langchain/core/utils/json_schema';
 import type { ResponseFormat } from '../constrain/index.js';
-import { checkOptions } from '../core/check.js';
+import { checkKnown, checkOptions } from '../core/check.js';
 import { type AnswerEnd, planAnswer, streamAnswer } from '../frameworks/answer.js';
 import { checkModel, LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { type SamplingSettings, samplingKinds, samplingOf } from '../frameworks/sampling.js';
@@ -78,11 +78,12 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     return 'ChatSimdformer';
   }
 
-  /** Throws ArgumentError for fields of other kinds. */
+  /** Throws ArgumentError for unknown fields and for fields of other kinds. */
   constructor(fields: ChatSimdformerFields) {
     super(fields);
     const { model, loadOptions, ...settings } = fields;
     checkModel('ChatSimdformer', model, loadOptions);
+    checkKnown('ChatSimdformer', settings, [...SETTINGS, ...FIELDS]);
     this.#models = new LocalModels(loadOptions);
     this.#id = model;
     this.#settings = pickSettings(settings);
@@ -238,6 +239,21 @@ const SETTINGS = [
   'variables',
   'generation',
 ] as const satisfies readonly (keyof ChatSimdformerSettings)[];
+
+/** The fields of LangChain's chat models. */
+const FIELDS = [
+  'verbose',
+  'callbacks',
+  'callbackManager',
+  'tags',
+  'metadata',
+  'cache',
+  'onFailedAttempt',
+  'maxConcurrency',
+  'maxRetries',
+  'disableStreaming',
+  'outputVersion',
+] as const;
 
 /** Returns the settings among options. Throws ArgumentError for settings of other kinds. */
 function pickSettings(options: ChatSimdformerSettings): ChatSimdformerSettings {

@@ -1,5 +1,5 @@
 import { Embeddings, type EmbeddingsParams } from '@langchain/core/embeddings';
-import { checkOptions } from '../core/check.js';
+import { checkKnown, checkOptions } from '../core/check.js';
 import { embed } from '../frameworks/embed.js';
 import { checkModel, LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
 
@@ -25,10 +25,11 @@ export class SimdformerEmbeddings extends Embeddings {
   readonly #id: ModelId;
   readonly #dimensions: number | undefined;
 
-  /** Throws ArgumentError for fields of other kinds. */
+  /** Throws ArgumentError for unknown fields and for fields of other kinds. */
   constructor({ model, dimensions, loadOptions, ...params }: SimdformerEmbeddingsFields) {
     super(params);
     checkModel('SimdformerEmbeddings', model, loadOptions);
+    checkKnown('SimdformerEmbeddings', params, ['maxConcurrency', 'maxRetries', 'onFailedAttempt']);
     checkOptions('SimdformerEmbeddings', { dimensions }, { dimensions: 'count' });
     this.#models = new LocalModels(loadOptions);
     this.#id = model;

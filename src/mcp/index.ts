@@ -5,8 +5,7 @@ import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema } fr
 import { planAnswer, streamAnswer } from '../frameworks/answer.js';
 import { ArgumentError } from '../index.js';
 import { type ChatModel, ContextFullError, type Pipeline } from '../tasks/index.js';
-import type { Found } from './folder-index.js';
-import { FolderIndex } from './folder-index.js';
+import { FolderIndex, type Found } from './folder-index.js';
 
 export interface FolderServerOptions {
   readonly folder: string;

@@ -43,6 +43,8 @@ export interface LengthBatchesOptions {
   /** @internal */
   // biome-ignore lint/suspicious/noExplicitAny: whatever the examples are
   fingerprint?: ((examples: readonly any[]) => number) | undefined;
+  /** @internal The function that the caller of `fit` or of another function knows. */
+  op?: string | undefined;
 }
 
 function sidesLength({ source, target }: Example<Row, Row>): number {
@@ -59,15 +61,16 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
   examples: readonly Example<Source, Target>[],
   options: LengthBatchesOptions = {},
 ): Batches<Source, Target> {
-  const kinds = { tokens: 'count', seed: 'seed', tokensOf: 'function', fingerprint: 'function' } as const;
+  const kinds = { tokens: 'count', seed: 'seed', tokensOf: 'function', fingerprint: 'function', op: 'string' } as const;
   const { tokens = 4096, seed = 0, ...batchOptions } = checkOptions('lengthBatches', options, kinds);
-  if (batchOptions.tokensOf === undefined) checkExamples(examples);
+  const { op = 'lengthBatches' } = batchOptions;
+  if (batchOptions.tokensOf === undefined) checkExamples(op, examples);
   const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = batchOptions;
-  if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
+  if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const lengths = examples.map(tokensOf);
   lengths.forEach((length, i) => {
     if (length > tokens || length === 0) {
-      throw new ArgumentError(`lengthBatches: example ${i} has ${length} tokens, a batch may have 1 to ${tokens}`);
+      throw new ArgumentError(`${op}: example ${i} has ${length} tokens, a batch may have 1 to ${tokens}`);
     }
   });
   const sorted = [...lengths].sort((a, b) => a - b);
@@ -114,11 +117,21 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
  */
 export function shuffledBatches<Item>(
   examples: readonly Item[],
-  options: { size: number; seed?: number | undefined; fingerprint?: ((items: readonly Item[]) => number) | undefined },
+  options: {
+    size: number;
+    seed?: number | undefined;
+    fingerprint?: ((items: readonly Item[]) => number) | undefined;
+    /** @internal */
+    op?: string | undefined;
+  },
 ): { readonly perEpoch: number; readonly fingerprint: number | undefined; batch(n: number): readonly Item[] } {
-  const op = 'shuffledBatches';
-  const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
-  const { size, seed = 0, fingerprint: itemFingerprint } = checkOptions(op, options, kinds);
+  const kinds = { size: 'count', seed: 'seed', fingerprint: 'function', op: 'string' } as const;
+  const {
+    size,
+    seed = 0,
+    fingerprint: itemFingerprint,
+    op = 'shuffledBatches',
+  } = checkOptions('shuffledBatches', options, kinds);
   checkNumber(op, 'size', size, isCount, 'a positive integer'); // untyped callers may omit it
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);
@@ -180,16 +193,14 @@ export function windowBatches(
   };
 }
 
-function checkExamples(examples: readonly Example<Row, Row>[]): void {
+function checkExamples(op: string, examples: readonly Example<Row, Row>[]): void {
   if (!Array.isArray(examples))
-    throw new ArgumentError(`lengthBatches: the examples are ${describeValue(examples)}, expected an array`);
+    throw new ArgumentError(`${op}: the examples are ${describeValue(examples)}, expected an array`);
   const isTokens = (ids: unknown) => Array.isArray(ids) || ArrayBuffer.isView(ids);
   for (const [i, example] of examples.entries()) {
-    if (!isTokens(example?.target)) throw new ArgumentError(`lengthBatches: example ${i} has no target`);
+    if (!isTokens(example?.target)) throw new ArgumentError(`${op}: example ${i} has no target`);
     const { source } = example;
     if (source === undefined || isTokens(source)) continue;
-    throw new ArgumentError(
-      `lengthBatches: the source of example ${i} is ${describeValue(source)}, expected token ids`,
-    );
+    throw new ArgumentError(`${op}: the source of example ${i} is ${describeValue(source)}, expected token ids`);
   }
 }

@@ -23,12 +23,15 @@ interface WholeBatches {
   batch(n: number): readonly unknown[];
 }
 
+/** The function that the errors of batches name. */
+const OP = 'fit';
+
 /** Makes the reader of `data` by the options of `fit`. Throws the errors of the functions that make batches. */
 export function readerOf(data: Data, learner: Learner, options: FitOptions): Reader {
   const { batchSize, batchTokens = 4096, shuffleBuffer, seed = 0 } = options;
   const tokensOf = (item: unknown) => learner.tokensOf(item);
   if (!('batch' in Object(data) || Array.isArray(data))) {
-    const limits = { size: batchSize, tokens: batchTokens, tokensOf, buffer: shuffleBuffer, seed };
+    const limits = { size: batchSize, tokens: batchTokens, tokensOf, buffer: shuffleBuffer, seed, op: OP };
     const stream = streamBatches(data as ExampleStream<unknown>, limits);
     return {
       perEpoch: null,
@@ -41,8 +44,9 @@ export function readerOf(data: Data, learner: Learner, options: FitOptions): Rea
   const { fingerprintOf } = learner;
   const batches = ((): WholeBatches => {
     if (!Array.isArray(data)) return data as WholeBatches;
-    if (batchSize !== undefined) return shuffledBatches(data, { size: batchSize, seed, fingerprint: fingerprintOf });
-    const tokens = { tokens: batchTokens, seed };
+    if (batchSize !== undefined)
+      return shuffledBatches(data, { size: batchSize, seed, fingerprint: fingerprintOf, op: OP });
+    const tokens = { tokens: batchTokens, seed, op: OP };
     return lengthBatches(data, learner.isPaired ? tokens : { ...tokens, tokensOf, fingerprint: fingerprintOf });
   })();
   return {

@@ -20,6 +20,8 @@ export interface StreamOptions<Item> {
   readonly buffer?: number | undefined;
   /** Seed of the order of examples. Default: 0. */
   readonly seed?: number | undefined;
+  /** @internal The function that errors name. */
+  op?: string | undefined;
 }
 
 /** An endless sequence of batches. Batch n depends only on the examples, n and the seed. */
@@ -32,6 +34,15 @@ export interface StreamBatches<Item> {
 }
 
 const SHUFFLE_STREAM = 0x57e4a6;
+
+const KINDS = {
+  size: 'count',
+  tokens: 'count',
+  tokensOf: 'function',
+  buffer: 'count',
+  seed: 'seed',
+  op: 'string',
+} as const;
 
 /** One pass over the examples. */
 interface Pass<Item> {
@@ -52,10 +63,15 @@ export function streamBatches<Item>(
   examples: ExampleStream<Item>,
   options: StreamOptions<Item> = {},
 ): StreamBatches<Item> {
-  const op = 'streamBatches';
-  const kinds = { size: 'count', tokens: 'count', tokensOf: 'function', buffer: 'count', seed: 'seed' } as const;
-  const { size, tokens = 4096, tokensOf = () => 1, buffer = 8192, seed = 0 } = checkOptions(op, options, kinds);
-  return new StreamReader(examples, { size, tokens, tokensOf, buffer }, seed);
+  const {
+    size,
+    tokens = 4096,
+    tokensOf = () => 1,
+    buffer = 8192,
+    seed = 0,
+    op = 'streamBatches',
+  } = checkOptions('streamBatches', options, KINDS);
+  return new StreamReader(examples, { size, tokens, tokensOf, buffer, op }, seed);
 }
 
 class StreamReader<Item> implements StreamBatches<Item> {
@@ -115,7 +131,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
   #begin(epoch: number): Pass<Item> {
     this.#opened++;
     const random = new Random(this.#seed, SHUFFLE_STREAM + epoch);
-    return { epoch, batches: drawn(open(this.#examples), this.#limits, random), next: 0 };
+    return { epoch, batches: drawn(open(this.#limits.op, this.#examples), this.#limits, random), next: 0 };
   }
 
   /** Returns the next batch of a pass; undefined at its end, when the number of batches becomes known. */
@@ -125,23 +141,22 @@ class StreamReader<Item> implements StreamBatches<Item> {
       pass.next++;
       return value;
     }
-    if (pass.next === 0) throw new ArgumentError(nothingIn(this.#examples, pass.epoch, this.#opened > 1));
+    if (pass.next === 0)
+      throw new ArgumentError(nothingIn(this.#limits.op, this.#examples, pass.epoch, this.#opened > 1));
     this.#perEpoch = pass.next;
     return undefined;
   }
 }
 
-function nothingIn<Item>(examples: ExampleStream<Item>, epoch: number, isAgain: boolean): string {
+function nothingIn<Item>(op: string, examples: ExampleStream<Item>, epoch: number, isAgain: boolean): string {
   const again = isAgain && typeof examples !== 'function' ? ': it can be read once; give a function that opens it' : '';
-  return `streamBatches: there are no examples in epoch ${epoch}${again}`;
+  return `${op}: there are no examples in epoch ${epoch}${again}`;
 }
 
-function open<Item>(examples: ExampleStream<Item>): AsyncIterable<Item> | Iterable<Item> {
+function open<Item>(op: string, examples: ExampleStream<Item>): AsyncIterable<Item> | Iterable<Item> {
   const opened = typeof examples === 'function' ? examples() : examples;
   if (Symbol.asyncIterator in Object(opened) || Symbol.iterator in Object(opened)) return opened;
-  throw new ArgumentError(
-    `streamBatches: the examples are ${describeValue(opened)}, expected an iterable or async iterable`,
-  );
+  throw new ArgumentError(`${op}: the examples are ${describeValue(opened)}, expected an iterable or async iterable`);
 }
 
 interface Limits<Item> {
@@ -149,6 +164,7 @@ interface Limits<Item> {
   readonly tokens: number;
   readonly tokensOf: (item: Item) => number;
   readonly buffer: number;
+  readonly op: string;
 }
 
 /** Fills the buffer, and yields batches drawn from it once it is full. */
@@ -166,7 +182,7 @@ async function* drawn<Item>(
 }
 
 /** Takes a batch from the buffer: a random example, then random others (with `size`) or those of the nearest length. */
-function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, random: Random): Item[] {
+function draw<Item>(held: Item[], { size, tokens, tokensOf, op }: Limits<Item>, random: Random): Item[] {
   const first = take(held, random.below(held.length));
   if (size !== undefined) {
     const batch = [first];
@@ -175,7 +191,7 @@ function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, rand
   }
   const length = tokensOf(first);
   if (!(length > 0 && length <= tokens))
-    throw new ArgumentError(`streamBatches: an example has ${length} tokens, a batch may have 1 to ${tokens}`);
+    throw new ArgumentError(`${op}: an example has ${length} tokens, a batch may have 1 to ${tokens}`);
   // Among examples of equal distance in length, their order in the buffer decides, which is random.
   const near = held.map((item, i) => ({ i, length: tokensOf(item) }));
   near.sort((a, b) => Math.abs(a.length - length) - Math.abs(b.length - length) || a.i - b.i);

@@ -24,3 +24,17 @@ it('a temperature of 0 chooses the most probable tokens', async () => {
   expect(await run('--temperature', '0', '--n-best', '2')).toEqual(await run('--n-best', '2'));
   expect((await run('--temperature', '-1')).stderr).toContain('Expected a number, 0 or more.');
 });
+
+it('run refuses a text that leaves no room, and continues the other lines to their end', async () => {
+  const run = (args: string[], input = '') =>
+    simdformer(['run', 'test/data/checkpoints/tinystories-656k', ...args], { input });
+  const [fitting, long] = [130, 300].map((n) => 'Tom had a red ball. '.repeat(n)) as [string, string];
+  const alone = await run(['Tom had a']);
+  const { code, stdout, stderr } = await run([], `${long}\nTom had a\n${fitting}`);
+  expect([code, stdout.startsWith(alone.stdout)]).toEqual([1, true]);
+  expect(stderr).toMatch(/line 1 is left out: it has \d+ tokens, but the model's maxLength is 512: shorten it\n$/);
+  const more = await run([fitting, '--max-tokens', '200']);
+  expect(more.stderr).toMatch(
+    /the text has \d+ tokens, and --max-tokens is 200, but .* 512: shorten it, or lower --max/,
+  );
+});

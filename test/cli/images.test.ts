@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
 import { decodeImage, encodeImage } from '../../src/pretrained/processors/decode-image.js';
-import type { RawImage } from '../../src/pretrained/processors/image.js';
+import type { ImageBytes } from '../../src/pretrained/processors/image.js';
 import { Chat, pipeline } from '../../src/tasks/index.js';
 import detections from '../tasks/detections.json' with { type: 'json' };
 import answers from '../tasks/document-answers.json' with { type: 'json' };
@@ -27,7 +27,7 @@ function checkpoint(name: string, files: Record<string, object>): string {
 }
 
 /** Pixels whose color is halfway between that of the picture and the given one. */
-function covered({ data: drawn }: RawImage, color: string): number[] {
+function covered({ data: drawn }: ImageBytes, color: string): number[] {
   const wanted = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
   return Array.from({ length: WIDTH * HEIGHT }, (_, i) => i).filter((i) =>
     wanted.every((byte, c) => drawn[i * 3 + c] === (data[i * 3 + c]! + byte) >> 1),

@@ -15,8 +15,7 @@ import {
 } from '../../src/finetune/index.js';
 import { AdamW, fit, loadModel } from '../../src/index.js';
 import type { LoadModelOptions } from '../../src/pretrained/load-model.js';
-import type { ExampleStream, Objective } from '../../src/train/index.js';
-import { constant } from '../../src/train/index.js';
+import { constant, type ExampleStream, type Objective } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 2);

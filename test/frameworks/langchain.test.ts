@@ -113,6 +113,15 @@ describe('ChatSimdformer', () => {
     expect([text, additional_kwargs.reasoning_content]).toEqual(['Yes.', 'Is it so?']);
   });
 
+  it('refuses unknown fields', () => {
+    const unknown = { temprature: 1 } as object;
+    expect(() => new ChatSimdformer({ model: 'm', ...unknown })).toThrow(
+      /ChatSimdformer: there is no option temprature/,
+    );
+    expect(() => new SimdformerEmbeddings({ model: 'm', ...unknown })).toThrow(/no option temprature/);
+    new ChatSimdformer({ model: 'm', tags: ['a'], verbose: false, maxRetries: 1 });
+  });
+
   it('refuses images', async () => {
     const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } };
     await expect(chat.invoke([new HumanMessage({ content: [image] })])).rejects.toThrow(/'image_url', expected text/);

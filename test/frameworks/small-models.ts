@@ -3,8 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConstrainOptions, constrain, type ResponseFormat } from '../../src/constrain/index.js';
-import type { Device } from '../../src/index.js';
-import { createDevice, loadModel, loadTextModel } from '../../src/index.js';
+import { createDevice, type Device, loadModel, loadTextModel } from '../../src/index.js';
 import type { LoadedModel, TextModel } from '../../src/pretrained/index.js';
 import { parseTokenizer } from '../../src/tokenizers/index.js';
 import { Scripted } from '../tasks/scripted-model.js';

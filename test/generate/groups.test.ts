@@ -1,7 +1,6 @@
 // Diverse beam search, compared with transformers before version 5 (make_groups.py).
 import { afterAll, describe, expect, it } from 'vitest';
-import type { GenerateOptions } from '../../src/index.js';
-import { createDevice } from '../../src/index.js';
+import { createDevice, type GenerateOptions } from '../../src/index.js';
 import groups from './groups.json' with { type: 'json' };
 import { optionsFor, referenceModels } from './reference-models.js';
 import { inputs, makeModel } from './small-model.js';

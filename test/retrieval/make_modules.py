@@ -99,6 +99,8 @@ CASES = {
     **{name: dict(base="pooling-cls", modules=[MEAN, dense(24, 3, name)]) for name in ACTIVATIONS.split()},
     "another class than torch's": dict(base="pooling-cls", modules=[MEAN, {**dense(24, 3), "config": {**dense(24, 3)["config"], "activation_function": "package.ReLU"}}]),
     "named vectors": dict(base="pooling-cls", modules=[MEAN, dense(24, 4, "Tanh", module_output_name="hidden"), dense(4, 3, module_input_name="hidden", module_output_name="sentence_embedding")]),
+    "a norm of vectors that are missing": dict(base="pooling-cls", modules=[dict(type=f"{BASE}.normalize.Normalize", config={}), MEAN]),
+    "a norm of texts, which are missing": dict(kind="tokens", base="colbert-st6", modules=[dense(24, 4, **TOKENS), dict(type=f"{BASE}.normalize.Normalize", config={})]),
     "weights of words": dict(base="pooling-cls", modules=[word_weights(81), pooling(["mean", "weightedmean", "mean_sqrt_len_tokens"])]),
     "weights of layers": dict(base="pooling-cls", settings={"config.json": dict(output_hidden_states=True)}, modules=[LAYERS, MEAN]),
     "weights of layers that the model does not keep": dict(base="pooling-cls", modules=[LAYERS, MEAN]),

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/core/errors.js';
 import { type Example, lengthBatches, windowBatches } from '../../src/train/batches.js';
+import { fit } from '../../src/train/fit.js';
+import { deviceFor } from '../describe-op.js';
+import { best } from '../models/small-models.js';
+import { common, smallModel } from './task.js';
 
 const examples: Example[] = Array.from({ length: 500 }, (_, i) => ({
   source: Array.from({ length: 1 + ((i * 7) % 13) }, () => i),
@@ -72,4 +76,19 @@ describe('windowBatches', () => {
       /100000000 windows of 8 tokens are too many: a batch has/,
     );
   });
+});
+
+it('errors of batches that fit makes name fit', async () => {
+  const device = await deviceFor(best, 1);
+  const model = smallModel(device);
+  const run = (data: unknown, more: object = {}) => fit(model, data as never, { ...common, steps: 1, ...more });
+  await expect(run([])).rejects.toThrow(/^fit: there are no examples/);
+  await expect(run([], { batchSize: 2, batchTokens: undefined })).rejects.toThrow(/^fit: there are no examples/);
+  await expect(run([{ source: [1] }])).rejects.toThrow(/^fit: example 0 has no target/);
+  const long = { source: [1, 2], target: [1, 2, 3] };
+  await expect(run([long], { batchTokens: 4 })).rejects.toThrow(
+    /^fit: example 0 has 5 tokens, a batch may have 1 to 4/,
+  );
+  const stream = async function* () {};
+  await expect(run(stream)).rejects.toThrow(/^fit: there are no examples in epoch 0/);
 });

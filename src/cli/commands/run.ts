@@ -1,7 +1,8 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
-import { OPTION_TABLE } from '../../generate/option-table.js';
+
+import { DEFAULT_NEW_TOKENS, OPTION_TABLE } from '../../generate/option-table.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { openDevice, printJson } from '../common.js';
@@ -74,9 +75,8 @@ async function generateTexts(name: string, texts: string[], options: RunOptions,
   using device = await openDevice(command);
   using _exiting = exiting();
   const generator = await openGenerator(device, name, options.weights);
-  const { model, continuesInput } = generator;
-  // A text that exceeds the model's length continues from its last tokens.
-  const settings = { ...generateOptions(options), cropContext: continuesInput };
+  const { model, continuesInput, cropsContext } = generator;
+  const settings = { ...generateOptions(options), cropContext: cropsContext };
   const hasOneOutput = settings.numBeams === 1 && options.nBest === 1;
   const canStream = continuesInput && process.stdout.isTTY && hasOneOutput && !options.json;
   const results: Result[] = [];
@@ -84,7 +84,7 @@ async function generateTexts(name: string, texts: string[], options: RunOptions,
   let { seed } = options;
   for await (const batch of inputTexts(texts)) {
     showsInput ||= batch.length > 1;
-    const inputs = batch.flatMap((text) => encodeText(generator, text) ?? []);
+    const inputs = batch.flatMap((text) => encodeText(generator, text, options.maxTokens) ?? []);
     if (inputs.length === 0) continue;
     const seeded = { ...settings, seed };
     seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // later texts use new random numbers
@@ -92,16 +92,18 @@ async function generateTexts(name: string, texts: string[], options: RunOptions,
       await printStream(generator, inputs[0] as EncodedText, seeded);
       continue;
     }
-    const generated = await model.generate(
-      inputs.map(({ ids }) => ids),
-      seeded,
-    );
-    generated.sequences.forEach((ids, i) => {
-      const input = (inputs[generated.inputs[i] as number] as EncodedText).text;
-      const output = generator.decode(ids);
-      if (options.json) results.push({ input, output, score: generated.scores[i] as number });
-      else console.log(continuesInput ? input + output : showsInput ? `${input}\t${output}` : output);
-    });
+    for (const together of roomy(inputs, generator)) {
+      const generated = await model.generate(
+        together.map(({ ids }) => ids),
+        seeded,
+      );
+      generated.sequences.forEach((ids, i) => {
+        const input = (together[generated.inputs[i] as number] as EncodedText).text;
+        const output = generator.decode(ids);
+        if (options.json) results.push({ input, output, score: generated.scores[i] as number });
+        else console.log(continuesInput ? input + output : showsInput ? `${input}\t${output}` : output);
+      });
+    }
   }
   if (options.json) printJson(results);
 }
@@ -118,16 +120,40 @@ interface Result {
 }
 
 /** Encodes a text. An error in a line does not stop the following lines, but it sets the exit code. */
-function encodeText(generator: TextGenerator, { name, isLine, read }: InputText): EncodedText | undefined {
+function encodeText(
+  generator: TextGenerator,
+  { name, isLine, read }: InputText,
+  maxTokens: number | undefined,
+): EncodedText | undefined {
   try {
     const text = read();
-    return { text, ids: generator.encode(text, name) };
+    const ids = generator.encode(text, name);
+    if (generator.continuesInput && !generator.cropsContext)
+      checkRoom(isLine ? 'it' : name, ids.length, maxTokens, generator.model.maxLength);
+    return { text, ids };
   } catch (error) {
     if (!isLine || !(error instanceof ArgumentError)) throw error;
     console.error(`simdformer: ${name} is left out: ${error.message}`);
     process.exitCode = EXIT.failed;
     return undefined;
   }
+}
+
+/** Throws ArgumentError for a text that leaves no room for its continuation. */
+function checkRoom(name: string, length: number, maxTokens: number | undefined, maxLength: number): void {
+  if (length + (maxTokens ?? 1) - 1 <= maxLength) return;
+  const wanted = maxTokens === undefined ? '' : `, and --max-tokens is ${maxTokens}`;
+  const toDo = length > maxLength ? 'shorten it' : 'shorten it, or lower --max-tokens';
+  throw new ArgumentError(`${name} has ${length} tokens${wanted}, but the model's maxLength is ${maxLength}: ${toDo}`);
+}
+
+/** Puts texts together, unless a long one would leave less room for the outputs of the others. */
+function roomy(
+  inputs: readonly EncodedText[],
+  { continuesInput, cropsContext, model }: TextGenerator,
+): readonly (readonly EncodedText[])[] {
+  const hasRoom = ({ ids }: EncodedText) => ids.length + DEFAULT_NEW_TOKENS <= model.maxLength;
+  return !continuesInput || cropsContext || inputs.every(hasRoom) ? [inputs] : inputs.map((input) => [input]);
 }
 
 /** Prints a text and each token that continues it, as soon as the token is chosen. */

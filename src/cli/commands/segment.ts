@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { decodeImage, encodeImage } from '../../pretrained/processors/decode-image.js';
-import type { RawImage } from '../../pretrained/processors/image.js';
+import type { ImageBytes } from '../../pretrained/processors/image.js';
 import { SEGMENT_THRESHOLD } from '../../tasks/image-segmentation.js';
 import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
@@ -29,7 +29,7 @@ interface SegmentOptions {
 
 /** A mask with the text that is printed beside its share and color. */
 interface NamedMask {
-  readonly mask: RawImage;
+  readonly mask: ImageBytes;
   readonly name: string;
 }
 
@@ -109,7 +109,7 @@ function checkKinds(options: SegmentOptions): void {
 /** The masks of classes, or of objects with their scores. */
 async function labelledMasks(
   model: string,
-  image: RawImage,
+  image: ImageBytes,
   { subtask, threshold }: SegmentOptions,
   source: Source,
 ): Promise<NamedMask[]> {
@@ -124,7 +124,7 @@ async function labelledMasks(
 /** The best mask of each point or box, or of all objects, with the predicted IoU as the name. */
 async function promptedMasks(
   model: string,
-  image: RawImage,
+  image: ImageBytes,
   { point, box }: SegmentOptions,
   source: Source,
 ): Promise<NamedMask[]> {
@@ -136,7 +136,7 @@ async function promptedMasks(
   return Array.from({ length: count }, (_, i) => {
     const promptScores = scores.slice(i * perPrompt, (i + 1) * perPrompt);
     const best = i * perPrompt + promptScores.indexOf(Math.max(...promptScores));
-    return { name: (scores[best] as number).toFixed(3), mask: masks[best] as RawImage };
+    return { name: (scores[best] as number).toFixed(3), mask: masks[best] as ImageBytes };
   });
 }
 

@@ -13,7 +13,7 @@ import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import { prepareAsync } from '../async-passes.js';
 import type { Generative } from '../generative.js';
 import { sharable } from '../pieces.js';
-import { commonLength } from '../prompt-cache.js';
+import { reusableLength } from '../prompt-cache.js';
 import { BatchedSequence, type HeldRow, type Listener, type SequenceParts } from './batched-sequence.js';
 import { Drafts } from './drafts.js';
 import { FairQueue } from './fair-queue.js';
@@ -357,7 +357,7 @@ export class ContinuousBatching {
     sequence.notifyPlaced();
     if (sequence.held) return this.#placeHeld(sequence, sequence.held);
     const { row, from, common: fromRow } = this.#rows.choose(sequence);
-    const cachedPrefix = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
+    const cachedPrefix = cache ? reusableLength(cache.tokens, prompt) : 0;
     const fromCache = cache?.resumableLength(sharable(this.#model, prompt, cachedPrefix, cache.promptLength)) ?? 0;
     if (cache !== null && fromCache > fromRow) {
       cache.copyTo(this.#passes.state, row, fromCache);

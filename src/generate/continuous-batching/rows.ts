@@ -178,7 +178,7 @@ export class Rows<Sequence extends Occupant> {
 
   /** Number of prompt tokens that a sequence can copy from a row. */
   #sharedLength(row: Prefix, sequence: Occupant): number {
-    return this.resumable(sequence.prompt, commonLength(row, sequence), row.prompt.length);
+    return this.resumable(sequence.prompt, sharedPrefixLength(row, sequence), row.prompt.length);
   }
 
   #row(row: number): Row<Sequence> {
@@ -196,11 +196,8 @@ export function sizeFor(rows: number): number {
   return Math.ceil(rows / step) * step;
 }
 
-/**
- * Number of prompt tokens that a row has in common with a sequence. The last prompt token never counts, because it must
- * be read to get the logits after it.
- */
-function commonLength(row: Prefix, { prompt, prefixScope }: Occupant): number {
+/** Number of prompt tokens that a row has in common with a sequence, without the last one; see `reusableLength`. */
+function sharedPrefixLength(row: Prefix, { prompt, prefixScope }: Occupant): number {
   if (row.prefixScope !== prefixScope) return 0;
   const max = Math.min(row.prefixLength, prompt.length - 1);
   let length = 0;
