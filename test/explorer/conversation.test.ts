@@ -1,24 +1,15 @@
 // Models of pictures and words in the explorer: the tokens of pictures, and attention to their patches, are what Node computes.
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
-import { createDevice, type Device } from '../../src/index.js';
 import { encodeImage } from '../../src/pretrained/processors/decode-image.js';
 import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text/image-text-processor.js';
 import { describeWith } from '../equipment.js';
 import { imageTextFiles, imageTextModel, type KindName } from '../tasks/image-text-model.js';
-import { Explorer, expectNear, takePicture } from './explorer.js';
-import { GuestPage, payload } from './guest-page.js';
+import { expectNear, takePicture } from './explorer.js';
+import { openGuestPage, payload } from './guest-page.js';
 
 describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { timeout: 25_000 }, () => {
-  let explorer: Explorer;
-  let guest: GuestPage;
-  let device: Device;
-  beforeAll(async () => {
-    explorer = await Explorer.start();
-    guest = new GuestPage(await explorer.open('bring'));
-    device = await createDevice({ threads: 2 });
-  }, 120_000);
-  afterAll(() => explorer?.close());
+  const guest = openGuestPage();
 
   const bring = async (name: KindName) => {
     const files = Object.entries(await imageTextFiles(name));
@@ -42,7 +33,7 @@ describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { time
     await page.getByLabel('What you ask').blur();
     await page.locator('.guest .chips button').getByText('w12').first().waitFor();
     await page.getByText(/tokens it reads are pictures/).waitFor();
-    const model = await imageTextModel(name, device);
+    const model = await imageTextModel(name, guest.device);
     const processor = model.processor as unknown as ImageTextProcessor;
     const ready = processor.process(examplePicture());
     const counts = ready.pieces.flatMap((piece) => (typeof piece === 'object' && 'rows' in piece ? [piece.rows] : []));
@@ -75,7 +66,7 @@ describeWith(['WebAssembly', 'Chromium'], 'conversations about pictures', { time
     ).length;
     const { pixelValues, pieces: _, imagePositionIds: __, ...lists } = ready;
     const output = model.forward(
-      { inputIds: [ids], pixelValues: device.tensor(pixelValues.data, pixelValues.shape), ...lists },
+      { inputIds: [ids], pixelValues: guest.device.tensor(pixelValues.data, pixelValues.shape), ...lists },
       { attentions: true },
     );
     const map = output.attentions!.at(-1)!;

@@ -2,36 +2,29 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { constrain } from '../../src/constrain/index.js';
-import { createDevice, type Device, type DraftEvent } from '../../src/index.js';
+import type { DraftEvent } from '../../src/index.js';
 import { trace, withoutHeads } from '../../src/inspect/index.js';
 import { MixtureOfExperts, type Stack } from '../../src/nn/index.js';
-import { type LoadedModel, type LoadModelOptions, loadModel, loadTokenizer } from '../../src/pretrained/index.js';
+import { type LoadedModel, loadTokenizer } from '../../src/pretrained/index.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { Explorer, expectNear, takePicture } from './explorer.js';
-import { CHARACTERS, filesOf, GuestPage, payload } from './guest-page.js';
+import { expectNear, takePicture } from './explorer.js';
+import { CHARACTERS, filesOf, GuestPage, openGuestPage, payload } from './guest-page.js';
 
 const stories = testData('checkpoints/tinystories-656k').path;
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeout: 120_000 }, () => {
-  let explorer: Explorer;
-  let guest: GuestPage;
-  let device: Device;
+  const guest = openGuestPage();
   let model: LoadedModel;
   beforeAll(async () => {
-    explorer = await Explorer.start();
-    guest = new GuestPage(await explorer.open('bring'));
-    device = await createDevice({ threads: 2 });
     model = await load(stories);
   }, 120_000);
-  afterAll(() => explorer?.close());
 
-  const load = (folder: string, options: LoadModelOptions = {}) =>
-    loadModel(device, folder, { onWarning: () => {}, ...options });
+  const load = guest.load.bind(guest);
   const idsOf = (text: string) => model.tokenizer!.encode(text, { addSpecial: true });
   const greedy = { numBeams: 1, doSample: false };
 
@@ -274,7 +267,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
         layer.forward = (x, ...rest) => {
           const rows = here.states[at]!.slice();
           rows.set(there.states[at]!.subarray(token * width, (token + 1) * width), token * width);
-          return forward.call(layer, device.tensor(rows, x.shape), ...rest);
+          return forward.call(layer, guest.device.tensor(rows, x.shape), ...rest);
         };
         const effect = (difference((await passOf(model, ids)).rows.at(-1)!) - least) / (most - least);
         layer.forward = forward;
@@ -301,7 +294,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     const { layers } = (traced.decoder ?? traced.encoder)!;
     const { shape, data } = layers[1]!.input; // the output of the first layer
     const stack = (layered.decoder ?? layered.encoder) as Stack;
-    const state = device.tensor(data, shape);
+    const state = guest.device.tensor(data, shape);
     const logits = layered.logitsOf(stack.norm?.forward(state) ?? state);
     const scores = (await logits.data()) as Float32Array;
     const [cells] = await guest.cells(/^Certainty of the prediction/, 1, 5);
@@ -320,7 +313,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
     ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
   ] as const)('are accessible and fit the page: %s', async (screen, options) => {
-    const other = new GuestPage(await explorer.open('bring', { ...options, reducedMotion: 'reduce' }));
+    const other = new GuestPage(await guest.explorer.open('bring', { ...options, reducedMotion: 'reduce' }));
     const { page } = other;
     await page.addScriptTag({ path: axe });
     await other.bring([...(await filesOf(testData('families/olmoe').path)), payload('tokenizer.json', CHARACTERS)]);
@@ -378,7 +371,7 @@ describeWith(['WebAssembly', 'Chromium'], 'experiments of the explorer', { timeo
     await guest.experiment('Fewer bits');
     await guest.page.getByLabel('Format of the weights').getByText('int8').click();
     const hash = await guest.page.evaluate(() => location.hash.slice(1));
-    const other = new GuestPage(await explorer.open(hash));
+    const other = new GuestPage(await guest.explorer.open(hash));
     await other.bring(await filesOf(stories));
     expect(await other.field.inputValue()).toBe('Tom ran');
     expect(await other.answer()).toMatch(/error is/);

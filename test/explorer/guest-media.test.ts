@@ -2,32 +2,23 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
 import { spectrogramOf } from '../../examples/explorer/src/parts/bring/guest/spectrogram.js';
-import { createDevice, type Device } from '../../src/index.js';
 import { sampledAttention } from '../../src/inspect/index.js';
-import { loadModel, mixDown, readWav } from '../../src/pretrained/index.js';
+import { mixDown, readWav } from '../../src/pretrained/index.js';
 import { Wav2Vec2FeatureExtractor } from '../../src/pretrained/processors/wav2vec2.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { Explorer, expectNear, takePicture } from './explorer.js';
-import { filesOf, GuestPage, payload, wavOf } from './guest-page.js';
+import { expectNear, takePicture } from './explorer.js';
+import { filesOf, GuestPage, openGuestPage, payload, wavOf } from './guest-page.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds', { timeout: 120_000 }, () => {
-  let explorer: Explorer;
-  let guest: GuestPage;
-  let device: Device;
-  beforeAll(async () => {
-    explorer = await Explorer.start();
-    guest = new GuestPage(await explorer.open('bring'));
-    device = await createDevice({ threads: 2 });
-  }, 120_000);
-  afterAll(() => explorer?.close());
+  const guest = openGuestPage();
 
-  const load = (folder: string) => loadModel(device, folder, { onWarning: () => {} });
+  const load = guest.load.bind(guest);
 
   /** The page's example picture as a model without a preprocessor_config.json gets it. */
   function pixelsOf(size: number): Float32Array {
@@ -45,7 +36,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     await guest.bring(await filesOf(folder));
     const { page } = guest;
     await page.getByText('The picture is read as 4 × 4 patches.').waitFor();
-    const pixelValues = device.tensor(pixelsOf(24), [1, 3, 24, 24]);
+    const pixelValues = guest.device.tensor(pixelsOf(24), [1, 3, 24, 24]);
     const { logits } = vit.forward({ pixelValues });
     const scores = ((await logits!.data()) as Float32Array).map(Math.exp);
     const most = Math.max(...scores) / scores.reduce((a, b) => a + b);
@@ -85,7 +76,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     const { page } = guest;
     await page.getByRole('heading', { name: 'Boxes by query' }).waitFor();
     await page.getByRole('slider', { name: 'Least probability' }).fill('0');
-    const { logits, predBoxes } = detector.forward({ pixelValues: device.tensor(pixelsOf(64), [1, 3, 64, 64]) });
+    const { logits, predBoxes } = detector.forward({ pixelValues: guest.device.tensor(pixelsOf(64), [1, 3, 64, 64]) });
     const [, queries, classes] = logits!.shape as [number, number, number];
     const [scores, boxes] = [await logits!.data(), await predBoxes!.data()] as [Float32Array, Float32Array];
     const buttons = await page.locator('.queries button').allTextContents();
@@ -118,7 +109,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     const dots = await page
       .locator('circle.sample')
       .evaluateAll((circles) => circles.map((dot) => ['cx', 'cy', 'r'].map((name) => Number(dot.getAttribute(name)))));
-    const layer = sampledAttention(detector, device.tensor(pixelsOf(64), [1, 3, 64, 64])).at(-1);
+    const layer = sampledAttention(detector, guest.device.tensor(pixelsOf(64), [1, 3, 64, 64])).at(-1);
     expect(dots).toHaveLength(layer ? layer.weights.size / queries : 0);
     if (layer) {
       const [places, weights] = [await layer.positions.data(), await layer.weights.data()];
@@ -148,7 +139,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     const { page } = guest;
     await page.getByRole('heading', { name: 'Tokens in the sound' }).waitFor();
     const { data, shape } = new Wav2Vec2FeatureExtractor(settings).process([samples]);
-    const { logits } = ctc.forward({ inputValues: device.tensor(data, shape) });
+    const { logits } = ctc.forward({ inputValues: guest.device.tensor(data, shape) });
     const [, frames, vocabulary] = logits!.shape as [number, number, number];
     const scores = (await logits!.data()) as Float32Array;
     const rows = Array.from({ length: frames }, (_, i) => scores.subarray(i * vocabulary, (i + 1) * vocabulary));
@@ -184,7 +175,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     await guest.give([payload('part.wav', wavOf(samples))]);
     const { page } = guest;
     await page.getByRole('heading', { name: 'Tokens in the sound' }).waitFor();
-    const source = device.tensor(samples, [1, samples.length]);
+    const source = guest.device.tensor(samples, [1, samples.length]);
     const { sequences } = await moonshine.generate(source, { numBeams: 1, doSample: false });
     const tokens = [moonshine.startId!, ...sequences[0]!].slice(0, moonshine.maxLength);
     expect(await page.locator('.transcript p').textContent()).toBe(tokens.join(' '));
@@ -207,7 +198,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer’s pictures and sounds'
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
     ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
   ] as const)('pictures and sounds are accessible and fit the page: %s', async (_, options) => {
-    const own = new GuestPage(await explorer.open('bring', options));
+    const own = new GuestPage(await guest.explorer.open('bring', options));
     const { page } = own;
     await page.addScriptTag({ path: axe });
     const check = async () => {

@@ -1,6 +1,9 @@
 // Brings models of Hugging Face's to the explorer's page, and reads what it says about them.
 import { readdir, readFile } from 'node:fs/promises';
-import type { ExplorerPage } from './explorer.js';
+import { afterAll, beforeAll } from 'vitest';
+import { createDevice, type Device } from '../../src/index.js';
+import { type LoadModelOptions, loadModel } from '../../src/pretrained/index.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 export interface Payload {
   readonly name: string;
@@ -39,7 +42,7 @@ export const CHARACTERS = JSON.stringify({
 
 /** The part of the page that shows a model that was brought. */
 export class GuestPage {
-  constructor(readonly brought: ExplorerPage) {}
+  constructor(public brought: ExplorerPage) {}
 
   get page() {
     return this.brought.page;
@@ -109,6 +112,30 @@ export class GuestPage {
     return all;
   }
 }
+
+/** A page that opens before the tests of a file and closes after them, and a device in Node for the expected values. */
+class OpenedPage extends GuestPage {
+  explorer!: Explorer;
+  device!: Device;
+
+  constructor() {
+    super(undefined as never);
+    beforeAll(async () => {
+      this.explorer = await Explorer.start();
+      this.brought = await this.explorer.open('bring');
+      this.device = await createDevice({ threads: 2 });
+    }, 120_000);
+    afterAll(() => this.explorer?.close());
+  }
+
+  /** Loads a model in Node. */
+  load(folder: string, options: LoadModelOptions = {}) {
+    return loadModel(this.device, folder, { onWarning: () => {}, ...options });
+  }
+}
+
+/** Opens the page for models for the tests of a file. */
+export const openGuestPage = (): OpenedPage => new OpenedPage();
 
 /** A WAV file of 16-bit samples at 16 kHz. */
 export function wavOf(samples: Float32Array): Buffer {

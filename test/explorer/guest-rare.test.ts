@@ -1,9 +1,9 @@
 // SAM, CLAP, models that speak and transducers in the explorer: what it shows is what Node computes.
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { examplePicture } from '../../examples/explorer/src/parts/bring/guest/example-picture.js';
-import { createDevice, type Device, type Tensor } from '../../src/index.js';
+import type { Tensor } from '../../src/index.js';
 import { computedAttention } from '../../src/inspect/index.js';
 import type { ParakeetTransducer } from '../../src/models/families/parakeet.js';
 import type { Sam } from '../../src/models/families/sam.js';
@@ -13,8 +13,8 @@ import { ClapFeatureExtractor } from '../../src/pretrained/processors/clap.js';
 import { ParakeetFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { Explorer, expectNear, takePicture } from './explorer.js';
-import { filesOf, GuestPage, payload, wavOf } from './guest-page.js';
+import { expectNear, takePicture } from './explorer.js';
+import { filesOf, openGuestPage, payload, wavOf } from './guest-page.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -41,18 +41,13 @@ const parakeetSettings = {
 };
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { timeout: 120_000 }, () => {
-  let explorer: Explorer;
-  let guest: GuestPage;
-  let device: Device;
+  const guest = openGuestPage();
   beforeAll(async () => {
-    explorer = await Explorer.start();
-    guest = new GuestPage(await explorer.open('bring'));
-    device = await createDevice({ threads: 2 });
     await guest.page.addScriptTag({ path: axe });
   }, 120_000);
-  afterAll(() => explorer?.close());
 
-  const load = async <T>(folder: string) => (await loadModel(device, folder, { onWarning: () => {} })) as unknown as T;
+  const load = async <T>(folder: string) =>
+    (await loadModel(guest.device, folder, { onWarning: () => {} })) as unknown as T;
   const chirp = Float32Array.from({ length: 16000 }, (_, i) => Math.sin((i * i) / 9000) / 2);
   const recording = () => guest.give([payload('chirp.wav', wavOf(chirp))]);
 
@@ -74,7 +69,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
       const [channel, place] = [Math.floor(i / size ** 2), i % size ** 2];
       return data[3 * at(Math.floor(place / size), place % size) + channel]! / 127.5 - 1;
     });
-    return device.tensor(pixels, [1, 3, size, size]);
+    return guest.device.tensor(pixels, [1, 3, size, size]);
   }
 
   it('SAM: the outline at a point, and attention within windows', async () => {
@@ -96,7 +91,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     const pixels = pixelsOf(48);
     const { iouScores, predMasks } = sam.forward({
       pixelValues: pixels,
-      inputPoints: device.tensor(
+      inputPoints: guest.device.tensor(
         Float32Array.from(point, (percent) => 0.48 * percent),
         [1, 1, 1, 2],
       ),
@@ -109,7 +104,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     for (const [i, text] of cells.flat().entries())
       expectNear(text.split(': ')[1]!, 100 / (1 + Math.exp(-masks[best * 24 * 24 + i]!)), 0.11);
 
-    const maps = await computedAttention(device, () => sam.imageEmbeddings(pixels));
+    const maps = await computedAttention(guest.device, () => sam.imageEmbeddings(pixels));
     const [windowed] = (await Promise.all(maps.map((map) => map.data()))) as Float32Array[];
     await page.getByRole('slider', { name: 'Layer' }).fill('1');
     await page.getByRole('slider', { name: 'Head' }).fill('2');
@@ -137,7 +132,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     await page.getByText('2 texts.').waitFor();
     const written = Float32Array.from(chirp, (x) => Math.round(32768 * x) / 32768);
     const { data, shape } = new ClapFeatureExtractor(clapSettings).process([written]);
-    const inputFeatures = device.tensor(data, shape);
+    const inputFeatures = guest.device.tensor(data, shape);
     const logits: number[] = [];
     for (const ids of [
       [0, 5, 9, 2],
@@ -147,7 +142,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     const share = 100 / (1 + Math.exp(-Math.abs(logits[0]! - logits[1]!)));
     expectNear((await page.locator('.guess-percent').first().textContent())!, share, 0.2);
 
-    const maps = await computedAttention(device, () => clap.forward({ inputFeatures }));
+    const maps = await computedAttention(guest.device, () => clap.forward({ inputFeatures }));
     const weights = (await Promise.all(maps.map((map) => map.data()))) as Float32Array[];
     expect(maps.map(({ shape }) => shape)).toEqual([
       [4, 2, 16, 16],
@@ -231,7 +226,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer opens rarer models', { t
     await page.getByRole('heading', { name: 'Tokens in the sound' }).waitFor();
     const written = Float32Array.from(chirp, (x) => Math.round(32768 * x) / 32768);
     const { data, shape } = new ParakeetFeatureExtractor(parakeetSettings).process([written]);
-    const [text] = await model.transcribe({ inputFeatures: device.tensor(data, shape) });
+    const [text] = await model.transcribe({ inputFeatures: guest.device.tensor(data, shape) });
     const { sequence, durations } = text!;
     const starts = durations.map((_, i) => durations.slice(0, i).reduce((a, b) => a + b, 0));
     const frames = durations.reduce((a, b) => a + b, 0);

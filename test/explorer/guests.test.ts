@@ -2,30 +2,19 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createDevice, type Device } from '../../src/index.js';
+import { expect, it } from 'vitest';
 import { trace } from '../../src/inspect/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
 import { describeWith } from '../equipment.js';
 import { NOT_FETCHED, realModel } from '../real-models.js';
 import { testData } from '../test-data.js';
-import { Explorer, type ExplorerPage, takePicture } from './explorer.js';
-import { filesOf, GuestPage, type Payload, payload } from './guest-page.js';
+import { takePicture } from './explorer.js';
+import { filesOf, openGuestPage, type Payload, payload } from './guest-page.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging Face’s', () => {
-  let explorer: Explorer;
-  let brought: ExplorerPage;
-  let guest: GuestPage;
-  let device: Device;
-  beforeAll(async () => {
-    explorer = await Explorer.start();
-    brought = await explorer.open('bring');
-    guest = new GuestPage(brought);
-    device = await createDevice({ threads: 2 });
-  }, 120_000);
-  afterAll(() => explorer?.close());
+  const guest = openGuestPage();
 
   const field = () => guest.field;
   const give = (files: readonly Payload[]) => guest.give(files);
@@ -35,7 +24,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
 
   /** Names and percents of what the page takes for likeliest. */
   async function guesses(): Promise<{ names: string[]; percents: number[] }> {
-    const { page } = brought;
+    const { page } = guest.brought;
     const percents = await page.locator('.guess-percent').allTextContents();
     return {
       names: await page.locator('.guess-name').allTextContents(),
@@ -57,7 +46,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
 
   it('shows the next tokens and every head of a Llama', { timeout: 120_000 }, async () => {
     const folder = testData('checkpoints/tinystories-656k').path;
-    const model = await loadModel(device, folder);
+    const model = await loadModel(guest.device, folder);
     await bring(await filesOf(folder));
     const text = 'One day a girl named Lily';
     await field().fill(text);
@@ -65,22 +54,22 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     const ids = model.tokenizer!.encode(text, { addSpecial: true });
     const { probabilities } = await trace(model, null, ids);
     await expectGuesses(model, rowOf(probabilities, ids.length - 1));
-    await brought.page.locator('.chips button').nth(2).click();
+    await guest.page.locator('.chips button').nth(2).click();
     await expectGuesses(model, rowOf(probabilities, 2));
-    expect(await brought.page.locator('.thumbnail').count()).toBe(16);
-    await brought.page.locator('.thumbnail').nth(3).click();
-    await brought.page.getByRole('heading', { name: 'Layer 1, head 4' }).waitFor();
+    expect(await guest.page.locator('.thumbnail').count()).toBe(16);
+    await guest.page.locator('.thumbnail').nth(3).click();
+    await guest.page.getByRole('heading', { name: 'Layer 1, head 4' }).waitFor();
     const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
-    await brought.page.getByRole('button', { name: 'Let it go on' }).click();
+    await guest.page.getByRole('button', { name: 'Let it go on' }).click();
     await expect.poll(() => field().inputValue()).toBe(model.tokenizer!.decode([...ids, ...sequences[0]!]));
     await said();
-    expect(brought.trouble).toEqual([]);
+    expect(guest.brought.trouble).toEqual([]);
     model.dispose();
   });
 
   it('shows a GGUF file', { timeout: 60_000 }, async () => {
     const path = `${testData('checkpoints/tinystories-656k').path}/tinystories-656k-Q8_0.gguf`;
-    const model = await loadModel(device, path);
+    const model = await loadModel(guest.device, path);
     await bring([payload('tiny.gguf', await readFile(path))]);
     await news('“tiny” is below');
     await field().fill('Once upon a time');
@@ -93,13 +82,13 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
 
   it('shows the masked tokens of an ALBERT', { timeout: 60_000 }, async () => {
     const folder = testData('checkpoints/rxnmapper-albert').path;
-    const model = await loadModel(device, folder);
+    const model = await loadModel(guest.device, folder);
     await bring(await filesOf(folder));
     const text = 'CC(C)S.CN(C)C=O>>CCO';
     await field().fill(text);
     await said();
     const mask = model.tokenizer!.tokenToId('[MASK]')!;
-    await brought.page.locator('.chips button').nth(3).click();
+    await guest.page.locator('.chips button').nth(3).click();
     await said();
     const ids = model.tokenizer!.encode(text, { addSpecial: true }).map((id, i) => (i === 3 ? mask : id));
     await expectGuesses(model, rowOf((await trace(model, ids)).probabilities, 3));
@@ -118,16 +107,16 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     'mpnet',
   ])('shows %s by numbers, because it has no tokenizer', { timeout: 60_000 }, async (name) => {
     const folder = testData(`families/${name}`).path;
-    const model = await loadModel(device, folder, { onWarning: () => {} });
+    const model = await loadModel(guest.device, folder, { onWarning: () => {} });
     await bring(await filesOf(folder));
     await field().fill('5 9 17 4 6');
     const answer = await said();
     const ids = [5, 9, 17, 4, 6];
-    await brought.page.locator('.thumbnail').first().waitFor();
+    await guest.page.locator('.thumbnail').first().waitFor();
     if (model.encoder && model.decoder) {
       const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
       expect(answer).toBe(`It writes: ${sequences[0]!.join(' ') || '(nothing)'}`);
-      expect(await brought.page.locator('.choice label').allTextContents()).toEqual([
+      expect(await guest.page.locator('.choice label').allTextContents()).toEqual([
         'Encoder',
         'Masked decoder',
         'Cross attention',
@@ -150,7 +139,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     }
     await field().fill('5 nine');
     expect(await said()).toMatch(/reads token ids from 0 to \d+, not “nine”/);
-    expect(brought.trouble).toEqual([]);
+    expect(guest.brought.trouble).toEqual([]);
     model.dispose();
   });
 
@@ -171,8 +160,8 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
   ])('reports %s, and keeps the previous model', { timeout: 60_000 }, async (_, files, complaint) => {
     await give(await files());
     await news(complaint);
-    expect(await brought.say('cab')).toMatch(/^[A-Z ]+$/);
-    expect(brought.trouble).toEqual([]);
+    expect(await guest.brought.say('cab')).toMatch(/^[A-Z ]+$/);
+    expect(guest.brought.trouble).toEqual([]);
   });
 
   function broken(files: readonly Payload[]): Payload[] {
@@ -183,7 +172,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
 
   it('reports which files a Whisper lacks for listening', { timeout: 60_000 }, async () => {
     await bring(await filesOf(testData('families/whisper').path));
-    const recording = brought.page.locator('input[aria-label="A recording"]');
+    const recording = guest.page.locator('input[aria-label="A recording"]');
     await recording.setInputFiles([payload('a.wav', 'RIFF')]);
     await news(/preprocessor_config\.json/);
   });
@@ -193,16 +182,16 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     `a real Whisper: words, and where they are heard${whisper ? '' : NOT_FETCHED}`,
     { timeout: 240_000 },
     async () => {
-      await brought.page.locator('input[aria-label="A model’s folder"]').setInputFiles(whisper!);
+      await guest.page.locator('input[aria-label="A model’s folder"]').setInputFiles(whisper!);
       await news('“whisper-tiny.en” is below');
       const wav = await readFile(`${testData('checkpoints/real').path}/jfk-16k.wav`);
       await give([payload('jfk.wav', wav)]);
-      const { page } = brought;
+      const { page } = guest.brought;
       await page.locator('.transcript').waitFor({ timeout: 180_000 });
       expect(await page.locator('.transcript').textContent()).toMatch(/ask not what your country can do for you/);
       expect(await page.locator('.thumbnail').count()).toBe(24);
       await takePicture(page, 'whisper light');
-      expect(brought.trouble).toEqual([]);
+      expect(guest.brought.trouble).toEqual([]);
     },
   );
 
@@ -210,7 +199,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging 
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
     ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
   ] as const)('is accessible and fits the page: %s', { timeout: 120_000 }, async (screen, options) => {
-    const { page } = await explorer.open('bring', options);
+    const { page } = await guest.explorer.open('bring', options);
     await page.addScriptTag({ path: axe });
     await page
       .locator('input[type=file][multiple]')

@@ -1,24 +1,14 @@
 // The memory of decoders that are brought to the explorer: what it shows is what Node computes.
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createDevice, type Device } from '../../src/index.js';
-import { loadModel } from '../../src/pretrained/index.js';
+import { expect, it } from 'vitest';
 import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { Explorer, expectNear, takePicture } from './explorer.js';
-import { filesOf, GuestPage } from './guest-page.js';
+import { expectNear, takePicture } from './explorer.js';
+import { filesOf, openGuestPage } from './guest-page.js';
 
 describeWith(['WebAssembly', 'Chromium'], 'the explorer shows the memory of decoders', { timeout: 120_000 }, () => {
-  let explorer: Explorer;
-  let guest: GuestPage;
-  let device: Device;
-  beforeAll(async () => {
-    explorer = await Explorer.start();
-    guest = new GuestPage(await explorer.open('bring'));
-    device = await createDevice({ threads: 2 });
-  }, 120_000);
-  afterAll(() => explorer?.close());
+  const guest = openGuestPage();
 
-  const load = (folder: string) => loadModel(device, folder, { onWarning: () => {} });
+  const load = guest.load.bind(guest);
   const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, value) => sum + value * value, 0));
 
   it.each(['falcon_h1', 'qwen3_5', 'lfm2', 'mamba2'])('memory of %s: what grows, and the states', async (name) => {

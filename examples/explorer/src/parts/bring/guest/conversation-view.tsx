@@ -1,6 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { RawImage } from 'simdformer/pretrained';
-import { decodeImage } from 'simdformer/pretrained';
+import { decodeImage, type ImageBytes } from 'simdformer/pretrained';
 import { useKept } from '../../../address.js';
 import { Slider } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
@@ -19,7 +18,7 @@ import { useNumber } from './use-number.js';
 
 /** Width of a picture's heat maps in pixels. */
 const WIDTH = 320;
-const EXAMPLE: readonly RawImage[] = [examplePicture()];
+const EXAMPLE: readonly ImageBytes[] = [examplePicture()];
 
 /** A conversation about pictures: which tokens are pictures, the answer, and what each token attends to. */
 export function ConversationView({ guest, picture }: { guest: Guest; picture: File | null }) {

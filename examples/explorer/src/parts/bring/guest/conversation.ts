@@ -1,5 +1,5 @@
 // A conversation about pictures: the tokens of each picture in the prompt, the answer, and the attention to the patches.
-import type { RawImage } from 'simdformer/pretrained';
+import type { ImageBytes } from 'simdformer/pretrained';
 import { Complaint } from '../../../model.js';
 import { type Guest, MAX_WRITTEN, type Token } from './guest.js';
 
@@ -19,7 +19,7 @@ export interface PicturePart {
 }
 
 export interface Conversation {
-  readonly pictures: readonly RawImage[];
+  readonly pictures: readonly ImageBytes[];
   /** The prompt and the answer, or the prompt alone if its tokens see each other. */
   readonly tokens: readonly Token[];
   /** Number of tokens in the prompt. */
@@ -49,7 +49,7 @@ interface Ready {
 interface Preparer {
   readonly mark: string | number;
   readonly addsSpecial: boolean;
-  process(picture: RawImage): Ready;
+  process(picture: ImageBytes): Ready;
   prompt(text: string, count: number, mark: string, begin: string): string;
 }
 
@@ -61,7 +61,7 @@ interface Reader {
 }
 
 /** Throws Complaint if there is nothing to read. */
-export async function converse(guest: Guest, pictures: readonly RawImage[], text: string): Promise<Conversation> {
+export async function converse(guest: Guest, pictures: readonly ImageBytes[], text: string): Promise<Conversation> {
   const { model, device } = guest;
   if (text.trim() === '') throw new Complaint('Ask something about the pictures.');
   const preparer = model.processor as unknown as Preparer;

@@ -1,10 +1,10 @@
-import type { RawImage } from 'simdformer/pretrained';
+import type { ImageBytes } from 'simdformer/pretrained';
 
 /** Side of the picture in pixels. */
 const SIZE = 96;
 
 /** A picture to begin with: a sky, a sun and a house. */
-export function examplePicture(): RawImage {
+export function examplePicture(): ImageBytes {
   const data = new Uint8Array(3 * SIZE * SIZE);
   for (let i = 0; i < SIZE * SIZE; i++) data.set(colourAt(i % SIZE, Math.floor(i / SIZE)), 3 * i);
   return { width: SIZE, height: SIZE, data, channels: 3 };

@@ -1,6 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import type { HeadId } from 'simdformer/inspect';
-import { withoutHeads } from 'simdformer/inspect';
+import { type HeadId, withoutHeads } from 'simdformer/inspect';
 import { useKept } from '../../../address.js';
 import { Figure } from '../../../draw/figure.js';
 import { nameOf, sameHead } from '../../look-inside/heads.js';

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import { decodeImage, type RawImage } from 'simdformer/pretrained';
+import { decodeImage, type ImageBytes } from 'simdformer/pretrained';
 import { BoxesFigure } from './boxes-figure.js';
 import { examplePicture } from './example-picture.js';
 import { Guesses } from './guesses.js';
@@ -14,7 +14,7 @@ const picker = { text: 'Choose a picture', label: 'A picture', accept: 'image/*'
 
 /** Results of a model for a picture: its labels, boxes by query, and attention over patches. */
 export function ImageView({ guest, picture }: { guest: Guest; picture: File | null }) {
-  const [answer, open] = useMedia(guest, picture, EXAMPLE, async (input: File | RawImage) =>
+  const [answer, open] = useMedia(guest, picture, EXAMPLE, async (input: File | ImageBytes) =>
     see(guest, input instanceof File ? await decodeImage(input) : input),
   );
   const found = answer.value;

@@ -1,7 +1,7 @@
 // Runs a model of images: its labels, the boxes of its queries, and its attention over patches.
 import type { Tensor } from 'simdformer';
 import { type SampledAttention, sampledAttention } from 'simdformer/inspect';
-import type { RawImage } from 'simdformer/pretrained';
+import type { ImageBytes } from 'simdformer/pretrained';
 import type { Guess, Guest } from './guest.js';
 import { softmaxed } from './pass.js';
 import type { PatchMap } from './patch-map.js';
@@ -30,7 +30,7 @@ export interface SampleMap {
 }
 
 export interface Seen {
-  readonly image: RawImage;
+  readonly image: ImageBytes;
   readonly maps: readonly PatchMap[];
   readonly labels: readonly Guess[];
   /** One for each query; empty for models that find no objects. */
@@ -40,13 +40,13 @@ export interface Seen {
 }
 
 interface ImageProcessor {
-  process(images: readonly RawImage[]): { readonly data: Float32Array; readonly shape: readonly number[] };
+  process(images: readonly ImageBytes[]): { readonly data: Float32Array; readonly shape: readonly number[] };
 }
 
 /** Detectors whose last class is “no object”; the others give each class a probability of its own. */
 const WITH_NOTHING: readonly string[] = ['detr', 'conditional_detr_resnet', 'yolos', 'table-transformer'];
 
-export async function see(guest: Guest, image: RawImage): Promise<Seen> {
+export async function see(guest: Guest, image: ImageBytes): Promise<Seen> {
   const { model, device } = guest;
   const { data, shape } = pixelsOf(guest, image);
   const reading = device.noGrad(() =>
@@ -91,7 +91,7 @@ const of = (kind: PatchMap['kind'], tensors: readonly Tensor[]) =>
   tensors.map((tensor, layer) => ({ kind, layer, tensor, shape: tensor.shape }));
 
 /** Input of the model. Without a preprocessor_config.json, the picture is made as large as config.json says, from −1 to 1. */
-export function pixelsOf({ model }: Guest, image: RawImage): { data: Float32Array; shape: readonly number[] } {
+export function pixelsOf({ model }: Guest, image: ImageBytes): { data: Float32Array; shape: readonly number[] } {
   if (model.processor !== null) return (model.processor as unknown as ImageProcessor).process([image]);
   const { image_size, vision_config } = model.config as {
     image_size?: number;

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import { decodeImage, type RawImage } from 'simdformer/pretrained';
+import { decodeImage, type ImageBytes } from 'simdformer/pretrained';
 import { useKept } from '../../../address.js';
 import { Slider } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
@@ -20,7 +20,7 @@ const picker = { text: 'Choose a picture', label: 'A picture', accept: 'image/*'
 
 /** Results of a SAM for a picture: what a point marks, and the encoder's attention over patches. */
 export default function SegmentView({ guest, media }: { guest: Guest; media: File | null }) {
-  const [answer, open] = useMedia(guest, media, EXAMPLE, async (input: File | RawImage) =>
+  const [answer, open] = useMedia(guest, media, EXAMPLE, async (input: File | ImageBytes) =>
     readPicture(guest, input instanceof File ? await decodeImage(input) : input),
   );
   const read = answer.value;

@@ -1,6 +1,6 @@
 // Runs SAM: it reads a picture once, and outlines what a point marks.
 import type { Tensor } from 'simdformer';
-import type { RawImage } from 'simdformer/pretrained';
+import type { ImageBytes } from 'simdformer/pretrained';
 import { weightsOfPass } from './computed.js';
 import type { Guest } from './guest.js';
 import { mapsOfLayers, type PatchMap } from './patch-map.js';
@@ -8,7 +8,7 @@ import { pixelsOf } from './see.js';
 
 /** A picture that the model has read. */
 export interface ReadPicture {
-  readonly image: RawImage;
+  readonly image: ImageBytes;
   readonly maps: readonly PatchMap[];
   /** Layers of the encoder whose attention has too many numbers to show. */
   readonly tooLarge: readonly number[];
@@ -37,7 +37,7 @@ interface Segmenter {
 /** Most rows and columns of an outline. */
 const MAX_CELLS = 96;
 
-export async function readPicture(guest: Guest, image: RawImage): Promise<ReadPicture> {
+export async function readPicture(guest: Guest, image: ImageBytes): Promise<ReadPicture> {
   const { device, model } = guest;
   const { data, shape } = pixelsOf(guest, image);
   const side = shape[2] as number;

@@ -7,6 +7,7 @@ import { AnswerLine } from './answer-line.js';
 import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
 import { type Said, say } from './say.js';
+import { TextField } from './text-field.js';
 import { useAnswer } from './use-answer.js';
 
 /** Milliseconds without a key before a text is spoken. */
@@ -25,16 +26,7 @@ export default function SpeechView({ guest }: { guest: Guest }) {
         says="Type a text: the model speaks it in this page. Each token of the text sounds for some frames."
       >
         <div class="guest-text">
-          <label for="guest-text">
-            {guest.model.tokenizer ? 'Text for it to speak' : 'Token ids for the model to speak (it has no tokenizer)'}
-          </label>
-          <textarea
-            id="guest-text"
-            rows={2}
-            value={text}
-            spellcheck={false}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
+          <TextField guest={guest} action="speak" text={text} onText={setText} />
         </div>
         <AnswerLine answer={answer} says={summary} />
         {said?.sound && <Player sound={said.sound} />}

@@ -7,6 +7,7 @@ import { Guesses } from './guesses.js';
 import { type Guess, type Guest, MAX_TOKENS, type Reading, type Token } from './guest.js';
 import { HeadsView, kindsOf } from './heads-view.js';
 import { LayersView } from './layers-view.js';
+import { TextField } from './text-field.js';
 
 interface State {
   readonly reading: Reading | null;
@@ -42,18 +43,7 @@ export function TextView({ guest }: { guest: Guest }) {
   return (
     <>
       <div class="guest-text">
-        <label for="guest-text">
-          {guest.model.tokenizer ? 'Text for it to read' : 'Token ids for the model to read (it has no tokenizer)'}
-        </label>
-        <textarea
-          id="guest-text"
-          rows={2}
-          value={text}
-          spellcheck={false}
-          aria-invalid={complaint !== null}
-          aria-describedby="guest-said"
-          onInput={(event) => type(event.currentTarget.value)}
-        />
+        <TextField guest={guest} action="read" text={text} onText={type} isDescribed isWrong={complaint !== null} />
         <div class="controls">
           {guest.continues && (
             <button type="button" disabled={writing || busy} onClick={() => void goOn()}>

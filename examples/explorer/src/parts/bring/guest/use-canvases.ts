@@ -1,12 +1,12 @@
 import { useMemo } from 'preact/hooks';
-import type { RawImage } from 'simdformer/pretrained';
+import type { ImageBytes } from 'simdformer/pretrained';
 
 /** Pictures on canvases, to be drawn below others. */
-export function useCanvases(pictures: readonly RawImage[]): readonly HTMLCanvasElement[] {
+export function useCanvases(pictures: readonly ImageBytes[]): readonly HTMLCanvasElement[] {
   return useMemo(() => pictures.map(canvasOf), [pictures]);
 }
 
-function canvasOf({ width, height, data }: RawImage): HTMLCanvasElement {
+function canvasOf({ width, height, data }: ImageBytes): HTMLCanvasElement {
   const canvas = document.createElement('canvas');
   Object.assign(canvas, { width, height });
   const context = canvas.getContext('2d') as CanvasRenderingContext2D;
