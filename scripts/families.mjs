@@ -27,7 +27,7 @@ function familiesPage() {
     .filter(({ type }) => folders.every((each) => each.type !== type));
   const rows = [...folders, ...variants].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
   const types = [
-    ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm),
+    ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{\s+load:/gm),
   ];
   const others = types.map(([, type]) => type).filter((type) => rows.every((each) => each.type !== type));
   return `# Model families

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import type { InstructionSet } from '../../src/backend/backend.js';
-import { INSTRUCTION_SETS } from '../../src/backend/backend.js';
+import { INSTRUCTION_SETS, type InstructionSet } from '../../src/backend/backend.js';
 import { type Addon, createNativeBackend } from '../../src/backend/native.js';
 import {
   ArgumentError,

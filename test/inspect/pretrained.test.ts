@@ -110,6 +110,25 @@ describe('looking into pretrained models', () => {
     model.dispose();
   });
 
+  it('LED generates without global tokens, as transformers does, or with those that are asked for', async () => {
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(testData('families'), 'led'), {});
+    const prompt = [74, 81, 68, 62, 8, 41, 89, 74, 77, 62, 90, 23, 26, 66, 28];
+    const written = async () =>
+      (await model.generate([prompt], { maxNewTokens: 16, stopTokens: [] })).sequences[0]?.filter((id) => id !== 2);
+    // transformers 5.24 in float64, without global_attention_mask, and with [[1, 0, 0, …]].
+    const plain = [53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 53, 61, 53, 53, 53];
+    expect(await written()).toEqual(plain);
+    const led = model as typeof model & { globalTokens: readonly number[] };
+    led.globalTokens = [0];
+    expect(await written()).toEqual([83, 83, 10, 10, 10, 10, 83, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
+    led.globalTokens = [];
+    expect(await written()).toEqual(plain);
+    expect(() => {
+      led.globalTokens = [-1];
+    }).toThrow('expected positions such as [0]');
+    model.dispose();
+  });
+
   const random = new Random('what towers read');
   const tensorOf = (model: LoadedModel, shape: number[]) => {
     const size = shape.reduce((a, b) => a * b);

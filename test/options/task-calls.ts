@@ -21,8 +21,9 @@ export async function transformersCalls({ device, keep }: Models): Promise<Calls
   const masks = new tasks.HostTensor(new Float32Array(4), [1, 1, 1, 2, 2]);
   return {
     pipeline: call((options) => tasks.pipeline('text-generation', smallModel('llama'), options)),
-    'AutoProcessor.from_pretrained': call((options) =>
-      tasks.AutoProcessor.from_pretrained(programModel('sam'), options),
+    // Other names of it are AutoProcessor and AutoImageProcessor.
+    'AutoFeatureExtractor.from_pretrained': call((options) =>
+      tasks.AutoFeatureExtractor.from_pretrained(programModel('sam'), options),
     ),
     'TransformersProcessor#post_process_masks': call((options) =>
       sam.post_process_masks(masks, [[2, 2]], [[2, 2]], options),
@@ -41,6 +42,10 @@ export async function transformersCalls({ device, keep }: Models): Promise<Calls
       tasks.AutoTokenizer.from_pretrained('test/tasks/wordpiece', options),
     ),
     'TransformersModel#generate': call((options) => auto.generate(options), { input_ids: hf('a').input_ids }, written),
+    layer_norm: call((options) => tasks.layer_norm(masks, [2], options)),
+    interpolate_4d: call((options) => tasks.interpolate_4d(masks.view(1, 1, 2, 2), options as { size: number[] }), {
+      size: [1, 2],
+    }),
     'type TransformersTokenizer': call((options) => hf('a', options)),
     'TransformersTokenizer#encode': call((options) => hf.encode('a', options)),
     'TransformersTokenizer#tokenize': call((options) => hf.tokenize('a', options)),
