@@ -30,6 +30,7 @@ const sections = [
   { bench: 'contention', title: 'Beside others' },
   { bench: 'start', title: 'Start', headlines: /./ },
   { bench: 'javascript', title: 'TypeScript alone' },
+  { bench: 'growth', title: 'Growth with the size of the work' },
 ];
 
 const results = sections.flatMap(({ bench, title, headlines }) => {
@@ -66,15 +67,42 @@ function tableRow(row) {
   return `| ${[what, duration(times[OURS].median), others, ratio, limit, told.join(', ')].join(' | ')} |`;
 }
 
+const capitalized = (text) => text[0].toUpperCase() + text.slice(1);
+
+/** A table of the growth: each axis with the exponents of time and memory relative to theory. */
+function growthTable() {
+  const growth = results.find(({ bench }) => bench === 'growth');
+  if (growth === undefined) return [];
+  const exponents = new Map();
+  for (const [name, value] of Object.entries(growth.summary)) {
+    const [, quantity, what] = /^(time|memory) of (.*): exponent relative to theory$/.exec(name);
+    exponents.set(what, { ...exponents.get(what), [quantity]: value.toFixed(2) });
+  }
+  const rows = [...exponents].map(([what, { time, memory = '' }]) => {
+    const sizes = growth.rows.filter((row) => row.what.startsWith(`${what}, `));
+    const [from, to] = [sizes[0], sizes.at(-1)].map((row) => row.what.slice(what.length + 2));
+    return `| ${[what, `${from.split(' ')[0]} to ${to}`, time, memory].join(' | ')} |`;
+  });
+  const head = '| work | sizes | exponent of time | of memory |\n|---|---|---:|---:|';
+  return [
+    '## Growth with the size of the work',
+    `Time and memory are measured at several sizes. A line through their logarithms gives an exponent. The table shows its \
+ratio to the exponent of theory: at 1.00, time grows exactly like the theoretical work, and below 1 more slowly. \
+\`npm run bench -- growth\` (${growth.date.slice(0, 10)}, ${growth.commit}) made it.`,
+    [head, ...rows].join('\n'),
+  ];
+}
+
 function section({ title, bench, rows, summary, notes, commit, date }) {
   const head = `| ${title} | ${OURS} | peers | ratio | of the limit | |\n|---|---|---|---|---|---|`;
-  const means = Object.entries(summary).map(([name, value]) => `${name}: ${value.toFixed(2)}.`);
+  const means = Object.entries(summary).map(([name, value]) => `${capitalized(name)}: ${value.toFixed(2)}.`);
   const below = [
     `\`npm run bench -- ${bench}\` (${date.slice(0, 10)}, ${commit}).`,
     ...means,
     ...notes.map((note) => `${note}.`),
   ];
-  return `${[head, ...rows.map(tableRow)].join('\n')}\n\n${below.join(' ')}`;
+  const picture = bench === 'growth' ? '\n\n![Time and memory beside theory](growth.svg)' : '';
+  return `${[head, ...rows.map(tableRow)].join('\n')}\n\n${below.join(' ')}${picture}`;
 }
 
 const shownRatio = (ratio) => `${ratio.toFixed(2)}${ratio < 0.995 ? ' (slower)' : ''}`;
@@ -196,7 +224,7 @@ if (begin < 0 || end < begin) {
   process.exit(1);
 }
 const more = '[bench/results](../bench/results/README.md) has all tables, also those in which simdformer is slower.';
-const text = [introduction(), headlineTable(), more].join('\n\n');
+const text = [introduction(), headlineTable(), more, ...growthTable()].join('\n\n');
 replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
 const picture = '![Times as fast as the fastest peer](chart.svg)';
 const all = ['# Speed', introduction(), picture, ...results.map(section)].join('\n\n');
