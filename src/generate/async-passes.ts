@@ -1,6 +1,7 @@
 // Runs passes of a model in slices: the event loop runs between layers. A first call executes code that is not yet
 // compiled for many layers. Without slices it could block the event loop for 100 ms.
 
+import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
 import { begun, eachWithin, inSlices, type MaybeInParts, slice } from '../core/slices.js';
@@ -13,17 +14,17 @@ import { type RowAdapters, withAdapters } from '../nn/row-adapters.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
 
-/** Latest preparation of each model. Preparations run one after the other, so that each part is made once. */
-const preparations = new WeakMap<Generative, Promise<void>>();
+/** Latest preparation on each device. Preparations run one after the other, so that each part is made once. */
+const preparations = new WeakMap<Device, Promise<void>>();
 
 /**
  * Makes the tensors that states for texts of `length` tokens share, in slices. A new state then takes little time.
  */
 export async function prepareAsync(model: Generative, length: number): Promise<void> {
   if (model.prepareInParts === undefined) return;
-  const prepared = prepareAfter(preparations.get(model), model, length);
+  const prepared = prepareAfter(preparations.get(model.device), model, length);
   preparations.set(
-    model,
+    model.device,
     prepared.catch(() => {}),
   );
   await prepared;

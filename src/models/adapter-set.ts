@@ -1,6 +1,8 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { RowAdapter } from '../generate/generative.js';
+import { begun, eachWithin } from '../core/slices.js';
+import type { Generative, RowAdapter } from '../generate/generative.js';
+import { withAdapters } from '../nn/row-adapters.js';
 
 /** A change of a model's weights that can be switched on and off. */
 export interface Adapter extends RowAdapter {
@@ -13,9 +15,15 @@ export interface Adapter extends RowAdapter {
   dispose(): void;
 }
 
+export interface AdapterChoice {
+  /** Adapters of this call: one, several, whose changes are added, or null for none. Default: the active ones. */
+  adapter?: string | readonly string[] | null | undefined;
+}
+
 /** The adapters of a model, any number of which are active. */
 export class AdapterSet {
   readonly #byName = new Map<string, Adapter>();
+  #isSwitched = false;
 
   /** Adapters by name. */
   get byName(): ReadonlyMap<string, Adapter> {
@@ -35,14 +43,14 @@ export class AdapterSet {
     this.#byName.delete(name);
   }
 
+  /** True inside `within` if it has switched adapters, which it will undo. */
+  get isSwitched(): boolean {
+    return this.#isSwitched;
+  }
+
   /** Activates these adapters and no others. Throws ArgumentError, without a change, as `PretrainedModel.setAdapter`. */
   activate(names: string | readonly string[] | null): void {
-    const wanted = names === null ? [] : [names].flat();
-    for (const name of wanted) {
-      if (this.#byName.has(name)) continue;
-      const known = [...this.#byName.keys()].join(', ') || 'none';
-      throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, expected one of ${known}`);
-    }
+    const wanted = this.namesOf('setAdapter', names);
     const before = this.active;
     try {
       this.#switch(wanted);
@@ -52,6 +60,18 @@ export class AdapterSet {
     }
   }
 
+  /** Returns the names of a choice in the order of the set. Throws ArgumentError, naming `op`, for an unknown one. */
+  namesOf(op: string, choice: string | readonly string[] | null): string[] {
+    const wanted = choice === null ? [] : [choice].flat();
+    const known = [...this.#byName.keys()];
+    const unknown = wanted.find((name) => !this.#byName.has(name));
+    if (unknown !== undefined) {
+      const expected = known.join(', ') || 'none';
+      throw new ArgumentError(`${op}: there is no adapter ${describeValue(unknown)}, expected one of ${expected}`);
+    }
+    return known.filter((name) => wanted.includes(name));
+  }
+
   /** Switches off first, because two adapters may replace the same modules, but not at one time. */
   #switch(wanted: readonly string[]): void {
     const adapters = [...this.#byName.values()];
@@ -59,16 +79,23 @@ export class AdapterSet {
     for (const adapter of adapters) if (wanted.includes(adapter.name)) adapter.isActive = true;
   }
 
-  /** Runs `fn` with other active adapters, and restores the previous ones afterwards. Undefined changes nothing. */
-  within<T>(names: string | readonly string[] | null | undefined, fn: () => T): T {
-    if (names === undefined) return fn();
+  /**
+   * Runs `fn` with these adapters, whichever are active. Undefined stands for the active ones. Only adapters that
+   * replace modules must be switched, and back afterwards.
+   */
+  within<T>(choice: AdapterChoice['adapter'], fn: () => T): T {
+    if (choice === undefined) return fn();
+    const names = this.namesOf('adapter', choice);
+    const chosen = () => withAdapters({ choices: [names], indices: null }, fn);
     const before = this.active;
-    if (`${before}` === `${names ?? ''}`) return fn();
-    this.activate(names);
+    if (`${before}` === `${names}` || [...this.#byName.values()].every(({ isAdded }) => isAdded)) return chosen();
+    this.#isSwitched = true;
     try {
-      return fn();
+      this.activate(names);
+      return chosen();
     } finally {
-      this.activate(before);
+      this.#switch(before);
+      this.#isSwitched = false;
     }
   }
 
@@ -85,4 +112,30 @@ export class AdapterSet {
   dispose(): void {
     for (const adapter of [...this.#byName.values()]) adapter.dispose();
   }
+}
+
+const PASSES: ReadonlySet<string | symbol> = new Set([
+  'encodeInParts',
+  'prefillInParts',
+  'extendInParts',
+  'stepInParts',
+] satisfies (keyof Generative)[]);
+
+/** Returns a model whose passes run part by part in `within`, so that a generation keeps its adapters. */
+export function adaptedModel<Adapted extends Generative>(model: Adapted, within: <T>(part: () => T) => T): Adapted {
+  return new Proxy(model, {
+    get(_, name) {
+      const value: unknown = Reflect.get(model, name);
+      if (name === 'adapters') return undefined; // its rows have no choice
+      if (typeof value !== 'function') return value;
+      const call = (...operands: unknown[]) => within(() => value.apply(model, operands));
+      return PASSES.has(name)
+        ? (...operands: unknown[]) =>
+            eachWithin(
+              within,
+              begun(() => call(...operands)),
+            )
+        : call;
+    },
+  });
 }

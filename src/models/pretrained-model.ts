@@ -1,9 +1,9 @@
 import { checkKnown, checkOneOf, checkOptions } from '../core/check.js';
-import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
 import { atOnce, eachWithin } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
-import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
+import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
+import { disposeDecoders, forgetDecoders } from '../generate/model-decoders.js';
 import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -15,7 +15,7 @@ import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import { joinPath, type StateNames, type StoredAs } from '../nn/state-names.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { type Adapter, AdapterSet } from './adapter-set.js';
+import { type Adapter, type AdapterChoice, AdapterSet, adaptedModel } from './adapter-set.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch, RowLayout } from './inputs.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
@@ -24,7 +24,7 @@ import { RetrievalModel } from './retrieval-model.js';
 import type { SaveOptions } from './saved.js';
 import type { Origin } from './saved-pretrained.js';
 
-export type { Adapter } from './adapter-set.js';
+export type { Adapter, AdapterChoice } from './adapter-set.js';
 export type { HeadKind } from './prediction-head.js';
 
 /** The arguments of a family's constructor. */
@@ -36,11 +36,6 @@ export interface FamilyContext {
   readonly whole?: ModelConfig | undefined;
   /** The random numbers of a model that this one is a part of. Default: its own. */
   readonly randomness?: Randomness | undefined;
-}
-
-export interface AdapterChoice {
-  /** Adapters of this call: one, several, whose changes are added, or null for none. Default: the active ones. */
-  adapter?: string | readonly string[] | null | undefined;
 }
 
 /** Throws ArgumentError for an option that is neither true nor false. */
@@ -68,8 +63,8 @@ export abstract class PretrainedModel extends RetrievalModel {
   origin: Origin | null = null;
   protected readonly settings: ModelConfig;
   readonly #adapters = new AdapterSet();
-  /** Resolves when the last requested generation has ended. */
-  #turn: Promise<void> = Promise.resolve();
+  /** The model with the adapters of `generate` and `stream`, by their names. */
+  readonly #withAdapters = new Map<string, this>();
 
   constructor({ init, config, head, whole = config, randomness }: FamilyContext) {
     super(init.device, init.seed, randomness);
@@ -123,14 +118,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'loss', 'adapter']);
     checkFlags(rest);
     const pass = () => this.runInParts(inputs, rest, { source: null, target: null });
-    if (adapter === undefined) return yield* this.#unchanged(pass);
-    // Each part ends with the adapters that it began with, so it changes nothing for a paused pass.
-    const within = <T>(part: () => T): T => {
-      const { structureVersion } = this;
-      const result = this.#adapters.within(adapter, part);
-      this.structureVersion = structureVersion;
-      return result;
-    };
+    const within = <T>(part: () => T): T => this.#adapters.within(adapter, part);
     return yield* this.#unchanged(() => eachWithin(within, pass()));
   }
 
@@ -208,35 +196,43 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** Frees the parameters, the adapters, and the memory of generation. */
   override dispose(): void {
     this.#adapters.dispose();
+    for (const model of this.#withAdapters.values()) disposeDecoders(model);
     super.dispose();
   }
 
-  /**
-   * Continues each input; see `Model.generate`. `adapter` selects the adapters of this call, as in `forward`. A batch
-   * has one choice of adapters. If a model has adapters, calls run one after the other.
-   */
+  /** Continues each input; see `Model.generate`. `adapter` selects the adapters of this call, as in `forward`. */
   override async generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
-    checkOptions('generate', options);
-    if (this.adapters.size === 0 && options.adapter === undefined) {
-      const { adapter: _, ...rest } = options;
-      return super.generate(input, rest);
-    }
-    const { adapter, ...rest } = copied(options);
-    const inputCopy = copied(input);
-    const turn = this.#turn.then(async () => {
-      const before = this.activeAdapters;
-      if (adapter !== undefined) this.setAdapter(adapter);
-      try {
-        return await super.generate(inputCopy, rest);
-      } finally {
-        if (adapter !== undefined) this.setAdapter(before);
-      }
-    });
-    this.#turn = turn.then(
-      () => {},
-      () => {},
-    );
-    return turn;
+    const { adapter, ...rest } = checkOptions('generate', options);
+    return super.generate.call(this.#adapted('generate', adapter, rest), input, rest);
+  }
+
+  /** Yields each token when it is chosen; see `Model.stream`. `adapter` selects the adapters, as in `generate`. */
+  override stream(
+    input: Tokens,
+    options: GenerateOptions & AdapterChoice = {},
+  ): AsyncGenerator<TokenEvent, GenerateResult, void> {
+    const { adapter, ...rest } = checkOptions('stream', options);
+    return super.stream.call(this.#adapted('stream', adapter, rest), input, rest);
+  }
+
+  /** The model with the adapters of a call; the model itself if the call chose none. */
+  #adapted(op: string, choice: AdapterChoice['adapter'], { cache }: GenerateOptions): this {
+    if (choice === undefined) return this;
+    if (cache !== undefined)
+      throw new ArgumentError(`${op}: cache and adapter exclude each other: call setAdapter instead`);
+    this.assertUsable();
+    const names = this.#adapters.namesOf(op, choice);
+    const known = this.#withAdapters.get(`${names}`);
+    const model = known ?? adaptedModel(this, (part) => this.#adapters.within(names, part));
+    this.#withAdapters.set(`${names}`, model);
+    return model;
+  }
+
+  /** @internal */
+  override partsChanged(): void {
+    if (this.#adapters.isSwitched) return;
+    super.partsChanged();
+    for (const model of this.#withAdapters.values()) forgetDecoders(model);
   }
 
   /** @internal See `Traceable`. */

@@ -89,12 +89,12 @@ export abstract class PromptModel extends PretrainedModel {
   /** Same as `generate`, yielding every token; see `Model.stream`. */
   override stream(
     input: Tokens | ModelInputs,
-    options: GenerateOptions = {},
+    options: GenerateOptions & AdapterChoice = {},
   ): AsyncGenerator<TokenEvent, GenerateResult, void> {
     return isInputs(input) ? this.#streamInputs(input, options) : super.stream(input, options);
   }
 
-  async *#streamInputs(input: ModelInputs, options: GenerateOptions) {
+  async *#streamInputs(input: ModelInputs, options: GenerateOptions & AdapterChoice) {
     const { prompts, dispose } = this.readPrompts(input);
     try {
       return yield* super.stream(prompts, options);

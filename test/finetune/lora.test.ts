@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
+import { type GenerateResult, PromptCache } from '../../src/generate/index.js';
 import { AdamW, ArgumentError, loadModel, quantize, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
@@ -116,6 +117,51 @@ describe('adapters', () => {
     }
     expect(() => model.forward(inputs, { adapter: 'third' })).toThrow(ArgumentError);
   });
+
+  it.each([undefined, ['lm_head']])(
+    'belong to a call while others run beside it; modulesToSave: %j',
+    async (modulesToSave) => {
+      using model = await load('qwen3');
+      for (const [seed, name] of ['first', 'second'].entries()) {
+        const adapter = lora(model, { name, seed, ...(modulesToSave && { modulesToSave }) });
+        await train(model, adapter.parameters());
+        model.setAdapter(null);
+      }
+      const options = { maxNewTokens: 12 };
+      const told = ({ sequences, logProbabilities }: GenerateResult) => `${sequences} ${logProbabilities}`;
+      const expected = new Map<string | null, string>();
+      for (const adapter of ['first', 'second', null]) {
+        model.setAdapter(adapter);
+        expected.set(adapter, told(await model.generate([[5, 9]], options)));
+      }
+      expect(new Set(expected.values()).size).toBe(3);
+
+      // A stream is abandoned in the middle, one runs beside two calls, and the active adapter changes meanwhile.
+      const abandoned = model.stream([[5, 9]], { ...options, adapter: 'second' });
+      await abandoned.next();
+      const first = model.generate([[5, 9]], { ...options, adapter: 'first' });
+      const plain = model.stream([[5, 9]], options);
+      await plain.next();
+      const second = model.generate([[5, 9]], { ...options, adapter: ['second'] });
+      const streamed = async (stream: typeof plain) => {
+        for (;;) {
+          const { value, done } = await stream.next();
+          if (done) return told(value);
+        }
+      };
+      expect(await streamed(plain)).toEqual(expected.get(null));
+      expect(model.activeAdapters).toEqual([]);
+      model.setAdapter('second');
+      expect(told(await first)).toEqual(expected.get('first'));
+      expect(told(await second)).toEqual(expected.get('second'));
+      expect(model.activeAdapters).toEqual(['second']);
+      const none = model.stream([[5, 9]], { ...options, adapter: null });
+      expect(await streamed(none)).toEqual(expected.get(null));
+      expect(() => model.stream([[5, 9]], { adapter: 'third' })).toThrow('stream: there is no adapter "third"');
+      const cache = new PromptCache(model);
+      await expect(model.generate([[5, 9]], { adapter: 'first', cache })).rejects.toThrow('cache and adapter exclude');
+    },
+  );
 
   it('train a tied output projection as a copy, and leave the table unchanged', async () => {
     using model = await load('gpt2');

@@ -57,6 +57,7 @@ export function generationCalls({ llama, keep }: Models): Calls {
     generate: call((options) => generate(llama, [[1]], options), {}, reads),
     stream: call((options) => each(stream(llama, [[1]], options)), {}, reads),
     'PretrainedModel#generate': call((options) => llama.generate([[1]], options), {}, reads),
+    'PretrainedModel#stream': call((options) => each(llama.stream([[1]], options)), {}, reads),
     'new ContinuousBatching': call((options) => new ContinuousBatching(llama, options)),
     'ContinuousBatching#stream': call(
       (options) => each(batching.stream([1], options)),
