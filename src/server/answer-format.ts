@@ -1,8 +1,9 @@
 // The format that a request demands of its answer, by the fields of OpenAI and of llama.cpp's server.
 
-import { constrain, ResponseFormatError } from '../constrain/index.js';
+import { constrain, NoRoomError, ResponseFormatError } from '../constrain/index.js';
 import { FormatError } from '../core/errors.js';
 import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
+import type { FieldNames } from './dialect.js';
 import { ApiError } from './errors.js';
 import { anyObject, boolean, object, oneOf, optional, type Read, string, tagged, withJson } from './schema.js';
 import type { ServedTextModel } from './served-model.js';
@@ -49,15 +50,14 @@ export interface WantedFormat {
 type FormatFields = { readonly [Name in keyof typeof formatFields]?: Read<(typeof formatFields)[Name]> };
 
 /** Returns the format that a request demands; null for any text. Throws ApiError 400 for several formats. */
-export function formatOf({
-  response_format: requestedFormat,
-  grammar,
-  json_schema: schema,
-}: FormatFields): WantedFormat | null {
+export function formatOf(
+  { response_format: requestedFormat, grammar, json_schema: schema }: FormatFields,
+  fields: FieldNames,
+): WantedFormat | null {
   const wanted: WantedFormat[] = [
     ...(requestedFormat === undefined || requestedFormat.type === 'text'
       ? []
-      : [{ param: 'response_format', format: requestedFormat }]),
+      : [{ param: fields.format, format: requestedFormat }]),
     ...(grammar === undefined ? [] : [{ param: 'grammar', format: { grammar } }]),
     ...(schema === undefined ? [] : [{ param: 'json_schema', format: { type: 'json_schema' as const, schema } }]),
   ];
@@ -76,15 +76,28 @@ export async function constrainedTo(
   options: BatchedOptions,
   { tokenizer }: ServedTextModel,
   stopTokens: readonly number[],
+  fields: FieldNames,
 ): Promise<BatchedOptions> {
   if (wanted === null) return options;
-  const { param, format } = wanted;
   try {
-    const { logitsProcessors, ...others } = await constrain(tokenizer, format, { stopTokens });
+    const { logitsProcessors, ...others } = await constrain(tokenizer, wanted.format, { stopTokens });
     return { ...options, ...others, logitsProcessors: [...(options.logitsProcessors ?? []), ...logitsProcessors] };
   } catch (error) {
-    if (!(error instanceof ResponseFormatError || error instanceof FormatError)) throw error;
-    const reason = error instanceof ResponseFormatError ? error.reason : error.message;
-    throw new ApiError(400, `'${param}': ${reason}`, 'invalid_value', param);
+    throw formatRefusal(error, wanted, fields);
   }
+}
+
+/** Converts an error of a format to ApiError 400, which names the fields of the request. Returns others unchanged. */
+export function formatRefusal(error: unknown, wanted: WantedFormat | null, { maxTokens }: FieldNames): unknown {
+  if (wanted === null || !(error instanceof ResponseFormatError || error instanceof FormatError)) return error;
+  const { param } = wanted;
+  if (error instanceof NoRoomError) {
+    const message =
+      `The format of '${param}' may need more tokens than are left for its shortest answer: ` +
+      `after ${error.generated} tokens of the answer, ${error.left} are left. ` +
+      `Raise '${maxTokens.join("' or '")}', shorten the prompt, or lower minLength, minItems and the like`;
+    return new ApiError(400, message, 'response_format_too_long', maxTokens[0]);
+  }
+  const reason = error instanceof ResponseFormatError ? error.reason : error.message;
+  return new ApiError(400, `'${param}': ${reason}`, 'invalid_value', param);
 }

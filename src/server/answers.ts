@@ -5,7 +5,9 @@ import { EventQueue } from '../core/event-queue.js';
 import type { BatchedOptions, BatchedStream, BatchedToken } from '../generate/index.js';
 import type { AnswerStream } from '../tasks/chat/answer-stream.js';
 import { StopStrings } from '../tasks/chat/stop-strings.js';
+import { formatRefusal, type WantedFormat } from './answer-format.js';
 import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
+import type { FieldNames } from './dialect.js';
 import type { AnswerPhases } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { ServedTextModel } from './served-model.js';
@@ -18,6 +20,9 @@ export interface AnswerRequest {
   /** The number of answers to each prompt. */
   readonly choices: number;
   readonly options: BatchedOptions;
+  /** The format that `options` enforce. */
+  readonly wanted: WantedFormat | null;
+  readonly fields: FieldNames;
   readonly maxTokens: number | undefined;
   readonly stops: readonly string[];
   /** The number of alternatives whose log-probabilities are reported for each token; null for none. */
@@ -68,14 +73,14 @@ export class Answers {
     private readonly request: AnswerRequest,
     signal: AbortSignal,
   ) {
-    const { prompts, choices, options, maxTokens, logprobs, client, prefixScope } = request;
+    const { prompts, choices, options, fields, maxTokens, logprobs, client, prefixScope } = request;
     const { batching } = textModel;
     this.usage = { prompt: prompts.reduce((sum, { length }) => sum + length, 0), completion: 0, cached: 0 };
     const all = AbortSignal.any([signal, this.#controller.signal]);
     setMaxListeners(0, all); // one listener for each answer
     const requests = prompts.flatMap((prompt) => {
       const room = batching.context - prompt.length;
-      if (room < 1) throw tooLong(`${prompt.length}`, batching.context);
+      if (room < 1) throw tooLong(`${prompt.length}`, batching.context, fields);
       return Array.from({ length: choices }, (_, stream) => {
         const index = this.#queueMs.push(0) - 1;
         return {
@@ -107,7 +112,7 @@ export class Answers {
     });
     Promise.all(runs).then(
       () => events.end(),
-      (error) => events.fail(error),
+      (error) => events.fail(formatRefusal(error, this.request.wanted, this.request.fields)),
     );
     try {
       for await (const pieces of events) yield* pieces;
@@ -208,11 +213,11 @@ function within(tokens: readonly TokenLogprobs[], length: number): TokenLogprobs
 }
 
 /** Returns the error for a prompt of `length` tokens. */
-export function tooLong(length: string, context: number): ApiError {
+export function tooLong(length: string, context: number, { input }: FieldNames): ApiError {
   const message =
     `This model's maximum context length is ${context} tokens, but the prompt alone has ${length}, ` +
     'which leaves none for an answer';
-  return new ApiError(400, message, 'context_length_exceeded', 'messages');
+  return new ApiError(400, message, 'context_length_exceeded', input);
 }
 
 /** Waits for all answers. */

@@ -8,13 +8,13 @@ import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, nullable, shape, text } from './openapi-schemas.js';
 import { effortVariables } from './reasoning-effort.js';
+import { fieldOf } from './sampling.js';
 import {
   anyObject,
   anyOf,
   array,
   boolean,
   integer,
-  number,
   object,
   oneOf,
   optional,
@@ -113,9 +113,9 @@ const promptFields = (model: Schema<string>) => ({
   system: optional(texts),
   stop_sequences: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
   stream: optional(boolean()),
-  temperature: optional(number({ min: 0, max: 2 })),
-  top_k: optional(integer({ min: 0, max: 2 ** 31 - 1 })),
-  top_p: optional(number({ min: 0, max: 1, above: true })),
+  temperature: fieldOf('temperature'),
+  top_k: fieldOf('topK'),
+  top_p: fieldOf('topP'),
   tools: optional(array(tool, { max: 128 })),
   tool_choice: optional(toolChoice),
   thinking: optional(thinking),

@@ -1,13 +1,13 @@
-import type { BatchedOptions } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
-import { constrainedTo, formatFields, formatOf } from './answer-format.js';
+import { constrainedTo, formatFields, formatOf, type WantedFormat } from './answer-format.js';
 import { AnswerReader, type SplitPiece, splitReasoning } from './answer-reader.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
 import { checkToolResults, messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
 import { type Frame, frameOf, recordUsage, usageOf } from './completion-frame.js';
+import type { FieldNames } from './dialect.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type ReadMessages, readImages } from './images.js';
@@ -151,16 +151,11 @@ export interface StartedAnswer {
 export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.chatTemplate);
 
 /** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
-export async function startAnswer(
-  { body, client, prefixScope, signal }: Call<ChatRequest>,
-  textModel: ServedTextModel,
-): Promise<StartedAnswer> {
-  const { served } = textModel;
+export async function startAnswer(call: Call<ChatRequest>, textModel: ServedTextModel): Promise<StartedAnswer> {
   const template = templateOf(textModel);
-  const templated = templateMessages(body.messages);
-  const withImages = await readImages(served.model, templated, served.imageHosts, signal);
+  const withImages = await imagesOf(call, textModel);
   try {
-    return await startAnswerTo({ body, client, prefixScope, signal }, textModel, template, withImages);
+    return await startAnswerTo(call, textModel, template, withImages);
   } catch (error) {
     withImages.lease?.release();
     throw error;
@@ -168,16 +163,19 @@ export async function startAnswer(
 }
 
 /** Returns the number of tokens of a request's prompt. Throws ApiError 400. */
-export async function promptTokens({ body, signal }: Call<ChatRequest>, textModel: ServedTextModel): Promise<number> {
+export async function promptTokens(call: Call<ChatRequest>, textModel: ServedTextModel): Promise<number> {
   const template = templateOf(textModel);
-  const { model, imageHosts } = textModel.served;
-  const { messages, lease } = await readImages(model, templateMessages(body.messages), imageHosts, signal);
+  const { messages, lease } = await imagesOf(call, textModel);
   try {
-    const text = await promptOf(body, messages, chosenOf(body, template), textModel);
+    const text = await promptOf(call, messages, chosenOf(call.body, template), textModel);
     return (lease ? await lease.encode(text) : await textModel.tokenizer.encodeAsync(text)).length;
   } finally {
     lease?.release();
   }
+}
+
+function imagesOf({ body, fields, signal }: Call<ChatRequest>, { served: { model, imageHosts } }: ServedTextModel) {
+  return readImages(model, templateMessages(body.messages, fields), imageHosts, signal, fields);
 }
 
 /** Returns the template of conversations. Throws ApiError 400 for a model without one. */
@@ -200,7 +198,7 @@ function chosenOf(
 
 /** Writes the prompt of a request. Throws ApiError 400 for one that cannot fit. */
 async function promptOf(
-  body: ChatRequest,
+  { body, fields }: Call<ChatRequest>,
   messages: ReadMessages['messages'],
   { tools }: ChosenTools,
   textModel: ServedTextModel,
@@ -211,21 +209,25 @@ async function promptOf(
     variables: { ...effortVariables(body.reasoning_effort), ...body.chat_template_kwargs },
     tokenize: false,
   });
-  checkFits(text, textModel);
+  checkFits(text, textModel, fields);
   return text;
 }
 
 async function startAnswerTo(
-  { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
+  call: Call<ChatRequest>,
   textModel: ServedTextModel,
   template: ChatTemplate,
   { messages, lease }: ReadMessages,
 ): Promise<StartedAnswer> {
   const { tokenizer, served } = textModel;
+  const { body, client, fields, prefixScope, signal } = call;
   const { parallel_tool_calls: isParallel = true } = body;
   const chosen = chosenOf(body, template);
   const calls = toolCallsOf(chosen, isParallel);
-  const text = await promptOf(body, messages, chosen, textModel);
+  const text = await promptOf(call, messages, chosen, textModel);
+  const wanted = wantedOf(body, chosen, fields);
+  const stopTokens = stopTokensOf(served.model, template);
+  const sampling = { stopTokens, ...samplingOptions(body, served.model.vocabSize) };
   const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
     textModel,
@@ -233,7 +235,9 @@ async function startAnswerTo(
       prompts: [prompt],
       release: () => lease?.release(),
       choices: body.n ?? 1,
-      options: await optionsOf(body, chosen, textModel, stopTokensOf(served.model, template)),
+      options: await constrainedTo(wanted, sampling, textModel, stopTokens, fields),
+      wanted,
+      fields,
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
@@ -244,7 +248,7 @@ async function startAnswerTo(
     signal,
   );
   const { isNamed } = chosen;
-  const isFree = (chosen.format?.optional ?? true) && formatOf(body) === null;
+  const isFree = (chosen.format?.optional ?? true) && formatOf(body, fields) === null;
   return {
     answers,
     calls,
@@ -254,20 +258,15 @@ async function startAnswerTo(
 }
 
 /** Refuses a text that cannot fit before it is tokenized. Throws ApiError 400. */
-export function checkFits(text: string, { served, batching }: ServedTextModel): void {
+export function checkFits(text: string, { served, batching }: ServedTextModel, fields: FieldNames): void {
   const min = served.tokenBound(text);
-  if (min >= batching.context) throw tooLong(`at least ${min}`, batching.context);
+  if (min >= batching.context) throw tooLong(`at least ${min}`, batching.context, fields);
 }
 
-/** The options of generation: how tokens are sampled, and the format of the answer. */
-async function optionsOf(
-  body: ChatRequest,
-  chosen: ChosenTools,
-  textModel: ServedTextModel,
-  stopTokens: readonly number[],
-): Promise<BatchedOptions> {
-  const requested = formatOf(body);
-  if (requested !== null && requested.param !== 'response_format' && chosen.tools.length > 0)
+/** The format of an answer that may call tools. Throws ApiError 400. */
+function wantedOf(body: ChatRequest, chosen: ChosenTools, fields: FieldNames): WantedFormat | null {
+  const requested = formatOf(body, fields);
+  if (requested !== null && requested.param !== fields.format && chosen.tools.length > 0)
     throw new ApiError(
       400,
       `'${requested.param}' together with 'tools' is not supported`,
@@ -275,10 +274,9 @@ async function optionsOf(
       requested.param,
     );
   // If an answer must have a format, it cannot contain optional calls.
-  const wanted =
-    chosen.format && !(chosen.format.optional && requested) ? { param: 'tools', format: chosen.format } : requested;
-  const sampling = { stopTokens, ...samplingOptions(body, textModel.served.model.vocabSize) };
-  return constrainedTo(wanted, sampling, textModel, stopTokens);
+  return chosen.format && !(chosen.format.optional && requested)
+    ? { param: 'tools', format: chosen.format }
+    : requested;
 }
 
 function toolCallsOf({ tools: callable }: ChosenTools, isParallel: boolean) {

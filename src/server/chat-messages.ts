@@ -2,6 +2,7 @@
 
 import { withReadyCalls } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import { chatPath, type FieldNames } from './dialect.js';
 import { ApiError } from './errors.js';
 import { checkNesting } from './nesting.js';
 import {
@@ -93,8 +94,8 @@ export const tools = optional(
  * Messages for templates: the text is one string unless there are images, and arguments of calls are objects. Throws
  * ApiError 400.
  */
-export function templateMessages(requestMessages: Read<typeof messages>): ChatMessage[] {
-  checkArguments(requestMessages);
+export function templateMessages(requestMessages: Read<typeof messages>, fields: FieldNames): ChatMessage[] {
+  checkArguments(requestMessages, fields);
   const written = requestMessages.map((item): ChatMessage => {
     const { role, content: parts } = item;
     const text = typeof parts === 'string' ? parts : contentOf(parts ?? []);
@@ -152,11 +153,11 @@ export function templateTools(requestTools: Read<typeof tools>): ChatTool[] {
 }
 
 /** Checks the nesting of arguments. They are JSON in a string, which templates write recursively. */
-function checkArguments(requestMessages: Read<typeof messages>): void {
+function checkArguments(requestMessages: Read<typeof messages>, fields: FieldNames): void {
   for (const [i, message] of requestMessages.entries()) {
     if (message.role !== 'assistant') continue;
     for (const [j, call] of (message.tool_calls ?? []).entries()) {
-      const param = `messages[${i}].tool_calls[${j}].function.arguments`;
+      const param = chatPath(fields, `[${i}].tool_calls[${j}].function.arguments`);
       checkNesting(Buffer.from(call.function.arguments), `'${param}'`, param);
     }
   }

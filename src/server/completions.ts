@@ -1,9 +1,9 @@
-import type { BatchedOptions } from '../generate/index.js';
 import { constrainedTo, formatOf, grammarFields } from './answer-format.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { Answers, collect } from './answers.js';
 import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-completions.js';
 import { type Frame, frameOf, recordUsage, usageOf } from './completion-frame.js';
+import { COMPLETIONS, type FieldNames } from './dialect.js';
 import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type Limits, limitsOf } from './limits.js';
@@ -65,23 +65,29 @@ export function completions(models: ModelPool): Endpoint {
     operation: 'text_completion',
     operationId: 'createCompletion',
     summary: 'Continues texts.',
+    dialect: COMPLETIONS,
     body: onlyWith(completionBody(name, limitsOf(models, isWriter)), 'stream_options', 'stream'),
     response: completion,
     streams: true,
     async handle(call): Promise<Reply> {
-      const { body, client, prefixScope, signal } = call;
+      const { body, client, fields, prefixScope, signal } = call;
       const served = await call.use(body.model);
       const textModel = textModelOf(served);
       const { n: choices = 1, stream = false, echo = false } = body;
       if (echo && body.logprobs !== undefined)
         throw new ApiError(400, "'echo' together with 'logprobs' is not supported", 'unsupported_parameter', 'echo');
-      const read = await promptsOf(body.prompt, textModel);
+      const read = await promptsOf(body.prompt, textModel, fields);
+      const wanted = formatOf(body, fields);
+      const sampling = samplingOptions(body, served.model.vocabSize);
       const answers = new Answers(
         textModel,
         {
           prompts: read.map(({ ids }) => ids),
           choices,
-          options: await optionsOf(body, textModel),
+          // With a grammar or a schema, all of the answer has this form.
+          options: await constrainedTo(wanted, sampling, textModel, served.model.endIds, fields),
+          wanted,
+          fields,
           maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
           stops: stopsOf(body),
           logprobs: body.logprobs ?? null,
@@ -109,12 +115,6 @@ export function completions(models: ModelPool): Endpoint {
       };
     },
   });
-}
-
-/** The options of generation. With a grammar or a schema, all of the answer has this form. */
-async function optionsOf(body: CompletionRequest, textModel: ServedTextModel): Promise<BatchedOptions> {
-  const { model } = textModel.served;
-  return constrainedTo(formatOf(body), samplingOptions(body, model.vocabSize), textModel, model.endIds);
 }
 
 async function* chunks(
@@ -162,7 +162,11 @@ interface Prompt {
 }
 
 /** Throws ApiError for unknown ids, and for texts that cannot fit. */
-async function promptsOf(input: CompletionRequest['prompt'], textModel: ServedTextModel): Promise<Prompt[]> {
+async function promptsOf(
+  input: CompletionRequest['prompt'],
+  textModel: ServedTextModel,
+  fields: FieldNames,
+): Promise<Prompt[]> {
   const { tokenizer, served } = textModel;
   const { vocabSize, startId, endIds } = served.model;
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
@@ -177,7 +181,7 @@ async function promptsOf(input: CompletionRequest['prompt'], textModel: ServedTe
         'prompt',
       );
     }
-    checkFits(prompt, textModel);
+    checkFits(prompt, textModel, fields);
     const ids = await tokenizer.encodeAsync(prompt, { addSpecial: true });
     const start = startId ?? endIds[0];
     if (ids.length > 0) return { ids, text: () => prompt };

@@ -17,6 +17,8 @@ export type Part =
 
 export interface Conversation {
   readonly served: ServedModel;
+  /** Nanoseconds until the model was in memory. */
+  readonly loadTime: bigint;
   readonly usage: Usage;
   /** Yields the parts of the answer. They can be read once. */
   parts(): AsyncGenerator<Part, void, void>;
@@ -31,11 +33,14 @@ export async function converse(
   request: ConversationRequest,
   keepAliveSeconds?: number,
 ): Promise<Conversation> {
+  const start = process.hrtime.bigint();
   const served = await call.use(request.model, keepAliveSeconds);
+  const loadTime = process.hrtime.bigint() - start;
   const started = await startAnswer({ ...call, body: request as ChatRequest }, textModelOf(served));
   const { answers, calls, isReasoning } = started;
   return {
     served,
+    loadTime,
     usage: answers.usage,
     async *parts() {
       const reader = new AnswerReader(calls, isReasoning);

@@ -4,7 +4,18 @@ import type { ApiError, ErrorStatus } from './errors.js';
 import { constant, error, shape, text } from './openapi-schemas.js';
 import type { JsonSchema } from './schema.js';
 
+/** The names that an API has for fields of a request, for errors. */
+export interface FieldNames {
+  /** The prompt or the messages. */
+  readonly input: string;
+  /** The format of the answer. */
+  readonly format: string;
+  /** The maximum number of tokens of the answer, with other spellings after the first. */
+  readonly maxTokens: readonly [string, ...string[]];
+}
+
 export interface Dialect {
+  readonly fields: FieldNames;
   readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
   /** Returns the text of an object in a stream. */
   frame(value: object): string;
@@ -23,6 +34,7 @@ const dataFrame = (value: object) => `data: ${JSON.stringify(value)}\n\n`;
 const namedFrame = (value: object) => `event: ${(value as { type: string }).type}\n${dataFrame(value)}`;
 
 export const OPENAI: Dialect = {
+  fields: { input: 'messages', format: 'response_format', maxTokens: ['max_completion_tokens', 'max_tokens'] },
   mediaType: 'text/event-stream',
   frame: dataFrame,
   lastFrame: 'data: [DONE]\n\n',
@@ -32,9 +44,20 @@ export const OPENAI: Dialect = {
   errorEvent: ({ body }) => body,
 };
 
+/** OpenAI's API for prompts. */
+export const COMPLETIONS: Dialect = {
+  ...OPENAI,
+  fields: { ...OPENAI.fields, input: 'prompt', maxTokens: ['max_tokens'] },
+};
+
+/** The path of a value in a chat's `messages`. Other APIs write them in other forms, so that their whole field is named. */
+export const chatPath = (fields: FieldNames, path: string): string =>
+  fields === OPENAI.fields ? `messages${path}` : fields.input;
+
 /** The Responses API of OpenAI. */
 export const RESPONSES: Dialect = {
   ...OPENAI,
+  fields: { input: 'input', format: 'text.format', maxTokens: ['max_output_tokens'] },
   frame: namedFrame,
   lastFrame: '',
   errorEvent: ({ message, code, param }) => ({ type: 'error', code, message, param }),
@@ -56,6 +79,7 @@ const anthropicError = ({ status, message }: ApiError) => ({
 
 export const ANTHROPIC: Dialect = {
   ...OPENAI,
+  fields: { input: 'messages', format: 'output_config.format', maxTokens: ['max_tokens'] },
   frame: namedFrame,
   lastFrame: '',
   errorName: 'AnthropicError',
@@ -65,6 +89,7 @@ export const ANTHROPIC: Dialect = {
 };
 
 export const OLLAMA: Dialect = {
+  fields: { input: 'messages', format: 'format', maxTokens: ['options.num_predict'] },
   mediaType: 'application/x-ndjson',
   frame: (value) => `${JSON.stringify(value)}\n`,
   lastFrame: '',

@@ -1,4 +1,4 @@
-import type { Dialect } from './dialect.js';
+import type { Dialect, FieldNames } from './dialect.js';
 import type { JsonSchema, Schema } from './schema.js';
 import type { ServedModel } from './served-model.js';
 
@@ -7,6 +7,8 @@ export interface Call<Body> {
   readonly body: Body;
   /** Aborted if the client leaves. */
   readonly signal: AbortSignal;
+  /** The API's names of fields, for errors. */
+  readonly fields: FieldNames;
   /** Name of the client, because clients take turns. */
   readonly client: string;
   /** Requests of one scope share the prefixes of prompts. */

@@ -1,6 +1,5 @@
 // Errors in OpenAI's shape. OpenAI's clients choose an error class by the status, and show the message.
 
-import { NoRoomError, ResponseFormatError } from '../constrain/index.js';
 import { ArgumentError, DisposedError, NonFiniteError, ShapeError, SimdformerError } from '../core/errors.js';
 import { QueueFullError } from '../generate/index.js';
 import { UnknownTokenError } from '../tokenizers/index.js';
@@ -59,21 +58,9 @@ export function apiErrorOf(error: unknown): ApiError {
     return new ApiError(429, message, 'queue_full', null, { 'retry-after': String(error.retryAfterSeconds) });
   }
   if (error instanceof DisposedError) return new ApiError(503, 'The server is shutting down.', 'shutting_down');
-  if (error instanceof NoRoomError) return noRoom(error);
-  if (error instanceof ResponseFormatError)
-    return new ApiError(400, `'response_format': ${error.reason}`, 'invalid_value', 'response_format');
   if (error instanceof UnknownTokenError) return new ApiError(400, error.message, 'unknown_token');
   if (error instanceof ArgumentError || error instanceof ShapeError) return new ApiError(400, error.message);
   if (error instanceof NonFiniteError) return new ApiError(500, 'The model computed numbers that are not finite.');
   if ((error as Error | null)?.name === 'AbortError') return new ApiError(499, 'The client has left.', 'cancelled');
   return new ApiError(500, 'The server had an error while processing the request.');
-}
-
-/** Words the message with the names of OpenAI's fields, which differ from those of the library's options. */
-function noRoom({ generated, left }: NoRoomError): ApiError {
-  const message =
-    "This 'response_format' may need more tokens than are left for its shortest answer: " +
-    `after ${generated} tokens of the answer, ${left} are left. ` +
-    "Raise 'max_completion_tokens' or 'max_tokens', shorten the messages, or lower minLength, minItems and the like";
-  return new ApiError(400, message, 'response_format_too_long', 'max_completion_tokens');
 }

@@ -4,6 +4,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { imagesIn, isImagePart, PromptImages, type PromptImagesLease } from '../tasks/prompt-images.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
+import { chatPath, type FieldNames } from './dialect.js';
 import { ApiError } from './errors.js';
 
 /** Maximum bytes of a remote image. */
@@ -24,29 +25,30 @@ export async function readImages(
   messages: readonly ChatMessage[],
   hosts: readonly string[],
   signal: AbortSignal,
+  fields: FieldNames,
 ): Promise<ReadMessages> {
   const promptImages = PromptImages.of(model);
   if (promptImages === null) {
-    const location = locationOf(messages);
+    const location = locationOf(messages, fields);
     if (location === null) return { messages, lease: null };
     throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', location);
   }
   const { images, shown } = imagesIn(messages);
   const files: Uint8Array[] = [];
-  for (const image of images) files.push(await mediaOf(String(image), hosts, 'messages', signal));
+  for (const image of images) files.push(await mediaOf(String(image), hosts, fields.input, signal));
   try {
-    return { messages: shown, lease: await promptImages.read('messages', files, signal) };
+    return { messages: shown, lease: await promptImages.read(fields.input, files, signal) };
   } catch (error) {
     if (!(error instanceof ArgumentError || error instanceof FormatError)) throw error;
-    throw refusal(error.message, 'messages');
+    throw refusal(error.message, fields.input);
   }
 }
 
 /** Returns the path of the first image in a request; null if there is none. */
-function locationOf(messages: readonly ChatMessage[]): string | null {
+function locationOf(messages: readonly ChatMessage[], fields: FieldNames): string | null {
   for (const [i, message] of messages.entries()) {
     const part = Array.isArray(message.content) ? message.content.findIndex(isImagePart) : -1;
-    if (part >= 0) return `messages[${i}].content[${part}]`;
+    if (part >= 0) return chatPath(fields, `[${i}].content[${part}]`);
   }
   return null;
 }

@@ -87,6 +87,7 @@ class OngoingRequest {
     this.#checked = await this.#body();
     const call = {
       body: this.#checked,
+      fields: (endpoint.dialect ?? OPENAI).fields,
       client: this.#client,
       prefixScope: settings.prefixScopeOf(context, key),
       signal: this.#controller.signal,

@@ -2,7 +2,7 @@
 
 import { randomInt } from 'node:crypto';
 import type { BatchedOptions, LogitsProcessor } from '../generate/index.js';
-import { type AnyRow, OPTION_ROWS, type ServerField } from '../generate/option-table.js';
+import { type AnyRow, OPTION_ROWS, OPTION_TABLE, type OptionName, type ServerField } from '../generate/option-table.js';
 import { ApiError } from './errors.js';
 import { anyOf, array, integer, number, optional, type Read, record, type Schema, string } from './schema.js';
 
@@ -19,15 +19,16 @@ const ROWS = new Map(
   ),
 );
 
-/** The field of a row: an integer if its values are integers. */
-function fieldOf({ rule, help, server }: AnyRow): Schema<number | undefined> {
+/** The field of an option: an integer if its values are integers. All APIs have the same limits. */
+export function fieldOf(option: OptionName): Schema<number | undefined> {
+  const { rule, help, server } = OPTION_TABLE[option] as AnyRow;
   const { name: _, ...limits } = server as ServerField;
   const kind = rule.accepts(0.5) ? number : integer;
   return optional(kind({ ...limits, description: help }));
 }
 
 /** Fields of numbers. Only `temperature` is read by its name. */
-const numberFields = Object.fromEntries([...ROWS].map(([name, { row }]) => [name, fieldOf(row)])) as {
+const numberFields = Object.fromEntries([...ROWS].map(([name, { option }]) => [name, fieldOf(option)])) as {
   readonly temperature: Schema<number | undefined>;
 };
 

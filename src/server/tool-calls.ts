@@ -1,6 +1,6 @@
 // Calls of tools in generated text, in OpenAI's form.
 
-import { CallFilter, newCallId, parseToolCalls } from '../tasks/chat/tool-calls.js';
+import { CallFilter, callHeader, newCallId, parseToolCalls } from '../tasks/chat/tool-calls.js';
 
 export interface ToolCall {
   readonly id: string;
@@ -60,10 +60,6 @@ export function joined(pieces: readonly ReadPiece[]): CalledAnswer {
   return { content: pieces.map(({ content }) => content).join(''), calls };
 }
 
-/** Matches the text before the arguments of a call: a name in JSON, or a name after Mistral's mark. */
-const HEADER =
-  /\{\s*"name"\s*:\s*"([\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)|\[TOOL_CALLS\]\s*([\w.-]+)\s*(?:\[CALL_ID\]\w+\s*)?(?:\[ARGS\]\s*)?(?=\{)/g;
-
 /** Splits a stream into text and calls: first the name of a call, then pieces of its arguments. */
 export class ToolCallReader {
   readonly #filter = new CallFilter();
@@ -114,16 +110,14 @@ export class ToolCallReader {
   /** Returns the start of the next call, or null. */
   #header(held: string): CallDelta | null {
     const { names, maxCalls } = this.tools;
-    HEADER.lastIndex = this.#position;
-    const found = this.#count < maxCalls ? HEADER.exec(held) : null;
-    const name = found?.[1] ?? found?.[2];
-    if (found === null || name === undefined) return null;
+    const header = this.#count < maxCalls ? callHeader(held, this.#position) : null;
+    if (header === null) return null;
+    const { name, id = newCallId(), end } = header;
     // JSON without a mark is plain text, unless it names a tool.
     if (held.trimStart().startsWith('{') && !names.includes(name)) return null;
-    this.#position = HEADER.lastIndex;
+    this.#position = end;
     this.#arguments = new ObjectEnd();
-    const index = this.#count++;
-    return deltaOf(index, newCallId(), name, '');
+    return deltaOf(this.#count++, id, name, '');
   }
 }
 

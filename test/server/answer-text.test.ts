@@ -64,6 +64,9 @@ describe('calls of tools', () => {
       called('add', '{"a": {}}'),
       called('b', '{}'),
     ]);
+    expect(read('[TOOL_CALLS]add[CALL_ID]a1B2c3D4e[ARGS] {"a": 1}').calls).toEqual([
+      { id: 'a1B2c3D4e', ...called('add', '{"a": 1}') },
+    ]);
     expect(read('<tool_call>{"arguments": {"a": 1}, "name": "add"}').calls).toMatchObject([called('add', '{"a":1}')]);
     for (const text of ['no call', 'a <tool_call> that is none', '<tool_cal', '{"name": 1}', '{ is a brace'])
       expect(read(text)).toEqual({ content: text, calls: [] });

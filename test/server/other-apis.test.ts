@@ -328,6 +328,8 @@ describe("Ollama's API", () => {
     const whole = await client().chat({ model: 'stories', messages, options });
     expect(whole.message).toEqual({ role: 'assistant', content: story });
     expect(whole).toMatchObject({ done: true, done_reason: 'length', eval_count: 24 });
+    expect(whole.load_duration).toBeGreaterThan(0);
+    expect(whole.load_duration).toBeLessThan(whole.total_duration);
     const pieces: string[] = [];
     for await (const { message, done, eval_count } of await client().chat({
       model: 'stories',
@@ -469,6 +471,69 @@ describe('reasoning of a template that begins with it', () => {
     const options = { temperature: 0, num_predict: 24 };
     expect((await ollama.chat({ model: 'thinker', messages, options })).message.thinking).toBe(thought);
   });
+});
+
+it('names the fields of the API that a request uses in its errors', async () => {
+  const long = { type: 'object', properties: { a: { type: 'string', minLength: 20 } }, required: ['a'] };
+  const impossible = { type: 'object', properties: { a: false }, required: ['a'] };
+  const messages = [{ role: 'user', content: prompt }];
+  const ways = [
+    {
+      path: '/v1/responses',
+      bodyOf: (of: object) => ({
+        input: prompt,
+        max_output_tokens: 10,
+        text: { format: { type: 'json_schema', name: 'x', schema: of } },
+      }),
+      format: 'text.format',
+      maxTokens: 'max_output_tokens',
+      input: { input: 'word '.repeat(9000), max_output_tokens: 10 },
+      param: 'input',
+    },
+    {
+      path: '/v1/messages',
+      bodyOf: (of: object) => ({
+        messages,
+        max_tokens: 10,
+        output_config: { format: { type: 'json_schema', schema: of } },
+      }),
+      format: 'output_config.format',
+      maxTokens: 'max_tokens',
+    },
+    {
+      path: '/api/chat',
+      bodyOf: (of: object) => ({ messages, stream: false, options: { num_predict: 10 }, format: of }),
+      format: 'format',
+      maxTokens: 'options.num_predict',
+    },
+    {
+      path: '/v1/completions',
+      bodyOf: (of: object) => ({ prompt, max_tokens: 10, json_schema: of }),
+      format: 'json_schema',
+      maxTokens: 'max_tokens',
+      input: { prompt: 'word '.repeat(9000), max_tokens: 10 },
+      param: 'prompt',
+    },
+  ];
+  for (const { path, bodyOf, format, maxTokens, input, param } of ways) {
+    const refusal = async (body: object) => {
+      const response = await fetch(`${server.url}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'writer', ...body }),
+      });
+      const { error } = await response.json();
+      expect(response.status, `${path} ${JSON.stringify(error)}`).toBe(400);
+      return typeof error === 'string' ? { message: error } : error;
+    };
+    const noRoom = await refusal(bodyOf(long));
+    expect(noRoom.message).toContain(`The format of '${format}' may need more tokens`);
+    expect(noRoom.message).toContain(`Raise '${maxTokens}', shorten`);
+    const nothing = await refusal(bodyOf(impossible));
+    expect(nothing.message).toMatch(new RegExp(`^'${format.replace('.', '\\.')}': nothing that ends`));
+    if ('param' in nothing) expect([noRoom.param, nothing.param]).toEqual([maxTokens, format]);
+    if (input) expect(await refusal(input)).toMatchObject({ param, code: 'context_length_exceeded' });
+  }
 });
 
 it('has errors of the forms that its OpenAPI document describes', async () => {

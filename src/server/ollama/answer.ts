@@ -1,6 +1,5 @@
 // Answers of Ollama's API, as a whole or line by line.
 
-import type { Answers } from '../answers.js';
 import { type Conversation, type ConversationRequest, converse, type WholeCall, wholeAnswer } from '../conversation.js';
 import type { Call, Reply } from '../endpoint.js';
 import { keepAliveOf } from '../keep-alive.js';
@@ -38,7 +37,7 @@ export async function answer(
     ...(reasoning === '' ? {} : { thinking: reasoning }),
     ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }),
   };
-  return { json: line(fields, end(conversation.usage, start, reason)) };
+  return { json: line(fields, end(conversation, start, reason)) };
 }
 
 function callOf({ id, name, arguments: args }: WholeCall, index: number) {
@@ -58,16 +57,16 @@ async function* lines(
     else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;
     else {
       if (calls.length > 0) yield line({ content: '', tool_calls: calls.map(callOf) }, { done: false });
-      yield line({ content: '' }, end(conversation.usage, start, part.reason));
+      yield line({ content: '' }, end(conversation, start, part.reason));
     }
   }
 }
 
 /** Returns the fields of the last line. Durations are nanoseconds. */
-function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 'stop' | 'length') {
+function end({ usage, loadTime }: Conversation, start: bigint, reason: 'stop' | 'length') {
   const total_duration = Number(process.hrtime.bigint() - start);
-  const counts = { prompt_eval_count: prompt, eval_count: completion };
-  return { done: true, done_reason: reason, total_duration, load_duration: 0, ...counts };
+  const counts = { prompt_eval_count: usage.prompt, eval_count: usage.completion };
+  return { done: true, done_reason: reason, total_duration, load_duration: Number(loadTime), ...counts };
 }
 
 /** Loads a model, or unloads it if `keep_alive` is 0. Ollama does so for requests without a prompt. */

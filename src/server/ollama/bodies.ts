@@ -1,6 +1,7 @@
 // Bodies of requests in Ollama's API.
 
 import { DURATION } from '../keep-alive.js';
+import { fieldOf } from '../sampling.js';
 import {
   anyObject,
   anyOf,
@@ -48,14 +49,14 @@ const WITHOUT_EFFECT = [
 /** Sampling by Ollama's names. Sizes of the context and of batches were chosen when the server began. */
 export const options = optional(
   object({
-    temperature: optional(number({ min: 0, max: 2 })),
-    top_k: optional(integer({ min: 0, max: INT.max })),
-    top_p: optional(number({ min: 0, max: 1, above: true })),
-    min_p: optional(number({ min: 0, max: 1 })),
-    typical_p: optional(number({ min: 0, max: 1, above: true })),
-    repeat_penalty: optional(number({ min: 0, max: 100, above: true })),
-    presence_penalty: optional(number({ min: -2, max: 2 })),
-    frequency_penalty: optional(number({ min: -2, max: 2 })),
+    temperature: fieldOf('temperature'),
+    top_k: fieldOf('topK'),
+    top_p: fieldOf('topP'),
+    min_p: fieldOf('minP'),
+    typical_p: fieldOf('typicalP'),
+    repeat_penalty: fieldOf('repetitionPenalty'),
+    presence_penalty: fieldOf('presencePenalty'),
+    frequency_penalty: fieldOf('frequencyPenalty'),
     seed: optional(integer(SAFE)),
     num_predict: optional(integer({ min: -2, max: INT.max })),
     stop: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),

@@ -1,13 +1,13 @@
 // Bodies of requests in OpenAI's Responses API.
 
 import { EFFORTS } from '../reasoning-effort.js';
+import { fieldOf } from '../sampling.js';
 import {
   anyObject,
   anyOf,
   array,
   boolean,
   integer,
-  number,
   object,
   oneOf,
   optional,
@@ -118,8 +118,8 @@ export const responseBody = (model: Schema<string>) =>
     instructions: optional(string()),
     previous_response_id: optional(string(ID)),
     max_output_tokens: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
-    temperature: optional(number({ min: 0, max: 2 })),
-    top_p: optional(number({ min: 0, max: 1, above: true })),
+    temperature: fieldOf('temperature'),
+    top_p: fieldOf('topP'),
     stream: optional(boolean()),
     stream_options: optional(object({ include_obfuscation: optional(boolean()) })),
     store: optional(boolean('False forgets the response at once. Default: true.')),

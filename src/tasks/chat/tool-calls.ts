@@ -65,6 +65,30 @@ function inTags(answer: string): Found | null {
   return calls.length > 0 ? { text, calls } : null;
 }
 
+/** A name before its arguments, with the id that the model gave the call. */
+const NAMED = String.raw`\s*(?<name>[\w.-]+)\s*(?:\[CALL_ID\](?<id>\w+)\s*)?(?:\[ARGS\])?\s*`;
+const NAMED_CALL = new RegExp(String.raw`^${NAMED}(?<json>\{.*\})\s*$`, 's');
+const HEADER = new RegExp(
+  String.raw`\{\s*"name"\s*:\s*"(?<member>[\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)|\[TOOL_CALLS\]${NAMED}(?=\{)`,
+  'g',
+);
+
+/** The text of a call before its arguments. */
+export interface CallHeader {
+  readonly name: string;
+  readonly id: string | undefined;
+  /** Index of the arguments. */
+  readonly end: number;
+}
+
+/** Finds the next call in a text that arrives in pieces, once its arguments begin. Returns null if there is none. */
+export function callHeader(text: string, from: number): CallHeader | null {
+  HEADER.lastIndex = from;
+  const { name, id, member } = HEADER.exec(text)?.groups ?? {};
+  const called = name ?? member;
+  return called === undefined ? null : { name: called, id, end: HEADER.lastIndex };
+}
+
 function afterMark(answer: string): Found | null {
   for (const mark of CALL_MARKS.slice(1)) {
     const index = answer.indexOf(mark);
@@ -80,9 +104,9 @@ function callsIn(written: string): readonly Call[] {
   const value = parsed(written);
   const listed = (Array.isArray(value) ? value : [value]).map(callOf);
   if (listed.every((call) => call !== null)) return listed;
-  const named = /^\s*([\w.-]+)\s*(?:\[CALL_ID\](\w+)\s*)?(?:\[ARGS\])?\s*(\{.*\})\s*$/s.exec(written);
+  const named = NAMED_CALL.exec(written)?.groups;
   if (named) {
-    const [, name, id, json] = named;
+    const { name, id, json } = named;
     const call = callOf({ name, id, arguments: parsed(json as string) });
     return call ? [call] : [];
   }
